@@ -14,12 +14,12 @@ use wharf_proto::reply::Reply;
 
 use crate::names::Names;
 use crate::net::{Socket, Stream};
-use crate::tls::{Acceptor, Protection, Tie, protection, words};
+use crate::tls::{Acceptor, BindingId, Protection, describe, protection};
 
 /// Before anyone has logged in no line is longer than one with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
 /// Nor is a line then longer than this that is neither USER nor PASS.
-pub(crate) const LINE_BYTES_MAX_OF_STRANGERS: usize = 512;
+pub(crate) const LINE_BYTES_MAX_UNAUTHENTICATED: usize = 512;
 /// The longest path, its command, and room for telnet.
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.
@@ -47,12 +47,12 @@ pub(crate) struct Control {
     ahead: VecDeque<Result<Vec<u8>, LineTooLong>>,
     out: Vec<u8>,
     /// Whether anything has come yet.
-    has_heard: bool,
+    has_received: bool,
 }
 
 /// Why no more lines come.
 #[derive(Debug)]
-pub(crate) enum Gone {
+pub(crate) enum Disconnect {
     /// The client closed the connection.
     Closed,
     /// The connection broke.
@@ -60,7 +60,7 @@ pub(crate) enum Gone {
     /// The client does not take its replies.
     NotReading,
     /// The client began with a handshake of TLS where none is expected.
-    SpeaksTls,
+    UnexpectedTls,
 }
 
 impl Control {
@@ -70,7 +70,7 @@ impl Control {
             decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
             ahead: VecDeque::new(),
             out: Vec::new(),
-            has_heard: false,
+            has_received: false,
         }
     }
 
@@ -81,7 +81,7 @@ impl Control {
     /// The next line, without its end. Cancel safe: bytes that were read stay here.
     ///
     /// Reads no more while a whole line is here, so a client that sends ahead is held back by TCP.
-    pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+    pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
         if let Some(line) = self.ahead.pop_front() {
             return Ok(line);
         }
@@ -95,7 +95,7 @@ impl Control {
     pub(crate) async fn urgent_line(
         &mut self,
         is_urgent: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<u8>, Gone> {
+    ) -> Result<Vec<u8>, Disconnect> {
         loop {
             let bytes = self.ahead.iter().flatten().fold(0, |sum: usize, line| sum + line.len());
             if self.ahead.len() >= AHEAD_LINES_MAX || bytes >= AHEAD_BYTES_MAX {
@@ -108,7 +108,7 @@ impl Control {
         }
     }
 
-    async fn next_line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+    async fn next_line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
         poll_fn(|context| {
             loop {
                 if let Some(line) = self.decoder.next_line() {
@@ -145,25 +145,25 @@ impl Control {
         .await
     }
 
-    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Gone::Closed)) };
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Disconnect::Closed)) };
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(gone)?;
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(disconnect)?;
         if buffer.filled().is_empty() {
-            return Poll::Ready(Err(Gone::Closed));
+            return Poll::Ready(Err(Disconnect::Closed));
         }
-        let is_first = !std::mem::replace(&mut self.has_heard, true);
+        let is_first = !std::mem::replace(&mut self.has_received, true);
         if is_first && matches!(stream, Stream::Plain(_)) && buffer.filled().first() == Some(&TLS) {
-            return Poll::Ready(Err(Gone::SpeaksTls));
+            return Poll::Ready(Err(Disconnect::UnexpectedTls));
         }
         self.decoder.feed(buffer.filled());
         Poll::Ready(Ok(()))
     }
 
     /// Whether the client has sent anything yet, beside what TLS itself needs.
-    pub(crate) fn has_heard(&self) -> bool {
-        self.has_heard
+    pub(crate) fn has_received(&self) -> bool {
+        self.has_received
     }
 
     /// Whether bytes of the client are here that no line has used up.
@@ -176,17 +176,17 @@ impl Control {
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
         names: &Names,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         for reply in replies {
             write(reply, names, &mut self.out);
         }
-        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+        let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
         let out = std::mem::take(&mut self.out);
         let act = async {
             stream.write_all(&out).await?;
             stream.flush().await
         };
-        timeout(SEND_MAX, act).await.map_err(|_| Gone::NotReading)?.map_err(gone)
+        timeout(SEND_MAX, act).await.map_err(|_| Disconnect::NotReading)?.map_err(disconnect)
     }
 
     /// Sends the last replies of a session that is to end. A client that does not take them at once
@@ -207,11 +207,15 @@ impl Control {
     }
 
     /// Puts TLS on. The caller has made sure that no plain bytes are waiting.
-    pub(crate) async fn secure(&mut self, acceptor: &Acceptor, tie: Tie) -> io::Result<Protection> {
+    pub(crate) async fn secure(
+        &mut self,
+        acceptor: &Acceptor,
+        binding_id: BindingId,
+    ) -> io::Result<Protection> {
         let Some(Stream::Plain(socket)) = self.stream.take() else {
             return Err(io::Error::other("TLS is there already"));
         };
-        let stream = acceptor.control(socket, tie).await?;
+        let stream = acceptor.control(socket, binding_id).await?;
         let protection = protection(&stream);
         self.stream = Some(Stream::Tls(Box::new(stream)));
         Ok(protection)
@@ -219,11 +223,11 @@ impl Control {
 
     /// Sends an empty line, for a client that would sleep on until something comes. lftp passes it
     /// over; a NOP of telnet, which RFC 959 has for this, it does not know under TLS.
-    pub(crate) async fn wake(&mut self) -> Result<(), Gone> {
-        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+    pub(crate) async fn wake(&mut self) -> Result<(), Disconnect> {
+        let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
         match timeout(SEND_MAX, stream.write_all(b"\r\n")).await {
-            Ok(sent) => sent.map_err(gone),
-            Err(_) => Err(Gone::NotReading),
+            Ok(sent) => sent.map_err(disconnect),
+            Err(_) => Err(Disconnect::NotReading),
         }
     }
 
@@ -246,20 +250,20 @@ fn write(reply: &Reply, names: &Names, out: &mut Vec<u8>) {
     Reply::lines(reply.code, lines).write(out);
 }
 
-fn gone(error: io::Error) -> Gone {
+fn disconnect(error: io::Error) -> Disconnect {
     match error.kind() {
         // TLS without its farewell is how most clients hang up.
-        io::ErrorKind::UnexpectedEof => Gone::Closed,
-        _ => Gone::Broken(error),
+        io::ErrorKind::UnexpectedEof => Disconnect::Closed,
+        _ => Disconnect::Broken(error),
     }
 }
 
-impl std::fmt::Display for Gone {
+impl std::fmt::Display for Disconnect {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
-            Self::Broken(error) => write!(out, "the connection broke: {}", words(error)),
-            Self::SpeaksTls => out.write_str("the client began with TLS, not with AUTH TLS"),
+            Self::Broken(error) => write!(out, "the connection broke: {}", describe(error)),
+            Self::UnexpectedTls => out.write_str("the client began with TLS, not with AUTH TLS"),
             Self::NotReading => out.write_str("the client did not take its replies"),
         }
     }
@@ -282,14 +286,14 @@ mod tests {
         let names = Names::new(&Settings::default().names);
         let started = Instant::now();
         let reply = Reply::new(Code::OK, "x".repeat(100));
-        assert!(matches!(control.send([&reply], &names).await, Err(Gone::NotReading)));
+        assert!(matches!(control.send([&reply], &names).await, Err(Disconnect::NotReading)));
         assert_eq!(started.elapsed(), SEND_MAX);
     }
 
     #[tokio::test(start_paused = true)]
     async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
         use crate::tls::tests::acceptor;
-        use crate::tls::{Flowing, Stage};
+        use crate::tls::{DataDirection, Stage};
         let acceptor = acceptor();
         let stage = tokio::sync::watch::Sender::new(Stage::Before);
         for is_data in [false, true] {
@@ -297,11 +301,11 @@ mod tests {
             // The first bytes of a handshake, and no more.
             theirs.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
             let started = Instant::now();
-            let tie = Tie([0; 16]);
+            let binding_id = BindingId([0; 16]);
             let error = if is_data {
-                acceptor.data(link(ours), tie, Flowing::In, &stage).await.err()
+                acceptor.data(link(ours), binding_id, DataDirection::In, &stage).await.err()
             } else {
-                acceptor.control(link(ours), tie).await.err()
+                acceptor.control(link(ours), binding_id).await.err()
             };
             assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
             assert_eq!(started.elapsed(), Duration::from_secs(10));
@@ -318,6 +322,6 @@ mod tests {
         let (mut theirs, ours) = tokio::io::duplex(64);
         let mut control = Control::new(Stream::Plain(link(ours)));
         theirs.write_all(&[0x16]).await.unwrap();
-        assert!(matches!(control.line().await, Err(Gone::SpeaksTls)));
+        assert!(matches!(control.line().await, Err(Disconnect::UnexpectedTls)));
     }
 }

@@ -12,16 +12,17 @@ use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
 use crate::control::{
-    Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
+    Control, Disconnect, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN,
+    LINE_BYTES_MAX_UNAUTHENTICATED,
 };
 use crate::data::DataPort;
 use crate::errand;
-use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::registry::End;
 use crate::session::Session;
+use crate::session_end::SessionEnd;
 use crate::transfer;
 
 /// Once the server is to end, a client that takes no replies is waited for no longer than this.
@@ -32,30 +33,32 @@ const TOO_LONG_MAX: u32 = 3;
 const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
 /// Words with which other protocols begin. A browser or mail server that was led here must not
 /// find anything that answers (cross-protocol attacks).
-const FOREIGN_VERBS: &[&str] =
+const OTHER_PROTOCOL_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
 /// What somebody hears whose hours end, or whose account does.
-const TIME_IS_OVER: &str = "The time of this account is over.";
+const ACCESS_EXPIRED: &str = "The time of this account is over.";
 
 /// Talks with one client from greeting to goodbye, and says why it ended.
-pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Exit {
-    match talk(control, session).await {
+pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> SessionEnd {
+    match run_loop(control, session).await {
         Ok(never) => match never {},
         Err(exit) => {
             let last = match &exit {
-                Exit::LoginTimeout => Some("No login in time.".to_owned()),
-                Exit::Idle => Some("Idle for too long.".to_owned()),
-                Exit::Ended(reason) => Some(reason.clone()),
-                Exit::Blame(what) => Some(format!("This is an FTP server; it cannot take {what}.")),
-                Exit::Gone(Gone::SpeaksTls) => Some(
+                SessionEnd::LoginTimeout => Some("No login in time.".to_owned()),
+                SessionEnd::Idle => Some("Idle for too long.".to_owned()),
+                SessionEnd::Terminated(reason) => Some(reason.clone()),
+                SessionEnd::Violation(what) => {
+                    Some(format!("This is an FTP server; it cannot take {what}."))
+                }
+                SessionEnd::Disconnected(Disconnect::UnexpectedTls) => Some(
                     "Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned(),
                 ),
-                Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
+                SessionEnd::Closed | SessionEnd::Disconnected(_) | SessionEnd::Tls(_) => None,
             };
             if let Some(text) = last {
                 let reply = Reply::new(Code::CLOSING, text);
-                if matches!(exit, Exit::Ended(_)) {
+                if matches!(exit, SessionEnd::Terminated(_)) {
                     control.send_last([&reply], &session.names).await;
                 } else {
                     let _ = control.send([&reply], &session.names).await;
@@ -69,25 +72,25 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
 /// Nothing: a conversation only ends by an exit.
 enum Never {}
 
-async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exit> {
-    greet(control, session).await?;
-    let mut patience = Patience::default();
-    let mut held = None;
+async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never, SessionEnd> {
+    send_greeting(control, session).await?;
+    let mut error_counts = ErrorCounts::default();
+    let mut pending_line = None;
     let mut clock = pin!(sleep_until(session.login_deadline));
     loop {
-        let line = match held.take() {
+        let line = match pending_line.take() {
             Some(line) => line,
             None => next_line(control, session, clock.as_mut()).await?,
         };
         session.announce();
         let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
-            answer_in_time(session, line, &mut patience).await?
+            answer_in_time(session, line, &mut error_counts).await?
         } else {
-            patience.too_long += 1;
+            error_counts.too_long += 1;
             session.pending.rename_from = None;
-            if patience.too_long >= TOO_LONG_MAX {
-                return Err(Exit::Blame("lines of that length"));
+            if error_counts.too_long >= TOO_LONG_MAX {
+                return Err(SessionEnd::Violation("lines of that length"));
             }
             Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
         };
@@ -97,20 +100,20 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
             // keep room for it.
             Next::Transfer(job) => {
                 let line = line.unwrap_or_default();
-                held = Box::pin(transfer::run(control, session, job, &line)).await?;
+                pending_line = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
             Next::Errand(errand) => {
                 let line = line.unwrap_or_default();
-                held = Box::pin(errand::run(control, session, errand, &line)).await?;
+                pending_line = Box::pin(errand::run(control, session, errand, &line)).await?;
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
                 control.send([&reply], &session.names).await?;
-                return Err(Exit::Said);
+                return Err(SessionEnd::Closed);
             }
         }
-        let is_inside = session.logged_in().is_some();
-        let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
+        let is_logged_in = session.logged_in().is_some();
+        let most = if is_logged_in { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
         control.set_line_bytes_max(most);
     }
 }
@@ -118,14 +121,16 @@ async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exi
 /// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
 /// password are short.
 fn is_too_long(session: &Session, line: &[u8]) -> bool {
-    let tells_who = || {
+    let is_login_command = || {
         let command = Command::parse(line);
         command.is_ok_and(|command| matches!(command.verb.as_str(), "USER" | "PASS"))
     };
-    session.logged_in().is_none() && line.len() > LINE_BYTES_MAX_OF_STRANGERS && !tells_who()
+    session.logged_in().is_none()
+        && line.len() > LINE_BYTES_MAX_UNAUTHENTICATED
+        && !is_login_command()
 }
 
-async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
+async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), SessionEnd> {
     if session.is_greeted {
         return Ok(());
     }
@@ -133,9 +138,9 @@ async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
 }
 
 /// Sends a reply. Once the session is to end, its client has a moment to take it.
-async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), Exit> {
+async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), SessionEnd> {
     let too_long = async {
-        session.probe.ended(End::AfterTransfer).await;
+        session.handle.ended(End::AfterTransfer).await;
         sleep(TAKES_REPLY_MAX).await;
     };
     tokio::select! {
@@ -145,12 +150,12 @@ async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<
         () = too_long => {}
     }
     control.abandon();
-    Err(Exit::Gone(Gone::NotReading))
+    Err(SessionEnd::Disconnected(Disconnect::NotReading))
 }
 
 /// What a session may still get wrong.
 #[derive(Default)]
-struct Patience {
+struct ErrorCounts {
     too_long: u32,
     unknown: u32,
 }
@@ -160,30 +165,32 @@ async fn next_line(
     control: &mut Control,
     session: &mut Session,
     mut clock: Pin<&mut Sleep>,
-) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
-    let is_inside = session.logged_in().is_some();
+) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, SessionEnd> {
+    let is_logged_in = session.logged_in().is_some();
     let since = Instant::now();
     loop {
-        let (idle_max, age) = session.idle_max();
-        let (deadline, exit) = if is_inside {
+        let (idle_max, generation) = session.idle_max();
+        let (deadline, exit) = if is_logged_in {
             let idle = since + idle_max;
             match session.time_is_over() {
-                Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
-                _ => (idle, Exit::Idle),
+                Some(over) if over < idle => {
+                    (over, SessionEnd::Terminated(ACCESS_EXPIRED.to_owned()))
+                }
+                _ => (idle, SessionEnd::Idle),
             }
         } else if let Some(idle) = since.checked_add(idle_max)
             && idle < session.login_deadline
         {
-            (idle, Exit::Idle)
+            (idle, SessionEnd::Idle)
         } else {
-            (session.login_deadline, Exit::LoginTimeout)
+            (session.login_deadline, SessionEnd::LoginTimeout)
         };
         let port = session.data.as_ref().and_then(DataPort::due);
         tokio::select! {
             // Being told to end comes first; a line that is here already beats a deadline.
             biased;
-            reason = session.probe.ended(End::AfterTransfer) => {
-                return Err(Exit::Ended(reason.to_owned()));
+            reason = session.handle.ended(End::AfterTransfer) => {
+                return Err(SessionEnd::Terminated(reason.to_owned()));
             }
             line = control.line() => return Ok(line?),
             () = until(clock.as_mut(), port.unwrap_or(deadline).min(deadline)) => {
@@ -195,7 +202,7 @@ async fn next_line(
                 }
             }
             // Another time may hold for being idle.
-            () = session.probe.renewed(age) => {}
+            () = session.handle.generation_changed(generation) => {}
         }
     }
 }
@@ -219,27 +226,31 @@ async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
 async fn answer_in_time(
     session: &mut Session,
     line: &[u8],
-    patience: &mut Patience,
-) -> Result<Next, Exit> {
+    error_counts: &mut ErrorCounts,
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_some() {
-        return answer(session, line, patience).await;
+        return answer(session, line, error_counts).await;
     }
     let deadline = session.login_deadline;
-    let probe = Arc::clone(&session.probe);
-    let answer = Box::pin(timeout_at(deadline, answer(session, line, patience)));
+    let handle = Arc::clone(&session.handle);
+    let answer = Box::pin(timeout_at(deadline, answer(session, line, error_counts)));
     tokio::select! {
         // An answer that is there is given.
         biased;
-        answered = answer => answered.unwrap_or(Err(Exit::LoginTimeout)),
+        answered = answer => answered.unwrap_or(Err(SessionEnd::LoginTimeout)),
         // A failed login is answered late, and the end of the server does not wait for that.
-        reason = probe.ended(End::AfterTransfer) => Err(Exit::Ended(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => Err(SessionEnd::Terminated(reason.to_owned())),
     }
 }
 
 /// Finds the command, asks the gate, runs it.
-async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> Result<Next, Exit> {
+async fn answer(
+    session: &mut Session,
+    line: &[u8],
+    error_counts: &mut ErrorCounts,
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() && is_header(line) {
-        return Err(Exit::Blame("another protocol"));
+        return Err(SessionEnd::Violation("another protocol"));
     }
     let parsed = Command::parse(line);
     // RNFR must be followed by RNTO at once (RFC 959 §4.1.3); whatever else comes takes it back.
@@ -248,22 +259,22 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     }
     let command = match parsed {
         Ok(command) => command,
-        Err(CommandError::Empty) => return unknown(session, patience, line, "An empty line."),
+        Err(CommandError::Empty) => return unknown(session, error_counts, line, "An empty line."),
         Err(CommandError::NotAVerb) => {
-            return unknown(session, patience, line, "Syntax error, command unrecognized.");
+            return unknown(session, error_counts, line, "Syntax error, command unrecognized.");
         }
     };
-    if session.logged_in().is_none() && FOREIGN_VERBS.contains(&command.verb.as_str()) {
-        return Err(Exit::Blame("another protocol"));
+    if session.logged_in().is_none() && OTHER_PROTOCOL_VERBS.contains(&command.verb.as_str()) {
+        return Err(SessionEnd::Violation("another protocol"));
     }
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
             "SITE" => "Unknown SITE command; SITE HELP lists them.",
             _ => "Unknown command; HELP lists the commands.",
         };
-        return unknown(session, patience, line, text);
+        return unknown(session, error_counts, line, text);
     };
-    let began = session.probe.live.begins(spec.verb);
+    let began = session.handle.status.command_started(spec.verb);
     let asked = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
@@ -272,7 +283,7 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         session.pending.forget(spec.leaves);
     }
     if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
-        session.excuse_from_coming();
+        session.note_refused_command();
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
     // A transfer is told of with its last reply.
@@ -296,14 +307,14 @@ fn is_header(line: &[u8]) -> bool {
 
 fn unknown(
     session: &Session,
-    patience: &mut Patience,
+    error_counts: &mut ErrorCounts,
     line: &[u8],
     text: &'static str,
-) -> Result<Next, Exit> {
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() {
-        patience.unknown += 1;
-        if patience.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
-            return Err(Exit::Blame("so many lines that are no commands"));
+        error_counts.unknown += 1;
+        if error_counts.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
+            return Err(SessionEnd::Violation("so many lines that are no commands"));
         }
     }
     let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
@@ -336,30 +347,34 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
 }
 
 /// Puts TLS on the control connection.
-async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> Result<(), Exit> {
+async fn secure(
+    control: &mut Control,
+    session: &mut Session,
+    reply: &Reply,
+) -> Result<(), SessionEnd> {
     // Bytes already here were sent before TLS began, so somebody in the middle could have written
     // them. Answering them later would be command injection.
     if control.has_buffered() {
-        return Err(Exit::Blame("bytes between AUTH and the TLS handshake"));
+        return Err(SessionEnd::Violation("bytes between AUTH and the TLS handshake"));
     }
     let Some(acceptor) = session.tls.clone() else {
-        return Err(Exit::Blame("AUTH where TLS is not offered"));
+        return Err(SessionEnd::Violation("AUTH where TLS is not offered"));
     };
     control.send([reply], &session.names).await?;
-    let tie = session.shared.new_tie();
-    acceptor.begun(tie, session.peer.ip());
-    let (probe, deadline) = (Arc::clone(&session.probe), session.silence_deadline());
+    let binding_id = session.shared.new_binding_id();
+    acceptor.handshake_started(binding_id, session.peer.ip());
+    let (handle, deadline) = (Arc::clone(&session.handle), session.silence_deadline());
     let protection = tokio::select! {
         // A handshake that is done counts.
         biased;
-        secured = timeout_at(deadline, control.secure(&acceptor, tie)) => {
-            secured.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)?
+        secured = timeout_at(deadline, control.secure(&acceptor, binding_id)) => {
+            secured.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)?
         }
-        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => return Err(SessionEnd::Terminated(reason.to_owned())),
     };
     session.start_over();
-    session.tie = Some(tie);
-    session.probe.live.secured(protection.version);
+    session.binding_id = Some(binding_id);
+    session.handle.status.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
     Ok(())
 }

@@ -9,40 +9,40 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::{Net, Socket, Stream, at_port};
-use crate::ports::{Arrived, Came, Lease, UnexpectedPeers};
+use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
 use crate::settings::SessionReuse;
 use crate::tally::OpeningFailure;
-use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
+use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
 /// Most clients ask for a transfer within this time after PASV. Nothing is accepted at the port
 /// until then; from then on a task turns unexpected peers away, which would otherwise fill what the
 /// system keeps for the port, so that the client could not connect.
-const UNWATCHED_MAX: Duration = Duration::from_millis(100);
+const UNATTENDED_MAX: Duration = Duration::from_millis(100);
 
 /// Where the data of the next transfer is to go.
 pub(crate) enum DataPort {
     /// We listen, and the client connects. The lease is given up at `until` if no transfer begins.
-    Passive { lease: Lease, until: Instant, told: Told, is_watched: bool },
+    Passive { lease: Lease, until: Instant, offer: PassiveOffer, is_watched: bool },
     /// The client listens, and we connect.
     Active(SocketAddr),
 }
 
 /// What the client was told of a passive port.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct PassiveOffer {
     pub(crate) at: Instant,
     /// What PASV announced; nothing for EPSV.
     pub(crate) announced: Option<Ipv4Addr>,
     /// Whether a command that moves data was refused since: then the client has no reason to come.
-    pub(crate) is_excused: bool,
+    pub(crate) was_refused: bool,
 }
 
 impl DataPort {
     /// When a passive port for which no command comes needs attention.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
-            Self::Passive { until, told, is_watched: false, .. } => {
-                Some((told.at + UNWATCHED_MAX).min(*until))
+            Self::Passive { until, offer, is_watched: false, .. } => {
+                Some((offer.at + UNATTENDED_MAX).min(*until))
             }
             Self::Passive { until, .. } => Some(*until),
             Self::Active(_) => None,
@@ -62,9 +62,9 @@ impl DataPort {
     }
 
     /// What the client was told; nothing in active mode.
-    pub(crate) fn told(&self) -> Option<Told> {
+    pub(crate) fn offer(&self) -> Option<PassiveOffer> {
         match self {
-            Self::Passive { told, .. } => Some(*told),
+            Self::Passive { offer, .. } => Some(*offer),
             Self::Active(_) => None,
         }
     }
@@ -78,8 +78,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) accept_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     /// With PROT P: how to do TLS, and what ties it to the control session.
-    pub(crate) tls: Option<(&'a Acceptor, Tie, SessionReuse)>,
-    pub(crate) flowing: Flowing,
+    pub(crate) tls: Option<(&'a Acceptor, BindingId, SessionReuse)>,
+    pub(crate) direction: DataDirection,
     /// Told how far its handshake is.
     pub(crate) stage: &'a watch::Sender<Stage>,
 }
@@ -93,7 +93,7 @@ pub(crate) enum OpenError {
     OtherAddress(IpAddr),
     /// Who came to a port that others of the same address have too did not resume the TLS session
     /// of any, so many times.
-    NotTold { times: usize },
+    NotIdentified { times: usize },
     /// The listener or the connection failed.
     Network(io::Error),
     /// The TLS handshake failed.
@@ -121,22 +121,24 @@ impl Opening<'_> {
     ) -> Result<Data, OpenError> {
         let (socket, lease) = match port {
             DataPort::Passive { lease, .. } => match self.accept(&lease, unexpected).await? {
-                Arrived::Plain(socket) => (socket, Some(lease)),
-                Arrived::Own(stream) if self.tls.is_some() => {
+                AcceptedConn::Plain(socket) => (socket, Some(lease)),
+                AcceptedConn::Authenticated(stream) if self.tls.is_some() => {
                     let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
                     return Ok(Data { stream, resumed, lease: Some(lease) });
                 }
                 // PROT C came after PASV.
-                Arrived::Own(_) => return Err(OpenError::NotTold { times: 1 }),
+                AcceptedConn::Authenticated(_) => {
+                    return Err(OpenError::NotIdentified { times: 1 });
+                }
             },
             DataPort::Active(to) => (self.connect(to).await?, None),
         };
-        let Some((acceptor, tie, reuse)) = self.tls else {
+        let Some((acceptor, binding_id, reuse)) = self.tls else {
             return Ok(Data { stream: Stream::Plain(socket), resumed: None, lease });
         };
         socket.do_not_delay();
-        let shaken = acceptor.data(socket, tie, self.flowing, self.stage).await;
-        let (stream, resumed) = shaken.map_err(OpenError::Tls)?;
+        let handshake_result = acceptor.data(socket, binding_id, self.direction, self.stage).await;
+        let (stream, resumed) = handshake_result.map_err(OpenError::Tls)?;
         if reuse == SessionReuse::Require && resumed == Resumed::NotOwn {
             return Err(OpenError::NotResumed);
         }
@@ -149,12 +151,12 @@ impl Opening<'_> {
         &self,
         lease: &Lease,
         unexpected: &mut UnexpectedPeers,
-    ) -> Result<Arrived, OpenError> {
+    ) -> Result<AcceptedConn, OpenError> {
         let wait = async {
             loop {
                 match lease.next().await.map_err(OpenError::Network)? {
-                    Came::Mine(arrived) => return Ok(arrived),
-                    Came::Unexpected(address) => {
+                    PortEvent::Accepted(arrived) => return Ok(arrived),
+                    PortEvent::Unexpected(address) => {
                         if let Some(pause) = unexpected.note(address) {
                             sleep(pause).await;
                         }
@@ -167,7 +169,7 @@ impl Opening<'_> {
             Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
                 (0, None) => OpenError::TimedOut,
                 (0, Some(first)) => OpenError::OtherAddress(*first),
-                (times, _) => OpenError::NotTold { times },
+                (times, _) => OpenError::NotIdentified { times },
             }),
         }
     }
@@ -192,7 +194,7 @@ impl OpenError {
         match self {
             Self::TimedOut => OpeningFailure::NoneCame,
             Self::OtherAddress(_) => OpeningFailure::Strangers,
-            Self::NotTold { .. } => OpeningFailure::NotTold,
+            Self::NotIdentified { .. } => OpeningFailure::NotTold,
             Self::Network(_) => OpeningFailure::Network,
             Self::Tls(_) => OpeningFailure::Tls,
             Self::NotResumed => OpeningFailure::NotResumed,
@@ -208,7 +210,7 @@ impl fmt::Display for OpenError {
             Self::OtherAddress(address) => {
                 write!(out, "data connections came from a different address ({address}) only")
             }
-            Self::NotTold { times } => write!(
+            Self::NotIdentified { times } => write!(
                 out,
                 "{times} data connections came that resumed no TLS session, to a port that \
                  several sessions of one address share; widen passive.ports for such clients"

@@ -12,17 +12,17 @@ use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::attend::{Ending, Held, attend};
 use crate::control::Control;
-use crate::exit::Exit;
+use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::files::Files;
 use crate::lines::Walk;
 use crate::next::Errand;
-use crate::pump::Local;
+use crate::pump::LocalCopy;
+use crate::rate_limit::RateLimiter;
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 use crate::session::Session;
-use crate::shape::Shaper;
+use crate::session_end::SessionEnd;
 use crate::shared::Shared;
 
 /// Runs an errand, which `line` asked for, to its last reply. There is one at most in a session,
@@ -32,17 +32,22 @@ pub(crate) async fn run(
     session: &mut Session,
     errand: Errand,
     line: &[u8],
-) -> Result<Held, Exit> {
-    let probe = Arc::clone(&session.probe);
-    probe.moved.store(0, Ordering::Relaxed);
-    probe.is_transferring.store(true, Ordering::Relaxed);
-    let mut held = None;
+) -> Result<PendingLine, SessionEnd> {
+    let handle = Arc::clone(&session.handle);
+    handle.moved.store(0, Ordering::Relaxed);
+    handle.is_transferring.store(true, Ordering::Relaxed);
+    let mut pending_line = None;
     let done = match errand {
         Errand::Digest { source, bytes, of, say } => {
             let limits = Limits::new(session, Direction::Download);
             let local = limits.local();
-            let ending =
-                attend(control, session, pin!(local.digest(source, bytes, of)), &mut held).await;
+            let ending = drive_with_control(
+                control,
+                session,
+                pin!(local.digest(source, bytes, of)),
+                &mut pending_line,
+            )
+            .await;
             ended(ending, say)
         }
         Errand::Copy { source, mut sink, from, to } => {
@@ -50,7 +55,7 @@ pub(crate) async fn run(
             let local = limits.local();
             let ending = {
                 let act = pin!(local.copy(source, &mut *sink));
-                attend(control, session, act, &mut held).await
+                drive_with_control(control, session, act, &mut pending_line).await
             };
             settle(session, ending, sink, &from, &to).await
         }
@@ -64,7 +69,7 @@ pub(crate) async fn run(
                         Err(refusal) => Err(refusal),
                     }
                 });
-                attend(control, session, act, &mut held).await
+                drive_with_control(control, session, act, &mut pending_line).await
             };
             for (path, is_dir) in &removed {
                 session.emit(&if *is_dir {
@@ -83,7 +88,7 @@ pub(crate) async fn run(
             }
         }
     };
-    probe.is_transferring.store(false, Ordering::Relaxed);
+    handle.is_transferring.store(false, Ordering::Relaxed);
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&done.replies) {
         session.tell(line, true, reply);
     }
@@ -96,31 +101,39 @@ pub(crate) async fn run(
         return Err(exit);
     }
     sent?;
-    Ok(held)
+    Ok(pending_line)
 }
 
 /// What an errand may use. It shares nothing mutable with the session.
 struct Limits {
-    shaper: Shaper,
+    rate_limiter: RateLimiter,
     shared: Arc<Shared>,
-    probe: Arc<Probe>,
+    handle: Arc<SessionHandle>,
 }
 
 impl Limits {
     fn new(session: &Session, direction: Direction) -> Self {
-        let shaper = session.shaper(Some(direction));
-        Self { shaper, shared: Arc::clone(&session.shared), probe: Arc::clone(&session.probe) }
+        let rate_limiter = session.rate_limiter(Some(direction));
+        Self {
+            rate_limiter,
+            shared: Arc::clone(&session.shared),
+            handle: Arc::clone(&session.handle),
+        }
     }
 
-    fn local(&self) -> Local<'_> {
-        Local { shaper: &self.shaper, probe: &self.probe, lanes: &self.shared.lanes }
+    fn local(&self) -> LocalCopy<'_> {
+        LocalCopy {
+            rate_limiter: &self.rate_limiter,
+            handle: &self.handle,
+            blocking_pool: &self.shared.blocking_pool,
+        }
     }
 }
 
 /// What an errand comes to.
 struct Done {
     replies: Vec<Reply>,
-    exit: Option<Exit>,
+    exit: Option<SessionEnd>,
     /// How the store failed, for the operator.
     broken: Option<String>,
 }
@@ -142,10 +155,10 @@ fn ended<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> D
         }
         // The conversation says 421 as it ends.
         Ending::Ended(reason) => {
-            Done { exit: Some(Exit::Ended(reason)), ..Done::saying(aborted()) }
+            Done { exit: Some(SessionEnd::Terminated(reason)), ..Done::saying(aborted()) }
         }
         Ending::Lost(gone) => {
-            Done { replies: Vec::new(), exit: Some(Exit::Gone(gone)), broken: None }
+            Done { replies: Vec::new(), exit: Some(SessionEnd::Disconnected(gone)), broken: None }
         }
     }
 }
@@ -220,9 +233,9 @@ async fn settle(
         sink.abort().await;
         return ended(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
     }
-    session.probe.commits(true);
+    session.handle.commits(true);
     let stored = sink.commit().await;
-    session.probe.commits(false);
+    session.handle.commits(false);
     match stored {
         Ok(_) => {
             session.emit(&Event::Copied { from, to });

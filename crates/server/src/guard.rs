@@ -16,7 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::book::{Book, Judged};
-use crate::admission::Neighbour;
+use crate::admission::ClientPrefix;
 use crate::settings;
 
 pub use self::bans::BANS_MAX;
@@ -177,7 +177,7 @@ impl Guard {
 
     /// How many logins from there have failed lately.
     pub(crate) fn failures(&self, address: IpAddr, now: i64) -> u32 {
-        self.book().failures(Neighbour::from(address), now)
+        self.book().failures(ClientPrefix::from(address), now)
     }
 
     /// Notes how long a failed attempt took to check, and says which was the longest in the last

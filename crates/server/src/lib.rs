@@ -121,34 +121,34 @@
 //! ```
 
 mod admission;
-mod attend;
+mod blocking_pool;
 pub mod certificate;
 mod command;
 mod control;
 mod conversation;
 mod data;
-mod diagnosis;
+mod data_conn_outcome;
+pub mod diagnostics;
 mod digest;
-pub mod doctor;
+mod drive;
 mod errand;
-mod exit;
 mod files;
 mod gate;
 pub mod guard;
-mod lanes;
 mod lines;
-pub mod live;
 mod names;
 pub mod net;
 mod next;
 mod ports;
 mod pump;
+mod rate_limit;
 mod refusal;
 mod registry;
 pub mod server;
 mod session;
+mod session_end;
+pub mod session_status;
 pub mod settings;
-mod shape;
 mod shared;
 pub mod tally;
 #[cfg(test)]

@@ -3,14 +3,14 @@
 //! A simulation or an embedder brings its own [`Net`]; [`Tcp`] is the real one.
 
 mod connection;
+mod proxy_header;
+mod reserve_fd;
 #[cfg(target_os = "linux")]
-#[path = "net/door_linux.rs"]
-mod door;
+#[path = "net/tcp_listener_linux.rs"]
+mod tcp_listener;
 #[cfg(not(target_os = "linux"))]
-#[path = "net/door_other.rs"]
-mod door;
-mod introduction;
-mod spare;
+#[path = "net/tcp_listener_other.rs"]
+mod tcp_listener;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -25,11 +25,11 @@ use tokio_rustls::server::TlsStream;
 use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
 
-use self::door::Door;
-use self::spare::Spare;
+use self::reserve_fd::ReserveFd;
+use self::tcp_listener::PlatformListener;
 
 pub use self::connection::Connection;
-pub(crate) use self::introduction::{Introduced, introduced};
+pub(crate) use self::proxy_header::{ProxiedPeer, read_proxy_header};
 
 /// Bursts of clients wait here; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
@@ -77,7 +77,7 @@ pub trait Listener: Send + Sync {
 
     /// If the system has no descriptors left: takes some who wait, with one that was saved for
     /// this, tells them `words` as far as they take them at once, and closes. Says who they were.
-    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
+    fn reject_pending(&self, words: &[u8]) -> Vec<SocketAddr> {
         let _ = words;
         Vec::new()
     }
@@ -113,12 +113,12 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(control_door(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
+        Ok(Box::new(control_listener(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        let door = Door::new(listener(at, DATA_BACKLOG, true)?)?;
-        Ok(Box::new(TcpDoor { door, spare: None }))
+        let tcp_listener = PlatformListener::new(listener(at, DATA_BACKLOG, true)?)?;
+        Ok(Box::new(TcpAcceptor { tcp_listener, spare: None }))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
@@ -126,7 +126,7 @@ impl Net for Tcp {
             // A port below 1024 may need a right that we do not have; another may be in use, or
             // have had a connection with this very port of the client just now.
             match dial(from, to).await {
-                Err(error) if is_own_fault(&error) => {}
+                Err(error) if is_local_port_error(&error) => {}
                 dialled => return dialled,
             }
         }
@@ -154,11 +154,11 @@ async fn dial(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
         socket.set_reuseaddr(true)?;
     }
     socket.bind(from)?;
-    Ok(Socket::Tcp(Connection::watched(socket.connect(to).await?)?))
+    Ok(Socket::Tcp(Connection::registered(socket.connect(to).await?)?))
 }
 
 /// Whether a connection failed for the port that it was to come from.
-fn is_own_fault(error: &io::Error) -> bool {
+fn is_local_port_error(error: &io::Error) -> bool {
     let kind = error.kind();
     matches!(
         kind,
@@ -185,12 +185,12 @@ pub fn try_address(at: SocketAddr, takes_ipv4: bool) -> io::Result<()> {
 /// The system cannot make it nonblocking.
 pub(crate) fn adopted(listener: TcpListener) -> io::Result<Box<dyn Listener>> {
     listener.set_nonblocking(true)?;
-    Ok(Box::new(control_door(listener)?))
+    Ok(Box::new(control_listener(listener)?))
 }
 
-fn control_door(listener: TcpListener) -> io::Result<TcpDoor> {
-    let spare = Spare::new(&listener)?;
-    Ok(TcpDoor { door: Door::new(listener)?, spare: Some(spare) })
+fn control_listener(listener: TcpListener) -> io::Result<TcpAcceptor> {
+    let spare = ReserveFd::new(&listener)?;
+    Ok(TcpAcceptor { tcp_listener: PlatformListener::new(listener)?, spare: Some(spare) })
 }
 
 /// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
@@ -201,7 +201,7 @@ fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpLis
 }
 
 fn bound(at: SocketAddr, takes_ipv4: bool) -> io::Result<socket2::Socket> {
-    let socket = door::socket(Domain::for_address(at))?;
+    let socket = tcp_listener::socket(Domain::for_address(at))?;
     if at.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
     }
@@ -212,29 +212,29 @@ fn bound(at: SocketAddr, takes_ipv4: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-struct TcpDoor {
-    door: Door,
+struct TcpAcceptor {
+    tcp_listener: PlatformListener,
     /// For control connections.
-    spare: Option<Spare>,
+    spare: Option<ReserveFd>,
 }
 
 #[async_trait]
-impl Listener for TcpDoor {
+impl Listener for TcpAcceptor {
     fn local_address(&self) -> SocketAddr {
-        self.door.local_address().expect("the listener is bound, so it has an address")
+        self.tcp_listener.local_address().expect("the listener is bound, so it has an address")
     }
 
     async fn accept(&self) -> io::Result<Socket> {
-        let connection = self.door.accept().await?;
+        let connection = self.tcp_listener.accept().await?;
         Ok(Socket::Tcp(if self.spare.is_some() { connection.into_control()? } else { connection }))
     }
 
     fn duplicate(&self) -> io::Result<TcpListener> {
-        self.door.duplicate()
+        self.tcp_listener.duplicate()
     }
 
-    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
-        self.spare.as_ref().map(|spare| spare.turn_away(words)).unwrap_or_default()
+    fn reject_pending(&self, words: &[u8]) -> Vec<SocketAddr> {
+        self.spare.as_ref().map(|spare| spare.reject_pending(words)).unwrap_or_default()
     }
 }
 
@@ -244,7 +244,7 @@ impl Socket {
     /// # Errors
     /// The peer is gone already.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        Ok(plain(match self {
+        Ok(canonical(match self {
             Self::Tcp(stream) => stream.peer_address(),
             Self::Link(link) => link.peer_address(),
         }))
@@ -255,7 +255,7 @@ impl Socket {
     /// # Errors
     /// The connection is gone already.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        Ok(plain(match self {
+        Ok(canonical(match self {
             Self::Tcp(stream) => stream.local_address()?,
             Self::Link(link) => link.local_address(),
         }))
@@ -289,16 +289,16 @@ impl Socket {
 
     /// Takes a connection from the reactor that accepted it, so that its session's own one
     /// watches it.
-    pub(crate) fn unwatch(self) -> io::Result<Self> {
+    pub(crate) fn deregister(self) -> io::Result<Self> {
         Ok(match self {
-            Self::Tcp(stream) => Self::Tcp(stream.unwatch()?),
+            Self::Tcp(stream) => Self::Tcp(stream.deregister()?),
             link @ Self::Link(_) => link,
         })
     }
 }
 
 /// The address without the IPv6 form of IPv4. A link-local one keeps its interface.
-pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
         IpAddr::V6(_) => address,

@@ -1,6 +1,6 @@
 //! Listening, seating, spawning, and ending it all in an orderly way.
 
-mod doors;
+mod accept;
 mod opening;
 mod start;
 
@@ -22,26 +22,26 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
-use self::doors::{Arrival, Door};
+use self::accept::{AcceptLoop, AcceptedClient};
 use self::opening::{adopt, open};
 use self::start::start;
-use crate::admission::{Entry, Full, Room};
+use crate::admission::{AdmittedClient, ConnectionLimits, LimitReached};
 use crate::conversation::converse;
-use crate::exit::Exit;
-use crate::live::{SaidView, SessionView};
 use crate::net::{Listener, Net, Tcp};
-use crate::registry::{End, Probe, Registry};
+use crate::registry::{End, Registry, SessionHandle};
 use crate::session::Session;
+use crate::session_end::SessionEnd;
+use crate::session_status::{CommandLogEntry, SessionView};
 use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 use crate::tally::Tally;
 
 /// Accepted clients that wait for their turn to be seated.
-const ARRIVALS_MAX: usize = 64;
+const ACCEPTED_CLIENTS_MAX: usize = 64;
 /// A client that is turned away is given this long to take the reason.
-const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
+const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Clients that are being turned away at a time; more are closed without a word.
-const TURNED_AWAY_MAX: usize = 64;
+const REJECTIONS_MAX: usize = 64;
 /// Sessions that are told to end now are given this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// A file that is being published then has this long to be done, so that its client is told what
@@ -85,15 +85,15 @@ pub struct Server {
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
 pub struct Bound {
     shared: Arc<Shared>,
-    doors: Vec<Door>,
+    accept_loops: Vec<AcceptLoop>,
     listeners: Vec<BoundListener>,
     stop: watch::Sender<Option<Duration>>,
     leave: watch::Sender<bool>,
-    workers: Vec<Worker>,
+    workers: Vec<WorkerRuntime>,
 }
 
 /// A runtime that serves clients, and how many it has.
-struct Worker {
+struct WorkerRuntime {
     runtime: Runtime,
     clients: Arc<()>,
 }
@@ -193,7 +193,7 @@ impl Server {
         if self.settings.listen.is_empty() {
             return Err(BindError::Settings("there is no address to listen on"));
         }
-        let mut doors = Vec::new();
+        let mut accept_loops = Vec::new();
         let mut listeners = Vec::new();
         for (index, listen) in self.settings.listen.iter().enumerate() {
             if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
@@ -205,15 +205,15 @@ impl Server {
                 None => open(&*self.net, &self.settings, listen).await?,
             };
             listeners.push(BoundListener { address: listener.local_address(), tls });
-            doors.push(Door { listener: listener.into(), tls, proxies });
+            accept_loops.push(AcceptLoop { listener: listener.into(), tls, proxies });
         }
         let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
             .map_err(BindError::Tls)?;
         let stop = watch::Sender::new(None);
-        let worker = |runtime| Worker { runtime, clients: Arc::default() };
+        let worker = |runtime| WorkerRuntime { runtime, clients: Arc::default() };
         let workers = self.runtimes.into_iter().map(worker).collect();
         let leave = watch::Sender::new(false);
-        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, leave, workers })
+        Ok(Bound { shared: Arc::new(shared), accept_loops, listeners, stop, leave, workers })
     }
 }
 
@@ -230,7 +230,11 @@ impl Bound {
             shared: Arc::clone(&self.shared),
             stop: self.stop.clone(),
             leave: self.leave.clone(),
-            listeners: self.doors.iter().map(|door| Arc::downgrade(&door.listener)).collect(),
+            listeners: self
+                .accept_loops
+                .iter()
+                .map(|accept_loop| Arc::downgrade(&accept_loop.listener))
+                .collect(),
         }
     }
 
@@ -238,69 +242,73 @@ impl Bound {
     /// ended. Dropping the
     /// future ends everything at once; uploads under way are then not published.
     pub async fn serve(self) {
-        let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
-        let mut doors = JoinSet::new();
-        for door in self.doors {
+        let (accepted_clients, mut accepted_clients_rx) = mpsc::channel(ACCEPTED_CLIENTS_MAX);
+        let mut accept_loops = JoinSet::new();
+        for accept_loop in self.accept_loops {
             let leave = self.leave.subscribe();
-            doors.spawn(door.keep(Arc::clone(&self.shared), arrive.clone(), leave));
+            accept_loops.spawn(accept_loop.run(
+                Arc::clone(&self.shared),
+                accepted_clients.clone(),
+                leave,
+            ));
         }
-        drop(arrive);
+        drop(accepted_clients);
         let mut stop = self.stop.subscribe();
         let mut sessions = JoinSet::new();
-        let mut turned_away = JoinSet::new();
+        let mut rejections = JoinSet::new();
         let mut is_open = true;
         let grace = loop {
-            if !is_open && sessions.is_empty() && turned_away.is_empty() {
+            if !is_open && sessions.is_empty() && rejections.is_empty() {
                 return;
             }
-            let arrival = tokio::select! {
+            let client_conn = tokio::select! {
                 // Stopping comes first, so that a flood of clients cannot put it off.
                 biased;
                 grace = stopped(&mut stop) => break grace,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
-                Some(_) = turned_away.join_next(), if !turned_away.is_empty() => continue,
-                arrival = arrivals.recv(), if is_open => arrival,
+                Some(_) = rejections.join_next(), if !rejections.is_empty() => continue,
+                client_conn = accepted_clients_rx.recv(), if is_open => client_conn,
             };
-            let Some(arrival) = arrival else {
+            let Some(client_conn) = client_conn else {
                 // Every door is shut: we left.
                 is_open = false;
                 continue;
             };
-            match seat(&self.shared, &arrival) {
+            match admit(&self.shared, &client_conn) {
                 Ok((entry, peer)) => {
                     let shared = Arc::clone(&self.shared);
-                    employ(&self.workers, &mut sessions, shared, arrival, entry, peer);
+                    spawn_session(&self.workers, &mut sessions, shared, client_conn, entry, peer);
                 }
-                Err(refused) if turned_away.len() < TURNED_AWAY_MAX => {
-                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, refused));
+                Err(refused) if rejections.len() < REJECTIONS_MAX => {
+                    rejections.spawn(reject(Arc::clone(&self.shared), client_conn, refused));
                 }
                 Err(_) => {}
             }
         };
-        doors.shutdown().await;
+        accept_loops.shutdown().await;
         drain(&self.shared.registry, sessions, grace).await;
     }
 }
 
 /// Serves a client where there are the fewest.
-fn employ(
-    workers: &[Worker],
+fn spawn_session(
+    workers: &[WorkerRuntime],
     sessions: &mut JoinSet<()>,
     shared: Arc<Shared>,
-    arrival: Arrival,
-    entry: Entry,
+    client_conn: AcceptedClient,
+    entry: AdmittedClient,
     peer: SocketAddr,
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(serve_one(shared, arrival, entry, peer));
+        sessions.spawn(serve_one(shared, client_conn, entry, peer));
         return;
     };
     let client = Arc::clone(&worker.clients);
-    let Ok(socket) = arrival.socket.unwatch() else { return };
-    let arrival = Arrival { socket, ..arrival };
+    let Ok(socket) = client_conn.socket.deregister() else { return };
+    let client_conn = AcceptedClient { socket, ..client_conn };
     let serving = async move {
-        serve_one(shared, arrival, entry, peer).await;
+        serve_one(shared, client_conn, entry, peer).await;
         drop(client);
     };
     sessions.spawn_on(serving, &worker.runtime);
@@ -315,28 +323,31 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
     }
 }
 
-fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
-    let gone = |_| Refused { reply: "gone", limit: None };
-    let peer = arrival.socket.peer_address().map_err(gone)?;
-    let local = arrival.socket.local_address().map_err(gone)?;
-    shared.door(peer, local).map_err(|reply| Refused { reply, limit: None })?;
-    let terms = shared.terms();
-    let limits = &terms.settings.limits;
-    let room = Room {
-        in_all_max: limits.sessions,
+fn admit(
+    shared: &Arc<Shared>,
+    client_conn: &AcceptedClient,
+) -> Result<(AdmittedClient, SocketAddr), Rejection> {
+    let gone = |_| Rejection { reply: "gone", limit: None };
+    let peer = client_conn.socket.peer_address().map_err(gone)?;
+    let local = client_conn.socket.local_address().map_err(gone)?;
+    shared.check_ban(peer, local).map_err(|reply| Rejection { reply, limit: None })?;
+    let config = shared.config();
+    let limits = &config.settings.limits;
+    let connection_limits = ConnectionLimits {
+        total_max: limits.sessions,
         before_login_max: limits.sessions_before_login,
-        of_address_max: limits.sessions_per_address,
+        per_address_max: limits.sessions_per_address,
         reserved: limits.sessions_reserved,
     };
     let is_known = shared.guard.is_known(peer.ip(), shared.now());
-    let entry = shared.admission.enter(peer.ip(), is_known, room);
-    let refused = |full: Full| Refused { reply: full.reply, limit: Some(full.limit) };
+    let entry = shared.admission.enter(peer.ip(), is_known, connection_limits);
+    let refused = |full: LimitReached| Rejection { reply: full.reply, limit: Some(full.limit) };
     Ok((entry.map_err(refused)?, peer))
 }
 
 /// Why a client cannot come in.
 #[derive(Clone, Copy)]
-struct Refused {
+struct Rejection {
     /// For the client.
     reply: &'static str,
     /// The setting that is the limit; none where the operator has been told already.
@@ -344,64 +355,70 @@ struct Refused {
 }
 
 /// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
-async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) {
-    let (Ok(peer), Ok(local)) = (arrival.socket.peer_address(), arrival.socket.local_address())
+async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: Rejection) {
+    let (Ok(peer), Ok(local)) =
+        (client_conn.socket.peer_address(), client_conn.socket.local_address())
     else {
         return;
     };
     if let Some(limit) = refused.limit {
         let reason = format!("{} ({limit})", refused.reply);
-        shared.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
+        shared.emit_without_session(peer, local, &Event::TurnedAway { reason: &reason });
     }
-    if arrival.tls != ListenTls::Implicit {
+    if client_conn.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
         Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
         let say = async {
-            arrival.socket.write_all(&bytes).await?;
-            arrival.socket.shutdown().await
+            client_conn.socket.write_all(&bytes).await?;
+            client_conn.socket.shutdown().await
         };
-        let _ = timeout(TURN_AWAY_MAX, say).await;
+        let _ = timeout(REJECT_TIMEOUT, say).await;
     }
 }
 
 /// One client from its seat to its end. The seat is freed and the registry left on every way out.
-async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: SocketAddr) {
-    let Ok(local) = arrival.socket.local_address() else { return };
-    let registered = shared.registry.enter(peer, local);
-    let probe = Arc::clone(&registered.probe);
-    let mut session = Session::new(&shared, probe, local, arrival.tls);
-    session.proxies = Arc::clone(&arrival.proxies);
-    session.newcomer = Some(entry.newcomer);
-    session.is_greeted = arrival.is_greeted;
+async fn serve_one(
+    shared: Arc<Shared>,
+    client_conn: AcceptedClient,
+    entry: AdmittedClient,
+    peer: SocketAddr,
+) {
+    let Ok(local) = client_conn.socket.local_address() else { return };
+    let registered = shared.registry.register(peer, local);
+    let handle = Arc::clone(&registered.handle);
+    let mut session = Session::new(&shared, handle, local, client_conn.tls);
+    session.proxies = Arc::clone(&client_conn.proxies);
+    session.unauthenticated = Some(entry.unauthenticated);
+    session.is_greeted = client_conn.is_greeted;
     let talk = async {
         // In a box, so that a session does not keep room for its TLS handshake.
-        let mut control = match Box::pin(start(&shared, &mut session, arrival)).await {
+        let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
             Ok(control) => control,
             Err(exit) => return exit,
         };
         let exit = converse(&mut control, &mut session).await;
-        control.close(matches!(exit, Exit::Ended(_))).await;
-        session.is_silent = !control.has_heard() && matches!(exit, Exit::Gone(_));
+        control.close(matches!(exit, SessionEnd::Terminated(_))).await;
+        session.is_silent = !control.has_received() && matches!(exit, SessionEnd::Disconnected(_));
         exit
     };
     let exit = tokio::select! {
         // A session that ends by itself in time is not cut off.
         biased;
         exit = talk => exit,
-        exit = cut_off(&registered.probe) => exit,
+        exit = cut_off(&registered.handle) => exit,
     };
     session.end = Some(exit.to_string());
-    drop((session, registered, entry.seat));
+    drop((session, registered, entry.connection));
 }
 
 /// The end of a session that was told to end now and does not: its client takes no replies, or a
 /// store is slow.
-async fn cut_off(probe: &Probe) -> Exit {
-    let reason = probe.ended(End::Now).await;
+async fn cut_off(handle: &SessionHandle) -> SessionEnd {
+    let reason = handle.ended(End::Now).await;
     sleep(GOODBYE_MAX).await;
     // The conversation is polled first, so it goes on behind a commit before it is dropped here.
-    let _ = timeout(COMMIT_MAX, probe.committed()).await;
-    Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
+    let _ = timeout(COMMIT_MAX, handle.committed()).await;
+    SessionEnd::Terminated(format!("{reason} (cut off: it did not end by itself)"))
 }
 
 /// Lets transfers end within `grace`, then ends them.
@@ -410,8 +427,8 @@ async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) 
     // Sessions cut themselves off; the last bound is for those that cannot even do that.
     let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
     for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
-        for probe in registry.each() {
-            probe.end(how, REASON);
+        for handle in registry.sessions() {
+            handle.end(how, REASON);
         }
         let all = async { while sessions.join_next().await.is_some() {} };
         if timeout(most, all).await.is_ok() {
@@ -455,21 +472,21 @@ impl Handle {
 
     /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
     pub fn end_sessions_of(&self, user: &str, reason: &str) {
-        for probe in self.registry.each() {
-            if probe.live.is_of(user) {
-                probe.end(End::Now, reason);
+        for handle in self.registry.sessions() {
+            if handle.status.is_account(user) {
+                handle.end(End::Now, reason);
             }
         }
     }
 
     /// Every session as it is now, by number.
     pub fn views(&self) -> Vec<SessionView> {
-        self.registry.each().iter().map(|probe| probe.view()).collect()
+        self.registry.sessions().iter().map(|handle| handle.view()).collect()
     }
 
     /// One session as it is now, and its last lines, the oldest first.
-    pub fn view(&self, number: u64) -> Option<(SessionView, Vec<SaidView>)> {
-        self.registry.find(number).map(|probe| (probe.view(), probe.live.history()))
+    pub fn view(&self, number: u64) -> Option<(SessionView, Vec<CommandLogEntry>)> {
+        self.registry.find(number).map(|handle| (handle.view(), handle.status.history()))
     }
 
     /// Measures how fast transfers are, since it was last called: call it once a second where
@@ -486,8 +503,8 @@ impl Handle {
             EndWhen::AfterTransfer => End::AfterTransfer,
         };
         let found = self.registry.find(number);
-        if let Some(probe) = &found {
-            probe.end(how, reason);
+        if let Some(handle) = &found {
+            handle.end(how, reason);
         }
         found.is_some()
     }
@@ -525,7 +542,7 @@ impl Handle {
 
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
-        self.shared.admission.in_all()
+        self.shared.admission.total()
     }
 
     /// What is counted of this server.

@@ -15,18 +15,18 @@ use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
 use wharf_proto::reply::{Code, Reply};
 
-use crate::admission::Seat;
+use crate::admission::ConnectionGuard;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
 use crate::files::Files;
 use crate::names::{Names, Reading, Readings, Recognised};
-use crate::ports::Claim;
+use crate::ports::DataConnIdentity;
+use crate::rate_limit::{LimitSource, RateLimiter};
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 use crate::settings::{ListenTls, Settings};
-use crate::shape::{Law, Shaper};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, Protection, Tie};
+use crate::tls::{Acceptor, BindingId, Protection};
 
 /// The level of zlib that everybody uses: a good deal smaller, and still fast.
 const DEFLATE_LEVEL: u8 = 6;
@@ -37,14 +37,14 @@ pub(crate) struct Session {
     /// Whom TLS was, and is, begun with.
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) probe: Arc<Probe>,
+    pub(crate) handle: Arc<SessionHandle>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) listen_tls: ListenTls,
     pub(crate) login: Login,
     pub(crate) failed_logins: u32,
     /// Taken up until the login.
-    pub(crate) newcomer: Option<Seat>,
+    pub(crate) unauthenticated: Option<ConnectionGuard>,
     /// Until when somebody must have logged in.
     pub(crate) login_deadline: Instant,
     pub(crate) cwd: VPath,
@@ -80,7 +80,7 @@ pub(crate) struct Session {
     /// The TLS that it began with, which is told of with it.
     pub(crate) secured: Option<Protection>,
     /// Set once TLS protects the control connection.
-    pub(crate) tie: Option<Tie>,
+    pub(crate) binding_id: Option<BindingId>,
 }
 
 /// Where a client stands with us. Files exist only once someone is logged in.
@@ -98,7 +98,7 @@ pub(crate) struct LoggedIn {
     pub(crate) account: Account,
     pub(crate) files: Files,
     /// Held for its drop: the seat is free again when the account is left.
-    pub(crate) _seat: Seat,
+    pub(crate) _connection_guard: ConnectionGuard,
 }
 
 /// What TYPE, MODE, PROT, OPTS and EPSV ALL have set.
@@ -176,23 +176,23 @@ impl Parameters {
 impl Session {
     pub(crate) fn new(
         shared: &Arc<Shared>,
-        probe: Arc<Probe>,
+        handle: Arc<SessionHandle>,
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
         // Before the terms: what changes in between is looked at again.
-        let age = probe.age();
-        let terms = shared.terms();
-        let settings = Arc::clone(&terms.settings);
+        let generation = handle.generation();
+        let config = shared.config();
+        let settings = Arc::clone(&config.settings);
         Self {
             shared: Arc::clone(shared),
-            peer: probe.peer,
-            probe,
+            peer: handle.peer,
+            handle,
             local,
             listen_tls,
             login: Login::Greeted,
             failed_logins: 0,
-            newcomer: None,
+            unauthenticated: None,
             login_deadline: Instant::now() + settings.login.timeout,
             cwd: VPath::root(),
             parameters: Parameters::new(listen_tls),
@@ -211,10 +211,10 @@ impl Session {
             is_silent: false,
             is_announced: false.into(),
             secured: None,
-            idle: (settings.limits.idle_timeout, age),
+            idle: (settings.limits.idle_timeout, generation),
             idle_wanted: None,
-            tie: None,
-            tls: terms.tls.clone(),
+            binding_id: None,
+            tls: config.tls.clone(),
             settings,
         }
     }
@@ -223,10 +223,10 @@ impl Session {
     /// It is a newcomer again, with time to log in.
     pub(crate) fn leave(&mut self) {
         if matches!(self.login, Login::In(_)) {
-            self.newcomer = Some(self.shared.admission.newcomer_again());
+            self.unauthenticated = Some(self.shared.admission.unauthenticated_again());
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
-        self.probe.live.left();
+        self.handle.status.logged_out();
         self.idle_wanted = None;
         self.login = Login::Greeted;
         self.cwd = VPath::root();
@@ -244,31 +244,31 @@ impl Session {
     }
 
     /// How a data connection of this client is told from others.
-    pub(crate) fn claim(&self) -> Claim {
-        Claim {
-            session: self.probe.number,
+    pub(crate) fn identity(&self) -> DataConnIdentity {
+        DataConnIdentity {
+            session: self.handle.number,
             peer: self.peer.ip(),
-            tie: self.tie.filter(|_| self.parameters.is_private),
+            binding_id: self.binding_id.filter(|_| self.parameters.is_private),
             resumes: self.data_resumes,
             proxies: Arc::clone(&self.proxies),
         }
     }
 
     /// What limits a transfer of this session, as long as it runs.
-    pub(crate) fn shaper(&self, direction: Option<Direction>) -> Shaper {
-        let law: Arc<dyn Law> = Arc::<Shared>::clone(&self.shared);
-        Shaper::new(law, Arc::clone(&self.probe), direction)
+    pub(crate) fn rate_limiter(&self, direction: Option<Direction>) -> RateLimiter {
+        let source: Arc<dyn LimitSource> = Arc::<Shared>::clone(&self.shared);
+        RateLimiter::new(source, Arc::clone(&self.handle), direction)
     }
 
     /// How long it may say nothing, and the age of the terms that say so.
     pub(crate) fn idle_max(&mut self) -> (Duration, u64) {
-        let age = self.probe.age();
+        let generation = self.handle.generation();
         // Looked up only as terms change: this is asked for each line.
-        if self.idle.1 != age {
-            self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
+        if self.idle.1 != generation {
+            self.idle = (self.shared.config().settings.limits.idle_timeout, generation);
         }
-        let (most, age) = self.idle;
-        (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), age)
+        let (most, generation) = self.idle;
+        (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), generation)
     }
 
     /// The most that SITE IDLE can ask for.
@@ -285,7 +285,7 @@ impl Session {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        self.tie.is_some()
+        self.binding_id.is_some()
     }
 
     pub(crate) fn logged_in(&self) -> Option<&LoggedIn> {
@@ -398,7 +398,7 @@ impl Session {
 
     pub(crate) fn who(&self) -> ClientInfo {
         ClientInfo {
-            session: self.probe.number,
+            session: self.handle.number,
             peer: self.peer,
             local: self.local,
             user: self.logged_in().map(|inside| inside.account.name.clone()),
@@ -414,7 +414,7 @@ impl Session {
     pub(crate) fn tell(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
         let kept = if is_open { line } else { verb_alone(line) };
-        let at = self.probe.live.said(kept, reply.code, self.names.charset());
+        let at = self.handle.status.command_answered(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return at;
         }
@@ -455,7 +455,7 @@ impl Drop for Session {
         if self.end.is_some() {
             self.give_up_port();
         }
-        self.shared.ports.forget(self.probe.number);
+        self.shared.ports.release_retained(self.handle.number);
         if self.is_silent && !self.is_announced.load(Ordering::Relaxed) {
             return;
         }

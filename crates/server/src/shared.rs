@@ -10,23 +10,23 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
 
-use crate::admission::{Admission, Neighbour};
-use crate::doctor::Doctor;
+use crate::admission::{Admission, ClientPrefix};
+use crate::blocking_pool::BlockingPool;
+use crate::diagnostics::DataConnDiagnostics;
 use crate::guard::{Door, Guard, News, Start};
-use crate::lanes::Lanes;
 use crate::names::Habits;
 use crate::net::Net;
 use crate::ports::Ports;
-use crate::registry::{End, Probe, Registry};
+use crate::rate_limit::{self, Buckets, LimitSource, MinRate, bucket};
+use crate::registry::{End, Registry, SessionHandle};
 use crate::settings::{Limits, Settings, Tls};
-use crate::shape::{self, Buckets, Law, Pace, bucket};
 use crate::tally::Tally;
-use crate::tls::{Acceptor, Tie};
+use crate::tls::{Acceptor, BindingId};
 
 pub(crate) struct Shared {
-    terms: RwLock<Arc<Terms>>,
+    config: RwLock<Arc<ConfigSnapshot>>,
     /// Held from where terms are read to where what was made of them is put in their place.
-    adopting: Mutex<()>,
+    config_lock: Mutex<()>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) ports: Arc<Ports>,
@@ -34,17 +34,17 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) habits: Habits,
-    pub(crate) lanes: Lanes,
-    pub(crate) doctor: Doctor,
+    pub(crate) blocking_pool: BlockingPool,
+    pub(crate) diagnostics: DataConnDiagnostics,
     /// What PASV announces to clients that are not near: a name's address changes as we serve.
     public_address: Mutex<Option<Ipv4Addr>>,
     pub(crate) tally: Arc<Tally>,
-    upload: Speed,
-    download: Speed,
+    upload: DirectionBuckets,
+    download: DirectionBuckets,
 }
 
 /// On what terms clients are served. A session keeps those that it met, apart from its login.
-pub(crate) struct Terms {
+pub(crate) struct ConfigSnapshot {
     pub(crate) settings: Arc<Settings>,
     pub(crate) users: Arc<dyn Users>,
     pub(crate) stores: Arc<dyn Stores>,
@@ -55,9 +55,9 @@ pub(crate) struct Terms {
 pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
 /// The shared limits of one direction.
-struct Speed {
+struct DirectionBuckets {
     all: Buckets<()>,
-    by_address: Buckets<Neighbour>,
+    by_address: Buckets<ClientPrefix>,
     by_user: Buckets<String>,
 }
 
@@ -73,31 +73,31 @@ impl Shared {
         let (range, near) = (&settings.passive.ports, &settings.passive.local_networks);
         Ok(Self {
             ports: Ports::new(range.clone(), near.clone(), tls.clone()),
-            upload: Speed::new(),
-            download: Speed::new(),
+            upload: DirectionBuckets::new(),
+            download: DirectionBuckets::new(),
             guard: Guard::new(&settings.ban),
             habits: Habits::default(),
-            doctor: Doctor::default(),
+            diagnostics: DataConnDiagnostics::default(),
             public_address: Mutex::new(settings.passive.public_address),
-            terms: RwLock::new(Arc::new(Terms {
+            config: RwLock::new(Arc::new(ConfigSnapshot {
                 settings: Arc::new(settings),
                 users,
                 stores,
                 tls,
             })),
-            adopting: Mutex::default(),
+            config_lock: Mutex::default(),
             net,
             events,
             admission: Arc::default(),
             registry: Arc::default(),
-            lanes: Lanes::new(),
+            blocking_pool: BlockingPool::new(),
             tally: Arc::default(),
         })
     }
 
     /// The terms of now.
-    pub(crate) fn terms(&self) -> Arc<Terms> {
-        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn config(&self) -> Arc<ConfigSnapshot> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Serves on other terms from now on. What TLS sessions resume by stays.
@@ -107,33 +107,33 @@ impl Shared {
         users: Arc<dyn Users>,
         stores: Arc<dyn Stores>,
     ) -> Result<(), rustls::Error> {
-        let _turn = self.adopting();
-        self.replace_terms(settings, users, stores)
+        let _turn = self.config_lock();
+        self.replace_config(settings, users, stores)
     }
 
     /// One change at a time: of two, the second is made of what the first left.
-    fn adopting(&self) -> MutexGuard<'_, ()> {
-        self.adopting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn config_lock(&self) -> MutexGuard<'_, ()> {
+        self.config_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn replace_terms(
+    fn replace_config(
         &self,
         settings: Settings,
         users: Arc<dyn Users>,
         stores: Arc<dyn Stores>,
     ) -> Result<(), rustls::Error> {
-        let before = self.terms();
+        let before = self.config();
         let acceptor = |tls: &Tls| match &before.tls {
-            Some(before) => before.renewed(tls),
+            Some(before) => before.with_settings(tls),
             None => Acceptor::new(tls),
         };
         let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
         self.guard.adopt(&settings.ban);
         self.set_public_address(settings.passive.public_address);
-        let terms = Terms { settings: Arc::new(settings), users, stores, tls };
-        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
-        self.registry.renew();
+        let config = ConfigSnapshot { settings: Arc::new(settings), users, stores, tls };
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.registry.notify_config_change();
         Ok(())
     }
 
@@ -149,22 +149,22 @@ impl Shared {
 
     /// Begins TLS with this from now on; everything else stays.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
-        let _turn = self.adopting();
-        let terms = self.terms();
-        let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
+        let _turn = self.config_lock();
+        let config = self.config();
+        let mut settings = Settings { tls: Some(tls), ..(*config.settings).clone() };
         // A name may have been looked up again since.
         settings.passive.public_address = self.public_address();
-        self.replace_terms(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
+        self.replace_config(settings, Arc::clone(&config.users), Arc::clone(&config.stores))
     }
 
     /// Takes other limits for the accounts that are logged in, where `of` knows any.
     pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<Own>) {
-        let mut differ = false;
-        for probe in self.registry.each() {
-            differ |= probe.live.take_limits(&of);
+        let mut is_changed = false;
+        for handle in self.registry.sessions() {
+            is_changed |= handle.status.update_limits(&of);
         }
-        if differ {
-            self.registry.renew();
+        if is_changed {
+            self.registry.notify_config_change();
         }
     }
 
@@ -174,15 +174,19 @@ impl Shared {
     }
 
     /// Whether `peer` may come in at all; the reason if not. Tells of it once a minute at most.
-    pub(crate) fn door(&self, peer: SocketAddr, local: SocketAddr) -> Result<(), &'static str> {
-        let told = match self.guard.door(peer.ip(), self.now()) {
+    pub(crate) fn check_ban(
+        &self,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<(), &'static str> {
+        let repeat_count = match self.guard.door(peer.ip(), self.now()) {
             Door::Open => return Ok(()),
             Door::Closed => None,
             Door::ClosedAndTold(count) => Some(count),
         };
-        if let Some(count) = told {
+        if let Some(count) = repeat_count {
             let reason = format!("{BANNED} Times since this was last told: {count}.");
-            self.emit_at_the_door(peer, local, &Event::TurnedAway { reason: &reason });
+            self.emit_without_session(peer, local, &Event::TurnedAway { reason: &reason });
         }
         Err(BANNED)
     }
@@ -190,20 +194,20 @@ impl Shared {
     /// Begins an attempt to log in.
     pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> Start {
         let start = self.guard.begin(peer, user, self.now());
-        self.tell_news();
+        self.report_auth_events();
         start
     }
 
     /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
     /// alone who are logged in: somebody else behind the same address may have tried.
-    pub(crate) fn tell_news(&self) {
-        self.tell_news_and(true);
+    pub(crate) fn report_auth_events(&self) {
+        self.report_auth_events_ending(true);
     }
 
     /// The same; `ends`: whether sessions of those who are banned by hand end.
-    pub(crate) fn tell_news_and(&self, ends: bool) {
-        for news in self.guard.news() {
-            match news {
+    pub(crate) fn report_auth_events_ending(&self, ends: bool) {
+        for event in self.guard.news() {
+            match event {
                 News::Banned(ban) => {
                     let time = ban.until.map(|until| until.saturating_sub(ban.since));
                     let time = time.map(|time| Duration::from_secs(time.try_into().unwrap_or(0)));
@@ -214,18 +218,18 @@ impl Shared {
                         is_manual: ban.is_manual,
                     };
                     self.emit_of(ban.network.network(), &event);
-                    for probe in self.registry.each() {
-                        let ip = probe.peer.ip().to_canonical();
+                    for handle in self.registry.sessions() {
+                        let ip = handle.peer.ip().to_canonical();
                         if !ban.network.contains(&ip) || !self.guard.is_banned(ip, self.now()) {
                             continue;
                         }
-                        if ban.is_manual && !ends && probe.live.has_user() {
+                        if ban.is_manual && !ends && handle.status.has_user() {
                             continue;
                         }
                         if ban.is_manual {
-                            probe.end(End::Now, BANNED);
-                        } else if !probe.live.has_user() {
-                            probe.end(End::AfterTransfer, BANNED);
+                            handle.end(End::Now, BANNED);
+                        } else if !handle.status.has_user() {
+                            handle.end(End::AfterTransfer, BANNED);
                         }
                     }
                 }
@@ -244,7 +248,12 @@ impl Shared {
     }
 
     /// Tells of somebody who has no session.
-    pub(crate) fn emit_at_the_door(&self, peer: SocketAddr, local: SocketAddr, event: &Event<'_>) {
+    pub(crate) fn emit_without_session(
+        &self,
+        peer: SocketAddr,
+        local: SocketAddr,
+        event: &Event<'_>,
+    ) {
         let who = ClientInfo {
             session: 0,
             peer,
@@ -259,26 +268,33 @@ impl Shared {
 
     fn emit_of(&self, address: IpAddr, event: &Event<'_>) {
         let peer = SocketAddr::new(address, 0);
-        self.emit_at_the_door(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
+        self.emit_without_session(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
     }
 
     /// What nobody can guess, to tie data connections to a session.
-    pub(crate) fn new_tie(&self) -> Tie {
+    pub(crate) fn new_binding_id(&self) -> BindingId {
         let mut bytes = [0; 16];
         self.net.random(&mut bytes);
-        Tie(bytes)
+        BindingId(bytes)
     }
 }
 
-impl Law for Shared {
-    fn limits(&self, session: &Probe, direction: Option<Direction>) -> shape::Limits {
-        let terms = self.terms();
-        let limits = &terms.settings.limits;
-        let mut law =
-            shape::Limits { buckets: Vec::new(), stall_max: limits.stall_timeout, pace: None };
-        let Some(direction) = direction else { return law };
-        let Some((user, own)) = session.live.account() else { return law };
-        let (speed, in_all, of_address, of_user, of_transfer) = match direction {
+impl LimitSource for Shared {
+    fn limits(
+        &self,
+        session: &SessionHandle,
+        direction: Option<Direction>,
+    ) -> rate_limit::TransferLimits {
+        let config = self.config();
+        let limits = &config.settings.limits;
+        let mut transfer_limits = rate_limit::TransferLimits {
+            buckets: Vec::new(),
+            stall_max: limits.stall_timeout,
+            min_rate: None,
+        };
+        let Some(direction) = direction else { return transfer_limits };
+        let Some((user, own)) = session.status.account() else { return transfer_limits };
+        let (speed, total, per_address, per_account, per_transfer) = match direction {
             Direction::Upload => (
                 &self.upload,
                 limits.upload,
@@ -294,24 +310,24 @@ impl Law for Shared {
                 own.transfer_download.unwrap_or(limits.transfer_download),
             ),
         };
-        law.buckets.extend(bucket(of_transfer));
-        law.buckets.extend(speed.by_user.of(user, of_user));
-        law.buckets.extend(speed.by_address.of(session.peer.ip().into(), of_address));
-        law.buckets.extend(speed.all.of((), in_all));
+        transfer_limits.buckets.extend(bucket(per_transfer));
+        transfer_limits.buckets.extend(speed.by_user.of(user, per_account));
+        transfer_limits.buckets.extend(speed.by_address.of(session.peer.ip().into(), per_address));
+        transfer_limits.buckets.extend(speed.all.of((), total));
         // Where limits of ours may be what is slow, nothing need move.
-        law.pace = pace(limits).filter(|_| law.buckets.is_empty());
-        law
+        transfer_limits.min_rate = min_rate(limits).filter(|_| transfer_limits.buckets.is_empty());
+        transfer_limits
     }
 }
 
-fn pace(limits: &Limits) -> Option<Pace> {
+fn min_rate(limits: &Limits) -> Option<MinRate> {
     let rate = limits.transfer_min.bytes_per_second()?;
     let period = limits.transfer_min_period;
     let bytes = u128::from(rate) * period.as_millis() / 1000;
-    Some(Pace { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
+    Some(MinRate { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
 }
 
-impl Speed {
+impl DirectionBuckets {
     fn new() -> Self {
         Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
     }
@@ -332,12 +348,12 @@ mod tests {
             let greeting = round.to_string();
             std::thread::scope(|scope| {
                 scope.spawn(|| shared.adopt_tls(any_settings()).unwrap());
-                let terms = shared.terms();
+                let config = shared.config();
                 let next = Settings { greeting: greeting.clone(), ..settings.clone() };
-                shared.adopt(next, Arc::clone(&terms.users), Arc::clone(&terms.stores)).unwrap();
+                shared.adopt(next, Arc::clone(&config.users), Arc::clone(&config.stores)).unwrap();
             });
-            assert_eq!(shared.terms().settings.greeting, greeting);
-            assert!(shared.terms().tls.is_some());
+            assert_eq!(shared.config().settings.greeting, greeting);
+            assert!(shared.config().tls.is_some());
         }
     }
 }

@@ -17,11 +17,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use self::binding::Tie;
-use self::binding::{Binding, Found, Owners, Sessions, Tickets};
-use self::fault::Offer;
-pub(crate) use self::fault::words;
-use self::hello::first_message;
+pub(crate) use self::binding::BindingId;
+use self::binding::{Binding, BindingOwners, ResumedBinding, Sessions, Tickets};
+use self::fault::ClientOffer;
+pub(crate) use self::fault::describe;
+use self::hello::read_client_hello;
 use crate::net::Socket;
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
 
@@ -44,8 +44,12 @@ const SESSIONS_REMEMBERED: usize = 16_384;
 /// The settings do not work.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
-    let binding = Binding::Control(Tie::default(), Arc::default());
-    Ok(acceptor.config(&acceptor.base, &Made { binding, tickets: Given::Several }, false))
+    let binding = Binding::Control(BindingId::default(), Arc::default());
+    Ok(acceptor.config(
+        &acceptor.base,
+        &HandshakeOptions { binding, tickets: TicketPolicy::Several },
+        false,
+    ))
 }
 
 /// Makes TLS connections out of plain ones.
@@ -55,7 +59,7 @@ pub(crate) struct Acceptor {
     /// 1.2 can be resumed as often as needed, one of TLS 1.3 only once by many clients, which then
     /// have none left for their next upload.
     reusable: Option<ServerConfig>,
-    shared: Shared,
+    shared: ResumptionState,
     must_resume: bool,
     version_min: TlsVersion,
     /// In lower case; empty: any.
@@ -63,14 +67,14 @@ pub(crate) struct Acceptor {
 }
 
 /// What a connection may resume, and which TLS 1.3 tickets it gives out.
-struct Made {
+struct HandshakeOptions {
     binding: Binding,
-    tickets: Given,
+    tickets: TicketPolicy,
 }
 
 /// Which TLS 1.3 tickets a connection gives out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Given {
+enum TicketPolicy {
     /// Several, on a control connection.
     Several,
     /// One to a client that reads, where every data connection must resume: OpenSSL uses a TLS 1.3
@@ -98,10 +102,10 @@ pub(crate) enum Stage {
 
 /// What outlives a change of settings, so that clients go on with their TLS sessions.
 #[derive(Clone)]
-struct Shared {
+struct ResumptionState {
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
-    owners: Arc<Owners>,
+    owners: Arc<BindingOwners>,
 }
 
 /// What is known of a protected connection.
@@ -124,7 +128,7 @@ pub(crate) enum Resumed {
 
 /// Which way the bytes of a data connection go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flowing {
+pub(crate) enum DataDirection {
     /// To the client, which reads.
     Out,
     /// From the client, which need not read anything before it closes.
@@ -135,15 +139,15 @@ impl Acceptor {
     pub(crate) fn new(settings: &TlsSettings) -> Result<Self, rustls::Error> {
         let tickets = aws_lc_rs::Ticketer::new()?;
         let sessions = ServerSessionMemoryCache::new(SESSIONS_REMEMBERED);
-        Self::with(settings, Shared { tickets, sessions, owners: Arc::default() })
+        Self::with(settings, ResumptionState { tickets, sessions, owners: Arc::default() })
     }
 
     /// With other settings. Clients go on with the TLS sessions that this one gave out.
-    pub(crate) fn renewed(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
+    pub(crate) fn with_settings(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
         Self::with(settings, self.shared.clone())
     }
 
-    fn with(settings: &TlsSettings, shared: Shared) -> Result<Self, rustls::Error> {
+    fn with(settings: &TlsSettings, shared: ResumptionState) -> Result<Self, rustls::Error> {
         let base = match settings.version_min {
             TlsVersion::V1_2 => config_of(settings, rustls::ALL_VERSIONS)?,
             TlsVersion::V1_3 => config_of(settings, &[&rustls::version::TLS13])?,
@@ -163,51 +167,57 @@ impl Acceptor {
     }
 
     /// Takes a control connection into TLS. It may resume any session of this server; what it is
-    /// given to resume later carries `tie`.
-    pub(crate) async fn control(&self, socket: Socket, tie: Tie) -> io::Result<TlsStream<Socket>> {
-        let found = Arc::<Found>::default();
-        let binding = Binding::Control(tie, Arc::clone(&found));
-        let stream =
-            self.handshake(Made { binding, tickets: Given::Several }, socket, None).await?;
+    /// given to resume later carries `binding_id`.
+    pub(crate) async fn control(
+        &self,
+        socket: Socket,
+        binding_id: BindingId,
+    ) -> io::Result<TlsStream<Socket>> {
+        let found = Arc::<ResumedBinding>::default();
+        let binding = Binding::Control(binding_id, Arc::clone(&found));
+        let stream = self
+            .handshake(HandshakeOptions { binding, tickets: TicketPolicy::Several }, socket, None)
+            .await?;
         let is_tls_1_2 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_2);
-        let resumed = found.tie().filter(|_| is_resumed(&stream));
-        self.shared.owners.secured(tie, is_tls_1_2, resumed);
+        let resumed = found.binding_id().filter(|_| is_resumed(&stream));
+        self.shared.owners.handshake_finished(binding_id, is_tls_1_2, resumed);
         Ok(stream)
     }
 
     /// A control connection from this address is about to begin its handshake.
-    pub(crate) fn begun(&self, tie: Tie, peer: IpAddr) {
-        self.shared.owners.begun(tie, peer);
+    pub(crate) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
+        self.shared.owners.handshake_started(binding_id, peer);
     }
 
     /// A control connection has logged in: from now on data connections of the same account at
     /// the same address may resume each other's sessions.
-    pub(crate) fn logged_in(&self, tie: Tie, account: &str, peer: IpAddr) {
-        self.shared.owners.logged_in(tie, account, peer);
+    pub(crate) fn logged_in(&self, binding_id: BindingId, account: &str, peer: IpAddr) {
+        self.shared.owners.logged_in(binding_id, account, peer);
     }
 
     /// Takes a data connection into TLS and says which session it resumed.
     ///
-    /// On an upload it gives out no ticket but to a client that has nothing else: see [`Given`].
+    /// On an upload it gives out no ticket but to a client that has nothing else: see [`TicketPolicy`].
     pub(crate) async fn data(
         &self,
         socket: Socket,
-        tie: Tie,
-        flowing: Flowing,
+        binding_id: BindingId,
+        direction: DataDirection,
         stage: &watch::Sender<Stage>,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
-        let found = Arc::<Found>::default();
-        let tickets = match flowing {
-            Flowing::Out => Given::ToReaders,
-            Flowing::In => Given::ToTls13Only,
+        let found = Arc::<ResumedBinding>::default();
+        let tickets = match direction {
+            DataDirection::Out => TicketPolicy::ToReaders,
+            DataDirection::In => TicketPolicy::ToTls13Only,
         };
-        let binding = Binding::Data(tie, Arc::clone(&found));
-        let shaken = self.handshake(Made { binding, tickets }, socket, Some(stage)).await;
+        let binding = Binding::Data(binding_id, Arc::clone(&found));
+        let handshake_result =
+            self.handshake(HandshakeOptions { binding, tickets }, socket, Some(stage)).await;
         stage.send_replace(Stage::Over);
-        let stream = shaken?;
-        let resumed = match found.tie().filter(|_| is_resumed(&stream)) {
-            Some(resumed) if resumed == tie => Resumed::Own,
-            Some(resumed) if self.shared.owners.prove_same(tie, resumed).await => {
+        let stream = handshake_result?;
+        let resumed = match found.binding_id().filter(|_| is_resumed(&stream)) {
+            Some(resumed) if resumed == binding_id => Resumed::Own,
+            Some(resumed) if self.shared.owners.wait_same_client(binding_id, resumed).await => {
                 Resumed::SameAccount
             }
             Some(_) | None => Resumed::NotOwn,
@@ -219,29 +229,30 @@ impl Acceptor {
     /// says of which: the one of which it resumed the session, if it resumed any.
     ///
     /// It is not known yet whether the client is to send or to read, so as if it were to send.
-    pub(crate) fn data_of_one(
+    pub(crate) fn data_of_any(
         self: &Arc<Self>,
         socket: Socket,
-        ties: Vec<Tie>,
-    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<Tie>)>> + Send + use<> {
-        let found = Arc::<Found>::default();
-        let binding = Binding::OneOf(ties, Arc::clone(&found));
-        let made = Made { binding, tickets: Given::ToTls13Only };
+        binding_ids: Vec<BindingId>,
+    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<BindingId>)>> + Send + use<>
+    {
+        let found = Arc::<ResumedBinding>::default();
+        let binding = Binding::OneOf(binding_ids, Arc::clone(&found));
+        let options = HandshakeOptions { binding, tickets: TicketPolicy::ToTls13Only };
         let acceptor = Arc::clone(self);
         async move {
-            let stream = acceptor.handshake(made, socket, None).await?;
-            let tie = found.tie().filter(|_| is_resumed(&stream));
-            Ok((stream, tie))
+            let stream = acceptor.handshake(options, socket, None).await?;
+            let binding_id = found.binding_id().filter(|_| is_resumed(&stream));
+            Ok((stream, binding_id))
         }
     }
 
     async fn handshake(
         &self,
-        made: Made,
+        options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
-        let handshake = self.handshake_by_offer(made, socket, stage);
+        let handshake = self.handshake_by_offer(options, socket, stage);
         timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
         })?
@@ -251,18 +262,18 @@ impl Acceptor {
     /// the handshake fails, what it would have needed.
     async fn handshake_by_offer(
         &self,
-        made: Made,
+        options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
-        let (mut start, shown) = first_message(socket, self.version_min).await?;
+        let (mut start, shown) = read_client_hello(socket, self.version_min).await?;
         if let Some(stage) = stage {
             stage.send_replace(Stage::Begun);
         }
         let hello = start.client_hello();
         let asked = hello.server_name().map(str::to_ascii_lowercase);
         let has_tls_1_2 = shown.has_tls_1_2();
-        let offer = Offer::of(&hello, &shown);
+        let offer = ClientOffer::of(&hello, &shown);
         if let Some(name) =
             asked.filter(|name| !self.names.is_empty() && !self.names.contains(name))
         {
@@ -272,21 +283,26 @@ impl Acceptor {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);
-        let shaken = start.into_stream(self.config(base, &made, !has_tls_1_2)).await;
-        shaken.map_err(|error| offer.explained(&error, self.version_min))
+        let handshake_result = start.into_stream(self.config(base, &options, !has_tls_1_2)).await;
+        handshake_result.map_err(|error| offer.explained(&error, self.version_min))
     }
 
-    fn config(&self, base: &ServerConfig, made: &Made, is_tls_1_3_only: bool) -> Arc<ServerConfig> {
+    fn config(
+        &self,
+        base: &ServerConfig,
+        options: &HandshakeOptions,
+        is_tls_1_3_only: bool,
+    ) -> Arc<ServerConfig> {
         let mut config = base.clone();
-        let Made { binding, tickets } = made;
-        let Shared { tickets: inner, sessions, owners } = &self.shared;
+        let HandshakeOptions { binding, tickets } = options;
+        let ResumptionState { tickets: inner, sessions, owners } = &self.shared;
         config.ticketer = Arc::new(Tickets::new(inner, binding, owners));
         let (inner, binding) = (Arc::clone(sessions), binding.clone());
         config.session_storage = Arc::new(Sessions { inner, binding });
         config.send_tls13_tickets = match tickets {
-            Given::Several => TICKETS,
-            Given::ToReaders => usize::from(self.must_resume),
-            Given::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
+            TicketPolicy::Several => TICKETS,
+            TicketPolicy::ToReaders => usize::from(self.must_resume),
+            TicketPolicy::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
         };
         Arc::new(config)
     }

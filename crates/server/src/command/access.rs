@@ -161,7 +161,7 @@ fn busy(session: &Session) -> Next {
 }
 
 fn is_anonymous(session: &Session, user: &str) -> bool {
-    session.shared.terms().users.is_anonymous(user)
+    session.shared.config().users.is_anonymous(user)
 }
 
 /// Whose account it is, and the character set that the login has shown, if any.
@@ -178,7 +178,7 @@ async fn admit(
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
     }
-    let users = Arc::clone(&session.shared.terms().users);
+    let users = Arc::clone(&session.shared.config().users);
     let mut denied = None;
     for (at, spelled) in session.names.credentials(user, secret).into_iter().enumerate() {
         if !is_name(&spelled.user) || !counted.is_about(&spelled.user) {
@@ -259,7 +259,7 @@ async fn enter(
     account: Account,
     shown: Option<Shown>,
 ) -> Result<Next, Denied> {
-    let store = match session.shared.terms().stores.open(&account).await {
+    let store = match session.shared.config().stores.open(&account).await {
         Ok(store) => store,
         Err(error) if error.kind == ErrorKind::Exhausted => return Ok(busy(session)),
         Err(error) => {
@@ -268,7 +268,7 @@ async fn enter(
         }
     };
     let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
-    let Some(seat) = session.shared.admission.user_seat(&account.name, most) else {
+    let Some(guard) = session.shared.admission.account_guard(&account.name, most) else {
         let reply = "Too many sessions of this account.";
         let limit = match account.limits.sessions_max {
             Some(_) => "sessions of the account",
@@ -280,13 +280,15 @@ async fn enter(
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = welcome(session, &account);
-    session.probe.live.logged_in(&account.name, account.limits.clone());
+    session.handle.status.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
-    session.newcomer = None;
-    if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
-        tls.logged_in(tie, &account.name, session.peer.ip());
+    session.unauthenticated = None;
+    if let (Some(tls), Some(binding_id), false) =
+        (&session.tls, session.binding_id, account.is_anonymous)
+    {
+        tls.logged_in(binding_id, &account.name, session.peer.ip());
     }
-    session.login = Login::In(Box::new(LoggedIn { account, files, _seat: seat }));
+    session.login = Login::In(Box::new(LoggedIn { account, files, _connection_guard: guard }));
     session.emit(&Event::LoggedIn);
     if let Some(shown) = shown {
         session.has_shown(shown.set, shown.is_name);
@@ -309,7 +311,7 @@ async fn turn_away(session: &mut Session, user: &str, denied: &Denied, arrived: 
     session.shared.tally.login_failed(denied);
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
-    session.shared.tell_news();
+    session.shared.report_auth_events();
     let peer = session.peer.ip();
     // Those who come anew for each try wait as long as those who stay.
     let failures = session.shared.guard.failures(peer, session.shared.now()).saturating_sub(1);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::bans::Bans;
 use super::{Ban, Door, Full, Lock, Memory, News, Usual};
-use crate::admission::Neighbour;
+use crate::admission::ClientPrefix;
 use crate::settings;
 
 /// Addresses with failures that are remembered; more push out those with the fewest.
@@ -42,10 +42,10 @@ const ATTEMPT_SECONDS_MAX: i64 = 120;
 pub(super) struct Book {
     settings: settings::Ban,
     bans: Bans,
-    addresses: HashMap<Neighbour, Score>,
+    addresses: HashMap<ClientPrefix, Score>,
     names: HashMap<String, Name>,
-    usual: HashMap<String, Vec<(Neighbour, i64)>>,
-    known: HashMap<Neighbour, i64>,
+    usual: HashMap<String, Vec<(ClientPrefix, i64)>>,
+    known: HashMap<ClientPrefix, i64>,
     news: Vec<News>,
     version: u64,
     /// How long the check of a failed attempt took at most, and when.
@@ -144,7 +144,7 @@ impl Book {
     }
 
     pub(super) fn is_known(&self, address: IpAddr, now: i64) -> bool {
-        let last = self.known.get(&Neighbour::from(address));
+        let last = self.known.get(&ClientPrefix::from(address));
         self.is_allowed(address) || last.is_some_and(|last| now - last < KNOWN_SECONDS)
     }
 
@@ -155,14 +155,14 @@ impl Book {
         if !self.judges(address) {
             return Begun::Go;
         }
-        let neighbour = Neighbour::from(address);
+        let prefix = ClientPrefix::from(address);
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
-        if !make_room(&mut self.addresses, &neighbour, ADDRESSES_MAX, |score| {
+        if !make_room(&mut self.addresses, &prefix, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
             return Begun::Wait;
         }
-        let score = self.addresses.entry(neighbour).or_default();
+        let score = self.addresses.entry(prefix).or_default();
         // The last failure bans. What could only come after that must not be checked before.
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
             return Begun::Wait;
@@ -171,19 +171,19 @@ impl Book {
             self.count_failure(address, now);
             return Begun::Locked;
         }
-        if let Some(score) = self.addresses.get_mut(&neighbour) {
+        if let Some(score) = self.addresses.get_mut(&prefix) {
             score.in_flight += 1;
         }
         Begun::Go
     }
 
     pub(super) fn end(&mut self, address: IpAddr, user: &str, judged: Judged, now: i64) {
-        let neighbour = Neighbour::from(address);
-        if let Some(score) = self.addresses.get_mut(&neighbour) {
+        let prefix = ClientPrefix::from(address);
+        if let Some(score) = self.addresses.get_mut(&prefix) {
             score.in_flight = score.in_flight.saturating_sub(1);
         }
         if judged == Judged::RightAndUsual && !self.is_allowed(address) {
-            self.note_usual(user, neighbour, now);
+            self.note_usual(user, prefix, now);
         }
         if judged == Judged::Wrong && self.judges(address) {
             self.count_failure(address, now);
@@ -193,20 +193,20 @@ impl Book {
 
     /// An attempt failed for this name; what the address did is counted already.
     pub(super) fn end_of_name(&mut self, address: IpAddr, user: &str, now: i64) {
-        if self.judges(address) && !self.is_usual(user, Neighbour::from(address)) {
+        if self.judges(address) && !self.is_usual(user, ClientPrefix::from(address)) {
             self.count_name(user, now);
         }
     }
 
     /// Whether the account is locked for this address.
     pub(super) fn is_deaf(&self, address: IpAddr, user: &str, now: i64) -> bool {
-        let is_usual = || self.is_usual(user, Neighbour::from(address));
+        let is_usual = || self.is_usual(user, ClientPrefix::from(address));
         self.judges(address) && self.is_locked(user, now) && !is_usual()
     }
 
-    pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
+    pub(super) fn failures(&mut self, prefix: ClientPrefix, now: i64) -> u32 {
         let window = seconds(self.settings.window);
-        self.addresses.get_mut(&neighbour).map_or(0, |score| score.count(now, window))
+        self.addresses.get_mut(&prefix).map_or(0, |score| score.count(now, window))
     }
 
     /// Notes how long a failed attempt took to check, and says which was the longest lately.
@@ -254,9 +254,8 @@ impl Book {
     /// Lifts a ban and forgets the failures behind it.
     pub(super) fn lift(&mut self, network: ipnet::IpNet) -> bool {
         let network = network.trunc();
-        self.addresses.retain(|neighbour, score| {
-            score.in_flight > 0 || !network.contains(&neighbour.network())
-        });
+        self.addresses
+            .retain(|prefix, score| score.in_flight > 0 || !network.contains(&prefix.network()));
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
         self.tell(News::Lifted { network, reason: "it was lifted" });
@@ -276,9 +275,9 @@ impl Book {
     pub(super) fn memory(&self) -> Memory {
         let locks = self.names.iter().filter(|(_, name)| name.locked_until > 0);
         let usual = self.usual.iter().flat_map(|(user, addresses)| {
-            addresses.iter().map(move |(neighbour, last)| Usual {
+            addresses.iter().map(move |(prefix, last)| Usual {
                 user: user.clone(),
-                network: neighbour.network(),
+                network: prefix.network(),
                 last: *last,
             })
         });
@@ -329,21 +328,21 @@ impl Book {
         self.names.get(&folded(user)).is_some_and(|name| now < name.locked_until)
     }
 
-    fn is_usual(&self, user: &str, neighbour: Neighbour) -> bool {
+    fn is_usual(&self, user: &str, prefix: ClientPrefix) -> bool {
         let addresses = self.usual.get(&folded(user));
-        addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
+        addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == prefix))
     }
 
     /// One failure more of an address; the one too many bans it.
     fn count_failure(&mut self, address: IpAddr, now: i64) {
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
-        let neighbour = Neighbour::from(address);
-        let score = self.addresses.entry(neighbour).or_default();
+        let prefix = ClientPrefix::from(address);
+        let score = self.addresses.entry(prefix).or_default();
         if score.add(now, window) < max {
             return;
         }
         score.count = 0;
-        let network = neighbour.network();
+        let network = prefix.network();
         let before = self.bans.get(network);
         // Somebody asked for this one; it lasts as long as they said.
         if before.is_some_and(|ban| ban.is_manual && ban.holds(now)) {
@@ -384,16 +383,16 @@ impl Book {
         self.tell(News::Locked { user, seconds });
     }
 
-    fn note_usual(&mut self, user: &str, neighbour: Neighbour, now: i64) {
-        make_room(&mut self.known, &neighbour, KNOWN_MAX, |last| u64::try_from(*last).ok());
-        let last = self.known.entry(neighbour).or_insert(now);
+    fn note_usual(&mut self, user: &str, prefix: ClientPrefix, now: i64) {
+        make_room(&mut self.known, &prefix, KNOWN_MAX, |last| u64::try_from(*last).ok());
+        let last = self.known.entry(prefix).or_insert(now);
         *last = now.max(*last);
         let user = folded(user);
         make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
         let addresses = self.usual.entry(user).or_default();
-        if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == neighbour) {
+        if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == prefix) {
             if now.saturating_sub(*last) >= USUAL_NOTED_EVERY {
                 *last = now;
                 self.version += 1;
@@ -406,7 +405,7 @@ impl Book {
                 addresses.swap_remove(at);
             }
         }
-        addresses.push((neighbour, now));
+        addresses.push((prefix, now));
         self.version += 1;
     }
 

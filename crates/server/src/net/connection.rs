@@ -21,16 +21,16 @@ const FIRST_READ_BYTES: usize = 16 * 1024;
 /// The reactor gets to know it only when there is something to wait for. A small file goes to a
 /// waiting client in one call, and such a connection is gone before anybody could watch it.
 pub struct Connection {
-    state: State,
+    state: ConnectionState,
     peer: SocketAddr,
     /// Urgent data may come (telnet Synch).
     is_control: bool,
 }
 
-enum State {
+enum ConnectionState {
     /// Nonblocking.
-    Unwatched(Std),
-    Watched(TcpStream),
+    Unregistered(Std),
+    Registered(TcpStream),
     /// The reactor would not take it.
     Lost,
 }
@@ -43,21 +43,21 @@ impl Connection {
     pub fn new(stream: Std) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let peer = stream.peer_addr()?;
-        Ok(Self::unwatched(stream, peer))
+        Ok(Self::unregistered(stream, peer))
     }
 
     /// The same for one that is known to be nonblocking.
-    pub(super) fn unwatched(stream: Std, peer: SocketAddr) -> Self {
-        Self { state: State::Unwatched(stream), peer, is_control: false }
+    pub(super) fn unregistered(stream: Std, peer: SocketAddr) -> Self {
+        Self { state: ConnectionState::Unregistered(stream), peer, is_control: false }
     }
 
     /// A connection of tokio's.
     ///
     /// # Errors
     /// Its peer is gone.
-    pub fn watched(stream: TcpStream) -> io::Result<Self> {
+    pub fn registered(stream: TcpStream) -> io::Result<Self> {
         let peer = stream.peer_addr()?;
-        Ok(Self { state: State::Watched(stream), peer, is_control: false })
+        Ok(Self { state: ConnectionState::Registered(stream), peer, is_control: false })
     }
 
     /// Prepares it for replies: they do not wait for acknowledgements, and what is urgent stays in
@@ -72,16 +72,18 @@ impl Connection {
     }
 
     /// Takes it from the reactor, so that the task that polls it next decides who watches it.
-    pub(crate) fn unwatch(self) -> io::Result<Self> {
+    pub(crate) fn deregister(self) -> io::Result<Self> {
         let state = match self.state {
-            State::Watched(stream) => State::Unwatched(stream.into_std()?),
+            ConnectionState::Registered(stream) => {
+                ConnectionState::Unregistered(stream.into_std()?)
+            }
             other => other,
         };
         Ok(Self { state, ..self })
     }
 
     /// The same, of whose other end somebody has told us.
-    pub(super) fn announced(self, peer: SocketAddr) -> Self {
+    pub(super) fn with_peer(self, peer: SocketAddr) -> Self {
         Self { peer, ..self }
     }
 
@@ -91,18 +93,18 @@ impl Connection {
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
         match &self.state {
-            State::Unwatched(stream) => stream.local_addr(),
-            State::Watched(stream) => stream.local_addr(),
-            State::Lost => Err(lost()),
+            ConnectionState::Unregistered(stream) => stream.local_addr(),
+            ConnectionState::Registered(stream) => stream.local_addr(),
+            ConnectionState::Lost => Err(lost()),
         }
     }
 
     /// For settings of the system, which must not make it blocking.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match &self.state {
-            State::Unwatched(stream) => Ok(SockRef::from(stream)),
-            State::Watched(stream) => Ok(SockRef::from(stream)),
-            State::Lost => Err(lost()),
+            ConnectionState::Unregistered(stream) => Ok(SockRef::from(stream)),
+            ConnectionState::Registered(stream) => Ok(SockRef::from(stream)),
+            ConnectionState::Lost => Err(lost()),
         }
     }
 
@@ -115,20 +117,20 @@ impl Connection {
     /// Waits until something has come, or the end of it, and leaves it there. Says how much it is:
     /// 1 at most, and 0 at the end.
     pub(super) async fn peek(&mut self) -> io::Result<usize> {
-        self.watch()?.peek(&mut [0]).await
+        self.register()?.peek(&mut [0]).await
     }
 
     /// Waits until the reactor has seen it change to be ready for this since it was last asked to
-    /// `forget`.
+    /// `clear_ready`.
     #[cfg(target_os = "linux")]
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<()> {
-        self.watch()?.ready(interest).await.map(drop)
+        self.register()?.ready(interest).await.map(drop)
     }
 
     /// Makes the next `ready` wait for news.
     #[cfg(target_os = "linux")]
-    pub(crate) fn forget(&self, interest: Interest) {
-        if let State::Watched(stream) = &self.state {
+    pub(crate) fn clear_ready(&self, interest: Interest) {
+        if let ConnectionState::Registered(stream) = &self.state {
             let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
             let _ = stream.try_io(interest, nothing);
         }
@@ -141,15 +143,16 @@ impl Connection {
     }
 
     /// The stream, known to the reactor of the task that calls.
-    fn watch(&mut self) -> io::Result<&mut TcpStream> {
-        if let State::Unwatched(_) = self.state
-            && let State::Unwatched(stream) = std::mem::replace(&mut self.state, State::Lost)
+    fn register(&mut self) -> io::Result<&mut TcpStream> {
+        if let ConnectionState::Unregistered(_) = self.state
+            && let ConnectionState::Unregistered(stream) =
+                std::mem::replace(&mut self.state, ConnectionState::Lost)
         {
-            self.state = State::Watched(TcpStream::from_std(stream)?);
+            self.state = ConnectionState::Registered(TcpStream::from_std(stream)?);
         }
         match &mut self.state {
-            State::Watched(stream) => Ok(stream),
-            State::Unwatched(_) | State::Lost => Err(lost()),
+            ConnectionState::Registered(stream) => Ok(stream),
+            ConnectionState::Unregistered(_) | ConnectionState::Lost => Err(lost()),
         }
     }
 }
@@ -190,7 +193,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let room = buffer.remaining().min(FIRST_READ_BYTES);
             let tried = stream.read(buffer.initialize_unfilled_to(room));
             if is_done(&tried) {
@@ -199,7 +202,7 @@ impl AsyncRead for Connection {
             }
         }
         let is_control = this.is_control;
-        let stream = this.watch()?;
+        let stream = this.register()?;
         if is_control {
             poll_read_urgent(stream, context, buffer)
         } else {
@@ -240,13 +243,13 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let tried = stream.write(bytes);
             if is_done(&tried) {
                 return Poll::Ready(tried);
             }
         }
-        Pin::new(this.watch()?).poll_write(context, bytes)
+        Pin::new(this.register()?).poll_write(context, bytes)
     }
 
     /// The kernel has what was written.
@@ -265,13 +268,13 @@ impl AsyncWrite for Connection {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let tried = stream.write_vectored(buffers);
             if is_done(&tried) {
                 return Poll::Ready(tried);
             }
         }
-        Pin::new(this.watch()?).poll_write_vectored(context, buffers)
+        Pin::new(this.register()?).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -21,20 +21,20 @@ use self::accept_task::AcceptTask;
 use self::waiters::Waiters;
 use super::Reserved;
 use crate::net::{Listener, Socket};
-use crate::tls::{Acceptor, Tie};
+use crate::tls::{Acceptor, BindingId};
 
 /// What waits to be accepted when another session joins, at most.
-const STALE_MAX: usize = 1024;
+const BACKLOG_MAX: usize = 1024;
 
 /// Whose data connection is waited for, and how it is told from others.
 #[derive(Clone, Debug)]
-pub(crate) struct Claim {
+pub(crate) struct DataConnIdentity {
     /// The session's number.
     pub(crate) session: u64,
     /// The client's address.
     pub(crate) peer: IpAddr,
     /// With PROT P: what TLS sessions of this client carry.
-    pub(crate) tie: Option<Tie>,
+    pub(crate) binding_id: Option<BindingId>,
     /// Whether its data connections have resumed its TLS session, as far as any came.
     pub(crate) resumes: Option<bool>,
     /// The proxies through which its control connection may have come; none if it came itself.
@@ -53,17 +53,17 @@ pub(super) enum Sharing {
 }
 
 /// A data connection that came for a session.
-pub(crate) enum Arrived {
+pub(crate) enum AcceptedConn {
     /// As it came.
     Plain(Socket),
     /// TLS has shown whose it is, and is done.
-    Own(Box<TlsStream<Socket>>),
+    Authenticated(Box<TlsStream<Socket>>),
 }
 
 /// What came to a port.
-pub(crate) enum Came {
+pub(crate) enum PortEvent {
     /// For the session that waited.
-    Mine(Arrived),
+    Accepted(AcceptedConn),
     /// From an address for which no session waits. It is closed.
     Unexpected(IpAddr),
 }
@@ -83,14 +83,14 @@ impl PassiveListener {
         listener: Box<dyn Listener>,
         tls: Option<Arc<Acceptor>>,
         reserved: Reserved,
-        claim: Claim,
+        identity: DataConnIdentity,
     ) -> Self {
         // A proxy must be read before it is known for which client it comes.
-        let is_shared = !claim.proxies.is_empty();
-        let waiters = Arc::new(Waiters::new(tls, claim, is_shared));
+        let is_shared = !identity.proxies.is_empty();
+        let waiters = Arc::new(Waiters::new(tls, identity, is_shared));
         let port = Self { task: Mutex::default(), listener: listener.into(), waiters, reserved };
         if is_shared {
-            port.begin_task();
+            port.start_task();
         }
         port
     }
@@ -101,16 +101,16 @@ impl PassiveListener {
 
     /// How one more session would be told from those who are here, and how many they are; nothing
     /// if it could not be.
-    pub(super) fn sharing(&self, claim: &Claim) -> Option<(Sharing, usize)> {
-        self.waiters.sharing(claim)
+    pub(super) fn sharing(&self, identity: &DataConnIdentity) -> Option<(Sharing, usize)> {
+        self.waiters.sharing(identity)
     }
 
     /// Lets one more session in if it can be told from the others.
-    pub(super) fn join(&self, claim: &Claim) -> bool {
+    pub(super) fn join(&self, identity: &DataConnIdentity) -> bool {
         // What came for one who has left must not be taken for that of the one who joins.
-        let joined = self.clear() && self.waiters.join(claim);
+        let joined = self.dispatch_backlog() && self.waiters.join(identity);
         if joined {
-            self.begin_task();
+            self.start_task();
         }
         joined
     }
@@ -119,10 +119,10 @@ impl PassiveListener {
     /// system keeps for us cannot fill up while the session waits for a command.
     pub(super) fn watch(&self) {
         self.waiters.share();
-        self.begin_task();
+        self.start_task();
     }
 
-    fn begin_task(&self) {
+    fn start_task(&self) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.is_none() {
             let (listener, waiters) = (Arc::clone(&self.listener), Arc::clone(&self.waiters));
@@ -132,10 +132,10 @@ impl PassiveListener {
 
     /// Hands over what waits to be accepted, and closes what is for no session. Says whether
     /// nothing waits any more: not where the system does not let us accept.
-    fn clear(&self) -> bool {
-        for _ in 0..STALE_MAX {
+    fn dispatch_backlog(&self) -> bool {
+        for _ in 0..BACKLOG_MAX {
             match self.poll_listener() {
-                Poll::Ready(Ok(socket)) => drop(self.waiters.sort(socket, false)),
+                Poll::Ready(Ok(socket)) => drop(self.waiters.dispatch(socket, false)),
                 Poll::Ready(Err(_)) => {}
                 Poll::Pending => return true,
             }
@@ -154,19 +154,19 @@ impl PassiveListener {
     }
 
     /// Whether a connection has come that is, or may be, a session's, and was not taken.
-    pub(super) fn has_come(&self, session: u64) -> bool {
-        self.clear();
-        self.waiters.has_come(session)
+    pub(super) fn has_arrived(&self, session: u64) -> bool {
+        self.dispatch_backlog();
+        self.waiters.has_arrived(session)
     }
 
     /// Keeps the port from others, for the one session that is here; not where it was shared.
-    pub(super) fn keep(&self) -> bool {
-        self.waiters.keep()
+    pub(super) fn retain(&self) -> bool {
+        self.waiters.retain()
     }
 
     /// Gives a port that was kept to its session again.
-    pub(super) fn take_again(&self, claim: Claim) {
-        self.waiters.take_again(claim);
+    pub(super) fn reuse(&self, identity: DataConnIdentity) {
+        self.waiters.reuse(identity);
     }
 
     pub(super) fn leave(&self, session: u64) {
@@ -185,7 +185,7 @@ impl PassiveListener {
     }
 
     /// The next connection for a session, or of an unexpected peer. Cancel safe.
-    pub(super) async fn next(&self, session: u64) -> io::Result<Came> {
+    pub(super) async fn next(&self, session: u64) -> io::Result<PortEvent> {
         self.waiters.next(session, &*self.listener).await
     }
 }
@@ -193,6 +193,6 @@ impl PassiveListener {
 impl Drop for PassiveListener {
     fn drop(&mut self) {
         // Each holds the list that it is on.
-        drop(self.waiters.take_unsorted());
+        drop(self.waiters.take_pending());
     }
 }

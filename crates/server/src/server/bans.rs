@@ -13,7 +13,7 @@ impl Handle {
     /// There are too many bans; none was added.
     pub fn ban(&self, ban: Ban) -> Result<(), Full> {
         let banned = self.shared.guard.ban(ban, self.shared.now());
-        self.shared.tell_news();
+        self.shared.report_auth_events();
         banned
     }
 
@@ -21,9 +21,9 @@ impl Handle {
     ///
     /// # Errors
     /// There are too many bans; none was added.
-    pub fn ban_newcomers(&self, ban: Ban) -> Result<(), Full> {
+    pub fn ban_unauthenticated(&self, ban: Ban) -> Result<(), Full> {
         let banned = self.shared.guard.ban(ban, self.shared.now());
-        self.shared.tell_news_and(false);
+        self.shared.report_auth_events_ending(false);
         banned
     }
 
@@ -31,7 +31,7 @@ impl Handle {
     /// was such a ban.
     pub fn lift_ban(&self, network: IpNet) -> bool {
         let was_there = self.shared.guard.lift(network);
-        self.shared.tell_news();
+        self.shared.report_auth_events();
         was_there
     }
 
@@ -44,7 +44,7 @@ impl Handle {
     /// out in any case.
     pub fn sweep_bans(&self) {
         self.shared.guard.sweep(self.shared.now());
-        self.shared.tell_news();
+        self.shared.report_auth_events();
     }
 
     /// Bans, locked accounts and usual addresses: what should outlive the process. The number
@@ -63,6 +63,6 @@ impl Handle {
     /// Takes in what an earlier process knew. Call it before serving.
     pub fn remember_guard(&self, memory: Memory) {
         self.shared.guard.remember(memory, self.shared.now());
-        self.shared.tell_news();
+        self.shared.report_auth_events();
     }
 }

@@ -3,13 +3,13 @@
 use std::net::Ipv4Addr;
 
 use super::Handle;
-use crate::doctor::Report;
+use crate::diagnostics::DiagnosticsReport;
 
 impl Handle {
     /// Why data connections did not come to be, and how many did.
-    pub fn diagnosis(&self) -> Report {
-        let terms = self.shared.terms();
-        self.shared.doctor.report(&terms.settings.passive, self.shared.now())
+    pub fn diagnosis(&self) -> DiagnosticsReport {
+        let config = self.shared.config();
+        self.shared.diagnostics.report(&config.settings.passive, self.shared.now())
     }
 
     /// What PASV announces from now on to clients outside `passive.local_networks`, in place of

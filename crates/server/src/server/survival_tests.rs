@@ -91,7 +91,7 @@ struct Scripted(Script);
 #[async_trait]
 impl Net for Scripted {
     async fn listen(&self, at: SocketAddr, _: bool) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(Door(at, Arc::clone(&self.0))))
+        Ok(Box::new(ScriptedListener(at, Arc::clone(&self.0))))
     }
 
     async fn listen_data(&self, _: SocketAddr) -> io::Result<Box<dyn Listener>> {
@@ -111,10 +111,10 @@ impl Net for Scripted {
     }
 }
 
-struct Door(SocketAddr, Script);
+struct ScriptedListener(SocketAddr, Script);
 
 #[async_trait]
-impl Listener for Door {
+impl Listener for ScriptedListener {
     fn local_address(&self) -> SocketAddr {
         self.0
     }

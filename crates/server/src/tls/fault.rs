@@ -5,7 +5,7 @@ use std::io;
 use rustls::server::ClientHello;
 use rustls::{AlertDescription, CipherSuite, Error, PeerIncompatible};
 
-use super::hello::Shown;
+use super::hello::ClientHelloInfo;
 use crate::settings::TlsVersion;
 
 /// Names of a list in one line of the log.
@@ -15,21 +15,21 @@ const KEPT_MAX: usize = 64;
 
 /// What a client offers in its first message.
 #[derive(Debug, Default)]
-pub(super) struct Offer {
+pub(super) struct ClientOffer {
     versions: Vec<&'static str>,
     suites: Vec<String>,
     schemes: Vec<String>,
 }
 
-impl Offer {
-    pub(super) fn of(hello: &ClientHello<'_>, shown: &Shown) -> Self {
+impl ClientOffer {
+    pub(super) fn of(hello: &ClientHello<'_>, shown: &ClientHelloInfo) -> Self {
         let schemes = hello.signature_schemes().iter().take(KEPT_MAX);
         let schemes = schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect();
         Self { schemes, ..Self::shown(shown) }
     }
 
     /// Of a message that the library refuses to read to its end.
-    pub(super) fn shown(shown: &Shown) -> Self {
+    pub(super) fn shown(shown: &ClientHelloInfo) -> Self {
         let suites = shown.suites.iter().take(KEPT_MAX);
         let suites = suites.map(|suite| name(CipherSuite::from(*suite).as_str(), *suite));
         Self {
@@ -78,11 +78,11 @@ impl Offer {
 
     /// Why a handshake failed of which this was the first message.
     pub(super) fn explained(&self, error: &io::Error, version_min: TlsVersion) -> io::Error {
-        let words = match of_library(error) {
+        let describe = match of_library(error) {
             Some(Error::PeerIncompatible(why)) => self.incompatible(why, version_min),
-            _ => words(error),
+            _ => describe(error),
         };
-        io::Error::new(error.kind(), words)
+        io::Error::new(error.kind(), describe)
     }
 
     fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
@@ -185,7 +185,7 @@ fn version_name(version: u16) -> Option<&'static str> {
 }
 
 /// What went wrong on a connection, in words that say more than the library's.
-pub(crate) fn words(error: &io::Error) -> String {
+pub(crate) fn describe(error: &io::Error) -> String {
     let Some(library) = of_library(error) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof => "the client closed the connection".to_owned(),
@@ -204,7 +204,7 @@ pub(crate) fn words(error: &io::Error) -> String {
         Error::PeerSentOversizedRecord => {
             "the client sent a TLS record that is too long".to_owned()
         }
-        Error::PeerIncompatible(why) => Offer::default().incompatible(why, TlsVersion::V1_2),
+        Error::PeerIncompatible(why) => ClientOffer::default().incompatible(why, TlsVersion::V1_2),
         Error::General(text) if text.contains("certificate") => {
             "the client accepts no signature of this certificate; tls.certificate needs one with \
              a key of another kind (RSA suits most)"
@@ -278,7 +278,7 @@ mod tests {
 
     fn told(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
         let suites = suites.iter().map(|&suite| suite.to_owned()).collect();
-        let offer = Offer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
+        let offer = ClientOffer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
         let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why));
         offer.explained(&error, version_min).to_string()
     }
@@ -314,9 +314,9 @@ mod tests {
             (&[0x0303], TlsVersion::V1_3, "the client offers TLS 1.2 only; tls.min_version"),
             (&[0x0303], TlsVersion::V1_2, "the client and this server have no TLS in common"),
         ] {
-            let shown = Shown { versions: versions.to_vec(), suites: vec![0xc02f] };
+            let shown = ClientHelloInfo { versions: versions.to_vec(), suites: vec![0xc02f] };
             let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why()));
-            let told = Offer::shown(&shown).explained(&error, version_min).to_string();
+            let told = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
             assert!(told.starts_with(said), "{told}");
         }
         let signatures = told(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
@@ -333,14 +333,14 @@ mod tests {
             Error::General("no server certificate chain resolved".into()),
         ]) {
             let library = error.to_string();
-            let shown = words(&io::Error::new(io::ErrorKind::InvalidData, error));
+            let shown = describe(&io::Error::new(io::ErrorKind::InvalidData, error));
             assert!(shown.starts_with("the client") || shown.starts_with("a TLS"), "{shown}");
             assert!(!shown.contains(&library), "{shown}");
         }
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
         assert_eq!(alert_name(AlertDescription::HandshakeFailure), "handshake_failure");
         let system = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert_eq!(words(&system), system.to_string());
+        assert_eq!(describe(&system), system.to_string());
     }
 
     #[test]

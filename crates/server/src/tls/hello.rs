@@ -7,7 +7,7 @@ use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
 
-use super::fault::{Offer, words};
+use super::fault::{ClientOffer, describe};
 use crate::net::Socket;
 use crate::settings::TlsVersion;
 
@@ -23,14 +23,14 @@ const TLS_1_2: u16 = 0x0303;
 
 /// What a first message shows, read without rustls.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ClientHelloInfo {
     /// The versions that the client offers.
     pub(super) versions: Vec<u16>,
     /// Its cipher suites.
     pub(super) suites: Vec<u16>,
 }
 
-impl Shown {
+impl ClientHelloInfo {
     pub(super) fn has_tls_1_2(&self) -> bool {
         self.versions.contains(&TLS_1_2)
     }
@@ -38,10 +38,10 @@ impl Shown {
 
 /// Reads the first message, and says what it shows. What rustls refuses of it is told by the
 /// settings: `version_min`.
-pub(super) async fn first_message(
+pub(super) async fn read_client_hello(
     mut socket: Socket,
     version_min: TlsVersion,
-) -> io::Result<(StartHandshake<Socket>, Shown)> {
+) -> io::Result<(StartHandshake<Socket>, ClientHelloInfo)> {
     let mut acceptor = Acceptor::default();
     let mut kept = Vec::new();
     let mut bytes = vec![0; READ_BYTES];
@@ -64,7 +64,7 @@ pub(super) async fn first_message(
                     // It may be gone; the reason stands in any case.
                     let _ = socket.write_all(&said).await;
                     let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                    let offer = Offer::shown(&shown(&kept).unwrap_or_default());
+                    let offer = ClientOffer::shown(&shown(&kept).unwrap_or_default());
                     return Err(offer.explained(&error, version_min));
                 }
             }
@@ -72,17 +72,21 @@ pub(super) async fn first_message(
     }
 }
 
-fn start(accepted: Accepted, socket: Socket, kept: &[u8]) -> (StartHandshake<Socket>, Shown) {
+fn start(
+    accepted: Accepted,
+    socket: Socket,
+    kept: &[u8],
+) -> (StartHandshake<Socket>, ClientHelloInfo) {
     let shown = shown(kept).unwrap_or_default();
     (StartHandshake::from_parts(accepted, socket), shown)
 }
 
 fn plain(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), words(error))
+    io::Error::new(error.kind(), describe(error))
 }
 
 /// What a `ClientHello` (RFC 8446 §4.1.2) shows, in the records in which it came.
-fn shown(records: &[u8]) -> Option<Shown> {
+fn shown(records: &[u8]) -> Option<ClientHelloInfo> {
     let mut message = Vec::with_capacity(records.len());
     let mut rest = records;
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
@@ -107,10 +111,10 @@ fn shown(records: &[u8]) -> Option<Shown> {
         if kind == SUPPORTED_VERSIONS {
             let mut versions = Fields(Fields(content).short_list()?);
             let versions = std::iter::from_fn(|| versions.number()).collect();
-            return Some(Shown { versions, suites });
+            return Some(ClientHelloInfo { versions, suites });
         }
     }
-    Some(Shown { versions: vec![newest.min(TLS_1_2)], suites })
+    Some(ClientHelloInfo { versions: vec![newest.min(TLS_1_2)], suites })
 }
 
 /// Fields of a message of TLS, one behind the other.

@@ -11,9 +11,9 @@ use crate::certificate::Certificate;
 use crate::settings::TlsRequire;
 use crate::testing::link;
 
-const OWN: Tie = Tie([1; 16]);
-const OTHER: Tie = Tie([2; 16]);
-const THIRD: Tie = Tie([3; 16]);
+const OWN: BindingId = BindingId([1; 16]);
+const OTHER: BindingId = BindingId([2; 16]);
+const THIRD: BindingId = BindingId([3; 16]);
 
 struct Bench {
     acceptor: Arc<Acceptor>,
@@ -29,9 +29,9 @@ pub(crate) fn acceptor() -> Arc<Acceptor> {
 pub(crate) fn any_settings() -> TlsSettings {
     static ONCE: std::sync::OnceLock<TlsSettings> = std::sync::OnceLock::new();
     let make = || {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+        let options = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(options.signing_key.serialize_der());
+        let chain = vec![options.cert.der().clone()];
         let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
         settings(certificate, SessionReuse::Prefer, &[])
     };
@@ -55,11 +55,11 @@ impl Bench {
     }
 
     fn named(session_reuse: SessionReuse, names: &[&str]) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+        let options = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(options.signing_key.serialize_der());
+        let chain = vec![options.cert.der().clone()];
         let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
+        roots.add(options.cert.der().clone()).unwrap();
         let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
         let acceptor = Acceptor::new(&settings(certificate, session_reuse, names));
         Self { acceptor: Arc::new(acceptor.unwrap()), roots }
@@ -79,10 +79,10 @@ impl Bench {
     }
 
     /// A control connection, from which the client has fetched its tickets.
-    async fn control(&self, client: &Arc<ClientConfig>, tie: Tie) -> io::Result<()> {
+    async fn control(&self, client: &Arc<ClientConfig>, binding_id: BindingId) -> io::Result<()> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let served = async {
-            let mut stream = self.acceptor.control(link(theirs), tie).await?;
+            let mut stream = self.acceptor.control(link(theirs), binding_id).await?;
             stream.write_all(b"220 ready").await?;
             stream.shutdown().await
         };
@@ -97,22 +97,32 @@ impl Bench {
         connected.and(served)
     }
 
-    async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
-        self.flowing(client, tie, Flowing::Out).await
+    async fn data(&self, client: &Arc<ClientConfig>, binding_id: BindingId) -> Resumed {
+        self.data_in(client, binding_id, DataDirection::Out).await
     }
 
-    async fn flowing(&self, client: &Arc<ClientConfig>, tie: Tie, flowing: Flowing) -> Resumed {
+    async fn data_in(
+        &self,
+        client: &Arc<ClientConfig>,
+        binding_id: BindingId,
+        direction: DataDirection,
+    ) -> Resumed {
         let stage = watch::Sender::new(Stage::Before);
         let resumed = self.connect(client, async |socket: Socket| {
-            self.acceptor.data(socket, tie, flowing, &stage).await
+            self.acceptor.data(socket, binding_id, direction, &stage).await
         });
         let resumed = resumed.await;
         assert_eq!(*stage.borrow(), Stage::Over);
         resumed
     }
 
-    async fn among(&self, client: &Arc<ClientConfig>, ties: Vec<Tie>) -> Option<Tie> {
-        self.connect(client, async |socket| self.acceptor.data_of_one(socket, ties).await).await
+    async fn among(
+        &self,
+        client: &Arc<ClientConfig>,
+        binding_ids: Vec<BindingId>,
+    ) -> Option<BindingId> {
+        self.connect(client, async |socket| self.acceptor.data_of_any(socket, binding_ids).await)
+            .await
     }
 
     /// What the server's side of a handshake finds.
@@ -158,10 +168,10 @@ async fn row_09_no_own_session_is_ever_taken_for_a_strangers() {
     let bench = Bench::new(SessionReuse::Require);
     for number in 0..60_u8 {
         let version = [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
-        let (client, tie) = (Arc::new(bench.client(version)), Tie([number; 16]));
-        bench.control(&client, tie).await.unwrap();
+        let (client, binding_id) = (Arc::new(bench.client(version)), BindingId([number; 16]));
+        bench.control(&client, binding_id).await.unwrap();
         for _ in 0..5 {
-            assert_eq!(bench.data(&client, tie).await, Resumed::Own, "session {number}");
+            assert_eq!(bench.data(&client, binding_id).await, Resumed::Own, "session {number}");
         }
     }
 }
@@ -266,12 +276,12 @@ async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_othe
 /// that has nothing but TLS 1.3, where a session serves once, could not send a second file without.
 #[tokio::test]
 async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_else() {
-    for (reuse, flowing, versions, resumed) in [
-        (SessionReuse::Require, Flowing::In, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Require, Flowing::Out, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Prefer, Flowing::In, Versions::Tls13, Resumed::NotOwn),
-        (SessionReuse::Require, Flowing::In, Versions::Both, Resumed::NotOwn),
-        (SessionReuse::Require, Flowing::Out, Versions::Both, Resumed::Own),
+    for (reuse, direction, versions, resumed) in [
+        (SessionReuse::Require, DataDirection::In, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Require, DataDirection::Out, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Prefer, DataDirection::In, Versions::Tls13, Resumed::NotOwn),
+        (SessionReuse::Require, DataDirection::In, Versions::Both, Resumed::NotOwn),
+        (SessionReuse::Require, DataDirection::Out, Versions::Both, Resumed::Own),
     ] {
         let mut bench = Bench::new(reuse);
         if versions == Versions::Both {
@@ -287,10 +297,10 @@ async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_el
         bench.control(&client, OWN).await.unwrap();
         // Each ticket of the control connection serves this client once.
         for _ in 0..TICKETS {
-            assert_eq!(bench.flowing(&client, OWN, flowing).await, Resumed::Own, "{flowing:?}");
+            assert_eq!(bench.data_in(&client, OWN, direction).await, Resumed::Own, "{direction:?}");
         }
         let last = bench.data(&client, OWN).await;
-        assert_eq!(last, resumed, "{reuse:?} {flowing:?} {versions:?}");
+        assert_eq!(last, resumed, "{reuse:?} {direction:?} {versions:?}");
     }
 }
 
@@ -304,15 +314,15 @@ enum Versions {
 /// With an ECDSA certificate first and an RSA one for clients that need it.
 #[tokio::test]
 async fn a_client_is_shown_the_certificate_that_it_can_use() {
-    let made = |key: rcgen::KeyPair| {
+    let options = |key: rcgen::KeyPair| {
         let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
         let der = params.self_signed(&key).unwrap().der().clone();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         (der.clone(), Certificate::from_der(vec![der], PrivateKeyDer::Pkcs8(key)).unwrap())
     };
-    let (_, ecdsa) = made(rcgen::KeyPair::generate().unwrap());
+    let (_, ecdsa) = options(rcgen::KeyPair::generate().unwrap());
     let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
-    let (root, rsa) = made(rsa.unwrap());
+    let (root, rsa) = options(rsa.unwrap());
     let mut bench = Bench::new(SessionReuse::Prefer);
     let mut roots = RootCertStore::empty();
     roots.add(root).unwrap();

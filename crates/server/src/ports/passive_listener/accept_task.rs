@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use super::waiters::{Sorted, Waiters};
+use super::waiters::{Dispatched, Waiters};
 use crate::net::Listener;
 use crate::ports::UnexpectedPeers;
 
@@ -56,26 +56,26 @@ impl Work {
 
 /// Accepts, and hands over, until it is dropped.
 async fn accept_for_all(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) {
-    let mut unsorted = JoinSet::new();
+    let mut pending = JoinSet::new();
     let mut unexpected = UnexpectedPeers::default();
     loop {
-        for one in waiters.take_unsorted() {
-            unsorted.spawn(one);
+        for one in waiters.take_pending() {
+            pending.spawn(one);
         }
         let accepted = tokio::select! {
             // What is half done comes before what is new.
             biased;
-            () = waiters.has_unsorted() => continue,
-            Some(_) = unsorted.join_next(), if !unsorted.is_empty() => continue,
+            () = waiters.has_pending() => continue,
+            Some(_) = pending.join_next(), if !pending.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted.map(|socket| waiters.sort(socket, false)) {
-            Ok(Sorted::Unexpected(address)) => {
+        match accepted.map(|socket| waiters.dispatch(socket, false)) {
+            Ok(Dispatched::Unexpected(address)) => {
                 if let Some(pause) = unexpected.note(address) {
                     sleep(pause).await;
                 }
             }
-            Ok(Sorted::HandedOver | Sorted::NotYet | Sorted::Gone) => {}
+            Ok(Dispatched::HandedOver | Dispatched::Pending | Dispatched::Gone) => {}
             // Too many files are open, say. The sessions go on waiting.
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use wharf_core::event::Event;
 
-use crate::data::{DataPort, OpenError, Told};
-use crate::doctor::{Cause, Evidence, is_private};
+use crate::data::{DataPort, OpenError, PassiveOffer};
+use crate::diagnostics::{Cause, Observation, is_private};
 use crate::session::Session;
 
 /// A client that gives up its transfer sooner has not waited for its data connection.
@@ -29,68 +29,75 @@ impl Session {
     /// client to stay away, is counted: many clients connect first, and ask for a transfer only
     /// then.
     pub(crate) fn give_up_port(&mut self) {
-        let Some(DataPort::Passive { lease, told, .. }) = self.data.take() else { return };
-        if !told.is_excused && !lease.has_come() {
-            self.nobody_came(told);
+        let Some(DataPort::Passive { lease, offer, .. }) = self.data.take() else { return };
+        if !offer.was_refused && !lease.has_arrived() {
+            self.no_connection(offer);
         }
     }
 
     /// A command that moves data was refused: the client has no reason to connect for it.
-    pub(crate) fn excuse_from_coming(&mut self) {
-        if let Some(DataPort::Passive { told, .. }) = &mut self.data {
-            told.is_excused = true;
+    pub(crate) fn note_refused_command(&mut self) {
+        if let Some(DataPort::Passive { offer, .. }) = &mut self.data {
+            offer.was_refused = true;
         }
     }
 
-    /// Learns from a transfer; `told` is of its passive port, if it had one.
-    pub(crate) fn learn(&self, told: Option<Told>, opened: &Opened<'_>, unexpected: &[IpAddr]) {
+    /// Learns from a transfer; `offer` is of its passive port, if it had one.
+    pub(crate) fn observe(
+        &self,
+        offer: Option<PassiveOffer>,
+        opened: &Opened<'_>,
+        unexpected: &[IpAddr],
+    ) {
         for peer in unexpected {
-            self.shared.doctor.stray(*peer);
+            self.shared.diagnostics.unexpected_peer(*peer);
         }
-        let announced = told.and_then(|told| told.announced);
-        match (opened, told) {
+        let announced = offer.and_then(|offer| offer.announced);
+        match (opened, offer) {
             (Opened::Yes, Some(_)) => {
-                self.shared.doctor.arrived(self.peer.ip(), self.shared.now());
+                self.shared.diagnostics.arrived(self.peer.ip(), self.shared.now());
             }
             (Opened::Yes | Opened::GivenUp, None) | (Opened::Unknown, _) => {}
-            (Opened::GivenUp, Some(told)) if told.at.elapsed() < WAITED_MIN => {}
-            (Opened::No(OpenError::TimedOut) | Opened::GivenUp, Some(told)) => {
+            (Opened::GivenUp, Some(offer)) if offer.at.elapsed() < WAITED_MIN => {}
+            (Opened::No(OpenError::TimedOut) | Opened::GivenUp, Some(offer)) => {
                 match unexpected.first() {
                     Some(first) => {
                         self.diagnose(Cause::OtherAddress, first.to_string(), announced);
                     }
-                    None => self.nobody_came(told),
+                    None => self.no_connection(offer),
                 }
             }
-            (Opened::No(error), told) => {
-                let (cause, detail) = cause_of(error, told.is_some());
+            (Opened::No(error), offer) => {
+                let (cause, detail) = cause_of(error, offer.is_some());
                 self.diagnose(cause, detail, announced);
             }
         }
     }
 
-    fn nobody_came(&self, told: Told) {
+    fn no_connection(&self, offer: PassiveOffer) {
         let peer = self.peer.ip();
         let is_far = |announced: Ipv4Addr| is_private(announced.into()) && !is_private(peer);
-        let cause = match told.announced {
-            _ if self.shared.doctor.has_strayed(peer, told.at) => Cause::OtherPort,
+        let cause = match offer.announced {
+            _ if self.shared.diagnostics.was_unexpected_elsewhere(peer, offer.at) => {
+                Cause::OtherPort
+            }
             Some(announced) if is_far(announced) => Cause::AnnouncedPrivate,
             _ => Cause::NoConnection,
         };
-        let detail = match (told.announced, cause) {
+        let detail = match (offer.announced, cause) {
             (None, _) => String::new(),
             (Some(announced), Cause::AnnouncedPrivate) => announced.to_string(),
             (Some(announced), _) => format!("PASV announced {announced}"),
         };
-        self.diagnose(cause, detail, told.announced);
+        self.diagnose(cause, detail, offer.announced);
     }
 
     /// Counts a data connection that did not come to be, and tells of it once in a while.
     pub(crate) fn diagnose(&self, cause: Cause, detail: String, announced: Option<Ipv4Addr>) {
-        let evidence = Evidence { cause, detail, announced };
+        let observation = Observation { cause, detail, announced };
         let (peer, now) = (self.peer.ip(), self.shared.now());
         let passive = &self.settings.passive;
-        let Some(failure) = self.shared.doctor.failed(peer, &evidence, passive, now) else {
+        let Some(failure) = self.shared.diagnostics.failed(peer, &observation, passive, now) else {
             return;
         };
         let network = failure.network.to_string();
@@ -114,7 +121,7 @@ fn cause_of(error: &OpenError, is_passive: bool) -> (Cause, String) {
     match error {
         OpenError::TimedOut => (Cause::NoConnection, String::new()),
         OpenError::OtherAddress(first) => (Cause::OtherAddress, first.to_string()),
-        OpenError::NotTold { .. } => (Cause::NotToldApart, String::new()),
+        OpenError::NotIdentified { .. } => (Cause::AmbiguousSession, String::new()),
         OpenError::Tls(error) => (Cause::TlsFailed, error.to_string()),
         OpenError::NotResumed => (Cause::NotResumed, String::new()),
         OpenError::Network(error) if is_passive => (Cause::System, error.to_string()),

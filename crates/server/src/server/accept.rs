@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use wharf_core::event::{ClientInfo, Event, Tree};
 use wharf_proto::reply::{Code, Reply};
 
-use crate::net::{Introduced, Listener, Socket, introduced, plain};
+use crate::net::{Listener, ProxiedPeer, Socket, canonical, read_proxy_header};
 use crate::settings::ListenTls;
 use crate::shared::Shared;
 
@@ -22,12 +22,12 @@ use crate::shared::Shared;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Connections of proxies that have not said for whom they come. More are closed.
-const INTRODUCTIONS_MAX: usize = 256;
+const PROXY_HEADERS_MAX: usize = 256;
 /// What a client hears when the system has no descriptor left for it.
 const NO_DESCRIPTOR: &str = "Too many sessions; try again later.";
 
 /// An address at which clients come in.
-pub(super) struct Door {
+pub(super) struct AcceptLoop {
     pub(super) listener: Arc<dyn Listener>,
     pub(super) tls: ListenTls,
     /// Where proxies come from that say for whom they come. Without any, clients come themselves.
@@ -35,7 +35,7 @@ pub(super) struct Door {
 }
 
 /// A client that was accepted.
-pub(super) struct Arrival {
+pub(super) struct AcceptedClient {
     pub(super) socket: Socket,
     pub(super) tls: ListenTls,
     pub(super) proxies: Arc<[IpNet]>,
@@ -43,126 +43,151 @@ pub(super) struct Arrival {
     pub(super) is_greeted: bool,
 }
 
-impl Door {
+impl AcceptLoop {
     /// Accepts until `leave` is true. Who was accepted by then is passed on, too.
-    pub(super) async fn keep(
+    pub(super) async fn run(
         self,
         shared: Arc<Shared>,
-        arrive: mpsc::Sender<Arrival>,
+        accepted_clients: mpsc::Sender<AcceptedClient>,
         mut leave: watch::Receiver<bool>,
     ) {
         let mut pause = ACCEPT_PAUSE;
-        let mut introductions = JoinSet::new();
+        let mut proxy_headers = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 // Nobody is taken once we leave; then what is done makes room.
                 biased;
                 Ok(_) = leave.wait_for(|leave| *leave) => break,
-                Some(_) = introductions.join_next(), if !introductions.is_empty() => continue,
+                Some(_) = proxy_headers.join_next(), if !proxy_headers.is_empty() => continue,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok(socket) if self.proxies.is_empty() => {
                     pause = ACCEPT_PAUSE;
-                    if arrive.send(self.arrival(socket)).await.is_err() {
+                    if accepted_clients.send(self.client_conn(socket)).await.is_err() {
                         return;
                     }
                 }
                 Ok(socket) => {
                     pause = ACCEPT_PAUSE;
-                    self.introduce(socket, &shared, &arrive, &mut introductions);
+                    self.read_proxy_header_of(
+                        socket,
+                        &shared,
+                        &accepted_clients,
+                        &mut proxy_headers,
+                    );
                 }
                 Err(_) => {
-                    self.turn_away(&shared);
+                    self.reject_pending(&shared);
                     sleep(pause).await;
                     pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 }
             }
         }
         // Proxies that were accepted may say yet for whom they come.
-        while introductions.join_next().await.is_some() {}
+        while proxy_headers.join_next().await.is_some() {}
     }
 
-    fn arrival(&self, socket: Socket) -> Arrival {
-        Arrival { socket, tls: self.tls, proxies: Arc::clone(&self.proxies), is_greeted: false }
+    fn client_conn(&self, socket: Socket) -> AcceptedClient {
+        AcceptedClient {
+            socket,
+            tls: self.tls,
+            proxies: Arc::clone(&self.proxies),
+            is_greeted: false,
+        }
     }
 
     /// Lets a proxy say for whom it comes, if it is one of ours, beside everything else.
-    fn introduce(
+    fn read_proxy_header_of(
         &self,
         socket: Socket,
         shared: &Arc<Shared>,
-        arrive: &mpsc::Sender<Arrival>,
-        introductions: &mut JoinSet<()>,
+        accepted_clients: &mpsc::Sender<AcceptedClient>,
+        proxy_headers: &mut JoinSet<()>,
     ) {
         let Ok(peer) = socket.peer_address() else { return };
         let local = self.listener.local_address();
         if !self.proxies.iter().any(|network| network.contains(&peer.ip())) {
-            tell(shared, peer, local, "it is none of the proxies of this address (proxy_from)");
+            report_rejected(
+                shared,
+                peer,
+                local,
+                "it is none of the proxies of this address (proxy_from)",
+            );
             return;
         }
-        if introductions.len() >= INTRODUCTIONS_MAX {
-            tell(shared, peer, local, "too many proxied connections have not begun to speak");
+        if proxy_headers.len() >= PROXY_HEADERS_MAX {
+            report_rejected(
+                shared,
+                peer,
+                local,
+                "too many proxied connections have not begun to speak",
+            );
             return;
         }
-        let arrival = self.arrival(socket);
-        let (shared, arrive) = (Arc::clone(shared), arrive.clone());
-        introductions.spawn(async move {
+        let client_conn = self.client_conn(socket);
+        let (shared, accepted_clients) = (Arc::clone(shared), accepted_clients.clone());
+        proxy_headers.spawn(async move {
             // A proxy that says nothing is a client that says nothing.
-            let heard = timeout(silence_max(&shared), introduced(arrival.socket)).await;
+            let heard =
+                timeout(login_idle_max(&shared), read_proxy_header(client_conn.socket)).await;
             match heard.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(Introduced::Client(socket)) => {
-                    drop(arrive.send(Arrival { socket, ..arrival }).await);
+                Ok(ProxiedPeer::Client(socket)) => {
+                    drop(accepted_clients.send(AcceptedClient { socket, ..client_conn }).await);
                 }
-                Ok(Introduced::HealthCheck(socket)) => {
-                    let most = silence_max(&shared);
-                    let checked = answer_check(&shared, Arrival { socket, ..arrival });
-                    if let Ok(Some(arrival)) = timeout(most, checked).await {
-                        drop(arrive.send(arrival).await);
+                Ok(ProxiedPeer::HealthCheck(socket)) => {
+                    let most = login_idle_max(&shared);
+                    let checked =
+                        answer_health_check(&shared, AcceptedClient { socket, ..client_conn });
+                    if let Ok(Some(client_conn)) = timeout(most, checked).await {
+                        drop(accepted_clients.send(client_conn).await);
                     }
                 }
                 // As a check of the port does that knows nothing of proxies.
-                Ok(Introduced::Closed) => {}
-                Err(error) => tell(&shared, peer, local, &unintroduced(&error)),
+                Ok(ProxiedPeer::Closed) => {}
+                Err(error) => report_rejected(&shared, peer, local, &proxy_header_error(&error)),
             }
         });
     }
 
     /// Says 421 to those who wait, where the system has no descriptor left for them. Where TLS
     /// begins at once there is no way to say it, and a proxy would take it for the client's.
-    fn turn_away(&self, shared: &Shared) {
+    fn reject_pending(&self, shared: &Shared) {
         let mut words = Vec::new();
         if self.tls != ListenTls::Implicit {
             Reply::new(Code::CLOSING, NO_DESCRIPTOR).write(&mut words);
         }
-        for peer in self.listener.turn_away(&words) {
+        for peer in self.listener.reject_pending(&words) {
             let reason = "no descriptor is left; raise the limit of open files";
-            tell(shared, plain(peer), self.listener.local_address(), reason);
+            report_rejected(shared, canonical(peer), self.listener.local_address(), reason);
         }
     }
 }
 
 /// How long a client may say nothing before its login.
-fn silence_max(shared: &Shared) -> Duration {
-    let settings = &shared.terms().settings;
+fn login_idle_max(shared: &Shared) -> Duration {
+    let settings = &shared.config().settings;
     settings.login.timeout.min(settings.limits.idle_timeout)
 }
 
 /// Answers a proxy that looks whether the server lives: with 220, and without a session. Only once
 /// it sends something is it a client like others, at the address of the proxy.
-async fn answer_check(shared: &Shared, mut arrival: Arrival) -> Option<Arrival> {
+async fn answer_health_check(
+    shared: &Shared,
+    mut client_conn: AcceptedClient,
+) -> Option<AcceptedClient> {
     // With TLS from the start there is nothing to say before the client's first message.
-    if arrival.tls != ListenTls::Implicit {
+    if client_conn.tls != ListenTls::Implicit {
         let mut greeting = Vec::new();
-        shared.terms().settings.greeting_reply().write(&mut greeting);
-        arrival.socket.write_all(&greeting).await.ok()?;
-        arrival.is_greeted = true;
+        shared.config().settings.greeting_reply().write(&mut greeting);
+        client_conn.socket.write_all(&greeting).await.ok()?;
+        client_conn.is_greeted = true;
     }
-    let socket = arrival.socket.heard().await?;
-    Some(Arrival { socket, ..arrival })
+    let socket = client_conn.socket.wait_for_data().await?;
+    Some(AcceptedClient { socket, ..client_conn })
 }
 
-fn unintroduced(error: &io::Error) -> String {
+fn proxy_header_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => "its PROXY header did not come in time".into(),
         io::ErrorKind::UnexpectedEof => "it left before its PROXY header was whole".into(),
@@ -170,7 +195,7 @@ fn unintroduced(error: &io::Error) -> String {
     }
 }
 
-fn tell(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
+fn report_rejected(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason: &str) {
     let who = ClientInfo {
         session: 0,
         peer,

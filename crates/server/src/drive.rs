@@ -7,14 +7,14 @@ use wharf_proto::command::Command;
 use wharf_proto::line::LineTooLong;
 
 use crate::command::{self, Meanwhile};
-use crate::control::{Control, Gone};
+use crate::control::{Control, Disconnect};
 use crate::gate;
 use crate::next::Next;
 use crate::registry::End;
 use crate::session::Session;
 
 /// A line that came meanwhile and waits for the end.
-pub(crate) type Held = Option<Result<Vec<u8>, LineTooLong>>;
+pub(crate) type PendingLine = Option<Result<Vec<u8>, LineTooLong>>;
 
 /// How something ended, the control side included.
 pub(crate) enum Ending<T> {
@@ -25,7 +25,7 @@ pub(crate) enum Ending<T> {
     /// By an operator or a shut-down; why, as the client hears it.
     Ended(String),
     /// With the control connection.
-    Lost(Gone),
+    Lost(Disconnect),
 }
 
 /// Hears the control line until `act` is done or over for another reason.
@@ -33,29 +33,29 @@ pub(crate) enum Ending<T> {
 /// The control line comes first, so that ABOR is heard even when data never pauses. One line is
 /// held; behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is
 /// read, and TCP holds the client back.
-pub(crate) async fn attend<T>(
+pub(crate) async fn drive_with_control<T>(
     control: &mut Control,
     session: &mut Session,
     mut act: Pin<&mut impl Future<Output = T>>,
-    held: &mut Held,
+    pending_line: &mut PendingLine,
 ) -> Ending<T> {
     loop {
-        let probe = Arc::clone(&session.probe);
+        let handle = Arc::clone(&session.handle);
         let line = tokio::select! {
             biased;
-            line = heard(control, held.is_some()) => line,
-            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
+            line = next_line(control, pending_line.is_some()) => line,
+            reason = handle.ended(End::Now) => return Ending::Ended(reason.to_owned()),
             done = &mut act => return Ending::Done(done),
         };
         match line {
             Err(gone) => return Ending::Lost(gone),
             // It is answered with 500, and counted, when its turn comes.
-            Ok(Err(too_long)) => *held = Some(Err(too_long)),
+            Ok(Err(too_long)) => *pending_line = Some(Err(too_long)),
             Ok(Ok(line)) => match meanwhile(&line) {
                 Meanwhile::Abort => return Ending::Aborted,
-                Meanwhile::Wait => *held = Some(Ok(line)),
+                Meanwhile::Wait => *pending_line = Some(Ok(line)),
                 Meanwhile::Now => {
-                    if let Err(gone) = say_now(control, session, &line).await {
+                    if let Err(gone) = answer_now(control, session, &line).await {
                         return Ending::Lost(gone);
                     }
                 }
@@ -65,10 +65,10 @@ pub(crate) async fn attend<T>(
 }
 
 /// The next line; behind one that waits only ABOR.
-async fn heard(
+async fn next_line(
     control: &mut Control,
     is_behind: bool,
-) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
     if is_behind { control.urgent_line(is_abort).await.map(Ok) } else { control.line().await }
 }
 
@@ -86,7 +86,11 @@ fn meanwhile(line: &[u8]) -> Meanwhile {
 }
 
 /// Answers a command whose row says that it can be answered at once.
-async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
+async fn answer_now(
+    control: &mut Control,
+    session: &mut Session,
+    line: &[u8],
+) -> Result<(), Disconnect> {
     let Ok(command) = Command::parse(line) else { return Ok(()) };
     let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
     let next = match gate::admit(spec, session, arg) {

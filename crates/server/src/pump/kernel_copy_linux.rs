@@ -4,8 +4,8 @@
 //! nonblocking: a lane waits a moment for a client that keeps up, and leaves the waiting for a slow
 //! one to the reactor. So few threads serve any number of clients.
 
-#[path = "sealed_linux.rs"]
-mod sealed;
+#[path = "kernel_copy_tls_linux.rs"]
+mod tls_copy;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -26,34 +26,34 @@ use tokio::time::{Instant, sleep};
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::DetachedFile;
 
-use self::sealed::{Opening, Sealing};
-use super::{Closing, Cut, Flow, Rest, bound, shortened, within};
-use crate::lanes::Lane;
+use self::tls_copy::{TlsReceiving, TlsSending};
+use super::{Closing, FileRemainder, Flow, TransferError, bound, shortened, within};
+use crate::blocking_pool::BlockingWorker;
 use crate::net::{Connection, Socket, Stream};
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 
 /// One call moves at most this much, so that counters move on.
-const SPAN_BYTES: u64 = 16 * 1024 * 1024;
+const CALL_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a lane waits for a client that has kept up so far.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a turn takes at most. Who has moved less than a quarter of a turn by then does not keep
 /// up, and from then on takes only what is there.
-const TURN_TIME: Duration = Duration::from_millis(50);
+const RUN_TIME: Duration = Duration::from_millis(50);
 /// Less than this is cheaper to gather on the reactor.
-const PAYING_BYTES: u64 = 256 * 1024;
+const WORTHWHILE_BYTES: u64 = 256 * 1024;
 /// The most that an ordinary user may have in a pipe.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 /// Why a ride ended.
-enum Stop {
+enum RunEnd {
     /// All is moved.
     Done,
     /// Others wait for a lane, a limit holds, or other terms do.
-    Turn,
+    Yield,
     /// The client does not keep up.
     Slow,
     /// This file and this socket know no short way.
-    Unable,
+    Unsupported,
 }
 
 /// Whether a file can go out, or come in, over a lane.
@@ -63,7 +63,7 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
         Stream::Tls(stream) => stream.get_ref().0,
     };
     let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
-    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.shaper.is_limited()
+    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.rate_limiter.is_limited()
 }
 
 /// Sends bytes `from..from + len` of a file, and the farewell of TLS. The stream comes back, bare
@@ -74,188 +74,199 @@ pub(super) async fn send(
     len: u64,
     stream: Stream,
     flow: &Flow<'_>,
-) -> Result<(Option<Rest>, Stream), Cut> {
+) -> Result<(Option<FileRemainder>, Stream), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Sending { file, from, left: len };
-            let (back, is_done) = Way::new(&mut connection, Interest::WRITABLE, flow)?
-                .travel(work, Slowness::Waits)
+            let (back, is_done) = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?
+                .run_to_end(work, SlowPeer::Wait)
                 .await?;
-            let rest = Rest { file: back.file, from: back.from, len: back.left };
+            let rest = FileRemainder { file: back.file, from: back.from, len: back.left };
             Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
-            let work = Sealing::new(file, from, len, tls);
-            let way = Way::new(&mut connection, Interest::WRITABLE, flow)?;
-            way.travel(work, Slowness::Waits).await?;
+            let work = TlsSending::new(file, from, len, tls);
+            let copy = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?;
+            copy.run_to_end(work, SlowPeer::Wait).await?;
             Ok((None, Stream::Plain(Socket::Tcp(connection))))
         }
-        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(Rest { file, from, len }), stream)),
+        stream @ Stream::Plain(Socket::Link(_)) => {
+            Ok((Some(FileRemainder { file, from, len }), stream))
+        }
     }
 }
 
 /// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
 /// before its end if the client is so slow that this way does not pay; else it says how it ended.
 pub(super) async fn receive(
-    loan: DetachedFile,
+    detached: DetachedFile,
     stream: Stream,
     flow: &Flow<'_>,
-) -> Result<(Option<Stream>, Closing), Cut> {
+) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = Receiving { file: Target(loan), pipe: Pipe::new().map_err(store)? };
-            let way = Way::new(&mut connection, Interest::READABLE, flow)?;
-            let (_, is_done) = way.travel(work, Slowness::Leaves).await?;
+            let work = Receiving { file: Target(detached), pipe: Pipe::new().map_err(store)? };
+            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
+            let (_, is_done) = copy.run_to_end(work, SlowPeer::FallBack).await?;
             let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
             Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
-            let way = Way::new(&mut connection, Interest::READABLE, flow)?;
-            let received = flow.probe.moved.load(Ordering::Relaxed);
-            let work = Opening::new(Target(loan), tls, flow.end, received);
-            let (work, _) = way.travel(work, Slowness::Gathers).await?;
+            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
+            let received = flow.handle.moved.load(Ordering::Relaxed);
+            let work = TlsReceiving::new(Target(detached), tls, flow.end, received);
+            let (work, _) = copy.run_to_end(work, SlowPeer::Accumulate).await?;
             Ok((None, work.closing()))
         }
         stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
     }
 }
 
-fn tcp(socket: Socket) -> Result<Connection, Cut> {
+fn tcp(socket: Socket) -> Result<Connection, TransferError> {
     match socket {
         Socket::Tcp(connection) => Ok(connection),
-        Socket::Link(_) => Err(Cut::Network(io::ErrorKind::Unsupported.into())),
+        Socket::Link(_) => Err(TransferError::Network(io::ErrorKind::Unsupported.into())),
     }
 }
 
 /// What happens when the client does not keep up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Slowness {
+enum SlowPeer {
     /// The reactor waits for it.
-    Waits,
+    Wait,
     /// The same, and a while longer, so that a ride pays.
-    Gathers,
+    Accumulate,
     /// The way ends when a ride no longer pays.
-    Leaves,
+    FallBack,
 }
 
-fn store(error: Errno) -> Cut {
-    Cut::Store(io::Error::from(error).into())
+fn store(error: Errno) -> TransferError {
+    TransferError::Store(io::Error::from(error).into())
 }
 
 /// A connection whose transfer goes over lanes. Dropping it stops a ride under way.
-struct Way<'a> {
+struct KernelCopy<'a> {
     connection: &'a mut Connection,
     socket: Arc<Socket2>,
     interest: Interest,
     flow: &'a Flow<'a>,
     keeps_up: bool,
     /// Whether the last ride moved enough to be worth its cost.
-    pays: bool,
-    is_riding: bool,
+    is_worthwhile: bool,
+    is_running: bool,
 }
 
 /// How far a ride goes at most.
 #[derive(Clone, Copy)]
-struct Leg {
+struct RunBudget {
     /// The most that may move.
     bytes: u64,
     /// The age of the terms that say so.
-    age: u64,
+    generation: u64,
     /// Whether it waits a moment for the client.
     is_patient: bool,
 }
 
 /// What a lane does with a socket.
-trait Work: Send + 'static {
+trait CopyWork: Send + 'static {
     /// What the socket must be ready for.
     const FOR: PollFlags;
     /// How much goes over a lane before others have their turn: a few milliseconds of work.
-    const TURN_BYTES: u64;
+    const RUN_BYTES: u64;
 
     /// Moves what it can without waiting for the client, about `most` bytes at most, and says how
     /// much that was.
-    fn step(&mut self, socket: &Socket2, most: u64) -> Step;
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep;
 }
 
 /// What a step came to.
-enum Step {
+enum CopyStep {
     Moved(u64),
     /// The client must act first.
     Wait,
     Done,
-    Unable,
-    Cut(Cut),
+    Unsupported,
+    TransferError(TransferError),
 }
 
-impl<'a> Way<'a> {
+impl<'a> KernelCopy<'a> {
     fn new(
         connection: &'a mut Connection,
         interest: Interest,
         flow: &'a Flow<'a>,
-    ) -> Result<Self, Cut> {
-        let socket = Arc::new(connection.duplicate().map_err(Cut::Network)?);
+    ) -> Result<Self, TransferError> {
+        let socket = Arc::new(connection.duplicate().map_err(TransferError::Network)?);
         Ok(Self {
             connection,
             socket,
             interest,
             flow,
             keeps_up: true,
-            pays: true,
-            is_riding: false,
+            is_worthwhile: true,
+            is_running: false,
         })
     }
 
     /// Works on a lane until there is a reason to leave it. Under a limit it moves a turn at most,
     /// and waits for the next.
-    async fn ride<W: Work>(&mut self, mut work: W) -> Result<(W, Stop), Cut> {
-        let shaper = self.flow.shaper;
-        let turn = shaper.turn(usize::MAX);
-        let leg = Leg { age: turn.age, bytes: bound(turn.bytes), is_patient: self.keeps_up };
-        let lane = self.flow.lanes.enter().await;
+    async fn run<W: CopyWork>(&mut self, mut work: W) -> Result<(W, RunEnd), TransferError> {
+        let rate_limiter = self.flow.rate_limiter;
+        let burst = rate_limiter.burst(usize::MAX);
+        let budget = RunBudget {
+            generation: burst.generation,
+            bytes: bound(burst.bytes),
+            is_patient: self.keeps_up,
+        };
+        let worker = self.flow.blocking_pool.acquire().await;
         let socket = Arc::clone(&self.socket);
-        let probe = Arc::clone(self.flow.probe);
+        let handle = Arc::clone(self.flow.handle);
         // News from before the ride mean nothing after it.
-        self.connection.forget(self.interest);
-        self.is_riding = true;
-        let ridden = spawn_blocking(move || {
-            let ended = ride(&mut work, &socket, &lane, &probe, leg);
-            drop(lane);
+        self.connection.clear_ready(self.interest);
+        self.is_running = true;
+        let running = spawn_blocking(move || {
+            let ended = run(&mut work, &socket, &worker, &handle, budget);
+            drop(worker);
             (work, ended)
         });
-        let (work, ended) =
-            ridden.await.map_err(|panic| Cut::Store(Error::new(ErrorKind::Broken, panic)))?;
-        self.is_riding = false;
+        let (work, ended) = running
+            .await
+            .map_err(|panic| TransferError::Store(Error::new(ErrorKind::Broken, panic)))?;
+        self.is_running = false;
         let (stop, moved) = ended?;
-        if shaper.is_limited() {
+        if rate_limiter.is_limited() {
             // What moved before a limit came is not charged to it.
-            shaper.take(&turn, usize::try_from(moved).unwrap_or(usize::MAX)).await;
+            rate_limiter.take(&burst, usize::try_from(moved).unwrap_or(usize::MAX)).await;
             return Ok((work, stop));
         }
-        self.pays = moved >= PAYING_BYTES;
-        self.keeps_up = moved >= W::TURN_BYTES / 4;
+        self.is_worthwhile = moved >= WORTHWHILE_BYTES;
+        self.keeps_up = moved >= W::RUN_BYTES / 4;
         Ok((work, stop))
     }
 
-    /// Rides until the work is done, or, if `slowness` says so, the client does not keep up. Says
+    /// Rides until the work is done, or, if `slow_peer` says so, the client does not keep up. Says
     /// whether it is done.
-    async fn travel<W: Work>(mut self, mut work: W, slowness: Slowness) -> Result<(W, bool), Cut> {
+    async fn run_to_end<W: CopyWork>(
+        mut self,
+        mut work: W,
+        slow_peer: SlowPeer,
+    ) -> Result<(W, bool), TransferError> {
         loop {
-            let (back, stop) = self.ride(work).await?;
+            let (back, stop) = self.run(work).await?;
             match stop {
-                Stop::Done => return Ok((back, true)),
-                Stop::Unable => return Ok((back, false)),
-                Stop::Turn => {}
-                Stop::Slow if slowness == Slowness::Leaves && !self.pays => {
+                RunEnd::Done => return Ok((back, true)),
+                RunEnd::Unsupported => return Ok((back, false)),
+                RunEnd::Yield => {}
+                RunEnd::Slow if slow_peer == SlowPeer::FallBack && !self.is_worthwhile => {
                     return Ok((back, false));
                 }
-                Stop::Slow => {
+                RunEnd::Slow => {
                     let ready = self.connection.ready(self.interest);
                     within(self.flow, ready).await?;
-                    if slowness == Slowness::Gathers && !self.pays {
+                    if slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
                         sleep(PATIENCE).await;
                     }
                 }
@@ -266,51 +277,51 @@ impl<'a> Way<'a> {
 }
 
 /// A ride cannot be dropped, but its socket can be shut: it then ends at once.
-impl Drop for Way<'_> {
+impl Drop for KernelCopy<'_> {
     fn drop(&mut self) {
-        if self.is_riding {
+        if self.is_running {
             let _ = self.socket.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn ride<W: Work>(
+fn run<W: CopyWork>(
     work: &mut W,
     socket: &Socket2,
-    lane: &Lane,
-    probe: &Probe,
-    leg: Leg,
-) -> Result<(Stop, u64), Cut> {
+    worker: &BlockingWorker,
+    handle: &SessionHandle,
+    budget: RunBudget,
+) -> Result<(RunEnd, u64), TransferError> {
     let mut moved: u64 = 0;
     let began = Instant::now();
     loop {
-        match work.step(socket, leg.bytes.saturating_sub(moved)) {
-            Step::Moved(bytes) => {
+        match work.step(socket, budget.bytes.saturating_sub(moved)) {
+            CopyStep::Moved(bytes) => {
                 moved = moved.saturating_add(bytes);
-                probe.moved.fetch_add(bytes, Ordering::Relaxed);
-                let is_over = || moved >= W::TURN_BYTES || began.elapsed() >= TURN_TIME;
-                let is_bound = || moved >= leg.bytes || probe.age() != leg.age;
-                if is_bound() || lane.is_wanted() && is_over() {
-                    return Ok((Stop::Turn, moved));
+                handle.moved.fetch_add(bytes, Ordering::Relaxed);
+                let is_over = || moved >= W::RUN_BYTES || began.elapsed() >= RUN_TIME;
+                let is_bound = || moved >= budget.bytes || handle.generation() != budget.generation;
+                if is_bound() || worker.is_wanted() && is_over() {
+                    return Ok((RunEnd::Yield, moved));
                 }
             }
-            Step::Wait if !leg.is_patient => return Ok((Stop::Slow, moved)),
-            Step::Wait if !wait(socket, work)? => return Ok((Stop::Slow, moved)),
-            Step::Wait => {}
-            Step::Done => return Ok((Stop::Done, moved)),
-            Step::Unable => return Ok((Stop::Unable, moved)),
-            Step::Cut(cut) => return Err(cut),
+            CopyStep::Wait if !budget.is_patient => return Ok((RunEnd::Slow, moved)),
+            CopyStep::Wait if !wait(socket, work)? => return Ok((RunEnd::Slow, moved)),
+            CopyStep::Wait => {}
+            CopyStep::Done => return Ok((RunEnd::Done, moved)),
+            CopyStep::Unsupported => return Ok((RunEnd::Unsupported, moved)),
+            CopyStep::TransferError(cut) => return Err(cut),
         }
     }
 }
 
 /// Waits a moment for the client. Says whether it acted.
-fn wait<W: Work>(socket: &Socket2, _: &W) -> Result<bool, Cut> {
+fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
     let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
     match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),
-        Err(error) => Err(Cut::Network(error.into())),
+        Err(error) => Err(TransferError::Network(error.into())),
     }
 }
 
@@ -321,36 +332,38 @@ struct Sending {
     left: u64,
 }
 
-impl Work for Sending {
+impl CopyWork for Sending {
     const FOR: PollFlags = PollFlags::OUT;
-    const TURN_BYTES: u64 = 16 * 1024 * 1024;
+    const RUN_BYTES: u64 = 16 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2, most: u64) -> Step {
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
         if self.left == 0 {
-            return Step::Done;
+            return CopyStep::Done;
         }
-        let most = usize::try_from(self.left.min(SPAN_BYTES).min(most)).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.left.min(CALL_BYTES).min(most)).unwrap_or(usize::MAX);
         match sendfile(socket, &self.file, Some(&mut self.from), most) {
-            Ok(0) => Step::Cut(Cut::Store(shortened())),
+            Ok(0) => CopyStep::TransferError(TransferError::Store(shortened())),
             Ok(sent) => {
                 let sent = u64::try_from(sent).unwrap_or(u64::MAX);
                 self.left = self.left.saturating_sub(sent);
-                Step::Moved(sent)
+                CopyStep::Moved(sent)
             }
-            Err(error) => send_trouble(error),
+            Err(error) => send_error(error),
         }
     }
 }
 
-fn send_trouble(error: Errno) -> Step {
+fn send_error(error: Errno) -> CopyStep {
     match error {
-        Errno::INTR => Step::Moved(0),
-        Errno::AGAIN => Step::Wait,
+        Errno::INTR => CopyStep::Moved(0),
+        Errno::AGAIN => CopyStep::Wait,
         // This file system has no pages to lend.
-        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => Step::Unable,
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => CopyStep::Unsupported,
         // Of all errors those of the disk are the store's.
-        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => Step::Cut(store(error)),
-        error => Step::Cut(Cut::Network(error.into())),
+        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => {
+            CopyStep::TransferError(store(error))
+        }
+        error => CopyStep::TransferError(TransferError::Network(error.into())),
     }
 }
 
@@ -396,39 +409,41 @@ impl Receiving {
     }
 }
 
-impl Work for Receiving {
+impl CopyWork for Receiving {
     const FOR: PollFlags = PollFlags::IN;
-    const TURN_BYTES: u64 = 2 * 1024 * 1024;
+    const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2, most: u64) -> Step {
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let got = match splice(socket, None, &self.pipe.r#in, None, most, flags) {
-            Ok(0) => return Step::Done,
+            Ok(0) => return CopyStep::Done,
             Ok(got) => got,
-            Err(Errno::INTR) => return Step::Moved(0),
-            Err(Errno::AGAIN) => return Step::Wait,
-            Err(Errno::INVAL | Errno::NOSYS) => return Step::Unable,
-            Err(error) => return Step::Cut(Cut::Network(error.into())),
+            Err(Errno::INTR) => return CopyStep::Moved(0),
+            Err(Errno::AGAIN) => return CopyStep::Wait,
+            Err(Errno::INVAL | Errno::NOSYS) => return CopyStep::Unsupported,
+            Err(error) => return CopyStep::TransferError(TransferError::Network(error.into())),
         };
         if let Err(error) = self.file.allow(got) {
-            return Step::Cut(Cut::Store(error));
+            return CopyStep::TransferError(TransferError::Store(error));
         }
         let mut left = got;
         while left > 0 {
             match splice(&self.pipe.out, None, &self.file.0.file, None, left, SpliceFlags::MOVE) {
-                Ok(0) => return Step::Cut(store(Errno::IO)),
+                Ok(0) => return CopyStep::TransferError(store(Errno::IO)),
                 Ok(written) => left = left.saturating_sub(written),
                 Err(Errno::INTR) => {}
                 // This file system takes nothing from a pipe.
                 Err(Errno::INVAL) => match self.copy(left) {
                     Ok(()) => left = 0,
-                    Err(error) => return Step::Cut(Cut::Store(error.into())),
+                    Err(error) => {
+                        return CopyStep::TransferError(TransferError::Store(error.into()));
+                    }
                 },
-                Err(error) => return Step::Cut(store(error)),
+                Err(error) => return CopyStep::TransferError(store(error)),
             }
         }
-        Step::Moved(u64::try_from(got).unwrap_or(u64::MAX))
+        CopyStep::Moved(u64::try_from(got).unwrap_or(u64::MAX))
     }
 }
 

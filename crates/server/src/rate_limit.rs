@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wharf_core::account::Rate;
 use wharf_core::event::Direction;
 
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 
 /// What one act of a limited transfer moves, as a time at its rate: short, so that the flow is
 /// even and several transfers take fair turns.
-const TURN: Duration = Duration::from_millis(10);
+const BURST_TIME: Duration = Duration::from_millis(10);
 /// How much time lost to late wake-ups may be made up for. Over two seconds this and one turn are
 /// 2.5 % of what a limit allows.
-const CREDIT: Duration = Duration::from_millis(40);
+const CATCH_UP_MAX: Duration = Duration::from_millis(40);
 /// Below this a turn is all overhead.
-const TURN_BYTES_MIN: usize = 512;
+const BURST_BYTES_MIN: usize = 512;
 
 /// One limit, shared by all transfers that hold it.
 ///
@@ -28,12 +28,12 @@ const TURN_BYTES_MIN: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Bucket {
     bytes_per_second: u64,
-    paid_until: Mutex<Instant>,
+    spent_until: Mutex<Instant>,
 }
 
 impl Bucket {
     fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, paid_until: Mutex::new(Instant::now()) }
+        Self { bytes_per_second, spent_until: Mutex::new(Instant::now()) }
     }
 
     fn rate(&self) -> u64 {
@@ -43,10 +43,10 @@ impl Bucket {
     /// Takes the turn of `bytes` and says when it begins.
     fn take(&self, bytes: usize) -> Instant {
         let cost = self.time_of(bytes);
-        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent_until = self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let begin = (*paid_until).max(now.checked_sub(CREDIT).unwrap_or(now));
-        *paid_until = begin + cost;
+        let begin = (*spent_until).max(now.checked_sub(CATCH_UP_MAX).unwrap_or(now));
+        *spent_until = begin + cost;
         begin
     }
 
@@ -59,71 +59,71 @@ impl Bucket {
 
 /// What holds for one transfer at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct TransferLimits {
     /// The rates, one for all who share it.
     pub(crate) buckets: Vec<Arc<Bucket>>,
     /// How long nothing may move.
     pub(crate) stall_max: Duration,
     /// What must move at least.
-    pub(crate) pace: Option<Pace>,
+    pub(crate) min_rate: Option<MinRate>,
 }
 
 /// Leave to move some bytes, by the limits of the moment at which it was given.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Burst {
     /// So many at most.
     pub(crate) bytes: usize,
     /// The age of the terms that say so.
-    pub(crate) age: u64,
+    pub(crate) generation: u64,
     /// The limits to charge.
     buckets: Vec<Arc<Bucket>>,
 }
 
 /// What a transfer must move at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct MinRate {
     pub(crate) bytes: u64,
     pub(crate) period: Duration,
 }
 
 /// Who knows what holds now.
-pub(crate) trait Law: Send + Sync {
+pub(crate) trait LimitSource: Send + Sync {
     /// For a transfer of this session; without a direction for one that is no file's.
-    fn limits(&self, session: &Probe, direction: Option<Direction>) -> Limits;
+    fn limits(&self, session: &SessionHandle, direction: Option<Direction>) -> TransferLimits;
 }
 
 /// All limits that hold for one transfer, now: as soon as the terms change it has the new ones.
 ///
 /// Where no rate holds and the terms stay, asking costs a load of an atomic.
-pub(crate) struct Shaper {
-    law: Arc<dyn Law>,
-    session: Arc<Probe>,
+pub(crate) struct RateLimiter {
+    source: Arc<dyn LimitSource>,
+    session: Arc<SessionHandle>,
     direction: Option<Direction>,
-    held: Mutex<Limits>,
+    current: Mutex<TransferLimits>,
     /// Of the terms from which they are.
-    age: AtomicU64,
+    generation: AtomicU64,
     is_limited: AtomicBool,
     /// Whether the transfer waits for its turn.
     is_waiting: AtomicBool,
 }
 
-impl Shaper {
+impl RateLimiter {
     /// For a transfer of a session.
     pub(crate) fn new(
-        law: Arc<dyn Law>,
-        session: Arc<Probe>,
+        source: Arc<dyn LimitSource>,
+        session: Arc<SessionHandle>,
         direction: Option<Direction>,
     ) -> Self {
         // Before the limits: what changes in between is looked at again.
-        let age = session.age().into();
-        let held = law.limits(&session, direction);
-        let is_limited = (!held.buckets.is_empty()).into();
+        let generation = session.generation().into();
+        let current = source.limits(&session, direction);
+        let is_limited = (!current.buckets.is_empty()).into();
         Self {
-            law,
+            source,
             session,
             direction,
-            held: Mutex::new(held),
-            age,
+            current: Mutex::new(current),
+            generation,
             is_limited,
             is_waiting: false.into(),
         }
@@ -131,7 +131,7 @@ impl Shaper {
 
     /// Whether any rate holds.
     pub(crate) fn is_limited(&self) -> bool {
-        self.keep_up();
+        self.refresh();
         self.is_limited.load(Ordering::Relaxed)
     }
 
@@ -141,57 +141,59 @@ impl Shaper {
     }
 
     /// The age of the terms that hold.
-    pub(crate) fn age(&self) -> u64 {
-        self.keep_up();
-        self.age.load(Ordering::Relaxed)
+    pub(crate) fn generation(&self) -> u64 {
+        self.refresh();
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Waits until other terms may hold. Cancel safe.
     pub(crate) async fn changed(&self) {
-        self.session.renewed(self.age.load(Ordering::Relaxed)).await;
+        self.session.generation_changed(self.generation.load(Ordering::Relaxed)).await;
     }
 
     /// What may move at once: at most `most` bytes, at least 1.
-    pub(crate) fn turn(&self, most: usize) -> Turn {
-        let age = self.age();
+    pub(crate) fn burst(&self, most: usize) -> Burst {
+        let generation = self.generation();
         if !self.is_limited() {
-            return Turn { bytes: most.max(1), age, buckets: Vec::new() };
+            return Burst { bytes: most.max(1), generation, buckets: Vec::new() };
         }
         let allowed = |bucket: &Arc<Bucket>| {
-            let bytes = u128::from(bucket.rate()) * TURN.as_millis() / 1000;
-            usize::try_from(bytes).unwrap_or(usize::MAX).max(TURN_BYTES_MIN)
+            let bytes = u128::from(bucket.rate()) * BURST_TIME.as_millis() / 1000;
+            usize::try_from(bytes).unwrap_or(usize::MAX).max(BURST_BYTES_MIN)
         };
-        let buckets = self.held().buckets.clone();
+        let buckets = self.current().buckets.clone();
         let bytes = buckets.iter().map(allowed).min().unwrap_or(most).clamp(1, most.max(1));
-        Turn { bytes, age, buckets }
+        Burst { bytes, generation, buckets }
     }
 
     /// The tightest rate in bytes a second.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
-        self.keep_up();
-        self.held().buckets.iter().map(|bucket| bucket.rate()).min()
+        self.refresh();
+        self.current().buckets.iter().map(|bucket| bucket.rate()).min()
     }
 
     /// What must move at least.
-    pub(crate) fn pace(&self) -> Option<Pace> {
-        self.keep_up();
-        self.held().pace
+    pub(crate) fn min_rate(&self) -> Option<MinRate> {
+        self.refresh();
+        self.current().min_rate
     }
 
-    /// Waits until `bytes`, which `turn` permitted, may pass; not to the end where other terms come
+    /// Waits until `bytes`, which `burst` permitted, may pass; not to the end where other terms come
     /// meanwhile. Cancel safe, except that a turn once taken is spent.
     ///
     /// Charged are the limits that held when the turn was given and still hold. A limit that came
     /// since has not let these bytes through: charging it for what moved freely before would hold
     /// up this transfer, and all that share the limit, for as long as those bytes take at its rate.
-    pub(crate) async fn take(&self, turn: &Turn, bytes: usize) {
-        if turn.buckets.is_empty() || !self.is_limited() {
+    pub(crate) async fn take(&self, burst: &Burst, bytes: usize) {
+        if burst.buckets.is_empty() || !self.is_limited() {
             return;
         }
-        let held = |bucket: &&Arc<Bucket>| turn.buckets.iter().any(|one| Arc::ptr_eq(one, bucket));
-        let begin = self.held().buckets.iter().filter(held).map(|bucket| bucket.take(bytes)).max();
+        let current =
+            |bucket: &&Arc<Bucket>| burst.buckets.iter().any(|one| Arc::ptr_eq(one, bucket));
+        let begin =
+            self.current().buckets.iter().filter(current).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };
-        let _waiting = Waiting::new(&self.is_waiting);
+        let _waiting = WaitingMark::new(&self.is_waiting);
         tokio::select! {
             // Mostly the turn has begun already.
             biased;
@@ -206,8 +208,8 @@ impl Shaper {
         let began = Instant::now();
         let mut act = pin!(act);
         loop {
-            self.keep_up();
-            let most = self.held().stall_max;
+            self.refresh();
+            let most = self.current().stall_max;
             tokio::select! {
                 // What is done in time is done.
                 biased;
@@ -217,33 +219,33 @@ impl Shaper {
         }
     }
 
-    fn keep_up(&self) {
-        let age = self.session.age();
-        if age == self.age.load(Ordering::Relaxed) {
+    fn refresh(&self) {
+        let generation = self.session.generation();
+        if generation == self.generation.load(Ordering::Relaxed) {
             return;
         }
-        let limits = self.law.limits(&self.session, self.direction);
+        let limits = self.source.limits(&self.session, self.direction);
         self.is_limited.store(!limits.buckets.is_empty(), Ordering::Relaxed);
-        *self.held() = limits;
-        self.age.store(age, Ordering::Relaxed);
+        *self.current() = limits;
+        self.generation.store(generation, Ordering::Relaxed);
     }
 
-    fn held(&self) -> MutexGuard<'_, Limits> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, TransferLimits> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Says that a transfer waits for its turn, as long as it lives.
-struct Waiting<'a>(&'a AtomicBool);
+struct WaitingMark<'a>(&'a AtomicBool);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingMark<'a> {
     fn new(is_waiting: &'a AtomicBool) -> Self {
         is_waiting.store(true, Ordering::Relaxed);
         Self(is_waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingMark<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@
 //! Counts are of about the last day: six spans of four hours, of which the oldest is dropped as a
 //! new one begins. Nothing here is written down; a server that starts knows nothing.
 
-mod remedy;
+mod hints;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,9 +22,9 @@ const NETWORKS_MAX: usize = 1024;
 const SPANS: usize = 6;
 const SPAN_SECONDS: i64 = 4 * 60 * 60;
 /// The same trouble of the same network is told once in this time.
-const TELL_EVERY_SECONDS: i64 = 60 * 60;
+const REPORT_INTERVAL_SECONDS: i64 = 60 * 60;
 /// Addresses that came to a port where nobody waited for them.
-const STRAYS_MAX: usize = 64;
+const UNEXPECTED_PEERS_MAX: usize = 64;
 /// Of what TLS or the system says.
 const DETAIL_LETTERS_MAX: usize = 200;
 
@@ -44,7 +44,7 @@ pub enum Cause {
     /// It did not resume the TLS session of its control connection, which is required.
     NotResumed,
     /// On a port that several sessions share it could not be told whose it was.
-    NotToldApart,
+    AmbiguousSession,
     /// There was no port to give.
     NoPort,
     /// The system failed us.
@@ -57,7 +57,7 @@ pub enum Cause {
 
 /// What is known of the trouble of one network with one cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct DataConnFailure {
     /// The clients: an IPv4 /24 or an IPv6 /64.
     pub network: IpNet,
     /// Why.
@@ -76,9 +76,9 @@ pub struct Failure {
 
 /// What the doctor has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct DiagnosticsReport {
     /// By network and cause, the most frequent first.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<DataConnFailure>,
     /// Since the start, by cause.
     pub totals: Vec<(Cause, u64)>,
     /// Passive data connections that came to be since the start.
@@ -94,7 +94,7 @@ impl Cause {
         Self::OtherPort,
         Self::TlsFailed,
         Self::NotResumed,
-        Self::NotToldApart,
+        Self::AmbiguousSession,
         Self::NoPort,
         Self::System,
         Self::NotReached,
@@ -110,7 +110,7 @@ impl Cause {
             Self::OtherPort => "other-port",
             Self::TlsFailed => "tls-failed",
             Self::NotResumed => "not-resumed",
-            Self::NotToldApart => "not-told-apart",
+            Self::AmbiguousSession => "not-told-apart",
             Self::NoPort => "no-port",
             Self::System => "system",
             Self::NotReached => "not-reached",
@@ -129,7 +129,7 @@ impl Cause {
             Self::OtherPort => "the client came to another port than it was told",
             Self::TlsFailed => "TLS failed on the data connection",
             Self::NotResumed => "the data connection did not resume the TLS session",
-            Self::NotToldApart => {
+            Self::AmbiguousSession => {
                 "on a shared port it could not be told whose the data connection was"
             }
             Self::NoPort => "there was no data port to give",
@@ -142,7 +142,7 @@ impl Cause {
 
 /// What was seen of one data connection that did not come to be.
 #[derive(Clone, Debug)]
-pub(crate) struct Evidence {
+pub(crate) struct Observation {
     pub(crate) cause: Cause,
     pub(crate) detail: String,
     /// What PASV announced; nothing for EPSV, which announces none, and in active mode.
@@ -151,115 +151,120 @@ pub(crate) struct Evidence {
 
 /// Counts, and says what is worth telling.
 #[derive(Debug, Default)]
-pub(crate) struct Doctor {
-    book: Mutex<Book>,
+pub(crate) struct DataConnDiagnostics {
+    state: Mutex<DiagnosticsState>,
     arrived: AtomicU64,
     totals: [AtomicU64; Cause::ALL.len()],
 }
 
 #[derive(Debug, Default)]
-struct Book {
-    networks: BTreeMap<IpNet, Patient>,
-    strays: VecDeque<(IpAddr, Instant)>,
+struct DiagnosticsState {
+    networks: BTreeMap<IpNet, NetworkStats>,
+    unexpected_peers: VecDeque<(IpAddr, Instant)>,
 }
 
 /// One network.
 #[derive(Debug, Default)]
-struct Patient {
-    arrived: Spans,
+struct NetworkStats {
+    arrived: DailyCount,
     /// When anything was counted.
     changed: i64,
-    troubles: BTreeMap<Cause, Trouble>,
+    causes: BTreeMap<Cause, CauseStats>,
 }
 
 /// One network's trouble with one cause.
 #[derive(Debug)]
-struct Trouble {
-    failed: Spans,
+struct CauseStats {
+    failed: DailyCount,
     last: i64,
     /// When it was last told of.
-    told: Option<i64>,
+    reported_at: Option<i64>,
     detail: String,
     announced: Option<Ipv4Addr>,
-    is_near: bool,
+    is_local: bool,
 }
 
 /// Counts of about a day.
 #[derive(Clone, Copy, Debug, Default)]
-struct Spans {
+struct DailyCount {
     counts: [u32; SPANS],
     /// The number of the newest span, which is the first of `counts`.
     newest: i64,
 }
 
-impl Doctor {
+impl DataConnDiagnostics {
     /// A passive data connection came to be.
     pub(crate) fn arrived(&self, peer: IpAddr, now: i64) {
         self.arrived.fetch_add(1, Ordering::Relaxed);
-        self.book().patient(network_of(peer), now).arrived.count(now);
+        self.state().network_stats(network_of(peer), now).arrived.count(now);
     }
 
     /// One did not. Returns what to tell, unless that was done lately.
     pub(crate) fn failed(
         &self,
         peer: IpAddr,
-        evidence: &Evidence,
+        observation: &Observation,
         passive: &Passive,
         now: i64,
-    ) -> Option<Failure> {
-        if let Some((_, total)) = self.totals().find(|(cause, _)| *cause == evidence.cause) {
+    ) -> Option<DataConnFailure> {
+        if let Some((_, total)) = self.totals().find(|(cause, _)| *cause == observation.cause) {
             total.fetch_add(1, Ordering::Relaxed);
         }
         let network = network_of(peer);
-        let cause = evidence.cause;
-        let is_near = passive.local_networks.iter().any(|near| near.contains(&peer));
-        let mut book = self.book();
-        let patient = book.patient(network, now);
-        let arrived = patient.arrived.sum(now);
-        let detail = evidence.detail.chars().take(DETAIL_LETTERS_MAX).collect();
-        let failed = patient.troubles.get(&cause).map(|before| before.failed).unwrap_or_default();
-        let told = patient.troubles.get(&cause).and_then(|before| before.told);
-        let announced = evidence.announced;
-        let mut trouble = Trouble { failed, last: now, told, detail, announced, is_near };
-        trouble.failed.count(now);
-        let is_due = told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY_SECONDS);
+        let cause = observation.cause;
+        let is_local = passive.local_networks.iter().any(|near| near.contains(&peer));
+        let mut state = self.state();
+        let network_stats = state.network_stats(network, now);
+        let arrived = network_stats.arrived.sum(now);
+        let detail = observation.detail.chars().take(DETAIL_LETTERS_MAX).collect();
+        let failed =
+            network_stats.causes.get(&cause).map(|before| before.failed).unwrap_or_default();
+        let reported_at = network_stats.causes.get(&cause).and_then(|before| before.reported_at);
+        let announced = observation.announced;
+        let mut cause_stats =
+            CauseStats { failed, last: now, reported_at, detail, announced, is_local };
+        cause_stats.failed.count(now);
+        let is_due = reported_at
+            .is_none_or(|reported_at| now.saturating_sub(reported_at) >= REPORT_INTERVAL_SECONDS);
         if is_due {
-            trouble.told = Some(now);
+            cause_stats.reported_at = Some(now);
         }
-        let failure = is_due.then(|| trouble.view(network, cause, arrived, passive, now));
-        patient.troubles.insert(cause, trouble);
+        let failure = is_due.then(|| cause_stats.view(network, cause, arrived, passive, now));
+        network_stats.causes.insert(cause, cause_stats);
         failure
     }
 
     /// Somebody came to a port where nobody waited for this address.
-    pub(crate) fn stray(&self, address: IpAddr) {
-        let mut book = self.book();
-        if book.strays.len() >= STRAYS_MAX {
-            book.strays.pop_front();
+    pub(crate) fn unexpected_peer(&self, address: IpAddr) {
+        let mut state = self.state();
+        if state.unexpected_peers.len() >= UNEXPECTED_PEERS_MAX {
+            state.unexpected_peers.pop_front();
         }
-        book.strays.push_back((address, Instant::now()));
+        state.unexpected_peers.push_back((address, Instant::now()));
     }
 
     /// Whether this address has been at a port of somebody else since then.
-    pub(crate) fn has_strayed(&self, address: IpAddr, since: Instant) -> bool {
-        self.book().strays.iter().any(|(stray, at)| *stray == address && *at >= since)
+    pub(crate) fn was_unexpected_elsewhere(&self, address: IpAddr, since: Instant) -> bool {
+        self.state()
+            .unexpected_peers
+            .iter()
+            .any(|(unexpected_peer, at)| *unexpected_peer == address && *at >= since)
     }
 
     /// All that is known.
-    pub(crate) fn report(&self, passive: &Passive, now: i64) -> Report {
-        let book = self.book();
+    pub(crate) fn report(&self, passive: &Passive, now: i64) -> DiagnosticsReport {
+        let state = self.state();
         let mut failures = Vec::new();
-        for (network, patient) in &book.networks {
-            let arrived = patient.arrived.sum(now);
-            let troubles = patient.troubles.iter();
-            let troubles = troubles.filter(|(_, trouble)| trouble.failed.sum(now) > 0);
-            failures.extend(
-                troubles
-                    .map(|(cause, trouble)| trouble.view(*network, *cause, arrived, passive, now)),
-            );
+        for (network, network_stats) in &state.networks {
+            let arrived = network_stats.arrived.sum(now);
+            let causes = network_stats.causes.iter();
+            let causes = causes.filter(|(_, cause_stats)| cause_stats.failed.sum(now) > 0);
+            failures.extend(causes.map(|(cause, cause_stats)| {
+                cause_stats.view(*network, *cause, arrived, passive, now)
+            }));
         }
         failures.sort_by_key(|failure| std::cmp::Reverse(failure.failed));
-        Report {
+        DiagnosticsReport {
             failures,
             totals: self
                 .totals()
@@ -273,28 +278,29 @@ impl Doctor {
         Cause::ALL.into_iter().zip(&self.totals)
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, DiagnosticsState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
-    fn patient(&mut self, network: IpNet, now: i64) -> &mut Patient {
+impl DiagnosticsState {
+    fn network_stats(&mut self, network: IpNet, now: i64) -> &mut NetworkStats {
         if self.networks.len() >= NETWORKS_MAX && !self.networks.contains_key(&network) {
-            let least =
-                |(_, patient): &(&IpNet, &Patient)| (!patient.troubles.is_empty(), patient.changed);
+            let least = |(_, network_stats): &(&IpNet, &NetworkStats)| {
+                (!network_stats.causes.is_empty(), network_stats.changed)
+            };
             if let Some((least, _)) = self.networks.iter().min_by_key(least) {
                 let least = *least;
                 self.networks.remove(&least);
             }
         }
-        let patient = self.networks.entry(network).or_default();
-        patient.changed = now;
-        patient
+        let network_stats = self.networks.entry(network).or_default();
+        network_stats.changed = now;
+        network_stats
     }
 }
 
-impl Trouble {
+impl CauseStats {
     fn view(
         &self,
         network: IpNet,
@@ -302,27 +308,27 @@ impl Trouble {
         arrived: u64,
         passive: &Passive,
         now: i64,
-    ) -> Failure {
+    ) -> DataConnFailure {
         let failed = self.failed.sum(now);
-        let facts = remedy::Facts {
+        let facts = hints::HintFacts {
             announced: self.announced,
-            is_near: self.is_near,
-            is_mostly_fine: arrived > failed.saturating_mul(4),
+            is_local: self.is_local,
+            mostly_succeeds: arrived > failed.saturating_mul(4),
             passive,
         };
-        Failure {
+        DataConnFailure {
             network,
             cause,
             failed,
             arrived,
             last: self.last,
             detail: self.detail.clone(),
-            remedy: remedy::remedy(cause, &facts),
+            remedy: hints::hint(cause, &facts),
         }
     }
 }
 
-impl Spans {
+impl DailyCount {
     fn count(&mut self, now: i64) {
         self.advance(now);
         if let Some(newest) = self.counts.first_mut() {

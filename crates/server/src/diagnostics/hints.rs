@@ -6,23 +6,23 @@ use super::{Cause, is_private};
 use crate::settings::Passive;
 
 /// What is known beside the cause.
-pub(super) struct Facts<'a> {
+pub(super) struct HintFacts<'a> {
     pub(super) announced: Option<Ipv4Addr>,
     /// Whether the client is in `passive.local_networks`.
-    pub(super) is_near: bool,
+    pub(super) is_local: bool,
     /// Whether most data connections of the network come to be.
-    pub(super) is_mostly_fine: bool,
+    pub(super) mostly_succeeds: bool,
     pub(super) passive: &'a Passive,
 }
 
-pub(super) fn remedy(cause: Cause, facts: &Facts<'_>) -> String {
+pub(super) fn hint(cause: Cause, facts: &HintFacts<'_>) -> String {
     let ports = format!("{}-{}", facts.passive.ports.start(), facts.passive.ports.end());
     match cause {
-        Cause::NoConnection => nobody(facts, &ports),
+        Cause::NoConnection => no_connection_hint(facts, &ports),
         Cause::AnnouncedPrivate => {
             let announced = facts.announced.map_or_else(String::new, |ip| format!(" {ip}"));
             format!(
-                "nobody outside can reach{announced}: set passive.public_address to the address \
+                "no_connection_hint outside can reach{announced}: set passive.public_address to the address \
                  or name by which they reach this server, and forward TCP {ports} to it"
             )
         }
@@ -32,7 +32,7 @@ pub(super) fn remedy(cause: Cause, facts: &Facts<'_>) -> String {
                                 names its clients in front (listen.proxy)"
             .to_owned(),
         Cause::OtherPort => format!(
-            "something on the way gives the client other ports than PASV told, such as a router \
+            "something on the way gives the client other ports than PASV reported_at, such as a router \
              with an FTP helper (ALG) or one that forwards {ports} to other numbers: switch the \
              helper off, and forward each port to the same number; TLS hides the replies from it"
         ),
@@ -43,7 +43,7 @@ pub(super) fn remedy(cause: Cause, facts: &Facts<'_>) -> String {
         Cause::NotResumed => "tls.session_reuse = \"require\" shuts this client out; \"prefer\" \
                               lets it in from its own address"
             .to_owned(),
-        Cause::NotToldApart => format!(
+        Cause::AmbiguousSession => format!(
             "all of {ports} were in use, so clients of one address shared a port, and this one \
              does not resume TLS sessions: widen passive.ports"
         ),
@@ -64,14 +64,14 @@ pub(super) fn remedy(cause: Cause, facts: &Facts<'_>) -> String {
     }
 }
 
-fn nobody(facts: &Facts<'_>, ports: &str) -> String {
-    if facts.is_mostly_fine {
+fn no_connection_hint(facts: &HintFacts<'_>, ports: &str) -> String {
+    if facts.mostly_succeeds {
         return format!(
             "most data connections from there do come: some of TCP {ports} may be closed on the \
              way, or a client gave up before it connected"
         );
     }
-    match (facts.is_near, facts.announced) {
+    match (facts.is_local, facts.announced) {
         (true, _) => format!(
             "a firewall blocks TCP {ports} on this computer or on the way (in a container: they \
              are not published); if these clients are not really in the local network, since a \

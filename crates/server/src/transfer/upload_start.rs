@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::attend::{Ending, Held, attend};
-use crate::control::{Control, Gone};
+use crate::control::{Control, Disconnect};
+use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::session::Session;
 use crate::tls::Stage;
 
@@ -19,7 +19,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(50);
 
 /// The beginning of one upload.
-pub(super) struct Beginning {
+pub(super) struct UploadStart {
     pub(super) is_tls: bool,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) sleeps: bool,
@@ -32,7 +32,7 @@ pub(super) fn sleeps(client: Option<&str>) -> bool {
     client.is_some_and(|name| name.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("lftp")))
 }
 
-impl Beginning {
+impl UploadStart {
     /// Before 150: completes a handshake that the client has begun already.
     ///
     /// Node ends an empty upload as soon as it reads 150, also in the middle of a handshake that
@@ -43,7 +43,7 @@ impl Beginning {
         control: &mut Control,
         session: &mut Session,
         mut moving: Pin<&mut impl Future<Output = T>>,
-        held: &mut Held,
+        pending_line: &mut PendingLine,
     ) -> Option<Ending<T>> {
         if !self.is_tls {
             return None;
@@ -55,7 +55,7 @@ impl Beginning {
             return None;
         }
         let over = timeout(HANDSHAKE_MAX, self.stage.wait_for(|stage| *stage == Stage::Over));
-        until(control, session, moving, held, over).await
+        until(control, session, moving, pending_line, over).await
     }
 
     /// Behind 150: wakes a client that would sleep.
@@ -64,13 +64,13 @@ impl Beginning {
         control: &mut Control,
         session: &mut Session,
         moving: Pin<&mut impl Future<Output = T>>,
-        held: &mut Held,
-    ) -> Result<Option<Ending<T>>, Gone> {
+        pending_line: &mut PendingLine,
+    ) -> Result<Option<Ending<T>>, Disconnect> {
         if !self.sleeps {
             return Ok(None);
         }
-        let end = until(control, session, moving, held, sleep(SILENCE)).await;
-        if end.is_none() && session.probe.moved.load(Ordering::Relaxed) == 0 {
+        let end = until(control, session, moving, pending_line, sleep(SILENCE)).await;
+        if end.is_none() && session.handle.moved.load(Ordering::Relaxed) == 0 {
             control.wake().await?;
         }
         Ok(end)
@@ -82,7 +82,7 @@ async fn until<T>(
     control: &mut Control,
     session: &mut Session,
     moving: Pin<&mut impl Future<Output = T>>,
-    held: &mut Held,
+    pending_line: &mut PendingLine,
     stop: impl Future,
 ) -> Option<Ending<T>> {
     let act = pin!(async {
@@ -93,7 +93,7 @@ async fn until<T>(
             _ = stop => None,
         }
     });
-    match attend(control, session, act, held).await {
+    match drive_with_control(control, session, act, pending_line).await {
         Ending::Done(done) => done.map(Ending::Done),
         Ending::Aborted => Some(Ending::Aborted),
         Ending::Ended(reason) => Some(Ending::Ended(reason)),

@@ -7,40 +7,40 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Lanes for each processor: while some wait for their clients, others move bytes.
-const LANES_PER_PROCESSOR: usize = 20;
+const WORKERS_PER_PROCESSOR: usize = 20;
 
 /// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
 /// has a lane gives it up after a turn if others wait.
 #[derive(Clone)]
-pub(crate) struct Lanes {
+pub(crate) struct BlockingPool {
     free: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// A lane, for as long as this lives.
-pub(crate) struct Lane {
+pub(crate) struct BlockingWorker {
     _permit: Option<OwnedSemaphorePermit>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Lanes {
+impl BlockingPool {
     pub(crate) fn new() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
-        let free = Arc::new(Semaphore::new(processors * LANES_PER_PROCESSOR));
+        let free = Arc::new(Semaphore::new(processors * WORKERS_PER_PROCESSOR));
         Self { free, waiting: Arc::default() }
     }
 
     /// Waits for a lane. Cancel safe: whoever gives up loses its place.
-    pub(crate) async fn enter(&self) -> Lane {
-        let waiting = Waiting::new(&self.waiting);
+    pub(crate) async fn acquire(&self) -> BlockingWorker {
+        let waiting = WaitingCount::new(&self.waiting);
         // The semaphore is never closed, so there is a permit.
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
         drop(waiting);
-        Lane { _permit: permit, waiting: Arc::clone(&self.waiting) }
+        BlockingWorker { _permit: permit, waiting: Arc::clone(&self.waiting) }
     }
 }
 
-impl Lane {
+impl BlockingWorker {
     /// Whether others wait for a lane.
     pub(crate) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
@@ -48,16 +48,16 @@ impl Lane {
 }
 
 /// One more that waits, as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingCount<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingCount<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -72,20 +72,20 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_a_lane_hears_that_others_want_it() {
-        let lanes = Lanes::new();
+        let blocking_pool = BlockingPool::new();
         let mut taken = Vec::new();
-        while lanes.free.available_permits() > 0 {
-            taken.push(lanes.enter().await);
+        while blocking_pool.free.available_permits() > 0 {
+            taken.push(blocking_pool.acquire().await);
         }
         let first = taken.pop().unwrap();
         assert!(!first.is_wanted());
         {
-            let mut late = pin!(lanes.enter());
+            let mut late = pin!(blocking_pool.acquire());
             assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             assert!(first.is_wanted());
         }
         assert!(!first.is_wanted(), "who gave up does not wait");
         drop(first);
-        assert!(!lanes.enter().await.is_wanted());
+        assert!(!blocking_pool.acquire().await.is_wanted());
     }
 }

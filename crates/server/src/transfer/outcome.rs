@@ -4,20 +4,20 @@ use wharf_core::error::ErrorKind;
 use wharf_core::storage::Sink;
 use wharf_proto::reply::{Code, Reply};
 
-use super::Done;
-use crate::attend::Ending;
-use crate::control::{Control, Gone};
+use super::DataEnd;
+use crate::control::{Control, Disconnect};
 use crate::data::OpenError;
-use crate::exit::Exit;
-use crate::pump::{Cut, EndRule};
+use crate::drive::Ending;
+use crate::pump::{EndRule, TransferError};
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
+use crate::session_end::SessionEnd;
 use crate::tls;
 
 /// What a transfer comes to.
-pub(super) struct Verdict {
+pub(super) struct TransferOutcome {
     pub(super) replies: Vec<Reply>,
-    pub(super) exit: Option<Exit>,
+    pub(super) exit: Option<SessionEnd>,
     /// For the log; empty when the transfer is complete.
     pub(super) reason: String,
     /// What the log is told of a complete one.
@@ -31,39 +31,39 @@ pub(super) struct Verdict {
 }
 
 /// Publishes what is whole, gives up what is not, and finds the words for it.
-pub(super) async fn settle(
+pub(super) async fn finish(
     control: &mut Control,
-    probe: &Probe,
-    ending: Ending<Done>,
+    handle: &SessionHandle,
+    ending: Ending<DataEnd>,
     sink: Option<Box<dyn Sink>>,
-) -> Verdict {
+) -> TransferOutcome {
     let ending = match ending {
         // A client that died with its file half sent looks, on plain TCP, like one that is done;
         // but then its control connection is gone as well.
-        Ending::Done(Done::Moved | Done::Unchanged)
+        Ending::Done(DataEnd::Moved | DataEnd::Unchanged)
             if sink.is_some() && control.has_left().await =>
         {
-            Ending::Lost(Gone::Closed)
+            Ending::Lost(Disconnect::Closed)
         }
         ending => ending,
     };
     match (ending, sink) {
-        (Ending::Done(Done::Moved), Some(sink)) => {
-            probe.commits(true);
+        (Ending::Done(DataEnd::Moved), Some(sink)) => {
+            handle.commits(true);
             let stored = sink.commit().await;
-            probe.commits(false);
+            handle.commits(false);
             match stored {
                 Ok(_) => done(),
                 Err(error) => store_failed(error),
             }
         }
-        (Ending::Done(Done::Moved), None) => done(),
-        (Ending::Done(Done::Unchanged), sink) => {
+        (Ending::Done(DataEnd::Moved), None) => done(),
+        (Ending::Done(DataEnd::Unchanged), sink) => {
             if let Some(sink) = sink {
                 sink.abort().await;
             }
             let text = "Nothing came to be added; the file is unchanged.";
-            Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
+            TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
         }
         (ending, sink) => {
             if let Some(sink) = sink {
@@ -74,33 +74,38 @@ pub(super) async fn settle(
     }
 }
 
-fn done() -> Verdict {
-    Verdict::new(vec![Reply::new(Code::TRANSFER_DONE, "Transfer complete.")], String::new())
+fn done() -> TransferOutcome {
+    TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, "Transfer complete.")], String::new())
 }
 
-fn store_failed(error: wharf_core::error::Error) -> Verdict {
+fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
     let reason = error.to_string();
     let is_refused = error.kind == ErrorKind::Refused;
     let check_id = error.refusal_id().map(str::to_owned);
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
-    Verdict { is_store_failure, is_refused, check_id, ..Verdict::new(replies, reason) }
+    TransferOutcome {
+        is_store_failure,
+        is_refused,
+        check_id,
+        ..TransferOutcome::new(replies, reason)
+    }
 }
 
-fn failed(ending: Ending<Done>) -> Verdict {
+fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
-        Ending::Done(Done::Moved | Done::Unchanged) => done(),
+        Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
         // `run` has turned it into the end of the session.
-        Ending::Done(Done::Ended(reason)) => failed(Ending::Ended(reason)),
-        Ending::Done(Done::Cut(Cut::Store(error))) => store_failed(error),
-        Ending::Done(Done::Cut(Cut::Network(error))) => {
+        Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
+        Ending::Done(DataEnd::TransferError(TransferError::Store(error))) => store_failed(error),
+        Ending::Done(DataEnd::TransferError(TransferError::Network(error))) => {
             let reply = aborted("Connection closed; transfer aborted.");
-            let why = tls::words(&error);
-            Verdict::new(vec![reply], format!("the data connection broke: {why}"))
+            let why = tls::describe(&error);
+            TransferOutcome::new(vec![reply], format!("the data connection broke: {why}"))
         }
-        Ending::Done(Done::Cut(Cut::NoCloseNotify)) => {
+        Ending::Done(DataEnd::TransferError(TransferError::NoCloseNotify)) => {
             let reply = aborted(
                 "The data connection ended without TLS close_notify, so the file may be cut short \
                  (tls.require_close_notify).",
@@ -108,54 +113,57 @@ fn failed(ending: Ending<Done>) -> Verdict {
             let reason = "the client closed the data connection without TLS close_notify, so the \
                           upload may be cut short; tls.require_close_notify = false would take it \
                           for whole";
-            Verdict::new(vec![reply], reason.into())
+            TransferOutcome::new(vec![reply], reason.into())
         }
-        Ending::Done(Done::Cut(Cut::MidRecord)) => {
+        Ending::Done(DataEnd::TransferError(TransferError::MidRecord)) => {
             let reply = aborted(
                 "The data connection ended in the middle of a TLS record, so the file is cut \
                  short.",
             );
             let reason = "the data connection ended in the middle of a TLS record, so more was to \
                           come";
-            Verdict::new(vec![reply], reason.into())
+            TransferOutcome::new(vec![reply], reason.into())
         }
-        Ending::Done(Done::Cut(Cut::Stalled)) => {
+        Ending::Done(DataEnd::TransferError(TransferError::Stalled)) => {
             let reply = aborted("Data timeout: nothing was transferred for too long.");
-            Verdict::new(vec![reply], "nothing moved for too long".into())
+            TransferOutcome::new(vec![reply], "nothing moved for too long".into())
         }
-        Ending::Done(Done::Cut(Cut::TooSlow)) => {
+        Ending::Done(DataEnd::TransferError(TransferError::TooSlow)) => {
             let reply = aborted("This transfer is slower than it may be here.");
-            Verdict::new(vec![reply], "slower than limits.transfer_min_rate".into())
+            TransferOutcome::new(vec![reply], "slower than limits.transfer_min_rate".into())
         }
-        Ending::Done(Done::Short) => {
+        Ending::Done(DataEnd::Short) => {
             let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
-            Verdict::new(vec![reply], "fewer bytes came than ALLO announced".into())
+            TransferOutcome::new(vec![reply], "fewer bytes came than ALLO announced".into())
         }
-        Ending::Done(Done::Cut(Cut::Damaged(what))) => {
+        Ending::Done(DataEnd::TransferError(TransferError::InvalidZlib(what))) => {
             let reply = aborted("What came is no whole zlib stream; send it again, or use MODE S.");
-            Verdict::new(vec![reply], what.into())
+            TransferOutcome::new(vec![reply], what.into())
         }
-        Ending::Done(Done::Cut(Cut::Swollen)) => {
+        Ending::Done(DataEnd::TransferError(TransferError::ExpansionLimit)) => {
             let text = "That unpacks to more than 100 times its size; send it with MODE S.";
             let reply = Reply::new(Code::OVER_QUOTA, text);
-            Verdict::new(vec![reply], "it unpacks to more than 100 times its size".into())
+            TransferOutcome::new(vec![reply], "it unpacks to more than 100 times its size".into())
         }
-        Ending::Done(Done::NotOpened(error)) => {
-            let verdict = Verdict::new(vec![not_opened(&error)], error.to_string());
-            Verdict { is_data_failure: true, ..verdict }
+        Ending::Done(DataEnd::NotOpened(error)) => {
+            let outcome = TransferOutcome::new(vec![not_opened(&error)], error.to_string());
+            TransferOutcome { is_data_failure: true, ..outcome }
         }
         Ending::Aborted => {
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
-            Verdict::new(vec![aborted("Transfer aborted."), done], "aborted by the client".into())
+            TransferOutcome::new(
+                vec![aborted("Transfer aborted."), done],
+                "aborted by the client".into(),
+            )
         }
         Ending::Ended(reason) => {
             // The conversation says 421 as it ends.
-            let verdict = Verdict::new(vec![aborted("Transfer aborted.")], reason.clone());
-            Verdict { exit: Some(Exit::Ended(reason)), ..verdict }
+            let outcome = TransferOutcome::new(vec![aborted("Transfer aborted.")], reason.clone());
+            TransferOutcome { exit: Some(SessionEnd::Terminated(reason)), ..outcome }
         }
         Ending::Lost(gone) => {
-            let verdict = Verdict::new(Vec::new(), format!("control connection: {gone}"));
-            Verdict { exit: Some(Exit::Gone(gone)), ..verdict }
+            let outcome = TransferOutcome::new(Vec::new(), format!("control connection: {gone}"));
+            TransferOutcome { exit: Some(SessionEnd::Disconnected(gone)), ..outcome }
         }
     }
 }
@@ -172,7 +180,7 @@ fn not_opened(error: &OpenError) -> Reply {
         OpenError::TimedOut => {
             "Cannot open data connection: timed out; a firewall or NAT may block the port."
         }
-        OpenError::NotTold { .. } => {
+        OpenError::NotIdentified { .. } => {
             "Cannot open data connection: it resumed no TLS session, on a shared port."
         }
         OpenError::Network(_) => "Cannot open data connection: connection refused or unreachable.",
@@ -180,7 +188,7 @@ fn not_opened(error: &OpenError) -> Reply {
     Reply::new(Code::NO_DATA_CONNECTION, text)
 }
 
-impl Verdict {
+impl TransferOutcome {
     /// With what the client and the log are told of a complete upload without `close_notify`.
     pub(super) fn without_notify(mut self, rule: &EndRule) -> Self {
         self.note = match (rule.requires_close_notify, rule.allo) {
