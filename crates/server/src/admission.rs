@@ -1,4 +1,4 @@
-//! Who may come in: seats in all, for an address, and for an account.
+//! Connection limits: in total, per client address, and per account.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use wharf_core::account::Count;
 
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has.
+/// What counts as one client address: an IPv4 address, or an IPv6 /64, which one customer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientPrefix(IpAddr);
 
@@ -25,7 +25,7 @@ impl From<IpAddr> for ClientPrefix {
 }
 
 impl ClientPrefix {
-    /// All that it stands for.
+    /// The whole prefix.
     pub(crate) fn network(self) -> IpNet {
         match self.0 {
             IpAddr::V4(address) => Ipv4Net::new_assert(address, 32).into(),
@@ -34,7 +34,7 @@ impl ClientPrefix {
     }
 }
 
-/// Counts the sessions that are here.
+/// Counts connections.
 #[derive(Debug, Default)]
 pub(crate) struct Admission(Mutex<ConnectionCounts>);
 
@@ -46,7 +46,7 @@ struct ConnectionCounts {
     per_account: HashMap<String, usize>,
 }
 
-/// The place of one session. Dropping it frees the place.
+/// One counted connection. Dropping it decrements the counter.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     admission: Arc<Admission>,
@@ -60,16 +60,16 @@ enum GuardKind {
     User(String),
 }
 
-/// What a client takes up when it comes.
+/// The guards of a new connection.
 #[derive(Debug)]
 pub(crate) struct AdmittedClient {
-    /// Until it goes.
+    /// Held until the connection closes.
     pub(crate) connection: ConnectionGuard,
-    /// Until it logs in.
+    /// Held until the client logs in.
     pub(crate) unauthenticated: ConnectionGuard,
 }
 
-/// Why there is no place.
+/// Why a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LimitReached {
     /// For the client.
@@ -78,18 +78,18 @@ pub(crate) struct LimitReached {
     pub(crate) limit: &'static str,
 }
 
-/// How many may be here.
+/// The limits in force.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
     pub(crate) total_max: Count,
     pub(crate) before_login_max: Count,
     pub(crate) per_address_max: Count,
-    /// Seats for addresses from which somebody logged in lately.
+    /// Connections reserved for addresses with a recent login.
     pub(crate) reserved: u32,
 }
 
 impl ConnectionLimits {
-    /// How many sessions there may be for someone to come in whom nobody knows.
+    /// The total at which an address without a recent login is rejected.
     fn max_for_unknown(&self) -> Count {
         match self.total_max.number() {
             Some(most) => Count::from_number(most - self.reserved.min(most / 4)),
@@ -99,8 +99,8 @@ impl ConnectionLimits {
 }
 
 impl Admission {
-    /// A place for a session from `address`, or the reason why there is none.
-    /// `is_known`: somebody logged in from there lately.
+    /// Counts a connection from `address`, or returns the limit that it exceeds. `is_known`: the
+    /// address has a recent login.
     pub(crate) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -131,14 +131,14 @@ impl Admission {
         })
     }
 
-    /// For a session that was logged in and no longer is. It is here already, so it is counted
-    /// and never refused.
+    /// For a session that has logged out (REIN). It is connected already, so it is counted and
+    /// never rejected.
     pub(crate) fn unauthenticated_again(self: &Arc<Self>) -> ConnectionGuard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).before_login += 1;
         ConnectionGuard { admission: Arc::clone(self), of: GuardKind::Unauthenticated }
     }
 
-    /// A seat for one more session of an account, if it may have one.
+    /// Counts one more session of an account; nothing if its limit is reached.
     pub(crate) fn account_guard(
         self: &Arc<Self>,
         user: &str,
@@ -151,7 +151,7 @@ impl Admission {
         })
     }
 
-    /// How many sessions are here.
+    /// The number of connections.
     pub(crate) fn total(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }

@@ -1,4 +1,4 @@
-//! Fast lanes: a few threads for transfers that would otherwise keep the reactor busy.
+//! Bounds the number of blocking threads for work that would otherwise stall the reactor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,18 +6,18 @@ use std::thread::available_parallelism;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Lanes for each processor: while some wait for their clients, others move bytes.
+/// Workers per processor: while some wait for their clients, others copy.
 const WORKERS_PER_PROCESSOR: usize = 20;
 
-/// The lanes of a server. A transfer that waits for one gets it in the order of arrival; one that
-/// has a lane gives it up after a turn if others wait.
+/// The blocking workers of a server, assigned in order of arrival. A transfer that has one releases
+/// it after a run if others wait.
 #[derive(Clone)]
 pub(crate) struct BlockingPool {
     free: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// A lane, for as long as this lives.
+/// Permission to occupy one blocking thread. Dropping it releases the worker.
 pub(crate) struct BlockingWorker {
     _permit: Option<OwnedSemaphorePermit>,
     waiting: Arc<AtomicUsize>,
@@ -30,7 +30,7 @@ impl BlockingPool {
         Self { free, waiting: Arc::default() }
     }
 
-    /// Waits for a lane. Cancel safe: whoever gives up loses its place.
+    /// Waits for a worker. Cancel safe; dropping the future loses the place in the queue.
     pub(crate) async fn acquire(&self) -> BlockingWorker {
         let waiting = WaitingCount::new(&self.waiting);
         // The semaphore is never closed, so there is a permit.
@@ -41,13 +41,13 @@ impl BlockingPool {
 }
 
 impl BlockingWorker {
-    /// Whether others wait for a lane.
+    /// Whether others wait for a worker.
     pub(crate) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 }
 
-/// One more that waits, as long as it lives.
+/// Counts one waiting transfer while it lives.
 struct WaitingCount<'a>(&'a AtomicUsize);
 
 impl<'a> WaitingCount<'a> {

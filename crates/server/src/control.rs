@@ -1,4 +1,4 @@
-//! The control connection: lines in, replies out, TLS up.
+//! The control connection: reads lines, sends replies, starts TLS.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -16,50 +16,50 @@ use crate::names::Names;
 use crate::net::{Socket, Stream};
 use crate::tls::{Acceptor, BindingId, Protection, describe, protection};
 
-/// Before anyone has logged in no line is longer than one with a long password.
+/// Longest line before login: PASS with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
-/// Nor is a line then longer than this that is neither USER nor PASS.
+/// Longest line before login of any command but USER and PASS.
 pub(crate) const LINE_BYTES_MAX_UNAUTHENTICATED: usize = 512;
 /// The longest path, its command, and room for telnet.
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.
 const READ_BYTES: usize = 2048;
-/// How much a client may have sent ahead for its end to be looked for behind it.
+/// Pipelined bytes up to which the end of the connection is looked for behind them.
 const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
 /// Lines that are read behind one that waits, in search of ABOR, and how many bytes they may have.
 /// Then no more is read, and TCP holds the client back.
 const AHEAD_LINES_MAX: usize = 16;
 const AHEAD_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
-/// How a handshake of TLS begins, and no line of text.
+/// First byte of a TLS handshake record; no FTP command starts with it.
 const TLS: u8 = 0x16;
-/// A client that does not take its replies for this long is gone.
+/// A client that does not read its replies for this long is disconnected.
 const SEND_MAX: Duration = Duration::from_secs(30);
-/// The same for the last reply of a session that the server ends: what its client does not take
-/// must not hold up the end.
+/// The same for the last reply of a session that the server ends: an unread reply must not delay
+/// the end.
 const LAST_REPLY_MAX: Duration = Duration::from_millis(100);
 
 /// One client's control connection.
 pub(crate) struct Control {
-    /// Taken only while TLS is being put on.
+    /// `None` only during the TLS handshake.
     stream: Option<Stream>,
     decoder: LineDecoder,
-    /// Lines that were read ahead and wait for their turn.
+    /// Lines read ahead, in order.
     ahead: VecDeque<Result<Vec<u8>, LineTooLong>>,
     out: Vec<u8>,
-    /// Whether anything has come yet.
+    /// Whether the client has sent anything.
     has_received: bool,
 }
 
-/// Why no more lines come.
+/// Why the control connection ended.
 #[derive(Debug)]
 pub(crate) enum Disconnect {
     /// The client closed the connection.
     Closed,
     /// The connection broke.
     Broken(io::Error),
-    /// The client does not take its replies.
+    /// The client does not read its replies.
     NotReading,
-    /// The client began with a handshake of TLS where none is expected.
+    /// The client began with a TLS handshake where plain FTP is expected.
     UnexpectedTls,
 }
 
@@ -80,7 +80,8 @@ impl Control {
 
     /// The next line, without its end. Cancel safe: bytes that were read stay here.
     ///
-    /// Reads no more while a whole line is here, so a client that sends ahead is held back by TCP.
+    /// Does not read while a complete line is buffered, so TCP flow control slows a client that
+    /// sends ahead.
     pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
         if let Some(line) = self.ahead.pop_front() {
             return Ok(line);
@@ -88,10 +89,10 @@ impl Control {
         self.next_line().await
     }
 
-    /// Reads on behind a line that waits, until there is one of which `is_urgent` says so; it is
-    /// taken out of turn. The others wait for theirs, in order. Cancel safe.
+    /// Reads past pending lines until one for which `is_urgent` is true, and returns it out of
+    /// order. The other lines stay queued in order. Cancel safe.
     ///
-    /// Never ends once so much waits that no more is read.
+    /// Never completes once the queue is full.
     pub(crate) async fn urgent_line(
         &mut self,
         is_urgent: impl Fn(&[u8]) -> bool,
@@ -120,7 +121,7 @@ impl Control {
         .await
     }
 
-    /// Whether the client is known to have left, found out without waiting.
+    /// Whether the client is known to have disconnected. Does not wait.
     pub(crate) async fn has_left(&mut self) -> bool {
         let socket = match &self.stream {
             Some(Stream::Plain(socket)) => Some(socket),
@@ -132,7 +133,7 @@ impl Control {
             return true;
         }
         poll_fn(|context| {
-            // Behind what the client sent ahead stands the end of its connection, if that is there.
+            // The end of the connection, if it has arrived, comes after what the client sent ahead.
             while self.decoder.buffered_bytes() < SENT_AHEAD_MAX {
                 match self.poll_fill(context) {
                     Poll::Ready(Ok(())) => {}
@@ -161,12 +162,12 @@ impl Control {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the client has sent anything yet, beside what TLS itself needs.
+    /// Whether the client has sent anything apart from TLS handshakes.
     pub(crate) fn has_received(&self) -> bool {
         self.has_received
     }
 
-    /// Whether bytes of the client are here that no line has used up.
+    /// Whether bytes of the client are buffered.
     pub(crate) fn has_buffered(&self) -> bool {
         !self.ahead.is_empty() || self.decoder.has_buffered()
     }
@@ -189,8 +190,8 @@ impl Control {
         timeout(SEND_MAX, act).await.map_err(|_| Disconnect::NotReading)?.map_err(disconnect)
     }
 
-    /// Sends the last replies of a session that is to end. A client that does not take them at once
-    /// hears no more.
+    /// Sends the last replies of a session that is to end, without waiting for a client that does
+    /// not read them at once.
     pub(crate) async fn send_last(
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
@@ -201,12 +202,12 @@ impl Control {
         }
     }
 
-    /// Closes the connection as it is: there is nothing to wait for any more.
+    /// Closes the connection without TLS close_notify or flushing.
     pub(crate) fn abandon(&mut self) {
         self.stream = None;
     }
 
-    /// Puts TLS on. The caller has made sure that no plain bytes are waiting.
+    /// Performs the TLS handshake. The caller has made sure that no plain bytes are buffered.
     pub(crate) async fn secure(
         &mut self,
         acceptor: &Acceptor,
@@ -221,8 +222,8 @@ impl Control {
         Ok(protection)
     }
 
-    /// Sends an empty line, for a client that would sleep on until something comes. lftp passes it
-    /// over; a NOP of telnet, which RFC 959 has for this, it does not know under TLS.
+    /// Sends an empty line, for a client that sleeps until something arrives. lftp ignores it; a
+    /// telnet NOP, which RFC 959 has for this, is unknown to lftp under TLS.
     pub(crate) async fn wake(&mut self) -> Result<(), Disconnect> {
         let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
         match timeout(SEND_MAX, stream.write_all(b"\r\n")).await {
@@ -231,8 +232,8 @@ impl Control {
         }
     }
 
-    /// Ends the connection in an orderly way, so that the last reply arrives.
-    /// In a hurry it does not wait for a client that takes nothing.
+    /// Shuts the connection down so that the last reply arrives. With `is_in_a_hurry` it hardly
+    /// waits for a client that does not read.
     pub(crate) async fn close(&mut self, is_in_a_hurry: bool) {
         let most = if is_in_a_hurry { LAST_REPLY_MAX } else { SEND_MAX };
         if let Some(stream) = &mut self.stream {
@@ -252,7 +253,7 @@ fn write(reply: &Reply, names: &Names, out: &mut Vec<u8>) {
 
 fn disconnect(error: io::Error) -> Disconnect {
     match error.kind() {
-        // TLS without its farewell is how most clients hang up.
+        // Most clients end TLS without close_notify.
         io::ErrorKind::UnexpectedEof => Disconnect::Closed,
         _ => Disconnect::Broken(error),
     }

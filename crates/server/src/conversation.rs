@@ -1,4 +1,4 @@
-//! The loop of one client: a line in, a reply out.
+//! The command loop of one session: reads a line, sends a reply.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -25,21 +25,21 @@ use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::transfer;
 
-/// Once the server is to end, a client that takes no replies is waited for no longer than this.
+/// During a shutdown, a client that does not read replies is waited for no longer than this.
 const TAKES_REPLY_MAX: Duration = Duration::from_millis(700);
-/// Lines too long for a command, after which a session ends.
+/// Overlong lines after which the session is ended.
 const TOO_LONG_MAX: u32 = 3;
-/// Lines before a login that are no command of ours, after which a session ends.
+/// Unknown commands before login after which the session is ended.
 const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
-/// Words with which other protocols begin. A browser or mail server that was led here must not
-/// find anything that answers (cross-protocol attacks).
+/// First words of other protocols. A browser or mail server directed here by an attacker must get
+/// no useful reply (cross-protocol attacks).
 const OTHER_PROTOCOL_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
-/// What somebody hears whose hours end, or whose account does.
+/// Reply when the permitted hours or the validity of the account end.
 const ACCESS_EXPIRED: &str = "The time of this account is over.";
 
-/// Talks with one client from greeting to goodbye, and says why it ended.
+/// Runs one session from the greeting to its end, and returns why it ended.
 pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> SessionEnd {
     match run_loop(control, session).await {
         Ok(never) => match never {},
@@ -69,7 +69,7 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Se
     }
 }
 
-/// Nothing: a conversation only ends by an exit.
+/// Uninhabited: the loop only ends with a [`SessionEnd`].
 enum Never {}
 
 async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never, SessionEnd> {
@@ -96,8 +96,8 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
         };
         match next {
             Next::Say(reply) => say(control, session, &reply).await?,
-            // What is rare and large lives in boxes while it runs: an idle session would have to
-            // keep room for it.
+            // Rare and large futures are boxed, so that idle sessions do not reserve memory for
+            // them.
             Next::Transfer(job) => {
                 let line = line.unwrap_or_default();
                 pending_line = Box::pin(transfer::run(control, session, job, &line)).await?;
@@ -118,8 +118,7 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
     }
 }
 
-/// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
-/// password are short.
+/// Whether a line is too long before login: only USER and PASS have long arguments then.
 fn is_too_long(session: &Session, line: &[u8]) -> bool {
     let is_login_command = || {
         let command = Command::parse(line);
@@ -137,7 +136,7 @@ async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), S
     Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
 }
 
-/// Sends a reply. Once the session is to end, its client has a moment to take it.
+/// Sends a reply. Once the session is to end, the client has a moment to read it.
 async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), SessionEnd> {
     let too_long = async {
         session.handle.ended(End::AfterTransfer).await;
@@ -153,14 +152,15 @@ async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<
     Err(SessionEnd::Disconnected(Disconnect::NotReading))
 }
 
-/// What a session may still get wrong.
+/// Protocol errors of a session, by kind.
 #[derive(Default)]
 struct ErrorCounts {
     too_long: u32,
     unknown: u32,
 }
 
-/// Waits for a line as long as settings allow; an unused data port is given up meanwhile.
+/// Waits for a line until a timeout of the settings; meanwhile, an unused passive port is released
+/// when due.
 async fn next_line(
     control: &mut Control,
     session: &mut Session,
@@ -187,7 +187,7 @@ async fn next_line(
         };
         let port = session.data.as_ref().and_then(DataPort::due);
         tokio::select! {
-            // Being told to end comes first; a line that is here already beats a deadline.
+            // A request to end comes first; a line that has arrived comes before a deadline.
             biased;
             reason = session.handle.ended(End::AfterTransfer) => {
                 return Err(SessionEnd::Terminated(reason.to_owned()));
@@ -201,14 +201,14 @@ async fn next_line(
                     session.give_up_port();
                 }
             }
-            // Another time may hold for being idle.
+            // The idle timeout may have changed.
             () = session.handle.generation_changed(generation) => {}
         }
     }
 }
 
-/// Waits until `due` with a clock that is set as seldom as can be: mostly a line comes first, and
-/// the next wait ends later. A clock that rings too early is set anew then.
+/// Waits until `due` with a timer that is reset as rarely as possible: mostly a line arrives first,
+/// and the next deadline is later. A timer that fires early is reset then.
 async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
     if clock.deadline() > due {
         clock.as_mut().reset(due);
@@ -222,7 +222,7 @@ async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
     }
 }
 
-/// Answers; before a login not for longer than a login may take.
+/// Answers a line; before login, within the login timeout.
 async fn answer_in_time(
     session: &mut Session,
     line: &[u8],
@@ -235,15 +235,15 @@ async fn answer_in_time(
     let handle = Arc::clone(&session.handle);
     let answer = Box::pin(timeout_at(deadline, answer(session, line, error_counts)));
     tokio::select! {
-        // An answer that is there is given.
+        // An answer that is ready is sent.
         biased;
         answered = answer => answered.unwrap_or(Err(SessionEnd::LoginTimeout)),
-        // A failed login is answered late, and the end of the server does not wait for that.
+        // A failed login is answered with a delay; a shutdown does not wait for it.
         reason = handle.ended(End::AfterTransfer) => Err(SessionEnd::Terminated(reason.to_owned())),
     }
 }
 
-/// Finds the command, asks the gate, runs it.
+/// Finds the command, checks that it may run, and runs it.
 async fn answer(
     session: &mut Session,
     line: &[u8],
@@ -253,7 +253,7 @@ async fn answer(
         return Err(SessionEnd::Violation("another protocol"));
     }
     let parsed = Command::parse(line);
-    // RNFR must be followed by RNTO at once (RFC 959 §4.1.3); whatever else comes takes it back.
+    // RNFR must be followed immediately by RNTO (RFC 959 §4.1.3); any other command cancels it.
     if !parsed.as_ref().is_ok_and(|command| command.verb.as_str() == "RNTO") {
         session.pending.rename_from = None;
     }
@@ -286,10 +286,10 @@ async fn answer(
         session.note_refused_command();
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
-    // A transfer is told of with its last reply.
+    // A transfer is reported with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
         let ended = session.tell(line, !spec.is_secret, reply);
-        // How long a password takes is counted with the logins; it would hide all else here.
+        // Password checks are counted with the logins; here they would dominate the histogram.
         if !spec.is_secret {
             session.shared.tally.replies.add(ended.duration_since(began));
         }
@@ -297,8 +297,8 @@ async fn answer(
     Ok(next)
 }
 
-/// Whether it looks like `Host: example.com`. Whoever sends its words in pieces, the first of which
-/// passed for a line of something, ends here.
+/// Whether a line looks like a header, `Host: example.com`. This also catches requests of which the
+/// first line was not recognised.
 fn is_header(line: &[u8]) -> bool {
     let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
@@ -346,14 +346,14 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
     refusal.reply(spec.unavailable)
 }
 
-/// Puts TLS on the control connection.
+/// Starts TLS on the control connection.
 async fn secure(
     control: &mut Control,
     session: &mut Session,
     reply: &Reply,
 ) -> Result<(), SessionEnd> {
-    // Bytes already here were sent before TLS began, so somebody in the middle could have written
-    // them. Answering them later would be command injection.
+    // Bytes already buffered were sent before TLS began, so a man in the middle could have injected
+    // them. They must not be executed after the handshake (command injection).
     if control.has_buffered() {
         return Err(SessionEnd::Violation("bytes between AUTH and the TLS handshake"));
     }
@@ -365,7 +365,7 @@ async fn secure(
     acceptor.handshake_started(binding_id, session.peer.ip());
     let (handle, deadline) = (Arc::clone(&session.handle), session.silence_deadline());
     let protection = tokio::select! {
-        // A handshake that is done counts.
+        // A completed handshake comes first.
         biased;
         secured = timeout_at(deadline, control.secure(&acceptor, binding_id)) => {
             secured.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)?

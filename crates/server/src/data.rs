@@ -14,31 +14,32 @@ use crate::settings::SessionReuse;
 use crate::tally::OpeningFailure;
 use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
-/// Most clients ask for a transfer within this time after PASV. Nothing is accepted at the port
-/// until then; from then on a task turns unexpected peers away, which would otherwise fill what the
-/// system keeps for the port, so that the client could not connect.
+/// Most clients request a transfer within this time after PASV. Nothing is accepted on the port
+/// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
+/// backlog so that the client could not connect.
 const UNATTENDED_MAX: Duration = Duration::from_millis(100);
 
-/// Where the data of the next transfer is to go.
+/// The data port of the next transfer.
 pub(crate) enum DataPort {
-    /// We listen, and the client connects. The lease is given up at `until` if no transfer begins.
+    /// The server listens, the client connects. The port is released at `until` if no transfer
+    /// begins.
     Passive { lease: Lease, until: Instant, offer: PassiveOffer, is_watched: bool },
-    /// The client listens, and we connect.
+    /// The client listens, the server connects.
     Active(SocketAddr),
 }
 
-/// What the client was told of a passive port.
+/// The reply that announced a passive port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PassiveOffer {
     pub(crate) at: Instant,
-    /// What PASV announced; nothing for EPSV.
+    /// The address in the reply to PASV; none for EPSV.
     pub(crate) announced: Option<Ipv4Addr>,
-    /// Whether a command that moves data was refused since: then the client has no reason to come.
+    /// Whether a transfer command was refused since: then the client has no reason to connect.
     pub(crate) was_refused: bool,
 }
 
 impl DataPort {
-    /// When a passive port for which no command comes needs attention.
+    /// When a passive port needs action if no transfer command arrives.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
             Self::Passive { until, offer, is_watched: false, .. } => {
@@ -49,7 +50,7 @@ impl DataPort {
         }
     }
 
-    /// Gives a passive port that is due the attention that it needs. Says whether it may stay open.
+    /// Performs the action that is due for a passive port. Returns whether it may stay open.
     pub(crate) fn watch(&mut self) -> bool {
         let Self::Passive { lease, until, is_watched, .. } = self else { return true };
         if Instant::now() >= *until {
@@ -61,7 +62,7 @@ impl DataPort {
         true
     }
 
-    /// What the client was told; nothing in active mode.
+    /// The announcement of the passive port; none in active mode.
     pub(crate) fn offer(&self) -> Option<PassiveOffer> {
         match self {
             Self::Passive { offer, .. } => Some(*offer),
@@ -70,50 +71,50 @@ impl DataPort {
     }
 }
 
-/// What must be known to open a data connection.
+/// Parameters for opening a data connection.
 pub(crate) struct Opening<'a> {
     pub(crate) net: &'a dyn Net,
     /// The control connection's own end: active connections come from it.
     pub(crate) local: SocketAddr,
     pub(crate) accept_timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    /// With PROT P: how to do TLS, and what ties it to the control session.
+    /// With PROT P: the TLS acceptor, the session binding and the rule for resumption.
     pub(crate) tls: Option<(&'a Acceptor, BindingId, SessionReuse)>,
     pub(crate) direction: DataDirection,
-    /// Told how far its handshake is.
+    /// Receives the progress of the handshake.
     pub(crate) stage: &'a watch::Sender<Stage>,
 }
 
 /// Why there is no data connection.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// Nobody came in time.
+    /// No connection arrived within the timeout.
     TimedOut,
-    /// Others came, this address first, and not the client.
+    /// Only unexpected peers connected, this address first.
     OtherAddress(IpAddr),
-    /// Who came to a port that others of the same address have too did not resume the TLS session
-    /// of any, so many times.
+    /// On a port shared with sessions of the same address, connections resumed no TLS session, so
+    /// their session is unknown.
     NotIdentified { times: usize },
     /// The listener or the connection failed.
     Network(io::Error),
     /// The TLS handshake failed.
     Tls(io::Error),
-    /// TLS is fine, but it is not known to be the same client.
+    /// TLS works, but the session of the control connection was not resumed.
     NotResumed,
 }
 
 /// An open data connection.
 pub(crate) struct Data {
     pub(crate) stream: Stream,
-    /// Whether TLS proved that it is the same client; nothing without TLS.
+    /// The TLS session that it resumed; none without TLS.
     pub(crate) resumed: Option<Resumed>,
-    /// The port on which it came.
+    /// The passive port, if any.
     pub(crate) lease: Option<Lease>,
 }
 
 impl Opening<'_> {
-    /// Opens the connection. Dropping the future closes everything and frees the port. Others who
-    /// came meanwhile are in `unexpected` then, in any case.
+    /// Opens the connection. Dropping the future closes everything and releases the port.
+    /// Unexpected peers are recorded in `unexpected` in any case.
     pub(crate) async fn open(
         &self,
         port: DataPort,
@@ -126,7 +127,7 @@ impl Opening<'_> {
                     let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
                     return Ok(Data { stream, resumed, lease: Some(lease) });
                 }
-                // PROT C came after PASV.
+                // The client sent PROT C after PASV.
                 AcceptedConn::Authenticated(_) => {
                     return Err(OpenError::NotIdentified { times: 1 });
                 }
@@ -181,15 +182,15 @@ impl Opening<'_> {
         }
     }
 
-    /// Where active connections come from: the port below that of the control connection (RFC 959
-    /// §5.2, "L-1"), which old firewalls expect. The system decides whether we may have it.
+    /// Source of active connections: the port below that of the control connection (RFC 959 §5.2,
+    /// "L-1"), which old firewalls expect. Binding it may fail.
     fn from(&self) -> SocketAddr {
         at_port(self.local, self.local.port().saturating_sub(1))
     }
 }
 
 impl OpenError {
-    /// Under which it is counted.
+    /// The label under which it is counted.
     pub(crate) fn cause(&self) -> OpeningFailure {
         match self {
             Self::TimedOut => OpeningFailure::NoneCame,
@@ -202,7 +203,7 @@ impl OpenError {
     }
 }
 
-/// For the operator.
+/// For the administrator.
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! What became of each data port, for the doctor.
+//! Reports the outcome of each data port to the passive-mode diagnostics.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -9,24 +9,24 @@ use crate::data::{DataPort, OpenError, PassiveOffer};
 use crate::diagnostics::{Cause, Observation, is_private};
 use crate::session::Session;
 
-/// A client that gives up its transfer sooner has not waited for its data connection.
+/// A client that aborts its transfer sooner has not waited for its data connection.
 const WAITED_MIN: Duration = Duration::from_secs(1);
 
-/// What became of a data connection that a transfer waited for.
+/// The outcome of a data connection for which a transfer waited.
 pub(crate) enum Opened<'a> {
-    /// It came to be.
+    /// It was opened.
     Yes,
-    /// It did not.
+    /// It failed.
     No(&'a OpenError),
-    /// The client gave up or left while we waited.
+    /// The client aborted or disconnected while the server waited.
     GivenUp,
-    /// We gave up; that says nothing of the client.
+    /// The server ended it, which shows nothing about the network.
     Unknown,
 }
 
 impl Session {
-    /// Gives up the port for the next transfer. One that nobody came to, although nothing told the
-    /// client to stay away, is counted: many clients connect first, and ask for a transfer only
+    /// Releases the port for the next transfer. A port without a connection counts as a failure
+    /// unless a transfer command was refused: many clients connect first and send the command only
     /// then.
     pub(crate) fn give_up_port(&mut self) {
         let Some(DataPort::Passive { lease, offer, .. }) = self.data.take() else { return };
@@ -35,7 +35,7 @@ impl Session {
         }
     }
 
-    /// A command that moves data was refused: the client has no reason to connect for it.
+    /// Notes that a transfer command was refused: the client has no reason to connect.
     pub(crate) fn note_refused_command(&mut self) {
         if let Some(DataPort::Passive { offer, .. }) = &mut self.data {
             offer.was_refused = true;
@@ -92,7 +92,7 @@ impl Session {
         self.diagnose(cause, detail, offer.announced);
     }
 
-    /// Counts a data connection that did not come to be, and tells of it once in a while.
+    /// Counts a failed data connection, and emits an event at most once per interval.
     pub(crate) fn diagnose(&self, cause: Cause, detail: String, announced: Option<Ipv4Addr>) {
         let observation = Observation { cause, detail, announced };
         let (peer, now) = (self.peer.ip(), self.shared.now());

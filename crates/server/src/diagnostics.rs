@@ -1,8 +1,8 @@
-//! Why data connections do not come to be: counted by network of clients and by cause, with what
-//! would help.
+//! Passive-mode diagnostics: failed data connections, counted by client network and cause, with a
+//! hint for each.
 //!
-//! Counts are of about the last day: six spans of four hours, of which the oldest is dropped as a
-//! new one begins. Nothing here is written down; a server that starts knows nothing.
+//! Counts cover about the last day: six spans of four hours, of which the oldest is dropped when a
+//! new one begins. They are kept in memory only.
 
 mod hints;
 
@@ -16,72 +16,73 @@ use tokio::time::Instant;
 
 use crate::settings::{Passive, private_networks};
 
-/// Networks of clients that are remembered. A new one takes the place of one without failures, or
-/// else of the one that failed longest ago.
+/// Client networks that are remembered. A new one replaces one without failures, or else the one
+/// that failed longest ago.
 const NETWORKS_MAX: usize = 1024;
 const SPANS: usize = 6;
 const SPAN_SECONDS: i64 = 4 * 60 * 60;
-/// The same trouble of the same network is told once in this time.
+/// The same failure of the same network is reported once per interval.
 const REPORT_INTERVAL_SECONDS: i64 = 60 * 60;
-/// Addresses that came to a port where nobody waited for them.
+/// Addresses that connected to a port on which no session expected them.
 const UNEXPECTED_PEERS_MAX: usize = 64;
-/// Of what TLS or the system says.
+/// Characters kept of a TLS or system error.
 const DETAIL_LETTERS_MAX: usize = 200;
 
-/// Why a data connection did not come to be, as far as the server can see it.
+/// Why a data connection failed, as far as the server can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Nobody came to the port.
+    /// No connection arrived on the port.
     NoConnection,
-    /// Nobody came, and what PASV announced is a private address, but the client is not in one.
+    /// No connection arrived, and PASV announced a private address to a client with a public one.
     AnnouncedPrivate,
-    /// Connections came, but of other addresses than the client's.
+    /// Connections arrived, but only from other addresses than the client's.
     OtherAddress,
-    /// Nobody came, but the client's address was seen at a port that another session was told.
+    /// No connection arrived, but the client's address connected to the port of another session.
     OtherPort,
-    /// TLS failed on it.
+    /// The TLS handshake failed.
     TlsFailed,
-    /// It did not resume the TLS session of its control connection, which is required.
+    /// It did not resume the TLS session of its control connection, as `tls.session_reuse`
+    /// requires.
     NotResumed,
-    /// On a port that several sessions share it could not be told whose it was.
+    /// The session of a connection on a shared port could not be determined.
     AmbiguousSession,
-    /// There was no port to give.
+    /// No passive port was available.
     NoPort,
-    /// The system failed us.
+    /// The operating system returned an error.
     System,
-    /// Active mode: the client could not be reached.
+    /// Active mode: connecting to the client failed.
     NotReached,
-    /// Active mode: the client named a private address, and is not in one.
+    /// Active mode: the client, with a public address, sent a private one.
     NamedPrivate,
 }
 
-/// What is known of the trouble of one network with one cause.
+/// Failures of one network with one cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataConnFailure {
     /// The clients: an IPv4 /24 or an IPv6 /64.
     pub network: IpNet,
     /// Why.
     pub cause: Cause,
-    /// How often in about the last day.
+    /// Failures in about the last day.
     pub failed: u64,
-    /// How many passive data connections of this network came to be in that time.
+    /// Passive data connections of this network that succeeded in that time.
     pub arrived: u64,
     /// When it last happened, in seconds since 1970.
     pub last: i64,
-    /// More about the last time: an address, an alert of TLS. May be empty.
+    /// Details of the last failure: an address, a TLS alert. May be empty.
     pub detail: String,
-    /// What would help.
+    /// How to fix it.
     pub remedy: String,
 }
 
-/// What the doctor has found.
+/// A summary of the diagnostics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiagnosticsReport {
     /// By network and cause, the most frequent first.
     pub failures: Vec<DataConnFailure>,
     /// Since the start, by cause.
     pub totals: Vec<(Cause, u64)>,
-    /// Passive data connections that came to be since the start.
+    /// Passive data connections that succeeded since the start.
     pub arrived: u64,
 }
 
@@ -101,7 +102,7 @@ impl Cause {
         Self::NamedPrivate,
     ];
 
-    /// As scripts know it.
+    /// The identifier in JSON, metrics and events.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoConnection => "no-connection",
@@ -118,7 +119,7 @@ impl Cause {
         }
     }
 
-    /// What was seen, in words.
+    /// A description of what was observed.
     pub fn words(self) -> &'static str {
         match self {
             Self::NoConnection => "no data connection came",
@@ -140,16 +141,16 @@ impl Cause {
     }
 }
 
-/// What was seen of one data connection that did not come to be.
+/// What was observed of one failed data connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) cause: Cause,
     pub(crate) detail: String,
-    /// What PASV announced; nothing for EPSV, which announces none, and in active mode.
+    /// The address in the reply to PASV; none for EPSV and in active mode.
     pub(crate) announced: Option<Ipv4Addr>,
 }
 
-/// Counts, and says what is worth telling.
+/// Counts data connections, and decides which failures to report.
 #[derive(Debug, Default)]
 pub(crate) struct DataConnDiagnostics {
     state: Mutex<DiagnosticsState>,
@@ -172,12 +173,12 @@ struct NetworkStats {
     causes: BTreeMap<Cause, CauseStats>,
 }
 
-/// One network's trouble with one cause.
+/// Failures of one network with one cause.
 #[derive(Debug)]
 struct CauseStats {
     failed: DailyCount,
     last: i64,
-    /// When it was last told of.
+    /// When it was last reported.
     reported_at: Option<i64>,
     detail: String,
     announced: Option<Ipv4Addr>,
@@ -193,13 +194,13 @@ struct DailyCount {
 }
 
 impl DataConnDiagnostics {
-    /// A passive data connection came to be.
+    /// Counts a passive data connection that succeeded.
     pub(crate) fn arrived(&self, peer: IpAddr, now: i64) {
         self.arrived.fetch_add(1, Ordering::Relaxed);
         self.state().network_stats(network_of(peer), now).arrived.count(now);
     }
 
-    /// One did not. Returns what to tell, unless that was done lately.
+    /// Counts a failed one. Returns the failure to report, unless it was reported recently.
     pub(crate) fn failed(
         &self,
         peer: IpAddr,
@@ -234,7 +235,7 @@ impl DataConnDiagnostics {
         failure
     }
 
-    /// Somebody came to a port where nobody waited for this address.
+    /// Records a peer that connected to a port on which no session expected it.
     pub(crate) fn unexpected_peer(&self, address: IpAddr) {
         let mut state = self.state();
         if state.unexpected_peers.len() >= UNEXPECTED_PEERS_MAX {
@@ -243,7 +244,7 @@ impl DataConnDiagnostics {
         state.unexpected_peers.push_back((address, Instant::now()));
     }
 
-    /// Whether this address has been at a port of somebody else since then.
+    /// Whether this address has connected to the port of another session since then.
     pub(crate) fn was_unexpected_elsewhere(&self, address: IpAddr, since: Instant) -> bool {
         self.state()
             .unexpected_peers
@@ -251,7 +252,7 @@ impl DataConnDiagnostics {
             .any(|(unexpected_peer, at)| *unexpected_peer == address && *at >= since)
     }
 
-    /// All that is known.
+    /// All counts.
     pub(crate) fn report(&self, passive: &Passive, now: i64) -> DiagnosticsReport {
         let state = self.state();
         let mut failures = Vec::new();
@@ -341,7 +342,7 @@ impl DailyCount {
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// Drops what is too old. A clock that goes back counts on in the newest span.
+    /// Drops old spans. If the clock goes back, the newest span continues.
     fn advance(&mut self, now: i64) {
         let newest = now.div_euclid(SPAN_SECONDS);
         let steps = usize::try_from(newest.saturating_sub(self.newest)).unwrap_or(0).min(SPANS);
@@ -360,8 +361,8 @@ fn network_of(peer: IpAddr) -> IpNet {
     whole.trunc()
 }
 
-/// Whether nobody on the Internet can reach this address: private networks, and those that
-/// providers put between their customers and the Internet (RFC 6598).
+/// Whether an address cannot be reached from the Internet: private networks, and carrier-grade NAT
+/// (RFC 6598).
 pub fn is_private(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let is_shared = matches!(address, IpAddr::V4(address)

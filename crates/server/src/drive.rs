@@ -1,4 +1,4 @@
-//! Hearing the control line while something takes its time.
+//! Drives an operation while reading the control connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use crate::next::Next;
 use crate::registry::End;
 use crate::session::Session;
 
-/// A line that came meanwhile and waits for the end.
+/// A line that was received meanwhile and is processed afterwards.
 pub(crate) type PendingLine = Option<Result<Vec<u8>, LineTooLong>>;
 
-/// How something ended, the control side included.
+/// How an operation ended, or what ended it.
 pub(crate) enum Ending<T> {
-    /// By itself.
+    /// It completed.
     Done(T),
     /// By ABOR.
     Aborted,
-    /// By an operator or a shut-down; why, as the client hears it.
+    /// By the administrator or a shutdown, with the reason for the client.
     Ended(String),
-    /// With the control connection.
+    /// The control connection ended.
     Lost(Disconnect),
 }
 
-/// Hears the control line until `act` is done or over for another reason.
+/// Reads the control connection until `act` completes or is ended for another reason.
 ///
-/// The control line comes first, so that ABOR is heard even when data never pauses. One line is
-/// held; behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is
-/// read, and TCP holds the client back.
+/// The control connection is polled first, so that ABOR is received even when data never pauses.
+/// One line is kept for later; after it, only ABOR is recognised, past a bounded number of queued
+/// lines. Then nothing more is read, and TCP flow control slows the client.
 pub(crate) async fn drive_with_control<T>(
     control: &mut Control,
     session: &mut Session,
@@ -49,7 +49,7 @@ pub(crate) async fn drive_with_control<T>(
         };
         match line {
             Err(gone) => return Ending::Lost(gone),
-            // It is answered with 500, and counted, when its turn comes.
+            // It is answered with 500, and counted, afterwards.
             Ok(Err(too_long)) => *pending_line = Some(Err(too_long)),
             Ok(Ok(line)) => match meanwhile(&line) {
                 Meanwhile::Abort => return Ending::Aborted,
@@ -64,7 +64,7 @@ pub(crate) async fn drive_with_control<T>(
     }
 }
 
-/// The next line; behind one that waits only ABOR.
+/// The next line; after a kept one, only ABOR.
 async fn next_line(
     control: &mut Control,
     is_behind: bool,
@@ -85,7 +85,7 @@ fn meanwhile(line: &[u8]) -> Meanwhile {
     }
 }
 
-/// Answers a command whose row says that it can be answered at once.
+/// Answers a command that is permitted during a transfer.
 async fn answer_now(
     control: &mut Control,
     session: &mut Session,

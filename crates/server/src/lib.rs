@@ -1,17 +1,18 @@
 //! The FTP and FTPS engine of wharf, to embed: give a [`Server`] its settings, its accounts and
 //! its files, and serve.
 //!
-//! To follow a client, read [`server`] (listening, seats, the end), then `conversation` (the loop
-//! of one client), `gate` (may it run now), a family in `command`, and `files` (the only door to a
-//! store). To follow a file, read `transfer` (from 150 to 226), `data` (one data connection) and
-//! `pump` (the bytes). Modules import only downward: server, conversation, transfer and gate,
-//! command, session, control and data and shared, files and pump and tls, settings and net.
+//! To follow a client, read [`server`] (listening, connection limits, shutdown), then
+//! `conversation` (the command loop), `gate` (may the command run now), a family in `command`, and
+//! `files` (the only access to storage). To follow a file, read `transfer` (from 150 to 226),
+//! `data` (one data connection) and `pump` (the bytes). Modules import only downward: server,
+//! conversation, transfer and gate, command, session, control and data and shared, files and pump
+//! and tls, settings and net.
 
 //!
 //! # Your own accounts and your own files
 //!
-//! Both are traits of `wharf-core`. Here anybody who knows the word of the day reads files that
-//! are made as they are asked for.
+//! Both are traits of `wharf-core`. In this example every user who has the word of the day reads
+//! generated files.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -18,23 +18,23 @@ use crate::tls::Acceptor;
 pub(crate) use self::passive_listener::{AcceptedConn, DataConnIdentity, PortEvent};
 pub(crate) use self::unexpected::UnexpectedPeers;
 
-/// Each port that is kept is a descriptor that nobody uses.
+/// Each retained port costs an unused file descriptor.
 const RETAINED_MAX: usize = 256;
-/// Ports that one address may have to itself, unless it is of a near network. Its sessions have one
-/// each; more of them can only share a port, told apart by TLS.
+/// Unshared ports per client address, except for local networks. Each session has one; further
+/// sessions can only share a port, distinguished by TLS.
 const PER_ADDRESS_MAX: usize = 64;
 
-/// The ports of the passive range, and which of them are out on lease.
+/// The ports of the passive range, and which of them are in use.
 pub(crate) struct Ports {
     range: RangeInclusive<u16>,
     config: RwLock<PassiveConfig>,
     open: Mutex<OpenPorts>,
-    /// What a session's last transfer left for its next one, by the session's number. Whoever finds
-    /// no other port takes one from here.
+    /// Ports retained for the next transfer of a session, by session number. They are released if
+    /// no other port is free.
     retained: Mutex<BTreeMap<u64, Lease>>,
 }
 
-/// What may change while serving.
+/// Settings that may change while serving.
 struct PassiveConfig {
     local_networks: Vec<IpNet>,
     tls: Option<Arc<Acceptor>>,
@@ -42,13 +42,12 @@ struct PassiveConfig {
 
 #[derive(Default)]
 struct OpenPorts {
-    /// Where we listen, or are about to.
+    /// Open ports, and those that are being opened.
     listeners: BTreeMap<SocketAddr, Weak<PassiveListener>>,
     per_address: HashMap<ClientPrefix, usize>,
 }
 
-/// A place at a listening data port, for one session. The port is closed when the last one who has
-/// a place there drops it.
+/// The use of a passive port by one session. The port is closed when the last lease is dropped.
 pub(crate) struct Lease {
     session: u64,
     peer: IpAddr,
@@ -56,13 +55,13 @@ pub(crate) struct Lease {
     _counted: Option<AddressSlot>,
 }
 
-/// A port that is open, or about to be, as long as this lives.
+/// Marks a port as in use while it lives.
 struct Reserved {
     address: SocketAddr,
     ports: Weak<Ports>,
 }
 
-/// One of the ports that an address may have to itself.
+/// Counts one unshared port of a client address.
 struct AddressSlot {
     prefix: ClientPrefix,
     ports: Weak<Ports>,
@@ -78,20 +77,19 @@ impl Ports {
         Arc::new(Self { range, config, open: Mutex::default(), retained: Mutex::default() })
     }
 
-    /// Ports that open from now on are on these terms. Those that are in use stay as they are.
+    /// Applies settings to ports opened from now on. Ports in use stay as they are.
     pub(crate) fn adopt(&self, local_networks: Vec<IpNet>, tls: Option<Arc<Acceptor>>) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) =
             PassiveConfig { local_networks, tls };
         self.all_retained().clear();
     }
 
-    /// A place at the address of `at`, on a free port of the range, chosen by chance so that nobody
-    /// can wait for it.
+    /// Leases a free port of the range at the address of `at`, chosen at random so that it cannot
+    /// be predicted.
     ///
-    /// A port that the system does not give (another program has it, Windows has reserved it) is
-    /// passed over. When the range is used up, a port is shared with sessions from which this one
-    /// can be told: by its address, or by TLS. Nothing is returned where there is none: never a
-    /// port outside the range.
+    /// A port that cannot be bound (in use by another program, reserved by Windows) is skipped.
+    /// When the range is exhausted, a port is shared with sessions that can be distinguished from
+    /// this one by address or TLS. Otherwise `None`: never a port outside the range.
     pub(crate) async fn lease(
         self: &Arc<Self>,
         net: &dyn Net,
@@ -107,7 +105,7 @@ impl Ports {
             if let Some(listener) = self.open_listener(net, at, identity).await {
                 return Some(Lease::new(identity, Arc::new(listener), Some(slot)).listed(self));
             }
-            // A port that a session keeps for later is free for one that needs it now.
+            // A retained port is released for a session that needs one now.
             let retained = self.all_retained().pop_first();
             if retained.is_none() {
                 return self.share(at, identity, Some(slot));
@@ -137,7 +135,8 @@ impl Ports {
         None
     }
 
-    /// A place beside others, where this session is told from them best and they are fewest.
+    /// Shares a port: the one where sessions are distinguished most reliably, then the one with the
+    /// fewest sessions.
     fn share(
         self: &Arc<Self>,
         at: SocketAddr,
@@ -161,8 +160,8 @@ impl Ports {
         Some(Lease::new(identity, Arc::clone(listener), slot))
     }
 
-    /// Keeps a port for the next transfer of the same session, which saves making another. One
-    /// that others have too is left to them.
+    /// Retains a port for the next transfer of the session, which saves opening another. A shared
+    /// port is not retained.
     pub(crate) fn retain(&self, lease: Lease) {
         let mut retained = self.all_retained();
         if retained.len() < RETAINED_MAX && lease.listener.retain() {
@@ -170,8 +169,8 @@ impl Ports {
         }
     }
 
-    /// The port that was kept for a session, or another one. It was told to nobody meanwhile, so
-    /// if anyone has connected to it, somebody tries ports, and another is taken if there is one.
+    /// The port retained for a session, or another one. It was not announced meanwhile, so a
+    /// connection to it is a port scan; then another port is taken if one is free.
     pub(crate) async fn lease_retained(
         self: &Arc<Self>,
         net: &dyn Net,
@@ -195,12 +194,12 @@ impl Ports {
         }
     }
 
-    /// Forgets what was kept for a session.
+    /// Releases the retained port of a session.
     pub(crate) fn release_retained(&self, session: u64) {
         drop(self.all_retained().remove(&session));
     }
 
-    /// Closes one port that is kept for a session of this address.
+    /// Closes one port that is retained for a session of this address.
     fn drop_retained_of(&self, peer: IpAddr) -> bool {
         let mut retained = self.all_retained();
         let alike = |lease: &Lease| ClientPrefix::from(lease.peer) == ClientPrefix::from(peer);
@@ -223,7 +222,7 @@ impl Ports {
         Some(Reserved { address, ports: Arc::downgrade(self) })
     }
 
-    /// One more port for this address alone, if it may have it.
+    /// Counts one more unshared port of this address, within its limit.
     fn count(self: &Arc<Self>, peer: IpAddr) -> Option<AddressSlot> {
         let is_local = self.config().local_networks.iter().any(|network| network.contains(&peer));
         let prefix = ClientPrefix::from(peer);
@@ -244,7 +243,7 @@ impl Ports {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many ports are out on lease, those apart that are only kept.
+    /// The number of ports in use, without retained ones.
     pub(crate) fn leased(&self) -> usize {
         let retained = self.all_retained().len();
         self.all_open().listeners.len().saturating_sub(retained)
@@ -260,7 +259,7 @@ impl Lease {
         Self { session: identity.session, peer: identity.peer, listener, _counted: slot }
     }
 
-    /// Lets others find the port.
+    /// Makes the port available for sharing.
     fn listed(self, ports: &Ports) -> Self {
         let listener = Arc::downgrade(&self.listener);
         ports.all_open().listeners.insert(self.listener.address(), listener);
@@ -271,29 +270,29 @@ impl Lease {
         self.listener.address().port()
     }
 
-    /// How many sessions have a place at this port.
+    /// The number of sessions on this port.
     #[cfg(test)]
     pub(crate) fn sessions(&self) -> usize {
         self.listener.sessions()
     }
 
-    /// How many connections might have been this session's, but resumed no TLS session although
-    /// the port is shared.
+    /// Connections that may have been for this session, but resumed no TLS session on a shared
+    /// port.
     pub(crate) fn unproven(&self) -> usize {
         self.listener.unproven(self.session)
     }
 
-    /// Has a task of the port accept from now on: see [`PassiveListener::watch`].
+    /// Starts the accept task of the port: see [`PassiveListener::watch`].
     pub(crate) fn watch(&self) {
         self.listener.watch();
     }
 
-    /// Whether a connection has come for this session and was not taken.
+    /// Whether a connection has arrived for this session and was not used.
     pub(crate) fn has_arrived(&self) -> bool {
         self.listener.has_arrived(self.session)
     }
 
-    /// The next connection for this session, or of an unexpected peer. Cancel safe.
+    /// Waits for the next connection for this session, or of an unexpected peer. Cancel safe.
     pub(crate) async fn next(&self) -> std::io::Result<PortEvent> {
         self.listener.next(self.session).await
     }

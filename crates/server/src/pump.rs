@@ -1,4 +1,4 @@
-//! The byte loops between a data connection and a store.
+//! Copies data between a data connection and storage.
 
 mod closing;
 #[cfg(target_os = "linux")]
@@ -39,45 +39,45 @@ use crate::registry::SessionHandle;
 const PIECE_BYTES: usize = 256 * 1024;
 /// The first read of an upload.
 const FIRST_PIECE_BYTES: usize = 16 * 1024;
-/// So much is reckoned or packed on the reactor: a fraction of a millisecond.
+/// Up to this size, hashing and compression run on the reactor: a fraction of a millisecond.
 const INLINE_BYTES: usize = 16 * 1024;
-/// A client that has its file is given this long to take the farewell of TLS.
+/// How long the server waits to send close_notify after a complete upload.
 const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
 
-/// What holds for the bytes of one transfer.
+/// Parameters of one transfer.
 pub(crate) struct Flow<'a> {
-    /// Speed limits, and how long nothing may move.
+    /// Rate limits and the stall timeout.
     pub(crate) rate_limiter: &'a RateLimiter,
-    /// Its `moved` counts the bytes on the data connection as they move.
+    /// `moved` counts the bytes on the data connection.
     pub(crate) handle: &'a Arc<SessionHandle>,
-    /// Threads for what is large.
+    /// Threads for large blocks.
     pub(crate) blocking_pool: &'a BlockingPool,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
-    /// Set once an upload has come to its end: from then on it is the disk that takes its time.
+    /// Set once an upload is complete: from then on only the disk is waited for.
     pub(crate) is_whole: &'a AtomicBool,
-    /// The level at which bytes are packed, where they are (MODE Z).
+    /// The compression level (MODE Z).
     pub(crate) deflate: Option<u8>,
-    /// How an upload over TLS may end.
+    /// When an upload over TLS may end without close_notify.
     pub(crate) end: EndRule,
 }
 
-/// Why bytes stopped before their end.
+/// Why a transfer stopped before its end.
 #[derive(Debug)]
 pub(crate) enum TransferError {
     /// The data connection broke.
     Network(io::Error),
     /// It ended in FIN, but without the `close_notify` of TLS.
     NoCloseNotify,
-    /// It ended in FIN in the middle of a TLS record: more was to come.
+    /// It ended in FIN in the middle of a TLS record, so data is missing.
     MidRecord,
-    /// Nothing moved for too long.
+    /// The stall timeout passed.
     Stalled,
-    /// Less moved than must.
+    /// The transfer was below the minimum rate.
     TooSlow,
-    /// What came is no zlib stream, or not a whole one (MODE Z).
+    /// The data is not a valid and complete zlib stream (MODE Z).
     InvalidZlib(&'static str),
-    /// What came unpacks to far more than it is (MODE Z).
+    /// The decompressed data exceeds the permitted ratio (MODE Z).
     ExpansionLimit,
     /// The store failed.
     Store(Error),
@@ -89,15 +89,15 @@ impl From<Error> for TransferError {
     }
 }
 
-/// Bytes of a file that are still to be sent.
+/// The part of a file that is still to be sent.
 struct FileRemainder {
     file: std::fs::File,
     from: u64,
     len: u64,
 }
 
-/// Sends a source to its end, and says that there is no more: what is left of the connection comes
-/// back. Dropping the future closes everything.
+/// Sends a source completely, shuts the connection down for writing, and returns it. Dropping the
+/// future closes everything.
 pub(crate) async fn send(
     source: Source,
     mut stream: Stream,
@@ -144,7 +144,7 @@ pub(crate) async fn send(
     end(stream, flow).await
 }
 
-/// Says that there is no more: with TLS by its `close_notify`, then with a FIN.
+/// Ends the stream: with TLS by `close_notify`, then with a FIN.
 async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, TransferError> {
     match within(flow, stream.shutdown()).await {
         // The client has ended the connection already.
@@ -154,12 +154,12 @@ async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, TransferError>
     Ok(Sent(stream))
 }
 
-/// A connection on which everything was sent.
+/// A connection that is shut down for writing.
 pub(crate) struct Sent(Stream);
 
 impl Sent {
-    /// Waits until the client ends it too, which it does once it has read everything; or breaks it,
-    /// or says anything.
+    /// Waits until the client closes it too, which it does once it has read everything; or resets
+    /// it, or sends anything.
     pub(crate) async fn ended(mut self) {
         let _ = self.0.read(&mut [0; 64]).await;
     }
@@ -168,7 +168,7 @@ impl Sent {
 async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), TransferError> {
     let mut all = bytes;
     while !all.is_empty() {
-        // Anew each time: limits may change while a piece is on its way.
+        // Asked for every burst: limits may change while a piece is being sent.
         let burst = flow.rate_limiter.burst(PIECE_BYTES);
         let most = burst.bytes.min(all.len());
         let (mut rest, others) = all.split_at_checked(most).unwrap_or((all, &[]));
@@ -186,9 +186,8 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     within(flow, stream.flush()).await
 }
 
-/// Takes everything from the stream into the sink, to an end that the rule of the flow accepts,
-/// says farewell, and syncs. The sink is neither committed nor aborted. Dropping the future closes
-/// the stream.
+/// Copies the stream into the sink until an end that the [`EndRule`] accepts, sends close_notify,
+/// and syncs. The sink is neither committed nor aborted. Dropping the future closes the stream.
 pub(crate) async fn receive(
     mut stream: Stream,
     sink: &mut dyn Sink,
@@ -198,7 +197,7 @@ pub(crate) async fn receive(
         let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
-    // A small file needs no more; a full buffer asks for a larger one.
+    // Enough for small files; the buffer grows when it was filled.
     let mut burst = flow.rate_limiter.burst(PIECE_BYTES);
     let mut room = FIRST_PIECE_BYTES.min(burst.bytes);
     let mut buffer = Vec::with_capacity(room);
@@ -237,7 +236,7 @@ pub(crate) async fn receive(
         decoder.take(Bytes::from(piece), sink, flow).await?;
     };
     decoder.finish(sink).await?;
-    // The upload is whole. Whether the client waits for our farewell is its own affair.
+    // The upload is complete, whether the client reads the close_notify or not.
     if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
         let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
     }
@@ -246,7 +245,7 @@ pub(crate) async fn receive(
     Ok(closing)
 }
 
-/// What a read came to.
+/// The result of a read.
 enum ReadResult {
     Bytes(usize),
     End(Closing),
@@ -262,7 +261,7 @@ async fn read(
     match within(flow, (&mut *stream).take(bound(room)).read_buf(buffer)).await {
         Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
         Ok(got) => Ok(ReadResult::Bytes(got)),
-        // So rustls tells of FIN without `close_notify`; a reset has a kind of its own.
+        // rustls reports FIN without `close_notify` this way; a reset has another kind.
         Err(TransferError::Network(error)) if is_fin(stream, &error) => {
             let received = flow.handle.moved.load(Ordering::Relaxed);
             if flow.end.accepts(received) {
@@ -292,7 +291,7 @@ async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), TransferError>
     Ok(sink.sync().await?)
 }
 
-/// From what comes over the network to what is stored.
+/// Converts received data to what is stored: decompression, line ends.
 struct UploadDecoder {
     decompressor: Option<Decompressor>,
     from_network: Option<FromNetwork>,
@@ -353,7 +352,7 @@ impl UploadDecoder {
     }
 }
 
-/// Does work at once if it is little, else on a lane.
+/// Runs small work at once, and other work on a blocking worker.
 async fn run_blocking<T: Send + 'static>(
     bytes: usize,
     blocking_pool: &BlockingPool,
@@ -423,7 +422,7 @@ impl SourceChunks {
     }
 }
 
-/// Reads a file one piece ahead, off the reactor.
+/// Reads a file one piece ahead, on a blocking thread.
 struct FileChunks {
     ahead: Option<JoinHandle<io::Result<ReadPiece>>>,
     left: u64,
@@ -454,7 +453,7 @@ impl FileChunks {
     }
 }
 
-/// The file comes back with its piece, for the next one.
+/// The file is returned with the piece, for the next read.
 type ReadPiece = (std::fs::File, Vec<u8>);
 
 fn read_piece(file: std::fs::File, most: u64) -> io::Result<ReadPiece> {

@@ -1,4 +1,4 @@
-//! Speed limits: buckets that transfers share, exact and smooth.
+//! Rate limits: token buckets that transfers share.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,18 +13,18 @@ use wharf_core::event::Direction;
 
 use crate::registry::SessionHandle;
 
-/// What one act of a limited transfer moves, as a time at its rate: short, so that the flow is
-/// even and several transfers take fair turns.
+/// The length of a burst as a time at the limited rate: short, so that the flow is even and several
+/// transfers share fairly.
 const BURST_TIME: Duration = Duration::from_millis(10);
-/// How much time lost to late wake-ups may be made up for. Over two seconds this and one turn are
-/// 2.5 % of what a limit allows.
+/// Time lost to late wake-ups that may be made up for. Over two seconds, this and one burst are 2.5
+/// % of what a limit allows.
 const CATCH_UP_MAX: Duration = Duration::from_millis(40);
-/// Below this a turn is all overhead.
+/// Smaller bursts would be mostly overhead.
 const BURST_BYTES_MIN: usize = 512;
 
 /// One limit, shared by all transfers that hold it.
 ///
-/// It keeps no tokens but a moment: when the bytes let through so far will have had their time.
+/// It stores no tokens but a time: when the bytes passed so far are paid for at the rate.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     bytes_per_second: u64,
@@ -40,7 +40,7 @@ impl Bucket {
         self.bytes_per_second
     }
 
-    /// Takes the turn of `bytes` and says when it begins.
+    /// Reserves `bytes` and returns when they may pass.
     fn take(&self, bytes: usize) -> Instant {
         let cost = self.time_of(bytes);
         let mut spent_until = self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,53 +57,53 @@ impl Bucket {
     }
 }
 
-/// What holds for one transfer at a time.
+/// The limits of one transfer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferLimits {
-    /// The rates, one for all who share it.
+    /// The buckets; transfers under the same limit share one.
     pub(crate) buckets: Vec<Arc<Bucket>>,
-    /// How long nothing may move.
+    /// The stall timeout.
     pub(crate) stall_max: Duration,
-    /// What must move at least.
+    /// The minimum rate.
     pub(crate) min_rate: Option<MinRate>,
 }
 
-/// Leave to move some bytes, by the limits of the moment at which it was given.
+/// Permission to move some bytes, by the limits at the time of the call.
 #[derive(Debug)]
 pub(crate) struct Burst {
-    /// So many at most.
+    /// At most so many.
     pub(crate) bytes: usize,
-    /// The age of the terms that say so.
+    /// The configuration generation of these limits.
     pub(crate) generation: u64,
     /// The limits to charge.
     buckets: Vec<Arc<Bucket>>,
 }
 
-/// What a transfer must move at least.
+/// The minimum rate of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MinRate {
     pub(crate) bytes: u64,
     pub(crate) period: Duration,
 }
 
-/// Who knows what holds now.
+/// Provides the limits in force.
 pub(crate) trait LimitSource: Send + Sync {
-    /// For a transfer of this session; without a direction for one that is no file's.
+    /// For a transfer of this session; without a direction for a listing.
     fn limits(&self, session: &SessionHandle, direction: Option<Direction>) -> TransferLimits;
 }
 
-/// All limits that hold for one transfer, now: as soon as the terms change it has the new ones.
+/// Applies all limits to one transfer. A changed configuration takes effect at once.
 ///
-/// Where no rate holds and the terms stay, asking costs a load of an atomic.
+/// Without a rate limit and configuration changes, the cost is one atomic load.
 pub(crate) struct RateLimiter {
     source: Arc<dyn LimitSource>,
     session: Arc<SessionHandle>,
     direction: Option<Direction>,
     current: Mutex<TransferLimits>,
-    /// Of the terms from which they are.
+    /// The generation from which `current` was read.
     generation: AtomicU64,
     is_limited: AtomicBool,
-    /// Whether the transfer waits for its turn.
+    /// Whether the transfer waits for a rate limit.
     is_waiting: AtomicBool,
 }
 
@@ -114,7 +114,7 @@ impl RateLimiter {
         session: Arc<SessionHandle>,
         direction: Option<Direction>,
     ) -> Self {
-        // Before the limits: what changes in between is looked at again.
+        // Read before the limits, so that a change in between is noticed later.
         let generation = session.generation().into();
         let current = source.limits(&session, direction);
         let is_limited = (!current.buckets.is_empty()).into();
@@ -129,29 +129,29 @@ impl RateLimiter {
         }
     }
 
-    /// Whether any rate holds.
+    /// Whether any rate limit applies.
     pub(crate) fn is_limited(&self) -> bool {
         self.refresh();
         self.is_limited.load(Ordering::Relaxed)
     }
 
-    /// Whether a rate is what the transfer waits for now, and not its client.
+    /// Whether the transfer waits for a rate limit, not for its client.
     pub(crate) fn is_waiting(&self) -> bool {
         self.is_waiting.load(Ordering::Relaxed)
     }
 
-    /// The age of the terms that hold.
+    /// The generation of the current limits.
     pub(crate) fn generation(&self) -> u64 {
         self.refresh();
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Waits until other terms may hold. Cancel safe.
+    /// Waits until the limits may have changed. Cancel safe.
     pub(crate) async fn changed(&self) {
         self.session.generation_changed(self.generation.load(Ordering::Relaxed)).await;
     }
 
-    /// What may move at once: at most `most` bytes, at least 1.
+    /// The bytes that may move at once: at most `most`, at least 1.
     pub(crate) fn burst(&self, most: usize) -> Burst {
         let generation = self.generation();
         if !self.is_limited() {
@@ -178,12 +178,12 @@ impl RateLimiter {
         self.current().min_rate
     }
 
-    /// Waits until `bytes`, which `burst` permitted, may pass; not to the end where other terms come
-    /// meanwhile. Cancel safe, except that a turn once taken is spent.
+    /// Waits until `bytes` of `burst` may pass; returns early if the configuration changes. Cancel
+    /// safe, except that the bytes stay charged.
     ///
-    /// Charged are the limits that held when the turn was given and still hold. A limit that came
-    /// since has not let these bytes through: charging it for what moved freely before would hold
-    /// up this transfer, and all that share the limit, for as long as those bytes take at its rate.
+    /// Only limits that applied when the burst was granted and still apply are charged. Charging a
+    /// newer limit for bytes that moved without it would delay this transfer, and all that share
+    /// the limit, for as long as those bytes take at its rate.
     pub(crate) async fn take(&self, burst: &Burst, bytes: usize) {
         if burst.buckets.is_empty() || !self.is_limited() {
             return;
@@ -195,15 +195,14 @@ impl RateLimiter {
         let Some(begin) = begin else { return };
         let _waiting = WaitingMark::new(&self.is_waiting);
         tokio::select! {
-            // Mostly the turn has begun already.
+            // Mostly there is nothing to wait for.
             biased;
             () = sleep_until(begin) => {}
             () = self.changed() => {}
         }
     }
 
-    /// Does what moves bytes; nothing if it takes longer than nothing may move. Cancel safe if
-    /// `act` is.
+    /// Runs `act`; `None` if it takes longer than the stall timeout. Cancel safe if `act` is.
     pub(crate) async fn within<T>(&self, act: impl Future<Output = T>) -> Option<T> {
         let began = Instant::now();
         let mut act = pin!(act);
@@ -211,7 +210,7 @@ impl RateLimiter {
             self.refresh();
             let most = self.current().stall_max;
             tokio::select! {
-                // What is done in time is done.
+                // Completion comes before the timeout.
                 biased;
                 done = timeout(most.saturating_sub(began.elapsed()), &mut act) => return done.ok(),
                 () = self.changed() => {}
@@ -235,7 +234,7 @@ impl RateLimiter {
     }
 }
 
-/// Says that a transfer waits for its turn, as long as it lives.
+/// Marks a transfer as waiting for a rate limit while it lives.
 struct WaitingMark<'a>(&'a AtomicBool);
 
 impl<'a> WaitingMark<'a> {
@@ -251,7 +250,7 @@ impl Drop for WaitingMark<'_> {
     }
 }
 
-/// Buckets by name, each alive as long as somebody holds it.
+/// Buckets by key, each alive as long as it is referenced.
 #[derive(Debug)]
 pub(crate) struct Buckets<K>(Mutex<HashMap<K, Weak<Bucket>>>);
 
@@ -260,8 +259,8 @@ impl<K: Hash + Eq> Buckets<K> {
         Self(Mutex::new(HashMap::new()))
     }
 
-    /// The bucket of `key`, if `rate` is a limit. Those who ask at the same time share it; with
-    /// another rate it is another one, which all move to as they look anew.
+    /// The bucket of `key`, if `rate` is a limit. Concurrent transfers share it; with another rate
+    /// it is a new one, to which all switch when they refresh.
     pub(crate) fn of(&self, key: K, rate: Rate) -> Option<Arc<Bucket>> {
         let bytes_per_second = rate.bytes_per_second()?;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,7 +276,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// A bucket of its own, if `rate` is a limit.
+/// An unshared bucket, if `rate` is a limit.
 pub(crate) fn bucket(rate: Rate) -> Option<Arc<Bucket>> {
     rate.bytes_per_second().map(|bytes| Arc::new(Bucket::new(bytes)))
 }

@@ -1,4 +1,4 @@
-//! The live sessions: to look at, to count, to end.
+//! The registry of sessions: to list, measure and end them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,27 +9,27 @@ use tokio::sync::Notify;
 
 use crate::session_status::{SessionStatus, SessionView};
 
-/// All sessions that are here, by number.
+/// All sessions, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
     last: AtomicU64,
-    /// How often the terms have changed on which sessions are served.
+    /// The configuration generation: the number of changes.
     generation: Arc<AtomicU64>,
 }
 
-/// What others may see of a session, and the one thing they may do: end it.
+/// A handle to a session from outside: its status, and how to end it.
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
-    /// For those who look at it.
+    /// The status for the administrator.
     pub(crate) status: SessionStatus,
     /// Whether a transfer runs.
     pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
-    /// Whether a store publishes a file, which must not be cut short.
+    /// Whether an upload is being published, which must not be interrupted.
     is_committing: AtomicBool,
     end: AtomicU8,
     reason: OnceLock<String>,
@@ -56,7 +56,7 @@ impl End {
     }
 }
 
-/// A session's line in the registry. Dropping it takes the line out.
+/// A registration. Dropping it removes the session.
 #[derive(Debug)]
 pub(crate) struct Registered {
     pub(crate) handle: Arc<SessionHandle>,
@@ -82,7 +82,7 @@ impl Registry {
         Registered { handle, registry: Arc::clone(self) }
     }
 
-    /// Measures how fast each transfer is.
+    /// Measures the rate of each transfer.
     pub(crate) fn measure(&self) {
         for handle in self.lock().values() {
             if handle.is_transferring.load(Ordering::Relaxed) {
@@ -91,7 +91,7 @@ impl Registry {
         }
     }
 
-    /// Has every session look at the terms of now, which must be in place already.
+    /// Notifies every session of a new configuration, which must be in place already.
     pub(crate) fn notify_config_change(&self) {
         self.generation.fetch_add(1, Ordering::Release);
         for handle in self.sessions() {
@@ -99,12 +99,12 @@ impl Registry {
         }
     }
 
-    /// A session that is here.
+    /// A session by number.
     pub(crate) fn find(&self, number: u64) -> Option<Arc<SessionHandle>> {
         self.lock().get(&number).cloned()
     }
 
-    /// The sessions of now, by number.
+    /// All sessions, by number.
     pub(crate) fn sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.lock().values().cloned().collect()
     }
@@ -121,12 +121,12 @@ impl Drop for Registered {
 }
 
 impl SessionHandle {
-    /// The session as it is now.
+    /// A snapshot of the session.
     pub(crate) fn view(&self) -> SessionView {
         self.status.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
     }
 
-    /// Notes that a file begins to be published, or that this is over.
+    /// Marks the beginning or the end of publishing a file.
     pub(crate) fn commits(&self, is_committing: bool) {
         self.is_committing.store(is_committing, Ordering::Release);
         self.changed.notify_waiters();
@@ -143,12 +143,12 @@ impl SessionHandle {
         }
     }
 
-    /// How often the terms have changed: as long as it stays the same, so do they.
+    /// The configuration generation.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Waits until the terms are others than those of this age. Cancel safe.
+    /// Waits until the configuration generation differs from this one. Cancel safe.
     pub(crate) async fn generation_changed(&self, generation: u64) {
         loop {
             let changed = self.changed.notified();
@@ -159,14 +159,15 @@ impl SessionHandle {
         }
     }
 
-    /// Asks the session to end; an earlier reason stands.
+    /// Requests the session to end; an earlier reason is kept.
     pub(crate) fn end(&self, how: End, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
         self.end.fetch_max(how.level(), Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
-    /// Waits until the session is to end at least as soon as `how`, and says why. Cancel safe.
+    /// Waits until the session is to end at least as soon as `how`, and returns the reason. Cancel
+    /// safe.
     pub(crate) async fn ended(&self, how: End) -> &str {
         loop {
             let changed = self.changed.notified();

@@ -1,4 +1,4 @@
-//! Listening, seating, spawning, and ending it all in an orderly way.
+//! Listening, connection limits, spawning sessions, and orderly shutdown.
 
 mod accept;
 mod opening;
@@ -36,16 +36,15 @@ use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 use crate::tally::Tally;
 
-/// Accepted clients that wait for their turn to be seated.
+/// Accepted clients queued for a session.
 const ACCEPTED_CLIENTS_MAX: usize = 64;
-/// A client that is turned away is given this long to take the reason.
+/// How long a rejected client has to read the reason.
 const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Clients that are being turned away at a time; more are closed without a word.
+/// Clients that are being rejected at a time; more are closed without a reply.
 const REJECTIONS_MAX: usize = 64;
-/// Sessions that are told to end now are given this long to say goodbye.
+/// How long a session that is to end now may take to send its last replies.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
-/// A file that is being published then has this long to be done, so that its client is told what
-/// became of it.
+/// How long publishing an upload may take then, so that its client gets the result.
 const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// An FTP server that has not begun to listen.
@@ -67,8 +66,8 @@ const COMMIT_MAX: Duration = Duration::from_mins(1);
 /// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
 /// println!("listening on {}", bound.listeners()[0].address);
 /// let handle = bound.handle();
-/// # handle.shut_down(std::time::Duration::ZERO);
-/// bound.serve().await; // until somebody calls handle.shut_down(grace)
+/// # handle.shut_down(std::time::Duration::ZERO); bound.serve().await; // until
+/// handle.shut_down(grace) is called
 /// # Ok(())
 /// # }
 /// ```
@@ -92,7 +91,7 @@ pub struct Bound {
     workers: Vec<WorkerRuntime>,
 }
 
-/// A runtime that serves clients, and how many it has.
+/// A runtime that serves clients, and their number.
 struct WorkerRuntime {
     runtime: Runtime,
     clients: Arc<()>,
@@ -101,27 +100,27 @@ struct WorkerRuntime {
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundListener {
-    /// The address, with the port that was given out in the end.
+    /// The address, with the port that was assigned.
     pub address: SocketAddr,
     /// How TLS begins there.
     pub tls: ListenTls,
 }
 
-/// A hand on a running server. Clones act on the same one.
+/// Controls a running server. Clones control the same server.
 #[derive(Clone)]
 pub struct Handle {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
     stop: watch::Sender<Option<Duration>>,
     leave: watch::Sender<bool>,
-    /// As long as they are listened at.
+    /// Valid as long as the server listens.
     listeners: Arc<[Weak<dyn Listener>]>,
 }
 
 /// How soon a session is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndWhen {
-    /// Whatever it does.
+    /// At once, aborting a transfer.
     Now,
     /// When no transfer runs.
     AfterTransfer,
@@ -130,35 +129,35 @@ pub enum EndWhen {
 /// Why a server cannot listen.
 #[derive(Debug)]
 pub enum BindError {
-    /// The system does not give this address.
+    /// The address is not available.
     Address {
         /// The last address that was tried.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The TLS settings do not work.
+    /// The TLS settings are invalid.
     Tls(rustls::Error),
     /// `settings.listen` is empty, or a listener has no port to try, or is implicit without TLS.
     Settings(&'static str),
 }
 
 impl Server {
-    /// A server with these settings, accounts and files, that tells nobody what happens.
+    /// A server with these settings, accounts and files, without event sink.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
         let (events, net) = (Arc::new(Ignore), Arc::new(Tcp));
         let (runtimes, opened) = (Vec::new(), BTreeMap::new());
         Self { settings, users, stores, events, net, runtimes, opened }
     }
 
-    /// Tells `events` what happens.
+    /// Sends events to `events`.
     #[must_use]
     pub fn events(mut self, events: Arc<dyn Events>) -> Self {
         self.events = events;
         self
     }
 
-    /// Uses other sockets than those of this computer.
+    /// Uses another [`Net`] than the sockets of the operating system.
     #[must_use]
     pub fn net(mut self, net: Arc<dyn Net>) -> Self {
         self.net = net;
@@ -168,27 +167,26 @@ impl Server {
     /// Spreads clients over these runtimes, each of which serves its clients to their end. Without
     /// any, all are served by the runtime in which [`Bound::serve`] runs.
     ///
-    /// One runtime of a single thread for each processor is best: a client's commands, replies and
-    /// small files then never change threads. What is large moves on threads of its own.
+    /// One single-threaded runtime per processor is best: a client's commands, replies and small
+    /// files then stay on one thread. Large transfers use blocking threads.
     #[must_use]
     pub fn runtimes(mut self, runtimes: Vec<Runtime>) -> Self {
         self.runtimes = runtimes;
         self
     }
 
-    /// Takes a socket that listens already for the entry `index` of `settings.listen`: one that
-    /// a service manager opened, or that another process served before. Its own address holds,
-    /// not that of the entry.
+    /// Uses a socket that listens already for the entry `index` of `settings.listen`: from a
+    /// service manager (socket activation), or from a previous process. Its address replaces that
+    /// of the entry.
     #[must_use]
     pub fn opened(mut self, index: usize, listener: TcpListener) -> Self {
         self.opened.insert(index, listener);
         self
     }
 
-    /// Begins to listen, on every address or on none.
+    /// Listens on all addresses or on none.
     ///
-    /// # Errors
-    /// The first address that cannot be had.
+    /// # Errors The first address that is not available.
     pub async fn bind(mut self) -> Result<Bound, BindError> {
         if self.settings.listen.is_empty() {
             return Err(BindError::Settings("there is no address to listen on"));
@@ -223,7 +221,7 @@ impl Bound {
         &self.listeners
     }
 
-    /// A hand on the server, to stop it from outside.
+    /// A handle to the server, to control it from outside.
     pub fn handle(&self) -> Handle {
         Handle {
             registry: Arc::clone(&self.shared.registry),
@@ -239,8 +237,7 @@ impl Bound {
     }
 
     /// Serves until [`Handle::shut_down`] or [`Handle::leave`] is called and every session has
-    /// ended. Dropping the
-    /// future ends everything at once; uploads under way are then not published.
+    /// ended. Dropping the future ends everything at once; running uploads are then not published.
     pub async fn serve(self) {
         let (accepted_clients, mut accepted_clients_rx) = mpsc::channel(ACCEPTED_CLIENTS_MAX);
         let mut accept_loops = JoinSet::new();
@@ -262,7 +259,7 @@ impl Bound {
                 return;
             }
             let client_conn = tokio::select! {
-                // Stopping comes first, so that a flood of clients cannot put it off.
+                // Stopping comes first, so that a flood of clients cannot delay it.
                 biased;
                 grace = stopped(&mut stop) => break grace,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
@@ -270,7 +267,7 @@ impl Bound {
                 client_conn = accepted_clients_rx.recv(), if is_open => client_conn,
             };
             let Some(client_conn) = client_conn else {
-                // Every door is shut: we left.
+                // All accept loops have ended ([`Handle::leave`]).
                 is_open = false;
                 continue;
             };
@@ -290,7 +287,7 @@ impl Bound {
     }
 }
 
-/// Serves a client where there are the fewest.
+/// Serves a client on the runtime with the fewest clients.
 fn spawn_session(
     workers: &[WorkerRuntime],
     sessions: &mut JoinSet<()>,
@@ -318,7 +315,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
     let grace = stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace);
     match grace {
         Some(grace) => grace,
-        // Nobody is left who could stop us.
+        // All handles are dropped, so nothing can stop the server.
         None => std::future::pending().await,
     }
 }
@@ -345,16 +342,17 @@ fn admit(
     Ok((entry.map_err(refused)?, peer))
 }
 
-/// Why a client cannot come in.
+/// Why a client is rejected.
 #[derive(Clone, Copy)]
 struct Rejection {
     /// For the client.
     reply: &'static str,
-    /// The setting that is the limit; none where the operator has been told already.
+    /// The setting that is the limit; none if an event was emitted already.
     limit: Option<&'static str>,
 }
 
-/// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
+/// Sends the reason to a rejected client; not with implicit TLS, where plain replies are
+/// impossible.
 async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: Rejection) {
     let (Ok(peer), Ok(local)) =
         (client_conn.socket.peer_address(), client_conn.socket.local_address())
@@ -376,7 +374,7 @@ async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: R
     }
 }
 
-/// One client from its seat to its end. The seat is freed and the registry left on every way out.
+/// Runs one session. The connection limits and the registry are released in every case.
 async fn serve_one(
     shared: Arc<Shared>,
     client_conn: AcceptedClient,
@@ -391,7 +389,7 @@ async fn serve_one(
     session.unauthenticated = Some(entry.unauthenticated);
     session.is_greeted = client_conn.is_greeted;
     let talk = async {
-        // In a box, so that a session does not keep room for its TLS handshake.
+        // Boxed, so that a session does not reserve memory for its TLS handshake.
         let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
             Ok(control) => control,
             Err(exit) => return exit,
@@ -402,7 +400,7 @@ async fn serve_one(
         exit
     };
     let exit = tokio::select! {
-        // A session that ends by itself in time is not cut off.
+        // A session that ends in time is not cut off.
         biased;
         exit = talk => exit,
         exit = cut_off(&registered.handle) => exit,
@@ -411,20 +409,20 @@ async fn serve_one(
     drop((session, registered, entry.connection));
 }
 
-/// The end of a session that was told to end now and does not: its client takes no replies, or a
-/// store is slow.
+/// Ends a session that was to end now and does not: its client does not read replies, or storage is
+/// slow.
 async fn cut_off(handle: &SessionHandle) -> SessionEnd {
     let reason = handle.ended(End::Now).await;
     sleep(GOODBYE_MAX).await;
-    // The conversation is polled first, so it goes on behind a commit before it is dropped here.
+    // The conversation is polled first, so it continues after a commit before it is dropped here.
     let _ = timeout(COMMIT_MAX, handle.committed()).await;
     SessionEnd::Terminated(format!("{reason} (cut off: it did not end by itself)"))
 }
 
-/// Lets transfers end within `grace`, then ends them.
+/// Waits for transfers for `grace`, then ends them.
 async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
-    // Sessions cut themselves off; the last bound is for those that cannot even do that.
+    // Sessions cut themselves off; the last limit is for those that cannot.
     let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
     for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
         for handle in registry.sessions() {
@@ -439,8 +437,8 @@ async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) 
 }
 
 impl Handle {
-    /// Takes no more clients, ends sessions without a transfer, gives transfers `grace` to finish,
-    /// and then ends those too. A second call changes nothing.
+    /// Accepts no more clients, ends sessions without a transfer, waits for transfers for `grace`,
+    /// and then ends those too. A second call has no effect.
     pub fn shut_down(&self, grace: Duration) {
         self.stop.send_if_modified(|stop| {
             let is_first = stop.is_none();
@@ -449,12 +447,11 @@ impl Handle {
         });
     }
 
-    /// The listening sockets once more, in the order of `settings.listen`: for another process
-    /// that is to serve at them. See [`Handle::leave`].
+    /// Duplicates the listening sockets, in the order of `settings.listen`, for another process
+    /// that is to serve on them. See [`Handle::leave`].
     ///
-    /// # Errors
-    /// Nobody listens any more, a listener is no socket of this computer, or the system has no
-    /// descriptor left.
+    /// # Errors The server no longer listens, a listener is not an operating system socket, or no
+    /// file descriptor is left.
     pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
         let duplicate = |listener: &Weak<dyn Listener>| match listener.upgrade() {
             Some(listener) => listener.duplicate(),
@@ -463,14 +460,14 @@ impl Handle {
         self.listeners.iter().map(duplicate).collect()
     }
 
-    /// Takes no more clients, and leaves those who are here alone: [`Bound::serve`] returns when
-    /// the last of them has gone. Nobody is lost who was accepted, and whoever waits at a listening
-    /// socket waits for the process that has it, too.
+    /// Accepts no more clients, and continues to serve the connected ones: [`Bound::serve`] returns
+    /// when the last session has ended. No accepted client is lost, and clients in the backlog are
+    /// served by the process that shares the socket.
     pub fn leave(&self) {
         self.leave.send_replace(true);
     }
 
-    /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
+    /// Ends the sessions of an account now: 426 for a running transfer, then 421 with `reason`.
     pub fn end_sessions_of(&self, user: &str, reason: &str) {
         for handle in self.registry.sessions() {
             if handle.status.is_account(user) {
@@ -479,24 +476,24 @@ impl Handle {
         }
     }
 
-    /// Every session as it is now, by number.
+    /// A snapshot of every session, by number.
     pub fn views(&self) -> Vec<SessionView> {
         self.registry.sessions().iter().map(|handle| handle.view()).collect()
     }
 
-    /// One session as it is now, and its last lines, the oldest first.
+    /// A snapshot of one session, and its command log, the oldest entry first.
     pub fn view(&self, number: u64) -> Option<(SessionView, Vec<CommandLogEntry>)> {
         self.registry.find(number).map(|handle| (handle.view(), handle.status.history()))
     }
 
-    /// Measures how fast transfers are, since it was last called: call it once a second where
-    /// [`SessionView`] is looked at.
+    /// Measures transfer rates since the last call: call it once a second if [`SessionView`] is
+    /// used.
     pub fn measure(&self) {
         self.registry.measure();
     }
 
-    /// Ends a session: 421 with `reason`, now (426 to a running transfer before) or when no
-    /// transfer runs. Says whether there was such a session.
+    /// Ends a session with 421 and `reason`: now (with 426 for a running transfer), or when no
+    /// transfer runs. Returns whether the session exists.
     pub fn end_session(&self, number: u64, when: EndWhen, reason: &str) -> bool {
         let how = match when {
             EndWhen::Now => End::Now,
@@ -509,10 +506,10 @@ impl Handle {
         found.is_some()
     }
 
-    /// Serves on other terms from now on: new sessions by all of `settings`, logins by `users` and
-    /// `stores`, transfers, also those under way, by the rates, and everybody by the time-outs of
-    /// `settings.limits`. `settings.listen` and `settings.passive.ports` mean
-    /// nothing here: sockets stay as they are. Sessions that are here keep the rest as they met it.
+    /// Replaces the configuration: new sessions use all of `settings`, logins use `users` and
+    /// `stores`, all transfers, running ones too, use the rates, and all sessions the timeouts of
+    /// `settings.limits`. `settings.listen` and `settings.passive.ports` are ignored: sockets stay
+    /// as they are. Present sessions keep all other settings.
     ///
     /// # Errors
     /// The TLS settings do not work; nothing has changed.
@@ -525,8 +522,8 @@ impl Handle {
         self.shared.adopt(settings, users, stores)
     }
 
-    /// Begins TLS with another certificate, and by other rules, from now on. What is protected
-    /// already stays as it is, and clients may resume their sessions.
+    /// Replaces the certificate and the TLS settings. Established connections stay as they are, and
+    /// clients can still resume their TLS sessions.
     ///
     /// # Errors
     /// The TLS settings do not work; nothing has changed.
@@ -534,23 +531,23 @@ impl Handle {
         self.shared.adopt_tls(tls)
     }
 
-    /// Has the accounts that are logged in take other limits of their own, where `of` knows any by
-    /// their name: rates hold for transfers under way, the number of sessions for the next login.
+    /// Replaces the limits of logged-in accounts for which `of` returns some: rates apply to
+    /// running transfers, the number of sessions to the next login.
     pub fn renew_limits(&self, of: impl Fn(&str) -> Option<Limits>) {
         self.shared.renew_limits(of);
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     pub fn sessions(&self) -> usize {
         self.shared.admission.total()
     }
 
-    /// What is counted of this server.
+    /// The counters of this server.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.shared.tally)
     }
 
-    /// How many passive ports are in use.
+    /// The number of passive ports in use.
     pub fn passive_ports_in_use(&self) -> usize {
         self.shared.ports.leased()
     }
@@ -587,7 +584,7 @@ mod survival_tests;
 mod tests {
     use super::*;
 
-    /// An embedder spawns it.
+    /// An embedder can spawn it.
     #[test]
     fn serving_can_be_a_task_of_any_runtime() {
         fn is_send<T: Send>(_: impl Fn(Bound) -> T) {}

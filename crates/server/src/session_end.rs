@@ -1,23 +1,23 @@
-//! Why a conversation ended: told once, in the log.
+//! Why a session ended, for the log.
 
 use std::fmt;
 
 use crate::control::Disconnect;
 
-/// Why a conversation ended.
+/// Why a session ended.
 #[derive(Debug)]
 pub(crate) enum SessionEnd {
-    /// The client said QUIT, or a command closed the session with a last reply.
+    /// The client sent QUIT, or a command closed the session with a last reply.
     Closed,
-    /// The control connection is gone.
+    /// The control connection ended.
     Disconnected(Disconnect),
     /// No login in time.
     LoginTimeout,
-    /// Nothing was said for too long.
+    /// The client was idle for too long.
     Idle,
-    /// Somebody ended the session, for this reason.
+    /// The administrator, a ban or a shutdown ended the session, for this reason.
     Terminated(String),
-    /// The client broke a rule that ends a session.
+    /// The client violated the protocol.
     Violation(&'static str),
     /// The TLS handshake failed.
     Tls(std::io::Error),

@@ -1,4 +1,4 @@
-//! What an operator sees of a session: who it is, what it does, and what it said last.
+//! The status of a session for the administrator: account, activity and command log.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,63 +11,63 @@ use wharf_core::event::Direction;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
-/// Lines that are remembered of each session.
+/// Entries of the command log of each session.
 const COMMAND_LOG_MAX: usize = 50;
-/// Bytes that are remembered of a line.
+/// Bytes kept of each line.
 const LINE_BYTES_MAX: usize = 256;
 
-/// A session as it is now.
+/// A snapshot of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
-    /// Its number, unique as long as the process runs, counted from 1.
+    /// Its number, unique within the process, starting at 1.
     pub number: u64,
     /// The client's end of the control connection.
     pub peer: SocketAddr,
-    /// Our end of it.
+    /// The server's end of it.
     pub local: SocketAddr,
     /// The account, once logged in.
     pub user: Option<String>,
     /// The version of TLS on the control connection, as in `TLSv1.3`.
     pub tls: Option<&'static str>,
-    /// What the client calls itself (CLNT), with anything harmful escaped.
+    /// The client name (CLNT), with control characters escaped.
     pub client: Option<String>,
     /// The character set in which names are sent, as in `UTF-8` or `GBK`.
     pub charset: &'static str,
-    /// How long it has been here.
+    /// Time since the client connected.
     pub duration: Duration,
-    /// How long it has said nothing.
+    /// Time since the last command.
     pub idle: Duration,
-    /// What it does.
+    /// Its activity.
     pub activity: Activity,
 }
 
-/// What a session does.
+/// The activity of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activity {
-    /// It is not logged in yet.
+    /// Not logged in yet.
     LoggingIn,
     /// Nothing.
     Idle,
-    /// A command is being done, without a data connection.
+    /// A command runs, without a data connection.
     Command(&'static str),
     /// A transfer, from 150 to its last reply.
     Transfer(TransferView),
 }
 
-/// A transfer as it is now.
+/// A snapshot of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferView {
-    /// The command that asked for it, as in `RETR`.
+    /// The command, as in `RETR`.
     pub verb: &'static str,
-    /// What moves.
+    /// The data that is transferred.
     pub what: Payload,
     /// Bytes moved, before TLS.
     pub moved: u64,
-    /// Bytes it is going to move, where that is known.
+    /// Total bytes, if known.
     pub size: Option<u64>,
-    /// How long it has taken.
+    /// Time since it began.
     pub duration: Duration,
-    /// Bytes a second, over about the last second.
+    /// Bytes per second, over about the last second.
     pub rate: u64,
 }
 
@@ -80,18 +80,18 @@ pub enum Payload {
     Listing,
 }
 
-/// A line that a session said, and what it was answered.
+/// A command and its reply code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLogEntry {
-    /// How long ago.
+    /// Time since then.
     pub ago: Duration,
-    /// The line's first bytes. Of a secret only the first word.
+    /// The first bytes of the line; of a command with a secret, only the verb.
     pub line: Vec<u8>,
-    /// The code of the answer.
+    /// The reply code.
     pub code: Code,
 }
 
-/// What is kept of a session for those who look at it.
+/// The shared status of a session.
 #[derive(Debug)]
 pub(crate) struct SessionStatus(Mutex<StatusFields>);
 
@@ -99,7 +99,7 @@ pub(crate) struct SessionStatus(Mutex<StatusFields>);
 struct StatusFields {
     local: SocketAddr,
     user: Option<String>,
-    /// The account's own, as long as it is there.
+    /// The limits of the account, while logged in.
     limits: Limits,
     tls: Option<&'static str>,
     client: Option<String>,
@@ -152,13 +152,13 @@ impl SessionStatus {
         facts.limits = limits;
     }
 
-    /// Whoever is logged in, with the limits of its own.
+    /// The account and its limits, if logged in.
     pub(crate) fn account(&self) -> Option<(String, Limits)> {
         let facts = self.lock();
         facts.user.clone().map(|user| (user, facts.limits.clone()))
     }
 
-    /// Takes other limits for the account that is logged in, if `of` knows any. Says whether they
+    /// Replaces the limits of the logged-in account, if `of` returns some. Returns whether they
     /// differ.
     pub(crate) fn update_limits(&self, of: impl Fn(&str) -> Option<Limits>) -> bool {
         let mut facts = self.lock();
@@ -168,7 +168,7 @@ impl SessionStatus {
         differ
     }
 
-    /// Whoever was logged in is not any more.
+    /// The account has logged out.
     pub(crate) fn logged_out(&self) {
         self.lock().user = None;
     }
@@ -192,7 +192,7 @@ impl SessionStatus {
         self.lock().client = Some(name.to_owned());
     }
 
-    /// A command has come and is being done. Returns the moment.
+    /// Records that a command starts. Returns the time.
     pub(crate) fn command_started(&self, verb: &'static str) -> Instant {
         let mut facts = self.lock();
         facts.verb = Some(verb);
@@ -200,7 +200,7 @@ impl SessionStatus {
         facts.last_command_at
     }
 
-    /// A line was answered. `line` holds no secret. Returns the moment.
+    /// Records an answered command. `line` must not contain a secret. Returns the time.
     pub(crate) fn command_answered(
         &self,
         line: &[u8],
@@ -222,21 +222,21 @@ impl SessionStatus {
         at
     }
 
-    /// A transfer begins; `size` bytes are to move, if that is known.
+    /// Records that a transfer begins; `size` is the total in bytes, if known.
     pub(crate) fn transfer_started(&self, what: Payload, size: Option<u64>) {
         let since = Instant::now();
         let transfer = Transfer { what, size, since, measured: (since, 0), rate: 0 };
         self.lock().transfer = Some(transfer);
     }
 
-    /// No transfer runs any more.
+    /// Records that the transfer has ended.
     pub(crate) fn transfer_ended(&self) {
         let mut facts = self.lock();
         facts.transfer = None;
         facts.verb = None;
     }
 
-    /// Measures the rate of the transfer that runs, by how much has moved until now.
+    /// Measures the rate of the running transfer by the bytes moved so far.
     pub(crate) fn measure(&self, moved: u64) {
         if let Some(transfer) = &mut self.lock().transfer {
             let now = Instant::now();
@@ -276,7 +276,7 @@ impl SessionStatus {
         }
     }
 
-    /// What it said last, the oldest first.
+    /// The command log, the oldest entry first.
     pub(crate) fn history(&self) -> Vec<CommandLogEntry> {
         let now = Instant::now();
         let view = |said: &LoggedCommand| CommandLogEntry {
@@ -293,7 +293,7 @@ impl SessionStatus {
 }
 
 impl Transfer {
-    /// A transfer that was not measured yet has its average.
+    /// The average, if the rate was not measured yet.
     fn rate_or_average(&self, now: Instant, moved: u64) -> u64 {
         if self.measured.0 == self.since {
             per_second(moved, now.duration_since(self.since))

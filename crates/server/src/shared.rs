@@ -1,4 +1,4 @@
-//! What all sessions share, behind one `Arc`.
+//! State shared by all sessions, behind one `Arc`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -25,7 +25,7 @@ use crate::tls::{Acceptor, BindingId};
 
 pub(crate) struct Shared {
     config: RwLock<Arc<ConfigSnapshot>>,
-    /// Held from where terms are read to where what was made of them is put in their place.
+    /// Held while a new configuration is derived from the current one and stored.
     config_lock: Mutex<()>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) events: Arc<dyn Events>,
@@ -36,14 +36,15 @@ pub(crate) struct Shared {
     pub(crate) habits: Habits,
     pub(crate) blocking_pool: BlockingPool,
     pub(crate) diagnostics: DataConnDiagnostics,
-    /// What PASV announces to clients that are not near: a name's address changes as we serve.
+    /// The address that PASV announces to clients outside local networks. It can change while
+    /// serving if it is given as a host name.
     public_address: Mutex<Option<Ipv4Addr>>,
     pub(crate) tally: Arc<Tally>,
     upload: DirectionBuckets,
     download: DirectionBuckets,
 }
 
-/// On what terms clients are served. A session keeps those that it met, apart from its login.
+/// The configuration in force. A session keeps the one from its start, except for logins.
 pub(crate) struct ConfigSnapshot {
     pub(crate) settings: Arc<Settings>,
     pub(crate) users: Arc<dyn Users>,
@@ -51,10 +52,10 @@ pub(crate) struct ConfigSnapshot {
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
-/// What somebody hears who is banned.
+/// Reply to banned clients.
 pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
-/// The shared limits of one direction.
+/// The shared rate limits of one direction.
 struct DirectionBuckets {
     all: Buckets<()>,
     by_address: Buckets<ClientPrefix>,
@@ -95,12 +96,12 @@ impl Shared {
         })
     }
 
-    /// The terms of now.
+    /// The current configuration.
     pub(crate) fn config(&self) -> Arc<ConfigSnapshot> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves on other terms from now on. What TLS sessions resume by stays.
+    /// Replaces the configuration. TLS sessions can still be resumed.
     pub(crate) fn adopt(
         &self,
         settings: Settings,
@@ -111,7 +112,7 @@ impl Shared {
         self.replace_config(settings, users, stores)
     }
 
-    /// One change at a time: of two, the second is made of what the first left.
+    /// Serialises changes: a change starts from the result of the previous one.
     fn config_lock(&self) -> MutexGuard<'_, ()> {
         self.config_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,27 +138,27 @@ impl Shared {
         Ok(())
     }
 
-    /// What PASV announces to clients that are not near.
+    /// The address that PASV announces to clients outside local networks.
     pub(crate) fn public_address(&self) -> Option<Ipv4Addr> {
         *self.public_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, from now on, for sessions that are here too.
+    /// Sets it, for present sessions too.
     pub(crate) fn set_public_address(&self, address: Option<Ipv4Addr>) {
         *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// Begins TLS with this from now on; everything else stays.
+    /// Replaces the TLS settings only.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
         let _turn = self.config_lock();
         let config = self.config();
         let mut settings = Settings { tls: Some(tls), ..(*config.settings).clone() };
-        // A name may have been looked up again since.
+        // The host name may have been resolved again since.
         settings.passive.public_address = self.public_address();
         self.replace_config(settings, Arc::clone(&config.users), Arc::clone(&config.stores))
     }
 
-    /// Takes other limits for the accounts that are logged in, where `of` knows any.
+    /// Replaces the limits of logged-in accounts for which `of` returns some.
     pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<Own>) {
         let mut is_changed = false;
         for handle in self.registry.sessions() {
@@ -173,7 +174,7 @@ impl Shared {
         self.net.now().seconds
     }
 
-    /// Whether `peer` may come in at all; the reason if not. Tells of it once a minute at most.
+    /// Rejects `peer` if it is banned, with the reply. Emits an event at most once a minute.
     pub(crate) fn check_ban(
         &self,
         peer: SocketAddr,
@@ -191,20 +192,21 @@ impl Shared {
         Err(BANNED)
     }
 
-    /// Begins an attempt to log in.
+    /// Starts a login attempt.
     pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> Start {
         let start = self.guard.begin(peer, user, self.now());
         self.report_auth_events();
         start
     }
 
-    /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
-    /// alone who are logged in: somebody else behind the same address may have tried.
+    /// Emits events of bans and locked accounts, and ends sessions of banned clients. An automatic
+    /// ban does not end logged-in sessions: another client behind the same address may have caused
+    /// it.
     pub(crate) fn report_auth_events(&self) {
         self.report_auth_events_ending(true);
     }
 
-    /// The same; `ends`: whether sessions of those who are banned by hand end.
+    /// The same; `ends`: whether a manual ban also ends logged-in sessions.
     pub(crate) fn report_auth_events_ending(&self, ends: bool) {
         for event in self.guard.news() {
             match event {
@@ -247,7 +249,7 @@ impl Shared {
         }
     }
 
-    /// Tells of somebody who has no session.
+    /// Emits an event about a client without a session.
     pub(crate) fn emit_without_session(
         &self,
         peer: SocketAddr,
@@ -271,7 +273,7 @@ impl Shared {
         self.emit_without_session(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
     }
 
-    /// What nobody can guess, to tie data connections to a session.
+    /// A random identifier that binds data connections to a session.
     pub(crate) fn new_binding_id(&self) -> BindingId {
         let mut bytes = [0; 16];
         self.net.random(&mut bytes);
@@ -314,7 +316,7 @@ impl LimitSource for Shared {
         transfer_limits.buckets.extend(speed.by_user.of(user, per_account));
         transfer_limits.buckets.extend(speed.by_address.of(session.peer.ip().into(), per_address));
         transfer_limits.buckets.extend(speed.all.of((), total));
-        // Where limits of ours may be what is slow, nothing need move.
+        // No minimum rate applies where a rate limit may be the reason that it is slow.
         transfer_limits.min_rate = min_rate(limits).filter(|_| transfer_limits.buckets.is_empty());
         transfer_limits
     }
@@ -339,7 +341,7 @@ mod tests {
     use crate::testing::Bench;
     use crate::tls::tests::any_settings;
 
-    /// A certificate that is renewed in the middle of a reload brings no old settings back.
+    /// A certificate renewed during a reload must not restore old settings.
     #[tokio::test]
     async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
         let settings = Settings { tls: Some(any_settings()), ..Settings::default() };

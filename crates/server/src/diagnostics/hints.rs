@@ -1,16 +1,16 @@
-//! What would help, in words for whoever runs the server.
+//! Hints for the administrator: how to fix each cause.
 
 use std::net::Ipv4Addr;
 
 use super::{Cause, is_private};
 use crate::settings::Passive;
 
-/// What is known beside the cause.
+/// Facts that select the hint for a cause.
 pub(super) struct HintFacts<'a> {
     pub(super) announced: Option<Ipv4Addr>,
     /// Whether the client is in `passive.local_networks`.
     pub(super) is_local: bool,
-    /// Whether most data connections of the network come to be.
+    /// Whether most data connections of the network succeed.
     pub(super) mostly_succeeds: bool,
     pub(super) passive: &'a Passive,
 }

@@ -1,4 +1,4 @@
-//! A TCP connection of this computer.
+//! A TCP connection that registers with the reactor lazily.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream as Std};
@@ -10,16 +10,15 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How long a silent control connection is left alone before the kernel asks whether its peer
-/// still lives.
+/// Idle time of a control connection before the kernel sends keepalive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
-/// The most that is read before the reactor knows the connection.
+/// The largest read before the connection is registered.
 const FIRST_READ_BYTES: usize = 16 * 1024;
 
 /// A TCP connection.
 ///
-/// The reactor gets to know it only when there is something to wait for. A small file goes to a
-/// waiting client in one call, and such a connection is gone before anybody could watch it.
+/// It is registered with the reactor only when an operation would block. A small file is sent in
+/// one call, and most such connections close without ever being registered.
 pub struct Connection {
     state: ConnectionState,
     peer: SocketAddr,
@@ -31,12 +30,12 @@ enum ConnectionState {
     /// Nonblocking.
     Unregistered(Std),
     Registered(TcpStream),
-    /// The reactor would not take it.
+    /// Registration failed.
     Lost,
 }
 
 impl Connection {
-    /// A connection that the reactor need not know yet.
+    /// A connection that is not registered yet.
     ///
     /// # Errors
     /// The system cannot make it nonblocking, or its peer is gone.
@@ -46,12 +45,12 @@ impl Connection {
         Ok(Self::unregistered(stream, peer))
     }
 
-    /// The same for one that is known to be nonblocking.
+    /// The same for a stream that is nonblocking already.
     pub(super) fn unregistered(stream: Std, peer: SocketAddr) -> Self {
         Self { state: ConnectionState::Unregistered(stream), peer, is_control: false }
     }
 
-    /// A connection of tokio's.
+    /// From a stream of tokio.
     ///
     /// # Errors
     /// Its peer is gone.
@@ -60,8 +59,8 @@ impl Connection {
         Ok(Self { state: ConnectionState::Registered(stream), peer, is_control: false })
     }
 
-    /// Prepares it for replies: they do not wait for acknowledgements, and what is urgent stays in
-    /// its place in the line.
+    /// Sets the options of a control connection: no delay for replies, urgent data in line,
+    /// keepalive.
     pub(super) fn into_control(mut self) -> io::Result<Self> {
         let socket = self.socket()?;
         socket.set_tcp_nodelay(true)?;
@@ -71,7 +70,7 @@ impl Connection {
         Ok(self)
     }
 
-    /// Takes it from the reactor, so that the task that polls it next decides who watches it.
+    /// Deregisters it, so that it is registered with the runtime of the task that polls it next.
     pub(crate) fn deregister(self) -> io::Result<Self> {
         let state = match self.state {
             ConnectionState::Registered(stream) => {
@@ -82,7 +81,7 @@ impl Connection {
         Ok(Self { state, ..self })
     }
 
-    /// The same, of whose other end somebody has told us.
+    /// The same connection with the client address from a PROXY header.
     pub(super) fn with_peer(self, peer: SocketAddr) -> Self {
         Self { peer, ..self }
     }
@@ -99,7 +98,7 @@ impl Connection {
         }
     }
 
-    /// For settings of the system, which must not make it blocking.
+    /// For socket options. It must stay nonblocking.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match &self.state {
             ConnectionState::Unregistered(stream) => Ok(SockRef::from(stream)),
@@ -108,26 +107,25 @@ impl Connection {
         }
     }
 
-    /// Whether the system knows already that the other end has closed or reset the connection,
-    /// also behind bytes that have not been read. The reactor learns of it only at its next turn.
+    /// Whether the peer is known to have closed or reset the connection, also after bytes that have
+    /// not been read. The reactor learns of it only at its next poll.
     pub(crate) fn has_ended(&self) -> bool {
         self.socket().is_ok_and(|socket| has_ended(&socket))
     }
 
-    /// Waits until something has come, or the end of it, and leaves it there. Says how much it is:
-    /// 1 at most, and 0 at the end.
+    /// Waits for data or the end of the stream without consuming it. Returns 1 for data, 0 at the
+    /// end.
     pub(super) async fn peek(&mut self) -> io::Result<usize> {
         self.register()?.peek(&mut [0]).await
     }
 
-    /// Waits until the reactor has seen it change to be ready for this since it was last asked to
-    /// `clear_ready`.
+    /// Waits until the reactor reports readiness since the last `clear_ready`.
     #[cfg(target_os = "linux")]
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<()> {
         self.register()?.ready(interest).await.map(drop)
     }
 
-    /// Makes the next `ready` wait for news.
+    /// Clears the readiness, so that the next `ready` waits for an event.
     #[cfg(target_os = "linux")]
     pub(crate) fn clear_ready(&self, interest: Interest) {
         if let ConnectionState::Registered(stream) = &self.state {
@@ -136,13 +134,13 @@ impl Connection {
         }
     }
 
-    /// The same connection once more, for another thread.
+    /// Duplicates the descriptor for another thread.
     #[cfg(target_os = "linux")]
     pub(crate) fn duplicate(&self) -> io::Result<socket2::Socket> {
         self.socket()?.try_clone()
     }
 
-    /// The stream, known to the reactor of the task that calls.
+    /// The stream, registered with the reactor of the calling task.
     fn register(&mut self) -> io::Result<&mut TcpStream> {
         if let ConnectionState::Unregistered(_) = self.state
             && let ConnectionState::Unregistered(stream) =
@@ -163,12 +161,12 @@ fn has_ended(socket: &SockRef<'_>) -> bool {
 
     let socket: &socket2::Socket = socket;
     let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
-    // An error of the call says nothing of the connection.
+    // An error of `poll` shows nothing about the connection.
     let is_answered = poll(&mut asked, Some(&Timespec::default())).is_ok();
     is_answered && !asked.iter().all(|socket| socket.revents().is_empty())
 }
 
-/// Here the end is seen only where everything before it has been read.
+/// On this system the end is visible only after everything before it was read.
 #[cfg(not(target_os = "linux"))]
 fn has_ended(socket: &SockRef<'_>) -> bool {
     match socket.peek(&mut [std::mem::MaybeUninit::uninit()]) {
@@ -181,7 +179,7 @@ fn lost() -> io::Error {
     io::Error::other("the connection cannot be watched")
 }
 
-/// Whether a first try, without the reactor, came to an end.
+/// Whether a first attempt, without the reactor, completed.
 fn is_done<T>(tried: &io::Result<T>) -> bool {
     !matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

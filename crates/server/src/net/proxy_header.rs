@@ -1,4 +1,4 @@
-//! A proxy's word for whom it connects, and a connection that has its client's address then.
+//! The PROXY protocol: reads the header and gives the connection its client's address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,22 +12,22 @@ use wharf_proto::proxy::{Client, Progress, parse};
 
 use super::{Link, Socket, canonical};
 
-/// A proxy says at once for whom it comes: as long as for a handshake of TLS.
+/// A proxy sends its header at once; the same limit as for a TLS handshake.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a proxy said on a connection.
+/// What the PROXY header of a connection contains.
 pub(crate) enum ProxiedPeer {
-    /// It comes for a client: the other end is that client from now on.
+    /// The connection of a client; its peer address is that of the client.
     Client(Socket),
-    /// It comes for itself, to see whether the server answers, or does not know for which client
-    /// (version 2 `LOCAL`, version 1 `UNKNOWN`).
+    /// A health check of the proxy, or a client that it does not know (version 2 `LOCAL`, version 1
+    /// `UNKNOWN`).
     HealthCheck(Socket),
-    /// It closed the connection and had not sent a byte.
+    /// The connection was closed without a byte.
     Closed,
 }
 
 impl ProxiedPeer {
-    /// The connection, if there still is one.
+    /// The connection, if it is still open.
     pub(crate) fn into_socket(self) -> Option<Socket> {
         match self {
             Self::Client(socket) | Self::HealthCheck(socket) => Some(socket),
@@ -36,10 +36,9 @@ impl ProxiedPeer {
     }
 }
 
-/// Reads the header of the PROXY protocol from a connection, and nothing behind it.
+/// Reads the header of the PROXY protocol from a connection, and nothing after it.
 ///
-/// # Errors
-/// There is no header, or a bad one, or it does not come in time, or the connection broke.
+/// # Errors The header is missing, invalid or late, or the connection failed.
 pub(crate) async fn read_proxy_header(socket: Socket) -> io::Result<ProxiedPeer> {
     timeout(PROXY_HEADER_TIMEOUT, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
@@ -64,8 +63,8 @@ async fn read(socket: Socket) -> io::Result<ProxiedPeer> {
 }
 
 impl Socket {
-    /// The connection once its peer has sent something, which is still to be read; nothing if it
-    /// closes or breaks the connection instead.
+    /// Waits until the peer has sent something, without consuming it; `None` if the peer closes or
+    /// resets the connection.
     pub(crate) async fn wait_for_data(self) -> Option<Self> {
         match self {
             Self::Tcp(mut connection) => {
@@ -81,7 +80,7 @@ impl Socket {
         }
     }
 
-    /// The same connection, of whose other end somebody has told us.
+    /// The same connection with the client address from the header.
     fn with_peer(self, peer: SocketAddr) -> Self {
         match self {
             Self::Tcp(connection) => Self::Tcp(connection.with_peer(peer)),
@@ -90,7 +89,7 @@ impl Socket {
     }
 }
 
-/// A connection whose first byte was looked at.
+/// A connection of which the first byte was read ahead.
 struct PeekedLink {
     link: Box<dyn Link>,
     ahead: Option<u8>,

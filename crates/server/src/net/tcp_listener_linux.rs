@@ -1,4 +1,4 @@
-//! A listening socket that the reactor watches only once somebody has to be waited for.
+//! A listening socket that registers with the reactor only when an accept would block.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,7 +33,7 @@ impl PlatformListener {
         self.listener.try_clone()
     }
 
-    /// The next connection. Cancel safe.
+    /// Accepts the next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
         if self.registered.get().is_none() {
             match accept(&self.listener) {
@@ -54,12 +54,12 @@ impl PlatformListener {
     }
 }
 
-/// A nonblocking socket, made in one call.
+/// A nonblocking socket, created in one call.
 pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::STREAM.nonblocking(), None)
 }
 
-/// The peer's address comes along, which saves asking for it.
+/// `accept4` returns the peer's address, which saves `getpeername`.
 fn accept(listener: &TcpListener) -> io::Result<Connection> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (stream, peer) = match acceptfrom_with(listener, flags) {

@@ -25,7 +25,7 @@ impl PlatformListener {
         SockRef::from(&self.0).try_clone().map(Into::into)
     }
 
-    /// The next connection. Cancel safe.
+    /// Accepts the next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
         let (stream, _) = self.0.accept().await?;
         Connection::registered(stream)

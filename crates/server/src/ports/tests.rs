@@ -12,7 +12,7 @@ use crate::tls::BindingId;
 
 const HERE: &str = "192.0.2.1:21";
 
-/// Every port can be had, and nothing ever comes to one.
+/// Every port is available, and no connection arrives.
 #[derive(Default)]
 struct IdleNet {
     chance: Mutex<u32>,
@@ -94,7 +94,7 @@ impl Bench {
         Self { ports, net: IdleNet::default(), last: Mutex::new(0) }
     }
 
-    /// The claim of a session of its own.
+    /// The identity of a new session.
     fn identity(&self, peer: &str) -> DataConnIdentity {
         let mut last = self.last.lock().unwrap();
         *last += 1;
@@ -102,7 +102,7 @@ impl Bench {
         DataConnIdentity { session: *last, peer, binding_id: None, resumes: None, proxies }
     }
 
-    /// The same with TLS, which it resumes, or not, or nobody knows.
+    /// The same with TLS that it resumes, or not, or that is unknown.
     fn secured(&self, peer: &str, resumes: Option<bool>) -> DataConnIdentity {
         let identity = self.identity(peer);
         let binding_id = Some(BindingId([u8::try_from(identity.session).unwrap(); 16]));
@@ -124,7 +124,7 @@ async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
     let mut alone: Vec<_> = leases[..3].iter().map(Lease::port).collect();
     alone.sort_unstable();
     assert_eq!(alone, [30_000, 30_001, 30_002]);
-    // Where there are fewest comes first.
+    // The port with the fewest sessions comes first.
     let counts: Vec<_> = leases.iter().map(Lease::sessions).collect();
     assert_eq!(counts.iter().filter(|count| **count == 2).count(), 4, "{counts:?}");
     assert_eq!(counts.iter().filter(|count| **count == 3).count(), 3, "{counts:?}");
@@ -140,7 +140,7 @@ async fn row_04_one_address_without_tls_never_has_a_port_twice() {
     let two = bench.lease(&bench.identity("198.51.100.1")).await.unwrap();
     assert_ne!(one.port(), two.port());
     assert!(bench.lease(&bench.identity("198.51.100.1")).await.is_none());
-    // Nor with a session whose TLS would not help the others.
+    // Nor with a TLS session: that does not identify the others.
     assert!(bench.lease(&bench.secured("198.51.100.1", Some(true))).await.is_none());
     assert_eq!(bench.lease(&bench.identity("198.51.100.2")).await.unwrap().sessions(), 2);
     drop(two);
@@ -187,7 +187,7 @@ async fn row_04_an_address_has_no_more_than_64_ports_to_itself() {
     // An IPv6 customer has a /64.
     assert!(bench.lease(&bench.identity("2001:db8::2")).await.is_none());
     assert!(bench.lease(&bench.identity("198.51.100.2")).await.is_some());
-    // One that is only kept makes room.
+    // A retained port is released.
     bench.ports.retain(leases.pop().unwrap());
     leases.push(bench.lease(&bench.identity("2001:db8::3")).await.unwrap());
     drop(leases);
@@ -212,7 +212,7 @@ async fn row_04_what_is_kept_is_bounded_and_never_shared() {
     small.ports.retain(one);
     assert!(small.ports.all_retained().is_empty(), "two had it");
     small.ports.retain(two);
-    // It is taken from who only keeps it.
+    // A retained port is released for a session that needs it.
     assert_eq!(small.lease(&identity).await.unwrap().sessions(), 1);
 }
 
@@ -233,7 +233,7 @@ async fn row_03_a_watched_port_turns_others_away_while_its_session_asks_for_noth
         }
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         assert_eq!(*left.lock().unwrap(), if is_watched { 0 } else { 10_000 });
-        // The session hears of them, and the port is left for others to join.
+        // The session receives them, and others can join the port.
         let came = lease.next().await.unwrap();
         assert!(matches!(came, PortEvent::Unexpected(_)));
         let other = bench.identity("198.51.100.2");

@@ -1,8 +1,8 @@
-//! Files and sockets with the kernel's short ways between them: `sendfile` and `splice`.
+//! Copies between files and sockets in the kernel: `sendfile` and `splice`.
 //!
-//! Both can wait for a disk, so they run on lanes, threads apart from the reactor. The socket stays
-//! nonblocking: a lane waits a moment for a client that keeps up, and leaves the waiting for a slow
-//! one to the reactor. So few threads serve any number of clients.
+//! Both can block on a disk, so they run on blocking workers. The socket stays nonblocking: a
+//! worker waits a moment for a client that keeps up, and leaves waiting for a slow one to the
+//! reactor. So few threads serve any number of clients.
 
 #[path = "kernel_copy_tls_linux.rs"]
 mod tls_copy;
@@ -32,31 +32,31 @@ use crate::blocking_pool::BlockingWorker;
 use crate::net::{Connection, Socket, Stream};
 use crate::registry::SessionHandle;
 
-/// One call moves at most this much, so that counters move on.
+/// Bytes per system call, so that counters are updated regularly.
 const CALL_BYTES: u64 = 16 * 1024 * 1024;
-/// How long a lane waits for a client that has kept up so far.
+/// How long a worker waits for a client that has kept up so far.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long a turn takes at most. Who has moved less than a quarter of a turn by then does not keep
-/// up, and from then on takes only what is there.
+/// Longest run. A transfer that has moved less than a quarter of `RUN_BYTES` by then does not keep
+/// up; from then on it does not wait for its client.
 const RUN_TIME: Duration = Duration::from_millis(50);
-/// Less than this is cheaper to gather on the reactor.
+/// Smaller runs are cheaper on the reactor.
 const WORTHWHILE_BYTES: u64 = 256 * 1024;
-/// The most that an ordinary user may have in a pipe.
+/// The largest pipe of an unprivileged user.
 const PIPE_BYTES: usize = 1024 * 1024;
 
-/// Why a ride ended.
+/// Why a run ended.
 enum RunEnd {
-    /// All is moved.
+    /// All data is copied.
     Done,
-    /// Others wait for a lane, a limit holds, or other terms do.
+    /// Others wait for a worker, the budget is used up, or the configuration has changed.
     Yield,
     /// The client does not keep up.
     Slow,
-    /// This file and this socket know no short way.
+    /// The kernel cannot copy between this file and this socket.
     Unsupported,
 }
 
-/// Whether a file can go out, or come in, over a lane.
+/// Whether a kernel copy is possible.
 pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     let socket = match stream {
         Stream::Plain(socket) => socket,
@@ -66,8 +66,8 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.rate_limiter.is_limited()
 }
 
-/// Sends bytes `from..from + len` of a file, and the farewell of TLS. The stream comes back, bare
-/// where TLS was on it and is over, with what is left of the file if there is no short way.
+/// Sends bytes `from..from + len` of a file, and close_notify. Returns the stream, without TLS
+/// after it has ended, and the rest of the file if a kernel copy is not possible.
 pub(super) async fn send(
     file: File,
     from: u64,
@@ -98,8 +98,8 @@ pub(super) async fn send(
     }
 }
 
-/// Takes what comes into a file, at its position, and the farewell of TLS. The stream comes back
-/// before its end if the client is so slow that this way does not pay; else it says how it ended.
+/// Receives into a file, at its position, until the end of the stream. Returns the stream before
+/// its end if the client is too slow for this to be worthwhile; otherwise how it ended.
 pub(super) async fn receive(
     detached: DetachedFile,
     stream: Stream,
@@ -133,14 +133,14 @@ fn tcp(socket: Socket) -> Result<Connection, TransferError> {
     }
 }
 
-/// What happens when the client does not keep up.
+/// What to do when the client does not keep up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SlowPeer {
-    /// The reactor waits for it.
+    /// Wait on the reactor.
     Wait,
-    /// The same, and a while longer, so that a ride pays.
+    /// The same, and a while longer, so that a run is worthwhile.
     Accumulate,
-    /// The way ends when a ride no longer pays.
+    /// Return to the reactor when a run is no longer worthwhile.
     FallBack,
 }
 
@@ -148,45 +148,44 @@ fn store(error: Errno) -> TransferError {
     TransferError::Store(io::Error::from(error).into())
 }
 
-/// A connection whose transfer goes over lanes. Dropping it stops a ride under way.
+/// The kernel copy of one transfer. Dropping it stops the current run.
 struct KernelCopy<'a> {
     connection: &'a mut Connection,
     socket: Arc<Socket2>,
     interest: Interest,
     flow: &'a Flow<'a>,
     keeps_up: bool,
-    /// Whether the last ride moved enough to be worth its cost.
+    /// Whether the last run moved enough to be worth its cost.
     is_worthwhile: bool,
     is_running: bool,
 }
 
-/// How far a ride goes at most.
+/// The limits of one run.
 #[derive(Clone, Copy)]
 struct RunBudget {
-    /// The most that may move.
+    /// Bytes that may be copied.
     bytes: u64,
-    /// The age of the terms that say so.
+    /// The configuration generation of this budget.
     generation: u64,
-    /// Whether it waits a moment for the client.
+    /// Whether to wait a moment for the client.
     is_patient: bool,
 }
 
-/// What a lane does with a socket.
+/// The copying of one run.
 trait CopyWork: Send + 'static {
-    /// What the socket must be ready for.
+    /// The readiness of the socket that is needed.
     const FOR: PollFlags;
-    /// How much goes over a lane before others have their turn: a few milliseconds of work.
+    /// Bytes per run if others wait for a worker: a few milliseconds of work.
     const RUN_BYTES: u64;
 
-    /// Moves what it can without waiting for the client, about `most` bytes at most, and says how
-    /// much that was.
+    /// Copies about `most` bytes without waiting for the client.
     fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep;
 }
 
-/// What a step came to.
+/// The result of a step.
 enum CopyStep {
     Moved(u64),
-    /// The client must act first.
+    /// The socket is not ready.
     Wait,
     Done,
     Unsupported,
@@ -211,8 +210,8 @@ impl<'a> KernelCopy<'a> {
         })
     }
 
-    /// Works on a lane until there is a reason to leave it. Under a limit it moves a turn at most,
-    /// and waits for the next.
+    /// Copies on a blocking worker until a reason to release it. Under a rate limit it copies one
+    /// burst, and waits for the next.
     async fn run<W: CopyWork>(&mut self, mut work: W) -> Result<(W, RunEnd), TransferError> {
         let rate_limiter = self.flow.rate_limiter;
         let burst = rate_limiter.burst(usize::MAX);
@@ -224,7 +223,7 @@ impl<'a> KernelCopy<'a> {
         let worker = self.flow.blocking_pool.acquire().await;
         let socket = Arc::clone(&self.socket);
         let handle = Arc::clone(self.flow.handle);
-        // News from before the ride mean nothing after it.
+        // Readiness from before the run is outdated after it.
         self.connection.clear_ready(self.interest);
         self.is_running = true;
         let running = spawn_blocking(move || {
@@ -238,7 +237,7 @@ impl<'a> KernelCopy<'a> {
         self.is_running = false;
         let (stop, moved) = ended?;
         if rate_limiter.is_limited() {
-            // What moved before a limit came is not charged to it.
+            // Bytes copied before a limit existed are not charged to it.
             rate_limiter.take(&burst, usize::try_from(moved).unwrap_or(usize::MAX)).await;
             return Ok((work, stop));
         }
@@ -247,8 +246,8 @@ impl<'a> KernelCopy<'a> {
         Ok((work, stop))
     }
 
-    /// Rides until the work is done, or, if `slow_peer` says so, the client does not keep up. Says
-    /// whether it is done.
+    /// Runs until the copy is complete or, depending on `slow_peer`, the client does not keep up.
+    /// Returns whether it is complete.
     async fn run_to_end<W: CopyWork>(
         mut self,
         mut work: W,
@@ -276,7 +275,7 @@ impl<'a> KernelCopy<'a> {
     }
 }
 
-/// A ride cannot be dropped, but its socket can be shut: it then ends at once.
+/// A blocking run cannot be cancelled, but shutting down its socket ends it at once.
 impl Drop for KernelCopy<'_> {
     fn drop(&mut self) {
         if self.is_running {
@@ -315,7 +314,7 @@ fn run<W: CopyWork>(
     }
 }
 
-/// Waits a moment for the client. Says whether it acted.
+/// Waits a moment for the client. Returns whether the socket became ready.
 fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
     let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
     match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
@@ -325,7 +324,7 @@ fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
     }
 }
 
-/// A file on its way out.
+/// A download with `sendfile`.
 struct Sending {
     file: File,
     from: u64,
@@ -357,9 +356,9 @@ fn send_error(error: Errno) -> CopyStep {
     match error {
         Errno::INTR => CopyStep::Moved(0),
         Errno::AGAIN => CopyStep::Wait,
-        // This file system has no pages to lend.
+        // The file system does not support it.
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => CopyStep::Unsupported,
-        // Of all errors those of the disk are the store's.
+        // Disk errors are storage errors; all others are network errors.
         Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => {
             CopyStep::TransferError(store(error))
         }
@@ -367,11 +366,11 @@ fn send_error(error: Errno) -> CopyStep {
     }
 }
 
-/// A lent file.
+/// The detached file of an upload.
 struct Target(DetachedFile);
 
 impl Target {
-    /// Asks whether so many bytes may be written.
+    /// Checks the quota for this number of bytes.
     fn allow(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let DetachedFile { file, allowance } = &mut self.0;
@@ -379,13 +378,13 @@ impl Target {
     }
 }
 
-/// A file on its way in.
+/// An upload with `splice`.
 struct Receiving {
     file: Target,
     pipe: Pipe,
 }
 
-/// Between a socket and a file there is no way but through a pipe. It is empty between steps.
+/// `splice` needs a pipe between a socket and a file. It is empty between steps.
 struct Pipe {
     out: OwnedFd,
     r#in: OwnedFd,
@@ -394,14 +393,14 @@ struct Pipe {
 impl Pipe {
     fn new() -> Call<Self> {
         let (out, r#in) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Who has many pipes gets small ones: slower, nothing else.
+        // A user with many pipes gets small ones, which are only slower.
         let _ = fcntl_setpipe_size(&r#in, PIPE_BYTES);
         Ok(Self { out, r#in })
     }
 }
 
 impl Receiving {
-    /// Takes what is left in the pipe through memory.
+    /// Copies the rest of the pipe through memory.
     fn copy(&mut self, left: usize) -> io::Result<()> {
         let mut bytes = vec![0; left];
         File::from(self.pipe.out.try_clone()?).read_exact(&mut bytes)?;
@@ -433,7 +432,7 @@ impl CopyWork for Receiving {
                 Ok(0) => return CopyStep::TransferError(store(Errno::IO)),
                 Ok(written) => left = left.saturating_sub(written),
                 Err(Errno::INTR) => {}
-                // This file system takes nothing from a pipe.
+                // The file system does not support `splice`.
                 Err(Errno::INVAL) => match self.copy(left) {
                     Ok(()) => left = 0,
                     Err(error) => {

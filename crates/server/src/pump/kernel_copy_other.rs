@@ -1,4 +1,4 @@
-//! Files and sockets without a shorter way between them: everything goes through memory.
+//! Systems without a kernel copy: all data goes through memory.
 
 use std::fs::File;
 
@@ -7,7 +7,7 @@ use wharf_core::storage::DetachedFile;
 use super::{Closing, FileRemainder, Flow, TransferError};
 use crate::net::Stream;
 
-/// Whether a file can go out, or come in, without that.
+/// Whether a kernel copy is possible.
 pub(super) fn is_possible(_: &Stream, _: &Flow<'_>) -> bool {
     false
 }

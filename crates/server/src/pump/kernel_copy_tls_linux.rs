@@ -1,4 +1,5 @@
-//! Files over TLS on a lane: large blocks, sealed and opened where they are read and written.
+//! Files over TLS on a blocking worker: large blocks, encrypted and decrypted where they are read
+//! and written.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,7 +17,7 @@ const PLAIN_BYTES: usize = 128 * 1024;
 /// One read of a socket, and about the size of a write to the file.
 const WIRE_BYTES: usize = 256 * 1024;
 
-/// A file on its way out.
+/// A download over TLS.
 pub(super) struct TlsSending {
     file: File,
     from: u64,
@@ -28,12 +29,12 @@ pub(super) struct TlsSending {
 
 impl TlsSending {
     pub(super) fn new(file: File, from: u64, left: u64, mut tls: ServerConnection) -> Self {
-        // What is in there is bounded here: one block.
+        // The buffer is bounded by this loop: one block.
         tls.set_buffer_limit(None);
         Self { file, from, left, tls, plain: vec![0; PLAIN_BYTES], has_sent_close_notify: false }
     }
 
-    /// Seals the next block. Gives its bytes; none at the end.
+    /// Encrypts the next block. Returns its size.
     fn encrypt(&mut self, most: u64) -> Result<u64, TransferError> {
         let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX).min(PLAIN_BYTES);
         let room = self.plain.get_mut(..most).unwrap_or_default();
@@ -72,7 +73,7 @@ impl CopyWork for TlsSending {
     }
 }
 
-/// A file on its way in.
+/// An upload over TLS.
 pub(super) struct TlsReceiving {
     file: Target,
     tls: ServerConnection,
@@ -80,7 +81,7 @@ pub(super) struct TlsReceiving {
     plain: Vec<u8>,
     has_begun: bool,
     end: EndRule,
-    /// Bytes of the file that have come, in all.
+    /// Bytes of the file received in total.
     received: u64,
     closing: Option<Closing>,
 }
@@ -99,12 +100,12 @@ impl TlsReceiving {
         }
     }
 
-    /// How it ended, once it has.
+    /// How it ended, after the end.
     pub(super) fn closing(&self) -> Closing {
         self.closing.unwrap_or(Closing::Orderly)
     }
 
-    /// Opens what came. Says whether the client has said farewell.
+    /// Decrypts received data. Returns whether the client has sent close_notify.
     fn decrypt(&mut self, got: usize) -> Result<bool, TransferError> {
         let mut rest = self.wire.get(..got).unwrap_or_default();
         loop {
@@ -134,7 +135,7 @@ impl TlsReceiving {
         Ok(bytes)
     }
 
-    /// Answers what TLS itself wants answered. A client that sends need not listen.
+    /// Sends pending TLS messages. A client that only sends need not read them.
     fn flush_tls(&mut self, socket: &Socket) {
         while self.tls.wants_write() && self.tls.write_tls(&mut &*socket).is_ok() {}
     }
@@ -147,7 +148,7 @@ impl TlsReceiving {
             let mut socket = socket;
             let most = usize::try_from(most).unwrap_or(usize::MAX).min(WIRE_BYTES);
             match socket.read(self.wire.get_mut(..most).unwrap_or_default()) {
-                // Without `close_notify` anything on the way may have cut it.
+                // Without `close_notify`, anything on the network path may have truncated it.
                 Ok(0) if self.end.accepts(self.received) => {
                     if !ended_between_records(&mut self.tls) {
                         return Err(TransferError::MidRecord);
@@ -162,7 +163,7 @@ impl TlsReceiving {
                 Err(error) => return Ok(socket_error(&error)),
             }
         } else {
-            // The session holds what was read with the first bytes.
+            // The TLS session still holds data that was read earlier.
             0
         };
         let opened = self.decrypt(got);

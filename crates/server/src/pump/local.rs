@@ -1,4 +1,4 @@
-//! Bytes of a store that go to nobody: for a check sum, or from file to file.
+//! Copies within storage: for checksums, or from file to file.
 
 use wharf_core::Bytes;
 use wharf_core::error::Error;
@@ -10,8 +10,8 @@ use crate::digest::Algorithm;
 use crate::rate_limit::RateLimiter;
 use crate::registry::SessionHandle;
 
-/// What holds for bytes that stay within the store. They are counted and limited like those of a
-/// transfer: whoever may read slowly may not reckon or copy fast.
+/// Parameters of a copy within storage. It is counted and rate limited like a transfer, so that it
+/// cannot bypass a limit.
 pub(crate) struct LocalCopy<'a> {
     pub(crate) rate_limiter: &'a RateLimiter,
     pub(crate) handle: &'a SessionHandle,
@@ -19,7 +19,7 @@ pub(crate) struct LocalCopy<'a> {
 }
 
 impl LocalCopy<'_> {
-    /// The check sum of the first `most` bytes of a source.
+    /// Computes the checksum of the first `most` bytes of a source.
     pub(crate) async fn digest(
         &self,
         source: Source,
@@ -43,7 +43,7 @@ impl LocalCopy<'_> {
         Ok(digest.finish())
     }
 
-    /// Everything in a source to a sink, and synced. It is neither committed nor aborted.
+    /// Copies a source to a sink, and syncs it. The sink is neither committed nor aborted.
     pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
         let mut pieces = SourceChunks::of(source);
         while let Some(piece) = pieces.next().await? {
@@ -62,13 +62,12 @@ impl LocalCopy<'_> {
             count(self.handle, bytes);
             left -= bytes;
         }
-        // A store in memory never waits, and others are to have their turn.
+        // Storage in memory never waits; yield to other tasks.
         tokio::task::yield_now().await;
     }
 }
 
-/// The source without what lies behind its first `most` bytes, where it is a file: what is not
-/// wanted need not be read ahead.
+/// Limits a file source to its first `most` bytes, so that no more is read ahead.
 fn shortened(source: Source, most: u64) -> Source {
     match source {
         Source::File { file, from, len } => Source::File { file, from, len: len.min(most) },

@@ -1,7 +1,7 @@
 //! MODE Z: a data connection that carries a zlib stream (draft-preston-ftpext-deflate, RFC 1950).
 //!
-//! Packing is work for a processor. A little of it is done where it is asked for; the rest on
-//! lanes, so that other clients of the reactor do not wait and few threads do it.
+//! Compression is CPU-bound. Small blocks are compressed at once, others on blocking workers, so
+//! that other clients of the reactor do not wait.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use wharf_core::Bytes;
@@ -9,17 +9,17 @@ use wharf_core::Bytes;
 use super::{INLINE_BYTES, PIECE_BYTES, TransferError, broken, run_blocking};
 use crate::blocking_pool::BlockingPool;
 
-/// Whoever stays below this may unpack to any ratio: empty disk images are honest files.
+/// Up to this size any ratio is accepted: empty disk images are legitimate files.
 const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;
-/// Beyond it, an upload that unpacks to more than this many times its bytes is an attack on the
-/// disk: zlib reaches 1032 at most, and files worth sending stay far below.
+/// Above it, an upload that decompresses to more than this many times its size is treated as a
+/// decompression bomb: zlib reaches 1032 at most, and ordinary files stay far below.
 const RATIO_MAX: u64 = 100;
 
-/// Packs what goes out.
+/// Compresses a download.
 pub(super) struct Compressor {
     deflate: Box<Compress>,
-    /// Packed, and too little to be sent alone: the second of two small writes would wait until
-    /// the first is acknowledged.
+    /// Compressed data too small to be sent alone: the second of two small writes would wait until
+    /// the first is acknowledged (Nagle).
     held: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl Compressor {
         Self { deflate, held: Vec::new() }
     }
 
-    /// Takes the next piece, and gives what is to be sent of it by now, which may be nothing.
+    /// Compresses the next piece. Returns the output so far, which may be empty.
     pub(super) async fn compress(
         self,
         piece: Bytes,
@@ -40,7 +40,7 @@ impl Compressor {
             .await
     }
 
-    /// What is still to be sent behind the last piece.
+    /// The output after the last piece.
     pub(super) fn finish(self) -> Result<Vec<u8>, TransferError> {
         Ok(self.work(&[], FlushCompress::Finish)?.1)
     }
@@ -72,7 +72,7 @@ impl Compressor {
     }
 }
 
-/// Unpacks what comes in.
+/// Decompresses an upload.
 pub(super) struct Decompressor {
     inflate: Box<Decompress>,
     is_over: bool,
@@ -83,8 +83,8 @@ impl Decompressor {
         Self { inflate: Box::new(Decompress::new(true)), is_over: false }
     }
 
-    /// Unpacks the beginning of `compressed`, to one piece at most. What is left of `compressed` comes back
-    /// with the piece.
+    /// Decompresses the beginning of `compressed` to at most one piece. Returns the rest of
+    /// `compressed` with it.
     pub(super) async fn decompress(
         self,
         compressed: Bytes,
@@ -97,7 +97,7 @@ impl Decompressor {
             .await
     }
 
-    /// Goes on with what one piece could not hold.
+    /// Continues with the rest.
     pub(super) async fn decompress_rest(
         self,
         compressed: Bytes,
@@ -129,7 +129,7 @@ impl Decompressor {
         if self.is_over_expanded() {
             return Err(TransferError::ExpansionLimit);
         }
-        // What fills its room may have more behind it, though all that was packed is taken.
+        // If the output is full, more may follow although all input is consumed.
         let is_done = rest.is_empty() && piece.len() < most;
         let rest = (!is_done && !self.is_over).then_some(rest);
         Ok(Decompressed { decompressor: self, piece, rest })
@@ -140,8 +140,8 @@ impl Decompressor {
         given > RATIO_FREE_BYTES && given > taken.saturating_mul(RATIO_MAX)
     }
 
-    /// At the end of the connection: whether that is the end of the stream too. No byte at all is
-    /// an empty file, as some clients send it.
+    /// At the end of the connection: checks that the zlib stream has ended. An empty stream is an
+    /// empty file, as some clients send it.
     pub(super) fn finish(&self) -> Result<(), TransferError> {
         if self.is_over || self.inflate.total_in() == 0 {
             return Ok(());
@@ -150,11 +150,11 @@ impl Decompressor {
     }
 }
 
-/// What came of unpacking.
+/// The result of decompression.
 pub(super) struct Decompressed {
     pub(super) decompressor: Decompressor,
     pub(super) piece: Vec<u8>,
-    /// Packed bytes to go on with. They may be none, with more to unpack all the same.
+    /// Remaining input. It may be empty although more output follows.
     pub(super) rest: Option<Bytes>,
 }
 

@@ -2,7 +2,7 @@ use crate::registry::{Registered, Registry};
 
 use super::*;
 
-/// A law that a test makes.
+/// Limits set by a test.
 #[derive(Default)]
 struct FixedLimits(Mutex<Vec<Arc<Bucket>>>);
 
@@ -34,7 +34,7 @@ impl Scene {
         RateLimiter::new(source, Arc::clone(&self.session.handle), None)
     }
 
-    /// Makes another law, of which nobody has heard yet.
+    /// Changes the limits without a notification.
     fn write(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) {
         *self.source.0.lock().unwrap() = buckets.into_iter().flatten().collect();
     }
@@ -57,7 +57,7 @@ async fn moved_in(rate_limiter: &RateLimiter, time: Duration) -> usize {
     }
 }
 
-/// Has these bytes pass by the limits of now.
+/// Passes these bytes under the current limits.
 async fn charge(rate_limiter: &RateLimiter, bytes: usize) {
     rate_limiter.take(&rate_limiter.burst(usize::MAX), bytes).await;
 }
@@ -196,7 +196,7 @@ async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
         let began = Instant::now();
         rate_limiter.take(&burst, 1 << 30).await;
         assert_eq!(Instant::now(), began, "the limit of {before:?} was paid twice");
-        // It slows from here on, and it moves; so do transfers that begin now.
+        // It is limited from here on, and it moves; so do new transfers.
         assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 1 << 20);
         let fresh = Scene::new().rate_limiter([buckets.of("anna", limit)]);
         assert_near(moved_in(&fresh, Duration::from_secs(2)).await, 1 << 20);

@@ -1,4 +1,4 @@
-//! Where clients come in: one door for each address, kept open whatever accept says.
+//! The accept loop of each listener. It continues after accept errors.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use crate::net::{Listener, ProxiedPeer, Socket, canonical, read_proxy_header};
 use crate::settings::ListenTls;
 use crate::shared::Shared;
 
-/// After a failed accept (too many files are open, say) the next try comes after this, doubled up
-/// to a second: the loop neither ends nor spins.
+/// Pause after a failed accept (for example, too many open files), doubled up to a second: the loop
+/// neither ends nor spins.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Connections of proxies that have not said for whom they come. More are closed.
+/// Proxy connections of which the PROXY header is being read. More are closed.
 const PROXY_HEADERS_MAX: usize = 256;
-/// What a client hears when the system has no descriptor left for it.
+/// Reply if no file descriptor is left for a client.
 const NO_DESCRIPTOR: &str = "Too many sessions; try again later.";
 
-/// An address at which clients come in.
+/// The accept loop of one listener.
 pub(super) struct AcceptLoop {
     pub(super) listener: Arc<dyn Listener>,
     pub(super) tls: ListenTls,
-    /// Where proxies come from that say for whom they come. Without any, clients come themselves.
+    /// Networks of proxies that send a PROXY header; empty if clients connect directly.
     pub(super) proxies: Arc<[IpNet]>,
 }
 
@@ -39,12 +39,12 @@ pub(super) struct AcceptedClient {
     pub(super) socket: Socket,
     pub(super) tls: ListenTls,
     pub(super) proxies: Arc<[IpNet]>,
-    /// Whether it has heard 220 already.
+    /// Whether the greeting was sent already.
     pub(super) is_greeted: bool,
 }
 
 impl AcceptLoop {
-    /// Accepts until `leave` is true. Who was accepted by then is passed on, too.
+    /// Accepts until `leave` is true. Clients accepted by then are passed on.
     pub(super) async fn run(
         self,
         shared: Arc<Shared>,
@@ -55,7 +55,7 @@ impl AcceptLoop {
         let mut proxy_headers = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                // Nobody is taken once we leave; then what is done makes room.
+                // Leaving comes first; then completed headers free their slots.
                 biased;
                 Ok(_) = leave.wait_for(|leave| *leave) => break,
                 Some(_) = proxy_headers.join_next(), if !proxy_headers.is_empty() => continue,
@@ -84,7 +84,7 @@ impl AcceptLoop {
                 }
             }
         }
-        // Proxies that were accepted may say yet for whom they come.
+        // Accepted proxies may still send their headers.
         while proxy_headers.join_next().await.is_some() {}
     }
 
@@ -97,7 +97,7 @@ impl AcceptLoop {
         }
     }
 
-    /// Lets a proxy say for whom it comes, if it is one of ours, beside everything else.
+    /// Reads the PROXY header of a trusted proxy in a task.
     fn read_proxy_header_of(
         &self,
         socket: Socket,
@@ -128,7 +128,7 @@ impl AcceptLoop {
         let client_conn = self.client_conn(socket);
         let (shared, accepted_clients) = (Arc::clone(shared), accepted_clients.clone());
         proxy_headers.spawn(async move {
-            // A proxy that says nothing is a client that says nothing.
+            // A silent proxy has the timeouts of a silent client.
             let heard =
                 timeout(login_idle_max(&shared), read_proxy_header(client_conn.socket)).await;
             match heard.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -143,15 +143,15 @@ impl AcceptLoop {
                         drop(accepted_clients.send(client_conn).await);
                     }
                 }
-                // As a check of the port does that knows nothing of proxies.
+                // A port check without a PROXY header does this.
                 Ok(ProxiedPeer::Closed) => {}
                 Err(error) => report_rejected(&shared, peer, local, &proxy_header_error(&error)),
             }
         });
     }
 
-    /// Says 421 to those who wait, where the system has no descriptor left for them. Where TLS
-    /// begins at once there is no way to say it, and a proxy would take it for the client's.
+    /// Rejects pending clients with 421 if no file descriptor is left; without a reply on implicit
+    /// TLS.
     fn reject_pending(&self, shared: &Shared) {
         let mut words = Vec::new();
         if self.tls != ListenTls::Implicit {
@@ -164,19 +164,19 @@ impl AcceptLoop {
     }
 }
 
-/// How long a client may say nothing before its login.
+/// How long a client may be idle before login.
 fn login_idle_max(shared: &Shared) -> Duration {
     let settings = &shared.config().settings;
     settings.login.timeout.min(settings.limits.idle_timeout)
 }
 
-/// Answers a proxy that looks whether the server lives: with 220, and without a session. Only once
-/// it sends something is it a client like others, at the address of the proxy.
+/// Answers the health check of a proxy with 220, without a session. If it sends something, it
+/// becomes an ordinary client with the address of the proxy.
 async fn answer_health_check(
     shared: &Shared,
     mut client_conn: AcceptedClient,
 ) -> Option<AcceptedClient> {
-    // With TLS from the start there is nothing to say before the client's first message.
+    // With implicit TLS nothing can be sent before the ClientHello.
     if client_conn.tls != ListenTls::Implicit {
         let mut greeting = Vec::new();
         shared.config().settings.greeting_reply().write(&mut greeting);

@@ -1,4 +1,4 @@
-//! The first step of a session: TLS, where it begins at once.
+//! The first step of a session: the handshake of implicit TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::settings::ListenTls;
 use crate::shared::Shared;
 use crate::tls::protection;
 
-/// Where TLS begins at once, its first byte must come within this time.
+/// With implicit TLS, the first byte must arrive within this time.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
-/// The control connection, with TLS already on where the listener is implicit.
+/// Creates the control connection, after the TLS handshake on an implicit TLS listener.
 pub(super) async fn start(
     shared: &Shared,
     session: &mut Session,
@@ -46,7 +46,7 @@ pub(super) async fn start(
         shaken.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)
     };
     let stream = tokio::select! {
-        // A handshake that is done counts.
+        // A completed handshake comes first.
         biased;
         stream = handshake => stream?,
         reason = handle.ended(End::AfterTransfer) => return Err(SessionEnd::Terminated(reason.to_owned())),
@@ -54,7 +54,7 @@ pub(super) async fn start(
     let protection = protection(&stream);
     session.binding_id = Some(binding_id);
     session.handle.status.secured(protection.version);
-    // Told with the session: a check of the port may do TLS and leave.
+    // Reported with the session: a port check may complete the handshake and disconnect.
     session.secured = Some(protection);
     Ok(Control::new(Stream::Tls(Box::new(stream))))
 }

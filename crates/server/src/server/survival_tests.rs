@@ -1,4 +1,4 @@
-//! What must not end the server: sockets that cannot be had, and a session that panics.
+//! What must not end the server: accept errors, and a session that panics.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,7 @@ use crate::net::{Listener, Net, Socket};
 use crate::settings::Settings;
 use crate::testing::link;
 
-/// What each accept in turn comes to.
+/// The result of each accept.
 type Script = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +75,7 @@ async fn line(client: &mut BufReader<DuplexStream>) -> String {
     line.trim_end().to_owned()
 }
 
-/// Everybody may come in, except that one name is a fault of ours.
+/// Accepts every login, except that one name panics.
 struct Fragile;
 
 #[async_trait]

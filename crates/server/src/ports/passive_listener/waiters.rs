@@ -1,4 +1,4 @@
-//! The sessions of one port, and which connection is whose.
+//! The sessions of one port, and the assignment of connections to them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,61 +15,61 @@ use super::{AcceptedConn, DataConnIdentity, PortEvent, Sharing};
 use crate::net::{Listener, Socket, read_proxy_header};
 use crate::tls::{Acceptor, BindingId};
 
-/// Sessions on one port at a time. Each may have connections that wait for it.
+/// Sessions on one port at a time.
 const SESSIONS_MAX: usize = 256;
-/// Connections that wait for one session: it needs one, and a client may have tried before.
+/// Connections queued for one session: it needs one, and a client may have tried before.
 const ARRIVED_MAX: usize = 4;
-/// Addresses of unexpected peers of which a session has not heard yet. More are not told.
+/// Unexpected peers queued for a session; more are not reported.
 const UNEXPECTED_MAX: usize = 16;
-/// Connections of which it is not known yet whose they are. More are closed.
+/// Connections not assigned to a session yet. More are closed.
 const PENDING_MAX: usize = 64;
 
-/// All sessions that have a place at a port.
+/// All sessions of one port.
 pub(super) struct Waiters {
     tls: Option<Arc<Acceptor>>,
     state: Mutex<WaitersState>,
-    /// Wakes the port's task: something is to be sorted.
+    /// Wakes the task of the port: a connection is to be assigned.
     pending: Notify,
 }
 
 struct WaitersState {
     waiters: Vec<Waiter>,
-    /// Kept for the one session that is here, which does not know its port yet.
+    /// Retained for its only session, which has not announced it again yet.
     is_retained: bool,
-    /// Whether a task accepts for all. It stays so as long as the port is open.
+    /// Whether a task accepts for all. Never reset while the port is open.
     is_shared: bool,
-    /// For the task to begin.
+    /// Futures that the task is to poll.
     pending: Vec<PendingMatch>,
-    /// How many connections are being sorted, or are to be.
+    /// Connections that are being assigned.
     pending_count: usize,
 }
 
 struct Waiter {
     identity: DataConnIdentity,
-    /// Others of the same address are here or were: its connections must resume its own TLS
-    /// session.
+    /// Other sessions of the same address use or used the port: its connections must resume its own
+    /// TLS session.
     must_resume: bool,
     arrived: VecDeque<AcceptedConn>,
-    /// Peers that came meanwhile and were closed.
+    /// Unexpected peers that were closed meanwhile.
     unexpected: VecDeque<IpAddr>,
-    /// Connections of its address that might have been its own and did not resume any session.
+    /// Connections of its address that may have been its own and did not resume any session.
     unproven: usize,
     /// Set while it waits.
     waker: Option<Waker>,
 }
 
-/// Finds out whose a connection is, and hands it over.
+/// Identifies the session of a connection, and hands the connection over.
 pub(super) type PendingMatch = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What became of a connection.
+/// The result of dispatching a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Dispatched {
     HandedOver,
-    /// That is found out beside everything else.
+    /// It is being identified concurrently.
     Pending,
     /// No session waits for this address.
     Unexpected(IpAddr),
-    /// It broke before its address was known.
+    /// It was reset before its address was known.
     Gone,
 }
 
@@ -93,7 +93,7 @@ impl Waiters {
         self.state().sharing(identity)
     }
 
-    /// Adds a session if it can be told from the others; from then on the port is shared.
+    /// Adds a session if it can be distinguished from the others; from then on the port is shared.
     pub(super) fn join(&self, identity: &DataConnIdentity) -> bool {
         let mut state = self.state();
         let Some((sharing, _)) = state.sharing(identity) else { return false };
@@ -104,12 +104,12 @@ impl Waiters {
         }
         state.waiters.push(waiter);
         drop(state);
-        // Whoever accepted for itself leaves that to the task.
+        // A session that accepted for itself leaves that to the task.
         self.share();
         true
     }
 
-    /// Leaves accepting to a task.
+    /// Switches to accepting in a task.
     pub(super) fn share(&self) {
         let mut state = self.state();
         state.is_shared = true;
@@ -135,7 +135,7 @@ impl Waiters {
         let mut state = self.state();
         let at = state.waiters.iter().position(|waiter| waiter.identity.session == session);
         let waiter = at.map(|at| state.waiters.swap_remove(at));
-        // What waited for it is closed where nothing is locked.
+        // Queued connections are closed without a lock held.
         drop(state);
         drop(waiter);
     }
@@ -156,7 +156,7 @@ impl Waiters {
         waiter.is_some_and(|waiter| may_be || waiter.unproven > 0 || !waiter.arrived.is_empty())
     }
 
-    /// What comes for a session. As long as the port is its own it accepts for itself.
+    /// The next event for a session. While it is the only session, it accepts for itself.
     pub(super) async fn next(
         self: &Arc<Self>,
         session: u64,
@@ -186,12 +186,12 @@ impl Waiters {
         .await
     }
 
-    /// What was handed over to a session already; else it is woken when something is.
+    /// The next queued event; otherwise registers the waker.
     fn poll_event(&self, session: u64, context: &Context<'_>) -> io::Result<NextEvent> {
         let mut state = self.state();
         let is_shared = state.is_shared;
         let waiter = state.waiter(session).ok_or(io::ErrorKind::NotConnected)?;
-        // A few at most, which came before it or beside it: they are told of in any case.
+        // Only a few, which arrived before or with it; they are reported in any case.
         if let Some(address) = waiter.unexpected.pop_front() {
             return Ok(NextEvent::PortEvent(PortEvent::Unexpected(address)));
         }
@@ -202,17 +202,17 @@ impl Waiters {
         Ok(NextEvent::Nothing { is_shared })
     }
 
-    /// Connections for the port's task to sort.
+    /// Futures for the task of the port.
     pub(super) fn take_pending(&self) -> Vec<PendingMatch> {
         std::mem::take(&mut self.state().pending)
     }
 
-    /// Waits until there may be such connections. Cancel safe.
+    /// Waits until there may be such futures. Cancel safe.
     pub(super) async fn has_pending(&self) {
         self.pending.notified().await;
     }
 
-    /// Gives a connection to the session for which it came.
+    /// Assigns a connection to its session.
     pub(super) fn dispatch(
         self: &Arc<Self>,
         socket: Socket,
@@ -251,7 +251,7 @@ impl Waiters {
             return Dispatched::HandedOver;
         }
         state.report_unexpected(from);
-        // It is closed where nothing is locked.
+        // The socket is closed without a lock held.
         drop(state);
         drop(socket);
         Dispatched::Unexpected(from)
@@ -265,7 +265,7 @@ impl Waiters {
     ) {
         let mut state = self.state();
         let Some(binding_id) = binding_id else {
-            // It may be of any of them, so it is of none.
+            // It may belong to any of them, so it is assigned to none.
             state.of_peer(from).for_each(|waiter| waiter.unproven += 1);
             return;
         };
@@ -275,7 +275,7 @@ impl Waiters {
         }
     }
 
-    /// Has the port's task find out whose a connection is.
+    /// Identifies a connection in the task of the port.
     fn match_later(
         self: &Arc<Self>,
         state: &mut WaitersState,
@@ -313,7 +313,7 @@ impl WaitersState {
     }
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
-        // All who are here came through the same proxies.
+        // All sessions of a port use the same proxies.
         let proxies = self.waiters.first().map(|waiter| &waiter.identity.proxies);
         proxies.is_some_and(|proxies| proxies.iter().any(|network| network.contains(&peer)))
     }
@@ -336,8 +336,8 @@ impl WaitersState {
         Some((if are_proven { Sharing::ProvenTls } else { Sharing::UnprovenTls }, count))
     }
 
-    /// Tells one session of an unexpected peer: one that waits, for it may want to know why
-    /// nothing comes, or the only one.
+    /// Reports an unexpected peer to one session: one that waits, which can then explain a timeout,
+    /// or the only one.
     fn report_unexpected(&mut self, from: IpAddr) {
         let is_only_one = self.waiters.len() == 1;
         let waits = |waiter: &&mut Waiter| waiter.waker.is_some() || is_only_one;
@@ -374,7 +374,7 @@ impl Waiter {
 }
 
 impl AcceptedConn {
-    /// For another task, whose own reactor is to watch it. With TLS it stays where it is.
+    /// Deregisters the socket, for the runtime of another task. With TLS it stays registered.
     fn unregistered(self) -> Option<Self> {
         match self {
             Self::Plain(socket) => socket.deregister().ok().map(Self::Plain),
@@ -383,7 +383,7 @@ impl AcceptedConn {
     }
 }
 
-/// A session that waits. Dropping it says that it no longer does.
+/// A waiting session. Dropping it removes its waker.
 struct Waiting<'a> {
     waiters: &'a Waiters,
     session: u64,
@@ -397,7 +397,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// One more connection that is being sorted, as long as it lives.
+/// Counts one connection that is being assigned.
 struct PendingCount(Arc<Waiters>);
 
 impl Drop for PendingCount {
