@@ -1,4 +1,4 @@
-//! TLS: handshakes, and which control connection a data connection belongs to.
+//! TLS: handshakes, and the assignment of data connections to control connections.
 
 mod binding;
 mod fault;
@@ -25,23 +25,22 @@ use self::hello::read_client_hello;
 use crate::net::Socket;
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
 
-/// A handshake that takes longer is an attack or a dead client.
+/// Timeout of a handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// The name of FTP in the ALPN registry. A client that offers others alone is turned away, so that
-/// no browser can be made to talk to us.
+/// The ALPN name of FTP. A client that offers only other protocols is rejected, so that a browser
+/// cannot be made to speak to the server (ALPACA attack).
 const ALPN: &[u8] = b"ftp";
-/// The fatal alert 112 (RFC 6066 §3) as a record: rustls has no way to say it.
+/// The fatal alert 112 (RFC 6066 §3) as a record: rustls has no API to send it.
 const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
-/// TLS 1.3 tickets given out on a control connection: enough for clients that use each only once.
+/// TLS 1.3 tickets sent on a control connection: enough for clients that use each only once.
 const TICKETS: usize = 4;
-/// TLS 1.2 sessions remembered for clients without tickets; rustls keeps 256 unless told.
+/// TLS 1.2 sessions cached for clients without tickets; the default of rustls is 256.
 const SESSIONS_REMEMBERED: usize = 16_384;
 
-/// The configuration of rustls that these settings come to, as control connections have it: to
-/// try a handshake without a server.
+/// The rustls configuration of control connections for these settings: to try a handshake without a
+/// server.
 ///
-/// # Errors
-/// The settings do not work.
+/// # Errors The settings are invalid.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
     let binding = Binding::Control(BindingId::default(), Arc::default());
@@ -52,55 +51,55 @@ pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls
     ))
 }
 
-/// Makes TLS connections out of plain ones.
+/// Performs TLS handshakes on accepted connections.
 pub(crate) struct Acceptor {
     base: ServerConfig,
-    /// For clients that offer TLS 1.2, where every data connection must resume: a session of TLS
-    /// 1.2 can be resumed as often as needed, one of TLS 1.3 only once by many clients, which then
+    /// For clients that offer TLS 1.2, if every data connection must resume: a TLS 1.2 session can
+    /// be resumed as often as needed, but many clients resume a TLS 1.3 session only once and then
     /// have none left for their next upload.
     reusable: Option<ServerConfig>,
     shared: ResumptionState,
     must_resume: bool,
     version_min: TlsVersion,
-    /// In lower case; empty: any.
+    /// Accepted server names (SNI) in lower case; empty: any.
     names: Vec<String>,
 }
 
-/// What a connection may resume, and which TLS 1.3 tickets it gives out.
+/// What a connection may resume, and which TLS 1.3 tickets are sent on it.
 struct HandshakeOptions {
     binding: Binding,
     tickets: TicketPolicy,
 }
 
-/// Which TLS 1.3 tickets a connection gives out.
+/// Which TLS 1.3 tickets are sent on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TicketPolicy {
     /// Several, on a control connection.
     Several,
-    /// One to a client that reads, where every data connection must resume: OpenSSL uses a TLS 1.3
-    /// session once only, so each has to give out the next one.
+    /// One to a client that reads, if every data connection must resume: OpenSSL uses a TLS 1.3
+    /// session only once, so each connection has to issue the next one.
     ToReaders,
-    /// The same only to a client that offers nothing but TLS 1.3. On an upload a client that sends
-    /// and never reads would close its socket with the ticket unread, and its system would reset
-    /// the connection and throw away what is still to be sent; so a client that can do TLS 1.2 has
-    /// its sessions there. One that cannot could not upload a second file without the ticket (curl
-    /// and PHP read it before they close).
+    /// The same, but only to a client that offers nothing but TLS 1.3. On an upload, a client that
+    /// never reads would close its socket with the ticket unread, and its system would reset the
+    /// connection and discard unsent data; so a client that supports TLS 1.2 uses that. One that
+    /// does not could not upload a second file without the ticket (curl and PHP read it before they
+    /// close).
     ToTls13Only,
 }
 
-/// How far the handshake of a data connection is.
+/// Progress of the handshake of a data connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing of it has come.
+    /// Nothing was received yet.
     #[default]
     Before,
     /// The client has begun.
     Begun,
-    /// It is over, in whatever way.
+    /// It has completed or failed.
     Over,
 }
 
-/// What outlives a change of settings, so that clients go on with their TLS sessions.
+/// State that survives a change of settings, so that clients can resume their TLS sessions.
 #[derive(Clone)]
 struct ResumptionState {
     tickets: Arc<dyn ProducesTickets>,
@@ -108,7 +107,7 @@ struct ResumptionState {
     owners: Arc<BindingOwners>,
 }
 
-/// What is known of a protected connection.
+/// The negotiated version and cipher suite.
 #[derive(Clone, Debug)]
 pub(crate) struct Protection {
     pub(crate) version: &'static str,
@@ -118,7 +117,7 @@ pub(crate) struct Protection {
 /// The TLS session that a data connection resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resumed {
-    /// That of its own control connection: it is the same client.
+    /// That of its own control connection: the same client.
     Own,
     /// That of another control connection of the same account at the same address.
     SameAccount,
@@ -126,7 +125,7 @@ pub(crate) enum Resumed {
     NotOwn,
 }
 
-/// Which way the bytes of a data connection go.
+/// Direction of the data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DataDirection {
     /// To the client, which reads.
@@ -142,7 +141,7 @@ impl Acceptor {
         Self::with(settings, ResumptionState { tickets, sessions, owners: Arc::default() })
     }
 
-    /// With other settings. Clients go on with the TLS sessions that this one gave out.
+    /// With other settings. TLS sessions of this acceptor can still be resumed.
     pub(crate) fn with_settings(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
         Self::with(settings, self.shared.clone())
     }
@@ -184,18 +183,18 @@ impl Acceptor {
         Ok(stream)
     }
 
-    /// A control connection from this address is about to begin its handshake.
+    /// Records that a control connection from this address starts its handshake.
     pub(crate) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
         self.shared.owners.handshake_started(binding_id, peer);
     }
 
-    /// A control connection has logged in: from now on data connections of the same account at
-    /// the same address may resume each other's sessions.
+    /// Records a login: from now on, data connections of the same account and address may resume
+    /// each other's sessions.
     pub(crate) fn logged_in(&self, binding_id: BindingId, account: &str, peer: IpAddr) {
         self.shared.owners.logged_in(binding_id, account, peer);
     }
 
-    /// Takes a data connection into TLS and says which session it resumed.
+    /// Performs the handshake of a data connection, and returns which session it resumed.
     ///
     /// On an upload it gives out no ticket but to a client that has nothing else: see [`TicketPolicy`].
     pub(crate) async fn data(
@@ -225,10 +224,10 @@ impl Acceptor {
         Ok((stream, resumed))
     }
 
-    /// Takes a data connection into TLS that may be of one of several control connections, and
-    /// says of which: the one of which it resumed the session, if it resumed any.
+    /// Performs the handshake of a data connection that may belong to one of several control
+    /// connections, and returns the one of which it resumed the session, if any.
     ///
-    /// It is not known yet whether the client is to send or to read, so as if it were to send.
+    /// The direction is not known yet, so it is treated as an upload.
     pub(crate) fn data_of_any(
         self: &Arc<Self>,
         socket: Socket,
@@ -258,8 +257,8 @@ impl Acceptor {
         })?
     }
 
-    /// Looks at what the client offers before anything is sent: the name that it asks for, and, if
-    /// the handshake fails, what it would have needed.
+    /// Reads the ClientHello before anything is sent: for the server name (SNI), and to explain a
+    /// failed handshake.
     async fn handshake_by_offer(
         &self,
         options: HandshakeOptions,

@@ -1,4 +1,4 @@
-//! From 150 to the last reply: data moves while the control line is heard.
+//! A transfer from 150 to the last reply, while the control connection is read.
 
 mod outcome;
 mod upload_start;
@@ -35,36 +35,35 @@ use crate::settings::{SessionReuse, Settings};
 use crate::shared::Shared;
 use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
-/// A client that is killed ends all its connections, one after the other: behind the end of a plain
+/// A killed client closes all its connections, one after the other: after the end of a plain
 /// upload, the end of its control connection follows within this time.
 const DYING_MAX: Duration = Duration::from_millis(2);
-/// Uploads from this size on are worth the wait; it is lost in the time that they take.
+/// From this size on the wait is negligible beside the duration of the upload.
 const LARGE_BYTES: u64 = 1 << 20;
 
-/// For how long the last reply of a download waits until the client, too, has ended the data
-/// connection, which shows that it has read 150. A client that finds both replies together takes
-/// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
-/// quicker. By the number of downloads in a row at the end of which the client has kept its own end
-/// open until it had the last reply: one that does so always waits less each time, and one that was
-/// only slow once has its time again.
+/// How long the last reply of a download waits for the client to close the data connection, which
+/// shows that it has read 150. A client that receives both replies in one read can miss the second
+/// (aria2 then waits a minute for it). Most clients are much faster. Indexed by the number of
+/// consecutive downloads at which the client kept its end open until the last reply: a client that
+/// always does so waits less each time, and one that was slow once gets the full time again.
 const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(120)];
 /// The same for a client that has kept its end open more often.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
-/// A transfer that took longer needs none of this: its client has long read 150.
+/// A longer transfer needs no wait: its client has read 150 long ago.
 const SHORT_MAX: Duration = Duration::from_secs(2);
-/// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
+/// During a shutdown, a transfer in which nothing has moved yet may wait this long.
 const BEGINS_MAX: Duration = Duration::from_millis(700);
-/// The same for one that has stopped. A client that reads slowly takes what the systems on both
-/// sides have stored before it makes room for more, and looks as if it had stopped.
+/// The same for one that has stopped. A slow client first reads what is buffered on both sides, and
+/// seems to have stopped meanwhile.
 const STOPPED_MAX: Duration = Duration::from_millis(750);
-/// How often it is checked whether bytes move. With `STOPPED_MAX` and `LAST_REPLY_MAX` the end of
-/// what has stopped comes within a second.
+/// How often progress is checked. With `STOPPED_MAX` and `LAST_REPLY_MAX`, a stopped transfer ends
+/// within a second.
 const CHECKED_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
-/// that must wait is returned.
+/// Runs the transfer requested by `line` to its last reply. Returns a line that was received
+/// meanwhile and is to be processed next.
 ///
-/// One line at most is held; then no more is read, and TCP holds the client back.
+/// At most one line is kept; then nothing more is read, and TCP flow control slows the client.
 pub(crate) async fn run(
     control: &mut Control,
     session: &mut Session,
@@ -110,7 +109,7 @@ pub(crate) async fn run(
     }
     if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
         let moved = session.handle.moved.load(Ordering::Relaxed);
-        // With FIN alone TLS shows no more than TCP.
+        // With FIN alone, TLS shows no more than TCP.
         let is_proven = transfer_side.is_tls && transfer_side.closing == Closing::Orderly;
         wait_for_dying_client(!is_proven && (transfer_side.is_tls || moved >= LARGE_BYTES)).await;
     }
@@ -125,7 +124,7 @@ pub(crate) async fn run(
         outcome.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
     }
     session.handle.status.transfer_ended();
-    // Where there is a second reply, it is that of ABOR.
+    // A second reply is that of ABOR.
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&outcome.replies) {
         session.tell(line, true, reply);
     }
@@ -135,26 +134,26 @@ pub(crate) async fn run(
             Ok(pending_line)
         }
         Some(exit) => {
-            // The client may be gone; the reason to end stands in any case.
+            // The client may have disconnected; the session ends in any case.
             control.send_last(&outcome.replies, &session.names).await;
             Err(exit)
         }
     }
 }
 
-/// What became of the data connection.
+/// The outcome of the data connection.
 fn opened<'a>(end: &'a Ending<DataEnd>, transfer_side: &DataTransfer) -> Opened<'a> {
     match end {
         _ if transfer_side.is_open => Opened::Yes,
         Ending::Done(DataEnd::NotOpened(error)) => Opened::No(error),
         Ending::Aborted | Ending::Lost(_) => Opened::GivenUp,
-        // Somebody else ended it.
+        // Ended by the server.
         Ending::Ended(_) | Ending::Done(_) => Opened::Unknown,
     }
 }
 
-/// Gives the client time to read 150 before the last reply follows, and hears it meanwhile. Says
-/// whether it sent ABOR, which finds nothing to abort any more.
+/// Gives the client time to read 150 before the last reply, reading the control connection
+/// meanwhile. Returns whether it sent ABOR, when nothing is left to abort.
 async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
@@ -174,36 +173,35 @@ async fn wait_for_peer_close(
         Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
         _ => 0,
     };
-    // Whatever else has happened is found when the last reply is sent, and after it.
+    // Everything else is noticed when the last reply is sent.
     matches!(ending, Ending::Aborted)
 }
 
-/// Behind an upload whose end a client that was killed would have shown as well: such a client ends
-/// all its connections.
+/// Waits after an upload whose end could also be that of a killed client, which closes all its
+/// connections.
 async fn wait_for_dying_client(takes_long: bool) {
     if takes_long {
         sleep(DYING_MAX).await;
     } else {
-        // At least the network has its turn: what has come for the control connection is seen
-        // only then.
+        // Yield at least once, so that the reactor sees the control connection.
         yield_now().await;
     }
 }
 
-/// What can be said of the file that moved, for the log.
+/// Facts about the transferred file, for the log.
 struct FileFacts {
     direction: Direction,
     path: VPath,
     is_ascii: bool,
 }
 
-/// What moves, for those who look at the session.
+/// The payload for the session status.
 fn payload(file: Option<&FileFacts>) -> Payload {
     file.map_or(Payload::Listing, |file| Payload::File(file.direction, file.path.clone()))
 }
 
-/// The data side of one transfer. It shares nothing mutable with the session, so the control
-/// line can be answered while it runs; dropping its future closes the connection and the port.
+/// The data side of one transfer. It shares no mutable state with the session, so commands can be
+/// answered while it runs; dropping its future closes the connection and the port.
 struct DataTransfer {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
@@ -218,11 +216,11 @@ struct DataTransfer {
     sink: Option<Box<dyn Sink>>,
     announced: Option<Announced>,
     end: EndRule,
-    /// Where an upload goes.
+    /// The target of an upload.
     target: Option<(VPath, Target)>,
     /// How it ended.
     closing: Closing,
-    /// Whether nothing came that was to be added to a file.
+    /// Whether an append received no data.
     is_unchanged: bool,
     /// How far the handshake of the data connection is.
     stage: watch::Sender<Stage>,
@@ -230,15 +228,15 @@ struct DataTransfer {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
-    /// After everything was sent.
+    /// The connection after everything was sent.
     sent: Option<Sent>,
-    /// Who else came to the port.
+    /// Unexpected peers on the port.
     unexpected: UnexpectedPeers,
-    /// Whether the client has shown that it resumes TLS sessions, or that it does not.
+    /// Whether the client resumes TLS sessions, if known.
     resumes: Option<bool>,
 }
 
-/// Waits until less has moved in a period than must. Terms that change begin a new period.
+/// Waits until a transfer is below the minimum rate. A configuration change starts a new period.
 async fn is_too_slow(rate_limiter: &RateLimiter, handle: &SessionHandle, is_whole: &AtomicBool) {
     loop {
         let before = handle.moved.load(Ordering::Relaxed);
@@ -247,7 +245,7 @@ async fn is_too_slow(rate_limiter: &RateLimiter, handle: &SessionHandle, is_whol
             continue;
         };
         tokio::select! {
-            // By the new terms it may be fast enough.
+            // Under the new limits it may be fast enough.
             biased;
             () = rate_limiter.changed() => continue,
             () = sleep(min_rate.period) => {}
@@ -259,8 +257,8 @@ async fn is_too_slow(rate_limiter: &RateLimiter, handle: &SessionHandle, is_whol
     }
 }
 
-/// Waits until the session is to end and nothing moves in its transfer, though no limit of ours
-/// and no disk is what it waits for. Says why the session ends.
+/// Waits until the session is to end and its transfer makes no progress, although it waits for
+/// neither a rate limit nor the disk. Returns why the session ends.
 async fn stands_still_at_the_end(
     rate_limiter: &RateLimiter,
     handle: &SessionHandle,
@@ -271,7 +269,7 @@ async fn stands_still_at_the_end(
     loop {
         sleep(CHECKED_EVERY).await;
         let moved = handle.moved.load(Ordering::Relaxed);
-        // A limit alone is no reason to wait for a client that has stopped.
+        // Waiting for a rate limit or the disk counts as progress.
         if moved != before || rate_limiter.is_waiting() || is_whole.load(Ordering::Relaxed) {
             (before, since) = (moved, Instant::now());
         }
@@ -281,16 +279,16 @@ async fn stands_still_at_the_end(
     }
 }
 
-/// How the data side came to its end.
+/// How the data side ended.
 enum DataEnd {
     Moved,
     /// The session is to end, for this reason, and nothing moved.
     Ended(String),
     NotOpened(OpenError),
     TransferError(TransferError),
-    /// The data ended in good order, but before what ALLO announced had come.
+    /// The data ended properly, but before the size announced with ALLO.
     Short,
-    /// Nothing came that was to be added to a file (APPE), and no `close_notify`.
+    /// An append (APPE) received neither data nor `close_notify`.
     Unchanged,
 }
 
@@ -326,7 +324,7 @@ impl DataTransfer {
             deflate: session.parameters.deflate(),
             source,
             sink,
-            // What is packed is announced by its own size, and counted on the way by another.
+            // With compression, the announced and the counted sizes differ.
             announced: announcement.filter(|_| session.parameters.deflate().is_none()),
             end,
             target: goal,
@@ -353,7 +351,7 @@ impl DataTransfer {
         }
     }
 
-    /// Says 150 and moves the data. Gives how that ended, and when 150 was written.
+    /// Sends 150 and moves the data. Returns how that ended, and when 150 was written.
     async fn begin(
         &mut self,
         control: &mut Control,
@@ -384,7 +382,7 @@ impl DataTransfer {
         })
     }
 
-    /// How many bytes are to move, where the source says.
+    /// The total in bytes, if the source has a known size.
     fn size(&self) -> Option<u64> {
         match self.source.as_ref()? {
             Source::File { len, .. } => Some(*len),
@@ -410,10 +408,10 @@ impl DataTransfer {
         };
         let asked = Instant::now();
         let opened = tokio::select! {
-            // A connection that is there is taken.
+            // An open connection comes first.
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
-            // The server does not wait for a client to come, nor for its handshake, before it ends.
+            // A shutdown does not wait for a client to connect, nor for its handshake.
             reason = self.handle.ended(End::AfterTransfer) => return DataEnd::Ended(reason.to_owned()),
         };
         let data = match opened {
@@ -453,7 +451,7 @@ impl DataTransfer {
             }
         };
         let ended = tokio::select! {
-            // What is done in time is done.
+            // Completion comes first.
             biased;
             moved = payload => moved,
             () = is_too_slow(&self.rate_limiter, &self.handle, &is_whole) => Err(TransferError::TooSlow),
@@ -464,7 +462,7 @@ impl DataTransfer {
         self.done(ended).await
     }
 
-    /// What it comes to that data moved to this end.
+    /// The result after the data has ended this way.
     async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
         let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
@@ -487,8 +485,8 @@ impl DataTransfer {
     }
 }
 
-/// What an upload without a byte comes to that ended without `close_notify`. It may have been cut
-/// before its first byte, so no content is lost for it.
+/// The result of an empty upload without `close_notify`. It may have been truncated before its
+/// first byte, so it must not replace content.
 async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> DataEnd {
     let Some((path, Target { files, is_appended })) = target else { return DataEnd::Moved };
     match (files.size_of_target(&path).await, is_appended) {

@@ -11,19 +11,19 @@ use rustls::server::{ProducesTickets, StoresServerSessions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Bindings that are remembered with their accounts. The oldest is forgotten first; its control
+/// Bindings that are stored with their accounts. The oldest is dropped first; its control
 /// connection still recognises its own data connections.
 const BINDINGS_MAX: usize = 16_384;
-/// How long a data connection waits for the login of another control connection of its address, of
-/// which it resumed the session. Checking a password takes a part of this.
+/// How long a data connection waits for the login of another control connection of its address if
+/// it resumed the session of that. Checking a password takes a part of this.
 const LOGIN_MAX: Duration = Duration::from_secs(10);
 
-/// What binds data connections to a control connection: 16 bytes that cannot be guessed.
+/// Identifies the control connection to which TLS sessions are bound: 16 random bytes.
 ///
-/// It stands within the encrypted tickets that the control connection gives out, and in the keys
-/// of sessions remembered for clients without tickets. A data connection that resumes such a
-/// session is proven to be of the same client, in TLS 1.2 and 1.3 alike.
-/// (`ServerConnection::received_resumption_data` of rustls would do for TLS 1.3 alone.)
+/// It is part of the encrypted tickets sent on the control connection, and of the cache keys for
+/// clients without tickets. A data connection that resumes such a session is from the same client,
+/// in TLS 1.2 and 1.3 alike. (`ServerConnection::received_resumption_data` of rustls would do for
+/// TLS 1.3 alone.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct BindingId(pub(crate) [u8; 16]);
 
@@ -33,39 +33,39 @@ impl BindingId {
     }
 }
 
-/// Which control connections are of one client, by their bindings.
+/// Which control connections belong to one client, by their bindings.
 ///
-/// A client that opens several control connections keeps one cache of TLS sessions for all of
-/// them (Go's `crypto/tls`, so rclone): a data connection then resumes the session of whichever
-/// control connection was last. It is as good a proof where one control connection resumed a
-/// session of the other, or both are logged in to the same account from the same address.
+/// A client that opens several control connections keeps one cache of TLS sessions for all of them
+/// (Go's `crypto/tls`, so rclone): a data connection then resumes the session of whichever control
+/// connection was last. This is accepted if one control connection resumed a session of the other,
+/// or both are logged in to the same account from the same address.
 #[derive(Debug, Default)]
 pub(super) struct BindingOwners {
     known: Mutex<OwnerTable>,
-    /// Told when a handshake or a login is over.
+    /// Notified when a handshake or a login completes.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct OwnerTable {
     owners: HashMap<BindingId, BindingOwner>,
-    /// In the order in which they came.
+    /// In order of arrival.
     order: VecDeque<BindingId>,
 }
 
 #[derive(Debug)]
 struct BindingOwner {
     is_tls_1_2: bool,
-    /// The first control connection of a row of which each resumed a session of one before it.
+    /// The first control connection of a chain of which each resumed a session of an earlier one.
     first: BindingId,
-    /// Where its client is, while it has not logged in.
+    /// The client address, before login.
     pending: Option<IpAddr>,
     account: Option<(Arc<str>, IpAddr)>,
 }
 
 impl BindingOwners {
-    /// A control connection begins its handshake. Its client has a session to resume before the
-    /// server has seen the end of that.
+    /// Records that a control connection starts its handshake. Its client has a session to resume
+    /// before the server has completed that handshake.
     pub(super) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
         let owner = BindingOwner {
             is_tls_1_2: false,
@@ -76,7 +76,8 @@ impl BindingOwners {
         self.known().insert(binding_id, owner);
     }
 
-    /// A control connection has finished its handshake, and may have resumed a session of another.
+    /// Records a completed handshake, which may have resumed a session of another control
+    /// connection.
     pub(super) fn handshake_finished(
         &self,
         binding_id: BindingId,
@@ -91,7 +92,7 @@ impl BindingOwners {
         self.changed.notify_waiters();
     }
 
-    /// It has logged in to an account, from this address.
+    /// Records a login to an account from this address.
     pub(super) fn logged_in(&self, binding_id: BindingId, account: &str, peer: IpAddr) {
         if let Some(owner) = self.known().owners.get_mut(&binding_id) {
             owner.account = Some((account.into(), peer));
@@ -100,8 +101,8 @@ impl BindingOwners {
         self.changed.notify_waiters();
     }
 
-    /// Whether two control connections prove to be of one client: waits, a while at most, for the
-    /// login of the other where that is under way.
+    /// Whether two control connections belong to one client. Waits up to `LOGIN_MAX` for the login
+    /// of the other.
     pub(super) async fn wait_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let proven = async {
             loop {
@@ -119,7 +120,7 @@ impl BindingOwners {
         timeout(LOGIN_MAX, proven).await.unwrap_or(false)
     }
 
-    /// Whether the other control connection is of the same address and may still log in.
+    /// Whether the other control connection has the same address and may still log in.
     fn may_be_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let known = self.known();
         let peer = |owner: &BindingOwner| {
@@ -129,7 +130,7 @@ impl BindingOwners {
         own.is_some() && known.owners.get(&other).and_then(|owner| owner.pending) == own
     }
 
-    /// Whether two control connections are of one client.
+    /// Whether two control connections belong to one client.
     fn are_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let known = self.known();
         if known.first(one) == known.first(other) {
@@ -166,7 +167,7 @@ impl OwnerTable {
     }
 }
 
-/// Which sessions a connection may resume, and what it gives out itself.
+/// Which sessions a connection may resume, and which binding its own sessions carry.
 #[derive(Clone, Debug)]
 pub(super) enum Binding {
     /// A control connection: it may resume any session of this server.
@@ -177,8 +178,8 @@ pub(super) enum Binding {
     OneOf(Vec<BindingId>, Arc<ResumedBinding>),
 }
 
-/// The control connection of the session that was found last. rustls tries one after the other
-/// and ends with the one that it resumes.
+/// The binding of the session that was found last. rustls tries one after the other and ends with
+/// the one that it resumes.
 #[derive(Debug, Default)]
 pub(super) struct ResumedBinding(Mutex<Option<BindingId>>);
 
@@ -193,7 +194,7 @@ impl ResumedBinding {
 }
 
 impl Binding {
-    /// What goes into tickets; nothing as long as that is not known.
+    /// The binding for tickets; `None` while it is not known.
     fn issued_binding(&self) -> Option<BindingId> {
         match self {
             Self::Control(binding_id, _) | Self::Data(binding_id, _) => Some(*binding_id),
@@ -217,7 +218,7 @@ impl Binding {
         is_admitted
     }
 
-    /// What `look` finds under a key, for each control connection that may be meant.
+    /// Looks up a key for each possible control connection.
     fn find(&self, key: &[u8], look: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let (binding_ids, found) = match self {
             Self::Control(binding_id, found) | Self::Data(binding_id, found) => {
@@ -233,15 +234,15 @@ impl Binding {
     }
 }
 
-/// Tickets with a binding within.
+/// Tickets that contain a binding.
 #[derive(Debug)]
 pub(super) struct Tickets {
     inner: Arc<dyn ProducesTickets>,
     binding: Binding,
     owners: Arc<BindingOwners>,
-    /// Set once a data connection of TLS 1.2 resumes. It gives out no ticket in the place of the
-    /// one it used: OpenSSL then never uses that again (`SSL_CTX_remove_session`), and PHP, which
-    /// keeps the control connection's session only, has none left.
+    /// Set once a TLS 1.2 data connection resumes. Then no replacement ticket is sent: OpenSSL
+    /// would drop the used one (`SSL_CTX_remove_session`), and PHP, which stores only the session
+    /// of the control connection, would have none left.
     is_used: AtomicBool,
 }
 
@@ -287,8 +288,8 @@ impl ProducesTickets for Tickets {
     }
 }
 
-/// Sessions remembered under keys with a binding within, for clients without tickets. Only the
-/// data connections of their own control connection find them.
+/// A session cache with the binding in its keys, for clients without tickets. Only data connections
+/// of the same control connection find them.
 #[derive(Debug)]
 pub(super) struct Sessions {
     pub(super) inner: Arc<dyn StoresServerSessions>,
@@ -364,8 +365,8 @@ mod tests {
         }
     }
 
-    /// PHP keeps the session of its control connection only, and OpenSSL drops a session for which
-    /// it was given another.
+    /// PHP stores only the session of its control connection, and OpenSSL drops a session that is
+    /// replaced by another.
     #[test]
     fn row_09_a_data_connection_of_tls_1_2_that_resumes_gives_out_no_other_ticket() {
         let inner = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();

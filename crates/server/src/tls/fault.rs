@@ -1,4 +1,5 @@
-//! Why TLS failed, for the administrator: what the client offered, and which setting would help.
+//! Explains TLS failures to the administrator: what the client offered, and which setting would
+//! help.
 
 use std::io;
 
@@ -10,10 +11,10 @@ use crate::settings::TlsVersion;
 
 /// Names of a list in one line of the log.
 const NAMES_MAX: usize = 8;
-/// Cipher suites and signature schemes that are kept of a handshake.
+/// Cipher suites and signature schemes that are stored of a handshake.
 const KEPT_MAX: usize = 64;
 
-/// What a client offers in its first message.
+/// What a client offers in its ClientHello.
 #[derive(Debug, Default)]
 pub(super) struct ClientOffer {
     versions: Vec<&'static str>,
@@ -28,7 +29,7 @@ impl ClientOffer {
         Self { schemes, ..Self::shown(shown) }
     }
 
-    /// Of a message that the library refuses to read to its end.
+    /// From a message that rustls rejects.
     pub(super) fn shown(shown: &ClientHelloInfo) -> Self {
         let suites = shown.suites.iter().take(KEPT_MAX);
         let suites = suites.map(|suite| name(CipherSuite::from(*suite).as_str(), *suite));
@@ -39,8 +40,7 @@ impl ClientOffer {
         }
     }
 
-    /// The ways in which its cipher suites exchange keys, if none of those is supported. Suites
-    /// of which the name is unknown say nothing.
+    /// The key exchanges of its cipher suites, if none is supported. Unknown suites are ignored.
     fn unsupported_key_exchanges(&self) -> Option<Vec<&'static str>> {
         let mut kinds = Vec::new();
         for suite in self.suites.iter().filter(|suite| is_known(suite)) {
@@ -52,8 +52,7 @@ impl ClientOffer {
         (!kinds.is_empty()).then_some(kinds)
     }
 
-    /// Why a client fails that offers no version that is served; nothing where its versions are
-    /// not what it fails for.
+    /// The reason, if the client offers no enabled version.
     fn too_old(&self, version_min: TlsVersion) -> Option<String> {
         let has = |version| self.versions.contains(&version);
         let is_too_old = match version_min {
@@ -76,7 +75,7 @@ impl ClientOffer {
         })
     }
 
-    /// Why a handshake failed of which this was the first message.
+    /// Explains a failed handshake that began with this offer.
     pub(super) fn explained(&self, error: &io::Error, version_min: TlsVersion) -> io::Error {
         let describe = match of_library(error) {
             Some(Error::PeerIncompatible(why)) => self.incompatible(why, version_min),
@@ -91,7 +90,7 @@ impl ClientOffer {
         }
         let unsupported = self.unsupported_key_exchanges();
         match why {
-            // A client without ECDHE names no groups either.
+            // A client without ECDHE offers no groups either.
             PeerIncompatible::NoCipherSuitesInCommon
             | PeerIncompatible::NamedGroupsExtensionRequired
             | PeerIncompatible::NoKxGroupsInCommon
@@ -152,12 +151,12 @@ impl ClientOffer {
     }
 }
 
-/// Whether the name of a cipher suite is known, and it is one, not a signal.
+/// Whether this is the name of a cipher suite, not of a signalling value.
 fn is_known(suite: &str) -> bool {
     suite.starts_with("TLS") && !suite.ends_with("_SCSV") && !suite.contains("GREASE")
 }
 
-/// How a cipher suite exchanges keys; nothing for ECDHE and for TLS 1.3, which are supported.
+/// The key exchange of a cipher suite; `None` for ECDHE and TLS 1.3, which are supported.
 fn key_exchange(suite: &str) -> Option<&'static str> {
     let (way, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
     Some(match way {
@@ -184,7 +183,7 @@ fn version_name(version: u16) -> Option<&'static str> {
     })
 }
 
-/// What went wrong on a connection, in words that say more than the library's.
+/// Describes an error of a connection more precisely than rustls.
 pub(crate) fn describe(error: &io::Error) -> String {
     let Some(library) = of_library(error) else {
         return match error.kind() {
@@ -238,7 +237,7 @@ fn of_alert(alert: AlertDescription) -> String {
     }
 }
 
-/// As RFC 8446 §6 writes it: `unknown_ca`, not `UnknownCA`.
+/// The name as in RFC 8446 §6: `unknown_ca`, not `UnknownCA`.
 fn alert_name(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return u8::from(alert).to_string() };
     let mut written = String::with_capacity(name.len() + 4);

@@ -1,4 +1,4 @@
-//! Handshakes in memory: who is taken in, and which sessions are resumed.
+//! Handshakes in memory: which clients are accepted, and which sessions are resumed.
 
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -20,12 +20,12 @@ struct Bench {
     roots: RootCertStore,
 }
 
-/// One with a certificate of its own.
+/// An acceptor with a new certificate.
 pub(crate) fn acceptor() -> Arc<Acceptor> {
     Bench::new(SessionReuse::Prefer).acceptor
 }
 
-/// Settings with a certificate that is made once.
+/// Settings with a certificate that is generated once.
 pub(crate) fn any_settings() -> TlsSettings {
     static ONCE: std::sync::OnceLock<TlsSettings> = std::sync::OnceLock::new();
     let make = || {
@@ -78,7 +78,7 @@ impl Bench {
         config
     }
 
-    /// A control connection, from which the client has fetched its tickets.
+    /// A control connection on which the client has received its tickets.
     async fn control(&self, client: &Arc<ClientConfig>, binding_id: BindingId) -> io::Result<()> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let served = async {
@@ -93,7 +93,7 @@ impl Bench {
             stream.read_to_end(&mut Vec::new()).await
         };
         let (served, connected) = tokio::join!(served, connected);
-        // What the client hears is what counts.
+        // The error of the client is returned first.
         connected.and(served)
     }
 
@@ -125,7 +125,7 @@ impl Bench {
             .await
     }
 
-    /// What the server's side of a handshake finds.
+    /// The result of the server's side of a handshake.
     async fn connect<T>(
         &self,
         client: &Arc<ClientConfig>,
@@ -196,7 +196,7 @@ async fn row_09_a_session_never_seen_is_not_the_own_one() {
     assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
 }
 
-/// Where each must resume, each gives out what the next one resumes.
+/// If each must resume, each issues the session that the next one resumes.
 #[tokio::test]
 async fn row_09_many_data_connections_resume_one_after_the_other() {
     let bench = Bench::new(SessionReuse::Require);
@@ -222,7 +222,7 @@ async fn row_10_who_asks_for_another_name_is_turned_away() {
     }
 }
 
-/// A client that was given an address asks for no name.
+/// A client that connects to an IP address sends no SNI.
 #[tokio::test]
 async fn row_10_who_asks_for_no_name_is_let_in() {
     let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
@@ -247,7 +247,7 @@ async fn row_10_who_asks_for_another_protocol_is_turned_away() {
     }
 }
 
-/// rclone keeps one cache of sessions for all its control connections.
+/// rclone uses one session cache for all its control connections.
 #[tokio::test]
 async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_others() {
     let bench = Bench::new(SessionReuse::Require);
@@ -272,8 +272,9 @@ async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_othe
     }
 }
 
-/// What is written to a client that only sends would make its system reset the connection. A client
-/// that has nothing but TLS 1.3, where a session serves once, could not send a second file without.
+/// Data written to a client that only sends would make its system reset the connection. A client
+/// that has only TLS 1.3, where a session is used once, could not send a second file without a
+/// ticket.
 #[tokio::test]
 async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_else() {
     for (reuse, direction, versions, resumed) in [
@@ -285,7 +286,7 @@ async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_el
     ] {
         let mut bench = Bench::new(reuse);
         if versions == Versions::Both {
-            // Where the server has TLS 1.3 alone, such a client has it, too.
+            // If the server offers only TLS 1.3, such a client uses it, too.
             let acceptor = Arc::get_mut(&mut bench.acceptor).unwrap();
             acceptor.base = config_of(&any_settings(), &[&rustls::version::TLS13]).unwrap();
             acceptor.base.cert_resolver = acceptor.reusable.take().unwrap().cert_resolver;
@@ -295,7 +296,7 @@ async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_el
             Versions::Both => bench.client_of(rustls::ALL_VERSIONS),
         });
         bench.control(&client, OWN).await.unwrap();
-        // Each ticket of the control connection serves this client once.
+        // Each ticket of the control connection is used once.
         for _ in 0..TICKETS {
             assert_eq!(bench.data_in(&client, OWN, direction).await, Resumed::Own, "{direction:?}");
         }
@@ -343,7 +344,7 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
         assert_eq!(taken.is_ok(), is_taken, "{taken:?}");
         // Any other client takes the first.
         let other = bench.client(&rustls::version::TLS13);
-        // It trusts the other one only.
+        // It trusts only the other one.
         assert!(bench.control(&Arc::new(other), OWN).await.is_err());
     }
 }
@@ -363,7 +364,8 @@ async fn what_is_no_tls_is_told_in_plain_words() {
     }
 }
 
-/// A control connection that resumes a session of another is of the same client, logged in or not.
+/// A control connection that resumes a session of another belongs to the same client, logged in or
+/// not.
 #[tokio::test]
 async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
     let bench = Bench::new(SessionReuse::Require);
@@ -378,7 +380,7 @@ async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
     }
 }
 
-/// TLS 1.3 sessions serve once with many clients, so TLS 1.2 is better where each must resume.
+/// Many clients use a TLS 1.3 session once, so TLS 1.2 is better if each must resume.
 #[tokio::test]
 async fn row_09_tls_1_2_is_chosen_where_all_must_resume_and_the_client_offers_it() {
     for (reuse, version) in [

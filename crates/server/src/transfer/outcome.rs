@@ -1,4 +1,4 @@
-//! What a transfer comes to, and the words for it.
+//! The outcome of a transfer, and its replies.
 
 use wharf_core::error::ErrorKind;
 use wharf_core::storage::Sink;
@@ -14,23 +14,23 @@ use crate::registry::SessionHandle;
 use crate::session_end::SessionEnd;
 use crate::tls;
 
-/// What a transfer comes to.
+/// The outcome of a transfer.
 pub(super) struct TransferOutcome {
     pub(super) replies: Vec<Reply>,
     pub(super) exit: Option<SessionEnd>,
-    /// For the log; empty when the transfer is complete.
+    /// For the log; empty if the transfer is complete.
     pub(super) reason: String,
-    /// What the log is told of a complete one.
+    /// A note for the log about a complete transfer.
     pub(super) note: &'static str,
     pub(super) is_data_failure: bool,
     pub(super) is_store_failure: bool,
-    /// Whether somebody looked at the upload and refused it.
+    /// Whether a content check refused the upload.
     pub(super) is_refused: bool,
-    /// The id that the check gave the refused upload.
+    /// The id that the check assigned to the refused upload.
     pub(super) check_id: Option<String>,
 }
 
-/// Publishes what is whole, gives up what is not, and finds the words for it.
+/// Publishes a complete upload, discards an incomplete one, and builds the replies.
 pub(super) async fn finish(
     control: &mut Control,
     handle: &SessionHandle,
@@ -38,8 +38,8 @@ pub(super) async fn finish(
     sink: Option<Box<dyn Sink>>,
 ) -> TransferOutcome {
     let ending = match ending {
-        // A client that died with its file half sent looks, on plain TCP, like one that is done;
-        // but then its control connection is gone as well.
+        // On plain TCP, a client that died during an upload looks like one that has finished; but
+        // then its control connection has ended as well.
         Ending::Done(DataEnd::Moved | DataEnd::Unchanged)
             if sink.is_some() && control.has_left().await =>
         {
@@ -97,7 +97,7 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
     let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
         Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
-        // `run` has turned it into the end of the session.
+        // `run` has converted it to the end of the session.
         Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
         Ending::Done(DataEnd::TransferError(TransferError::Store(error))) => store_failed(error),
         Ending::Done(DataEnd::TransferError(TransferError::Network(error))) => {
@@ -157,7 +157,7 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
             )
         }
         Ending::Ended(reason) => {
-            // The conversation says 421 as it ends.
+            // The conversation sends 421 when it ends.
             let outcome = TransferOutcome::new(vec![aborted("Transfer aborted.")], reason.clone());
             TransferOutcome { exit: Some(SessionEnd::Terminated(reason)), ..outcome }
         }
@@ -168,7 +168,7 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
     }
 }
 
-/// Why there is no data connection, in words that a search finds.
+/// The reply for a data connection that could not be opened.
 fn not_opened(error: &OpenError) -> Reply {
     let text = match error {
         OpenError::NotResumed => {
@@ -189,7 +189,7 @@ fn not_opened(error: &OpenError) -> Reply {
 }
 
 impl TransferOutcome {
-    /// With what the client and the log are told of a complete upload without `close_notify`.
+    /// Sets the reply and the log note of a complete upload without `close_notify`.
     pub(super) fn without_notify(mut self, rule: &EndRule) -> Self {
         self.note = match (rule.requires_close_notify, rule.allo) {
             (false, _) => {
