@@ -110,16 +110,16 @@ impl Admission {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let total_max = if is_known { limits.total_max } else { limits.max_for_unknown() };
         if !total_max.admits(counts.total) {
-            let reply = "Too many sessions; try again later.";
+            let reply = "Too many connections; try again later.";
             return Err(LimitReached { reply, limit: "limits.connections" });
         }
         if !is_known && !limits.before_login_max.admits(counts.before_login) {
-            let reply = "Too many clients that have not logged in; try again later.";
+            let reply = "Too many connections before login; try again later.";
             return Err(LimitReached { reply, limit: "limits.connections_before_login" });
         }
         let prefix = ClientPrefix::from(address);
         if !take(&mut counts.per_address, prefix, limits.per_address_max) {
-            let reply = "Too many sessions from your address.";
+            let reply = "Too many connections from your address.";
             return Err(LimitReached { reply, limit: "limits.connections_per_ip" });
         }
         counts.total += 1;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_who_has_not_logged_in_has_fewer_places() {
+    fn row_5_unauthenticated_connections_have_a_lower_limit() {
         let admission = Arc::new(Admission::default());
         let limits = ConnectionLimits { before_login_max: Count::from_number(2), ..limits(100, 0) };
         let enter =
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_the_last_places_are_for_addresses_that_are_known() {
+    fn row_5_reserved_connections_are_for_known_addresses() {
         let admission = Arc::new(Admission::default());
         let limits = ConnectionLimits { reserved: 2, ..limits(8, 0) };
         let enter =
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_a_small_house_keeps_no_more_than_a_quarter() {
+    fn row_5_at_most_a_quarter_of_a_small_limit_is_reserved() {
         let admission = Arc::new(Admission::default());
         let limits = ConnectionLimits { reserved: 32, ..limits(2, 0) };
         let enter = || admission.enter(IpAddr::from([192, 0, 2, 1]), false, limits);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_the_total_is_kept_and_a_seat_comes_back() {
+    fn row_5_the_total_limit_holds_and_a_dropped_connection_is_free_again() {
         let admission = Arc::new(Admission::default());
         let one = connection(&admission, "192.0.2.1", 2, 0).unwrap();
         let _two = connection(&admission, "192.0.2.2", 2, 0).unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_has_a_lane_hears_that_others_want_it() {
+    async fn a_worker_knows_that_others_wait() {
         let blocking_pool = BlockingPool::new();
         let mut taken = Vec::new();
         while blocking_pool.free.available_permits() > 0 {
@@ -84,7 +84,7 @@ mod tests {
             assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             assert!(first.is_wanted());
         }
-        assert!(!first.is_wanted(), "who gave up does not wait");
+        assert!(!first.is_wanted(), "a dropped future does not wait");
         drop(first);
         assert!(!blocking_pool.acquire().await.is_wanted());
     }

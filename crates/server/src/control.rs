@@ -214,7 +214,7 @@ impl Control {
         binding_id: BindingId,
     ) -> io::Result<Protection> {
         let Some(Stream::Plain(socket)) = self.stream.take() else {
-            return Err(io::Error::other("TLS is there already"));
+            return Err(io::Error::other("TLS is already active"));
         };
         let stream = acceptor.control(socket, binding_id).await?;
         let protection = protection(&stream);
@@ -263,9 +263,13 @@ impl std::fmt::Display for Disconnect {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
-            Self::Broken(error) => write!(out, "the connection broke: {}", describe(error)),
-            Self::UnexpectedTls => out.write_str("the client began with TLS, not with AUTH TLS"),
-            Self::NotReading => out.write_str("the client did not take its replies"),
+            Self::Broken(error) => write!(out, "connection lost: {}", describe(error)),
+            Self::UnexpectedTls => {
+                out.write_str("the client sent a TLS handshake on a port for plain FTP")
+            }
+            Self::NotReading => {
+                out.write_str("timed out sending a reply: the client does not read")
+            }
         }
     }
 }

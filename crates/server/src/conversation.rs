@@ -37,7 +37,7 @@ const OTHER_PROTOCOL_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
 /// Reply when the permitted hours or the validity of the account end.
-const ACCESS_EXPIRED: &str = "The time of this account is over.";
+const ACCESS_EXPIRED: &str = "The access period of this account has ended.";
 
 /// Runs one session from the greeting to its end, and returns why it ended.
 pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> SessionEnd {
@@ -45,15 +45,13 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Se
         Ok(never) => match never {},
         Err(exit) => {
             let last = match &exit {
-                SessionEnd::LoginTimeout => Some("No login in time.".to_owned()),
-                SessionEnd::Idle => Some("Idle for too long.".to_owned()),
+                SessionEnd::LoginTimeout => Some("Login timeout.".to_owned()),
+                SessionEnd::Idle => Some("Idle timeout.".to_owned()),
                 SessionEnd::Terminated(reason) => Some(reason.clone()),
-                SessionEnd::Violation(what) => {
-                    Some(format!("This is an FTP server; it cannot take {what}."))
+                SessionEnd::Violation(what) => Some(format!("Protocol error: {what}.")),
+                SessionEnd::Disconnected(Disconnect::UnexpectedTls) => {
+                    Some("This port uses plain FTP; choose explicit TLS (AUTH TLS).".to_owned())
                 }
-                SessionEnd::Disconnected(Disconnect::UnexpectedTls) => Some(
-                    "Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned(),
-                ),
                 SessionEnd::Closed | SessionEnd::Disconnected(_) | SessionEnd::Tls(_) => None,
             };
             if let Some(text) = last {
@@ -90,9 +88,9 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
             error_counts.too_long += 1;
             session.pending.rename_from = None;
             if error_counts.too_long >= TOO_LONG_MAX {
-                return Err(SessionEnd::Violation("lines of that length"));
+                return Err(SessionEnd::Violation("too many overlong lines"));
             }
-            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
+            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "Line too long."))
         };
         match next {
             Next::Say(reply) => say(control, session, &reply).await?,
@@ -250,7 +248,7 @@ async fn answer(
     error_counts: &mut ErrorCounts,
 ) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() && is_header(line) {
-        return Err(SessionEnd::Violation("another protocol"));
+        return Err(SessionEnd::Violation("request of another protocol"));
     }
     let parsed = Command::parse(line);
     // RNFR must be followed immediately by RNTO (RFC 959 §4.1.3); any other command cancels it.
@@ -259,13 +257,13 @@ async fn answer(
     }
     let command = match parsed {
         Ok(command) => command,
-        Err(CommandError::Empty) => return unknown(session, error_counts, line, "An empty line."),
+        Err(CommandError::Empty) => return unknown(session, error_counts, line, "Empty command."),
         Err(CommandError::NotAVerb) => {
             return unknown(session, error_counts, line, "Syntax error, command unrecognized.");
         }
     };
     if session.logged_in().is_none() && OTHER_PROTOCOL_VERBS.contains(&command.verb.as_str()) {
-        return Err(SessionEnd::Violation("another protocol"));
+        return Err(SessionEnd::Violation("request of another protocol"));
     }
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
@@ -314,7 +312,7 @@ fn unknown(
     if session.logged_in().is_none() {
         error_counts.unknown += 1;
         if error_counts.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
-            return Err(SessionEnd::Violation("so many lines that are no commands"));
+            return Err(SessionEnd::Violation("too many unknown commands before login"));
         }
     }
     let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
@@ -355,10 +353,10 @@ async fn secure(
     // Bytes already buffered were sent before TLS began, so a man in the middle could have injected
     // them. They must not be executed after the handshake (command injection).
     if control.has_buffered() {
-        return Err(SessionEnd::Violation("bytes between AUTH and the TLS handshake"));
+        return Err(SessionEnd::Violation("data between AUTH and the TLS handshake"));
     }
     let Some(acceptor) = session.tls.clone() else {
-        return Err(SessionEnd::Violation("AUTH where TLS is not offered"));
+        return Err(SessionEnd::Violation("AUTH without TLS support"));
     };
     control.send([reply], &session.names).await?;
     let binding_id = session.shared.new_binding_id();

@@ -207,20 +207,20 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => out.write_str("no data connection came"),
+            Self::TimedOut => out.write_str("no data connection arrived"),
             Self::OtherAddress(address) => {
-                write!(out, "data connections came from a different address ({address}) only")
+                write!(out, "data connections arrived only from a different address ({address})")
             }
             Self::NotIdentified { times } => write!(
                 out,
-                "{times} data connections came that resumed no TLS session, to a port that \
+                "{times} data connections resumed no TLS session on a port that \
                  several sessions of one address share; widen passive.ports for such clients"
             ),
             Self::Network(error) => write!(out, "the data connection failed: {error}"),
             Self::Tls(error) => write!(out, "TLS on the data connection failed: {error}"),
             Self::NotResumed => out.write_str(
                 "the data connection did not resume the TLS session of its control \
-                               connection; tls.session_reuse = \"prefer\" lets such clients in",
+                               connection; tls.session_reuse = \"prefer\" accepts such clients",
             ),
         }
     }

@@ -122,21 +122,21 @@ impl Cause {
     /// A description of what was observed.
     pub fn words(self) -> &'static str {
         match self {
-            Self::NoConnection => "no data connection came",
+            Self::NoConnection => "no data connection arrived",
             Self::AnnouncedPrivate => {
-                "PASV announced a private address to a client outside, and no data connection came"
+                "PASV announced a private address to a public client, and no data connection arrived"
             }
-            Self::OtherAddress => "data connections came from another address than the client's",
-            Self::OtherPort => "the client came to another port than it was told",
+            Self::OtherAddress => "data connections arrived from another address than the client's",
+            Self::OtherPort => "the client connected to another port than announced",
             Self::TlsFailed => "TLS failed on the data connection",
             Self::NotResumed => "the data connection did not resume the TLS session",
             Self::AmbiguousSession => {
-                "on a shared port it could not be told whose the data connection was"
+                "the session of a data connection on a shared port is ambiguous"
             }
-            Self::NoPort => "there was no data port to give",
-            Self::System => "the system failed the data connection",
+            Self::NoPort => "no passive port was available",
+            Self::System => "the operating system reported an error on the data connection",
             Self::NotReached => "the client could not be reached (active mode)",
-            Self::NamedPrivate => "the client named its private address (active mode)",
+            Self::NamedPrivate => "the client sent its private address (active mode)",
         }
     }
 }

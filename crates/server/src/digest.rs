@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_those_of_the_books() {
+    fn checksums_match_the_published_test_vectors() {
         for (algorithm, sum) in [
             (Algorithm::Crc32, "352441c2"),
             (Algorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),

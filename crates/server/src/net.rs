@@ -69,7 +69,8 @@ pub trait Listener: Send + Sync {
 
     /// Duplicates the socket for another process.
     ///
-    /// # Errors It is not an operating system socket, or no file descriptor is left.
+    /// # Errors
+    /// It is not an operating system socket, or no file descriptor is left.
     fn duplicate(&self) -> io::Result<TcpListener> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -172,7 +173,8 @@ fn is_local_port_error(error: &io::Error) -> bool {
 /// so that no client connects and two checks do not conflict. On `::`, `takes_ipv4` selects whether
 /// IPv4 clients would be accepted too.
 ///
-/// # Errors The error of `bind`.
+/// # Errors
+/// The error of `bind`.
 pub fn try_address(at: SocketAddr, takes_ipv4: bool) -> io::Result<()> {
     bound(at, takes_ipv4).map(drop)
 }

@@ -393,7 +393,7 @@ async fn within<T>(
 }
 
 fn shortened() -> Error {
-    Error::new(ErrorKind::Broken, "the file became shorter while it was read")
+    Error::new(ErrorKind::Broken, "the file was truncated while it was read")
 }
 
 enum SourceChunks {

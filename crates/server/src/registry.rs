@@ -199,23 +199,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_hears_of_other_terms() {
+    async fn every_session_is_notified_of_a_new_configuration() {
         let registry = Arc::new(Registry::default());
         let one = registry.register(address(1), address(9));
         let generation = one.handle.generation();
-        let (handle, hears) = (Arc::clone(&one.handle), tokio::sync::oneshot::channel());
-        let hearing = async {
+        let (handle, notified) = (Arc::clone(&one.handle), tokio::sync::oneshot::channel());
+        let waiting = async {
             handle.generation_changed(generation).await;
-            hears.0.send(handle.generation()).unwrap();
+            notified.0.send(handle.generation()).unwrap();
         };
-        let telling = async { registry.notify_config_change() };
-        tokio::join!(hearing, telling);
-        assert_eq!(hears.1.await, Ok(generation + 1));
+        let notifying = async { registry.notify_config_change() };
+        tokio::join!(waiting, notifying);
+        assert_eq!(notified.1.await, Ok(generation + 1));
         assert_eq!(registry.register(address(2), address(9)).handle.generation(), generation + 1);
     }
 
     #[tokio::test]
-    async fn the_first_reason_is_told() {
+    async fn the_first_reason_is_reported() {
         let registry = Arc::new(Registry::default());
         let one = registry.register(address(1), address(9));
         one.handle.end(End::AfterTransfer, "Shutting down.");

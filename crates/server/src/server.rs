@@ -186,10 +186,11 @@ impl Server {
 
     /// Listens on all addresses or on none.
     ///
-    /// # Errors The first address that is not available.
+    /// # Errors
+    /// The first address that is not available.
     pub async fn bind(mut self) -> Result<Bound, BindError> {
         if self.settings.listen.is_empty() {
-            return Err(BindError::Settings("there is no address to listen on"));
+            return Err(BindError::Settings("no listen address is set"));
         }
         let mut accept_loops = Vec::new();
         let mut listeners = Vec::new();
@@ -416,7 +417,7 @@ async fn cut_off(handle: &SessionHandle) -> SessionEnd {
     sleep(GOODBYE_MAX).await;
     // The conversation is polled first, so it continues after a commit before it is dropped here.
     let _ = timeout(COMMIT_MAX, handle.committed()).await;
-    SessionEnd::Terminated(format!("{reason} (cut off: it did not end by itself)"))
+    SessionEnd::Terminated(format!("{reason} (forced: the session did not end in time)"))
 }
 
 /// Waits for transfers for `grace`, then ends them.
@@ -450,7 +451,8 @@ impl Handle {
     /// Duplicates the listening sockets, in the order of `settings.listen`, for another process
     /// that is to serve on them. See [`Handle::leave`].
     ///
-    /// # Errors The server no longer listens, a listener is not an operating system socket, or no
+    /// # Errors
+    /// The server no longer listens, a listener is not an operating system socket, or no
     /// file descriptor is left.
     pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
         let duplicate = |listener: &Weak<dyn Listener>| match listener.upgrade() {
@@ -559,7 +561,7 @@ impl fmt::Display for BindError {
             Self::Address { address, source } => {
                 write!(out, "cannot listen on {address}: {source}")
             }
-            Self::Tls(source) => write!(out, "the TLS settings do not work: {source}"),
+            Self::Tls(source) => write!(out, "invalid TLS settings: {source}"),
             Self::Settings(what) => out.write_str(what),
         }
     }

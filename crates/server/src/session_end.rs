@@ -13,7 +13,7 @@ pub(crate) enum SessionEnd {
     Disconnected(Disconnect),
     /// No login in time.
     LoginTimeout,
-    /// The client was idle for too long.
+    /// The client was idle timeout.
     Idle,
     /// The administrator, a ban or a shutdown ended the session, for this reason.
     Terminated(String),
@@ -34,11 +34,11 @@ impl fmt::Display for SessionEnd {
         match self {
             Self::Closed => out.write_str("goodbye"),
             Self::Disconnected(gone) => gone.fmt(out),
-            Self::LoginTimeout => out.write_str("no login in time"),
-            Self::Idle => out.write_str("idle for too long"),
+            Self::LoginTimeout => out.write_str("login timeout"),
+            Self::Idle => out.write_str("idle timeout"),
             Self::Terminated(reason) => out.write_str(reason),
-            Self::Violation(what) => write!(out, "the client sent {what}"),
-            Self::Tls(error) => write!(out, "TLS failed: {error}"),
+            Self::Violation(what) => write!(out, "protocol error: {what}"),
+            Self::Tls(error) => write!(out, "TLS handshake failed: {error}"),
         }
     }
 }

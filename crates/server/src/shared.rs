@@ -186,7 +186,7 @@ impl Shared {
             Door::ClosedAndTold(count) => Some(count),
         };
         if let Some(count) = repeat_count {
-            let reason = format!("{BANNED} Times since this was last told: {count}.");
+            let reason = format!("{BANNED} Rejected connections since the last report: {count}.");
             self.emit_without_session(peer, local, &Event::TurnedAway { reason: &reason });
         }
         Err(BANNED)

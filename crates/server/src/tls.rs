@@ -40,7 +40,8 @@ const SESSIONS_REMEMBERED: usize = 16_384;
 /// The rustls configuration of control connections for these settings: to try a handshake without a
 /// server.
 ///
-/// # Errors The settings are invalid.
+/// # Errors
+/// The settings are invalid.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
     let binding = Binding::Control(BindingId::default(), Arc::default());
@@ -165,8 +166,8 @@ impl Acceptor {
         })
     }
 
-    /// Takes a control connection into TLS. It may resume any session of this server; what it is
-    /// given to resume later carries `binding_id`.
+    /// Performs the handshake of a control connection. It may resume any session of this server;
+    /// sessions issued on it carry `binding_id`.
     pub(crate) async fn control(
         &self,
         socket: Socket,
@@ -196,7 +197,7 @@ impl Acceptor {
 
     /// Performs the handshake of a data connection, and returns which session it resumed.
     ///
-    /// On an upload it gives out no ticket but to a client that has nothing else: see [`TicketPolicy`].
+    /// On an upload, a ticket is sent only to clients without TLS 1.2: see [`TicketPolicy`].
     pub(crate) async fn data(
         &self,
         socket: Socket,
@@ -252,9 +253,9 @@ impl Acceptor {
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
         let handshake = self.handshake_by_offer(options, socket, stage);
-        timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
-        })?
+        timeout(HANDSHAKE_MAX, handshake)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))?
     }
 
     /// Reads the ClientHello before anything is sent: for the server name (SNI), and to explain a
@@ -278,7 +279,9 @@ impl Acceptor {
         {
             start.io.write_all(UNRECOGNIZED_NAME).await?;
             start.io.shutdown().await?;
-            let what = format!("the client asked for {name}, which is not in tls.server_names");
+            let what = format!(
+                "the client requested the server name {name}, which is not in tls.server_names"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);

@@ -285,7 +285,7 @@ enum DataEnd {
     /// The session is to end, for this reason, and nothing moved.
     Ended(String),
     NotOpened(OpenError),
-    TransferError(TransferError),
+    Failed(TransferError),
     /// The data ended properly, but before the size announced with ALLO.
     Short,
     /// An append (APPE) received neither data nor `close_notify`.
@@ -466,7 +466,7 @@ impl DataTransfer {
     async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
         let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
-            Err(cut) => DataEnd::TransferError(cut),
+            Err(cut) => DataEnd::Failed(cut),
             Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => {
                 DataEnd::Short
             }
@@ -493,7 +493,7 @@ async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: 
         (Ok(Some(_)), true) => DataEnd::Unchanged,
         (Ok(_), _) if !requires_close_notify => DataEnd::Moved,
         (Ok(None | Some(0)), false) => DataEnd::Moved,
-        _ => DataEnd::TransferError(TransferError::NoCloseNotify),
+        _ => DataEnd::Failed(TransferError::NoCloseNotify),
     }
 }
 

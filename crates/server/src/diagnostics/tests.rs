@@ -1,4 +1,4 @@
-//! Counting, forgetting, and what is worth telling.
+//! Counting, expiry, and which failures are reported.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn clients_are_counted_by_network_and_cause() {
 }
 
 #[test]
-fn what_is_older_than_a_day_is_forgotten_but_not_in_the_totals() {
+fn failures_older_than_a_day_count_only_in_the_totals() {
     let diagnostics = DataConnDiagnostics::default();
     fails(&diagnostics, "203.0.113.9", Cause::NoConnection, NOON);
     diagnostics.arrived(ip("203.0.113.9"), NOON + 4 * HOUR);
@@ -67,7 +67,7 @@ fn what_is_older_than_a_day_is_forgotten_but_not_in_the_totals() {
 }
 
 #[test]
-fn the_same_trouble_is_told_once_an_hour() {
+fn the_same_failure_is_reported_once_an_hour() {
     let diagnostics = DataConnDiagnostics::default();
     let reported_at =
         |peer, cause, now| fails(&diagnostics, peer, cause, now).map(|failure| failure.failed);
@@ -79,7 +79,7 @@ fn the_same_trouble_is_told_once_an_hour() {
 }
 
 #[test]
-fn a_flood_of_networks_is_bounded_and_those_that_work_go_first() {
+fn networks_are_bounded_and_those_without_failures_are_dropped_first() {
     let diagnostics = DataConnDiagnostics::default();
     fails(&diagnostics, "203.0.113.9", Cause::NoConnection, NOON);
     let network = |number: usize| {
@@ -98,7 +98,7 @@ fn a_flood_of_networks_is_bounded_and_those_that_work_go_first() {
 }
 
 #[test]
-fn every_cause_has_a_name_words_and_a_remedy_for_every_client() {
+fn every_cause_has_a_name_a_description_and_a_hint() {
     let passive = Passive::default();
     let mut names = std::collections::BTreeSet::new();
     for cause in Cause::ALL {
@@ -115,7 +115,7 @@ fn every_cause_has_a_name_words_and_a_remedy_for_every_client() {
 }
 
 #[test]
-fn private_addresses_are_those_that_nobody_outside_reaches() {
+fn private_addresses_cannot_be_reached_from_the_internet() {
     for address in ["10.1.2.3", "172.17.0.2", "100.64.0.1", "100.127.9.9", "fe80::1", "::1"] {
         assert!(is_private(ip(address)), "{address}");
     }

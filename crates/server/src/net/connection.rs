@@ -176,7 +176,7 @@ fn has_ended(socket: &SockRef<'_>) -> bool {
 }
 
 fn lost() -> io::Error {
-    io::Error::other("the connection cannot be watched")
+    io::Error::other("cannot register the connection with the reactor")
 }
 
 /// Whether a first attempt, without the reactor, completed.

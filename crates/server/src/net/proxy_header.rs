@@ -38,7 +38,8 @@ impl ProxiedPeer {
 
 /// Reads the header of the PROXY protocol from a connection, and nothing after it.
 ///
-/// # Errors The header is missing, invalid or late, or the connection failed.
+/// # Errors
+/// The header is missing, invalid or late, or the connection failed.
 pub(crate) async fn read_proxy_header(socket: Socket) -> io::Result<ProxiedPeer> {
     timeout(PROXY_HEADER_TIMEOUT, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }

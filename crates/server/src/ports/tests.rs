@@ -218,7 +218,7 @@ async fn row_04_what_is_kept_is_bounded_and_never_shared() {
 
 /// Two-sided: a port that is watched empties however many come, and one that is not stays as it is.
 #[tokio::test(start_paused = true)]
-async fn row_03_a_watched_port_turns_others_away_while_its_session_asks_for_nothing() {
+async fn row_03_a_watched_port_closes_unexpected_peers_while_its_session_is_idle() {
     for is_watched in [false, true] {
         let bench = Bench::new(30_000..=30_000);
         let left = Arc::new(Mutex::new(10_000));

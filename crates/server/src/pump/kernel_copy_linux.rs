@@ -189,7 +189,7 @@ enum CopyStep {
     Wait,
     Done,
     Unsupported,
-    TransferError(TransferError),
+    Failed(TransferError),
 }
 
 impl<'a> KernelCopy<'a> {
@@ -309,7 +309,7 @@ fn run<W: CopyWork>(
             CopyStep::Wait => {}
             CopyStep::Done => return Ok((RunEnd::Done, moved)),
             CopyStep::Unsupported => return Ok((RunEnd::Unsupported, moved)),
-            CopyStep::TransferError(cut) => return Err(cut),
+            CopyStep::Failed(cut) => return Err(cut),
         }
     }
 }
@@ -341,7 +341,7 @@ impl CopyWork for Sending {
         }
         let most = usize::try_from(self.left.min(CALL_BYTES).min(most)).unwrap_or(usize::MAX);
         match sendfile(socket, &self.file, Some(&mut self.from), most) {
-            Ok(0) => CopyStep::TransferError(TransferError::Store(shortened())),
+            Ok(0) => CopyStep::Failed(TransferError::Store(shortened())),
             Ok(sent) => {
                 let sent = u64::try_from(sent).unwrap_or(u64::MAX);
                 self.left = self.left.saturating_sub(sent);
@@ -359,10 +359,8 @@ fn send_error(error: Errno) -> CopyStep {
         // The file system does not support it.
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => CopyStep::Unsupported,
         // Disk errors are storage errors; all others are network errors.
-        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => {
-            CopyStep::TransferError(store(error))
-        }
-        error => CopyStep::TransferError(TransferError::Network(error.into())),
+        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => CopyStep::Failed(store(error)),
+        error => CopyStep::Failed(TransferError::Network(error.into())),
     }
 }
 
@@ -421,25 +419,25 @@ impl CopyWork for Receiving {
             Err(Errno::INTR) => return CopyStep::Moved(0),
             Err(Errno::AGAIN) => return CopyStep::Wait,
             Err(Errno::INVAL | Errno::NOSYS) => return CopyStep::Unsupported,
-            Err(error) => return CopyStep::TransferError(TransferError::Network(error.into())),
+            Err(error) => return CopyStep::Failed(TransferError::Network(error.into())),
         };
         if let Err(error) = self.file.allow(got) {
-            return CopyStep::TransferError(TransferError::Store(error));
+            return CopyStep::Failed(TransferError::Store(error));
         }
         let mut left = got;
         while left > 0 {
             match splice(&self.pipe.out, None, &self.file.0.file, None, left, SpliceFlags::MOVE) {
-                Ok(0) => return CopyStep::TransferError(store(Errno::IO)),
+                Ok(0) => return CopyStep::Failed(store(Errno::IO)),
                 Ok(written) => left = left.saturating_sub(written),
                 Err(Errno::INTR) => {}
                 // The file system does not support `splice`.
                 Err(Errno::INVAL) => match self.copy(left) {
                     Ok(()) => left = 0,
                     Err(error) => {
-                        return CopyStep::TransferError(TransferError::Store(error.into()));
+                        return CopyStep::Failed(TransferError::Store(error.into()));
                     }
                 },
-                Err(error) => return CopyStep::TransferError(store(error)),
+                Err(error) => return CopyStep::Failed(store(error)),
             }
         }
         CopyStep::Moved(u64::try_from(got).unwrap_or(u64::MAX))

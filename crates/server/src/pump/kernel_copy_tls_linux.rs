@@ -63,7 +63,7 @@ impl CopyWork for TlsSending {
             }
         }
         if self.left > 0 {
-            return self.encrypt(most).map_or_else(CopyStep::TransferError, CopyStep::Moved);
+            return self.encrypt(most).map_or_else(CopyStep::Failed, CopyStep::Moved);
         }
         if std::mem::replace(&mut self.has_sent_close_notify, true) {
             return CopyStep::Done;
@@ -183,7 +183,7 @@ impl CopyWork for TlsReceiving {
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
-        self.take(socket, most).unwrap_or_else(CopyStep::TransferError)
+        self.take(socket, most).unwrap_or_else(CopyStep::Failed)
     }
 }
 
@@ -199,6 +199,6 @@ fn socket_error(error: &io::Error) -> CopyStep {
     match error.kind() {
         io::ErrorKind::WouldBlock => CopyStep::Wait,
         io::ErrorKind::Interrupted => CopyStep::Moved(0),
-        kind => CopyStep::TransferError(TransferError::Network(kind.into())),
+        kind => CopyStep::Failed(TransferError::Network(kind.into())),
     }
 }

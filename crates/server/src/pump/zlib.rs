@@ -108,23 +108,23 @@ impl Decompressor {
 
     fn work(mut self, compressed: &Bytes, most: usize) -> Result<Decompressed, TransferError> {
         if self.is_over {
-            return Err(TransferError::InvalidZlib("bytes behind the end of the zlib stream"));
+            return Err(TransferError::InvalidZlib("data after the end of the zlib stream"));
         }
         let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());
         let mut piece = vec![0; most];
         let status = self
             .inflate
             .decompress(compressed, &mut piece, FlushDecompress::None)
-            .map_err(|_| TransferError::InvalidZlib("the zlib stream is damaged"))?;
+            .map_err(|_| TransferError::InvalidZlib("invalid zlib stream"))?;
         let count = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
         piece.truncate(count(given, self.inflate.total_out()));
         let rest = compressed.slice(count(taken, self.inflate.total_in()).min(compressed.len())..);
         self.is_over = status == Status::StreamEnd;
         if piece.is_empty() && rest.len() == compressed.len() && !compressed.is_empty() {
-            return Err(TransferError::InvalidZlib("a zlib stream that leads nowhere"));
+            return Err(TransferError::InvalidZlib("invalid zlib stream"));
         }
         if self.is_over && !rest.is_empty() {
-            return Err(TransferError::InvalidZlib("bytes behind the end of the zlib stream"));
+            return Err(TransferError::InvalidZlib("data after the end of the zlib stream"));
         }
         if self.is_over_expanded() {
             return Err(TransferError::ExpansionLimit);
@@ -146,7 +146,7 @@ impl Decompressor {
         if self.is_over || self.inflate.total_in() == 0 {
             return Ok(());
         }
-        Err(TransferError::InvalidZlib("the zlib stream has no end"))
+        Err(TransferError::InvalidZlib("incomplete zlib stream"))
     }
 }
 

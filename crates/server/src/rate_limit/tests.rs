@@ -95,7 +95,7 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
     let rate_limiter = scene.rate_limiter([]);
     assert!(!rate_limiter.is_limited());
     scene.write([rate(1 << 20)]);
-    assert!(!rate_limiter.is_limited(), "nobody has heard of it");
+    assert!(!rate_limiter.is_limited(), "not notified yet");
     scene.registry.notify_config_change();
     assert!(rate_limiter.is_limited());
     assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 1 << 20);
@@ -107,7 +107,7 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_turn_of_the_old_limit_waits_no_longer_than_it_holds() {
+async fn a_wait_for_a_removed_limit_ends_at_once() {
     let scene = Scene::new();
     let rate_limiter = scene.rate_limiter([rate(1)]);
     charge(&rate_limiter, 1_000_000).await;
@@ -123,7 +123,7 @@ async fn who_waits_for_a_turn_of_the_old_limit_waits_no_longer_than_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_may_move_for_as_long_as_holds_now_and_no_renewal_begins_anew() {
+async fn the_stall_timeout_is_not_restarted_by_configuration_changes() {
     let scene = Scene::new();
     let rate_limiter = scene.rate_limiter([]);
     let before = Instant::now();
@@ -136,13 +136,13 @@ async fn nothing_may_move_for_as_long_as_holds_now_and_no_renewal_begins_anew() 
     tokio::select! {
         biased;
         given_up = rate_limiter.within(std::future::pending::<()>()) => assert_eq!(given_up, None),
-        () = renewing => panic!("it waits on and on"),
+        () = renewing => panic!("the stall timeout did not apply"),
     }
     assert_eq!(Instant::now().duration_since(before), Duration::from_mins(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_buys_no_burst() {
+async fn a_pause_permits_no_larger_burst() {
     let rate = 1 << 20;
     let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
     charge(&rate_limiter, 1).await;

@@ -24,7 +24,7 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Proxy connections of which the PROXY header is being read. More are closed.
 const PROXY_HEADERS_MAX: usize = 256;
 /// Reply if no file descriptor is left for a client.
-const NO_DESCRIPTOR: &str = "Too many sessions; try again later.";
+const NO_DESCRIPTOR: &str = "Too many connections; try again later.";
 
 /// The accept loop of one listener.
 pub(super) struct AcceptLoop {
@@ -112,7 +112,7 @@ impl AcceptLoop {
                 shared,
                 peer,
                 local,
-                "it is none of the proxies of this address (proxy_from)",
+                "the peer is not a trusted proxy of this listener (proxy_from)",
             );
             return;
         }
@@ -121,7 +121,7 @@ impl AcceptLoop {
                 shared,
                 peer,
                 local,
-                "too many proxied connections have not begun to speak",
+                "too many proxy connections without a PROXY header",
             );
             return;
         }
@@ -158,7 +158,7 @@ impl AcceptLoop {
             Reply::new(Code::CLOSING, NO_DESCRIPTOR).write(&mut words);
         }
         for peer in self.listener.reject_pending(&words) {
-            let reason = "no descriptor is left; raise the limit of open files";
+            let reason = "no file descriptor is left; raise the limit of open files";
             report_rejected(shared, canonical(peer), self.listener.local_address(), reason);
         }
     }
@@ -189,8 +189,10 @@ async fn answer_health_check(
 
 fn proxy_header_error(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::TimedOut => "its PROXY header did not come in time".into(),
-        io::ErrorKind::UnexpectedEof => "it left before its PROXY header was whole".into(),
+        io::ErrorKind::TimedOut => "timed out reading the PROXY header".into(),
+        io::ErrorKind::UnexpectedEof => {
+            "connection closed before the PROXY header was complete".into()
+        }
         _ => error.to_string(),
     }
 }

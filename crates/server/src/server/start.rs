@@ -27,7 +27,7 @@ pub(super) async fn start(
     if client_conn.tls != ListenTls::Implicit {
         return Ok(Control::new(Stream::Plain(client_conn.socket)));
     }
-    let no_tls = || SessionEnd::Tls(io::Error::other("there is no certificate"));
+    let no_tls = || SessionEnd::Tls(io::Error::other("no certificate is configured"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let binding_id = shared.new_binding_id();
     acceptor.handshake_started(binding_id, session.peer.ip());

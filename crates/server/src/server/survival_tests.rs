@@ -23,7 +23,7 @@ use crate::testing::link;
 type Script = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
 
 #[tokio::test(start_paused = true)]
-async fn row_06_the_door_stays_open_whatever_accept_says() {
+async fn row_06_listening_continues_after_every_accept_error() {
     // Too many open files, an aborted connection, no buffers: the codes of Linux.
     let errors = [24, 23, 103, 105, 24].map(|code| Err(io::Error::from_raw_os_error(code)));
     let (ours, theirs) = tokio::io::duplex(4096);

@@ -65,7 +65,7 @@ impl ClientOffer {
         let offered = self.versions.join(", ");
         Some(if has("TLS 1.2") {
             format!(
-                "the client offers {offered} only; tls.min_version = \"1.2\" would let TLS 1.2 in"
+                "the client offers {offered} only; tls.min_version = \"1.2\" would accept TLS 1.2"
             )
         } else {
             format!(
@@ -85,8 +85,8 @@ impl ClientOffer {
     }
 
     fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
-        if let Some(told) = self.too_old(version_min) {
-            return told;
+        if let Some(reason) = self.too_old(version_min) {
+            return reason;
         }
         let unsupported = self.unsupported_key_exchanges();
         match why {
@@ -110,8 +110,8 @@ impl ClientOffer {
             | PeerIncompatible::SupportedVersionsExtensionRequired
                 if version_min == TlsVersion::V1_3 =>
             {
-                "the client offers TLS 1.2 or older only; tls.min_version = \"1.2\" would let TLS \
-                 1.2 in"
+                "the client offers TLS 1.2 or older only; tls.min_version = \"1.2\" would accept \
+                 TLS 1.2"
                     .to_owned()
             }
             PeerIncompatible::Tls12NotOffered
@@ -158,16 +158,16 @@ fn is_known(suite: &str) -> bool {
 
 /// The key exchange of a cipher suite; `None` for ECDHE and TLS 1.3, which are supported.
 fn key_exchange(suite: &str) -> Option<&'static str> {
-    let (way, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
-    Some(match way {
-        _ if way.contains("anon") => "anonymous",
-        _ if way.contains("PSK") => "PSK",
-        _ if way.contains("SRP") => "SRP",
-        _ if way.starts_with("ECDHE_") => return None,
-        _ if way.starts_with("ECDH_") => "static ECDH",
-        _ if way.starts_with("DHE_") => "DHE",
-        _ if way.starts_with("DH_") => "static DH",
-        _ if way.starts_with("RSA") => "RSA",
+    let (kind, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
+    Some(match kind {
+        _ if kind.contains("anon") => "anonymous",
+        _ if kind.contains("PSK") => "PSK",
+        _ if kind.contains("SRP") => "SRP",
+        _ if kind.starts_with("ECDHE_") => return None,
+        _ if kind.starts_with("ECDH_") => "static ECDH",
+        _ if kind.starts_with("DHE_") => "DHE",
+        _ if kind.starts_with("DH_") => "static DH",
+        _ if kind.starts_with("RSA") => "RSA",
         _ => "another",
     })
 }
@@ -194,12 +194,10 @@ pub(crate) fn describe(error: &io::Error) -> String {
     match library {
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::NoApplicationProtocol => {
-            "the client asked for another protocol than ftp (ALPN)".to_owned()
+            "the client requested another protocol than ftp (ALPN)".to_owned()
         }
         Error::InvalidMessage(_) => "the client sent something that is not TLS".to_owned(),
-        Error::DecryptError => {
-            "a TLS record was damaged on the way, or changed by something between".to_owned()
-        }
+        Error::DecryptError => "a TLS record was damaged or modified in transit".to_owned(),
         Error::PeerSentOversizedRecord => {
             "the client sent a TLS record that is too long".to_owned()
         }
@@ -209,7 +207,7 @@ pub(crate) fn describe(error: &io::Error) -> String {
              a key of another kind (RSA suits most)"
                 .to_owned()
         }
-        _ => "the client did not keep to the TLS protocol".to_owned(),
+        _ => "the client violated the TLS protocol".to_owned(),
     }
 }
 
@@ -220,7 +218,7 @@ fn of_alert(alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate => format!(
             "the client does not trust the certificate (alert {}); set tls.certificate to one of \
-             an authority that it knows, or have it accept this one",
+             a trusted authority, or accept this one in the client",
             alert_name(alert)
         ),
         AlertDescription::CertificateExpired => {
@@ -228,10 +226,11 @@ fn of_alert(alert: AlertDescription) -> String {
                 .to_owned()
         }
         AlertDescription::ProtocolVersion => {
-            "the client refused the TLS version; tls.min_version says which are offered".to_owned()
+            "the client refused the TLS version; tls.min_version sets the oldest one offered"
+                .to_owned()
         }
         AlertDescription::UserCanceled | AlertDescription::CloseNotify => {
-            "the client gave up the TLS handshake".to_owned()
+            "the client cancelled the TLS handshake".to_owned()
         }
         _ => format!("the client ended TLS with the alert {}", alert_name(alert)),
     }
@@ -275,7 +274,7 @@ fn list(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn told(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
+    fn explained(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
         let suites = suites.iter().map(|&suite| suite.to_owned()).collect();
         let offer = ClientOffer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
         let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why));
@@ -283,19 +282,20 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_rsa_key_exchange_only_is_told_from_one_with_other_suites() {
+    fn a_client_with_rsa_key_exchange_only_is_distinguished_from_one_with_other_suites() {
         let rsa = ["TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"];
         let why = || PeerIncompatible::NoCipherSuitesInCommon;
-        let only = told(&rsa, why(), TlsVersion::V1_2);
+        let only = explained(&rsa, why(), TlsVersion::V1_2);
         assert!(only.starts_with("the client offers RSA key exchange only (TLS_RSA_"), "{only}");
         assert!(only.contains("no setting helps"), "{only}");
         let finite = ["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"];
-        let only = told(&finite, why(), TlsVersion::V1_2);
+        let only = explained(&finite, why(), TlsVersion::V1_2);
         assert!(only.starts_with("the client offers DHE key exchange only (TLS_DHE_"), "{only}");
         assert!(only.contains("ECDHE"), "{only}");
-        let both = told(&[finite[0], rsa[0], rsa[1]], why(), TlsVersion::V1_2);
+        let both = explained(&[finite[0], rsa[0], rsa[1]], why(), TlsVersion::V1_2);
         assert!(both.starts_with("the client offers DHE and RSA key exchange only"), "{both}");
-        let other = told(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
+        let other =
+            explained(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
         assert!(other.starts_with("no cipher suite in common"), "{other}");
         assert!(other.contains("tls.certificate"), "{other}");
     }
@@ -303,8 +303,8 @@ mod tests {
     #[test]
     fn the_setting_that_would_let_an_old_version_in_is_named_where_there_is_one() {
         let why = || PeerIncompatible::SupportedVersionsExtensionRequired;
-        assert!(told(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
-        assert!(!told(&[], why(), TlsVersion::V1_2).contains("tls."));
+        assert!(explained(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
+        assert!(!explained(&[], why(), TlsVersion::V1_2).contains("tls."));
         // rustls refuses such a message for another reason than its version.
         let why = || PeerIncompatible::SignatureAlgorithmsExtensionRequired;
         for (versions, version_min, said) in [
@@ -318,12 +318,13 @@ mod tests {
             let told = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
             assert!(told.starts_with(said), "{told}");
         }
-        let signatures = told(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
+        let signatures =
+            explained(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
         assert!(signatures.contains("ED448") && signatures.contains("tls.certificate"));
     }
 
     #[test]
-    fn no_words_of_the_library_come_through() {
+    fn errors_of_the_library_are_replaced() {
         let alerts = [AlertDescription::UnknownCA, AlertDescription::HandshakeFailure];
         for error in alerts.map(Error::AlertReceived).into_iter().chain([
             Error::DecryptError,
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_and_says_so() {
+    fn a_long_list_is_truncated_with_a_count() {
         let names: Vec<_> = (0..10).map(|number| number.to_string()).collect();
         assert_eq!(list(&names), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
         assert_eq!(list(&names[..8]), "0, 1, 2, 3, 4, 5, 6, 7");

@@ -164,7 +164,7 @@ async fn row_09_the_session_that_is_resumed_is_found_among_several() {
 
 /// A reduced form of ten thousand sessions of a hundred transfers each.
 #[tokio::test]
-async fn row_09_no_own_session_is_ever_taken_for_a_strangers() {
+async fn row_09_the_own_session_is_always_recognised() {
     let bench = Bench::new(SessionReuse::Require);
     for number in 0..60_u8 {
         let version = [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
@@ -208,7 +208,7 @@ async fn row_09_many_data_connections_resume_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn row_10_who_asks_for_another_name_is_turned_away() {
+async fn row_10_a_client_with_another_server_name_is_rejected() {
     for (names, is_taken) in
         [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
     {
@@ -224,7 +224,7 @@ async fn row_10_who_asks_for_another_name_is_turned_away() {
 
 /// A client that connects to an IP address sends no SNI.
 #[tokio::test]
-async fn row_10_who_asks_for_no_name_is_let_in() {
+async fn row_10_a_client_without_a_server_name_is_accepted() {
     let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
     let mut client = bench.client(&rustls::version::TLS12);
     client.enable_sni = false;
@@ -232,7 +232,7 @@ async fn row_10_who_asks_for_no_name_is_let_in() {
 }
 
 #[tokio::test]
-async fn row_10_who_asks_for_another_protocol_is_turned_away() {
+async fn row_10_a_client_with_another_protocol_is_rejected() {
     let bench = Bench::new(SessionReuse::Prefer);
     for (offered, is_taken) in
         [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]
@@ -350,7 +350,7 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_told_in_plain_words() {
+async fn data_that_is_not_tls_is_described() {
     let bench = Bench::new(SessionReuse::Prefer);
     for (sent, told) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "the client sent something that is not TLS"),

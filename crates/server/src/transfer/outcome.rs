@@ -62,7 +62,7 @@ pub(super) async fn finish(
             if let Some(sink) = sink {
                 sink.abort().await;
             }
-            let text = "Nothing came to be added; the file is unchanged.";
+            let text = "No data received; the file is unchanged.";
             TransferOutcome::new(vec![Reply::new(Code::TRANSFER_DONE, text)], String::new())
         }
         (ending, sink) => {
@@ -99,23 +99,23 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
         Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
         // `run` has converted it to the end of the session.
         Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
-        Ending::Done(DataEnd::TransferError(TransferError::Store(error))) => store_failed(error),
-        Ending::Done(DataEnd::TransferError(TransferError::Network(error))) => {
+        Ending::Done(DataEnd::Failed(TransferError::Store(error))) => store_failed(error),
+        Ending::Done(DataEnd::Failed(TransferError::Network(error))) => {
             let reply = aborted("Connection closed; transfer aborted.");
             let why = tls::describe(&error);
-            TransferOutcome::new(vec![reply], format!("the data connection broke: {why}"))
+            TransferOutcome::new(vec![reply], format!("data connection lost: {why}"))
         }
-        Ending::Done(DataEnd::TransferError(TransferError::NoCloseNotify)) => {
+        Ending::Done(DataEnd::Failed(TransferError::NoCloseNotify)) => {
             let reply = aborted(
                 "The data connection ended without TLS close_notify, so the file may be cut short \
                  (tls.require_close_notify).",
             );
             let reason = "the client closed the data connection without TLS close_notify, so the \
-                          upload may be cut short; tls.require_close_notify = false would take it \
-                          for whole";
+                          upload may be cut short; tls.require_close_notify = false would \
+                          accept it";
             TransferOutcome::new(vec![reply], reason.into())
         }
-        Ending::Done(DataEnd::TransferError(TransferError::MidRecord)) => {
+        Ending::Done(DataEnd::Failed(TransferError::MidRecord)) => {
             let reply = aborted(
                 "The data connection ended in the middle of a TLS record, so the file is cut \
                  short.",
@@ -124,26 +124,32 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
                           come";
             TransferOutcome::new(vec![reply], reason.into())
         }
-        Ending::Done(DataEnd::TransferError(TransferError::Stalled)) => {
-            let reply = aborted("Data timeout: nothing was transferred for too long.");
-            TransferOutcome::new(vec![reply], "nothing moved for too long".into())
+        Ending::Done(DataEnd::Failed(TransferError::Stalled)) => {
+            let reply = aborted("Data timeout: no data was transferred for too long.");
+            TransferOutcome::new(
+                vec![reply],
+                "data timeout: no data was transferred for too long".into(),
+            )
         }
-        Ending::Done(DataEnd::TransferError(TransferError::TooSlow)) => {
-            let reply = aborted("This transfer is slower than it may be here.");
-            TransferOutcome::new(vec![reply], "slower than limits.transfer_min_rate".into())
+        Ending::Done(DataEnd::Failed(TransferError::TooSlow)) => {
+            let reply = aborted("Transfer below the minimum rate.");
+            TransferOutcome::new(
+                vec![reply],
+                "transfer slower than limits.transfer_min_rate".into(),
+            )
         }
         Ending::Done(DataEnd::Short) => {
-            let reply = aborted("Fewer bytes came than ALLO announced; resume it with REST.");
-            TransferOutcome::new(vec![reply], "fewer bytes came than ALLO announced".into())
+            let reply = aborted("Fewer bytes received than announced with ALLO; resume with REST.");
+            TransferOutcome::new(vec![reply], "fewer bytes than ALLO announced".into())
         }
-        Ending::Done(DataEnd::TransferError(TransferError::InvalidZlib(what))) => {
-            let reply = aborted("What came is no whole zlib stream; send it again, or use MODE S.");
+        Ending::Done(DataEnd::Failed(TransferError::InvalidZlib(what))) => {
+            let reply = aborted("Invalid or incomplete zlib stream; send it again, or use MODE S.");
             TransferOutcome::new(vec![reply], what.into())
         }
-        Ending::Done(DataEnd::TransferError(TransferError::ExpansionLimit)) => {
-            let text = "That unpacks to more than 100 times its size; send it with MODE S.";
+        Ending::Done(DataEnd::Failed(TransferError::ExpansionLimit)) => {
+            let text = "Decompressed data exceeds 100 times its size; send it with MODE S.";
             let reply = Reply::new(Code::OVER_QUOTA, text);
-            TransferOutcome::new(vec![reply], "it unpacks to more than 100 times its size".into())
+            TransferOutcome::new(vec![reply], "decompressed data exceeds 100 times its size".into())
         }
         Ending::Done(DataEnd::NotOpened(error)) => {
             let outcome = TransferOutcome::new(vec![not_opened(&error)], error.to_string());
@@ -172,7 +178,7 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
 fn not_opened(error: &OpenError) -> Reply {
     let text = match error {
         OpenError::NotResumed => {
-            let text = "The data connection must resume the TLS session of this one.";
+            let text = "TLS session reuse required: resume the session of the control connection.";
             return Reply::new(Code::PROTOCOL_REFUSED, text);
         }
         OpenError::Tls(_) => "Cannot open data connection: the TLS handshake failed.",
@@ -181,7 +187,7 @@ fn not_opened(error: &OpenError) -> Reply {
             "Cannot open data connection: timed out; a firewall or NAT may block the port."
         }
         OpenError::NotIdentified { .. } => {
-            "Cannot open data connection: it resumed no TLS session, on a shared port."
+            "Cannot open data connection: TLS session reuse is required on a shared port."
         }
         OpenError::Network(_) => "Cannot open data connection: connection refused or unreachable.",
     };
