@@ -184,7 +184,7 @@ impl Drop for ConnectionGuard {
                 give_back(&mut counts.per_address, prefix);
             }
             GuardKind::Unauthenticated => {
-                counts.before_login = counts.before_login.saturating_sub(1)
+                counts.before_login = counts.before_login.saturating_sub(1);
             }
             GuardKind::User(user) => give_back(&mut counts.per_account, user),
         }

@@ -202,7 +202,7 @@ impl Control {
         }
     }
 
-    /// Closes the connection without TLS close_notify or flushing.
+    /// Closes the connection without TLS `close_notify` or flushing.
     pub(crate) fn abandon(&mut self) {
         self.stream = None;
     }

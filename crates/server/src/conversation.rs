@@ -368,7 +368,9 @@ async fn secure(
         secured = timeout_at(deadline, control.secure(&acceptor, binding_id)) => {
             secured.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)?
         }
-        reason = handle.ended(End::AfterTransfer) => return Err(SessionEnd::Terminated(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => {
+            return Err(SessionEnd::Terminated(reason.to_owned()));
+        }
     };
     session.start_over();
     session.binding_id = Some(binding_id);

@@ -124,7 +124,7 @@ impl Cause {
         match self {
             Self::NoConnection => "no data connection arrived",
             Self::AnnouncedPrivate => {
-                "PASV announced a private address to a public client, and no data connection arrived"
+                "PASV announced a private address to a public client; no data connection arrived"
             }
             Self::OtherAddress => "data connections arrived from another address than the client's",
             Self::OtherPort => "the client connected to another port than announced",

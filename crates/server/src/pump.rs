@@ -41,7 +41,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 const FIRST_PIECE_BYTES: usize = 16 * 1024;
 /// Up to this size, hashing and compression run on the reactor: a fraction of a millisecond.
 const INLINE_BYTES: usize = 16 * 1024;
-/// How long the server waits to send close_notify after a complete upload.
+/// How long the server waits to send `close_notify` after a complete upload.
 const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// Parameters of one transfer.
@@ -58,7 +58,7 @@ pub(crate) struct Flow<'a> {
     pub(crate) is_whole: &'a AtomicBool,
     /// The compression level (MODE Z).
     pub(crate) deflate: Option<u8>,
-    /// When an upload over TLS may end without close_notify.
+    /// When an upload over TLS may end without `close_notify`.
     pub(crate) end: EndRule,
 }
 
@@ -186,7 +186,7 @@ async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(),
     within(flow, stream.flush()).await
 }
 
-/// Copies the stream into the sink until an end that the [`EndRule`] accepts, sends close_notify,
+/// Copies the stream into the sink until an end that the [`EndRule`] accepts, sends `close_notify`,
 /// and syncs. The sink is neither committed nor aborted. Dropping the future closes the stream.
 pub(crate) async fn receive(
     mut stream: Stream,

@@ -258,7 +258,7 @@ impl Acceptor {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))?
     }
 
-    /// Reads the ClientHello before anything is sent: for the server name (SNI), and to explain a
+    /// Reads the `ClientHello` before anything is sent: for the server name (SNI), and to explain a
     /// failed handshake.
     async fn handshake_by_offer(
         &self,

@@ -412,7 +412,9 @@ impl DataTransfer {
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
             // A shutdown does not wait for a client to connect, nor for its handshake.
-            reason = self.handle.ended(End::AfterTransfer) => return DataEnd::Ended(reason.to_owned()),
+            reason = self.handle.ended(End::AfterTransfer) => {
+                return DataEnd::Ended(reason.to_owned());
+            }
         };
         let data = match opened {
             Ok(data) => data,
@@ -454,7 +456,9 @@ impl DataTransfer {
             // Completion comes first.
             biased;
             moved = payload => moved,
-            () = is_too_slow(&self.rate_limiter, &self.handle, &is_whole) => Err(TransferError::TooSlow),
+            () = is_too_slow(&self.rate_limiter, &self.handle, &is_whole) => {
+                Err(TransferError::TooSlow)
+            }
             reason = stands_still_at_the_end(&self.rate_limiter, &self.handle, &is_whole) => {
                 return DataEnd::Ended(reason);
             }

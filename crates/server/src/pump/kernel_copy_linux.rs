@@ -66,7 +66,7 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.rate_limiter.is_limited()
 }
 
-/// Sends bytes `from..from + len` of a file, and close_notify. Returns the stream, without TLS
+/// Sends bytes `from..from + len` of a file, and `close_notify`. Returns the stream, without TLS
 /// after it has ended, and the rest of the file if a kernel copy is not possible.
 pub(super) async fn send(
     file: File,

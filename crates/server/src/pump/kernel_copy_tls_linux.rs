@@ -105,7 +105,7 @@ impl TlsReceiving {
         self.closing.unwrap_or(Closing::Orderly)
     }
 
-    /// Decrypts received data. Returns whether the client has sent close_notify.
+    /// Decrypts received data. Returns whether the client has sent `close_notify`.
     fn decrypt(&mut self, got: usize) -> Result<bool, TransferError> {
         let mut rest = self.wire.get(..got).unwrap_or_default();
         loop {

@@ -49,7 +49,9 @@ pub(super) async fn start(
         // A completed handshake comes first.
         biased;
         stream = handshake => stream?,
-        reason = handle.ended(End::AfterTransfer) => return Err(SessionEnd::Terminated(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => {
+            return Err(SessionEnd::Terminated(reason.to_owned()));
+        }
     };
     let protection = protection(&stream);
     session.binding_id = Some(binding_id);

@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 8;
 /// Cipher suites and signature schemes that are stored of a handshake.
 const KEPT_MAX: usize = 64;
 
-/// What a client offers in its ClientHello.
+/// What a client offers in its `ClientHello`.
 #[derive(Debug, Default)]
 pub(super) struct ClientOffer {
     versions: Vec<&'static str>,

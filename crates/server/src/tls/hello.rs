@@ -1,4 +1,4 @@
-//! The ClientHello, with fields that rustls does not expose: the versions, and all fields of a
+//! The `ClientHello`, with fields that rustls does not expose: the versions, and all fields of a
 //! message that rustls rejects.
 
 use std::io;
@@ -11,9 +11,9 @@ use super::fault::{ClientOffer, describe};
 use crate::net::Socket;
 use crate::settings::TlsVersion;
 
-/// One read: most ClientHellos fit.
+/// One read: most `ClientHello`s fit.
 const READ_BYTES: usize = 4096;
-/// Bytes of the ClientHello that are stored for parsing.
+/// Bytes of the `ClientHello` that are stored for parsing.
 const KEPT_BYTES: usize = 16 * 1024;
 
 const HEADER_BYTES: usize = 5;
@@ -21,7 +21,7 @@ const RANDOM_BYTES: usize = 32;
 const SUPPORTED_VERSIONS: u16 = 43;
 const TLS_1_2: u16 = 0x0303;
 
-/// Fields of a ClientHello, parsed without rustls.
+/// Fields of a `ClientHello`, parsed without rustls.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientHelloInfo {
     /// The versions that the client offers.
@@ -36,7 +36,7 @@ impl ClientHelloInfo {
     }
 }
 
-/// Reads and parses the ClientHello. If rustls rejects it, the error is explained with
+/// Reads and parses the `ClientHello`. If rustls rejects it, the error is explained with
 /// `version_min`.
 pub(super) async fn read_client_hello(
     mut socket: Socket,

@@ -93,68 +93,24 @@ fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
     }
 }
 
+fn aborted(text: &'static str) -> Reply {
+    Reply::new(Code::TRANSFER_ABORTED, text)
+}
+
 fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
-    let aborted = |text: &'static str| Reply::new(Code::TRANSFER_ABORTED, text);
     match ending {
         Ending::Done(DataEnd::Moved | DataEnd::Unchanged) => done(),
         // `run` has converted it to the end of the session.
         Ending::Done(DataEnd::Ended(reason)) => failed(Ending::Ended(reason)),
-        Ending::Done(DataEnd::Failed(TransferError::Store(error))) => store_failed(error),
-        Ending::Done(DataEnd::Failed(TransferError::Network(error))) => {
-            let reply = aborted("Connection closed; transfer aborted.");
-            let why = tls::describe(&error);
-            TransferOutcome::new(vec![reply], format!("data connection lost: {why}"))
-        }
-        Ending::Done(DataEnd::Failed(TransferError::NoCloseNotify)) => {
-            let reply = aborted(
-                "The data connection ended without TLS close_notify, so the file may be cut short \
-                 (tls.require_close_notify).",
-            );
-            let reason = "the client closed the data connection without TLS close_notify, so the \
-                          upload may be cut short; tls.require_close_notify = false would \
-                          accept it";
-            TransferOutcome::new(vec![reply], reason.into())
-        }
-        Ending::Done(DataEnd::Failed(TransferError::MidRecord)) => {
-            let reply = aborted(
-                "The data connection ended in the middle of a TLS record, so the file is cut \
-                 short.",
-            );
-            let reason = "the data connection ended in the middle of a TLS record, so more was to \
-                          come";
-            TransferOutcome::new(vec![reply], reason.into())
-        }
-        Ending::Done(DataEnd::Failed(TransferError::Stalled)) => {
-            let reply = aborted("Data timeout: no data was transferred for too long.");
-            TransferOutcome::new(
-                vec![reply],
-                "data timeout: no data was transferred for too long".into(),
-            )
-        }
-        Ending::Done(DataEnd::Failed(TransferError::TooSlow)) => {
-            let reply = aborted("Transfer below the minimum rate.");
-            TransferOutcome::new(
-                vec![reply],
-                "transfer slower than limits.transfer_min_rate".into(),
-            )
-        }
         Ending::Done(DataEnd::Short) => {
             let reply = aborted("Fewer bytes received than announced with ALLO; resume with REST.");
             TransferOutcome::new(vec![reply], "fewer bytes than ALLO announced".into())
-        }
-        Ending::Done(DataEnd::Failed(TransferError::InvalidZlib(what))) => {
-            let reply = aborted("Invalid or incomplete zlib stream; send it again, or use MODE S.");
-            TransferOutcome::new(vec![reply], what.into())
-        }
-        Ending::Done(DataEnd::Failed(TransferError::ExpansionLimit)) => {
-            let text = "Decompressed data exceeds 100 times its size; send it with MODE S.";
-            let reply = Reply::new(Code::OVER_QUOTA, text);
-            TransferOutcome::new(vec![reply], "decompressed data exceeds 100 times its size".into())
         }
         Ending::Done(DataEnd::NotOpened(error)) => {
             let outcome = TransferOutcome::new(vec![not_opened(&error)], error.to_string());
             TransferOutcome { is_data_failure: true, ..outcome }
         }
+        Ending::Done(DataEnd::Failed(error)) => not_completed(error),
         Ending::Aborted => {
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");
             TransferOutcome::new(
@@ -170,6 +126,60 @@ fn failed(ending: Ending<DataEnd>) -> TransferOutcome {
         Ending::Lost(gone) => {
             let outcome = TransferOutcome::new(Vec::new(), format!("control connection: {gone}"));
             TransferOutcome { exit: Some(SessionEnd::Disconnected(gone)), ..outcome }
+        }
+    }
+}
+
+/// The replies for an error while data moved.
+fn not_completed(error: TransferError) -> TransferOutcome {
+    match error {
+        TransferError::Store(error) => store_failed(error),
+        TransferError::Network(error) => {
+            let reply = aborted("Connection closed; transfer aborted.");
+            let why = tls::describe(&error);
+            TransferOutcome::new(vec![reply], format!("data connection lost: {why}"))
+        }
+        TransferError::NoCloseNotify => {
+            let reply = aborted(
+                "The data connection ended without TLS close_notify, so the file may be cut short \
+                 (tls.require_close_notify).",
+            );
+            let reason = "the client closed the data connection without TLS close_notify, so the \
+                          upload may be cut short; tls.require_close_notify = false would \
+                          accept it";
+            TransferOutcome::new(vec![reply], reason.into())
+        }
+        TransferError::MidRecord => {
+            let reply = aborted(
+                "The data connection ended in the middle of a TLS record, so the file is cut \
+                 short.",
+            );
+            let reason = "the data connection ended in the middle of a TLS record, so data is \
+                          missing";
+            TransferOutcome::new(vec![reply], reason.into())
+        }
+        TransferError::Stalled => {
+            let reply = aborted("Data timeout: no data was transferred for too long.");
+            TransferOutcome::new(
+                vec![reply],
+                "data timeout: no data was transferred for too long".into(),
+            )
+        }
+        TransferError::TooSlow => {
+            let reply = aborted("Transfer below the minimum rate.");
+            TransferOutcome::new(
+                vec![reply],
+                "transfer slower than limits.transfer_min_rate".into(),
+            )
+        }
+        TransferError::InvalidZlib(what) => {
+            let reply = aborted("Invalid or incomplete zlib stream; send it again, or use MODE S.");
+            TransferOutcome::new(vec![reply], what.into())
+        }
+        TransferError::ExpansionLimit => {
+            let text = "Decompressed data exceeds 100 times its size; send it with MODE S.";
+            let reply = Reply::new(Code::OVER_QUOTA, text);
+            TransferOutcome::new(vec![reply], "decompressed data exceeds 100 times its size".into())
         }
     }
 }
