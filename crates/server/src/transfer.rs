@@ -412,9 +412,7 @@ impl DataTransfer {
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
             // A shutdown does not wait for a client to connect, nor for its handshake.
-            reason = self.handle.ended(End::AfterTransfer) => {
-                return DataEnd::Ended(reason.to_owned());
-            }
+            reason = self.handle.ended(End::AfterTransfer) => return DataEnd::Ended(reason.into()),
         };
         let data = match opened {
             Ok(data) => data,
