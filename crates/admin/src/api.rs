@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use wharf_core::event::Direction;
-use wharf_server::live::{Doing, Moving, SessionView};
+use wharf_server::session_status::{Activity, Payload, SessionView};
 use wharf_server::settings::ListenTls;
 use wharf_server::{BoundListener, EndWhen, Handle};
 
@@ -149,10 +149,10 @@ impl Api {
 
 /// The direction of a file that moves.
 fn direction(view: &SessionView) -> Option<Direction> {
-    match &view.doing {
-        Doing::Transfer(transfer) => match transfer.what {
-            Moving::File(direction, _) => Some(direction),
-            Moving::Listing => None,
+    match &view.activity {
+        Activity::Transfer(transfer) => match transfer.what {
+            Payload::File(direction, _) => Some(direction),
+            Payload::Listing => None,
         },
         _ => None,
     }
@@ -163,8 +163,8 @@ fn rates(views: &[SessionView]) -> Rates {
         views
             .iter()
             .filter(|view| direction(view) == Some(wanted))
-            .filter_map(|view| match &view.doing {
-                Doing::Transfer(transfer) => Some(transfer.rate),
+            .filter_map(|view| match &view.activity {
+                Activity::Transfer(transfer) => Some(transfer.rate),
                 _ => None,
             })
             .sum()

@@ -5,32 +5,32 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use wharf_core::event::Direction;
 use wharf_proto::path::escaped;
-use wharf_server::live::{Doing, Moving, SaidView, SessionView};
+use wharf_server::session_status::{Activity, CommandLogEntry, Payload, SessionView};
 
 use crate::model::{Said, Session, SessionState};
 
 /// A session for the API.
 pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
-    let transfer = match &view.doing {
-        Doing::Transfer(transfer) => Some(transfer),
+    let transfer = match &view.activity {
+        Activity::Transfer(transfer) => Some(transfer),
         _ => None,
     };
-    let (state, command) = match &view.doing {
-        Doing::LoggingIn => (SessionState::Auth, None),
-        Doing::Nothing => (SessionState::Idle, None),
-        Doing::Command(verb) => (SessionState::Command, Some(*verb)),
-        Doing::Transfer(transfer) => {
+    let (state, command) = match &view.activity {
+        Activity::LoggingIn => (SessionState::Auth, None),
+        Activity::Idle => (SessionState::Idle, None),
+        Activity::Command(verb) => (SessionState::Command, Some(*verb)),
+        Activity::Transfer(transfer) => {
             let state = match transfer.what {
-                Moving::Listing => SessionState::List,
-                Moving::File(Direction::Upload, _) => SessionState::Up,
-                Moving::File(Direction::Download, _) => SessionState::Down,
+                Payload::Listing => SessionState::List,
+                Payload::File(Direction::Upload, _) => SessionState::Up,
+                Payload::File(Direction::Download, _) => SessionState::Down,
             };
             (state, Some(transfer.verb))
         }
     };
     let path = transfer.and_then(|transfer| match &transfer.what {
-        Moving::File(_, path) => Some(path.to_string()),
-        Moving::Listing => None,
+        Payload::File(_, path) => Some(path.to_string()),
+        Payload::Listing => None,
     });
     Session {
         id: view.number,
@@ -47,16 +47,16 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         bytes: transfer.map(|transfer| transfer.moved),
         size: transfer.and_then(|transfer| transfer.size),
         rate: transfer.map(|transfer| transfer.rate),
-        average: transfer.map(|transfer| per_second(transfer.moved, transfer.lasted)),
-        transfer_seconds: transfer.map(|transfer| transfer.lasted.as_secs()),
-        since: stamp(now, view.lasted),
-        seconds: view.lasted.as_secs(),
-        idle_seconds: view.silent.as_secs(),
+        average: transfer.map(|transfer| per_second(transfer.moved, transfer.duration)),
+        transfer_seconds: transfer.map(|transfer| transfer.duration.as_secs()),
+        since: stamp(now, view.duration),
+        seconds: view.duration.as_secs(),
+        idle_seconds: view.idle.as_secs(),
     }
 }
 
 /// A line of a session for the API.
-pub(crate) fn said(view: &SaidView, now: SystemTime) -> Said {
+pub(crate) fn said(view: &CommandLogEntry, now: SystemTime) -> Said {
     Said { at: stamp(now, view.ago), line: escaped(&view.line), code: view.code.number() }
 }
 

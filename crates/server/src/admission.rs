@@ -1,4 +1,4 @@
-//! Who may come in: seats in all, for an address, and for an account.
+//! Connection limits: in total, per client address, and per account.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use wharf_core::account::Count;
 
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has.
+/// What counts as one client address: an IPv4 address, or an IPv6 /64, which one customer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Neighbour(IpAddr);
+pub(crate) struct ClientPrefix(IpAddr);
 
-impl From<IpAddr> for Neighbour {
+impl From<IpAddr> for ClientPrefix {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -24,8 +24,8 @@ impl From<IpAddr> for Neighbour {
     }
 }
 
-impl Neighbour {
-    /// All that it stands for.
+impl ClientPrefix {
+    /// The whole prefix.
     pub(crate) fn network(self) -> IpNet {
         match self.0 {
             IpAddr::V4(address) => Ipv4Net::new_assert(address, 32).into(),
@@ -34,64 +34,64 @@ impl Neighbour {
     }
 }
 
-/// Counts the sessions that are here.
+/// Counts connections.
 #[derive(Debug, Default)]
-pub(crate) struct Admission(Mutex<Present>);
+pub(crate) struct Admission(Mutex<ConnectionCounts>);
 
 #[derive(Debug, Default)]
-struct Present {
-    in_all: usize,
+struct ConnectionCounts {
+    total: usize,
     before_login: usize,
-    of_address: HashMap<Neighbour, usize>,
-    of_user: HashMap<String, usize>,
+    per_address: HashMap<ClientPrefix, usize>,
+    per_account: HashMap<String, usize>,
 }
 
-/// The place of one session. Dropping it frees the place.
+/// One counted connection. Dropping it decrements the counter.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ConnectionGuard {
     admission: Arc<Admission>,
-    of: Whose,
+    of: GuardKind,
 }
 
 #[derive(Debug)]
-enum Whose {
-    Address(Neighbour),
-    Newcomer,
+enum GuardKind {
+    Address(ClientPrefix),
+    Unauthenticated,
     User(String),
 }
 
-/// What a client takes up when it comes.
+/// The guards of a new connection.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    /// Until it goes.
-    pub(crate) seat: Seat,
-    /// Until it logs in.
-    pub(crate) newcomer: Seat,
+pub(crate) struct AdmittedClient {
+    /// Held until the connection closes.
+    pub(crate) connection: ConnectionGuard,
+    /// Held until the client logs in.
+    pub(crate) unauthenticated: ConnectionGuard,
 }
 
-/// Why there is no place.
+/// Why a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full {
+pub(crate) struct LimitReached {
     /// For the client.
     pub(crate) reply: &'static str,
     /// The setting of the configuration that is the limit.
     pub(crate) limit: &'static str,
 }
 
-/// How many may be here.
+/// The limits in force.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    pub(crate) in_all_max: Count,
+pub(crate) struct ConnectionLimits {
+    pub(crate) total_max: Count,
     pub(crate) before_login_max: Count,
-    pub(crate) of_address_max: Count,
-    /// Seats for addresses from which somebody logged in lately.
+    pub(crate) per_address_max: Count,
+    /// Connections reserved for addresses with a recent login.
     pub(crate) reserved: u32,
 }
 
-impl Room {
-    /// How many sessions there may be for someone to come in whom nobody knows.
-    fn for_strangers(&self) -> Count {
-        match self.in_all_max.number() {
+impl ConnectionLimits {
+    /// The total at which an address without a recent login is rejected.
+    fn max_for_unknown(&self) -> Count {
+        match self.total_max.number() {
             Some(most) => Count::from_number(most - self.reserved.min(most / 4)),
             None => Count::Unlimited,
         }
@@ -99,52 +99,61 @@ impl Room {
 }
 
 impl Admission {
-    /// A place for a session from `address`, or the reason why there is none.
-    /// `is_known`: somebody logged in from there lately.
+    /// Counts a connection from `address`, or returns the limit that it exceeds. `is_known`: the
+    /// address has a recent login.
     pub(crate) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
         is_known: bool,
-        room: Room,
-    ) -> Result<Entry, Full> {
-        let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_all_max = if is_known { room.in_all_max } else { room.for_strangers() };
-        if !in_all_max.admits(present.in_all) {
-            let reply = "Too many sessions; try again later.";
-            return Err(Full { reply, limit: "limits.connections" });
+        limits: ConnectionLimits,
+    ) -> Result<AdmittedClient, LimitReached> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total_max = if is_known { limits.total_max } else { limits.max_for_unknown() };
+        if !total_max.admits(counts.total) {
+            let reply = "Too many connections; try again later.";
+            return Err(LimitReached { reply, limit: "limits.connections" });
         }
-        if !is_known && !room.before_login_max.admits(present.before_login) {
-            let reply = "Too many clients that have not logged in; try again later.";
-            return Err(Full { reply, limit: "limits.connections_before_login" });
+        if !is_known && !limits.before_login_max.admits(counts.before_login) {
+            let reply = "Too many connections before login; try again later.";
+            return Err(LimitReached { reply, limit: "limits.connections_before_login" });
         }
-        let neighbour = Neighbour::from(address);
-        if !take(&mut present.of_address, neighbour, room.of_address_max) {
-            let reply = "Too many sessions from your address.";
-            return Err(Full { reply, limit: "limits.connections_per_ip" });
+        let prefix = ClientPrefix::from(address);
+        if !take(&mut counts.per_address, prefix, limits.per_address_max) {
+            let reply = "Too many connections from your address.";
+            return Err(LimitReached { reply, limit: "limits.connections_per_ip" });
         }
-        present.in_all += 1;
-        present.before_login += 1;
-        let seat = |of| Seat { admission: Arc::clone(self), of };
-        Ok(Entry { seat: seat(Whose::Address(neighbour)), newcomer: seat(Whose::Newcomer) })
+        counts.total += 1;
+        counts.before_login += 1;
+        let connection = |of| ConnectionGuard { admission: Arc::clone(self), of };
+        Ok(AdmittedClient {
+            connection: connection(GuardKind::Address(prefix)),
+            unauthenticated: connection(GuardKind::Unauthenticated),
+        })
     }
 
-    /// For a session that was logged in and no longer is. It is here already, so it is counted
-    /// and never refused.
-    pub(crate) fn newcomer_again(self: &Arc<Self>) -> Seat {
+    /// For a session that has logged out (REIN). It is connected already, so it is counted and
+    /// never rejected.
+    pub(crate) fn unauthenticated_again(self: &Arc<Self>) -> ConnectionGuard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).before_login += 1;
-        Seat { admission: Arc::clone(self), of: Whose::Newcomer }
+        ConnectionGuard { admission: Arc::clone(self), of: GuardKind::Unauthenticated }
     }
 
-    /// A seat for one more session of an account, if it may have one.
-    pub(crate) fn user_seat(self: &Arc<Self>, user: &str, max: Count) -> Option<Seat> {
-        let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        take(&mut present.of_user, user.to_owned(), max)
-            .then(|| Seat { admission: Arc::clone(self), of: Whose::User(user.to_owned()) })
+    /// Counts one more session of an account; nothing if its limit is reached.
+    pub(crate) fn account_guard(
+        self: &Arc<Self>,
+        user: &str,
+        max: Count,
+    ) -> Option<ConnectionGuard> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut counts.per_account, user.to_owned(), max).then(|| ConnectionGuard {
+            admission: Arc::clone(self),
+            of: GuardKind::User(user.to_owned()),
+        })
     }
 
-    /// How many sessions are here.
-    pub(crate) fn in_all(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).in_all
+    /// The number of connections.
+    pub(crate) fn total(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 }
 
@@ -166,16 +175,18 @@ fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let mut present = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.of {
-            Whose::Address(neighbour) => {
-                present.in_all = present.in_all.saturating_sub(1);
-                give_back(&mut present.of_address, neighbour);
+            GuardKind::Address(prefix) => {
+                counts.total = counts.total.saturating_sub(1);
+                give_back(&mut counts.per_address, prefix);
             }
-            Whose::Newcomer => present.before_login = present.before_login.saturating_sub(1),
-            Whose::User(user) => give_back(&mut present.of_user, user),
+            GuardKind::Unauthenticated => {
+                counts.before_login = counts.before_login.saturating_sub(1);
+            }
+            GuardKind::User(user) => give_back(&mut counts.per_account, user),
         }
     }
 }
@@ -184,49 +195,50 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn room(in_all: u32, of_address: u32) -> Room {
-        Room {
-            in_all_max: Count::from_number(in_all),
+    fn limits(total: u32, per_address: u32) -> ConnectionLimits {
+        ConnectionLimits {
+            total_max: Count::from_number(total),
             before_login_max: Count::Unlimited,
-            of_address_max: Count::from_number(of_address),
+            per_address_max: Count::from_number(per_address),
             reserved: 0,
         }
     }
 
-    fn seat(
+    fn connection(
         admission: &Arc<Admission>,
         address: &str,
-        in_all: u32,
-        of_address: u32,
-    ) -> Result<Entry, Full> {
-        admission.enter(address.parse().unwrap(), false, room(in_all, of_address))
+        total: u32,
+        per_address: u32,
+    ) -> Result<AdmittedClient, LimitReached> {
+        admission.enter(address.parse().unwrap(), false, limits(total, per_address))
     }
 
     #[test]
-    fn row_5_who_has_not_logged_in_has_fewer_places() {
+    fn row_5_unauthenticated_connections_have_a_lower_limit() {
         let admission = Arc::new(Admission::default());
-        let room = Room { before_login_max: Count::from_number(2), ..room(100, 0) };
+        let limits = ConnectionLimits { before_login_max: Count::from_number(2), ..limits(100, 0) };
         let enter =
-            |address: &str, is_known| admission.enter(address.parse().unwrap(), is_known, room);
-        let Entry { seat: _inside, newcomer } = enter("192.0.2.1", false).unwrap();
+            |address: &str, is_known| admission.enter(address.parse().unwrap(), is_known, limits);
+        let AdmittedClient { connection: _inside, unauthenticated } =
+            enter("192.0.2.1", false).unwrap();
         let _two = enter("192.0.2.2", false).unwrap();
         assert!(enter("192.0.2.3", false).unwrap_err().limit.ends_with("before_login"));
         // An address that is known is let in all the same.
         let known = enter("192.0.2.3", true).unwrap();
         drop(known);
         // A login makes room, and leaving the account takes it again.
-        drop(newcomer);
+        drop(unauthenticated);
         drop(enter("192.0.2.3", false).unwrap());
-        let _again = admission.newcomer_again();
+        let _again = admission.unauthenticated_again();
         assert!(enter("192.0.2.3", false).is_err());
     }
 
     #[test]
-    fn row_5_the_last_places_are_for_addresses_that_are_known() {
+    fn row_5_reserved_connections_are_for_known_addresses() {
         let admission = Arc::new(Admission::default());
-        let room = Room { reserved: 2, ..room(8, 0) };
+        let limits = ConnectionLimits { reserved: 2, ..limits(8, 0) };
         let enter =
-            |at: u8, is_known| admission.enter(IpAddr::from([192, 0, 2, at]), is_known, room);
+            |at: u8, is_known| admission.enter(IpAddr::from([192, 0, 2, at]), is_known, limits);
         let _here: Vec<_> = (0..6).map(|at| enter(at, false).unwrap()).collect();
         assert!(enter(7, false).is_err());
         let _known = (enter(7, true).unwrap(), enter(8, true).unwrap());
@@ -234,44 +246,44 @@ mod tests {
     }
 
     #[test]
-    fn row_5_a_small_house_keeps_no_more_than_a_quarter() {
+    fn row_5_at_most_a_quarter_of_a_small_limit_is_reserved() {
         let admission = Arc::new(Admission::default());
-        let room = Room { reserved: 32, ..room(2, 0) };
-        let enter = || admission.enter(IpAddr::from([192, 0, 2, 1]), false, room);
+        let limits = ConnectionLimits { reserved: 32, ..limits(2, 0) };
+        let enter = || admission.enter(IpAddr::from([192, 0, 2, 1]), false, limits);
         let _both = (enter().unwrap(), enter().unwrap());
         assert!(enter().is_err());
     }
 
     #[test]
-    fn row_5_the_total_is_kept_and_a_seat_comes_back() {
+    fn row_5_the_total_limit_holds_and_a_dropped_connection_is_free_again() {
         let admission = Arc::new(Admission::default());
-        let one = seat(&admission, "192.0.2.1", 2, 0).unwrap();
-        let _two = seat(&admission, "192.0.2.2", 2, 0).unwrap();
-        assert!(seat(&admission, "192.0.2.3", 2, 0).is_err());
+        let one = connection(&admission, "192.0.2.1", 2, 0).unwrap();
+        let _two = connection(&admission, "192.0.2.2", 2, 0).unwrap();
+        assert!(connection(&admission, "192.0.2.3", 2, 0).is_err());
         drop(one);
-        assert!(seat(&admission, "192.0.2.3", 2, 0).is_ok());
-        assert_eq!(admission.in_all(), 1);
+        assert!(connection(&admission, "192.0.2.3", 2, 0).is_ok());
+        assert_eq!(admission.total(), 1);
     }
 
     #[test]
     fn row_5_an_ipv6_customer_is_one_address_however_it_is_written() {
         let admission = Arc::new(Admission::default());
-        let _one = seat(&admission, "2001:db8:1:2::1", 0, 1).unwrap();
-        assert!(seat(&admission, "2001:db8:1:2:ffff::9", 0, 1).is_err());
-        assert!(seat(&admission, "2001:db8:1:3::1", 0, 1).is_ok());
-        let _four = seat(&admission, "192.0.2.1", 0, 1).unwrap();
-        let full = seat(&admission, "::ffff:192.0.2.1", 0, 1).unwrap_err();
+        let _one = connection(&admission, "2001:db8:1:2::1", 0, 1).unwrap();
+        assert!(connection(&admission, "2001:db8:1:2:ffff::9", 0, 1).is_err());
+        assert!(connection(&admission, "2001:db8:1:3::1", 0, 1).is_ok());
+        let _four = connection(&admission, "192.0.2.1", 0, 1).unwrap();
+        let full = connection(&admission, "::ffff:192.0.2.1", 0, 1).unwrap_err();
         assert_eq!(full.limit, "limits.connections_per_ip");
     }
 
     #[test]
     fn accounts_are_counted_apart() {
         let admission = Arc::new(Admission::default());
-        let one = admission.user_seat("anna", Count::from_number(1)).unwrap();
-        assert!(admission.user_seat("anna", Count::from_number(1)).is_none());
-        assert!(admission.user_seat("ben", Count::from_number(1)).is_some());
+        let one = admission.account_guard("anna", Count::from_number(1)).unwrap();
+        assert!(admission.account_guard("anna", Count::from_number(1)).is_none());
+        assert!(admission.account_guard("ben", Count::from_number(1)).is_some());
         drop(one);
-        assert!(admission.user_seat("anna", Count::from_number(1)).is_some());
-        assert!(admission.0.lock().unwrap().of_user.is_empty());
+        assert!(admission.account_guard("anna", Count::from_number(1)).is_some());
+        assert!(admission.0.lock().unwrap().per_account.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::state::{AttemptOutcome, ThrottleState};
-use crate::admission::Neighbour;
+use crate::admission::ClientPrefix;
 use crate::settings;
 
 pub use self::bans::BANS_MAX;
@@ -179,7 +179,7 @@ impl AuthThrottle {
 
     /// The number of recent failed logins from `address`.
     pub(crate) fn failures(&self, address: IpAddr, now: i64) -> u32 {
-        self.state().failures(Neighbour::from(address), now)
+        self.state().failures(ClientPrefix::from(address), now)
     }
 
     /// Records how long the check of a failed attempt took, and returns the longest time of the

@@ -1,4 +1,4 @@
-//! The certificates and keys that a server shows.
+//! Certificates and private keys of the server.
 
 use std::sync::Arc;
 
@@ -42,13 +42,13 @@ impl Certificate {
         self
     }
 
-    /// SHA-256 of the server's own certificate, the first one: what a careful person compares.
+    /// SHA-256 of the server's own certificate, the first of the chain.
     pub fn fingerprint(&self) -> [u8; 32] {
         let bytes = self.first.cert.first().map_or(&[][..], |certificate| certificate.as_ref());
         Sha256::digest(bytes).into()
     }
 
-    /// What chooses by the signatures that a client accepts.
+    /// Selects a certificate by the signature schemes that the client accepts.
     pub(crate) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
         Arc::new(BySignature(self.clone()))
     }
@@ -65,7 +65,7 @@ impl ResolvesServerCert for BySignature {
         let suits =
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         let chosen = std::iter::once(first).chain(others).find(suits);
-        // With none that suits, rustls says so in an alert that it has for this.
+        // If none matches, rustls sends the proper alert.
         Some(Arc::clone(chosen.unwrap_or(first)))
     }
 }

@@ -1,4 +1,4 @@
-//! The control connection: lines in, replies out, TLS up.
+//! The control connection: reads lines, sends replies, starts TLS.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -14,53 +14,53 @@ use wharf_proto::reply::Reply;
 
 use crate::names::NameCodec;
 use crate::net::{Socket, Stream};
-use crate::tls::{Acceptor, Protection, Tie, protection, words};
+use crate::tls::{Acceptor, BindingId, Protection, describe, protection};
 
-/// Before anyone has logged in no line is longer than one with a long password.
+/// Longest line before login: PASS with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
-/// Nor is a line then longer than this that is neither USER nor PASS.
-pub(crate) const LINE_BYTES_MAX_OF_STRANGERS: usize = 512;
+/// Longest line before login of any command but USER and PASS.
+pub(crate) const LINE_BYTES_MAX_UNAUTHENTICATED: usize = 512;
 /// The longest path, its command, and room for telnet.
 pub(crate) const LINE_BYTES_MAX: usize = 4200;
 /// One read; what is pipelined beyond it waits in the kernel.
 const READ_BYTES: usize = 2048;
-/// How much a client may have sent ahead for its end to be looked for behind it.
+/// Pipelined bytes up to which the end of the connection is looked for behind them.
 const SENT_AHEAD_MAX: usize = 4 * READ_BYTES;
 /// Lines that are read behind one that waits, in search of ABOR, and how many bytes they may have.
 /// Then no more is read, and TCP holds the client back.
 const AHEAD_LINES_MAX: usize = 16;
 const AHEAD_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
-/// How a handshake of TLS begins, and no line of text.
+/// First byte of a TLS handshake record; no FTP command starts with it.
 const TLS: u8 = 0x16;
-/// A client that does not take its replies for this long is gone.
+/// A client that does not read its replies for this long is disconnected.
 const SEND_MAX: Duration = Duration::from_secs(30);
-/// The same for the last reply of a session that the server ends: what its client does not take
-/// must not hold up the end.
+/// The same for the last reply of a session that the server ends: an unread reply must not delay
+/// the end.
 const LAST_REPLY_MAX: Duration = Duration::from_millis(100);
 
 /// One client's control connection.
 pub(crate) struct Control {
-    /// Taken only while TLS is being put on.
+    /// `None` only during the TLS handshake.
     stream: Option<Stream>,
     decoder: LineDecoder,
-    /// Lines that were read ahead and wait for their turn.
+    /// Lines read ahead, in order.
     ahead: VecDeque<Result<Vec<u8>, LineTooLong>>,
     out: Vec<u8>,
-    /// Whether anything has come yet.
-    has_heard: bool,
+    /// Whether the client has sent anything.
+    has_received: bool,
 }
 
-/// Why no more lines come.
+/// Why the control connection ended.
 #[derive(Debug)]
-pub(crate) enum Gone {
+pub(crate) enum Disconnect {
     /// The client closed the connection.
     Closed,
     /// The connection broke.
     Broken(io::Error),
-    /// The client does not take its replies.
+    /// The client does not read its replies.
     NotReading,
-    /// The client began with a handshake of TLS where none is expected.
-    SpeaksTls,
+    /// The client began with a TLS handshake where plain FTP is expected.
+    UnexpectedTls,
 }
 
 impl Control {
@@ -70,7 +70,7 @@ impl Control {
             decoder: LineDecoder::new(LINE_BYTES_MAX_BEFORE_LOGIN),
             ahead: VecDeque::new(),
             out: Vec::new(),
-            has_heard: false,
+            has_received: false,
         }
     }
 
@@ -80,22 +80,23 @@ impl Control {
 
     /// The next line, without its end. Cancel safe: bytes that were read stay here.
     ///
-    /// Reads no more while a whole line is here, so a client that sends ahead is held back by TCP.
-    pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+    /// Does not read while a complete line is buffered, so TCP flow control slows a client that
+    /// sends ahead.
+    pub(crate) async fn line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
         if let Some(line) = self.ahead.pop_front() {
             return Ok(line);
         }
         self.next_line().await
     }
 
-    /// Reads on behind a line that waits, until there is one of which `is_urgent` says so; it is
-    /// taken out of turn. The others wait for theirs, in order. Cancel safe.
+    /// Reads past pending lines until one for which `is_urgent` is true, and returns it out of
+    /// order. The other lines stay queued in order. Cancel safe.
     ///
-    /// Never ends once so much waits that no more is read.
+    /// Never completes once the queue is full.
     pub(crate) async fn urgent_line(
         &mut self,
         is_urgent: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<u8>, Gone> {
+    ) -> Result<Vec<u8>, Disconnect> {
         loop {
             let bytes = self.ahead.iter().flatten().fold(0, |sum: usize, line| sum + line.len());
             if self.ahead.len() >= AHEAD_LINES_MAX || bytes >= AHEAD_BYTES_MAX {
@@ -108,7 +109,7 @@ impl Control {
         }
     }
 
-    async fn next_line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+    async fn next_line(&mut self) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
         poll_fn(|context| {
             loop {
                 if let Some(line) = self.decoder.next_line() {
@@ -120,7 +121,7 @@ impl Control {
         .await
     }
 
-    /// Whether the client is known to have left, found out without waiting.
+    /// Whether the client is known to have disconnected. Does not wait.
     pub(crate) async fn has_left(&mut self) -> bool {
         let socket = match &self.stream {
             Some(Stream::Plain(socket)) => Some(socket),
@@ -132,7 +133,7 @@ impl Control {
             return true;
         }
         poll_fn(|context| {
-            // Behind what the client sent ahead stands the end of its connection, if that is there.
+            // The end of the connection, if it has arrived, comes after what the client sent ahead.
             while self.decoder.buffered_bytes() < SENT_AHEAD_MAX {
                 match self.poll_fill(context) {
                     Poll::Ready(Ok(())) => {}
@@ -145,28 +146,28 @@ impl Control {
         .await
     }
 
-    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Gone::Closed)) };
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Disconnect::Closed)) };
         let mut bytes = [0; READ_BYTES];
         let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(gone)?;
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)).map_err(disconnect)?;
         if buffer.filled().is_empty() {
-            return Poll::Ready(Err(Gone::Closed));
+            return Poll::Ready(Err(Disconnect::Closed));
         }
-        let is_first = !std::mem::replace(&mut self.has_heard, true);
+        let is_first = !std::mem::replace(&mut self.has_received, true);
         if is_first && matches!(stream, Stream::Plain(_)) && buffer.filled().first() == Some(&TLS) {
-            return Poll::Ready(Err(Gone::SpeaksTls));
+            return Poll::Ready(Err(Disconnect::UnexpectedTls));
         }
         self.decoder.feed(buffer.filled());
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the client has sent anything yet, beside what TLS itself needs.
-    pub(crate) fn has_heard(&self) -> bool {
-        self.has_heard
+    /// Whether the client has sent anything apart from TLS handshakes.
+    pub(crate) fn has_received(&self) -> bool {
+        self.has_received
     }
 
-    /// Whether bytes of the client are here that no line has used up.
+    /// Whether bytes of the client are buffered.
     pub(crate) fn has_buffered(&self) -> bool {
         !self.ahead.is_empty() || self.decoder.has_buffered()
     }
@@ -176,21 +177,21 @@ impl Control {
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
         names: &NameCodec,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         for reply in replies {
             write(reply, names, &mut self.out);
         }
-        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+        let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
         let out = std::mem::take(&mut self.out);
         let act = async {
             stream.write_all(&out).await?;
             stream.flush().await
         };
-        timeout(SEND_MAX, act).await.map_err(|_| Gone::NotReading)?.map_err(gone)
+        timeout(SEND_MAX, act).await.map_err(|_| Disconnect::NotReading)?.map_err(disconnect)
     }
 
-    /// Sends the last replies of a session that is to end. A client that does not take them at once
-    /// hears no more.
+    /// Sends the last replies of a session that is to end, without waiting for a client that does
+    /// not read them at once.
     pub(crate) async fn send_last(
         &mut self,
         replies: impl IntoIterator<Item = &Reply>,
@@ -201,34 +202,38 @@ impl Control {
         }
     }
 
-    /// Closes the connection as it is: there is nothing to wait for any more.
+    /// Closes the connection without TLS `close_notify` or flushing.
     pub(crate) fn abandon(&mut self) {
         self.stream = None;
     }
 
-    /// Puts TLS on. The caller has made sure that no plain bytes are waiting.
-    pub(crate) async fn secure(&mut self, acceptor: &Acceptor, tie: Tie) -> io::Result<Protection> {
+    /// Performs the TLS handshake. The caller has made sure that no plain bytes are buffered.
+    pub(crate) async fn secure(
+        &mut self,
+        acceptor: &Acceptor,
+        binding_id: BindingId,
+    ) -> io::Result<Protection> {
         let Some(Stream::Plain(socket)) = self.stream.take() else {
-            return Err(io::Error::other("TLS is there already"));
+            return Err(io::Error::other("TLS is already active"));
         };
-        let stream = acceptor.control(socket, tie).await?;
+        let stream = acceptor.control(socket, binding_id).await?;
         let protection = protection(&stream);
         self.stream = Some(Stream::Tls(Box::new(stream)));
         Ok(protection)
     }
 
-    /// Sends an empty line, for a client that would sleep on until something comes. lftp passes it
-    /// over; a NOP of telnet, which RFC 959 has for this, it does not know under TLS.
-    pub(crate) async fn wake(&mut self) -> Result<(), Gone> {
-        let Some(stream) = &mut self.stream else { return Err(Gone::Closed) };
+    /// Sends an empty line, for a client that sleeps until something arrives. lftp ignores it; a
+    /// telnet NOP, which RFC 959 has for this, is unknown to lftp under TLS.
+    pub(crate) async fn wake(&mut self) -> Result<(), Disconnect> {
+        let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
         match timeout(SEND_MAX, stream.write_all(b"\r\n")).await {
-            Ok(sent) => sent.map_err(gone),
-            Err(_) => Err(Gone::NotReading),
+            Ok(sent) => sent.map_err(disconnect),
+            Err(_) => Err(Disconnect::NotReading),
         }
     }
 
-    /// Ends the connection in an orderly way, so that the last reply arrives.
-    /// In a hurry it does not wait for a client that takes nothing.
+    /// Shuts the connection down so that the last reply arrives. With `is_in_a_hurry` it hardly
+    /// waits for a client that does not read.
     pub(crate) async fn close(&mut self, is_in_a_hurry: bool) {
         let most = if is_in_a_hurry { LAST_REPLY_MAX } else { SEND_MAX };
         if let Some(stream) = &mut self.stream {
@@ -246,21 +251,25 @@ fn write(reply: &Reply, names: &NameCodec, out: &mut Vec<u8>) {
     Reply::lines(reply.code, lines).write(out);
 }
 
-fn gone(error: io::Error) -> Gone {
+fn disconnect(error: io::Error) -> Disconnect {
     match error.kind() {
-        // TLS without its farewell is how most clients hang up.
-        io::ErrorKind::UnexpectedEof => Gone::Closed,
-        _ => Gone::Broken(error),
+        // Most clients end TLS without close_notify.
+        io::ErrorKind::UnexpectedEof => Disconnect::Closed,
+        _ => Disconnect::Broken(error),
     }
 }
 
-impl std::fmt::Display for Gone {
+impl std::fmt::Display for Disconnect {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => out.write_str("the client closed the connection"),
-            Self::Broken(error) => write!(out, "the connection broke: {}", words(error)),
-            Self::SpeaksTls => out.write_str("the client began with TLS, not with AUTH TLS"),
-            Self::NotReading => out.write_str("the client did not take its replies"),
+            Self::Broken(error) => write!(out, "connection lost: {}", describe(error)),
+            Self::UnexpectedTls => {
+                out.write_str("the client sent a TLS handshake on a port for plain FTP")
+            }
+            Self::NotReading => {
+                out.write_str("timed out sending a reply: the client does not read")
+            }
         }
     }
 }
@@ -282,14 +291,14 @@ mod tests {
         let names = NameCodec::new(&Settings::default().names);
         let started = Instant::now();
         let reply = Reply::new(Code::OK, "x".repeat(100));
-        assert!(matches!(control.send([&reply], &names).await, Err(Gone::NotReading)));
+        assert!(matches!(control.send([&reply], &names).await, Err(Disconnect::NotReading)));
         assert_eq!(started.elapsed(), SEND_MAX);
     }
 
     #[tokio::test(start_paused = true)]
     async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
         use crate::tls::tests::acceptor;
-        use crate::tls::{Flowing, Stage};
+        use crate::tls::{DataDirection, Stage};
         let acceptor = acceptor();
         let stage = tokio::sync::watch::Sender::new(Stage::Before);
         for is_data in [false, true] {
@@ -297,11 +306,11 @@ mod tests {
             // The first bytes of a handshake, and no more.
             theirs.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
             let started = Instant::now();
-            let tie = Tie([0; 16]);
+            let binding_id = BindingId([0; 16]);
             let error = if is_data {
-                acceptor.data(link(ours), tie, Flowing::In, &stage).await.err()
+                acceptor.data(link(ours), binding_id, DataDirection::In, &stage).await.err()
             } else {
-                acceptor.control(link(ours), tie).await.err()
+                acceptor.control(link(ours), binding_id).await.err()
             };
             assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
             assert_eq!(started.elapsed(), Duration::from_secs(10));
@@ -318,6 +327,6 @@ mod tests {
         let (mut theirs, ours) = tokio::io::duplex(64);
         let mut control = Control::new(Stream::Plain(link(ours)));
         theirs.write_all(&[0x16]).await.unwrap();
-        assert!(matches!(control.line().await, Err(Gone::SpeaksTls)));
+        assert!(matches!(control.line().await, Err(Disconnect::UnexpectedTls)));
     }
 }

@@ -1,4 +1,4 @@
-//! The loop of one client: a line in, a reply out.
+//! The command loop of one session: reads a line, sends a reply.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -12,50 +12,51 @@ use wharf_proto::reply::{Code, Reply};
 
 use crate::command::{self, Spec};
 use crate::control::{
-    Control, Gone, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX_OF_STRANGERS,
+    Control, Disconnect, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN,
+    LINE_BYTES_MAX_UNAUTHENTICATED,
 };
 use crate::data::DataPort;
-use crate::exit::Exit;
 use crate::gate;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::registry::End;
 use crate::server_side_job;
 use crate::session::Session;
+use crate::session_end::SessionEnd;
 use crate::transfer;
 
-/// Once the server is to end, a client that takes no replies is waited for no longer than this.
+/// During a shutdown, a client that does not read replies is waited for no longer than this.
 const TAKES_REPLY_MAX: Duration = Duration::from_millis(700);
-/// Lines too long for a command, after which a session ends.
+/// Overlong lines after which the session is ended.
 const TOO_LONG_MAX: u32 = 3;
-/// Lines before a login that are no command of ours, after which a session ends.
+/// Unknown commands before login after which the session is ended.
 const UNKNOWN_BEFORE_LOGIN_MAX: u32 = 10;
-/// Words with which other protocols begin. A browser or mail server that was led here must not
-/// find anything that answers (cross-protocol attacks).
-const FOREIGN_VERBS: &[&str] =
+/// First words of other protocols. A browser or mail server directed here by an attacker must get
+/// no useful reply (cross-protocol attacks).
+const OTHER_PROTOCOL_VERBS: &[&str] =
     &["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "HELO", "EHLO"];
 
-/// What somebody hears whose hours end, or whose account does.
-const TIME_IS_OVER: &str = "The time of this account is over.";
+/// Reply when the permitted hours or the validity of the account end.
+const ACCESS_EXPIRED: &str = "The access period of this account has ended.";
 
-/// Talks with one client from greeting to goodbye, and says why it ended.
-pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Exit {
-    match talk(control, session).await {
+/// Runs one session from the greeting to its end, and returns why it ended.
+pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> SessionEnd {
+    match run_loop(control, session).await {
         Ok(never) => match never {},
         Err(exit) => {
             let last = match &exit {
-                Exit::LoginTimeout => Some("No login in time.".to_owned()),
-                Exit::Idle => Some("Idle for too long.".to_owned()),
-                Exit::Ended(reason) => Some(reason.clone()),
-                Exit::Blame(what) => Some(format!("This is an FTP server; it cannot take {what}.")),
-                Exit::Gone(Gone::SpeaksTls) => Some(
-                    "Plain FTP begins here; for TLS choose explicit TLS (AUTH TLS).".to_owned(),
-                ),
-                Exit::Said | Exit::Gone(_) | Exit::Tls(_) => None,
+                SessionEnd::LoginTimeout => Some("Login timeout.".to_owned()),
+                SessionEnd::Idle => Some("Idle timeout.".to_owned()),
+                SessionEnd::Terminated(reason) => Some(reason.clone()),
+                SessionEnd::Violation(what) => Some(format!("Protocol error: {what}.")),
+                SessionEnd::Disconnected(Disconnect::UnexpectedTls) => {
+                    Some("This port uses plain FTP; choose explicit TLS (AUTH TLS).".to_owned())
+                }
+                SessionEnd::Closed | SessionEnd::Disconnected(_) | SessionEnd::Tls(_) => None,
             };
             if let Some(text) = last {
                 let reply = Reply::new(Code::CLOSING, text);
-                if matches!(exit, Exit::Ended(_)) {
+                if matches!(exit, SessionEnd::Terminated(_)) {
                     control.send_last([&reply], &session.names).await;
                 } else {
                     let _ = control.send([&reply], &session.names).await;
@@ -66,76 +67,77 @@ pub(crate) async fn converse(control: &mut Control, session: &mut Session) -> Ex
     }
 }
 
-/// Nothing: a conversation only ends by an exit.
+/// Uninhabited: the loop only ends with a [`SessionEnd`].
 enum Never {}
 
-async fn talk(control: &mut Control, session: &mut Session) -> Result<Never, Exit> {
-    greet(control, session).await?;
-    let mut patience = Patience::default();
-    let mut held = None;
+async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never, SessionEnd> {
+    send_greeting(control, session).await?;
+    let mut error_counts = ErrorCounts::default();
+    let mut pending_line = None;
     let mut clock = pin!(sleep_until(session.login_deadline));
     loop {
-        let line = match held.take() {
+        let line = match pending_line.take() {
             Some(line) => line,
             None => next_line(control, session, clock.as_mut()).await?,
         };
         session.announce();
         let line = line.ok().filter(|line| !is_too_long(session, line));
         let next = if let Some(line) = &line {
-            answer_in_time(session, line, &mut patience).await?
+            answer_in_time(session, line, &mut error_counts).await?
         } else {
-            patience.too_long += 1;
+            error_counts.too_long += 1;
             session.pending.rename_from = None;
-            if patience.too_long >= TOO_LONG_MAX {
-                return Err(Exit::Blame("lines of that length"));
+            if error_counts.too_long >= TOO_LONG_MAX {
+                return Err(SessionEnd::Violation("too many overlong lines"));
             }
-            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "That line is too long."))
+            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "Line too long."))
         };
         match next {
             Next::Say(reply) => say(control, session, &reply).await?,
-            // What is rare and large lives in boxes while it runs: an idle session would have to
-            // keep room for it.
+            // Rare and large futures are boxed, so that idle sessions do not reserve memory for
+            // them.
             Next::Transfer(job) => {
                 let line = line.unwrap_or_default();
-                held = Box::pin(transfer::run(control, session, job, &line)).await?;
+                pending_line = Box::pin(transfer::run(control, session, job, &line)).await?;
             }
             Next::ServerSideJob(job) => {
                 let line = line.unwrap_or_default();
-                held = Box::pin(server_side_job::run(control, session, job, &line)).await?;
+                pending_line = Box::pin(server_side_job::run(control, session, job, &line)).await?;
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
                 control.send([&reply], &session.names).await?;
-                return Err(Exit::Said);
+                return Err(SessionEnd::Closed);
             }
         }
-        let is_inside = session.logged_in().is_some();
-        let most = if is_inside { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
+        let is_logged_in = session.logged_in().is_some();
+        let most = if is_logged_in { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
         control.set_line_bytes_max(most);
     }
 }
 
-/// Whether a line is too long for somebody who is not logged in, as few are: all but a name and a
-/// password are short.
+/// Whether a line is too long before login: only USER and PASS have long arguments then.
 fn is_too_long(session: &Session, line: &[u8]) -> bool {
-    let tells_who = || {
+    let is_login_command = || {
         let command = Command::parse(line);
         command.is_ok_and(|command| matches!(command.verb.as_str(), "USER" | "PASS"))
     };
-    session.logged_in().is_none() && line.len() > LINE_BYTES_MAX_OF_STRANGERS && !tells_who()
+    session.logged_in().is_none()
+        && line.len() > LINE_BYTES_MAX_UNAUTHENTICATED
+        && !is_login_command()
 }
 
-async fn greet(control: &mut Control, session: &Session) -> Result<(), Exit> {
+async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), SessionEnd> {
     if session.is_greeted {
         return Ok(());
     }
     Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
 }
 
-/// Sends a reply. Once the session is to end, its client has a moment to take it.
-async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), Exit> {
+/// Sends a reply. Once the session is to end, the client has a moment to read it.
+async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), SessionEnd> {
     let too_long = async {
-        session.probe.ended(End::AfterTransfer).await;
+        session.handle.ended(End::AfterTransfer).await;
         sleep(TAKES_REPLY_MAX).await;
     };
     tokio::select! {
@@ -145,45 +147,48 @@ async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<
         () = too_long => {}
     }
     control.abandon();
-    Err(Exit::Gone(Gone::NotReading))
+    Err(SessionEnd::Disconnected(Disconnect::NotReading))
 }
 
-/// What a session may still get wrong.
+/// Protocol errors of a session, by kind.
 #[derive(Default)]
-struct Patience {
+struct ErrorCounts {
     too_long: u32,
     unknown: u32,
 }
 
-/// Waits for a line as long as settings allow; an unused data port is given up meanwhile.
+/// Waits for a line until a timeout of the settings; meanwhile, an unused passive port is released
+/// when due.
 async fn next_line(
     control: &mut Control,
     session: &mut Session,
     mut clock: Pin<&mut Sleep>,
-) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, Exit> {
-    let is_inside = session.logged_in().is_some();
+) -> Result<Result<Vec<u8>, wharf_proto::line::LineTooLong>, SessionEnd> {
+    let is_logged_in = session.logged_in().is_some();
     let since = Instant::now();
     loop {
-        let (idle_max, age) = session.idle_max();
-        let (deadline, exit) = if is_inside {
+        let (idle_max, generation) = session.idle_max();
+        let (deadline, exit) = if is_logged_in {
             let idle = since + idle_max;
             match session.account_deadline() {
-                Some(over) if over < idle => (over, Exit::Ended(TIME_IS_OVER.to_owned())),
-                _ => (idle, Exit::Idle),
+                Some(over) if over < idle => {
+                    (over, SessionEnd::Terminated(ACCESS_EXPIRED.to_owned()))
+                }
+                _ => (idle, SessionEnd::Idle),
             }
         } else if let Some(idle) = since.checked_add(idle_max)
             && idle < session.login_deadline
         {
-            (idle, Exit::Idle)
+            (idle, SessionEnd::Idle)
         } else {
-            (session.login_deadline, Exit::LoginTimeout)
+            (session.login_deadline, SessionEnd::LoginTimeout)
         };
         let port = session.data.as_ref().and_then(DataPort::due);
         tokio::select! {
-            // Being told to end comes first; a line that is here already beats a deadline.
+            // A request to end comes first; a line that has arrived comes before a deadline.
             biased;
-            reason = session.probe.ended(End::AfterTransfer) => {
-                return Err(Exit::Ended(reason.to_owned()));
+            reason = session.handle.ended(End::AfterTransfer) => {
+                return Err(SessionEnd::Terminated(reason.to_owned()));
             }
             line = control.line() => return Ok(line?),
             () = until(clock.as_mut(), port.unwrap_or(deadline).min(deadline)) => {
@@ -194,14 +199,14 @@ async fn next_line(
                     session.give_up_port();
                 }
             }
-            // Another time may hold for being idle.
-            () = session.probe.renewed(age) => {}
+            // The idle timeout may have changed.
+            () = session.handle.generation_changed(generation) => {}
         }
     }
 }
 
-/// Waits until `due` with a clock that is set as seldom as can be: mostly a line comes first, and
-/// the next wait ends later. A clock that rings too early is set anew then.
+/// Waits until `due` with a timer that is reset as rarely as possible: mostly a line arrives first,
+/// and the next deadline is later. A timer that fires early is reset then.
 async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
     if clock.deadline() > due {
         clock.as_mut().reset(due);
@@ -215,55 +220,59 @@ async fn until(mut clock: Pin<&mut Sleep>, due: Instant) {
     }
 }
 
-/// Answers; before a login not for longer than a login may take.
+/// Answers a line; before login, within the login timeout.
 async fn answer_in_time(
     session: &mut Session,
     line: &[u8],
-    patience: &mut Patience,
-) -> Result<Next, Exit> {
+    error_counts: &mut ErrorCounts,
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_some() {
-        return answer(session, line, patience).await;
+        return answer(session, line, error_counts).await;
     }
     let deadline = session.login_deadline;
-    let probe = Arc::clone(&session.probe);
-    let answer = Box::pin(timeout_at(deadline, answer(session, line, patience)));
+    let handle = Arc::clone(&session.handle);
+    let answer = Box::pin(timeout_at(deadline, answer(session, line, error_counts)));
     tokio::select! {
-        // An answer that is there is given.
+        // An answer that is ready is sent.
         biased;
-        answered = answer => answered.unwrap_or(Err(Exit::LoginTimeout)),
-        // A failed login is answered late, and the end of the server does not wait for that.
-        reason = probe.ended(End::AfterTransfer) => Err(Exit::Ended(reason.to_owned())),
+        answered = answer => answered.unwrap_or(Err(SessionEnd::LoginTimeout)),
+        // A failed login is answered with a delay; a shutdown does not wait for it.
+        reason = handle.ended(End::AfterTransfer) => Err(SessionEnd::Terminated(reason.to_owned())),
     }
 }
 
-/// Finds the command, asks the gate, runs it.
-async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> Result<Next, Exit> {
+/// Finds the command, checks that it may run, and runs it.
+async fn answer(
+    session: &mut Session,
+    line: &[u8],
+    error_counts: &mut ErrorCounts,
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() && is_header(line) {
-        return Err(Exit::Blame("another protocol"));
+        return Err(SessionEnd::Violation("request of another protocol"));
     }
     let parsed = Command::parse(line);
-    // RNFR must be followed by RNTO at once (RFC 959 §4.1.3); whatever else comes takes it back.
+    // RNFR must be followed immediately by RNTO (RFC 959 §4.1.3); any other command cancels it.
     if !parsed.as_ref().is_ok_and(|command| command.verb.as_str() == "RNTO") {
         session.pending.rename_from = None;
     }
     let command = match parsed {
         Ok(command) => command,
-        Err(CommandError::Empty) => return unknown(session, patience, line, "An empty line."),
+        Err(CommandError::Empty) => return unknown(session, error_counts, line, "Empty command."),
         Err(CommandError::NotAVerb) => {
-            return unknown(session, patience, line, "Syntax error, command unrecognized.");
+            return unknown(session, error_counts, line, "Syntax error, command unrecognized.");
         }
     };
-    if session.logged_in().is_none() && FOREIGN_VERBS.contains(&command.verb.as_str()) {
-        return Err(Exit::Blame("another protocol"));
+    if session.logged_in().is_none() && OTHER_PROTOCOL_VERBS.contains(&command.verb.as_str()) {
+        return Err(SessionEnd::Violation("request of another protocol"));
     }
     let Some((spec, arg)) = command::find(&command) else {
         let text = match command.verb.as_str() {
             "SITE" => "Unknown SITE command; SITE HELP lists them.",
             _ => "Unknown command; send HELP for a list.",
         };
-        return unknown(session, patience, line, text);
+        return unknown(session, error_counts, line, text);
     };
-    let began = session.probe.live.begins(spec.verb);
+    let began = session.handle.status.command_started(spec.verb);
     let asked = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
@@ -272,13 +281,13 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
         session.pending.forget(spec.carries_over);
     }
     if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
-        session.excuse_from_coming();
+        session.note_refused_command();
     }
     let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
-    // A transfer is told of with its last reply.
+    // A transfer is reported with its last reply.
     if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
         let ended = session.report_command(line, !spec.is_secret, reply);
-        // How long a password takes is counted with the logins; it would hide all else here.
+        // Password checks are counted with the logins; here they would dominate the histogram.
         if !spec.is_secret {
             session.shared.metrics.replies.add(ended.duration_since(began));
         }
@@ -286,8 +295,8 @@ async fn answer(session: &mut Session, line: &[u8], patience: &mut Patience) -> 
     Ok(next)
 }
 
-/// Whether it looks like `Host: example.com`. Whoever sends its words in pieces, the first of which
-/// passed for a line of something, ends here.
+/// Whether a line looks like a header, `Host: example.com`. This also catches requests of which the
+/// first line was not recognised.
 fn is_header(line: &[u8]) -> bool {
     let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
@@ -296,14 +305,14 @@ fn is_header(line: &[u8]) -> bool {
 
 fn unknown(
     session: &Session,
-    patience: &mut Patience,
+    error_counts: &mut ErrorCounts,
     line: &[u8],
     text: &'static str,
-) -> Result<Next, Exit> {
+) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() {
-        patience.unknown += 1;
-        if patience.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
-            return Err(Exit::Blame("so many lines that are no commands"));
+        error_counts.unknown += 1;
+        if error_counts.unknown >= UNKNOWN_BEFORE_LOGIN_MAX {
+            return Err(SessionEnd::Violation("too many unknown commands before login"));
         }
     }
     let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
@@ -335,31 +344,37 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
     refusal.reply(spec.unavailable)
 }
 
-/// Puts TLS on the control connection.
-async fn secure(control: &mut Control, session: &mut Session, reply: &Reply) -> Result<(), Exit> {
-    // Bytes already here were sent before TLS began, so somebody in the middle could have written
-    // them. Answering them later would be command injection.
+/// Starts TLS on the control connection.
+async fn secure(
+    control: &mut Control,
+    session: &mut Session,
+    reply: &Reply,
+) -> Result<(), SessionEnd> {
+    // Bytes already buffered were sent before TLS began, so a man in the middle could have injected
+    // them. They must not be executed after the handshake (command injection).
     if control.has_buffered() {
-        return Err(Exit::Blame("bytes between AUTH and the TLS handshake"));
+        return Err(SessionEnd::Violation("data between AUTH and the TLS handshake"));
     }
     let Some(acceptor) = session.tls.clone() else {
-        return Err(Exit::Blame("AUTH where TLS is not offered"));
+        return Err(SessionEnd::Violation("AUTH without TLS support"));
     };
     control.send([reply], &session.names).await?;
-    let tie = session.shared.new_tie();
-    acceptor.begun(tie, session.peer.ip());
-    let (probe, deadline) = (Arc::clone(&session.probe), session.idle_deadline());
+    let binding_id = session.shared.new_binding_id();
+    acceptor.handshake_started(binding_id, session.peer.ip());
+    let (handle, deadline) = (Arc::clone(&session.handle), session.idle_deadline());
     let protection = tokio::select! {
-        // A handshake that is done counts.
+        // A completed handshake comes first.
         biased;
-        secured = timeout_at(deadline, control.secure(&acceptor, tie)) => {
-            secured.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)?
+        secured = timeout_at(deadline, control.secure(&acceptor, binding_id)) => {
+            secured.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)?
         }
-        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => {
+            return Err(SessionEnd::Terminated(reason.to_owned()));
+        }
     };
     session.reset();
-    session.tie = Some(tie);
-    session.probe.live.secured(protection.version);
+    session.binding_id = Some(binding_id);
+    session.handle.status.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
     Ok(())
 }

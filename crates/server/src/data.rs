@@ -10,46 +10,47 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
-use crate::ports::{Arrived, Came, Lease, UnexpectedPeers};
+use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
 use crate::settings::SessionReuse;
-use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
+use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
-/// Most clients ask for a transfer within this time after PASV. Nothing is accepted at the port
-/// until then; from then on a task turns unexpected peers away, which would otherwise fill what the
-/// system keeps for the port, so that the client could not connect.
-const UNWATCHED_MAX: Duration = Duration::from_millis(100);
+/// Most clients request a transfer within this time after PASV. Nothing is accepted on the port
+/// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
+/// backlog so that the client could not connect.
+const UNATTENDED_MAX: Duration = Duration::from_millis(100);
 
-/// Where the data of the next transfer is to go.
+/// The data port of the next transfer.
 pub(crate) enum DataPort {
-    /// We listen, and the client connects. The lease is given up at `until` if no transfer begins.
-    Passive { lease: Lease, until: Instant, told: Told, is_watched: bool },
-    /// The client listens, and we connect.
+    /// The server listens, the client connects. The port is released at `until` if no transfer
+    /// begins.
+    Passive { lease: Lease, until: Instant, offer: PassiveOffer, is_watched: bool },
+    /// The client listens, the server connects.
     Active(SocketAddr),
 }
 
-/// What the client was told of a passive port.
+/// The reply that announced a passive port.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct PassiveOffer {
     pub(crate) at: Instant,
-    /// What PASV announced; nothing for EPSV.
+    /// The address in the reply to PASV; none for EPSV.
     pub(crate) announced: Option<Ipv4Addr>,
-    /// Whether a command that moves data was refused since: then the client has no reason to come.
-    pub(crate) is_excused: bool,
+    /// Whether a transfer command was refused since: then the client has no reason to connect.
+    pub(crate) was_refused: bool,
 }
 
 impl DataPort {
-    /// When a passive port for which no command comes needs attention.
+    /// When a passive port needs action if no transfer command arrives.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
-            Self::Passive { until, told, is_watched: false, .. } => {
-                Some((told.at + UNWATCHED_MAX).min(*until))
+            Self::Passive { until, offer, is_watched: false, .. } => {
+                Some((offer.at + UNATTENDED_MAX).min(*until))
             }
             Self::Passive { until, .. } => Some(*until),
             Self::Active(_) => None,
         }
     }
 
-    /// Gives a passive port that is due the attention that it needs. Says whether it may stay open.
+    /// Performs the action that is due for a passive port. Returns whether it may stay open.
     pub(crate) fn watch(&mut self) -> bool {
         let Self::Passive { lease, until, is_watched, .. } = self else { return true };
         if Instant::now() >= *until {
@@ -61,59 +62,59 @@ impl DataPort {
         true
     }
 
-    /// What the client was told; nothing in active mode.
-    pub(crate) fn told(&self) -> Option<Told> {
+    /// The announcement of the passive port; none in active mode.
+    pub(crate) fn offer(&self) -> Option<PassiveOffer> {
         match self {
-            Self::Passive { told, .. } => Some(*told),
+            Self::Passive { offer, .. } => Some(*offer),
             Self::Active(_) => None,
         }
     }
 }
 
-/// What must be known to open a data connection.
+/// Parameters for opening a data connection.
 pub(crate) struct Opening<'a> {
     pub(crate) net: &'a dyn Net,
     /// The control connection's own end: active connections come from it.
     pub(crate) local: SocketAddr,
     pub(crate) accept_timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    /// With PROT P: how to do TLS, and what ties it to the control session.
-    pub(crate) tls: Option<(&'a Acceptor, Tie, SessionReuse)>,
-    pub(crate) flowing: Flowing,
-    /// Told how far its handshake is.
+    /// With PROT P: the TLS acceptor, the session binding and the rule for resumption.
+    pub(crate) tls: Option<(&'a Acceptor, BindingId, SessionReuse)>,
+    pub(crate) direction: DataDirection,
+    /// Receives the progress of the handshake.
     pub(crate) stage: &'a watch::Sender<Stage>,
 }
 
 /// Why there is no data connection.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// Nobody came in time.
+    /// No connection arrived within the timeout.
     TimedOut,
-    /// Others came, this address first, and not the client.
+    /// Only unexpected peers connected, this address first.
     OtherAddress(IpAddr),
-    /// Who came to a port that others of the same address have too did not resume the TLS session
-    /// of any, so many times.
-    Ambiguous { times: usize },
+    /// On a port shared with sessions of the same address, connections resumed no TLS session, so
+    /// their session is unknown.
+    NotIdentified { times: usize },
     /// The listener or the connection failed.
     Network(io::Error),
     /// The TLS handshake failed.
     Tls(io::Error),
-    /// TLS is fine, but it is not known to be the same client.
+    /// TLS works, but the session of the control connection was not resumed.
     NotResumed,
 }
 
 /// An open data connection.
 pub(crate) struct Data {
     pub(crate) stream: Stream,
-    /// Whether TLS proved that it is the same client; nothing without TLS.
+    /// The TLS session that it resumed; none without TLS.
     pub(crate) resumed: Option<Resumed>,
-    /// The port on which it came.
+    /// The passive port, if any.
     pub(crate) lease: Option<Lease>,
 }
 
 impl Opening<'_> {
-    /// Opens the connection. Dropping the future closes everything and frees the port. Others who
-    /// came meanwhile are in `unexpected` then, in any case.
+    /// Opens the connection. Dropping the future closes everything and releases the port.
+    /// Unexpected peers are recorded in `unexpected` in any case.
     pub(crate) async fn open(
         &self,
         port: DataPort,
@@ -121,22 +122,24 @@ impl Opening<'_> {
     ) -> Result<Data, OpenError> {
         let (socket, lease) = match port {
             DataPort::Passive { lease, .. } => match self.accept(&lease, unexpected).await? {
-                Arrived::Plain(socket) => (socket, Some(lease)),
-                Arrived::Own(stream) if self.tls.is_some() => {
+                AcceptedConn::Plain(socket) => (socket, Some(lease)),
+                AcceptedConn::Authenticated(stream) if self.tls.is_some() => {
                     let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
                     return Ok(Data { stream, resumed, lease: Some(lease) });
                 }
-                // PROT C came after PASV.
-                Arrived::Own(_) => return Err(OpenError::Ambiguous { times: 1 }),
+                // The client sent PROT C after PASV.
+                AcceptedConn::Authenticated(_) => {
+                    return Err(OpenError::NotIdentified { times: 1 });
+                }
             },
             DataPort::Active(to) => (self.connect(to).await?, None),
         };
-        let Some((acceptor, tie, reuse)) = self.tls else {
+        let Some((acceptor, binding_id, reuse)) = self.tls else {
             return Ok(Data { stream: Stream::Plain(socket), resumed: None, lease });
         };
         socket.do_not_delay();
-        let shaken = acceptor.data(socket, tie, self.flowing, self.stage).await;
-        let (stream, resumed) = shaken.map_err(OpenError::Tls)?;
+        let handshake_result = acceptor.data(socket, binding_id, self.direction, self.stage).await;
+        let (stream, resumed) = handshake_result.map_err(OpenError::Tls)?;
         if reuse == SessionReuse::Require && resumed == Resumed::NotOwn {
             return Err(OpenError::NotResumed);
         }
@@ -149,12 +152,12 @@ impl Opening<'_> {
         &self,
         lease: &Lease,
         unexpected: &mut UnexpectedPeers,
-    ) -> Result<Arrived, OpenError> {
+    ) -> Result<AcceptedConn, OpenError> {
         let wait = async {
             loop {
                 match lease.next().await.map_err(OpenError::Network)? {
-                    Came::Mine(arrived) => return Ok(arrived),
-                    Came::Unexpected(address) => {
+                    PortEvent::Accepted(arrived) => return Ok(arrived),
+                    PortEvent::Unexpected(address) => {
                         if let Some(pause) = unexpected.note(address) {
                             sleep(pause).await;
                         }
@@ -167,7 +170,7 @@ impl Opening<'_> {
             Err(_) => Err(match (lease.unproven(), unexpected.addresses().first()) {
                 (0, None) => OpenError::TimedOut,
                 (0, Some(first)) => OpenError::OtherAddress(*first),
-                (times, _) => OpenError::Ambiguous { times },
+                (times, _) => OpenError::NotIdentified { times },
             }),
         }
     }
@@ -179,20 +182,20 @@ impl Opening<'_> {
         }
     }
 
-    /// Where active connections come from: the port below that of the control connection (RFC 959
-    /// §5.2, "L-1"), which old firewalls expect. The system decides whether we may have it.
+    /// Source of active connections: the port below that of the control connection (RFC 959 §5.2,
+    /// "L-1"), which old firewalls expect. Binding it may fail.
     fn from(&self) -> SocketAddr {
         at_port(self.local, self.local.port().saturating_sub(1))
     }
 }
 
 impl OpenError {
-    /// Under which it is counted.
+    /// The label under which it is counted.
     pub(crate) fn cause(&self) -> OpeningFailure {
         match self {
             Self::TimedOut => OpeningFailure::NoConnection,
             Self::OtherAddress(_) => OpeningFailure::UnexpectedPeers,
-            Self::Ambiguous { .. } => OpeningFailure::Ambiguous,
+            Self::NotIdentified { .. } => OpeningFailure::Ambiguous,
             Self::Network(_) => OpeningFailure::Network,
             Self::Tls(_) => OpeningFailure::Tls,
             Self::NotResumed => OpeningFailure::NotResumed,
@@ -200,24 +203,24 @@ impl OpenError {
     }
 }
 
-/// For the operator.
+/// For the administrator.
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => out.write_str("no data connection came"),
+            Self::TimedOut => out.write_str("no data connection arrived"),
             Self::OtherAddress(address) => {
-                write!(out, "data connections came from a different address ({address}) only")
+                write!(out, "data connections arrived only from a different address ({address})")
             }
-            Self::Ambiguous { times } => write!(
+            Self::NotIdentified { times } => write!(
                 out,
-                "{times} data connections came that resumed no TLS session, to a port that \
+                "{times} data connections resumed no TLS session on a port that \
                  several sessions of one address share; widen passive.ports for such clients"
             ),
             Self::Network(error) => write!(out, "the data connection failed: {error}"),
             Self::Tls(error) => write!(out, "TLS on the data connection failed: {error}"),
             Self::NotResumed => out.write_str(
                 "the data connection did not resume the TLS session of its control \
-                               connection; tls.session_reuse = \"prefer\" lets such clients in",
+                               connection; tls.session_reuse = \"prefer\" accepts such clients",
             ),
         }
     }

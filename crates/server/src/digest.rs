@@ -1,10 +1,10 @@
-//! Check sums of files: which there are, and how they are reckoned.
+//! Checksum algorithms for files.
 
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// A way to reckon a check sum.
+/// A checksum algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Sha256,
@@ -15,7 +15,7 @@ pub(crate) enum Algorithm {
 }
 
 impl Algorithm {
-    /// Each, the one first that HASH uses unless told otherwise.
+    /// All algorithms; the first is the default of HASH.
     pub(crate) const EACH: &[Self] =
         &[Self::Sha256, Self::Sha512, Self::Sha1, Self::Md5, Self::Crc32];
 
@@ -47,7 +47,7 @@ impl Algorithm {
     }
 }
 
-/// A check sum on its way.
+/// A checksum computation in progress.
 pub(crate) enum Digest {
     Sha256(Sha256),
     Sha512(Box<Sha512>),
@@ -67,7 +67,7 @@ impl Digest {
         }
     }
 
-    /// The sum in hexadecimal digits, in lower case.
+    /// The checksum in lower-case hexadecimal.
     pub(crate) fn finish(self) -> String {
         match self {
             Self::Sha256(digest) => hexadecimal(&digest.finalize()),
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_those_of_the_books() {
+    fn checksums_match_the_published_test_vectors() {
         for (algorithm, sum) in [
             (Algorithm::Crc32, "352441c2"),
             (Algorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),

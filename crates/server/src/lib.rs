@@ -121,35 +121,35 @@
 //! ```
 
 mod admission;
-mod attend;
 pub mod auth_throttle;
+mod blocking_pool;
 pub mod certificate;
 mod command;
 mod control;
 mod conversation;
 mod data;
-mod diagnosis;
+mod data_conn_outcome;
+pub mod diagnostics;
 mod digest;
-pub mod doctor;
-mod exit;
+mod drive;
 mod files;
 mod gate;
-mod lanes;
 mod lines;
-pub mod live;
 pub mod metrics;
 mod names;
 pub mod net;
 mod next;
 mod ports;
 mod pump;
+mod rate_limit;
 mod refusal;
 mod registry;
 pub mod server;
 mod server_side_job;
 mod session;
+mod session_end;
+pub mod session_status;
 pub mod settings;
-mod shape;
 mod shared;
 #[cfg(test)]
 mod testing;

@@ -1,16 +1,16 @@
-//! The only door to what is outside: sockets, chance and the calendar.
+//! Access to the environment: sockets, random bytes and the time of day.
 //!
-//! A simulation or an embedder brings its own [`Net`]; [`Tcp`] is the real one.
+//! A simulation or an embedder supplies its own [`Net`]; [`Tcp`] uses the operating system.
 
 mod connection;
+mod proxy_header;
+mod reserve_fd;
 #[cfg(target_os = "linux")]
-#[path = "net/door_linux.rs"]
-mod door;
+#[path = "net/tcp_listener_linux.rs"]
+mod tcp_listener;
 #[cfg(not(target_os = "linux"))]
-#[path = "net/door_other.rs"]
-mod door;
-mod introduction;
-mod spare;
+#[path = "net/tcp_listener_other.rs"]
+mod tcp_listener;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -25,32 +25,32 @@ use tokio_rustls::server::TlsStream;
 use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
 
-use self::door::Door;
-use self::spare::Spare;
+use self::reserve_fd::ReserveFd;
+use self::tcp_listener::PlatformListener;
 
 pub use self::connection::Connection;
-pub(crate) use self::introduction::{Introduced, introduced};
+pub(crate) use self::proxy_header::{ProxiedPeer, read_proxy_header};
 
-/// Bursts of clients wait here; the kernel lowers it to its own limit.
+/// Backlog for bursts of clients; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
-/// One client is expected, or some dozens where a port is shared. Unexpected peers may come before
-/// the client asks for a transfer, and must not keep it out until they are turned away.
+/// One client is expected, or some dozens on a shared port. Unexpected peers may connect before the
+/// client requests a transfer, and must not fill the backlog until they are closed.
 const DATA_BACKLOG: i32 = 4096;
 
-/// Makes sockets, and knows chance and the time of day.
+/// Creates sockets, and provides random bytes and the time of day.
 #[async_trait]
 pub trait Net: Send + Sync {
-    /// Listens for clients. On `::`, `takes_ipv4` says whether IPv4 clients come here too.
+    /// Listens for clients. On `::`, `takes_ipv4` selects whether IPv4 clients are accepted too.
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>>;
 
     /// Listens for one data connection.
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>>;
 
-    /// Opens a data connection from one of our addresses; from any port if that of `from` is 0 or
-    /// cannot be had. Cancel safe.
+    /// Opens a data connection from a local address; from any port if that of `from` is 0 or not
+    /// available. Cancel safe.
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket>;
 
-    /// Fills `bytes` with what nobody can guess.
+    /// Fills `bytes` with cryptographically secure random bytes.
     fn random(&self, bytes: &mut [u8]);
 
     /// The time of day, for listings. Deadlines use tokio's clock.
@@ -60,43 +60,43 @@ pub trait Net: Send + Sync {
 /// A listening socket. Dropping it closes it.
 #[async_trait]
 pub trait Listener: Send + Sync {
-    /// Where it listens.
+    /// The address on which it listens.
     fn local_address(&self) -> SocketAddr;
 
-    /// The next connection. Cancel safe, and several may wait at a time: each connection is for one
-    /// of them. Errors are survivable: the caller tries again.
+    /// Accepts the next connection. Cancel safe; several tasks may wait at a time, and each
+    /// connection goes to one of them. Errors are temporary: the caller tries again.
     async fn accept(&self) -> io::Result<Socket>;
 
-    /// The same socket once more, for another process.
+    /// Duplicates the socket for another process.
     ///
     /// # Errors
-    /// It is no socket of this computer, or the system has no descriptor left.
+    /// It is not an operating system socket, or no file descriptor is left.
     fn duplicate(&self) -> io::Result<TcpListener> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// If the system has no descriptors left: takes some who wait, with one that was saved for
-    /// this, tells them `words` as far as they take them at once, and closes. Says who they were.
-    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
+    /// If the system has no file descriptors left: accepts some pending clients with a reserved
+    /// one, sends them `words` without waiting, and closes them. Returns their addresses.
+    fn reject_pending(&self, words: &[u8]) -> Vec<SocketAddr> {
         let _ = words;
         Vec::new()
     }
 }
 
-/// A connection that is not TCP of this computer: a simulated one, or an embedder's.
+/// A connection that is not a TCP socket: simulated, or supplied by an embedder.
 pub trait Link: AsyncRead + AsyncWrite + Send + Unpin {
-    /// The other end.
+    /// The address of the peer.
     fn peer_address(&self) -> SocketAddr;
 
-    /// Our end.
+    /// The local address.
     fn local_address(&self) -> SocketAddr;
 }
 
 /// A connection without TLS.
 pub enum Socket {
-    /// TCP of this computer.
+    /// A TCP socket.
     Tcp(Connection),
-    /// Anything else.
+    /// Any other connection.
     Link(Box<dyn Link>),
 }
 
@@ -106,27 +106,27 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
-/// Real sockets of this computer.
+/// The sockets of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(control_door(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
+        Ok(Box::new(control_listener(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        let door = Door::new(listener(at, DATA_BACKLOG, true)?)?;
-        Ok(Box::new(TcpDoor { door, spare: None }))
+        let tcp_listener = PlatformListener::new(listener(at, DATA_BACKLOG, true)?)?;
+        Ok(Box::new(TcpAcceptor { tcp_listener, spare: None }))
     }
 
     async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
         if from.port() != 0 {
-            // A port below 1024 may need a right that we do not have; another may be in use, or
-            // have had a connection with this very port of the client just now.
+            // A port below 1024 may need a privilege; another may be in use, or may have had a
+            // connection to the same port of the client recently.
             match dial(from, to).await {
-                Err(error) if is_own_fault(&error) => {}
+                Err(error) if is_local_port_error(&error) => {}
                 dialled => return dialled,
             }
         }
@@ -148,17 +148,17 @@ impl Net for Tcp {
 
 async fn dial(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Many data connections come from one port, to as many of the clients'.
+    // Many data connections use one source port, to different ports of clients.
     #[cfg(unix)]
     if from.port() != 0 {
         socket.set_reuseaddr(true)?;
     }
     socket.bind(from)?;
-    Ok(Socket::Tcp(Connection::watched(socket.connect(to).await?)?))
+    Ok(Socket::Tcp(Connection::registered(socket.connect(to).await?)?))
 }
 
-/// Whether a connection failed for the port that it was to come from.
-fn is_own_fault(error: &io::Error) -> bool {
+/// Whether connecting failed because of the source port.
+fn is_local_port_error(error: &io::Error) -> bool {
     let kind = error.kind();
     matches!(
         kind,
@@ -169,31 +169,32 @@ fn is_own_fault(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an address could be listened on. It is taken for a moment and not listened on, so that
-/// nobody connects meanwhile, and two who try do not see each other. On `::`, `takes_ipv4` says
-/// whether IPv4 clients would come, too.
+/// Checks whether an address is available to listen on. It is bound for a moment without listening,
+/// so that no client connects and two checks do not conflict. On `::`, `takes_ipv4` selects whether
+/// IPv4 clients would be accepted too.
 ///
 /// # Errors
-/// What the system says.
+/// The error of `bind`.
 pub fn try_address(at: SocketAddr, takes_ipv4: bool) -> io::Result<()> {
     bound(at, takes_ipv4).map(drop)
 }
 
-/// A socket for clients that was made elsewhere and listens already.
+/// Adopts a socket that listens already.
 ///
 /// # Errors
 /// The system cannot make it nonblocking.
 pub(crate) fn adopted(listener: TcpListener) -> io::Result<Box<dyn Listener>> {
     listener.set_nonblocking(true)?;
-    Ok(Box::new(control_door(listener)?))
+    Ok(Box::new(control_listener(listener)?))
 }
 
-fn control_door(listener: TcpListener) -> io::Result<TcpDoor> {
-    let spare = Spare::new(&listener)?;
-    Ok(TcpDoor { door: Door::new(listener)?, spare: Some(spare) })
+fn control_listener(listener: TcpListener) -> io::Result<TcpAcceptor> {
+    let spare = ReserveFd::new(&listener)?;
+    Ok(TcpAcceptor { tcp_listener: PlatformListener::new(listener)?, spare: Some(spare) })
 }
 
-/// A nonblocking socket that listens. On `::`, `takes_ipv4` says whether IPv4 clients come, too.
+/// Creates a nonblocking listening socket. On `::`, `takes_ipv4` selects whether IPv4 clients are
+/// accepted too.
 fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpListener> {
     let socket = bound(at, takes_ipv4)?;
     socket.listen(backlog)?;
@@ -201,79 +202,79 @@ fn listener(at: SocketAddr, backlog: i32, takes_ipv4: bool) -> io::Result<TcpLis
 }
 
 fn bound(at: SocketAddr, takes_ipv4: bool) -> io::Result<socket2::Socket> {
-    let socket = door::socket(Domain::for_address(at))?;
+    let socket = tcp_listener::socket(Domain::for_address(at))?;
     if at.is_ipv6() {
         socket.set_only_v6(!takes_ipv4)?;
     }
-    // A server that restarts must get its port back while old connections linger.
+    // A restarted server must get its port while old connections are in TIME_WAIT.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&at.into())?;
     Ok(socket)
 }
 
-struct TcpDoor {
-    door: Door,
+struct TcpAcceptor {
+    tcp_listener: PlatformListener,
     /// For control connections.
-    spare: Option<Spare>,
+    spare: Option<ReserveFd>,
 }
 
 #[async_trait]
-impl Listener for TcpDoor {
+impl Listener for TcpAcceptor {
     fn local_address(&self) -> SocketAddr {
-        self.door.local_address().expect("the listener is bound, so it has an address")
+        self.tcp_listener.local_address().expect("the listener is bound, so it has an address")
     }
 
     async fn accept(&self) -> io::Result<Socket> {
-        let connection = self.door.accept().await?;
+        let connection = self.tcp_listener.accept().await?;
         Ok(Socket::Tcp(if self.spare.is_some() { connection.into_control()? } else { connection }))
     }
 
     fn duplicate(&self) -> io::Result<TcpListener> {
-        self.door.duplicate()
+        self.tcp_listener.duplicate()
     }
 
-    fn turn_away(&self, words: &[u8]) -> Vec<SocketAddr> {
-        self.spare.as_ref().map(|spare| spare.turn_away(words)).unwrap_or_default()
+    fn reject_pending(&self, words: &[u8]) -> Vec<SocketAddr> {
+        self.spare.as_ref().map(|spare| spare.reject_pending(words)).unwrap_or_default()
     }
 }
 
 impl Socket {
-    /// The other end; an IPv4 client on an IPv6 socket has its IPv4 address.
+    /// The address of the peer; for an IPv4 client on an IPv6 socket, its IPv4 address.
     ///
     /// # Errors
     /// The peer is gone already.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
-        Ok(plain(match self {
+        Ok(canonical(match self {
             Self::Tcp(stream) => stream.peer_address(),
             Self::Link(link) => link.peer_address(),
         }))
     }
 
-    /// Our end, in the same form.
+    /// The local address, in the same form.
     ///
     /// # Errors
     /// The connection is gone already.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        Ok(plain(match self {
+        Ok(canonical(match self {
             Self::Tcp(stream) => stream.local_address()?,
             Self::Link(link) => link.local_address(),
         }))
     }
 
-    /// Asks the kernel to take at most about `bytes` ahead of us, so that a throttled upload is
-    /// slow for its sender too. A wish: errors do not matter.
+    /// Limits the receive buffer of the kernel to about `bytes`, so that a throttled upload is slow
+    /// for its sender too. Best effort: errors are ignored.
     pub(crate) fn limit_receive_buffer(&self, bytes: usize) {
         self.set(|socket| socket.set_recv_buffer_size(bytes));
     }
 
-    /// Lets small pieces go at once, not only when what went before is acknowledged. A wish.
+    /// Sets `TCP_NODELAY`: small writes are sent at once. Best effort.
     pub(crate) fn do_not_delay(&self) {
         self.set(|socket| socket.set_tcp_nodelay(true));
     }
 
-    /// Whether the system knows already that the other end has closed or reset the connection. A
-    /// link shows it only when it is read.
+    /// Whether the peer is known to have closed or reset the connection. A link shows it only when
+    /// it is read.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.has_ended(),
@@ -287,25 +288,26 @@ impl Socket {
         }
     }
 
-    /// Takes a connection from the reactor that accepted it, so that its session's own one
-    /// watches it.
-    pub(crate) fn unwatch(self) -> io::Result<Self> {
+    /// Deregisters the connection from the reactor that accepted it; the runtime of its session
+    /// registers it again.
+    pub(crate) fn deregister(self) -> io::Result<Self> {
         Ok(match self {
-            Self::Tcp(stream) => Self::Tcp(stream.unwatch()?),
+            Self::Tcp(stream) => Self::Tcp(stream.deregister()?),
             link @ Self::Link(_) => link,
         })
     }
 }
 
-/// The address without the IPv6 form of IPv4. A link-local one keeps its interface.
-pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+/// The address with an IPv4-mapped IPv6 address converted to IPv4. A link-local one keeps its
+/// scope.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
         IpAddr::V6(_) => address,
     }
 }
 
-/// The same address, with its interface if it is link-local, at another port.
+/// The same address, with its scope if it is link-local, and another port.
 pub(crate) fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
@@ -350,7 +352,7 @@ impl AsyncWrite for Socket {
         }
     }
 
-    /// In one call, several buffers of TLS: records, and the alert behind them when it fails.
+    /// Writes several TLS buffers in one call: records, and the alert after them on failure.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -430,10 +432,10 @@ mod tests {
         let from: SocketAddr = ([127, 0, 0, 1], wanted).into();
         let one = Tcp.connect(from, to(&clients[0])).await.expect("it listens");
         assert_eq!(peer(&clients[0]), wanted);
-        // Others come from it as well, while that one is open.
+        // Other connections use it as well while that one is open.
         let other = Tcp.connect(from, to(&clients[1])).await.expect("it listens");
         assert_eq!(peer(&clients[1]), wanted);
-        // A second one to the same port of the client has to come from another.
+        // A second one to the same port of the client needs another source port.
         let again = Tcp.connect(from, to(&clients[0])).await.expect("it listens");
         assert_ne!(peer(&clients[0]), wanted);
         drop((one, other, again));

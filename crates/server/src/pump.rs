@@ -1,12 +1,12 @@
-//! The byte loops between a data connection and a store.
+//! Copies data between a data connection and storage.
 
 mod closing;
 #[cfg(target_os = "linux")]
-#[path = "pump/direct_linux.rs"]
-mod direct;
+#[path = "pump/kernel_copy_linux.rs"]
+mod kernel_copy;
 #[cfg(not(target_os = "linux"))]
-#[path = "pump/direct_other.rs"]
-mod direct;
+#[path = "pump/kernel_copy_other.rs"]
+mod kernel_copy;
 mod local;
 mod zlib;
 
@@ -28,183 +28,189 @@ use wharf_proto::ascii::{FromNetwork, ToNetwork};
 
 use self::closing::ended_between_records;
 pub(crate) use self::closing::{Closing, EndRule};
-pub(crate) use self::local::Local;
-use self::zlib::{Packing, Unpacking};
-use crate::lanes::Lanes;
+pub(crate) use self::local::LocalCopy;
+use self::zlib::{Compressor, Decompressor};
+use crate::blocking_pool::BlockingPool;
 use crate::net::{Socket, Stream};
-use crate::registry::Probe;
-use crate::shape::Shaper;
+use crate::rate_limit::RateLimiter;
+use crate::registry::SessionHandle;
 
 /// One read or write at most: large enough that system calls cost little.
 const PIECE_BYTES: usize = 256 * 1024;
 /// The first read of an upload.
 const FIRST_PIECE_BYTES: usize = 16 * 1024;
-/// So much is reckoned or packed on the reactor: a fraction of a millisecond.
-const AT_ONCE_BYTES: usize = 16 * 1024;
-/// A client that has its file is given this long to take the farewell of TLS.
-const FAREWELL_MAX: Duration = Duration::from_secs(10);
+/// Up to this size, hashing and compression run on the reactor: a fraction of a millisecond.
+const INLINE_BYTES: usize = 16 * 1024;
+/// How long the server waits to send `close_notify` after a complete upload.
+const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
 
-/// What holds for the bytes of one transfer.
+/// Parameters of one transfer.
 pub(crate) struct Flow<'a> {
-    /// Speed limits, and how long nothing may move.
-    pub(crate) shaper: &'a Shaper,
-    /// Its `moved` counts the bytes on the data connection as they move.
-    pub(crate) probe: &'a Arc<Probe>,
-    /// Threads for what is large.
-    pub(crate) lanes: &'a Lanes,
+    /// Rate limits and the stall timeout.
+    pub(crate) rate_limiter: &'a RateLimiter,
+    /// `moved` counts the bytes on the data connection.
+    pub(crate) handle: &'a Arc<SessionHandle>,
+    /// Threads for large blocks.
+    pub(crate) blocking_pool: &'a BlockingPool,
     /// Whether line ends are converted (TYPE A).
     pub(crate) is_ascii: bool,
-    /// Set once an upload has come to its end: from then on it is the disk that takes its time.
+    /// Set once an upload is complete: from then on only the disk is waited for.
     pub(crate) is_whole: &'a AtomicBool,
-    /// The level at which bytes are packed, where they are (MODE Z).
+    /// The compression level (MODE Z).
     pub(crate) deflate: Option<u8>,
-    /// How an upload over TLS may end.
+    /// When an upload over TLS may end without `close_notify`.
     pub(crate) end: EndRule,
 }
 
-/// Why bytes stopped before their end.
+/// Why a transfer stopped before its end.
 #[derive(Debug)]
-pub(crate) enum Cut {
+pub(crate) enum TransferError {
     /// The data connection broke.
     Network(io::Error),
     /// It ended in FIN, but without the `close_notify` of TLS.
     NoCloseNotify,
-    /// It ended in FIN in the middle of a TLS record: more was to come.
+    /// It ended in FIN in the middle of a TLS record, so data is missing.
     MidRecord,
-    /// Nothing moved for too long.
+    /// The stall timeout passed.
     Stalled,
-    /// Less moved than must.
+    /// The transfer was below the minimum rate.
     TooSlow,
-    /// What came is no zlib stream, or not a whole one (MODE Z).
-    Damaged(&'static str),
-    /// What came unpacks to far more than it is (MODE Z).
-    Swollen,
+    /// The data is not a valid and complete zlib stream (MODE Z).
+    InvalidZlib(&'static str),
+    /// The decompressed data exceeds the permitted ratio (MODE Z).
+    ExpansionLimit,
     /// The store failed.
     Store(Error),
 }
 
-impl From<Error> for Cut {
+impl From<Error> for TransferError {
     fn from(error: Error) -> Self {
         Self::Store(error)
     }
 }
 
-/// Bytes of a file that are still to be sent.
-struct Rest {
+/// The part of a file that is still to be sent.
+struct FileRemainder {
     file: std::fs::File,
     from: u64,
     len: u64,
 }
 
-/// Sends a source to its end, and says that there is no more: what is left of the connection comes
-/// back. Dropping the future closes everything.
-pub(crate) async fn send(source: Source, mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, Cut> {
+/// Sends a source completely, shuts the connection down for writing, and returns it. Dropping the
+/// future closes everything.
+pub(crate) async fn send(
+    source: Source,
+    mut stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<Sent, TransferError> {
     let mut pieces = match source {
-        Source::File { file, from, len } if direct::is_possible(&stream, flow) => {
-            let (rest, back) = direct::send(file, from, len, stream, flow).await?;
-            let Some(Rest { file, from, len }) = rest else { return end(back, flow).await };
+        Source::File { file, from, len } if kernel_copy::is_possible(&stream, flow) => {
+            let (rest, back) = kernel_copy::send(file, from, len, stream, flow).await?;
+            let Some(FileRemainder { file, from, len }) = rest else {
+                return end(back, flow).await;
+            };
             stream = back;
-            Pieces::File(FilePieces::new(file, from, len))
+            SourceChunks::File(FileChunks::new(file, from, len))
         }
-        source => Pieces::of(source),
+        source => SourceChunks::of(source),
     };
-    if let (Stream::Plain(socket), false) = (&stream, matches!(pieces, Pieces::Whole(_))) {
+    if let (Stream::Plain(socket), false) = (&stream, matches!(pieces, SourceChunks::Whole(_))) {
         socket.do_not_delay();
     }
     let mut to_network = ToNetwork::default();
-    let mut packing = flow.deflate.map(Packing::new);
+    let mut compressor = flow.deflate.map(Compressor::new);
     while let Some(mut piece) = pieces.next().await? {
         if flow.is_ascii {
             let mut converted = Vec::with_capacity(piece.len());
             to_network.convert(&piece, &mut converted);
             piece = Bytes::from(converted);
         }
-        packing = match packing {
+        compressor = match compressor {
             None => {
                 write(&piece, &mut stream, flow).await?;
                 None
             }
-            Some(packing) => {
-                let (packing, packed) = packing.pack(piece, flow.lanes).await?;
-                write(&packed, &mut stream, flow).await?;
-                Some(packing)
+            Some(compressor) => {
+                let (compressor, compressed) =
+                    compressor.compress(piece, flow.blocking_pool).await?;
+                write(&compressed, &mut stream, flow).await?;
+                Some(compressor)
             }
         };
     }
-    if let Some(packing) = packing {
-        write(&packing.finish()?, &mut stream, flow).await?;
+    if let Some(compressor) = compressor {
+        write(&compressor.finish()?, &mut stream, flow).await?;
     }
     end(stream, flow).await
 }
 
-/// Says that there is no more: with TLS by its `close_notify`, then with a FIN.
-async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, Cut> {
+/// Ends the stream: with TLS by `close_notify`, then with a FIN.
+async fn end(mut stream: Stream, flow: &Flow<'_>) -> Result<Sent, TransferError> {
     match within(flow, stream.shutdown()).await {
         // The client has ended the connection already.
-        Err(Cut::Network(error)) if error.kind() == io::ErrorKind::NotConnected => {}
+        Err(TransferError::Network(error)) if error.kind() == io::ErrorKind::NotConnected => {}
         ended => ended?,
     }
     Ok(Sent(stream))
 }
 
-/// A connection on which everything was sent.
+/// A connection that is shut down for writing.
 pub(crate) struct Sent(Stream);
 
 impl Sent {
-    /// Waits until the client ends it too, which it does once it has read everything; or breaks it,
-    /// or says anything.
+    /// Waits until the client closes it too, which it does once it has read everything; or resets
+    /// it, or sends anything.
     pub(crate) async fn ended(mut self) {
         let _ = self.0.read(&mut [0; 64]).await;
     }
 }
 
-async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), Cut> {
+async fn write(bytes: &[u8], stream: &mut Stream, flow: &Flow<'_>) -> Result<(), TransferError> {
     let mut all = bytes;
     while !all.is_empty() {
-        // Anew each time: limits may change while a piece is on its way.
-        let turn = flow.shaper.turn(PIECE_BYTES);
-        let most = turn.bytes.min(all.len());
+        // Asked for every burst: limits may change while a piece is being sent.
+        let burst = flow.rate_limiter.burst(PIECE_BYTES);
+        let most = burst.bytes.min(all.len());
         let (mut rest, others) = all.split_at_checked(most).unwrap_or((all, &[]));
         all = others;
-        flow.shaper.take(&turn, rest.len()).await;
+        flow.rate_limiter.take(&burst, rest.len()).await;
         while !rest.is_empty() {
             let sent = within(flow, stream.write(rest)).await?;
             if sent == 0 {
-                return Err(Cut::Network(io::ErrorKind::WriteZero.into()));
+                return Err(TransferError::Network(io::ErrorKind::WriteZero.into()));
             }
-            count(flow.probe, sent);
+            count(flow.handle, sent);
             rest = rest.get(sent..).unwrap_or_default();
         }
     }
     within(flow, stream.flush()).await
 }
 
-/// Takes everything from the stream into the sink, to an end that the rule of the flow accepts,
-/// says farewell, and syncs. The sink is neither committed nor aborted. Dropping the future closes
-/// the stream.
+/// Copies the stream into the sink until an end that the [`EndRule`] accepts, sends `close_notify`,
+/// and syncs. The sink is neither committed nor aborted. Dropping the future closes the stream.
 pub(crate) async fn receive(
     mut stream: Stream,
     sink: &mut dyn Sink,
     flow: &Flow<'_>,
-) -> Result<Closing, Cut> {
-    if let (Stream::Plain(socket), Some(rate)) = (&stream, flow.shaper.bytes_per_second()) {
+) -> Result<Closing, TransferError> {
+    if let (Stream::Plain(socket), Some(rate)) = (&stream, flow.rate_limiter.bytes_per_second()) {
         let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
-    // A small file needs no more; a full buffer asks for a larger one.
-    let mut turn = flow.shaper.turn(PIECE_BYTES);
-    let mut room = FIRST_PIECE_BYTES.min(turn.bytes);
+    // Enough for small files; the buffer grows when it was filled.
+    let mut burst = flow.rate_limiter.burst(PIECE_BYTES);
+    let mut room = FIRST_PIECE_BYTES.min(burst.bytes);
     let mut buffer = Vec::with_capacity(room);
-    let mut intake = Intake::new(flow);
-    let mut can_lend = true;
+    let mut decoder = UploadDecoder::new(flow);
+    let mut can_detach = true;
     let mut taken = 0;
     let closing = loop {
-        if can_lend && taken >= PIECE_BYTES && direct::is_possible(&stream, flow) {
+        if can_detach && taken >= PIECE_BYTES && kernel_copy::is_possible(&stream, flow) {
             taken = 0;
             match sink.detach_file().await? {
-                Some(loan) => {
-                    let received = direct::receive(loan, stream, flow).await;
-                    sink.reattach_file(matches!(received, Err(Cut::Store(_))));
+                Some(detached) => {
+                    let received = kernel_copy::receive(detached, stream, flow).await;
+                    sink.reattach_file(matches!(received, Err(TransferError::Store(_))));
                     match received? {
                         (Some(back), _) => stream = back,
                         (None, closing) => {
@@ -213,34 +219,34 @@ pub(crate) async fn receive(
                         }
                     }
                 }
-                None => can_lend = false,
+                None => can_detach = false,
             }
         }
         buffer.clear();
         let got = match read(&mut stream, room, &mut buffer, flow).await? {
-            Got::Bytes(got) => got,
-            Got::End(closing) => break closing,
+            ReadResult::Bytes(got) => got,
+            ReadResult::End(closing) => break closing,
         };
         taken += got;
-        count(flow.probe, got);
-        flow.shaper.take(&turn, got).await;
-        turn = flow.shaper.turn(PIECE_BYTES);
-        room = turn.bytes.min(if got == room { room * 4 } else { room });
+        count(flow.handle, got);
+        flow.rate_limiter.take(&burst, got).await;
+        burst = flow.rate_limiter.burst(PIECE_BYTES);
+        room = burst.bytes.min(if got == room { room * 4 } else { room });
         let piece = std::mem::replace(&mut buffer, Vec::with_capacity(room));
-        intake.take(Bytes::from(piece), sink, flow).await?;
+        decoder.take(Bytes::from(piece), sink, flow).await?;
     };
-    intake.finish(sink).await?;
-    // The upload is whole. Whether the client waits for our farewell is its own affair.
+    decoder.finish(sink).await?;
+    // The upload is complete, whether the client reads the close_notify or not.
     if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
-        let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
+        let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
     }
     drop(stream);
     sync(sink, flow).await?;
     Ok(closing)
 }
 
-/// What a read came to.
-enum Got {
+/// The result of a read.
+enum ReadResult {
     Bytes(usize),
     End(Closing),
 }
@@ -251,21 +257,25 @@ async fn read(
     room: usize,
     buffer: &mut Vec<u8>,
     flow: &Flow<'_>,
-) -> Result<Got, Cut> {
+) -> Result<ReadResult, TransferError> {
     match within(flow, (&mut *stream).take(bound(room)).read_buf(buffer)).await {
-        Ok(0) => Ok(Got::End(Closing::Orderly)),
-        Ok(got) => Ok(Got::Bytes(got)),
-        // So rustls tells of FIN without `close_notify`; a reset has a kind of its own.
-        Err(Cut::Network(error)) if is_fin(stream, &error) => {
-            let received = flow.probe.moved.load(Ordering::Relaxed);
+        Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
+        Ok(got) => Ok(ReadResult::Bytes(got)),
+        // rustls reports FIN without `close_notify` this way; a reset has another kind.
+        Err(TransferError::Network(error)) if is_fin(stream, &error) => {
+            let received = flow.handle.moved.load(Ordering::Relaxed);
             if flow.end.accepts(received) {
                 let is_whole = match stream {
                     Stream::Tls(stream) => ended_between_records(stream.get_mut().1),
                     Stream::Plain(_) => true,
                 };
-                if is_whole { Ok(Got::End(Closing::WithoutNotify)) } else { Err(Cut::MidRecord) }
+                if is_whole {
+                    Ok(ReadResult::End(Closing::WithoutNotify))
+                } else {
+                    Err(TransferError::MidRecord)
+                }
             } else {
-                Err(Cut::NoCloseNotify)
+                Err(TransferError::NoCloseNotify)
             }
         }
         Err(cut) => Err(cut),
@@ -276,21 +286,21 @@ fn is_fin(stream: &Stream, error: &io::Error) -> bool {
     matches!(stream, Stream::Tls(_)) && error.kind() == io::ErrorKind::UnexpectedEof
 }
 
-async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), Cut> {
+async fn sync(sink: &mut dyn Sink, flow: &Flow<'_>) -> Result<(), TransferError> {
     flow.is_whole.store(true, Ordering::Relaxed);
     Ok(sink.sync().await?)
 }
 
-/// From what comes over the network to what is stored.
-struct Intake {
-    unpacking: Option<Unpacking>,
+/// Converts received data to what is stored: decompression, line ends.
+struct UploadDecoder {
+    decompressor: Option<Decompressor>,
     from_network: Option<FromNetwork>,
 }
 
-impl Intake {
+impl UploadDecoder {
     fn new(flow: &Flow<'_>) -> Self {
         Self {
-            unpacking: flow.deflate.map(|_| Unpacking::new()),
+            decompressor: flow.deflate.map(|_| Decompressor::new()),
             from_network: flow.is_ascii.then(FromNetwork::default),
         }
     }
@@ -300,19 +310,21 @@ impl Intake {
         piece: Bytes,
         sink: &mut dyn Sink,
         flow: &Flow<'_>,
-    ) -> Result<(), Cut> {
-        let Some(unpacking) = self.unpacking.take() else { return self.store(piece, sink).await };
-        let mut step = unpacking.unpack(piece, flow.lanes).await?;
+    ) -> Result<(), TransferError> {
+        let Some(decompressor) = self.decompressor.take() else {
+            return self.store(piece, sink).await;
+        };
+        let mut step = decompressor.decompress(piece, flow.blocking_pool).await?;
         self.store(Bytes::from(step.piece), sink).await?;
         while let Some(rest) = step.rest {
-            step = step.unpacking.unpack_rest(rest, flow.lanes).await?;
+            step = step.decompressor.decompress_rest(rest, flow.blocking_pool).await?;
             self.store(Bytes::from(step.piece), sink).await?;
         }
-        self.unpacking = Some(step.unpacking);
+        self.decompressor = Some(step.decompressor);
         Ok(())
     }
 
-    async fn store(&mut self, mut piece: Bytes, sink: &mut dyn Sink) -> Result<(), Cut> {
+    async fn store(&mut self, mut piece: Bytes, sink: &mut dyn Sink) -> Result<(), TransferError> {
         if let Some(from_network) = &mut self.from_network {
             let mut converted = Vec::with_capacity(piece.len());
             from_network.convert(&piece, &mut converted);
@@ -325,9 +337,9 @@ impl Intake {
     }
 
     /// At the end of the connection.
-    async fn finish(self, sink: &mut dyn Sink) -> Result<(), Cut> {
-        if let Some(unpacking) = self.unpacking {
-            unpacking.finish()?;
+    async fn finish(self, sink: &mut dyn Sink) -> Result<(), TransferError> {
+        if let Some(decompressor) = self.decompressor {
+            decompressor.finish()?;
         }
         let mut last = Vec::new();
         if let Some(mut from_network) = self.from_network {
@@ -340,57 +352,60 @@ impl Intake {
     }
 }
 
-/// Does work at once if it is little, else on a lane.
-async fn elsewhere<T: Send + 'static>(
+/// Runs small work at once, and other work on a blocking worker.
+async fn run_blocking<T: Send + 'static>(
     bytes: usize,
-    lanes: &Lanes,
-    work: impl FnOnce() -> Result<T, Cut> + Send + 'static,
-) -> Result<T, Cut> {
-    if bytes <= AT_ONCE_BYTES {
+    blocking_pool: &BlockingPool,
+    work: impl FnOnce() -> Result<T, TransferError> + Send + 'static,
+) -> Result<T, TransferError> {
+    if bytes <= INLINE_BYTES {
         return work();
     }
-    let lane = lanes.enter().await;
+    let worker = blocking_pool.acquire().await;
     let working = spawn_blocking(move || {
         let done = work();
-        drop(lane);
+        drop(worker);
         done
     });
     working.await.map_err(broken)?
 }
 
-fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Cut {
-    Cut::Store(Error::new(ErrorKind::Broken, error))
+fn broken(error: impl std::error::Error + Send + Sync + 'static) -> TransferError {
+    TransferError::Store(Error::new(ErrorKind::Broken, error))
 }
 
-fn bound(turn: usize) -> u64 {
-    u64::try_from(turn).unwrap_or(u64::MAX)
+fn bound(burst: usize) -> u64 {
+    u64::try_from(burst).unwrap_or(u64::MAX)
 }
 
-fn count(probe: &Probe, bytes: usize) {
-    probe.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+fn count(handle: &SessionHandle, bytes: usize) {
+    handle.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
-async fn within<T>(flow: &Flow<'_>, act: impl Future<Output = io::Result<T>>) -> Result<T, Cut> {
-    match flow.shaper.within(act).await {
-        Some(done) => done.map_err(Cut::Network),
-        None => Err(Cut::Stalled),
+async fn within<T>(
+    flow: &Flow<'_>,
+    act: impl Future<Output = io::Result<T>>,
+) -> Result<T, TransferError> {
+    match flow.rate_limiter.within(act).await {
+        Some(done) => done.map_err(TransferError::Network),
+        None => Err(TransferError::Stalled),
     }
 }
 
 fn shortened() -> Error {
-    Error::new(ErrorKind::Broken, "the file became shorter while it was read")
+    Error::new(ErrorKind::Broken, "the file was truncated while it was read")
 }
 
-enum Pieces {
+enum SourceChunks {
     Whole(Option<Bytes>),
-    File(FilePieces),
+    File(FileChunks),
     Stream(ByteStream),
 }
 
-impl Pieces {
+impl SourceChunks {
     fn of(source: Source) -> Self {
         match source {
-            Source::File { file, from, len } => Self::File(FilePieces::new(file, from, len)),
+            Source::File { file, from, len } => Self::File(FileChunks::new(file, from, len)),
             Source::Bytes(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             Source::Stream(stream) => Self::Stream(stream),
         }
@@ -407,13 +422,13 @@ impl Pieces {
     }
 }
 
-/// Reads a file one piece ahead, off the reactor.
-struct FilePieces {
+/// Reads a file one piece ahead, on a blocking thread.
+struct FileChunks {
     ahead: Option<JoinHandle<io::Result<ReadPiece>>>,
     left: u64,
 }
 
-impl FilePieces {
+impl FileChunks {
     fn new(mut file: std::fs::File, from: u64, len: u64) -> Self {
         let ahead = spawn_blocking(move || {
             file.seek(SeekFrom::Start(from))?;
@@ -438,7 +453,7 @@ impl FilePieces {
     }
 }
 
-/// The file comes back with its piece, for the next one.
+/// The file is returned with the piece, for the next read.
 type ReadPiece = (std::fs::File, Vec<u8>);
 
 fn read_piece(file: std::fs::File, most: u64) -> io::Result<ReadPiece> {

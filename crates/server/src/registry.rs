@@ -1,4 +1,4 @@
-//! The live sessions: to look at, to count, to end.
+//! The registry of sessions: to list, measure and end them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,34 +7,34 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::live::{Live, SessionView};
+use crate::session_status::{SessionStatus, SessionView};
 
-/// All sessions that are here, by number.
+/// All sessions, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    sessions: Mutex<BTreeMap<u64, Arc<Probe>>>,
+    sessions: Mutex<BTreeMap<u64, Arc<SessionHandle>>>,
     last: AtomicU64,
-    /// How often the terms have changed on which sessions are served.
-    age: Arc<AtomicU64>,
+    /// The configuration generation: the number of changes.
+    generation: Arc<AtomicU64>,
 }
 
-/// What others may see of a session, and the one thing they may do: end it.
+/// A handle to a session from outside: its status, and how to end it.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(crate) struct SessionHandle {
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
-    /// For those who look at it.
-    pub(crate) live: Live,
+    /// The status for the administrator.
+    pub(crate) status: SessionStatus,
     /// Whether a transfer runs.
     pub(crate) is_transferring: AtomicBool,
     /// Bytes moved by the transfer that runs, or by the last one.
     pub(crate) moved: AtomicU64,
-    /// Whether a store publishes a file, which must not be cut short.
+    /// Whether an upload is being published, which must not be interrupted.
     is_committing: AtomicBool,
     end: AtomicU8,
     reason: OnceLock<String>,
     changed: Notify,
-    age: Arc<AtomicU64>,
+    generation: Arc<AtomicU64>,
 }
 
 /// How soon a session is to end.
@@ -56,77 +56,77 @@ impl End {
     }
 }
 
-/// A session's line in the registry. Dropping it takes the line out.
+/// A registration. Dropping it removes the session.
 #[derive(Debug)]
 pub(crate) struct Registered {
-    pub(crate) probe: Arc<Probe>,
+    pub(crate) handle: Arc<SessionHandle>,
     registry: Arc<Registry>,
 }
 
 impl Registry {
-    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Registered {
+    pub(crate) fn register(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Registered {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let probe = Arc::new(Probe {
+        let handle = Arc::new(SessionHandle {
             number,
             peer,
-            live: Live::new(local),
+            status: SessionStatus::new(local),
             is_transferring: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             is_committing: AtomicBool::new(false),
             end: AtomicU8::new(End::NotYet.level()),
             reason: OnceLock::new(),
             changed: Notify::new(),
-            age: Arc::clone(&self.age),
+            generation: Arc::clone(&self.generation),
         });
-        self.lock().insert(number, Arc::clone(&probe));
-        Registered { probe, registry: Arc::clone(self) }
+        self.lock().insert(number, Arc::clone(&handle));
+        Registered { handle, registry: Arc::clone(self) }
     }
 
-    /// Measures how fast each transfer is.
+    /// Measures the rate of each transfer.
     pub(crate) fn measure(&self) {
-        for probe in self.lock().values() {
-            if probe.is_transferring.load(Ordering::Relaxed) {
-                probe.live.measure(probe.moved.load(Ordering::Relaxed));
+        for handle in self.lock().values() {
+            if handle.is_transferring.load(Ordering::Relaxed) {
+                handle.status.measure(handle.moved.load(Ordering::Relaxed));
             }
         }
     }
 
-    /// Has every session look at the terms of now, which must be in place already.
-    pub(crate) fn renew(&self) {
-        self.age.fetch_add(1, Ordering::Release);
-        for probe in self.each() {
-            probe.changed.notify_waiters();
+    /// Notifies every session of a new configuration, which must be in place already.
+    pub(crate) fn notify_config_change(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        for handle in self.sessions() {
+            handle.changed.notify_waiters();
         }
     }
 
-    /// A session that is here.
-    pub(crate) fn find(&self, number: u64) -> Option<Arc<Probe>> {
+    /// A session by number.
+    pub(crate) fn find(&self, number: u64) -> Option<Arc<SessionHandle>> {
         self.lock().get(&number).cloned()
     }
 
-    /// The sessions of now, by number.
-    pub(crate) fn each(&self) -> Vec<Arc<Probe>> {
+    /// All sessions, by number.
+    pub(crate) fn sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.lock().values().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Probe>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<SessionHandle>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.probe.number);
+        self.registry.lock().remove(&self.handle.number);
     }
 }
 
-impl Probe {
-    /// The session as it is now.
+impl SessionHandle {
+    /// A snapshot of the session.
     pub(crate) fn view(&self) -> SessionView {
-        self.live.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
+        self.status.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
     }
 
-    /// Notes that a file begins to be published, or that this is over.
+    /// Marks the beginning or the end of publishing a file.
     pub(crate) fn commits(&self, is_committing: bool) {
         self.is_committing.store(is_committing, Ordering::Release);
         self.changed.notify_waiters();
@@ -143,30 +143,31 @@ impl Probe {
         }
     }
 
-    /// How often the terms have changed: as long as it stays the same, so do they.
-    pub(crate) fn age(&self) -> u64 {
-        self.age.load(Ordering::Acquire)
+    /// The configuration generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
-    /// Waits until the terms are others than those of this age. Cancel safe.
-    pub(crate) async fn renewed(&self, age: u64) {
+    /// Waits until the configuration generation differs from this one. Cancel safe.
+    pub(crate) async fn generation_changed(&self, generation: u64) {
         loop {
             let changed = self.changed.notified();
-            if self.age() != age {
+            if self.generation() != generation {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Asks the session to end; an earlier reason stands.
+    /// Requests the session to end; an earlier reason is kept.
     pub(crate) fn end(&self, how: End, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
         self.end.fetch_max(how.level(), Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
-    /// Waits until the session is to end at least as soon as `how`, and says why. Cancel safe.
+    /// Waits until the session is to end at least as soon as `how`, and returns the reason. Cancel
+    /// safe.
     pub(crate) async fn ended(&self, how: End) -> &str {
         loop {
             let changed = self.changed.notified();
@@ -189,36 +190,36 @@ mod tests {
     #[tokio::test]
     async fn a_session_is_listed_until_it_goes() {
         let registry = Arc::new(Registry::default());
-        let one = registry.enter(address(1), address(9));
-        let two = registry.enter(address(2), address(9));
-        assert_eq!(registry.each().len(), 2);
-        assert!(one.probe.number < two.probe.number);
+        let one = registry.register(address(1), address(9));
+        let two = registry.register(address(2), address(9));
+        assert_eq!(registry.sessions().len(), 2);
+        assert!(one.handle.number < two.handle.number);
         drop(one);
-        assert_eq!(registry.each().len(), 1);
+        assert_eq!(registry.sessions().len(), 1);
     }
 
     #[tokio::test]
-    async fn everybody_hears_of_other_terms() {
+    async fn every_session_is_notified_of_a_new_configuration() {
         let registry = Arc::new(Registry::default());
-        let one = registry.enter(address(1), address(9));
-        let age = one.probe.age();
-        let (probe, hears) = (Arc::clone(&one.probe), tokio::sync::oneshot::channel());
-        let hearing = async {
-            probe.renewed(age).await;
-            hears.0.send(probe.age()).unwrap();
+        let one = registry.register(address(1), address(9));
+        let generation = one.handle.generation();
+        let (handle, notified) = (Arc::clone(&one.handle), tokio::sync::oneshot::channel());
+        let waiting = async {
+            handle.generation_changed(generation).await;
+            notified.0.send(handle.generation()).unwrap();
         };
-        let telling = async { registry.renew() };
-        tokio::join!(hearing, telling);
-        assert_eq!(hears.1.await, Ok(age + 1));
-        assert_eq!(registry.enter(address(2), address(9)).probe.age(), age + 1);
+        let notifying = async { registry.notify_config_change() };
+        tokio::join!(waiting, notifying);
+        assert_eq!(notified.1.await, Ok(generation + 1));
+        assert_eq!(registry.register(address(2), address(9)).handle.generation(), generation + 1);
     }
 
     #[tokio::test]
-    async fn the_first_reason_is_told() {
+    async fn the_first_reason_is_reported() {
         let registry = Arc::new(Registry::default());
-        let one = registry.enter(address(1), address(9));
-        one.probe.end(End::AfterTransfer, "Shutting down.");
-        one.probe.end(End::Now, "Kicked.");
-        assert_eq!(one.probe.ended(End::Now).await, "Shutting down.");
+        let one = registry.register(address(1), address(9));
+        one.handle.end(End::AfterTransfer, "Shutting down.");
+        one.handle.end(End::Now, "Kicked.");
+        assert_eq!(one.handle.ended(End::Now).await, "Shutting down.");
     }
 }

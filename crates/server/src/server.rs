@@ -1,6 +1,6 @@
-//! Listening, seating, spawning, and ending it all in an orderly way.
+//! Listening, connection limits, spawning sessions, and orderly shutdown.
 
-mod doors;
+mod accept;
 mod opening;
 mod start;
 
@@ -22,30 +22,29 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::reply::{Code, Reply};
 
-use self::doors::{Arrival, Door};
+use self::accept::{AcceptLoop, AcceptedClient};
 use self::opening::{adopt, open};
 use self::start::start;
-use crate::admission::{Entry, Full, Room};
+use crate::admission::{AdmittedClient, ConnectionLimits, LimitReached};
 use crate::conversation::converse;
-use crate::exit::Exit;
-use crate::live::{SaidView, SessionView};
 use crate::metrics::EngineMetrics;
 use crate::net::{Listener, Net, Tcp};
-use crate::registry::{End, Probe, Registry};
+use crate::registry::{End, Registry, SessionHandle};
 use crate::session::Session;
+use crate::session_end::SessionEnd;
+use crate::session_status::{CommandLogEntry, SessionView};
 use crate::settings::{ListenTls, Settings, Tls};
 use crate::shared::Shared;
 
-/// Accepted clients that wait for their turn to be seated.
-const ARRIVALS_MAX: usize = 64;
-/// A client that is turned away is given this long to take the reason.
-const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
-/// Clients that are being turned away at a time; more are closed without a word.
-const TURNED_AWAY_MAX: usize = 64;
-/// Sessions that are told to end now are given this long to say goodbye.
+/// Accepted clients queued for a session.
+const ACCEPTED_CLIENTS_MAX: usize = 64;
+/// How long a rejected client has to read the reason.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Clients that are being rejected at a time; more are closed without a reply.
+const REJECTIONS_MAX: usize = 64;
+/// How long a session that is to end now may take to send its last replies.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
-/// A file that is being published then has this long to be done, so that its client is told what
-/// became of it.
+/// How long publishing an upload may take then, so that its client gets the result.
 const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// An FTP server that has not begun to listen.
@@ -67,8 +66,8 @@ const COMMIT_MAX: Duration = Duration::from_mins(1);
 /// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
 /// println!("listening on {}", bound.listeners()[0].address);
 /// let handle = bound.handle();
-/// # handle.shut_down(std::time::Duration::ZERO);
-/// bound.serve().await; // until somebody calls handle.shut_down(grace)
+/// # handle.shut_down(std::time::Duration::ZERO); bound.serve().await; // until
+/// handle.shut_down(grace) is called
 /// # Ok(())
 /// # }
 /// ```
@@ -85,15 +84,15 @@ pub struct Server {
 /// A server that listens: clients that connect wait until [`Bound::serve`] runs.
 pub struct Bound {
     shared: Arc<Shared>,
-    doors: Vec<Door>,
+    accept_loops: Vec<AcceptLoop>,
     listeners: Vec<BoundListener>,
     stop: watch::Sender<Option<Duration>>,
     leave: watch::Sender<bool>,
-    workers: Vec<Worker>,
+    workers: Vec<WorkerRuntime>,
 }
 
-/// A runtime that serves clients, and how many it has.
-struct Worker {
+/// A runtime that serves clients, and their number.
+struct WorkerRuntime {
     runtime: Runtime,
     clients: Arc<()>,
 }
@@ -101,27 +100,27 @@ struct Worker {
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundListener {
-    /// The address, with the port that was given out in the end.
+    /// The address, with the port that was assigned.
     pub address: SocketAddr,
     /// How TLS begins there.
     pub tls: ListenTls,
 }
 
-/// A hand on a running server. Clones act on the same one.
+/// Controls a running server. Clones control the same server.
 #[derive(Clone)]
 pub struct Handle {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
     stop: watch::Sender<Option<Duration>>,
     leave: watch::Sender<bool>,
-    /// As long as they are listened at.
+    /// Valid as long as the server listens.
     listeners: Arc<[Weak<dyn Listener>]>,
 }
 
 /// How soon a session is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndWhen {
-    /// Whatever it does.
+    /// At once, aborting a transfer.
     Now,
     /// When no transfer runs.
     AfterTransfer,
@@ -130,35 +129,35 @@ pub enum EndWhen {
 /// Why a server cannot listen.
 #[derive(Debug)]
 pub enum BindError {
-    /// The system does not give this address.
+    /// The address is not available.
     Address {
         /// The last address that was tried.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The TLS settings do not work.
+    /// The TLS settings are invalid.
     Tls(rustls::Error),
     /// `settings.listen` is empty, or a listener has no port to try, or is implicit without TLS.
     Settings(&'static str),
 }
 
 impl Server {
-    /// A server with these settings, accounts and files, that tells nobody what happens.
+    /// A server with these settings, accounts and files, without event sink.
     pub fn new(settings: Settings, users: Arc<dyn Users>, stores: Arc<dyn Stores>) -> Self {
         let (events, net) = (Arc::new(NoEvents), Arc::new(Tcp));
         let (runtimes, opened) = (Vec::new(), BTreeMap::new());
         Self { settings, users, stores, events, net, runtimes, opened }
     }
 
-    /// Tells `events` what happens.
+    /// Sends events to `events`.
     #[must_use]
     pub fn events(mut self, events: Arc<dyn Events>) -> Self {
         self.events = events;
         self
     }
 
-    /// Uses other sockets than those of this computer.
+    /// Uses another [`Net`] than the sockets of the operating system.
     #[must_use]
     pub fn net(mut self, net: Arc<dyn Net>) -> Self {
         self.net = net;
@@ -168,32 +167,32 @@ impl Server {
     /// Spreads clients over these runtimes, each of which serves its clients to their end. Without
     /// any, all are served by the runtime in which [`Bound::serve`] runs.
     ///
-    /// One runtime of a single thread for each processor is best: a client's commands, replies and
-    /// small files then never change threads. What is large moves on threads of its own.
+    /// One single-threaded runtime per processor is best: a client's commands, replies and small
+    /// files then stay on one thread. Large transfers use blocking threads.
     #[must_use]
     pub fn runtimes(mut self, runtimes: Vec<Runtime>) -> Self {
         self.runtimes = runtimes;
         self
     }
 
-    /// Takes a socket that listens already for the entry `index` of `settings.listen`: one that
-    /// a service manager opened, or that another process served before. Its own address holds,
-    /// not that of the entry.
+    /// Uses a socket that listens already for the entry `index` of `settings.listen`: from a
+    /// service manager (socket activation), or from a previous process. Its address replaces that
+    /// of the entry.
     #[must_use]
     pub fn opened(mut self, index: usize, listener: TcpListener) -> Self {
         self.opened.insert(index, listener);
         self
     }
 
-    /// Begins to listen, on every address or on none.
+    /// Listens on all addresses or on none.
     ///
     /// # Errors
-    /// The first address that cannot be had.
+    /// The first address that is not available.
     pub async fn bind(mut self) -> Result<Bound, BindError> {
         if self.settings.listen.is_empty() {
-            return Err(BindError::Settings("there is no address to listen on"));
+            return Err(BindError::Settings("no listen address is set"));
         }
-        let mut doors = Vec::new();
+        let mut accept_loops = Vec::new();
         let mut listeners = Vec::new();
         for (index, listen) in self.settings.listen.iter().enumerate() {
             if listen.tls == ListenTls::Implicit && self.settings.tls.is_none() {
@@ -205,15 +204,15 @@ impl Server {
                 None => open(&*self.net, &self.settings, listen).await?,
             };
             listeners.push(BoundListener { address: listener.local_address(), tls });
-            doors.push(Door { listener: listener.into(), tls, proxies });
+            accept_loops.push(AcceptLoop { listener: listener.into(), tls, proxies });
         }
         let shared = Shared::new(self.settings, self.net, self.users, self.stores, self.events)
             .map_err(BindError::Tls)?;
         let stop = watch::Sender::new(None);
-        let worker = |runtime| Worker { runtime, clients: Arc::default() };
+        let worker = |runtime| WorkerRuntime { runtime, clients: Arc::default() };
         let workers = self.runtimes.into_iter().map(worker).collect();
         let leave = watch::Sender::new(false);
-        Ok(Bound { shared: Arc::new(shared), doors, listeners, stop, leave, workers })
+        Ok(Bound { shared: Arc::new(shared), accept_loops, listeners, stop, leave, workers })
     }
 }
 
@@ -223,84 +222,91 @@ impl Bound {
         &self.listeners
     }
 
-    /// A hand on the server, to stop it from outside.
+    /// A handle to the server, to control it from outside.
     pub fn handle(&self) -> Handle {
         Handle {
             registry: Arc::clone(&self.shared.registry),
             shared: Arc::clone(&self.shared),
             stop: self.stop.clone(),
             leave: self.leave.clone(),
-            listeners: self.doors.iter().map(|door| Arc::downgrade(&door.listener)).collect(),
+            listeners: self
+                .accept_loops
+                .iter()
+                .map(|accept_loop| Arc::downgrade(&accept_loop.listener))
+                .collect(),
         }
     }
 
     /// Serves until [`Handle::shut_down`] or [`Handle::leave`] is called and every session has
-    /// ended. Dropping the
-    /// future ends everything at once; uploads under way are then not published.
+    /// ended. Dropping the future ends everything at once; running uploads are then not published.
     pub async fn serve(self) {
-        let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
-        let mut doors = JoinSet::new();
-        for door in self.doors {
+        let (accepted_clients, mut accepted_clients_rx) = mpsc::channel(ACCEPTED_CLIENTS_MAX);
+        let mut accept_loops = JoinSet::new();
+        for accept_loop in self.accept_loops {
             let leave = self.leave.subscribe();
-            doors.spawn(door.keep(Arc::clone(&self.shared), arrive.clone(), leave));
+            accept_loops.spawn(accept_loop.run(
+                Arc::clone(&self.shared),
+                accepted_clients.clone(),
+                leave,
+            ));
         }
-        drop(arrive);
+        drop(accepted_clients);
         let mut stop = self.stop.subscribe();
         let mut sessions = JoinSet::new();
-        let mut turned_away = JoinSet::new();
+        let mut rejections = JoinSet::new();
         let mut is_open = true;
         let grace = loop {
-            if !is_open && sessions.is_empty() && turned_away.is_empty() {
+            if !is_open && sessions.is_empty() && rejections.is_empty() {
                 return;
             }
-            let arrival = tokio::select! {
-                // Stopping comes first, so that a flood of clients cannot put it off.
+            let client_conn = tokio::select! {
+                // Stopping comes first, so that a flood of clients cannot delay it.
                 biased;
                 grace = stopped(&mut stop) => break grace,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
-                Some(_) = turned_away.join_next(), if !turned_away.is_empty() => continue,
-                arrival = arrivals.recv(), if is_open => arrival,
+                Some(_) = rejections.join_next(), if !rejections.is_empty() => continue,
+                client_conn = accepted_clients_rx.recv(), if is_open => client_conn,
             };
-            let Some(arrival) = arrival else {
-                // Every door is shut: we left.
+            let Some(client_conn) = client_conn else {
+                // All accept loops have ended ([`Handle::leave`]).
                 is_open = false;
                 continue;
             };
-            match seat(&self.shared, &arrival) {
+            match admit(&self.shared, &client_conn) {
                 Ok((entry, peer)) => {
                     let shared = Arc::clone(&self.shared);
-                    employ(&self.workers, &mut sessions, shared, arrival, entry, peer);
+                    spawn_session(&self.workers, &mut sessions, shared, client_conn, entry, peer);
                 }
-                Err(refused) if turned_away.len() < TURNED_AWAY_MAX => {
-                    turned_away.spawn(turn_away(Arc::clone(&self.shared), arrival, refused));
+                Err(refused) if rejections.len() < REJECTIONS_MAX => {
+                    rejections.spawn(reject(Arc::clone(&self.shared), client_conn, refused));
                 }
                 Err(_) => {}
             }
         };
-        doors.shutdown().await;
+        accept_loops.shutdown().await;
         drain(&self.shared.registry, sessions, grace).await;
     }
 }
 
-/// Serves a client where there are the fewest.
-fn employ(
-    workers: &[Worker],
+/// Serves a client on the runtime with the fewest clients.
+fn spawn_session(
+    workers: &[WorkerRuntime],
     sessions: &mut JoinSet<()>,
     shared: Arc<Shared>,
-    arrival: Arrival,
-    entry: Entry,
+    client_conn: AcceptedClient,
+    entry: AdmittedClient,
     peer: SocketAddr,
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(serve_one(shared, arrival, entry, peer));
+        sessions.spawn(serve_one(shared, client_conn, entry, peer));
         return;
     };
     let client = Arc::clone(&worker.clients);
-    let Ok(socket) = arrival.socket.unwatch() else { return };
-    let arrival = Arrival { socket, ..arrival };
+    let Ok(socket) = client_conn.socket.deregister() else { return };
+    let client_conn = AcceptedClient { socket, ..client_conn };
     let serving = async move {
-        serve_one(shared, arrival, entry, peer).await;
+        serve_one(shared, client_conn, entry, peer).await;
         drop(client);
     };
     sessions.spawn_on(serving, &worker.runtime);
@@ -310,108 +316,118 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
     let grace = stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace);
     match grace {
         Some(grace) => grace,
-        // Nobody is left who could stop us.
+        // All handles are dropped, so nothing can stop the server.
         None => std::future::pending().await,
     }
 }
 
-fn seat(shared: &Arc<Shared>, arrival: &Arrival) -> Result<(Entry, SocketAddr), Refused> {
-    let gone = |_| Refused { reply: "gone", limit: None };
-    let peer = arrival.socket.peer_address().map_err(gone)?;
-    let local = arrival.socket.local_address().map_err(gone)?;
-    shared.door(peer, local).map_err(|reply| Refused { reply, limit: None })?;
-    let terms = shared.terms();
-    let limits = &terms.settings.limits;
-    let room = Room {
-        in_all_max: limits.sessions,
+fn admit(
+    shared: &Arc<Shared>,
+    client_conn: &AcceptedClient,
+) -> Result<(AdmittedClient, SocketAddr), Rejection> {
+    let gone = |_| Rejection { reply: "gone", limit: None };
+    let peer = client_conn.socket.peer_address().map_err(gone)?;
+    let local = client_conn.socket.local_address().map_err(gone)?;
+    shared.check_ban(peer, local).map_err(|reply| Rejection { reply, limit: None })?;
+    let config = shared.config();
+    let limits = &config.settings.limits;
+    let connection_limits = ConnectionLimits {
+        total_max: limits.sessions,
         before_login_max: limits.sessions_before_login,
-        of_address_max: limits.sessions_per_address,
+        per_address_max: limits.sessions_per_address,
         reserved: limits.sessions_reserved,
     };
     let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
-    let entry = shared.admission.enter(peer.ip(), is_known, room);
-    let refused = |full: Full| Refused { reply: full.reply, limit: Some(full.limit) };
+    let entry = shared.admission.enter(peer.ip(), is_known, connection_limits);
+    let refused = |full: LimitReached| Rejection { reply: full.reply, limit: Some(full.limit) };
     Ok((entry.map_err(refused)?, peer))
 }
 
-/// Why a client cannot come in.
+/// Why a client is rejected.
 #[derive(Clone, Copy)]
-struct Refused {
+struct Rejection {
     /// For the client.
     reply: &'static str,
-    /// The setting that is the limit; none where the operator has been told already.
+    /// The setting that is the limit; none if an event was emitted already.
     limit: Option<&'static str>,
 }
 
-/// Says why a client cannot come in. Where TLS begins at once there is no way to say it.
-async fn turn_away(shared: Arc<Shared>, mut arrival: Arrival, refused: Refused) {
-    let (Ok(peer), Ok(local)) = (arrival.socket.peer_address(), arrival.socket.local_address())
+/// Sends the reason to a rejected client; not with implicit TLS, where plain replies are
+/// impossible.
+async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: Rejection) {
+    let (Ok(peer), Ok(local)) =
+        (client_conn.socket.peer_address(), client_conn.socket.local_address())
     else {
         return;
     };
     if let Some(limit) = refused.limit {
         let reason = format!("{} ({limit})", refused.reply);
-        shared.emit_at_the_door(peer, local, &Event::Rejected { reason: &reason });
+        shared.emit_without_session(peer, local, &Event::Rejected { reason: &reason });
     }
-    if arrival.tls != ListenTls::Implicit {
+    if client_conn.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
         Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
         let say = async {
-            arrival.socket.write_all(&bytes).await?;
-            arrival.socket.shutdown().await
+            client_conn.socket.write_all(&bytes).await?;
+            client_conn.socket.shutdown().await
         };
-        let _ = timeout(TURN_AWAY_MAX, say).await;
+        let _ = timeout(REJECT_TIMEOUT, say).await;
     }
 }
 
-/// One client from its seat to its end. The seat is freed and the registry left on every way out.
-async fn serve_one(shared: Arc<Shared>, arrival: Arrival, entry: Entry, peer: SocketAddr) {
-    let Ok(local) = arrival.socket.local_address() else { return };
-    let registered = shared.registry.enter(peer, local);
-    let probe = Arc::clone(&registered.probe);
-    let mut session = Session::new(&shared, probe, local, arrival.tls);
-    session.proxies = Arc::clone(&arrival.proxies);
-    session.newcomer = Some(entry.newcomer);
-    session.is_greeted = arrival.is_greeted;
+/// Runs one session. The connection limits and the registry are released in every case.
+async fn serve_one(
+    shared: Arc<Shared>,
+    client_conn: AcceptedClient,
+    entry: AdmittedClient,
+    peer: SocketAddr,
+) {
+    let Ok(local) = client_conn.socket.local_address() else { return };
+    let registered = shared.registry.register(peer, local);
+    let handle = Arc::clone(&registered.handle);
+    let mut session = Session::new(&shared, handle, local, client_conn.tls);
+    session.proxies = Arc::clone(&client_conn.proxies);
+    session.unauthenticated = Some(entry.unauthenticated);
+    session.is_greeted = client_conn.is_greeted;
     let talk = async {
-        // In a box, so that a session does not keep room for its TLS handshake.
-        let mut control = match Box::pin(start(&shared, &mut session, arrival)).await {
+        // Boxed, so that a session does not reserve memory for its TLS handshake.
+        let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
             Ok(control) => control,
             Err(exit) => return exit,
         };
         let exit = converse(&mut control, &mut session).await;
-        control.close(matches!(exit, Exit::Ended(_))).await;
-        session.is_silent = !control.has_heard() && matches!(exit, Exit::Gone(_));
+        control.close(matches!(exit, SessionEnd::Terminated(_))).await;
+        session.is_silent = !control.has_received() && matches!(exit, SessionEnd::Disconnected(_));
         exit
     };
     let exit = tokio::select! {
-        // A session that ends by itself in time is not cut off.
+        // A session that ends in time is not cut off.
         biased;
         exit = talk => exit,
-        exit = cut_off(&registered.probe) => exit,
+        exit = cut_off(&registered.handle) => exit,
     };
     session.end = Some(exit.to_string());
-    drop((session, registered, entry.seat));
+    drop((session, registered, entry.connection));
 }
 
-/// The end of a session that was told to end now and does not: its client takes no replies, or a
-/// store is slow.
-async fn cut_off(probe: &Probe) -> Exit {
-    let reason = probe.ended(End::Now).await;
+/// Ends a session that was to end now and does not: its client does not read replies, or storage is
+/// slow.
+async fn cut_off(handle: &SessionHandle) -> SessionEnd {
+    let reason = handle.ended(End::Now).await;
     sleep(GOODBYE_MAX).await;
-    // The conversation is polled first, so it goes on behind a commit before it is dropped here.
-    let _ = timeout(COMMIT_MAX, probe.committed()).await;
-    Exit::Ended(format!("{reason} (cut off: it did not end by itself)"))
+    // The conversation is polled first, so it continues after a commit before it is dropped here.
+    let _ = timeout(COMMIT_MAX, handle.committed()).await;
+    SessionEnd::Terminated(format!("{reason} (forced: the session did not end in time)"))
 }
 
-/// Lets transfers end within `grace`, then ends them.
+/// Waits for transfers for `grace`, then ends them.
 async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
-    // Sessions cut themselves off; the last bound is for those that cannot even do that.
+    // Sessions cut themselves off; the last limit is for those that cannot.
     let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
     for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
-        for probe in registry.each() {
-            probe.end(how, REASON);
+        for handle in registry.sessions() {
+            handle.end(how, REASON);
         }
         let all = async { while sessions.join_next().await.is_some() {} };
         if timeout(most, all).await.is_ok() {
@@ -422,8 +438,8 @@ async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) 
 }
 
 impl Handle {
-    /// Takes no more clients, ends sessions without a transfer, gives transfers `grace` to finish,
-    /// and then ends those too. A second call changes nothing.
+    /// Accepts no more clients, ends sessions without a transfer, waits for transfers for `grace`,
+    /// and then ends those too. A second call has no effect.
     pub fn shut_down(&self, grace: Duration) {
         self.stop.send_if_modified(|stop| {
             let is_first = stop.is_none();
@@ -432,12 +448,12 @@ impl Handle {
         });
     }
 
-    /// The listening sockets once more, in the order of `settings.listen`: for another process
-    /// that is to serve at them. See [`Handle::leave`].
+    /// Duplicates the listening sockets, in the order of `settings.listen`, for another process
+    /// that is to serve on them. See [`Handle::leave`].
     ///
     /// # Errors
-    /// Nobody listens any more, a listener is no socket of this computer, or the system has no
-    /// descriptor left.
+    /// The server no longer listens, a listener is not an operating system socket, or no
+    /// file descriptor is left.
     pub fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
         let duplicate = |listener: &Weak<dyn Listener>| match listener.upgrade() {
             Some(listener) => listener.duplicate(),
@@ -446,56 +462,56 @@ impl Handle {
         self.listeners.iter().map(duplicate).collect()
     }
 
-    /// Takes no more clients, and leaves those who are here alone: [`Bound::serve`] returns when
-    /// the last of them has gone. Nobody is lost who was accepted, and whoever waits at a listening
-    /// socket waits for the process that has it, too.
+    /// Accepts no more clients, and continues to serve the connected ones: [`Bound::serve`] returns
+    /// when the last session has ended. No accepted client is lost, and clients in the backlog are
+    /// served by the process that shares the socket.
     pub fn leave(&self) {
         self.leave.send_replace(true);
     }
 
-    /// Ends the sessions of an account now: 426 to a running transfer, then 421 with `reason`.
+    /// Ends the sessions of an account now: 426 for a running transfer, then 421 with `reason`.
     pub fn end_sessions_of(&self, user: &str, reason: &str) {
-        for probe in self.registry.each() {
-            if probe.live.is_of(user) {
-                probe.end(End::Now, reason);
+        for handle in self.registry.sessions() {
+            if handle.status.is_account(user) {
+                handle.end(End::Now, reason);
             }
         }
     }
 
-    /// Every session as it is now, by number.
+    /// A snapshot of every session, by number.
     pub fn views(&self) -> Vec<SessionView> {
-        self.registry.each().iter().map(|probe| probe.view()).collect()
+        self.registry.sessions().iter().map(|handle| handle.view()).collect()
     }
 
-    /// One session as it is now, and its last lines, the oldest first.
-    pub fn view(&self, number: u64) -> Option<(SessionView, Vec<SaidView>)> {
-        self.registry.find(number).map(|probe| (probe.view(), probe.live.history()))
+    /// A snapshot of one session, and its command log, the oldest entry first.
+    pub fn view(&self, number: u64) -> Option<(SessionView, Vec<CommandLogEntry>)> {
+        self.registry.find(number).map(|handle| (handle.view(), handle.status.history()))
     }
 
-    /// Measures how fast transfers are, since it was last called: call it once a second where
-    /// [`SessionView`] is looked at.
+    /// Measures transfer rates since the last call: call it once a second if [`SessionView`] is
+    /// used.
     pub fn measure(&self) {
         self.registry.measure();
     }
 
-    /// Ends a session: 421 with `reason`, now (426 to a running transfer before) or when no
-    /// transfer runs. Says whether there was such a session.
+    /// Ends a session with 421 and `reason`: now (with 426 for a running transfer), or when no
+    /// transfer runs. Returns whether the session exists.
     pub fn end_session(&self, number: u64, when: EndWhen, reason: &str) -> bool {
         let how = match when {
             EndWhen::Now => End::Now,
             EndWhen::AfterTransfer => End::AfterTransfer,
         };
         let found = self.registry.find(number);
-        if let Some(probe) = &found {
-            probe.end(how, reason);
+        if let Some(handle) = &found {
+            handle.end(how, reason);
         }
         found.is_some()
     }
 
-    /// Serves on other terms from now on: new sessions by all of `settings`, logins by `users` and
-    /// `stores`, transfers, also those under way, by the rates, and everybody by the time-outs of
-    /// `settings.limits`. `settings.listen` and `settings.passive.ports` mean
-    /// nothing here: sockets stay as they are. Sessions that are here keep the rest as they met it.
+    /// Replaces the configuration: new sessions use all of `settings`, logins use `users` and
+    /// `stores`, all transfers, running ones too, use the rates, and all sessions the timeouts of
+    /// `settings.limits`. `settings.listen` and `settings.passive.ports` are ignored: sockets stay
+    /// as they are. Present sessions keep all other settings.
     ///
     /// # Errors
     /// The TLS settings do not work; nothing has changed.
@@ -508,8 +524,8 @@ impl Handle {
         self.shared.adopt(settings, users, stores)
     }
 
-    /// Begins TLS with another certificate, and by other rules, from now on. What is protected
-    /// already stays as it is, and clients may resume their sessions.
+    /// Replaces the certificate and the TLS settings. Established connections stay as they are, and
+    /// clients can still resume their TLS sessions.
     ///
     /// # Errors
     /// The TLS settings do not work; nothing has changed.
@@ -517,23 +533,23 @@ impl Handle {
         self.shared.adopt_tls(tls)
     }
 
-    /// Has the accounts that are logged in take other limits of their own, where `of` knows any by
-    /// their name: rates hold for transfers under way, the number of sessions for the next login.
+    /// Replaces the limits of logged-in accounts for which `of` returns some: rates apply to
+    /// running transfers, the number of sessions to the next login.
     pub fn renew_limits(&self, of: impl Fn(&str) -> Option<Limits>) {
         self.shared.renew_limits(of);
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     pub fn sessions(&self) -> usize {
-        self.shared.admission.in_all()
+        self.shared.admission.total()
     }
 
-    /// What is counted of this server.
+    /// The counters of this server.
     pub fn metrics(&self) -> Arc<EngineMetrics> {
         Arc::clone(&self.shared.metrics)
     }
 
-    /// How many passive ports are in use.
+    /// The number of passive ports in use.
     pub fn passive_ports_in_use(&self) -> usize {
         self.shared.ports.leased()
     }
@@ -545,7 +561,7 @@ impl fmt::Display for BindError {
             Self::Address { address, source } => {
                 write!(out, "cannot listen on {address}: {source}")
             }
-            Self::Tls(source) => write!(out, "the TLS settings do not work: {source}"),
+            Self::Tls(source) => write!(out, "invalid TLS settings: {source}"),
             Self::Settings(what) => out.write_str(what),
         }
     }
@@ -570,7 +586,7 @@ mod survival_tests;
 mod tests {
     use super::*;
 
-    /// An embedder spawns it.
+    /// An embedder can spawn it.
     #[test]
     fn serving_can_be_a_task_of_any_runtime() {
         fn is_send<T: Send>(_: impl Fn(Bound) -> T) {}

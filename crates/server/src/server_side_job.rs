@@ -12,17 +12,17 @@ use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::attend::{Ending, Held, attend};
 use crate::control::Control;
-use crate::exit::Exit;
+use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::files::Files;
 use crate::lines::Walk;
 use crate::next::ServerSideJob;
-use crate::pump::Local;
+use crate::pump::LocalCopy;
+use crate::rate_limit::RateLimiter;
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 use crate::session::Session;
-use crate::shape::Shaper;
+use crate::session_end::SessionEnd;
 use crate::shared::Shared;
 
 /// Runs a job that the command `line` requested, to its last reply.
@@ -34,17 +34,22 @@ pub(crate) async fn run(
     session: &mut Session,
     job: ServerSideJob,
     line: &[u8],
-) -> Result<Held, Exit> {
-    let probe = Arc::clone(&session.probe);
-    probe.moved.store(0, Ordering::Relaxed);
-    probe.is_transferring.store(true, Ordering::Relaxed);
-    let mut held = None;
+) -> Result<PendingLine, SessionEnd> {
+    let handle = Arc::clone(&session.handle);
+    handle.moved.store(0, Ordering::Relaxed);
+    handle.is_transferring.store(true, Ordering::Relaxed);
+    let mut pending_line = None;
     let done = match job {
         ServerSideJob::Digest { source, bytes, of, say } => {
             let limits = JobLimits::new(session, Direction::Download);
             let local = limits.local();
-            let ending =
-                attend(control, session, pin!(local.digest(source, bytes, of)), &mut held).await;
+            let ending = drive_with_control(
+                control,
+                session,
+                pin!(local.digest(source, bytes, of)),
+                &mut pending_line,
+            )
+            .await;
             outcome_of(ending, say)
         }
         ServerSideJob::Copy { source, mut sink, from, to } => {
@@ -52,7 +57,7 @@ pub(crate) async fn run(
             let local = limits.local();
             let ending = {
                 let act = pin!(local.copy(source, &mut *sink));
-                attend(control, session, act, &mut held).await
+                drive_with_control(control, session, act, &mut pending_line).await
             };
             finish_copy(session, ending, sink, &from, &to).await
         }
@@ -66,7 +71,7 @@ pub(crate) async fn run(
                         Err(refusal) => Err(refusal),
                     }
                 });
-                attend(control, session, act, &mut held).await
+                drive_with_control(control, session, act, &mut pending_line).await
             };
             for (path, is_dir) in &removed {
                 session.emit(&if *is_dir {
@@ -85,7 +90,7 @@ pub(crate) async fn run(
             }
         }
     };
-    probe.is_transferring.store(false, Ordering::Relaxed);
+    handle.is_transferring.store(false, Ordering::Relaxed);
     for (line, reply) in [line, b"ABOR"].into_iter().zip(&done.replies) {
         session.report_command(line, true, reply);
     }
@@ -98,31 +103,39 @@ pub(crate) async fn run(
         return Err(exit);
     }
     sent?;
-    Ok(held)
+    Ok(pending_line)
 }
 
 /// What a job uses of the session. It shares no mutable state with it.
 struct JobLimits {
-    shaper: Shaper,
+    rate_limiter: RateLimiter,
     shared: Arc<Shared>,
-    probe: Arc<Probe>,
+    handle: Arc<SessionHandle>,
 }
 
 impl JobLimits {
     fn new(session: &Session, direction: Direction) -> Self {
-        let shaper = session.shaper(Some(direction));
-        Self { shaper, shared: Arc::clone(&session.shared), probe: Arc::clone(&session.probe) }
+        let rate_limiter = session.rate_limiter(Some(direction));
+        Self {
+            rate_limiter,
+            shared: Arc::clone(&session.shared),
+            handle: Arc::clone(&session.handle),
+        }
     }
 
-    fn local(&self) -> Local<'_> {
-        Local { shaper: &self.shaper, probe: &self.probe, lanes: &self.shared.lanes }
+    fn local(&self) -> LocalCopy<'_> {
+        LocalCopy {
+            rate_limiter: &self.rate_limiter,
+            handle: &self.handle,
+            blocking_pool: &self.shared.blocking_pool,
+        }
     }
 }
 
 /// The result of a job.
 struct JobOutcome {
     replies: Vec<Reply>,
-    exit: Option<Exit>,
+    exit: Option<SessionEnd>,
     /// The error of the store, for the administrator.
     broken: Option<String>,
 }
@@ -143,12 +156,15 @@ fn outcome_of<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply)
             JobOutcome { replies: vec![aborted(), done], exit: None, broken: None }
         }
         // 421 is sent when the session ends.
-        Ending::Ended(reason) => {
-            JobOutcome { exit: Some(Exit::Ended(reason)), ..JobOutcome::replying(aborted()) }
-        }
-        Ending::Lost(gone) => {
-            JobOutcome { replies: Vec::new(), exit: Some(Exit::Gone(gone)), broken: None }
-        }
+        Ending::Ended(reason) => JobOutcome {
+            exit: Some(SessionEnd::Terminated(reason)),
+            ..JobOutcome::replying(aborted())
+        },
+        Ending::Lost(gone) => JobOutcome {
+            replies: Vec::new(),
+            exit: Some(SessionEnd::Disconnected(gone)),
+            broken: None,
+        },
     }
 }
 
@@ -223,9 +239,9 @@ async fn finish_copy(
         sink.abort().await;
         return outcome_of(ending, |()| Reply::new(Code::FILE_DONE, "Copied."));
     }
-    session.probe.commits(true);
+    session.handle.commits(true);
     let stored = sink.commit().await;
-    session.probe.commits(false);
+    session.handle.commits(false);
     match stored {
         Ok(_) => {
             session.emit(&Event::Copied { from, to });

@@ -15,18 +15,18 @@ use wharf_proto::facts::FactSet;
 use wharf_proto::path::{VPath, escaped};
 use wharf_proto::reply::{Code, Reply};
 
-use crate::admission::Seat;
+use crate::admission::ConnectionGuard;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
 use crate::files::Files;
 use crate::names::{NameCodec, Reading, Readings, RecognisedCharset};
-use crate::ports::Claim;
+use crate::ports::DataConnIdentity;
+use crate::rate_limit::{LimitSource, RateLimiter};
 use crate::refusal::Refusal;
-use crate::registry::Probe;
+use crate::registry::SessionHandle;
 use crate::settings::{ListenTls, Settings};
-use crate::shape::{Law, Shaper};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, Protection, Tie};
+use crate::tls::{Acceptor, BindingId, Protection};
 
 /// The default level of zlib.
 const DEFLATE_LEVEL: u8 = 6;
@@ -37,14 +37,14 @@ pub(crate) struct Session {
     /// The acceptor for TLS on the control and data connections.
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) probe: Arc<Probe>,
+    pub(crate) handle: Arc<SessionHandle>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) listen_tls: ListenTls,
     pub(crate) login: LoginState,
     pub(crate) failed_logins: u32,
     /// Counts this session as unauthenticated until the login.
-    pub(crate) newcomer: Option<Seat>,
+    pub(crate) unauthenticated: Option<ConnectionGuard>,
     /// When an unauthenticated session is closed.
     pub(crate) login_deadline: Instant,
     pub(crate) cwd: VPath,
@@ -80,7 +80,7 @@ pub(crate) struct Session {
     /// The implicit TLS that it began with, which is reported together with the session.
     pub(crate) secured: Option<Protection>,
     /// Set once TLS protects the control connection.
-    pub(crate) tie: Option<Tie>,
+    pub(crate) binding_id: Option<BindingId>,
 }
 
 /// The login state of a session. Files are available only after a login.
@@ -98,7 +98,7 @@ pub(crate) struct LoggedIn {
     pub(crate) account: Account,
     pub(crate) files: Files,
     /// Counts the session against the limit of the account until it is dropped.
-    pub(crate) _seat: Seat,
+    pub(crate) _connection_guard: ConnectionGuard,
 }
 
 /// The parameters set with TYPE, MODE, PROT, OPTS and EPSV ALL.
@@ -176,23 +176,23 @@ impl Parameters {
 impl Session {
     pub(crate) fn new(
         shared: &Arc<Shared>,
-        probe: Arc<Probe>,
+        handle: Arc<SessionHandle>,
         local: SocketAddr,
         listen_tls: ListenTls,
     ) -> Self {
         // Read before the settings, so that a change in between is noticed.
-        let age = probe.age();
-        let terms = shared.terms();
-        let settings = Arc::clone(&terms.settings);
+        let generation = handle.generation();
+        let config = shared.config();
+        let settings = Arc::clone(&config.settings);
         Self {
             shared: Arc::clone(shared),
-            peer: probe.peer,
-            probe,
+            peer: handle.peer,
+            handle,
             local,
             listen_tls,
             login: LoginState::NoUser,
             failed_logins: 0,
-            newcomer: None,
+            unauthenticated: None,
             login_deadline: Instant::now() + settings.login.timeout,
             cwd: VPath::root(),
             parameters: Parameters::new(listen_tls),
@@ -211,10 +211,10 @@ impl Session {
             is_silent: false,
             is_announced: false.into(),
             secured: None,
-            idle: (settings.limits.idle_timeout, age),
+            idle: (settings.limits.idle_timeout, generation),
             idle_wanted: None,
-            tie: None,
-            tls: terms.tls.clone(),
+            binding_id: None,
+            tls: config.tls.clone(),
             settings,
         }
     }
@@ -223,10 +223,10 @@ impl Session {
     /// unauthenticated again, with a new deadline for the login.
     pub(crate) fn leave(&mut self) {
         if matches!(self.login, LoginState::LoggedIn(_)) {
-            self.newcomer = Some(self.shared.admission.newcomer_again());
+            self.unauthenticated = Some(self.shared.admission.unauthenticated_again());
             self.login_deadline = Instant::now() + self.settings.login.timeout;
         }
-        self.probe.live.left();
+        self.handle.status.logged_out();
         self.idle_wanted = None;
         self.login = LoginState::NoUser;
         self.cwd = VPath::root();
@@ -244,31 +244,31 @@ impl Session {
     }
 
     /// How data connections of this session are identified.
-    pub(crate) fn claim(&self) -> Claim {
-        Claim {
-            session: self.probe.number,
+    pub(crate) fn identity(&self) -> DataConnIdentity {
+        DataConnIdentity {
+            session: self.handle.number,
             peer: self.peer.ip(),
-            tie: self.tie.filter(|_| self.parameters.is_private),
+            binding_id: self.binding_id.filter(|_| self.parameters.is_private),
             resumes: self.data_resumes,
             proxies: Arc::clone(&self.proxies),
         }
     }
 
     /// The rate limiter of a transfer of this session.
-    pub(crate) fn shaper(&self, direction: Option<Direction>) -> Shaper {
-        let law: Arc<dyn Law> = Arc::<Shared>::clone(&self.shared);
-        Shaper::new(law, Arc::clone(&self.probe), direction)
+    pub(crate) fn rate_limiter(&self, direction: Option<Direction>) -> RateLimiter {
+        let source: Arc<dyn LimitSource> = Arc::<Shared>::clone(&self.shared);
+        RateLimiter::new(source, Arc::clone(&self.handle), direction)
     }
 
     /// The idle timeout, and the generation of the settings that it is from.
     pub(crate) fn idle_max(&mut self) -> (Duration, u64) {
-        let age = self.probe.age();
+        let generation = self.handle.generation();
         // Looked up only after a change of the settings: this is called for each command.
-        if self.idle.1 != age {
-            self.idle = (self.shared.terms().settings.limits.idle_timeout, age);
+        if self.idle.1 != generation {
+            self.idle = (self.shared.config().settings.limits.idle_timeout, generation);
         }
-        let (most, age) = self.idle;
-        (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), age)
+        let (most, generation) = self.idle;
+        (self.idle_wanted.map_or(most, |wanted| wanted.min(most)), generation)
     }
 
     /// The longest time that SITE IDLE can set.
@@ -285,7 +285,7 @@ impl Session {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        self.tie.is_some()
+        self.binding_id.is_some()
     }
 
     pub(crate) fn logged_in(&self) -> Option<&LoggedIn> {
@@ -399,7 +399,7 @@ impl Session {
 
     pub(crate) fn client_info(&self) -> ClientInfo {
         ClientInfo {
-            session: self.probe.number,
+            session: self.handle.number,
             peer: self.peer,
             local: self.local,
             user: self.logged_in().map(|inside| inside.account.name.clone()),
@@ -415,7 +415,7 @@ impl Session {
     pub(crate) fn report_command(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
         let kept = if is_open { line } else { verb_only(line) };
-        let at = self.probe.live.said(kept, reply.code, self.names.charset());
+        let at = self.handle.status.command_answered(kept, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return at;
         }
@@ -456,7 +456,7 @@ impl Drop for Session {
         if self.end.is_some() {
             self.give_up_port();
         }
-        self.shared.ports.forget(self.probe.number);
+        self.shared.ports.release_retained(self.handle.number);
         if self.is_silent && !self.is_announced.load(Ordering::Relaxed) {
             return;
         }

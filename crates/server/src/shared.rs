@@ -1,4 +1,4 @@
-//! What all sessions share, behind one `Arc`.
+//! State shared by all sessions, behind one `Arc`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -10,23 +10,23 @@ use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
 
-use crate::admission::{Admission, Neighbour};
+use crate::admission::{Admission, ClientPrefix};
 use crate::auth_throttle::{AttemptStart, AuthEvent, AuthThrottle, BanDecision};
-use crate::doctor::Doctor;
-use crate::lanes::Lanes;
+use crate::blocking_pool::BlockingPool;
+use crate::diagnostics::DataConnDiagnostics;
 use crate::metrics::EngineMetrics;
 use crate::names::CharsetMemory;
 use crate::net::Net;
 use crate::ports::Ports;
-use crate::registry::{End, Probe, Registry};
+use crate::rate_limit::{self, Buckets, LimitSource, MinRate, bucket};
+use crate::registry::{End, Registry, SessionHandle};
 use crate::settings::{Limits, Settings, Tls};
-use crate::shape::{self, Buckets, Law, Pace, bucket};
-use crate::tls::{Acceptor, Tie};
+use crate::tls::{Acceptor, BindingId};
 
 pub(crate) struct Shared {
-    terms: RwLock<Arc<Terms>>,
-    /// Held from where terms are read to where what was made of them is put in their place.
-    adopting: Mutex<()>,
+    config: RwLock<Arc<ConfigSnapshot>>,
+    /// Held while a new configuration is derived from the current one and stored.
+    config_lock: Mutex<()>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) ports: Arc<Ports>,
@@ -34,30 +34,31 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) auth_throttle: Arc<AuthThrottle>,
     pub(crate) charset_memory: CharsetMemory,
-    pub(crate) lanes: Lanes,
-    pub(crate) doctor: Doctor,
-    /// What PASV announces to clients that are not near: a name's address changes as we serve.
+    pub(crate) blocking_pool: BlockingPool,
+    pub(crate) diagnostics: DataConnDiagnostics,
+    /// The address that PASV announces to clients outside local networks. It can change while
+    /// serving if it is given as a host name.
     public_address: Mutex<Option<Ipv4Addr>>,
     pub(crate) metrics: Arc<EngineMetrics>,
-    upload: Speed,
-    download: Speed,
+    upload: DirectionBuckets,
+    download: DirectionBuckets,
 }
 
-/// On what terms clients are served. A session keeps those that it met, apart from its login.
-pub(crate) struct Terms {
+/// The configuration in force. A session keeps the one from its start, except for logins.
+pub(crate) struct ConfigSnapshot {
     pub(crate) settings: Arc<Settings>,
     pub(crate) users: Arc<dyn Users>,
     pub(crate) stores: Arc<dyn Stores>,
     pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
-/// What somebody hears who is banned.
+/// Reply to banned clients.
 pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 
-/// The shared limits of one direction.
-struct Speed {
+/// The shared rate limits of one direction.
+struct DirectionBuckets {
     all: Buckets<()>,
-    by_address: Buckets<Neighbour>,
+    by_address: Buckets<ClientPrefix>,
     by_user: Buckets<String>,
 }
 
@@ -73,98 +74,98 @@ impl Shared {
         let (range, near) = (&settings.passive.ports, &settings.passive.local_networks);
         Ok(Self {
             ports: Ports::new(range.clone(), near.clone(), tls.clone()),
-            upload: Speed::new(),
-            download: Speed::new(),
+            upload: DirectionBuckets::new(),
+            download: DirectionBuckets::new(),
             auth_throttle: AuthThrottle::new(&settings.ban),
             charset_memory: CharsetMemory::default(),
-            doctor: Doctor::default(),
+            diagnostics: DataConnDiagnostics::default(),
             public_address: Mutex::new(settings.passive.public_address),
-            terms: RwLock::new(Arc::new(Terms {
+            config: RwLock::new(Arc::new(ConfigSnapshot {
                 settings: Arc::new(settings),
                 users,
                 stores,
                 tls,
             })),
-            adopting: Mutex::default(),
+            config_lock: Mutex::default(),
             net,
             events,
             admission: Arc::default(),
             registry: Arc::default(),
-            lanes: Lanes::new(),
+            blocking_pool: BlockingPool::new(),
             metrics: Arc::default(),
         })
     }
 
-    /// The terms of now.
-    pub(crate) fn terms(&self) -> Arc<Terms> {
-        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    /// The current configuration.
+    pub(crate) fn config(&self) -> Arc<ConfigSnapshot> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves on other terms from now on. What TLS sessions resume by stays.
+    /// Replaces the configuration. TLS sessions can still be resumed.
     pub(crate) fn adopt(
         &self,
         settings: Settings,
         users: Arc<dyn Users>,
         stores: Arc<dyn Stores>,
     ) -> Result<(), rustls::Error> {
-        let _turn = self.adopting();
-        self.replace_terms(settings, users, stores)
+        let _turn = self.config_lock();
+        self.replace_config(settings, users, stores)
     }
 
-    /// One change at a time: of two, the second is made of what the first left.
-    fn adopting(&self) -> MutexGuard<'_, ()> {
-        self.adopting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Serialises changes: a change starts from the result of the previous one.
+    fn config_lock(&self) -> MutexGuard<'_, ()> {
+        self.config_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn replace_terms(
+    fn replace_config(
         &self,
         settings: Settings,
         users: Arc<dyn Users>,
         stores: Arc<dyn Stores>,
     ) -> Result<(), rustls::Error> {
-        let before = self.terms();
+        let before = self.config();
         let acceptor = |tls: &Tls| match &before.tls {
-            Some(before) => before.renewed(tls),
+            Some(before) => before.with_settings(tls),
             None => Acceptor::new(tls),
         };
         let tls = settings.tls.as_ref().map(acceptor).transpose()?.map(Arc::new);
         self.ports.adopt(settings.passive.local_networks.clone(), tls.clone());
         self.auth_throttle.reconfigure(&settings.ban);
         self.set_public_address(settings.passive.public_address);
-        let terms = Terms { settings: Arc::new(settings), users, stores, tls };
-        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
-        self.registry.renew();
+        let config = ConfigSnapshot { settings: Arc::new(settings), users, stores, tls };
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.registry.notify_config_change();
         Ok(())
     }
 
-    /// What PASV announces to clients that are not near.
+    /// The address that PASV announces to clients outside local networks.
     pub(crate) fn public_address(&self) -> Option<Ipv4Addr> {
         *self.public_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, from now on, for sessions that are here too.
+    /// Sets it, for present sessions too.
     pub(crate) fn set_public_address(&self, address: Option<Ipv4Addr>) {
         *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// Begins TLS with this from now on; everything else stays.
+    /// Replaces the TLS settings only.
     pub(crate) fn adopt_tls(&self, tls: Tls) -> Result<(), rustls::Error> {
-        let _turn = self.adopting();
-        let terms = self.terms();
-        let mut settings = Settings { tls: Some(tls), ..(*terms.settings).clone() };
-        // A name may have been looked up again since.
+        let _turn = self.config_lock();
+        let config = self.config();
+        let mut settings = Settings { tls: Some(tls), ..(*config.settings).clone() };
+        // The host name may have been resolved again since.
         settings.passive.public_address = self.public_address();
-        self.replace_terms(settings, Arc::clone(&terms.users), Arc::clone(&terms.stores))
+        self.replace_config(settings, Arc::clone(&config.users), Arc::clone(&config.stores))
     }
 
-    /// Takes other limits for the accounts that are logged in, where `of` knows any.
+    /// Replaces the limits of logged-in accounts for which `of` returns some.
     pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<Own>) {
-        let mut differ = false;
-        for probe in self.registry.each() {
-            differ |= probe.live.take_limits(&of);
+        let mut is_changed = false;
+        for handle in self.registry.sessions() {
+            is_changed |= handle.status.update_limits(&of);
         }
-        if differ {
-            self.registry.renew();
+        if is_changed {
+            self.registry.notify_config_change();
         }
     }
 
@@ -173,35 +174,40 @@ impl Shared {
         self.net.now().seconds
     }
 
-    /// Whether `peer` may come in at all; the reason if not. Tells of it once a minute at most.
-    pub(crate) fn door(&self, peer: SocketAddr, local: SocketAddr) -> Result<(), &'static str> {
-        let told = match self.auth_throttle.ban_decision(peer.ip(), self.now()) {
+    /// Rejects `peer` if it is banned, with the reply. Emits an event at most once a minute.
+    pub(crate) fn check_ban(
+        &self,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<(), &'static str> {
+        let repeat_count = match self.auth_throttle.ban_decision(peer.ip(), self.now()) {
             BanDecision::Allowed => return Ok(()),
             BanDecision::Banned => None,
             BanDecision::BannedAndReported(count) => Some(count),
         };
-        if let Some(count) = told {
-            let reason = format!("{BANNED} Times since this was last told: {count}.");
-            self.emit_at_the_door(peer, local, &Event::Rejected { reason: &reason });
+        if let Some(count) = repeat_count {
+            let reason = format!("{BANNED} Rejected connections since the last report: {count}.");
+            self.emit_without_session(peer, local, &Event::Rejected { reason: &reason });
         }
         Err(BANNED)
     }
 
-    /// Begins an attempt to log in.
+    /// Starts a login attempt.
     pub(crate) fn begin_attempt(&self, peer: IpAddr, user: &str) -> AttemptStart {
         let start = self.auth_throttle.begin(peer, user, self.now());
         self.report_auth_events();
         start
     }
 
-    /// Tells of bans, and ends the sessions of those who are banned. A ban by tries leaves those
-    /// alone who are logged in: somebody else behind the same address may have tried.
+    /// Emits events of bans and locked accounts, and ends sessions of banned clients. An automatic
+    /// ban does not end logged-in sessions: another client behind the same address may have caused
+    /// it.
     pub(crate) fn report_auth_events(&self) {
-        self.tell_news_and(true);
+        self.report_auth_events_ending(true);
     }
 
-    /// The same; `ends`: whether sessions of those who are banned by hand end.
-    pub(crate) fn tell_news_and(&self, ends: bool) {
+    /// The same; `ends`: whether a manual ban also ends logged-in sessions.
+    pub(crate) fn report_auth_events_ending(&self, ends: bool) {
         for event in self.auth_throttle.take_events() {
             match event {
                 AuthEvent::Banned(ban) => {
@@ -214,20 +220,20 @@ impl Shared {
                         is_manual: ban.is_manual,
                     };
                     self.emit_of(ban.network.network(), &event);
-                    for probe in self.registry.each() {
-                        let ip = probe.peer.ip().to_canonical();
+                    for handle in self.registry.sessions() {
+                        let ip = handle.peer.ip().to_canonical();
                         if !ban.network.contains(&ip)
                             || !self.auth_throttle.is_banned(ip, self.now())
                         {
                             continue;
                         }
-                        if ban.is_manual && !ends && probe.live.has_user() {
+                        if ban.is_manual && !ends && handle.status.has_user() {
                             continue;
                         }
                         if ban.is_manual {
-                            probe.end(End::Now, BANNED);
-                        } else if !probe.live.has_user() {
-                            probe.end(End::AfterTransfer, BANNED);
+                            handle.end(End::Now, BANNED);
+                        } else if !handle.status.has_user() {
+                            handle.end(End::AfterTransfer, BANNED);
                         }
                     }
                 }
@@ -245,8 +251,13 @@ impl Shared {
         }
     }
 
-    /// Tells of somebody who has no session.
-    pub(crate) fn emit_at_the_door(&self, peer: SocketAddr, local: SocketAddr, event: &Event<'_>) {
+    /// Emits an event about a client without a session.
+    pub(crate) fn emit_without_session(
+        &self,
+        peer: SocketAddr,
+        local: SocketAddr,
+        event: &Event<'_>,
+    ) {
         let who = ClientInfo {
             session: 0,
             peer,
@@ -261,26 +272,33 @@ impl Shared {
 
     fn emit_of(&self, address: IpAddr, event: &Event<'_>) {
         let peer = SocketAddr::new(address, 0);
-        self.emit_at_the_door(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
+        self.emit_without_session(peer, SocketAddr::from(([0, 0, 0, 0], 0)), event);
     }
 
-    /// What nobody can guess, to tie data connections to a session.
-    pub(crate) fn new_tie(&self) -> Tie {
+    /// A random identifier that binds data connections to a session.
+    pub(crate) fn new_binding_id(&self) -> BindingId {
         let mut bytes = [0; 16];
         self.net.random(&mut bytes);
-        Tie(bytes)
+        BindingId(bytes)
     }
 }
 
-impl Law for Shared {
-    fn limits(&self, session: &Probe, direction: Option<Direction>) -> shape::Limits {
-        let terms = self.terms();
-        let limits = &terms.settings.limits;
-        let mut law =
-            shape::Limits { buckets: Vec::new(), stall_max: limits.stall_timeout, pace: None };
-        let Some(direction) = direction else { return law };
-        let Some((user, own)) = session.live.account() else { return law };
-        let (speed, in_all, of_address, of_user, of_transfer) = match direction {
+impl LimitSource for Shared {
+    fn limits(
+        &self,
+        session: &SessionHandle,
+        direction: Option<Direction>,
+    ) -> rate_limit::TransferLimits {
+        let config = self.config();
+        let limits = &config.settings.limits;
+        let mut transfer_limits = rate_limit::TransferLimits {
+            buckets: Vec::new(),
+            stall_max: limits.stall_timeout,
+            min_rate: None,
+        };
+        let Some(direction) = direction else { return transfer_limits };
+        let Some((user, own)) = session.status.account() else { return transfer_limits };
+        let (speed, total, per_address, per_account, per_transfer) = match direction {
             Direction::Upload => (
                 &self.upload,
                 limits.upload,
@@ -296,24 +314,24 @@ impl Law for Shared {
                 own.transfer_download.unwrap_or(limits.transfer_download),
             ),
         };
-        law.buckets.extend(bucket(of_transfer));
-        law.buckets.extend(speed.by_user.of(user, of_user));
-        law.buckets.extend(speed.by_address.of(session.peer.ip().into(), of_address));
-        law.buckets.extend(speed.all.of((), in_all));
-        // Where limits of ours may be what is slow, nothing need move.
-        law.pace = pace(limits).filter(|_| law.buckets.is_empty());
-        law
+        transfer_limits.buckets.extend(bucket(per_transfer));
+        transfer_limits.buckets.extend(speed.by_user.of(user, per_account));
+        transfer_limits.buckets.extend(speed.by_address.of(session.peer.ip().into(), per_address));
+        transfer_limits.buckets.extend(speed.all.of((), total));
+        // No minimum rate applies where a rate limit may be the reason that it is slow.
+        transfer_limits.min_rate = min_rate(limits).filter(|_| transfer_limits.buckets.is_empty());
+        transfer_limits
     }
 }
 
-fn pace(limits: &Limits) -> Option<Pace> {
+fn min_rate(limits: &Limits) -> Option<MinRate> {
     let rate = limits.transfer_min.bytes_per_second()?;
     let period = limits.transfer_min_period;
     let bytes = u128::from(rate) * period.as_millis() / 1000;
-    Some(Pace { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
+    Some(MinRate { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
 }
 
-impl Speed {
+impl DirectionBuckets {
     fn new() -> Self {
         Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
     }
@@ -325,7 +343,7 @@ mod tests {
     use crate::testing::TestSession;
     use crate::tls::tests::any_settings;
 
-    /// A certificate that is renewed in the middle of a reload brings no old settings back.
+    /// A certificate renewed during a reload must not restore old settings.
     #[tokio::test]
     async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
         let settings = Settings { tls: Some(any_settings()), ..Settings::default() };
@@ -334,12 +352,12 @@ mod tests {
             let greeting = round.to_string();
             std::thread::scope(|scope| {
                 scope.spawn(|| shared.adopt_tls(any_settings()).unwrap());
-                let terms = shared.terms();
+                let config = shared.config();
                 let next = Settings { greeting: greeting.clone(), ..settings.clone() };
-                shared.adopt(next, Arc::clone(&terms.users), Arc::clone(&terms.stores)).unwrap();
+                shared.adopt(next, Arc::clone(&config.users), Arc::clone(&config.stores)).unwrap();
             });
-            assert_eq!(shared.terms().settings.greeting, greeting);
-            assert!(shared.terms().tls.is_some());
+            assert_eq!(shared.config().settings.greeting, greeting);
+            assert!(shared.config().tls.is_some());
         }
     }
 }

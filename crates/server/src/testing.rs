@@ -24,7 +24,7 @@ use crate::files::Files;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Job, Next, ServerSideJob, Transfer};
-use crate::pump::Local;
+use crate::pump::LocalCopy;
 use crate::refusal::Refusal;
 use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::{ListenTls, Settings};
@@ -57,8 +57,8 @@ impl TestSession {
         let shared = Arc::new(shared.expect("there is no TLS to set up"));
         let peer: SocketAddr = "192.0.2.7:40000".parse().unwrap();
         let local = "192.0.2.1:21".parse().unwrap();
-        let probe = Arc::clone(&shared.registry.enter(peer, local).probe);
-        let session = Session::new(&shared, probe, local, ListenTls::Explicit);
+        let handle = Arc::clone(&shared.registry.register(peer, local).handle);
+        let session = Session::new(&shared, handle, local, ListenTls::Explicit);
         Self { session, memory }
     }
 
@@ -77,10 +77,10 @@ impl TestSession {
         let account = Account::new("anna", "/", rules.clone());
         let files = Files::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
-        let seat = admission.user_seat("anna", wharf_core::account::Count::Unlimited);
+        let seat = admission.account_guard("anna", wharf_core::account::Count::Unlimited);
         let seat = seat.expect("there is no limit");
         self.session.login =
-            LoginState::LoggedIn(Box::new(LoggedIn { account, files, _seat: seat }));
+            LoginState::LoggedIn(Box::new(LoggedIn { account, files, _connection_guard: seat }));
         self
     }
 
@@ -157,8 +157,12 @@ impl TestSession {
 impl TestSession {
     /// Runs a job to its end.
     async fn run_job(&self, job: ServerSideJob) -> Reply {
-        let (shaper, shared) = (self.session.shaper(None), &self.session.shared);
-        let local = Local { shaper: &shaper, probe: &self.session.probe, lanes: &shared.lanes };
+        let (rate_limiter, shared) = (self.session.rate_limiter(None), &self.session.shared);
+        let local = LocalCopy {
+            rate_limiter: &rate_limiter,
+            handle: &self.session.handle,
+            blocking_pool: &shared.blocking_pool,
+        };
         match job {
             ServerSideJob::Digest { source, bytes, of, say } => {
                 say(local.digest(source, bytes, of).await.expect("memory does not fail"))

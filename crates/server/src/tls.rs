@@ -1,4 +1,4 @@
-//! TLS: handshakes, and which control connection a data connection belongs to.
+//! TLS: handshakes, and the assignment of data connections to control connections.
 
 mod binding;
 mod fault;
@@ -17,94 +17,98 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use self::binding::Tie;
-use self::binding::{Binding, Found, Owners, Sessions, Tickets};
-use self::fault::Offer;
-pub(crate) use self::fault::words;
-use self::hello::first_message;
+pub(crate) use self::binding::BindingId;
+use self::binding::{Binding, BindingOwners, ResumedBinding, Sessions, Tickets};
+use self::fault::ClientOffer;
+pub(crate) use self::fault::describe;
+use self::hello::read_client_hello;
 use crate::net::Socket;
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
 
-/// A handshake that takes longer is an attack or a dead client.
+/// Timeout of a handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// The name of FTP in the ALPN registry. A client that offers others alone is turned away, so that
-/// no browser can be made to talk to us.
+/// The ALPN name of FTP. A client that offers only other protocols is rejected, so that a browser
+/// cannot be made to speak to the server (ALPACA attack).
 const ALPN: &[u8] = b"ftp";
-/// The fatal alert 112 (RFC 6066 §3) as a record: rustls has no way to say it.
+/// The fatal alert 112 (RFC 6066 §3) as a record: rustls has no API to send it.
 const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
-/// TLS 1.3 tickets given out on a control connection: enough for clients that use each only once.
+/// TLS 1.3 tickets sent on a control connection: enough for clients that use each only once.
 const TICKETS: usize = 4;
-/// TLS 1.2 sessions remembered for clients without tickets; rustls keeps 256 unless told.
+/// TLS 1.2 sessions cached for clients without tickets; the default of rustls is 256.
 const SESSIONS_REMEMBERED: usize = 16_384;
 
-/// The configuration of rustls that these settings come to, as control connections have it: to
-/// try a handshake without a server.
+/// The rustls configuration of control connections for these settings: to try a handshake without a
+/// server.
 ///
 /// # Errors
-/// The settings do not work.
+/// The settings are invalid.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
-    let binding = Binding::Control(Tie::default(), Arc::default());
-    Ok(acceptor.config(&acceptor.base, &Made { binding, tickets: Given::Several }, false))
+    let binding = Binding::Control(BindingId::default(), Arc::default());
+    Ok(acceptor.config(
+        &acceptor.base,
+        &HandshakeOptions { binding, tickets: TicketPolicy::Several },
+        false,
+    ))
 }
 
-/// Makes TLS connections out of plain ones.
+/// Performs TLS handshakes on accepted connections.
 pub(crate) struct Acceptor {
     base: ServerConfig,
-    /// For clients that offer TLS 1.2, where every data connection must resume: a session of TLS
-    /// 1.2 can be resumed as often as needed, one of TLS 1.3 only once by many clients, which then
+    /// For clients that offer TLS 1.2, if every data connection must resume: a TLS 1.2 session can
+    /// be resumed as often as needed, but many clients resume a TLS 1.3 session only once and then
     /// have none left for their next upload.
     reusable: Option<ServerConfig>,
-    shared: Shared,
+    shared: ResumptionState,
     must_resume: bool,
     version_min: TlsVersion,
-    /// In lower case; empty: any.
+    /// Accepted server names (SNI) in lower case; empty: any.
     names: Vec<String>,
 }
 
-/// What a connection may resume, and which TLS 1.3 tickets it gives out.
-struct Made {
+/// What a connection may resume, and which TLS 1.3 tickets are sent on it.
+struct HandshakeOptions {
     binding: Binding,
-    tickets: Given,
+    tickets: TicketPolicy,
 }
 
-/// Which TLS 1.3 tickets a connection gives out.
+/// Which TLS 1.3 tickets are sent on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Given {
+enum TicketPolicy {
     /// Several, on a control connection.
     Several,
-    /// One to a client that reads, where every data connection must resume: OpenSSL uses a TLS 1.3
-    /// session once only, so each has to give out the next one.
+    /// One to a client that reads, if every data connection must resume: OpenSSL uses a TLS 1.3
+    /// session only once, so each connection has to issue the next one.
     ToReaders,
-    /// The same only to a client that offers nothing but TLS 1.3. On an upload a client that sends
-    /// and never reads would close its socket with the ticket unread, and its system would reset
-    /// the connection and throw away what is still to be sent; so a client that can do TLS 1.2 has
-    /// its sessions there. One that cannot could not upload a second file without the ticket (curl
-    /// and PHP read it before they close).
+    /// The same, but only to a client that offers nothing but TLS 1.3. On an upload, a client that
+    /// never reads would close its socket with the ticket unread, and its system would reset the
+    /// connection and discard unsent data; so a client that supports TLS 1.2 uses that. One that
+    /// does not could not upload a second file without the ticket (curl and PHP read it before they
+    /// close).
     ToTls13Only,
 }
 
-/// How far the handshake of a data connection is.
+/// Progress of the handshake of a data connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing of it has come.
+    /// Nothing was received yet.
     #[default]
     Before,
     /// The client has begun.
     Begun,
-    /// It is over, in whatever way.
+    /// It has completed or failed.
     Over,
 }
 
-/// What outlives a change of settings, so that clients go on with their TLS sessions.
+/// State that survives a change of settings, so that clients can resume their TLS sessions.
 #[derive(Clone)]
-struct Shared {
+struct ResumptionState {
     tickets: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions>,
-    owners: Arc<Owners>,
+    owners: Arc<BindingOwners>,
 }
 
-/// What is known of a protected connection.
+/// The negotiated version and cipher suite.
 #[derive(Clone, Debug)]
 pub(crate) struct Protection {
     pub(crate) version: &'static str,
@@ -114,7 +118,7 @@ pub(crate) struct Protection {
 /// The TLS session that a data connection resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resumed {
-    /// That of its own control connection: it is the same client.
+    /// That of its own control connection: the same client.
     Own,
     /// That of another control connection of the same account at the same address.
     SameAccount,
@@ -122,9 +126,9 @@ pub(crate) enum Resumed {
     NotOwn,
 }
 
-/// Which way the bytes of a data connection go.
+/// Direction of the data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flowing {
+pub(crate) enum DataDirection {
     /// To the client, which reads.
     Out,
     /// From the client, which need not read anything before it closes.
@@ -135,15 +139,15 @@ impl Acceptor {
     pub(crate) fn new(settings: &TlsSettings) -> Result<Self, rustls::Error> {
         let tickets = aws_lc_rs::Ticketer::new()?;
         let sessions = ServerSessionMemoryCache::new(SESSIONS_REMEMBERED);
-        Self::with(settings, Shared { tickets, sessions, owners: Arc::default() })
+        Self::with(settings, ResumptionState { tickets, sessions, owners: Arc::default() })
     }
 
-    /// With other settings. Clients go on with the TLS sessions that this one gave out.
-    pub(crate) fn renewed(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
+    /// With other settings. TLS sessions of this acceptor can still be resumed.
+    pub(crate) fn with_settings(&self, settings: &TlsSettings) -> Result<Self, rustls::Error> {
         Self::with(settings, self.shared.clone())
     }
 
-    fn with(settings: &TlsSettings, shared: Shared) -> Result<Self, rustls::Error> {
+    fn with(settings: &TlsSettings, shared: ResumptionState) -> Result<Self, rustls::Error> {
         let base = match settings.version_min {
             TlsVersion::V1_2 => config_of(settings, rustls::ALL_VERSIONS)?,
             TlsVersion::V1_3 => config_of(settings, &[&rustls::version::TLS13])?,
@@ -162,52 +166,58 @@ impl Acceptor {
         })
     }
 
-    /// Takes a control connection into TLS. It may resume any session of this server; what it is
-    /// given to resume later carries `tie`.
-    pub(crate) async fn control(&self, socket: Socket, tie: Tie) -> io::Result<TlsStream<Socket>> {
-        let found = Arc::<Found>::default();
-        let binding = Binding::Control(tie, Arc::clone(&found));
-        let stream =
-            self.handshake(Made { binding, tickets: Given::Several }, socket, None).await?;
+    /// Performs the handshake of a control connection. It may resume any session of this server;
+    /// sessions issued on it carry `binding_id`.
+    pub(crate) async fn control(
+        &self,
+        socket: Socket,
+        binding_id: BindingId,
+    ) -> io::Result<TlsStream<Socket>> {
+        let found = Arc::<ResumedBinding>::default();
+        let binding = Binding::Control(binding_id, Arc::clone(&found));
+        let stream = self
+            .handshake(HandshakeOptions { binding, tickets: TicketPolicy::Several }, socket, None)
+            .await?;
         let is_tls_1_2 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_2);
-        let resumed = found.tie().filter(|_| is_resumed(&stream));
-        self.shared.owners.secured(tie, is_tls_1_2, resumed);
+        let resumed = found.binding_id().filter(|_| is_resumed(&stream));
+        self.shared.owners.handshake_finished(binding_id, is_tls_1_2, resumed);
         Ok(stream)
     }
 
-    /// A control connection from this address is about to begin its handshake.
-    pub(crate) fn begun(&self, tie: Tie, peer: IpAddr) {
-        self.shared.owners.begun(tie, peer);
+    /// Records that a control connection from this address starts its handshake.
+    pub(crate) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
+        self.shared.owners.handshake_started(binding_id, peer);
     }
 
-    /// A control connection has logged in: from now on data connections of the same account at
-    /// the same address may resume each other's sessions.
-    pub(crate) fn logged_in(&self, tie: Tie, account: &str, peer: IpAddr) {
-        self.shared.owners.logged_in(tie, account, peer);
+    /// Records a login: from now on, data connections of the same account and address may resume
+    /// each other's sessions.
+    pub(crate) fn logged_in(&self, binding_id: BindingId, account: &str, peer: IpAddr) {
+        self.shared.owners.logged_in(binding_id, account, peer);
     }
 
-    /// Takes a data connection into TLS and says which session it resumed.
+    /// Performs the handshake of a data connection, and returns which session it resumed.
     ///
-    /// On an upload it gives out no ticket but to a client that has nothing else: see [`Given`].
+    /// On an upload, a ticket is sent only to clients without TLS 1.2: see [`TicketPolicy`].
     pub(crate) async fn data(
         &self,
         socket: Socket,
-        tie: Tie,
-        flowing: Flowing,
+        binding_id: BindingId,
+        direction: DataDirection,
         stage: &watch::Sender<Stage>,
     ) -> io::Result<(TlsStream<Socket>, Resumed)> {
-        let found = Arc::<Found>::default();
-        let tickets = match flowing {
-            Flowing::Out => Given::ToReaders,
-            Flowing::In => Given::ToTls13Only,
+        let found = Arc::<ResumedBinding>::default();
+        let tickets = match direction {
+            DataDirection::Out => TicketPolicy::ToReaders,
+            DataDirection::In => TicketPolicy::ToTls13Only,
         };
-        let binding = Binding::Data(tie, Arc::clone(&found));
-        let shaken = self.handshake(Made { binding, tickets }, socket, Some(stage)).await;
+        let binding = Binding::Data(binding_id, Arc::clone(&found));
+        let handshake_result =
+            self.handshake(HandshakeOptions { binding, tickets }, socket, Some(stage)).await;
         stage.send_replace(Stage::Over);
-        let stream = shaken?;
-        let resumed = match found.tie().filter(|_| is_resumed(&stream)) {
-            Some(resumed) if resumed == tie => Resumed::Own,
-            Some(resumed) if self.shared.owners.prove_same(tie, resumed).await => {
+        let stream = handshake_result?;
+        let resumed = match found.binding_id().filter(|_| is_resumed(&stream)) {
+            Some(resumed) if resumed == binding_id => Resumed::Own,
+            Some(resumed) if self.shared.owners.wait_same_client(binding_id, resumed).await => {
                 Resumed::SameAccount
             }
             Some(_) | None => Resumed::NotOwn,
@@ -215,78 +225,86 @@ impl Acceptor {
         Ok((stream, resumed))
     }
 
-    /// Takes a data connection into TLS that may be of one of several control connections, and
-    /// says of which: the one of which it resumed the session, if it resumed any.
+    /// Performs the handshake of a data connection that may belong to one of several control
+    /// connections, and returns the one of which it resumed the session, if any.
     ///
-    /// It is not known yet whether the client is to send or to read, so as if it were to send.
-    pub(crate) fn data_of_one(
+    /// The direction is not known yet, so it is treated as an upload.
+    pub(crate) fn data_of_any(
         self: &Arc<Self>,
         socket: Socket,
-        ties: Vec<Tie>,
-    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<Tie>)>> + Send + use<> {
-        let found = Arc::<Found>::default();
-        let binding = Binding::OneOf(ties, Arc::clone(&found));
-        let made = Made { binding, tickets: Given::ToTls13Only };
+        binding_ids: Vec<BindingId>,
+    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<BindingId>)>> + Send + use<>
+    {
+        let found = Arc::<ResumedBinding>::default();
+        let binding = Binding::OneOf(binding_ids, Arc::clone(&found));
+        let options = HandshakeOptions { binding, tickets: TicketPolicy::ToTls13Only };
         let acceptor = Arc::clone(self);
         async move {
-            let stream = acceptor.handshake(made, socket, None).await?;
-            let tie = found.tie().filter(|_| is_resumed(&stream));
-            Ok((stream, tie))
+            let stream = acceptor.handshake(options, socket, None).await?;
+            let binding_id = found.binding_id().filter(|_| is_resumed(&stream));
+            Ok((stream, binding_id))
         }
     }
 
     async fn handshake(
         &self,
-        made: Made,
+        options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
-        let handshake = self.handshake_by_offer(made, socket, stage);
-        timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
-        })?
+        let handshake = self.handshake_by_offer(options, socket, stage);
+        timeout(HANDSHAKE_MAX, handshake)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake timed out"))?
     }
 
-    /// Looks at what the client offers before anything is sent: the name that it asks for, and, if
-    /// the handshake fails, what it would have needed.
+    /// Reads the `ClientHello` before anything is sent: for the server name (SNI), and to explain a
+    /// failed handshake.
     async fn handshake_by_offer(
         &self,
-        made: Made,
+        options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
     ) -> io::Result<TlsStream<Socket>> {
-        let (mut start, shown) = first_message(socket, self.version_min).await?;
+        let (mut start, shown) = read_client_hello(socket, self.version_min).await?;
         if let Some(stage) = stage {
             stage.send_replace(Stage::Begun);
         }
         let hello = start.client_hello();
         let asked = hello.server_name().map(str::to_ascii_lowercase);
         let has_tls_1_2 = shown.has_tls_1_2();
-        let offer = Offer::of(&hello, &shown);
+        let offer = ClientOffer::of(&hello, &shown);
         if let Some(name) =
             asked.filter(|name| !self.names.is_empty() && !self.names.contains(name))
         {
             start.io.write_all(UNRECOGNIZED_NAME).await?;
             start.io.shutdown().await?;
-            let what = format!("the client asked for {name}, which is not in tls.server_names");
+            let what = format!(
+                "the client requested the server name {name}, which is not in tls.server_names"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);
-        let shaken = start.into_stream(self.config(base, &made, !has_tls_1_2)).await;
-        shaken.map_err(|error| offer.explained(&error, self.version_min))
+        let handshake_result = start.into_stream(self.config(base, &options, !has_tls_1_2)).await;
+        handshake_result.map_err(|error| offer.explained(&error, self.version_min))
     }
 
-    fn config(&self, base: &ServerConfig, made: &Made, is_tls_1_3_only: bool) -> Arc<ServerConfig> {
+    fn config(
+        &self,
+        base: &ServerConfig,
+        options: &HandshakeOptions,
+        is_tls_1_3_only: bool,
+    ) -> Arc<ServerConfig> {
         let mut config = base.clone();
-        let Made { binding, tickets } = made;
-        let Shared { tickets: inner, sessions, owners } = &self.shared;
+        let HandshakeOptions { binding, tickets } = options;
+        let ResumptionState { tickets: inner, sessions, owners } = &self.shared;
         config.ticketer = Arc::new(Tickets::new(inner, binding, owners));
         let (inner, binding) = (Arc::clone(sessions), binding.clone());
         config.session_storage = Arc::new(Sessions { inner, binding });
         config.send_tls13_tickets = match tickets {
-            Given::Several => TICKETS,
-            Given::ToReaders => usize::from(self.must_resume),
-            Given::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
+            TicketPolicy::Several => TICKETS,
+            TicketPolicy::ToReaders => usize::from(self.must_resume),
+            TicketPolicy::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
         };
         Arc::new(config)
     }

@@ -1,7 +1,7 @@
-//! From 150 to the last reply: data moves while the control line is heard.
+//! A transfer from 150 to the last reply, while the control connection is read.
 
-mod beginning;
-mod verdict;
+mod outcome;
+mod upload_start;
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -17,60 +17,59 @@ use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
-use self::beginning::{Beginning, sleeps};
-use self::verdict::{Verdict, settle};
-use crate::attend::{Ending, Held, attend};
-use crate::control::{Control, Gone};
+use self::outcome::{TransferOutcome, finish};
+use self::upload_start::{UploadStart, sleeps};
+use crate::control::{Control, Disconnect};
 use crate::data::{DataPort, OpenError, Opening};
-use crate::diagnosis::Opened;
-use crate::exit::Exit;
-use crate::live::Moving;
+use crate::data_conn_outcome::Opened;
+use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::next::{AnnouncedSize, Job, Target, Transfer};
 use crate::ports::{Lease, UnexpectedPeers};
-use crate::pump::{self, Closing, Cut, EndRule, Flow, Sent};
-use crate::registry::{End, Probe};
+use crate::pump::{self, Closing, EndRule, Flow, Sent, TransferError};
+use crate::rate_limit::RateLimiter;
+use crate::registry::{End, SessionHandle};
 use crate::session::Session;
+use crate::session_end::SessionEnd;
+use crate::session_status::Payload;
 use crate::settings::{SessionReuse, Settings};
-use crate::shape::Shaper;
 use crate::shared::Shared;
-use crate::tls::{Acceptor, Flowing, Resumed, Stage, Tie};
+use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
-/// A client that is killed ends all its connections, one after the other: behind the end of a plain
+/// A killed client closes all its connections, one after the other: after the end of a plain
 /// upload, the end of its control connection follows within this time.
 const DYING_MAX: Duration = Duration::from_millis(2);
-/// Uploads from this size on are worth the wait; it is lost in the time that they take.
+/// From this size on the wait is negligible beside the duration of the upload.
 const LARGE_BYTES: u64 = 1 << 20;
 
-/// For how long the last reply of a download waits until the client, too, has ended the data
-/// connection, which shows that it has read 150. A client that finds both replies together takes
-/// the second for one that has not come (aria2 then waits a minute for it). Most clients are much
-/// quicker. By the number of downloads in a row at the end of which the client has kept its own end
-/// open until it had the last reply: one that does so always waits less each time, and one that was
-/// only slow once has its time again.
-const READS_OPENING_MAX: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(120)];
+/// How long the last reply of a download waits for the client to close the data connection, which
+/// shows that it has read 150. A client that receives both replies in one read can miss the second
+/// (aria2 then waits a minute for it). Most clients are much faster. Indexed by the number of
+/// consecutive downloads at which the client kept its end open until the last reply: a client that
+/// always does so waits less each time, and one that was slow once gets the full time again.
+const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(120)];
 /// The same for a client that has kept its end open more often.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
-/// A transfer that took longer needs none of this: its client has long read 150.
+/// A longer transfer needs no wait: its client has read 150 long ago.
 const SHORT_MAX: Duration = Duration::from_secs(2);
-/// Once the server is to end, a transfer in which nothing has moved yet has this long to begin.
+/// During a shutdown, a transfer in which nothing has moved yet may wait this long.
 const BEGINS_MAX: Duration = Duration::from_millis(700);
-/// The same for one that has stopped. A client that reads slowly takes what the systems on both
-/// sides have stored before it makes room for more, and looks as if it had stopped.
+/// The same for one that has stopped. A slow client first reads what is buffered on both sides, and
+/// seems to have stopped meanwhile.
 const STOPPED_MAX: Duration = Duration::from_millis(750);
-/// How often it is checked whether bytes move. With `STOPPED_MAX` and `LAST_REPLY_MAX` the end of
-/// what has stopped comes within a second.
+/// How often progress is checked. With `STOPPED_MAX` and `LAST_REPLY_MAX`, a stopped transfer ends
+/// within a second.
 const CHECKED_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs one transfer, which `line` asked for, to its last reply. What the client said meanwhile
-/// that must wait is returned.
+/// Runs the transfer requested by `line` to its last reply. Returns a line that was received
+/// meanwhile and is to be processed next.
 ///
-/// One line at most is held; then no more is read, and TCP holds the client back.
+/// At most one line is kept; then nothing more is read, and TCP flow control slows the client.
 pub(crate) async fn run(
     control: &mut Control,
     session: &mut Session,
     transfer: Transfer,
     line: &[u8],
-) -> Result<Held, Exit> {
+) -> Result<PendingLine, SessionEnd> {
     let Some(port) = session.data.take() else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
         session.report_command(line, true, &reply);
@@ -79,144 +78,150 @@ pub(crate) async fn run(
     };
     let opening = Reply::new(Code::OPENING_DATA, transfer.opening);
     let started = Instant::now();
-    let (mut work, file) = Work::new(session, transfer.job);
-    session.probe.moved.store(0, Ordering::Relaxed);
-    session.probe.is_transferring.store(true, Ordering::Relaxed);
-    session.probe.live.moves(moving(file.as_ref()), work.size());
-    let mut held = None;
-    let told = port.told();
-    let (end, said) = work.begin(control, session, &opening, port, &mut held).await?;
+    let (mut transfer_side, file) = DataTransfer::new(session, transfer.job);
+    session.handle.moved.store(0, Ordering::Relaxed);
+    session.handle.is_transferring.store(true, Ordering::Relaxed);
+    session.handle.status.transfer_started(payload(file.as_ref()), transfer_side.size());
+    let mut pending_line = None;
+    let offer = port.offer();
+    let (end, said) =
+        transfer_side.begin(control, session, &opening, port, &mut pending_line).await?;
     let sent = Instant::now();
-    let is_aborted = match work.sent.take() {
-        Some(stream) => let_read(control, session, stream, said, &mut held).await,
+    let is_aborted = match transfer_side.sent.take() {
+        Some(stream) => {
+            wait_for_peer_close(control, session, stream, said, &mut pending_line).await
+        }
         None => false,
     };
     let waited = sent.elapsed();
-    session.probe.is_transferring.store(false, Ordering::Relaxed);
-    if let (Some(lease), Ending::Done(Done::Moved)) = (work.lease.take(), &end) {
-        session.shared.ports.keep(lease);
+    session.handle.is_transferring.store(false, Ordering::Relaxed);
+    if let (Some(lease), Ending::Done(DataEnd::Moved)) = (transfer_side.lease.take(), &end) {
+        session.shared.ports.retain(lease);
     }
-    session.data_resumes = work.resumes.or(session.data_resumes);
-    session.learn(told, &opened(&end, &work), work.unexpected.addresses());
-    if let Some(&first) = work.unexpected.addresses().first() {
-        session.emit(&Event::DataUnexpectedPeers { first, count: work.unexpected.count() });
+    session.data_resumes = transfer_side.resumes.or(session.data_resumes);
+    session.observe(offer, &opened(&end, &transfer_side), transfer_side.unexpected.addresses());
+    if let Some(&first) = transfer_side.unexpected.addresses().first() {
+        session
+            .emit(&Event::DataUnexpectedPeers { first, count: transfer_side.unexpected.count() });
     }
-    let sink = work.sink.take();
-    if work.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
+    let sink = transfer_side.sink.take();
+    if transfer_side.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
         session.emit(&Event::DataUnproven);
     }
-    if sink.is_some() && matches!(end, Ending::Done(Done::Moved | Done::Unchanged)) {
-        let moved = session.probe.moved.load(Ordering::Relaxed);
-        // With FIN alone TLS shows no more than TCP.
-        let is_proven = work.is_tls && work.closing == Closing::Orderly;
-        let_a_client_die(!is_proven && (work.is_tls || moved >= LARGE_BYTES)).await;
+    if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
+        let moved = session.handle.moved.load(Ordering::Relaxed);
+        // With FIN alone, TLS shows no more than TCP.
+        let is_proven = transfer_side.is_tls && transfer_side.closing == Closing::Orderly;
+        wait_for_dying_client(!is_proven && (transfer_side.is_tls || moved >= LARGE_BYTES)).await;
     }
-    let mut verdict = settle(control, &session.probe, end, sink).await;
-    let is_unnoticed = work.closing == Closing::WithoutNotify && !work.is_unchanged;
-    if is_unnoticed && verdict.is_complete() {
-        verdict = verdict.without_notify(&work.end);
+    let mut outcome = finish(control, &session.handle, end, sink).await;
+    let is_unnoticed =
+        transfer_side.closing == Closing::WithoutNotify && !transfer_side.is_unchanged;
+    if is_unnoticed && outcome.is_complete() {
+        outcome = outcome.without_notify(&transfer_side.end);
     }
-    report(session, &verdict, file.as_ref(), started + waited, &work);
+    report(session, &outcome, file.as_ref(), started + waited, &transfer_side);
     if is_aborted {
-        verdict.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
+        outcome.replies.push(Reply::new(Code::TRANSFER_DONE, "Abort done."));
     }
-    session.probe.live.rests();
-    // Where there is a second reply, it is that of ABOR.
-    for (line, reply) in [line, b"ABOR"].into_iter().zip(&verdict.replies) {
+    session.handle.status.transfer_ended();
+    // A second reply is that of ABOR.
+    for (line, reply) in [line, b"ABOR"].into_iter().zip(&outcome.replies) {
         session.report_command(line, true, reply);
     }
-    match verdict.exit {
+    match outcome.exit {
         None => {
-            control.send(&verdict.replies, &session.names).await?;
-            Ok(held)
+            control.send(&outcome.replies, &session.names).await?;
+            Ok(pending_line)
         }
         Some(exit) => {
-            // The client may be gone; the reason to end stands in any case.
-            control.send_last(&verdict.replies, &session.names).await;
+            // The client may have disconnected; the session ends in any case.
+            control.send_last(&outcome.replies, &session.names).await;
             Err(exit)
         }
     }
 }
 
-/// What became of the data connection.
-fn opened<'a>(end: &'a Ending<Done>, work: &Work) -> Opened<'a> {
+/// The outcome of the data connection.
+fn opened<'a>(end: &'a Ending<DataEnd>, transfer_side: &DataTransfer) -> Opened<'a> {
     match end {
-        _ if work.is_open => Opened::Yes,
-        Ending::Done(Done::NotOpened(error)) => Opened::No(error),
+        _ if transfer_side.is_open => Opened::Yes,
+        Ending::Done(DataEnd::NotOpened(error)) => Opened::No(error),
         Ending::Aborted | Ending::Lost(_) => Opened::GivenUp,
-        // Somebody else ended it.
+        // Ended by the server.
         Ending::Ended(_) | Ending::Done(_) => Opened::Unknown,
     }
 }
 
-/// Gives the client time to read 150 before the last reply follows, and hears it meanwhile. Says
-/// whether it sent ABOR, which finds nothing to abort any more.
-async fn let_read(
+/// Gives the client time to read 150 before the last reply, reading the control connection
+/// meanwhile. Returns whether it sent ABOR, when nothing is left to abort.
+async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
     stream: Sent,
     said: Instant,
-    held: &mut Held,
+    pending_line: &mut PendingLine,
 ) -> bool {
     if said.elapsed() > SHORT_MAX {
         return false;
     }
-    let most = READS_OPENING_MAX.get(usize::from(session.data_kept_open));
+    let most = PEER_CLOSE_MAX.get(usize::from(session.data_kept_open));
     let most = most.copied().unwrap_or(KEEPS_OPEN_MAX);
-    let ending = attend(control, session, pin!(timeout(most, stream.ended())), held).await;
+    let ending =
+        drive_with_control(control, session, pin!(timeout(most, stream.ended())), pending_line)
+            .await;
     session.data_kept_open = match &ending {
         Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
         _ => 0,
     };
-    // Whatever else has happened is found when the last reply is sent, and after it.
+    // Everything else is noticed when the last reply is sent.
     matches!(ending, Ending::Aborted)
 }
 
-/// Behind an upload whose end a client that was killed would have shown as well: such a client ends
-/// all its connections.
-async fn let_a_client_die(takes_long: bool) {
+/// Waits after an upload whose end could also be that of a killed client, which closes all its
+/// connections.
+async fn wait_for_dying_client(takes_long: bool) {
     if takes_long {
         sleep(DYING_MAX).await;
     } else {
-        // At least the network has its turn: what has come for the control connection is seen
-        // only then.
+        // Yield at least once, so that the reactor sees the control connection.
         yield_now().await;
     }
 }
 
-/// What can be said of the file that moved, for the log.
+/// Facts about the transferred file, for the log.
 struct FileFacts {
     direction: Direction,
     path: VPath,
     is_ascii: bool,
 }
 
-/// What moves, for those who look at the session.
-fn moving(file: Option<&FileFacts>) -> Moving {
-    file.map_or(Moving::Listing, |file| Moving::File(file.direction, file.path.clone()))
+/// The payload for the session status.
+fn payload(file: Option<&FileFacts>) -> Payload {
+    file.map_or(Payload::Listing, |file| Payload::File(file.direction, file.path.clone()))
 }
 
-/// The data side of one transfer. It shares nothing mutable with the session, so the control
-/// line can be answered while it runs; dropping its future closes the connection and the port.
-struct Work {
+/// The data side of one transfer. It shares no mutable state with the session, so commands can be
+/// answered while it runs; dropping its future closes the connection and the port.
+struct DataTransfer {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
-    probe: Arc<Probe>,
-    shaper: Shaper,
+    handle: Arc<SessionHandle>,
+    rate_limiter: RateLimiter,
     local: SocketAddr,
     tls: Option<Arc<Acceptor>>,
-    tie: Option<Tie>,
+    binding_id: Option<BindingId>,
     is_ascii: bool,
     deflate: Option<u8>,
     source: Option<Source>,
     sink: Option<Box<dyn Sink>>,
     announced: Option<AnnouncedSize>,
     end: EndRule,
-    /// Where an upload goes.
+    /// The target of an upload.
     target: Option<(VPath, Target)>,
     /// How it ended.
     closing: Closing,
-    /// Whether nothing came that was to be added to a file.
+    /// Whether an append received no data.
     is_unchanged: bool,
     /// How far the handshake of the data connection is.
     stage: watch::Sender<Stage>,
@@ -224,45 +229,49 @@ struct Work {
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
-    /// After everything was sent.
+    /// The connection after everything was sent.
     sent: Option<Sent>,
-    /// Who else came to the port.
+    /// Unexpected peers on the port.
     unexpected: UnexpectedPeers,
-    /// Whether the client has shown that it resumes TLS sessions, or that it does not.
+    /// Whether the client resumes TLS sessions, if known.
     resumes: Option<bool>,
 }
 
-/// Waits until less has moved in a period than must. Terms that change begin a new period.
-async fn is_too_slow(shaper: &Shaper, probe: &Probe, is_whole: &AtomicBool) {
+/// Waits until a transfer is below the minimum rate. A configuration change starts a new period.
+async fn is_too_slow(rate_limiter: &RateLimiter, handle: &SessionHandle, is_whole: &AtomicBool) {
     loop {
-        let before = probe.moved.load(Ordering::Relaxed);
-        let Some(pace) = shaper.pace() else {
-            shaper.changed().await;
+        let before = handle.moved.load(Ordering::Relaxed);
+        let Some(min_rate) = rate_limiter.min_rate() else {
+            rate_limiter.changed().await;
             continue;
         };
         tokio::select! {
-            // By the new terms it may be fast enough.
+            // Under the new limits it may be fast enough.
             biased;
-            () = shaper.changed() => continue,
-            () = sleep(pace.period) => {}
+            () = rate_limiter.changed() => continue,
+            () = sleep(min_rate.period) => {}
         }
-        let moved = probe.moved.load(Ordering::Relaxed);
-        if moved.saturating_sub(before) < pace.bytes && !is_whole.load(Ordering::Relaxed) {
+        let moved = handle.moved.load(Ordering::Relaxed);
+        if moved.saturating_sub(before) < min_rate.bytes && !is_whole.load(Ordering::Relaxed) {
             return;
         }
     }
 }
 
-/// Waits until the session is to end and nothing moves in its transfer, though no limit of ours
-/// and no disk is what it waits for. Says why the session ends.
-async fn stands_still_at_the_end(shaper: &Shaper, probe: &Probe, is_whole: &AtomicBool) -> String {
-    let reason = probe.ended(End::AfterTransfer).await.to_owned();
-    let (mut before, mut since) = (probe.moved.load(Ordering::Relaxed), Instant::now());
+/// Waits until the session is to end and its transfer makes no progress, although it waits for
+/// neither a rate limit nor the disk. Returns why the session ends.
+async fn stands_still_at_the_end(
+    rate_limiter: &RateLimiter,
+    handle: &SessionHandle,
+    is_whole: &AtomicBool,
+) -> String {
+    let reason = handle.ended(End::AfterTransfer).await.to_owned();
+    let (mut before, mut since) = (handle.moved.load(Ordering::Relaxed), Instant::now());
     loop {
         sleep(CHECKED_EVERY).await;
-        let moved = probe.moved.load(Ordering::Relaxed);
-        // A limit alone is no reason to wait for a client that has stopped.
-        if moved != before || shaper.is_waiting() || is_whole.load(Ordering::Relaxed) {
+        let moved = handle.moved.load(Ordering::Relaxed);
+        // Waiting for a rate limit or the disk counts as progress.
+        if moved != before || rate_limiter.is_waiting() || is_whole.load(Ordering::Relaxed) {
             (before, since) = (moved, Instant::now());
         }
         if since.elapsed() >= if moved == 0 { BEGINS_MAX } else { STOPPED_MAX } {
@@ -271,20 +280,20 @@ async fn stands_still_at_the_end(shaper: &Shaper, probe: &Probe, is_whole: &Atom
     }
 }
 
-/// How the data side came to its end.
-enum Done {
+/// How the data side ended.
+enum DataEnd {
     Moved,
     /// The session is to end, for this reason, and nothing moved.
     Ended(String),
     NotOpened(OpenError),
-    Cut(Cut),
-    /// The data ended in good order, but before what ALLO announced had come.
+    Failed(TransferError),
+    /// The data ended properly, but before the size announced with ALLO.
     Short,
-    /// Nothing came that was to be added to a file (APPE), and no `close_notify`.
+    /// An append (APPE) received neither data nor `close_notify`.
     Unchanged,
 }
 
-impl Work {
+impl DataTransfer {
     fn new(session: &Session, job: Job) -> (Self, Option<FileFacts>) {
         let mut announcement = None;
         let mut end = EndRule { requires_close_notify: true, is_exact: false, allo: None };
@@ -303,20 +312,20 @@ impl Work {
             }
             Job::List { lines } => (Some(Source::Stream(lines)), None, None),
         };
-        let shaper = session.shaper(file.as_ref().map(|file| file.direction));
-        let work = Self {
+        let rate_limiter = session.rate_limiter(file.as_ref().map(|file| file.direction));
+        let transfer_side = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
             tls: session.tls.clone(),
-            probe: Arc::clone(&session.probe),
-            shaper,
+            handle: Arc::clone(&session.handle),
+            rate_limiter,
             local: session.local,
-            tie: session.tie.filter(|_| session.parameters.is_private),
+            binding_id: session.binding_id.filter(|_| session.parameters.is_private),
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
             deflate: session.parameters.deflate(),
             source,
             sink,
-            // What is packed is announced by its own size, and counted on the way by another.
+            // With compression, the announced and the counted sizes differ.
             announced: announcement.filter(|_| session.parameters.deflate().is_none()),
             end,
             target: goal,
@@ -331,47 +340,50 @@ impl Work {
             unexpected: UnexpectedPeers::default(),
             resumes: None,
         };
-        (work, file)
+        (transfer_side, file)
     }
 
-    fn beginning(&self, session: &Session) -> Beginning {
+    fn upload_start(&self, session: &Session) -> UploadStart {
         let is_upload = self.sink.is_some();
-        Beginning {
-            is_tls: is_upload && self.tie.is_some(),
+        UploadStart {
+            is_tls: is_upload && self.binding_id.is_some(),
             stage: self.stage.subscribe(),
             sleeps: is_upload && self.deflate.is_some() && sleeps(session.client.as_deref()),
         }
     }
 
-    /// Says 150 and moves the data. Gives how that ended, and when 150 was written.
+    /// Sends 150 and moves the data. Returns how that ended, and when 150 was written.
     async fn begin(
         &mut self,
         control: &mut Control,
         session: &mut Session,
         opening: &Reply,
         port: DataPort,
-        held: &mut Held,
-    ) -> Result<(Ending<Done>, Instant), Gone> {
-        let mut beginning = self.beginning(session);
-        let mut moving = pin!(self.run(port));
-        let first = beginning.before_reply(control, session, moving.as_mut(), held).await;
+        pending_line: &mut PendingLine,
+    ) -> Result<(Ending<DataEnd>, Instant), Disconnect> {
+        let mut upload_start = self.upload_start(session);
+        let mut payload = pin!(self.run(port));
+        let first =
+            upload_start.before_reply(control, session, payload.as_mut(), pending_line).await;
         control.send([opening], &session.names).await?;
         let said = Instant::now();
         let end = match first {
             Some(end) => Some(end),
-            None => beginning.after_reply(control, session, moving.as_mut(), held).await?,
+            None => {
+                upload_start.after_reply(control, session, payload.as_mut(), pending_line).await?
+            }
         };
         let end = match end {
             Some(end) => end,
-            None => attend(control, session, moving, held).await,
+            None => drive_with_control(control, session, payload, pending_line).await,
         };
         Ok(match end {
-            Ending::Done(Done::Ended(reason)) => (Ending::Ended(reason), said),
+            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), said),
             end => (end, said),
         })
     }
 
-    /// How many bytes are to move, where the source says.
+    /// The total in bytes, if the source has a known size.
     fn size(&self) -> Option<u64> {
         match self.source.as_ref()? {
             Source::File { len, .. } => Some(*len),
@@ -380,32 +392,36 @@ impl Work {
         }
     }
 
-    async fn run(&mut self, port: DataPort) -> Done {
+    async fn run(&mut self, port: DataPort) -> DataEnd {
         let reuse = self.settings.tls.as_ref().map_or(SessionReuse::Off, |tls| tls.session_reuse);
         let opening = Opening {
             net: &*self.shared.net,
             local: self.local,
             accept_timeout: self.settings.passive.accept_timeout,
             connect_timeout: self.settings.active.connect_timeout,
-            tls: self.tls.as_deref().zip(self.tie).map(|(tls, tie)| (tls, tie, reuse)),
-            flowing: if self.sink.is_some() { Flowing::In } else { Flowing::Out },
+            tls: self
+                .tls
+                .as_deref()
+                .zip(self.binding_id)
+                .map(|(tls, binding_id)| (tls, binding_id, reuse)),
+            direction: if self.sink.is_some() { DataDirection::In } else { DataDirection::Out },
             stage: &self.stage,
         };
         let asked = Instant::now();
         let opened = tokio::select! {
-            // A connection that is there is taken.
+            // An open connection comes first.
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
-            // The server does not wait for a client to come, nor for its handshake, before it ends.
-            reason = self.probe.ended(End::AfterTransfer) => return Done::Ended(reason.to_owned()),
+            // A shutdown does not wait for a client to connect, nor for its handshake.
+            reason = self.handle.ended(End::AfterTransfer) => return DataEnd::Ended(reason.into()),
         };
         let data = match opened {
             Ok(data) => data,
             Err(error) => {
                 self.shared.metrics.opening_failed(error.cause());
-                let is_unproven = matches!(error, OpenError::Ambiguous { .. });
+                let is_unproven = matches!(error, OpenError::NotIdentified { .. });
                 self.resumes = is_unproven.then_some(false);
-                return Done::NotOpened(error);
+                return DataEnd::NotOpened(error);
             }
         };
         self.is_open = true;
@@ -416,16 +432,16 @@ impl Work {
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let is_whole = AtomicBool::new(false);
         let flow = Flow {
-            shaper: &self.shaper,
-            probe: &self.probe,
-            lanes: &self.shared.lanes,
+            rate_limiter: &self.rate_limiter,
+            handle: &self.handle,
+            blocking_pool: &self.shared.blocking_pool,
             is_ascii: self.is_ascii,
             is_whole: &is_whole,
             deflate: self.deflate,
             end: self.end,
         };
         let (source, sink, sent) = (self.source.take(), &mut self.sink, &mut self.sent);
-        let moving = async {
+        let payload = async {
             match (source, sink) {
                 (Some(source), _) => {
                     *sent = Some(pump::send(source, data.stream, &flow).await?);
@@ -436,76 +452,80 @@ impl Work {
             }
         };
         let ended = tokio::select! {
-            // What is done in time is done.
+            // Completion comes first.
             biased;
-            moved = moving => moved,
-            () = is_too_slow(&self.shaper, &self.probe, &is_whole) => Err(Cut::TooSlow),
-            reason = stands_still_at_the_end(&self.shaper, &self.probe, &is_whole) => {
-                return Done::Ended(reason);
+            moved = payload => moved,
+            () = is_too_slow(&self.rate_limiter, &self.handle, &is_whole) => {
+                Err(TransferError::TooSlow)
+            }
+            reason = stands_still_at_the_end(&self.rate_limiter, &self.handle, &is_whole) => {
+                return DataEnd::Ended(reason);
             }
         };
         self.done(ended).await
     }
 
-    /// What it comes to that data moved to this end.
-    async fn done(&mut self, ended: Result<Closing, Cut>) -> Done {
-        let came = self.probe.moved.load(Ordering::Relaxed);
+    /// The result after the data has ended this way.
+    async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
+        let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
-            Err(cut) => Done::Cut(cut),
-            Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => Done::Short,
+            Err(cut) => DataEnd::Failed(cut),
+            Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => {
+                DataEnd::Short
+            }
             Ok(closing) => {
                 self.closing = closing;
                 let done = match closing {
                     Closing::WithoutNotify if came == 0 => {
                         without_a_byte(self.target.take(), self.end.requires_close_notify).await
                     }
-                    _ => Done::Moved,
+                    _ => DataEnd::Moved,
                 };
-                self.is_unchanged = matches!(done, Done::Unchanged);
+                self.is_unchanged = matches!(done, DataEnd::Unchanged);
                 done
             }
         }
     }
 }
 
-/// What an upload without a byte comes to that ended without `close_notify`. It may have been cut
-/// before its first byte, so no content is lost for it.
-async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> Done {
-    let Some((path, Target { files, is_appended })) = target else { return Done::Moved };
+/// The result of an empty upload without `close_notify`. It may have been truncated before its
+/// first byte, so it must not replace content.
+async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> DataEnd {
+    let Some((path, Target { files, is_appended })) = target else { return DataEnd::Moved };
     match (files.size_of_target(&path).await, is_appended) {
-        (Ok(Some(_)), true) => Done::Unchanged,
-        (Ok(_), _) if !requires_close_notify => Done::Moved,
-        (Ok(None | Some(0)), false) => Done::Moved,
-        _ => Done::Cut(Cut::NoCloseNotify),
+        (Ok(Some(_)), true) => DataEnd::Unchanged,
+        (Ok(_), _) if !requires_close_notify => DataEnd::Moved,
+        (Ok(None | Some(0)), false) => DataEnd::Moved,
+        _ => DataEnd::Failed(TransferError::NoCloseNotify),
     }
 }
 
 fn report(
     session: &Session,
-    verdict: &Verdict,
+    outcome: &TransferOutcome,
     file: Option<&FileFacts>,
     started: Instant,
-    work: &Work,
+    transfer_side: &DataTransfer,
 ) {
-    if verdict.is_data_failure {
-        session.emit(&Event::DataFailed { reason: &verdict.reason });
+    if outcome.is_data_failure {
+        session.emit(&Event::DataFailed { reason: &outcome.reason });
     }
-    if verdict.is_store_failure {
-        session.emit(&Event::StoreFailed { reason: &verdict.reason });
+    if outcome.is_store_failure {
+        session.emit(&Event::StoreFailed { reason: &outcome.reason });
     }
     if let Some(file) = file {
-        let bytes = session.probe.moved.load(Ordering::Relaxed);
-        if verdict.is_refused {
-            let (path, reason) = (&file.path, verdict.reason.as_str());
-            let id = verdict.check_id.as_deref();
+        let bytes = session.handle.moved.load(Ordering::Relaxed);
+        if outcome.is_refused {
+            let (path, reason) = (&file.path, outcome.reason.as_str());
+            let id = outcome.check_id.as_deref();
             session.emit(&Event::UploadRefused { path, bytes, reason, id });
             return;
         }
-        if let (Direction::Upload, Some((reason, help))) = (file.direction, &verdict.shortage) {
+        if let (Direction::Upload, Some((reason, help))) = (file.direction, &outcome.shortage) {
             session.emit(&Event::UploadDenied { path: &file.path, reason, help });
         }
         let took = started.elapsed();
-        if verdict.reason.is_empty() {
+        if outcome.reason.is_empty() {
             let metrics = &session.shared.metrics;
             match file.direction {
                 Direction::Upload => metrics.uploads.add(took),
@@ -517,11 +537,11 @@ fn report(
             path: &file.path,
             bytes,
             took,
-            is_complete: verdict.reason.is_empty(),
+            is_complete: outcome.reason.is_empty(),
             is_ascii: file.is_ascii,
-            is_tls: work.is_tls,
-            reason: &verdict.reason,
-            note: verdict.note,
+            is_tls: transfer_side.is_tls,
+            reason: &outcome.reason,
+            note: outcome.note,
         }));
     }
 }

@@ -108,8 +108,8 @@ fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
     let flood = each(1..=3, |n| format!("CLIENT f{n} 2001:db8::{n}\nC: NOOP\nS: 200 *\n"));
     world().settings(narrow).run(&format!(
         "CLIENT anna 198.51.100.1\n{LOGIN}C: QUIT\nS: 221 *\nS: EOF\n{flood}\
-         CLIENT f4 2001:db8::4\nS: 421 Too many clients that have not logged in*\nS: EOF\n\
-         CLIENT stranger 203.0.113.7\nS: 421 Too many clients that have not*\nS: EOF\n\
+         CLIENT f4 2001:db8::4\nS: 421 Too many connections before login*\nS: EOF\n\
+         CLIENT stranger 203.0.113.7\nS: 421 Too many connections before*\nS: EOF\n\
          CLIENT again 198.51.100.1\n{LOGIN}"
     ));
 }
@@ -164,6 +164,6 @@ fn row_10_the_words_of_other_protocols_end_a_session_at_once() {
 
 #[test]
 fn row_10_tls_on_a_plain_port_gets_a_hint() {
-    world().run("C< \\x16\\x03\\x01\\x02\\x00\\x01\nS: 421 Plain FTP begins here*\nS: EOF");
+    world().run("C< \\x16\\x03\\x01\\x02\\x00\\x01\nS: 421 This port uses plain FTP*\nS: EOF");
     world().run("C: NOOP\nS: 200 *\nC< \\x16\\x03\\x01\\r\\n\nS: 500 *\nC: NOOP\nS: 200 *");
 }

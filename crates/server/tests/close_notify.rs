@@ -172,7 +172,7 @@ fn row_33_an_empty_append_without_close_notify_changes_nothing() {
     for world in [world(), lenient()] {
         inside(
             &world,
-            "EPSV;C: APPE full\nS: 150 *\nU... \nUF\nS: 226 Nothing came to be added*\n\
+            "EPSV;C: APPE full\nS: 150 *\nU... \nUF\nS: 226 No data received*\n\
              HAS /full content",
         );
     }

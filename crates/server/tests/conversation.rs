@@ -137,7 +137,7 @@ fn row_17_three_failed_logins_end_the_session() {
 #[test]
 fn row_5_no_more_sessions_than_allowed_and_a_reason_for_the_next() {
     let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
-    world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many sessions*\nS: EOF");
+    world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many connections*\nS: EOF");
     world.run("C: QUIT\nS: 221 *\nS: EOF\nCLIENT bob 203.0.113.10\nC: NOOP\nS: 200 *");
 }
 
@@ -149,7 +149,7 @@ fn row_5_no_more_sessions_of_one_address_than_allowed() {
     let world = world().settings(limit);
     world.run(
         "C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.9\n\
-         S: 421 Too many sessions from your address.\nS: EOF\n\
+         S: 421 Too many connections from your address.\nS: EOF\n\
          CLIENT eve 203.0.113.10\nC: NOOP\nS: 200 *",
     );
 }

@@ -96,7 +96,7 @@ fn row_16_an_incomplete_zlib_stream_is_not_published() {
         inside(
             &world(),
             &format!(
-                "EPSV;C: STOR b\nS: 150 *\nU: {}\nS: 426 What came is no whole zlib stream*\n\
+                "EPSV;C: STOR b\nS: 150 *\nU: {}\nS: 426 Invalid or incomplete zlib stream*\n\
                  HASNOT /b\nC: NOOP\nS: 200 *\nEPSV;C: STOR a\nS: 150 *\nU: {}\nS: 426 *\n\
                  HAS /a hello",
                 written(bad),
@@ -128,7 +128,7 @@ fn row_16_a_bomb_is_refused_long_before_it_is_unpacked() {
     let outcome = inside(
         &world(),
         &format!(
-            "EPSV;C: STOR b\nS: 150 *\nU: {}\nS: 552 That unpacks to more than 100 times*\n\
+            "EPSV;C: STOR b\nS: 150 *\nU: {}\nS: 552 Decompressed data exceeds 100 times*\n\
              HASNOT /b\nC: NOOP\nS: 200 *",
             written(&bomb)
         ),

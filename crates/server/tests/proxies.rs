@@ -53,7 +53,7 @@ fn row_13_clients_of_one_proxy_are_counted_apart() {
     let outcome = play(
         &world,
         "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFOR 198.51.100.8;LOGIN;\
-         CLIENT 3\nFOR 198.51.100.7;S: 421 Too many sessions from your address.\nS: EOF",
+         CLIENT 3\nFOR 198.51.100.7;S: 421 Too many connections from your address.\nS: EOF",
     );
     assert_event(&outcome, "Rejected");
 }
@@ -92,7 +92,7 @@ fn row_13_a_health_check_of_a_proxy_is_not_a_session_before_a_command() {
 #[test]
 fn row_13_a_peer_that_is_not_a_configured_proxy_is_rejected() {
     let outcome = play(&world(), "CLIENT 1 203.0.113.5\nFOR 198.51.100.7;S: EOF");
-    assert_event(&outcome, "none of the proxies");
+    assert_event(&outcome, "not a trusted proxy");
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn row_13_a_connection_without_a_header_is_rejected() {
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);
     }
     let late = play(&world(), "FIRST PROXY TCP4\nWAIT 11s\nS: EOF");
-    assert_event(&late, "did not come in time");
+    assert_event(&late, "timed out reading the PROXY header");
     let cut = play(&world(), "FIRST PROXY TCP4\nCX\nWAIT 1s");
-    assert_event(&cut, "before its PROXY header was whole");
+    assert_event(&cut, "before the PROXY header was complete");
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn row_15_lines_too_long_count_during_a_transfer_too() {
         &world(),
         &format!(
             "EPSV;C: STOR b\nS: 150 *\nU... x\n{long}U: y\nS: 226 *\n\
-            S: 500 That line is too long.\n\
+            S: 500 Line too long.\n\
              {long}S: 500 *\n{long}S: 421 *\nS: EOF"
         ),
     );

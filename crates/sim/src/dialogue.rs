@@ -40,7 +40,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use wharf_server::Handle;
-use wharf_server::live::{Doing, Moving, SessionView};
+use wharf_server::session_status::{Activity, Payload, SessionView};
 use wharf_storage::Memory;
 
 use crate::escape::{escaped, unescaped};
@@ -333,14 +333,14 @@ impl ScriptRunner {
 /// A session in one line: the account, and its activity, as in `anna RETR /a 5/9`.
 fn session_line(session: &SessionView) -> String {
     let user = session.user.as_deref().unwrap_or("-");
-    match &session.doing {
-        Doing::LoggingIn => format!("{user} logs in"),
-        Doing::Nothing => format!("{user} idle"),
-        Doing::Command(verb) => format!("{user} {verb}"),
-        Doing::Transfer(transfer) => {
+    match &session.activity {
+        Activity::LoggingIn => format!("{user} logs in"),
+        Activity::Idle => format!("{user} idle"),
+        Activity::Command(verb) => format!("{user} {verb}"),
+        Activity::Transfer(transfer) => {
             let path = match &transfer.what {
-                Moving::File(_, path) => escaped(path.as_bytes()),
-                Moving::Listing => "listing".to_owned(),
+                Payload::File(_, path) => escaped(path.as_bytes()),
+                Payload::Listing => "listing".to_owned(),
             };
             let size = transfer.size.map_or_else(String::new, |size| format!("/{size}"));
             format!("{user} {} {path} {}{size}", transfer.verb, transfer.moved)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::bans::Bans;
 use super::{AuthEvent, Ban, BanDecision, BanListFull, Lock, ThrottleSnapshot, UsualAddress};
-use crate::admission::Neighbour;
+use crate::admission::ClientPrefix;
 use crate::settings;
 
 /// Addresses with failures; beyond that, those with the fewest failures are evicted.
@@ -43,10 +43,10 @@ const ATTEMPT_SECONDS_MAX: i64 = 120;
 pub(super) struct ThrottleState {
     settings: settings::Ban,
     bans: Bans,
-    addresses: HashMap<Neighbour, FailureCount>,
+    addresses: HashMap<ClientPrefix, FailureCount>,
     names: HashMap<String, NameState>,
-    usual: HashMap<String, Vec<(Neighbour, i64)>>,
-    known: HashMap<Neighbour, i64>,
+    usual: HashMap<String, Vec<(ClientPrefix, i64)>>,
+    known: HashMap<ClientPrefix, i64>,
     events: Vec<AuthEvent>,
     version: u64,
     /// The longest check of a failed attempt, and when it was.
@@ -145,7 +145,7 @@ impl ThrottleState {
     }
 
     pub(super) fn is_known(&self, address: IpAddr, now: i64) -> bool {
-        let last = self.known.get(&Neighbour::from(address));
+        let last = self.known.get(&ClientPrefix::from(address));
         self.is_allowed(address) || last.is_some_and(|last| now - last < KNOWN_SECONDS)
     }
 
@@ -156,14 +156,14 @@ impl ThrottleState {
         if !self.counts_failures(address) {
             return AttemptCheck::Admitted;
         }
-        let neighbour = Neighbour::from(address);
+        let prefix = ClientPrefix::from(address);
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
-        if !make_room(&mut self.addresses, &neighbour, ADDRESSES_MAX, |score| {
+        if !make_room(&mut self.addresses, &prefix, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
             return AttemptCheck::Wait;
         }
-        let score = self.addresses.entry(neighbour).or_default();
+        let score = self.addresses.entry(prefix).or_default();
         // Attempts beyond the one that would ban the address must not be checked before it.
         if score.in_flight > 0 && score.count(now, window) + score.in_flight >= max {
             return AttemptCheck::Wait;
@@ -172,19 +172,19 @@ impl ThrottleState {
             self.count_address_failure(address, now);
             return AttemptCheck::Locked;
         }
-        if let Some(score) = self.addresses.get_mut(&neighbour) {
+        if let Some(score) = self.addresses.get_mut(&prefix) {
             score.in_flight += 1;
         }
         AttemptCheck::Admitted
     }
 
     pub(super) fn end(&mut self, address: IpAddr, user: &str, outcome: AttemptOutcome, now: i64) {
-        let neighbour = Neighbour::from(address);
-        if let Some(score) = self.addresses.get_mut(&neighbour) {
+        let prefix = ClientPrefix::from(address);
+        if let Some(score) = self.addresses.get_mut(&prefix) {
             score.in_flight = score.in_flight.saturating_sub(1);
         }
         if outcome == AttemptOutcome::SucceededAt && !self.is_allowed(address) {
-            self.record_login(user, neighbour, now);
+            self.record_login(user, prefix, now);
         }
         if outcome == AttemptOutcome::Failed && self.counts_failures(address) {
             self.count_address_failure(address, now);
@@ -194,20 +194,20 @@ impl ThrottleState {
 
     /// Counts a failed attempt for a name; the address was counted already.
     pub(super) fn end_name(&mut self, address: IpAddr, user: &str, now: i64) {
-        if self.counts_failures(address) && !self.is_usual(user, Neighbour::from(address)) {
+        if self.counts_failures(address) && !self.is_usual(user, ClientPrefix::from(address)) {
             self.count_name_failure(user, now);
         }
     }
 
     /// Whether the account is locked for this address.
     pub(super) fn is_locked_out(&self, address: IpAddr, user: &str, now: i64) -> bool {
-        let is_usual = || self.is_usual(user, Neighbour::from(address));
+        let is_usual = || self.is_usual(user, ClientPrefix::from(address));
         self.counts_failures(address) && self.is_locked(user, now) && !is_usual()
     }
 
-    pub(super) fn failures(&mut self, neighbour: Neighbour, now: i64) -> u32 {
+    pub(super) fn failures(&mut self, prefix: ClientPrefix, now: i64) -> u32 {
         let window = seconds(self.settings.window);
-        self.addresses.get_mut(&neighbour).map_or(0, |score| score.count(now, window))
+        self.addresses.get_mut(&prefix).map_or(0, |score| score.count(now, window))
     }
 
     /// Records the time of a failed check, and returns the longest recent one.
@@ -255,9 +255,8 @@ impl ThrottleState {
     /// Lifts a ban and clears the failures that led to it.
     pub(super) fn lift(&mut self, network: ipnet::IpNet) -> bool {
         let network = network.trunc();
-        self.addresses.retain(|neighbour, score| {
-            score.in_flight > 0 || !network.contains(&neighbour.network())
-        });
+        self.addresses
+            .retain(|prefix, score| score.in_flight > 0 || !network.contains(&prefix.network()));
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
         self.push_event(AuthEvent::Lifted { network, reason: "lifted by the administrator" });
@@ -277,9 +276,9 @@ impl ThrottleState {
     pub(super) fn snapshot(&self) -> ThrottleSnapshot {
         let locks = self.names.iter().filter(|(_, name)| name.locked_until > 0);
         let usual = self.usual.iter().flat_map(|(user, addresses)| {
-            addresses.iter().map(move |(neighbour, last)| UsualAddress {
+            addresses.iter().map(move |(prefix, last)| UsualAddress {
                 user: user.clone(),
-                network: neighbour.network(),
+                network: prefix.network(),
                 last: *last,
             })
         });
@@ -330,21 +329,21 @@ impl ThrottleState {
         self.names.get(&fold_case(user)).is_some_and(|name| now < name.locked_until)
     }
 
-    fn is_usual(&self, user: &str, neighbour: Neighbour) -> bool {
+    fn is_usual(&self, user: &str, prefix: ClientPrefix) -> bool {
         let addresses = self.usual.get(&fold_case(user));
-        addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == neighbour))
+        addresses.is_some_and(|addresses| addresses.iter().any(|(known, _)| *known == prefix))
     }
 
     /// Counts a failure of an address, and bans the address when the limit is reached.
     fn count_address_failure(&mut self, address: IpAddr, now: i64) {
         let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
-        let neighbour = Neighbour::from(address);
-        let score = self.addresses.entry(neighbour).or_default();
+        let prefix = ClientPrefix::from(address);
+        let score = self.addresses.entry(prefix).or_default();
         if score.add(now, window) < max {
             return;
         }
         score.count = 0;
-        let network = neighbour.network();
+        let network = prefix.network();
         let before = self.bans.get(network);
         // A manual ban keeps the duration that the administrator gave it.
         if before.is_some_and(|ban| ban.is_manual && ban.holds(now)) {
@@ -385,16 +384,16 @@ impl ThrottleState {
         self.push_event(AuthEvent::Locked { user, seconds });
     }
 
-    fn record_login(&mut self, user: &str, neighbour: Neighbour, now: i64) {
-        make_room(&mut self.known, &neighbour, KNOWN_MAX, |last| u64::try_from(*last).ok());
-        let last = self.known.entry(neighbour).or_insert(now);
+    fn record_login(&mut self, user: &str, prefix: ClientPrefix, now: i64) {
+        make_room(&mut self.known, &prefix, KNOWN_MAX, |last| u64::try_from(*last).ok());
+        let last = self.known.entry(prefix).or_insert(now);
         *last = now.max(*last);
         let user = fold_case(user);
         make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
         let addresses = self.usual.entry(user).or_default();
-        if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == neighbour) {
+        if let Some((_, last)) = addresses.iter_mut().find(|(known, _)| *known == prefix) {
             if now.saturating_sub(*last) >= USUAL_UPDATE_INTERVAL {
                 *last = now;
                 self.version += 1;
@@ -407,7 +406,7 @@ impl ThrottleState {
                 addresses.swap_remove(at);
             }
         }
-        addresses.push((neighbour, now));
+        addresses.push((prefix, now));
         self.version += 1;
     }
 

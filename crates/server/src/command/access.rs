@@ -164,7 +164,7 @@ fn close_busy(session: &Session) -> Next {
 }
 
 fn is_anonymous(session: &Session, user: &str) -> bool {
-    session.shared.terms().users.is_anonymous(user)
+    session.shared.config().users.is_anonymous(user)
 }
 
 /// The account, and the client's character set if the login has shown it.
@@ -181,7 +181,7 @@ async fn admit(
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
     }
-    let users = Arc::clone(&session.shared.terms().users);
+    let users = Arc::clone(&session.shared.config().users);
     let mut denied = None;
     for (at, spelled) in session.names.credentials(user, secret).into_iter().enumerate() {
         if !is_name(&spelled.user) || !counted.covers(&spelled.user) {
@@ -262,7 +262,7 @@ async fn enter(
     account: Account,
     charset: Option<CharsetEvidence>,
 ) -> Result<Next, Denied> {
-    let store = match session.shared.terms().stores.open(&account).await {
+    let store = match session.shared.config().stores.open(&account).await {
         Ok(store) => store,
         Err(error) if error.kind == ErrorKind::Exhausted => return Ok(close_busy(session)),
         Err(error) => {
@@ -271,7 +271,7 @@ async fn enter(
         }
     };
     let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
-    let Some(seat) = session.shared.admission.user_seat(&account.name, most) else {
+    let Some(guard) = session.shared.admission.account_guard(&account.name, most) else {
         let reply = "Too many sessions for this account.";
         let limit = match account.limits.sessions_max {
             Some(_) => "sessions of the account",
@@ -283,13 +283,16 @@ async fn enter(
     };
     let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = login_reply(session, &account);
-    session.probe.live.logged_in(&account.name, account.limits.clone());
+    session.handle.status.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;
-    session.newcomer = None;
-    if let (Some(tls), Some(tie), false) = (&session.tls, session.tie, account.is_anonymous) {
-        tls.logged_in(tie, &account.name, session.peer.ip());
+    session.unauthenticated = None;
+    if let (Some(tls), Some(binding_id), false) =
+        (&session.tls, session.binding_id, account.is_anonymous)
+    {
+        tls.logged_in(binding_id, &account.name, session.peer.ip());
     }
-    session.login = LoginState::LoggedIn(Box::new(LoggedIn { account, files, _seat: seat }));
+    session.login =
+        LoginState::LoggedIn(Box::new(LoggedIn { account, files, _connection_guard: guard }));
     session.emit(&Event::LoggedIn);
     if let Some(charset) = charset {
         session.note_login_charset(charset.set, charset.is_name);

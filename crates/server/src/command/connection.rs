@@ -12,8 +12,8 @@ use wharf_proto::address::{
 use wharf_proto::reply::Code;
 
 use super::spec::{Arg, Meanwhile, Run, Spec};
-use crate::data::{DataPort, Told};
-use crate::doctor::{Cause, is_private};
+use crate::data::{DataPort, PassiveOffer};
+use crate::diagnostics::{Cause, is_private};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::session::{Pending, Session};
@@ -95,8 +95,9 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 /// Reserves a passive port, replacing any earlier data address, and returns its number.
 async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u16, Refusal> {
     session.give_up_port();
-    let (claim, shared) = (session.claim(), &session.shared);
-    let Some(lease) = shared.ports.lease_again(&*shared.net, session.local, &claim).await else {
+    let (identity, shared) = (session.identity(), &session.shared);
+    let Some(lease) = shared.ports.lease_retained(&*shared.net, session.local, &identity).await
+    else {
         session.emit(&Event::DataFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
@@ -108,8 +109,8 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     };
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
-    let told = Told { at: Instant::now(), announced, is_excused: false };
-    session.data = Some(DataPort::Passive { lease, until, told, is_watched: false });
+    let offer = PassiveOffer { at: Instant::now(), announced, was_refused: false };
+    session.data = Some(DataPort::Passive { lease, until, offer, is_watched: false });
     Ok(port)
 }
 
@@ -349,8 +350,8 @@ mod tests {
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
         for _ in 0..2 {
-            let claim = first.session.claim();
-            let lease = shared.ports.lease(&*shared.net, first.session.local, &claim).await;
+            let identity = first.session.identity();
+            let lease = shared.ports.lease(&*shared.net, first.session.local, &identity).await;
             ports.push(lease.unwrap());
         }
         let mut numbers: Vec<_> = ports.iter().map(crate::ports::Lease::port).collect();

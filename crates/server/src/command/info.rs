@@ -141,8 +141,8 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if let Some(usage) = session.logged_in().and_then(|inside| inside.files.usage()) {
         lines.extend(usage_lines(&usage));
     }
-    if session.probe.is_transferring.load(Ordering::Relaxed) {
-        let moved = session.probe.moved.load(Ordering::Relaxed);
+    if session.handle.is_transferring.load(Ordering::Relaxed) {
+        let moved = session.handle.moved.load(Ordering::Relaxed);
         lines.push(format!("Transfer in progress: {moved} bytes transferred"));
     }
     lines.push("End of status.".to_owned());
@@ -192,7 +192,7 @@ static CLNT: Spec = Spec {
 
 fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let client: String = escaped(arg).chars().take(CLIENT_CHARS_MAX).collect();
-    session.probe.live.is_client(&client);
+    session.handle.status.set_client(&client);
     session.client = Some(client);
     Next::say(Code::OK, "CLNT command successful.")
 }

@@ -1,4 +1,4 @@
-//! A TCP connection of this computer.
+//! A TCP connection that registers with the reactor lazily.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream as Std};
@@ -10,58 +10,57 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How long a silent control connection is left alone before the kernel asks whether its peer
-/// still lives.
+/// Idle time of a control connection before the kernel sends keepalive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
-/// The most that is read before the reactor knows the connection.
+/// The largest read before the connection is registered.
 const FIRST_READ_BYTES: usize = 16 * 1024;
 
 /// A TCP connection.
 ///
-/// The reactor gets to know it only when there is something to wait for. A small file goes to a
-/// waiting client in one call, and such a connection is gone before anybody could watch it.
+/// It is registered with the reactor only when an operation would block. A small file is sent in
+/// one call, and most such connections close without ever being registered.
 pub struct Connection {
-    state: State,
+    state: ConnectionState,
     peer: SocketAddr,
     /// Urgent data may come (telnet Synch).
     is_control: bool,
 }
 
-enum State {
+enum ConnectionState {
     /// Nonblocking.
-    Unwatched(Std),
-    Watched(TcpStream),
-    /// The reactor would not take it.
+    Unregistered(Std),
+    Registered(TcpStream),
+    /// Registration failed.
     Lost,
 }
 
 impl Connection {
-    /// A connection that the reactor need not know yet.
+    /// A connection that is not registered yet.
     ///
     /// # Errors
     /// The system cannot make it nonblocking, or its peer is gone.
     pub fn new(stream: Std) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let peer = stream.peer_addr()?;
-        Ok(Self::unwatched(stream, peer))
+        Ok(Self::unregistered(stream, peer))
     }
 
-    /// The same for one that is known to be nonblocking.
-    pub(super) fn unwatched(stream: Std, peer: SocketAddr) -> Self {
-        Self { state: State::Unwatched(stream), peer, is_control: false }
+    /// The same for a stream that is nonblocking already.
+    pub(super) fn unregistered(stream: Std, peer: SocketAddr) -> Self {
+        Self { state: ConnectionState::Unregistered(stream), peer, is_control: false }
     }
 
-    /// A connection of tokio's.
+    /// From a stream of tokio.
     ///
     /// # Errors
     /// Its peer is gone.
-    pub fn watched(stream: TcpStream) -> io::Result<Self> {
+    pub fn registered(stream: TcpStream) -> io::Result<Self> {
         let peer = stream.peer_addr()?;
-        Ok(Self { state: State::Watched(stream), peer, is_control: false })
+        Ok(Self { state: ConnectionState::Registered(stream), peer, is_control: false })
     }
 
-    /// Prepares it for replies: they do not wait for acknowledgements, and what is urgent stays in
-    /// its place in the line.
+    /// Sets the options of a control connection: no delay for replies, urgent data in line,
+    /// keepalive.
     pub(super) fn into_control(mut self) -> io::Result<Self> {
         let socket = self.socket()?;
         socket.set_tcp_nodelay(true)?;
@@ -71,17 +70,19 @@ impl Connection {
         Ok(self)
     }
 
-    /// Takes it from the reactor, so that the task that polls it next decides who watches it.
-    pub(crate) fn unwatch(self) -> io::Result<Self> {
+    /// Deregisters it, so that it is registered with the runtime of the task that polls it next.
+    pub(crate) fn deregister(self) -> io::Result<Self> {
         let state = match self.state {
-            State::Watched(stream) => State::Unwatched(stream.into_std()?),
+            ConnectionState::Registered(stream) => {
+                ConnectionState::Unregistered(stream.into_std()?)
+            }
             other => other,
         };
         Ok(Self { state, ..self })
     }
 
-    /// The same, of whose other end somebody has told us.
-    pub(super) fn announced(self, peer: SocketAddr) -> Self {
+    /// The same connection with the client address from a PROXY header.
+    pub(super) fn with_peer(self, peer: SocketAddr) -> Self {
         Self { peer, ..self }
     }
 
@@ -91,65 +92,65 @@ impl Connection {
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
         match &self.state {
-            State::Unwatched(stream) => stream.local_addr(),
-            State::Watched(stream) => stream.local_addr(),
-            State::Lost => Err(lost()),
+            ConnectionState::Unregistered(stream) => stream.local_addr(),
+            ConnectionState::Registered(stream) => stream.local_addr(),
+            ConnectionState::Lost => Err(lost()),
         }
     }
 
-    /// For settings of the system, which must not make it blocking.
+    /// For socket options. It must stay nonblocking.
     pub(crate) fn socket(&self) -> io::Result<SockRef<'_>> {
         match &self.state {
-            State::Unwatched(stream) => Ok(SockRef::from(stream)),
-            State::Watched(stream) => Ok(SockRef::from(stream)),
-            State::Lost => Err(lost()),
+            ConnectionState::Unregistered(stream) => Ok(SockRef::from(stream)),
+            ConnectionState::Registered(stream) => Ok(SockRef::from(stream)),
+            ConnectionState::Lost => Err(lost()),
         }
     }
 
-    /// Whether the system knows already that the other end has closed or reset the connection,
-    /// also behind bytes that have not been read. The reactor learns of it only at its next turn.
+    /// Whether the peer is known to have closed or reset the connection, also after bytes that have
+    /// not been read. The reactor learns of it only at its next poll.
     pub(crate) fn has_ended(&self) -> bool {
         self.socket().is_ok_and(|socket| has_ended(&socket))
     }
 
-    /// Waits until something has come, or the end of it, and leaves it there. Says how much it is:
-    /// 1 at most, and 0 at the end.
+    /// Waits for data or the end of the stream without consuming it. Returns 1 for data, 0 at the
+    /// end.
     pub(super) async fn peek(&mut self) -> io::Result<usize> {
-        self.watch()?.peek(&mut [0]).await
+        self.register()?.peek(&mut [0]).await
     }
 
-    /// Waits until the reactor has seen it change to be ready for this since it was last asked to
-    /// `forget`.
+    /// Waits until the reactor reports readiness since the last `clear_ready`.
     #[cfg(target_os = "linux")]
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<()> {
-        self.watch()?.ready(interest).await.map(drop)
+        self.register()?.ready(interest).await.map(drop)
     }
 
-    /// Makes the next `ready` wait for news.
+    /// Clears the readiness, so that the next `ready` waits for an event.
     #[cfg(target_os = "linux")]
-    pub(crate) fn forget(&self, interest: Interest) {
-        if let State::Watched(stream) = &self.state {
+    pub(crate) fn clear_ready(&self, interest: Interest) {
+        if let ConnectionState::Registered(stream) = &self.state {
             let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
             let _ = stream.try_io(interest, nothing);
         }
     }
 
-    /// The same connection once more, for another thread.
+    /// Duplicates the descriptor for another thread.
     #[cfg(target_os = "linux")]
     pub(crate) fn duplicate(&self) -> io::Result<socket2::Socket> {
         self.socket()?.try_clone()
     }
 
-    /// The stream, known to the reactor of the task that calls.
-    fn watch(&mut self) -> io::Result<&mut TcpStream> {
-        if let State::Unwatched(_) = self.state
-            && let State::Unwatched(stream) = std::mem::replace(&mut self.state, State::Lost)
+    /// The stream, registered with the reactor of the calling task.
+    fn register(&mut self) -> io::Result<&mut TcpStream> {
+        if let ConnectionState::Unregistered(_) = self.state
+            && let ConnectionState::Unregistered(stream) =
+                std::mem::replace(&mut self.state, ConnectionState::Lost)
         {
-            self.state = State::Watched(TcpStream::from_std(stream)?);
+            self.state = ConnectionState::Registered(TcpStream::from_std(stream)?);
         }
         match &mut self.state {
-            State::Watched(stream) => Ok(stream),
-            State::Unwatched(_) | State::Lost => Err(lost()),
+            ConnectionState::Registered(stream) => Ok(stream),
+            ConnectionState::Unregistered(_) | ConnectionState::Lost => Err(lost()),
         }
     }
 }
@@ -160,12 +161,12 @@ fn has_ended(socket: &SockRef<'_>) -> bool {
 
     let socket: &socket2::Socket = socket;
     let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
-    // An error of the call says nothing of the connection.
+    // An error of `poll` shows nothing about the connection.
     let is_answered = poll(&mut asked, Some(&Timespec::default())).is_ok();
     is_answered && !asked.iter().all(|socket| socket.revents().is_empty())
 }
 
-/// Here the end is seen only where everything before it has been read.
+/// On this system the end is visible only after everything before it was read.
 #[cfg(not(target_os = "linux"))]
 fn has_ended(socket: &SockRef<'_>) -> bool {
     match socket.peek(&mut [std::mem::MaybeUninit::uninit()]) {
@@ -175,10 +176,10 @@ fn has_ended(socket: &SockRef<'_>) -> bool {
 }
 
 fn lost() -> io::Error {
-    io::Error::other("the connection cannot be watched")
+    io::Error::other("cannot register the connection with the reactor")
 }
 
-/// Whether a first try, without the reactor, came to an end.
+/// Whether a first attempt, without the reactor, completed.
 fn is_done<T>(tried: &io::Result<T>) -> bool {
     !matches!(tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -190,7 +191,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let room = buffer.remaining().min(FIRST_READ_BYTES);
             let tried = stream.read(buffer.initialize_unfilled_to(room));
             if is_done(&tried) {
@@ -199,7 +200,7 @@ impl AsyncRead for Connection {
             }
         }
         let is_control = this.is_control;
-        let stream = this.watch()?;
+        let stream = this.register()?;
         if is_control {
             poll_read_urgent(stream, context, buffer)
         } else {
@@ -240,13 +241,13 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let tried = stream.write(bytes);
             if is_done(&tried) {
                 return Poll::Ready(tried);
             }
         }
-        Pin::new(this.watch()?).poll_write(context, bytes)
+        Pin::new(this.register()?).poll_write(context, bytes)
     }
 
     /// The kernel has what was written.
@@ -265,13 +266,13 @@ impl AsyncWrite for Connection {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let State::Unwatched(stream) = &mut this.state {
+        if let ConnectionState::Unregistered(stream) = &mut this.state {
             let tried = stream.write_vectored(buffers);
             if is_done(&tried) {
                 return Poll::Ready(tried);
             }
         }
-        Pin::new(this.watch()?).poll_write_vectored(context, buffers)
+        Pin::new(this.register()?).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {

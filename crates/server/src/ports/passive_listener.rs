@@ -1,9 +1,9 @@
-//! One listening data port, and the sessions that wait there.
+//! One passive port, and the sessions that wait on it.
 //!
-//! Sessions of different addresses are told apart by the address from which a connection comes,
-//! sessions of one address by the TLS session that it resumes. While a port belongs to one session
-//! alone, that session accepts its own connections. As soon as a second one joins, a task of the
-//! port accepts for all of them, so that none can hold up the others, whatever it does.
+//! Sessions of different addresses are distinguished by the source address of a connection,
+//! sessions of one address by the TLS session that it resumes. While a port belongs to one session,
+//! that session accepts its own connections. When a second one joins, a task of the port accepts
+//! for all of them, so that no session can block the others.
 
 mod accept_task;
 mod waiters;
@@ -21,27 +21,27 @@ use self::accept_task::AcceptTask;
 use self::waiters::Waiters;
 use super::Reserved;
 use crate::net::{Listener, Socket};
-use crate::tls::{Acceptor, Tie};
+use crate::tls::{Acceptor, BindingId};
 
-/// What waits to be accepted when another session joins, at most.
-const STALE_MAX: usize = 1024;
+/// Pending connections that are accepted when another session joins, at most.
+const BACKLOG_MAX: usize = 1024;
 
-/// Whose data connection is waited for, and how it is told from others.
+/// The session that waits for a data connection, and how to recognise that connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Claim {
+pub(crate) struct DataConnIdentity {
     /// The session's number.
     pub(crate) session: u64,
     /// The client's address.
     pub(crate) peer: IpAddr,
-    /// With PROT P: what TLS sessions of this client carry.
-    pub(crate) tie: Option<Tie>,
-    /// Whether its data connections have resumed its TLS session, as far as any came.
+    /// With PROT P: the binding that TLS sessions of this client carry.
+    pub(crate) binding_id: Option<BindingId>,
+    /// Whether its data connections have resumed its TLS session; `None` before the first.
     pub(crate) resumes: Option<bool>,
-    /// The proxies through which its control connection may have come; none if it came itself.
+    /// The proxies through which its control connection may have come; empty for a direct one.
     pub(crate) proxies: Arc<[IpNet]>,
 }
 
-/// How sessions on one port are told apart, from the best way to the worst.
+/// How sessions on one port are distinguished, the most reliable way first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sharing {
     /// All have different addresses.
@@ -52,19 +52,19 @@ pub(super) enum Sharing {
     UnprovenTls,
 }
 
-/// A data connection that came for a session.
-pub(crate) enum Arrived {
+/// A data connection accepted for a session.
+pub(crate) enum AcceptedConn {
     /// As it came.
     Plain(Socket),
-    /// TLS has shown whose it is, and is done.
-    Own(Box<TlsStream<Socket>>),
+    /// Identified by the TLS session that it resumed; the handshake is complete.
+    Authenticated(Box<TlsStream<Socket>>),
 }
 
-/// What came to a port.
-pub(crate) enum Came {
-    /// For the session that waited.
-    Mine(Arrived),
-    /// From an address for which no session waits. It is closed.
+/// An event on a passive port.
+pub(crate) enum PortEvent {
+    /// A connection for the waiting session.
+    Accepted(AcceptedConn),
+    /// A connection from an address for which no session waits. It was closed.
     Unexpected(IpAddr),
 }
 
@@ -83,14 +83,14 @@ impl PassiveListener {
         listener: Box<dyn Listener>,
         tls: Option<Arc<Acceptor>>,
         reserved: Reserved,
-        claim: Claim,
+        identity: DataConnIdentity,
     ) -> Self {
-        // A proxy must be read before it is known for which client it comes.
-        let is_shared = !claim.proxies.is_empty();
-        let waiters = Arc::new(Waiters::new(tls, claim, is_shared));
+        // The header of a proxy must be read before the client is known.
+        let is_shared = !identity.proxies.is_empty();
+        let waiters = Arc::new(Waiters::new(tls, identity, is_shared));
         let port = Self { task: Mutex::default(), listener: listener.into(), waiters, reserved };
         if is_shared {
-            port.begin_task();
+            port.start_task();
         }
         port
     }
@@ -99,30 +99,30 @@ impl PassiveListener {
         self.reserved.address
     }
 
-    /// How one more session would be told from those who are here, and how many they are; nothing
-    /// if it could not be.
-    pub(super) fn sharing(&self, claim: &Claim) -> Option<(Sharing, usize)> {
-        self.waiters.sharing(claim)
+    /// How one more session could be distinguished from the present ones, and their number; `None`
+    /// if it could not.
+    pub(super) fn sharing(&self, identity: &DataConnIdentity) -> Option<(Sharing, usize)> {
+        self.waiters.sharing(identity)
     }
 
-    /// Lets one more session in if it can be told from the others.
-    pub(super) fn join(&self, claim: &Claim) -> bool {
-        // What came for one who has left must not be taken for that of the one who joins.
-        let joined = self.clear() && self.waiters.join(claim);
+    /// Adds a session if it can be distinguished from the others.
+    pub(super) fn join(&self, identity: &DataConnIdentity) -> bool {
+        // A connection for a session that has left must not be given to the one that joins.
+        let joined = self.dispatch_backlog() && self.waiters.join(identity);
         if joined {
-            self.begin_task();
+            self.start_task();
         }
         joined
     }
 
-    /// Has a task accept from now on, although the port may be of one session alone: what the
-    /// system keeps for us cannot fill up while the session waits for a command.
+    /// Starts the accept task even for a single session, so that the backlog cannot fill up while
+    /// the session waits for a command.
     pub(super) fn watch(&self) {
         self.waiters.share();
-        self.begin_task();
+        self.start_task();
     }
 
-    fn begin_task(&self) {
+    fn start_task(&self) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.is_none() {
             let (listener, waiters) = (Arc::clone(&self.listener), Arc::clone(&self.waiters));
@@ -130,12 +130,12 @@ impl PassiveListener {
         }
     }
 
-    /// Hands over what waits to be accepted, and closes what is for no session. Says whether
-    /// nothing waits any more: not where the system does not let us accept.
-    fn clear(&self) -> bool {
-        for _ in 0..STALE_MAX {
+    /// Dispatches pending connections, and closes unexpected ones. Returns whether the backlog is
+    /// empty; false if accepting fails.
+    fn dispatch_backlog(&self) -> bool {
+        for _ in 0..BACKLOG_MAX {
             match self.poll_listener() {
-                Poll::Ready(Ok(socket)) => drop(self.waiters.sort(socket, false)),
+                Poll::Ready(Ok(socket)) => drop(self.waiters.dispatch(socket, false)),
                 Poll::Ready(Err(_)) => {}
                 Poll::Pending => return true,
             }
@@ -143,56 +143,56 @@ impl PassiveListener {
         false
     }
 
-    /// One connection that waits already.
+    /// Accepts a pending connection without waiting.
     fn poll_listener(&self) -> Poll<io::Result<Socket>> {
         pin!(self.listener.accept()).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Whether no peer has connected that was not accepted yet. For a port with one session alone.
+    /// Whether no connection is pending. For a port with a single session.
     pub(super) fn is_untouched(&self) -> bool {
         self.poll_listener().is_pending()
     }
 
-    /// Whether a connection has come that is, or may be, a session's, and was not taken.
-    pub(super) fn has_come(&self, session: u64) -> bool {
-        self.clear();
-        self.waiters.has_come(session)
+    /// Whether a connection has arrived that is, or may be, for a session, and was not used.
+    pub(super) fn has_arrived(&self, session: u64) -> bool {
+        self.dispatch_backlog();
+        self.waiters.has_arrived(session)
     }
 
-    /// Keeps the port from others, for the one session that is here; not where it was shared.
-    pub(super) fn keep(&self) -> bool {
-        self.waiters.keep()
+    /// Retains the port for its only session; not if it was shared.
+    pub(super) fn retain(&self) -> bool {
+        self.waiters.retain()
     }
 
-    /// Gives a port that was kept to its session again.
-    pub(super) fn take_again(&self, claim: Claim) {
-        self.waiters.take_again(claim);
+    /// Assigns a retained port to its session again.
+    pub(super) fn reuse(&self, identity: DataConnIdentity) {
+        self.waiters.reuse(identity);
     }
 
     pub(super) fn leave(&self, session: u64) {
         self.waiters.leave(session);
     }
 
-    /// How many sessions are here.
+    /// The number of sessions.
     #[cfg(test)]
     pub(super) fn sessions(&self) -> usize {
         self.waiters.sessions()
     }
 
-    /// How many connections of the session's address resumed no TLS session where they had to.
+    /// Connections of the session's address that resumed no TLS session although they had to.
     pub(super) fn unproven(&self, session: u64) -> usize {
         self.waiters.unproven(session)
     }
 
-    /// The next connection for a session, or of an unexpected peer. Cancel safe.
-    pub(super) async fn next(&self, session: u64) -> io::Result<Came> {
+    /// Waits for the next connection for a session, or of an unexpected peer. Cancel safe.
+    pub(super) async fn next(&self, session: u64) -> io::Result<PortEvent> {
         self.waiters.next(session, &*self.listener).await
     }
 }
 
 impl Drop for PassiveListener {
     fn drop(&mut self) {
-        // Each holds the list that it is on.
-        drop(self.waiters.take_unsorted());
+        // Each future holds an `Arc` to the list that contains it.
+        drop(self.waiters.take_pending());
     }
 }

@@ -8,24 +8,24 @@ use wharf_proto::time::Timestamp;
 use super::*;
 use crate::net::{Listener, Socket};
 use crate::testing::link;
-use crate::tls::Tie;
+use crate::tls::BindingId;
 
 const HERE: &str = "192.0.2.1:21";
 
-/// Every port can be had, and nothing ever comes to one.
+/// Every port is available, and no connection arrives.
 #[derive(Default)]
-struct Quiet {
+struct IdleNet {
     chance: Mutex<u32>,
 }
 
 #[async_trait]
-impl Net for Quiet {
+impl Net for IdleNet {
     async fn listen(&self, _: SocketAddr, _: bool) -> io::Result<Box<dyn Listener>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(Silent(at)))
+        Ok(Box::new(IdleListener(at)))
     }
 
     async fn connect(&self, _: SocketAddr, _: SocketAddr) -> io::Result<Socket> {
@@ -43,10 +43,10 @@ impl Net for Quiet {
     }
 }
 
-struct Silent(SocketAddr);
+struct IdleListener(SocketAddr);
 
 #[async_trait]
-impl Listener for Silent {
+impl Listener for IdleListener {
     fn local_address(&self) -> SocketAddr {
         self.0
     }
@@ -57,13 +57,13 @@ impl Listener for Silent {
 }
 
 /// A port to which unexpected peers have connected already, so many.
-struct Flooded {
+struct FloodedListener {
     at: SocketAddr,
     left: Arc<Mutex<usize>>,
 }
 
 #[async_trait]
-impl Listener for Flooded {
+impl Listener for FloodedListener {
     fn local_address(&self) -> SocketAddr {
         self.at
     }
@@ -84,33 +84,33 @@ impl Listener for Flooded {
 
 struct Bench {
     ports: Arc<Ports>,
-    net: Quiet,
+    net: IdleNet,
     last: Mutex<u64>,
 }
 
 impl Bench {
     fn new(range: RangeInclusive<u16>) -> Self {
         let ports = Ports::new(range, Vec::new(), None);
-        Self { ports, net: Quiet::default(), last: Mutex::new(0) }
+        Self { ports, net: IdleNet::default(), last: Mutex::new(0) }
     }
 
-    /// The claim of a session of its own.
-    fn claim(&self, peer: &str) -> Claim {
+    /// The identity of a new session.
+    fn identity(&self, peer: &str) -> DataConnIdentity {
         let mut last = self.last.lock().unwrap();
         *last += 1;
         let (peer, proxies) = (peer.parse().unwrap(), Arc::default());
-        Claim { session: *last, peer, tie: None, resumes: None, proxies }
+        DataConnIdentity { session: *last, peer, binding_id: None, resumes: None, proxies }
     }
 
-    /// The same with TLS, which it resumes, or not, or nobody knows.
-    fn secured(&self, peer: &str, resumes: Option<bool>) -> Claim {
-        let claim = self.claim(peer);
-        let tie = Some(Tie([u8::try_from(claim.session).unwrap(); 16]));
-        Claim { tie, resumes, ..claim }
+    /// The same with TLS that it resumes, or not, or that is unknown.
+    fn secured(&self, peer: &str, resumes: Option<bool>) -> DataConnIdentity {
+        let identity = self.identity(peer);
+        let binding_id = Some(BindingId([u8::try_from(identity.session).unwrap(); 16]));
+        DataConnIdentity { binding_id, resumes, ..identity }
     }
 
-    async fn lease(&self, claim: &Claim) -> Option<Lease> {
-        self.ports.lease(&self.net, HERE.parse().unwrap(), claim).await
+    async fn lease(&self, identity: &DataConnIdentity) -> Option<Lease> {
+        self.ports.lease(&self.net, HERE.parse().unwrap(), identity).await
     }
 }
 
@@ -119,12 +119,12 @@ async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
     let bench = Bench::new(30_000..=30_002);
     let mut leases = Vec::new();
     for host in 1..=7 {
-        leases.push(bench.lease(&bench.claim(&format!("198.51.100.{host}"))).await.unwrap());
+        leases.push(bench.lease(&bench.identity(&format!("198.51.100.{host}"))).await.unwrap());
     }
     let mut alone: Vec<_> = leases[..3].iter().map(Lease::port).collect();
     alone.sort_unstable();
     assert_eq!(alone, [30_000, 30_001, 30_002]);
-    // Where there are fewest comes first.
+    // The port with the fewest sessions comes first.
     let counts: Vec<_> = leases.iter().map(Lease::sessions).collect();
     assert_eq!(counts.iter().filter(|count| **count == 2).count(), 4, "{counts:?}");
     assert_eq!(counts.iter().filter(|count| **count == 3).count(), 3, "{counts:?}");
@@ -136,15 +136,15 @@ async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
 #[tokio::test]
 async fn row_04_one_address_without_tls_never_has_a_port_twice() {
     let bench = Bench::new(30_000..=30_001);
-    let one = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
-    let two = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
+    let one = bench.lease(&bench.identity("198.51.100.1")).await.unwrap();
+    let two = bench.lease(&bench.identity("198.51.100.1")).await.unwrap();
     assert_ne!(one.port(), two.port());
-    assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_none());
-    // Nor with a session whose TLS would not help the others.
+    assert!(bench.lease(&bench.identity("198.51.100.1")).await.is_none());
+    // Nor with a TLS session: that does not identify the others.
     assert!(bench.lease(&bench.secured("198.51.100.1", Some(true))).await.is_none());
-    assert_eq!(bench.lease(&bench.claim("198.51.100.2")).await.unwrap().sessions(), 2);
+    assert_eq!(bench.lease(&bench.identity("198.51.100.2")).await.unwrap().sessions(), 2);
     drop(two);
-    assert!(bench.lease(&bench.claim("198.51.100.1")).await.is_some());
+    assert!(bench.lease(&bench.identity("198.51.100.1")).await.is_some());
 }
 
 #[tokio::test]
@@ -172,8 +172,8 @@ async fn a_port_where_all_are_known_to_resume_is_shared_before_others() {
 async fn clients_of_a_proxy_share_with_their_like_only() {
     let bench = Bench::new(30_000..=30_000);
     let proxies: Arc<[IpNet]> = [IpNet::new_assert([192, 0, 2, 9].into(), 32)].into();
-    let _direct = bench.lease(&bench.claim("198.51.100.1")).await.unwrap();
-    let behind = Claim { proxies, ..bench.claim("198.51.100.2") };
+    let _direct = bench.lease(&bench.identity("198.51.100.1")).await.unwrap();
+    let behind = DataConnIdentity { proxies, ..bench.identity("198.51.100.2") };
     assert!(bench.lease(&behind).await.is_none());
 }
 
@@ -181,62 +181,62 @@ async fn clients_of_a_proxy_share_with_their_like_only() {
 async fn row_04_an_address_has_no_more_than_64_ports_to_itself() {
     let bench = Bench::new(30_000..=30_999);
     let mut leases = Vec::new();
-    for _ in 0..OF_ADDRESS_MAX {
-        leases.push(bench.lease(&bench.claim("2001:db8::1")).await.unwrap());
+    for _ in 0..PER_ADDRESS_MAX {
+        leases.push(bench.lease(&bench.identity("2001:db8::1")).await.unwrap());
     }
     // An IPv6 customer has a /64.
-    assert!(bench.lease(&bench.claim("2001:db8::2")).await.is_none());
-    assert!(bench.lease(&bench.claim("198.51.100.2")).await.is_some());
-    // One that is only kept makes room.
-    bench.ports.keep(leases.pop().unwrap());
-    leases.push(bench.lease(&bench.claim("2001:db8::3")).await.unwrap());
+    assert!(bench.lease(&bench.identity("2001:db8::2")).await.is_none());
+    assert!(bench.lease(&bench.identity("198.51.100.2")).await.is_some());
+    // A retained port is released.
+    bench.ports.retain(leases.pop().unwrap());
+    leases.push(bench.lease(&bench.identity("2001:db8::3")).await.unwrap());
     drop(leases);
     assert_eq!(bench.ports.leased(), 0);
-    assert!(bench.ports.all_open().of_address.is_empty());
+    assert!(bench.ports.all_open().per_address.is_empty());
 }
 
 #[tokio::test]
 async fn row_04_what_is_kept_is_bounded_and_never_shared() {
     let bench = Bench::new(30_000..=30_999);
-    for number in 0..=KEPT_MAX {
+    for number in 0..=RETAINED_MAX {
         let peer = format!("198.51.{}.{}", number / 250, number % 250);
-        bench.ports.keep(bench.lease(&bench.claim(&peer)).await.unwrap());
+        bench.ports.retain(bench.lease(&bench.identity(&peer)).await.unwrap());
     }
-    assert_eq!(bench.ports.all_open().listeners.len(), KEPT_MAX);
+    assert_eq!(bench.ports.all_open().listeners.len(), RETAINED_MAX);
     assert_eq!(bench.ports.leased(), 0);
 
     let small = Bench::new(30_000..=30_000);
-    let claim = small.claim("198.51.100.1");
-    let one = small.lease(&claim).await.unwrap();
-    let two = small.lease(&small.claim("198.51.100.2")).await.unwrap();
-    small.ports.keep(one);
-    assert!(small.ports.all_kept().is_empty(), "two had it");
-    small.ports.keep(two);
-    // It is taken from who only keeps it.
-    assert_eq!(small.lease(&claim).await.unwrap().sessions(), 1);
+    let identity = small.identity("198.51.100.1");
+    let one = small.lease(&identity).await.unwrap();
+    let two = small.lease(&small.identity("198.51.100.2")).await.unwrap();
+    small.ports.retain(one);
+    assert!(small.ports.all_retained().is_empty(), "two had it");
+    small.ports.retain(two);
+    // A retained port is released for a session that needs it.
+    assert_eq!(small.lease(&identity).await.unwrap().sessions(), 1);
 }
 
 /// Two-sided: a port that is watched empties however many come, and one that is not stays as it is.
 #[tokio::test(start_paused = true)]
-async fn row_03_a_watched_port_turns_others_away_while_its_session_asks_for_nothing() {
+async fn row_03_a_watched_port_closes_unexpected_peers_while_its_session_is_idle() {
     for is_watched in [false, true] {
         let bench = Bench::new(30_000..=30_000);
         let left = Arc::new(Mutex::new(10_000));
         let at = "192.0.2.1:30000".parse().unwrap();
-        let listener = Box::new(Flooded { at, left: Arc::clone(&left) });
+        let listener = Box::new(FloodedListener { at, left: Arc::clone(&left) });
         let reserved = bench.ports.reserve(at).unwrap();
-        let claim = bench.claim("198.51.100.1");
-        let port = PassiveListener::new(listener, None, reserved, claim.clone());
-        let lease = Lease::new(&claim, Arc::new(port), None).listed(&bench.ports);
+        let identity = bench.identity("198.51.100.1");
+        let port = PassiveListener::new(listener, None, reserved, identity.clone());
+        let lease = Lease::new(&identity, Arc::new(port), None).listed(&bench.ports);
         if is_watched {
             lease.watch();
         }
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         assert_eq!(*left.lock().unwrap(), if is_watched { 0 } else { 10_000 });
-        // The session hears of them, and the port is left for others to join.
+        // The session receives them, and others can join the port.
         let came = lease.next().await.unwrap();
-        assert!(matches!(came, Came::Unexpected(_)));
-        let other = bench.claim("198.51.100.2");
+        assert!(matches!(came, PortEvent::Unexpected(_)));
+        let other = bench.identity("198.51.100.2");
         assert_eq!(bench.lease(&other).await.is_some(), is_watched);
     }
 }

@@ -1,13 +1,13 @@
 //! How an upload may end: with `close_notify`, or without it where something else shows that it is
-//! whole.
+//! complete.
 
 use rustls::ServerConnection;
 
-/// The room that rustls has for records that are not whole: one of the largest of TLS 1.2 (RFC 5246
-/// §6.2.3) with its header.
+/// The buffer of rustls for incomplete records: the largest record of TLS 1.2 (RFC 5246 §6.2.3)
+/// with its header.
 const RECORD_BYTES_MAX: usize = 16_384 + 2048 + 5;
 
-/// What ended an upload.
+/// How an upload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// TLS `close_notify`, or FIN where there is no TLS.
@@ -16,7 +16,7 @@ pub(crate) enum Closing {
     WithoutNotify,
 }
 
-/// When an upload over TLS may end by FIN alone, which anything on the way can send.
+/// When an upload over TLS may end by FIN alone, which anything on the network path can send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndRule {
     /// The setting `tls.require_close_notify`.
@@ -24,7 +24,8 @@ pub(crate) struct EndRule {
     /// Whether the bytes that come are the file as it is, from its beginning (TYPE I, MODE S, no
     /// REST): only then does ALLO count the same bytes.
     pub(crate) is_exact: bool,
-    /// What ALLO said under this TLS for this transfer; none for 0, which says nothing.
+    /// The size that ALLO announced for this transfer under the same TLS; none for 0, which has no
+    /// meaning.
     pub(crate) allo: Option<u64>,
 }
 

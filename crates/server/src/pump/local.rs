@@ -1,25 +1,25 @@
-//! Bytes of a store that go to nobody: for a check sum, or from file to file.
+//! Copies within storage: for checksums, or from file to file.
 
 use wharf_core::Bytes;
 use wharf_core::error::Error;
 use wharf_core::storage::{Sink, Source};
 
-use super::{Cut, Pieces, bound, count, elsewhere};
+use super::{SourceChunks, TransferError, bound, count, run_blocking};
+use crate::blocking_pool::BlockingPool;
 use crate::digest::Algorithm;
-use crate::lanes::Lanes;
-use crate::registry::Probe;
-use crate::shape::Shaper;
+use crate::rate_limit::RateLimiter;
+use crate::registry::SessionHandle;
 
-/// What holds for bytes that stay within the store. They are counted and limited like those of a
-/// transfer: whoever may read slowly may not reckon or copy fast.
-pub(crate) struct Local<'a> {
-    pub(crate) shaper: &'a Shaper,
-    pub(crate) probe: &'a Probe,
-    pub(crate) lanes: &'a Lanes,
+/// Parameters of a copy within storage. It is counted and rate limited like a transfer, so that it
+/// cannot bypass a limit.
+pub(crate) struct LocalCopy<'a> {
+    pub(crate) rate_limiter: &'a RateLimiter,
+    pub(crate) handle: &'a SessionHandle,
+    pub(crate) blocking_pool: &'a BlockingPool,
 }
 
-impl Local<'_> {
-    /// The check sum of the first `most` bytes of a source.
+impl LocalCopy<'_> {
+    /// Computes the checksum of the first `most` bytes of a source.
     pub(crate) async fn digest(
         &self,
         source: Source,
@@ -27,14 +27,14 @@ impl Local<'_> {
         of: Algorithm,
     ) -> Result<String, Error> {
         let mut digest = of.start();
-        let mut pieces = Pieces::of(shortened(source, most));
+        let mut pieces = SourceChunks::of(shortened(source, most));
         let mut left = most;
         while left > 0 {
             let Some(mut piece) = pieces.next().await? else { break };
             piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= bound(piece.len()).min(left);
             self.pass(&piece).await;
-            digest = elsewhere(piece.len(), self.lanes, move || {
+            digest = run_blocking(piece.len(), self.blocking_pool, move || {
                 digest.update(&piece);
                 Ok(digest)
             })
@@ -43,9 +43,9 @@ impl Local<'_> {
         Ok(digest.finish())
     }
 
-    /// Everything in a source to a sink, and synced. It is neither committed nor aborted.
+    /// Copies a source to a sink, and syncs it. The sink is neither committed nor aborted.
     pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
-        let mut pieces = Pieces::of(source);
+        let mut pieces = SourceChunks::of(source);
         while let Some(piece) = pieces.next().await? {
             self.pass(&piece).await;
             sink.write(piece).await?;
@@ -56,19 +56,18 @@ impl Local<'_> {
     async fn pass(&self, piece: &Bytes) {
         let mut left = piece.len();
         while left > 0 {
-            let turn = self.shaper.turn(super::PIECE_BYTES);
-            let bytes = turn.bytes.min(left);
-            self.shaper.take(&turn, bytes).await;
-            count(self.probe, bytes);
+            let burst = self.rate_limiter.burst(super::PIECE_BYTES);
+            let bytes = burst.bytes.min(left);
+            self.rate_limiter.take(&burst, bytes).await;
+            count(self.handle, bytes);
             left -= bytes;
         }
-        // A store in memory never waits, and others are to have their turn.
+        // Storage in memory never waits; yield to other tasks.
         tokio::task::yield_now().await;
     }
 }
 
-/// The source without what lies behind its first `most` bytes, where it is a file: what is not
-/// wanted need not be read ahead.
+/// Limits a file source to its first `most` bytes, so that no more is read ahead.
 fn shortened(source: Source, most: u64) -> Source {
     match source {
         Source::File { file, from, len } => Source::File { file, from, len: len.min(most) },
@@ -76,10 +75,10 @@ fn shortened(source: Source, most: u64) -> Source {
     }
 }
 
-impl From<Cut> for Error {
-    fn from(cut: Cut) -> Self {
+impl From<TransferError> for Error {
+    fn from(cut: TransferError) -> Self {
         match cut {
-            Cut::Store(error) => error,
+            TransferError::Store(error) => error,
             cut => Self::new(wharf_core::error::ErrorKind::Broken, format!("{cut:?}")),
         }
     }

@@ -1,46 +1,55 @@
 //! MODE Z: a data connection that carries a zlib stream (draft-preston-ftpext-deflate, RFC 1950).
 //!
-//! Packing is work for a processor. A little of it is done where it is asked for; the rest on
-//! lanes, so that other clients of the reactor do not wait and few threads do it.
+//! Compression is CPU-bound. Small blocks are compressed at once, others on blocking workers, so
+//! that other clients of the reactor do not wait.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use wharf_core::Bytes;
 
-use super::{AT_ONCE_BYTES, Cut, PIECE_BYTES, broken, elsewhere};
-use crate::lanes::Lanes;
+use super::{INLINE_BYTES, PIECE_BYTES, TransferError, broken, run_blocking};
+use crate::blocking_pool::BlockingPool;
 
-/// Whoever stays below this may unpack to any ratio: empty disk images are honest files.
+/// Up to this size any ratio is accepted: empty disk images are legitimate files.
 const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;
-/// Beyond it, an upload that unpacks to more than this many times its bytes is an attack on the
-/// disk: zlib reaches 1032 at most, and files worth sending stay far below.
+/// Above it, an upload that decompresses to more than this many times its size is treated as a
+/// decompression bomb: zlib reaches 1032 at most, and ordinary files stay far below.
 const RATIO_MAX: u64 = 100;
 
-/// Packs what goes out.
-pub(super) struct Packing {
+/// Compresses a download.
+pub(super) struct Compressor {
     deflate: Box<Compress>,
-    /// Packed, and too little to be sent alone: the second of two small writes would wait until
-    /// the first is acknowledged.
+    /// Compressed data too small to be sent alone: the second of two small writes would wait until
+    /// the first is acknowledged (Nagle).
     held: Vec<u8>,
 }
 
-impl Packing {
+impl Compressor {
     /// At a level from 0 (fast) to 9 (small).
     pub(super) fn new(level: u8) -> Self {
         let deflate = Box::new(Compress::new(Compression::new(level.into()), true));
         Self { deflate, held: Vec::new() }
     }
 
-    /// Takes the next piece, and gives what is to be sent of it by now, which may be nothing.
-    pub(super) async fn pack(self, piece: Bytes, lanes: &Lanes) -> Result<(Self, Vec<u8>), Cut> {
-        elsewhere(piece.len(), lanes, move || self.work(&piece, FlushCompress::None)).await
+    /// Compresses the next piece. Returns the output so far, which may be empty.
+    pub(super) async fn compress(
+        self,
+        piece: Bytes,
+        blocking_pool: &BlockingPool,
+    ) -> Result<(Self, Vec<u8>), TransferError> {
+        run_blocking(piece.len(), blocking_pool, move || self.work(&piece, FlushCompress::None))
+            .await
     }
 
-    /// What is still to be sent behind the last piece.
-    pub(super) fn finish(self) -> Result<Vec<u8>, Cut> {
+    /// The output after the last piece.
+    pub(super) fn finish(self) -> Result<Vec<u8>, TransferError> {
         Ok(self.work(&[], FlushCompress::Finish)?.1)
     }
 
-    fn work(mut self, piece: &[u8], flush: FlushCompress) -> Result<(Self, Vec<u8>), Cut> {
+    fn work(
+        mut self,
+        piece: &[u8],
+        flush: FlushCompress,
+    ) -> Result<(Self, Vec<u8>), TransferError> {
         let before = self.deflate.total_in();
         let mut out = std::mem::take(&mut self.held);
         out.reserve(piece.len() / 2 + 1024);
@@ -53,7 +62,7 @@ impl Packing {
                 return Ok((self, out));
             }
             if has_room && flush == FlushCompress::None {
-                if out.len() < AT_ONCE_BYTES {
+                if out.len() < INLINE_BYTES {
                     self.held = std::mem::take(&mut out);
                 }
                 return Ok((self, out));
@@ -63,80 +72,89 @@ impl Packing {
     }
 }
 
-/// Unpacks what comes in.
-pub(super) struct Unpacking {
+/// Decompresses an upload.
+pub(super) struct Decompressor {
     inflate: Box<Decompress>,
     is_over: bool,
 }
 
-impl Unpacking {
+impl Decompressor {
     pub(super) fn new() -> Self {
         Self { inflate: Box::new(Decompress::new(true)), is_over: false }
     }
 
-    /// Unpacks the beginning of `packed`, to one piece at most. What is left of `packed` comes back
-    /// with the piece.
-    pub(super) async fn unpack(self, packed: Bytes, lanes: &Lanes) -> Result<Unpacked, Cut> {
-        if packed.len() <= AT_ONCE_BYTES / 4 {
-            return self.work(&packed, AT_ONCE_BYTES);
+    /// Decompresses the beginning of `compressed` to at most one piece. Returns the rest of
+    /// `compressed` with it.
+    pub(super) async fn decompress(
+        self,
+        compressed: Bytes,
+        blocking_pool: &BlockingPool,
+    ) -> Result<Decompressed, TransferError> {
+        if compressed.len() <= INLINE_BYTES / 4 {
+            return self.work(&compressed, INLINE_BYTES);
         }
-        elsewhere(packed.len(), lanes, move || self.work(&packed, PIECE_BYTES)).await
+        run_blocking(compressed.len(), blocking_pool, move || self.work(&compressed, PIECE_BYTES))
+            .await
     }
 
-    /// Goes on with what one piece could not hold.
-    pub(super) async fn unpack_rest(self, packed: Bytes, lanes: &Lanes) -> Result<Unpacked, Cut> {
-        elsewhere(PIECE_BYTES, lanes, move || self.work(&packed, PIECE_BYTES)).await
+    /// Continues with the rest.
+    pub(super) async fn decompress_rest(
+        self,
+        compressed: Bytes,
+        blocking_pool: &BlockingPool,
+    ) -> Result<Decompressed, TransferError> {
+        run_blocking(PIECE_BYTES, blocking_pool, move || self.work(&compressed, PIECE_BYTES)).await
     }
 
-    fn work(mut self, packed: &Bytes, most: usize) -> Result<Unpacked, Cut> {
+    fn work(mut self, compressed: &Bytes, most: usize) -> Result<Decompressed, TransferError> {
         if self.is_over {
-            return Err(Cut::Damaged("bytes behind the end of the zlib stream"));
+            return Err(TransferError::InvalidZlib("data after the end of the zlib stream"));
         }
         let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());
         let mut piece = vec![0; most];
         let status = self
             .inflate
-            .decompress(packed, &mut piece, FlushDecompress::None)
-            .map_err(|_| Cut::Damaged("the zlib stream is damaged"))?;
+            .decompress(compressed, &mut piece, FlushDecompress::None)
+            .map_err(|_| TransferError::InvalidZlib("invalid zlib stream"))?;
         let count = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
         piece.truncate(count(given, self.inflate.total_out()));
-        let rest = packed.slice(count(taken, self.inflate.total_in()).min(packed.len())..);
+        let rest = compressed.slice(count(taken, self.inflate.total_in()).min(compressed.len())..);
         self.is_over = status == Status::StreamEnd;
-        if piece.is_empty() && rest.len() == packed.len() && !packed.is_empty() {
-            return Err(Cut::Damaged("a zlib stream that leads nowhere"));
+        if piece.is_empty() && rest.len() == compressed.len() && !compressed.is_empty() {
+            return Err(TransferError::InvalidZlib("invalid zlib stream"));
         }
         if self.is_over && !rest.is_empty() {
-            return Err(Cut::Damaged("bytes behind the end of the zlib stream"));
+            return Err(TransferError::InvalidZlib("data after the end of the zlib stream"));
         }
-        if self.is_swollen() {
-            return Err(Cut::Swollen);
+        if self.is_over_expanded() {
+            return Err(TransferError::ExpansionLimit);
         }
-        // What fills its room may have more behind it, though all that was packed is taken.
+        // If the output is full, more may follow although all input is consumed.
         let is_done = rest.is_empty() && piece.len() < most;
         let rest = (!is_done && !self.is_over).then_some(rest);
-        Ok(Unpacked { unpacking: self, piece, rest })
+        Ok(Decompressed { decompressor: self, piece, rest })
     }
 
-    fn is_swollen(&self) -> bool {
+    fn is_over_expanded(&self) -> bool {
         let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());
         given > RATIO_FREE_BYTES && given > taken.saturating_mul(RATIO_MAX)
     }
 
-    /// At the end of the connection: whether that is the end of the stream too. No byte at all is
-    /// an empty file, as some clients send it.
-    pub(super) fn finish(&self) -> Result<(), Cut> {
+    /// At the end of the connection: checks that the zlib stream has ended. An empty stream is an
+    /// empty file, as some clients send it.
+    pub(super) fn finish(&self) -> Result<(), TransferError> {
         if self.is_over || self.inflate.total_in() == 0 {
             return Ok(());
         }
-        Err(Cut::Damaged("the zlib stream has no end"))
+        Err(TransferError::InvalidZlib("incomplete zlib stream"))
     }
 }
 
-/// What came of unpacking.
-pub(super) struct Unpacked {
-    pub(super) unpacking: Unpacking,
+/// The result of decompression.
+pub(super) struct Decompressed {
+    pub(super) decompressor: Decompressor,
     pub(super) piece: Vec<u8>,
-    /// Packed bytes to go on with. They may be none, with more to unpack all the same.
+    /// Remaining input. It may be empty although more output follows.
     pub(super) rest: Option<Bytes>,
 }
 
@@ -144,32 +162,34 @@ pub(super) struct Unpacked {
 mod tests {
     use super::*;
 
-    async fn packed(content: &[u8], size: usize) -> Vec<u8> {
-        let lanes = Lanes::new();
-        let (mut packing, mut out) = (Packing::new(6), Vec::new());
+    async fn compressed(content: &[u8], size: usize) -> Vec<u8> {
+        let blocking_pool = BlockingPool::new();
+        let (mut compressor, mut out) = (Compressor::new(6), Vec::new());
         for piece in content.chunks(size) {
-            let (back, more) = packing.pack(Bytes::copy_from_slice(piece), &lanes).await.unwrap();
-            packing = back;
+            let (back, more) =
+                compressor.compress(Bytes::copy_from_slice(piece), &blocking_pool).await.unwrap();
+            compressor = back;
             out.extend(more);
         }
-        out.extend(packing.finish().unwrap());
+        out.extend(compressor.finish().unwrap());
         out
     }
 
-    async fn unpacked(packed: &[u8], size: usize) -> Result<Vec<u8>, Cut> {
-        let lanes = Lanes::new();
-        let (mut unpacking, mut out) = (Unpacking::new(), Vec::new());
-        for piece in packed.chunks(size) {
-            let mut step = unpacking.unpack(Bytes::copy_from_slice(piece), &lanes).await?;
+    async fn decompressed(compressed: &[u8], size: usize) -> Result<Vec<u8>, TransferError> {
+        let blocking_pool = BlockingPool::new();
+        let (mut decompressor, mut out) = (Decompressor::new(), Vec::new());
+        for piece in compressed.chunks(size) {
+            let mut step =
+                decompressor.decompress(Bytes::copy_from_slice(piece), &blocking_pool).await?;
             out.extend_from_slice(&step.piece);
             while let Some(rest) = step.rest {
-                step = step.unpacking.unpack_rest(rest, &lanes).await?;
+                step = step.decompressor.decompress_rest(rest, &blocking_pool).await?;
                 assert!(step.piece.len() <= PIECE_BYTES);
                 out.extend_from_slice(&step.piece);
             }
-            unpacking = step.unpacking;
+            decompressor = step.decompressor;
         }
-        unpacking.finish()?;
+        decompressor.finish()?;
         Ok(out)
     }
 
@@ -187,49 +207,68 @@ mod tests {
         for len in [0, 1, 1000, PIECE_BYTES, 3 * PIECE_BYTES + 7] {
             let content = content(len);
             for size in [1024, 100_000, PIECE_BYTES] {
-                let packed = packed(&content, size).await;
-                assert!(len < 1000 || packed.len() < len);
-                for size in [777, AT_ONCE_BYTES, PIECE_BYTES] {
-                    assert!(unpacked(&packed, size).await.unwrap() == content, "{len} {size}");
+                let compressed = compressed(&content, size).await;
+                assert!(len < 1000 || compressed.len() < len);
+                for size in [777, INLINE_BYTES, PIECE_BYTES] {
+                    assert!(
+                        decompressed(&compressed, size).await.unwrap() == content,
+                        "{len} {size}"
+                    );
                 }
             }
         }
-        let small = packed(&content(300), 300).await;
-        assert!(unpacked(&small, 1).await.unwrap() == content(300));
+        let small = compressed(&content(300), 300).await;
+        assert!(decompressed(&small, 1).await.unwrap() == content(300));
     }
 
     #[tokio::test]
     async fn row_16_a_zlib_stream_without_its_end_is_cut_and_so_is_a_damaged_one() {
-        let whole = packed(&content(100_000), PIECE_BYTES).await;
+        let whole = compressed(&content(100_000), PIECE_BYTES).await;
         for len in [1, 2, whole.len() / 2, whole.len() - 4, whole.len() - 1] {
-            let cut = unpacked(&whole[..len], 5000).await;
-            assert!(matches!(cut, Err(Cut::Damaged(_))), "{len}");
+            let cut = decompressed(&whole[..len], 5000).await;
+            assert!(matches!(cut, Err(TransferError::InvalidZlib(_))), "{len}");
         }
         for at in [0, 1, whole.len() / 2, whole.len() - 1] {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x55;
-            assert!(matches!(unpacked(&damaged, 5000).await, Err(Cut::Damaged(_))), "{at}");
+            assert!(
+                matches!(decompressed(&damaged, 5000).await, Err(TransferError::InvalidZlib(_))),
+                "{at}"
+            );
         }
         for more in [vec![0], b"DELE a".to_vec(), whole.clone()] {
             let longer = [whole.clone(), more].concat();
-            assert!(matches!(unpacked(&longer, 5000).await, Err(Cut::Damaged(_))));
-            assert!(matches!(unpacked(&longer, longer.len()).await, Err(Cut::Damaged(_))));
+            assert!(matches!(
+                decompressed(&longer, 5000).await,
+                Err(TransferError::InvalidZlib(_))
+            ));
+            assert!(matches!(
+                decompressed(&longer, longer.len()).await,
+                Err(TransferError::InvalidZlib(_))
+            ));
         }
-        assert!(unpacked(b"", 1).await.unwrap().is_empty());
+        assert!(decompressed(b"", 1).await.unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn row_16_a_bomb_is_cut_and_a_small_one_is_a_file() {
         let free = usize::try_from(RATIO_FREE_BYTES).unwrap();
         let zeros = vec![0; free];
-        assert!(unpacked(&packed(&zeros, PIECE_BYTES).await, PIECE_BYTES).await.unwrap() == zeros);
-        let bomb = packed(&vec![0; 2 * free], PIECE_BYTES).await;
-        for size in [1, AT_ONCE_BYTES, PIECE_BYTES] {
-            assert!(matches!(unpacked(&bomb, size).await, Err(Cut::Swollen)), "{size}");
+        assert!(
+            decompressed(&compressed(&zeros, PIECE_BYTES).await, PIECE_BYTES).await.unwrap()
+                == zeros
+        );
+        let bomb = compressed(&vec![0; 2 * free], PIECE_BYTES).await;
+        for size in [1, INLINE_BYTES, PIECE_BYTES] {
+            assert!(
+                matches!(decompressed(&bomb, size).await, Err(TransferError::ExpansionLimit)),
+                "{size}"
+            );
         }
         let honest = content(2 * free);
         assert!(
-            unpacked(&packed(&honest, PIECE_BYTES).await, PIECE_BYTES).await.unwrap() == honest
+            decompressed(&compressed(&honest, PIECE_BYTES).await, PIECE_BYTES).await.unwrap()
+                == honest
         );
     }
 
@@ -242,7 +281,7 @@ mod tests {
             fn row_16_no_bytes_make_unpacking_fall(bytes: Vec<u8>, has_header: bool) {
                 let bytes = if has_header { [&[0x78, 0x9c], &bytes[..]].concat() } else { bytes };
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                let _ = runtime.block_on(unpacked(&bytes, 50));
+                let _ = runtime.block_on(decompressed(&bytes, 50));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Where a server listens: at sockets of its own, or at those that were open already.
+//! Opens listening sockets, or adopts sockets that are open already.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use super::BindError;
 use crate::net::{Listener, Net, adopted};
 use crate::settings::{Listen, Settings};
 
-/// Serves at a socket that listens already.
+/// Adopts a socket that listens already.
 pub(super) fn adopt(opened: TcpListener) -> Result<Box<dyn Listener>, BindError> {
     let address = opened.local_addr();
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -15,7 +15,7 @@ pub(super) fn adopt(opened: TcpListener) -> Result<Box<dyn Listener>, BindError>
     adopted(opened).map_err(failed)
 }
 
-/// Listens on the first port that the system permits.
+/// Listens on the first permitted port.
 pub(super) async fn open(
     net: &dyn Net,
     settings: &Settings,
@@ -29,7 +29,7 @@ pub(super) async fn open(
         let address = SocketAddr::new(listen.address, port);
         match net.listen(address, !has_own_ipv4).await {
             Ok(door) => return Ok(door),
-            // A computer without IPv6 still shares its folder.
+            // Fall back to IPv4 on a system without IPv6.
             Err(error) if listen.address.is_unspecified() && has_no_ipv6(&error, address) => {
                 let address = SocketAddr::from(([0, 0, 0, 0], port));
                 match net.listen(address, false).await {

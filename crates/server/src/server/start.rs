@@ -1,4 +1,4 @@
-//! The first step of a session: TLS, where it begins at once.
+//! The first step of a session: the handshake of implicit TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -6,53 +6,57 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::doors::Arrival;
-use crate::control::{Control, Gone};
-use crate::exit::Exit;
+use super::accept::AcceptedClient;
+use crate::control::{Control, Disconnect};
 use crate::net::Stream;
 use crate::registry::End;
 use crate::session::Session;
+use crate::session_end::SessionEnd;
 use crate::settings::ListenTls;
 use crate::shared::Shared;
 use crate::tls::protection;
 
-/// Where TLS begins at once, its first byte must come within this time.
+/// With implicit TLS, the first byte must arrive within this time.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
-/// The control connection, with TLS already on where the listener is implicit.
+/// Creates the control connection, after the TLS handshake on an implicit TLS listener.
 pub(super) async fn start(
     shared: &Shared,
     session: &mut Session,
-    arrival: Arrival,
-) -> Result<Control, Exit> {
-    if arrival.tls != ListenTls::Implicit {
-        return Ok(Control::new(Stream::Plain(arrival.socket)));
+    client_conn: AcceptedClient,
+) -> Result<Control, SessionEnd> {
+    if client_conn.tls != ListenTls::Implicit {
+        return Ok(Control::new(Stream::Plain(client_conn.socket)));
     }
-    let no_tls = || Exit::Tls(io::Error::other("there is no certificate"));
+    let no_tls = || SessionEnd::Tls(io::Error::other("no certificate is configured"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
-    let tie = shared.new_tie();
-    acceptor.begun(tie, session.peer.ip());
+    let binding_id = shared.new_binding_id();
+    acceptor.handshake_started(binding_id, session.peer.ip());
     let deadline = session.idle_deadline();
-    let probe = Arc::clone(&session.probe);
+    let handle = Arc::clone(&session.handle);
     let handshake = async {
         let first = deadline.min(Instant::now() + FIRST_BYTE_MAX);
-        let heard = timeout_at(first, arrival.socket.heard()).await.map_err(|_| Exit::Idle)?;
+        let heard = timeout_at(first, client_conn.socket.wait_for_data())
+            .await
+            .map_err(|_| SessionEnd::Idle)?;
         let Some(socket) = heard else {
             session.is_silent = true;
-            return Err(Exit::Gone(Gone::Closed));
+            return Err(SessionEnd::Disconnected(Disconnect::Closed));
         };
-        let shaken = timeout_at(deadline, acceptor.control(socket, tie)).await;
-        shaken.map_err(|_| Exit::Idle)?.map_err(Exit::Tls)
+        let shaken = timeout_at(deadline, acceptor.control(socket, binding_id)).await;
+        shaken.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)
     };
     let stream = tokio::select! {
-        // A handshake that is done counts.
+        // A completed handshake comes first.
         biased;
         stream = handshake => stream?,
-        reason = probe.ended(End::AfterTransfer) => return Err(Exit::Ended(reason.to_owned())),
+        reason = handle.ended(End::AfterTransfer) => {
+            return Err(SessionEnd::Terminated(reason.to_owned()));
+        }
     };
     let protection = protection(&stream);
-    session.tie = Some(tie);
-    session.probe.live.secured(protection.version);
-    // Told with the session: a check of the port may do TLS and leave.
+    session.binding_id = Some(binding_id);
+    session.handle.status.secured(protection.version);
+    // Reported with the session: a port check may complete the handshake and disconnect.
     session.secured = Some(protection);
     Ok(Control::new(Stream::Tls(Box::new(stream))))
 }

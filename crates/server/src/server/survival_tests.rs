@@ -1,4 +1,4 @@
-//! What must not end the server: sockets that cannot be had, and a session that panics.
+//! What must not end the server: accept errors, and a session that panics.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,18 +12,18 @@ use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_proto::time::Timestamp;
-use wharf_storage::Memory;
+use wharf_storage::ThrottleSnapshot;
 
 use super::Server;
 use crate::net::{Listener, Net, Socket};
 use crate::settings::Settings;
 use crate::testing::link;
 
-/// What each accept in turn comes to.
+/// The result of each accept.
 type Script = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
 
 #[tokio::test(start_paused = true)]
-async fn row_06_the_door_stays_open_whatever_accept_says() {
+async fn row_06_listening_continues_after_every_accept_error() {
     // Too many open files, an aborted connection, no buffers: the codes of Linux.
     let errors = [24, 23, 103, 105, 24].map(|code| Err(io::Error::from_raw_os_error(code)));
     let (ours, theirs) = tokio::io::duplex(4096);
@@ -57,7 +57,8 @@ async fn row_47_a_session_that_panics_ends_alone() {
 /// Serves while the clients talk, and then stops.
 async fn serve(script: VecDeque<io::Result<Socket>>, clients: impl Future<Output = ()>) {
     let net = Arc::new(Scripted(Arc::new(Mutex::new(script))));
-    let server = Server::new(Settings::default(), Arc::new(Fragile), Arc::new(Memory::new()));
+    let server =
+        Server::new(Settings::default(), Arc::new(Fragile), Arc::new(ThrottleSnapshot::new()));
     let bound = server.net(net).bind().await.unwrap();
     let handle = bound.handle();
     let clients = async {
@@ -75,7 +76,7 @@ async fn line(client: &mut BufReader<DuplexStream>) -> String {
     line.trim_end().to_owned()
 }
 
-/// Everybody may come in, except that one name is a fault of ours.
+/// Accepts every login, except that one name panics.
 struct Fragile;
 
 #[async_trait]
@@ -91,7 +92,7 @@ struct Scripted(Script);
 #[async_trait]
 impl Net for Scripted {
     async fn listen(&self, at: SocketAddr, _: bool) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(Door(at, Arc::clone(&self.0))))
+        Ok(Box::new(ScriptedListener(at, Arc::clone(&self.0))))
     }
 
     async fn listen_data(&self, _: SocketAddr) -> io::Result<Box<dyn Listener>> {
@@ -111,10 +112,10 @@ impl Net for Scripted {
     }
 }
 
-struct Door(SocketAddr, Script);
+struct ScriptedListener(SocketAddr, Script);
 
 #[async_trait]
-impl Listener for Door {
+impl Listener for ScriptedListener {
     fn local_address(&self) -> SocketAddr {
         self.0
     }

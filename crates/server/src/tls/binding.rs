@@ -11,96 +11,107 @@ use rustls::server::{ProducesTickets, StoresServerSessions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Bindings that are remembered with their accounts. The oldest is forgotten first; its control
+/// Bindings that are stored with their accounts. The oldest is dropped first; its control
 /// connection still recognises its own data connections.
 const BINDINGS_MAX: usize = 16_384;
-/// How long a data connection waits for the login of another control connection of its address, of
-/// which it resumed the session. Checking a password takes a part of this.
+/// How long a data connection waits for the login of another control connection of its address if
+/// it resumed the session of that. Checking a password takes a part of this.
 const LOGIN_MAX: Duration = Duration::from_secs(10);
 
-/// What binds data connections to a control connection: 16 bytes that cannot be guessed.
+/// Identifies the control connection to which TLS sessions are bound: 16 random bytes.
 ///
-/// It stands within the encrypted tickets that the control connection gives out, and in the keys
-/// of sessions remembered for clients without tickets. A data connection that resumes such a
-/// session is proven to be of the same client, in TLS 1.2 and 1.3 alike.
-/// (`ServerConnection::received_resumption_data` of rustls would do for TLS 1.3 alone.)
+/// It is part of the encrypted tickets sent on the control connection, and of the cache keys for
+/// clients without tickets. A data connection that resumes such a session is from the same client,
+/// in TLS 1.2 and 1.3 alike. (`ServerConnection::received_resumption_data` of rustls would do for
+/// TLS 1.3 alone.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Tie(pub(crate) [u8; 16]);
+pub(crate) struct BindingId(pub(crate) [u8; 16]);
 
-impl Tie {
+impl BindingId {
     fn with(self, bytes: &[u8]) -> Vec<u8> {
         [&self.0, bytes].concat()
     }
 }
 
-/// Which control connections are of one client, by their bindings.
+/// Which control connections belong to one client, by their bindings.
 ///
-/// A client that opens several control connections keeps one cache of TLS sessions for all of
-/// them (Go's `crypto/tls`, so rclone): a data connection then resumes the session of whichever
-/// control connection was last. It is as good a proof where one control connection resumed a
-/// session of the other, or both are logged in to the same account from the same address.
+/// A client that opens several control connections keeps one cache of TLS sessions for all of them
+/// (Go's `crypto/tls`, so rclone): a data connection then resumes the session of whichever control
+/// connection was last. This is accepted if one control connection resumed a session of the other,
+/// or both are logged in to the same account from the same address.
 #[derive(Debug, Default)]
-pub(super) struct Owners {
-    known: Mutex<Known>,
-    /// Told when a handshake or a login is over.
+pub(super) struct BindingOwners {
+    known: Mutex<OwnerTable>,
+    /// Notified when a handshake or a login completes.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    owners: HashMap<Tie, Owner>,
-    /// In the order in which they came.
-    order: VecDeque<Tie>,
+struct OwnerTable {
+    owners: HashMap<BindingId, BindingOwner>,
+    /// In order of arrival.
+    order: VecDeque<BindingId>,
 }
 
 #[derive(Debug)]
-struct Owner {
+struct BindingOwner {
     is_tls_1_2: bool,
-    /// The first control connection of a row of which each resumed a session of one before it.
-    first: Tie,
-    /// Where its client is, while it has not logged in.
+    /// The first control connection of a chain of which each resumed a session of an earlier one.
+    first: BindingId,
+    /// The client address, before login.
     pending: Option<IpAddr>,
     account: Option<(Arc<str>, IpAddr)>,
 }
 
-impl Owners {
-    /// A control connection begins its handshake. Its client has a session to resume before the
-    /// server has seen the end of that.
-    pub(super) fn begun(&self, tie: Tie, peer: IpAddr) {
-        let owner = Owner { is_tls_1_2: false, first: tie, pending: Some(peer), account: None };
-        self.known().insert(tie, owner);
+impl BindingOwners {
+    /// Records that a control connection starts its handshake. Its client has a session to resume
+    /// before the server has completed that handshake.
+    pub(super) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
+        let owner = BindingOwner {
+            is_tls_1_2: false,
+            first: binding_id,
+            pending: Some(peer),
+            account: None,
+        };
+        self.known().insert(binding_id, owner);
     }
 
-    /// A control connection has finished its handshake, and may have resumed a session of another.
-    pub(super) fn secured(&self, tie: Tie, is_tls_1_2: bool, resumed: Option<Tie>) {
+    /// Records a completed handshake, which may have resumed a session of another control
+    /// connection.
+    pub(super) fn handshake_finished(
+        &self,
+        binding_id: BindingId,
+        is_tls_1_2: bool,
+        resumed: Option<BindingId>,
+    ) {
         let mut known = self.known();
-        let first = resumed.map_or(tie, |resumed| known.first(resumed));
-        let pending = known.owners.get(&tie).and_then(|owner| owner.pending);
-        known.insert(tie, Owner { is_tls_1_2, first, pending, account: None });
+        let first = resumed.map_or(binding_id, |resumed| known.first(resumed));
+        let pending = known.owners.get(&binding_id).and_then(|owner| owner.pending);
+        known.insert(binding_id, BindingOwner { is_tls_1_2, first, pending, account: None });
         drop(known);
         self.changed.notify_waiters();
     }
 
-    /// It has logged in to an account, from this address.
-    pub(super) fn logged_in(&self, tie: Tie, account: &str, peer: IpAddr) {
-        if let Some(owner) = self.known().owners.get_mut(&tie) {
+    /// Records a login to an account from this address.
+    pub(super) fn logged_in(&self, binding_id: BindingId, account: &str, peer: IpAddr) {
+        if let Some(owner) = self.known().owners.get_mut(&binding_id) {
             owner.account = Some((account.into(), peer));
             owner.pending = None;
         }
         self.changed.notify_waiters();
     }
 
-    /// Whether two control connections prove to be of one client: waits, a while at most, for the
-    /// login of the other where that is under way.
-    pub(super) async fn prove_same(&self, one: Tie, other: Tie) -> bool {
+    /// Whether two control connections belong to one client. Waits up to `LOGIN_MAX` for the login
+    /// of the other.
+    pub(super) async fn wait_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let proven = async {
             loop {
                 let mut changed = pin!(self.changed.notified());
                 changed.as_mut().enable();
-                if self.are_same(one, other) {
+                if self.are_same_client(one, other) {
                     return true;
                 }
-                if !self.may_prove_same(one, other) {
+                if !self.may_be_same_client(one, other) {
                     return false;
                 }
                 changed.await;
@@ -109,38 +120,40 @@ impl Owners {
         timeout(LOGIN_MAX, proven).await.unwrap_or(false)
     }
 
-    /// Whether the other control connection is of the same address and may still log in.
-    fn may_prove_same(&self, one: Tie, other: Tie) -> bool {
+    /// Whether the other control connection has the same address and may still log in.
+    fn may_be_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let known = self.known();
-        let peer =
-            |owner: &Owner| owner.pending.or_else(|| owner.account.as_ref().map(|(_, peer)| *peer));
+        let peer = |owner: &BindingOwner| {
+            owner.pending.or_else(|| owner.account.as_ref().map(|(_, peer)| *peer))
+        };
         let own = known.owners.get(&one).and_then(peer);
         own.is_some() && known.owners.get(&other).and_then(|owner| owner.pending) == own
     }
 
-    /// Whether two control connections are of one client.
-    fn are_same(&self, one: Tie, other: Tie) -> bool {
+    /// Whether two control connections belong to one client.
+    fn are_same_client(&self, one: BindingId, other: BindingId) -> bool {
         let known = self.known();
         if known.first(one) == known.first(other) {
             return true;
         }
-        let account = |tie| known.owners.get(&tie).and_then(|owner| owner.account.as_ref());
+        let account =
+            |binding_id| known.owners.get(&binding_id).and_then(|owner| owner.account.as_ref());
         account(one).is_some_and(|one| Some(one) == account(other))
     }
 
-    fn is_tls_1_2(&self, tie: Tie) -> bool {
-        self.known().owners.get(&tie).is_some_and(|owner| owner.is_tls_1_2)
+    fn is_tls_1_2(&self, binding_id: BindingId) -> bool {
+        self.known().owners.get(&binding_id).is_some_and(|owner| owner.is_tls_1_2)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, OwnerTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    fn insert(&mut self, tie: Tie, owner: Owner) {
-        if self.owners.insert(tie, owner).is_none() {
-            self.order.push_back(tie);
+impl OwnerTable {
+    fn insert(&mut self, binding_id: BindingId, owner: BindingOwner) {
+        if self.owners.insert(binding_id, owner).is_none() {
+            self.order.push_back(binding_id);
         }
         if self.order.len() > BINDINGS_MAX
             && let Some(oldest) = self.order.pop_front()
@@ -149,86 +162,87 @@ impl Known {
         }
     }
 
-    fn first(&self, tie: Tie) -> Tie {
-        self.owners.get(&tie).map_or(tie, |owner| owner.first)
+    fn first(&self, binding_id: BindingId) -> BindingId {
+        self.owners.get(&binding_id).map_or(binding_id, |owner| owner.first)
     }
 }
 
-/// Which sessions a connection may resume, and what it gives out itself.
+/// Which sessions a connection may resume, and which binding its own sessions carry.
 #[derive(Clone, Debug)]
 pub(super) enum Binding {
     /// A control connection: it may resume any session of this server.
-    Control(Tie, Arc<Found>),
+    Control(BindingId, Arc<ResumedBinding>),
     /// A data connection of a known control connection.
-    Data(Tie, Arc<Found>),
+    Data(BindingId, Arc<ResumedBinding>),
     /// A data connection of one of several.
-    OneOf(Vec<Tie>, Arc<Found>),
+    OneOf(Vec<BindingId>, Arc<ResumedBinding>),
 }
 
-/// The control connection of the session that was found last. rustls tries one after the other
-/// and ends with the one that it resumes.
+/// The binding of the session that was found last. rustls tries one after the other and ends with
+/// the one that it resumes.
 #[derive(Debug, Default)]
-pub(super) struct Found(Mutex<Option<Tie>>);
+pub(super) struct ResumedBinding(Mutex<Option<BindingId>>);
 
-impl Found {
-    pub(super) fn tie(&self) -> Option<Tie> {
+impl ResumedBinding {
+    pub(super) fn binding_id(&self) -> Option<BindingId> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, tie: Tie) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tie);
+    fn note(&self, binding_id: BindingId) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(binding_id);
     }
 }
 
 impl Binding {
-    /// What goes into tickets; nothing as long as that is not known.
-    fn given_out(&self) -> Option<Tie> {
+    /// The binding for tickets; `None` while it is not known.
+    fn issued_binding(&self) -> Option<BindingId> {
         match self {
-            Self::Control(tie, _) | Self::Data(tie, _) => Some(*tie),
-            Self::OneOf(_, found) => found.tie(),
+            Self::Control(binding_id, _) | Self::Data(binding_id, _) => Some(*binding_id),
+            Self::OneOf(_, found) => found.binding_id(),
         }
     }
 
-    fn admits(&self, tie: Tie, owners: &Owners) -> bool {
+    fn admits(&self, binding_id: BindingId, owners: &BindingOwners) -> bool {
         let (is_admitted, found) = match self {
             Self::Control(_, found) => (true, found),
             Self::Data(own, found) => {
-                let may_be_own = owners.are_same(*own, tie) || owners.may_prove_same(*own, tie);
-                (tie == *own || may_be_own, found)
+                let may_be_own = owners.are_same_client(*own, binding_id)
+                    || owners.may_be_same_client(*own, binding_id);
+                (binding_id == *own || may_be_own, found)
             }
-            Self::OneOf(ties, found) => (ties.contains(&tie), found),
+            Self::OneOf(binding_ids, found) => (binding_ids.contains(&binding_id), found),
         };
         if is_admitted {
-            found.note(tie);
+            found.note(binding_id);
         }
         is_admitted
     }
 
-    /// What `look` finds under a key, for each control connection that may be meant.
+    /// Looks up a key for each possible control connection.
     fn find(&self, key: &[u8], look: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let (ties, found) = match self {
-            Self::Control(tie, found) | Self::Data(tie, found) => {
-                (std::slice::from_ref(tie), found)
+        let (binding_ids, found) = match self {
+            Self::Control(binding_id, found) | Self::Data(binding_id, found) => {
+                (std::slice::from_ref(binding_id), found)
             }
-            Self::OneOf(ties, found) => (&ties[..], found),
+            Self::OneOf(binding_ids, found) => (&binding_ids[..], found),
         };
-        ties.iter().find_map(|tie| {
-            let value = look(&tie.with(key))?;
-            found.note(*tie);
+        binding_ids.iter().find_map(|binding_id| {
+            let value = look(&binding_id.with(key))?;
+            found.note(*binding_id);
             Some(value)
         })
     }
 }
 
-/// Tickets with a binding within.
+/// Tickets that contain a binding.
 #[derive(Debug)]
 pub(super) struct Tickets {
     inner: Arc<dyn ProducesTickets>,
     binding: Binding,
-    owners: Arc<Owners>,
-    /// Set once a data connection of TLS 1.2 resumes. It gives out no ticket in the place of the
-    /// one it used: OpenSSL then never uses that again (`SSL_CTX_remove_session`), and PHP, which
-    /// keeps the control connection's session only, has none left.
+    owners: Arc<BindingOwners>,
+    /// Set once a TLS 1.2 data connection resumes. Then no replacement ticket is sent: OpenSSL
+    /// would drop the used one (`SSL_CTX_remove_session`), and PHP, which stores only the session
+    /// of the control connection, would have none left.
     is_used: AtomicBool,
 }
 
@@ -236,7 +250,7 @@ impl Tickets {
     pub(super) fn new(
         inner: &Arc<dyn ProducesTickets>,
         binding: &Binding,
-        owners: &Arc<Owners>,
+        owners: &Arc<BindingOwners>,
     ) -> Self {
         Self {
             inner: Arc::clone(inner),
@@ -257,25 +271,25 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.inner.encrypt(&self.binding.given_out()?.with(plain))
+        self.inner.encrypt(&self.binding.issued_binding()?.with(plain))
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let plain = self.inner.decrypt(cipher)?;
-        let (tie, rest) = plain.split_first_chunk()?;
-        let tie = Tie(*tie);
-        if !self.binding.admits(tie, &self.owners) {
+        let (binding_id, rest) = plain.split_first_chunk()?;
+        let binding_id = BindingId(*binding_id);
+        if !self.binding.admits(binding_id, &self.owners) {
             return None;
         }
-        if !matches!(self.binding, Binding::Control(..)) && self.owners.is_tls_1_2(tie) {
+        if !matches!(self.binding, Binding::Control(..)) && self.owners.is_tls_1_2(binding_id) {
             self.is_used.store(true, Ordering::Relaxed);
         }
         Some(rest.to_vec())
     }
 }
 
-/// Sessions remembered under keys with a binding within, for clients without tickets. Only the
-/// data connections of their own control connection find them.
+/// A session cache with the binding in its keys, for clients without tickets. Only data connections
+/// of the same control connection find them.
 #[derive(Debug)]
 pub(super) struct Sessions {
     pub(super) inner: Arc<dyn StoresServerSessions>,
@@ -284,7 +298,9 @@ pub(super) struct Sessions {
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.binding.given_out().is_some_and(|tie| self.inner.put(tie.with(&key), value))
+        self.binding
+            .issued_binding()
+            .is_some_and(|binding_id| self.inner.put(binding_id.with(&key), value))
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -306,17 +322,17 @@ mod tests {
 
     #[test]
     fn the_oldest_bindings_are_forgotten_and_the_newest_are_not() {
-        let owners = Owners::default();
-        let tie = |number: usize| {
+        let owners = BindingOwners::default();
+        let binding_id = |number: usize| {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&number.to_be_bytes());
-            Tie(bytes)
+            BindingId(bytes)
         };
         for number in 0..=BINDINGS_MAX {
-            owners.secured(tie(number), true, None);
+            owners.handshake_finished(binding_id(number), true, None);
         }
-        assert!(!owners.is_tls_1_2(tie(0)) && owners.is_tls_1_2(tie(1)));
-        assert!(owners.is_tls_1_2(tie(BINDINGS_MAX)));
+        assert!(!owners.is_tls_1_2(binding_id(0)) && owners.is_tls_1_2(binding_id(1)));
+        assert!(owners.is_tls_1_2(binding_id(BINDINGS_MAX)));
         assert_eq!(owners.known().owners.len(), BINDINGS_MAX);
     }
 
@@ -324,45 +340,45 @@ mod tests {
     async fn row_09_a_session_of_a_login_that_is_under_way_proves_what_that_comes_to() {
         let near = IpAddr::from([192, 0, 2, 1]);
         let far = IpAddr::from([192, 0, 2, 2]);
-        let (own, other) = (Tie([1; 16]), Tie([2; 16]));
+        let (own, other) = (BindingId([1; 16]), BindingId([2; 16]));
         for (peer, account, is_same) in [
             (near, Some("anna"), true),
             (near, Some("ben"), false),
             (near, None, false),
             (far, Some("anna"), false),
         ] {
-            let owners = Owners::default();
-            owners.begun(own, near);
-            owners.secured(own, true, None);
+            let owners = BindingOwners::default();
+            owners.handshake_started(own, near);
+            owners.handshake_finished(own, true, None);
             owners.logged_in(own, "anna", near);
-            owners.begun(other, peer);
+            owners.handshake_started(other, peer);
             let login = async {
                 tokio::task::yield_now().await;
-                owners.secured(other, true, None);
+                owners.handshake_finished(other, true, None);
                 tokio::task::yield_now().await;
                 if let Some(account) = account {
                     owners.logged_in(other, account, peer);
                 }
             };
-            let (proven, ()) = tokio::join!(owners.prove_same(own, other), login);
+            let (proven, ()) = tokio::join!(owners.wait_same_client(own, other), login);
             assert_eq!(proven, is_same, "{peer} {account:?}");
         }
     }
 
-    /// PHP keeps the session of its control connection only, and OpenSSL drops a session for which
-    /// it was given another.
+    /// PHP stores only the session of its control connection, and OpenSSL drops a session that is
+    /// replaced by another.
     #[test]
     fn row_09_a_data_connection_of_tls_1_2_that_resumes_gives_out_no_other_ticket() {
         let inner = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
-        let (own, found) = (Tie([1; 16]), Arc::<Found>::default());
+        let (own, found) = (BindingId([1; 16]), Arc::<ResumedBinding>::default());
         for (is_tls_1_2, binding, is_enabled) in [
             (true, Binding::Data(own, Arc::clone(&found)), false),
             (true, Binding::OneOf(vec![own], Arc::clone(&found)), false),
             (true, Binding::Control(own, Arc::clone(&found)), true),
             (false, Binding::Data(own, Arc::clone(&found)), true),
         ] {
-            let owners = Arc::<Owners>::default();
-            owners.secured(own, is_tls_1_2, None);
+            let owners = Arc::<BindingOwners>::default();
+            owners.handshake_finished(own, is_tls_1_2, None);
             let control = Binding::Control(own, Arc::default());
             let ticket = Tickets::new(&inner, &control, &owners).encrypt(b"session").unwrap();
             let tickets = Tickets::new(&inner, &binding, &owners);

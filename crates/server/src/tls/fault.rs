@@ -1,35 +1,36 @@
-//! Why TLS failed, for the administrator: what the client offered, and which setting would help.
+//! Explains TLS failures to the administrator: what the client offered, and which setting would
+//! help.
 
 use std::io;
 
 use rustls::server::ClientHello;
 use rustls::{AlertDescription, CipherSuite, Error, PeerIncompatible};
 
-use super::hello::Shown;
+use super::hello::ClientHelloInfo;
 use crate::settings::TlsVersion;
 
 /// Names of a list in one line of the log.
 const NAMES_MAX: usize = 8;
-/// Cipher suites and signature schemes that are kept of a handshake.
+/// Cipher suites and signature schemes that are stored of a handshake.
 const KEPT_MAX: usize = 64;
 
-/// What a client offers in its first message.
+/// What a client offers in its `ClientHello`.
 #[derive(Debug, Default)]
-pub(super) struct Offer {
+pub(super) struct ClientOffer {
     versions: Vec<&'static str>,
     suites: Vec<String>,
     schemes: Vec<String>,
 }
 
-impl Offer {
-    pub(super) fn of(hello: &ClientHello<'_>, shown: &Shown) -> Self {
+impl ClientOffer {
+    pub(super) fn of(hello: &ClientHello<'_>, shown: &ClientHelloInfo) -> Self {
         let schemes = hello.signature_schemes().iter().take(KEPT_MAX);
         let schemes = schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect();
         Self { schemes, ..Self::shown(shown) }
     }
 
-    /// Of a message that the library refuses to read to its end.
-    pub(super) fn shown(shown: &Shown) -> Self {
+    /// From a message that rustls rejects.
+    pub(super) fn shown(shown: &ClientHelloInfo) -> Self {
         let suites = shown.suites.iter().take(KEPT_MAX);
         let suites = suites.map(|suite| name(CipherSuite::from(*suite).as_str(), *suite));
         Self {
@@ -39,8 +40,7 @@ impl Offer {
         }
     }
 
-    /// The ways in which its cipher suites exchange keys, if none of those is supported. Suites
-    /// of which the name is unknown say nothing.
+    /// The key exchanges of its cipher suites, if none is supported. Unknown suites are ignored.
     fn unsupported_key_exchanges(&self) -> Option<Vec<&'static str>> {
         let mut kinds = Vec::new();
         for suite in self.suites.iter().filter(|suite| is_known(suite)) {
@@ -52,8 +52,7 @@ impl Offer {
         (!kinds.is_empty()).then_some(kinds)
     }
 
-    /// Why a client fails that offers no version that is served; nothing where its versions are
-    /// not what it fails for.
+    /// The reason, if the client offers no enabled version.
     fn too_old(&self, version_min: TlsVersion) -> Option<String> {
         let has = |version| self.versions.contains(&version);
         let is_too_old = match version_min {
@@ -66,7 +65,7 @@ impl Offer {
         let offered = self.versions.join(", ");
         Some(if has("TLS 1.2") {
             format!(
-                "the client offers {offered} only; tls.min_version = \"1.2\" would let TLS 1.2 in"
+                "the client offers {offered} only; tls.min_version = \"1.2\" would accept TLS 1.2"
             )
         } else {
             format!(
@@ -76,22 +75,22 @@ impl Offer {
         })
     }
 
-    /// Why a handshake failed of which this was the first message.
+    /// Explains a failed handshake that began with this offer.
     pub(super) fn explained(&self, error: &io::Error, version_min: TlsVersion) -> io::Error {
-        let words = match of_library(error) {
+        let describe = match of_library(error) {
             Some(Error::PeerIncompatible(why)) => self.incompatible(why, version_min),
-            _ => words(error),
+            _ => describe(error),
         };
-        io::Error::new(error.kind(), words)
+        io::Error::new(error.kind(), describe)
     }
 
     fn incompatible(&self, why: &PeerIncompatible, version_min: TlsVersion) -> String {
-        if let Some(told) = self.too_old(version_min) {
-            return told;
+        if let Some(reason) = self.too_old(version_min) {
+            return reason;
         }
         let unsupported = self.unsupported_key_exchanges();
         match why {
-            // A client without ECDHE names no groups either.
+            // A client without ECDHE offers no groups either.
             PeerIncompatible::NoCipherSuitesInCommon
             | PeerIncompatible::NamedGroupsExtensionRequired
             | PeerIncompatible::NoKxGroupsInCommon
@@ -111,8 +110,8 @@ impl Offer {
             | PeerIncompatible::SupportedVersionsExtensionRequired
                 if version_min == TlsVersion::V1_3 =>
             {
-                "the client offers TLS 1.2 or older only; tls.min_version = \"1.2\" would let TLS \
-                 1.2 in"
+                "the client offers TLS 1.2 or older only; tls.min_version = \"1.2\" would accept \
+                 TLS 1.2"
                     .to_owned()
             }
             PeerIncompatible::Tls12NotOffered
@@ -152,23 +151,23 @@ impl Offer {
     }
 }
 
-/// Whether the name of a cipher suite is known, and it is one, not a signal.
+/// Whether this is the name of a cipher suite, not of a signalling value.
 fn is_known(suite: &str) -> bool {
     suite.starts_with("TLS") && !suite.ends_with("_SCSV") && !suite.contains("GREASE")
 }
 
-/// How a cipher suite exchanges keys; nothing for ECDHE and for TLS 1.3, which are supported.
+/// The key exchange of a cipher suite; `None` for ECDHE and TLS 1.3, which are supported.
 fn key_exchange(suite: &str) -> Option<&'static str> {
-    let (way, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
-    Some(match way {
-        _ if way.contains("anon") => "anonymous",
-        _ if way.contains("PSK") => "PSK",
-        _ if way.contains("SRP") => "SRP",
-        _ if way.starts_with("ECDHE_") => return None,
-        _ if way.starts_with("ECDH_") => "static ECDH",
-        _ if way.starts_with("DHE_") => "DHE",
-        _ if way.starts_with("DH_") => "static DH",
-        _ if way.starts_with("RSA") => "RSA",
+    let (kind, _) = suite.strip_prefix("TLS_")?.split_once("_WITH_")?;
+    Some(match kind {
+        _ if kind.contains("anon") => "anonymous",
+        _ if kind.contains("PSK") => "PSK",
+        _ if kind.contains("SRP") => "SRP",
+        _ if kind.starts_with("ECDHE_") => return None,
+        _ if kind.starts_with("ECDH_") => "static ECDH",
+        _ if kind.starts_with("DHE_") => "DHE",
+        _ if kind.starts_with("DH_") => "static DH",
+        _ if kind.starts_with("RSA") => "RSA",
         _ => "another",
     })
 }
@@ -184,8 +183,8 @@ fn version_name(version: u16) -> Option<&'static str> {
     })
 }
 
-/// What went wrong on a connection, in words that say more than the library's.
-pub(crate) fn words(error: &io::Error) -> String {
+/// Describes an error of a connection more precisely than rustls.
+pub(crate) fn describe(error: &io::Error) -> String {
     let Some(library) = of_library(error) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof => "the client closed the connection".to_owned(),
@@ -195,22 +194,20 @@ pub(crate) fn words(error: &io::Error) -> String {
     match library {
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::NoApplicationProtocol => {
-            "the client asked for another protocol than ftp (ALPN)".to_owned()
+            "the client requested another protocol than ftp (ALPN)".to_owned()
         }
         Error::InvalidMessage(_) => "the client sent something that is not TLS".to_owned(),
-        Error::DecryptError => {
-            "a TLS record was damaged on the way, or changed by something between".to_owned()
-        }
+        Error::DecryptError => "a TLS record was damaged or modified in transit".to_owned(),
         Error::PeerSentOversizedRecord => {
             "the client sent a TLS record that is too long".to_owned()
         }
-        Error::PeerIncompatible(why) => Offer::default().incompatible(why, TlsVersion::V1_2),
+        Error::PeerIncompatible(why) => ClientOffer::default().incompatible(why, TlsVersion::V1_2),
         Error::General(text) if text.contains("certificate") => {
             "the client accepts no signature of this certificate; tls.certificate needs one with \
              a key of another kind (RSA suits most)"
                 .to_owned()
         }
-        _ => "the client did not keep to the TLS protocol".to_owned(),
+        _ => "the client violated the TLS protocol".to_owned(),
     }
 }
 
@@ -221,7 +218,7 @@ fn of_alert(alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate => format!(
             "the client does not trust the certificate (alert {}); set tls.certificate to one of \
-             an authority that it knows, or have it accept this one",
+             a trusted authority, or accept this one in the client",
             alert_name(alert)
         ),
         AlertDescription::CertificateExpired => {
@@ -229,16 +226,17 @@ fn of_alert(alert: AlertDescription) -> String {
                 .to_owned()
         }
         AlertDescription::ProtocolVersion => {
-            "the client refused the TLS version; tls.min_version says which are offered".to_owned()
+            "the client refused the TLS version; tls.min_version sets the oldest one offered"
+                .to_owned()
         }
         AlertDescription::UserCanceled | AlertDescription::CloseNotify => {
-            "the client gave up the TLS handshake".to_owned()
+            "the client cancelled the TLS handshake".to_owned()
         }
         _ => format!("the client ended TLS with the alert {}", alert_name(alert)),
     }
 }
 
-/// As RFC 8446 §6 writes it: `unknown_ca`, not `UnknownCA`.
+/// The name as in RFC 8446 §6: `unknown_ca`, not `UnknownCA`.
 fn alert_name(alert: AlertDescription) -> String {
     let Some(name) = alert.as_str() else { return u8::from(alert).to_string() };
     let mut written = String::with_capacity(name.len() + 4);
@@ -276,27 +274,28 @@ fn list(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn told(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
+    fn explained(suites: &[&str], why: PeerIncompatible, version_min: TlsVersion) -> String {
         let suites = suites.iter().map(|&suite| suite.to_owned()).collect();
-        let offer = Offer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
+        let offer = ClientOffer { versions: Vec::new(), suites, schemes: vec!["ED448".to_owned()] };
         let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why));
         offer.explained(&error, version_min).to_string()
     }
 
     #[test]
-    fn a_client_with_rsa_key_exchange_only_is_told_from_one_with_other_suites() {
+    fn a_client_with_rsa_key_exchange_only_is_distinguished_from_one_with_other_suites() {
         let rsa = ["TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"];
         let why = || PeerIncompatible::NoCipherSuitesInCommon;
-        let only = told(&rsa, why(), TlsVersion::V1_2);
+        let only = explained(&rsa, why(), TlsVersion::V1_2);
         assert!(only.starts_with("the client offers RSA key exchange only (TLS_RSA_"), "{only}");
         assert!(only.contains("no setting helps"), "{only}");
         let finite = ["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"];
-        let only = told(&finite, why(), TlsVersion::V1_2);
+        let only = explained(&finite, why(), TlsVersion::V1_2);
         assert!(only.starts_with("the client offers DHE key exchange only (TLS_DHE_"), "{only}");
         assert!(only.contains("ECDHE"), "{only}");
-        let both = told(&[finite[0], rsa[0], rsa[1]], why(), TlsVersion::V1_2);
+        let both = explained(&[finite[0], rsa[0], rsa[1]], why(), TlsVersion::V1_2);
         assert!(both.starts_with("the client offers DHE and RSA key exchange only"), "{both}");
-        let other = told(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
+        let other =
+            explained(&["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", rsa[0]], why(), TlsVersion::V1_2);
         assert!(other.starts_with("no cipher suite in common"), "{other}");
         assert!(other.contains("tls.certificate"), "{other}");
     }
@@ -304,8 +303,8 @@ mod tests {
     #[test]
     fn the_setting_that_would_let_an_old_version_in_is_named_where_there_is_one() {
         let why = || PeerIncompatible::SupportedVersionsExtensionRequired;
-        assert!(told(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
-        assert!(!told(&[], why(), TlsVersion::V1_2).contains("tls."));
+        assert!(explained(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
+        assert!(!explained(&[], why(), TlsVersion::V1_2).contains("tls."));
         // rustls refuses such a message for another reason than its version.
         let why = || PeerIncompatible::SignatureAlgorithmsExtensionRequired;
         for (versions, version_min, said) in [
@@ -314,17 +313,18 @@ mod tests {
             (&[0x0303], TlsVersion::V1_3, "the client offers TLS 1.2 only; tls.min_version"),
             (&[0x0303], TlsVersion::V1_2, "the client and this server have no TLS in common"),
         ] {
-            let shown = Shown { versions: versions.to_vec(), suites: vec![0xc02f] };
+            let shown = ClientHelloInfo { versions: versions.to_vec(), suites: vec![0xc02f] };
             let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why()));
-            let told = Offer::shown(&shown).explained(&error, version_min).to_string();
+            let told = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
             assert!(told.starts_with(said), "{told}");
         }
-        let signatures = told(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
+        let signatures =
+            explained(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);
         assert!(signatures.contains("ED448") && signatures.contains("tls.certificate"));
     }
 
     #[test]
-    fn no_words_of_the_library_come_through() {
+    fn errors_of_the_library_are_replaced() {
         let alerts = [AlertDescription::UnknownCA, AlertDescription::HandshakeFailure];
         for error in alerts.map(Error::AlertReceived).into_iter().chain([
             Error::DecryptError,
@@ -333,18 +333,18 @@ mod tests {
             Error::General("no server certificate chain resolved".into()),
         ]) {
             let library = error.to_string();
-            let shown = words(&io::Error::new(io::ErrorKind::InvalidData, error));
+            let shown = describe(&io::Error::new(io::ErrorKind::InvalidData, error));
             assert!(shown.starts_with("the client") || shown.starts_with("a TLS"), "{shown}");
             assert!(!shown.contains(&library), "{shown}");
         }
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
         assert_eq!(alert_name(AlertDescription::HandshakeFailure), "handshake_failure");
         let system = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert_eq!(words(&system), system.to_string());
+        assert_eq!(describe(&system), system.to_string());
     }
 
     #[test]
-    fn a_long_list_is_cut_and_says_so() {
+    fn a_long_list_is_truncated_with_a_count() {
         let names: Vec<_> = (0..10).map(|number| number.to_string()).collect();
         assert_eq!(list(&names), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
         assert_eq!(list(&names[..8]), "0, 1, 2, 3, 4, 5, 6, 7");

@@ -1,5 +1,5 @@
-//! The first message of a client, with what rustls does not show of it: its versions, and all of
-//! it where rustls refuses it.
+//! The `ClientHello`, with fields that rustls does not expose: the versions, and all fields of a
+//! message that rustls rejects.
 
 use std::io;
 
@@ -7,13 +7,13 @@ use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
 
-use super::fault::{Offer, words};
+use super::fault::{ClientOffer, describe};
 use crate::net::Socket;
 use crate::settings::TlsVersion;
 
-/// One read: most first messages come in one.
+/// One read: most `ClientHello`s fit.
 const READ_BYTES: usize = 4096;
-/// So much of the first message is kept to be looked at.
+/// Bytes of the `ClientHello` that are stored for parsing.
 const KEPT_BYTES: usize = 16 * 1024;
 
 const HEADER_BYTES: usize = 5;
@@ -21,27 +21,27 @@ const RANDOM_BYTES: usize = 32;
 const SUPPORTED_VERSIONS: u16 = 43;
 const TLS_1_2: u16 = 0x0303;
 
-/// What a first message shows, read without rustls.
+/// Fields of a `ClientHello`, parsed without rustls.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ClientHelloInfo {
     /// The versions that the client offers.
     pub(super) versions: Vec<u16>,
     /// Its cipher suites.
     pub(super) suites: Vec<u16>,
 }
 
-impl Shown {
+impl ClientHelloInfo {
     pub(super) fn has_tls_1_2(&self) -> bool {
         self.versions.contains(&TLS_1_2)
     }
 }
 
-/// Reads the first message, and says what it shows. What rustls refuses of it is told by the
-/// settings: `version_min`.
-pub(super) async fn first_message(
+/// Reads and parses the `ClientHello`. If rustls rejects it, the error is explained with
+/// `version_min`.
+pub(super) async fn read_client_hello(
     mut socket: Socket,
     version_min: TlsVersion,
-) -> io::Result<(StartHandshake<Socket>, Shown)> {
+) -> io::Result<(StartHandshake<Socket>, ClientHelloInfo)> {
     let mut acceptor = Acceptor::default();
     let mut kept = Vec::new();
     let mut bytes = vec![0; READ_BYTES];
@@ -61,10 +61,10 @@ pub(super) async fn first_message(
                 Err((error, mut alert)) => {
                     let mut said = Vec::new();
                     alert.write_all(&mut said)?;
-                    // It may be gone; the reason stands in any case.
+                    // The client may have disconnected; the error is returned in any case.
                     let _ = socket.write_all(&said).await;
                     let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                    let offer = Offer::shown(&shown(&kept).unwrap_or_default());
+                    let offer = ClientOffer::shown(&shown(&kept).unwrap_or_default());
                     return Err(offer.explained(&error, version_min));
                 }
             }
@@ -72,17 +72,21 @@ pub(super) async fn first_message(
     }
 }
 
-fn start(accepted: Accepted, socket: Socket, kept: &[u8]) -> (StartHandshake<Socket>, Shown) {
+fn start(
+    accepted: Accepted,
+    socket: Socket,
+    kept: &[u8],
+) -> (StartHandshake<Socket>, ClientHelloInfo) {
     let shown = shown(kept).unwrap_or_default();
     (StartHandshake::from_parts(accepted, socket), shown)
 }
 
 fn plain(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), words(error))
+    io::Error::new(error.kind(), describe(error))
 }
 
-/// What a `ClientHello` (RFC 8446 §4.1.2) shows, in the records in which it came.
-fn shown(records: &[u8]) -> Option<Shown> {
+/// Parses a `ClientHello` (RFC 8446 §4.1.2) from its records.
+fn shown(records: &[u8]) -> Option<ClientHelloInfo> {
     let mut message = Vec::with_capacity(records.len());
     let mut rest = records;
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
@@ -100,20 +104,20 @@ fn shown(records: &[u8]) -> Option<Shown> {
     let mut suites = Fields(fields.list()?);
     let suites = std::iter::from_fn(|| suites.number()).collect();
     let _compressions = fields.short_list()?;
-    // Without extensions it is a client of TLS 1.2 at most.
+    // Without extensions, the client supports TLS 1.2 at most.
     let mut extensions = Fields(fields.list().unwrap_or_default());
     while let Some(kind) = extensions.number() {
         let content = extensions.list()?;
         if kind == SUPPORTED_VERSIONS {
             let mut versions = Fields(Fields(content).short_list()?);
             let versions = std::iter::from_fn(|| versions.number()).collect();
-            return Some(Shown { versions, suites });
+            return Some(ClientHelloInfo { versions, suites });
         }
     }
-    Some(Shown { versions: vec![newest.min(TLS_1_2)], suites })
+    Some(ClientHelloInfo { versions: vec![newest.min(TLS_1_2)], suites })
 }
 
-/// Fields of a message of TLS, one behind the other.
+/// A reader of consecutive fields of a TLS message.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -129,13 +133,13 @@ impl<'a> Fields<'a> {
         Some(u16::from_be_bytes(*number))
     }
 
-    /// What stands behind its length in one byte.
+    /// A vector with a length of one byte.
     fn short_list(&mut self) -> Option<&'a [u8]> {
         let length = *self.take(1)?.first()?;
         self.take(length.into())
     }
 
-    /// What stands behind its length in two bytes.
+    /// A vector with a length of two bytes.
     fn list(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         self.take(length.into())

@@ -1,4 +1,4 @@
-//! Handshakes in memory: who is taken in, and which sessions are resumed.
+//! Handshakes in memory: which clients are accepted, and which sessions are resumed.
 
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -11,27 +11,27 @@ use crate::certificate::Certificate;
 use crate::settings::TlsRequire;
 use crate::testing::link;
 
-const OWN: Tie = Tie([1; 16]);
-const OTHER: Tie = Tie([2; 16]);
-const THIRD: Tie = Tie([3; 16]);
+const OWN: BindingId = BindingId([1; 16]);
+const OTHER: BindingId = BindingId([2; 16]);
+const THIRD: BindingId = BindingId([3; 16]);
 
 struct Bench {
     acceptor: Arc<Acceptor>,
     roots: RootCertStore,
 }
 
-/// One with a certificate of its own.
+/// An acceptor with a new certificate.
 pub(crate) fn acceptor() -> Arc<Acceptor> {
     Bench::new(SessionReuse::Prefer).acceptor
 }
 
-/// Settings with a certificate that is made once.
+/// Settings with a certificate that is generated once.
 pub(crate) fn any_settings() -> TlsSettings {
     static ONCE: std::sync::OnceLock<TlsSettings> = std::sync::OnceLock::new();
     let make = || {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+        let options = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(options.signing_key.serialize_der());
+        let chain = vec![options.cert.der().clone()];
         let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
         settings(certificate, SessionReuse::Prefer, &[])
     };
@@ -55,11 +55,11 @@ impl Bench {
     }
 
     fn named(session_reuse: SessionReuse, names: &[&str]) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+        let options = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(options.signing_key.serialize_der());
+        let chain = vec![options.cert.der().clone()];
         let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
+        roots.add(options.cert.der().clone()).unwrap();
         let certificate = Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap();
         let acceptor = Acceptor::new(&settings(certificate, session_reuse, names));
         Self { acceptor: Arc::new(acceptor.unwrap()), roots }
@@ -78,11 +78,11 @@ impl Bench {
         config
     }
 
-    /// A control connection, from which the client has fetched its tickets.
-    async fn control(&self, client: &Arc<ClientConfig>, tie: Tie) -> io::Result<()> {
+    /// A control connection on which the client has received its tickets.
+    async fn control(&self, client: &Arc<ClientConfig>, binding_id: BindingId) -> io::Result<()> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let served = async {
-            let mut stream = self.acceptor.control(link(theirs), tie).await?;
+            let mut stream = self.acceptor.control(link(theirs), binding_id).await?;
             stream.write_all(b"220 ready").await?;
             stream.shutdown().await
         };
@@ -93,29 +93,39 @@ impl Bench {
             stream.read_to_end(&mut Vec::new()).await
         };
         let (served, connected) = tokio::join!(served, connected);
-        // What the client hears is what counts.
+        // The error of the client is returned first.
         connected.and(served)
     }
 
-    async fn data(&self, client: &Arc<ClientConfig>, tie: Tie) -> Resumed {
-        self.flowing(client, tie, Flowing::Out).await
+    async fn data(&self, client: &Arc<ClientConfig>, binding_id: BindingId) -> Resumed {
+        self.data_in(client, binding_id, DataDirection::Out).await
     }
 
-    async fn flowing(&self, client: &Arc<ClientConfig>, tie: Tie, flowing: Flowing) -> Resumed {
+    async fn data_in(
+        &self,
+        client: &Arc<ClientConfig>,
+        binding_id: BindingId,
+        direction: DataDirection,
+    ) -> Resumed {
         let stage = watch::Sender::new(Stage::Before);
         let resumed = self.connect(client, async |socket: Socket| {
-            self.acceptor.data(socket, tie, flowing, &stage).await
+            self.acceptor.data(socket, binding_id, direction, &stage).await
         });
         let resumed = resumed.await;
         assert_eq!(*stage.borrow(), Stage::Over);
         resumed
     }
 
-    async fn among(&self, client: &Arc<ClientConfig>, ties: Vec<Tie>) -> Option<Tie> {
-        self.connect(client, async |socket| self.acceptor.data_of_one(socket, ties).await).await
+    async fn among(
+        &self,
+        client: &Arc<ClientConfig>,
+        binding_ids: Vec<BindingId>,
+    ) -> Option<BindingId> {
+        self.connect(client, async |socket| self.acceptor.data_of_any(socket, binding_ids).await)
+            .await
     }
 
-    /// What the server's side of a handshake finds.
+    /// The result of the server's side of a handshake.
     async fn connect<T>(
         &self,
         client: &Arc<ClientConfig>,
@@ -154,14 +164,14 @@ async fn row_09_the_session_that_is_resumed_is_found_among_several() {
 
 /// A reduced form of ten thousand sessions of a hundred transfers each.
 #[tokio::test]
-async fn row_09_no_own_session_is_ever_taken_for_a_strangers() {
+async fn row_09_the_own_session_is_always_recognised() {
     let bench = Bench::new(SessionReuse::Require);
     for number in 0..60_u8 {
         let version = [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
-        let (client, tie) = (Arc::new(bench.client(version)), Tie([number; 16]));
-        bench.control(&client, tie).await.unwrap();
+        let (client, binding_id) = (Arc::new(bench.client(version)), BindingId([number; 16]));
+        bench.control(&client, binding_id).await.unwrap();
         for _ in 0..5 {
-            assert_eq!(bench.data(&client, tie).await, Resumed::Own, "session {number}");
+            assert_eq!(bench.data(&client, binding_id).await, Resumed::Own, "session {number}");
         }
     }
 }
@@ -186,7 +196,7 @@ async fn row_09_a_session_never_seen_is_not_the_own_one() {
     assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
 }
 
-/// Where each must resume, each gives out what the next one resumes.
+/// If each must resume, each issues the session that the next one resumes.
 #[tokio::test]
 async fn row_09_many_data_connections_resume_one_after_the_other() {
     let bench = Bench::new(SessionReuse::Require);
@@ -198,7 +208,7 @@ async fn row_09_many_data_connections_resume_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn row_10_who_asks_for_another_name_is_turned_away() {
+async fn row_10_a_client_with_another_server_name_is_rejected() {
     for (names, is_taken) in
         [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
     {
@@ -212,9 +222,9 @@ async fn row_10_who_asks_for_another_name_is_turned_away() {
     }
 }
 
-/// A client that was given an address asks for no name.
+/// A client that connects to an IP address sends no SNI.
 #[tokio::test]
-async fn row_10_who_asks_for_no_name_is_let_in() {
+async fn row_10_a_client_without_a_server_name_is_accepted() {
     let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
     let mut client = bench.client(&rustls::version::TLS12);
     client.enable_sni = false;
@@ -222,7 +232,7 @@ async fn row_10_who_asks_for_no_name_is_let_in() {
 }
 
 #[tokio::test]
-async fn row_10_who_asks_for_another_protocol_is_turned_away() {
+async fn row_10_a_client_with_another_protocol_is_rejected() {
     let bench = Bench::new(SessionReuse::Prefer);
     for (offered, is_taken) in
         [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]
@@ -237,7 +247,7 @@ async fn row_10_who_asks_for_another_protocol_is_turned_away() {
     }
 }
 
-/// rclone keeps one cache of sessions for all its control connections.
+/// rclone uses one session cache for all its control connections.
 #[tokio::test]
 async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_others() {
     let bench = Bench::new(SessionReuse::Require);
@@ -262,20 +272,21 @@ async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_othe
     }
 }
 
-/// What is written to a client that only sends would make its system reset the connection. A client
-/// that has nothing but TLS 1.3, where a session serves once, could not send a second file without.
+/// Data written to a client that only sends would make its system reset the connection. A client
+/// that has only TLS 1.3, where a session is used once, could not send a second file without a
+/// ticket.
 #[tokio::test]
 async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_else() {
-    for (reuse, flowing, versions, resumed) in [
-        (SessionReuse::Require, Flowing::In, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Require, Flowing::Out, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Prefer, Flowing::In, Versions::Tls13, Resumed::NotOwn),
-        (SessionReuse::Require, Flowing::In, Versions::Both, Resumed::NotOwn),
-        (SessionReuse::Require, Flowing::Out, Versions::Both, Resumed::Own),
+    for (reuse, direction, versions, resumed) in [
+        (SessionReuse::Require, DataDirection::In, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Require, DataDirection::Out, Versions::Tls13, Resumed::Own),
+        (SessionReuse::Prefer, DataDirection::In, Versions::Tls13, Resumed::NotOwn),
+        (SessionReuse::Require, DataDirection::In, Versions::Both, Resumed::NotOwn),
+        (SessionReuse::Require, DataDirection::Out, Versions::Both, Resumed::Own),
     ] {
         let mut bench = Bench::new(reuse);
         if versions == Versions::Both {
-            // Where the server has TLS 1.3 alone, such a client has it, too.
+            // If the server offers only TLS 1.3, such a client uses it, too.
             let acceptor = Arc::get_mut(&mut bench.acceptor).unwrap();
             acceptor.base = config_of(&any_settings(), &[&rustls::version::TLS13]).unwrap();
             acceptor.base.cert_resolver = acceptor.reusable.take().unwrap().cert_resolver;
@@ -285,12 +296,12 @@ async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_el
             Versions::Both => bench.client_of(rustls::ALL_VERSIONS),
         });
         bench.control(&client, OWN).await.unwrap();
-        // Each ticket of the control connection serves this client once.
+        // Each ticket of the control connection is used once.
         for _ in 0..TICKETS {
-            assert_eq!(bench.flowing(&client, OWN, flowing).await, Resumed::Own, "{flowing:?}");
+            assert_eq!(bench.data_in(&client, OWN, direction).await, Resumed::Own, "{direction:?}");
         }
         let last = bench.data(&client, OWN).await;
-        assert_eq!(last, resumed, "{reuse:?} {flowing:?} {versions:?}");
+        assert_eq!(last, resumed, "{reuse:?} {direction:?} {versions:?}");
     }
 }
 
@@ -304,15 +315,15 @@ enum Versions {
 /// With an ECDSA certificate first and an RSA one for clients that need it.
 #[tokio::test]
 async fn a_client_is_shown_the_certificate_that_it_can_use() {
-    let made = |key: rcgen::KeyPair| {
+    let options = |key: rcgen::KeyPair| {
         let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
         let der = params.self_signed(&key).unwrap().der().clone();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         (der.clone(), Certificate::from_der(vec![der], PrivateKeyDer::Pkcs8(key)).unwrap())
     };
-    let (_, ecdsa) = made(rcgen::KeyPair::generate().unwrap());
+    let (_, ecdsa) = options(rcgen::KeyPair::generate().unwrap());
     let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
-    let (root, rsa) = made(rsa.unwrap());
+    let (root, rsa) = options(rsa.unwrap());
     let mut bench = Bench::new(SessionReuse::Prefer);
     let mut roots = RootCertStore::empty();
     roots.add(root).unwrap();
@@ -333,13 +344,13 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
         assert_eq!(taken.is_ok(), is_taken, "{taken:?}");
         // Any other client takes the first.
         let other = bench.client(&rustls::version::TLS13);
-        // It trusts the other one only.
+        // It trusts only the other one.
         assert!(bench.control(&Arc::new(other), OWN).await.is_err());
     }
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_told_in_plain_words() {
+async fn data_that_is_not_tls_is_described() {
     let bench = Bench::new(SessionReuse::Prefer);
     for (sent, told) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "the client sent something that is not TLS"),
@@ -353,7 +364,8 @@ async fn what_is_no_tls_is_told_in_plain_words() {
     }
 }
 
-/// A control connection that resumes a session of another is of the same client, logged in or not.
+/// A control connection that resumes a session of another belongs to the same client, logged in or
+/// not.
 #[tokio::test]
 async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
     let bench = Bench::new(SessionReuse::Require);
@@ -368,7 +380,7 @@ async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
     }
 }
 
-/// TLS 1.3 sessions serve once with many clients, so TLS 1.2 is better where each must resume.
+/// Many clients use a TLS 1.3 session once, so TLS 1.2 is better if each must resume.
 #[tokio::test]
 async fn row_09_tls_1_2_is_chosen_where_all_must_resume_and_the_client_offers_it() {
     for (reuse, version) in [

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
 use wharf_load::{Error, ErrorKind, Listed, Secured, Tls, TlsMode, Trust, Visit};
-use wharf_server::doctor::is_private;
+use wharf_server::diagnostics::is_private;
 
 use super::page::Page;
 use crate::certificate::{Anatomy, names_of};

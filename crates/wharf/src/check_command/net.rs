@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use wharf_admin::model::PassiveFailure;
-use wharf_server::doctor::is_private;
+use wharf_server::diagnostics::is_private;
 use wharf_server::settings;
 
 use super::Subjects;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wharf_server::doctor::Cause;
+use wharf_server::diagnostics::Cause;
 
 use super::SUBJECTS;
 use super::page::{FIELDS, LEVELS};

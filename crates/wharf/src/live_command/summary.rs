@@ -130,7 +130,7 @@ mod tests {
                 failures: vec![PassiveFailure {
                     network: "203.0.113.0/24".into(),
                     cause: "no-connection".into(),
-                    seen: "no data connection came".into(),
+                    seen: "no data connection arrived".into(),
                     detail: String::new(),
                     failed: 14,
                     arrived: 0,

@@ -121,7 +121,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::DataConnProblem {
             network: "203.0.113.0/24",
             cause: "no-connection",
-            reason: "no data connection came",
+            reason: "no data connection arrived",
             failed: 14,
             arrived: 0,
             remedy: "open TCP 30000-30999 in the firewall",

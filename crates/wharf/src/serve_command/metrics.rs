@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use wharf_admin::model::{Certificate, Totals};
 use wharf_core::event::Direction;
-use wharf_server::doctor::Report;
-use wharf_server::live::{Doing, Moving, SessionView};
+use wharf_server::diagnostics::DiagnosticsReport;
 use wharf_server::metrics::{EngineMetrics, Histogram};
+use wharf_server::session_status::{Activity, Payload, SessionView};
 
 use super::gauges::Found;
 use crate::deliver;
@@ -18,7 +18,7 @@ pub(super) struct Moment<'a> {
     pub(super) totals: Totals,
     /// Uploads and downloads that were cut.
     pub(super) cut: [u64; 2],
-    pub(super) diagnosis: &'a Report,
+    pub(super) diagnosis: &'a DiagnosticsReport,
     pub(super) metrics: &'a EngineMetrics,
     pub(super) found: &'a Found,
     /// What became of events; none where neither programs nor web servers are told.
@@ -231,21 +231,21 @@ fn webhooks(page: &mut Page, counts: &wharf_events::webhook::Counts) {
 const STATES: &[&str] = &["auth", "idle", "command", "list", "up", "down"];
 
 fn state_of(view: &SessionView) -> &'static str {
-    match &view.doing {
-        Doing::LoggingIn => "auth",
-        Doing::Nothing => "idle",
-        Doing::Command(_) => "command",
-        Doing::Transfer(transfer) => match transfer.what {
-            Moving::Listing => "list",
-            Moving::File(Direction::Upload, _) => "up",
-            Moving::File(Direction::Download, _) => "down",
+    match &view.activity {
+        Activity::LoggingIn => "auth",
+        Activity::Idle => "idle",
+        Activity::Command(_) => "command",
+        Activity::Transfer(transfer) => match transfer.what {
+            Payload::Listing => "list",
+            Payload::File(Direction::Upload, _) => "up",
+            Payload::File(Direction::Download, _) => "down",
         },
     }
 }
 
 fn rate_of(view: &SessionView) -> u64 {
-    match &view.doing {
-        Doing::Transfer(transfer) => transfer.rate,
+    match &view.activity {
+        Activity::Transfer(transfer) => transfer.rate,
         _ => 0,
     }
 }

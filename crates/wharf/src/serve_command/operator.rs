@@ -21,7 +21,7 @@ use wharf_core::async_trait;
 use wharf_server::Handle;
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
 use wharf_server::doctor::{Failure as Failing, Report};
-use wharf_server::live::{Doing, SessionView};
+use wharf_server::session_status::{Activity, SessionView};
 
 use super::Plan;
 use super::bans::Nudge;
@@ -115,7 +115,7 @@ impl Desk {
     pub(super) fn summary(&self) -> Record {
         let views = self.handle.views();
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let moving = |view: &&SessionView| matches!(view.doing, Doing::Transfer(_));
+        let moving = |view: &&SessionView| matches!(view.activity, Activity::Transfer(_));
         let totals = self.totals();
         let record = Record::new(Level::Info, "status")
             .number("uptime", self.started.elapsed().as_secs())
@@ -180,7 +180,7 @@ impl Desk {
         let added = if new.kick {
             self.handle.ban(ban.clone())
         } else {
-            self.handle.ban_newcomers(ban.clone())
+            self.handle.ban_unauthenticated(ban.clone())
         };
         added.map_err(|full| Failure::new(full.to_string()))?;
         self.write_bans();
@@ -369,12 +369,12 @@ impl Operator for Desk {
     }
 }
 
-fn failing_networks(diagnosis: &Report) -> usize {
+fn failing_networks(diagnosis: &DiagnosticsReport) -> usize {
     let networks: BTreeSet<_> = diagnosis.failures.iter().map(|one| one.network).collect();
     networks.len()
 }
 
-fn passive_failure(failure: &Failing) -> PassiveFailure {
+fn passive_failure(failure: &DataConnFailure) -> PassiveFailure {
     PassiveFailure {
         network: failure.network.to_string(),
         cause: failure.cause.name().to_owned(),

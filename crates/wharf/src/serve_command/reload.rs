@@ -285,7 +285,7 @@ impl Reloader {
 }
 
 fn refused(error: &rustls::Error) -> Failure {
-    Failure::new(format!("the TLS settings do not work: {error}"))
+    Failure::new(format!("invalid TLS settings: {error}"))
 }
 
 /// A confined server may be unable to read what another process could.

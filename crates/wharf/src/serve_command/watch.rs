@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What clients are told whose account is gone or disabled.
 const ENDED: &str = "This account may no longer log in.";
 /// What clients are told whose account has ended, or its hours have.
-const TIME_IS_OVER: &str = "The time of this account is over.";
+const TIME_IS_OVER: &str = "The access period of this account has ended.";
 
 /// The store of accounts, and those who prove passwords beside it.
 pub(super) type Watching = (Option<Watched>, Option<Arc<Sources>>);

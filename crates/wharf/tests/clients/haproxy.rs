@@ -101,5 +101,5 @@ fn row_13_no_client_bypasses_haproxy() {
         .run();
     assert_ne!(outcome.code, Some(0), "{}", outcome.shown);
     let log = std::fs::read_to_string(server.folder().join("log")).expect("there is a log");
-    assert!(log.contains("it is none of the proxies of this address"), "{log}");
+    assert!(log.contains("the peer is not a trusted proxy of this listener"), "{log}");
 }

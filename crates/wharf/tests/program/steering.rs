@@ -266,7 +266,7 @@ fn a_session_idle_for_longer_than_a_new_limit_is_disconnected() {
     let mut anna = server.login("anna", "secret");
     assert!(anna.says("NOOP").starts_with("200 "));
     reload(&place, "idle_timeout = \"1s\"\n");
-    assert_eq!(anna.reply(), "421 Idle for too long.\r\n");
+    assert_eq!(anna.reply(), "421 Idle timeout.\r\n");
 }
 
 fn fingerprint(place: &Place) -> Value {

@@ -125,7 +125,8 @@ async fn row_18_57_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
     settings.limits.sessions_per_user = wharf_core::account::Count::from_number(1);
     let mut bench = TestSession::with(settings);
     let one = wharf_core::account::Count::from_number(1);
-    let _seat = Arc::clone(&bench.session.shared.admission).user_seat("anna", one).unwrap();
+    let _connection_guard =
+        Arc::clone(&bench.session.shared.admission).account_guard("anna", one).unwrap();
     bench.send("USER ..").await;
     bench.send("USER anna").await;
     bench.send("PASS secret").await;
@@ -185,7 +186,7 @@ async fn row_5_a_session_beyond_the_limit_of_the_account_gets_421() {
     let mut bench = TestSession::with(settings);
     let admission = Arc::clone(&bench.session.shared.admission);
     let one = wharf_core::account::Count::from_number(1);
-    let _seat = admission.user_seat("anna", one).unwrap();
+    let _connection_guard = admission.account_guard("anna", one).unwrap();
     bench.send("USER anna").await;
     assert_eq!(bench.send("PASS secret").await, "421 Too many sessions for this account.");
 }

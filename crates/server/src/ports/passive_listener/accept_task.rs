@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use super::waiters::{Sorted, Waiters};
+use super::waiters::{Dispatched, Waiters};
 use crate::net::Listener;
 use crate::ports::UnexpectedPeers;
 
 /// After a failed accept the next try comes after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// The task of one port. Dropping it ends the task at once, and lets go of the listener.
+/// The task of one port. Dropping it ends the task and drops the listener at once.
 pub(super) struct AcceptTask {
     work: Arc<Work>,
     handle: AbortHandle,
 }
 
-/// What the task polls. It is kept outside of the task: aborting a task only asks its runtime to
-/// drop it, and until that has happened the port could not be opened again.
+/// The future that the task polls. It is stored outside the task: aborting a task only asks its
+/// runtime to drop it, and until then the port could not be opened again.
 struct Work(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl AcceptTask {
@@ -42,7 +42,7 @@ impl Drop for AcceptTask {
     fn drop(&mut self) {
         let work = self.work.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.handle.abort();
-        // Where nothing is locked.
+        // Dropped without a lock held.
         drop(work);
     }
 }
@@ -54,29 +54,29 @@ impl Work {
     }
 }
 
-/// Accepts, and hands over, until it is dropped.
+/// Accepts and dispatches connections until it is dropped.
 async fn accept_for_all(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) {
-    let mut unsorted = JoinSet::new();
+    let mut pending = JoinSet::new();
     let mut unexpected = UnexpectedPeers::default();
     loop {
-        for one in waiters.take_unsorted() {
-            unsorted.spawn(one);
+        for one in waiters.take_pending() {
+            pending.spawn(one);
         }
         let accepted = tokio::select! {
-            // What is half done comes before what is new.
+            // Work in progress comes before new connections.
             biased;
-            () = waiters.has_unsorted() => continue,
-            Some(_) = unsorted.join_next(), if !unsorted.is_empty() => continue,
+            () = waiters.has_pending() => continue,
+            Some(_) = pending.join_next(), if !pending.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted.map(|socket| waiters.sort(socket, false)) {
-            Ok(Sorted::Unexpected(address)) => {
+        match accepted.map(|socket| waiters.dispatch(socket, false)) {
+            Ok(Dispatched::Unexpected(address)) => {
                 if let Some(pause) = unexpected.note(address) {
                     sleep(pause).await;
                 }
             }
-            Ok(Sorted::HandedOver | Sorted::NotYet | Sorted::Gone) => {}
-            // Too many files are open, say. The sessions go on waiting.
+            Ok(Dispatched::HandedOver | Dispatched::Pending | Dispatched::Gone) => {}
+            // For example, too many open files. The sessions keep waiting.
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }

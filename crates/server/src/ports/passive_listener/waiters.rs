@@ -1,4 +1,4 @@
-//! The sessions of one port, and which connection is whose.
+//! The sessions of one port, and the assignment of connections to them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,160 +11,164 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
-use super::{Arrived, Came, Claim, Sharing};
-use crate::net::{Listener, Socket, introduced};
-use crate::tls::{Acceptor, Tie};
+use super::{AcceptedConn, DataConnIdentity, PortEvent, Sharing};
+use crate::net::{Listener, Socket, read_proxy_header};
+use crate::tls::{Acceptor, BindingId};
 
-/// Sessions on one port at a time. Each may have connections that wait for it.
+/// Sessions on one port at a time.
 const SESSIONS_MAX: usize = 256;
-/// Connections that wait for one session: it needs one, and a client may have tried before.
+/// Connections queued for one session: it needs one, and a client may have tried before.
 const ARRIVED_MAX: usize = 4;
-/// Addresses of unexpected peers of which a session has not heard yet. More are not told.
+/// Unexpected peers queued for a session; more are not reported.
 const UNEXPECTED_MAX: usize = 16;
-/// Connections of which it is not known yet whose they are. More are closed.
-const UNSORTED_MAX: usize = 64;
+/// Connections not assigned to a session yet. More are closed.
+const PENDING_MAX: usize = 64;
 
-/// All sessions that have a place at a port.
+/// All sessions of one port.
 pub(super) struct Waiters {
     tls: Option<Arc<Acceptor>>,
-    here: Mutex<Here>,
-    /// Wakes the port's task: something is to be sorted.
-    unsorted: Notify,
+    state: Mutex<WaitersState>,
+    /// Wakes the task of the port: a connection is to be assigned.
+    pending: Notify,
 }
 
-struct Here {
+struct WaitersState {
     waiters: Vec<Waiter>,
-    /// Kept for the one session that is here, which does not know its port yet.
-    is_kept: bool,
-    /// Whether a task accepts for all. It stays so as long as the port is open.
+    /// Retained for its only session, which has not announced it again yet.
+    is_retained: bool,
+    /// Whether a task accepts for all. Never reset while the port is open.
     is_shared: bool,
-    /// For the task to begin.
-    unsorted: Vec<Unsorted>,
-    /// How many connections are being sorted, or are to be.
-    unsorted_count: usize,
+    /// Futures that the task is to poll.
+    pending: Vec<PendingMatch>,
+    /// Connections that are being assigned.
+    pending_count: usize,
 }
 
 struct Waiter {
-    claim: Claim,
-    /// Others of the same address are here or were: its connections must resume its own TLS
-    /// session.
+    identity: DataConnIdentity,
+    /// Other sessions of the same address use or used the port: its connections must resume its own
+    /// TLS session.
     must_resume: bool,
-    arrived: VecDeque<Arrived>,
-    /// Peers that came meanwhile and were closed.
+    arrived: VecDeque<AcceptedConn>,
+    /// Unexpected peers that were closed meanwhile.
     unexpected: VecDeque<IpAddr>,
-    /// Connections of its address that might have been its own and did not resume any session.
+    /// Connections of its address that may have been its own and did not resume any session.
     unproven: usize,
     /// Set while it waits.
     waker: Option<Waker>,
 }
 
-/// Finds out whose a connection is, and hands it over.
-pub(super) type Unsorted = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Identifies the session of a connection, and hands the connection over.
+pub(super) type PendingMatch = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What became of a connection.
+/// The result of dispatching a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sorted {
+pub(super) enum Dispatched {
     HandedOver,
-    /// That is found out beside everything else.
-    NotYet,
+    /// It is being identified concurrently.
+    Pending,
     /// No session waits for this address.
     Unexpected(IpAddr),
-    /// It broke before its address was known.
+    /// It was reset before its address was known.
     Gone,
 }
 
 impl Waiters {
-    pub(super) fn new(tls: Option<Arc<Acceptor>>, claim: Claim, is_shared: bool) -> Self {
-        let here = Here {
-            waiters: vec![Waiter::new(claim)],
-            is_kept: false,
+    pub(super) fn new(
+        tls: Option<Arc<Acceptor>>,
+        identity: DataConnIdentity,
+        is_shared: bool,
+    ) -> Self {
+        let state = WaitersState {
+            waiters: vec![Waiter::new(identity)],
+            is_retained: false,
             is_shared,
-            unsorted: Vec::new(),
-            unsorted_count: 0,
+            pending: Vec::new(),
+            pending_count: 0,
         };
-        Self { tls, here: Mutex::new(here), unsorted: Notify::new() }
+        Self { tls, state: Mutex::new(state), pending: Notify::new() }
     }
 
-    pub(super) fn sharing(&self, claim: &Claim) -> Option<(Sharing, usize)> {
-        self.here().sharing(claim)
+    pub(super) fn sharing(&self, identity: &DataConnIdentity) -> Option<(Sharing, usize)> {
+        self.state().sharing(identity)
     }
 
-    /// Adds a session if it can be told from the others; from then on the port is shared.
-    pub(super) fn join(&self, claim: &Claim) -> bool {
-        let mut here = self.here();
-        let Some((sharing, _)) = here.sharing(claim) else { return false };
-        let mut waiter = Waiter::new(claim.clone());
+    /// Adds a session if it can be distinguished from the others; from then on the port is shared.
+    pub(super) fn join(&self, identity: &DataConnIdentity) -> bool {
+        let mut state = self.state();
+        let Some((sharing, _)) = state.sharing(identity) else { return false };
+        let mut waiter = Waiter::new(identity.clone());
         if sharing != Sharing::Addresses {
             waiter.must_resume = true;
-            here.of(claim.peer).for_each(|other| other.must_resume = true);
+            state.of_peer(identity.peer).for_each(|other| other.must_resume = true);
         }
-        here.waiters.push(waiter);
-        drop(here);
-        // Whoever accepted for itself leaves that to the task.
+        state.waiters.push(waiter);
+        drop(state);
+        // A session that accepted for itself leaves that to the task.
         self.share();
         true
     }
 
-    /// Leaves accepting to a task.
+    /// Switches to accepting in a task.
     pub(super) fn share(&self) {
-        let mut here = self.here();
-        here.is_shared = true;
+        let mut state = self.state();
+        state.is_shared = true;
         let wakers: Vec<_> =
-            here.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
-        drop(here);
+            state.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn keep(&self) -> bool {
-        let mut here = self.here();
-        here.is_kept = here.waiters.len() == 1 && !here.is_shared;
-        here.is_kept
+    pub(super) fn retain(&self) -> bool {
+        let mut state = self.state();
+        state.is_retained = state.waiters.len() == 1 && !state.is_shared;
+        state.is_retained
     }
 
-    pub(super) fn take_again(&self, claim: Claim) {
-        let mut here = self.here();
-        here.is_kept = false;
-        here.waiters = vec![Waiter::new(claim)];
+    pub(super) fn reuse(&self, identity: DataConnIdentity) {
+        let mut state = self.state();
+        state.is_retained = false;
+        state.waiters = vec![Waiter::new(identity)];
     }
 
     pub(super) fn leave(&self, session: u64) {
-        let mut here = self.here();
-        let at = here.waiters.iter().position(|waiter| waiter.claim.session == session);
-        let waiter = at.map(|at| here.waiters.swap_remove(at));
-        // What waited for it is closed where nothing is locked.
-        drop(here);
+        let mut state = self.state();
+        let at = state.waiters.iter().position(|waiter| waiter.identity.session == session);
+        let waiter = at.map(|at| state.waiters.swap_remove(at));
+        // Queued connections are closed without a lock held.
+        drop(state);
         drop(waiter);
     }
 
     #[cfg(test)]
     pub(super) fn sessions(&self) -> usize {
-        self.here().waiters.len()
+        self.state().waiters.len()
     }
 
     pub(super) fn unproven(&self, session: u64) -> usize {
-        self.here().waiter(session).map_or(0, |waiter| waiter.unproven)
+        self.state().waiter(session).map_or(0, |waiter| waiter.unproven)
     }
 
-    pub(super) fn has_come(&self, session: u64) -> bool {
-        let mut here = self.here();
-        let may_be = here.unsorted_count > 0;
-        let waiter = here.waiter(session);
+    pub(super) fn has_arrived(&self, session: u64) -> bool {
+        let mut state = self.state();
+        let may_be = state.pending_count > 0;
+        let waiter = state.waiter(session);
         waiter.is_some_and(|waiter| may_be || waiter.unproven > 0 || !waiter.arrived.is_empty())
     }
 
-    /// What comes for a session. As long as the port is its own it accepts for itself.
+    /// The next event for a session. While it is the only session, it accepts for itself.
     pub(super) async fn next(
         self: &Arc<Self>,
         session: u64,
         listener: &dyn Listener,
-    ) -> io::Result<Came> {
+    ) -> io::Result<PortEvent> {
         let _waiting = Waiting { waiters: self, session };
         let mut accepting = None;
         poll_fn(|context| {
             loop {
-                let is_shared = match self.poll_taken(session, context)? {
-                    Taken::Came(came) => return Poll::Ready(Ok(came)),
-                    Taken::Nothing { is_shared } => is_shared,
+                let is_shared = match self.poll_event(session, context)? {
+                    NextEvent::PortEvent(came) => return Poll::Ready(Ok(came)),
+                    NextEvent::Nothing { is_shared } => is_shared,
                 };
                 if is_shared {
                     accepting = None;
@@ -174,7 +178,7 @@ impl Waiters {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(accepted) => {
                         accepting = None;
-                        self.sort(accepted?, false);
+                        self.dispatch(accepted?, false);
                     }
                 }
             }
@@ -182,150 +186,159 @@ impl Waiters {
         .await
     }
 
-    /// What was handed over to a session already; else it is woken when something is.
-    fn poll_taken(&self, session: u64, context: &Context<'_>) -> io::Result<Taken> {
-        let mut here = self.here();
-        let is_shared = here.is_shared;
-        let waiter = here.waiter(session).ok_or(io::ErrorKind::NotConnected)?;
-        // A few at most, which came before it or beside it: they are told of in any case.
+    /// The next queued event; otherwise registers the waker.
+    fn poll_event(&self, session: u64, context: &Context<'_>) -> io::Result<NextEvent> {
+        let mut state = self.state();
+        let is_shared = state.is_shared;
+        let waiter = state.waiter(session).ok_or(io::ErrorKind::NotConnected)?;
+        // Only a few, which arrived before or with it; they are reported in any case.
         if let Some(address) = waiter.unexpected.pop_front() {
-            return Ok(Taken::Came(Came::Unexpected(address)));
+            return Ok(NextEvent::PortEvent(PortEvent::Unexpected(address)));
         }
         if let Some(arrived) = waiter.arrived.pop_front() {
-            return Ok(Taken::Came(Came::Mine(arrived)));
+            return Ok(NextEvent::PortEvent(PortEvent::Accepted(arrived)));
         }
         waiter.waker = Some(context.waker().clone());
-        Ok(Taken::Nothing { is_shared })
+        Ok(NextEvent::Nothing { is_shared })
     }
 
-    /// Connections for the port's task to sort.
-    pub(super) fn take_unsorted(&self) -> Vec<Unsorted> {
-        std::mem::take(&mut self.here().unsorted)
+    /// Futures for the task of the port.
+    pub(super) fn take_pending(&self) -> Vec<PendingMatch> {
+        std::mem::take(&mut self.state().pending)
     }
 
-    /// Waits until there may be such connections. Cancel safe.
-    pub(super) async fn has_unsorted(&self) {
-        self.unsorted.notified().await;
+    /// Waits until there may be such futures. Cancel safe.
+    pub(super) async fn has_pending(&self) {
+        self.pending.notified().await;
     }
 
-    /// Gives a connection to the session for which it came.
-    pub(super) fn sort(self: &Arc<Self>, socket: Socket, is_introduced: bool) -> Sorted {
+    /// Assigns a connection to its session.
+    pub(super) fn dispatch(
+        self: &Arc<Self>,
+        socket: Socket,
+        is_proxy_header_read: bool,
+    ) -> Dispatched {
         let Ok(from) = socket.peer_address().map(|address| address.ip()) else {
-            return Sorted::Gone;
+            return Dispatched::Gone;
         };
-        let mut here = self.here();
-        if !is_introduced && here.is_proxy(from) {
+        let mut state = self.state();
+        if !is_proxy_header_read && state.is_proxy(from) {
             let waiters = Arc::clone(self);
-            return self.find_out(&mut here, async move {
-                if let Ok(introduced) = introduced(socket).await
-                    && let Some(socket) = introduced.into_socket()
+            return self.match_later(&mut state, async move {
+                if let Ok(read_proxy_header) = read_proxy_header(socket).await
+                    && let Some(socket) = read_proxy_header.into_socket()
                 {
-                    waiters.sort(socket, true);
+                    waiters.dispatch(socket, true);
                 }
             });
         }
-        let mut ties = Vec::new();
+        let mut binding_ids = Vec::new();
         let mut only = None;
-        for waiter in here.of(from) {
-            ties.extend(waiter.claim.tie.filter(|_| waiter.must_resume));
+        for waiter in state.of_peer(from) {
+            binding_ids.extend(waiter.identity.binding_id.filter(|_| waiter.must_resume));
             only = Some(waiter);
         }
-        if let (Some(tls), false) = (&self.tls, ties.is_empty()) {
-            let (handshake, waiters) = (tls.data_of_one(socket, ties), Arc::clone(self));
-            return self.find_out(&mut here, async move {
-                if let Ok((stream, tie)) = handshake.await {
-                    waiters.hand_over_secured(Box::new(stream), tie, from);
+        if let (Some(tls), false) = (&self.tls, binding_ids.is_empty()) {
+            let (handshake, waiters) = (tls.data_of_any(socket, binding_ids), Arc::clone(self));
+            return self.match_later(&mut state, async move {
+                if let Ok((stream, binding_id)) = handshake.await {
+                    waiters.hand_over_secured(Box::new(stream), binding_id, from);
                 }
             });
         }
         if let Some(waiter) = only {
-            waiter.hand_over(Arrived::Plain(socket));
-            return Sorted::HandedOver;
+            waiter.hand_over(AcceptedConn::Plain(socket));
+            return Dispatched::HandedOver;
         }
-        here.tell_unexpected(from);
-        // It is closed where nothing is locked.
-        drop(here);
+        state.report_unexpected(from);
+        // The socket is closed without a lock held.
+        drop(state);
         drop(socket);
-        Sorted::Unexpected(from)
+        Dispatched::Unexpected(from)
     }
 
-    fn hand_over_secured(&self, stream: Box<TlsStream<Socket>>, tie: Option<Tie>, from: IpAddr) {
-        let mut here = self.here();
-        let Some(tie) = tie else {
-            // It may be of any of them, so it is of none.
-            here.of(from).for_each(|waiter| waiter.unproven += 1);
+    fn hand_over_secured(
+        &self,
+        stream: Box<TlsStream<Socket>>,
+        binding_id: Option<BindingId>,
+        from: IpAddr,
+    ) {
+        let mut state = self.state();
+        let Some(binding_id) = binding_id else {
+            // It may belong to any of them, so it is assigned to none.
+            state.of_peer(from).for_each(|waiter| waiter.unproven += 1);
             return;
         };
-        let own = here.of(from).find(|waiter| waiter.claim.tie == Some(tie));
+        let own = state.of_peer(from).find(|waiter| waiter.identity.binding_id == Some(binding_id));
         if let Some(own) = own {
-            own.hand_over(Arrived::Own(stream));
+            own.hand_over(AcceptedConn::Authenticated(stream));
         }
     }
 
-    /// Has the port's task find out whose a connection is.
-    fn find_out(
+    /// Identifies a connection in the task of the port.
+    fn match_later(
         self: &Arc<Self>,
-        here: &mut Here,
+        state: &mut WaitersState,
         finding: impl Future<Output = ()> + Send + 'static,
-    ) -> Sorted {
-        if here.unsorted_count < UNSORTED_MAX {
-            here.unsorted_count += 1;
-            let counted = Counted(Arc::clone(self));
-            here.unsorted.push(Box::pin(async move {
+    ) -> Dispatched {
+        if state.pending_count < PENDING_MAX {
+            state.pending_count += 1;
+            let counted = PendingCount(Arc::clone(self));
+            state.pending.push(Box::pin(async move {
                 let _counted = counted;
                 finding.await;
             }));
-            self.unsorted.notify_one();
+            self.pending.notify_one();
         }
-        Sorted::NotYet
+        Dispatched::Pending
     }
 
-    fn here(&self) -> MutexGuard<'_, Here> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, WaitersState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-enum Taken {
-    Came(Came),
+enum NextEvent {
+    PortEvent(PortEvent),
     Nothing { is_shared: bool },
 }
 
-impl Here {
+impl WaitersState {
     fn waiter(&mut self, session: u64) -> Option<&mut Waiter> {
-        self.waiters.iter_mut().find(|waiter| waiter.claim.session == session)
+        self.waiters.iter_mut().find(|waiter| waiter.identity.session == session)
     }
 
-    fn of(&mut self, peer: IpAddr) -> impl Iterator<Item = &mut Waiter> {
-        self.waiters.iter_mut().filter(move |waiter| waiter.claim.peer == peer)
+    fn of_peer(&mut self, peer: IpAddr) -> impl Iterator<Item = &mut Waiter> {
+        self.waiters.iter_mut().filter(move |waiter| waiter.identity.peer == peer)
     }
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
-        // All who are here came through the same proxies.
-        let proxies = self.waiters.first().map(|waiter| &waiter.claim.proxies);
+        // All sessions of a port use the same proxies.
+        let proxies = self.waiters.first().map(|waiter| &waiter.identity.proxies);
         proxies.is_some_and(|proxies| proxies.iter().any(|network| network.contains(&peer)))
     }
 
-    fn sharing(&self, claim: &Claim) -> Option<(Sharing, usize)> {
+    fn sharing(&self, identity: &DataConnIdentity) -> Option<(Sharing, usize)> {
         let count = self.waiters.len();
-        let fits = |waiter: &Waiter| waiter.claim.proxies == claim.proxies;
-        if self.is_kept || count >= SESSIONS_MAX || !self.waiters.iter().all(fits) {
+        let fits = |waiter: &Waiter| waiter.identity.proxies == identity.proxies;
+        if self.is_retained || count >= SESSIONS_MAX || !self.waiters.iter().all(fits) {
             return None;
         }
-        let alike = || self.waiters.iter().map(|waiter| &waiter.claim).chain([claim]);
-        let alike = || alike().filter(|other| other.peer == claim.peer);
+        let alike = || self.waiters.iter().map(|waiter| &waiter.identity).chain([identity]);
+        let alike = || alike().filter(|other| other.peer == identity.peer);
         if alike().count() == 1 {
             return Some((Sharing::Addresses, count));
         }
-        if alike().any(|other| other.tie.is_none() || other.resumes == Some(false)) {
+        if alike().any(|other| other.binding_id.is_none() || other.resumes == Some(false)) {
             return None;
         }
         let are_proven = alike().all(|other| other.resumes == Some(true));
         Some((if are_proven { Sharing::ProvenTls } else { Sharing::UnprovenTls }, count))
     }
 
-    /// Tells one session of an unexpected peer: one that waits, for it may want to know why
-    /// nothing comes, or the only one.
-    fn tell_unexpected(&mut self, from: IpAddr) {
+    /// Reports an unexpected peer to one session: one that waits, which can then explain a timeout,
+    /// or the only one.
+    fn report_unexpected(&mut self, from: IpAddr) {
         let is_only_one = self.waiters.len() == 1;
         let waits = |waiter: &&mut Waiter| waiter.waker.is_some() || is_only_one;
         let Some(waiter) = self.waiters.iter_mut().find(waits) else { return };
@@ -339,9 +352,9 @@ impl Here {
 }
 
 impl Waiter {
-    fn new(claim: Claim) -> Self {
+    fn new(identity: DataConnIdentity) -> Self {
         Self {
-            claim,
+            identity,
             must_resume: false,
             arrived: VecDeque::new(),
             unexpected: VecDeque::new(),
@@ -350,9 +363,9 @@ impl Waiter {
         }
     }
 
-    fn hand_over(&mut self, arrived: Arrived) {
+    fn hand_over(&mut self, arrived: AcceptedConn) {
         if self.arrived.len() < ARRIVED_MAX {
-            self.arrived.extend(arrived.unwatched());
+            self.arrived.extend(arrived.unregistered());
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -360,17 +373,17 @@ impl Waiter {
     }
 }
 
-impl Arrived {
-    /// For another task, whose own reactor is to watch it. With TLS it stays where it is.
-    fn unwatched(self) -> Option<Self> {
+impl AcceptedConn {
+    /// Deregisters the socket, for the runtime of another task. With TLS it stays registered.
+    fn unregistered(self) -> Option<Self> {
         match self {
-            Self::Plain(socket) => socket.unwatch().ok().map(Self::Plain),
-            own @ Self::Own(_) => Some(own),
+            Self::Plain(socket) => socket.deregister().ok().map(Self::Plain),
+            own @ Self::Authenticated(_) => Some(own),
         }
     }
 }
 
-/// A session that waits. Dropping it says that it no longer does.
+/// A waiting session. Dropping it removes its waker.
 struct Waiting<'a> {
     waiters: &'a Waiters,
     session: u64,
@@ -378,18 +391,18 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(waiter) = self.waiters.here().waiter(self.session) {
+        if let Some(waiter) = self.waiters.state().waiter(self.session) {
             waiter.waker = None;
         }
     }
 }
 
-/// One more connection that is being sorted, as long as it lives.
-struct Counted(Arc<Waiters>);
+/// Counts one connection that is being assigned.
+struct PendingCount(Arc<Waiters>);
 
-impl Drop for Counted {
+impl Drop for PendingCount {
     fn drop(&mut self) {
-        let mut here = self.0.here();
-        here.unsorted_count = here.unsorted_count.saturating_sub(1);
+        let mut state = self.0.state();
+        state.pending_count = state.pending_count.saturating_sub(1);
     }
 }

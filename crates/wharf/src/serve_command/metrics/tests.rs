@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_core::storage::Kept;
 
 use super::super::gauges::{Disk, QuotaUse};
-use wharf_server::doctor::Cause;
+use wharf_server::diagnostics::Cause;
 
 use super::*;
 use crate::snapshot::assert_same;
@@ -32,7 +32,7 @@ fn full_page() -> String {
         views: &[],
         totals: Totals { logins: 3, uploaded_bytes: 17, ..Totals::default() },
         cut: [1, 2],
-        diagnosis: &Report {
+        diagnosis: &DiagnosticsReport {
             failures: Vec::new(),
             totals: vec![(Cause::NoConnection, 3), (Cause::TlsFailed, 0)],
             arrived: 9,

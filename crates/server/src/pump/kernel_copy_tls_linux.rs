@@ -1,4 +1,5 @@
-//! Files over TLS on a lane: large blocks, sealed and opened where they are read and written.
+//! Files over TLS on a blocking worker: large blocks, encrypted and decrypted where they are read
+//! and written.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,84 +9,84 @@ use rustix::event::PollFlags;
 use rustls::ServerConnection;
 use socket2::Socket;
 
-use super::{Step, Target, Work};
-use crate::pump::{Closing, Cut, EndRule, ended_between_records, shortened};
+use super::{CopyStep, CopyWork, Target};
+use crate::pump::{Closing, EndRule, TransferError, ended_between_records, shortened};
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
 /// One read of a socket, and about the size of a write to the file.
 const WIRE_BYTES: usize = 256 * 1024;
 
-/// A file on its way out.
-pub(super) struct Sealing {
+/// A download over TLS.
+pub(super) struct TlsSending {
     file: File,
     from: u64,
     left: u64,
     tls: ServerConnection,
     plain: Vec<u8>,
-    has_said_farewell: bool,
+    has_sent_close_notify: bool,
 }
 
-impl Sealing {
+impl TlsSending {
     pub(super) fn new(file: File, from: u64, left: u64, mut tls: ServerConnection) -> Self {
-        // What is in there is bounded here: one block.
+        // The buffer is bounded by this loop: one block.
         tls.set_buffer_limit(None);
-        Self { file, from, left, tls, plain: vec![0; PLAIN_BYTES], has_said_farewell: false }
+        Self { file, from, left, tls, plain: vec![0; PLAIN_BYTES], has_sent_close_notify: false }
     }
 
-    /// Seals the next block. Gives its bytes; none at the end.
-    fn seal(&mut self, most: u64) -> Result<u64, Cut> {
+    /// Encrypts the next block. Returns its size.
+    fn encrypt(&mut self, most: u64) -> Result<u64, TransferError> {
         let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX).min(PLAIN_BYTES);
         let room = self.plain.get_mut(..most).unwrap_or_default();
         let got = self.file.read_at(room, self.from).map_err(store)?;
         if got == 0 {
-            return Err(Cut::Store(shortened()));
+            return Err(TransferError::Store(shortened()));
         }
         let block = self.plain.get(..got).unwrap_or_default();
-        self.tls.writer().write_all(block).map_err(Cut::Network)?;
-        let sealed = u64::try_from(got).unwrap_or(u64::MAX);
-        self.from = self.from.saturating_add(sealed);
-        self.left = self.left.saturating_sub(sealed);
-        Ok(sealed)
+        self.tls.writer().write_all(block).map_err(TransferError::Network)?;
+        let tls_copy = u64::try_from(got).unwrap_or(u64::MAX);
+        self.from = self.from.saturating_add(tls_copy);
+        self.left = self.left.saturating_sub(tls_copy);
+        Ok(tls_copy)
     }
 }
 
-impl Work for Sealing {
+impl CopyWork for TlsSending {
     const FOR: PollFlags = PollFlags::OUT;
-    const TURN_BYTES: u64 = 4 * 1024 * 1024;
+    const RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket, most: u64) -> Step {
+    fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut &*socket) {
                 Ok(_) => {}
-                Err(error) => return trouble(&error),
+                Err(error) => return socket_error(&error),
             }
         }
         if self.left > 0 {
-            return self.seal(most).map_or_else(Step::Cut, Step::Moved);
+            return self.encrypt(most).map_or_else(CopyStep::Failed, CopyStep::Moved);
         }
-        if std::mem::replace(&mut self.has_said_farewell, true) {
-            return Step::Done;
+        if std::mem::replace(&mut self.has_sent_close_notify, true) {
+            return CopyStep::Done;
         }
         self.tls.send_close_notify();
-        Step::Moved(0)
+        CopyStep::Moved(0)
     }
 }
 
-/// A file on its way in.
-pub(super) struct Opening {
+/// An upload over TLS.
+pub(super) struct TlsReceiving {
     file: Target,
     tls: ServerConnection,
     wire: Vec<u8>,
     plain: Vec<u8>,
     has_begun: bool,
     end: EndRule,
-    /// Bytes of the file that have come, in all.
+    /// Bytes of the file received in total.
     received: u64,
     closing: Option<Closing>,
 }
 
-impl Opening {
+impl TlsReceiving {
     pub(super) fn new(file: Target, tls: ServerConnection, end: EndRule, received: u64) -> Self {
         Self {
             file,
@@ -99,13 +100,13 @@ impl Opening {
         }
     }
 
-    /// How it ended, once it has.
+    /// How it ended, after the end.
     pub(super) fn closing(&self) -> Closing {
         self.closing.unwrap_or(Closing::Orderly)
     }
 
-    /// Opens what came. Says whether the client has said farewell.
-    fn open(&mut self, got: usize) -> Result<bool, Cut> {
+    /// Decrypts received data. Returns whether the client has sent `close_notify`.
+    fn decrypt(&mut self, got: usize) -> Result<bool, TransferError> {
         let mut rest = self.wire.get(..got).unwrap_or_default();
         loop {
             let state = self.tls.process_new_packets().map_err(broken)?;
@@ -113,7 +114,7 @@ impl Opening {
             if opened > 0 {
                 let bytes = u64::try_from(opened).unwrap_or(u64::MAX);
                 let mut reader = self.tls.reader().take(bytes);
-                reader.read_to_end(&mut self.plain).map_err(Cut::Network)?;
+                reader.read_to_end(&mut self.plain).map_err(TransferError::Network)?;
             }
             if state.peer_has_closed() {
                 return Ok(true);
@@ -121,12 +122,12 @@ impl Opening {
             if rest.is_empty() {
                 return Ok(false);
             }
-            self.tls.read_tls(&mut rest).map_err(Cut::Network)?;
+            self.tls.read_tls(&mut rest).map_err(TransferError::Network)?;
         }
     }
 
-    fn store(&mut self) -> Result<u64, Cut> {
-        self.file.allow(self.plain.len()).map_err(Cut::Store)?;
+    fn store(&mut self) -> Result<u64, TransferError> {
+        self.file.allow(self.plain.len()).map_err(TransferError::Store)?;
         self.file.0.file.write_all(&self.plain).map_err(store)?;
         let bytes = u64::try_from(self.plain.len()).unwrap_or(u64::MAX);
         self.plain.clear();
@@ -134,70 +135,70 @@ impl Opening {
         Ok(bytes)
     }
 
-    /// Answers what TLS itself wants answered. A client that sends need not listen.
-    fn answer(&mut self, socket: &Socket) {
+    /// Sends pending TLS messages. A client that only sends need not read them.
+    fn flush_tls(&mut self, socket: &Socket) {
         while self.tls.wants_write() && self.tls.write_tls(&mut &*socket).is_ok() {}
     }
 
-    fn take(&mut self, socket: &Socket, most: u64) -> Result<Step, Cut> {
+    fn take(&mut self, socket: &Socket, most: u64) -> Result<CopyStep, TransferError> {
         if self.closing.is_some() {
-            return Ok(Step::Done);
+            return Ok(CopyStep::Done);
         }
         let got = if std::mem::replace(&mut self.has_begun, true) {
             let mut socket = socket;
             let most = usize::try_from(most).unwrap_or(usize::MAX).min(WIRE_BYTES);
             match socket.read(self.wire.get_mut(..most).unwrap_or_default()) {
-                // Without `close_notify` anything on the way may have cut it.
+                // Without `close_notify`, anything on the network path may have truncated it.
                 Ok(0) if self.end.accepts(self.received) => {
                     if !ended_between_records(&mut self.tls) {
-                        return Err(Cut::MidRecord);
+                        return Err(TransferError::MidRecord);
                     }
                     self.closing = Some(Closing::WithoutNotify);
                     self.tls.send_close_notify();
-                    self.answer(socket);
-                    return Ok(Step::Done);
+                    self.flush_tls(socket);
+                    return Ok(CopyStep::Done);
                 }
-                Ok(0) => return Err(Cut::NoCloseNotify),
+                Ok(0) => return Err(TransferError::NoCloseNotify),
                 Ok(got) => got,
-                Err(error) => return Ok(trouble(&error)),
+                Err(error) => return Ok(socket_error(&error)),
             }
         } else {
-            // The session holds what was read with the first bytes.
+            // The TLS session still holds data that was read earlier.
             0
         };
-        let opened = self.open(got);
+        let opened = self.decrypt(got);
         if matches!(opened, Ok(true)) {
             self.tls.send_close_notify();
         }
-        self.answer(socket);
+        self.flush_tls(socket);
         if opened? {
             self.closing = Some(Closing::Orderly);
         }
-        Ok(Step::Moved(self.store()?))
+        Ok(CopyStep::Moved(self.store()?))
     }
 }
 
-impl Work for Opening {
+impl CopyWork for TlsReceiving {
     const FOR: PollFlags = PollFlags::IN;
-    const TURN_BYTES: u64 = 2 * 1024 * 1024;
+    const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket, most: u64) -> Step {
-        self.take(socket, most).unwrap_or_else(Step::Cut)
+    fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
+        self.take(socket, most).unwrap_or_else(CopyStep::Failed)
     }
 }
 
-fn store(error: io::Error) -> Cut {
-    Cut::Store(error.into())
+fn store(error: io::Error) -> TransferError {
+    TransferError::Store(error.into())
 }
 
-fn broken(error: rustls::Error) -> Cut {
-    Cut::Network(io::Error::new(io::ErrorKind::InvalidData, error))
+fn broken(error: rustls::Error) -> TransferError {
+    TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn trouble(error: &io::Error) -> Step {
+fn socket_error(error: &io::Error) -> CopyStep {
     match error.kind() {
-        io::ErrorKind::WouldBlock => Step::Wait,
-        io::ErrorKind::Interrupted => Step::Moved(0),
-        kind => Step::Cut(Cut::Network(kind.into())),
+        io::ErrorKind::WouldBlock => CopyStep::Wait,
+        io::ErrorKind::Interrupted => CopyStep::Moved(0),
+        kind => CopyStep::Failed(TransferError::Network(kind.into())),
     }
 }

@@ -1,13 +1,13 @@
-//! Files and sockets without a shorter way between them: everything goes through memory.
+//! Systems without a kernel copy: all data goes through memory.
 
 use std::fs::File;
 
 use wharf_core::storage::DetachedFile;
 
-use super::{Closing, Cut, Flow, Rest};
+use super::{Closing, FileRemainder, Flow, TransferError};
 use crate::net::Stream;
 
-/// Whether a file can go out, or come in, without that.
+/// Whether a kernel copy is possible.
 pub(super) fn is_possible(_: &Stream, _: &Flow<'_>) -> bool {
     false
 }
@@ -18,14 +18,14 @@ pub(super) async fn send(
     len: u64,
     stream: Stream,
     _: &Flow<'_>,
-) -> Result<(Option<Rest>, Stream), Cut> {
-    Ok((Some(Rest { file, from, len }), stream))
+) -> Result<(Option<FileRemainder>, Stream), TransferError> {
+    Ok((Some(FileRemainder { file, from, len }), stream))
 }
 
 pub(super) async fn receive(
     _: DetachedFile,
     stream: Stream,
     _: &Flow<'_>,
-) -> Result<(Option<Stream>, Closing), Cut> {
+) -> Result<(Option<Stream>, Closing), TransferError> {
     Ok((Some(stream), Closing::Orderly))
 }

@@ -1,4 +1,4 @@
-//! A proxy's word for whom it connects, and a connection that has its client's address then.
+//! The PROXY protocol: reads the header and gives the connection its client's address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,24 +10,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use wharf_proto::proxy::{Client, Progress, parse};
 
-use super::{Link, Socket, plain};
+use super::{Link, Socket, canonical};
 
-/// A proxy says at once for whom it comes: as long as for a handshake of TLS.
-const INTRODUCTION_MAX: Duration = Duration::from_secs(10);
+/// A proxy sends its header at once; the same limit as for a TLS handshake.
+const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a proxy said on a connection.
-pub(crate) enum Introduced {
-    /// It comes for a client: the other end is that client from now on.
+/// What the PROXY header of a connection contains.
+pub(crate) enum ProxiedPeer {
+    /// The connection of a client; its peer address is that of the client.
     Client(Socket),
-    /// It comes for itself, to see whether the server answers, or does not know for which client
-    /// (version 2 `LOCAL`, version 1 `UNKNOWN`).
+    /// A health check of the proxy, or a client that it does not know (version 2 `LOCAL`, version 1
+    /// `UNKNOWN`).
     HealthCheck(Socket),
-    /// It closed the connection and had not sent a byte.
+    /// The connection was closed without a byte.
     Closed,
 }
 
-impl Introduced {
-    /// The connection, if there still is one.
+impl ProxiedPeer {
+    /// The connection, if it is still open.
     pub(crate) fn into_socket(self) -> Option<Socket> {
         match self {
             Self::Client(socket) | Self::HealthCheck(socket) => Some(socket),
@@ -36,22 +36,22 @@ impl Introduced {
     }
 }
 
-/// Reads the header of the PROXY protocol from a connection, and nothing behind it.
+/// Reads the header of the PROXY protocol from a connection, and nothing after it.
 ///
 /// # Errors
-/// There is no header, or a bad one, or it does not come in time, or the connection broke.
-pub(crate) async fn introduced(socket: Socket) -> io::Result<Introduced> {
-    timeout(INTRODUCTION_MAX, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+/// The header is missing, invalid or late, or the connection failed.
+pub(crate) async fn read_proxy_header(socket: Socket) -> io::Result<ProxiedPeer> {
+    timeout(PROXY_HEADER_TIMEOUT, read(socket)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn read(socket: Socket) -> io::Result<Introduced> {
-    let Some(mut socket) = socket.heard().await else { return Ok(Introduced::Closed) };
+async fn read(socket: Socket) -> io::Result<ProxiedPeer> {
+    let Some(mut socket) = socket.wait_for_data().await else { return Ok(ProxiedPeer::Closed) };
     let mut bytes = Vec::new();
     loop {
         match parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-            Progress::Done(Client::Proxy) => return Ok(Introduced::HealthCheck(socket)),
+            Progress::Done(Client::Proxy) => return Ok(ProxiedPeer::HealthCheck(socket)),
             Progress::Done(Client::Behind { source, .. }) => {
-                return Ok(Introduced::Client(socket.announced(plain(source))));
+                return Ok(ProxiedPeer::Client(socket.with_peer(canonical(source))));
             }
             Progress::Needs(missing) => {
                 let begun = bytes.len();
@@ -64,9 +64,9 @@ async fn read(socket: Socket) -> io::Result<Introduced> {
 }
 
 impl Socket {
-    /// The connection once its peer has sent something, which is still to be read; nothing if it
-    /// closes or breaks the connection instead.
-    pub(crate) async fn heard(self) -> Option<Self> {
+    /// Waits until the peer has sent something, without consuming it; `None` if the peer closes or
+    /// resets the connection.
+    pub(crate) async fn wait_for_data(self) -> Option<Self> {
         match self {
             Self::Tcp(mut connection) => {
                 let has_come = connection.peek().await.is_ok_and(|count| count > 0);
@@ -76,27 +76,27 @@ impl Socket {
                 let mut first = [0];
                 let count = link.read(&mut first).await.ok()?;
                 let ahead = Some(first[0]);
-                (count > 0).then(|| Self::Link(Box::new(Peeked { link, ahead })))
+                (count > 0).then(|| Self::Link(Box::new(PeekedLink { link, ahead })))
             }
         }
     }
 
-    /// The same connection, of whose other end somebody has told us.
-    fn announced(self, peer: SocketAddr) -> Self {
+    /// The same connection with the client address from the header.
+    fn with_peer(self, peer: SocketAddr) -> Self {
         match self {
-            Self::Tcp(connection) => Self::Tcp(connection.announced(peer)),
-            Self::Link(link) => Self::Link(Box::new(Announced { link, peer })),
+            Self::Tcp(connection) => Self::Tcp(connection.with_peer(peer)),
+            Self::Link(link) => Self::Link(Box::new(ProxiedLink { link, peer })),
         }
     }
 }
 
-/// A connection whose first byte was looked at.
-struct Peeked {
+/// A connection of which the first byte was read ahead.
+struct PeekedLink {
     link: Box<dyn Link>,
     ahead: Option<u8>,
 }
 
-impl Link for Peeked {
+impl Link for PeekedLink {
     fn peer_address(&self) -> SocketAddr {
         self.link.peer_address()
     }
@@ -106,7 +106,7 @@ impl Link for Peeked {
     }
 }
 
-impl AsyncRead for Peeked {
+impl AsyncRead for PeekedLink {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -122,12 +122,12 @@ impl AsyncRead for Peeked {
     }
 }
 
-struct Announced {
+struct ProxiedLink {
     link: Box<dyn Link>,
     peer: SocketAddr,
 }
 
-impl Link for Announced {
+impl Link for ProxiedLink {
     fn peer_address(&self) -> SocketAddr {
         self.peer
     }
@@ -137,7 +137,7 @@ impl Link for Announced {
     }
 }
 
-impl AsyncRead for Announced {
+impl AsyncRead for ProxiedLink {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -147,7 +147,7 @@ impl AsyncRead for Announced {
     }
 }
 
-impl AsyncWrite for Announced {
+impl AsyncWrite for ProxiedLink {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -177,7 +177,7 @@ impl AsyncWrite for Announced {
     }
 }
 
-impl AsyncWrite for Peeked {
+impl AsyncWrite for PeekedLink {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

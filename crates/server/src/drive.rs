@@ -1,4 +1,4 @@
-//! Hearing the control line while something takes its time.
+//! Drives an operation while reading the control connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,55 +7,55 @@ use wharf_proto::command::Command;
 use wharf_proto::line::LineTooLong;
 
 use crate::command::{self, Meanwhile};
-use crate::control::{Control, Gone};
+use crate::control::{Control, Disconnect};
 use crate::gate;
 use crate::next::Next;
 use crate::registry::End;
 use crate::session::Session;
 
-/// A line that came meanwhile and waits for the end.
-pub(crate) type Held = Option<Result<Vec<u8>, LineTooLong>>;
+/// A line that was received meanwhile and is processed afterwards.
+pub(crate) type PendingLine = Option<Result<Vec<u8>, LineTooLong>>;
 
-/// How something ended, the control side included.
+/// How an operation ended, or what ended it.
 pub(crate) enum Ending<T> {
-    /// By itself.
+    /// It completed.
     Done(T),
     /// By ABOR.
     Aborted,
-    /// By an operator or a shut-down; why, as the client hears it.
+    /// By the administrator or a shutdown, with the reason for the client.
     Ended(String),
-    /// With the control connection.
-    Lost(Gone),
+    /// The control connection ended.
+    Lost(Disconnect),
 }
 
-/// Hears the control line until `act` is done or over for another reason.
+/// Reads the control connection until `act` completes or is ended for another reason.
 ///
-/// The control line comes first, so that ABOR is heard even when data never pauses. One line is
-/// held; behind it only ABOR is heard, past a bounded number of lines that wait. Then no more is
-/// read, and TCP holds the client back.
-pub(crate) async fn attend<T>(
+/// The control connection is polled first, so that ABOR is received even when data never pauses.
+/// One line is kept for later; after it, only ABOR is recognised, past a bounded number of queued
+/// lines. Then nothing more is read, and TCP flow control slows the client.
+pub(crate) async fn drive_with_control<T>(
     control: &mut Control,
     session: &mut Session,
     mut act: Pin<&mut impl Future<Output = T>>,
-    held: &mut Held,
+    pending_line: &mut PendingLine,
 ) -> Ending<T> {
     loop {
-        let probe = Arc::clone(&session.probe);
+        let handle = Arc::clone(&session.handle);
         let line = tokio::select! {
             biased;
-            line = heard(control, held.is_some()) => line,
-            reason = probe.ended(End::Now) => return Ending::Ended(reason.to_owned()),
+            line = next_line(control, pending_line.is_some()) => line,
+            reason = handle.ended(End::Now) => return Ending::Ended(reason.to_owned()),
             done = &mut act => return Ending::Done(done),
         };
         match line {
             Err(gone) => return Ending::Lost(gone),
-            // It is answered with 500, and counted, when its turn comes.
-            Ok(Err(too_long)) => *held = Some(Err(too_long)),
+            // It is answered with 500, and counted, afterwards.
+            Ok(Err(too_long)) => *pending_line = Some(Err(too_long)),
             Ok(Ok(line)) => match meanwhile(&line) {
                 Meanwhile::Abort => return Ending::Aborted,
-                Meanwhile::Wait => *held = Some(Ok(line)),
+                Meanwhile::Wait => *pending_line = Some(Ok(line)),
                 Meanwhile::Now => {
-                    if let Err(gone) = say_now(control, session, &line).await {
+                    if let Err(gone) = answer_now(control, session, &line).await {
                         return Ending::Lost(gone);
                     }
                 }
@@ -64,11 +64,11 @@ pub(crate) async fn attend<T>(
     }
 }
 
-/// The next line; behind one that waits only ABOR.
-async fn heard(
+/// The next line; after a kept one, only ABOR.
+async fn next_line(
     control: &mut Control,
     is_behind: bool,
-) -> Result<Result<Vec<u8>, LineTooLong>, Gone> {
+) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
     if is_behind { control.urgent_line(is_abort).await.map(Ok) } else { control.line().await }
 }
 
@@ -85,8 +85,12 @@ fn meanwhile(line: &[u8]) -> Meanwhile {
     }
 }
 
-/// Answers a command whose row says that it can be answered at once.
-async fn say_now(control: &mut Control, session: &mut Session, line: &[u8]) -> Result<(), Gone> {
+/// Answers a command that is permitted during a transfer.
+async fn answer_now(
+    control: &mut Control,
+    session: &mut Session,
+    line: &[u8],
+) -> Result<(), Disconnect> {
     let Ok(command) = Command::parse(line) else { return Ok(()) };
     let Some((spec, arg)) = command::find(&command) else { return Ok(()) };
     let next = match gate::admit(spec, session, arg) {

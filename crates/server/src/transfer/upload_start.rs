@@ -1,4 +1,4 @@
-//! How an upload begins: what is done before its 150, and behind it for a client that sleeps.
+//! The start of an upload: before 150, and after it for a client that sleeps.
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -8,42 +8,40 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::attend::{Ending, Held, attend};
-use crate::control::{Control, Gone};
+use crate::control::{Control, Disconnect};
+use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::session::Session;
 use crate::tls::Stage;
 
-/// How long 150 waits for a handshake that the client has begun before it.
+/// How long 150 waits for a handshake that the client has started earlier.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
-/// How long lftp says nothing before it is woken: a file with content is on its way by then.
+/// How long lftp may be silent before it is woken: a non-empty file is being sent by then.
 const SILENCE: Duration = Duration::from_millis(50);
 
-/// The beginning of one upload.
-pub(super) struct Beginning {
+/// The start of one upload.
+pub(super) struct UploadStart {
     pub(super) is_tls: bool,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) sleeps: bool,
 }
 
-/// Whether a client, by the name that it gives itself, sleeps in an upload with MODE Z until
-/// something comes on its control connection: lftp 4.9 does before it sends an empty file, for up
-/// to five seconds.
+/// Whether a client, by its CLNT name, sleeps in an upload with MODE Z until something arrives on
+/// its control connection: lftp 4.9 does before it sends an empty file, for up to five seconds.
 pub(super) fn sleeps(client: Option<&str>) -> bool {
     client.is_some_and(|name| name.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("lftp")))
 }
 
-impl Beginning {
-    /// Before 150: completes a handshake that the client has begun already.
+impl UploadStart {
+    /// Before 150: completes a handshake that the client has started already.
     ///
-    /// Node ends an empty upload as soon as it reads 150, also in the middle of a handshake that
-    /// resumes a session, and no more of that comes then. Clients that wait for 150 before they
-    /// begin have sent nothing yet.
+    /// Node ends an empty upload as soon as it reads 150, even in the middle of a resumed
+    /// handshake, which is then never completed. Clients that wait for 150 have sent nothing yet.
     pub(super) async fn before_reply<T>(
         &mut self,
         control: &mut Control,
         session: &mut Session,
         mut moving: Pin<&mut impl Future<Output = T>>,
-        held: &mut Held,
+        pending_line: &mut PendingLine,
     ) -> Option<Ending<T>> {
         if !self.is_tls {
             return None;
@@ -55,45 +53,45 @@ impl Beginning {
             return None;
         }
         let over = timeout(HANDSHAKE_MAX, self.stage.wait_for(|stage| *stage == Stage::Over));
-        until(control, session, moving, held, over).await
+        until(control, session, moving, pending_line, over).await
     }
 
-    /// Behind 150: wakes a client that would sleep.
+    /// After 150: wakes a client that sleeps.
     pub(super) async fn after_reply<T>(
         &self,
         control: &mut Control,
         session: &mut Session,
         moving: Pin<&mut impl Future<Output = T>>,
-        held: &mut Held,
-    ) -> Result<Option<Ending<T>>, Gone> {
+        pending_line: &mut PendingLine,
+    ) -> Result<Option<Ending<T>>, Disconnect> {
         if !self.sleeps {
             return Ok(None);
         }
-        let end = until(control, session, moving, held, sleep(SILENCE)).await;
-        if end.is_none() && session.probe.moved.load(Ordering::Relaxed) == 0 {
+        let end = until(control, session, moving, pending_line, sleep(SILENCE)).await;
+        if end.is_none() && session.handle.moved.load(Ordering::Relaxed) == 0 {
             control.wake().await?;
         }
         Ok(end)
     }
 }
 
-/// Hears the control line until the transfer ends, or `stop` does.
+/// Reads the control connection until the transfer or `stop` completes.
 async fn until<T>(
     control: &mut Control,
     session: &mut Session,
     moving: Pin<&mut impl Future<Output = T>>,
-    held: &mut Held,
+    pending_line: &mut PendingLine,
     stop: impl Future,
 ) -> Option<Ending<T>> {
     let act = pin!(async {
         tokio::select! {
-            // What is done is done.
+            // Completion comes first.
             biased;
             done = moving => Some(done),
             _ = stop => None,
         }
     });
-    match attend(control, session, act, held).await {
+    match drive_with_control(control, session, act, pending_line).await {
         Ending::Done(done) => done.map(Ending::Done),
         Ending::Aborted => Some(Ending::Aborted),
         Ending::Ended(reason) => Some(Ending::Ended(reason)),
@@ -101,7 +99,7 @@ async fn until<T>(
     }
 }
 
-/// What a future comes to if it need not wait.
+/// Polls a future once.
 fn at_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -2,14 +2,14 @@ use crate::registry::{Registered, Registry};
 
 use super::*;
 
-/// A law that a test makes.
+/// Limits set by a test.
 #[derive(Default)]
-struct Written(Mutex<Vec<Arc<Bucket>>>);
+struct FixedLimits(Mutex<Vec<Arc<Bucket>>>);
 
-impl Law for Written {
-    fn limits(&self, _: &Probe, _: Option<Direction>) -> Limits {
+impl LimitSource for FixedLimits {
+    fn limits(&self, _: &SessionHandle, _: Option<Direction>) -> TransferLimits {
         let buckets = self.0.lock().unwrap().clone();
-        Limits { buckets, stall_max: Duration::from_mins(1), pace: None }
+        TransferLimits { buckets, stall_max: Duration::from_mins(1), min_rate: None }
     }
 }
 
@@ -17,26 +17,26 @@ impl Law for Written {
 struct Scene {
     registry: Arc<Registry>,
     session: Registered,
-    law: Arc<Written>,
+    source: Arc<FixedLimits>,
 }
 
 impl Scene {
     fn new() -> Self {
         let registry = Arc::new(Registry::default());
         let address = "192.0.2.1:21".parse().unwrap();
-        let session = registry.enter(address, address);
-        Self { registry, session, law: Arc::default() }
+        let session = registry.register(address, address);
+        Self { registry, session, source: Arc::default() }
     }
 
-    fn shaper(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) -> Shaper {
+    fn rate_limiter(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) -> RateLimiter {
         self.write(buckets);
-        let law: Arc<dyn Law> = Arc::<Written>::clone(&self.law);
-        Shaper::new(law, Arc::clone(&self.session.probe), None)
+        let source: Arc<dyn LimitSource> = Arc::<FixedLimits>::clone(&self.source);
+        RateLimiter::new(source, Arc::clone(&self.session.handle), None)
     }
 
-    /// Makes another law, of which nobody has heard yet.
+    /// Changes the limits without a notification.
     fn write(&self, buckets: impl IntoIterator<Item = Option<Arc<Bucket>>>) {
-        *self.law.0.lock().unwrap() = buckets.into_iter().flatten().collect();
+        *self.source.0.lock().unwrap() = buckets.into_iter().flatten().collect();
     }
 }
 
@@ -44,22 +44,22 @@ fn rate(bytes_per_second: u64) -> Option<Arc<Bucket>> {
     bucket(Rate::from_bytes_per_second(bytes_per_second))
 }
 
-async fn moved_in(shaper: &Shaper, time: Duration) -> usize {
+async fn moved_in(rate_limiter: &RateLimiter, time: Duration) -> usize {
     let end = Instant::now() + time;
     let mut moved = 0;
     loop {
-        let turn = shaper.turn(64 * 1024);
-        shaper.take(&turn, turn.bytes).await;
+        let burst = rate_limiter.burst(64 * 1024);
+        rate_limiter.take(&burst, burst.bytes).await;
         if Instant::now() >= end {
             return moved;
         }
-        moved += turn.bytes;
+        moved += burst.bytes;
     }
 }
 
-/// Has these bytes pass by the limits of now.
-async fn charge(shaper: &Shaper, bytes: usize) {
-    shaper.take(&shaper.turn(usize::MAX), bytes).await;
+/// Passes these bytes under the current limits.
+async fn charge(rate_limiter: &RateLimiter, bytes: usize) {
+    rate_limiter.take(&rate_limiter.burst(usize::MAX), bytes).await;
 }
 
 /// Within 5 % of the rate over two seconds.
@@ -71,9 +71,9 @@ fn assert_near(moved: usize, bytes_per_second: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_met_at_every_rate() {
     for rate in [100 << 10, 1 << 20, 10 << 20, 100 << 20] {
-        let shaper = Scene::new().shaper([self::rate(rate)]);
+        let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
         for _window in 0..3 {
-            assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
+            assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, rate);
         }
     }
 }
@@ -81,81 +81,81 @@ async fn a_limit_is_met_at_every_rate() {
 #[tokio::test(start_paused = true)]
 async fn another_rate_holds_for_transfers_under_way() {
     let scene = Scene::new();
-    let shaper = scene.shaper([rate(1 << 20)]);
+    let rate_limiter = scene.rate_limiter([rate(1 << 20)]);
     for bytes in [1 << 20, 4 << 20, 100 << 10] {
         scene.write([rate(bytes)]);
-        scene.registry.renew();
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, bytes);
+        scene.registry.notify_config_change();
+        assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, bytes);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_comes_and_goes_while_a_transfer_runs() {
     let scene = Scene::new();
-    let shaper = scene.shaper([]);
-    assert!(!shaper.is_limited());
+    let rate_limiter = scene.rate_limiter([]);
+    assert!(!rate_limiter.is_limited());
     scene.write([rate(1 << 20)]);
-    assert!(!shaper.is_limited(), "nobody has heard of it");
-    scene.registry.renew();
-    assert!(shaper.is_limited());
-    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
+    assert!(!rate_limiter.is_limited(), "not notified yet");
+    scene.registry.notify_config_change();
+    assert!(rate_limiter.is_limited());
+    assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 1 << 20);
     scene.write([]);
-    scene.registry.renew();
+    scene.registry.notify_config_change();
     let before = Instant::now();
-    charge(&shaper, usize::MAX).await;
+    charge(&rate_limiter, usize::MAX).await;
     assert_eq!(Instant::now(), before);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_turn_of_the_old_limit_waits_no_longer_than_it_holds() {
+async fn a_wait_for_a_removed_limit_ends_at_once() {
     let scene = Scene::new();
-    let shaper = scene.shaper([rate(1)]);
-    charge(&shaper, 1_000_000).await;
+    let rate_limiter = scene.rate_limiter([rate(1)]);
+    charge(&rate_limiter, 1_000_000).await;
     let before = Instant::now();
-    let waiting = charge(&shaper, 1);
+    let waiting = charge(&rate_limiter, 1);
     let lifting = async {
         tokio::task::yield_now().await;
         scene.write([]);
-        scene.registry.renew();
+        scene.registry.notify_config_change();
     };
     tokio::join!(waiting, lifting);
     assert_eq!(Instant::now(), before);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_may_move_for_as_long_as_holds_now_and_no_renewal_begins_anew() {
+async fn the_stall_timeout_is_not_restarted_by_configuration_changes() {
     let scene = Scene::new();
-    let shaper = scene.shaper([]);
+    let rate_limiter = scene.rate_limiter([]);
     let before = Instant::now();
     let renewing = async {
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            scene.registry.renew();
+            scene.registry.notify_config_change();
         }
     };
     tokio::select! {
         biased;
-        given_up = shaper.within(std::future::pending::<()>()) => assert_eq!(given_up, None),
-        () = renewing => panic!("it waits on and on"),
+        given_up = rate_limiter.within(std::future::pending::<()>()) => assert_eq!(given_up, None),
+        () = renewing => panic!("the stall timeout did not apply"),
     }
     assert_eq!(Instant::now().duration_since(before), Duration::from_mins(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_buys_no_burst() {
+async fn a_pause_permits_no_larger_burst() {
     let rate = 1 << 20;
-    let shaper = Scene::new().shaper([self::rate(rate)]);
-    charge(&shaper, 1).await;
+    let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
+    charge(&rate_limiter, 1).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
-    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, rate);
+    assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, rate);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_transfers_share_a_bucket_evenly() {
     let rate = Rate::from_bytes_per_second(1 << 20);
     let buckets = Buckets::new();
-    let one = Scene::new().shaper([buckets.of("anna", rate)]);
-    let two = Scene::new().shaper([buckets.of("anna", rate)]);
+    let one = Scene::new().rate_limiter([buckets.of("anna", rate)]);
+    let two = Scene::new().rate_limiter([buckets.of("anna", rate)]);
     let time = Duration::from_secs(4);
     let (one, two) = tokio::join!(moved_in(&one, time), moved_in(&two, time));
     assert_near(one, 1 << 20);
@@ -165,22 +165,22 @@ async fn two_transfers_share_a_bucket_evenly() {
 #[tokio::test(start_paused = true)]
 async fn the_tightest_of_several_limits_counts() {
     let buckets = Buckets::new();
-    let shaper = Scene::new().shaper([
+    let rate_limiter = Scene::new().rate_limiter([
         rate(1 << 20),
         buckets.of("all", Rate::from_bytes_per_second(200 << 10)),
         buckets.of("free", Rate::Unlimited),
     ]);
-    assert_eq!(shaper.bytes_per_second(), Some(200 << 10));
-    assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 200 << 10);
+    assert_eq!(rate_limiter.bytes_per_second(), Some(200 << 10));
+    assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 200 << 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_limit_means_no_wait() {
     let before = Instant::now();
-    let shaper = Scene::new().shaper([bucket(Rate::Unlimited)]);
-    charge(&shaper, usize::MAX).await;
+    let rate_limiter = Scene::new().rate_limiter([bucket(Rate::Unlimited)]);
+    charge(&rate_limiter, usize::MAX).await;
     assert_eq!(Instant::now(), before);
-    assert_eq!(shaper.turn(4096).bytes, 4096);
+    assert_eq!(rate_limiter.burst(4096).bytes, 4096);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,17 +188,17 @@ async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
     let buckets = Buckets::new();
     let scene = Scene::new();
     for before in [Rate::Unlimited, Rate::from_bytes_per_second(1 << 30)] {
-        let shaper = scene.shaper([buckets.of("anna", before)]);
-        let turn = shaper.turn(1 << 30);
+        let rate_limiter = scene.rate_limiter([buckets.of("anna", before)]);
+        let burst = rate_limiter.burst(1 << 30);
         let limit = Rate::from_bytes_per_second(1 << 20);
         scene.write([buckets.of("anna", limit), rate(1 << 20)]);
-        scene.registry.renew();
+        scene.registry.notify_config_change();
         let began = Instant::now();
-        shaper.take(&turn, 1 << 30).await;
+        rate_limiter.take(&burst, 1 << 30).await;
         assert_eq!(Instant::now(), began, "the limit of {before:?} was paid twice");
-        // It slows from here on, and it moves; so do transfers that begin now.
-        assert_near(moved_in(&shaper, Duration::from_secs(2)).await, 1 << 20);
-        let fresh = Scene::new().shaper([buckets.of("anna", limit)]);
+        // It is limited from here on, and it moves; so do new transfers.
+        assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 1 << 20);
+        let fresh = Scene::new().rate_limiter([buckets.of("anna", limit)]);
         assert_near(moved_in(&fresh, Duration::from_secs(2)).await, 1 << 20);
     }
 }
@@ -208,12 +208,12 @@ async fn a_limit_that_stays_is_charged_although_others_came_meanwhile() {
     let buckets = Buckets::new();
     let scene = Scene::new();
     let stays = Rate::from_bytes_per_second(1 << 20);
-    let shaper = scene.shaper([buckets.of("anna", stays)]);
-    let turn = shaper.turn(1 << 20);
+    let rate_limiter = scene.rate_limiter([buckets.of("anna", stays)]);
+    let burst = rate_limiter.burst(1 << 20);
     scene.write([buckets.of("anna", stays), rate(1 << 30)]);
-    scene.registry.renew();
-    shaper.take(&turn, 1 << 20).await;
+    scene.registry.notify_config_change();
+    rate_limiter.take(&burst, 1 << 20).await;
     let began = Instant::now();
-    charge(&shaper, 1).await;
+    charge(&rate_limiter, 1).await;
     assert!(Instant::now() - began >= Duration::from_millis(900), "the second is still due");
 }

@@ -1,4 +1,4 @@
-//! A listening socket that the reactor watches only once somebody has to be waited for.
+//! A listening socket that registers with the reactor only when an accept would block.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,16 +13,16 @@ use tokio::io::unix::AsyncFd;
 use super::connection::Connection;
 
 /// A listening socket, nonblocking.
-pub(super) struct Door {
+pub(super) struct PlatformListener {
     listener: Arc<TcpListener>,
-    watched: OnceLock<AsyncFd<Arc<TcpListener>>>,
+    registered: OnceLock<AsyncFd<Arc<TcpListener>>>,
 }
 
-impl Door {
+impl PlatformListener {
     /// Over a listener that is nonblocking.
     #[expect(clippy::unnecessary_wraps, reason = "other systems must ask their reactor")]
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
-        Ok(Self { listener: Arc::new(listener), watched: OnceLock::new() })
+        Ok(Self { listener: Arc::new(listener), registered: OnceLock::new() })
     }
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -33,33 +33,33 @@ impl Door {
         self.listener.try_clone()
     }
 
-    /// The next connection. Cancel safe.
+    /// Accepts the next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
-        if self.watched.get().is_none() {
+        if self.registered.get().is_none() {
             match accept(&self.listener) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
             }
         }
-        self.watched()?.async_io(Interest::READABLE, |listener| accept(listener)).await
+        self.registered()?.async_io(Interest::READABLE, |listener| accept(listener)).await
     }
 
-    fn watched(&self) -> io::Result<&AsyncFd<Arc<TcpListener>>> {
-        if let Some(watched) = self.watched.get() {
-            return Ok(watched);
+    fn registered(&self) -> io::Result<&AsyncFd<Arc<TcpListener>>> {
+        if let Some(registered) = self.registered.get() {
+            return Ok(registered);
         }
         #[expect(deprecated, reason = "it warns of descriptors that change; a listener's does not")]
-        let watched = AsyncFd::with_interest(Arc::clone(&self.listener), Interest::READABLE)?;
-        Ok(self.watched.get_or_init(|| watched))
+        let registered = AsyncFd::with_interest(Arc::clone(&self.listener), Interest::READABLE)?;
+        Ok(self.registered.get_or_init(|| registered))
     }
 }
 
-/// A nonblocking socket, made in one call.
+/// A nonblocking socket, created in one call.
 pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::STREAM.nonblocking(), None)
 }
 
-/// The peer's address comes along, which saves asking for it.
+/// `accept4` returns the peer's address, which saves `getpeername`.
 fn accept(listener: &TcpListener) -> io::Result<Connection> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (stream, peer) = match acceptfrom_with(listener, flags) {
@@ -69,5 +69,5 @@ fn accept(listener: &TcpListener) -> io::Result<Connection> {
         Err(error) => return Err(error.into()),
     };
     let peer = SocketAddr::try_from(peer).map_err(io::Error::from)?;
-    Ok(Connection::unwatched(stream.into(), peer))
+    Ok(Connection::unregistered(stream.into(), peer))
 }

@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 use super::connection::Connection;
 
 /// A listening socket.
-pub(super) struct Door(TcpListener);
+pub(super) struct PlatformListener(TcpListener);
 
-impl Door {
+impl PlatformListener {
     /// Over a listener that is nonblocking.
     pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
         Ok(Self(TcpListener::from_std(listener)?))
@@ -25,10 +25,10 @@ impl Door {
         SockRef::from(&self.0).try_clone().map(Into::into)
     }
 
-    /// The next connection. Cancel safe.
+    /// Accepts the next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Connection> {
         let (stream, _) = self.0.accept().await?;
-        Connection::watched(stream)
+        Connection::registered(stream)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an operator sees of a session: who it is, what it does, and what it said last.
+//! The status of a session for the administrator: account, activity and command log.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,109 +11,109 @@ use wharf_core::event::Direction;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
-/// Lines that are remembered of each session.
-const SAID_MAX: usize = 50;
-/// Bytes that are remembered of a line.
+/// Entries of the command log of each session.
+const COMMAND_LOG_MAX: usize = 50;
+/// Bytes kept of each line.
 const LINE_BYTES_MAX: usize = 256;
 
-/// A session as it is now.
+/// A snapshot of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
-    /// Its number, unique as long as the process runs, counted from 1.
+    /// Its number, unique within the process, starting at 1.
     pub number: u64,
     /// The client's end of the control connection.
     pub peer: SocketAddr,
-    /// Our end of it.
+    /// The server's end of it.
     pub local: SocketAddr,
     /// The account, once logged in.
     pub user: Option<String>,
     /// The version of TLS on the control connection, as in `TLSv1.3`.
     pub tls: Option<&'static str>,
-    /// What the client calls itself (CLNT), with anything harmful escaped.
+    /// The client name (CLNT), with control characters escaped.
     pub client: Option<String>,
     /// The character set in which names are sent, as in `UTF-8` or `GBK`.
     pub charset: &'static str,
-    /// How long it has been here.
-    pub lasted: Duration,
-    /// How long it has said nothing.
-    pub silent: Duration,
-    /// What it does.
-    pub doing: Doing,
+    /// Time since the client connected.
+    pub duration: Duration,
+    /// Time since the last command.
+    pub idle: Duration,
+    /// Its activity.
+    pub activity: Activity,
 }
 
-/// What a session does.
+/// The activity of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
-    /// It is not logged in yet.
+pub enum Activity {
+    /// Not logged in yet.
     LoggingIn,
     /// Nothing.
-    Nothing,
-    /// A command is being done, without a data connection.
+    Idle,
+    /// A command runs, without a data connection.
     Command(&'static str),
     /// A transfer, from 150 to its last reply.
     Transfer(TransferView),
 }
 
-/// A transfer as it is now.
+/// A snapshot of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferView {
-    /// The command that asked for it, as in `RETR`.
+    /// The command, as in `RETR`.
     pub verb: &'static str,
-    /// What moves.
-    pub what: Moving,
+    /// The data that is transferred.
+    pub what: Payload,
     /// Bytes moved, before TLS.
     pub moved: u64,
-    /// Bytes it is going to move, where that is known.
+    /// Total bytes, if known.
     pub size: Option<u64>,
-    /// How long it has taken.
-    pub lasted: Duration,
-    /// Bytes a second, over about the last second.
+    /// Time since it began.
+    pub duration: Duration,
+    /// Bytes per second, over about the last second.
     pub rate: u64,
 }
 
 /// What moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Moving {
+pub enum Payload {
     /// A file.
     File(Direction, VPath),
     /// A listing.
     Listing,
 }
 
-/// A line that a session said, and what it was answered.
+/// A command and its reply code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SaidView {
-    /// How long ago.
+pub struct CommandLogEntry {
+    /// Time since then.
     pub ago: Duration,
-    /// The line's first bytes. Of a secret only the first word.
+    /// The first bytes of the line; of a command with a secret, only the verb.
     pub line: Vec<u8>,
-    /// The code of the answer.
+    /// The reply code.
     pub code: Code,
 }
 
-/// What is kept of a session for those who look at it.
+/// The shared status of a session.
 #[derive(Debug)]
-pub(crate) struct Live(Mutex<Facts>);
+pub(crate) struct SessionStatus(Mutex<StatusFields>);
 
 #[derive(Debug)]
-struct Facts {
+struct StatusFields {
     local: SocketAddr,
     user: Option<String>,
-    /// The account's own, as long as it is there.
+    /// The limits of the account, while logged in.
     limits: Limits,
     tls: Option<&'static str>,
     client: Option<String>,
     charset: &'static str,
     since: Instant,
-    heard: Instant,
+    last_command_at: Instant,
     verb: Option<&'static str>,
     transfer: Option<Transfer>,
-    said: VecDeque<Said>,
+    command_log: VecDeque<LoggedCommand>,
 }
 
 #[derive(Debug)]
 struct Transfer {
-    what: Moving,
+    what: Payload,
     size: Option<u64>,
     since: Instant,
     /// When the rate was last measured, and how much had moved then.
@@ -122,16 +122,16 @@ struct Transfer {
 }
 
 #[derive(Debug)]
-struct Said {
+struct LoggedCommand {
     at: Instant,
     line: Box<[u8]>,
     code: Code,
 }
 
-impl Live {
+impl SessionStatus {
     pub(crate) fn new(local: SocketAddr) -> Self {
         let now = Instant::now();
-        Self(Mutex::new(Facts {
+        Self(Mutex::new(StatusFields {
             local,
             user: None,
             limits: Limits::default(),
@@ -139,10 +139,10 @@ impl Live {
             client: None,
             charset: "UTF-8",
             since: now,
-            heard: now,
+            last_command_at: now,
             verb: None,
             transfer: None,
-            said: VecDeque::new(),
+            command_log: VecDeque::new(),
         }))
     }
 
@@ -152,15 +152,15 @@ impl Live {
         facts.limits = limits;
     }
 
-    /// Whoever is logged in, with the limits of its own.
+    /// The account and its limits, if logged in.
     pub(crate) fn account(&self) -> Option<(String, Limits)> {
         let facts = self.lock();
         facts.user.clone().map(|user| (user, facts.limits.clone()))
     }
 
-    /// Takes other limits for the account that is logged in, if `of` knows any. Says whether they
+    /// Replaces the limits of the logged-in account, if `of` returns some. Returns whether they
     /// differ.
-    pub(crate) fn take_limits(&self, of: impl Fn(&str) -> Option<Limits>) -> bool {
+    pub(crate) fn update_limits(&self, of: impl Fn(&str) -> Option<Limits>) -> bool {
         let mut facts = self.lock();
         let Some(limits) = facts.user.as_deref().and_then(of) else { return false };
         let differ = facts.limits != limits;
@@ -168,12 +168,12 @@ impl Live {
         differ
     }
 
-    /// Whoever was logged in is not any more.
-    pub(crate) fn left(&self) {
+    /// The account has logged out.
+    pub(crate) fn logged_out(&self) {
         self.lock().user = None;
     }
 
-    pub(crate) fn is_of(&self, user: &str) -> bool {
+    pub(crate) fn is_account(&self, user: &str) -> bool {
         self.lock().user.as_deref() == Some(user)
     }
 
@@ -188,50 +188,55 @@ impl Live {
         facts.tls = Some(version);
     }
 
-    pub(crate) fn is_client(&self, name: &str) {
+    pub(crate) fn set_client(&self, name: &str) {
         self.lock().client = Some(name.to_owned());
     }
 
-    /// A command has come and is being done. Returns the moment.
-    pub(crate) fn begins(&self, verb: &'static str) -> Instant {
+    /// Records that a command starts. Returns the time.
+    pub(crate) fn command_started(&self, verb: &'static str) -> Instant {
         let mut facts = self.lock();
         facts.verb = Some(verb);
-        facts.heard = Instant::now();
-        facts.heard
+        facts.last_command_at = Instant::now();
+        facts.last_command_at
     }
 
-    /// A line was answered. `line` holds no secret. Returns the moment.
-    pub(crate) fn said(&self, line: &[u8], code: Code, charset: &'static str) -> Instant {
+    /// Records an answered command. `line` must not contain a secret. Returns the time.
+    pub(crate) fn command_answered(
+        &self,
+        line: &[u8],
+        code: Code,
+        charset: &'static str,
+    ) -> Instant {
         let mut facts = self.lock();
         let at = Instant::now();
         if facts.transfer.is_none() {
             facts.verb = None;
         }
         facts.charset = charset;
-        facts.heard = at;
-        if facts.said.len() >= SAID_MAX {
-            facts.said.pop_front();
+        facts.last_command_at = at;
+        if facts.command_log.len() >= COMMAND_LOG_MAX {
+            facts.command_log.pop_front();
         }
         let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        facts.said.push_back(Said { at, line: line.into(), code });
+        facts.command_log.push_back(LoggedCommand { at, line: line.into(), code });
         at
     }
 
-    /// A transfer begins; `size` bytes are to move, if that is known.
-    pub(crate) fn moves(&self, what: Moving, size: Option<u64>) {
+    /// Records that a transfer begins; `size` is the total in bytes, if known.
+    pub(crate) fn transfer_started(&self, what: Payload, size: Option<u64>) {
         let since = Instant::now();
         let transfer = Transfer { what, size, since, measured: (since, 0), rate: 0 };
         self.lock().transfer = Some(transfer);
     }
 
-    /// No transfer runs any more.
-    pub(crate) fn rests(&self) {
+    /// Records that the transfer has ended.
+    pub(crate) fn transfer_ended(&self) {
         let mut facts = self.lock();
         facts.transfer = None;
         facts.verb = None;
     }
 
-    /// Measures the rate of the transfer that runs, by how much has moved until now.
+    /// Measures the rate of the running transfer by the bytes moved so far.
     pub(crate) fn measure(&self, moved: u64) {
         if let Some(transfer) = &mut self.lock().transfer {
             let now = Instant::now();
@@ -244,18 +249,18 @@ impl Live {
     pub(crate) fn view(&self, number: u64, peer: SocketAddr, moved: u64) -> SessionView {
         let facts = self.lock();
         let now = Instant::now();
-        let doing = match (&facts.transfer, facts.verb) {
-            (Some(transfer), verb) => Doing::Transfer(TransferView {
+        let activity = match (&facts.transfer, facts.verb) {
+            (Some(transfer), verb) => Activity::Transfer(TransferView {
                 verb: verb.unwrap_or_default(),
                 what: transfer.what.clone(),
                 moved,
                 size: transfer.size,
-                lasted: now.duration_since(transfer.since),
+                duration: now.duration_since(transfer.since),
                 rate: transfer.rate_or_average(now, moved),
             }),
-            (None, Some(verb)) if facts.user.is_some() => Doing::Command(verb),
-            (None, _) if facts.user.is_none() => Doing::LoggingIn,
-            (None, _) => Doing::Nothing,
+            (None, Some(verb)) if facts.user.is_some() => Activity::Command(verb),
+            (None, _) if facts.user.is_none() => Activity::LoggingIn,
+            (None, _) => Activity::Idle,
         };
         SessionView {
             number,
@@ -265,30 +270,30 @@ impl Live {
             tls: facts.tls,
             client: facts.client.clone(),
             charset: facts.charset,
-            lasted: now.duration_since(facts.since),
-            silent: now.duration_since(facts.heard),
-            doing,
+            duration: now.duration_since(facts.since),
+            idle: now.duration_since(facts.last_command_at),
+            activity,
         }
     }
 
-    /// What it said last, the oldest first.
-    pub(crate) fn history(&self) -> Vec<SaidView> {
+    /// The command log, the oldest entry first.
+    pub(crate) fn history(&self) -> Vec<CommandLogEntry> {
         let now = Instant::now();
-        let view = |said: &Said| SaidView {
+        let view = |said: &LoggedCommand| CommandLogEntry {
             ago: now.duration_since(said.at),
             line: said.line.to_vec(),
             code: said.code,
         };
-        self.lock().said.iter().map(view).collect()
+        self.lock().command_log.iter().map(view).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Facts> {
+    fn lock(&self) -> MutexGuard<'_, StatusFields> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Transfer {
-    /// A transfer that was not measured yet has its average.
+    /// The average, if the rate was not measured yet.
     fn rate_or_average(&self, now: Instant, moved: u64) -> u64 {
         if self.measured.0 == self.since {
             per_second(moved, now.duration_since(self.since))
@@ -307,58 +312,58 @@ fn per_second(bytes: u64, time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn live() -> Live {
-        Live::new("192.0.2.1:21".parse().unwrap())
+    fn status() -> SessionStatus {
+        SessionStatus::new("192.0.2.1:21".parse().unwrap())
     }
 
-    fn view(live: &Live, moved: u64) -> SessionView {
-        live.view(1, "192.0.2.2:5000".parse().unwrap(), moved)
+    fn view(status: &SessionStatus, moved: u64) -> SessionView {
+        status.view(1, "192.0.2.2:5000".parse().unwrap(), moved)
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_a_session_does_is_seen_as_it_changes() {
-        let live = live();
-        assert_eq!(view(&live, 0).doing, Doing::LoggingIn);
-        live.logged_in("anna", Limits::default());
-        assert_eq!(view(&live, 0).doing, Doing::Nothing);
-        live.begins("DELE");
-        assert_eq!(view(&live, 0).doing, Doing::Command("DELE"));
-        live.said(b"DELE a", Code::FILE_DONE, "GBK");
-        assert_eq!((view(&live, 0).doing, view(&live, 0).charset), (Doing::Nothing, "GBK"));
-        live.begins("LIST");
-        live.moves(Moving::Listing, None);
-        live.said(b"NOOP", Code::OK, "GBK");
-        let Doing::Transfer(transfer) = view(&live, 7).doing else { panic!("it lists") };
+        let status = status();
+        assert_eq!(view(&status, 0).activity, Activity::LoggingIn);
+        status.logged_in("anna", Limits::default());
+        assert_eq!(view(&status, 0).activity, Activity::Idle);
+        status.command_started("DELE");
+        assert_eq!(view(&status, 0).activity, Activity::Command("DELE"));
+        status.command_answered(b"DELE a", Code::FILE_DONE, "GBK");
+        assert_eq!((view(&status, 0).activity, view(&status, 0).charset), (Activity::Idle, "GBK"));
+        status.command_started("LIST");
+        status.transfer_started(Payload::Listing, None);
+        status.command_answered(b"NOOP", Code::OK, "GBK");
+        let Activity::Transfer(transfer) = view(&status, 7).activity else { panic!("it lists") };
         assert_eq!((transfer.verb, transfer.moved), ("LIST", 7));
-        live.rests();
-        assert_eq!(view(&live, 7).doing, Doing::Nothing);
+        status.transfer_ended();
+        assert_eq!(view(&status, 7).activity, Activity::Idle);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_is_that_of_the_last_second() {
-        let live = live();
-        live.moves(Moving::Listing, Some(10_000));
-        let rate = |moved| match view(&live, moved).doing {
-            Doing::Transfer(transfer) => transfer.rate,
+        let status = status();
+        status.transfer_started(Payload::Listing, Some(10_000));
+        let rate = |moved| match view(&status, moved).activity {
+            Activity::Transfer(transfer) => transfer.rate,
             other => panic!("{other:?}"),
         };
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(rate(1000), 500);
-        live.measure(1000);
+        status.measure(1000);
         tokio::time::advance(Duration::from_secs(1)).await;
-        live.measure(5000);
+        status.measure(5000);
         assert_eq!(rate(5000), 4000);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_the_last_lines_are_kept_and_only_their_beginning() {
-        let live = live();
+        let status = status();
         for number in 0..60 {
             let said = format!("NOOP {number} {}", "x".repeat(1000));
-            live.said(said.as_bytes(), Code::OK, "UTF-8");
+            status.command_answered(said.as_bytes(), Code::OK, "UTF-8");
         }
-        let history = live.history();
-        assert_eq!(history.len(), SAID_MAX);
+        let history = status.history();
+        assert_eq!(history.len(), COMMAND_LOG_MAX);
         assert!(history[0].line.starts_with(b"NOOP 10 "));
         assert_eq!(history[49].line.len(), LINE_BYTES_MAX);
     }

@@ -1,0 +1,470 @@
+//! Copies between files and sockets in the kernel: `sendfile` and `splice`.
+//!
+//! Both can block on a disk, so they run on blocking workers. The socket stays nonblocking: a
+//! worker waits a moment for a client that keeps up, and leaves waiting for a slow one to the
+//! reactor. So few threads serve any number of clients.
+
+#[path = "kernel_copy_tls_linux.rs"]
+mod tls_copy;
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::sendfile;
+use rustix::io::{Errno, Result as Call};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use socket2::Socket as Socket2;
+use tokio::io::Interest;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+use wharf_core::error::{Error, ErrorKind};
+use wharf_core::storage::DetachedFile;
+
+use self::tls_copy::{TlsReceiving, TlsSending};
+use super::{Closing, FileRemainder, Flow, TransferError, bound, shortened, within};
+use crate::blocking_pool::BlockingWorker;
+use crate::net::{Connection, Socket, Stream};
+use crate::registry::SessionHandle;
+
+/// Bytes per system call, so that counters are updated regularly.
+const CALL_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a worker waits for a client that has kept up so far.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Longest run. A transfer that has moved less than a quarter of `RUN_BYTES` by then does not keep
+/// up; from then on it does not wait for its client.
+const RUN_TIME: Duration = Duration::from_millis(50);
+/// Smaller runs are cheaper on the reactor.
+const WORTHWHILE_BYTES: u64 = 256 * 1024;
+/// The largest pipe of an unprivileged user.
+const PIPE_BYTES: usize = 1024 * 1024;
+
+/// Why a run ended.
+enum RunEnd {
+    /// All data is copied.
+    Done,
+    /// Others wait for a worker, the budget is used up, or the configuration has changed.
+    Yield,
+    /// The client does not keep up.
+    Slow,
+    /// The kernel cannot copy between this file and this socket.
+    Unsupported,
+}
+
+/// Whether a kernel copy is possible.
+pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
+    let socket = match stream {
+        Stream::Plain(socket) => socket,
+        Stream::Tls(stream) => stream.get_ref().0,
+    };
+    let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
+    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.rate_limiter.is_limited()
+}
+
+/// Sends bytes `from..from + len` of a file, and `close_notify`. Returns the stream, without TLS
+/// after it has ended, and the rest of the file if a kernel copy is not possible.
+pub(super) async fn send(
+    file: File,
+    from: u64,
+    len: u64,
+    stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<(Option<FileRemainder>, Stream), TransferError> {
+    match stream {
+        Stream::Plain(Socket::Tcp(mut connection)) => {
+            let work = Sending { file, from, left: len };
+            let (back, is_done) = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?
+                .run_to_end(work, SlowPeer::Wait)
+                .await?;
+            let rest = FileRemainder { file: back.file, from: back.from, len: back.left };
+            Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
+        }
+        Stream::Tls(stream) => {
+            let (socket, tls) = stream.into_inner();
+            let mut connection = tcp(socket)?;
+            let work = TlsSending::new(file, from, len, tls);
+            let copy = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?;
+            copy.run_to_end(work, SlowPeer::Wait).await?;
+            Ok((None, Stream::Plain(Socket::Tcp(connection))))
+        }
+        stream @ Stream::Plain(Socket::Link(_)) => {
+            Ok((Some(FileRemainder { file, from, len }), stream))
+        }
+    }
+}
+
+/// Receives into a file, at its position, until the end of the stream. Returns the stream before
+/// its end if the client is too slow for this to be worthwhile; otherwise how it ended.
+pub(super) async fn receive(
+    detached: DetachedFile,
+    stream: Stream,
+    flow: &Flow<'_>,
+) -> Result<(Option<Stream>, Closing), TransferError> {
+    match stream {
+        Stream::Plain(Socket::Tcp(mut connection)) => {
+            let work = Receiving { file: Target(detached), pipe: Pipe::new().map_err(store)? };
+            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
+            let (_, is_done) = copy.run_to_end(work, SlowPeer::FallBack).await?;
+            let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
+            Ok((back, Closing::Orderly))
+        }
+        Stream::Tls(stream) => {
+            let (socket, tls) = stream.into_inner();
+            let mut connection = tcp(socket)?;
+            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
+            let received = flow.handle.moved.load(Ordering::Relaxed);
+            let work = TlsReceiving::new(Target(detached), tls, flow.end, received);
+            let (work, _) = copy.run_to_end(work, SlowPeer::Accumulate).await?;
+            Ok((None, work.closing()))
+        }
+        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
+    }
+}
+
+fn tcp(socket: Socket) -> Result<Connection, TransferError> {
+    match socket {
+        Socket::Tcp(connection) => Ok(connection),
+        Socket::Link(_) => Err(TransferError::Network(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// What to do when the client does not keep up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SlowPeer {
+    /// Wait on the reactor.
+    Wait,
+    /// The same, and a while longer, so that a run is worthwhile.
+    Accumulate,
+    /// Return to the reactor when a run is no longer worthwhile.
+    FallBack,
+}
+
+fn store(error: Errno) -> TransferError {
+    TransferError::Store(io::Error::from(error).into())
+}
+
+/// The kernel copy of one transfer. Dropping it stops the current run.
+struct KernelCopy<'a> {
+    connection: &'a mut Connection,
+    socket: Arc<Socket2>,
+    interest: Interest,
+    flow: &'a Flow<'a>,
+    keeps_up: bool,
+    /// Whether the last run moved enough to be worth its cost.
+    is_worthwhile: bool,
+    is_running: bool,
+}
+
+/// The limits of one run.
+#[derive(Clone, Copy)]
+struct RunBudget {
+    /// Bytes that may be copied.
+    bytes: u64,
+    /// The configuration generation of this budget.
+    generation: u64,
+    /// Whether to wait a moment for the client.
+    is_patient: bool,
+}
+
+/// The copying of one run.
+trait CopyWork: Send + 'static {
+    /// The readiness of the socket that is needed.
+    const FOR: PollFlags;
+    /// Bytes per run if others wait for a worker: a few milliseconds of work.
+    const RUN_BYTES: u64;
+
+    /// Copies about `most` bytes without waiting for the client.
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep;
+}
+
+/// The result of a step.
+enum CopyStep {
+    Moved(u64),
+    /// The socket is not ready.
+    Wait,
+    Done,
+    Unsupported,
+    Failed(TransferError),
+}
+
+impl<'a> KernelCopy<'a> {
+    fn new(
+        connection: &'a mut Connection,
+        interest: Interest,
+        flow: &'a Flow<'a>,
+    ) -> Result<Self, TransferError> {
+        let socket = Arc::new(connection.duplicate().map_err(TransferError::Network)?);
+        Ok(Self {
+            connection,
+            socket,
+            interest,
+            flow,
+            keeps_up: true,
+            is_worthwhile: true,
+            is_running: false,
+        })
+    }
+
+    /// Copies on a blocking worker until a reason to release it. Under a rate limit it copies one
+    /// burst, and waits for the next.
+    async fn run<W: CopyWork>(&mut self, mut work: W) -> Result<(W, RunEnd), TransferError> {
+        let rate_limiter = self.flow.rate_limiter;
+        let burst = rate_limiter.burst(usize::MAX);
+        let budget = RunBudget {
+            generation: burst.generation,
+            bytes: bound(burst.bytes),
+            is_patient: self.keeps_up,
+        };
+        let worker = self.flow.blocking_pool.acquire().await;
+        let socket = Arc::clone(&self.socket);
+        let handle = Arc::clone(self.flow.handle);
+        // Readiness from before the run is outdated after it.
+        self.connection.clear_ready(self.interest);
+        self.is_running = true;
+        let running = spawn_blocking(move || {
+            let ended = run(&mut work, &socket, &worker, &handle, budget);
+            drop(worker);
+            (work, ended)
+        });
+        let (work, ended) = running
+            .await
+            .map_err(|panic| TransferError::Store(Error::new(ErrorKind::Broken, panic)))?;
+        self.is_running = false;
+        let (stop, moved) = ended?;
+        if rate_limiter.is_limited() {
+            // Bytes copied before a limit existed are not charged to it.
+            rate_limiter.take(&burst, usize::try_from(moved).unwrap_or(usize::MAX)).await;
+            return Ok((work, stop));
+        }
+        self.is_worthwhile = moved >= WORTHWHILE_BYTES;
+        self.keeps_up = moved >= W::RUN_BYTES / 4;
+        Ok((work, stop))
+    }
+
+    /// Runs until the copy is complete or, depending on `slow_peer`, the client does not keep up.
+    /// Returns whether it is complete.
+    async fn run_to_end<W: CopyWork>(
+        mut self,
+        mut work: W,
+        slow_peer: SlowPeer,
+    ) -> Result<(W, bool), TransferError> {
+        loop {
+            let (back, stop) = self.run(work).await?;
+            match stop {
+                RunEnd::Done => return Ok((back, true)),
+                RunEnd::Unsupported => return Ok((back, false)),
+                RunEnd::Yield => {}
+                RunEnd::Slow if slow_peer == SlowPeer::FallBack && !self.is_worthwhile => {
+                    return Ok((back, false));
+                }
+                RunEnd::Slow => {
+                    let ready = self.connection.ready(self.interest);
+                    within(self.flow, ready).await?;
+                    if slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
+                        sleep(PATIENCE).await;
+                    }
+                }
+            }
+            work = back;
+        }
+    }
+}
+
+/// A blocking run cannot be cancelled, but shutting down its socket ends it at once.
+impl Drop for KernelCopy<'_> {
+    fn drop(&mut self) {
+        if self.is_running {
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn run<W: CopyWork>(
+    work: &mut W,
+    socket: &Socket2,
+    worker: &BlockingWorker,
+    handle: &SessionHandle,
+    budget: RunBudget,
+) -> Result<(RunEnd, u64), TransferError> {
+    let mut moved: u64 = 0;
+    let began = Instant::now();
+    loop {
+        match work.step(socket, budget.bytes.saturating_sub(moved)) {
+            CopyStep::Moved(bytes) => {
+                moved = moved.saturating_add(bytes);
+                handle.moved.fetch_add(bytes, Ordering::Relaxed);
+                let is_over = || moved >= W::RUN_BYTES || began.elapsed() >= RUN_TIME;
+                let is_bound = || moved >= budget.bytes || handle.generation() != budget.generation;
+                if is_bound() || worker.is_wanted() && is_over() {
+                    return Ok((RunEnd::Yield, moved));
+                }
+            }
+            CopyStep::Wait if !budget.is_patient => return Ok((RunEnd::Slow, moved)),
+            CopyStep::Wait if !wait(socket, work)? => return Ok((RunEnd::Slow, moved)),
+            CopyStep::Wait => {}
+            CopyStep::Done => return Ok((RunEnd::Done, moved)),
+            CopyStep::Unsupported => return Ok((RunEnd::Unsupported, moved)),
+            CopyStep::Failed(cut) => return Err(cut),
+        }
+    }
+}
+
+/// Waits a moment for the client. Returns whether the socket became ready.
+fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
+    let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(TransferError::Network(error.into())),
+    }
+}
+
+/// A download with `sendfile`.
+struct Sending {
+    file: File,
+    from: u64,
+    left: u64,
+}
+
+impl CopyWork for Sending {
+    const FOR: PollFlags = PollFlags::OUT;
+    const RUN_BYTES: u64 = 16 * 1024 * 1024;
+
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
+        if self.left == 0 {
+            return CopyStep::Done;
+        }
+        let most = usize::try_from(self.left.min(CALL_BYTES).min(most)).unwrap_or(usize::MAX);
+        match sendfile(socket, &self.file, Some(&mut self.from), most) {
+            Ok(0) => CopyStep::Failed(TransferError::Store(shortened())),
+            Ok(sent) => {
+                let sent = u64::try_from(sent).unwrap_or(u64::MAX);
+                self.left = self.left.saturating_sub(sent);
+                CopyStep::Moved(sent)
+            }
+            Err(error) => send_error(error),
+        }
+    }
+}
+
+fn send_error(error: Errno) -> CopyStep {
+    match error {
+        Errno::INTR => CopyStep::Moved(0),
+        Errno::AGAIN => CopyStep::Wait,
+        // The file system does not support it.
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => CopyStep::Unsupported,
+        // Disk errors are storage errors; all others are network errors.
+        Errno::IO | Errno::STALE | Errno::NOMEM | Errno::ACCESS => CopyStep::Failed(store(error)),
+        error => CopyStep::Failed(TransferError::Network(error.into())),
+    }
+}
+
+/// The detached file of an upload.
+struct Target(DetachedFile);
+
+impl Target {
+    /// Checks the quota for this number of bytes.
+    fn allow(&mut self, bytes: usize) -> Result<(), Error> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let DetachedFile { file, allowance } = &mut self.0;
+        allowance.as_mut().map_or(Ok(()), |allowance| allowance.take(file, bytes))
+    }
+}
+
+/// An upload with `splice`.
+struct Receiving {
+    file: Target,
+    pipe: Pipe,
+}
+
+/// `splice` needs a pipe between a socket and a file. It is empty between steps.
+struct Pipe {
+    out: OwnedFd,
+    r#in: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> Call<Self> {
+        let (out, r#in) = pipe_with(PipeFlags::CLOEXEC)?;
+        // A user with many pipes gets small ones, which are only slower.
+        let _ = fcntl_setpipe_size(&r#in, PIPE_BYTES);
+        Ok(Self { out, r#in })
+    }
+}
+
+impl Receiving {
+    /// Copies the rest of the pipe through memory.
+    fn copy(&mut self, left: usize) -> io::Result<()> {
+        let mut bytes = vec![0; left];
+        File::from(self.pipe.out.try_clone()?).read_exact(&mut bytes)?;
+        self.file.0.file.write_all(&bytes)
+    }
+}
+
+impl CopyWork for Receiving {
+    const FOR: PollFlags = PollFlags::IN;
+    const RUN_BYTES: u64 = 2 * 1024 * 1024;
+
+    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let got = match splice(socket, None, &self.pipe.r#in, None, most, flags) {
+            Ok(0) => return CopyStep::Done,
+            Ok(got) => got,
+            Err(Errno::INTR) => return CopyStep::Moved(0),
+            Err(Errno::AGAIN) => return CopyStep::Wait,
+            Err(Errno::INVAL | Errno::NOSYS) => return CopyStep::Unsupported,
+            Err(error) => return CopyStep::Failed(TransferError::Network(error.into())),
+        };
+        if let Err(error) = self.file.allow(got) {
+            return CopyStep::Failed(TransferError::Store(error));
+        }
+        let mut left = got;
+        while left > 0 {
+            match splice(&self.pipe.out, None, &self.file.0.file, None, left, SpliceFlags::MOVE) {
+                Ok(0) => return CopyStep::Failed(store(Errno::IO)),
+                Ok(written) => left = left.saturating_sub(written),
+                Err(Errno::INTR) => {}
+                // The file system does not support `splice`.
+                Err(Errno::INVAL) => match self.copy(left) {
+                    Ok(()) => left = 0,
+                    Err(error) => {
+                        return CopyStep::Failed(TransferError::Store(error.into()));
+                    }
+                },
+                Err(error) => return CopyStep::Failed(store(error)),
+            }
+        }
+        CopyStep::Moved(u64::try_from(got).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom};
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
+        let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
+        let file = Target(DetachedFile { file, allowance: None });
+        let mut receiving = Receiving { file, pipe: Pipe::new().unwrap() };
+        let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
+        end.write_all(b"first and second").unwrap();
+        receiving.copy(9).unwrap();
+        receiving.copy(7).unwrap();
+        let mut content = String::new();
+        let mut stored = receiving.file.0.file;
+        stored.seek(SeekFrom::Start(0)).unwrap();
+        stored.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "first and second");
+    }
+}
