@@ -74,14 +74,14 @@ static ACTS: &[Act] = &[
             // A login service is asked on the way out.
             "crates/login/src/http/service/exchange.rs",
             // The API is another way in, for this computer alone.
-            "crates/admin/src/door/",
-            // The client that measures has a door of its own, to servers outside.
+            "crates/admin/src/listener/",
+            // The client that measures connects to servers outside.
             "crates/load/src/net.rs",
             // So have those that end in every way, the wait for their server, and the search for
             // ports that are free.
             "crates/prove/src/client.rs",
             // A client in active mode.
-            "crates/prove/src/torture/visits.rs",
+            "crates/prove/src/torture/sessions.rs",
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],

@@ -10,7 +10,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crates/storage/src/", &["disk.rs", "disk/"]),
     ("crates/server/src/", &["net.rs", "net/"]),
     ("crates/users/src/", &["os.rs"]),
-    ("crates/admin/src/", &["door.rs", "door/"]),
+    ("crates/admin/src/", &["listener.rs", "listener/"]),
     ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
 ];
 
