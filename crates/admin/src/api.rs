@@ -137,7 +137,7 @@ impl Api {
         Ok(kicked)
     }
 
-    /// Leaves out sessions whose addresses are never banned. If that would leave none, the ban is
+    /// Leaves out sessions of addresses that are never banned. If that would leave none, the ban is
     /// attempted, and refused with the setting that exempts them.
     fn skip_exempt(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
         let is_spared = |view: &&SessionView| self.backend.is_never_banned(plain(view.peer.ip()));

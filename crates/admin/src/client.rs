@@ -96,7 +96,7 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(failed)
     }
 
-    /// Sends a GET request whose response may be endless, and passes each piece to `take`. Cancel
+    /// Sends a GET request with a possibly endless response, and passes each piece to `take`. Cancel
     /// safe.
     ///
     /// # Errors

@@ -311,7 +311,7 @@ pub struct HandedOver {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Reloaded {
-    /// Keys whose value has changed, as in `limits.connections`.
+    /// Keys with changed values, as in `limits.connections`.
     pub changed: Vec<String>,
     /// Keys that changed in the file and take effect at the next restart.
     pub needs_restart: Vec<String>,

@@ -40,7 +40,7 @@ impl Account {
     /// Changes the owner of a file or folder to the account.
     ///
     /// # Errors
-    /// The file whose owner could not be changed.
+    /// The file, if its owner cannot be changed.
     pub(crate) fn own(&self, path: &Path) -> Result<(), String> {
         if !self.is_root {
             return Ok(());

@@ -162,7 +162,7 @@ fn say<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A stream whose first bytes are in a buffer already.
+/// A stream with its first bytes in a buffer.
 struct BufferedStream(BufReader<TcpStream>);
 
 impl Read for BufferedStream {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::{clock, proc};
 
-/// Attempts to remove a group whose processes are just ending.
+/// Attempts to remove a group while its processes are ending.
 const REMOVALS_MAX: u32 = 100;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
 

@@ -83,7 +83,7 @@ impl Tree {
         base.join("root")
     }
 
-    /// The size of a file whose size in the case is `bytes`.
+    /// The size of a file of `bytes` in the case.
     pub(crate) fn bytes(&self, bytes: u64) -> u64 {
         divided(bytes, self.divisor)
     }

@@ -208,7 +208,7 @@ fn move_to_quarantine(
     Ok(place)
 }
 
-/// A store whose uploads are checked.
+/// A store with checked uploads.
 struct CheckedStorage {
     store: Arc<dyn Storage>,
     user: Arc<str>,

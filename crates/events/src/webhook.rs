@@ -168,7 +168,7 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// A webhook whose certificates have been read, before privileges are dropped.
+/// A webhook with its certificates, before privileges are dropped.
 pub struct Prepared {
     settings: Settings,
     sender: Sender,

@@ -14,7 +14,7 @@ static DEAD: Rule = Rule {
 };
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    // Below `crates` are expected pages of tests, whose links are valid elsewhere.
+    // Below `crates` are expected pages of tests, with links that are valid elsewhere.
     let is_read = |path: &str| paths::is_document(path) && !path.starts_with("crates/");
     let documents = tree.texts.iter().filter(|(path, _)| is_read(path));
     documents.flat_map(|(path, text)| dead(tree, path, text)).collect()

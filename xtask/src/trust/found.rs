@@ -9,7 +9,7 @@ pub(super) struct Found {
     pub(super) file: String,
 }
 
-/// Every function in the text whose name begins with `row_` and a number.
+/// Every function in the text with a name that begins with `row_` and a number.
 pub(super) fn tests_in(file: &str, text: &str) -> Vec<Found> {
     let functions = text.lines().filter_map(|line| {
         let line = line.trim_start();

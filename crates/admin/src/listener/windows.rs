@@ -15,7 +15,7 @@ use tokio::net::windows::named_pipe::{
 
 /// `ERROR_PIPE_BUSY`: all instances of the pipe are in use.
 const ERROR_PIPE_BUSY: i32 = 231;
-/// Attempts to open a pipe whose instances are all in use.
+/// Attempts to open a pipe without a free instance.
 const TRIES_MAX: u32 = 100;
 
 /// A pipe, and its instance for the next client.

@@ -12,7 +12,7 @@ use crate::programs::{Limits, Program, WorkerProcess};
 const LIMITS: Limits =
     Limits { runs_max: 1, checks_max: 2, retries_max: 0, pause: Duration::from_secs(1) };
 
-/// A store whose checker is a script, and its reports.
+/// A store with a script as its checker, and its reports.
 struct Bench {
     folder: tempfile::TempDir,
     store: Arc<dyn Storage>,

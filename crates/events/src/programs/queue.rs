@@ -181,7 +181,7 @@ impl Queue {
         NextStep::Rest(next.map(|time| time.saturating_duration_since(now)))
     }
 
-    /// Moves events whose pause is over back into the queue.
+    /// Moves events back into the queue after their pause.
     fn wake(&mut self, now: Instant) {
         for (_, event) in self.later.extract_if(.., |(time, _)| *time <= now || self.is_closed) {
             self.waiting.push_back(event);

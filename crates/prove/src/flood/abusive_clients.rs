@@ -17,7 +17,7 @@ use crate::prove::stream::Stream;
 
 /// A folder with many entries.
 pub(super) const VAST: &str = "vast";
-/// A file whose transfer never ends at one byte at a time.
+/// A file too large for a transfer of one byte at a time.
 pub(super) const BIG: &str = "big";
 
 /// Clients per address, below the server's limit.
