@@ -96,8 +96,8 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(failed)
     }
 
-    /// Sends a GET request with a possibly endless response, and passes each piece to `take`. Cancel
-    /// safe.
+    /// Sends a GET request with a possibly endless response, and passes each piece to `take`.
+    /// Cancel safe.
     ///
     /// # Errors
     /// Each [`RequestError`].
