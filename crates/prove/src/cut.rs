@@ -1,4 +1,4 @@
-//! Uploads that are interrupted: by RST, by FIN, without close_notify, or with a lost control
+//! Uploads that are interrupted: by RST, by FIN, without `close_notify`, or with a lost control
 //! connection.
 //!
 //! An interrupted upload is never published, and the part that was kept can be resumed to the

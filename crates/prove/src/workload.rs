@@ -109,8 +109,11 @@ fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// The files of the home: visible names with their bytes, and hidden names.
-fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, BTreeSet<String>), String> {
+/// Visible names with their bytes, and hidden names.
+type HomeFiles = (BTreeMap<String, Vec<u8>>, BTreeSet<String>);
+
+/// The files of the home.
+fn on_disk(server: &Server) -> Result<HomeFiles, String> {
     let home = server.home();
     let describe = |error| format!("cannot read {}: {error}", home.display());
     let (mut files, mut hidden) = (BTreeMap::new(), BTreeSet::new());

@@ -32,8 +32,12 @@ pub(crate) struct Findings {
 
 /// The number of unfinished uploads, without the files beside them that identify the replaced file.
 fn unfinished(hidden: &BTreeSet<String>) -> usize {
-    hidden.iter().filter(|name| !name.ends_with(".none") && !name.ends_with(".base")).count()
+    let is_mark = |name: &str| MARKS.iter().any(|mark| name.ends_with(mark));
+    hidden.iter().filter(|name| !is_mark(name)).count()
 }
+
+/// Suffixes of the files that identify the replaced file.
+const MARKS: [&str; 2] = [".none", ".base"];
 
 /// Checks everything, on disk and as a client, and resumes what was interrupted.
 pub(crate) fn check(
