@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the package, serves as the installed unit would, upgrades, removes and purges it.
+# Installs the package, runs the server like the installed unit, upgrades, removes and purges it.
 #
-# It changes the system that it runs in: `cargo xtask test package` runs it in a layer above this
-# computer's root, with a network of its own. $1: the package.
+# It changes the system that it runs in: `cargo xtask test package` runs it in an overlay above this
+# computer's root, with its own network. $1: the package.
 set -eu
 
 package=$1
@@ -20,7 +20,7 @@ is_there() {
 
 is_gone() {
     for path; do
-        [ ! -e "$path" ] && [ ! -L "$path" ] || fail "$path is left"
+        [ ! -e "$path" ] && [ ! -L "$path" ] || fail "$path still exists"
     done
 }
 
@@ -28,7 +28,7 @@ echo "== install"
 mount -t tmpfs tmpfs /run
 [ -e /proc/self ] || mount -t proc proc /proc
 ip link set lo up
-# Another server of this computer may have it.
+# Another server of this computer may use it.
 [ ! -e /srv/ftp ] || mv /srv/ftp /srv/ftp.before
 dpkg -i "$package"
 is_there /usr/bin/wharf /etc/wharf/wharf.toml /usr/lib/systemd/system/wharf.socket \
@@ -36,20 +36,20 @@ is_there /usr/bin/wharf /etc/wharf/wharf.toml /usr/lib/systemd/system/wharf.sock
     /usr/share/bash-completion/completions/wharf /usr/share/zsh/vendor-completions/_wharf \
     /usr/share/fish/vendor_completions.d/wharf.fish /usr/share/doc/wharf/copyright
 id wharf >/dev/null
-[ "$(stat -c %U:%a /var/lib/wharf/users.toml)" = wharf:600 ] || fail "users.toml is not wharf's own"
-[ "$(stat -c %U:%a /srv/ftp)" = wharf:750 ] || fail "/srv/ftp is not wharf's own"
+[ "$(stat -c %U:%a /var/lib/wharf/users.toml)" = wharf:600 ] || fail "users.toml has the wrong owner or mode"
+[ "$(stat -c %U:%a /srv/ftp)" = wharf:750 ] || fail "/srv/ftp has the wrong owner or mode"
 is_there /etc/systemd/system/multi-user.target.wants/wharf.service
 is_gone /etc/systemd/system/sockets.target.wants/wharf.socket
 dpkg -V wharf
 
-echo "== an account, and what the config is found to be"
+echo "== add an account and check the configuration"
 echo secret | runuser -u wharf -- \
     wharf user add anna --home /srv/ftp/anna --create-home --perm full --password-file -
 runuser -u wharf -- wharf check
 unit=/usr/lib/systemd/system/wharf.service
 systemd-analyze verify "$unit" /usr/lib/systemd/system/wharf.socket
 
-echo "== serve as the unit says"
+echo "== run the server like the unit"
 line() {
     sed -n "s/^$1=//p" "$unit"
 }
@@ -69,7 +69,7 @@ server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 tries=0
 until grep -q event=ready "$log"; do
-    kill -0 $server || { cat "$log"; fail "the server ended"; }
+    kill -0 $server || { cat "$log"; fail "the server has exited"; }
     tries=$((tries + 1))
     [ $tries -lt 600 ] || { cat "$log"; fail "the server is not ready"; }
     sleep 0.1
@@ -78,15 +78,15 @@ done
 echo hello >/tmp/up.txt
 curl --silent --show-error --max-time 20 --ssl-reqd --insecure --user anna:secret \
     --upload-file /tmp/up.txt ftp://127.0.0.1/up.txt
-[ "$(cat /srv/ftp/anna/up.txt)" = hello ] || fail "the upload did not arrive"
+[ "$(cat /srv/ftp/anna/up.txt)" = hello ] || fail "the uploaded file is wrong"
 [ "$(curl --silent --show-error --max-time 20 --ssl-reqd --insecure --user anna:secret \
-    ftp://127.0.0.1/up.txt)" = hello ] || fail "the download is another"
+    ftp://127.0.0.1/up.txt)" = hello ] || fail "the downloaded file is wrong"
 wharf status
 kill -TERM $server
 wait $server
 trap - EXIT
 
-echo "== upgrade: nothing of the administrator's is touched"
+echo "== upgrade: configuration and accounts are kept"
 echo '# mine' >>/etc/wharf/wharf.toml
 dpkg -i "$package"
 grep -q '^# mine' /etc/wharf/wharf.toml || fail "the config was overwritten"

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is measured and what measures, then runs it.
+//! `cargo xtask bench`: builds the server and the benchmark, then runs it.
 
 use std::path::Path;
 
@@ -13,11 +13,11 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
         let mut command = cargo(root);
         command.args(["build", "--quiet", "--release", "--package", package]);
         if !succeeds(&mut command)? {
-            return Err(format!("{package} does not build, see above"));
+            return Err(format!("cannot build {package}, see above"));
         }
     }
     let mut command = cargo(root);
     command.args(["run", "--quiet", "--release", "--package", "wharf-bench", "--"]).args(words);
-    // What went wrong has been told by the program itself.
-    if succeeds(&mut command)? { Ok(()) } else { Err("the benchmark ended early".to_owned()) }
+    // The program has printed the error itself.
+    if succeeds(&mut command)? { Ok(()) } else { Err("the benchmark failed".to_owned()) }
 }

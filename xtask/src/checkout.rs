@@ -7,7 +7,7 @@ use std::process::Command;
 /// ones that it does not ignore; in the order of the paths.
 pub(crate) fn texts(root: &Path) -> Result<Vec<(String, String)>, String> {
     let paths = paths(root)?;
-    // A file that is gone but still tracked, and one that is not a text, hold nothing to check.
+    // A deleted file that is still tracked, and one that is not a text, have nothing to check.
     let read = |path: String| {
         let text = std::fs::read_to_string(root.join(&path)).ok()?;
         Some((path, text))
@@ -25,7 +25,7 @@ pub(crate) fn paths(root: &Path) -> Result<Vec<String>, String> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!(
             "cannot list the files of the checkout: {}\n\
-             help: run it in a git checkout",
+             hint: run it in a git checkout",
             said.trim()
         ));
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask coverage`: which lines the tests run, for each crate that serves clients.
+//! `cargo xtask coverage`: which lines the tests run, for each crate of the server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,18 +10,17 @@ use crate::outcome::target;
 use crate::process::{cargo, succeeds};
 use crate::setup;
 
-/// The crates that are looked at. The simulation runs too: it tests the engine.
+/// The measured crates. The simulation runs too: it tests the engine.
 const CRATES: &[&str] = &["proto", "core", "server", "storage", "users"];
-/// The tests of the simulation are tests of the engine, and those of the client that measures are
-/// some with real sockets.
+/// Tests of the simulation test the engine, and those of the load generator use real sockets.
 const ALSO: &[&str] = &["wharf-sim", "wharf-load"];
-/// Of a hundred lines so many must run.
+/// The required percentage of lines.
 const LEAST_PERCENT: u64 = 90;
-/// The compiler's own format needs tools of its version.
+/// The compiler's format needs tools of the same version.
 const TOOLS: &[(&str, &str)] =
     &[("LLVM_COV", "/usr/bin/llvm-cov-22"), ("LLVM_PROFDATA", "/usr/bin/llvm-profdata-22")];
 
-/// Runs the tests of these crates with counters, and tells how many lines they reach.
+/// Runs the tests of these crates with counters, and prints how many lines they reach.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     setup::for_coverage(root)?;
     let mut tests = llvm_cov(root);
@@ -48,7 +47,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     fs::write(&file, format!("{told}\n{text}"))
         .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     eprintln!("{told}each file: {}", file.display());
-    if is_enough { Ok(()) } else { Err(format!("less than {LEAST_PERCENT} of 100 lines run")) }
+    if is_enough { Ok(()) } else { Err(format!("coverage is below {LEAST_PERCENT} %")) }
 }
 
 fn llvm_cov(root: &Path) -> Command {
@@ -57,14 +56,14 @@ fn llvm_cov(root: &Path) -> Command {
     command
 }
 
-/// Lines and those that no test runs, of each crate, out of the table of files.
+/// Lines and untested lines of each crate, from the table of files.
 fn lines_of_crates(table: &str) -> BTreeMap<&'static str, (u64, u64)> {
     let mut sums = BTreeMap::new();
     for line in table.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         // File, then three numbers each of regions, functions and lines.
         let [file, _, _, _, _, _, _, lines, missed, ..] = words[..] else { continue };
-        // Tests run by themselves and tell nothing of what they test.
+        // Test files always run, and are not counted.
         if file.contains("tests") {
             continue;
         }

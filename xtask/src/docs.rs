@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::{picture, process, trust, vocabulary};
 
-/// Tells the freshness tests to write what they would have compared.
+/// Makes the freshness tests write the documents.
 const BLESS: &str = "WHARF_BLESS";
 /// Freshness tests are named `..._is_up_to_date`.
 const FRESHNESS_TESTS: &str = "test(/is_up_to_date$/)";
@@ -25,7 +25,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         FRESHNESS_TESTS,
     ];
     if !process::succeeds(process::cargo(root).args(arguments).env(BLESS, "1"))? {
-        return Err("a document could not be written; its test says why, above".to_owned());
+        return Err("cannot write a document, see above".to_owned());
     }
     trust::run(root)?;
     vocabulary::run(root)?;

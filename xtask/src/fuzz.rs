@@ -1,4 +1,4 @@
-//! Fuzzing: a short run of every target in the tests, and a long one that counts.
+//! Fuzzing: a short run of every target in the tests, and a long run manually.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ const LONG_RUNS: u64 = 100_000_000;
 const LONG_SESSIONS: u64 = 1_000_000;
 /// The target that holds whole conversations.
 const SESSION: &str = "session";
-/// An input that takes this many seconds is a fault.
+/// An input that takes this many seconds is a failure.
 const TIMEOUT: &str = "-timeout=5";
-/// Parsers of lines and listings have no business with more memory than this.
+/// The memory limit: parsers of lines and listings need far less.
 const MEMORY: &str = "-rss_limit_mb=1024";
-/// Bytes of an input in a long run. What a parser does shows in short inputs, and those are fast.
+/// Bytes of an input in a long run: parser bugs show in short inputs, and those are fast.
 const BYTES_MAX: &[(&str, u32)] = &[("session", 128), ("config", 128), ("users", 128)];
 const BYTES_MAX_ELSE: u32 = 64;
-/// In a long run the fuzzer spends its time on executions rather than on tending its corpus.
+/// In a long run the fuzzer should execute inputs rather than minimise its corpus.
 const COUNTING: &[&str] = &["-reduce_inputs=0", "-entropic=0", "-reload=0", "-print_final_stats=1"];
 
 /// Runs every target for a few seconds.
@@ -37,9 +37,9 @@ pub(crate) fn short(root: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs targets to a count of executions, and says how far each came.
+/// Runs targets to a count of executions, and returns the counts.
 ///
-/// `words`: names of targets, none for all; `--runs N` for another count than the usual one.
+/// `words`: names of targets, none for all; `--runs N` replaces the default count.
 pub(crate) fn long(root: &Path, words: &[&str]) -> Result<(), String> {
     let all = targets(root)?;
     let (names, runs) = asked(words, &all)?;
@@ -69,7 +69,11 @@ pub(crate) fn long(root: &Path, words: &[&str]) -> Result<(), String> {
     }
     let passed = names.len() - failed;
     eprintln!("{passed} passed, {failed} failed");
-    if failed == 0 { Ok(()) } else { Err("the inputs that fail are in fuzz/artifacts".to_owned()) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err("fuzzing failed; the inputs are in fuzz/artifacts".to_owned())
+    }
 }
 
 fn outcome<'a>(
@@ -81,7 +85,7 @@ fn outcome<'a>(
     Outcome { name, about, unit, count, failed, seconds }
 }
 
-/// What became of one target in a long run.
+/// The result of one target in a long run.
 struct Counted {
     is_fine: bool,
     executions: u64,
@@ -130,7 +134,7 @@ fn counted(root: &Path, target: &str, runs: u64) -> Result<Counted, String> {
     })
 }
 
-/// A number that the fuzzer prints when it ends.
+/// A number that the fuzzer prints at its end.
 fn statistic(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().rev().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name));
     line?.trim_start_matches(':').trim().parse().ok()
@@ -148,7 +152,7 @@ fn asked(words: &[&str], all: &[String]) -> Result<(Vec<String>, Option<u64>), S
             name if all.iter().any(|known| known == name) => names.push(name.to_owned()),
             name => {
                 let known = all.join(", ");
-                return Err(format!("no such fuzz target: {name}\nhelp: there are {known}"));
+                return Err(format!("unknown fuzz target \"{name}\"\nhint: targets are {known}"));
             }
         }
     }
@@ -160,7 +164,7 @@ fn build(root: &Path) -> Result<(), String> {
     if is_built { Ok(()) } else { Err("`cargo fuzz build` failed, see above".to_owned()) }
 }
 
-/// `cargo fuzz run TARGET`, with known inputs, if there are any, behind the corpus that grows.
+/// `cargo fuzz run TARGET`, with the known inputs, if there are any, after the growing corpus.
 fn command_of(root: &Path, target: &str) -> Result<Command, String> {
     let mut command = fuzz(root, "run");
     let corpus = format!("fuzz/corpus/{target}");
@@ -174,7 +178,7 @@ fn command_of(root: &Path, target: &str) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Words that lead a fuzzer further than chance.
+/// A dictionary that helps the fuzzer.
 fn dictionary(root: &Path, target: &str) -> Option<String> {
     let path = root.join(format!("fuzz/dictionaries/{target}.dict"));
     path.is_file().then(|| format!("-dict={}", path.display()))
@@ -188,7 +192,7 @@ fn fuzz(root: &Path, verb: &str) -> Command {
     command
 }
 
-/// Runs cargo without its chatter, which is shown only if it fails.
+/// Runs cargo; its output is shown only if it fails.
 fn quietly(command: &mut Command, target: &str) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
     if output.status.success() {
@@ -196,7 +200,7 @@ fn quietly(command: &mut Command, target: &str) -> Result<(), String> {
     }
     eprintln!("{}", String::from_utf8_lossy(&output.stdout));
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-    Err(format!("fuzz target {target} found something, see above; the input is in fuzz/artifacts"))
+    Err(format!("fuzz target {target} failed, see above; the input is in fuzz/artifacts"))
 }
 
 fn targets(root: &Path) -> Result<Vec<String>, String> {

@@ -1,7 +1,7 @@
 //! Set-up, tests, generated documents and the tidy rules of wharf.
 //!
-//! To follow `cargo xtask test`, read [`steps`], then [`setup`]; to follow a rule of the house,
-//! read [`tidy`]. Standard library only, so that it builds in a second on a fresh machine.
+//! To follow `cargo xtask test`, read [`steps`], then [`setup`]; for the project rules, read
+//! [`tidy`]. Standard library only, so that it builds in a second on a new machine.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,19 +35,19 @@ Usage: cargo xtask <COMMAND>
 
   test [--keep-going] [STEP]...
            Install what the tests need, then run every step, or only those named.
-           Stops at the first step that fails, unless told to keep going.
+           Stops at the first failed step, unless --keep-going is given.
   setup    Only install what the tests need
-  tidy     Check the rules of docs/ARCHITECTURE.md that no compiler knows
+  tidy     Check the project rules that the compiler does not check
   docs     Write the generated documents again
   book     Build the documentation site in target/book, in English and Chinese
   translations [--accept FILE...]
-           List Chinese documents whose English original has changed since, or note that the
-           named files translate their present originals
+           List Chinese documents whose English original has changed since, or mark the
+           named files as up to date
   deb [--binary FILE]
            Build the Debian package target/deb/wharf.deb, with the release profile or of a
            program that is built already
-  bench    Measure wharf beside other servers; `cargo xtask bench --help` tells how
-  prove    Put wharf under force and check it; `cargo xtask prove --help` tells how
+  bench    Measure wharf and other servers; see `cargo xtask bench --help`
+  prove    Test wharf destructively; see `cargo xtask prove --help`
   prove fuzz [--runs N] [TARGET]...
            A long fuzzing run: 100,000,000 executions of each parser, 1,000,000 sessions
   prove sim [--seeds A..B]
@@ -101,7 +101,7 @@ fn run(words: &[&str]) -> Result<(), String> {
             eprint!("{HELP}{}", steps::help());
             Ok(())
         }
-        _ => Err(format!("no such command: {}\nhelp: cargo xtask help", words.join(" "))),
+        _ => Err(format!("unknown command \"{}\"\nhint: cargo xtask help", words.join(" "))),
     }
 }
 

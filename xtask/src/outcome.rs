@@ -1,10 +1,10 @@
-//! What came of a proof that is run from here, in the form in which `wharf-prove` leaves its own.
+//! The result of a proof that is run from here, in the format of `wharf-prove`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A proof that has ended.
+/// A finished proof.
 pub(crate) struct Outcome<'a> {
     pub(crate) name: &'a str,
     pub(crate) about: &'a str,

@@ -1,4 +1,4 @@
-//! The Debian package: built, and tried out in a layer above this computer's root.
+//! The Debian package: built, and tested in an overlay above this computer's root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::process::Command;
 use crate::process::{cargo, succeeds};
 use crate::setup::{as_root, find};
 
-/// Where what goes into the package is put together, below the checkout. `[package.metadata.deb]`
-/// in `crates/wharf/Cargo.toml` names it too.
+/// The staging folder of the package, below the checkout. `[package.metadata.deb]` in
+/// `crates/wharf/Cargo.toml` names it too.
 const STAGE: &str = "target/deb";
 /// Shells for which the package has completions.
 const SHELLS: &[&str] = &["bash", "zsh", "fish"];
-/// The most that a trial may write: packages, accounts, files of a few bytes.
+/// The most that a test may write: packages, accounts, small files.
 const LAYER_SIZE: &str = "size=512m";
-/// A trial takes some ten seconds.
+/// A test takes some ten seconds.
 const TRIAL_SECONDS: &str = "300";
 
-/// Builds the package: with the release profile, or of a program that is there already.
+/// Builds the package: with the release profile, or of an existing program.
 pub(crate) fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     let program = match words {
         [] => release(root)?,
@@ -29,12 +29,12 @@ pub(crate) fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Builds it of what the tests have built, and installs, runs, upgrades and purges it.
+/// Builds it of the program built by the tests, and installs, runs, upgrades and purges it.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
     let mut build = cargo(root);
     build.args(["build", "--quiet", "--bins", "--workspace", "--all-features"]);
     if !succeeds(&mut build)? {
-        return Err("the program does not build, see above".to_owned());
+        return Err("cannot build the program, see above".to_owned());
     }
     let package = package(root, &target(root).join("debug/wharf"))?;
     try_out(root, &package)
@@ -46,7 +46,7 @@ fn release(root: &Path) -> Result<PathBuf, String> {
     if succeeds(&mut build)? {
         Ok(target(root).join("dist/wharf"))
     } else {
-        Err("the program does not build, see above".to_owned())
+        Err("cannot build the program, see above".to_owned())
     }
 }
 
@@ -55,11 +55,11 @@ fn target(root: &Path) -> PathBuf {
     target.map_or_else(|| root.join("target"), |target| root.join(target))
 }
 
-/// Puts together what the package holds, and has cargo-deb pack it.
+/// Collects the files of the package, and runs cargo-deb.
 fn package(root: &Path, program: &Path) -> Result<PathBuf, String> {
     let stage = root.join(STAGE);
     let man = stage.join("man");
-    // Pages of commands that are gone must not stay.
+    // Pages of removed commands must not stay.
     let _ = fs::remove_dir_all(&man);
     fs::create_dir_all(&man).map_err(|error| format!("cannot make {}: {error}", man.display()))?;
     let staged = stage.join("wharf");
@@ -76,7 +76,7 @@ fn package(root: &Path, program: &Path) -> Result<PathBuf, String> {
     }
     let package = stage.join("wharf.deb");
     let mut pack = cargo(root);
-    // The program is stripped already, and its debug symbols are nobody's.
+    // The program is stripped already; debug symbols are not shipped.
     pack.args(["deb", "--quiet", "--package", "wharf", "--no-build", "--no-strip", "--no-dbgsym"]);
     // Its own packer would take long for so little.
     pack.args(["--compress-system", "--output"]).arg(&package);
@@ -84,8 +84,8 @@ fn package(root: &Path, program: &Path) -> Result<PathBuf, String> {
     Ok(package)
 }
 
-/// Runs the trial in namespaces of its own: a layer of memory above this computer's root takes
-/// what it writes, and its network is loopback alone, where port 21 is free.
+/// Runs the test in its own namespaces: an overlay in memory takes its writes, and its network has
+/// only the loopback interface, where port 21 is free.
 fn try_out(root: &Path, package: &Path) -> Result<(), String> {
     let script = root.join("packaging/debian/try.sh");
     let line = format!(
@@ -104,14 +104,14 @@ fn try_out(root: &Path, package: &Path) -> Result<(), String> {
     );
     let mut trial = as_root(&["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c"])?;
     trial.arg(line).arg("sh").arg(script).arg(package).env("DEBIAN_FRONTEND", "noninteractive");
-    // Debian keeps programs for root out of everybody else's PATH.
+    // Debian has programs for root outside the PATH of other users.
     trial.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     if succeeds(&mut trial)? {
         Ok(())
     } else {
         Err(format!(
-            "the package does not do what it should, see above\n\
-             help: look at it with `dpkg-deb --contents {}`",
+            "the test of the package failed, see above\n\
+             hint: list it with `dpkg-deb --contents {}`",
             package.display()
         ))
     }
@@ -123,7 +123,7 @@ fn done(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let missing = if find(&program).is_none() && !program.contains('/') {
-        "\nhelp: cargo xtask setup installs it"
+        "\nhint: cargo xtask setup installs it"
     } else {
         ""
     };

@@ -1,7 +1,7 @@
 //! Draws the start panel as a picture: text in, SVG out.
 //!
-//! `docs/picture/panel.txt` is what the program prints on a terminal; the picture is made from it,
-//! so that the README never shows what the program does not say.
+//! `docs/picture/panel.txt` is the output of the program on a terminal; the picture is made from
+//! it, so that the README shows the real output.
 
 use std::path::Path;
 

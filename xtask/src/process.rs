@@ -1,15 +1,15 @@
-//! Other programs, run to their end.
+//! Runs other programs to their end.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Cargo, whichever the caller's toolchain is.
+/// The cargo of the caller's toolchain.
 pub(crate) const CARGO: &str = "cargo";
 
-/// Runs a command to its end; whether it succeeded.
+/// Runs a command to its end; returns whether it succeeded.
 ///
 /// # Errors
-/// When it cannot be started.
+/// It cannot be started.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool, String> {
     let status = command.status().map_err(|error| {
         format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())

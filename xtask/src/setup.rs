@@ -1,6 +1,7 @@
 //! Installs what the tests need: real FTP clients, and the cargo tools that run and check.
 //!
-//! Nothing is skipped silently: what cannot be installed ends the run with its name and a remedy.
+//! Nothing is skipped silently: if a package cannot be installed the run ends with its name and a
+//! hint.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::process::Command;
 use crate::outcome::target;
 use crate::{book, process};
 
-/// A program that the tests start, and the Debian package that holds it.
+/// A program that the tests start, and its Debian package.
 const PROGRAMS: &[(&str, &str)] = &[
     ("lftp", "lftp"),
     ("curl", "curl"),
@@ -21,38 +22,38 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wget", "wget"),
     ("haproxy", "haproxy"),
     ("openssl", "openssl"),
-    // It makes system calls of the server fail.
+    // Makes system calls of the server fail.
     ("strace", "strace"),
-    // The terminal in which `wharf top` is looked at.
+    // The terminal for tests of `wharf top`.
     ("tmux", "tmux"),
     ("python3", "python3"),
     // FTP of PHP (`ftp_ssl_connect`), and of programs in JavaScript.
     ("php", "php-cli"),
     ("node", "nodejs"),
     ("npm", "npm"),
-    // Accounts in a real database; each test starts a server of its own.
+    // Accounts in a real database; each test starts its own server.
     ("initdb", "postgresql"),
     ("psql", "postgresql-client"),
     ("setpriv", "util-linux"),
     // A router that translates addresses, in network namespaces.
     ("nft", "nftables"),
-    // The proofs mount small file systems, in namespaces of their own.
+    // The proofs mount small file systems, in their own namespaces.
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
-    // Judges our units; it need not be what this computer starts with.
+    // Verifies our units; this computer need not run systemd.
     ("systemd-analyze", "systemd"),
     ("systemd-sysusers", "systemd"),
-    // A directory that proves passwords.
+    // A directory for external authentication.
     ("slapd", "slapd"),
     ("systemd-socket-activate", "systemd"),
     // They read our logs and rotate them.
     ("fail2ban-regex", "fail2ban"),
     ("logrotate", "logrotate"),
-    // The package is built and tried out.
+    // For building and testing the package.
     ("dpkg-shlibdeps", "dpkg-dev"),
     ("strip", "binutils"),
     ("ip", "iproute2"),
-    // They judge our completions; bash is everywhere.
+    // For testing completions; bash is everywhere.
     ("zsh", "zsh"),
     ("fish", "fish"),
     // The fuzzer's engine and the cryptography library are C and C++.
@@ -61,11 +62,11 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// A library that the build or the tests need: its file below the system's folders of libraries,
-/// and the Debian package that holds it.
+/// and its Debian package.
 const LIBRARIES: &[(&str, &str)] = &[
     // The feature `pam` links it.
     ("libpam.so", "libpam0g-dev"),
-    // Rules of PAM in a folder of a test, and a module that knows made-up people.
+    // PAM rules in a folder of a test, and a module with invented users.
     ("libpam_wrapper.so", "libpam-wrapper"),
 ];
 
@@ -145,7 +146,7 @@ fn install_node_packages(folder: &Path) -> Result<(), String> {
         if !process::succeeds(&mut command)? {
             return Err(format!(
                 "{package} could not be installed, see above\n\
-                 help: npm install --prefix {} {package}@{version}",
+                 hint: npm install --prefix {} {package}@{version}",
                 folder.display()
             ));
         }
@@ -166,7 +167,7 @@ fn missing_packages(
 
 fn install_packages(packages: &[&str]) -> Result<(), String> {
     let names = packages.join(" ");
-    let help = format!("help: install them by hand ({names}), then run this again");
+    let help = format!("hint: install them manually ({names}), then run this again");
     if find("apt-get").is_none() {
         return Err(format!("the tests need {names}, and there is no apt-get here\n{help}"));
     }
@@ -183,7 +184,7 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// A command with the system's rights: as it is for root, else by sudo.
+/// A command with root privileges: directly, or by sudo.
 pub(crate) fn as_root(words: &[&str]) -> Result<Command, String> {
     let output = Command::new("id").arg("-u").output();
     let is_root = output.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
@@ -208,7 +209,7 @@ fn install_tool(tool: &str, version: &str, arguments: &[&str]) -> Result<(), Str
     if !process::succeeds(&mut command)? {
         return Err(format!(
             "{tool} could not be installed, see above\n\
-             help: cargo install --locked {tool} --version {version}"
+             hint: cargo install --locked {tool} --version {version}"
         ));
     }
     // Cargo finds its sub-commands in its own folder; PATH need not have it.
@@ -221,9 +222,9 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let folders = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
-    // Debian keeps programs for root out of everybody else's PATH.
+    // Debian has programs for root outside the PATH of other users.
     let folders = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    // It keeps each version's programs apart, and out of PATH.
+    // Debian has each version's programs in its own folder, outside PATH.
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let folders = folders.chain(versions.map(|version| version.path().join("bin")));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())

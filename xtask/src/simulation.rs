@@ -7,10 +7,10 @@ use std::time::Instant;
 use crate::outcome::{Outcome, target};
 use crate::process::{cargo, succeeds};
 
-/// Worlds of a long run.
+/// Simulated runs of a long run.
 const SEEDS: u64 = 100_000;
 
-/// Lives so many worlds, or those of `--seeds A..B`.
+/// Runs this number of simulations, or those of `--seeds A..B`.
 pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     let (first, end) = match words {
         [] => (1, SEEDS + 1),
@@ -20,17 +20,18 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
             });
             range.ok_or("--seeds needs a range, such as --seeds 1..2000")?
         }
-        _ => return Err("prove sim takes nothing but --seeds A..B".to_owned()),
+        _ => return Err("usage: cargo xtask prove sim [--seeds A..B]".to_owned()),
     };
     let mut build = cargo(root);
     build.args(["build", "--quiet", "--release", "--package", "wharf-sim"]);
     if !succeeds(&mut build)? {
-        return Err("the simulation does not build, see above".to_owned());
+        return Err("cannot build the simulation, see above".to_owned());
     }
     let mut command = Command::new(target(root).join("release/wharf-sim"));
     command.args(["--seeds", &format!("{first}..{end}")]).stderr(std::process::Stdio::inherit());
     let began = now();
-    let output = command.output().map_err(|error| format!("the simulation: {error}"))?;
+    let output =
+        command.output().map_err(|error| format!("cannot start the simulation: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     eprint!("{text}");
     let failed = text.lines().filter(|line| line.trim().starts_with("replay:")).count();
@@ -46,7 +47,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     };
     outcome.write(root)?;
     eprintln!("{} passed, {failed} failed", count - failed);
-    if output.status.success() { Ok(()) } else { Err("not every world was well".to_owned()) }
+    if output.status.success() { Ok(()) } else { Err("some simulations failed".to_owned()) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run takes real time")]

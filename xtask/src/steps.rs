@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::process::{cargo, succeeds};
 use crate::{book, fuzz, package, prove, setup, tidy};
 
-/// One thing that must hold.
+/// One step.
 struct Step {
     name: &'static str,
     about: &'static str,
     work: Work,
 }
 
-/// What a step does.
+/// The work of a step.
 enum Work {
     /// Cargo with these arguments and this environment.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
@@ -25,7 +25,7 @@ enum Work {
     Book,
 }
 
-// Features are the same in every step, so that what one has built the next can use.
+// The features are the same in every step, so that build results are reused.
 static STEPS: &[Step] = &[
     Step {
         name: "fmt",
@@ -56,7 +56,7 @@ static STEPS: &[Step] = &[
     },
     Step {
         name: "book",
-        about: "the documentation site builds, and its links lead somewhere",
+        about: "the documentation site builds, without dead links",
         work: Work::Book,
     },
     Step {
@@ -108,7 +108,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
         ends.push((step.name, if outcome.is_ok() { End::Passed } else { End::Failed }, took));
     }
     eprintln!("\n{}", report(&ends));
-    if has_failed { Err("not every step passed".to_owned()) } else { Ok(()) }
+    if has_failed { Err("some steps failed".to_owned()) } else { Ok(()) }
 }
 
 /// The steps, for the help text.
@@ -122,11 +122,11 @@ fn chosen(words: &[&str]) -> Result<(Vec<&'static Step>, bool), String> {
     let (flags, names): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| word.starts_with('-'));
     if let Some(flag) = flags.iter().find(|flag| **flag != "--keep-going") {
-        return Err(format!("no such option: {flag}\nhelp: the only one is --keep-going"));
+        return Err(format!("unknown option \"{flag}\"\nhint: the only one is --keep-going"));
     }
     if let Some(name) = names.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
         let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-        return Err(format!("no such step: {name}\nhelp: the steps are {}", known.join(", ")));
+        return Err(format!("unknown step \"{name}\"\nhint: steps are {}", known.join(", ")));
     }
     let is_chosen = |step: &&Step| names.is_empty() || names.contains(&step.name);
     Ok((STEPS.iter().filter(is_chosen).collect(), !flags.is_empty()))
@@ -153,7 +153,7 @@ fn told(command: &mut Command, arguments: &str) -> Result<(), String> {
     if succeeds(command)? { Ok(()) } else { Err(format!("`cargo {arguments}` failed, see above")) }
 }
 
-/// One line a step, and one for all: it speaks of steps, since the test runner counts the tests.
+/// One line per step, and one summary.
 fn report(ends: &[(&str, End, Duration)]) -> String {
     let count = |wanted: End| ends.iter().filter(|(_, end, _)| *end == wanted).count();
     let line = |(name, end, took): &(&str, End, Duration)| {

@@ -1,7 +1,7 @@
-//! The rules of the house that no compiler knows, checked by reading the text.
+//! The project rules that the compiler does not check.
 //!
-//! Each rule is a function from the tree to findings, in a file of its own below this one;
-//! [`RULES`] lists them. A finding says where, what, why it matters and what to do.
+//! Each rule is a function from the tree to findings, in its own file below this one; [`RULES`]
+//! lists them. A finding has the place, the problem, the reason of the rule and a hint.
 
 use std::fmt;
 use std::path::Path;
@@ -38,27 +38,27 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     documents::translations,
 ];
 
-/// Something that must be so everywhere.
+/// A rule that holds everywhere.
 struct Rule {
-    /// One or two words to find it again in the source.
+    /// One or two words by which it can be found in the source.
     name: &'static str,
-    /// What would go wrong without it.
+    /// What goes wrong without it.
     why: &'static str,
-    /// What to do about a finding.
+    /// How to fix a finding.
     remedy: &'static str,
 }
 
-/// A place where a rule is broken.
+/// A place that breaks a rule.
 #[derive(Clone)]
 struct Finding {
     rule: &'static Rule,
     file: String,
-    /// Counted from 1; 1 for what concerns the whole file.
+    /// From 1; 1 if it concerns the whole file.
     line: usize,
     what: String,
 }
 
-/// Checks every rule on the files that git knows, or would know after `git add`.
+/// Checks every rule on the files that git tracks, or would track after `git add`.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = Tree::read(root)?;
     let findings = check(&tree);
@@ -99,7 +99,7 @@ impl Rule {
         Finding { rule: self, file: file.to_owned(), line, what: what.into() }
     }
 
-    /// A finding for each place in `source`, tests apart, where one of `needles` stands.
+    /// A finding for each occurrence of `needles` in `source`, outside tests.
     fn forbids(&'static self, source: &Source, needles: &[&str]) -> Vec<Finding> {
         let lines = source.lines().filter(|line| !line.is_test);
         let hits = lines.flat_map(|line| {
@@ -114,11 +114,11 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, file, line, what } = self;
         writeln!(out, "{file}:{line}: {}: {what}", rule.name)?;
-        write!(out, "  why:  {}\n  help: {}", rule.why, rule.remedy)
+        write!(out, "  why:  {}\n  hint: {}", rule.why, rule.remedy)
     }
 }
 
-/// What `rule` finds in made-up files: the first line of each finding.
+/// The findings of `rule` in invented files: the first line of each.
 #[cfg(test)]
 fn found(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
     let tree = Tree::new(files.iter().map(|(path, text)| ((*path).into(), (*text).into())));

@@ -23,27 +23,27 @@ const BEGIN: &str = "<!-- translation-of: ";
 const MIDDLE: &str = " sha256:";
 const END: &str = " -->";
 
-/// A translation that does not say the same as its original.
+/// A translation that differs from its original.
 pub(crate) struct Stale {
     pub(crate) translation: String,
     original: String,
     fault: Fault,
 }
 
-/// What is wrong with a translation.
+/// The problem of a translation.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
     /// There is none.
     Missing,
-    /// Its first line does not say what it translates.
+    /// Its first line does not name the original.
     Unmarked,
     /// The original has changed since.
     Changed,
-    /// There is nothing that it translates.
+    /// The original does not exist.
     WithoutOriginal,
 }
 
-/// Lists what is stale, or takes over the sums of the originals of the named files.
+/// Lists stale translations, or accepts the named files.
 pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     match words {
         [] => list(root),
@@ -127,7 +127,7 @@ pub(crate) fn stale(texts: &[(String, String)]) -> Vec<Stale> {
     pairs.into_iter().filter_map(fault).collect()
 }
 
-/// What the first line of a translation says: the original, and its sum.
+/// The original and its checksum, from the first line of a translation.
 fn mark(text: &str) -> Option<(&str, &str)> {
     let line = text.lines().next()?.strip_prefix(BEGIN)?.strip_suffix(END)?;
     line.split_once(MIDDLE)
@@ -149,7 +149,7 @@ fn original_of(translation: &str) -> Option<String> {
     Some(format!("{DOCUMENTS}{name}"))
 }
 
-/// The sum of a text, whichever line ends the checkout has.
+/// The checksum of a text, independent of its line ends.
 fn sum(text: &str) -> String {
     sha256::hex(text.replace("\r\n", "\n").as_bytes())
 }

@@ -1,6 +1,6 @@
 //! The reference of risks, tests and proofs, `docs/reference/trust.md`: generated from the rows in
 //! [`rows`], the names of the tests and the recorded results of proofs. The text around them is in
-//! `trust/template.md`; `docs/TRUST.md` is the summary, written by hand.
+//! `trust/template.md`; `docs/TRUST.md` is the summary, and not generated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,14 +21,14 @@ pub(crate) const PAGE: &str = "docs/reference/trust.md";
 /// The text of the page, with a placeholder for each generated part.
 const TEMPLATE: &str = include_str!("trust/template.md");
 
-/// What is known of the tree: all Rust files and the results of proofs.
+/// The input of the page: all Rust files and the results of proofs.
 pub(crate) struct Known {
     tests: Vec<Found>,
     proofs: Vec<proofs::Proof>,
 }
 
 impl Known {
-    /// Reads what the page is made of. `texts` are paths from the top, and contents.
+    /// Reads the input. `texts` are paths from the top, and contents.
     pub(crate) fn read<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let (mut found, mut proofs) = (Vec::new(), Vec::new());
         for (path, text) in texts {
@@ -55,27 +55,24 @@ impl Known {
         })
     }
 
-    /// Rows that no test shows, and numbers in names that are no row: row or number, and why.
+    /// Rows without a test, and numbers in names without a row: row or number, and why.
     pub(crate) fn gaps(&self) -> Vec<String> {
         let shown = |number| self.tests.iter().any(|test| test.rows.contains(&number));
         let bare = ROWS.iter().filter(|row| !WITHOUT_TESTS.contains(&row.number));
         let bare = bare.filter(|row| !shown(row.number));
         let mut gaps: Vec<_> = bare
-            .map(|row| format!("no test has row_{:02}_ in its name ({})", row.number, row.fault))
+            .map(|row| format!("no test is named row_{:02}_… ({})", row.number, row.fault))
             .collect();
         for test in &self.tests {
             let is_row = |number: &&u32| ROWS.iter().any(|row| row.number == **number);
             for number in test.rows.iter().filter(|number| !is_row(number)) {
-                gaps.push(format!(
-                    "`{}` in {}: there is no row {number}",
-                    test.sentence, test.file
-                ));
+                gaps.push(format!("`{}` in {}: unknown row {number}", test.sentence, test.file));
             }
         }
         gaps
     }
 
-    /// A section for each row: the risk, what wharf does about it, and the tests that show it.
+    /// A section for each row: the risk, what wharf does about it, and its tests.
     fn rows(&self) -> String {
         let count = self.tests.len();
         let mut out = format!("{count} tests have the number of a row in their name.\n");
@@ -202,9 +199,9 @@ mod tests {
         let lines: Vec<_> = rows.map(|number| format!("fn row_{number:02}_x() {{")).collect();
         let all = lines.join("\n");
         let gaps = known(&[("a.rs", &all)]).gaps();
-        assert_eq!(gaps, ["`x` in a.rs: there is no row 99"]);
+        assert_eq!(gaps, ["`x` in a.rs: unknown row 99"]);
         let gaps = known(&[("a.rs", &all.replace("fn row_07_x", "fn x"))]).gaps();
-        assert!(gaps[0].starts_with("no test has row_07_"), "{gaps:?}");
+        assert!(gaps[0].starts_with("no test is named row_07_"), "{gaps:?}");
     }
 
     #[test]

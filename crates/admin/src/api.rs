@@ -1,4 +1,4 @@
-//! The answers.
+//! Answers the requests of the API.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,58 +11,62 @@ use wharf_server::session_status::{Activity, Payload, SessionView};
 use wharf_server::settings::ListenTls;
 use wharf_server::{BoundListener, EndWhen, Handle};
 
+use crate::backend::AdminBackend;
 use crate::model::{
     Kick, Kicked, Listener, NewBan, Passive, Problem, Rates, Session, SessionCounts,
     SessionDetails, State, Status,
 };
-use crate::operator::Operator;
 use crate::view;
 
-/// What a client hears that an operator sends away without a word of his own.
-const KICKED: &str = "The operator ended the session.";
+/// Default reason in the 421 reply when an administrator ends a session.
+const KICK_REASON_DEFAULT: &str = "Disconnected by the administrator.";
 
-/// One running server, as the API sees it. Clones see the same.
+/// One running server, as the API sees it. Clones share it.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) handle: Handle,
-    pub(crate) operator: Arc<dyn Operator>,
+    pub(crate) backend: Arc<dyn AdminBackend>,
     listeners: Arc<[Listener]>,
     started: (SystemTime, Instant),
 }
 
 impl Api {
-    /// An API for a server that begins to serve now.
+    /// An API for a server that starts to serve now.
     #[expect(clippy::disallowed_methods, reason = "the API has no simulated time")]
-    pub fn new(handle: Handle, listeners: &[BoundListener], operator: Arc<dyn Operator>) -> Self {
+    pub fn new(
+        handle: Handle,
+        listeners: &[BoundListener],
+        backend: Arc<dyn AdminBackend>,
+    ) -> Self {
         let listeners = listeners.iter().map(listener).collect();
-        Self { handle, operator, listeners, started: (SystemTime::now(), Instant::now()) }
+        Self { handle, backend, listeners, started: (SystemTime::now(), Instant::now()) }
     }
 
     pub(crate) fn status(&self, version: &str) -> Status {
         let views = self.handle.views();
         let (started, since) = self.started;
-        let is_stopping = self.operator.is_stopping();
+        let is_stopping = self.backend.is_stopping();
         Status {
             version: version.to_owned(),
             pid: std::process::id(),
             state: if is_stopping { State::Draining } else { State::Serving },
-            started: view::stamp(started, Duration::ZERO),
+            started: view::timestamp(started, Duration::ZERO),
             seconds: since.elapsed().as_secs(),
-            config: self.operator.config(),
+            config: self.backend.config(),
             listeners: self.listeners.to_vec(),
             sessions: self.counts(&views),
             rates: rates(&views),
-            totals: self.operator.totals(),
+            totals: self.backend.totals(),
             passive: Passive {
-                ports: self.operator.passive_ports(),
+                ports: self.backend.passive_ports(),
                 in_use: u64::try_from(self.handle.passive_ports_in_use()).unwrap_or_default(),
-                failures: self.operator.passive_failures(),
+                failures: self.backend.passive_failures(),
             },
-            bans: u64::try_from(self.operator.bans().len()).unwrap_or_default(),
-            certificate: self.operator.certificate(),
-            reload: self.operator.last_reload(),
-            warnings: self.operator.warnings(),
-            home_folders: self.operator.home_folders(),
+            bans: u64::try_from(self.backend.bans().len()).unwrap_or_default(),
+            certificate: self.backend.certificate(),
+            reload: self.backend.last_reload(),
+            warnings: self.backend.warnings(),
+            home_folders: self.backend.home_folders(),
         }
     }
 
@@ -74,7 +78,7 @@ impl Api {
             total: count(&|_| true),
             logged_in: count(&|view| view.user.is_some()),
             transferring: count(&|view| direction(view).is_some()),
-            max: self.operator.sessions_max(),
+            max: self.backend.sessions_max(),
         }
     }
 
@@ -84,25 +88,25 @@ impl Api {
     }
 
     pub(crate) fn session(&self, id: u64) -> Result<SessionDetails, Problem> {
-        let (session, history) = self.handle.view(id).ok_or_else(|| no_session(id))?;
+        let (session, history) = self.handle.view(id).ok_or_else(|| unknown_session(id))?;
         let now = SystemTime::now();
         Ok(SessionDetails {
             session: view::session(&session, now),
-            history: history.iter().map(|said| view::said(said, now)).collect(),
+            history: history.iter().map(|entry| view::command_log_entry(entry, now)).collect(),
         })
     }
 
-    /// Ends what was named: everything, or, if a number or a network is wrong, nothing.
+    /// Ends the selected sessions. If an id or a network is invalid, no session is ended.
     pub(crate) async fn kick(&self, kick: Kick) -> Result<Kicked, Problem> {
         let networks = kick
             .addresses
             .iter()
-            .map(|text| network(text).ok_or_else(|| no_network(text)))
+            .map(|text| network(text).ok_or_else(|| invalid_network(text)))
             .collect::<Result<Vec<_>, _>>()?;
         let views = self.handle.views();
         let is_here = |id: &u64| views.iter().any(|view| view.number == *id);
         if let Some(id) = kick.sessions.iter().find(|id| !is_here(id)) {
-            return Err(no_session(*id));
+            return Err(unknown_session(*id));
         }
         let is_meant = |view: &&SessionView| {
             kick.all
@@ -111,17 +115,17 @@ impl Api {
                 || networks.iter().any(|network| network.contains(&plain(view.peer.ip())))
         };
         let mut meant: Vec<_> = views.iter().filter(is_meant).collect();
-        let reason = kick.reason.as_deref().unwrap_or(KICKED);
+        let reason = kick.reason.as_deref().unwrap_or(KICK_REASON_DEFAULT);
         let mut kicked = Kicked::default();
         if let Some(seconds) = kick.ban_seconds {
-            self.spare_allowed(&mut meant, &mut kicked);
+            self.skip_exempt(&mut meant, &mut kicked);
             let addresses: BTreeSet<IpAddr> =
                 meant.iter().map(|view| plain(view.peer.ip())).collect();
             for address in addresses {
                 let address = address.to_string();
                 let reason = kick.reason.clone();
                 let ban = NewBan { address, seconds: Some(seconds), reason, kick: false };
-                kicked.banned.push(self.operator.ban(ban).await?.address);
+                kicked.banned.push(self.backend.ban(ban).await?.address);
             }
         }
         let when = if kick.after_transfer { EndWhen::AfterTransfer } else { EndWhen::Now };
@@ -133,10 +137,10 @@ impl Api {
         Ok(kicked)
     }
 
-    /// Leaves out sessions of addresses that are never banned. Where all are of such, the ban is
-    /// refused with the setting that says so.
-    fn spare_allowed(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
-        let is_spared = |view: &&SessionView| self.operator.is_never_banned(plain(view.peer.ip()));
+    /// Leaves out sessions of addresses that are never banned. If that would leave none, the ban is
+    /// attempted, and refused with the setting that exempts them.
+    fn skip_exempt(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
+        let is_spared = |view: &&SessionView| self.backend.is_never_banned(plain(view.peer.ip()));
         if meant.iter().all(is_spared) {
             return;
         }
@@ -147,7 +151,7 @@ impl Api {
     }
 }
 
-/// The direction of a file that moves.
+/// The direction of a running file transfer.
 fn direction(view: &SessionView) -> Option<Direction> {
     match &view.activity {
         Activity::Transfer(transfer) => match transfer.what {
@@ -181,23 +185,23 @@ fn listener(listener: &BoundListener) -> Listener {
     Listener { address: listener.address.to_string(), tls: tls.to_owned() }
 }
 
-/// An address alone is a network of one.
+/// A single address is a network with one address.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|ip| plain(ip).into()))
 }
 
-/// IPv4 addresses as such, also where they came in over IPv6.
+/// Converts IPv4-mapped IPv6 addresses to IPv4.
 fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-fn no_session(id: u64) -> Problem {
-    let error = format!("there is no session {id}");
-    Problem { error, help: Some("which there are:  wharf who".to_owned()) }
+fn unknown_session(id: u64) -> Problem {
+    let error = format!("unknown session {id}");
+    Problem { error, help: Some("list sessions:  wharf who".to_owned()) }
 }
 
-fn no_network(text: &str) -> Problem {
-    let error = format!("`{}` is neither an address nor a network", text.escape_debug());
-    Problem { error, help: Some("such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
+fn invalid_network(text: &str) -> Problem {
+    let error = format!("invalid address or network \"{}\"", text.escape_debug());
+    Problem { error, help: Some("examples: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
 }

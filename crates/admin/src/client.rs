@@ -1,4 +1,4 @@
-//! Asks a running server.
+//! The client of the API.
 
 use std::fmt;
 use std::io;
@@ -15,68 +15,69 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::door::connect;
+use crate::listener::connect;
 use crate::model::Problem;
 
-/// A server answers within this, or something is wrong with it. Following the log has no end.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest time for a response; following the log is not limited.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One who asks the server behind a socket.
+/// A client of the API on one socket.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug)]
-pub enum AskError {
-    /// Nobody listens there.
+pub enum RequestError {
+    /// No server listens there.
     NotRunning(PathBuf),
-    /// The system does not let us in.
+    /// Access to the socket is denied.
     Forbidden(PathBuf),
-    /// The connection failed, or what came is no answer.
-    Broken(String),
-    /// The server refused, and says why.
+    /// The connection failed, or the response is invalid.
+    Failed(String),
+    /// The server returned an error.
     Refused {
-        /// The number of HTTP.
+        /// HTTP status code.
         status: u16,
-        /// In its words.
+        /// The error message and hint.
         problem: Problem,
     },
 }
 
 impl Client {
-    /// For the server that listens at `socket`.
+    /// A client for the server that listens at `socket`.
     pub fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned() }
     }
 
-    /// Looks at something.
+    /// Sends a GET request.
     ///
     /// # Errors
-    /// Each [`AskError`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+    /// Each [`RequestError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
         self.ask(Method::GET, path, None).await
     }
 
-    /// Does something; `body` is JSON.
+    /// Sends a POST request; `body` is sent as JSON.
     ///
     /// # Errors
-    /// Each [`AskError`].
+    /// Each [`RequestError`].
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, AskError> {
-        let body = serde_json::to_vec(body).map_err(|error| AskError::Broken(error.to_string()))?;
+    ) -> Result<T, RequestError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| RequestError::Failed(error.to_string()))?;
         self.ask(Method::POST, path, Some(body)).await
     }
 
-    /// Takes something away.
+    /// Sends a DELETE request.
     ///
     /// # Errors
-    /// Each [`AskError`].
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+    /// Each [`RequestError`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
         self.ask(Method::DELETE, path, None).await
     }
 
@@ -85,75 +86,79 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<T, AskError> {
+    ) -> Result<T, RequestError> {
         let mut bytes = Vec::new();
         let keep = |piece: &[u8]| bytes.extend_from_slice(piece);
-        let asked = self.pieces(method, path, body, keep);
-        timeout(PATIENCE, asked)
+        let log_request = self.send_request(method, path, body, keep);
+        timeout(REQUEST_TIMEOUT, log_request)
             .await
-            .map_err(|_| AskError::Broken("the server does not answer".to_owned()))??;
-        serde_json::from_slice(&bytes).map_err(broken)
+            .map_err(|_| RequestError::Failed("request timed out".to_owned()))??;
+        serde_json::from_slice(&bytes).map_err(failed)
     }
 
-    /// Looks at something that comes in pieces, perhaps for ever. Cancel safe.
+    /// Sends a GET request with a possibly endless response, and passes each piece to `take`.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// Each [`AskError`].
-    pub async fn follow(&self, path: &str, take: impl FnMut(&[u8])) -> Result<(), AskError> {
-        self.pieces(Method::GET, path, None, take).await
+    /// Each [`RequestError`].
+    pub async fn follow(&self, path: &str, take: impl FnMut(&[u8])) -> Result<(), RequestError> {
+        self.send_request(Method::GET, path, None, take).await
     }
 
-    async fn pieces(
+    async fn send_request(
         &self,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
         mut take: impl FnMut(&[u8]),
-    ) -> Result<(), AskError> {
+    ) -> Result<(), RequestError> {
         let stream = connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "wharf")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
-            .map_err(broken)?;
+            .map_err(failed)?;
         let asking = async {
-            let response = sender.send_request(request).await.map_err(broken)?;
+            let response = sender.send_request(request).await.map_err(failed)?;
             read(response, &mut take).await
         };
         let (mut asking, mut connection) = (pin!(asking), pin!(connection));
         tokio::select! {
-            // The answer comes first: the connection may end behind it.
+            // The response first: the connection may end right after it.
             biased;
             done = &mut asking => done,
             ended = &mut connection => {
-                ended.map_err(broken)?;
+                ended.map_err(failed)?;
                 asking.await
             }
         }
     }
 
-    fn unreachable(&self, error: &io::Error) -> AskError {
+    fn unreachable(&self, error: &io::Error) -> RequestError {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                AskError::NotRunning(self.socket.clone())
+                RequestError::NotRunning(self.socket.clone())
             }
-            io::ErrorKind::PermissionDenied => AskError::Forbidden(self.socket.clone()),
-            _ => AskError::Broken(error.to_string()),
+            io::ErrorKind::PermissionDenied => RequestError::Forbidden(self.socket.clone()),
+            _ => RequestError::Failed(error.to_string()),
         }
     }
 }
 
-/// Hands over the pieces of a success, or reads what the server says is wrong.
-async fn read(response: Response<Incoming>, take: &mut impl FnMut(&[u8])) -> Result<(), AskError> {
+/// Passes the pieces of a successful response to `take`, or reads the error message.
+async fn read(
+    response: Response<Incoming>,
+    take: &mut impl FnMut(&[u8]),
+) -> Result<(), RequestError> {
     let status = response.status();
     let mut body = response.into_body();
     let mut refusal = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(broken)?;
+        let frame = frame.map_err(failed)?;
         let Some(piece) = frame.data_ref() else { continue };
         if status.is_success() {
             take(piece);
@@ -164,32 +169,28 @@ async fn read(response: Response<Incoming>, take: &mut impl FnMut(&[u8])) -> Res
     if status.is_success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&refusal).into_owned();
-    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error: said, help: None });
-    Err(AskError::Refused { status: status.as_u16(), problem })
+    let error = String::from_utf8_lossy(&refusal).into_owned();
+    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error, help: None });
+    Err(RequestError::Refused { status: status.as_u16(), problem })
 }
 
-fn broken(error: impl fmt::Display) -> AskError {
-    AskError::Broken(error.to_string())
+fn failed(error: impl fmt::Display) -> RequestError {
+    RequestError::Failed(error.to_string())
 }
 
-impl fmt::Display for AskError {
+impl fmt::Display for RequestError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRunning(socket) => {
-                write!(out, "no server is running: nobody listens at {}", socket.display())
+                write!(out, "no server is running: cannot connect to {}", socket.display())
             }
             Self::Forbidden(socket) => {
-                write!(
-                    out,
-                    "you may not speak with the server: {} is closed to you",
-                    socket.display()
-                )
+                write!(out, "permission denied: cannot open {}", socket.display())
             }
-            Self::Broken(what) => write!(out, "the server gave no answer: {what}"),
+            Self::Failed(what) => write!(out, "request failed: {what}"),
             Self::Refused { problem, .. } => out.write_str(&problem.error),
         }
     }
 }
 
-impl std::error::Error for AskError {}
+impl std::error::Error for RequestError {}

@@ -1,19 +1,18 @@
-//! The JSON API of a running wharf: to look at it, and to steer it.
+//! The JSON API of a running wharf, to monitor and control it.
 //!
-//! It speaks HTTP/1.1 on a socket of this computer that only its owner and a group may open; there
-//! is no other way in. [`model`] has what goes over it, [`routes`] which paths there are, and
-//! [`openapi`] makes a document of the two. [`Api`] answers from the engine's
-//! [`Handle`](wharf_server::Handle) and an [`Operator`], which is the program's part; [`client`]
-//! asks.
+//! It speaks HTTP/1.1 on a local socket that only its owner and a group can open. [`model`] has the
+//! types, [`routes`] the paths, and [`openapi`] describes both. [`Api`] answers from the engine's
+//! [`Handle`](wharf_server::Handle) and from an [`AdminBackend`], which the program implements;
+//! [`client`] sends requests.
 
 mod api;
+mod backend;
 pub mod client;
-pub mod door;
+pub mod listener;
 pub mod model;
 pub mod openapi;
-mod operator;
 pub mod routes;
 mod view;
 
 pub use api::Api;
-pub use operator::{LogLines, Operator};
+pub use backend::{AdminBackend, LogLines};

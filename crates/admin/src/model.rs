@@ -1,4 +1,4 @@
-//! What goes over the API. The names of fields are frozen: scripts read them. Fields may be added.
+//! The types of the API. Field names are stable, since scripts read them; fields may be added.
 //!
 //! Times are RFC 3339 in UTC; durations are seconds; rates are bytes a second.
 
@@ -6,57 +6,57 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/status`: the server in one screen.
+/// `GET /v1/status`: status of the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Status {
-    /// The version of wharf.
+    /// Version of wharf.
     pub version: String,
-    /// The number of its process.
+    /// Process id.
     pub pid: u32,
-    /// `serving`, or `draining` once it was told to stop.
+    /// `serving`, or `draining` after a stop was requested.
     pub state: State,
-    /// When it began to serve.
+    /// Start time.
     pub started: String,
-    /// How long it has served.
+    /// Seconds since the start.
     pub seconds: u64,
-    /// Its config file, if it has one.
+    /// Configuration file, if there is one.
     pub config: Option<String>,
-    /// Where clients connect.
+    /// Addresses on which clients connect.
     pub listeners: Vec<Listener>,
-    /// The sessions that are here.
+    /// Current sessions.
     pub sessions: SessionCounts,
-    /// What moves now.
+    /// Current transfer rates.
     pub rates: Rates,
-    /// What happened since the start.
+    /// Counts since the start.
     pub totals: Totals,
     /// Passive data ports.
     pub passive: Passive,
-    /// Addresses and networks that are banned.
+    /// Number of banned addresses and networks.
     pub bans: u64,
-    /// The certificate in use, if TLS is offered.
+    /// Certificate in use, if TLS is enabled.
     pub certificate: Option<Certificate>,
-    /// When the configuration was last read anew, and how that went.
+    /// Time and result of the last reload.
     pub reload: Option<LastReload>,
-    /// What an operator should look at, each with its remedy.
+    /// Warnings for the administrator, each with a hint.
     pub warnings: Vec<String>,
-    /// The folders below which homes can be opened; nothing if the server is not confined.
+    /// Folders below which homes can be opened; absent without a sandbox.
     #[serde(default)]
     pub home_folders: Option<Vec<String>>,
 }
 
-/// What the server as a whole does.
+/// State of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It takes clients.
+    /// Accepts clients.
     Serving,
-    /// It takes no more; transfers finish.
+    /// Accepts no new clients; running transfers finish.
     Draining,
 }
 
-/// An address on which clients connect.
+/// A listen address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Listener {
@@ -66,21 +66,21 @@ pub struct Listener {
     pub tls: String,
 }
 
-/// How many sessions there are.
+/// Numbers of sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct SessionCounts {
-    /// All of them.
+    /// All sessions.
     pub total: u64,
-    /// Those that are logged in.
+    /// Logged-in sessions.
     pub logged_in: u64,
-    /// Those that send or take a file.
+    /// Sessions that transfer a file.
     pub transferring: u64,
-    /// As many as there may be; nothing if any number.
+    /// Limit on sessions; absent if unlimited.
     pub max: Option<u64>,
 }
 
-/// Bytes a second, over about the last second.
+/// Bytes per second, averaged over about the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Rates {
@@ -94,19 +94,19 @@ pub struct Rates {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Totals {
-    /// Clients that were greeted.
+    /// Accepted clients.
     pub connections: u64,
-    /// Clients that were turned away at the door.
+    /// Rejected connections.
     pub turned_away: u64,
-    /// Logins that succeeded.
+    /// Successful logins.
     pub logins: u64,
-    /// Logins that failed.
+    /// Failed logins.
     pub failed_logins: u64,
-    /// Uploads that were complete.
+    /// Completed uploads.
     pub uploads: u64,
-    /// Downloads that were complete.
+    /// Completed downloads.
     pub downloads: u64,
-    /// Transfers that were cut.
+    /// Interrupted transfers.
     pub failed_transfers: u64,
     /// Bytes of all uploads.
     pub uploaded_bytes: u64,
@@ -118,33 +118,33 @@ pub struct Totals {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Passive {
-    /// The range, as in `30000-30999`.
+    /// Port range, as in `30000-30999`.
     pub ports: String,
-    /// How many are in use.
+    /// Ports in use.
     pub in_use: u64,
-    /// Connections that did not come to be, by network and cause, the most frequent first.
+    /// Failed data connections by network and cause, the most frequent first.
     pub failures: Vec<PassiveFailure>,
 }
 
-/// Why passive mode fails for one network of clients.
+/// A cause of failed passive data connections for one network of clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct PassiveFailure {
-    /// The clients: an IPv4 /24 or an IPv6 /64.
+    /// Network of the clients: an IPv4 /24 or an IPv6 /64.
     pub network: String,
-    /// Why, as in `no-connection`: one word of a list in docs/guide/passive-mode-and-nat.md.
+    /// Cause, as in `no-connection`; the list is in docs/guide/passive-mode-and-nat.md.
     pub cause: String,
-    /// What was seen, in words.
+    /// Description of the observation.
     pub seen: String,
-    /// How often, in about the last day.
+    /// Failures in about the last day.
     pub failed: u64,
-    /// How many passive data connections from there came to be in that time.
+    /// Successful passive data connections from that network in the same time.
     pub arrived: u64,
-    /// When it last happened.
+    /// Time of the last failure.
     pub last: String,
-    /// More about the last time, such as an address; may be empty.
+    /// Detail of the last failure, such as an address; may be empty.
     pub detail: String,
-    /// What would help.
+    /// Hint.
     pub remedy: String,
 }
 
@@ -152,170 +152,170 @@ pub struct PassiveFailure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Certificate {
-    /// SHA-256 of it, in hexadecimal with colons.
+    /// SHA-256 fingerprint, hexadecimal with colons.
     pub fingerprint: String,
-    /// The names it is for.
+    /// Names in the certificate.
     pub names: Vec<String>,
-    /// When it ends; nothing if that cannot be told.
+    /// Expiry time; absent if unknown.
     pub not_after: Option<String>,
-    /// Whole days until then; below zero if it is over.
+    /// Whole days until expiry; negative if expired.
     pub days_left: Option<i64>,
-    /// Whether wharf made it.
+    /// Whether wharf generated it (self-signed).
     pub is_self_made: bool,
 }
 
-/// How the last reload went.
+/// Result of the last reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct LastReload {
-    /// When.
+    /// Time of the reload.
     pub at: String,
     /// Whether the new configuration is in force.
     pub is_in_force: bool,
-    /// Why not, if not.
+    /// Error message if the reload failed.
     pub problem: Option<String>,
 }
 
-/// `GET /v1/sessions`: a session as it is now.
+/// `GET /v1/sessions`: a current session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Session {
-    /// Its number, unique as long as the server runs.
+    /// Session id, unique while the server runs.
     pub id: u64,
-    /// The account; nothing before the login.
+    /// Account; absent before the login.
     pub user: Option<String>,
-    /// The client's address.
+    /// IP address of the client.
     pub ip: String,
-    /// The client's port.
+    /// Port of the client.
     pub port: u16,
-    /// The server's end of the connection.
+    /// Local address of the connection.
     pub local: String,
-    /// The version of TLS, as in `TLSv1.3`; nothing without TLS.
+    /// TLS version, as in `TLSv1.3`; absent without TLS.
     pub tls: Option<String>,
-    /// What the client calls itself.
+    /// Client software, as reported by the client.
     pub client: Option<String>,
-    /// The character set in which names are sent.
+    /// Character set of file names.
     pub charset: String,
-    /// What it does.
+    /// Current activity.
     pub state: SessionState,
-    /// The command that is being done.
+    /// Current command.
     pub command: Option<String>,
-    /// The file of a transfer.
+    /// File being transferred.
     pub path: Option<String>,
-    /// Bytes that the running transfer has moved.
+    /// Bytes transferred so far.
     pub bytes: Option<u64>,
-    /// Bytes that it is going to move, where that is known.
+    /// Total bytes of the transfer, if known.
     pub size: Option<u64>,
-    /// Its speed over about the last second.
+    /// Bytes per second over about the last second.
     pub rate: Option<u64>,
-    /// Its speed since it began.
+    /// Average bytes per second of the transfer.
     pub average: Option<u64>,
-    /// How long the transfer has taken.
+    /// Duration of the transfer so far.
     pub transfer_seconds: Option<u64>,
-    /// When the client came.
+    /// Time of connection.
     pub since: String,
-    /// How long ago that was.
+    /// Seconds since the connection.
     pub seconds: u64,
-    /// How long it has said nothing.
+    /// Seconds since the last command.
     pub idle_seconds: u64,
 }
 
-/// What a session does.
+/// Activity of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SessionState {
-    /// It has not logged in yet.
+    /// Not logged in yet.
     Auth,
-    /// It does nothing.
+    /// No command is running.
     Idle,
-    /// A command without a data connection.
+    /// A command without a data connection is running.
     Command,
-    /// A listing.
+    /// A listing is being sent.
     List,
-    /// It sends a file.
+    /// The client uploads a file.
     Up,
-    /// It takes a file.
+    /// The client downloads a file.
     Down,
 }
 
-/// `GET /v1/sessions/{id}`: a session, and what it said last.
+/// `GET /v1/sessions/{id}`: a session with its last commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct SessionDetails {
     /// The session.
     pub session: Session,
-    /// Its last lines, the oldest first, 50 at most.
-    pub history: Vec<Said>,
+    /// Last commands, the oldest first, 50 at most.
+    pub history: Vec<CommandLogEntry>,
 }
 
-/// A line, and what it was answered.
+/// A command and its reply code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
-pub struct Said {
-    /// When it was answered.
+pub struct CommandLogEntry {
+    /// Time of the reply.
     pub at: String,
-    /// The line, escaped; of a secret only its first word.
+    /// The command line, escaped; secret arguments are left out.
     pub line: String,
-    /// The code of the answer.
+    /// Reply code.
     pub code: u16,
 }
 
-/// `POST /v1/kick`: which sessions to end, and how. What several fields name is ended together.
+/// `POST /v1/kick`: sessions to end; the fields are combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Kick {
-    /// By number.
+    /// Session ids.
     pub sessions: Vec<u64>,
-    /// By account.
+    /// Accounts.
     pub users: Vec<String>,
-    /// By address or network, as in `192.0.2.0/24`.
+    /// Addresses or networks, as in `192.0.2.0/24`.
     pub addresses: Vec<String>,
-    /// Everybody.
+    /// All sessions.
     pub all: bool,
-    /// Whether a running transfer may end first.
+    /// Whether a running transfer may finish first.
     pub after_transfer: bool,
-    /// What the client hears behind 421.
+    /// Text of the 421 reply.
     pub reason: Option<String>,
-    /// Also bans the addresses of those sessions for so many seconds.
+    /// Also bans the addresses of those sessions, for this many seconds.
     pub ban_seconds: Option<u64>,
 }
 
-/// What `POST /v1/kick` did.
+/// Result of `POST /v1/kick`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Kicked {
-    /// The sessions that end.
+    /// Ended sessions.
     pub sessions: Vec<u64>,
-    /// The addresses that were banned.
+    /// Banned addresses.
     pub banned: Vec<String>,
-    /// The addresses that are never banned (`ban.allow`): their sessions were left alone.
+    /// Addresses exempt from bans (`ban.allow`); their sessions were not ended.
     #[serde(default)]
     pub spared: Vec<String>,
 }
 
-/// `POST /v1/hand-over`: who serves now.
+/// Result of `POST /v1/hand-over`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct HandedOver {
-    /// The process that takes clients from now on.
+    /// Id of the process that accepts clients now.
     pub pid: u32,
-    /// The process that was asked; it ends with its last session.
+    /// Id of the process that handled the request; it ends with its last session.
     pub old_pid: u32,
-    /// Sessions that end there.
+    /// Sessions that remain in the old process.
     pub sessions: u64,
 }
 
-/// `POST /v1/reload`: what changed.
+/// Result of `POST /v1/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Reloaded {
-    /// Keys whose value is another now, as in `limits.connections`.
+    /// Keys with changed values, as in `limits.connections`.
     pub changed: Vec<String>,
-    /// Keys that changed in the file and need a restart.
+    /// Keys that changed in the file and take effect at the next restart.
     pub needs_restart: Vec<String>,
-    /// What an operator should look at.
+    /// Warnings for the administrator.
     pub warnings: Vec<String>,
 }
 
@@ -324,7 +324,7 @@ pub struct Reloaded {
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// How long transfers may finish; the configuration's time if absent.
+    /// Seconds for running transfers to finish; the configured time if absent.
     pub grace_seconds: Option<u64>,
 }
 
@@ -332,27 +332,27 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Ban {
-    /// An address or a network.
+    /// Address or network.
     pub address: String,
-    /// Why.
+    /// Reason.
     pub reason: String,
-    /// When it began.
+    /// Start time.
     pub since: String,
-    /// When it ends; nothing if it stays.
+    /// Expiry time; absent if permanent.
     pub until: Option<String>,
-    /// How many bans there were in a row, this one included.
+    /// Number of consecutive bans, including this one.
     pub times: u32,
-    /// Whether somebody asked for it; else too many logins failed.
+    /// Whether the ban was requested by an administrator; else it follows from failed logins.
     pub manual: bool,
 }
 
-/// An account that is locked for addresses from which it never logged in: `GET /v1/locks`.
+/// `GET /v1/locks`: an account locked for addresses from which it has never logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Lock {
-    /// Its name, as it was tried. There need not be such an account.
+    /// User name as it was sent; the account need not exist.
     pub user: String,
-    /// When it ends.
+    /// Expiry time.
     pub until: String,
 }
 
@@ -361,7 +361,7 @@ pub struct Lock {
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
-    /// Which accounts; all if absent.
+    /// Accounts to unlock; all if absent.
     #[serde(default)]
     pub users: Option<Vec<String>>,
 }
@@ -371,30 +371,30 @@ pub struct Unlock {
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewBan {
-    /// An address or a network, as in `192.0.2.0/24`.
+    /// Address or network, as in `192.0.2.0/24`.
     pub address: String,
-    /// For how long; for ever if absent.
+    /// Duration in seconds; permanent if absent.
     #[serde(default)]
     pub seconds: Option<u64>,
-    /// Why.
+    /// Reason.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Whether to end the sessions that are there from it.
+    /// Whether to end current sessions from there.
     #[serde(default)]
     pub kick: bool,
 }
 
-/// Something done, with nothing to say of it.
+/// Empty success response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Done {}
 
-/// Every answer that is no success: 4xx or 5xx.
+/// Error response (4xx or 5xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Problem {
-    /// What is wrong.
+    /// Error message.
     pub error: String,
-    /// What would help.
+    /// Hint.
     pub help: Option<String>,
 }

@@ -41,7 +41,7 @@ mod making {
             "info": {
                 "title": "wharf",
                 "version": "1",
-                "description": "Looks at a running wharf and steers it. HTTP/1.1 on the control \
+                "description": "Monitors and controls a running wharf. HTTP/1.1 on the control \
                                 socket of the computer it runs on; `wharf status`, `who`, `top`, \
                                 `kick`, `ban`, `log`, `reload` and `stop` use it. Names of fields \
                                 are frozen; fields may be added.",
@@ -63,9 +63,9 @@ mod making {
         let mut operation = json!({
             "summary": route.about,
             "responses": {
-                "200": { "description": "Done.", "content": answer(route.answer) },
+                "200": { "description": "Success.", "content": answer(route.answer) },
                 "default": {
-                    "description": "What is wrong, and what would help.",
+                    "description": "Error message and hint.",
                     "content": { "application/json": { "schema": reference("Problem") } },
                 },
             },
@@ -123,7 +123,7 @@ mod making {
 
         /// `nullable` was a word of 3.0; 3.1 has the type `null`.
         #[test]
-        fn what_may_be_missing_is_said_in_the_words_of_the_version() {
+        fn optional_fields_use_the_type_null() {
             let text = document();
             assert!(!text.contains("\"nullable\""), "{text}");
             let made: Value = serde_json::from_str(&text).unwrap();
@@ -134,7 +134,7 @@ mod making {
         }
 
         #[test]
-        fn every_reference_leads_somewhere() {
+        fn every_reference_resolves() {
             let made: Value = serde_json::from_str(&document()).unwrap();
             let text = document();
             for part in text.split("\"#/components/schemas/").skip(1) {

@@ -18,8 +18,8 @@ use futures_core::Stream;
 use serde::Deserialize;
 
 use crate::api::Api;
+use crate::backend::LogLines;
 use crate::model::{Done, Kick, NewBan, Problem, Stop, Unlock};
-use crate::operator::LogLines;
 
 /// One path and method, as documented.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,10 @@ pub struct Route {
     pub about: &'static str,
     /// The type of the request's JSON body.
     pub request: Option<&'static str>,
-    /// The type of the answer; `[]` behind it makes it a list. A name without a type in
+    /// The type of the response; with `[]`, a list of it. A name that is not a type of
     /// [`model`](crate::model) is a content type.
     pub answer: &'static str,
-    /// Parameters of the query: name, type of JSON Schema, and meaning.
+    /// Query parameters: name, JSON Schema type, and meaning.
     pub query: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -54,53 +54,53 @@ impl Route {
     }
 }
 
-/// Every path and method there is.
+/// All paths and methods.
 pub static ROUTES: &[Route] = &[
-    Route::get("/v1/status", "The server in one screen", "Status"),
-    Route::get("/v1/sessions", "Every session as it is now", "Session[]"),
-    Route::get("/v1/sessions/{id}", "One session, and what it said last", "SessionDetails"),
+    Route::get("/v1/status", "Status of the server", "Status"),
+    Route::get("/v1/sessions", "All current sessions", "Session[]"),
+    Route::get("/v1/sessions/{id}", "One session with its last commands", "SessionDetails"),
     Route::post("/v1/kick", "End sessions", Some("Kick"), "Kicked"),
-    Route::get("/v1/bans", "Addresses and networks that are banned", "Ban[]"),
+    Route::get("/v1/bans", "Banned addresses and networks", "Ban[]"),
     Route::post("/v1/bans", "Ban an address or a network", Some("NewBan"), "Ban"),
     Route {
         method: "delete",
-        query: &[("address", "string", "Which bans to lift, with commas; all if absent")],
-        ..Route::get("/v1/bans", "Lift bans, and say which", "string[]")
+        query: &[("address", "string", "Bans to lift, separated by commas; all if absent")],
+        ..Route::get("/v1/bans", "Lift bans, and return them", "string[]")
     },
     Route::post(
         "/v1/hand-over",
-        "Start the program anew at the same sockets; sessions end in the old process",
+        "Start the program again on the same sockets; current sessions end in the old process",
         None,
         "HandedOver",
     ),
-    Route::get("/v1/locks", "Accounts that are locked after too many guesses", "Lock[]"),
-    Route::post("/v1/unlock", "Unlock accounts, and say which", Some("Unlock"), "string[]"),
-    Route::post("/v1/reload", "Read config, accounts and certificates anew", None, "Reloaded"),
+    Route::get("/v1/locks", "Accounts locked after too many failed logins", "Lock[]"),
+    Route::post("/v1/unlock", "Unlock accounts, and return them", Some("Unlock"), "string[]"),
+    Route::post("/v1/reload", "Reload configuration, accounts and certificates", None, "Reloaded"),
     Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "Done"),
     Route {
         query: &[
-            ("lines", "integer", "How many of the last lines; 100 if absent, 1000 at most"),
+            ("lines", "integer", "Number of last lines; 100 if absent, 1000 at most"),
             ("session", "integer", "Only lines of this session"),
-            ("follow", "boolean", "Whether to go on with the lines that come"),
+            ("follow", "boolean", "Whether to follow new lines"),
         ],
         ..Route::get("/v1/log", "The last lines of the log", "text/plain")
     },
-    Route::get("/metrics", "Everything counted, for Prometheus", "text/plain"),
-    Route::get("/v1/openapi.json", "This description", "application/json"),
+    Route::get("/metrics", "All metrics, for Prometheus", "text/plain"),
+    Route::get("/v1/openapi.json", "This API description", "application/json"),
 ];
 
-/// Lines of the log that are kept to be shown.
+/// Log lines returned by default.
 const LOG_LINES_DEFAULT: usize = 100;
-/// As many as anybody gets at once.
+/// Log lines returned at most.
 const LOG_LINES_MAX: usize = 1000;
-/// A request is a handful of names; nobody sends a megabyte.
+/// Longest request body; requests are short lists of names.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
-/// Everything that answers.
+/// The router of all paths.
 pub fn router(api: Api) -> Router {
     let unknown = || async {
-        let help = "the paths are in /v1/openapi.json".to_owned();
-        let problem = Problem { error: "there is no such path".to_owned(), help: Some(help) };
+        let help = "paths are listed in /v1/openapi.json".to_owned();
+        let problem = Problem { error: "unknown path".to_owned(), help: Some(help) };
         (StatusCode::NOT_FOUND, Json(problem))
     };
     Router::new()
@@ -122,7 +122,7 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Success as JSON, or a problem with its number.
+/// A JSON response, or an error with its status code.
 struct Answer(Result<Response, (StatusCode, Problem)>);
 
 impl IntoResponse for Answer {
@@ -153,7 +153,7 @@ async fn sessions(State(api): State<Api>) -> Response {
 
 async fn session(State(api): State<Api>, Path(id): Path<String>) -> Answer {
     let number = id.parse().map_err(|_| Problem {
-        error: format!("`{}` is no number of a session", id.escape_debug()),
+        error: format!("invalid session id \"{}\"", id.escape_debug()),
         help: None,
     });
     Answer::of(StatusCode::NOT_FOUND, number.and_then(|id| api.session(id)))
@@ -167,12 +167,12 @@ async fn kick(State(api): State<Api>, body: Result<Json<Kick>, JsonRejection>) -
 }
 
 async fn bans(State(api): State<Api>) -> Response {
-    Json(api.operator.bans()).into_response()
+    Json(api.backend.bans()).into_response()
 }
 
 async fn ban(State(api): State<Api>, body: Result<Json<NewBan>, JsonRejection>) -> Answer {
     match body {
-        Ok(Json(ban)) => Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.operator.ban(ban).await),
+        Ok(Json(ban)) => Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.backend.ban(ban).await),
         Err(rejection) => bad_body(&rejection),
     }
 }
@@ -185,35 +185,35 @@ struct Unban {
 async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejection>) -> Answer {
     let Ok(Query(query)) = query else { return bad_query() };
     let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
-    let lifted = api.operator.unban(query.address.map(split)).await;
+    let lifted = api.backend.unban(query.address.map(split)).await;
     Answer::of(StatusCode::NOT_FOUND, lifted)
 }
 
 async fn hand_over(State(api): State<Api>) -> Answer {
-    Answer::of(StatusCode::CONFLICT, api.operator.hand_over().await)
+    Answer::of(StatusCode::CONFLICT, api.backend.hand_over().await)
 }
 
 async fn locks(State(api): State<Api>) -> Response {
-    Json(api.operator.locks()).into_response()
+    Json(api.backend.locks()).into_response()
 }
 
 async fn unlock(State(api): State<Api>, body: Result<Json<Unlock>, JsonRejection>) -> Answer {
     match body {
         Ok(Json(unlock)) => {
-            Answer::of(StatusCode::NOT_FOUND, api.operator.unlock(unlock.users).await)
+            Answer::of(StatusCode::NOT_FOUND, api.backend.unlock(unlock.users).await)
         }
         Err(rejection) => bad_body(&rejection),
     }
 }
 
 async fn reload(State(api): State<Api>) -> Answer {
-    Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.operator.reload().await)
+    Answer::of(StatusCode::UNPROCESSABLE_ENTITY, api.backend.reload().await)
 }
 
 async fn stop(State(api): State<Api>, body: Result<Json<Stop>, JsonRejection>) -> Answer {
     match body {
         Ok(Json(stop)) => {
-            api.operator.stop(stop.grace_seconds.map(Duration::from_secs));
+            api.backend.stop(stop.grace_seconds.map(Duration::from_secs));
             Answer::of(StatusCode::OK, Ok(Done {}))
         }
         Err(rejection) => bad_body(&rejection),
@@ -231,14 +231,14 @@ struct LogQuery {
 async fn log(State(api): State<Api>, query: Result<Query<LogQuery>, QueryRejection>) -> Answer {
     let Ok(Query(query)) = query else { return bad_query() };
     let count = query.lines.unwrap_or(LOG_LINES_DEFAULT).min(LOG_LINES_MAX);
-    let lines = Lines(api.operator.log(count, query.session, query.follow));
+    let lines = Lines(api.backend.log(count, query.session, query.follow));
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Answer(Ok((kind, Body::from_stream(lines)).into_response()))
 }
 
 async fn metrics(State(api): State<Api>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, api.operator.metrics()).into_response()
+    (kind, api.backend.metrics()).into_response()
 }
 
 async fn openapi() -> Response {
@@ -251,12 +251,12 @@ fn bad_body(rejection: &JsonRejection) -> Answer {
 }
 
 fn bad_query() -> Answer {
-    let help = Some("the parameters are in /v1/openapi.json".to_owned());
-    let error = "a parameter of the query makes no sense".to_owned();
+    let help = Some("parameters are listed in /v1/openapi.json".to_owned());
+    let error = "invalid query parameter".to_owned();
     Answer(Err((StatusCode::BAD_REQUEST, Problem { error, help })))
 }
 
-/// Lines as pieces of a body.
+/// Log lines as pieces of a body.
 struct Lines(LogLines);
 
 impl Stream for Lines {

@@ -1,4 +1,4 @@
-//! From the engine's view of a session to what goes over the API.
+//! Converts the engine's view of a session to the API's.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use wharf_core::event::Direction;
 use wharf_proto::path::escaped;
 use wharf_server::session_status::{Activity, CommandLogEntry, Payload, SessionView};
 
-use crate::model::{Said, Session, SessionState};
+use crate::model::{CommandLogEntry, Session, SessionState};
 
 /// A session for the API.
 pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
@@ -49,22 +49,26 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         rate: transfer.map(|transfer| transfer.rate),
         average: transfer.map(|transfer| per_second(transfer.moved, transfer.duration)),
         transfer_seconds: transfer.map(|transfer| transfer.duration.as_secs()),
-        since: stamp(now, view.duration),
+        since: timestamp(now, view.duration),
         seconds: view.duration.as_secs(),
         idle_seconds: view.idle.as_secs(),
     }
 }
 
 /// A line of a session for the API.
-pub(crate) fn said(view: &CommandLogEntry, now: SystemTime) -> Said {
-    Said { at: stamp(now, view.ago), line: escaped(&view.line), code: view.code.number() }
+pub(crate) fn command_log_entry(view: &CommandLogEntry, now: SystemTime) -> CommandLogEntry {
+    CommandLogEntry {
+        at: timestamp(now, view.ago),
+        line: escaped(&view.line),
+        code: view.code.number(),
+    }
 }
 
-/// The moment that was so long ago, to the second.
-pub(crate) fn stamp(now: SystemTime, ago: Duration) -> String {
+/// The time `ago` before `now`, to the second.
+pub(crate) fn timestamp(now: SystemTime, ago: Duration) -> String {
     let then = now.checked_sub(ago).unwrap_or(now);
-    let stamp = Timestamp::try_from(then).unwrap_or_default();
-    stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    let timestamp = Timestamp::try_from(then).unwrap_or_default();
+    timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn per_second(bytes: u64, time: Duration) -> u64 {

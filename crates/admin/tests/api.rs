@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use wharf_admin::client::{AskError, Client};
-use wharf_admin::door::Door;
+use wharf_admin::client::{Client, RequestError};
+use wharf_admin::listener::AdminSocket;
 use wharf_admin::model::{
     Ban, Certificate, Done, HandedOver, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure,
     Problem, Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
 };
 use wharf_admin::routes::ROUTES;
-use wharf_admin::{Api, LogLines, Operator};
+use wharf_admin::{AdminBackend, Api, LogLines};
 use wharf_core::account::Account;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_server::settings::{Listen, Settings};
@@ -28,11 +28,11 @@ use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 use wharf_users::single::Single;
 
-/// An operator that remembers what it was asked.
+/// A backend that records its calls.
 #[derive(Default)]
-struct Remembers {
+struct RecordingBackend {
     bans: Mutex<Vec<Ban>>,
-    asked: Mutex<Vec<String>>,
+    log_request: Mutex<Vec<String>>,
     stopped: Mutex<Vec<Option<Duration>>>,
 }
 
@@ -47,7 +47,7 @@ impl Stream for Lines {
 }
 
 #[async_trait]
-impl Operator for Remembers {
+impl AdminBackend for RecordingBackend {
     fn config(&self) -> Option<String> {
         Some("/etc/wharf/wharf.toml".into())
     }
@@ -109,9 +109,9 @@ impl Operator for Remembers {
     fn stop(&self, grace: Option<Duration>) {
         self.stopped.lock().unwrap().push(grace);
     }
-    fn asked(&self, who: &str, method: &str, path: &str) {
+    fn log_request(&self, who: &str, method: &str, path: &str) {
         assert!(who.starts_with("uid="), "{who}");
-        self.asked.lock().unwrap().push(format!("{method} {path}"));
+        self.log_request.lock().unwrap().push(format!("{method} {path}"));
     }
     fn is_stopping(&self) -> bool {
         !self.stopped.lock().unwrap().is_empty()
@@ -127,7 +127,7 @@ struct Running {
     socket: PathBuf,
     address: std::net::SocketAddr,
     handle: Handle,
-    operator: Arc<Remembers>,
+    backend: Arc<RecordingBackend>,
 }
 
 impl Running {
@@ -143,19 +143,19 @@ impl Running {
             let settings = Settings { listen: vec![listen], ..Settings::default() };
             let server = Server::new(settings, users, Arc::new(Memory::new()));
             let bound = server.bind().await.unwrap();
-            let operator = Arc::new(Remembers::default());
+            let backend = Arc::new(RecordingBackend::default());
             let socket = folder.path().join("control");
-            let door = Door::open(&socket, &socket, None).unwrap();
+            let listener = AdminSocket::open(&socket, &socket, None).unwrap();
             let handle = bound.handle();
-            let api = Api::new(handle.clone(), bound.listeners(), operator.clone());
+            let api = Api::new(handle.clone(), bound.listeners(), backend.clone());
             let address = bound.listeners()[0].address;
             let client = Client::new(&socket);
-            let running = Self { socket, address, handle, operator };
+            let running = Self { socket, address, handle, backend };
             tokio::select! {
                 biased;
                 () = test(running, client) => {}
                 () = bound.serve() => panic!("it serves until the test is over"),
-                () = door.serve(api) => panic!("it answers until the test is over"),
+                () = listener.serve(api) => panic!("it answers until the test is over"),
             }
         });
     }
@@ -165,8 +165,8 @@ impl Running {
         assert!(reply(&mut client).await.starts_with("220"));
         for (line, code) in [("USER anna", "331"), ("PASS secret", "230"), ("TYPE I", "200")] {
             client.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
-            let said = reply(&mut client).await;
-            assert!(said.starts_with(code), "{said}");
+            let received = reply(&mut client).await;
+            assert!(received.starts_with(code), "{received}");
         }
         client
     }
@@ -179,7 +179,7 @@ async fn reply(client: &mut BufReader<TcpStream>) -> String {
 }
 
 #[test]
-fn sessions_are_seen_and_ended() {
+fn sessions_are_listed_and_ended() {
     Running::with(|running, client| async move {
         let mut anna = running.login().await;
         let sessions: Vec<Session> = client.get("/v1/sessions").await.unwrap();
@@ -188,12 +188,13 @@ fn sessions_are_seen_and_ended() {
         assert_eq!(session.ip, "127.0.0.1");
         let details: SessionDetails =
             client.get(&format!("/v1/sessions/{}", session.id)).await.unwrap();
-        let lines: Vec<_> = details.history.iter().map(|said| (&*said.line, said.code)).collect();
+        let lines: Vec<_> =
+            details.history.iter().map(|entry| (&*entry.line, entry.code)).collect();
         assert_eq!(lines, [("USER anna", 331), ("PASS", 230), ("TYPE I", 200)]);
 
         let kick = Kick { sessions: vec![session.id, 999], ..Kick::default() };
         let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
-        assert!(matches!(&refused, AskError::Refused { status: 404, .. }), "{refused:?}");
+        assert!(matches!(&refused, RequestError::Refused { status: 404, .. }), "{refused:?}");
         assert_eq!(running.handle.sessions(), 1, "nothing was done by half");
 
         let reason = Some("Come back tomorrow.".to_owned());
@@ -203,12 +204,15 @@ fn sessions_are_seen_and_ended() {
         assert_eq!((kicked.sessions, kicked.banned), (vec![session.id], vec!["127.0.0.1".into()]));
         assert_eq!(reply(&mut anna).await, "421 Come back tomorrow.\r\n");
         assert_eq!(reply(&mut anna).await, "");
-        assert_eq!(*running.operator.asked.lock().unwrap(), ["POST /v1/kick", "POST /v1/kick"]);
+        assert_eq!(
+            *running.backend.log_request.lock().unwrap(),
+            ["POST /v1/kick", "POST /v1/kick"]
+        );
     });
 }
 
 #[test]
-fn the_status_counts_and_the_operator_is_asked() {
+fn the_status_counts_and_the_program_is_called() {
     Running::with(|running, client| async move {
         let _anna = running.login().await;
         let status: Status = client.get("/v1/status").await.unwrap();
@@ -237,14 +241,14 @@ fn the_status_counts_and_the_operator_is_asked() {
         client.follow("/v1/log?lines=5&session=1", take).await.unwrap();
         assert_eq!(String::from_utf8(log).unwrap(), "5 Some(1)\n");
         let _: Done = client.post("/v1/stop", &Stop { grace_seconds: Some(3) }).await.unwrap();
-        assert_eq!(*running.operator.stopped.lock().unwrap(), [Some(Duration::from_secs(3))]);
+        assert_eq!(*running.backend.stopped.lock().unwrap(), [Some(Duration::from_secs(3))]);
         let status: Status = client.get("/v1/status").await.unwrap();
         assert_eq!(status.state, State::Draining);
     });
 }
 
 #[test]
-fn what_makes_no_sense_is_told_and_changes_nothing() {
+fn an_invalid_request_is_rejected_and_changes_nothing() {
     Running::with(|running, client| async move {
         let _anna = running.login().await;
         let wrong = serde_json::json!({ "sesions": [1] });
@@ -252,11 +256,11 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         assert!(refused.to_string().contains("sesions"), "{refused}");
         let kick = Kick { addresses: vec!["192.0.2".into()], all: true, ..Kick::default() };
         let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
-        assert!(refused.to_string().contains("neither an address nor a network"), "{refused}");
+        assert!(refused.to_string().contains("invalid address or network"), "{refused}");
         let refused = client.get::<Status>("/v2/status").await.unwrap_err();
-        assert!(matches!(&refused, AskError::Refused { status: 404, .. }), "{refused:?}");
+        assert!(matches!(&refused, RequestError::Refused { status: 404, .. }), "{refused:?}");
         let refused = client.get::<Session>("/v1/sessions/one").await.unwrap_err();
-        assert!(refused.to_string().contains("no number of a session"), "{refused}");
+        assert!(refused.to_string().contains("invalid session id"), "{refused}");
         assert_eq!(running.handle.sessions(), 1);
     });
 }
@@ -266,13 +270,13 @@ fn every_documented_path_answers() {
     Running::with(|_running, client| async move {
         for route in ROUTES {
             let path = route.path.replace("{id}", "1");
-            let asked = match route.method {
+            let log_request = match route.method {
                 "get" => client.follow(&path, |_| {}).await,
                 "post" => client.post::<serde_json::Value>(&path, &Done {}).await.map(|_| ()),
                 _ => client.delete::<serde_json::Value>(&path).await.map(|_| ()),
             };
-            if let Err(AskError::Refused { problem, status }) = &asked {
-                assert_ne!(problem.error, "there is no such path", "{path}");
+            if let Err(RequestError::Refused { problem, status }) = &log_request {
+                assert_ne!(problem.error, "unknown path", "{path}");
                 assert_ne!(*status, 405, "{path}");
             }
         }
@@ -285,17 +289,18 @@ fn a_socket_is_for_its_owner_and_one_server() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&running.socket).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Door::open(&running.socket, &running.socket, None).err().expect("it is taken");
+        let second =
+            AdminSocket::open(&running.socket, &running.socket, None).err().expect("it is taken");
         assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
         let _: Status = client.get("/v1/status").await.expect("the first still answers");
-        let nobody = Client::new(Path::new("/nowhere/control"));
-        let refused = nobody.get::<Status>("/v1/status").await.unwrap_err();
-        assert!(matches!(&refused, AskError::NotRunning(_)), "{refused:?}");
-        // What a server left that was killed.
+        let missing = Client::new(Path::new("/nowhere/control"));
+        let refused = missing.get::<Status>("/v1/status").await.unwrap_err();
+        assert!(matches!(&refused, RequestError::NotRunning(_)), "{refused:?}");
+        // A socket file left by a killed server.
         let left = running.socket.with_file_name("left");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         assert!(left.exists());
-        drop(Door::open(&left, &left, None).unwrap());
-        assert!(!left.exists(), "a door takes its socket away");
+        drop(AdminSocket::open(&left, &left, None).unwrap());
+        assert!(!left.exists(), "a listener removes its socket file");
     });
 }

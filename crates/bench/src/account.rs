@@ -1,4 +1,4 @@
-//! The one account that all servers have, and the certificate that all of them show.
+//! The account that all servers have, and their certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -6,29 +6,29 @@ use rcgen::{CertificateParams, KeyPair};
 
 use crate::bench::places::{make_folder, set_mode, write};
 
-/// An account, and the system's user who serves it.
+/// An account, and the system user that the servers run as.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Whether we are root, and so can be another user.
+    /// Whether this process runs as root, and so can change the user.
     pub(crate) is_root: bool,
 }
 
-/// The name at login.
+/// The user name.
 pub(crate) const USER: &str = "bench";
-/// The password. It opens nothing but servers on the loopback that live for seconds.
+/// The password. It is valid only on servers on the loopback interface, for seconds.
 pub(crate) const PASSWORD: &str = "quayside";
-/// The same for servers that take crypt(3): by DES, which costs microseconds, so that the server
-/// is measured and not the hash.
+/// The same as crypt(3) with DES, which costs microseconds, so that the server is measured and not
+/// the hash.
 pub(crate) const PASSWORD_DES: &str = "wbq8tf4PFp4Pw";
-/// The same for wharf: the cheapest of the kinds that it reads.
+/// The same for wharf: the cheapest hash that it reads.
 pub(crate) const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZmJlbg==";
-/// Nobody, on every Linux: the servers that give up root become this user.
+/// `nobody` on every Linux: the user of servers that drop privileges.
 const NOBODY: u32 = 65_534;
 
 impl Account {
-    /// For root it is `nobody`, as servers do not serve files as root; else whoever we are.
+    /// For root it is `nobody`, since files should not be served as root; else the current user.
     pub(crate) fn find() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
         if uid.is_root() {
@@ -37,25 +37,25 @@ impl Account {
         Self { uid: uid.as_raw(), gid: gid.as_raw(), is_root: false }
     }
 
-    /// Gives a file or folder to the account.
+    /// Changes the owner of a file or folder to the account.
     ///
     /// # Errors
-    /// Which one could not be given away.
+    /// The file, if its owner cannot be changed.
     pub(crate) fn own(&self, path: &Path) -> Result<(), String> {
         if !self.is_root {
             return Ok(());
         }
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
-            .map_err(|error| format!("cannot give {} away: {error}", path.display()))
+            .map_err(|error| format!("cannot change the owner of {}: {error}", path.display()))
     }
 }
 
-/// A self-signed certificate for the loopback, in files.
+/// A self-signed certificate for the loopback interface, in files.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
-    /// Key and certificate in one file, as Pure-FTPd wants it.
+    /// Key and certificate in one file, for Pure-FTPd.
     pub(crate) both: PathBuf,
 }
 
@@ -66,11 +66,12 @@ impl Certificate {
     /// When it cannot be made or written.
     pub(crate) fn make(folder: &Path, account: &Account) -> Result<Self, String> {
         make_folder(folder)?;
-        let key = KeyPair::generate().map_err(|error| format!("no key: {error}"))?;
+        let key = KeyPair::generate().map_err(|error| format!("cannot generate a key: {error}"))?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made =
             CertificateParams::new(names).and_then(|parameters| parameters.self_signed(&key));
-        let certificate = made.map_err(|error| format!("no certificate: {error}"))?.pem();
+        let certificate =
+            made.map_err(|error| format!("cannot generate a certificate: {error}"))?.pem();
         let key = key.serialize_pem();
         let files = Self {
             chain: folder.join("certificate.pem"),

@@ -1,8 +1,8 @@
-//! What is possible: a program that moves bytes by blocking system calls, a thread a client.
+//! The upper limit: a program that moves bytes by blocking system calls, one thread per client.
 //!
-//! It speaks just enough FTP for the load generator, so that the client's side of a measurement is
-//! the same as with a real server. It checks nothing: no password, no path, no address. Downloads
-//! are `sendfile`, uploads are `splice` through a pipe of 1 MiB, TLS is a plain loop around rustls.
+//! It supports just enough FTP for the load generator, so the client's part of a measurement is the
+//! same as with a real server. It checks nothing: no password, path or address. Downloads use
+//! `sendfile`, uploads `splice` through a pipe of 1 MiB, TLS is a plain loop around rustls.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,22 +15,22 @@ mod bytes;
 mod listing;
 mod secret;
 
-/// A thread that only calls the system needs little.
+/// A thread that only makes system calls needs little.
 const THREAD_STACK_BYTES: usize = 128 << 10;
 
-/// What the program was told.
+/// The command line of the program.
 struct Bare {
     root: PathBuf,
-    /// How much goes into one system call.
+    /// Bytes per system call.
     span: u64,
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// A control connection, in plain text or not.
-trait Wire: Read + Write + Send {}
-impl<T: Read + Write + Send> Wire for T {}
+/// A control connection, with or without TLS.
+trait ControlStream: Read + Write + Send {}
+impl<T: Read + Write + Send> ControlStream for T {}
 
-/// Serves until it is ended from outside.
+/// Serves until it is killed.
 ///
 /// # Errors
 /// When the words are not those that [`crate::bench::servers`] gives, or nothing can be opened.
@@ -50,8 +50,10 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
     for stream in listener.incoming().flatten() {
         let bare = Arc::clone(&bare);
         let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES);
-        // A client that goes away ends its thread with an error, which is nobody's concern.
-        thread.spawn(move || bare.serve(stream)).map_err(|error| format!("no thread: {error}"))?;
+        // The thread of a client that disconnects ends with an error, which is ignored.
+        thread
+            .spawn(move || bare.serve(stream))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
     }
     Ok(())
 }
@@ -75,20 +77,20 @@ impl Bare {
                 let session =
                     ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
                 let secret = StreamOwned::new(session, wire.into_inner());
-                return self.converse(Box::new(secret), true);
+                return self.serve_commands(Box::new(secret), true);
             }
             if line.starts_with("USER") {
                 say(&mut &writer, "331 Go on.")?;
-                return self.converse(Box::new(Whole(wire)), false);
+                return self.serve_commands(Box::new(BufferedStream(wire)), false);
             }
             say(&mut &writer, "202 As you like.")?;
         }
     }
 
     /// From USER or AUTH TLS to the end.
-    fn converse(&self, wire: Box<dyn Wire>, is_secret: bool) -> io::Result<()> {
+    fn serve_commands(&self, wire: Box<dyn ControlStream>, is_secret: bool) -> io::Result<()> {
         let mut wire = BufReader::new(wire);
-        let mut door: Option<TcpListener> = None;
+        let mut data_listener: Option<TcpListener> = None;
         let mut line = String::new();
         loop {
             line.clear();
@@ -102,14 +104,14 @@ impl Bare {
             match verb {
                 "USER" => say(out, "331 Go on.")?,
                 "PASS" => say(out, "230 In.")?,
-                "PASV" | "EPSV" => door = Some(open_door(out, verb)?),
+                "PASV" | "EPSV" => data_listener = Some(open_data_listener(out, verb)?),
                 "RETR" | "STOR" | "MLSD" | "LIST" => {
-                    let Some(door) = &door else {
+                    let Some(data_listener) = &data_listener else {
                         say(out, "425 PASV first.")?;
                         continue;
                     };
                     say(out, "150 Here it comes.")?;
-                    let (stream, _) = door.accept()?;
+                    let (stream, _) = data_listener.accept()?;
                     let secret = self.tls.as_ref().filter(|_| is_secret);
                     self.transfer(verb, &path, stream, secret)?;
                     say(out, "226 Done.")?;
@@ -142,17 +144,17 @@ impl Bare {
     }
 }
 
-/// Opens a listener for one data connection, and tells the client where.
-fn open_door(out: &mut dyn Wire, verb: &str) -> io::Result<TcpListener> {
-    let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let port = door.local_addr()?.port();
+/// Listens for one data connection, and sends the port to the client.
+fn open_data_listener(out: &mut dyn ControlStream, verb: &str) -> io::Result<TcpListener> {
+    let data_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = data_listener.local_addr()?.port();
     if verb == "EPSV" {
         say(out, &format!("229 Here (|||{port}|)."))?;
     } else {
         let [high, low] = port.to_be_bytes();
         say(out, &format!("227 Here (127,0,0,1,{high},{low})."))?;
     }
-    Ok(door)
+    Ok(data_listener)
 }
 
 fn say<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
@@ -160,16 +162,16 @@ fn say<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A stream whose first bytes are in a buffer already.
-struct Whole(BufReader<TcpStream>);
+/// A stream with its first bytes in a buffer.
+struct BufferedStream(BufReader<TcpStream>);
 
-impl Read for Whole {
+impl Read for BufferedStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0.read(into)
     }
 }
 
-impl Write for Whole {
+impl Write for BufferedStream {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         self.0.get_mut().write(from)
     }

@@ -1,13 +1,13 @@
-//! The floor plan.
+//! Overview of the modules.
 //!
-//! To follow a measurement read [`runner`] (cases, rounds, servers in turn), [`measure`] (one fresh
+//! To follow a measurement, read [`runner`] (cases, rounds, servers in turn), [`measure`] (one new
 //! server, its clients, the figures), then what these use:
 //!
-//! - what is measured: [`cases`], and what wharf must reach: [`targets`];
-//! - who is measured: [`servers`], one file each, and [`bare`], the program that shows what is
-//!   possible; their [`account`], their files ([`tree`]), their folders ([`places`]);
-//! - a process that runs: [`running`], counted by [`group`] and [`proc`], watched by [`sampler`];
-//! - what came out: [`result`] as it was, [`summary`] in rows by [`statistics`], and [`report`] as
+//! - what is measured: [`cases`], and the targets of wharf: [`targets`];
+//! - the servers: [`servers`], one file each, and [`bare`], the program that shows the upper
+//!   limit; their [`account`], files ([`tree`]) and folders ([`places`]);
+//! - running processes: [`running`], counted by [`group`] and [`proc`], sampled by [`sampler`];
+//! - the results: [`result`] as measured, [`summary`] in rows by [`statistics`], and [`report`] as
 //!   a table, as JSON, as charts and as a page.
 //!
 //! The clients are those of `wharf-load`, in this process.

@@ -1,4 +1,4 @@
-//! What is measured: one row a case.
+//! What is measured: one row per case.
 
 use crate::bench::number::{GIB, KIB, MIB};
 use crate::bench::result::Figure;
@@ -10,33 +10,33 @@ use Unit::{Entry, Gib, Operation};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// What happens, for readers.
+    /// A description for readers.
     pub(crate) title: &'static str,
     pub(crate) group: Group,
     pub(crate) unit: Unit,
-    /// What is compared first.
+    /// The figure that is compared first.
     pub(crate) headline: Figure,
     pub(crate) work: Work,
     pub(crate) is_tls: bool,
     pub(crate) place: Place,
-    /// How wharf is set up; the other servers have nothing of the kind.
+    /// The configuration of wharf; other servers have no such settings.
     pub(crate) variant: Variant,
     /// Only wharf takes part.
     pub(crate) is_wharf_only: bool,
-    /// The bare program takes part, with this much in one system call.
+    /// The bare program takes part, with this many bytes per system call.
     pub(crate) limit_span: Option<u64>,
-    /// The most rounds that make sense.
+    /// The most rounds that are useful.
     pub(crate) rounds_max: u32,
 }
 
-/// Which cases run together.
+/// The groups of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// In `quick`, and so in `full`.
+    /// In `quick` and in `full`.
     Quick,
     /// In `full` only.
     Full,
-    /// How the cost grows: in `full`, and alone as `growth`. Shown as curves.
+    /// How cost grows: in `full`, and alone as `growth`. Shown as curves.
     Growth,
 }
 
@@ -69,23 +69,23 @@ impl Unit {
 /// Where the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// tmpfs: nothing is slow but the servers.
+    /// tmpfs: no disk slows the servers down.
     Memory,
     Disk,
 }
 
-/// How wharf is set up.
+/// The configuration of wharf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// `durability = "full"`, else `"fast"`, as all other servers are.
+    /// `durability = "full"`, else `"fast"`, which is comparable to the other servers.
     pub(crate) is_durable: bool,
     /// The account has an Argon2id hash, else the cheapest there is.
     pub(crate) is_argon2: bool,
-    /// Bytes a second for a transfer.
+    /// Rate limit of transfers, in bytes per second.
     pub(crate) rate: Option<u64>,
 }
 
-/// What the clients do.
+/// The work of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Retrieve {
@@ -93,11 +93,11 @@ pub(crate) enum Work {
         count: u64,
         sessions: u64,
     },
-    /// One download of a file that is not in the page cache, while a bystander sends NOOP.
+    /// One download of a file that is not in the page cache, while another session sends NOOP.
     RetrieveCold {
         bytes: u64,
     },
-    /// Files of [`SMALL_BYTES`], each another one.
+    /// Files of [`SMALL_BYTES`], each a different one.
     RetrieveSmall {
         count: u64,
         sessions: u64,
@@ -133,22 +133,22 @@ pub(crate) enum Work {
     },
     /// From the start of the program to the first file.
     Start,
-    /// How large the program is.
+    /// The size of the program file.
     Size,
 }
 
-/// A command that lists.
+/// A listing command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Mlsd,
     List,
 }
 
-/// Of a small file.
+/// The size of a small file.
 pub(crate) const SMALL_BYTES: u64 = 4 * KIB;
-/// How many small files there are.
+/// The number of small files.
 pub(crate) const SMALL_COUNT: u64 = 5000;
-/// The file of a whole visit and of the start.
+/// The size of the file for whole sessions and for the start.
 pub(crate) const TINY_BYTES: u64 = 64;
 
 const PLAIN: Variant = Variant { is_durable: false, is_argon2: false, rate: None };
@@ -188,7 +188,7 @@ const fn stor(name: &'static str, title: &'static str, bytes: u64, sessions: u64
     Case { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
 }
 
-/// Long enough that the scheduler's moods even out, which in a second they do not.
+/// Long enough that unfair scheduling evens out, which takes more than a second.
 const fn fair(case: Case) -> Case {
     Case { group: Full, is_wharf_only: true, rounds_max: 2, ..case }
 }
@@ -224,17 +224,17 @@ const fn list(
     Case { limit_span: SMALL_SPAN, ..case(name, title, group, unit, work) }
 }
 
-/// Every case, in the order of the report.
+/// All cases, in the order of the report.
 pub(crate) static CASES: &[Case] = &[
     Case { limit_span: LARGE_SPAN, ..retr("retr-1", "download 4 GiB", 4 * GIB, 1) },
     Case { group: Full, ..retr("retr-10", "10 downloads of 400 MiB at once", 400 * MIB, 10) },
     retr("retr-100", "100 downloads of 40 MiB at once", 40 * MIB, 100),
-    Case { group: Full, ..retr("retr-300", "300 clients fetch 10 MiB each", 10 * MIB, 300) },
+    Case { group: Full, ..retr("retr-300", "300 clients download 10 MiB each", 10 * MIB, 300) },
     stor("stor-1", "upload 2 GiB", 2 * GIB, 1),
     Case { group: Full, ..stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10) },
     Case { group: Full, ..stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100) },
-    fair(retr("fair-retr-100", "100 downloads of 400 MiB: is anyone left behind?", 400 * MIB, 100)),
-    fair(stor("fair-stor-100", "100 uploads of 64 MiB: is anyone left behind?", 64 * MIB, 100)),
+    fair(retr("fair-retr-100", "100 downloads of 400 MiB at once, fairness", 400 * MIB, 100)),
+    fair(stor("fair-stor-100", "100 uploads of 64 MiB at once, fairness", 64 * MIB, 100)),
     small_retr("small-retr-1", "download 5,000 files of 4 KiB, one session", 1),
     small_retr("small-retr-8", "download 5,000 files of 4 KiB, eight sessions", 8),
     small_stor("small-stor-1", "upload 5,000 files of 4 KiB, one session", 1),
@@ -267,31 +267,24 @@ pub(crate) static CASES: &[Case] = &[
         is_tls: true,
         ..case(
             "ftps-session",
-            "FTPS: connect, log in, fetch 64 bytes, QUIT",
+            "FTPS: connect, log in, download 64 bytes, QUIT",
             Quick,
             Operation,
             Work::Session { count: 300 },
         )
     },
-    Case { group: Quick, ..idle("idle-500", "500 sessions that do nothing", 500) },
-    idle("idle-5000", "5,000 sessions that do nothing", 5_000),
-    idle("idle-10000", "10,000 sessions that do nothing", 10_000),
-    Case {
-        is_tls: true,
-        group: Quick,
-        ..idle("idle-ftps-500", "FTPS: 500 sessions that do nothing", 500)
-    },
-    Case { is_tls: true, ..idle("idle-ftps-5000", "FTPS: 5,000 sessions that do nothing", 5_000) },
-    Case {
-        is_tls: true,
-        ..idle("idle-ftps-10000", "FTPS: 10,000 sessions, doing nothing", 10_000)
-    },
+    Case { group: Quick, ..idle("idle-500", "500 idle sessions", 500) },
+    idle("idle-5000", "5,000 idle sessions", 5_000),
+    idle("idle-10000", "10,000 idle sessions", 10_000),
+    Case { is_tls: true, group: Quick, ..idle("idle-ftps-500", "FTPS: 500 idle sessions", 500) },
+    Case { is_tls: true, ..idle("idle-ftps-5000", "FTPS: 5,000 idle sessions", 5_000) },
+    Case { is_tls: true, ..idle("idle-ftps-10000", "FTPS: 10,000 idle sessions", 10_000) },
     case("connects", "1,000 connections at once", Full, Operation, Work::Connects { count: 1_000 }),
     Case {
         place: Place::Disk,
         ..case(
             "cold",
-            "download 1 GiB that only the disk has, beside a bystander",
+            "download 1 GiB that is not in the page cache, beside a session that sends NOOP",
             Full,
             Gib,
             Work::RetrieveCold { bytes: GIB },
@@ -309,25 +302,19 @@ pub(crate) static CASES: &[Case] = &[
     throttled("throttled-stor", "upload at 32 MiB/s, set in wharf", false),
     Case {
         headline: Figure::StartMs,
-        ..case(
-            "start",
-            "from starting the program to the first file",
-            Quick,
-            Operation,
-            Work::Start,
-        )
+        ..case("start", "from program start to the first file", Quick, Operation, Work::Start)
     },
     Case {
         headline: Figure::SizeMb,
         is_wharf_only: true,
         rounds_max: 1,
-        ..case("size", "the program, stripped", Quick, Operation, Work::Size)
+        ..case("size", "size of the stripped program", Quick, Operation, Work::Size)
     },
-    sessions_growth("sessions-growth-1", "1 session fetches 2 GiB", 1),
-    sessions_growth("sessions-growth-10", "10 sessions fetch 2 GiB together", 10),
-    sessions_growth("sessions-growth-100", "100 sessions fetch 2 GiB together", 100),
-    sessions_growth("sessions-growth-1000", "1,000 sessions fetch 2 GiB together", 1_000),
-    sessions_growth("sessions-growth-10000", "10,000 sessions fetch 2 GiB together", 10_000),
+    sessions_growth("sessions-growth-1", "1 session downloads 2 GiB", 1),
+    sessions_growth("sessions-growth-10", "10 sessions download 2 GiB together", 10),
+    sessions_growth("sessions-growth-100", "100 sessions download 2 GiB together", 100),
+    sessions_growth("sessions-growth-1000", "1,000 sessions download 2 GiB together", 1_000),
+    sessions_growth("sessions-growth-10000", "10,000 sessions download 2 GiB together", 10_000),
     list_growth("list-growth-100", "MLSD of 100 entries", 100, 200),
     list_growth("list-growth-1000", "MLSD of 1,000 entries", 1_000, 50),
     list_growth("list-growth-10000", "MLSD of 10,000 entries", 10_000, 10),
@@ -359,7 +346,7 @@ const fn durable(name: &'static str, title: &'static str, place: Place) -> Case 
     }
 }
 
-/// The rate of the cases that are slowed down on purpose, in bytes a second.
+/// The rate limit of throttled cases, in bytes per second.
 const THROTTLE: u64 = 32 * MIB;
 
 const fn throttled(name: &'static str, title: &'static str, is_download: bool) -> Case {
@@ -383,14 +370,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Case> {
     CASES.iter().find(|case| case.name == name)
 }
 
-/// The cases that `words` ask for: names, and the groups `quick`, `full` and `growth`.
+/// The cases selected by `words`: names, and the groups `quick`, `full` and `growth`.
 ///
 /// # Errors
 /// The word that is neither.
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Case>, String> {
     if let Some(word) = words.iter().find(|word| !CASES.iter().any(|case| is_in(case, word))) {
         return Err(format!(
-            "no such case: {word}\nhelp: `cargo xtask bench --list` names them, and the groups are \
+            "unknown case \"{word}\"\nhint: list cases with `cargo xtask bench --list`; groups are \
              quick, full and growth"
         ));
     }
@@ -407,7 +394,7 @@ fn is_in(case: &Case, word: &str) -> bool {
 }
 
 impl Case {
-    /// How many clients there are at once.
+    /// The number of clients at a time.
     pub(crate) fn sessions(&self) -> u64 {
         match self.work {
             Work::Retrieve { sessions, .. }
@@ -450,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_name_is_told() {
+    fn an_unknown_name_is_reported() {
         let message = chosen(&["nop".to_owned()]).unwrap_err();
         assert!(message.contains("nop") && message.contains("--list"), "{message}");
     }

@@ -1,21 +1,21 @@
-//! The clock of this program. Nothing here is simulated.
+//! The system clock: nothing here is simulated.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Now, on the clock that never goes back.
+/// The current time of the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "real time is what is measured here")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Lets `pause` pass.
+/// Sleeps for `pause`.
 pub(crate) fn pause(pause: Duration) {
     std::thread::sleep(pause);
 }
 
-/// The processor time of this process so far, in seconds, all threads together.
+/// The CPU time of this process so far, in seconds, of all threads.
 pub(crate) fn own_cpu() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let whole = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
@@ -23,7 +23,7 @@ pub(crate) fn own_cpu() -> f64 {
     (whole + part).as_secs_f64()
 }
 
-/// Today and the time of day in UTC, as `2026-01-31T12:00:00Z`.
+/// The current time in UTC, as `2026-01-31T12:00:00Z`.
 pub(crate) fn date() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

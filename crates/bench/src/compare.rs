@@ -1,4 +1,4 @@
-//! Whether what was uploaded is what was sent.
+//! Compares uploads with what was sent.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,21 +10,21 @@ const BLOCK_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// The first file that differs, or cannot be read.
-pub(crate) fn all_alike(source: &Path, folder: &Path) -> Result<(), String> {
+pub(crate) fn compare_all(source: &Path, folder: &Path) -> Result<(), String> {
     let entries = std::fs::read_dir(folder)
         .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     for entry in entries.flatten() {
         let path = entry.path();
-        let is_alike = alike(source, &path)
+        let is_alike = are_equal(source, &path)
             .map_err(|error| format!("cannot compare {}: {error}", path.display()))?;
         if !is_alike {
-            return Err(format!("{} is not what was sent", path.display()));
+            return Err(format!("{} differs from what was sent", path.display()));
         }
     }
     Ok(())
 }
 
-fn alike(one: &Path, other: &Path) -> std::io::Result<bool> {
+fn are_equal(one: &Path, other: &Path) -> std::io::Result<bool> {
     let (mut one, mut other) = (File::open(one)?, File::open(other)?);
     if one.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);
@@ -54,10 +54,10 @@ mod tests {
         std::fs::create_dir(&uploads).unwrap();
         std::fs::write(&source, b"abcdef").unwrap();
         std::fs::write(uploads.join("u0"), b"abcdef").unwrap();
-        assert_eq!(all_alike(&source, &uploads), Ok(()));
+        assert_eq!(compare_all(&source, &uploads), Ok(()));
         for wrong in [&b"abcdeX"[..], b"abcde"] {
             std::fs::write(uploads.join("u1"), wrong).unwrap();
-            assert!(all_alike(&source, &uploads).unwrap_err().contains("u1"));
+            assert!(compare_all(&source, &uploads).unwrap_err().contains("u1"));
         }
     }
 }

@@ -1,15 +1,15 @@
-//! A control group for each server, which counts all that ran in it, ended children too.
+//! A control group per server, which counts all processes that ran in it, including ended ones.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bench::{clock, proc};
 
-/// How often it is tried to remove a group whose processes are just ending.
+/// Attempts to remove a group while its processes are ending.
 const REMOVALS_MAX: u32 = 100;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Where a server's time and memory are counted.
+/// Counts the CPU time and memory of a server.
 #[derive(Debug)]
 pub(crate) struct Group {
     kind: Kind,
@@ -17,26 +17,26 @@ pub(crate) struct Group {
 
 #[derive(Debug)]
 enum Kind {
-    /// The controllers `cpuacct` and `memory` of version 1, each a folder of its own.
+    /// The controllers `cpuacct` and `memory` of cgroup v1, each with its own folder.
     One { cpu: PathBuf, memory: PathBuf },
-    /// One folder of version 2.
+    /// One folder of cgroup v2.
     Two { folder: PathBuf },
-    /// There are no groups that we may make: `/proc` must do. It misses the time of children that
-    /// nobody waited for, and the memory of the kernel.
+    /// Cgroups are not available, so `/proc` is used. It misses the CPU time of children that were
+    /// not waited for, and kernel memory.
     Proc,
 }
 
-/// Bytes held at one moment.
+/// Memory in use at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Memory of the processes themselves. Files in tmpfs and in the page cache do not count.
+pub(crate) struct MemoryUse {
+    /// Memory of the processes. Files in tmpfs and in the page cache are not included.
     pub(crate) anonymous: u64,
-    /// What the kernel keeps for them: sockets, page tables, stacks.
+    /// Kernel memory for them: sockets, page tables, stacks.
     pub(crate) kernel: u64,
 }
 
 impl Group {
-    /// Makes a group; without the right to, one that reads `/proc`.
+    /// Makes a group; without permission, one that reads `/proc`.
     pub(crate) fn new(name: &str) -> Self {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let root = Path::new("/sys/fs/cgroup");
@@ -44,8 +44,8 @@ impl Group {
         Self { kind: kind.unwrap_or(Kind::Proc) }
     }
 
-    /// Lets the processes here take no more memory than this. Whoever asks for more is ended by the
-    /// kernel, and nobody else on the machine.
+    /// Limits the memory of the processes in this group. A process that exceeds it is killed by the
+    /// kernel; other processes on the machine are not affected.
     pub(crate) fn limit_memory(&self, bytes: u64) {
         let file = match &self.kind {
             Kind::One { memory, .. } => memory.join("memory.limit_in_bytes"),
@@ -56,12 +56,12 @@ impl Group {
         drop(std::fs::write(file, bytes.to_string()));
     }
 
-    /// The files into which a process writes its id to enter.
-    pub(crate) fn doors(&self) -> Vec<PathBuf> {
+    /// The files to which a process writes its id to join.
+    pub(crate) fn join_files(&self) -> Vec<PathBuf> {
         self.folders().iter().map(|folder| folder.join("cgroup.procs")).collect()
     }
 
-    /// How the counting is done, for people.
+    /// A description of the method, for readers.
     pub(crate) fn about(&self) -> &'static str {
         match self.kind {
             Kind::One { .. } => "cgroup v1 (cpuacct, memory)",
@@ -70,14 +70,16 @@ impl Group {
         }
     }
 
-    /// Those that live, given the first one.
+    /// The running processes, given the first one.
     pub(crate) fn pids(&self, first: u32) -> Vec<u32> {
-        let Some(door) = self.doors().into_iter().next() else { return proc::tree(first) };
-        let text = std::fs::read_to_string(door).unwrap_or_default();
+        let Some(data_listener) = self.join_files().into_iter().next() else {
+            return proc::tree(first);
+        };
+        let text = std::fs::read_to_string(data_listener).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Seconds of processor time of all that ever ran here.
+    /// CPU seconds of all processes that ever ran here.
     pub(crate) fn cpu(&self, first: u32) -> f64 {
         let counted = match &self.kind {
             Kind::One { cpu, .. } => {
@@ -91,29 +93,29 @@ impl Group {
         counted.unwrap_or_else(|| proc::cpu(&proc::tree(first)))
     }
 
-    /// Memory held now.
-    pub(crate) fn held(&self, first: u32) -> Held {
+    /// Memory in use now.
+    pub(crate) fn held(&self, first: u32) -> MemoryUse {
         let counted = match &self.kind {
             Kind::One { memory, .. } => {
                 let kernel = read(&memory.join("memory.kmem.usage_in_bytes"));
                 let kernel = kernel.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
                 let stat = read(&memory.join("memory.stat"));
                 stat.and_then(|text| parse_field(&text, "total_rss"))
-                    .map(|anonymous| Held { anonymous, kernel })
+                    .map(|anonymous| MemoryUse { anonymous, kernel })
             }
             Kind::Two { folder } => read(&folder.join("memory.stat")).and_then(|text| {
                 let kernel = parse_field(&text, "kernel").unwrap_or(0);
-                Some(Held { anonymous: parse_field(&text, "anon")?, kernel })
+                Some(MemoryUse { anonymous: parse_field(&text, "anon")?, kernel })
             }),
             Kind::Proc => None,
         };
         counted.unwrap_or_else(|| {
             let memory = proc::memory(&self.pids(first));
-            Held { anonymous: memory.anonymous, kernel: 0 }
+            MemoryUse { anonymous: memory.anonymous, kernel: 0 }
         })
     }
 
-    /// Removes the folders. Whoever is in it must have ended.
+    /// Removes the folders. All processes must have ended.
     pub(crate) fn remove(&self) {
         for folder in self.folders() {
             for _ in 0..REMOVALS_MAX {
@@ -149,8 +151,8 @@ fn version_2(root: &Path, own: &str, name: &str) -> Option<Kind> {
     Some(Kind::Two { folder: made(&root.join(path), name)? })
 }
 
-/// The folder of our own group of a controller of version 1. In a container its path may be one of
-/// the host, which cannot be seen from inside: then the top serves.
+/// The folder of this process's own group of a v1 controller. In a container its path may be one of
+/// the host, which is not visible inside: then the top is used.
 fn parent(root: &Path, own: &str, controller: &str) -> Option<PathBuf> {
     let path = own_group(own, controller)?;
     let top = root.join(controller);
@@ -182,12 +184,12 @@ fn parse_nanoseconds(text: &str) -> Option<f64> {
     Some(Duration::from_nanos(text.trim().parse().ok()?).as_secs_f64())
 }
 
-/// `cpu.stat`: its first line counts microseconds; as seconds.
+/// `cpu.stat`: the first line counts microseconds; converted to seconds.
 fn parse_cpu_stat(text: &str) -> Option<f64> {
     Some(Duration::from_micros(parse_field(text, "usage_usec")?).as_secs_f64())
 }
 
-/// The number behind `name` in lines such as `anon 4096`.
+/// The number after `name` in lines such as `anon 4096`.
 fn parse_field(text: &str, name: &str) -> Option<u64> {
     let lines = text.lines().filter_map(|line| line.split_once(' '));
     lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! The machine of a measurement.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::bench::proc;
 use crate::bench::result::Machine;
 use crate::bench::tree::Tree;
 
-/// Asks the system.
+/// Queries the system.
 pub(crate) fn describe(tree: &Tree) -> Machine {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -30,12 +30,12 @@ pub(crate) fn describe(tree: &Tree) -> Machine {
     }
 }
 
-/// How many processors we may use.
+/// The number of available processors.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The commit of the checkout that we are in, `+` behind it if files were changed since.
+/// The commit of the checkout, with `+` if files were changed since.
 pub(crate) fn commit() -> String {
     let git = |words: &[&str]| {
         let output = Command::new("git").args(words).output().ok()?;
@@ -51,7 +51,7 @@ fn processor(text: &str) -> Option<&str> {
     Some(line.split_once(':')?.1.trim())
 }
 
-/// The kind of file system below `path`, from the text of `/proc/self/mounts`.
+/// The type of the file system below `path`, from the text of `/proc/self/mounts`.
 fn file_system<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
     let lines = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);

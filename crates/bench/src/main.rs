@@ -1,6 +1,6 @@
-//! wharf measured beside other servers, and beside bare programs that show what is possible.
+//! Measures wharf and other servers, and bare programs as an upper limit.
 //!
-//! It is run by `cargo xtask bench`, on Linux. The floor plan is in `bench_linux.rs`.
+//! Run by `cargo xtask bench`, on Linux. The overview of modules is in `bench_linux.rs`.
 
 #[cfg(target_os = "linux")]
 #[path = "bench_linux.rs"]

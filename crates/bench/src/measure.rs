@@ -1,4 +1,4 @@
-//! One measurement: a fresh server, the clients, and the figures.
+//! One measurement: a new server, the clients, and the figures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,58 +12,58 @@ use wharf_load::{
 
 use crate::bench::account::{Account, Certificate, PASSWORD, USER};
 use crate::bench::cases::{Case, Place, SMALL_BYTES, TINY_BYTES, Unit, Verb, Work};
-use crate::bench::group::Held;
+use crate::bench::group::MemoryUse;
 use crate::bench::number::{GIB, KIB, MIB, figure, length, ratio, size};
 use crate::bench::places::remove_folder;
 use crate::bench::result::Figure;
 use crate::bench::running::{Running, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
-use crate::bench::servers::{Found, Server, Setting};
+use crate::bench::servers::{Installation, Server, Setting};
 use crate::bench::tree::{Tree, UPLOADS, file_name, folder_name};
 use crate::bench::{clock, compare, machine, proc};
 
-/// All that stays the same from one measurement to the next.
+/// What all measurements share.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) tree: Tree,
     pub(crate) account: Account,
     pub(crate) certificate: Certificate,
-    /// Every byte is compared, which takes longer than moving it.
+    /// Compare every byte, which takes longer than moving it.
     pub(crate) verifies: bool,
-    /// No operation is begun after this.
+    /// No operation starts after this time.
     pub(crate) time_max: Duration,
 }
 
-/// What a measurement found.
+/// The results of a measurement.
 pub(crate) type Figures = BTreeMap<Figure, f64>;
 
-/// The longest wait for one reply or one span of data.
+/// The longest wait for one reply or one block of data.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// A server that uses less time than this in a pause is quiet.
+/// A server that uses less CPU time than this in a pause is idle.
 const QUIET_CPU_S: f64 = 0.001;
 const QUIET_PAUSE: Duration = Duration::from_millis(40);
 const QUIET_MAX: Duration = Duration::from_secs(2);
-/// How often the bystander says NOOP.
+/// The interval of NOOPs in the extra session.
 const BYSTANDER_PAUSE: Duration = Duration::from_millis(5);
-/// How long idle sessions are watched, after the logins have settled.
+/// How long idle sessions are observed, after the logins.
 const IDLE_WATCH: Duration = Duration::from_secs(2);
 const IDLE_SETTLE: Duration = Duration::from_millis(500);
 
 impl Bench {
-    /// Starts `server`, does the work of `case`, and ends the server.
+    /// Starts `server`, does the work of `case`, and stops the server.
     ///
     /// # Errors
-    /// What went wrong: no figures are kept then, since work that fails is quick work.
+    /// The reason of a failure: there are no figures then, since work that fails is fast work.
     pub(crate) fn measure(
         &self,
         case: &Case,
         server: &Server,
-        found: &Found,
+        found: &Installation,
     ) -> Result<Figures, String> {
         if case.work == Work::Size {
             return size_of(&found.program);
         }
-        // Only what uploads is cleaned up after: others may be using the tree.
+        // Only uploads are cleaned up: other measurements may use the tree.
         let uploads = matches!(case.work, Work::Store { .. });
         let clean = || if uploads { self.tree.clean_uploads(case.place) } else { Ok(()) };
         clean()?;
@@ -76,12 +76,12 @@ impl Bench {
         drop(running);
         let cleaned = clean();
         let figures = result.map_err(|why| {
-            if log.is_empty() { why } else { format!("{why} [its log ends: {log}]") }
+            if log.is_empty() { why } else { format!("{why} [end of its log: {log}]") }
         })?;
         cleaned.map(|()| figures)
     }
 
-    fn start(&self, case: &Case, server: &Server, found: &Found) -> Result<Running, String> {
+    fn start(&self, case: &Case, server: &Server, found: &Installation) -> Result<Running, String> {
         let (work, port) = (work_folder()?, free_port()?);
         let setting = Setting {
             port,
@@ -111,7 +111,7 @@ impl Bench {
             _ => {}
         }
         let (group, pid) = running.counted();
-        warm_up(running, &target)?;
+        log_in_once(running, &target)?;
         if let Work::Store { bytes, count, .. } = case.work {
             self.tree.touch(case.place, self.tree.bytes(bytes).saturating_mul(count))?;
         }
@@ -189,7 +189,7 @@ impl Bench {
         }
     }
 
-    /// What is done with a download: as little as can be, unless every byte is compared.
+    /// How downloads are read: at the least cost, unless every byte is compared.
     fn reading(&self, local: std::path::PathBuf) -> Reading {
         if self.verifies { Reading::Compare(Content::File(local)) } else { Reading::Drain }
     }
@@ -199,7 +199,7 @@ impl Bench {
         let bytes = self.tree.bytes(bytes);
         let source = self.tree.root(Place::Memory).join(file_name(bytes));
         let uploads = self.tree.root(case.place).join(UPLOADS);
-        compare::all_alike(&source, &uploads)
+        compare::compare_all(&source, &uploads)
     }
 }
 
@@ -208,7 +208,7 @@ fn target(running: &Running, is_tls: bool) -> Target {
     target.timeout = TIMEOUT;
     if is_tls {
         let name = ServerName::from(running.address.ip());
-        target.tls = Some(Tls::trusting_any(name));
+        target.tls = Some(Tls::accepting_any_certificate(name));
     }
     target
 }
@@ -227,7 +227,7 @@ fn finished(prepared: Prepared) -> Result<(), String> {
     prepared.finish().map_err(|error| error.to_string())
 }
 
-/// Nothing counts unless all went well.
+/// A measurement counts only if there were no errors.
 fn checked(outcome: &Outcome, case: &Case) -> Result<(), String> {
     if outcome.errors > 0 {
         let first = outcome.error_list.first().map(ToString::to_string).unwrap_or_default();
@@ -278,7 +278,7 @@ fn figures(case: &Case, outcome: &Outcome, cpu: f64, own: f64) -> Figures {
     figures
 }
 
-fn add_peak(figures: &mut Figures, peak: &Peak, before: Held) {
+fn add_peak(figures: &mut Figures, peak: &Peak, before: MemoryUse) {
     let mib = |bytes: u64| figure(bytes) / figure(MIB);
     figures.insert(Figure::AnonymousMib, mib(peak.held.anonymous));
     figures.insert(Figure::KernelMib, mib(peak.held.kernel));
@@ -289,9 +289,9 @@ fn add_peak(figures: &mut Figures, peak: &Peak, before: Held) {
     }
 }
 
-/// One login, after which the server is left alone until it is quiet: what it does for the
-/// first client is no part of what others cost.
-fn warm_up(running: &Running, target: &Target) -> Result<(), String> {
+/// One login, after which the server is left alone until it is idle: what it does for its first
+/// client is not part of the cost of later ones.
+fn log_in_once(running: &Running, target: &Target) -> Result<(), String> {
     run_once(target, &Plan::new(Task::Login))?;
     let (group, pid) = running.counted();
     let since = clock::now();
@@ -307,10 +307,10 @@ fn warm_up(running: &Running, target: &Target) -> Result<(), String> {
     Ok(())
 }
 
-/// Sessions that log in and then do nothing: their memory, and that they are still there.
+/// Idle sessions: their memory, and whether they still answer.
 fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Result<Figures, String> {
     let (group, pid) = running.counted();
-    warm_up(running, target)?;
+    log_in_once(running, target)?;
     let private = |pids: &[u32]| figure(proc::memory(pids).private);
     let (memory, held) = (private(&group.pids(pid)), group.held(pid));
     let cpu = group.cpu(pid);
@@ -349,7 +349,7 @@ fn started(running: &Running, target: &Target) -> Result<Figures, String> {
 
 fn size_of(program: &Path) -> Result<Figures, String> {
     let facts = std::fs::metadata(program)
-        .map_err(|error| format!("cannot look at {}: {error}", program.display()))?;
+        .map_err(|error| format!("cannot read {}: {error}", program.display()))?;
     Ok(Figures::from([(Figure::SizeMb, figure(facts.len()) / 1e6)]))
 }
 

@@ -1,4 +1,4 @@
-//! Numbers between kinds: what is measured is never near the edge of either.
+//! Conversions between number types; measured values are never near their limits.
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -24,7 +24,7 @@ pub(crate) fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// `part` of `whole`; 0 where there is no whole.
+/// `part` of `whole`; 0 if `whole` is 0.
 pub(crate) fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }

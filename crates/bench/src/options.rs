@@ -1,4 +1,4 @@
-//! The command line, and what each way of calling does.
+//! The command line.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,42 +10,42 @@ use crate::bench::servers::{SERVERS, Server};
 use crate::bench::text::put;
 use crate::bench::{cases, report, runner, running, servers, tree};
 
-/// Measures wharf beside other FTP servers, on this machine, with the same clients.
+/// Measures wharf and other FTP servers on this machine, with the same clients.
 ///
-/// Every measurement starts a fresh server, on the loopback, with one account and the same files.
-/// Servers take turns: A B C, A B C. What is told is the median of the rounds.
+/// Every measurement starts a new server on the loopback interface, with one account and the same
+/// files. Servers take turns: A B C, A B C. Results are medians of the rounds.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Options {
     /// Cases by name, or the groups `quick` (some 10 minutes), `full` (an hour) and `growth`
     #[arg(long, value_delimiter = ',', default_value = "quick")]
     pub(crate) cases: Vec<String>,
-    /// Servers by name; all that are installed if none is named
+    /// Servers by name; all installed ones if none is named
     #[arg(long, value_delimiter = ',')]
     pub(crate) servers: Vec<String>,
-    /// How often each server is measured in each case
+    /// Rounds per server and case
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    /// Where the results go; charts are put beside it [default: target/bench/result.json]
+    /// File for the results; charts are written beside it [default: target/bench/result.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Compare every byte that is moved: slower, and no longer a measure of speed
+    /// Compare every byte that is moved; rates are then those of the comparison
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Begin no new operation in a measurement after this many seconds
+    /// Start no new operation in a measurement after this many seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub(crate) time: u64,
-    /// A server that takes longer than this many seconds for a case is measured once
+    /// Measure a server once if it takes longer than this many seconds for a case
     #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
     pub(crate) slow: f64,
-    /// Get the other servers: packages are unpacked below target/bench, nothing else is changed
+    /// Install the other servers: packages are unpacked below target/bench, nothing else is changed
     #[arg(long)]
     pub(crate) install: bool,
-    /// Write docs/BENCHMARKS.md and its charts from files of results; of a case that is in
-    /// several, the last counts
+    /// Write docs/BENCHMARKS.md and its charts from result files; if a case is in several, the last
+    /// counts
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) report: Vec<PathBuf>,
-    /// Show the cases and servers there are
+    /// List cases and servers
     #[arg(long)]
     pub(crate) list: bool,
     /// Remove the test files
@@ -53,10 +53,10 @@ pub(crate) struct Options {
     pub(crate) clean: bool,
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
-/// For people: what, where, and what would help.
+/// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<(), String> {
     let options = Options::parse();
     let places = Places::find()?;
@@ -69,7 +69,7 @@ pub(crate) fn run() -> Result<(), String> {
     if let Some((first, more)) = options.report.split_first() {
         let mut record = report::read(first)?;
         for file in more {
-            record.take_in(report::read(file)?);
+            record.merge(report::read(file)?);
         }
         record.sum_up();
         return report::write_page(&record, Path::new("docs"));
@@ -80,7 +80,7 @@ pub(crate) fn run() -> Result<(), String> {
     }
     let cases = cases::chosen(&options.cases)?;
     end_servers_on_signal()?;
-    let wish = runner::Wish {
+    let selection = runner::Selection {
         cases,
         servers,
         rounds: options.rounds,
@@ -89,7 +89,7 @@ pub(crate) fn run() -> Result<(), String> {
         slow_s: options.slow,
     };
     let out = options.out.unwrap_or_else(|| places.bench.join("result.json"));
-    let record = runner::run(&places, &wish, &out)?;
+    let record = runner::run(&places, &selection, &out)?;
     report::show(&record)?;
     report::write_files(&record, &out)
 }
@@ -119,7 +119,7 @@ fn list(places: &Places) -> Result<(), String> {
 fn install(places: &Places, servers: &[&Server]) -> Result<(), String> {
     let mut failed = Vec::new();
     for server in servers {
-        // One that cannot be had does not keep the others away.
+        // One failed installation does not prevent the others.
         match (server.install)(places).and_then(|()| (server.find)(places)) {
             Ok(found) => eprintln!("bench: {} {} is ready", server.title, found.version),
             Err(why) => failed.push(format!("{}: {why}", server.name)),
@@ -128,7 +128,7 @@ fn install(places: &Places, servers: &[&Server]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
-/// Servers are processes of their own, which would go on after a Ctrl-C.
+/// Servers are separate processes, which would go on after Ctrl-C.
 fn end_servers_on_signal() -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -138,7 +138,7 @@ fn end_servers_on_signal() -> Result<(), String> {
             let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
             let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
             tokio::select! {
-                // Either ends us; the order does not matter.
+                // Either signal ends the program; the order does not matter.
                 biased;
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
@@ -152,5 +152,5 @@ fn end_servers_on_signal() -> Result<(), String> {
     thread.map(drop).map_err(|error| format!("cannot watch for Ctrl-C: {error}"))
 }
 
-/// What shells say of a program that Ctrl-C ended.
+/// The exit code of shells for a program ended by Ctrl-C.
 const EXIT_INTERRUPTED: i32 = 130;

@@ -1,49 +1,49 @@
-//! Where things are: programs, rivals, test trees.
+//! Paths of programs, other servers, and test files.
 
 use std::path::{Path, PathBuf};
 
 /// The folders of a checkout that the benchmark uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The folder of our own program; `wharf` lies beside it.
+    /// The folder of this program; `wharf` is in the same folder.
     programs: PathBuf,
-    /// All that the benchmark makes and keeps.
+    /// Everything that the benchmark creates.
     pub(crate) bench: PathBuf,
 }
 
-/// Below tmpfs; test files are here, so that no disk is measured.
+/// On tmpfs, so that no disk is measured.
 const MEMORY_ROOT: &str = "/dev/shm/wharf-bench";
 
 impl Places {
-    /// Found from where this program lies: `target/release/wharf-bench`.
+    /// Determined from the path of this program: `target/release/wharf-bench`.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// The system does not report the path.
     pub(crate) fn find() -> Result<Self, String> {
         let own = std::env::current_exe()
-            .map_err(|error| format!("cannot find this program's own file: {error}"))?;
-        let programs = own.parent().ok_or("this program lies in no folder")?.to_path_buf();
-        let target = programs.parent().ok_or("this program lies at the top of the disk")?;
+            .map_err(|error| format!("cannot find the path of this program: {error}"))?;
+        let programs = own.parent().ok_or("this program is not in a folder")?.to_path_buf();
+        let target = programs.parent().ok_or("this program is in the root folder")?;
         Ok(Self { bench: target.join("bench"), programs })
     }
 
-    /// Our own server.
+    /// The wharf program.
     pub(crate) fn wharf(&self) -> PathBuf {
         self.programs.join("wharf")
     }
 
-    /// The folder of a rival that is unpacked, not installed.
+    /// The folder of another server that was unpacked.
     pub(crate) fn rival(&self, name: &str) -> PathBuf {
         self.bench.join("rivals").join(name)
     }
 
-    /// The folder with the test tree in memory, or the one on disk.
+    /// The folder with the test files, in memory or on disk.
     pub(crate) fn base(&self, is_on_disk: bool) -> PathBuf {
         if is_on_disk { self.bench.join("tree") } else { PathBuf::from(MEMORY_ROOT) }
     }
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and its parents.
 ///
 /// # Errors
 /// Which one could not be made.
@@ -60,22 +60,22 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Says who may do what with a file or folder.
+/// Changes the mode of a file or folder.
 ///
 /// # Errors
-/// When it does not belong to us.
+/// The current user does not own it.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|error| format!("cannot protect {}: {error}", path.display()))
+        .map_err(|error| format!("cannot change the mode of {}: {error}", path.display()))
 }
 
-/// Removes a folder with all in it, as far as that is possible; folders in it that may not be
-/// written are made writable before.
+/// Removes a folder with its content, as far as possible; read-only folders in it are made writable
+/// before.
 pub(crate) fn remove_folder(folder: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.path().is_dir()) {
-        // What cannot be removed lies in the system's temporary folder, and is small.
+        // Files that cannot be removed are in the system's temporary folder, and small.
         drop(set_mode(&entry.path(), 0o755));
     }
     drop(std::fs::remove_dir_all(folder));

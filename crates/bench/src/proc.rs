@@ -1,4 +1,4 @@
-//! What `/proc` says of processes: their parents, their time, their memory.
+//! Processes in `/proc`: their parents, CPU time and memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,20 +10,20 @@ use crate::bench::number::{KIB, figure};
 /// One process, from `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
-    /// The process that started it.
+    /// The parent process.
     pub(crate) parent: u32,
-    /// Its own time and that of its children that ended, user and system, in clock ticks.
+    /// CPU time of the process and its ended children, user and system, in clock ticks.
     pub(crate) ticks: u64,
-    /// How many threads it has.
+    /// The number of threads.
     pub(crate) threads: u64,
 }
 
 /// Memory of a process in bytes, from `/proc/PID/smaps_rollup`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
-    /// What no other process shares.
+    /// Memory that is not shared with other processes.
     pub(crate) private: u64,
-    /// What belongs to no file, its share of pages that processes have in common included.
+    /// Anonymous memory, including its share of common pages.
     pub(crate) anonymous: u64,
 }
 
@@ -35,9 +35,10 @@ impl std::ops::Add for Memory {
     }
 }
 
-/// Reads the one line of `/proc/PID/stat`. The name in it may hold any letters, brackets too.
+/// Parses the one line of `/proc/PID/stat`. The name in it may contain any characters, also
+/// brackets.
 pub(crate) fn parse_stat(line: &str) -> Option<Stat> {
-    // What follows the name: state is field 3 of the whole line, so `ppid` is the second here.
+    // After the name: state is field 3 of the whole line, so `ppid` is the second here.
     let rest = line.rsplit_once(')')?.1;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
@@ -48,7 +49,7 @@ pub(crate) fn parse_stat(line: &str) -> Option<Stat> {
     })
 }
 
-/// Adds up the lines of `/proc/PID/smaps_rollup` that count.
+/// Adds up the relevant lines of `/proc/PID/smaps_rollup`.
 pub(crate) fn parse_rollup(text: &str) -> Memory {
     let mut memory = Memory::default();
     for line in text.lines() {
@@ -66,10 +67,10 @@ pub(crate) fn parse_rollup(text: &str) -> Memory {
     memory
 }
 
-/// `pid` and all that it started, directly or not, as far as they live.
+/// The running processes among `pid` and its descendants.
 pub(crate) fn tree(pid: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for other in everyone() {
+    for other in all_pids() {
         if let Some(stat) = stat(other) {
             children.entry(stat.parent).or_default().push(other);
         }
@@ -83,12 +84,12 @@ pub(crate) fn tree(pid: u32) -> Vec<u32> {
     found
 }
 
-/// What the system says of one process, if it lives.
+/// The status of one process, if it is running.
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The processor time of these processes in seconds.
+/// The CPU time of these processes in seconds.
 pub(crate) fn cpu(pids: &[u32]) -> f64 {
     let ticks: u64 = pids.iter().filter_map(|pid| Some(stat(*pid)?.ticks)).sum();
     figure(ticks) / figure(clock_ticks_per_second().max(1))
@@ -107,14 +108,14 @@ pub(crate) fn memory(pids: &[u32]) -> Memory {
     texts.map(|text| parse_rollup(&text)).fold(Memory::default(), std::ops::Add::add)
 }
 
-/// Seconds in which processors of the whole machine were busy so far, all of them added up.
+/// Seconds in which the processors of the machine were busy so far, added up.
 pub(crate) fn busy() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     figure(parse_busy(&text).unwrap_or(0)) / figure(clock_ticks_per_second().max(1))
 }
 
-/// The ticks of the first line of `/proc/stat` but those of idling (the fourth) and of waiting for
-/// a disk (the fifth). Time of guests (from the ninth on) is in the first two already.
+/// The ticks of the first line of `/proc/stat`, without idle (the fourth) and iowait (the fifth).
+/// Guest time (from the ninth on) is included in the first two.
 fn parse_busy(text: &str) -> Option<u64> {
     let fields = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
     let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).take(8).collect();
@@ -128,7 +129,7 @@ pub(crate) fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * KIB)
 }
 
-fn everyone() -> Vec<u32> {
+fn all_pids() -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| name.parse().ok()).collect()
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_no_process() {
+    fn an_incomplete_line_is_not_parsed() {
         assert_eq!(parse_stat("4711 (wharf) S 12 4711"), None);
         assert_eq!(parse_stat(""), None);
     }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn idling_and_waiting_is_not_being_busy() {
+    fn idle_and_iowait_are_not_busy() {
         let text = "cpu  10 1 20 900 50 2 3 4 7 0\ncpu0 1 1 1 1\n";
         assert_eq!(parse_busy(text), Some(40));
         assert_eq!(parse_busy("intr 5"), None);

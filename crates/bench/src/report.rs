@@ -1,4 +1,4 @@
-//! What came out, for people and for programs: a table, JSON, charts, a page.
+//! Reports: a table, JSON, charts, a page.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,35 +13,35 @@ mod svg;
 pub(crate) mod table;
 pub(crate) mod terminal;
 
-/// The page that is made from a record.
+/// The page generated from a record.
 const PAGE: &str = "BENCHMARKS.md";
-/// Where its charts are, below the same folder.
+/// The folder of its charts.
 const PICTURES: &str = "picture";
 
 /// Writes to standard output.
 ///
 /// # Errors
-/// When nobody reads it.
+/// The output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     result.map_err(|error| format!("cannot write to standard output: {error}"))
 }
 
-/// Says on standard error how far things are.
+/// Prints progress to standard error.
 pub(crate) fn say(text: &str) {
     eprintln!("bench: {text}");
 }
 
-/// The last words: every promise, and which were kept.
+/// Prints the final summary: all targets, and whether they were met.
 ///
 /// # Errors
-/// When nobody reads it.
+/// The output cannot be written.
 pub(crate) fn show(record: &Record) -> Result<(), String> {
     print(&terminal::verdicts(record))
 }
 
-/// Writes the raw runs and what was computed from them.
+/// Writes the raw runs and the computed results.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -53,7 +53,7 @@ pub(crate) fn write_json(record: &Record, out: &Path) -> Result<(), String> {
     write(out, text + "\n")
 }
 
-/// Writes the JSON and the charts beside it, and says where they are.
+/// Writes the JSON and the charts beside it, and prints their paths.
 ///
 /// # Errors
 /// When one cannot be written.
@@ -66,14 +66,14 @@ pub(crate) fn write_files(record: &Record, out: &Path) -> Result<(), String> {
         write(&path, picture)?;
         say(&format!("chart: {}", path.display()));
     }
-    say(&format!("a page for docs: cargo xtask bench --report {}", out.display()));
+    say(&format!("to write the page: cargo xtask bench --report {}", out.display()));
     Ok(())
 }
 
-/// Reads what [`write_json`] wrote, and computes anew what follows from the runs.
+/// Reads what [`write_json`] wrote, and computes the results from the runs again.
 ///
 /// # Errors
-/// When the file is missing, or is no such file.
+/// The file is missing or invalid.
 pub(crate) fn read(path: &Path) -> Result<Record, String> {
     let name = path.display();
     let text =
@@ -81,7 +81,7 @@ pub(crate) fn read(path: &Path) -> Result<Record, String> {
     let mut record: Record =
         serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
     if record.format != FORMAT {
-        return Err(format!("{name} has format {}, and {FORMAT} is known here", record.format));
+        return Err(format!("{name} has the unknown format {}, expected {FORMAT}", record.format));
     }
     record.sum_up();
     Ok(record)
@@ -105,7 +105,7 @@ pub(crate) fn write_page(record: &Record, docs: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Every chart that has something to show, with its name.
+/// All charts with content, with their names.
 fn pictures(record: &Record) -> Vec<(&'static str, String)> {
     let all = [
         ("speed", chart::speed(record)),

@@ -1,4 +1,4 @@
-//! What is written down: every run as it was, and on which machine. All reports are made from it.
+//! The result file: all runs, and the machine. All reports are made from it.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 /// A whole measurement. This is the JSON file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The version of this layout.
+    /// The version of this format.
     pub(crate) format: u32,
-    /// When it began, in UTC.
+    /// The start time, in UTC.
     pub(crate) date: String,
-    /// The commit of wharf; `+` behind it if files were changed since.
+    /// The commit of wharf; with `+` if files were changed since.
     pub(crate) commit: String,
     pub(crate) machine: Machine,
-    /// Every server with its version, or why it is missing.
-    pub(crate) servers: Vec<Presence>,
-    /// What a reader should know: sizes made smaller, cases left out.
+    /// All servers with their versions, or why they are missing.
+    pub(crate) servers: Vec<ServerInfo>,
+    /// Notes for readers: reduced sizes, omitted cases.
     pub(crate) notes: Vec<String>,
-    /// In the order in which they were made.
+    /// In the order of execution.
     pub(crate) runs: Vec<Run>,
-    /// Medians, ratios and verdicts, for readers of the file; computed anew for each report.
+    /// Medians, ratios and verdicts, for readers of the file; computed again for each report.
     #[serde(default)]
     pub(crate) summary: Vec<crate::bench::summary::Row>,
     #[serde(default)]
     pub(crate) verdicts: Vec<crate::bench::targets::Verdict>,
 }
 
-/// The layout that this program writes and reads.
+/// The format that this program writes and reads.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Where it was measured.
+/// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -40,40 +40,40 @@ pub(crate) struct Machine {
     /// The file systems of the two roots.
     pub(crate) memory_root: String,
     pub(crate) disk_root: String,
-    /// How time and memory were counted.
+    /// The method of counting time and memory.
     pub(crate) counting: String,
 }
 
-/// A server that takes part, or would if it were there.
+/// A server that takes part, or is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Presence {
+pub(crate) struct ServerInfo {
     pub(crate) name: String,
     pub(crate) title: String,
-    /// How it checks a password, and what else sets it apart.
+    /// How it verifies passwords, and other differences.
     pub(crate) about: String,
     pub(crate) version: Option<String>,
     pub(crate) missing: Option<String>,
 }
 
-/// One server, started for one measurement and ended after it.
+/// One server, started for one measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) case: String,
     pub(crate) server: String,
     pub(crate) round: u32,
-    /// Why there are no figures that count.
+    /// Why there are no figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     pub(crate) figures: BTreeMap<Figure, f64>,
 }
 
-/// Something measured.
+/// A measured figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// Units of the case per second: GiB, operations, entries.
     Rate,
-    /// Processor time of the server for a unit: s/GiB, us/op, us/entry.
+    /// CPU time of the server per unit: s/GiB, us/op, us/entry.
     Cpu,
     WallS,
     Bytes,
@@ -81,44 +81,44 @@ pub(crate) enum Figure {
     Entries,
     ServerCpuS,
     GeneratorCpuS,
-    /// The most that the server's processes held, in MiB.
+    /// Peak memory of the server's processes, in MiB.
     AnonymousMib,
-    /// The most that the kernel held for them, in MiB.
+    /// Peak kernel memory for them, in MiB.
     KernelMib,
-    /// The most above what it held before the first client, in MiB.
+    /// Peak memory above that before the first client, in MiB.
     AboveIdleMib,
-    /// Private memory of the processes for a session, in KiB.
+    /// Private memory of the processes per session, in KiB.
     SessionKib,
-    /// Memory of the kernel for a session, in KiB.
+    /// Kernel memory per session, in KiB.
     SessionKernelKib,
-    /// Of one core, while nobody does anything, in per cent.
+    /// CPU while idle, in per cent of one core.
     IdleCpu,
-    /// Sessions that answered, of those that should, in per cent.
+    /// Sessions that answered, in per cent.
     Answered,
     P50Us,
     P99Us,
     /// From the command to the first byte of data, in ms.
     FirstByteMs,
-    /// The slowest session's rate in that of the fastest.
+    /// The slowest session's rate relative to the fastest.
     Fairness,
-    /// Threads and processes at the busiest moment.
+    /// Peak number of threads and processes.
     Threads,
-    /// What a session waits for NOOP that does nothing else, in ms.
+    /// NOOP latency of a session that does nothing else, in ms.
     BystanderP99Ms,
-    /// Off the rate that was set, in per cent.
+    /// Deviation from the rate limit, in per cent.
     RateErrorPercent,
-    /// From starting the program to the first byte of a file, in ms.
+    /// From the start of the program to the first byte of a file, in ms.
     StartMs,
-    /// Of the program file, in MB.
+    /// Size of the program file, in MB.
     SizeMb,
-    /// Of all processors, what neither server nor clients used: other programs, in per cent.
+    /// CPU used by other programs, in per cent of all processors.
     OthersCpu,
-    /// Data connections that resumed the session's TLS, in per cent.
+    /// Data connections that resumed the TLS session, in per cent.
     Resumed,
 }
 
 impl Figure {
-    /// Whether more of it is better.
+    /// Whether higher values are better.
     pub(crate) fn is_better_high(self) -> bool {
         matches!(
             self,
@@ -132,7 +132,7 @@ impl Figure {
         )
     }
 
-    /// What it is called above a column.
+    /// The title of a column.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Rate => "rate",
@@ -141,22 +141,22 @@ impl Figure {
             Self::Bytes => "bytes",
             Self::Operations => "operations",
             Self::Entries => "entries",
-            Self::ServerCpuS => "server CPU in all",
+            Self::ServerCpuS => "total server CPU",
             Self::GeneratorCpuS => "generator CPU",
             Self::AnonymousMib => "memory",
             Self::KernelMib => "kernel memory",
             Self::AboveIdleMib => "memory above idle",
-            Self::SessionKib => "private memory a session",
-            Self::SessionKernelKib => "kernel memory a session",
+            Self::SessionKib => "private memory per session",
+            Self::SessionKernelKib => "kernel memory per session",
             Self::IdleCpu => "CPU while idle",
-            Self::Answered => "sessions that answer",
+            Self::Answered => "sessions that answered",
             Self::P50Us => "p50",
             Self::P99Us => "p99",
             Self::FirstByteMs => "first byte",
             Self::Fairness => "slowest / fastest",
             Self::Threads => "threads",
             Self::BystanderP99Ms => "bystander's NOOP p99",
-            Self::RateErrorPercent => "off the rate set",
+            Self::RateErrorPercent => "deviation from the rate limit",
             Self::StartMs => "start to first byte",
             Self::SizeMb => "size",
             Self::OthersCpu => "CPU of other programs",
@@ -164,7 +164,7 @@ impl Figure {
         }
     }
 
-    /// Its unit, where the case does not say (`Rate` and `Cpu`).
+    /// The unit, where it does not depend on the case (`Rate` and `Cpu`).
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Rate
@@ -191,5 +191,5 @@ impl Figure {
 
 /// The name of the bare program among the servers of a run.
 pub(crate) const LIMIT: &str = "limit";
-/// Our own server's name.
+/// The name of wharf.
 pub(crate) const WHARF: &str = "wharf";

@@ -1,4 +1,4 @@
-//! Cases, rounds, servers in turn.
+//! Runs cases, rounds, and servers in turn.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::bench::measure::{Bench, Figures};
 use crate::bench::number::{GIB, MIB, figure};
 use crate::bench::places::Places;
 use crate::bench::report::{self, terminal};
-use crate::bench::result::{FORMAT, Figure, LIMIT, Presence, Record, Run, WHARF};
-use crate::bench::servers::{BARE, Found, Server};
+use crate::bench::result::{FORMAT, Figure, LIMIT, Record, Run, ServerInfo, WHARF};
+use crate::bench::servers::{BARE, Installation, Server};
 use crate::bench::statistics::sample;
 use crate::bench::tree::Tree;
 use crate::bench::{clock, machine, proc};
 
-/// What is wanted.
+/// What to measure.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Selection {
     pub(crate) cases: Vec<&'static Case>,
     pub(crate) servers: Vec<&'static Server>,
     pub(crate) rounds: u32,
@@ -27,25 +27,24 @@ pub(crate) struct Wish {
     pub(crate) slow_s: f64,
 }
 
-/// What a process takes that serves a session, kernel memory included: the most that was measured
-/// of vsftpd, Pure-FTPd and ProFTPD.
+/// Memory of a process that serves one session, including kernel memory: the most measured for
+/// vsftpd, Pure-FTPd and ProFTPD.
 const PROCESS_BYTES: u64 = 3 * MIB / 4;
 /// The same with TLS.
 const TLS_PROCESS_BYTES: u64 = 2 * MIB;
 
-type Guest = (&'static Server, Found);
+type InstalledServer = (&'static Server, Installation);
 
-/// Measures all that is wanted. What has been measured is in `out` after each case, so that nothing
-/// is lost when it is stopped.
+/// Measures all selected cases. The results so far are written to `out` after each case, so that
+/// nothing is lost if it is stopped.
 ///
-/// # Errors
-/// When nothing can be measured at all. A server that fails is told in the record.
-pub(crate) fn run(places: &Places, wish: &Wish, out: &Path) -> Result<Record, String> {
+/// Nothing can be measured at all. Failures of servers are in the record.
+pub(crate) fn run(places: &Places, selection: &Selection, out: &Path) -> Result<Record, String> {
     let account = Account::find();
-    let (guests, servers) = invite(places, wish, &account)?;
+    let (installed, servers) = find_installed(places, selection, &account)?;
     raise_file_limit();
-    report::say(&format!("preparing test files for {} cases", wish.cases.len()));
-    let tree = Tree::prepare(places, &wish.cases, &account)?;
+    report::say(&format!("preparing test files for {} cases", selection.cases.len()));
+    let tree = Tree::prepare(places, &selection.cases, &account)?;
     let certificate = Certificate::make(&places.base(false).join("tls"), &account)?;
     let mut record = Record {
         format: FORMAT,
@@ -59,42 +58,41 @@ pub(crate) fn run(places: &Places, wish: &Wish, out: &Path) -> Result<Record, St
         verdicts: Vec::new(),
     };
     if tree.divisor > 1 {
-        record.notes.push(format!(
-            "Large files were made {} times smaller, for want of room.",
-            tree.divisor
-        ));
+        record
+            .notes
+            .push(format!("Large files were made {} times smaller to save space.", tree.divisor));
     }
-    if wish.verifies {
+    if selection.verifies {
         record.notes.push("Every byte was compared: rates are those of the comparison.".into());
     }
-    let (verifies, time_max) = (wish.verifies, wish.time_max);
+    let (verifies, time_max) = (selection.verifies, selection.time_max);
     let bench = Bench { tree, account, certificate, verifies, time_max };
     report::print(&terminal::head(&record))?;
-    for (case, number) in wish.cases.iter().zip(1..) {
-        report::say(&format!("case {number} of {}: {}", wish.cases.len(), case.name));
-        run_case(&bench, wish, case, &guests, &mut record);
+    for (case, number) in selection.cases.iter().zip(1..) {
+        report::say(&format!("case {number} of {}: {}", selection.cases.len(), case.name));
+        run_case(&bench, selection, case, &installed, &mut record);
         record.sum_up();
         report::print(&terminal::case(&record, case))?;
         report::write_json(&record, out)?;
     }
-    record.notes.extend(disturbance(&record));
+    record.notes.extend(other_cpu_note(&record));
     Ok(record)
 }
 
-/// What other programs did meanwhile. Figures of a machine with other work are worth less.
-fn disturbance(record: &Record) -> Option<String> {
+/// CPU used by other programs. Figures of a busy machine are less reliable.
+fn other_cpu_note(record: &Record) -> Option<String> {
     let others = record.runs.iter().filter_map(|run| run.figures.get(&Figure::OthersCpu).copied());
     let sample = sample(&others.collect::<Vec<_>>())?;
     Some(format!(
-        "Programs that have nothing to do with it used {:.0} % of the processors (median of all \
+        "Other programs used {:.0} % of the processors (median of all \
          runs).",
         sample.median
     ))
 }
 
 impl Record {
-    /// Takes the cases of another record in place of its own.
-    pub(crate) fn take_in(&mut self, other: Self) {
+    /// Replaces cases by those of another record.
+    pub(crate) fn merge(&mut self, other: Self) {
         let is_newer = |case: &str| other.runs.iter().any(|run| run.case == case);
         self.runs.retain(|run| !is_newer(&run.case));
         if self.commit != other.commit {
@@ -108,7 +106,7 @@ impl Record {
         self.runs.extend(other.runs);
     }
 
-    /// Computes what readers of the file would have to compute.
+    /// Computes the results for readers of the file.
     pub(crate) fn sum_up(&mut self) {
         self.summary = crate::bench::summary::rows(&self.runs);
         let names: Vec<_> = crate::bench::cases::CASES.iter().map(|case| case.name).collect();
@@ -116,20 +114,20 @@ impl Record {
     }
 }
 
-/// Who is there, and who is not and why.
-fn invite(
+/// Finds the installed servers, and why others are missing.
+fn find_installed(
     places: &Places,
-    wish: &Wish,
+    selection: &Selection,
     account: &Account,
-) -> Result<(Vec<Guest>, Vec<Presence>), String> {
-    let (mut guests, mut servers) = (Vec::new(), Vec::new());
-    for server in &wish.servers {
+) -> Result<(Vec<InstalledServer>, Vec<ServerInfo>), String> {
+    let (mut installed, mut servers) = (Vec::new(), Vec::new());
+    for server in &selection.servers {
         let found = if server.needs_root && !account.is_root {
-            Err("only root can start it; help: run the benchmark as root".to_owned())
+            Err("must be started as root; hint: run the benchmark as root".to_owned())
         } else {
             (server.find)(places)
         };
-        servers.push(Presence {
+        servers.push(ServerInfo {
             name: server.name.into(),
             title: server.title.into(),
             about: server.about.into(),
@@ -137,19 +135,25 @@ fn invite(
             missing: found.as_ref().err().cloned(),
         });
         match found {
-            Ok(found) => guests.push((*server, found)),
-            // Without ours there is nothing to judge.
+            Ok(found) => installed.push((*server, found)),
+            // Without wharf there is nothing to judge.
             Err(why) if server.name == WHARF => return Err(why),
             Err(_) => {}
         }
     }
-    guests.push((BARE, (BARE.find)(places)?));
-    Ok((guests, servers))
+    installed.push((BARE, (BARE.find)(places)?));
+    Ok((installed, servers))
 }
 
-fn run_case(bench: &Bench, wish: &Wish, case: &Case, guests: &[Guest], record: &mut Record) {
-    let mut waiting: Vec<&Guest> =
-        guests.iter().filter(|(server, _)| takes_part(case, server)).collect();
+fn run_case(
+    bench: &Bench,
+    selection: &Selection,
+    case: &Case,
+    installed: &[InstalledServer],
+    record: &mut Record,
+) {
+    let mut waiting: Vec<&InstalledServer> =
+        installed.iter().filter(|(server, _)| takes_part(case, server)).collect();
     waiting.retain(|(server, _)| {
         let reason = no_room(case, server);
         if let Some(reason) = &reason {
@@ -159,19 +163,19 @@ fn run_case(bench: &Bench, wish: &Wish, case: &Case, guests: &[Guest], record: &
         }
         reason.is_none()
     });
-    for round in 0..wish.rounds.min(case.rounds_max) {
-        // One that is slow would take all the time there is, and one that failed fails again.
+    for round in 0..selection.rounds.min(case.rounds_max) {
+        // A slow server would take too long, and one that failed would fail again.
         waiting.retain(|(server, found)| {
             let result = bench.measure(case, server, found);
             let is_again = result.as_ref().is_ok_and(|figures| {
-                figures.get(&Figure::WallS).is_none_or(|wall| *wall <= wish.slow_s)
+                figures.get(&Figure::WallS).is_none_or(|wall| *wall <= selection.slow_s)
             });
             let run = as_run(case, server, round, result);
             report::say(&terminal::progress(case, &run));
             record.runs.push(run);
             is_again || server.name == WHARF
         });
-        // Who comes first finds the machine in another state, so each does once.
+        // The first server finds the machine in another state, so each is first once.
         if !waiting.is_empty() {
             waiting.rotate_left(1);
         }
@@ -193,13 +197,13 @@ fn takes_part(case: &Case, server: &Server) -> bool {
     !case.is_wharf_only || server.name == WHARF
 }
 
-/// Why a server cannot take part in a case with very many sessions.
+/// Why a server cannot take part in a case with many sessions.
 fn no_room(case: &Case, server: &Server) -> Option<String> {
     let each = if case.is_tls { TLS_PROCESS_BYTES } else { PROCESS_BYTES };
     let needed = case.sessions() * server.processes_per_session * each;
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0);
-    // Connections that nobody logs in through take no processes for long.
+    // Connections without a login need no process for long.
     let is_short = needed > free / 2 && !matches!(case.work, Work::Connects { .. });
     let gib = |bytes: u64| figure(bytes) / figure(GIB);
     is_short.then(|| {
@@ -207,15 +211,15 @@ fn no_room(case: &Case, server: &Server) -> Option<String> {
     })
 }
 
-/// The clients need a socket each, and one more while they transfer; so do the servers, which take
-/// over what we may.
+/// The clients need a socket per session, and one more for transfers; the servers inherit the
+/// limit.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const FILES_MAX: u64 = 65_536;
     let own = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: Some(FILES_MAX), maximum: Some(FILES_MAX) };
     if setrlimit(Resource::Nofile, raised).is_err() {
-        // Not root: as many as we may have. The generator says when that is too few.
+        // Not root: raise it as far as possible. The load generator reports if it is too low.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own });
     }
 }

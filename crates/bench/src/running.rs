@@ -1,4 +1,4 @@
-//! A server that runs: started in a group of its own, and ended by the ids of its processes.
+//! A running server: started in its own control group, and ended by the ids of its processes.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,40 +22,40 @@ use crate::bench::{clock, proc};
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    /// When it was started.
+    /// The start time.
     pub(crate) began: Instant,
-    live: Arc<Live>,
+    live: Arc<ServerProcess>,
 }
 
-/// What must be ended, also when somebody presses Ctrl-C.
+/// What must be ended, also on Ctrl-C.
 #[derive(Debug)]
-struct Live {
+struct ServerProcess {
     child: Mutex<Child>,
     pid: u32,
     group: Group,
     work: PathBuf,
 }
 
-/// All that run now. There is one as a rule.
-static ALL: Mutex<Vec<Arc<Live>>> = Mutex::new(Vec::new());
+/// All running servers; normally one.
+static ALL: Mutex<Vec<Arc<ServerProcess>>> = Mutex::new(Vec::new());
 
-/// The first port for control connections; others are tried from there on.
+/// The first port for control connections; the following ones are tried, too.
 const PORT_FIRST: u16 = 9_100;
 const PORTS: u16 = 800;
-/// From the start until the server accepts.
+/// From the start until the server accepts connections.
 const START_MAX: Duration = Duration::from_secs(20);
 const START_PAUSE: Duration = Duration::from_millis(1);
-/// What a server may take for its end, before it is ended by force.
+/// Time for a clean exit, before the server is killed.
 const END_MAX: Duration = Duration::from_secs(3);
 const END_PAUSE: Duration = Duration::from_millis(5);
-/// The end of a server's log that is shown.
+/// The part of a server's log that is shown.
 const LOG_BYTES_MAX: usize = 600;
 
-/// Enters the groups (the words before `--`) and becomes the program.
+/// Joins the groups (the words before `--`) and executes the program.
 const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit 1; shift; done; shift; \
                      exec \"$@\"";
 
-/// A folder for one server, which the account may write to.
+/// A folder for one server, writable by the account.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -68,10 +68,10 @@ pub(crate) fn work_folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// A port that nobody has.
+/// A free port.
 ///
 /// # Errors
-/// When all are taken.
+/// All ports are in use.
 pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {
@@ -80,14 +80,14 @@ pub(crate) fn free_port() -> Result<u16, String> {
             return Ok(port);
         }
     }
-    Err(format!("no port from {PORT_FIRST} on is free"))
+    Err(format!("no free port from {PORT_FIRST} on"))
 }
 
 impl Running {
-    /// Starts a server and waits until it accepts.
+    /// Starts a server and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not, with the end of what it said. Nothing is left behind then.
+    /// The server does not start; with the end of its log. It is cleaned up.
     pub(crate) fn start(
         name: &str,
         start: &Start,
@@ -108,7 +108,7 @@ impl Running {
         };
         let began = clock::now();
         let pid = child.id();
-        let live = Arc::new(Live { child: Mutex::new(child), pid, group, work });
+        let live = Arc::new(ServerProcess { child: Mutex::new(child), pid, group, work });
         all().push(Arc::clone(&live));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let running = Self { address, began, live };
@@ -121,7 +121,7 @@ impl Running {
         (&self.live.group, self.live.pid)
     }
 
-    /// The end of what the server wrote, for messages.
+    /// The end of the server's log, for messages.
     pub(crate) fn log(&self) -> String {
         self.live.log()
     }
@@ -132,11 +132,11 @@ impl Running {
                 return Ok(());
             }
             if self.live.has_ended() {
-                return Err(format!("it ended. {}", self.log()));
+                return Err(format!("it has exited: {}", self.log()));
             }
             clock::pause(START_PAUSE);
         }
-        Err(format!("nobody answers on {}. {}", self.address, self.log()))
+        Err(format!("cannot connect to {}: {}", self.address, self.log()))
     }
 }
 
@@ -147,7 +147,7 @@ impl Drop for Running {
     }
 }
 
-/// Ends every server that runs: for Ctrl-C.
+/// Ends all running servers, on Ctrl-C.
 pub(crate) fn end_all() {
     let running = std::mem::take(&mut *all());
     for live in running {
@@ -155,22 +155,23 @@ pub(crate) fn end_all() {
     }
 }
 
-/// How much memory a server may take of what is free: the rest is for the clients and for others.
+/// The memory limit of a server: the rest is for clients and other programs.
 fn memory_max() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     proc::parse_meminfo(&text, "MemAvailable").unwrap_or(u64::MAX) / 4 * 3
 }
 
-fn all() -> std::sync::MutexGuard<'static, Vec<Arc<Live>>> {
-    // Nothing under this lock can fall halfway.
+fn all() -> std::sync::MutexGuard<'static, Vec<Arc<ServerProcess>>> {
+    // No code panics while it holds this lock.
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spawn(start: &Start, group: &Group, work: &Path, account: &Account) -> Result<Child, String> {
-    let log = File::create(work.join("log")).map_err(|error| format!("no log: {error}"))?;
-    let other = log.try_clone().map_err(|error| format!("no log: {error}"))?;
+    let log = File::create(work.join("log"))
+        .map_err(|error| format!("cannot create the log: {error}"))?;
+    let other = log.try_clone().map_err(|error| format!("cannot create the log: {error}"))?;
     let mut words: Vec<OsString> = vec!["-c".into(), ENTER.into(), "sh".into()];
-    words.extend(group.doors().into_iter().map(PathBuf::into_os_string));
+    words.extend(group.join_files().into_iter().map(PathBuf::into_os_string));
     words.push("--".into());
     if account.is_root && !start.is_root {
         let (user, group) = (account.uid, account.gid);
@@ -181,14 +182,14 @@ fn spawn(start: &Start, group: &Group, work: &Path, account: &Account) -> Result
     }
     words.extend(start.words.iter().cloned());
     let environment = start.environment.iter().map(|(name, value)| (name, value));
-    // In a process group of its own, so that Ctrl-C reaches us alone and we end it in order.
+    // In its own process group, so that Ctrl-C reaches only this program, which ends it cleanly.
     let mut command = Command::new("sh");
     command.args(words).envs(environment).process_group(0).current_dir(work);
     command.stdin(Stdio::null()).stdout(log).stderr(other);
     command.spawn().map_err(|error| error.to_string())
 }
 
-impl Live {
+impl ServerProcess {
     fn child(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,13 +204,13 @@ impl Live {
         String::from_utf8_lossy(text.get(start..).unwrap_or_default()).trim().to_owned()
     }
 
-    /// Ends every process of the group, by id, and removes what was made for it.
+    /// Ends every process of the group, by id, and removes its files.
     fn end(&self) {
         for signal in [Signal::TERM, Signal::KILL, Signal::KILL] {
             let left = self.left();
             for pid in &left {
                 let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
-                // One that has just ended by itself is no fault.
+                // A process that has just exited is not an error.
                 let _ = pid.map(|pid| kill_process(pid, signal));
             }
             let since = clock::now();
@@ -224,10 +225,10 @@ impl Live {
         remove_folder(&self.work);
     }
 
-    /// Those that still live. The first one is waited for, else it would stay as a zombie.
+    /// The remaining processes. The first one is waited for, or it would stay as a zombie.
     fn left(&self) -> Vec<u32> {
         let has_ended = self.has_ended();
-        if has_ended && self.group.doors().is_empty() {
+        if has_ended && self.group.join_files().is_empty() {
             return Vec::new();
         }
         self.group.pids(self.pid)

@@ -1,28 +1,28 @@
-//! Watches a server while it is measured: its highest memory, its most threads.
+//! Observes a server while it is measured: its peak memory and threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::bench::group::Held;
+use crate::bench::group::MemoryUse;
 use crate::bench::running::Running;
 use crate::bench::{clock, proc};
 
 /// The highest figures seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peak {
-    pub(crate) held: Held,
+    pub(crate) held: MemoryUse,
     pub(crate) threads: u64,
 }
 
-/// How often it looks. More often would take time from what is measured.
+/// The sampling interval. More samples would distort the measurement.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Threads are counted by reading a file for each process: not in each look, and not for very many.
-const LOOKS_PER_COUNT: u32 = 4;
+/// Counting threads reads a file per process, so not with every sample, and not for very many.
+const SAMPLES_PER_COUNT: u32 = 4;
 const PROCESSES_MAX: usize = 1_000;
 
-/// Runs `work` and watches `server` meanwhile.
+/// Runs `work` and observes `server` meanwhile.
 pub(crate) fn watch<T>(server: &Arc<Running>, work: impl FnOnce() -> T) -> (T, Peak) {
     let is_done = Arc::new(AtomicBool::new(false));
     let thread = spawn(Arc::clone(server), Arc::clone(&is_done));
@@ -35,11 +35,11 @@ pub(crate) fn watch<T>(server: &Arc<Running>, work: impl FnOnce() -> T) -> (T, P
 fn spawn(server: Arc<Running>, is_done: Arc<AtomicBool>) -> Option<JoinHandle<Peak>> {
     let watch = move || {
         let mut peak = Peak::default();
-        let mut look = 0;
+        let mut take_sample = 0;
         loop {
             let is_last = is_done.load(Ordering::Relaxed);
-            peak.look(&server, look % LOOKS_PER_COUNT == 0);
-            look += 1;
+            peak.take_sample(&server, take_sample % SAMPLES_PER_COUNT == 0);
+            take_sample += 1;
             if is_last {
                 return peak;
             }
@@ -50,7 +50,7 @@ fn spawn(server: Arc<Running>, is_done: Arc<AtomicBool>) -> Option<JoinHandle<Pe
 }
 
 impl Peak {
-    fn look(&mut self, server: &Running, counts_threads: bool) {
+    fn take_sample(&mut self, server: &Running, counts_threads: bool) {
         let (group, pid) = server.counted();
         let held = group.held(pid);
         self.held.anonymous = self.held.anonymous.max(held.anonymous);

@@ -1,7 +1,7 @@
-//! The servers that take part: how each is found, started and installed.
+//! The servers: how each is found, started and installed.
 //!
-//! All of them serve the same folder to the same account, as the same user of the system, and log
-//! nothing. A server's own choices stay as they are, except for limits that would stop a case.
+//! All of them serve the same folder to the same account, run as the same system user, and log
+//! nothing. Their defaults are kept, except for limits that would stop a case.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,44 +19,44 @@ mod pyftpdlib;
 mod vsftpd;
 mod wharf;
 
-/// A server: what it is, and what to do with it.
+/// A server, and how to handle it.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// How it checks a password, and what else sets it apart.
+    /// How it verifies passwords, and other differences.
     pub(crate) about: &'static str,
-    /// How many processes it makes for each session; 0 if one process serves all.
+    /// Processes per session; 0 if one process serves all.
     pub(crate) processes_per_session: u64,
-    /// It knows MLSD. Where it does not, LIST takes its place.
+    /// It supports MLSD; otherwise LIST is used.
     pub(crate) has_mlsd: bool,
-    /// It can only be started by root.
+    /// It must be started as root.
     pub(crate) needs_root: bool,
-    pub(crate) find: fn(&Places) -> Result<Found, String>,
-    pub(crate) start: fn(&Found, &Setting<'_>) -> Result<Start, String>,
+    pub(crate) find: fn(&Places) -> Result<Installation, String>,
+    pub(crate) start: fn(&Installation, &Setting<'_>) -> Result<Start, String>,
     pub(crate) install: fn(&Places) -> Result<(), String>,
 }
 
-/// A server that is there.
+/// An installed server.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct Installation {
     pub(crate) program: PathBuf,
     pub(crate) version: String,
 }
 
-/// What a server is to do.
+/// The configuration of a server.
 #[derive(Debug)]
 pub(crate) struct Setting<'a> {
     pub(crate) port: u16,
     /// The folder that it serves.
     pub(crate) root: &'a Path,
     pub(crate) account: &'a Account,
-    /// For explicit TLS; without it the server offers none.
+    /// For explicit TLS; without it TLS is off.
     pub(crate) certificate: Option<&'a Certificate>,
-    /// A folder of its own, removed when it has ended.
+    /// Its own folder, removed after it has ended.
     pub(crate) work: &'a Path,
     pub(crate) variant: Variant,
-    /// For the bare program: how much goes into one system call.
+    /// For the bare program: bytes per system call.
     pub(crate) span: u64,
 }
 
@@ -66,19 +66,20 @@ pub(crate) struct Start {
     /// The program and its arguments.
     pub(crate) words: Vec<OsString>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
-    /// It begins as root and gives that up by itself; else it is started as the account's user.
+    /// It starts as root and drops privileges itself; otherwise it is started as the account's
+    /// user.
     pub(crate) is_root: bool,
 }
 
-/// The ports for data connections, below those that the system gives to clients.
+/// The ports for data connections, below the ephemeral ports of clients.
 pub(crate) const PASSIVE_FIRST: u16 = 10_000;
 /// The last of them.
 pub(crate) const PASSIVE_LAST: u16 = 29_999;
 
-/// What helps when a rival is missing.
-pub(crate) const REMEDY: &str = "cargo xtask bench --install";
+/// How to install missing servers.
+pub(crate) const INSTALL_HINT: &str = "cargo xtask bench --install";
 
-/// Every server that can be named; wharf is first.
+/// All servers; wharf is first.
 pub(crate) static SERVERS: &[&Server] = &[
     &wharf::SERVER,
     &vsftpd::SERVER,
@@ -90,17 +91,17 @@ pub(crate) static SERVERS: &[&Server] = &[
 
 pub(crate) use limit::WORD as BARE_WORD;
 
-/// The bare program, which takes part where a case asks for it.
+/// The bare program, used by some cases.
 pub(crate) static BARE: &Server = &limit::SERVER;
 
 /// The servers named in `words`, or all.
 ///
 /// # Errors
-/// The word that names none.
+/// The word that is not a server.
 pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Server>, String> {
     if let Some(word) = words.iter().find(|word| !SERVERS.iter().any(|one| one.name == **word)) {
         let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
-        return Err(format!("no such server: {word}\nhelp: there are {}", names.join(", ")));
+        return Err(format!("unknown server \"{word}\"\nhint: servers are {}", names.join(", ")));
     }
     let is_chosen =
         |server: &&&Server| words.is_empty() || words.iter().any(|word| *word == server.name);
@@ -133,10 +134,10 @@ impl Start {
     }
 }
 
-/// What `program` prints, both ways of printing together.
+/// The output of `program`, standard output and error together.
 ///
 /// # Errors
-/// When it cannot be started, or says that it failed.
+/// It cannot be started, or fails.
 fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let name = program.display();
     let output = std::process::Command::new(program)
@@ -152,10 +153,10 @@ fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Runs `program` to its end, with its messages on our standard error.
+/// Runs `program` to its end; its messages go to standard error.
 ///
 /// # Errors
-/// When it cannot be started, or fails.
+/// It cannot be started, or fails.
 fn succeed(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
     eprintln!("bench: {program} {}", arguments.join(" "));
     let status = std::process::Command::new(program)
@@ -172,14 +173,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_words_every_server_takes_part() {
+    fn without_names_every_server_takes_part() {
         assert_eq!(chosen(&[]).unwrap().len(), SERVERS.len());
         let one = chosen(&["vsftpd".to_owned()]).unwrap();
         assert_eq!(one.iter().map(|server| server.name).collect::<Vec<_>>(), ["vsftpd"]);
     }
 
     #[test]
-    fn a_wrong_name_is_told_with_those_there_are() {
+    fn an_unknown_name_is_reported_with_the_known_ones() {
         let message = chosen(&["vsftp".to_owned()]).unwrap_err();
         assert!(message.contains("vsftp") && message.contains("pure-ftpd"), "{message}");
     }

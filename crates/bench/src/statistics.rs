@@ -4,18 +4,18 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) median: f64,
-    /// The widest distance between two rounds, as a part of the median; 0 for one round.
+    /// The largest difference between rounds, relative to the median; 0 for one round.
     pub(crate) spread: f64,
     pub(crate) rounds: usize,
 }
 
-/// Sums up `values`; `None` if there are none.
+/// The sample of `values`; `None` if there are none.
 pub(crate) fn sample(values: &[f64]) -> Option<Sample> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (least, most) = (*sorted.first()?, *sorted.last()?);
     let upper = *sorted.get(sorted.len() / 2)?;
-    // Of an even number, the middle is between two.
+    // For an even number, the mean of the middle two.
     let lower = *sorted.get((sorted.len() - 1) / 2)?;
     let median = f64::midpoint(lower, upper);
     let spread = if median == 0.0 { 0.0 } else { (most - least) / median.abs() };

@@ -1,4 +1,4 @@
-//! Runs of the same case and server in one row, and how it stands to the best rival and the limit.
+//! Combines the runs of a case and server, and finds the best of a case.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::bench::statistics::sample;
 pub(crate) struct Row {
     pub(crate) case: String,
     pub(crate) server: String,
-    /// Rounds that count.
+    /// Successful rounds.
     pub(crate) rounds: usize,
-    /// Why there are none, or what went wrong in some.
+    /// Why there are none, or the error of a failed round.
     pub(crate) failed: Option<String>,
     pub(crate) medians: BTreeMap<Figure, f64>,
-    /// Of the case's first figure, (most - least) / median.
+    /// Of the case's first figure: (highest - lowest) / median.
     pub(crate) spread: f64,
 }
 
@@ -32,7 +32,7 @@ impl Row {
     }
 }
 
-/// All runs, in rows. The order is that of the first run of each.
+/// All runs in rows, in the order of the first run of each.
 pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for run in runs {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_that_failed_does_not_count_and_is_told() {
+    fn a_failed_round_does_not_count_and_is_reported() {
         let runs =
             [run("a", 0, 4.0, None), run("a", 1, 99.0, Some("lost")), run("a", 2, 2.0, None)];
         let rows = rows(&runs);

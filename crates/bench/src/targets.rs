@@ -1,46 +1,46 @@
-//! What wharf must reach, and whether it does.
+//! Targets of wharf, and whether they are met.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bench::result::{Figure, LIMIT, WHARF};
 use crate::bench::summary::{Row, best, of_case};
 
-/// One promise.
+/// One target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) case: &'static str,
     pub(crate) figure: Figure,
-    pub(crate) bar: Bar,
+    pub(crate) bar: Bound,
 }
 
-/// How high it is.
+/// The bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Bar {
+pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
-    /// At least this part of the best rival.
+    /// At least this part of the best other server's.
     OfRival(f64),
-    /// At least this part of the bare program.
+    /// At least this part of the bare program's.
     OfLimit(f64),
 }
 
-/// How it came out.
+/// The result for one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     pub(crate) case: String,
     pub(crate) figure: Figure,
-    /// The promise, for people, without the unit.
+    /// The target for readers, without the unit.
     pub(crate) wanted: String,
-    /// wharf's median, or the ratio if the promise is one.
+    /// wharf's median, or the ratio if the target is one.
     pub(crate) got: Option<f64>,
-    /// What it is compared with: the best rival's name.
+    /// The best other server, if it is the reference.
     pub(crate) against: Option<String>,
-    /// Above 0: better than promised, by this part. Below: worse.
+    /// Above 0: better than the target, by this part. Below: worse.
     pub(crate) margin: Option<f64>,
 }
 
 impl Verdict {
-    /// `None` if it was not measured, or there was nobody to compare with.
+    /// `None` if it was not measured, or there was no reference.
     pub(crate) fn is_met(&self) -> Option<bool> {
         self.margin.map(|margin| margin >= 0.0)
     }
@@ -52,7 +52,7 @@ impl Verdict {
             return "NOT MET, wharf failed".to_owned();
         }
         let percent = (margin.abs() * 100.0).min(9999.0);
-        // Without this a target missed by a hair reads as missed by nothing.
+        // Otherwise a target missed by little would be shown as missed by 0 %.
         let digits = usize::from(percent < 1.0);
         if margin == 0.0 {
             "met".to_owned()
@@ -66,17 +66,17 @@ impl Verdict {
     }
 }
 
-/// How a promise of little begins.
+/// The prefix of upper bounds.
 const AT_MOST: &str = "at most";
 
-const fn target(case: &'static str, figure: Figure, bar: Bar) -> Target {
+const fn target(case: &'static str, figure: Figure, bar: Bound) -> Target {
     Target { case, figure, bar }
 }
 
-use Bar::{AtLeast, AtMost, OfLimit, OfRival};
+use Bound::{AtLeast, AtMost, OfLimit, OfRival};
 
-/// Promises in figures. That every rate is that of the best rival or more is promised besides, for
-/// each case in which there are rivals: see [`judge`].
+/// Targets in figures. In addition every rate should be that of the best other server or higher, in
+/// each case with other servers: see [`judge`].
 pub(crate) static TARGETS: &[Target] = &[
     target("retr-1", Figure::Cpu, AtMost(0.150)),
     target("retr-1", Figure::Rate, OfLimit(0.95)),
@@ -129,7 +129,7 @@ pub(crate) static TARGETS: &[Target] = &[
     target("list-growth-1000000", Figure::AboveIdleMib, AtMost(8.0)),
 ];
 
-/// Judges every promise about the cases that were measured, in the order of `cases`.
+/// Judges all targets of the measured cases, in the order of `cases`.
 pub(crate) fn judge(rows: &[Row], cases: &[&'static str]) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for case in cases {
@@ -164,12 +164,12 @@ impl Target {
             }
         };
         let margin = got.map(|got| match self.bar {
-            // What costs nothing is as good as it gets.
+            // A cost of 0 is the best possible.
             AtMost(_) if got <= 0.0 => 1.0,
             AtMost(bar) => (bar - got) / bar,
             AtLeast(bar) | OfRival(bar) | OfLimit(bar) => (got - bar) / bar,
         });
-        // Who fails keeps no promise.
+        // A failed server meets no target.
         let margin = if wharf.rounds == 0 { Some(-1.0) } else { margin };
         let case = self.case.to_owned();
         Verdict { case, figure, wanted, got, against, margin }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_keeps_no_promise() {
+    fn a_failed_server_meets_no_target() {
         let failed = Row { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
         let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
         let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();

@@ -1,10 +1,10 @@
-//! A small made-up record, and all that is drawn from it.
+//! A small invented record, and everything that is generated from it.
 
 use std::path::Path;
 
 use super::cases::find;
 use super::report::{chart, growth, page, terminal};
-use super::result::{FORMAT, Figure, LIMIT, Machine, Presence, Record, Run};
+use super::result::{FORMAT, Figure, LIMIT, Machine, Record, Run, ServerInfo};
 
 fn run(case: &str, server: &str, round: u32, figures: &[(Figure, f64)]) -> Run {
     Run {
@@ -23,7 +23,7 @@ fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> Run {
     run
 }
 
-/// wharf wins one case and loses one; a rival is missing, and another one fails once.
+/// wharf wins one case and loses one; a server is missing, and another one fails once.
 fn record() -> Record {
     let mut runs = vec![
         moved("retr-1", "wharf", 0, 5.0, 0.140),
@@ -42,7 +42,7 @@ fn record() -> Record {
         ),
     ];
     let mut failed = run("idle-500", "proftpd", 0, &[]);
-    failed.failed = Some("the server says 421 Too many.\n[its log is long]".into());
+    failed.failed = Some("unexpected reply 421 Too many.\n[its log is long]".into());
     runs.push(failed);
     for (number, rate, memory) in [(1_u32, 5.1, 10.0), (10, 7.9, 11.0), (100, 7.7, 14.0)] {
         let case = format!("sessions-growth-{number}");
@@ -53,12 +53,12 @@ fn record() -> Record {
             runs.push(run);
         }
     }
-    let presence = |name: &str, title: &str, version: Option<&str>| Presence {
+    let presence = |name: &str, title: &str, version: Option<&str>| ServerInfo {
         name: name.into(),
         title: title.into(),
         about: "as it comes".into(),
         version: version.map(Into::into),
-        missing: version.is_none().then(|| "not installed; help: install it".into()),
+        missing: version.is_none().then(|| "not installed; hint: install it".into()),
     };
     let mut record = Record {
         format: FORMAT,
@@ -104,7 +104,7 @@ fn assert_same(name: &str, text: &str) {
 }
 
 #[test]
-fn the_terminal_shows_every_case_and_the_broken_promises() {
+fn the_terminal_shows_every_case_and_unmet_targets() {
     let record = record();
     let cases = ["retr-1", "noop", "idle-500"].map(|name| find(name).unwrap());
     let tables: String = cases.iter().map(|case| terminal::case(&record, case)).collect();
@@ -113,7 +113,7 @@ fn the_terminal_shows_every_case_and_the_broken_promises() {
 }
 
 #[test]
-fn the_page_tells_losses_before_charts() {
+fn the_page_shows_unmet_targets_before_charts() {
     let text = page::draw(&record(), &["speed", "cpu", "growth"]);
     let (losses, charts) = (text.find("falls short").unwrap(), text.find("## Charts").unwrap());
     assert!(losses < charts);
@@ -151,7 +151,7 @@ fn a_case_that_was_measured_again_takes_the_place_of_the_first() {
     let others = whole.runs.iter().filter(|run| run.case != case).count();
     let again = whole.runs.first().unwrap().clone();
     let part = Record { runs: vec![again.clone()], commit: "other".into(), ..record() };
-    whole.take_in(part);
+    whole.merge(part);
     assert_eq!(whole.runs.len(), others + 1);
     assert_eq!(whole.runs.last(), Some(&again));
     assert!(whole.notes.last().unwrap().contains("commit other"));

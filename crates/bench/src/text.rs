@@ -1,4 +1,4 @@
-//! Text that grows.
+//! Appends formatted text to a string.
 
 use std::fmt::{Arguments, Write as _};
 

@@ -1,4 +1,4 @@
-//! The files that are served: made once, in memory and on disk, as the chosen cases need them.
+//! The test files: made once, in memory and on disk, as the selected cases need them.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,43 +13,43 @@ use crate::bench::number::{MIB, size};
 use crate::bench::places::{Places, make_folder};
 use crate::bench::proc;
 
-/// The test trees, and how large their files are.
+/// The test trees, and the sizes of their files.
 #[derive(Debug)]
 pub(crate) struct Tree {
     memory: PathBuf,
     disk: PathBuf,
-    /// Large files are that many times smaller than the cases say, because there is no room.
+    /// Divisor of the sizes of large files, if there is not enough space.
     pub(crate) divisor: u64,
 }
 
-/// What must be in one of the trees.
+/// The files needed in one of the trees.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Needs {
     files: BTreeSet<u64>,
     folders: BTreeSet<u64>,
     has_small: bool,
-    /// The most that is uploaded at a time.
+    /// The most bytes of uploads at a time.
     upload: u64,
 }
 
-/// Files below this are never made smaller.
+/// Files below this size are never made smaller.
 const DIVISIBLE_BYTES: u64 = 64 * MIB;
-/// Four times smaller, and again.
+/// The step of the divisor.
 const DIVISORS: [u64; 4] = [1, 4, 16, 64];
-/// The part of the room that may be taken: others use this machine, too.
+/// The part of the free space that may be used; the rest is for other programs.
 const SHARE: (u64, u64) = (7, 10);
-/// What random bytes repeat after. More than any cache of a processor holds.
+/// The period of the random bytes: more than any CPU cache holds.
 const CHUNK_BYTES: u64 = 64 * MIB;
-/// A made file bears this while it is not whole.
+/// The name of a file that is not complete yet.
 const UNFINISHED: &str = "unfinished";
-/// Where uploads go.
+/// The folder of uploads.
 pub(crate) const UPLOADS: &str = "up";
 
 impl Tree {
-    /// Makes what `cases` need and is not there yet.
+    /// Makes the files that `cases` need and that do not exist yet.
     ///
     /// # Errors
-    /// When there is no room even for small files, or something cannot be written.
+    /// There is no space even for small files, or a file cannot be written.
     pub(crate) fn prepare(
         places: &Places,
         cases: &[&Case],
@@ -65,11 +65,11 @@ impl Tree {
         let divisor = DIVISORS.iter().copied().find(fits);
         tree.divisor = divisor.ok_or_else(|| {
             let (memory, disk) = (tree.memory.display(), tree.disk.display());
-            format!("there is no room for test files in {memory} and {disk}")
+            format!("not enough space for test files in {memory} and {disk}")
         })?;
         for place in [Place::Memory, Place::Disk] {
             let needs = Needs::of(cases, place, tree.divisor);
-            // The source of uploads to disk lies in memory, so both trees may be asked for.
+            // The source of uploads to disk is in memory, so both trees may be needed.
             if needs != Needs::default() {
                 needs.make(&tree.root(place), account)?;
             }
@@ -83,59 +83,59 @@ impl Tree {
         base.join("root")
     }
 
-    /// How large a file is that a case calls `bytes` large.
+    /// The size of a file of `bytes` in the case.
     pub(crate) fn bytes(&self, bytes: u64) -> u64 {
         divided(bytes, self.divisor)
     }
 
-    /// Removes what was uploaded.
+    /// Removes all uploads.
     ///
     /// # Errors
-    /// What could not be removed.
+    /// The file that could not be removed.
     pub(crate) fn clean_uploads(&self, place: Place) -> Result<(), String> {
         let folder = self.root(place).join(UPLOADS);
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         for entry in entries {
             let path = entry.path();
-            // What an unfinished upload left may be a folder.
+            // An unfinished upload may have left a folder.
             let result = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
             result.map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
         }
         Ok(())
     }
 
-    /// Uses as much memory as an upload will, and gives it back. A virtual machine gets memory that
-    /// it has not used for a while from its host page by page, and whoever measures first would
-    /// pay for all.
+    /// Uses as much memory as an upload will, and frees it. A virtual machine gets memory that it
+    /// has not used for a while from its host page by page, which would slow down the first
+    /// measurement only.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// It cannot be written.
     pub(crate) fn touch(&self, place: Place, bytes: u64) -> Result<(), String> {
         if place != Place::Memory {
             return Ok(());
         }
         let path = self.root(place).join(UPLOADS).join("memory");
-        let told = |error: std::io::Error| format!("{}: {error}", path.display());
-        let mut file = File::create(&path).map_err(told)?;
+        let message = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut file = File::create(&path).map_err(message)?;
         let zeros = std::io::Read::take(std::io::repeat(0), bytes);
-        std::io::copy(&mut { zeros }, &mut file).map_err(told)?;
+        std::io::copy(&mut { zeros }, &mut file).map_err(message)?;
         drop(file);
-        std::fs::remove_file(&path).map_err(told)
+        std::fs::remove_file(&path).map_err(message)
     }
 
-    /// Takes a file out of the page cache.
+    /// Removes a file from the page cache.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// It cannot be opened.
     pub(crate) fn forget(&self, place: Place, name: &str) -> Result<(), String> {
         let path = self.root(place).join(name);
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let file = File::open(&path).map_err(|error| told(&error))?;
-        file.sync_all().map_err(|error| told(&error))?;
-        fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| told(&error))
+        let message = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let file = File::open(&path).map_err(|error| message(&error))?;
+        file.sync_all().map_err(|error| message(&error))?;
+        fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| message(&error))
     }
 
-    /// How many bytes may be used, those that the tree already holds included.
+    /// Available bytes, including those that the tree already uses.
     fn room(&self, place: Place, needs: &Needs) -> u64 {
         let base = if place == Place::Memory { &self.memory } else { &self.disk };
         let existing = base.ancestors().find(|folder| folder.exists());
@@ -158,7 +158,7 @@ impl Needs {
             if case.place == place {
                 needs.add(case, divisor);
             }
-            // Whatever is uploaded comes from a file in memory.
+            // The source of all uploads is a file in memory.
             if let Work::Store { bytes, .. } = case.work
                 && place == Place::Memory
             {
@@ -169,7 +169,7 @@ impl Needs {
     }
 
     fn add(&mut self, case: &Case, divisor: u64) {
-        // Every tree has one, to try a server with.
+        // Used to test whether a server works.
         self.files.insert(TINY_BYTES);
         match case.work {
             Work::Retrieve { bytes, .. } | Work::RetrieveCold { bytes } => {
@@ -177,7 +177,7 @@ impl Needs {
             }
             Work::RetrieveSmall { .. } => {
                 self.has_small = true;
-                // All are alike; this one is to compare them with.
+                // All uploads are equal; this file is used to compare them.
                 self.files.insert(SMALL_BYTES);
             }
             Work::Store { bytes, count, .. } => {
@@ -212,14 +212,14 @@ impl Needs {
         Ok(())
     }
 
-    /// An entry of a folder takes about a KiB of the kernel's memory on tmpfs.
+    /// On tmpfs, a folder entry takes about one KiB of kernel memory.
     fn bytes(&self) -> u64 {
         let entries: u64 = self.folders.iter().sum();
         self.files.iter().sum::<u64>() + self.upload + entries * 1024
     }
 }
 
-/// The name of the file with that many bytes.
+/// The name of the file of that size.
 pub(crate) fn file_name(bytes: u64) -> String {
     format!("file-{bytes}.bin")
 }
@@ -232,7 +232,7 @@ pub(crate) fn folder_name(entries: u64) -> String {
 /// Removes both trees.
 ///
 /// # Errors
-/// What could not be removed.
+/// The folder that could not be removed.
 pub(crate) fn remove(places: &Places) -> Result<(), String> {
     for base in [places.base(false), places.base(true)] {
         if base.exists() {
@@ -248,7 +248,7 @@ fn divided(bytes: u64, divisor: u64) -> u64 {
     if bytes >= DIVISIBLE_BYTES { bytes / divisor } else { bytes }
 }
 
-/// Bytes that look random and are the same each time.
+/// Pseudorandom bytes, the same each time.
 fn chunk() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size(CHUNK_BYTES));
     let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_made_once_with_their_whole_length() {
+    fn files_are_made_once_with_their_full_length() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(file_name(10));
         make_file(&path, 10, b"abc").unwrap();

@@ -1,8 +1,9 @@
-//! A layer over a store that has each upload looked at before it is published.
+//! A storage layer that has a program check each upload before it is published.
 //!
-//! The program is asked when the last byte has come and before the file gets its name. The engine
-//! still hears its client meanwhile, so the client may give up, and asks how it stands; until there
-//! is a verdict it hears no 226. A refused upload is removed, or put aside; nobody can resume it.
+//! The program runs after the last byte has arrived and before the file gets its final name. The
+//! engine still reads the control connection meanwhile, so the client can abort, or ask for the
+//! status; there is no 226 before the verdict. A refused upload is removed or moved to the
+//! quarantine folder, and cannot be resumed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,74 +24,74 @@ use crate::Notice;
 use crate::programs::Programs;
 use crate::worker::{End, Outcome};
 
-/// What a client hears of the program's reason at most.
+/// Longest part of the program's reason that is sent to the client.
 const REASON_CHARS_MAX: usize = 200;
-/// Files that are put aside at most; what is refused after that is removed.
-const ASIDE_MAX: usize = 1000;
+/// Most files in the quarantine folder; uploads refused beyond that are removed.
+const QUARANTINE_FILES_MAX: usize = 1000;
 
 /// An upload that waits for its verdict.
 #[derive(Debug)]
 pub struct Upload<'a> {
     /// The account's name.
     pub user: &'a str,
-    /// Where it will stand, as the client names it.
+    /// The target path, as the client names it.
     pub path: &'a VPath,
-    /// Where it will stand, as the operating system names it, if it does.
+    /// The target path in the file system, if there is one.
     pub file: Option<&'a Path>,
-    /// Where it lies now.
+    /// The current path of the uploaded data.
     pub draft: &'a Path,
 }
 
-/// What becomes of uploads that could not be looked at.
+/// What happens to uploads that could not be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unchecked {
-    /// They are not published; the client may come back.
+    /// They are not published; the client can try again.
     Refused,
     /// They are published.
     Allowed,
 }
 
-/// What the operator should know.
+/// Reports for the administrator.
 #[derive(Debug)]
 pub enum Report<'a> {
-    /// An upload could not be looked at.
+    /// An upload could not be checked.
     Failed {
-        /// Which one.
+        /// The upload.
         upload: &'a Upload<'a>,
-        /// The number of the event that the program got.
+        /// The id of the event that the program got.
         id: &'a str,
-        /// Why not.
+        /// The reason.
         reason: &'a str,
-        /// Whether it is published all the same.
+        /// Whether it is published nevertheless.
         is_allowed: bool,
     },
-    /// An upload was refused, and put aside or not.
-    Aside {
-        /// Which one.
+    /// An upload was refused, and moved to the quarantine folder or not.
+    Quarantined {
+        /// The upload.
         upload: &'a Upload<'a>,
-        /// The number of the event that the program got.
+        /// The id of the event that the program got.
         id: &'a str,
-        /// Where it is now.
+        /// The path in the quarantine folder, or the error.
         place: std::result::Result<&'a Path, &'a str>,
     },
 }
 
-/// Who asks the program.
+/// Checks uploads by a program.
 pub struct Checker {
-    /// Where it is started.
+    /// Starts the program.
     pub programs: Programs,
-    /// Its number there.
+    /// The index of the program there.
     pub program: usize,
-    /// The numbers with which it refuses; 0 lets an upload pass, any other is a failure.
+    /// Exit codes that refuse an upload; 0 accepts it, any other is a failure.
     pub refusing: Vec<i32>,
-    /// What a failure means.
+    /// What a failure means for the upload.
     pub unchecked: Unchecked,
-    /// The folder to put refused uploads into; without one they are removed.
+    /// The quarantine folder; without one, refused uploads are removed.
     pub quarantine: Option<PathBuf>,
-    /// Makes what the program is told.
+    /// Makes the event that the program gets.
     pub notice: Box<dyn Fn(&Upload<'_>) -> Notice + Send + Sync>,
-    /// Takes reports.
-    pub tell: Box<dyn Fn(&Report<'_>) + Send + Sync>,
+    /// Receives reports.
+    pub on_report: Box<dyn Fn(&Report<'_>) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Checker {
@@ -99,7 +100,7 @@ impl std::fmt::Debug for Checker {
     }
 }
 
-/// What a checker says.
+/// The result of a check.
 enum Verdict {
     Pass,
     Refused(String),
@@ -107,9 +108,13 @@ enum Verdict {
 }
 
 impl Checker {
-    /// An account's files, with every upload looked at.
+    /// An account's files, with every upload checked.
     pub fn over(self: &Arc<Self>, store: Arc<dyn Storage>, account: &Account) -> Arc<dyn Storage> {
-        Arc::new(Checked { store, user: account.name.as_str().into(), checker: Arc::clone(self) })
+        Arc::new(CheckedStorage {
+            store,
+            user: account.name.as_str().into(),
+            checker: Arc::clone(self),
+        })
     }
 
     async fn ask(&self, upload: &Upload<'_>, notice: &Notice) -> Verdict {
@@ -128,34 +133,35 @@ impl Checker {
             End::Exited(code) => {
                 let said = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
                 let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-                Verdict::Failed(format!("the program ended with {code}{said}"))
+                Verdict::Failed(format!("the program exited with code {code}{said}"))
             }
             End::Killed => Verdict::Failed("the program was killed".to_owned()),
-            End::TimedOut => Verdict::Failed("the program took too long".to_owned()),
-            End::NotStarted(why) => Verdict::Failed(format!("it cannot be started: {why}")),
+            End::TimedOut => Verdict::Failed("the program timed out".to_owned()),
+            End::NotStarted(why) => Verdict::Failed(format!("cannot start the program: {why}")),
         }
     }
 
-    /// Keeps what was refused, if that is wanted.
-    async fn put_aside(&self, upload: &Upload<'_>, id: &str) {
+    /// Moves a refused upload to the quarantine folder, if there is one.
+    async fn quarantine_upload(&self, upload: &Upload<'_>, id: &str) {
         let Some(folder) = self.quarantine.clone() else { return };
-        let (draft, name) = (upload.draft.to_owned(), aside_name(id, upload));
+        let (draft, name) = (upload.draft.to_owned(), quarantine_name(id, upload));
         let (answer, answered) = oneshot::channel();
         let act = move || {
-            // The client may be gone.
-            let _ = answer.send(keep(&draft, &folder, &name));
+            // The client may have disconnected.
+            let _ = answer.send(move_to_quarantine(&draft, &folder, &name));
         };
         let begun = std::thread::Builder::new().name("quarantine".to_owned()).spawn(act);
         let kept = match begun {
-            Ok(_) => answered.await.unwrap_or_else(|_| Err("the thread broke off".to_owned())),
+            Ok(_) => answered.await.unwrap_or_else(|_| Err("the thread panicked".to_owned())),
             Err(error) => Err(error.to_string()),
         };
         let place = kept.as_deref().map_err(String::as_str);
-        (self.tell)(&Report::Aside { upload, id, place });
+        (self.on_report)(&Report::Quarantined { upload, id, place });
     }
 }
 
-/// What the client hears: the program's first line, without the place where the draft lies.
+/// The reason for the client: the program's first line of output, without the path of the uploaded
+/// data.
 fn reason(upload: &Upload<'_>, outcome: &Outcome) -> String {
     let said = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
     let Some(said) = said else { return "The file was refused.".to_owned() };
@@ -173,8 +179,8 @@ fn first_line(said: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(line).into_owned())
 }
 
-/// A name of its own, by which a person still knows the file.
-fn aside_name(id: &str, upload: &Upload<'_>) -> String {
+/// A unique name from which the original one can be recognised.
+fn quarantine_name(id: &str, upload: &Upload<'_>) -> String {
     let name = upload.path.name().unwrap_or_default();
     let name: String = String::from_utf8_lossy(name)
         .chars()
@@ -184,29 +190,33 @@ fn aside_name(id: &str, upload: &Upload<'_>) -> String {
     format!("{id}-{name}")
 }
 
-fn keep(draft: &Path, folder: &Path, name: &str) -> std::result::Result<PathBuf, String> {
+fn move_to_quarantine(
+    draft: &Path,
+    folder: &Path,
+    name: &str,
+) -> std::result::Result<PathBuf, String> {
     let plain = |error: std::io::Error| error.to_string();
-    let kept = std::fs::read_dir(folder).map_err(plain)?.take(ASIDE_MAX).count();
-    if kept >= ASIDE_MAX {
-        return Err(format!("there are {ASIDE_MAX} files in it already"));
+    let kept = std::fs::read_dir(folder).map_err(plain)?.take(QUARANTINE_FILES_MAX).count();
+    if kept >= QUARANTINE_FILES_MAX {
+        return Err(format!("the folder holds {QUARANTINE_FILES_MAX} files already"));
     }
     let place = folder.join(name);
-    // The store removes its own name of the file; on another file system there is only a copy.
+    // The store removes its own name of the file; on another file system this makes a copy.
     std::fs::hard_link(draft, &place)
         .or_else(|_| std::fs::copy(draft, &place).map(drop))
         .map_err(plain)?;
     Ok(place)
 }
 
-/// A store whose uploads are looked at.
-struct Checked {
+/// A store with checked uploads.
+struct CheckedStorage {
     store: Arc<dyn Storage>,
     user: Arc<str>,
     checker: Arc<Checker>,
 }
 
 #[async_trait]
-impl Storage for Checked {
+impl Storage for CheckedStorage {
     fn caps(&self) -> Caps {
         self.store.caps()
     }
@@ -231,7 +241,7 @@ impl Storage for Checked {
             file: self.store.real_path(at),
             user: Arc::clone(&self.user),
             checker: Arc::clone(&self.checker),
-            state: State::Open,
+            state: CheckState::Open,
         }))
     }
 
@@ -302,51 +312,51 @@ struct CheckedSink {
     file: Option<PathBuf>,
     user: Arc<str>,
     checker: Arc<Checker>,
-    state: State,
+    state: CheckState,
 }
 
-/// Where an upload stands with its checker.
+/// The state of an upload's check.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nobody looked at it as it is.
+enum CheckState {
+    /// Its current content has not been checked.
     Open,
     Passed,
     Refused,
 }
 
 impl CheckedSink {
-    /// Has it looked at.
+    /// Runs the check.
     async fn check(&mut self) -> Result<()> {
         let checker = Arc::clone(&self.checker);
         let Some(draft) = self.sink.draft().await? else {
-            // Such a store keeps no files that a program could open.
-            let why = "this store keeps no files that a program could look at";
+            // A store without files on disk has nothing that a program could open.
+            let why = "this store has no files on disk to check";
             return Err(Error::new(ErrorKind::Unchecked, why));
         };
         let (user, file) = (Arc::clone(&self.user), self.file.clone());
         let at = self.at.clone();
         let upload = Upload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
-        // One number, by which the program, the log and the file in quarantine know this upload.
+        // One id for the program, the log and the file in quarantine.
         let notice = (checker.notice)(&upload);
         let id = notice.id();
         match checker.ask(&upload, &notice).await {
             Verdict::Pass => {}
             Verdict::Refused(reason) => {
-                self.state = State::Refused;
-                checker.put_aside(&upload, id).await;
+                self.state = CheckState::Refused;
+                checker.quarantine_upload(&upload, id).await;
                 let refusal = UploadRefusal { reason, id: id.to_owned() };
                 return Err(Error::new(ErrorKind::Refused, refusal));
             }
             Verdict::Failed(reason) => {
                 let is_allowed = checker.unchecked == Unchecked::Allowed;
                 let report = Report::Failed { upload: &upload, id, reason: &reason, is_allowed };
-                (checker.tell)(&report);
+                (checker.on_report)(&report);
                 if !is_allowed {
                     return Err(Error::new(ErrorKind::Unchecked, reason));
                 }
             }
         }
-        self.state = State::Passed;
+        self.state = CheckState::Passed;
         Ok(())
     }
 }
@@ -354,12 +364,12 @@ impl CheckedSink {
 #[async_trait]
 impl Sink for CheckedSink {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        self.state = State::Open;
+        self.state = CheckState::Open;
         self.sink.write(chunk).await
     }
 
     async fn detach_file(&mut self) -> Result<Option<DetachedFile>> {
-        self.state = State::Open;
+        self.state = CheckState::Open;
         self.sink.detach_file().await
     }
 
@@ -368,7 +378,7 @@ impl Sink for CheckedSink {
     }
 
     async fn sync(&mut self) -> Result<()> {
-        // What is added to a file reaches it by `sync`: nothing may before it was looked at.
+        // An append reaches its file by `sync`, so the check comes first.
         self.check().await?;
         self.sink.sync().await
     }
@@ -378,7 +388,7 @@ impl Sink for CheckedSink {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {
-        if self.state == State::Open
+        if self.state == CheckState::Open
             && let Err(error) = self.check().await
         {
             self.abort().await;
@@ -389,9 +399,9 @@ impl Sink for CheckedSink {
 
     async fn abort(self: Box<Self>) {
         match self.state {
-            // Nobody may come back to it.
-            State::Refused => self.sink.discard().await,
-            State::Open | State::Passed => self.sink.abort().await,
+            // It cannot be resumed.
+            CheckState::Refused => self.sink.discard().await,
+            CheckState::Open | CheckState::Passed => self.sink.abort().await,
         }
     }
 

@@ -1,15 +1,15 @@
-//! What goes between the server and the process that starts programs: lists of byte strings.
+//! Messages between the server and the process that starts programs: lists of byte strings.
 //!
-//! `length of all | length | bytes | length | bytes …`, each length four bytes, the lowest first.
+//! `total length | length | bytes | length | bytes …`; each length has four bytes, little-endian.
 
 use std::io::{self, Read, Write};
 
-/// The longest frame: an event with two paths in every spelling stays far below.
+/// The longest frame; an event with two long paths is far shorter.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 /// The most parts of one frame.
 const PARTS_MAX: usize = 512;
 
-/// Writes one frame in one piece.
+/// Writes one frame in one call.
 pub(crate) fn write(to: &mut impl Write, parts: &[&[u8]]) -> io::Result<()> {
     let mut frame = vec![0; 4];
     for part in parts {
@@ -26,7 +26,7 @@ pub(crate) fn write(to: &mut impl Write, parts: &[&[u8]]) -> io::Result<()> {
     to.flush()
 }
 
-/// Reads one frame; none at the end, between two frames.
+/// Reads one frame; `None` at the end of the stream, between two frames.
 pub(crate) fn read(from: &mut impl Read) -> io::Result<Option<Vec<Vec<u8>>>> {
     let mut head = [0; 4];
     let mut got = 0;
@@ -66,7 +66,7 @@ fn number(bytes: [u8; 4]) -> io::Result<usize> {
 }
 
 fn broken() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "this is no message between parts of wharf")
+    io::Error::new(io::ErrorKind::InvalidData, "invalid frame")
 }
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_on_both_ends() {
+    fn too_large_frames_are_rejected_on_both_ends() {
         let large = vec![0; FRAME_BYTES_MAX];
         assert!(write(&mut Vec::new(), &[&large]).is_err());
         assert!(read(&mut &u32::MAX.to_le_bytes()[..]).is_err());

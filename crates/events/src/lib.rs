@@ -1,10 +1,10 @@
-//! What happened on the server, told to others: programs on this computer and web servers.
+//! Delivers events of the server to local programs (hooks) and to web servers (webhooks).
 //!
-//! A [`Notice`] is one event, ready to be told. [`programs::Programs`] hands it to programs, which
-//! a process of its own starts ([`worker`]), since a server that is confined starts none.
-//! [`webhook::Webhook`] keeps it on disk until a web server has taken it. Neither ever makes a
-//! session wait. [`check`] is the exception that waits by its nature: a layer over a store, which
-//! asks a program about each upload before it is published.
+//! A [`Notice`] is one event, ready to be delivered. [`programs::Programs`] passes it to programs,
+//! which are started by a separate process ([`worker`]), since a sandboxed server cannot start any.
+//! [`webhook::Webhook`] keeps it on disk until a web server has accepted it. Neither blocks a
+//! session. [`check`] does, on purpose: it is a layer over a store that asks a program about each
+//! upload before the upload is published.
 //!
 //! To follow an event, read `programs.rs`, then `worker.rs`; or `webhook.rs`, then
 //! `webhook/spool.rs`.

@@ -1,8 +1,8 @@
-//! Events handed to programs, and programs asked for a verdict.
+//! Delivers events to programs, and asks programs for verdicts.
 //!
-//! The process that starts programs ([`crate::worker`]) begins before the server is confined; the
-//! threads here begin after that. Sessions put events into a bounded queue and go on. What fails is
-//! tried again after a pause that doubles.
+//! The process that starts programs ([`crate::worker`]) begins before the sandbox is applied; the
+//! threads here start after that. Sessions put events into a bounded queue and go on. Failed runs
+//! are tried again after a pause that doubles.
 
 use std::io::{self, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -17,99 +17,100 @@ use crate::{Notice, frame};
 
 mod queue;
 
-use queue::{Order, Queue, Settled, Wants};
+use queue::{FinishedOrder, NextStep, Order, Queue};
 
 /// A program that may be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// What it is called in reports, such as `on_upload`.
+    /// Its name in reports, such as `on_upload`.
     pub name: String,
-    /// The program and its arguments; one that is `{name}` alone stands for what the event says.
+    /// The program and its arguments; an argument that is exactly `{name}` is replaced by that
+    /// variable of the event.
     pub arguments: Vec<String>,
-    /// How long it may run.
+    /// The longest time that it may run.
     pub time_max: Duration,
 }
 
-/// How many and how often.
+/// Limits on running programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Programs that are told of events at a time.
+    /// Programs that run for events at a time.
     pub runs_max: usize,
-    /// Programs that are asked for a verdict at a time.
+    /// Programs that run for verdicts at a time.
     pub checks_max: usize,
-    /// How often an event is told again if its program fails.
+    /// Further attempts for an event after its program has failed.
     pub retries_max: u32,
-    /// The pause before the first of these; each further one is twice as long.
+    /// The pause before the first further attempt; it doubles each time.
     pub pause: Duration,
 }
 
-/// What the operator should know.
+/// Reports for the administrator.
 #[derive(Debug)]
 pub enum Report<'a> {
     /// A program failed.
     Failed {
-        /// Which one.
+        /// The program.
         program: &'a str,
-        /// What it was told of.
+        /// The event.
         notice: &'a Notice,
-        /// What came of it.
+        /// The result.
         outcome: &'a Outcome,
-        /// Whether it will be told again.
+        /// Whether there is no further attempt.
         is_final: bool,
     },
-    /// A program did what it was told, and said something.
-    Said {
-        /// Which one.
+    /// A program succeeded and wrote output.
+    Output {
+        /// The program.
         program: &'a str,
-        /// What it was told of.
+        /// The event.
         notice: &'a Notice,
-        /// What came of it.
+        /// The result.
         outcome: &'a Outcome,
     },
-    /// So many events found no room in the queue since the last report.
+    /// This many events were dropped since the last report because the queue was full.
     Dropped(u64),
-    /// The process that starts programs is gone: nothing is started until the next start.
+    /// The process that starts programs has ended; no program runs until the server is restarted.
     Lost,
 }
 
-/// Who takes reports. It is called on a thread of ours and may not wait for long.
-pub type Tell = Box<dyn Fn(&Report<'_>) + Send + Sync>;
+/// Receives reports. It is called on a thread of this crate and must return quickly.
+pub type ReportFn = Box<dyn Fn(&Report<'_>) + Send + Sync>;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that a program took.
+    /// Events delivered.
     pub done: u64,
-    /// Runs that failed and are or were tried again.
+    /// Failed runs with a further attempt.
     pub retried: u64,
-    /// Events that were given up after the last try.
+    /// Events given up after the last attempt.
     pub failed: u64,
-    /// Events that found no room in the queue.
+    /// Events dropped because the queue was full.
     pub dropped: u64,
-    /// Events that wait or are being told now.
+    /// Events that wait or are being delivered.
     pub waiting: u64,
-    /// Verdicts that were asked for.
+    /// Verdicts requested.
     pub asked: u64,
 }
 
-/// The process that starts programs, and nothing around it yet.
-pub struct Started {
-    /// None where a test has it as a thread.
+/// The process that starts programs, before its threads are started.
+pub struct WorkerProcess {
+    /// `None` in tests, where it is a thread.
     child: Option<Child>,
     input: Box<dyn Write + Send>,
     output: Box<dyn Read + Send>,
     programs: Vec<Program>,
 }
 
-impl std::fmt::Debug for Started {
+impl std::fmt::Debug for WorkerProcess {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Started").field("programs", &self.programs).finish_non_exhaustive()
     }
 }
 
-impl Started {
-    /// Starts the process: `command` must end up in [`crate::worker::serve`], with its standard
-    /// input and output. Nothing but `programs` can be started from then on.
+impl WorkerProcess {
+    /// Starts the process: `command` must run [`crate::worker::serve`] on its standard input and
+    /// output. Only `programs` can be started from then on.
     ///
     /// # Errors
     /// It cannot be started.
@@ -147,27 +148,27 @@ impl Started {
         Ok(Self { child, input, output, programs })
     }
 
-    /// Starts the threads around it.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn begin(self, limits: Limits, tell: Tell) -> io::Result<Programs> {
+    pub fn begin(self, limits: Limits, on_report: ReportFn) -> io::Result<Programs> {
         let Self { child, input, output, programs } = self;
         let shared = Arc::new(Shared {
             state: Mutex::new(Queue::new(limits)),
             changed: Condvar::new(),
             programs,
-            tell,
+            on_report,
         });
-        let (sender, hearer) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (sender, reader) = (Arc::clone(&shared), Arc::clone(&shared));
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("events").spawn(move || sender.send_all(input))?;
-        thread("events-end").spawn(move || hearer.hear_all(output, child))?;
+        thread("events-end").spawn(move || reader.read_results(output, child))?;
         Ok(Programs { shared })
     }
 }
 
-/// The nearer end. Cheap to clone.
+/// Handle to the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Programs {
     shared: Arc<Shared>,
@@ -180,8 +181,8 @@ impl std::fmt::Debug for Programs {
 }
 
 impl Programs {
-    /// Has a program, by its number, told of an event. Waits for nothing; where there is no room
-    /// the event is dropped, counted, and reported.
+    /// Runs a program, by its index, for an event. Never waits; if the queue is full the event is
+    /// dropped, counted, and reported.
     pub fn run(&self, program: usize, notice: &Notice) {
         self.shared.queue().add(program, notice.clone());
         self.shared.changed.notify_all();
@@ -196,7 +197,7 @@ impl Programs {
         let id = self.shared.queue().ask(program, notice.clone(), answer)?;
         self.shared.changed.notify_all();
         let withdrawal = Withdrawal { shared: &self.shared, id };
-        let outcome = answered.await.map_err(|_| "the process that starts programs is gone");
+        let outcome = answered.await.map_err(|_| "the process that starts programs has ended");
         std::mem::forget(withdrawal);
         outcome
     }
@@ -206,8 +207,8 @@ impl Programs {
         self.shared.queue().counts()
     }
 
-    /// Takes nothing more, waits until all that waits has been told, but no longer than `within`,
-    /// and ends the process.
+    /// Accepts no more events, waits for at most `within` until the queue is empty, and ends the
+    /// process.
     pub fn close(&self, within: Duration) {
         let deadline = now() + within;
         let mut queue = self.shared.queue();
@@ -223,7 +224,7 @@ impl Programs {
     }
 }
 
-/// Takes a question back when nobody waits for its answer any more.
+/// Withdraws a request for a verdict when the future is dropped.
 struct Withdrawal<'a> {
     shared: &'a Shared,
     id: u64,
@@ -240,7 +241,7 @@ struct Shared {
     state: Mutex<Queue>,
     changed: Condvar,
     programs: Vec<Program>,
-    tell: Tell,
+    on_report: ReportFn,
 }
 
 impl Shared {
@@ -248,17 +249,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives out orders, until the end.
+    /// Sends orders to the process until the end.
     fn send_all(&self, mut input: Box<dyn Write + Send>) {
         loop {
             let mut queue = self.queue();
             let wants = loop {
                 match queue.next(now()) {
-                    Wants::Rest(Some(time)) => {
+                    NextStep::Rest(Some(time)) => {
                         let waited = self.changed.wait_timeout(queue, time);
                         queue = waited.unwrap_or_else(PoisonError::into_inner).0;
                     }
-                    Wants::Rest(None) => {
+                    NextStep::Rest(None) => {
                         queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
                     }
                     wants => break wants,
@@ -266,16 +267,19 @@ impl Shared {
             };
             drop(queue);
             let sent = match wants {
-                Wants::Run(order) => send(&mut input, &order),
-                Wants::Stop(id) => frame::write(&mut input, &[b"stop", id.to_string().as_bytes()]),
-                Wants::Tell(dropped) => {
-                    (self.tell)(&Report::Dropped(dropped));
+                NextStep::Run(order) => send(&mut input, &order),
+                NextStep::Stop(id) => {
+                    frame::write(&mut input, &[b"stop", id.to_string().as_bytes()])
+                }
+                NextStep::ReportFn(dropped) => {
+                    (self.on_report)(&Report::Dropped(dropped));
                     Ok(())
                 }
-                Wants::End | Wants::Rest(_) => return,
+                NextStep::End | NextStep::Rest(_) => return,
             };
             if let Err(error) = sent {
-                // An event too large for a frame concerns itself alone; else the end comes next.
+                // An event too large for a frame fails alone; any other error is followed by the
+                // end.
                 self.failed_to_send(error.to_string());
             }
         }
@@ -289,18 +293,18 @@ impl Shared {
         }
     }
 
-    /// Takes answers, until the other end is gone.
-    fn hear_all(&self, output: Box<dyn Read + Send>, child: Option<Child>) {
+    /// Reads results until the process has ended.
+    fn read_results(&self, output: Box<dyn Read + Send>, child: Option<Child>) {
         let mut output = BufReader::new(output);
         while let Ok(Some(parts)) = frame::read(&mut output) {
             if let Some((id, outcome)) = answered(parts) {
                 self.settle(id, outcome);
             }
         }
-        let was_ended = self.queue().lose();
+        let was_ended = self.queue().connection_lost();
         self.changed.notify_all();
         if !was_ended {
-            (self.tell)(&Report::Lost);
+            (self.on_report)(&Report::Lost);
         }
         if let Some(mut child) = child {
             let _ = child.wait();
@@ -310,14 +314,14 @@ impl Shared {
     fn settle(&self, id: u64, outcome: Outcome) {
         let settled = self.queue().settle(id, outcome, now());
         self.changed.notify_all();
-        let Some(Settled { program, notice, outcome, is_final }) = settled else { return };
+        let Some(FinishedOrder { program, notice, outcome, is_final }) = settled else { return };
         let name = |program: &Program| program.name.clone();
         let program = &self.programs.get(program).map(name).unwrap_or_default();
         let (notice, outcome) = (&notice, &outcome);
         if outcome.end != End::Exited(0) {
-            (self.tell)(&Report::Failed { program, notice, outcome, is_final });
+            (self.on_report)(&Report::Failed { program, notice, outcome, is_final });
         } else if !outcome.out.is_empty() || !outcome.err.is_empty() {
-            (self.tell)(&Report::Said { program, notice, outcome });
+            (self.on_report)(&Report::Output { program, notice, outcome });
         }
     }
 }

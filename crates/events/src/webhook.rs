@@ -1,9 +1,9 @@
-//! Events for web servers: kept on disk until they are taken.
+//! Webhooks: events kept on disk until a web server has accepted them.
 //!
-//! A session appends its event to a file (`spool`), which is quick and outlives a crash of this
-//! process; a thread takes the events out in their order, signs each (`sign`), and sends it
-//! (`send`), again and again with growing pauses until it is taken. What was taken just before a
-//! crash may be sent twice, under the same number.
+//! A session appends its event to a file (`spool`), which is quick and survives a crash of this
+//! process. A thread reads the events in order, signs each (`sign`), and sends it (`send`), with
+//! growing pauses, until it is accepted. An event accepted just before a crash may be sent twice,
+//! with the same id.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,48 +13,48 @@ use crate::Notice;
 use crate::clock::unix_millis;
 
 #[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
-#[cfg_attr(not(feature = "webhooks"), path = "webhook/send_never.rs")]
+#[cfg_attr(not(feature = "webhooks"), path = "webhook/send_disabled.rs")]
 mod send;
 pub mod sign;
 mod spool;
 
-use send::{Answer, Sender};
-use spool::{AtEnd, Kept, Next, Spool, Spooled, has_events};
+use send::{DeliveryResult, Sender};
+use spool::{Appended, AtEnd, NextEvent, Spool, Spooled, has_events};
 
-/// The longest pause between two tries.
-const PAUSE_MAX: Duration = Duration::from_mins(5);
-/// How often an event is sent to a server that says it is wrong, before it is given up.
-const WRONG_MAX: u32 = 5;
-/// The longest pause before a spool that could not be read is read again: the cause, such as too
-/// many open files, is one of this computer and may be over soon.
+/// The longest pause between two attempts.
+const RETRY_PAUSE_MAX: Duration = Duration::from_mins(5);
+/// Attempts for an event that the server rejects as invalid, before it is given up.
+const REJECTIONS_MAX: u32 = 5;
+/// The longest pause before an unreadable spool is read again: the cause, such as too many open
+/// files, may be over soon.
 const READ_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Spools of one web server at most: that of each process that serves, and those left behind.
+/// Spools of one web server: one for each serving process, and those left by ended processes.
 const SPOOLS_MAX: usize = 8;
-/// How often it is looked whether another process has left events behind.
-const ADOPT_EVERY: Duration = Duration::from_secs(30);
+/// The interval of checks for events left by other processes.
+const ORPHAN_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Where events go.
+/// Where and how events are sent.
 #[derive(Clone)]
 pub struct Settings {
     /// `https://…` or `http://…`.
     pub url: String,
-    /// What requests are signed with; empty: they are not.
+    /// The secret that signs requests; empty for none.
     pub secret: Vec<u8>,
-    /// Certificates of authorities to trust instead of the system's, as PEM.
+    /// CA certificates to trust instead of the system's, as PEM.
     pub authorities: Option<Vec<u8>>,
-    /// From the start of a request to its answer.
+    /// From the start of a request to its response.
     pub time_max: Duration,
-    /// The pause before the second try; each further one is twice as long, five minutes at most.
+    /// The pause before the second attempt; it doubles up to five minutes.
     pub pause: Duration,
-    /// How old an event is that is given up after one more failure. It counts from the event, also
-    /// through restarts.
+    /// The age after which an event is given up at its next failure. It counts from the event, also
+    /// across restarts.
     pub patience: Duration,
-    /// Bytes that wait at most; what comes then is dropped.
+    /// The most bytes that wait; further events are dropped.
     pub spool_bytes_max: u64,
-    /// The folder of all spools; each has one in it, named after its address.
+    /// The folder of all spools; each has a subfolder named after its address.
     pub folder: PathBuf,
-    /// What the program calls itself in requests.
+    /// The `User-Agent` of requests.
     pub agent: String,
 }
 
@@ -64,89 +64,90 @@ impl std::fmt::Debug for Settings {
     }
 }
 
-/// What the operator should know.
+/// Reports for the administrator.
 #[derive(Debug)]
 pub enum Report<'a> {
-    /// An event was not taken; it will be sent again. Told for the first failure in a row.
+    /// An event was not accepted and will be sent again. Reported for the first of consecutive
+    /// failures.
     Failing {
-        /// Where it was to go.
+        /// The web server.
         url: &'a str,
-        /// Why not.
+        /// The reason.
         reason: &'a str,
     },
-    /// Events are taken again: reported at the first that is.
+    /// Events are accepted again.
     Recovered {
-        /// By whom.
+        /// The web server.
         url: &'a str,
     },
-    /// Events on the disk cannot be read now; they are kept and read again later. Reported for
-    /// the first failure in a row.
+    /// Events on disk cannot be read now; they are kept and read again later. Reported for the
+    /// first of consecutive failures.
     Unreadable {
-        /// Where they are to go.
+        /// The web server.
         url: &'a str,
-        /// What the system says.
+        /// The error.
         reason: &'a str,
     },
-    /// Events on the disk can be read again.
+    /// Events on disk can be read again.
     Readable {
-        /// Where they are to go.
+        /// The web server.
         url: &'a str,
     },
-    /// Something on the disk is no event any more, or is gone; events may have been lost with it.
+    /// The spool has invalid or missing data; events may have been lost.
     Damaged {
-        /// Where they were to go.
+        /// The web server.
         url: &'a str,
-        /// What it is.
+        /// What is damaged.
         reason: &'a str,
     },
     /// An event was given up.
     GivenUp {
-        /// Where it was to go.
+        /// The web server.
         url: &'a str,
-        /// Its number.
+        /// The id of the event.
         id: &'a str,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// There is no room for events; told for the first in a row.
+    /// Events cannot be kept; reported for the first of consecutive ones.
     Full {
-        /// Where they were to go.
+        /// The web server.
         url: &'a str,
-        /// Why there is none.
+        /// The reason.
         reason: &'a str,
     },
-    /// There is room again, and so many were dropped.
+    /// Events can be kept again; this many were dropped.
     Dropped {
-        /// Where they were to go.
+        /// The web server.
         url: &'a str,
-        /// How many.
+        /// The number of dropped events.
         count: u64,
     },
 }
 
-/// Who takes reports. It is called on a thread of ours, or that of a session, and may not wait.
-pub type Tell = Arc<dyn Fn(&Report<'_>) + Send + Sync>;
+/// Receives reports. It is called on a thread of this crate or of a session, and must not block.
+pub type ReportFn = Arc<dyn Fn(&Report<'_>) + Send + Sync>;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that were taken.
+    /// Events accepted by the server.
     pub delivered: u64,
-    /// Tries that failed.
+    /// Failed attempts.
     pub retried: u64,
-    /// Events that were given up.
+    /// Events given up.
     pub given_up: u64,
-    /// Events that found no room.
+    /// Events dropped because the spool was full.
     pub dropped: u64,
-    /// Times that events on the disk could not be read; they were read again later.
+    /// Failures to read the spool; it was read again later.
     pub read_errors: u64,
-    /// Times that something on the disk was no event any more.
+    /// Damaged parts of the spool that were skipped.
     pub damaged: u64,
-    /// Bytes that wait on the disk.
+    /// Bytes that wait on disk.
     pub spooled_bytes: u64,
 }
 
-/// One web server that is told of events.
+/// One web server that gets events.
 #[derive(Clone)]
 pub struct Webhook {
     shared: Arc<Shared>,
@@ -156,9 +157,9 @@ struct Shared {
     settings: Settings,
     sender: Sender,
     spool: Spool,
-    /// Spools of processes that have ended, while their events are sent.
-    adopted: Mutex<Vec<Arc<Spool>>>,
-    tell: Tell,
+    /// Spools of ended processes, while their events are sent.
+    orphaned: Mutex<Vec<Arc<Spool>>>,
+    on_report: ReportFn,
 }
 
 impl std::fmt::Debug for Webhook {
@@ -167,11 +168,11 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// A web server that will be told of events: all of it that takes the rights of the start.
+/// A webhook with its certificates, before privileges are dropped.
 pub struct Prepared {
     settings: Settings,
     sender: Sender,
-    tell: Tell,
+    on_report: ReportFn,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -181,38 +182,37 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Reads certificates.
+    /// Reads the CA certificates.
     ///
     /// # Errors
     /// What cannot be read, in a sentence.
-    pub fn new(settings: Settings, tell: Tell) -> Result<Self, String> {
+    pub fn new(settings: Settings, on_report: ReportFn) -> Result<Self, String> {
         let sender = Sender::new(&settings)?;
-        Ok(Self { settings, sender, tell })
+        Ok(Self { settings, sender, on_report })
     }
 
-    /// Opens the spool. The process must have become the user that serves: that user opens the
-    /// spool's files again and again. Events are kept from now on, and sent from
-    /// [`Webhook::begin`] on.
+    /// Opens the spool. Privileges must have been dropped before: the server's user opens the
+    /// spool's files again later. Events are kept from now on, and sent from [`Webhook::begin`] on.
     ///
     /// # Errors
     /// The spool cannot be opened; in a sentence.
     pub fn open(self) -> Result<Webhook, String> {
-        let Self { settings, sender, tell } = self;
+        let Self { settings, sender, on_report } = self;
         for folder in settings.spool_folders() {
             let spool = match Spool::open(&folder, settings.spool_bytes_max, AtEnd::Wait) {
                 Ok(spool) => spool,
-                // A server that was there before still serves its last sessions.
+                // The previous server may still serve its last sessions.
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
                     return Err(format!("cannot use the folder {}: {error}", folder.display()));
                 }
             };
-            let adopted = Mutex::default();
+            let orphaned = Mutex::default();
             return Ok(Webhook {
-                shared: Arc::new(Shared { settings, sender, spool, adopted, tell }),
+                shared: Arc::new(Shared { settings, sender, spool, orphaned, on_report }),
             });
         }
-        Err(format!("{SPOOLS_MAX} other processes keep events for it"))
+        Err(format!("{SPOOLS_MAX} other processes use its folders"))
     }
 }
 
@@ -225,51 +225,51 @@ impl Webhook {
         let shared = Arc::clone(&self.shared);
         start(move || shared.send_all(&shared.spool))?;
         let shared = Arc::clone(&self.shared);
-        start(move || adopt_all(&shared))
+        start(move || send_orphaned(&shared))
     }
 
-    /// Keeps an event until it is taken. It is with the operating system when this returns.
+    /// Keeps an event until it is accepted. The operating system has it when this returns.
     pub fn keep(&self, notice: &Notice) {
-        let Shared { spool, tell, settings, .. } = &*self.shared;
+        let Shared { spool, on_report, settings, .. } = &*self.shared;
         let url = settings.url.as_str();
         let line =
             format!("{} {} {} {}\n", unix_millis(), notice.id(), notice.event(), notice.body());
         match spool.append(line.as_bytes()) {
-            Kept::Whole | Kept::Lost(None) => {}
-            Kept::After(count) => tell(&Report::Dropped { url, count }),
-            Kept::Lost(Some(reason)) => tell(&Report::Full { url, reason: &reason }),
+            Appended::Whole | Appended::Lost(None) => {}
+            Appended::After(count) => on_report(&Report::Dropped { url, count }),
+            Appended::Lost(Some(reason)) => on_report(&Report::Full { url, reason: &reason }),
         }
     }
 
     /// Counts since the start.
     pub fn counts(&self) -> Counts {
         let mut counts = self.shared.spool.counts();
-        for spool in &*self.shared.adopted() {
+        for spool in &*self.shared.orphaned() {
             counts.spooled_bytes =
                 counts.spooled_bytes.saturating_add(spool.counts().spooled_bytes);
         }
         counts
     }
 
-    /// Where its spool is.
+    /// The folder of its spool.
     pub fn folder(&self) -> &Path {
         self.shared.spool.folder()
     }
 
-    /// Waits a moment for what is being sent; the rest stays on disk for the next start.
+    /// Gives running requests a moment to finish; the rest stays on disk for the next start.
     pub fn close(&self, within: Duration) {
         let count = self.shared.spool.close(within);
-        for spool in &*self.shared.adopted() {
+        for spool in &*self.shared.orphaned() {
             spool.close(Duration::ZERO);
         }
         if count > 0 {
-            (self.shared.tell)(&Report::Dropped { url: &self.shared.settings.url, count });
+            (self.shared.on_report)(&Report::Dropped { url: &self.shared.settings.url, count });
         }
     }
 }
 
 impl Settings {
-    /// Where a process may keep events for it: in the first folder that no other one has.
+    /// The possible spool folders; the first that no other process has locked is used.
     fn spool_folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
         let first = self.folder.join(sign::folder_name(&self.url));
         let others = (2..=SPOOLS_MAX).map({
@@ -288,29 +288,29 @@ fn start(act: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new().name("webhook".to_owned()).spawn(act).map(drop)
 }
 
-/// Sends what processes that have ended left behind, until the end of this one.
-fn adopt_all(shared: &Arc<Shared>) {
+/// Sends the events left by ended processes, until this one ends.
+fn send_orphaned(shared: &Arc<Shared>) {
     loop {
         for folder in shared.settings.spool_folders() {
             if folder == shared.spool.folder() || !has_events(&folder) {
                 continue;
             }
-            // One that a process still has, or that cannot be opened now, is tried again later.
+            // A spool that is locked, or cannot be opened now, is tried again later.
             let bytes_max = shared.settings.spool_bytes_max;
             let Ok(spool) = Spool::open(&folder, bytes_max, AtEnd::Close) else { continue };
             let spool = Arc::new(spool);
-            shared.adopted().push(Arc::clone(&spool));
+            shared.orphaned().push(Arc::clone(&spool));
             let sharing = Arc::clone(shared);
             let sent = Arc::clone(&spool);
             let begun = start(move || {
                 sharing.send_all(&sent);
-                sharing.adopted().retain(|one| !Arc::ptr_eq(one, &sent));
+                sharing.orphaned().retain(|one| !Arc::ptr_eq(one, &sent));
             });
             if begun.is_err() {
-                shared.adopted().retain(|one| !Arc::ptr_eq(one, &spool));
+                shared.orphaned().retain(|one| !Arc::ptr_eq(one, &spool));
             }
         }
-        if !shared.spool.stays_open(ADOPT_EVERY) {
+        if !shared.spool.stays_open(ORPHAN_CHECK_INTERVAL) {
             return;
         }
     }
@@ -318,34 +318,34 @@ fn adopt_all(shared: &Arc<Shared>) {
 
 /// What was reported last.
 #[derive(Default)]
-struct Reported {
+struct LastReports {
     is_failing: bool,
-    /// How often in a row the spool could not be read.
+    /// Consecutive failures to read the spool.
     unread: u32,
 }
 
 impl Shared {
-    fn adopted(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
-        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn orphaned(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
+        self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send_all(&self, spool: &Spool) {
         let url = self.settings.url.as_str();
-        let mut reported = Reported::default();
+        let mut reported = LastReports::default();
         loop {
             match spool.next() {
-                Next::Event(spooled) => {
+                NextEvent::Event(spooled) => {
                     if std::mem::take(&mut reported.unread) > 0 {
-                        (self.tell)(&Report::Readable { url });
+                        (self.on_report)(&Report::Readable { url });
                     }
                     if !self.deliver(spool, &spooled, &mut reported) {
                         return;
                     }
                 }
-                Next::Unreadable(reason) => {
+                NextEvent::Unreadable(reason) => {
                     self.spool.count(|counts| counts.read_errors += 1);
                     if reported.unread == 0 {
-                        (self.tell)(&Report::Unreadable { url, reason: &reason });
+                        (self.on_report)(&Report::Unreadable { url, reason: &reason });
                     }
                     reported.unread = reported.unread.saturating_add(1);
                     let pause = pause(self.settings.pause, reported.unread).min(READ_PAUSE_MAX);
@@ -353,31 +353,31 @@ impl Shared {
                         return;
                     }
                 }
-                Next::Damaged(reason) => {
+                NextEvent::Damaged(reason) => {
                     self.spool.count(|counts| counts.damaged += 1);
-                    (self.tell)(&Report::Damaged { url, reason: &reason });
+                    (self.on_report)(&Report::Damaged { url, reason: &reason });
                 }
-                Next::Closed => return,
+                NextEvent::Closed => return,
             }
         }
     }
 
-    /// Sends one event until it is taken or given up; whether the spool is still open then.
-    fn deliver(&self, spool: &Spool, spooled: &Spooled, reported: &mut Reported) -> bool {
+    /// Sends one event until it is accepted or given up; returns whether the spool is still open.
+    fn deliver(&self, spool: &Spool, spooled: &Spooled, reported: &mut LastReports) -> bool {
         let url = self.settings.url.as_str();
-        let (mut failures, mut wrong) = (0, 0);
+        let (mut failures, mut rejections) = (0, 0);
         while let Err(failed) = self.attempt(spooled) {
             failures += 1;
-            wrong = if failed.is_wrong { wrong + 1 } else { 0 };
-            if self.is_hopeless(spooled, wrong, unix_millis()) {
+            rejections = if failed.is_rejected { rejections + 1 } else { 0 };
+            if self.is_given_up(spooled, rejections, unix_millis()) {
                 let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
-                (self.tell)(&Report::GivenUp { url, id, reason });
+                (self.on_report)(&Report::GivenUp { url, id, reason });
                 self.spool.count(|counts| counts.given_up += 1);
                 spool.done(spooled);
                 return true;
             }
             if !std::mem::replace(&mut reported.is_failing, true) {
-                (self.tell)(&Report::Failing { url, reason: &failed.reason });
+                (self.on_report)(&Report::Failing { url, reason: &failed.reason });
             }
             self.spool.count(|counts| counts.retried += 1);
             if !spool.rest(pause(self.settings.pause, failures)) {
@@ -386,43 +386,43 @@ impl Shared {
         }
         spool.done(spooled);
         if std::mem::take(&mut reported.is_failing) {
-            (self.tell)(&Report::Recovered { url });
+            (self.on_report)(&Report::Recovered { url });
         }
         true
     }
 
-    fn attempt(&self, spooled: &Spooled) -> Result<(), Failed> {
+    fn attempt(&self, spooled: &Spooled) -> Result<(), FailedAttempt> {
         let time = unix_millis() / 1000;
         let signature = (!self.settings.secret.is_empty())
             .then(|| sign::header(&self.settings.secret, time, &spooled.body));
         match self.sender.send(spooled, signature.as_deref()) {
-            Answer::Taken => {
+            DeliveryResult::Accepted => {
                 self.spool.count(|counts| counts.delivered += 1);
                 Ok(())
             }
-            Answer::Wrong(reason) => Err(Failed { reason, is_wrong: true }),
-            Answer::Later(reason) => Err(Failed { reason, is_wrong: false }),
+            DeliveryResult::Rejected(reason) => Err(FailedAttempt { reason, is_rejected: true }),
+            DeliveryResult::Retry(reason) => Err(FailedAttempt { reason, is_rejected: false }),
         }
     }
 
-    /// `wrong`: how often in a row the server said that the event is wrong.
-    fn is_hopeless(&self, spooled: &Spooled, wrong: u32, millis: u64) -> bool {
+    /// `rejections`: how often in a row the server rejected the event as invalid.
+    fn is_given_up(&self, spooled: &Spooled, rejections: u32, millis: u64) -> bool {
         let age = Duration::from_millis(millis.saturating_sub(spooled.millis));
-        wrong >= WRONG_MAX || age >= self.settings.patience
+        rejections >= REJECTIONS_MAX || age >= self.settings.patience
     }
 }
 
-/// A try that failed.
-struct Failed {
+/// A failed attempt.
+struct FailedAttempt {
     reason: String,
-    /// The server says that the event itself is wrong.
-    is_wrong: bool,
+    /// The server rejects the event as invalid.
+    is_rejected: bool,
 }
 
-/// Half of it is left to chance, so that many servers do not come back at once.
+/// Half of the pause is random, so that many servers do not retry at the same moment.
 fn pause(first: Duration, failures: u32) -> Duration {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
-    let whole = first.saturating_mul(factor).min(PAUSE_MAX);
+    let whole = first.saturating_mul(factor).min(RETRY_PAUSE_MAX);
     let chance = getrandom::u32().map_or(0, |number| number % 1000);
     whole / 2 + whole.saturating_mul(chance) / 2000
 }

@@ -1,9 +1,9 @@
 //! The process that starts programs.
 //!
-//! A server that is confined may start none, so this process begins before that, with the list of
-//! all that may ever be started. Whoever takes over the server can give those other events, and
-//! nothing else. It reads frames from its standard input and answers on its standard output; when
-//! its input ends it ends everything that it started, and itself.
+//! A sandboxed server cannot start any, so this process starts before the sandbox is applied, with
+//! the list of all programs that may ever run. An attacker that controls the server can give these
+//! programs other events, and nothing else. The process reads frames from its standard input and
+//! answers on its standard output; when its input ends, it kills all programs that run, and exits.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -17,29 +17,29 @@ use crate::frame;
 #[cfg_attr(not(unix), path = "worker/run_other.rs")]
 mod run;
 
-use run::Group;
+use run::ProcessGroup;
 
-/// Programs that run at a time, whatever the other end asks for.
+/// Most programs that run at a time, whatever the server asks for.
 const RUNS_MAX: usize = 128;
-/// Where programs find others; nothing else of the server's environment is theirs.
+/// The search path of programs; they get no other variable of the server's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What is kept of each of a program's two outputs.
+/// The part of each of a program's outputs that is kept.
 const OUTPUT_BYTES_MAX: usize = 4096;
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with this number.
+    /// It exited with this code.
     Exited(i32),
-    /// By a signal.
+    /// It was killed by a signal.
     Killed,
-    /// It took too long and was ended.
+    /// It timed out and was killed.
     TimedOut,
-    /// It could not be started; why.
+    /// It could not be started; the reason.
     NotStarted(String),
 }
 
-/// What a program left.
+/// The result of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How it ended.
@@ -50,71 +50,71 @@ pub struct Outcome {
     pub err: Vec<u8>,
 }
 
-/// What is asked of a program.
-struct Order<'a> {
+/// A program to run, and its input.
+struct Execution<'a> {
     id: u64,
     body: &'a [u8],
     time_max: Duration,
 }
 
 /// A program that may be started.
-struct Known {
+struct AllowedProgram {
     arguments: Vec<Vec<u8>>,
     time_max: Duration,
 }
 
-/// The programs that run, by the number of their order.
+/// The programs that run, by the id of their order.
 #[derive(Default)]
-struct Running(Mutex<Live>);
+struct RunningPrograms(Mutex<RunningGroups>);
 
 #[derive(Default)]
-struct Live {
-    groups: HashMap<u64, Group>,
-    /// The server is gone: whatever begins now ends at once.
+struct RunningGroups {
+    groups: HashMap<u64, ProcessGroup>,
+    /// The server has ended: programs that start now are killed at once.
     is_over: bool,
 }
 
-impl Running {
-    fn live(&self) -> MutexGuard<'_, Live> {
+impl RunningPrograms {
+    fn groups(&self) -> MutexGuard<'_, RunningGroups> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begins(&self, id: u64, group: Group) {
-        let mut live = self.live();
-        if live.is_over {
+    fn begins(&self, id: u64, group: ProcessGroup) {
+        let mut groups = self.groups();
+        if groups.is_over {
             group.kill();
         }
-        live.groups.insert(id, group);
+        groups.groups.insert(id, group);
     }
 
     fn kill(&self, id: u64) {
-        if let Some(group) = self.live().groups.get(&id) {
+        if let Some(group) = self.groups().groups.get(&id) {
             group.kill();
         }
     }
 
-    /// Ends what it left, too. From here on nothing signals its number, which the system may give
-    /// to somebody else.
+    /// Kills the remaining processes of the group. After that its id is never signalled, since the
+    /// system may reuse it.
     fn ends(&self, id: u64) {
-        if let Some(group) = self.live().groups.remove(&id) {
+        if let Some(group) = self.groups().groups.remove(&id) {
             group.kill();
         }
     }
 
     fn kill_all(&self) {
-        let mut live = self.live();
-        live.is_over = true;
-        live.groups.values().for_each(Group::kill);
+        let mut groups = self.groups();
+        groups.is_over = true;
+        groups.groups.values().for_each(ProcessGroup::kill);
     }
 }
 
 /// Starts programs until `input` ends.
 ///
 /// # Errors
-/// What came is no message of a wharf server, or the other end is gone.
+/// The input is invalid, or the server has ended.
 pub fn serve(mut input: impl Read, output: impl Write + Send) -> io::Result<()> {
     let known = programs(&mut input)?;
-    let running = Running::default();
+    let running = RunningPrograms::default();
     let output = Mutex::new(output);
     std::thread::scope(|scope| {
         let ended = loop {
@@ -123,14 +123,14 @@ pub fn serve(mut input: impl Read, output: impl Write + Send) -> io::Result<()> 
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            match take(parts) {
-                Some(Taken::Stop(id)) => {
+            match parse_request(parts) {
+                Some(Request::Stop(id)) => {
                     running.kill(id);
                 }
-                Some(Taken::Run(run)) => {
+                Some(Request::Run(run)) => {
                     let (known, running, output) = (&known, &running, &output);
                     let id = run.id;
-                    let act = move || answer(output, run.id, &perform(known, running, &run));
+                    let act = move || answer(output, run.id, &execute(known, running, &run));
                     let begun = std::thread::Builder::new().spawn_scoped(scope, act);
                     if let Err(error) = begun {
                         let end = End::NotStarted(error.to_string());
@@ -145,8 +145,8 @@ pub fn serve(mut input: impl Read, output: impl Write + Send) -> io::Result<()> 
     })
 }
 
-/// The list of programs, up to the frame that ends it.
-fn programs(input: &mut impl Read) -> io::Result<Vec<Known>> {
+/// Reads the list of programs, up to the frame that ends it.
+fn programs(input: &mut impl Read) -> io::Result<Vec<AllowedProgram>> {
     let mut known = Vec::new();
     while let Some(parts) = frame::read(input)? {
         let mut parts = parts.into_iter();
@@ -155,33 +155,33 @@ fn programs(input: &mut impl Read) -> io::Result<Vec<Known>> {
             Some(b"program") if known.len() < PROGRAMS_MAX => {
                 let time_max = parts.next().as_deref().and_then(millis);
                 let time_max = time_max.ok_or(io::ErrorKind::InvalidData)?;
-                known.push(Known { arguments: parts.collect(), time_max });
+                known.push(AllowedProgram { arguments: parts.collect(), time_max });
             }
             _ => break,
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "this command is for wharf itself"))
+    Err(io::Error::new(io::ErrorKind::InvalidData, "this command is internal to wharf"))
 }
 
 /// More than any configuration has.
 const PROGRAMS_MAX: usize = 1000;
 
-enum Taken {
-    Run(Run),
+enum Request {
+    Run(RunRequest),
     Stop(u64),
 }
 
-struct Run {
+struct RunRequest {
     id: u64,
     program: usize,
     body: Vec<u8>,
     variables: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-fn take(parts: Vec<Vec<u8>>) -> Option<Taken> {
+fn parse_request(parts: Vec<Vec<u8>>) -> Option<Request> {
     let mut parts = parts.into_iter();
     match parts.next()?.as_slice() {
-        b"stop" => Some(Taken::Stop(number(&parts.next()?)?)),
+        b"stop" => Some(Request::Stop(number(&parts.next()?)?)),
         b"run" => {
             let id = number(&parts.next()?)?;
             let program = usize::try_from(number(&parts.next()?)?).ok()?;
@@ -190,36 +190,36 @@ fn take(parts: Vec<Vec<u8>>) -> Option<Taken> {
             while let Some(name) = parts.next() {
                 variables.push((name, parts.next()?));
             }
-            Some(Taken::Run(Run { id, program, body, variables }))
+            Some(Request::Run(RunRequest { id, program, body, variables }))
         }
         _ => None,
     }
 }
 
-fn perform(known: &[Known], running: &Running, run: &Run) -> Outcome {
+fn execute(known: &[AllowedProgram], running: &RunningPrograms, run: &RunRequest) -> Outcome {
     let not = |why: String| Outcome { end: End::NotStarted(why), out: Vec::new(), err: Vec::new() };
     let Some(program) = known.get(run.program) else { return not("no such program".to_owned()) };
-    if running.live().groups.len() >= RUNS_MAX {
-        return not("too many programs run already".to_owned());
+    if running.groups().groups.len() >= RUNS_MAX {
+        return not("too many programs are running".to_owned());
     }
     let mut command = match command(program, run) {
         Ok(command) => command,
         Err(why) => return not(why),
     };
-    let order = Order { id: run.id, body: &run.body, time_max: program.time_max };
+    let order = Execution { id: run.id, body: &run.body, time_max: program.time_max };
     run::run(&mut command, &order, running).unwrap_or_else(|error| not(error.to_string()))
 }
 
-/// The program with its arguments: one that is `{name}` alone is what the event says, byte by
-/// byte; nothing looks at it again.
-fn command(program: &Known, run: &Run) -> Result<Command, String> {
+/// The command line: an argument that is exactly `{name}` is replaced by that variable of the
+/// event, byte for byte, without further interpretation.
+fn command(program: &AllowedProgram, run: &RunRequest) -> Result<Command, String> {
     let mut arguments = program.arguments.iter().map(|argument| {
         let name = argument.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
         let Some(name) = name else { return argument.as_slice() };
         let found = run.variables.iter().find(|(known, _)| known == name);
         found.map_or(&b""[..], |(_, value)| value)
     });
-    let first = arguments.next().ok_or_else(|| "it has no name".to_owned())?;
+    let first = arguments.next().ok_or_else(|| "the command is empty".to_owned())?;
     let mut command = Command::new(run::text(first)?);
     for argument in arguments {
         command.arg(run::text(argument)?);
@@ -246,11 +246,11 @@ fn answer(output: &Mutex<impl Write>, id: u64, outcome: &Outcome) {
     let id = id.to_string();
     let parts = [id.as_bytes(), kind.as_bytes(), detail.as_bytes(), &outcome.out, &outcome.err];
     let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-    // Where nobody hears it, the input ends next.
+    // If the server has ended, so does the input next.
     let _ = frame::write(&mut *output, &parts);
 }
 
-/// An answer of [`serve`]: the number of the order, and what came of it.
+/// Parses a result sent by [`serve`]: the id of the order, and the outcome.
 pub(crate) fn answered(parts: Vec<Vec<u8>>) -> Option<(u64, Outcome)> {
     let [id, kind, detail, out, err] = <[Vec<u8>; 5]>::try_from(parts).ok()?;
     let detail = String::from_utf8_lossy(&detail).into_owned();

@@ -1,4 +1,4 @@
-//! A session that only asks now and then whether it is still heard.
+//! A session that sends NOOP now and then, to measure how responsive the server is.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::histogram::Histogram;
 use crate::session::Session;
 
-/// Sends NOOP every `interval` until `is_over`, and tells how long the answers took. Once at
-/// least. Whoever sets `is_over` should unpark the thread.
+/// Sends NOOP every `interval` until `is_over`, and returns how long the replies took; at least
+/// one. The thread that sets `is_over` should unpark this one.
 pub(crate) fn watch(
     session: &mut Session,
     interval: Duration,

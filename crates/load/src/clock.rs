@@ -1,8 +1,8 @@
-//! The clock. Real servers are measured here, so it is the system's and not a simulated one.
+//! The system clock: real servers are measured, so time is not simulated.
 
 use std::time::Instant;
 
-/// The time, from a clock that only runs forward.
+/// The current time of a monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()

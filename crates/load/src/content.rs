@@ -1,4 +1,4 @@
-//! What is sent, and what is compared: the pattern, or a local file.
+//! Content of uploads, and comparison of downloads: the pattern, or a local file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,20 +9,20 @@ use crate::pattern::{Pattern, len, upto};
 use crate::plan::Content;
 use crate::system;
 
-/// Where the bytes of uploads come from. One for each thread.
+/// The content of uploads. One for each thread.
 #[derive(Debug)]
-pub(crate) enum Feed {
+pub(crate) enum UploadContent {
     Pattern {
         pattern: Pattern,
         file: Option<Arc<File>>,
         period: u64,
     },
-    /// A short file, read beforehand.
+    /// A short file, read in advance.
     Short(Vec<u8>),
     File(File),
 }
 
-/// The pattern, once for all threads: as bytes, and as a file that the system can send by itself.
+/// The pattern, shared by all threads: as bytes, and as a file for `sendfile`.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedPattern {
     pattern: Pattern,
@@ -44,8 +44,8 @@ impl SharedPattern {
     }
 }
 
-impl Feed {
-    /// Gets the content of files of this length ready.
+impl UploadContent {
+    /// Prepares the content of files of this length.
     pub(crate) fn open(
         content: &Content,
         length: u64,
@@ -76,7 +76,7 @@ impl Feed {
         open().map_err(failed)
     }
 
-    /// The file that holds what comes at `at`: where in it, and how much at most. `None` if
+    /// The file that holds the bytes at `at`: the offset in it, and the length at most. `None` if
     /// sending the bytes themselves is cheaper.
     pub(crate) fn file_at(&self, at: u64, length: u64) -> Option<(&File, u64, u64)> {
         if !system::SENDS_FILES {
@@ -113,60 +113,60 @@ impl Feed {
     }
 }
 
-/// Files up to this length are sent by one write, which is cheaper than starting to send a file.
+/// Files up to this length are sent by one write, which is cheaper than `sendfile`.
 const SHORT_MAX: u64 = 64 << 10;
 
 fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the local file has become shorter")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the local file was truncated")
 }
 
 fn upto_length(buffer: &[u8], length: usize) -> &[u8] {
     buffer.get(..length).unwrap_or_default()
 }
 
-/// Compares a download with what it should be. One for each thread.
+/// Compares a download with the expected content. One for each thread.
 #[derive(Debug)]
-pub(crate) struct Probe {
-    content: ProbeContent,
+pub(crate) struct Comparison {
+    content: ExpectedContent,
     at: u64,
 }
 
 #[derive(Debug)]
-enum ProbeContent {
+enum ExpectedContent {
     Pattern(Pattern),
     File(File, Vec<u8>),
 }
 
-impl Probe {
+impl Comparison {
     pub(crate) fn open(content: &Content, shared: Option<&SharedPattern>) -> Result<Self, Error> {
         let content = match content {
-            Content::Pattern => ProbeContent::Pattern(SharedPattern::or_new(shared).pattern),
+            Content::Pattern => ExpectedContent::Pattern(SharedPattern::or_new(shared).pattern),
             Content::File(path) => {
                 let file = File::open(path);
                 let failed =
                     |error: io::Error| Error::new(format!("read {}", path.display()), error.into());
-                ProbeContent::File(file.map_err(failed)?, Vec::new())
+                ExpectedContent::File(file.map_err(failed)?, Vec::new())
             }
         };
         Ok(Self { content, at: 0 })
     }
 
-    /// Begins a file.
+    /// Starts a file.
     pub(crate) fn rewind(&mut self) -> Result<(), ErrorKind> {
         self.at = 0;
-        if let ProbeContent::File(file, _) = &mut self.content {
+        if let ExpectedContent::File(file, _) = &mut self.content {
             file.rewind()?;
         }
         Ok(())
     }
 
-    /// The next part of the file.
+    /// Compares the next part of the file.
     pub(crate) fn compare(&mut self, part: &[u8]) -> Result<(), ErrorKind> {
         let mut rest = part;
         while !rest.is_empty() {
             let expected = match &mut self.content {
-                ProbeContent::Pattern(pattern) => pattern.at(self.at),
-                ProbeContent::File(file, buffer) => {
+                ExpectedContent::Pattern(pattern) => pattern.at(self.at),
+                ExpectedContent::File(file, buffer) => {
                     buffer.clear();
                     file.take(len(rest)).read_to_end(buffer)?;
                     buffer

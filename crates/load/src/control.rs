@@ -1,31 +1,31 @@
-//! A control connection: lines out, replies in.
+//! A control connection: sends lines, receives replies.
 
 use std::io::{Read, Write};
 
 use wharf_proto::reply::Reply;
 
 use crate::error::ErrorKind;
-use crate::net::Wire;
+use crate::net::Transport;
 
 /// A control connection.
 #[derive(Debug)]
 pub(crate) struct Control {
-    wire: Wire,
-    /// What came and is not read yet.
+    transport: Transport,
+    /// Bytes received and not parsed yet.
     inbox: Vec<u8>,
-    /// The line on its way, kept for its memory.
+    /// The line being sent; the buffer is reused.
     outbox: Vec<u8>,
 }
 
 impl Control {
-    pub(crate) fn new(wire: Wire) -> Self {
-        Self { wire, inbox: Vec::new(), outbox: Vec::new() }
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self { transport, inbox: Vec::new(), outbox: Vec::new() }
     }
 
-    /// The connection itself, to change it for TLS. `None` if more has come than was asked for: in
-    /// front of TLS that would be somebody in the middle.
-    pub(crate) fn into_wire(self) -> Option<Wire> {
-        self.inbox.is_empty().then_some(self.wire)
+    /// Returns the connection for the TLS handshake. `None` if unread bytes are buffered: before
+    /// TLS they could come from an attacker on the path.
+    pub(crate) fn into_transport(self) -> Option<Transport> {
+        self.inbox.is_empty().then_some(self.transport)
     }
 
     pub(crate) fn call(&mut self, line: &str) -> Result<Reply, ErrorKind> {
@@ -35,12 +35,12 @@ impl Control {
 
     pub(crate) fn send(&mut self, line: &str) -> Result<(), ErrorKind> {
         if line.contains(['\r', '\n']) {
-            return Err(ErrorKind::Plan("a command is one line"));
+            return Err(ErrorKind::Plan("a command must be one line"));
         }
         self.outbox.clear();
         self.outbox.extend_from_slice(line.as_bytes());
         self.outbox.extend_from_slice(b"\r\n");
-        Ok(self.wire.write_all(&self.outbox)?)
+        Ok(self.transport.write_all(&self.outbox)?)
     }
 
     pub(crate) fn reply(&mut self) -> Result<Reply, ErrorKind> {
@@ -51,10 +51,10 @@ impl Control {
                     return Ok(reply);
                 }
                 Ok(None) if self.inbox.len() < REPLY_BYTES_MAX => {}
-                _ => return Err(ErrorKind::Garbled(beginning(&self.inbox))),
+                _ => return Err(ErrorKind::InvalidReply(beginning(&self.inbox))),
             }
             let mut part = [0; 2048];
-            let length = self.wire.read(&mut part)?;
+            let length = self.transport.read(&mut part)?;
             if length == 0 {
                 return Err(ErrorKind::Closed);
             }
@@ -63,7 +63,7 @@ impl Control {
     }
 }
 
-/// No server has that much to say at once.
+/// The longest reply accepted.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 const SHOWN_BYTES_MAX: usize = 80;
 

@@ -1,66 +1,66 @@
-//! What can go wrong with a server, and where.
+//! Errors of a measurement, and the step at which they occurred.
 
 use std::{fmt, io};
 
-/// Something that went wrong, and at which step.
+/// An error, and the step at which it occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What was being done: `connect to 127.0.0.1:21`, `RETR big.iso`.
+    /// The step: `connect to 127.0.0.1:21`, `RETR big.iso`.
     pub step: String,
-    /// What happened.
+    /// The cause.
     pub kind: ErrorKind,
 }
 
-/// What happened.
+/// The cause of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The network or the system says no.
+    /// An error of the network or the system.
     Io(io::ErrorKind, String),
-    /// Nothing came in time.
+    /// A timeout.
     TimedOut,
     /// The server closed the connection.
     Closed,
-    /// The server answered, and not what was hoped for.
+    /// An unexpected reply.
     Refused {
         /// The code.
         code: u16,
-        /// Its text, the last line of it.
+        /// The last line of its text.
         text: String,
     },
-    /// What the server said is no FTP.
-    Garbled(String),
+    /// An invalid reply.
+    InvalidReply(String),
     /// TLS failed.
     Tls(String),
-    /// More or fewer bytes than there should be.
+    /// A wrong number of bytes.
     Length {
-        /// What came.
+        /// Received.
         got: u64,
-        /// What should have come.
+        /// Expected.
         wanted: u64,
     },
-    /// More or fewer entries than there should be.
+    /// A wrong number of entries.
     Entries {
-        /// What came.
+        /// Received.
         got: u64,
-        /// What should have come.
+        /// Expected.
         wanted: u64,
     },
     /// A byte differs.
     Content {
-        /// Which, from 0.
+        /// Its offset.
         at: u64,
     },
-    /// The system does not give this process enough file descriptors.
+    /// Too few file descriptors are available to this process.
     Descriptors {
-        /// How many it may have.
+        /// The limit.
         may: u64,
-        /// How many are needed.
+        /// The number needed.
         needed: u64,
     },
-    /// The plan asks for what cannot be.
+    /// The plan is invalid.
     Plan(&'static str),
-    /// Somebody asked to stop.
+    /// The run was stopped.
     Stopped,
 }
 
@@ -80,18 +80,18 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(_, text) | Self::Tls(text) => out.write_str(text),
-            Self::TimedOut => out.write_str("nothing came within the time-out"),
+            Self::TimedOut => out.write_str("timed out"),
             Self::Closed => out.write_str("the server closed the connection"),
-            Self::Refused { code, text } => write!(out, "the server says {code} {text}"),
-            Self::Garbled(text) => write!(out, "the server does not speak FTP here: {text:?}"),
-            Self::Length { got, wanted } => write!(out, "{got} bytes came, {wanted} should have"),
+            Self::Refused { code, text } => write!(out, "unexpected reply {code} {text}"),
+            Self::InvalidReply(text) => write!(out, "invalid FTP reply {text:?}"),
+            Self::Length { got, wanted } => write!(out, "received {got} bytes, expected {wanted}"),
             Self::Entries { got, wanted } => {
-                write!(out, "{got} entries came, {wanted} should have")
+                write!(out, "received {got} entries, expected {wanted}")
             }
             Self::Content { at } => write!(out, "the content differs at byte {at}"),
             Self::Descriptors { may, needed } => write!(
                 out,
-                "this process may open {may} files, and needs {needed}; raise the limit (ulimit \
+                "too many open files: the limit is {may}, {needed} are needed; raise it (ulimit \
                  -n) or use fewer sessions"
             ),
             Self::Plan(text) => out.write_str(text),
@@ -105,7 +105,7 @@ impl std::error::Error for Error {}
 impl From<io::Error> for ErrorKind {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // The system's time-outs of blocking sockets, in the words of Unix and of Windows.
+            // The system's timeouts of blocking sockets, as Unix and Windows report them.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::TimedOut,
             io::ErrorKind::UnexpectedEof => Self::Closed,
             kind => {
@@ -117,7 +117,7 @@ impl From<io::Error> for ErrorKind {
     }
 }
 
-/// The first letter in lower case where an ordinary word begins; names and paths keep theirs.
+/// Lower-cases the first letter of an ordinary word; names and paths are kept.
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {

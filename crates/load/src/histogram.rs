@@ -1,24 +1,24 @@
-//! Many durations in little memory, and what share of them is below which.
+//! A histogram of durations, in constant memory.
 
 use std::time::Duration;
 
-/// How long operations took. Percentiles are exact to 1.6 % upward, the largest to the nanosecond.
+/// Latencies of operations. Percentiles are rounded up by at most 1.6 %; the maximum is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// How many were measured.
+    /// The number of operations.
     pub samples: u64,
-    /// Half of them took at most this long.
+    /// The median.
     pub p50: Duration,
-    /// Nine of ten took at most this long.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// 99 of 100 took at most this long.
+    /// The 99th percentile.
     pub p99: Duration,
-    /// The longest.
+    /// The maximum.
     pub max: Duration,
 }
 
-/// Counts of durations, in buckets that grow with them. Its size does not depend on how many it
-/// counts.
+/// Counts of durations in buckets that grow with the duration. Its size does not depend on how many
+/// are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -74,14 +74,14 @@ impl Histogram {
     }
 }
 
-/// Each doubling has this many buckets, as a power of two: 64, which makes 1.6 %.
+/// Each power of two has 64 buckets, for a precision of 1.6 %; this is the exponent of 64.
 const FINE_BITS: u32 = 6;
 const FINE: usize = 1 << FINE_BITS;
-/// Nanoseconds from here on, 18 minutes, share the last bucket.
+/// Durations above this many nanoseconds (18 minutes) share the last bucket.
 const TOP_BITS: u32 = 40;
 const BUCKETS: usize = 64 * 35;
 
-/// Below [`FINE`] each number has its own bucket; above, the leading bits choose.
+/// Below [`FINE`] each number has its own bucket; above, the leading bits decide.
 fn bucket(nanos: u64) -> usize {
     let nanos = nanos.min((1 << TOP_BITS) - 1);
     let bits = u64::BITS - nanos.leading_zeros();
@@ -90,14 +90,14 @@ fn bucket(nanos: u64) -> usize {
     usize::try_from(shift).unwrap_or_default() * FINE + leading
 }
 
-/// The largest number that falls into a bucket.
+/// The largest number in a bucket.
 fn highest(index: usize) -> u64 {
     let shift = (index / FINE).saturating_sub(1);
     let leading = u64::try_from(index - shift * FINE).unwrap_or_default();
     ((leading + 1) << shift) - 1
 }
 
-/// A count as a number with a fraction; exact up to 2^53.
+/// A count as a floating-point number; exact up to 2^53.
 pub(crate) fn float(number: u64) -> f64 {
     let high = u32::try_from(number >> u32::BITS).unwrap_or_default();
     let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();

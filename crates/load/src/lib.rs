@@ -1,8 +1,8 @@
-//! Measures any FTP or FTPS server, as its clients would see it: rates, latencies, errors.
+//! Measures any FTP or FTPS server as its clients see it: rates, latencies, errors.
 //!
-//! Say where ([`Target`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
-//! [`Prepared::run`] does the timed part and tells an [`Outcome`]. Between the two, whoever
-//! measures the server's side reads its counters, so that logins do not count.
+//! Set where ([`Target`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
+//! [`Prepared::run`] does the timed part and returns an [`Outcome`]. Counters of the server are
+//! read between the two, so that logins are not included.
 //!
 //! ```no_run
 //! use wharf_load::{Case, Plan, Progress, Target, prepare};
@@ -16,16 +16,17 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! To follow a measurement read `run` (threads and the clock), `worker` (one thread's operations),
-//! then `session` (one client), `transfer` (one data connection) and `net` (sockets).
+//! To follow a measurement, read `run` (threads and clock), `worker` (the operations of one
+//! thread), then `session` (one client), `transfer` (one data connection) and `net` (sockets).
 
+mod barrier;
 mod bystander;
 mod clock;
+mod command_session;
 mod content;
 mod control;
-mod errand;
+mod control_client;
 mod error;
-mod gate;
 mod histogram;
 mod listing;
 mod net;
@@ -44,10 +45,10 @@ mod system;
 mod target;
 mod tls;
 mod transfer;
-mod visit;
 mod worker;
 
-pub use errand::Errand;
+pub use command_session::CommandSession;
+pub use control_client::{ControlClient, ListingResult, Reply, TlsInfo};
 pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
 pub use outcome::{Fairness, Outcome, TlsFacts};
@@ -57,4 +58,3 @@ pub use progress::Progress;
 pub use run::{Prepared, prepare};
 pub use target::{Target, Tls, TlsMode, Trust};
 pub use tls::client_config;
-pub use visit::{Listed, Reply, Secured, Visit};

@@ -1,12 +1,12 @@
-//! Counts the entries of a listing while it comes in.
+//! Counts the entries of a listing while it is received.
 
 use crate::plan::Listing;
 
-/// Counts entries; `.` and `..` are none, nor is the line `total 12` of LIST.
+/// Counts entries, without `.` and `..` and without the line `total 12` of LIST.
 #[derive(Debug)]
 pub(crate) struct Counter {
     verb: Listing,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of an incomplete line.
     begun: Vec<u8>,
     entries: u64,
 }
@@ -16,7 +16,7 @@ impl Counter {
         Self { verb, begun: Vec::new(), entries: 0 }
     }
 
-    /// The next part of the listing.
+    /// Processes the next part of the listing.
     pub(crate) fn take(&mut self, mut part: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', part) {
             let (line, rest) = part.split_at(end);
@@ -29,7 +29,7 @@ impl Counter {
                 self.begun.clear();
             }
         }
-        // A line without end is only kept as far as it is looked at.
+        // Only the part of an incomplete line that is inspected is kept.
         let room = LINE_BYTES_MAX.saturating_sub(self.begun.len()).min(part.len());
         self.begun.extend_from_slice(part.get(..room).unwrap_or_default());
     }
@@ -53,7 +53,7 @@ fn is_entry(verb: Listing, line: &[u8]) -> bool {
         }
 }
 
-/// `type=cdir;modify=…; name`: the folder itself, or the one above (RFC 3659 §7.5.1).
+/// `type=cdir;modify=…; name`: the folder itself, or its parent (RFC 3659 §7.5.1).
 fn is_self_or_parent(line: &[u8]) -> bool {
     let facts = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     facts.split(|byte| *byte == b';').any(|fact| {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_does_not_count() {
+    fn lines_that_are_not_entries_do_not_count() {
         let list = "total 8\r\ndrwxr-xr-x 2 a a 0 Jan  1 00:00 .\r\n-rw-r--r-- 1 a a 0 x.\r\n";
         assert_eq!(count(Listing::List, list), 1);
         let mlsd = "Type=cdir;Modify=1; .\r\ntype=pdir; /\r\ntype=file; type=cdir;\r\n";

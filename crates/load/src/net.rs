@@ -1,4 +1,4 @@
-//! Sockets: how a session reaches its server, and a connection with or without TLS.
+//! Sockets: how a session connects to its server, and connections with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,23 +11,23 @@ use crate::clock::now;
 use crate::system;
 use crate::tls::TlsStream;
 
-/// How one session reaches its server.
+/// How one session connects to its server.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
+pub(crate) struct Connector {
     address: SocketAddr,
     source: Option<IpAddr>,
     timeout: Duration,
 }
 
-impl Door {
-    /// For the session with this number. An address of ours has some 28,000 ports for one server,
-    /// so that very many sessions on one computer need several addresses.
+impl Connector {
+    /// For the session with this number. One local address has some 28,000 ports for one server, so
+    /// very many sessions on one computer need several addresses.
     pub(crate) fn new(address: SocketAddr, number: usize, timeout: Duration) -> Self {
         let is_here = address.is_ipv4() && address.ip().is_loopback();
         let block = u8::try_from(number / SESSIONS_PER_SOURCE).unwrap_or(u8::MAX);
         let source = (is_here && block > 0 && system::HAS_MANY_LOOPBACKS)
             .then(|| Ipv4Addr::new(127, 0, 1, block).into());
-        // No time at all would mean no limit to the system.
+        // To the system, zero means no timeout.
         Self { address, source, timeout: timeout.max(TIMEOUT_MIN) }
     }
 
@@ -35,7 +35,7 @@ impl Door {
         self.timeout
     }
 
-    /// Connects to the server's control port, or to a data port of its own.
+    /// Connects to the server's control port, or to a data port.
     pub(crate) fn connect(&self, data_port: Option<u16>) -> io::Result<TcpStream> {
         let mut address = self.address;
         if let Some(port) = data_port {
@@ -55,7 +55,7 @@ impl Door {
 const SESSIONS_PER_SOURCE: usize = 20_000;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Listens for one data connection, at the address of a control connection's own end.
+/// Listens for one data connection, at the local address of a control connection.
 pub(crate) fn listen_beside(local: SocketAddr) -> io::Result<TcpListener> {
     let address = SocketAddr::new(local.ip(), 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -65,7 +65,7 @@ pub(crate) fn listen_beside(local: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Waits for the server; whoever else comes is turned away.
+/// Waits for the server; connections from other addresses are closed.
 pub(crate) fn accept_one(
     listener: &TcpListener,
     from: IpAddr,
@@ -82,28 +82,30 @@ pub(crate) fn accept_one(
                 return Ok(stream);
             }
             Ok((_, peer)) => stranger = Some(peer.ip()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK_EVERY),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(POLL_INTERVAL),
             Err(error) => return Err(error),
         }
     }
     Err(match stranger {
         None => io::ErrorKind::TimedOut.into(),
-        Some(ip) => io::Error::other(format!("a connection came from {ip}, not from the server")),
+        Some(ip) => {
+            io::Error::other(format!("unexpected connection from {ip} instead of the server"))
+        }
     })
 }
 
-/// The standard library has no time-out for accepting.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The standard library has no timeout for accepting, so it is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A connection, with or without TLS.
 #[derive(Debug)]
-pub(crate) enum Wire {
+pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream>),
 }
 
-impl Wire {
-    /// Tells the other side that no more comes, and takes what it still says.
+impl Transport {
+    /// Ends the sending direction, and reads until the peer does the same.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown(Shutdown::Write),
@@ -112,7 +114,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl Read for Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let done = match self {
@@ -127,7 +129,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Transport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),

@@ -1,53 +1,53 @@
-//! What a run found.
+//! The result of a run.
 
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::histogram::{Latency, float};
 
-/// What a run found.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// From the start of the first operation to the end of the last one.
     pub wall: Duration,
-    /// Bytes of files and listings that went either way, without FTP and TLS around them.
+    /// Bytes of files and listings in both directions, without the overhead of FTP and TLS.
     pub bytes: u64,
-    /// Operations that went well.
+    /// Successful operations.
     pub operations: u64,
-    /// Entries that listings held, `.` and `..` apart.
+    /// Entries of listings, without `.` and `..`.
     pub entries: u64,
-    /// How many operations failed.
+    /// Failed operations.
     pub errors: u64,
-    /// The first few of the errors.
+    /// The first errors.
     pub error_list: Vec<Error>,
-    /// How long an operation took.
+    /// Latency of operations.
     pub latency: Latency,
-    /// From asking for a data connection to its first byte, for downloads and listings.
+    /// From requesting a data connection to its first byte, for downloads and listings.
     pub first_byte: Option<Latency>,
-    /// How evenly the sessions were served; only where files move in two or more sessions. With
-    /// more than 1,024 of them it says little: they share threads then.
+    /// How evenly the sessions were served; only if two or more sessions transfer files. It says
+    /// little above 1,024 sessions, which share threads.
     pub fairness: Option<Fairness>,
-    /// What this process itself used in the meantime; `None` where the system does not tell.
+    /// CPU time of this process; `None` if the system does not report it.
     pub cpu: Option<Duration>,
-    /// What was agreed on, where there is TLS.
+    /// Negotiated TLS parameters.
     pub tls: Option<TlsFacts>,
-    /// What a session waited that only sent NOOP.
+    /// Latency of NOOP in a session that does nothing else.
     pub bystander: Option<Latency>,
 }
 
 impl Outcome {
-    /// Bytes in a second, over all sessions.
+    /// Bytes per second, over all sessions.
     pub fn bytes_per_second(&self) -> f64 {
         rate(self.bytes, self.wall)
     }
 
-    /// Operations in a second, over all sessions.
+    /// Operations per second, over all sessions.
     pub fn operations_per_second(&self) -> f64 {
         rate(self.operations, self.wall)
     }
 }
 
-/// `amount` in a second; 0 if no time passed.
+/// `amount` per second; 0 if no time passed.
 pub(crate) fn rate(amount: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { float(amount) / time.as_secs_f64() }
 }
@@ -55,25 +55,25 @@ pub(crate) fn rate(amount: u64, time: Duration) -> f64 {
 /// The bytes per second of the slowest and of the fastest session.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fairness {
-    /// Bytes per second of the slowest session that moved any.
+    /// Bytes per second of the slowest session that transferred any.
     pub slowest: f64,
     /// Bytes per second of the fastest session.
     pub fastest: f64,
 }
 
 impl Fairness {
-    /// 1 if all were served alike, less if not.
+    /// 1 if all sessions were equally fast, less if not.
     pub fn ratio(&self) -> f64 {
         if self.fastest > 0.0 { self.slowest / self.fastest } else { 1.0 }
     }
 }
 
-/// What was agreed on with a TLS server.
+/// What was negotiated with a TLS server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// Such as `TLSv1.3`.
+    /// As in `TLSv1.3`.
     pub version: String,
-    /// Such as `TLS13_AES_256_GCM_SHA384`.
+    /// As in `TLS13_AES_256_GCM_SHA384`.
     pub cipher: String,
     /// Data connections that resumed a session.
     pub resumed: u64,

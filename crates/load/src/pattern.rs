@@ -1,8 +1,8 @@
-//! The content of files that exist for measuring: bytes that look random, and repeat late.
+//! The content of test files: pseudorandom bytes with a long period.
 
 use std::sync::Arc;
 
-/// Bytes that look random and do not compress: the same `PERIOD` bytes over and over.
+/// Pseudorandom bytes that do not compress: the same `PERIOD` bytes over and over.
 ///
 /// The period is 1021 pages of 4 KiB. 1021 is a prime number, so a block that a server puts in the
 /// wrong place differs from what should be there.
@@ -15,7 +15,7 @@ impl Pattern {
         let mut state = SEED;
         let mut bytes = Vec::with_capacity(PERIOD);
         while bytes.len() < PERIOD {
-            // Xorshift, 64 bits: not secret, but quick and without repetition within the period.
+            // Xorshift, 64 bits: not secret, but fast and without repetition within the period.
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -24,7 +24,7 @@ impl Pattern {
         Self(bytes.into())
     }
 
-    /// The content from `at` on, as much of it as lies in one piece: 1 byte at least.
+    /// The content from `at` on, up to the end of the period: at least 1 byte.
     pub fn at(&self, at: u64) -> &[u8] {
         let period = u64::try_from(PERIOD).unwrap_or(u64::MAX);
         let start = usize::try_from(at % period).unwrap_or_default();
@@ -61,7 +61,7 @@ pub(crate) fn upto(bytes: &[u8], most: u64) -> &[u8] {
     bytes.get(..most).unwrap_or_default()
 }
 
-/// The length of `bytes` as lengths of files are counted.
+/// The length of `bytes` as a file size.
 pub(crate) fn len(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

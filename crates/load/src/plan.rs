@@ -1,4 +1,4 @@
-//! What to measure: which case, how often, by how many.
+//! What to measure: the case, the number of sessions and of operations.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 /// A measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is done.
+    /// The operation.
     pub case: Case,
-    /// How many clients work at once.
+    /// Sessions that work at a time.
     pub sessions: usize,
-    /// How many operations all of them do together. [`Case::Idle`] does one for each session
-    /// instead.
+    /// Operations of all sessions together. [`Case::Idle`] does one for each session instead.
     pub count: u64,
-    /// Begin nothing new after this time; what runs then is finished and counted.
+    /// No operation starts after this time; running ones are finished and counted.
     pub time: Option<Duration>,
-    /// One more session sends NOOP this often while the others work; what it waits is told apart.
+    /// An extra session sends NOOP at this interval while the others work; its latency is reported
+    /// separately.
     pub bystander: Option<Duration>,
 }
 
@@ -26,74 +26,74 @@ impl Plan {
     }
 }
 
-/// What is done. In each path, `{i}` stands for the number of the operation, from 0, and `{s}` for
+/// The operation. In paths, `{i}` is replaced by the number of the operation, from 0, and `{s}` by
 /// that of the session.
 #[derive(Clone, Debug)]
 pub enum Case {
     /// Downloads (RETR).
     Retrieve {
-        /// Which file.
+        /// The file.
         path: String,
-        /// How long each is. Without it the server is asked by SIZE beforehand, if the path is the
-        /// same for all; if not, any length will do.
+        /// The expected size. If absent and the path is the same for all operations, SIZE is sent
+        /// in advance; otherwise any size is accepted.
         length: Option<u64>,
-        /// What is done with the bytes.
+        /// How the bytes are processed.
         reading: Reading,
     },
     /// Uploads (STOR).
     Store {
-        /// Which file.
+        /// The file.
         path: String,
-        /// How long each is.
+        /// The size.
         length: u64,
-        /// What is in it.
+        /// The content.
         content: Content,
-        /// Remove each file by DELE when the clock has stopped.
+        /// Whether each file is removed by DELE after the timed part.
         is_deleted: bool,
     },
-    /// From connecting to 230, then QUIT.
+    /// Connect and log in, then QUIT.
     Login,
     /// A command and its reply.
     Command {
-        /// The whole line without its end, such as `NOOP`.
+        /// The line without its end, such as `NOOP`.
         line: String,
     },
     /// Listings; entries and bytes are counted.
     List {
-        /// By which command.
+        /// The command.
         verb: Listing,
-        /// Of which folder; empty for the current one.
+        /// The folder; empty for the current one.
         path: String,
-        /// How many entries there must be, `.` and `..` apart; not checked if `None`.
+        /// The expected number of entries, without `.` and `..`; not checked if `None`.
         entries: Option<u64>,
     },
-    /// Sessions that do nothing once they are logged in. The run has each of them answer NOOP.
+    /// Sessions that are idle after the login. The run has each of them answer NOOP.
     Idle,
-    /// A whole visit: connect, log in, one download, QUIT. With TLS the data connection resumes the
-    /// session of the control connection, if the server allows it.
+    /// A whole session: connect, log in, one download, QUIT. With TLS the data connection resumes
+    /// the session of the control connection, if the server allows it.
     Session {
-        /// Which file.
+        /// The file.
         path: String,
-        /// How long it is; without it whatever comes counts.
+        /// Its size; any size is accepted if absent.
         length: Option<u64>,
     },
-    /// Connections that are all opened at once and must all be greeted; `count` of them.
+    /// Connections that are opened at once and must all be greeted; `count` of them.
     Connects,
 }
 
 impl Case {
-    /// Whether each operation makes a session of its own, so that none is prepared.
+    /// Whether each operation opens its own session, so that none is prepared.
     pub(crate) fn makes_sessions(&self) -> bool {
         matches!(self, Self::Login | Self::Session { .. } | Self::Connects)
     }
 
-    /// Whether bytes of files move, so that sessions can be compared by their speed.
+    /// Whether files are transferred, so that sessions can be compared by their rate.
     pub(crate) fn moves_files(&self) -> bool {
         matches!(self, Self::Retrieve { .. } | Self::Store { .. })
     }
 }
 
-/// By which command a folder is listed.
+/// The command that lists a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// MLSD (RFC 3659 §7).
@@ -115,24 +115,23 @@ impl Listing {
     }
 }
 
-/// What is done with the bytes of a download.
+/// How the bytes of a download are processed.
 #[derive(Clone, Debug, Default)]
 pub enum Reading {
     /// They are counted at the least cost. Without TLS the kernel drops them unread; with TLS they
-    /// are not decrypted, so the length is only checked to about a kilobyte, and a length must be
-    /// known.
+    /// are not decrypted, so the length is only checked to about a kilobyte, and must be known.
     Drain,
-    /// They are counted, and decrypted where there is TLS.
+    /// They are counted, and decrypted with TLS.
     #[default]
     Decrypt,
-    /// They are compared, byte for byte.
+    /// They are compared with the expected content.
     Compare(Content),
 }
 
-/// What is in a file.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The bytes of [`crate::Pattern`]. Needs no disk.
+    /// The bytes of [`crate::Pattern`]; no disk is read.
     Pattern,
     /// The beginning of a local file.
     File(PathBuf),

@@ -1,13 +1,13 @@
-//! This process, where the system does not tell or limit what we ask.
+//! This process, on systems that do not report or limit its resources.
 
 use std::time::Duration;
 
-/// The processor time that this process has used.
+/// The CPU time of this process.
 pub(crate) fn cpu() -> Option<Duration> {
     None
 }
 
-/// Makes room for `needed` open files.
+/// Raises the limit on open files to `needed`.
 #[expect(clippy::unnecessary_wraps, reason = "as where the system has a limit")]
 pub(crate) fn make_room(_needed: u64) -> Result<(), u64> {
     Ok(())

@@ -1,19 +1,19 @@
-//! This process: what it has used, and how many files it may open.
+//! This process: its CPU time, and its limit on open files.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The processor time that this process has used, in the program and in the system.
+/// The CPU time of this process, user and system.
 pub(crate) fn cpu() -> Option<Duration> {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
 }
 
-/// Makes room for `needed` open files.
+/// Raises the limit on open files to `needed`.
 ///
 /// # Errors
-/// How many there may be, if those are fewer.
+/// The limit, if it is lower.
 pub(crate) fn make_room(needed: u64) -> Result<(), u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
@@ -23,7 +23,7 @@ pub(crate) fn make_room(needed: u64) -> Result<(), u64> {
     let before = limit;
     limit.current = Some(needed);
     if !is_enough(limit.maximum) {
-        // Only the administrator may do this.
+        // Only root can raise the hard limit.
         limit.maximum = Some(needed);
     }
     setrlimit(Resource::Nofile, limit).map_err(|_| before.maximum.unwrap_or_default())

@@ -1,8 +1,8 @@
-//! How far a run is, for those who watch it, and their wish to stop it.
+//! Progress of a run, for observers, and a way to stop it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// Shared between a run and whoever watches it.
+/// Shared between a run and its observers.
 #[derive(Debug, Default)]
 pub struct Progress {
     operations: AtomicU64,
@@ -11,23 +11,23 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Operations that are done.
+    /// Finished operations.
     pub fn operations(&self) -> u64 {
         self.operations.load(Relaxed)
     }
 
-    /// Bytes of files and listings that have passed.
+    /// Bytes of files and listings transferred.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Asks the run to end soon: no operation begins, transfers are cut. Not an error in the
-    /// outcome.
+    /// Asks the run to end soon: no operation starts, running transfers are interrupted. This is
+    /// not an error in the outcome.
     pub fn stop(&self) {
         self.is_stopped.store(true, Relaxed);
     }
 
-    /// Whether somebody wants it to end.
+    /// Whether the run was asked to end.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Relaxed)
     }

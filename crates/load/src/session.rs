@@ -8,12 +8,12 @@ use wharf_proto::reply::{Code, Reply};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::net::{Door, Wire};
+use crate::net::{Connector, Transport};
 use crate::outcome::TlsFacts;
 use crate::target::{Target, Tls, TlsMode};
 use crate::tls::{self, TlsStream};
 
-/// What all sessions with one server have in common.
+/// What all sessions with one server share.
 #[derive(Debug)]
 pub(crate) struct Client {
     target: Target,
@@ -32,29 +32,29 @@ impl Client {
         Ok(Self { target: target.clone(), tls })
     }
 
-    /// Connects the session with this number, and is greeted.
+    /// Connects the session with this number, and reads the greeting.
     pub(crate) fn connect(&self, number: usize) -> Result<Session, Error> {
         let step = || format!("connect to {}", self.target.address);
         self.greeted(number).map_err(|kind| Error::new(step(), kind))
     }
 
     fn greeted(&self, number: usize) -> Result<Session, ErrorKind> {
-        let door = Door::new(self.target.address, number, self.target.timeout);
-        let socket = door.connect(None)?;
+        let connector = Connector::new(self.target.address, number, self.target.timeout);
+        let socket = connector.connect(None)?;
         socket.set_nodelay(true)?;
         let mut session = Session {
-            door,
+            connector,
             control: None,
             tls: None,
             facts: TlsFacts::default(),
             has_extended_passive: true,
         };
         let is_implicit = |(tls, _): &&(Tls, ClientConfig)| tls.mode == TlsMode::Implicit;
-        let wire = match self.tls.as_ref().filter(is_implicit) {
-            None => Wire::Plain(socket),
+        let transport = match self.tls.as_ref().filter(is_implicit) {
+            None => Transport::Plain(socket),
             Some((tls, config)) => session.secure(tls, config, socket)?,
         };
-        let control = session.control.insert(Control::new(wire));
+        let control = session.control.insert(Control::new(transport));
         match control.reply()? {
             reply if reply.code == Code::READY => Ok(session),
             reply => Err(refused(&reply)),
@@ -85,7 +85,7 @@ impl Client {
         Ok(session)
     }
 
-    /// Connects, logs in, and is ready to transfer files as they are.
+    /// Connects, logs in, and prepares for binary transfers.
     pub(crate) fn ready(&self, number: usize) -> Result<Session, Error> {
         let mut session = self.log_in(number)?;
         if self.tls.is_some() {
@@ -103,11 +103,11 @@ impl Client {
 
 const NEEDS_PASSWORD: u16 = 331;
 
-/// One client, connected.
+/// One connected client.
 #[derive(Debug)]
 pub(crate) struct Session {
-    door: Door,
-    /// Missing only while TLS begins.
+    connector: Connector,
+    /// Missing only during the TLS handshake.
     control: Option<Control>,
     tls: Option<SessionTls>,
     facts: TlsFacts,
@@ -121,79 +121,81 @@ struct SessionTls {
 }
 
 impl Session {
-    /// Says a line and hears the reply, whatever it is.
+    /// Sends a command and returns the reply, whatever it is.
     pub(crate) fn call(&mut self, line: &str) -> Result<Reply, Error> {
         let answered = self.control().and_then(|control| control.call(line));
         answered.map_err(|kind| Error::new(line, kind))
     }
 
-    /// Says a line, and takes nothing but this reply for success.
+    /// Sends a command, and expects this reply code.
     pub(crate) fn expect(&mut self, line: &str, code: Code) -> Result<Reply, Error> {
         let reply = self.call(line)?;
         if reply.code == code { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
     }
 
-    /// Says a line, and takes any reply of 200 to 299 for success.
+    /// Sends a command, and expects a reply of 200 to 299.
     pub(crate) fn succeed(&mut self, line: &str) -> Result<Reply, Error> {
         let reply = self.call(line)?;
         if reply.code.is_success() { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
     }
 
-    /// How long a file is (RFC 3659 §4).
+    /// The size of a file (RFC 3659 §4).
     pub(crate) fn size(&mut self, path: &str) -> Result<u64, Error> {
         let line = format!("SIZE {path}");
         let text = last_line(&self.expect(&line, Code::FILE_STATUS)?);
         let size = text.trim().parse();
-        size.map_err(|_| Error::new(line, ErrorKind::Garbled(text)))
+        size.map_err(|_| Error::new(line, ErrorKind::InvalidReply(text)))
     }
 
-    /// Opens a data connection for a command and sends the command. With `is_exact` see
+    /// Opens a data connection for a command and sends the command. For `is_exact` see
     /// [`TlsStream::handshake`].
-    pub(crate) fn open(&mut self, line: &str, is_exact: bool) -> Result<Wire, Error> {
+    pub(crate) fn open(&mut self, line: &str, is_exact: bool) -> Result<Transport, Error> {
         let socket = self.passive()?;
         let reply = self.call(line)?;
         if !reply.code.is_preliminary() {
             return Err(Error::new(line, refused(&reply)));
         }
-        let Some(SessionTls { config, tls }) = &self.tls else { return Ok(Wire::Plain(socket)) };
+        let Some(SessionTls { config, tls }) = &self.tls else {
+            return Ok(Transport::Plain(socket));
+        };
         let stream = TlsStream::handshake(config, &tls.name, socket, is_exact)
             .map_err(|kind| Error::new(format!("{line}: the TLS handshake for data"), kind))?;
         *(if stream.is_resumed() { &mut self.facts.resumed } else { &mut self.facts.full }) += 1;
-        Ok(Wire::Tls(Box::new(stream)))
+        Ok(Transport::Tls(Box::new(stream)))
     }
 
-    /// Hears that a transfer is done.
+    /// Reads the final reply of a transfer.
     pub(crate) fn transferred(&mut self) -> Result<(), ErrorKind> {
         let reply = self.control()?.reply()?;
         if reply.code.is_success() { Ok(()) } else { Err(refused(&reply)) }
     }
 
-    /// Says goodbye.
+    /// Sends QUIT.
     pub(crate) fn quit(&mut self) -> Result<(), Error> {
         self.expect("QUIT", Code::GOODBYE).map(|_| ())
     }
 
-    /// Version, cipher, and how many data connections resumed so far.
+    /// TLS version, cipher, and the number of resumed data connections so far.
     pub(crate) fn facts(&self) -> &TlsFacts {
         &self.facts
     }
 
-    /// Counts data connections from 0 again.
+    /// Resets the counts of data connections.
     pub(crate) fn recount(&mut self) {
         (self.facts.resumed, self.facts.full) = (0, 0);
     }
 
     /// The longest wait for the server.
     pub(crate) fn timeout(&self) -> std::time::Duration {
-        self.door.timeout()
+        self.connector.timeout()
     }
 
     fn control(&mut self) -> Result<&mut Control, ErrorKind> {
         self.control.as_mut().ok_or(ErrorKind::Closed)
     }
 
-    /// A data connection to the port of EPSV (RFC 2428 §3), or of PASV where the server knows no
-    /// EPSV. Always to the address of the control connection.
+    /// Connects to the port of EPSV (RFC 2428 §3), or of PASV if the server does not support EPSV.
+    /// Always to the address of the control connection.
     fn passive(&mut self) -> Result<std::net::TcpStream, Error> {
         let mut port = None;
         if self.has_extended_passive {
@@ -201,25 +203,29 @@ impl Session {
             port = parse_epsv_reply(last_line(&reply).as_bytes());
             self.has_extended_passive = reply.code == Code::EXTENDED_PASSIVE;
             if self.has_extended_passive && port.is_none() {
-                return Err(Error::new("EPSV", ErrorKind::Garbled(last_line(&reply))));
+                return Err(Error::new("EPSV", ErrorKind::InvalidReply(last_line(&reply))));
             }
         }
         if !self.has_extended_passive {
             let text = last_line(&self.expect("PASV", Code::PASSIVE)?);
             let address = parse_pasv_reply(text.as_bytes());
-            let address = address.ok_or_else(|| Error::new("PASV", ErrorKind::Garbled(text)))?;
+            let address =
+                address.ok_or_else(|| Error::new("PASV", ErrorKind::InvalidReply(text)))?;
             port = Some(address.port());
         }
         let failed = |error: std::io::Error| Error::new("open a data connection", error.into());
-        self.door.connect(port).map_err(failed)
+        self.connector.connect(port).map_err(failed)
     }
 
     fn upgrade(&mut self, tls: &Tls, config: &ClientConfig) -> Result<(), ErrorKind> {
-        let Some(Wire::Plain(socket)) = self.control.take().and_then(Control::into_wire) else {
-            return Err(ErrorKind::Garbled("bytes in front of the TLS handshake".to_owned()));
+        let Some(Transport::Plain(socket)) = self.control.take().and_then(Control::into_transport)
+        else {
+            return Err(ErrorKind::InvalidReply(
+                "unexpected bytes before the TLS handshake".to_owned(),
+            ));
         };
-        let wire = self.secure(tls, config, socket)?;
-        self.control = Some(Control::new(wire));
+        let transport = self.secure(tls, config, socket)?;
+        self.control = Some(Control::new(transport));
         Ok(())
     }
 
@@ -228,12 +234,12 @@ impl Session {
         tls: &Tls,
         config: &ClientConfig,
         socket: std::net::TcpStream,
-    ) -> Result<Wire, ErrorKind> {
+    ) -> Result<Transport, ErrorKind> {
         let config = tls::of_session(config);
         let stream = TlsStream::handshake(&config, &tls.name, socket, false)?;
         (self.facts.version, self.facts.cipher) = stream.agreed();
         self.tls = Some(SessionTls { config, tls: tls.clone() });
-        Ok(Wire::Tls(Box::new(stream)))
+        Ok(Transport::Tls(Box::new(stream)))
     }
 }
 

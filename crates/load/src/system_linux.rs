@@ -1,4 +1,4 @@
-//! Sockets at the least cost, by calls that only Linux has.
+//! Efficient socket operations that only Linux has.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use socket2::Socket;
 /// Whether any address in 127.0.0.0/8 can be the source of a connection.
 pub(crate) const HAS_MANY_LOOPBACKS: bool = true;
 
-/// Connects within the socket's time-out for writing, which counts for this, too (socket(7)).
+/// Connects within the socket's write timeout, which applies to this call, too (socket(7)).
 pub(crate) fn connect(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.connect(&address.into()).map_err(|error| match error.raw_os_error() {
         Some(code) if code == Errno::INPROGRESS.raw_os_error() => io::ErrorKind::TimedOut.into(),
@@ -20,9 +20,8 @@ pub(crate) fn connect(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     })
 }
 
-/// Takes what has arrived, up to the length of `buffer`, and returns how much it was; 0 at the end.
-/// The content of `buffer` means nothing afterwards: the kernel drops the bytes where they are
-/// (`MSG_TRUNC`, tcp(7)).
+/// Discards received bytes, up to the length of `buffer`, and returns how many; 0 at the end. The
+/// content of `buffer` is undefined afterwards: the kernel drops the bytes (`MSG_TRUNC`, tcp(7)).
 pub(crate) fn drain(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match recv(socket, &mut *buffer, RecvFlags::TRUNC) {
@@ -33,10 +32,10 @@ pub(crate) fn drain(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> 
     }
 }
 
-/// Whether the system sends files by itself.
+/// Whether the system can send files.
 pub(crate) const SENDS_FILES: bool = true;
 
-/// Sends up to `length` bytes of a file from `at` on, and returns how many went.
+/// Sends up to `length` bytes of a file from `at` on, and returns how many were sent.
 pub(crate) fn send_file(
     socket: &TcpStream,
     file: &File,
@@ -54,7 +53,7 @@ pub(crate) fn send_file(
     }
 }
 
-/// A file in memory that goes away with its last handle.
+/// A file in memory that is freed with its last handle.
 pub(crate) fn memory_file() -> Option<File> {
     memfd_create("wharf-load", MemfdFlags::CLOEXEC).ok().map(File::from)
 }

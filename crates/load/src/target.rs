@@ -1,4 +1,4 @@
-//! Which server, and as whom.
+//! The server, and the account.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,31 +8,31 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls_pki_types::ServerName;
 
-/// A server to measure, and the account to measure it with.
+/// A server to measure, and the account used.
 #[derive(Clone)]
 pub struct Target {
-    /// Where the control connection goes. Data connections go to the same address, whatever the
-    /// server says (RFC 2577 §3 seen from the other side).
+    /// The address of the control connection. Data connections go to the same address, whatever the
+    /// server replies (the client's counterpart of RFC 2577 §3).
     pub address: SocketAddr,
     /// The user name.
     pub user: String,
-    /// The password; not sent to a server that answers USER with 230.
+    /// The password; not sent if the server answers USER with 230.
     pub password: String,
     /// TLS for the control connection and, by PROT P, for every data connection.
     pub tls: Option<Tls>,
-    /// The longest wait for any one reply, connection or span of data.
+    /// The longest wait for any one reply, connection or block of data.
     pub timeout: Duration,
 }
 
 impl Target {
-    /// A server without TLS, with a time-out of 60 seconds.
+    /// A server without TLS, with a timeout of 60 seconds.
     pub fn new(address: SocketAddr, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
         Self { address, user, password, tls: None, timeout: TIMEOUT }
     }
 }
 
-/// The password is left out.
+/// The password is omitted.
 impl fmt::Debug for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Target")
@@ -47,37 +47,37 @@ impl fmt::Debug for Target {
 /// How TLS is used.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// When it begins.
+    /// When the handshake starts.
     pub mode: TlsMode,
-    /// Which certificates will do.
+    /// Which certificates are accepted.
     pub trust: Trust,
-    /// The name that the certificate must carry, also sent to the server (SNI) unless it is an
+    /// The name that the certificate must contain, also sent to the server (SNI) unless it is an
     /// address.
     pub name: ServerName<'static>,
 }
 
 impl Tls {
-    /// Explicit TLS with any certificate, as a benchmark of a self-signed server needs it.
-    pub fn trusting_any(name: ServerName<'static>) -> Self {
+    /// Explicit TLS with any certificate, for servers with self-signed ones.
+    pub fn accepting_any_certificate(name: ServerName<'static>) -> Self {
         Self { mode: TlsMode::Explicit, trust: Trust::Any, name }
     }
 }
 
-/// When TLS begins.
+/// When the TLS handshake starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     /// After AUTH TLS (RFC 4217 §4).
     Explicit,
-    /// At once, as on port 990.
+    /// Immediately after connecting, as on port 990.
     Implicit,
 }
 
-/// Which certificates will do.
+/// Which certificates are accepted.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// Any at all: nobody in the middle is noticed. For measuring only.
+    /// Any, without protection against attackers on the path. For measurements only.
     Any,
-    /// Those that lead to one of these roots.
+    /// Those issued by one of these roots.
     Roots(Arc<RootCertStore>),
 }
 

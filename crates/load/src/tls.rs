@@ -1,4 +1,4 @@
-//! TLS as a client: whom to trust, the handshake, and a stream on a blocking socket.
+//! TLS as a client: trust, handshake, and a stream on a blocking socket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,15 +16,15 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::error::ErrorKind;
 use crate::target::Trust;
 
-/// What all sessions have in common.
+/// What all sessions share.
 pub(crate) fn config(trust: &Trust) -> Result<ClientConfig, ErrorKind> {
     client_config(trust, rustls::ALL_VERSIONS).map_err(|error| ErrorKind::Tls(error.to_string()))
 }
 
-/// A client of TLS that trusts these certificates, and speaks these versions.
+/// A TLS client configuration that trusts these certificates, and supports these versions.
 ///
 /// # Errors
-/// There is no version.
+/// The list of versions is empty.
 pub fn client_config(
     trust: &Trust,
     versions: &[&'static SupportedProtocolVersion],
@@ -42,14 +42,14 @@ pub fn client_config(
     .with_no_client_auth())
 }
 
-/// What one session has: its own memory of TLS sessions, as a client of its own would.
+/// The configuration of one session, with its own cache of TLS sessions, like a separate client.
 pub(crate) fn of_session(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = config.clone();
     config.resumption = Resumption::in_memory_sessions(TICKETS);
     Arc::new(config)
 }
 
-/// A server gives out a few tickets at a time. With TLS 1.3 each serves for one data connection:
+/// A server issues a few tickets at a time. With TLS 1.3 each serves for one data connection:
 /// rustls uses none twice (RFC 8446 §C.4).
 const TICKETS: usize = 8;
 
@@ -61,8 +61,8 @@ pub(crate) struct TlsStream {
 }
 
 impl TlsStream {
-    /// Does the handshake. With `is_exact` nothing behind it is read, so that the bytes that
-    /// [`TlsStream::socket`] still holds are the payload with its wrapping.
+    /// Performs the handshake. With `is_exact` no bytes after it are read, so the socket still
+    /// holds all records of the payload.
     pub(crate) fn handshake(
         config: &Arc<ClientConfig>,
         name: &ServerName<'static>,
@@ -89,7 +89,7 @@ impl TlsStream {
                 return Err(ErrorKind::Closed);
             }
             if let Err(error) = stream.connection.process_new_packets() {
-                // The server may want to know why; if it does not, the error stays the same.
+                // Send the alert; if that fails, the error stays the same.
                 let _ = stream.send();
                 return Err(told(error));
             }
@@ -100,7 +100,7 @@ impl TlsStream {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// Version and cipher suite, such as `TLSv1.3` and `TLS13_AES_256_GCM_SHA384`.
+    /// Version and cipher suite, as in `TLSv1.3` and `TLS13_AES_256_GCM_SHA384`.
     pub(crate) fn agreed(&self) -> (String, String) {
         let version = self.connection.protocol_version().and_then(|version| version.as_str());
         let suite = self.connection.negotiated_cipher_suite();
@@ -108,7 +108,7 @@ impl TlsStream {
         (version.unwrap_or_default().replace('_', "."), suite.unwrap_or_default())
     }
 
-    /// The certificates that the server showed.
+    /// The certificates sent by the server.
     pub(crate) fn certificates(&self) -> Vec<CertificateDer<'static>> {
         self.connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default()
     }
@@ -117,14 +117,14 @@ impl TlsStream {
         &self.socket
     }
 
-    /// Says that no more comes, by `close_notify` alone.
+    /// Sends `close_notify`, and nothing else.
     pub(crate) fn close(&mut self) -> io::Result<()> {
         self.connection.send_close_notify();
         self.send()
     }
 
-    /// Says that no more comes, and reads to the other side's end. Tickets that nobody reads would
-    /// make the system reset the connection, and the server lose the end of an upload.
+    /// Sends `close_notify`, and reads to the peer's end. Unread tickets would make the system
+    /// reset the connection, and the server lose the end of an upload.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.close()?;
         self.socket.shutdown(Shutdown::Write)?;
@@ -142,8 +142,8 @@ impl TlsStream {
 }
 
 impl Read for TlsStream {
-    /// An end without `close_notify` is an end as well: some servers know no other, and lengths
-    /// and replies are checked.
+    /// An end without `close_notify` is accepted: some servers send none, and lengths and replies
+    /// are checked.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.connection.reader().read(buffer) {
@@ -173,8 +173,8 @@ impl Write for TlsStream {
     }
 }
 
-/// Reads TLS records one by one, and nothing of the next one:
-/// one byte of type, two of version, two of length, then that many bytes.
+/// Reads TLS records one by one, without reading ahead: one byte of type, two of version, two of
+/// length, then the payload.
 #[derive(Default)]
 struct Records {
     header: [u8; HEADER],
@@ -189,7 +189,7 @@ impl Records {
         RecordReader { records: self, socket }
     }
 
-    fn took(&mut self, bytes: &[u8]) {
+    fn consumed(&mut self, bytes: &[u8]) {
         if self.body > 0 {
             self.body -= bytes.len().min(self.body);
             return;
@@ -220,13 +220,13 @@ impl Read for RecordReader<'_> {
         let length = missing.min(buffer.len());
         let part = buffer.get_mut(..length).unwrap_or_default();
         let length = self.socket.read(part)?;
-        self.records.took(part.get(..length).unwrap_or_default());
+        self.records.consumed(part.get(..length).unwrap_or_default());
         Ok(length)
     }
 }
 
-/// Takes any certificate, but still has the server prove that it owns the one it shows: that work
-/// is part of what is measured.
+/// Accepts any certificate, but verifies the handshake signature: that work is part of what is
+/// measured.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

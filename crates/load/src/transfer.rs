@@ -1,14 +1,14 @@
-//! One data connection: bytes in, bytes out, and whether they are the right ones.
+//! One data connection: receive, send, and check bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::clock::now;
-use crate::content::{Feed, Probe};
+use crate::content::{Comparison, UploadContent};
 use crate::error::{Error, ErrorKind};
 use crate::listing::Counter;
-use crate::net::Wire;
+use crate::net::Transport;
 use crate::pattern::upto;
 use crate::plan::Listing;
 use crate::progress::Progress;
@@ -16,20 +16,20 @@ use crate::session::Session;
 use crate::system;
 use crate::tls::TlsStream;
 
-/// What a thread needs for its transfers.
+/// The buffers of a thread for its transfers.
 #[derive(Debug)]
 pub(crate) struct Transfers<'a> {
     progress: &'a Progress,
     buffer: Vec<u8>,
-    /// When the first byte came, of the transfer under way.
+    /// When the first byte of the current transfer was received.
     first_byte: Option<Instant>,
 }
 
-/// A transfer that went well.
+/// A successful transfer.
 #[derive(Debug)]
-pub(crate) struct Moved {
+pub(crate) struct TransferResult {
     pub(crate) bytes: u64,
-    /// From asking for a data connection to its first byte.
+    /// From requesting a data connection to its first byte.
     pub(crate) first_byte: Option<Duration>,
 }
 
@@ -38,12 +38,12 @@ pub(crate) struct Moved {
 pub(crate) enum Reader<'a> {
     Drain,
     Decrypt,
-    Compare(&'a mut Probe),
+    Compare(&'a mut Comparison),
 }
 
 impl<'a> Transfers<'a> {
     pub(crate) fn new(progress: &'a Progress) -> Self {
-        // Draining never writes here, so that this is no memory yet.
+        // Draining never writes here, so this allocates no memory yet.
         Self { progress, buffer: vec![0; BUFFER], first_byte: None }
     }
 
@@ -54,23 +54,23 @@ impl<'a> Transfers<'a> {
         path: &str,
         length: Option<u64>,
         reader: Reader<'_>,
-    ) -> Result<Moved, Error> {
+    ) -> Result<TransferResult, Error> {
         let line = format!("RETR {path}");
         let begun = self.begin();
         let drained = length
             .filter(|length| matches!(reader, Reader::Drain) && *length >= DRAINED_LENGTH_MIN);
-        let mut wire = session.open(&line, drained.is_some())?;
+        let mut transport = session.open(&line, drained.is_some())?;
         let timeout = session.timeout();
-        let received = match (&mut wire, reader) {
-            (Wire::Plain(socket), Reader::Drain | Reader::Decrypt) => self.drain(socket),
-            (Wire::Tls(stream), Reader::Drain) if let Some(length) = drained => {
+        let received = match (&mut transport, reader) {
+            (Transport::Plain(socket), Reader::Drain | Reader::Decrypt) => self.drain(socket),
+            (Transport::Tls(stream), Reader::Drain) if let Some(length) = drained => {
                 self.drain_records(stream, length, timeout)
             }
-            (wire, Reader::Compare(probe)) => self.compare(wire, probe),
-            (Wire::Tls(stream), _) => self.decrypt(stream),
+            (transport, Reader::Compare(comparison)) => self.compare(transport, comparison),
+            (Transport::Tls(stream), _) => self.decrypt(stream),
         };
         let bytes = received.map_err(|kind| Error::new(line.as_str(), kind))?;
-        drop(wire);
+        drop(transport);
         session.transferred().map_err(|kind| Error::new(line.as_str(), kind))?;
         match length {
             Some(wanted) if wanted != bytes => {
@@ -86,51 +86,52 @@ impl<'a> Transfers<'a> {
         session: &mut Session,
         path: &str,
         length: u64,
-        feed: &mut Feed,
-    ) -> Result<Moved, Error> {
+        content_source: &mut UploadContent,
+    ) -> Result<TransferResult, Error> {
         let line = format!("STOR {path}");
         let begun = self.begin();
-        let mut wire = session.open(&line, false)?;
-        let sent = match &mut wire {
-            Wire::Plain(socket) => self.send_plain(socket, length, feed),
-            wire @ Wire::Tls(_) => self.send(wire, length, feed),
+        let mut transport = session.open(&line, false)?;
+        let sent = match &mut transport {
+            Transport::Plain(socket) => self.send_plain(socket, length, content_source),
+            transport @ Transport::Tls(_) => self.send(transport, length, content_source),
         };
-        let ended = sent.and_then(|()| Ok(wire.finish()?));
+        let ended = sent.and_then(|()| Ok(transport.finish()?));
         if matches!(ended, Err(ErrorKind::Stopped)) {
             return Err(Error::new(line, ErrorKind::Stopped));
         }
-        // The server must see an end, or both would wait.
-        drop(wire);
-        // A server that refuses midway closes the connection and says why in its reply.
+        // The connection must be closed, or both sides would wait.
+        drop(transport);
+        // A server that refuses an upload closes the data connection and gives the reason in its
+        // reply.
         let replied = session.transferred();
         let done = match (ended, replied) {
             (_, Err(kind @ ErrorKind::Refused { .. })) | (Err(kind), _) => Err(kind),
             (Ok(()), replied) => replied,
         };
         done.map_err(|kind| Error::new(line, kind))?;
-        // When the first byte left says nothing of the server.
-        Ok(Moved { first_byte: None, ..self.moved(length, begun) })
+        // The time of the first byte sent says nothing about the server.
+        Ok(TransferResult { first_byte: None, ..self.moved(length, begun) })
     }
 
-    /// A listing; returns the number of its entries, too.
+    /// A listing; also returns the number of its entries.
     pub(crate) fn list(
         &mut self,
         session: &mut Session,
         verb: Listing,
         path: &str,
-    ) -> Result<(Moved, u64), Error> {
+    ) -> Result<(TransferResult, u64), Error> {
         let line = format!("{} {path}", verb.word());
         let line = line.trim_end();
         let begun = self.begin();
-        let mut wire = session.open(line, false)?;
+        let mut transport = session.open(line, false)?;
         let mut counter = Counter::new(verb);
-        let listed = self.each_part(&mut wire, |part| {
+        let listed = self.each_part(&mut transport, |part| {
             counter.take(part);
             Ok(())
         });
         let bytes = listed.and_then(|bytes| {
-            close(&mut wire);
-            drop(wire);
+            close(&mut transport);
+            drop(transport);
             session.transferred()?;
             Ok(bytes)
         });
@@ -143,11 +144,14 @@ impl<'a> Transfers<'a> {
         now()
     }
 
-    fn moved(&self, bytes: u64, begun: Instant) -> Moved {
-        Moved { bytes, first_byte: self.first_byte.map(|at| at.saturating_duration_since(begun)) }
+    fn moved(&self, bytes: u64, begun: Instant) -> TransferResult {
+        TransferResult {
+            bytes,
+            first_byte: self.first_byte.map(|at| at.saturating_duration_since(begun)),
+        }
     }
 
-    /// Notes that bytes have moved.
+    /// Counts transferred bytes.
     fn note(&mut self, length: usize) -> u64 {
         if self.first_byte.is_none() {
             self.first_byte = Some(now());
@@ -157,17 +161,17 @@ impl<'a> Transfers<'a> {
         length
     }
 
-    /// Whether there is a wish to stop, asked between two parts: a file of one part is finished.
+    /// Whether the run was stopped, checked between two parts: a file of one part is finished.
     fn go_on(&self) -> Result<(), ErrorKind> {
         if self.progress.is_stopped() { Err(ErrorKind::Stopped) } else { Ok(()) }
     }
 
-    /// Drops all bytes up to the end and counts them.
+    /// Discards and counts all bytes up to the end.
     fn drain(&mut self, socket: &TcpStream) -> Result<u64, ErrorKind> {
         self.drain_upto(socket, u64::MAX)
     }
 
-    /// Drops bytes up to the end, or until there were `most` of them.
+    /// Discards bytes up to the end, or until there were `most` of them.
     fn drain_upto(&mut self, socket: &TcpStream, most: u64) -> Result<u64, ErrorKind> {
         let mut bytes = 0;
         while bytes < most {
@@ -180,8 +184,8 @@ impl<'a> Transfers<'a> {
         Ok(bytes)
     }
 
-    /// Drops records undecrypted. All of them hold more than `length` bytes if the payload is that
-    /// long; a server may add a few for tickets.
+    /// Discards records without decrypting them. All of them have more than `length` bytes if the
+    /// payload is that long; a server may add a few for tickets.
     fn drain_records(
         &mut self,
         stream: &mut TlsStream,
@@ -191,7 +195,7 @@ impl<'a> Transfers<'a> {
         let least = length + length.div_ceil(RECORD_PAYLOAD_MAX) * RECORD_WRAPPING_MIN;
         let mut bytes = self.drain_upto(stream.socket(), least)?;
         // Some servers do not close before the client has answered their close_notify, which is
-        // encrypted. All of the payload is here, so their silence can only mean that.
+        // encrypted. All of the payload has arrived, so only that can be missing.
         stream.socket().set_read_timeout(Some(SILENCE))?;
         match self.drain(stream.socket()) {
             Err(ErrorKind::TimedOut) => {
@@ -209,27 +213,32 @@ impl<'a> Transfers<'a> {
 
     fn decrypt(&mut self, stream: &mut TlsStream) -> Result<u64, ErrorKind> {
         let bytes = self.each_part(stream, |_| Ok(()))?;
-        // The file is whole; a server that has hung up already needs no farewell.
+        // The file is complete; a server that has closed the connection does not need a
+        // close_notify.
         let _ = stream.close();
         Ok(bytes)
     }
 
-    fn compare(&mut self, wire: &mut Wire, probe: &mut Probe) -> Result<u64, ErrorKind> {
-        probe.rewind()?;
-        let bytes = self.each_part(wire, |part| probe.compare(part))?;
-        close(wire);
+    fn compare(
+        &mut self,
+        transport: &mut Transport,
+        comparison: &mut Comparison,
+    ) -> Result<u64, ErrorKind> {
+        comparison.rewind()?;
+        let bytes = self.each_part(transport, |part| comparison.compare(part))?;
+        close(transport);
         Ok(bytes)
     }
 
     fn each_part(
         &mut self,
-        wire: &mut impl Read,
+        transport: &mut impl Read,
         mut take: impl FnMut(&[u8]) -> Result<(), ErrorKind>,
     ) -> Result<u64, ErrorKind> {
         let mut bytes = 0;
         loop {
             let part = self.buffer.get_mut(..READ).unwrap_or_default();
-            let length = wire.read(part)?;
+            let length = transport.read(part)?;
             if length == 0 {
                 return Ok(bytes);
             }
@@ -243,15 +252,15 @@ impl<'a> Transfers<'a> {
         &mut self,
         socket: &mut TcpStream,
         length: u64,
-        feed: &mut Feed,
+        content_source: &mut UploadContent,
     ) -> Result<(), ErrorKind> {
         let mut sent = 0;
         while sent < length {
-            let Some((file, at, most)) = feed.file_at(sent, length) else {
-                return self.send(socket, length, feed);
+            let Some((file, at, most)) = content_source.file_at(sent, length) else {
+                return self.send(socket, length, content_source);
             };
             match system::send_file(socket, file, at, most.min(SPAN))? {
-                0 => return Err(ErrorKind::Plan("the local file has become shorter")),
+                0 => return Err(ErrorKind::Plan("the local file was truncated")),
                 part => sent += self.note(part),
             }
             if sent < length {
@@ -261,11 +270,16 @@ impl<'a> Transfers<'a> {
         Ok(())
     }
 
-    fn send(&mut self, to: &mut impl Write, length: u64, feed: &mut Feed) -> Result<(), ErrorKind> {
+    fn send(
+        &mut self,
+        to: &mut impl Write,
+        length: u64,
+        content_source: &mut UploadContent,
+    ) -> Result<(), ErrorKind> {
         let mut sent = 0;
         while sent < length {
             let buffer = self.buffer.get_mut(..READ).unwrap_or_default();
-            let part = upto(feed.bytes_at(sent, buffer)?, length - sent);
+            let part = upto(content_source.bytes_at(sent, buffer)?, length - sent);
             let part = upto(part, WRITE_MAX);
             to.write_all(part)?;
             let part = part.len();
@@ -278,28 +292,28 @@ impl<'a> Transfers<'a> {
     }
 }
 
-/// Ends a connection whose other side has ended it.
-fn close(wire: &mut Wire) {
-    // The other side may be gone, which is what we want.
-    let _ = match wire {
-        Wire::Plain(socket) => socket.shutdown(Shutdown::Both),
-        Wire::Tls(stream) => stream.close(),
+/// Closes a connection that the peer has closed.
+fn close(transport: &mut Transport) {
+    // The peer may have closed it already.
+    let _ = match transport {
+        Transport::Plain(socket) => socket.shutdown(Shutdown::Both),
+        Transport::Tls(stream) => stream.close(),
     };
 }
 
-/// As much as one call to the system drops.
+/// Bytes discarded by one system call.
 const BUFFER: usize = 1 << 20;
-/// As much of a file as one call to the system sends; in between is looked who wants to stop.
+/// Bytes of a file sent by one system call; stopping is checked in between.
 const SPAN: u64 = 16 << 20;
-/// As much as is read at once where bytes are looked at: it stays in the processor's cache.
+/// Bytes read at once if they are inspected: they stay in the CPU cache.
 const READ: usize = 256 << 10;
-/// As much as is written at once: sixteen TLS records.
+/// Bytes written at once: sixteen TLS records.
 const WRITE_MAX: u64 = 256 << 10;
-/// Shorter files are decrypted: their records weigh too little against tickets.
+/// Shorter files are decrypted: tickets would distort their record count.
 const DRAINED_LENGTH_MIN: u64 = 64 << 10;
 /// RFC 8446 §5.1.
 const RECORD_PAYLOAD_MAX: u64 = 16_384;
-/// Header and tag, without what TLS 1.3 or AES-GCM in TLS 1.2 add.
+/// Header and tag, without the additions of TLS 1.3 or of AES-GCM in TLS 1.2.
 const RECORD_WRAPPING_MIN: u64 = 21;
-/// Much longer than a server on the way needs between two records.
+/// Much longer than a server needs between two records.
 const SILENCE: Duration = Duration::from_millis(20);

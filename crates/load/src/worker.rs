@@ -1,23 +1,23 @@
-//! One thread's share of a run: operation after operation, and what they came to.
+//! One thread's share of a run: its operations and their results.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::clock::now;
-use crate::content::{Feed, Probe, SharedPattern};
+use crate::content::{Comparison, SharedPattern, UploadContent};
 use crate::error::{Error, ErrorKind};
 use crate::histogram::Histogram;
 use crate::plan::{Case, Plan, Reading};
 use crate::progress::Progress;
 use crate::session::{Client, Session};
-use crate::transfer::{Moved, Reader, Transfers};
+use crate::transfer::{Reader, TransferResult, Transfers};
 
 /// What the threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared<'a> {
     pub(crate) client: &'a Client,
     pub(crate) plan: &'a Plan,
-    /// The length of the files, as far as it is known.
+    /// The length of the files, if known.
     pub(crate) length: Option<u64>,
     pub(crate) pattern: Option<&'a SharedPattern>,
     pub(crate) progress: &'a Progress,
@@ -37,7 +37,7 @@ impl<'a> Shared<'a> {
         Self { client, plan, length, pattern, progress, next, failures }
     }
 
-    /// The number of the next operation; `None` if there is none to begin.
+    /// The number of the next operation; `None` if no more may start.
     fn next(&self, start: Instant) -> Option<u64> {
         let is_over = self.progress.is_stopped()
             || self.failures.load(Relaxed) >= FAILURES_MAX
@@ -50,33 +50,33 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A run that fails this often is not worth going on with.
+/// A run with this many failures is stopped.
 const FAILURES_MAX: u64 = 100;
-/// The errors that are told word by word.
+/// The number of errors reported with their text.
 pub(crate) const ERRORS_SHOWN_MAX: usize = 10;
 
-/// A session, and what it did.
+/// A session, and its results.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct SessionSlot {
     pub(crate) number: usize,
-    /// `None` after it broke and could not be made anew.
+    /// `None` if it failed and could not be replaced.
     pub(crate) session: Option<Session>,
     pub(crate) bytes: u64,
-    /// When it was done with its last operation.
+    /// The end of its last operation.
     pub(crate) ended: Option<Instant>,
     /// Files to remove at the end.
     pub(crate) stored: Vec<String>,
 }
 
-impl Seat {
+impl SessionSlot {
     pub(crate) fn new(number: usize, session: Option<Session>) -> Self {
         Self { number, session, bytes: 0, ended: None, stored: Vec::new() }
     }
 }
 
-/// What one thread found.
+/// The results of one thread.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct ThreadResult {
     pub(crate) bytes: u64,
     pub(crate) operations: u64,
     pub(crate) entries: u64,
@@ -85,13 +85,13 @@ pub(crate) struct Tally {
     pub(crate) latency: Histogram,
     pub(crate) first_byte: Histogram,
     pub(crate) ended: Option<Instant>,
-    /// Sessions that were made during the run, for what they agreed on.
-    pub(crate) visited: Option<crate::outcome::TlsFacts>,
+    /// Sessions opened during the run, for their TLS parameters.
+    pub(crate) tls: Option<crate::outcome::TlsFacts>,
     /// Connections that stay open until all threads are done.
-    pub(crate) held: Vec<Session>,
+    pub(crate) open_sessions: Vec<Session>,
 }
 
-impl Tally {
+impl ThreadResult {
     pub(crate) fn new() -> Self {
         Self {
             bytes: 0,
@@ -102,8 +102,8 @@ impl Tally {
             latency: Histogram::new(),
             first_byte: Histogram::new(),
             ended: None,
-            visited: None,
-            held: Vec::new(),
+            tls: None,
+            open_sessions: Vec::new(),
         }
     }
 
@@ -115,16 +115,16 @@ impl Tally {
     }
 }
 
-/// What one operation came to.
+/// The result of one operation.
 #[derive(Debug, Default)]
-struct Done {
+struct OperationResult {
     bytes: u64,
     entries: u64,
     first_byte: Option<Duration>,
 }
 
-impl From<Moved> for Done {
-    fn from(moved: Moved) -> Self {
+impl From<TransferResult> for OperationResult {
+    fn from(moved: TransferResult) -> Self {
         Self { bytes: moved.bytes, entries: 0, first_byte: moved.first_byte }
     }
 }
@@ -134,171 +134,177 @@ impl From<Moved> for Done {
 pub(crate) struct Worker<'a> {
     shared: &'a Shared<'a>,
     transfers: Transfers<'a>,
-    feed: Option<Feed>,
-    probe: Option<Probe>,
-    tally: Tally,
+    content_source: Option<UploadContent>,
+    comparison: Option<Comparison>,
+    result: ThreadResult,
 }
 
 impl<'a> Worker<'a> {
-    /// Gets everything ready, so that the timed part has to wait for nothing local.
+    /// Prepares everything local, so that the timed part does not wait for it.
     pub(crate) fn new(shared: &'a Shared<'a>) -> Result<Self, Error> {
-        let (mut feed, mut probe) = (None, None);
+        let (mut content_source, mut comparison) = (None, None);
         match &shared.plan.case {
             Case::Store { content, length, .. } => {
-                feed = Some(Feed::open(content, *length, shared.pattern)?);
+                content_source = Some(UploadContent::open(content, *length, shared.pattern)?);
             }
             Case::Retrieve { reading: Reading::Compare(content), .. } => {
-                probe = Some(Probe::open(content, shared.pattern)?);
+                comparison = Some(Comparison::open(content, shared.pattern)?);
             }
             _ => {}
         }
         let transfers = Transfers::new(shared.progress);
-        Ok(Self { shared, transfers, feed, probe, tally: Tally::new() })
+        Ok(Self { shared, transfers, content_source, comparison, result: ThreadResult::new() })
     }
 
-    /// Works until there is nothing more to begin. The sessions take turns.
-    pub(crate) fn work(mut self, seats: &mut [Seat], start: Instant) -> Tally {
+    /// Works until no more operations may start. The sessions take turns.
+    pub(crate) fn work(mut self, slots: &mut [SessionSlot], start: Instant) -> ThreadResult {
         if matches!(self.shared.plan.case, Case::Idle) {
-            for seat in &mut *seats {
-                self.operate(seat, 0, start);
+            for slot in &mut *slots {
+                self.operate(slot, 0, start);
             }
-            return self.tally;
+            return self.result;
         }
-        while seats.iter().any(|seat| seat.session.is_some() || self.makes_sessions()) {
-            for seat in &mut *seats {
-                if seat.session.is_none() && !self.makes_sessions() {
+        while slots.iter().any(|slot| slot.session.is_some() || self.makes_sessions()) {
+            for slot in &mut *slots {
+                if slot.session.is_none() && !self.makes_sessions() {
                     continue;
                 }
-                let Some(index) = self.shared.next(start) else { return self.tally };
-                self.operate(seat, index, start);
+                let Some(index) = self.shared.next(start) else { return self.result };
+                self.operate(slot, index, start);
             }
         }
-        self.tally
+        self.result
     }
 
-    /// Whether each operation makes a session of its own.
+    /// Whether each operation opens its own session.
     fn makes_sessions(&self) -> bool {
         self.shared.plan.case.makes_sessions()
     }
 
-    fn operate(&mut self, seat: &mut Seat, index: u64, start: Instant) {
+    fn operate(&mut self, slot: &mut SessionSlot, index: u64, start: Instant) {
         let begun = now();
-        // All connections of this case are meant to begin at once.
+        // All connections of this case should start at once.
         let begun = if matches!(self.shared.plan.case, Case::Connects) { start } else { begun };
-        let done = self.act(seat, index);
+        let done = self.act(slot, index);
         let ended = now();
         match done {
             Ok(done) => {
-                self.tally.latency.add(ended.saturating_duration_since(begun));
+                self.result.latency.add(ended.saturating_duration_since(begun));
                 if let Some(first_byte) = done.first_byte {
-                    self.tally.first_byte.add(first_byte);
+                    self.result.first_byte.add(first_byte);
                 }
-                self.tally.operations += 1;
-                self.tally.bytes += done.bytes;
-                self.tally.entries += done.entries;
-                seat.bytes += done.bytes;
-                seat.ended = Some(ended);
-                self.tally.ended = Some(ended);
+                self.result.operations += 1;
+                self.result.bytes += done.bytes;
+                self.result.entries += done.entries;
+                slot.bytes += done.bytes;
+                slot.ended = Some(ended);
+                self.result.ended = Some(ended);
                 self.shared.progress.add_operation();
             }
-            Err(error) => self.failed(seat, error),
+            Err(error) => self.failed(slot, error),
         }
     }
 
-    fn failed(&mut self, seat: &mut Seat, error: Error) {
-        // After anything but a plain no, nobody knows what the server says next.
+    fn failed(&mut self, slot: &mut SessionSlot, error: Error) {
+        // After anything but a plain refusal, the state of the connection is unknown.
         let is_in_step =
             matches!(error.kind, ErrorKind::Refused { code: 400.., .. } | ErrorKind::Length { .. })
                 || matches!(error.kind, ErrorKind::Entries { .. } | ErrorKind::Plan(_));
         if error.kind == ErrorKind::Stopped {
-            seat.session = None;
+            slot.session = None;
             return;
         }
         self.shared.failures.fetch_add(1, Relaxed);
-        self.tally.fail(error);
+        self.result.fail(error);
         if !is_in_step && !self.makes_sessions() {
-            // Closed first: the server may not have room for one more.
-            seat.session = None;
-            match self.shared.client.ready(seat.number) {
-                Ok(session) => seat.session = Some(session),
-                Err(error) => self.tally.fail(error),
+            // The old one is closed first: the server may not accept one more.
+            slot.session = None;
+            match self.shared.client.ready(slot.number) {
+                Ok(session) => slot.session = Some(session),
+                Err(error) => self.result.fail(error),
             }
         }
     }
 
-    fn act(&mut self, seat: &mut Seat, index: u64) -> Result<Done, Error> {
+    fn act(&mut self, slot: &mut SessionSlot, index: u64) -> Result<OperationResult, Error> {
         match &self.shared.plan.case {
             Case::Login => {
-                let mut session = self.shared.client.log_in(seat.number)?;
+                let mut session = self.shared.client.log_in(slot.number)?;
                 session.quit()?;
-                self.visit(&session);
-                Ok(Done::default())
+                self.record_tls(&session);
+                Ok(OperationResult::default())
             }
             Case::Connects => {
-                self.tally.held.push(self.shared.client.connect(seat.number)?);
-                Ok(Done::default())
+                self.result.open_sessions.push(self.shared.client.connect(slot.number)?);
+                Ok(OperationResult::default())
             }
             Case::Session { path, .. } => {
-                let mut session = self.shared.client.ready(seat.number)?;
-                let path = place(path, index, seat.number);
+                let mut session = self.shared.client.ready(slot.number)?;
+                let path = fill_placeholders(path, index, slot.number);
                 let reader = Reader::Decrypt;
                 let length = self.shared.length;
                 let moved = self.transfers.retrieve(&mut session, &path, length, reader)?;
                 session.quit()?;
-                self.visit(&session);
+                self.record_tls(&session);
                 Ok(moved.into())
             }
-            _ => self.act_in_session(seat, index),
+            _ => self.act_in_session(slot, index),
         }
     }
 
-    fn act_in_session(&mut self, seat: &mut Seat, index: u64) -> Result<Done, Error> {
-        let Some(session) = &mut seat.session else {
+    fn act_in_session(
+        &mut self,
+        slot: &mut SessionSlot,
+        index: u64,
+    ) -> Result<OperationResult, Error> {
+        let Some(session) = &mut slot.session else {
             return Err(Error::new("run", ErrorKind::Closed));
         };
         match &self.shared.plan.case {
             Case::Retrieve { path, reading, .. } => {
-                let path = place(path, index, seat.number);
-                let reader = match (reading, &mut self.probe) {
+                let path = fill_placeholders(path, index, slot.number);
+                let reader = match (reading, &mut self.comparison) {
                     (Reading::Drain, _) => Reader::Drain,
-                    (Reading::Compare(_), Some(probe)) => Reader::Compare(probe),
+                    (Reading::Compare(_), Some(comparison)) => Reader::Compare(comparison),
                     _ => Reader::Decrypt,
                 };
                 let length = self.shared.length;
-                self.transfers.retrieve(session, &path, length, reader).map(Done::from)
+                self.transfers.retrieve(session, &path, length, reader).map(OperationResult::from)
             }
             Case::Store { path, length, is_deleted, .. } => {
-                let path = place(path, index, seat.number);
-                let Some(feed) = &mut self.feed else { return Ok(Done::default()) };
-                let moved = self.transfers.store(session, &path, *length, feed)?;
-                // The same file again and again is one file.
-                if *is_deleted && seat.stored.last().is_none_or(|last| *last != path) {
-                    seat.stored.push(path.into_owned());
+                let path = fill_placeholders(path, index, slot.number);
+                let Some(content_source) = &mut self.content_source else {
+                    return Ok(OperationResult::default());
+                };
+                let moved = self.transfers.store(session, &path, *length, content_source)?;
+                // The same file sent repeatedly is counted as one file.
+                if *is_deleted && slot.stored.last().is_none_or(|last| *last != path) {
+                    slot.stored.push(path.into_owned());
                 }
                 Ok(moved.into())
             }
             Case::List { verb, path, entries: wanted } => {
-                let path = place(path, index, seat.number);
+                let path = fill_placeholders(path, index, slot.number);
                 let (moved, entries) = self.transfers.list(session, *verb, &path)?;
                 if let Some(wanted) = wanted.filter(|wanted| *wanted != entries) {
                     let kind = ErrorKind::Entries { got: entries, wanted };
                     return Err(Error::new(format!("{} {path}", verb.word()), kind));
                 }
-                Ok(Done { entries, ..moved.into() })
+                Ok(OperationResult { entries, ..moved.into() })
             }
-            Case::Idle => session.succeed("NOOP").map(|_| Done::default()),
+            Case::Idle => session.succeed("NOOP").map(|_| OperationResult::default()),
             Case::Command { line } => {
-                let line = place(line, index, seat.number);
-                session.succeed(&line).map(|_| Done::default())
+                let line = fill_placeholders(line, index, slot.number);
+                session.succeed(&line).map(|_| OperationResult::default())
             }
-            Case::Login | Case::Connects | Case::Session { .. } => Ok(Done::default()),
+            Case::Login | Case::Connects | Case::Session { .. } => Ok(OperationResult::default()),
         }
     }
 
-    /// Keeps what a session of one operation agreed on.
-    fn visit(&mut self, session: &Session) {
+    /// Records the TLS parameters of a session of one operation.
+    fn record_tls(&mut self, session: &Session) {
         let facts = session.facts();
-        let all = self.tally.visited.get_or_insert_with(|| crate::outcome::TlsFacts {
+        let all = self.result.tls.get_or_insert_with(|| crate::outcome::TlsFacts {
             resumed: 0,
             full: 0,
             ..facts.clone()
@@ -308,8 +314,8 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A path or line with its numbers in place.
-fn place(pattern: &str, index: u64, session: usize) -> std::borrow::Cow<'_, str> {
+/// A path or line with its placeholders replaced.
+fn fill_placeholders(pattern: &str, index: u64, session: usize) -> std::borrow::Cow<'_, str> {
     if !pattern.contains('{') {
         return pattern.into();
     }

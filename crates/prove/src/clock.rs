@@ -1,14 +1,14 @@
-//! The clock of this program. Nothing here is simulated.
+//! The system clock: nothing here is simulated.
 
 use std::time::{Duration, Instant};
 
-/// Now, on the clock that never goes back.
+/// The current time of the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "real servers are driven here, in real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Lets `pause` pass.
+/// Sleeps for `pause`.
 pub(crate) fn pause(pause: Duration) {
     std::thread::sleep(pause);
 }

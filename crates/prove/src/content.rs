@@ -1,20 +1,20 @@
-//! Contents of files that can be told apart: pieces of one pool of random bytes.
+//! Distinguishable contents of files: pieces of one pool of random bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::prove::random::Random;
 
-/// Random bytes, made once. Every content is made of pieces of it, so thousands of contents cost
-/// nothing, and no two of some length are the same.
+/// Random bytes, made once. All contents consist of pieces of it, so thousands of contents cost
+/// nothing, and no two contents above a certain length are equal.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<[u8]>);
 
-/// The whole content of a file: these pieces of the pool, one behind the other.
+/// The whole content of a file: these pieces of the pool, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Content(Vec<Range<usize>>);
 
-/// The bytes of a pool; no content made of one piece is longer.
+/// The size of the pool; no content made of one piece is longer.
 pub(crate) const POOL_BYTES: usize = 8 << 20;
 
 impl Pool {
@@ -27,7 +27,7 @@ impl Pool {
         Self(bytes.into())
     }
 
-    /// A content of this length, from anywhere.
+    /// A content of this length, from a random place.
     pub(crate) fn piece(&self, random: &mut Random, length: usize) -> Content {
         let length = length.min(self.0.len());
         let start = random.below(self.0.len() - length + 1);
@@ -72,7 +72,7 @@ impl Content {
         Self(pieces)
     }
 
-    /// This content with another behind it.
+    /// This content followed by another.
     pub(crate) fn with(&self, more: &Self) -> Self {
         Self([self.0.as_slice(), more.0.as_slice()].concat())
     }

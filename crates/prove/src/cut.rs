@@ -1,9 +1,9 @@
-//! Uploads that end in the middle: by reset, by a plain end, without TLS's own end, or with the
-//! control connection lost.
+//! Uploads that are interrupted: by RST, by FIN, without `close_notify`, or with a lost control
+//! connection.
 //!
-//! Nothing of a cut upload may come to stand under its final name, and what was kept of it can be
-//! resumed to the whole. On plain FTP the end of a data connection while the control connection
-//! lives is the end of the file, whatever the client meant: there is no such way here.
+//! An interrupted upload is never published, and the part that was kept can be resumed to the
+//! complete file. Without TLS, the end of a data connection while the control connection is alive
+//! is the end of the file, whatever the client intended: that case is not tested here.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,14 +18,14 @@ use crate::prove::report::Report;
 use crate::prove::run::Run;
 use crate::prove::server::Server;
 
+mod interruption;
 mod upload;
-mod way;
 
 use upload::Upload;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "cut",
-    about: "uploads cut by RST, FIN, missing close_notify or a lost control connection",
+    about: "uploads interrupted by RST, FIN, missing close_notify or a lost control connection",
     unit: "cuts",
     short: Plan::count(120),
     long: Plan::count(1000),
@@ -33,9 +33,9 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// Cuts between two looks at the files.
+/// Interrupted uploads between two checks of the files.
 const BATCH: u64 = 40;
-/// How many happen at a time.
+/// Clients at a time.
 const CLIENTS: usize = 4;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
@@ -53,7 +53,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Cuts uploads, lets the server end, and looks at what is there.
+/// Interrupts uploads, stops the server, and checks the files.
 fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Result<(), String> {
     folder::make(&server.home())?;
     folder::empty(&server.home())?;
@@ -66,7 +66,7 @@ fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Re
     }
     server.start()?;
     let answers = cut_all(server, pool, &uploads);
-    // What it still does with connections that are gone, it has done when it has ended.
+    // When it has exited, it has handled all lost connections.
     server.stop()?;
     let verdicts: Vec<Result<(), String>> = uploads
         .iter()
@@ -77,21 +77,21 @@ fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Re
     let mut client = server.client(Random::new(seeds.first().copied().unwrap_or(0)).once_in(2))?;
     client.expect("NOOP", Code::OK)?;
     for (upload, verdict) in uploads.iter().zip(verdicts) {
-        report.add(upload.way.name(), 1.0);
+        report.add(upload.interruption.name(), 1.0);
         let resumed = verdict.and_then(|()| upload.resume(server, &mut client, pool));
         if matches!(resumed, Ok(true)) {
             report.add("resumed", 1.0);
         }
-        let told = |what| format!("{}: {what}", upload.describe());
-        report.ended(upload.seed, resumed.map(drop).map_err(told));
+        let describe = |what| format!("{}: {what}", upload.describe());
+        report.ended(upload.seed, resumed.map(drop).map_err(describe));
     }
     server.stop()
 }
 
-/// Cuts each upload, several at a time, and returns what went wrong with each.
+/// Interrupts each upload, several at a time, and returns the result of each.
 fn cut_all(server: &Server, pool: &Pool, uploads: &[Upload]) -> Vec<Result<(), String>> {
     let next = AtomicUsize::new(0);
-    let answers = Mutex::new(vec![Err("it was not tried".to_owned()); uploads.len()]);
+    let answers = Mutex::new(vec![Err("not attempted".to_owned()); uploads.len()]);
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {

@@ -1,10 +1,9 @@
-//! A disk that does as it is told: it keeps its writes in a cache that a power cut empties, and
-//! fails when the proof wants it.
+//! A simulated disk with a write cache that is lost in a power failure, and with injected errors.
 //!
 //! It is one file of a FUSE file system that this process serves from memory. The kernel puts a
-//! loop device on it and a real file system on that, so all that a real disk sees arrives here:
-//! reads, writes, and flushes (FSYNC). What was written since the last flush may be on the disk
-//! after a power cut or not, piece by piece, as on real disks.
+//! loop device on it and a real file system on that, so all operations of a real disk arrive here:
+//! reads, writes, and flushes (FSYNC). Any part of what was written since the last flush may be on
+//! the disk after a power failure, as on real disks.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -19,71 +18,71 @@ use crate::prove::random::Random;
 
 mod fuse;
 
-/// The disk. Dropping it takes it away.
+/// The disk. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Drive {
-    /// Where its one file is.
+    /// The path of its file.
     file: PathBuf,
-    platter: Arc<Mutex<Platter>>,
+    content: Arc<Mutex<DiskContent>>,
 }
 
-/// How it behaves.
+/// The state of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     Well,
-    /// Every write and flush is an error; reads work.
+    /// Every write and flush fails; reads work.
     NoWrites,
-    /// Every read is an error; writes work.
+    /// Every read fails; writes work.
     NoReads,
-    /// Everything is.
+    /// Everything fails.
     Dead,
 }
 
-/// What the disk holds.
+/// The content of the disk.
 #[derive(Debug)]
-struct Platter {
-    /// What a read finds.
+struct DiskContent {
+    /// The content that reads return.
     now: Vec<u8>,
-    /// What was there at the last flush.
+    /// The content at the last flush.
     flushed: Vec<u8>,
-    /// What was written since, in order.
+    /// The writes since then, in order.
     since: Vec<(usize, Vec<u8>)>,
     health: Health,
 }
 
-/// A piece of a write that is on the disk as a whole or not at all.
+/// A write is atomic in pieces of this size.
 const ATOMIC_BYTES: usize = 4096;
 
 impl Drive {
     /// Makes an empty disk of this size; its file is in `folder`.
     ///
     /// # Errors
-    /// What could not be done; it needs root and FUSE in the kernel.
+    /// It needs root and FUSE in the kernel.
     pub(crate) fn new(folder: &Path, bytes: usize) -> Result<Self, String> {
         let file = folder.join("drive");
         folder::write(&file, b"")?;
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = device.map_err(|error| {
-            format!("cannot open /dev/fuse: {error}; help: run as root, and load the module fuse")
+            format!("cannot open /dev/fuse: {error}; hint: run as root, and load the module fuse")
         })?;
         let data =
             format!("fd={},rootmode=100000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
         let data = std::ffi::CString::new(data).map_err(|error| error.to_string())?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("prove", &file, "fuse.prove", flags, data.as_c_str()).map_err(|error| {
-            format!("cannot mount a FUSE file system: {error}; help: run as root")
+            format!("cannot mount a FUSE file system: {error}; hint: run as root")
         })?;
-        let platter = Platter {
+        let content = DiskContent {
             now: vec![0; bytes],
             flushed: vec![0; bytes],
             since: Vec::new(),
             health: Health::Well,
         };
-        let drive = Self { file, platter: Arc::new(Mutex::new(platter)) };
-        let platter = Arc::clone(&drive.platter);
+        let drive = Self { file, content: Arc::new(Mutex::new(content)) };
+        let content = Arc::clone(&drive.content);
         let served = std::thread::Builder::new()
             .name("drive".into())
-            .spawn(move || fuse::serve(device, &platter));
+            .spawn(move || fuse::serve(device, &content));
         served.map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(drive)
     }
@@ -104,25 +103,25 @@ impl Drive {
         Ok(Mounted(at.to_owned()))
     }
 
-    /// From now on it behaves like this.
+    /// Sets its state from now on.
     pub(crate) fn set_health(&self, health: Health) {
-        self.platter().health = health;
+        self.content().health = health;
     }
 
-    /// All that it holds, flushed or not.
+    /// Its current content, flushed or not.
     pub(crate) fn image(&self) -> Vec<u8> {
-        self.platter().now.clone()
+        self.content().now.clone()
     }
 
-    /// Takes the power away: the disk is dead from this moment on. Returns what it holds when the
-    /// power is back.
+    /// Cuts the power: all operations fail from now on. Returns the content after the power is
+    /// back.
     pub(crate) fn cut(&self, random: &mut Random) -> Vec<u8> {
-        let mut platter = self.platter();
-        platter.health = Health::Dead;
-        let mut image = platter.flushed.clone();
-        let count = platter.since.len();
-        let kept = Kept::any(random, count);
-        for (number, (at, bytes)) in platter.since.iter().enumerate() {
+        let mut content = self.content();
+        content.health = Health::Dead;
+        let mut image = content.flushed.clone();
+        let count = content.since.len();
+        let kept = SurvivingWrites::any(random, count);
+        for (number, (at, bytes)) in content.since.iter().enumerate() {
             for (place, piece) in (*at..).step_by(ATOMIC_BYTES).zip(bytes.chunks(ATOMIC_BYTES)) {
                 if kept.has(number, random) {
                     put(&mut image, place, piece);
@@ -132,38 +131,38 @@ impl Drive {
         image
     }
 
-    /// Makes it hold this, all of it flushed, and be well.
+    /// Sets its content, all of it flushed, and its state to healthy.
     pub(crate) fn restore(&self, image: &[u8]) {
-        let mut platter = self.platter();
-        platter.now = image.to_vec();
-        platter.flushed = image.to_vec();
-        platter.since.clear();
-        platter.health = Health::Well;
+        let mut content = self.content();
+        content.now = image.to_vec();
+        content.flushed = image.to_vec();
+        content.since.clear();
+        content.health = Health::Well;
     }
 
-    fn platter(&self) -> MutexGuard<'_, Platter> {
-        locked(&self.platter)
+    fn content(&self) -> MutexGuard<'_, DiskContent> {
+        locked(&self.content)
     }
 }
 
 impl Drop for Drive {
     fn drop(&mut self) {
-        // What still uses it gets errors, and its thread ends.
+        // Processes that still use it get errors, and its thread ends.
         let _ = unmount(&self.file, UnmountFlags::DETACH);
     }
 }
 
-/// What of the writes since the last flush outlives a power cut.
-enum Kept {
+/// The writes since the last flush that survive a power failure.
+enum SurvivingWrites {
     All,
     /// Those up to one of them.
     First(usize),
-    /// Each piece or not, by chance: the disk had them in another order.
+    /// A random subset of pieces: the disk has reordered them.
     Some,
     None,
 }
 
-impl Kept {
+impl SurvivingWrites {
     fn any(random: &mut Random, count: usize) -> Self {
         match random.below(4) {
             0 => Self::All,
@@ -183,7 +182,7 @@ impl Kept {
     }
 }
 
-/// A file system that is mounted. Dropping it takes it away, in whatever state it is.
+/// A mounted file system. Dropping it unmounts it, in any state.
 #[derive(Debug)]
 pub(crate) struct Mounted(PathBuf);
 
@@ -192,20 +191,20 @@ impl Mounted {
         &self.0
     }
 
-    /// Writes all that is not on the disk yet.
+    /// Syncs the file system.
     pub(crate) fn sync(&self) -> Result<(), String> {
-        let told = |error| format!("cannot sync {}: {error}", self.0.display());
-        let top = File::open(&self.0).map_err(told)?;
-        rustix::fs::syncfs(&top).map_err(|error| told(error.into()))
+        let describe = |error| format!("cannot sync {}: {error}", self.0.display());
+        let top = File::open(&self.0).map_err(describe)?;
+        rustix::fs::syncfs(&top).map_err(|error| describe(error.into()))
     }
 
-    /// Mounts it again so that nobody can write, or so that one can.
+    /// Remounts it read-only or writable.
     pub(crate) fn set_read_only(&self, is_read_only: bool) -> Result<(), String> {
         let option = if is_read_only { "remount,ro" } else { "remount,rw" };
         tool("mount", &["-o", option], &[&self.0])
     }
 
-    /// Takes it away, if nobody uses it.
+    /// Unmounts it, if it is not in use.
     pub(crate) fn try_end(&self) -> Result<(), String> {
         unmount(&self.0, UnmountFlags::empty())
             .map_err(|error| format!("cannot unmount {}: {error}", self.0.display()))
@@ -214,7 +213,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // After `try_end` there is nothing left to do, which is an error to the system.
+        // After `try_end` it is unmounted already, which is an error to the system.
         let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
 }
@@ -226,8 +225,7 @@ pub(crate) fn mount_memory(at: &Path, options: &str) -> Result<Mounted, String> 
     Ok(Mounted(at.to_owned()))
 }
 
-/// Makes the system seem to have been started anew, as it is when the power comes back, until it is
-/// dropped.
+/// Changes the boot id, as after a reboot, until it is dropped.
 pub(crate) fn new_boot(place: &Path, number: u64) -> Result<Mounted, String> {
     const IDENTITY: &str = "/proc/sys/kernel/random/boot_id";
     let file = place.with_extension("boot");
@@ -236,7 +234,7 @@ pub(crate) fn new_boot(place: &Path, number: u64) -> Result<Mounted, String> {
     Ok(Mounted(PathBuf::from(IDENTITY)))
 }
 
-/// Runs a program of the system to its end.
+/// Runs a program to its end.
 fn tool(name: &str, words: &[&str], paths: &[&Path]) -> Result<(), String> {
     let output = Command::new(name).args(words).args(paths).output();
     let output = output.map_err(|error| format!("cannot start `{name}`: {error}"))?;
@@ -244,10 +242,10 @@ fn tool(name: &str, words: &[&str], paths: &[&Path]) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("`{name} {}` failed: {said}; help: this needs root", words.join(" ")))
+    Err(format!("`{name} {}` failed: {said}; hint: run as root", words.join(" ")))
 }
 
-impl Platter {
+impl DiskContent {
     fn read(&self, at: usize, length: usize) -> Option<&[u8]> {
         if matches!(self.health, Health::NoReads | Health::Dead) {
             return None;
@@ -282,9 +280,9 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-fn locked(platter: &Mutex<Platter>) -> MutexGuard<'_, Platter> {
-    // Nothing under this lock can fall halfway.
-    platter.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(content: &Mutex<DiskContent>) -> MutexGuard<'_, DiskContent> {
+    // No code panics while it holds this lock.
+    content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -292,33 +290,33 @@ mod tests {
     use super::*;
 
     fn drive() -> Drive {
-        let platter = Platter {
+        let content = DiskContent {
             now: vec![0; 3 * ATOMIC_BYTES],
             flushed: vec![0; 3 * ATOMIC_BYTES],
             since: Vec::new(),
             health: Health::Well,
         };
-        // Nothing is mounted there, so that taking it away does nothing.
+        // Nothing is mounted there, so dropping it has no effect.
         let file = PathBuf::from("/nonexistent/drive");
-        Drive { file, platter: Arc::new(Mutex::new(platter)) }
+        Drive { file, content: Arc::new(Mutex::new(content)) }
     }
 
     #[test]
-    fn what_was_flushed_outlives_a_cut_and_the_rest_is_there_in_whole_pieces() {
+    fn flushed_data_survives_a_power_failure_and_the_rest_in_whole_pieces() {
         for seed in 0..64 {
             let drive = drive();
-            drive.platter().write(0, &[1; ATOMIC_BYTES]).unwrap();
-            drive.platter().flush().unwrap();
-            drive.platter().write(ATOMIC_BYTES, &[2; 2 * ATOMIC_BYTES]).unwrap();
+            drive.content().write(0, &[1; ATOMIC_BYTES]).unwrap();
+            drive.content().flush().unwrap();
+            drive.content().write(ATOMIC_BYTES, &[2; 2 * ATOMIC_BYTES]).unwrap();
             let image = drive.cut(&mut Random::new(seed));
             let pieces: Vec<&[u8]> = image.chunks(ATOMIC_BYTES).collect();
             assert!(pieces[0] == [1; ATOMIC_BYTES]);
             for piece in &pieces[1..] {
                 assert!(*piece == [0; ATOMIC_BYTES] || *piece == [2; ATOMIC_BYTES]);
             }
-            assert_eq!(drive.platter().write(0, &[3]), None);
+            assert_eq!(drive.content().write(0, &[3]), None);
             drive.restore(&image);
-            assert_eq!(drive.platter().read(0, 1), Some([1].as_slice()));
+            assert_eq!(drive.content().read(0, 1), Some([1].as_slice()));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A crowd that wants nothing but to be in the way: clients that drip bytes on control and data
-//! connections, handshakes that never end, storms of connections from one address, and listings of
-//! a vast directory. Meanwhile an honest client of another address does its work, and is timed.
+//! Overload by abusive clients: slow bytes on control and data connections, incomplete handshakes,
+//! connection storms from one address, and listings of a huge folder. Meanwhile a normal client of
+//! another address works, and is timed.
 //!
-//! All that it asks for must be answered, with the right bytes, and the server's memory has a
-//! bound. How long it waits is told, not judged: that depends on the machine.
+//! All its commands must succeed, with the right bytes, and the server's memory must stay bounded.
+//! Its latency is reported but not checked: it depends on the machine.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,35 +12,35 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, Fault};
+use crate::prove::client::{Client, ClientError};
 use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Plan, Proof};
 use crate::prove::report::{Report, say};
 use crate::prove::run::Run;
 use crate::prove::server::{PASSWORD, Server, USER};
-use crate::prove::watch::{Look, mib};
+use crate::prove::watch::{ProcessSample, mib};
 
-mod crowd;
+mod abusive_clients;
 
-use crowd::Crowd;
+use abusive_clients::AbusiveClients;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "flood",
-    about: "slow clients, half-done handshakes, storms and a vast listing; an honest client works",
-    unit: "honest sessions",
+    about: "slow clients, incomplete handshakes, storms and a huge listing; a normal client works",
+    unit: "normal sessions",
     short: Plan { count: 100, time: Duration::from_secs(5) },
     long: Plan { count: 2000, time: Duration::from_mins(2) },
     mounts: false,
     run,
 };
 
-/// How large the crowd is.
+/// The number of abusive clients.
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     /// Clients that send a byte now and then, before a login.
     dripping: usize,
-    /// Clients that are logged in and move a byte of a file now and then.
+    /// Logged-in clients that transfer a byte of a file now and then.
     crawling: usize,
     half_open: usize,
     storm_per_s: u64,
@@ -52,11 +52,11 @@ const SMALL: Sizes =
 const LARGE: Sizes =
     Sizes { dripping: 4800, crawling: 200, half_open: 1000, storm_per_s: 2000, entries: 1_000_000 };
 
-/// Whatever comes, the server has no more.
+/// The limit on the server's memory.
 const RSS_MIB_MAX: f64 = 512.0;
-/// What the honest client asks for in one session, beside its file.
+/// NOOPs of the normal client in one session, beside its file.
 const NOOPS: usize = 10;
-const HONEST: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
+const NORMAL_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 const SMALL_BYTES: usize = 20_000;
 const BIG_BYTES: usize = 64 << 20;
 
@@ -68,44 +68,44 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     server.set("limits", "connections_per_ip = 20");
     let content = files(&server, sizes)?;
     server.start()?;
-    let idle = Look::at(server.pid())?;
-    say(&format!("  before: {}", idle.told()));
-    let crowd = Crowd::new(server.port(), sizes);
+    let idle = ProcessSample::at(server.pid())?;
+    say(&format!("  before: {}", idle.describe()));
+    let abusive_clients = AbusiveClients::new(server.port(), sizes);
     let is_over = AtomicBool::new(false);
     let mut times = Times::default();
     let ended = std::thread::scope(|scope| {
-        let threads = crowd.gather(scope, &is_over);
-        let result = honest(run, &server, report, &content, &mut times);
+        let threads = abusive_clients.spawn(scope, &is_over);
+        let result = normal_client(run, &server, report, &content, &mut times);
         is_over.store(true, Ordering::SeqCst);
         let has_fallen = threads.into_iter().any(|thread| thread.join().is_err());
-        if has_fallen { Err("a part of the crowd fell".to_owned()) } else { result }
+        if has_fallen { Err("a thread of abusive clients panicked".to_owned()) } else { result }
     });
     ended?;
-    crowd.tell(report);
+    abusive_clients.tell(report);
     times.tell(report);
-    // A crowd that was not there proves nothing.
-    if let Some(what) = crowd.missing() {
+    // Without abusive clients the proof shows nothing.
+    if let Some(what) = abusive_clients.missing() {
         report.failed(run.seed, what);
     }
     server.stop()
 }
 
-/// The files, and what is in the honest client's one.
+/// Creates the files; returns the content of the normal client's one.
 fn files(server: &Server, sizes: Sizes) -> Result<Vec<u8>, String> {
     let home = server.home();
-    let vast = home.join(crowd::VAST);
+    let vast = home.join(abusive_clients::VAST);
     folder::make(&vast)?;
     for entry in 0..sizes.entries {
         folder::write(&vast.join(format!("an entry of many, number {entry}")), b"")?;
     }
     let content: Vec<u8> = (0_u8..=250).cycle().take(SMALL_BYTES).collect();
     folder::write(&home.join("small"), &content)?;
-    folder::write(&home.join(crowd::BIG), vec![7; BIG_BYTES])?;
+    folder::write(&home.join(abusive_clients::BIG), vec![7; BIG_BYTES])?;
     Ok(content)
 }
 
-/// The honest client's sessions, one after the other.
-fn honest(
+/// The sessions of the normal client, one after the other.
+fn normal_client(
     run: &Run,
     server: &Server,
     report: &Report,
@@ -117,19 +117,19 @@ fn honest(
         let seed = run.seed_of(round);
         round += 1;
         let mut ended = session(server.port(), content, times).map_err(String::from);
-        let rss = mib(Look::at(server.pid())?.rss_kib);
+        let rss = mib(ProcessSample::at(server.pid())?.rss_kib);
         times.rss_mib_max = times.rss_mib_max.max(rss);
         if ended.is_ok() && rss > RSS_MIB_MAX {
-            ended = Err(format!("the server has {rss:.0} MiB; {RSS_MIB_MAX:.0} is the bound"));
+            ended = Err(format!("the server uses {rss:.0} MiB, more than {RSS_MIB_MAX:.0}"));
         }
         report.ended(seed, ended);
     }
     Ok(())
 }
 
-fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), Fault> {
+fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), ClientError> {
     let began = clock::now();
-    let mut client = Client::connect_from(HONEST, port)?;
+    let mut client = Client::connect_from(NORMAL_CLIENT, port)?;
     client.log_in(USER, PASSWORD)?;
     times.logins.push(began.elapsed());
     for _ in 0..NOOPS {
@@ -138,14 +138,14 @@ fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), Fault> {
         times.noops.push(began.elapsed());
     }
     let began = clock::now();
-    if client.fetch("RETR small")? != content {
-        return Err(Fault::Odd("other bytes than those of the file".to_owned()));
+    if client.download("RETR small")? != content {
+        return Err(ClientError::InvalidReply("wrong bytes".to_owned()));
     }
     times.files.push(began.elapsed());
     client.quit()
 }
 
-/// How long the honest client waited.
+/// The latencies of the normal client.
 #[derive(Debug, Default)]
 struct Times {
     logins: Vec<Duration>,
@@ -171,10 +171,10 @@ impl Times {
     }
 }
 
-/// The crowd has thousands of connections, and this process has one end of each.
+/// This process needs one descriptor for each of thousands of connections.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is forbidden the crowd is smaller, and the proof says so.
+    // Where that is not permitted there are fewer clients, and the proof reports it.
     let _ = setrlimit(Resource::Nofile, limit);
 }

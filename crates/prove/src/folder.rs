@@ -1,12 +1,12 @@
-//! Folders that are made for a proof and go with it.
+//! Temporary folders of a proof.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// A new folder. Dropping it removes it with all in it.
+/// A new folder. Dropping it removes it with its content.
 ///
-/// A locked file beside it says that somebody uses it: ids of processes would not do, because some
-/// proofs run in a namespace of their own.
+/// A locked file beside it shows that it is in use: process ids do not work for that, because some
+/// proofs run in their own PID namespace.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -14,15 +14,15 @@ pub(crate) struct Folder {
     _lock: File,
 }
 
-/// How often a name is tried.
+/// Attempts to find a free name.
 const TRIES_MAX: u32 = 1000;
 const LOCK: &str = "lock";
 
 impl Folder {
-    /// Makes one below `place`, and removes those there whose process has ended before its time.
+    /// Makes a folder below `place`, and removes those of processes that have died.
     ///
     /// # Errors
-    /// Which one could not be made.
+    /// The folder that could not be made.
     pub(crate) fn new(place: &Path) -> Result<Self, String> {
         clear(place);
         for number in 0..TRIES_MAX {
@@ -44,25 +44,25 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next run.
+        // It is removed by the next run if that fails.
         if fs::remove_dir_all(&self.path).is_ok() {
             drop(fs::remove_file(&self.lock_path));
         }
     }
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and its parents.
 ///
 /// # Errors
-/// Which one could not be made.
+/// The folder that could not be made.
 pub(crate) fn make(path: &Path) -> Result<(), String> {
     fs::create_dir_all(path).map_err(|error| format!("cannot make {}: {error}", path.display()))
 }
 
-/// Writes a whole file that only we may read.
+/// Writes a file that only the current user may read.
 ///
 /// # Errors
-/// Which one could not be written.
+/// The file that could not be written.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -72,25 +72,25 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), String> {
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Removes all that is in a folder.
+/// Removes the content of a folder.
 ///
 /// # Errors
-/// What could not be removed.
+/// The file that could not be removed.
 pub(crate) fn empty(folder: &Path) -> Result<(), String> {
-    let told = |error| format!("cannot empty {}: {error}", folder.display());
-    for entry in fs::read_dir(folder).map_err(told)? {
-        let path = entry.map_err(told)?.path();
+    let describe = |error| format!("cannot empty {}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(describe)? {
+        let path = entry.map_err(describe)?.path();
         let removed = if path.is_dir() && !path.is_symlink() {
             fs::remove_dir_all(&path)
         } else {
             fs::remove_file(&path)
         };
-        removed.map_err(told)?;
+        removed.map_err(describe)?;
     }
     Ok(())
 }
 
-/// Removes the folders that nobody uses.
+/// Removes the folders that are not in use.
 fn clear(place: &Path) {
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     let locks = entries.map(|entry| entry.path());

@@ -1,15 +1,15 @@
-//! Disks that are full, that fail, and that nobody may write to any more: real file systems, in
-//! memory and on a [`drive`](crate::prove::drive) of ours.
+//! Disks that are full, failing or read-only: real file systems, in memory and on a simulated
+//! [`drive`](crate::prove::drive).
 //!
-//! The reply is the right one (452; 451; 550 or 553), the session goes on, the next login works,
-//! files that were there are whole, nothing hidden is left of what failed; and once the disk is
-//! well again, so is everything.
+//! The reply code must be right (452; 451; 550 or 553), the session goes on, the next login works,
+//! existing files are unchanged, no hidden file of a failed upload remains; and once the disk works
+//! again, so does everything else.
 
 use std::path::Path;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, Heard};
+use crate::prove::client::{Client, ClientResult};
 use crate::prove::content::{Content, Pool};
 use crate::prove::drive::{Drive, Health, Mounted, mount_memory};
 use crate::prove::folder;
@@ -29,17 +29,17 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// With its journal of 4 MiB, some 11 MiB are free.
+/// About 11 MiB are free beside its journal of 4 MiB.
 const DRIVE_BYTES: usize = 16 << 20;
-/// More than any of the file systems here can take.
+/// More than fits on any of the file systems here.
 const TOO_MUCH_BYTES: usize = 8 << 20;
 const OLD_BYTES_MAX: usize = 300_000;
-/// What RFC 959 §5.4 has for a file that cannot be stored.
+/// The replies of RFC 959 §5.4 for a file that cannot be stored.
 const NOT_STORED: &[Code] = &[Code::FILE_UNAVAILABLE, Code::NAME_REFUSED];
 
-/// What happens to the disk.
+/// The fault of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+enum DiskFault {
     MemoryFull,
     DiskFull,
     WritesFail,
@@ -47,11 +47,16 @@ enum Event {
     ReadOnly,
 }
 
-const EVENTS: &[Event] =
-    &[Event::MemoryFull, Event::DiskFull, Event::WritesFail, Event::ReadsFail, Event::ReadOnly];
+const DISK_FAULTS: &[DiskFault] = &[
+    DiskFault::MemoryFull,
+    DiskFault::DiskFull,
+    DiskFault::WritesFail,
+    DiskFault::ReadsFail,
+    DiskFault::ReadOnly,
+];
 
-/// What all events have.
-struct Stage<'a> {
+/// What all faults share.
+struct Setup<'a> {
     server: Server,
     drive: &'a Drive,
     place: &'a Path,
@@ -78,28 +83,28 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         server.homes_at(&place);
         let length = random.skewed_below(OLD_BYTES_MAX) + 5000;
         let (old, is_secure) = (pool.piece(&mut random, length), random.once_in(2));
-        let event = random.pick(EVENTS).copied().unwrap_or(Event::DiskFull);
-        let mut stage =
-            Stage { server, drive: &drive, place: &place, pool: &pool, random, old, is_secure };
-        let result = stage.play(event).map_err(|what| format!("{event:?}: {what}"));
-        // The server first, else its folder could not be unmounted.
-        drop(stage);
+        let event = random.pick(DISK_FAULTS).copied().unwrap_or(DiskFault::DiskFull);
+        let mut setup =
+            Setup { server, drive: &drive, place: &place, pool: &pool, random, old, is_secure };
+        let result = setup.play(event).map_err(|what| format!("{event:?}: {what}"));
+        // The server first: otherwise its folder could not be unmounted.
+        drop(setup);
         report.add(&format!("{event:?}"), 1.0);
         report.ended(seed, result);
     }
     Ok(())
 }
 
-impl Stage<'_> {
-    fn play(&mut self, event: Event) -> Result<(), String> {
+impl Setup<'_> {
+    fn play(&mut self, event: DiskFault) -> Result<(), String> {
         let mounted = match event {
-            Event::MemoryFull => {
+            DiskFault::MemoryFull => {
                 let mib = self.random.below(3) + 1;
                 mount_memory(self.place, &format!("size={mib}m"))?
             }
             _ => self.drive.mount(self.place)?,
         };
-        let is_durable = event == Event::WritesFail || self.random.once_in(2);
+        let is_durable = event == DiskFault::WritesFail || self.random.once_in(2);
         let durability = if is_durable { "full" } else { "fast" };
         self.server.set("files", &format!("durability = {durability:?}"));
         folder::make(&self.server.home())?;
@@ -107,9 +112,9 @@ impl Stage<'_> {
         mounted.sync()?;
         self.server.start()?;
         let result = match event {
-            Event::MemoryFull | Event::DiskFull => self.fill_up(),
-            Event::WritesFail => self.fail_writes(),
-            Event::ReadsFail => {
+            DiskFault::MemoryFull | DiskFault::DiskFull => self.fill_up(),
+            DiskFault::WritesFail => self.fail_writes(),
+            DiskFault::ReadsFail => {
                 self.server.kill();
                 mounted.try_end()?;
                 let mounted = self.drive.mount(self.place)?;
@@ -118,14 +123,14 @@ impl Stage<'_> {
                 drop(mounted);
                 return result;
             }
-            Event::ReadOnly => self.forbid_writes(&mounted),
+            DiskFault::ReadOnly => self.forbid_writes(&mounted),
         };
         self.server.kill();
         drop(mounted);
         result
     }
 
-    /// More is sent than there is room for, in every way of sending.
+    /// More is sent than fits, by every upload command.
     fn fill_up(&mut self) -> Result<(), String> {
         let mut client = self.server.client(self.is_secure)?;
         let bytes = self.too_much();
@@ -134,13 +139,13 @@ impl Stage<'_> {
             self.still_serves(&mut client)?;
             let hidden = hidden(&self.server);
             if !hidden.is_empty() {
-                return Err(format!("{line}: hidden files are left: {hidden:?}"));
+                return Err(format!("{line}: hidden files remain: {hidden:?}"));
             }
         }
         self.stores_again(&mut client)
     }
 
-    /// The disk takes no more writes, so no upload can be on it.
+    /// The disk accepts no writes, so no upload may succeed.
     fn fail_writes(&mut self) -> Result<(), String> {
         let mut client = self.server.client(self.is_secure)?;
         let line = *self.random.pick(&["STOR new", "STOR old", "APPE old"]).unwrap_or(&"STOR new");
@@ -153,11 +158,11 @@ impl Stage<'_> {
         checked
     }
 
-    /// The disk cannot be read, so nothing whole can be sent.
+    /// The disk cannot be read, so no complete file can be sent.
     fn fail_reads(&mut self) -> Result<(), String> {
         let mut client = self.server.client(self.is_secure)?;
         self.drive.set_health(Health::NoReads);
-        let got = client.fetch("RETR old");
+        let got = client.download("RETR old");
         let noop = client.expect("NOOP", Code::OK);
         let next = self.server.client(!self.is_secure).map(drop);
         self.drive.set_health(Health::Well);
@@ -167,7 +172,7 @@ impl Stage<'_> {
         self.still_serves(&mut client)
     }
 
-    /// Nobody may write to the file system any more.
+    /// The file system is read-only.
     fn forbid_writes(&mut self, mounted: &Mounted) -> Result<(), String> {
         let mut client = self.server.client(self.is_secure)?;
         mounted.set_read_only(true)?;
@@ -185,17 +190,17 @@ impl Stage<'_> {
         self.stores_again(&mut client)
     }
 
-    /// The session answers, the next login works, and what was there is whole.
+    /// The session answers, the next login works, and existing files are unchanged.
     fn still_serves(&self, client: &mut Client) -> Result<(), String> {
         client.expect("NOOP", Code::OK)?;
         let mut next = self.server.client(!self.is_secure)?;
         for client in [client, &mut next] {
-            if !self.pool.is(&self.old, &client.fetch("RETR old")?) {
-                return Err("the old file is not what it was".to_owned());
+            if !self.pool.is(&self.old, &client.download("RETR old")?) {
+                return Err("the old file has changed".to_owned());
             }
         }
         if self.server.home().join("new").exists() {
-            return Err("a file is there that could not be stored".to_owned());
+            return Err("a file exists that could not be stored".to_owned());
         }
         Ok(next.quit()?)
     }
@@ -203,10 +208,10 @@ impl Stage<'_> {
     fn stores_again(&mut self, client: &mut Client) -> Result<(), String> {
         let bytes = self.little();
         client.store("STOR new", &bytes)?;
-        if client.fetch("RETR new")? == bytes {
+        if client.download("RETR new")? == bytes {
             return Ok(());
         }
-        Err("what was stored afterwards is not whole".to_owned())
+        Err("a file stored afterwards is wrong".to_owned())
     }
 
     fn too_much(&mut self) -> Vec<u8> {
@@ -221,10 +226,10 @@ impl Stage<'_> {
     }
 }
 
-/// The server refused, with one of these codes.
-fn refused<T>(line: &str, heard: Heard<T>, codes: &[Code]) -> Result<(), String> {
-    match heard {
-        Ok(_) => Err(format!("{line}: the server said it is done")),
+/// Expects a refusal with one of these codes.
+fn refused<T>(line: &str, result: ClientResult<T>, codes: &[Code]) -> Result<(), String> {
+    match result {
+        Ok(_) => Err(format!("{line}: unexpected success")),
         Err(fault) if fault.code().is_some_and(|code| codes.contains(&code)) => Ok(()),
         Err(fault) => Err(fault.into()),
     }

@@ -1,9 +1,9 @@
 //! The server is killed (SIGKILL) at a random moment of uploads, appends, renames, deletions and
-//! resumptions by several clients, and started again.
+//! resumed uploads by several clients, and restarted.
 //!
-//! Then under each final name there is the old content, the whole new one, or nothing, as the
-//! command under way allows; all that was confirmed is there; what a cut upload left is hidden, is
-//! little, and can be resumed to the whole.
+//! Then each final name has the old content, the complete new one, or does not exist, as the
+//! command in progress allows; everything confirmed is there; interrupted uploads are hidden, few,
+//! and can be resumed to the complete file.
 
 use crate::prove::content::Pool;
 use crate::prove::folder;
@@ -12,11 +12,11 @@ use crate::prove::random::Random;
 use crate::prove::report::Report;
 use crate::prove::run::Run;
 use crate::prove::server::Server;
-use crate::prove::story::{Cast, Promise, check};
+use crate::prove::workload::{Clients, Promise, check};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "kill",
-    about: "kill -9 at any moment of STOR, APPE, RNTO, DELE and resuming: old, new or nothing",
+    about: "kill -9 at any moment of STOR, APPE, RNTO, DELE and resumed uploads: old, new or nothing",
     unit: "kills",
     short: Plan::count(25),
     long: Plan::count(1000),
@@ -36,7 +36,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// One round, with all that it needs made from its seed.
+/// One round, determined by its seed.
 fn one_kill(server: &mut Server, pool: &Pool, seed: u64, report: &Report) -> Result<(), String> {
     let mut random = Random::new(seed);
     server.kill();
@@ -44,12 +44,12 @@ fn one_kill(server: &mut Server, pool: &Pool, seed: u64, report: &Report) -> Res
     folder::empty(&server.home())?;
     let durability = if random.once_in(2) { "full" } else { "fast" };
     server.set("files", &format!("durability = {durability:?}"));
-    let cast = Cast::prepared(server, pool, &mut random)?;
+    let clients = Clients::prepared(server, pool, &mut random)?;
     server.start()?;
-    let story = cast.live(server, pool, &mut random, Server::kill)?;
-    report.add("confirmed", story.confirmed());
+    let workload = clients.live(server, pool, &mut random, Server::kill)?;
+    report.add("confirmed", workload.confirmed());
     server.start()?;
-    let found = check(server, pool, &story, &mut random, Promise::Kept)?;
+    let found = check(server, pool, &workload, &mut random, Promise::SurvivingWrites)?;
     report.add("resumed", found.resumed);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Many sessions that end in every way there is. When the last one is gone, all that they had is
-//! back: descriptors, listeners, threads' work, hidden files, and memory.
+//! Many sessions that end in every way. After the last one all resources must be released:
+//! descriptors, listeners, threads, hidden files, and memory.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, Heard};
+use crate::prove::client::{Client, ClientResult};
 use crate::prove::clock;
 use crate::prove::content::Pool;
 use crate::prove::proofs::{Plan, Proof};
@@ -16,11 +16,11 @@ use crate::prove::random::Random;
 use crate::prove::report::{Report, say};
 use crate::prove::run::Run;
 use crate::prove::server::{PASSWORD, Server, USER};
-use crate::prove::watch::{Look, mib, slope};
+use crate::prove::watch::{ProcessSample, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",
-    about: "sessions that end in every way: descriptors, listeners, hidden files, memory come back",
+    about: "sessions that end in every way: descriptors, listeners, hidden files, memory are released",
     unit: "sessions",
     short: Plan::count(200),
     long: Plan::count(50_000),
@@ -28,31 +28,30 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// Sessions between two looks.
+/// Sessions between two checks.
 const BATCH: u64 = 100;
-/// How many there are at a time.
+/// Sessions at a time.
 const CLIENTS: usize = 8;
-/// All must be back by then.
+/// Time until everything must be released.
 const REST_MAX: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
-/// Allocators keep some of what they had; more than this between the second look and the last is a
-/// leak.
+/// Allocators keep some memory; a larger increase between the second check and the last is a leak.
 const GROWTH_MIB: f64 = 8.0;
-/// How many batches are a thousand sessions.
+/// Batches per thousand sessions.
 const SLOPE_BATCHES: f64 = 10.0;
 const BYTES_MAX: usize = 300_000;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
     let pool = Pool::new();
     let mut server = Server::new(run)?;
-    // Whatever is hidden is then a leak.
+    // Then every hidden file is a leak.
     server.set("files", "partial_upload_retention = \"0s\"");
     server.set("login", "failure_delay = \"1ms\"");
     server.start()?;
-    // One batch does all once: caches, threads and pools of buffers are made by it.
+    // The first batch does everything once, which fills caches, thread pools and buffers.
     sessions(&server, &pool, &(0..BATCH).map(|n| run.seed_of(n)).collect::<Vec<_>>())?;
     let first = at_rest(&server, None)?;
-    say(&format!("  after the first {BATCH}: {}", first.told()));
+    say(&format!("  after the first {BATCH}: {}", first.describe()));
     let mut memory = Vec::new();
     let mut round = 0;
     while report.goes_on() {
@@ -61,8 +60,8 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         round += BATCH;
         let result = sessions(&server, &pool, &seeds).and_then(|()| back(&server, first));
         match result {
-            Ok(look) => {
-                memory.push(mib(look.rss_kib));
+            Ok(sample) => {
+                memory.push(mib(sample.rss_kib));
                 report.passed_many(BATCH);
             }
             Err(what) => report.failed(seed, format!("in the {BATCH} sessions from here: {what}")),
@@ -77,36 +76,37 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     server.stop()
 }
 
-/// Everything is as it was, and nothing hidden is left.
-fn back(server: &Server, first: Look) -> Result<Look, String> {
-    let look = at_rest(server, Some(first.descriptors))?;
-    if look.descriptors > first.descriptors {
-        let (from, to) = (first.descriptors, look.descriptors);
-        return Err(format!("{to} descriptors are open at rest, {from} were before"));
+/// Checks that everything is released, and no hidden file remains.
+fn back(server: &Server, first: ProcessSample) -> Result<ProcessSample, String> {
+    let sample = at_rest(server, Some(first.descriptors))?;
+    if sample.descriptors > first.descriptors {
+        let (from, to) = (first.descriptors, sample.descriptors);
+        return Err(format!("{to} descriptors are open when idle, {from} before"));
     }
     let hidden = hidden(server);
-    if hidden.is_empty() { Ok(look) } else { Err(format!("hidden files are left: {hidden:?}")) }
+    if hidden.is_empty() { Ok(sample) } else { Err(format!("hidden files remain: {hidden:?}")) }
 }
 
-/// Waits until nothing is open that was not before; without such a number, until nothing changes.
-fn at_rest(server: &Server, most: Option<u64>) -> Result<Look, String> {
+/// Waits until no more descriptors are open than before; without such a number, until the number is
+/// stable.
+fn at_rest(server: &Server, most: Option<u64>) -> Result<ProcessSample, String> {
     let began = clock::now();
-    let mut look = Look::at(server.pid())?;
+    let mut sample = ProcessSample::at(server.pid())?;
     let mut same = 0;
-    while began.elapsed() < REST_MAX && same < SAME_LOOKS {
+    while began.elapsed() < REST_MAX && same < STABLE_SAMPLES {
         clock::pause(PAUSE);
-        let next = Look::at(server.pid())?;
-        let is_back = most.map_or(next.descriptors == look.descriptors, |most| {
+        let next = ProcessSample::at(server.pid())?;
+        let is_back = most.map_or(next.descriptors == sample.descriptors, |most| {
             next.descriptors <= most && hidden(server).is_empty()
         });
         same = if is_back { same + 1 } else { 0 };
-        look = next;
+        sample = next;
     }
-    Ok(look)
+    Ok(sample)
 }
 
-/// So many looks in a row must find the same.
-const SAME_LOOKS: u32 = 10;
+/// Consecutive samples that must be equal.
+const STABLE_SAMPLES: u32 = 10;
 
 fn hidden(server: &Server) -> Vec<String> {
     let entries = std::fs::read_dir(server.home()).into_iter().flatten().flatten();
@@ -137,18 +137,18 @@ fn one(server: &Server, pool: &Pool, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let is_secure = random.once_in(2);
     match random.below(WAYS) {
-        // Nobody logs in: nothing is said, half a line, half a handshake, half a login.
+        // Without a login: nothing sent, an incomplete line, handshake or login.
         0 => drop(Client::connect(server.port())?),
         1 => {
             let mut client = Client::connect(server.port())?;
             client.say("USER anna\r\nPASS qu")?;
             reset(client);
         }
-        2 => half_a_handshake(server)?,
+        2 => incomplete_handshake(server)?,
         3 => wrong_password(server, &mut random)?,
-        way => {
+        interruption => {
             let client = server.client(is_secure)?;
-            logged_in(client, pool, &mut random, way)?;
+            logged_in(client, pool, &mut random, interruption)?;
         }
     }
     Ok(())
@@ -156,30 +156,35 @@ fn one(server: &Server, pool: &Pool, seed: u64) -> Result<(), String> {
 
 const WAYS: usize = 13;
 
-fn logged_in(mut client: Client, pool: &Pool, random: &mut Random, way: usize) -> Heard<()> {
+fn logged_in(
+    mut client: Client,
+    pool: &Pool,
+    random: &mut Random,
+    interruption: usize,
+) -> ClientResult<()> {
     let name = format!("file-{}", random.below(20));
     let bytes = pool.bytes(&{
         let length = random.skewed_below(BYTES_MAX);
         pool.piece(random, length + 1)
     });
-    match way {
+    match interruption {
         4 => {
             client.store(&format!("STOR {name}"), &bytes)?;
-            client.fetch(&format!("RETR {name}"))?;
+            client.download(&format!("RETR {name}"))?;
             client.quit()
         }
         5 => {
-            client.fetch("LIST")?;
+            client.download("LIST")?;
             drop(client);
             Ok(())
         }
-        // A listener that nobody comes to.
+        // A passive port without a data connection.
         6 => {
             client.expect("EPSV", Code::EXTENDED_PASSIVE)?;
             reset(client);
             Ok(())
         }
-        // Uploads cut in the middle, with and without their control connection.
+        // Interrupted uploads, with and without their control connection.
         7 => {
             let mut data = client.open(&format!("STOR {name}"))?;
             let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
@@ -203,7 +208,7 @@ fn logged_in(mut client: Client, pool: &Pool, random: &mut Random, way: usize) -
             drop(data);
             client.quit()
         }
-        // Downloads that nobody reads to the end.
+        // Downloads that are not read to the end.
         10 => {
             client.store(&format!("STOR {name}"), &bytes)?;
             let data = client.open(&format!("RETR {name}"))?;
@@ -227,10 +232,10 @@ fn logged_in(mut client: Client, pool: &Pool, random: &mut Random, way: usize) -
     }
 }
 
-fn half_a_handshake(server: &Server) -> Heard<()> {
+fn incomplete_handshake(server: &Server) -> ClientResult<()> {
     let mut client = Client::connect(server.port())?;
     client.expect("AUTH TLS", Code::SECURITY_DONE)?;
-    // The head of a record of 512 bytes, and nothing of it.
+    // The header of a record of 512 bytes, without its content.
     if let Some(mut control) = client.into_control() {
         control.write_all(&[22, 3, 1, 2, 0])?;
         control.drop_off();
@@ -238,8 +243,8 @@ fn half_a_handshake(server: &Server) -> Heard<()> {
     Ok(())
 }
 
-/// From an address of its own, so that only that one is kept out.
-fn wrong_password(server: &Server, random: &mut Random) -> Heard<()> {
+/// From its own address, so that only that one is banned.
+fn wrong_password(server: &Server, random: &mut Random) -> ClientResult<()> {
     let part = u8::try_from(random.below(250) + 1).unwrap_or(1);
     let mut client = Client::connect_from(Ipv4Addr::new(127, 77, part, 1), server.port())?;
     client.ask(&format!("USER {USER}"))?;

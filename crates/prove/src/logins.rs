@@ -1,4 +1,4 @@
-//! Many logins at once: everybody gets in, and password hashes do not take the machine.
+//! Many logins at once: all succeed in the end, and the memory for password hashes stays bounded.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::prove::proofs::{Plan, Proof};
 use crate::prove::report::Report;
 use crate::prove::run::Run;
 use crate::prove::server::Server;
-use crate::prove::watch::{Look, mib};
+use crate::prove::watch::{ProcessSample, mib};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "logins",
@@ -23,15 +23,15 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// Row 20: with all of them at once the server takes less.
+/// Row 20: unlimited parallel hashes would use more.
 const RSS_MIB_MAX: f64 = 400.0;
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// A client that is told that the server is busy comes again after this.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// And gives up after so many times.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+/// A client repeats its login after this time if the server is busy.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The most repetitions.
 const TRIES_MAX: u32 = 3000;
 const PASSWORD: &str = "Pier 39, Zürich";
-/// Of that password, as the server makes them.
+/// A hash of that password, as the server makes them.
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
     3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
 
@@ -39,7 +39,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     let mut server = Server::new(run)?;
     server.account("anna", &format!("password = {HASH:?}\nsessions = 0"));
     server.start()?;
-    let before = Look::at(server.pid())?.rss_kib;
+    let before = ProcessSample::at(server.pid())?.rss_kib;
     report.set("RSS before, MiB", mib(before));
     let (port, pid) = (server.port(), server.pid());
     let is_over = AtomicBool::new(false);
@@ -48,7 +48,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
             .map(|round| {
                 scope.spawn(move || {
                     let done = log_in(port);
-                    report.add("told busy", f64::from(*done.as_ref().unwrap_or(&0)));
+                    report.add("server busy", f64::from(*done.as_ref().unwrap_or(&0)));
                     report.ended(run.seed_of(round), done.map(drop));
                 })
             })
@@ -56,8 +56,8 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         let watch = scope.spawn(|| {
             let mut most = before;
             while !is_over.load(Ordering::Relaxed) {
-                most = most.max(Look::at(pid).map_or(0, |look| look.rss_kib));
-                clock::pause(LOOK_EVERY);
+                most = most.max(ProcessSample::at(pid).map_or(0, |sample| sample.rss_kib));
+                clock::pause(SAMPLE_INTERVAL);
             }
             most
         });
@@ -67,14 +67,14 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         is_over.store(true, Ordering::Relaxed);
         watch.join().unwrap_or(u64::MAX)
     });
-    report.set("most RSS, MiB", mib(most));
+    report.set("peak RSS, MiB", mib(most));
     if mib(most) >= RSS_MIB_MAX {
-        report.failed(run.seed, format!("the server took {:.0} MiB", mib(most)));
+        report.failed(run.seed, format!("the server used {:.0} MiB", mib(most)));
     }
     Ok(())
 }
 
-/// Logs in, and says how often the server was busy before.
+/// Logs in; returns how often the server was busy before.
 fn log_in(port: u16) -> Result<u32, String> {
     for busy in 0..TRIES_MAX {
         let mut client = Client::connect(port)?;
@@ -82,7 +82,7 @@ fn log_in(port: u16) -> Result<u32, String> {
         let reply = client.ask(&format!("PASS {PASSWORD}"))?;
         match reply.code {
             Code::LOGGED_IN => return client.quit().map(|()| busy).map_err(String::from),
-            Code::CLOSING => clock::pause(AGAIN_AFTER),
+            Code::CLOSING => clock::pause(RETRY_PAUSE),
             code => return Err(format!("the login was answered with {}", code.number())),
         }
     }

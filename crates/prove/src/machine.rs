@@ -1,22 +1,22 @@
-//! On what it was proven.
+//! The machine of a proof.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde::Serialize;
 
-/// What a reader of the result must know of the machine.
+/// Facts on the machine for readers of the result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
     kernel: String,
-    /// The kind of file system on which the files of the proof were.
+    /// The type of the file system of the proof's files.
     files: String,
 }
 
 impl Machine {
-    /// Asks the system; `place` is where the files are.
+    /// Queries the system; `place` is the folder of the files.
     pub(crate) fn describe(place: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let known = |found: Option<&str>| found.unwrap_or("?").to_owned();
@@ -29,7 +29,7 @@ impl Machine {
     }
 }
 
-/// The commit of the checkout that we are in, `+` behind it if files were changed since.
+/// The commit of the checkout, with `+` if files were changed since.
 pub(crate) fn commit() -> String {
     let git = |words: &[&str]| {
         let output = Command::new("git").args(words).output().ok()?;
@@ -45,7 +45,7 @@ fn processor(text: &str) -> Option<&str> {
     Some(line.split_once(':')?.1.trim())
 }
 
-/// The kind of file system below `path`, from the text of `/proc/self/mounts`.
+/// The type of the file system below `path`, from the text of `/proc/self/mounts`.
 fn file_system<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
     let lines = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);

@@ -1,7 +1,7 @@
-//! wharf proven by force: it is killed, cut off, filled up, raced and soaked, and what must hold is
-//! checked every time.
+//! Destructive tests of wharf: it is killed, disconnected, filled up, raced and soaked, and its
+//! promises are checked every time.
 //!
-//! It is run by `cargo xtask prove`, on Linux. The floor plan is in `prove_linux.rs`.
+//! Run by `cargo xtask prove`, on Linux. The overview of modules is in `prove_linux.rs`.
 
 #[cfg(target_os = "linux")]
 #[path = "prove_linux.rs"]

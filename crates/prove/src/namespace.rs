@@ -1,25 +1,26 @@
-//! Namespaces of our own, for proofs that mount: when their first process ends, in whatever way,
-//! the kernel ends all others in them, and takes every mount away.
+//! Separate namespaces for proofs that mount: when their first process ends, in whatever way, the
+//! kernel ends all others in them, and removes every mount.
 
 use std::process::Command;
 
-/// Set for this program when it runs in namespaces of its own.
+/// Set for this program when it runs in its own namespaces.
 const MARK: &str = "WHARF_PROVE_NAMESPACE";
 
-/// Whether this process is already in its own.
+/// Whether this process runs in its own namespaces.
 pub(crate) fn is_own() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Runs this program with these words in namespaces of its own; whether it succeeded.
+/// Runs this program with these arguments in its own namespaces; returns whether it succeeded.
 ///
 /// # Errors
-/// When it cannot be started.
+/// It cannot be started.
 pub(crate) fn run(words: &[String]) -> Result<bool, String> {
     let own = std::env::current_exe()
         .map_err(|error| format!("cannot find this program's own file: {error}"))?;
     let mut command = Command::new("unshare");
-    // Whoever is not root becomes so in a user namespace; what that does not allow, the proof says.
+    // Without root, a user namespace makes this process root in it; the proof reports what that
+    // does not allow.
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }

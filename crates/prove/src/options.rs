@@ -1,4 +1,4 @@
-//! The command line, and what it asks for.
+//! The command line.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,39 +10,40 @@ use crate::prove::report::{self, Label, Report, say};
 use crate::prove::run::Run;
 use crate::prove::{folder, namespace};
 
-/// Puts the server under force and checks what must hold.
+/// Tests the server destructively and checks its promises.
 ///
-/// Each proof tells its count, the seed of each failure and how to repeat it. The result goes to
-/// target/prove/NAME.json. Exit code 1 if anything failed, or could not be carried out.
+/// Each proof prints its count, the seed of each failure and how to repeat it. The result is
+/// written to target/prove/NAME.json. The exit code is 1 if anything failed, or could not be
+/// carried out.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask prove", bin_name = "cargo xtask prove")]
 struct Options {
     /// Proofs by name; all of them if none is named
     names: Vec<String>,
-    /// The short form: seconds each, for every test run. Else the long one
+    /// Run the short form: seconds each, as in every test run. Otherwise the long one
     #[arg(long)]
     short: bool,
-    /// This many rounds
+    /// Number of rounds
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// The seed of the first round; the others follow
+    /// Seed of the first round; the others follow
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// This long, such as 90s, 10m or 1h; with --count, until both are reached
+    /// Duration, such as 90s, 10m or 1h; with --count, until both are reached
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
-    /// The server's program; else `wharf` beside this one
+    /// Path of the server's program; otherwise `wharf` beside this one
     #[arg(long, value_name = "FILE")]
     wharf: Option<PathBuf>,
-    /// Show the proofs there are
+    /// List the proofs
     #[arg(long)]
     list: bool,
 }
 
-/// Does what the command line asks for; whether all held.
+/// Runs the command line; returns whether all proofs passed.
 ///
 /// # Errors
-/// For people: what, where, and what would help.
+/// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<bool, String> {
     let options = Options::parse();
     if options.list {
@@ -62,14 +63,14 @@ pub(crate) fn run() -> Result<bool, String> {
         let (more, less) = prove(proof, &options, &wharf, &target)?;
         (passed, failed) = (passed + more, failed + less);
     }
-    // In namespaces of its own this is a part of a larger run, which counts.
+    // In its own namespaces this is a part of a larger run, which prints the counts.
     if !namespace::is_own() {
         say(&format!("{passed} passed, {failed} failed"));
     }
     Ok(failed == 0)
 }
 
-/// Runs one proof, tells how it went, and how many rounds passed and failed.
+/// Runs one proof, prints its result, and returns how many rounds passed and failed.
 fn prove(
     proof: &Proof,
     options: &Options,
@@ -95,7 +96,7 @@ fn prove(
     Ok(report.counts())
 }
 
-/// Runs one proof in namespaces of its own, and learns from its result how it went.
+/// Runs one proof in its own namespaces, and reads the counts from its result.
 fn apart(
     proof: &Proof,
     options: &Options,
@@ -115,7 +116,7 @@ fn apart(
     let is_well = namespace::run(&words)?;
     Ok(match report::counts(proof, &place) {
         Some((passed, failed)) if is_well == (failed == 0) => (passed, failed),
-        // It ended before it could tell.
+        // It ended before it could report.
         _ => (0, 1),
     })
 }
@@ -137,17 +138,17 @@ impl Options {
 
 fn list() {
     for proof in PROOFS {
-        let told = |plan: Plan| match (plan.count, plan.time.as_secs()) {
+        let describe = |plan: Plan| match (plan.count, plan.time.as_secs()) {
             (count, 0) => format!("{count} {}", proof.unit),
             (0, seconds) => format!("{seconds} s"),
             (count, seconds) => format!("{count} {} and {seconds} s", proof.unit),
         };
         say(&format!("{:<9}{}", proof.name, proof.about));
-        say(&format!("{:<9}short: {}; long: {}", "", told(proof.short), told(proof.long)));
+        say(&format!("{:<9}short: {}; long: {}", "", describe(proof.short), describe(proof.long)));
     }
 }
 
-/// The server, which must be there.
+/// The path of the server, which must exist.
 fn program(given: Option<&Path>) -> Result<PathBuf, String> {
     let beside = || {
         let own = std::env::current_exe().ok()?;
@@ -155,16 +156,19 @@ fn program(given: Option<&Path>) -> Result<PathBuf, String> {
     };
     let program = given.map(Path::to_owned).or_else(beside).unwrap_or_default();
     program.canonicalize().map_err(|error| {
-        format!("no server at {}: {error}; help: cargo xtask prove builds it", program.display())
+        format!(
+            "cannot find the server {}: {error}; hint: cargo xtask prove builds it",
+            program.display()
+        )
     })
 }
 
-/// The folder of all that is built, found from where this program lies: `target/release/...`.
+/// The build folder, determined from the path of this program: `target/release/...`.
 fn target() -> Result<PathBuf, String> {
     let own = std::env::current_exe()
-        .map_err(|error| format!("cannot find this program's own file: {error}"))?;
+        .map_err(|error| format!("cannot find the path of this program: {error}"))?;
     let target = own.ancestors().nth(2);
-    target.map(Path::to_owned).ok_or_else(|| "this program lies at the top of the disk".to_owned())
+    target.map(Path::to_owned).ok_or_else(|| "this program is in the root folder".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -176,10 +180,11 @@ fn time(text: &str) -> Result<Duration, String> {
         's' => 1,
         'm' => 60,
         'h' => 3600,
-        _ => return Err("a time ends with s, m or h, such as 90s".to_owned()),
+        _ => return Err("invalid time: it must end with s, m or h, such as 90s".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "a time is a number and s, m or h".to_owned())?;
-    let seconds = number.checked_mul(seconds).ok_or("that is too long")?;
+    let number: u64 =
+        number.parse().map_err(|_| "invalid time: expected a number and s, m or h".to_owned())?;
+    let seconds = number.checked_mul(seconds).ok_or("invalid time: too long")?;
     Ok(Duration::from_secs(seconds))
 }
 
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_given_by_hand_stands_alone_and_may_be_long_enough() {
+    fn an_explicit_count_replaces_the_plan_and_may_count_as_long() {
         let proof = PROOFS.iter().find(|proof| proof.long.time.is_zero()).unwrap();
         let options = |words: &[&str]| Options::parse_from([&["prove"], words].concat());
         assert_eq!(options(&["--count", "1"]).plan(proof), (Plan::count(1), "other"));

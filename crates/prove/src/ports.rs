@@ -1,17 +1,16 @@
-//! Ports that no other test or proof uses, also when each is a process of its own.
+//! Ports that no other test or proof uses, even in other processes.
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
 
-/// Below the range from which Linux takes the ports of outgoing connections (32768), else a client
-/// could sit on a port that a server needs.
+/// Below the ephemeral port range of Linux (32768 on), so that no client uses a port of a server.
 const FIRST: u16 = 26_000;
-/// Ports of one block.
+/// Ports per block.
 const SIZE: u16 = 80;
 const BLOCKS: u16 = 40;
 
-/// A block of ports, held until dropped, by a lock on a file that all such processes know.
+/// A block of ports, reserved until it is dropped, by a lock on a file shared by all processes.
 #[derive(Debug)]
 pub(crate) struct Ports {
     first: u16,
@@ -19,10 +18,10 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Takes the first block that is free.
+    /// Reserves the first free block.
     ///
     /// # Errors
-    /// When all are taken.
+    /// All are reserved.
     pub(crate) fn take() -> Result<Self, String> {
         let folder = std::env::temp_dir().join("wharf-prove-ports");
         crate::prove::folder::make(&folder)?;
@@ -35,15 +34,15 @@ impl Ports {
                 return Ok(Self { first, _lock: lock });
             }
         }
-        Err(format!("no {SIZE} ports in a row are free from {FIRST} on"))
+        Err(format!("no {SIZE} consecutive free ports from {FIRST} on"))
     }
 
-    /// Where the server listens.
+    /// The control port of the server.
     pub(crate) fn control(&self) -> u16 {
         self.first
     }
 
-    /// What the server may use for data.
+    /// The passive ports of the server.
     pub(crate) fn passive(&self) -> RangeInclusive<u16> {
         self.first + 8..=self.first + SIZE - 1
     }

@@ -1,11 +1,10 @@
-//! The power is cut at a random moment while several clients work: what the disk had not flushed
-//! is lost, in whole, in part or in another order. Then the file system mends itself from its
+//! The power is cut at a random moment while several clients work: writes that the disk had not
+//! flushed are lost, in whole, in part or in another order. Then the file system recovers from its
 //! journal, and the server is started on it.
 //!
-//! With `durability = "full"` all that was confirmed is there, and whole. With `"fast"` it may be
-//! lost, and what was new may be hollow: empty, or zeros where the system had not written bytes.
-//! How often is told; bytes of anything else may not appear. The disk is our own, see
-//! `drive`.
+//! With `durability = "full"` everything confirmed is there, complete. With `"fast"` it may be
+//! lost, and new files may be hollow: empty, or zeros where the system had not written bytes. Their
+//! number is reported; foreign bytes may not appear. The disk is simulated, see `drive`.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,22 +21,22 @@ use crate::prove::random::Random;
 use crate::prove::report::Report;
 use crate::prove::run::Run;
 use crate::prove::server::Server;
-use crate::prove::story::{Cast, Promise, check};
+use crate::prove::workload::{Clients, Promise, check};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "power",
-    about: "the power is cut: full loses and tears nothing confirmed, fast shows no foreign bytes",
-    unit: "power cuts",
+    about: "power failures: full loses nothing confirmed, fast shows no foreign bytes",
+    unit: "power failures",
     short: Plan::count(10),
     long: Plan::count(200),
     mounts: true,
     run,
 };
 
-/// Room for what four clients upload in the time that they have.
+/// Space for the uploads of four clients in the given time.
 const DRIVE_BYTES: usize = 128 << 20;
 const PAUSE: Duration = Duration::from_millis(5);
-/// How often something is tried that a server which is just gone may still hold up.
+/// Attempts for an operation that a killed server may still block.
 const TRIES_MAX: u32 = 400;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
@@ -55,9 +54,12 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         round += 1;
         let mut random = Random::new(seed);
         drive.restore(&blank);
-        // Odd and even seeds take turns, so that any two rounds try both.
-        let (durability, promise) =
-            if seed.is_multiple_of(2) { ("full", Promise::Kept) } else { ("fast", Promise::Own) };
+        // Odd and even seeds alternate, so that any two rounds test both.
+        let (durability, promise) = if seed.is_multiple_of(2) {
+            ("full", Promise::SurvivingWrites)
+        } else {
+            ("fast", Promise::Own)
+        };
         server.set("files", &format!("durability = {durability:?}"));
         let result = one_cut(&mut server, &drive, &place, &pool, (&mut random, promise), report);
         let result = result.map_err(|what| format!("{durability}: {what}"));
@@ -78,29 +80,29 @@ fn one_cut(
 ) -> Result<(), String> {
     let mounted = drive.mount(place)?;
     folder::make(&server.home())?;
-    let cast = Cast::prepared(server, pool, random)?;
+    let clients = Clients::prepared(server, pool, random)?;
     mounted.sync()?;
     server.start()?;
     let (mut chance, hurry) = (random.fork(), random.fork());
     let mut image = Vec::new();
     let is_over = AtomicBool::new(false);
-    let story = std::thread::scope(|scope| {
-        scope.spawn(|| neighbour(mounted.path(), hurry, &is_over));
-        let story = cast.live(server, pool, random, |server| {
+    let workload = std::thread::scope(|scope| {
+        scope.spawn(|| sync_other_file(mounted.path(), hurry, &is_over));
+        let workload = clients.live(server, pool, random, |server| {
             image = drive.cut(&mut chance);
             server.kill();
         });
         is_over.store(true, Ordering::SeqCst);
-        story
+        workload
     });
     let ended = end(&mounted);
-    let story = story?;
+    let workload = workload?;
     ended?;
-    report.add("confirmed", story.confirmed());
+    report.add("confirmed", workload.confirmed());
     drive.restore(&image);
     let mounted = drive.mount(place)?;
     let _reboot = drive::new_boot(place, random.next())?;
-    let checked = server.start().and_then(|()| check(server, pool, &story, random, promise));
+    let checked = server.start().and_then(|()| check(server, pool, &workload, random, promise));
     server.kill();
     let ended = end(&mounted);
     let found = checked?;
@@ -111,9 +113,9 @@ fn one_cut(
     ended
 }
 
-/// Another program that syncs a file of its own now and then. That makes the journal be written,
-/// with all renames of the server so far, and none of the contents that wait in memory.
-fn neighbour(place: &Path, mut random: Random, is_over: &AtomicBool) {
+/// Another program that syncs its own file now and then. That makes the kernel write the journal,
+/// with all renames of the server so far, but not the contents that are still in memory.
+fn sync_other_file(place: &Path, mut random: Random, is_over: &AtomicBool) {
     let path = place.join("neighbour");
     while !is_over.load(Ordering::Relaxed) {
         let synced = File::create(&path).and_then(|mut file| {
@@ -123,14 +125,14 @@ fn neighbour(place: &Path, mut random: Random, is_over: &AtomicBool) {
         if synced.is_err() {
             return;
         }
-        let micros = u64::try_from(random.skewed_below(NEIGHBOUR_MICROS_MAX)).unwrap_or(0);
+        let micros = u64::try_from(random.skewed_below(SYNC_PAUSE_MICROS_MAX)).unwrap_or(0);
         clock::pause(Duration::from_micros(micros));
     }
 }
 
-const NEIGHBOUR_MICROS_MAX: usize = 60_000;
+const SYNC_PAUSE_MICROS_MAX: usize = 60_000;
 
-/// Unmounts once the server, which was just killed, has let go.
+/// Unmounts the disk once the killed server has released it.
 fn end(mounted: &Mounted) -> Result<(), String> {
     let mut result = mounted.try_end();
     for _ in 0..TRIES_MAX {

@@ -1,4 +1,4 @@
-//! Every proof there is, as one table. A new one is a module and a row.
+//! The table of all proofs. A new one is a module and a row.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use crate::prove::report::Report;
 use crate::prove::run::Run;
 use crate::prove::{cut, flood, full, kill, leak, logins, power, race, soak, timing, torture};
 
-/// A promise that is put under force.
+/// A destructive test of a promise.
 pub(crate) struct Proof {
     /// One word, for the command line and for the result's file.
     pub(crate) name: &'static str,
     /// What is done and what must hold, in one line.
     pub(crate) about: &'static str,
-    /// What is counted, in the plural: `kills`.
+    /// The counted events, in the plural: `kills`.
     pub(crate) unit: &'static str,
-    /// Seconds, for every test run. It must pass on a slow machine with other work.
+    /// Seconds, for every test run. It must pass on a slow, busy machine.
     pub(crate) short: Plan,
-    /// What a promise in docs/TRUST.md rests on; by hand.
+    /// The evidence for docs/TRUST.md; run manually.
     pub(crate) long: Plan,
-    /// Whether it mounts file systems. It then runs in namespaces of its own, so that nothing of it
-    /// stays mounted or running, however it ends.
+    /// Whether it mounts file systems. It then runs in its own namespaces, so that nothing stays
+    /// mounted or running, however it ends.
     pub(crate) mounts: bool,
-    /// Does it, round by round, as long as [`Report::goes_on`] says so.
+    /// Runs rounds as long as [`Report::goes_on`] returns true.
     ///
-    /// An error, for people, means that the proof could not be carried out. What was found wrong
-    /// goes to the report instead, with the seed that repeats it.
+    /// An error means that the proof could not be carried out. Failures that it finds go to the
+    /// report instead, with the seed that repeats them.
     pub(crate) run: fn(&Run, &Report) -> Result<(), String>,
 }
 
-/// How much of a proof is done: until both are reached.
+/// The extent of a proof: until both are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) count: u64,
@@ -36,13 +36,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// So many rounds, however long they take.
+    /// This many rounds, however long they take.
     pub(crate) const fn count(count: u64) -> Self {
         Self { count, time: Duration::ZERO }
     }
 }
 
-/// In the order in which all of them run.
+/// In the order of a full run.
 pub(crate) static PROOFS: &[&Proof] = &[
     &kill::PROOF,
     &cut::PROOF,
@@ -60,7 +60,7 @@ pub(crate) static PROOFS: &[&Proof] = &[
 /// The proofs of these names; all for none or for `all`.
 ///
 /// # Errors
-/// The name that nobody has, with those there are.
+/// The unknown name, with the known ones.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Proof>, String> {
     if names.is_empty() || names.iter().any(|name| name == "all") {
         return Ok(PROOFS.to_vec());
@@ -69,7 +69,7 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Proof>, String> {
         let found = PROOFS.iter().copied().find(|proof| proof.name == name);
         found.ok_or_else(|| {
             let known: Vec<_> = PROOFS.iter().map(|proof| proof.name).collect();
-            format!("no such proof: {name}\nhelp: there are {}, and all", known.join(", "))
+            format!("unknown proof \"{name}\"\nhint: proofs are {}, and all", known.join(", "))
         })
     };
     names.iter().map(find).collect()
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_has_is_told_with_those_there_are() {
+    fn an_unknown_name_is_reported_with_the_known_ones() {
         let message = chosen(&["kil".to_owned()]).err().unwrap();
         assert!(message.contains("kil\n") && message.contains("kill"), "{message}");
         assert_eq!(chosen(&[]).ok().unwrap().len(), PROOFS.len());

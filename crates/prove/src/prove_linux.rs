@@ -1,15 +1,12 @@
-//! The floor plan.
+//! Overview of the modules.
 //!
-//! To follow a proof read its row in [`proofs`], then its own module: its function is called once
-//! with a [`run::Run`] (how often, which seed, which server) and tells a [`report::Report`] how
-//! each round ended. What the proofs share:
+//! To follow a proof, read its row in [`proofs`], then its own module: its function is called once
+//! with a [`run::Run`] (count, seed, server) and adds the result of each round to a
+//! [`report::Report`]. What the proofs share:
 //!
 //! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
 //! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;
-//! - clients at work until the end comes, and what must hold then: [`story`];
-//! - a disk that fails and loses its power: [`drive`];
-//! - contents that can be told apart: [`content`], and chance that can be repeated: [`random`];
-//! - what the system knows: [`machine`], [`watch`], [`clock`], [`folder`], [`namespace`].
+//! - clients that work until the end, and what must hold then: [`workload`];
 
 use std::process::ExitCode;
 
@@ -28,9 +25,9 @@ mod report;
 mod run;
 
 mod server;
-mod story;
 mod stream;
 mod watch;
+mod workload;
 
 mod cut;
 mod flood;
@@ -47,7 +44,7 @@ mod torture;
 pub(crate) fn main() -> ExitCode {
     match options::run() {
         Ok(true) => ExitCode::SUCCESS,
-        // What failed has been told.
+        // Failures have been printed already.
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("error: {message}");

@@ -1,4 +1,4 @@
-//! Elsewhere there is nothing to run.
+//! Other systems: not supported.
 
 use std::process::ExitCode;
 

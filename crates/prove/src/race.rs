@@ -1,8 +1,8 @@
-//! Somebody on the server's machine swaps folders and files for links that lead out of the root,
-//! over and over, while clients of the real server read, list, write, rename and remove there.
+//! A local user replaces folders and files by links that lead out of the root, over and over, while
+//! clients of the real server read, list, write, rename and remove there.
 //!
-//! Nothing outside may be read, listed, changed or made: every content and length inside differs
-//! from those outside, and what is outside is looked at by inode.
+//! Nothing outside may be read, listed, changed or created: every content and length inside differs
+//! from those outside, and files outside are checked by inode.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{RenameFlags, renameat_with};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, Heard};
+use crate::prove::client::{Client, ClientResult};
 use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Plan, Proof};
@@ -33,19 +33,18 @@ pub(crate) static PROOF: Proof = Proof {
 };
 
 const CLIENTS: u64 = 4;
-/// Swaps between two looks at what is outside.
+/// Swaps between two checks of the files outside.
 const BATCH: u64 = 5_000;
-/// For so many swaps there is at least one act of a client, else nothing would be tried.
+/// Swaps per operation of a client at most; otherwise nothing would be tested.
 const SWAPS_FOR_AN_ACT: u64 = 10;
-/// What the files outside hold. No file inside has this length.
-const OUTSIDE: &[u8] = b"this lies outside, and nobody who comes by FTP may ever see it";
+/// The content of files outside. No file inside has this length.
+const OUTSIDE: &[u8] = b"this is outside, and must never be readable by FTP";
 const INSIDE: &[u8] = b"inside";
-/// After this many failures going on tells nothing.
+/// The proof stops after this many failures.
 const FAILURES_MAX: u64 = 20;
 
-/// What somebody who has no business here would find outside, each with inode, mode, length and
-/// time.
-type Facts = BTreeMap<PathBuf, (u64, u32, u64, i64)>;
+/// The files outside, each with inode, mode, length and time.
+type FileFacts = BTreeMap<PathBuf, (u64, u32, u64, i64)>;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
     let mut server = Server::new(run)?;
@@ -66,7 +65,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         let (is_over, acts) = (AtomicBool::new(false), AtomicU64::new(0));
         let swapped = std::thread::scope(|scope| {
             for number in 0..CLIENTS {
-                let world = World { server: &server, report, is_over: &is_over, acts: &acts };
+                let world = SharedState { server: &server, report, is_over: &is_over, acts: &acts };
                 scope.spawn(move || world.client(run.seed_of(number)));
             }
             let swapped = swap(&server.home(), &outside, &before, report, &acts, goes_on);
@@ -82,9 +81,9 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes what is swapped: `d` and `f` inside, links to a folder and to a file outside.
+/// Makes the swapped files: `d` and `f` inside, links to a folder and to a file outside.
 fn prepared(home: &Path) -> Result<PathBuf, String> {
-    let told = |error: std::io::Error| format!("cannot prepare {}: {error}", home.display());
+    let describe = |error: std::io::Error| format!("cannot prepare {}: {error}", home.display());
     let outside = home.with_extension("outside");
     folder::make(&outside)?;
     folder::empty(&outside)?;
@@ -96,51 +95,51 @@ fn prepared(home: &Path) -> Result<PathBuf, String> {
     folder::make(&home.join("d"))?;
     folder::write(&home.join("f"), INSIDE)?;
     let name = outside.file_name().unwrap_or_default();
-    symlink(Path::new("..").join(name), home.join("l")).map_err(told)?;
-    symlink(outside.join("secret"), home.join("g")).map_err(told)?;
+    symlink(Path::new("..").join(name), home.join("l")).map_err(describe)?;
+    symlink(outside.join("secret"), home.join("g")).map_err(describe)?;
     Ok(outside)
 }
 
-fn facts(outside: &Path) -> Result<Facts, String> {
-    let told = |error: std::io::Error| format!("cannot look at {}: {error}", outside.display());
-    let mut facts = Facts::new();
+fn facts(outside: &Path) -> Result<FileFacts, String> {
+    let describe = |error: std::io::Error| format!("cannot read {}: {error}", outside.display());
+    let mut facts = FileFacts::new();
     let mut add = |path: PathBuf| {
-        let found = fs::symlink_metadata(&path).map_err(told)?;
+        let found = fs::symlink_metadata(&path).map_err(describe)?;
         let fact = (found.ino(), found.mode(), found.len(), found.mtime_nsec());
         facts.insert(path, fact);
         Ok::<(), String>(())
     };
     add(outside.to_owned())?;
-    for entry in fs::read_dir(outside).map_err(told)? {
-        add(entry.map_err(told)?.path())?;
+    for entry in fs::read_dir(outside).map_err(describe)? {
+        add(entry.map_err(describe)?.path())?;
     }
     Ok(facts)
 }
 
-/// Swaps until it is done. What was swapped and found untouched counts.
+/// Swaps until it is done. Swaps after which nothing outside has changed count as passed.
 fn swap(
     home: &Path,
     outside: &Path,
-    before: &Facts,
+    before: &FileFacts,
     report: &Report,
     acts: &AtomicU64,
     goes_on: impl Fn() -> bool,
 ) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("cannot swap in {}: {error}", home.display());
-    let root = File::open(home).map_err(told)?;
+    let describe = |error: std::io::Error| format!("cannot swap in {}: {error}", home.display());
+    let root = File::open(home).map_err(describe)?;
     let mut swaps = 0;
     while goes_on() {
         for swap in 0..BATCH {
             let (one, other) = if swap % 2 == 0 { ("d", "l") } else { ("f", "g") };
-            // `f` is gone for a moment when a client renames it.
+            // `f` is missing for a moment when a client renames it.
             let swapped = renameat_with(&root, one, &root, other, RenameFlags::EXCHANGE);
             match swapped {
                 Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(told(error.into())),
+                Err(error) => return Err(describe(error.into())),
             }
         }
         swaps += BATCH;
-        // The clients keep up, or this would be swapping alone.
+        // Waits for the clients, or there would be swaps without operations.
         while acts.load(Ordering::Relaxed) * SWAPS_FOR_AN_ACT < swaps && goes_on() {
             let _ = renameat_with(&root, "d", &root, "l", RenameFlags::EXCHANGE);
             clock::pause(std::time::Duration::from_micros(50));
@@ -154,15 +153,15 @@ fn swap(
     Ok(())
 }
 
-/// What a client shares with the others.
-struct World<'a> {
+/// What the clients share.
+struct SharedState<'a> {
     server: &'a Server,
     report: &'a Report,
     is_over: &'a AtomicBool,
     acts: &'a AtomicU64,
 }
 
-impl World<'_> {
+impl SharedState<'_> {
     fn client(&self, seed: u64) {
         let mut random = Random::new(seed);
         while !self.is_over.load(Ordering::Relaxed) {
@@ -183,20 +182,20 @@ impl World<'_> {
                 break;
             }
             let seen = act(&mut client, random)?;
-            self.report.add("acts", 1.0);
-            self.report.add("acts that were let", f64::from(u8::from(seen)));
+            self.report.add("operations", 1.0);
+            self.report.add("allowed operations", f64::from(u8::from(seen)));
             self.acts.fetch_add(1, Ordering::Relaxed);
         }
         Ok(client.quit()?)
     }
 }
 
-/// One act on what is being swapped; whether the server let it happen. All may be refused.
+/// One operation on the swapped files; returns whether the server allowed it. All may be refused.
 fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
     const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
     let path = random.pick(&PATHS).copied().unwrap_or("f");
     Ok(match random.below(14) {
-        0 | 1 => match got(client.fetch(&format!("RETR {path}")))? {
+        0 | 1 => match got(client.download(&format!("RETR {path}")))? {
             Some(bytes) if bytes == OUTSIDE => return Err(format!("RETR {path} read outside")),
             found => found.is_some(),
         },
@@ -205,7 +204,7 @@ fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
         4 => {
             let size = client.size(path)?;
             if size == Some(OUTSIDE.len()) {
-                return Err(format!("SIZE {path} looked outside"));
+                return Err(format!("SIZE {path} read outside"));
             }
             size.is_some()
         }
@@ -218,7 +217,7 @@ fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
         12 => said(client, "MFMT 20010101000000 d/secret")?,
         _ => {
             let entered = said(client, "CWD d")?;
-            let bytes = got(client.fetch("RETR secret"))?;
+            let bytes = got(client.download("RETR secret"))?;
             client.expect("CWD /", Code::FILE_DONE)?;
             if bytes.is_some_and(|bytes| bytes == OUTSIDE) {
                 return Err("RETR in a directory read outside".to_owned());
@@ -228,9 +227,9 @@ fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
     })
 }
 
-/// What was let; none if the server refused.
-fn got<T>(heard: Heard<T>) -> Result<Option<T>, String> {
-    match heard {
+/// The result; `None` if the server refused.
+fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
+    match result {
         Ok(value) => Ok(Some(value)),
         Err(fault) if fault.code().is_some() => Ok(None),
         Err(fault) => Err(fault.into()),
@@ -242,7 +241,7 @@ fn said(client: &mut Client, line: &str) -> Result<bool, String> {
 }
 
 fn listed(client: &mut Client, line: &str) -> Result<bool, String> {
-    let bytes = got(client.fetch(line))?;
+    let bytes = got(client.download(line))?;
     let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     if text.contains("only-outside") {
         return Err(format!("{line} listed outside"));

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same for the same seed (splitmix64).
+//! Reproducible pseudorandom numbers (splitmix64).
 
-/// A source of such numbers.
+/// A pseudorandom number generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -17,18 +17,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Another source, which does not depend on how much is taken from this one later.
+    /// Another generator, independent of how much is taken from this one later.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
-    /// From 0 up to and without `end`; 0 if there is nothing below `end`.
+    /// From 0 to below `end`; 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % end).unwrap_or(0)
     }
 
-    /// True once in `times` times.
+    /// True once in `times` times on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -38,7 +38,7 @@ impl Random {
         from.get(self.below(from.len()))
     }
 
-    /// Below `end`, each order of magnitude as likely as the others: small values are frequent.
+    /// Below `end`, each order of magnitude with equal probability: small values are frequent.
     pub(crate) fn skewed_below(&mut self, end: usize) -> usize {
         let bits = usize::try_from(usize::BITS - end.leading_zeros()).unwrap_or(0);
         let shift = u32::try_from(self.below(bits + 1)).unwrap_or(0);

@@ -1,5 +1,4 @@
-//! What a proof tells while it runs, and what stays of it: counts, failures with their seeds, and
-//! figures, as lines and as a file.
+//! The report of a proof: counts, failures with their seeds, and figures, printed and as a file.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,7 +12,7 @@ use crate::prove::machine::{Machine, commit};
 use crate::prove::proofs::{Plan, Proof};
 use crate::prove::{clock, folder};
 
-/// How a proof went so far. Threads share it by reference.
+/// The progress of a proof. Threads share it by reference.
 #[derive(Debug)]
 pub(crate) struct Report {
     name: &'static str,
@@ -27,20 +26,20 @@ pub(crate) struct Report {
 struct State {
     passed: u64,
     failed: u64,
-    /// The first ones; more of the same tell nothing.
+    /// The first failures; more of the same are not useful.
     failures: Vec<Failure>,
     figures: BTreeMap<String, f64>,
-    told: Option<Instant>,
+    describe: Option<Instant>,
 }
 
-/// One thing that did not hold.
+/// A failure.
 #[derive(Clone, Debug, Serialize)]
 struct Failure {
     seed: u64,
     what: String,
 }
 
-/// What is written to `target/prove/NAME.json`, from which docs/reference/trust.md is made.
+/// The content of `target/prove/NAME.json`, from which docs/reference/trust.md is generated.
 #[derive(Debug, Serialize)]
 struct Record<'a> {
     name: &'a str,
@@ -59,15 +58,15 @@ struct Record<'a> {
     result: &'a str,
 }
 
-/// How a run is called in the file, and what it began with.
+/// The form of a run, and its first seed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label<'a> {
-    /// `short`, `long`, or `other` for counts given by hand.
+    /// `short`, `long`, or `other` for other counts.
     pub(crate) form: &'a str,
     pub(crate) seed: u64,
 }
 
-/// Between two lines of progress.
+/// The interval between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 const FAILURES_SHOWN: usize = 20;
 
@@ -77,14 +76,14 @@ impl Report {
         Self { name, unit, plan, began: clock::now(), state: Mutex::default() }
     }
 
-    /// Whether the plan asks for another round. Tells how far it is, now and then.
+    /// Whether the plan asks for another round. Prints the progress now and then.
     pub(crate) fn goes_on(&self) -> bool {
         let mut state = self.state();
         let done = state.passed + state.failed;
         let goes_on = done < self.plan.count || self.began.elapsed() < self.plan.time;
-        let is_time = state.told.unwrap_or(self.began).elapsed() >= PROGRESS_EVERY;
+        let is_time = state.describe.unwrap_or(self.began).elapsed() >= PROGRESS_EVERY;
         if goes_on && is_time {
-            state.told = Some(clock::now());
+            state.describe = Some(clock::now());
             let (seconds, failed) = (self.began.elapsed().as_secs(), state.failed);
             let of = if self.plan.count > 0 {
                 format!(" of {}", self.plan.count)
@@ -97,25 +96,24 @@ impl Report {
         goes_on
     }
 
-    /// A round in which all held.
+    /// A successful round.
     pub(crate) fn passed(&self) {
         self.state().passed += 1;
     }
 
-    /// Many such rounds.
+    /// Many successful rounds.
     pub(crate) fn passed_many(&self, count: u64) {
         self.state().passed += count;
     }
 
-    /// A round in which something did not hold. The first ones are told at once, with the way to
-    /// repeat them.
+    /// A failed round. The first ones are printed at once, with the command that repeats them.
     pub(crate) fn failed(&self, seed: u64, what: impl Into<String>) {
         let what = what.into();
         let mut state = self.state();
         state.failed += 1;
         if state.failures.len() < FAILURES_SHOWN {
             say(&format!(
-                "  FAILED, seed {seed}: {what}\n    again: cargo xtask prove {} --seed {seed} \
+                "  FAILED, seed {seed}: {what}\n    repeat: cargo xtask prove {} --seed {seed} \
                  --count 1",
                 self.name
             ));
@@ -123,7 +121,7 @@ impl Report {
         }
     }
 
-    /// A round, as it ended.
+    /// The result of a round.
     pub(crate) fn ended(&self, seed: u64, result: Result<(), String>) {
         match result {
             Ok(()) => self.passed(),
@@ -131,23 +129,23 @@ impl Report {
         }
     }
 
-    /// Adds to a figure that the result should show, such as `uploads`.
+    /// Adds to a figure of the result, such as `uploads`.
     pub(crate) fn add(&self, figure: &str, more: f64) {
         *self.state().figures.entry(figure.to_owned()).or_default() += more;
     }
 
-    /// A figure that the result should show, as it is now.
+    /// Sets a figure of the result.
     pub(crate) fn set(&self, figure: &str, value: f64) {
         self.state().figures.insert(figure.to_owned(), value);
     }
 
-    /// How many passed and failed.
+    /// The numbers of passed and failed rounds.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let state = self.state();
         (state.passed, state.failed)
     }
 
-    /// The last lines: figures and counts.
+    /// Prints the figures and counts.
     pub(crate) fn sum_up(&self) {
         let state = self.state();
         if !state.figures.is_empty() {
@@ -165,10 +163,10 @@ impl Report {
         ));
     }
 
-    /// Writes the result where the generator of the table looks for it.
+    /// Writes the result for the generator of docs/reference/trust.md.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// It cannot be written.
     pub(crate) fn write(
         &self,
         proof: &Proof,
@@ -199,7 +197,7 @@ impl Report {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can fall halfway.
+        // No code panics while it holds this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -209,7 +207,7 @@ pub(crate) fn forget(proof: &Proof, place: &Path) {
     drop(std::fs::remove_file(place.join(format!("{}.json", proof.name))));
 }
 
-/// How many rounds passed and failed, from the result that a run wrote.
+/// The numbers of passed and failed rounds in the result of a run.
 pub(crate) fn counts(proof: &Proof, place: &Path) -> Option<(u64, u64)> {
     let text = std::fs::read(place.join(format!("{}.json", proof.name))).ok()?;
     let record: serde_json::Value = serde_json::from_slice(&text).ok()?;
@@ -221,7 +219,7 @@ fn shown(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// Says a line on standard output; a reader that has gone away is no fault of the proof.
+/// Prints a line to standard output; a closed pipe is ignored.
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

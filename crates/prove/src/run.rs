@@ -1,20 +1,20 @@
-//! One run of a proof: how much, which seed, which server, and where there is room.
+//! One run of a proof: the plan, the first seed, the server, and the folder.
 
 use std::path::{Path, PathBuf};
 
 use crate::prove::folder::Folder;
 use crate::prove::proofs::Plan;
 
-/// What a proof is given.
+/// The parameters of a proof.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) plan: Plan,
-    /// The seed of round 0; that of round `n` is this one and `n`, so that
-    /// `--seed S --count 1` repeats one round.
+    /// The seed of round 0; that of round `n` is `seed + n`, so that `--seed S --count 1` repeats
+    /// one round.
     pub(crate) seed: u64,
-    /// The server's program.
+    /// The path of the server's program.
     pub(crate) wharf: PathBuf,
-    /// Where files of proofs are made; on a disk, not in memory.
+    /// The folder for files of proofs; on a disk, not in memory.
     pub(crate) place: PathBuf,
 }
 
@@ -24,10 +24,10 @@ impl Run {
         self.seed.wrapping_add(round)
     }
 
-    /// A new folder, which goes when it is dropped.
+    /// A new folder, which is removed when it is dropped.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// It cannot be made.
     pub(crate) fn folder(&self) -> Result<Folder, String> {
         Folder::new(&self.place)
     }

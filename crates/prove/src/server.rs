@@ -1,4 +1,4 @@
-//! The real server: made ready once, then started, killed and started again.
+//! The real server: configured once, then started, killed and restarted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::prove::client::{Client, Heard};
+use crate::prove::client::{Client, ClientResult};
 use crate::prove::folder::Folder;
 use crate::prove::ports::Ports;
 use crate::prove::run::Run;
 use crate::prove::stream::Security;
 use crate::prove::{clock, folder};
 
-/// A server with its folder, ports and accounts. Dropping it ends the process and removes all.
+/// A server with its folder, ports and accounts. Dropping it kills the process and removes all
+/// files.
 #[derive(Debug)]
 pub(crate) struct Server {
     wharf: PathBuf,
     folder: Folder,
-    /// Where the homes are; in the folder unless the proof has another place.
+    /// The folder of the homes; in the server's folder unless the proof sets another.
     homes: PathBuf,
     ports: Ports,
     security: Security,
@@ -31,26 +32,26 @@ pub(crate) struct Server {
     child: Option<Child>,
 }
 
-/// The account that there is if the proof asks for no others.
+/// The default account.
 pub(crate) const USER: &str = "anna";
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "quayside";
-/// The same, hashed by the cheapest kind that the server reads: hashes are not what is proven.
+/// The same, hashed by the cheapest kind that the server reads: hashes are not tested here.
 const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZmJlbg==";
 
-/// From the start until the server accepts.
+/// From the start until the server accepts connections.
 const START_MAX: Duration = Duration::from_mins(1);
 const START_PAUSE: Duration = Duration::from_millis(1);
-/// From SIGTERM to the end.
+/// From SIGTERM to the exit.
 const STOP_MAX: Duration = Duration::from_mins(1);
-/// The end of the server's log that is shown.
+/// The part of the server's log that is shown.
 const LOG_BYTES_MAX: usize = 2000;
 
 impl Server {
-    /// Makes one ready, with the account [`USER`] that may do everything.
+    /// Configures a server, with the account [`USER`] that has all permissions.
     ///
     /// # Errors
-    /// When there is no port or no room.
+    /// There is no free port, or the folder cannot be made.
     pub(crate) fn new(run: &Run) -> Result<Self, String> {
         let folder = run.folder()?;
         let homes = folder.path().join("homes");
@@ -77,8 +78,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Puts a line into a section of the configuration, in place of another for the same key. It
-    /// holds from the next start on.
+    /// Sets a line in a section of the configuration, replacing one with the same key. It takes
+    /// effect at the next start.
     pub(crate) fn set(&mut self, section: &'static str, line: &str) {
         let key = |line: &str| line.split(" = ").next().unwrap_or_default().to_owned();
         let lines = self.sections.entry(section).or_default();
@@ -86,21 +87,21 @@ impl Server {
         lines.push(line.to_owned());
     }
 
-    /// Adds an account with these lines in the accounts file, its home apart, and its password
+    /// Adds an account with these lines in the accounts file, plus its home, and its password
     /// unless it is one of them.
     pub(crate) fn account(&mut self, name: &str, lines: &str) {
         self.accounts.insert(name.to_owned(), lines.to_owned());
     }
 
-    /// Says where homes are: each in a folder with its account's name.
+    /// Sets the folder of the homes: each is a subfolder with its account's name.
     pub(crate) fn homes_at(&mut self, homes: &Path) {
         homes.clone_into(&mut self.homes);
     }
 
-    /// Starts it and waits until it accepts. One that runs is killed before.
+    /// Starts it and waits until it accepts connections. A running one is killed before.
     ///
     /// # Errors
-    /// When it does not, with the end of what it said.
+    /// It does not start; with the end of its log.
     pub(crate) fn start(&mut self) -> Result<(), String> {
         self.kill();
         let (config, users) = (self.folder.path().join("wharf.toml"), self.users_file());
@@ -123,40 +124,40 @@ impl Server {
         Err(format!("the server does not listen: {}", self.log()))
     }
 
-    /// Ends it as a crash would (SIGKILL).
+    /// Kills it (SIGKILL).
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // One that has ended by itself cannot be killed, and is waited for as well.
+            // One that has exited cannot be killed, but is waited for as well.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Ends it as a crash would (SIGKILL), without waiting, while others look at it.
-    pub(crate) fn strike(&self) {
+    /// Kills it (SIGKILL) without waiting.
+    pub(crate) fn kill_without_waiting(&self) {
         if let Some(child) = &self.child {
-            // One that has ended by itself cannot be killed.
+            // One that has exited cannot be killed.
             let _ = kill_process(Pid::from_child(child), Signal::KILL);
         }
     }
 
-    /// Asks it to stop (SIGTERM) and waits for the end.
+    /// Stops it (SIGTERM) and waits for its exit.
     ///
     /// # Errors
-    /// When it does not end, or not well.
+    /// It does not exit, or with an error.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        // One that is gone tells so by its status below.
+        // The exit status of one that has ended is read below.
         let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         let began = clock::now();
         while began.elapsed() < STOP_MAX {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => {
-                    return Err(format!("the server ended with {status}: {}", self.log()));
+                    return Err(format!("the server exited with {status}: {}", self.log()));
                 }
                 Ok(None) => clock::pause(START_PAUSE),
-                Err(error) => return Err(format!("the server cannot be waited for: {error}")),
+                Err(error) => return Err(format!("cannot wait for the server: {error}")),
             }
         }
         self.child = Some(child);
@@ -164,18 +165,18 @@ impl Server {
         Err(format!("the server does not stop: {}", self.log()))
     }
 
-    /// Whether the process lives.
+    /// Whether the process is running.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// A client of [`USER`] that is logged in.
-    pub(crate) fn client(&self, is_secure: bool) -> Heard<Client> {
+    /// A logged-in client of [`USER`].
+    pub(crate) fn client(&self, is_secure: bool) -> ClientResult<Client> {
         self.client_of(USER, is_secure)
     }
 
-    /// A client of an account that is logged in.
-    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> Heard<Client> {
+    /// A logged-in client of an account.
+    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> ClientResult<Client> {
         let mut client = Client::connect(self.port())?;
         if is_secure {
             client.secure(&self.security)?;
@@ -188,22 +189,22 @@ impl Server {
         self.ports.control()
     }
 
-    /// The process, to look at.
+    /// The process id.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Where the files of [`USER`] are.
+    /// The home of [`USER`].
     pub(crate) fn home(&self) -> PathBuf {
         self.home_of(USER)
     }
 
-    /// Where the files of an account are.
+    /// The home of an account.
     pub(crate) fn home_of(&self, user: &str) -> PathBuf {
         self.homes.join(user)
     }
 
-    /// The end of what it wrote to its log.
+    /// The end of its log.
     pub(crate) fn log(&self) -> String {
         let text = std::fs::read(self.log_file()).unwrap_or_default();
         let start = text.len().saturating_sub(LOG_BYTES_MAX);
@@ -211,17 +212,17 @@ impl Server {
     }
 
     fn spawn(&self) -> Result<Child, String> {
-        let told = |error| format!("cannot start {}: {error}", self.wharf.display());
-        let log = File::create(self.log_file()).map_err(told)?;
+        let describe = |error| format!("cannot start {}: {error}", self.wharf.display());
+        let log = File::create(self.log_file()).map_err(describe)?;
         let log = OpenOptions::new().append(true).open(self.log_file()).unwrap_or(log);
-        let other = log.try_clone().map_err(told)?;
-        // It goes when the thread that started it goes, also when that is killed.
+        let other = log.try_clone().map_err(describe)?;
+        // It is killed when the thread that started it ends, even by a kill.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.wharf);
         command.args(["serve", "-c", "wharf.toml"]).current_dir(self.folder.path());
         command.env("HOME", self.folder.path()).env("TZ", "UTC0").env("LC_ALL", "C.UTF-8");
         command.stdin(Stdio::null()).stdout(log).stderr(other);
-        command.spawn().map_err(told)
+        command.spawn().map_err(describe)
     }
 
     fn config(&self, users: &Path) -> String {
@@ -264,7 +265,7 @@ impl Drop for Server {
     }
 }
 
-/// A path as TOML spells it.
+/// A path as a TOML string.
 fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }

@@ -1,4 +1,4 @@
-//! A client's end of a connection, with or without TLS, which can end in every way there is.
+//! A client's end of a connection, with or without TLS, which can end in every way.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -19,15 +19,15 @@ pub(crate) enum Stream {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-/// What all clients with TLS have in common. Making it takes a while.
+/// The TLS configuration that clients share. Making it takes a while.
 #[derive(Clone, Debug)]
 pub(crate) struct Security(ClientConfig);
 
 impl Security {
-    /// Trusts any certificate: what is proven here is not whom a client trusts.
+    /// Trusts any certificate: certificate checks are not tested here.
     ///
     /// # Errors
-    /// When the library has no protocol in common with itself.
+    /// The TLS library supports no protocol version.
     pub(crate) fn new() -> Result<Self, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
@@ -38,7 +38,7 @@ impl Security {
         Ok(Self(builder.with_no_client_auth()))
     }
 
-    /// For one client: with its own memory of TLS sessions.
+    /// The configuration of one client: with its own cache of TLS sessions.
     pub(crate) fn of_one_client(&self) -> Arc<ClientConfig> {
         let mut config = self.0.clone();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
@@ -49,7 +49,7 @@ impl Security {
 const SESSIONS: usize = 8;
 
 impl Stream {
-    /// Begins TLS on a connection.
+    /// Performs the TLS handshake on a connection.
     pub(crate) fn secured(mut socket: TcpStream, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
         let connection = ClientConnection::new(Arc::clone(config), name);
@@ -66,8 +66,8 @@ impl Stream {
         }
     }
 
-    /// Says in an orderly way that no more comes: `close_notify` with TLS, and FIN. Hears the
-    /// other side's end, so that nothing is reset.
+    /// Ends the sending direction: `close_notify` with TLS, and FIN. Reads to the peer's end, so
+    /// that nothing is reset.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
@@ -85,9 +85,9 @@ impl Stream {
         }
     }
 
-    /// Ends it with RST, as a client does that dies with unread data, or a firewall.
+    /// Ends it with RST, like a client that dies with unread data, or a firewall.
     pub(crate) fn reset(self) {
-        // Without it the close below is a FIN, which is checked as well.
+        // Otherwise the close below sends a FIN, which is tested as well.
         let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 

@@ -1,8 +1,8 @@
-//! Logins that fail, timed: nobody may learn from the time of an answer which names exist.
+//! Timing of failed logins: the response time must not reveal which names exist.
 //!
-//! Each round tries each kind of name once, in an order of chance, on one connection, so that
-//! whatever else the machine does falls on all kinds alike. The server answers at once here, which
-//! is its worst case: by default answers come after a whole number of seconds.
+//! Each round tries each kind of name once, in a random order, on one connection, so that other
+//! load of the machine affects all kinds alike. The server replies at once here, which is its worst
+//! case: by default replies are delayed to a multiple of one second.
 
 use wharf_proto::reply::Code;
 
@@ -16,7 +16,7 @@ use crate::prove::server::Server;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "timing",
-    about: "failed logins of unknown, known and disabled names cannot be told apart by their time",
+    about: "failed logins of unknown, known and disabled names take the same time",
     unit: "rounds",
     short: Plan::count(40),
     long: Plan::count(10_000),
@@ -24,22 +24,23 @@ pub(crate) static PROOF: Proof = Proof {
     run,
 };
 
-/// Names that are tried; the first is nobody's, and the others are compared with it. `barred` has
-/// the right password and may not come from here, `camera` needs none and may not either.
+/// The tried names; the first does not exist, and the others are compared with it. `barred` has the
+/// right password and may not log in from here, `camera` needs none and may not either.
 const NAMES: &[&str] = &["nobody", "anna", "disabled", "barred", "camera"];
 /// The password of [`HASH`]; only `barred` sends it.
 const SECRET: &str = "Pier 39, Zürich";
-/// A hash of ours.
+/// A hash made by the server.
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
     3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
-/// From so many rounds on the figures mean what row 18 asks for; with fewer only what is gross.
-const ROUNDS_OF_WEIGHT: usize = 1000;
-/// How often a guess by time would be right, where one half is chance.
+/// From this number of rounds on the figures show what row 18 asks for; with fewer only large
+/// differences.
+const ROUNDS_SIGNIFICANT: usize = 1000;
+/// The probability of a right guess by time; one half is chance.
 const GUESS_MAX: f64 = 0.55;
-const GUESS_MAX_OF_FEW: f64 = 0.85;
-/// The difference of medians in milliseconds, and the rounds from which on it means something: with
-/// fewer it is that of whatever else the machine does.
-const ROUNDS_OF_MEDIANS: usize = 10_000;
+const GUESS_MAX_FEW_ROUNDS: f64 = 0.85;
+/// The difference of medians in milliseconds, and the rounds from which on it is significant: with
+/// fewer it is that of other load of the machine.
+const ROUNDS_FOR_MEDIANS: usize = 10_000;
 const MEDIANS_MAX: f64 = 1.0;
 
 fn run(run: &Run, report: &Report) -> Result<(), String> {
@@ -56,7 +57,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     let mut client = Client::connect(server.port())?;
     let mut times: Vec<Vec<f64>> = NAMES.iter().map(|_| Vec::new()).collect();
     let mut random = Random::new(run.seed);
-    // The first ones warm up what is warm later.
+    // The first rounds warm up caches.
     for name in NAMES {
         fail(&mut client, name)?;
     }
@@ -72,11 +73,11 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     report.set("median ms", median(unknown));
     for (name, times) in NAMES.iter().skip(1).zip(known) {
         let (difference, guess) = (median(times) - median(unknown), guess(unknown, times));
-        report.set(&format!("median of {name} less that of nobody, ms"), difference);
+        report.set(&format!("median of {name} minus that of nobody, ms"), difference);
         report.set(&format!("AUC of {name}"), guess);
-        let has_weight = times.len() >= ROUNDS_OF_WEIGHT;
-        let most = if has_weight { GUESS_MAX } else { GUESS_MAX_OF_FEW };
-        let is_apart = times.len() >= ROUNDS_OF_MEDIANS && difference.abs() >= MEDIANS_MAX;
+        let has_weight = times.len() >= ROUNDS_SIGNIFICANT;
+        let most = if has_weight { GUESS_MAX } else { GUESS_MAX_FEW_ROUNDS };
+        let is_apart = times.len() >= ROUNDS_FOR_MEDIANS && difference.abs() >= MEDIANS_MAX;
         if guess >= most || is_apart {
             report.failed(
                 run.seed,
@@ -87,7 +88,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// How long the answer to a login that fails takes, in milliseconds.
+/// The response time of a failed login, in milliseconds.
 fn fail(client: &mut Client, name: &str) -> Result<f64, String> {
     client.expect(&format!("USER {name}"), Code::NEED_PASSWORD)?;
     let secret = if name == "barred" { SECRET } else { "wrong" };
@@ -102,8 +103,8 @@ fn median(times: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// How often the longer of two times, one of each, is that of the same kind: from one half, which
-/// is chance, to one. It is the area under the curve of a classifier (Mann and Whitney's U).
+/// The probability that of two times, one of each kind, the longer one is of the second kind: from
+/// one half, which is chance, to one. It is the area under the ROC curve (Mann and Whitney's U).
 fn guess(some: &[f64], others: &[f64]) -> f64 {
     let mut all: Vec<_> = some.iter().map(|time| (*time, false)).collect();
     all.extend(others.iter().map(|time| (*time, true)));
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_18_what_differs_is_guessed_and_what_does_not_is_not() {
+    fn row_18_only_different_times_are_distinguished() {
         let even: Vec<f64> = (0..1000).map(|at| f64::from(at % 100)).collect();
         let later: Vec<f64> = even.iter().map(|time| time + 50.0).collect();
         let mut odd = even.clone();

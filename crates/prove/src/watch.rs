@@ -1,27 +1,27 @@
-//! What the system says of the server's process: memory, descriptors, threads.
+//! Memory, descriptors and threads of the server's process.
 
 use std::fs;
 
-/// One look at a process.
+/// One sample of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// Memory that is in use now (`VmRSS`), in KiB.
+pub(crate) struct ProcessSample {
+    /// Resident memory (`VmRSS`), in KiB.
     pub(crate) rss_kib: u64,
     /// Open descriptors: files, folders, sockets, listeners.
     pub(crate) descriptors: u64,
     pub(crate) threads: u64,
 }
 
-impl Look {
-    /// Looks at the process.
+impl ProcessSample {
+    /// Samples the process.
     ///
     /// # Errors
-    /// When it is gone.
+    /// It is not running.
     pub(crate) fn at(pid: Option<u32>) -> Result<Self, String> {
         let pid = pid.ok_or("the server is not running")?;
-        let told = |error| format!("cannot look at the server's process {pid}: {error}");
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(told)?;
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_err(told)?.count();
+        let describe = |error| format!("cannot read the status of process {pid}: {error}");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(describe)?;
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_err(describe)?.count();
         Ok(Self {
             rss_kib: number(&status, "VmRSS:").unwrap_or(0),
             descriptors: u64::try_from(descriptors).unwrap_or(u64::MAX),
@@ -29,8 +29,8 @@ impl Look {
         })
     }
 
-    /// For people.
-    pub(crate) fn told(self) -> String {
+    /// A description for readers.
+    pub(crate) fn describe(self) -> String {
         format!(
             "RSS {:.1} MiB, {} descriptors, {} threads",
             mib(self.rss_kib),
@@ -45,7 +45,7 @@ pub(crate) fn mib(kib: u64) -> f64 {
     f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
 }
 
-/// How much `values` rise from one to the next, by least squares.
+/// The slope of `values` from one to the next, by least squares.
 pub(crate) fn slope(values: &[f64]) -> f64 {
     let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let places = || (0_u32..).map(f64::from);
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_descriptors_and_threads() {
-        let look = Look::at(Some(std::process::id())).unwrap();
-        assert!(look.rss_kib > 0 && look.descriptors > 2 && look.threads > 0);
-        assert!(Look::at(None).is_err());
+        let sample = ProcessSample::at(Some(std::process::id())).unwrap();
+        assert!(sample.rss_kib > 0 && sample.descriptors > 2 && sample.threads > 0);
+        assert!(ProcessSample::at(None).is_err());
     }
 }

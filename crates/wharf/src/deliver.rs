@@ -14,7 +14,7 @@ use std::time::Duration;
 use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::trusted_file;
 use wharf_events::check::{self, Checker, Upload};
-use wharf_events::programs::{self, Limits, Program, Programs, Started};
+use wharf_events::programs::{self, Limits, Program, Programs, WorkerProcess};
 use wharf_events::webhook::{self, Webhook};
 
 use crate::config::choice::OnFailure;
@@ -79,7 +79,7 @@ struct Check {
 pub(crate) struct Spools(Vec<(Webhook, Vec<String>)>);
 
 /// The process that starts programs, if there are any.
-pub(crate) struct Worker(Option<Started>);
+pub(crate) struct Worker(Option<WorkerProcess>);
 
 impl Prepared {
     /// What the configuration wants; none if it wants nothing.
@@ -139,7 +139,7 @@ impl Prepared {
         let started = crate::place::own_program().and_then(|own| {
             let mut command = std::process::Command::new(own);
             command.arg(WORKER_COMMAND).env_clear().current_dir("/");
-            Started::start(&mut command, self.programs.clone())
+            WorkerProcess::start(&mut command, self.programs.clone())
         });
         let started = started.map_err(|error| {
             Failure::io("the process that starts programs cannot be started", &error)
@@ -159,7 +159,7 @@ impl Prepared {
         let no_threads = |error| Failure::io("the system gives no threads", &error);
         let log = Arc::clone(&self.log);
         let tell = Box::new(move |told: &programs::Report<'_>| log.note(&report::of_program(told)));
-        let begin = |started: Started| started.begin(self.limits, tell);
+        let begin = |started: WorkerProcess| started.begin(self.limits, tell);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
         for (webhook, _) in &webhooks {
             webhook.begin().map_err(no_threads)?;
@@ -332,7 +332,7 @@ fn checker(check: &Check, programs: Programs, maker: Arc<Maker>, log: Arc<Log>) 
         },
         quarantine: config.quarantine.0.clone(),
         notice: Box::new(move |upload: &Upload<'_>| maker.of_upload(upload)),
-        tell: Box::new(move |told: &check::Report<'_>| log.note(&report::of_check(told))),
+        on_report: Box::new(move |told: &check::Report<'_>| log.note(&report::of_check(told))),
     }
 }
 
@@ -368,7 +368,7 @@ fn prepare(
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (log, shown) = (Arc::clone(log), address.shown());
-    let tell: webhook::Tell = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
+    let tell: webhook::ReportFn = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
     match webhook::Prepared::new(settings, tell) {
         Ok(prepared) => Ok(Some((prepared, address.shown()))),
         Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),

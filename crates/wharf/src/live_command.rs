@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wharf_admin::client::{AskError, Client};
+use wharf_admin::client::{Client, RequestError};
 use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
 
 use crate::cli::{Global, live};
@@ -176,7 +176,9 @@ fn configured(global: &Global) -> Option<PathBuf> {
 }
 
 /// Runs a question to its answer.
-pub(crate) fn ask<T>(question: impl Future<Output = Result<T, AskError>>) -> Result<T, Failure> {
+pub(crate) fn ask<T>(
+    question: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -184,19 +186,19 @@ pub(crate) fn ask<T>(question: impl Future<Output = Result<T, AskError>>) -> Res
     runtime.block_on(question).map_err(|error| failure(&error))
 }
 
-fn failure(error: &AskError) -> Failure {
+fn failure(error: &RequestError) -> Failure {
     let told = Failure::new(error.to_string());
     match error {
-        AskError::NotRunning(_) => Failure {
+        RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
             ..told.help("start it:  wharf serve   or name its socket: --socket PATH")
         },
-        AskError::Forbidden(_) => Failure {
+        RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
             ..told.help("use sudo, or join the group that control.group names")
         },
-        AskError::Broken(_) => Failure { exit: Exit::NotRunning, ..told },
-        AskError::Refused { status, problem } => {
+        RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
+        RequestError::Refused { status, problem } => {
             let exit = match status {
                 404 => Exit::NoSuchUser,
                 400 => Exit::Usage,

@@ -1,4 +1,4 @@
-//! Checks the built site: every relative link leads to a file, and to a mark in it.
+//! Checks the built site: every relative link points to an existing file and anchor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::paths;
 
-/// Dead links that are listed; more would hide the first.
+/// Dead links that are listed at most.
 const LISTED_MAX: usize = 20;
 
 /// The number of pages.
 ///
 /// # Errors
-/// The links that lead nowhere.
+/// The dead links.
 pub(super) fn check(site: &Path) -> Result<usize, String> {
     let mut files = BTreeMap::new();
     read(site, "", &mut files)?;
@@ -26,10 +26,10 @@ pub(super) fn check(site: &Path) -> Result<usize, String> {
         return Ok(files.values().flatten().count());
     }
     let listed: Vec<_> = dead.iter().take(LISTED_MAX).map(String::as_str).collect();
-    Err(format!("{} links of the site lead nowhere:\n{}", dead.len(), listed.join("\n")))
+    Err(format!("{} dead links in the site:\n{}", dead.len(), listed.join("\n")))
 }
 
-/// What a page links to, and what can be linked to in it.
+/// The links and anchors of a page.
 struct Page {
     links: BTreeSet<String>,
     marks: BTreeSet<String>,

@@ -1,13 +1,14 @@
-//! Acts that have one home: sockets, tasks, blocking work; and what a command may reach for.
+//! Operations that are allowed in few places: sockets, tasks, blocking work; and what a command
+//! must not use.
 
 use super::source::Source;
 use super::tree::Tree;
 use super::{Finding, Rule, floors};
 
-/// An act, and the only places where it may be done.
+/// An operation, and the only places where it may be done.
 struct Act {
     words: &'static [&'static str],
-    /// Beginnings of paths.
+    /// Prefixes of paths.
     homes: &'static [&'static str],
     rule: Rule,
 }
@@ -15,42 +16,42 @@ struct Act {
 static ACTS: &[Act] = &[
     Act {
         words: &["tokio::spawn", "task::spawn", "spawn_local"],
-        // The simulation is a world of its own, with clients that are tasks.
+        // The simulation has its own runtime, with clients that are tasks.
         homes: &[
             "crates/server/src/server.rs",
-            // A port that sessions share belongs to none of them.
+            // A shared port belongs to none of its sessions.
             "crates/server/src/ports/passive_listener/accept_task.rs",
             "crates/sim/",
         ],
         rule: Rule {
             name: "spawn",
-            why: "one task owns one client, so that dropping it frees all that the client held",
-            remedy: "poll the future beside the others in the task that you are in",
+            why: "one task owns one client, so that dropping it releases everything",
+            remedy: "poll the future beside the others in the current task",
         },
     },
     Act {
         words: &["spawn_blocking", "block_in_place"],
         homes: &[
             "crates/storage/src/disk",
-            // It passes on what the disk store says.
+            // It passes on errors of the disk store.
             "crates/storage/src/mounts.rs",
             // Hashes take long, and the accounts file is read at a login.
             "crates/users/src/password",
             "crates/users/src/hasher",
             "crates/users/src/file",
-            // The home of an account that nobody keeps is made at its first login.
+            // The home of an account from an external source is created at its first login.
             "crates/login/src/template.rs",
-            // A statement of SQLite, which has no other way; a turn of the pool bounds how many.
+            // SQLite is a blocking library; the pool bounds the number of statements.
             "crates/accounts-sql/src/sqlite.rs",
             "crates/server/src/pump",
-            // Lines of entries that a store reads by blocking calls, a bounded piece at a time.
+            // Listings of stores with blocking calls, in bounded blocks.
             "crates/server/src/lines.rs",
             "crates/server/src/server.rs",
         ],
         rule: Rule {
             name: "blocking",
             why: "work on a blocking thread is not stopped by dropping it; each place needs care",
-            remedy: "go through Storage, Users or the pump, which know how to stop it",
+            remedy: "use Storage, Users or the copy loops, which can stop it",
         },
     },
     Act {
@@ -68,35 +69,34 @@ static ACTS: &[Act] = &[
             "crates/server/src/net.rs",
             "crates/server/src/net_",
             "crates/server/src/net/",
-            // The program that shows what is possible, and the wait for a server that starts.
+            // The bare program, and the wait for a server to start.
             "crates/bench/src/bare.rs",
             "crates/bench/src/running.rs",
-            // A login service is asked on the way out.
+            // Requests to a login service.
             "crates/login/src/http/service/exchange.rs",
-            // The API is another way in, for this computer alone.
-            "crates/admin/src/door/",
-            // The client that measures has a door of its own, to servers outside.
+            // The API listens locally.
+            "crates/admin/src/listener/",
+            // The client that measures connects to servers outside.
             "crates/load/src/net.rs",
-            // So have those that end in every way, the wait for their server, and the search for
-            // ports that are free.
+            // The clients of the proofs, the wait for their server, and the search for free ports.
             "crates/prove/src/client.rs",
             // A client in active mode.
-            "crates/prove/src/torture/visits.rs",
+            "crates/prove/src/torture/sessions.rs",
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],
         rule: Rule {
             name: "sockets",
-            why: "every socket passes one door, or the simulation would not see it",
-            remedy: "use Net, and add to it what is missing",
+            why: "all sockets are made in one module, so that the simulation can replace them",
+            remedy: "use Net, and extend it if necessary",
         },
     },
     Act {
         words: &["std::path", "Path", "PathBuf", "OsStr", "OsString"],
-        // The program, its accounts and its tools: their paths come from who runs them.
+        // The program, its accounts and its tools: their paths come from the administrator.
         homes: &[
             "crates/storage/src/disk",
-            // It passes on what the disk store says.
+            // It passes on errors of the disk store.
             "crates/storage/src/mounts.rs",
             "crates/users/",
             "crates/login/",
@@ -107,9 +107,9 @@ static ACTS: &[Act] = &[
             "crates/admin/",
             "crates/prove/",
             "crates/sim/",
-            // Where an account's files are: written by who made the account.
+            // The paths of an account's files, set by its creator.
             "crates/core/src/account.rs",
-            // Where programs beside the server find files, as the disk store says.
+            // Paths of files for programs beside the server, from the disk store.
             "crates/core/src/event.rs",
             "crates/core/src/storage.rs",
             "crates/core/src/trusted_file.rs",
@@ -122,20 +122,20 @@ static ACTS: &[Act] = &[
             name: "paths",
             why: "what a client sends becomes a VPath once, and only the disk store makes names of \
                   the operating system of it: two ways to read a path are a way around the rules",
-            remedy: "take a VPath, and ask Files",
+            remedy: "take a VPath, and use Files",
         },
     },
 ];
 
 /// Where the commands are.
 const COMMANDS: &str = "crates/server/src/command";
-/// The modules of the engine that a command may not use.
+/// Modules of the engine that a command must not use.
 const OUT_OF_REACH: &[&str] = &["control", "net", "pump"];
 
 static REACH: Rule = Rule {
     name: "commands",
-    why: "a command decides and returns Next; it never acts, so it can be tested without sockets",
-    remedy: "return a Next, and reach files through Files, which asks for permission",
+    why: "a command decides and returns Next, so it can be tested without sockets",
+    remedy: "return a Next, and use files through Files, which checks permissions",
 };
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

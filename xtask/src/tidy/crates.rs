@@ -1,9 +1,10 @@
-//! The walls between the crates: which may depend on which, and what some may never name.
+//! Dependencies between the crates, and names that a crate must not use.
 
 use super::tree::Tree;
 use super::{Finding, Rule};
 
-/// For each crate: its folder, our crates that it may use, and those that its tests may use too.
+/// For each crate: its folder, the workspace crates that it may use, and those that its tests may
+/// use too.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/proto", &[], &[]),
     ("crates/core", &["wharf-proto"], &[]),
@@ -46,7 +47,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
     ("crates/bench", &["wharf-load"], &[]),
     ("crates/prove", &["wharf-proto", "wharf-load"], &[]),
-    // A rival, in a workspace of its own.
+    // Another server, in its own workspace.
     ("crates/bench/libunftp", &[], &[]),
     ("xtask", &[], &[]),
     (
@@ -64,7 +65,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// Words that may not stand in the code of a crate, tests apart.
+/// Words that must not appear in the code of a crate, outside tests.
 struct Silence {
     folder: &'static str,
     words: &'static [&'static str],
@@ -77,7 +78,7 @@ static ARROW: Rule = Rule {
     remedy: "move what is needed down into wharf-core or wharf-proto, or pass it in",
 };
 
-static STRANGER: Rule = Rule {
+static UNKNOWN_CRATE: Rule = Rule {
     name: "crates",
     why: "a crate without a place may depend on anything",
     remedy: "give it a line in xtask/src/tidy/crates.rs, and in docs/ARCHITECTURE.md",
@@ -112,7 +113,7 @@ static SILENCES: &[Silence] = &[
         words: &["tokio", "wharf_server", "wharf_storage", "wharf_users"],
         rule: Rule {
             name: "core",
-            why: "whoever writes a store meets the contracts only, and may choose the runtime",
+            why: "a store depends on the traits only, and can choose its runtime",
             remedy: "keep plain data and traits here; put the act into the crate that does it",
         },
     },
@@ -121,7 +122,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_server", "wharf_users"],
         rule: Rule {
             name: "storage",
-            why: "a store never meets the engine, so that either can be replaced",
+            why: "a store does not depend on the engine, so that either can be replaced",
             remedy: "extend the contract in wharf-core",
         },
     },
@@ -130,7 +131,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_server", "wharf_storage"],
         rule: Rule {
             name: "login",
-            why: "whoever proves passwords never meets the engine, so that either can be replaced",
+            why: "external authentication does not depend on the engine, so that either can be replaced",
             remedy: "extend the contract in wharf-core",
         },
     },
@@ -139,7 +140,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_server", "wharf_storage"],
         rule: Rule {
             name: "users",
-            why: "a store never meets the engine, so that either can be replaced",
+            why: "a store does not depend on the engine, so that either can be replaced",
             remedy: "extend the contract in wharf-core",
         },
     },
@@ -148,7 +149,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_server", "wharf_storage"],
         rule: Rule {
             name: "accounts-sql",
-            why: "a store never meets the engine, so that either can be replaced",
+            why: "a store does not depend on the engine, so that either can be replaced",
             remedy: "extend the contract in wharf-core",
         },
     },
@@ -157,7 +158,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_storage", "wharf_users", "clap", "axum"],
         rule: Rule {
             name: "server",
-            why: "the engine is embedded: it knows contracts, no store and no command line",
+            why: "the engine is embedded: it depends on traits, not on stores or a command line",
             remedy: "take an Arc<dyn …> of a contract in wharf-core, or plain Settings",
         },
     },
@@ -180,7 +181,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 /// What one manifest depends on and should not.
 fn arrows(path: &str, folder: &str, text: &str) -> Vec<Finding> {
     let Some((_, uses, tests)) = ARROWS.iter().find(|(known, _, _)| *known == folder) else {
-        return vec![STRANGER.broken(path, 1, format!("`{folder}` is not a crate of the house"))];
+        return vec![UNKNOWN_CRATE.broken(
+            path,
+            1,
+            format!("`{folder}` is not a crate of this project"),
+        )];
     };
     let mut findings = Vec::new();
     let mut section = "";
@@ -251,7 +256,7 @@ mod tests {
         assert_eq!(found(check, &[("crates/server/Cargo.toml", text)]).len(), 1);
     }
 
-    /// What is shipped stops where a number overflows, and no crate may be unsafe by itself.
+    /// Released programs stop at arithmetic overflow, and crates cannot allow unsafe code.
     #[test]
     fn row_47_overflow_is_checked_and_unsafe_code_forbidden() {
         let manifest = include_str!("../../../Cargo.toml");

@@ -7,7 +7,7 @@ use crate::{picture, translations};
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
-/// A reader decides on one page.
+/// The length limit of a README.
 const README_LINES_MAX: usize = 200;
 /// The guide with a table of old settings; its last column names tests.
 const MIGRATING: &str = "docs/guide/migrating.md";
@@ -20,7 +20,7 @@ const GENERATED_LINES: usize = 5;
 
 static PAIR: Rule = Rule {
     name: "readme",
-    why: "both languages tell the same story, so a reader of either misses nothing",
+    why: "both languages must have the same content",
     remedy: "give README.md and README.zh-CN.md the same headings in the same order",
 };
 
@@ -32,7 +32,7 @@ static LINK: Rule = Rule {
 
 static LENGTH: Rule = Rule {
     name: "readme",
-    why: "a README is read once, to decide; details are found better in a guide",
+    why: "a README is read once, to decide; details belong into a guide",
     remedy: "move details into docs/guide",
 };
 
@@ -44,13 +44,13 @@ static NAMED_TEST: Rule = Rule {
 
 static REFERENCE_PAGE: Rule = Rule {
     name: "reference",
-    why: "reference pages are written by the program, and an edit by hand would be lost",
-    remedy: "change what it is made from, then run cargo xtask docs",
+    why: "reference pages are generated, and a manual edit would be lost",
+    remedy: "change the source of the page, then run cargo xtask docs",
 };
 
 static STALE: Rule = Rule {
     name: "picture",
-    why: "the picture must show what the program says",
+    why: "the picture must show the output of the program",
     remedy: "run cargo xtask picture",
 };
 

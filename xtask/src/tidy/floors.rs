@@ -6,8 +6,8 @@ use super::source::{Source, is_name, leading_name};
 use super::tree::Tree;
 use super::{Finding, Rule};
 
-/// The modules of the engine, from the highest floor to the lowest. A module may use those on
-/// lower floors, and those on its own floor as long as none of them needs it in turn.
+/// The modules of the engine, from the highest floor to the lowest. A module may use those on lower
+/// floors, and those on its own floor without a cycle.
 const FLOORS: &[(u8, &[&str])] = &[
     (8, &["server"]),
     (7, &["conversation"]),
@@ -49,7 +49,7 @@ const FLOORS: &[(u8, &[&str])] = &[
 
 /// Where the engine is.
 const SRC: &str = "crates/server/src/";
-/// What a file's name may end with when it is one operating system's half of a module.
+/// Suffixes of files that contain the code for one operating system.
 const SYSTEM_SUFFIXES: &[&str] = &["_linux", "_unix", "_windows", "_other"];
 
 static UPWARD: Rule = Rule {
@@ -66,8 +66,8 @@ static CIRCLE: Rule = Rule {
 
 static UNKNOWN: Rule = Rule {
     name: "floors",
-    why: "a module without a floor may be imported from anywhere, and the house gets a circle",
-    remedy: "name its floor in xtask/src/tidy/floors.rs, and in docs/ARCHITECTURE.md",
+    why: "a module without a floor could be imported from anywhere, and imports could form a cycle",
+    remedy: "add it to the table in xtask/src/tidy/floors.rs",
 };
 
 /// One use of a module by another.
@@ -92,7 +92,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         for (line, to) in uses(source) {
             match floor(to) {
                 None => {
-                    let what = format!("`crate::{to}` is no module with a floor");
+                    let what = format!("`crate::{to}` has no floor");
                     findings.push(UNKNOWN.broken(&source.path, line, what));
                 }
                 Some(other) if other > own => {
@@ -110,7 +110,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// A finding for each use on one floor that leads back to where it began.
+/// A finding for each use on one floor that closes a cycle.
 fn circles(uses: &[Use<'_>]) -> Vec<Finding> {
     let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for found in uses {
@@ -143,7 +143,7 @@ fn floor(module: &str) -> Option<u8> {
     FLOORS.iter().find(|(_, modules)| modules.contains(&module)).map(|(floor, _)| *floor)
 }
 
-/// The module that a file belongs to: the first part of its path below `src`.
+/// The module of a file: the first part of its path below `src`.
 fn module(source: &Source) -> &str {
     let below = source.path.strip_prefix(SRC).unwrap_or(&source.path);
     let first = below.split('/').next().unwrap_or(below);
@@ -167,7 +167,7 @@ pub(super) fn uses(source: &Source) -> Vec<(usize, &str)> {
             rest = shorter;
             climbed += 1;
         }
-        // From a file so deep, fewer steps do not reach the top of the crate.
+        // With fewer `super` steps than this the path does not leave the module.
         if !before.ends_with("super::") && climbed >= depth(source) {
             let line = source.line_of(offset);
             uses.extend(first_names(rest).into_iter().map(|name| (line, name)));
@@ -176,7 +176,7 @@ pub(super) fn uses(source: &Source) -> Vec<(usize, &str)> {
     uses
 }
 
-/// How many steps up the top of the crate is.
+/// The number of `super` steps to the crate's root.
 fn depth(source: &Source) -> usize {
     let below = source.path.strip_prefix(SRC).unwrap_or(&source.path);
     let parts = below.split('/').count();

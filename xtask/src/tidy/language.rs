@@ -1,4 +1,4 @@
-//! Standard technical English: the words of persons are counted, and some phrases are refused.
+//! Standard technical English: words for persons are counted, and some phrases are refused.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ const LIST: &str = "xtask/src/vocabulary.rs";
 
 static PHRASE: Rule = Rule {
     name: "language",
-    why: "a reader searches for the usual term, and must not have to learn another",
-    remedy: "write the term that is named; the list is in CONTRIBUTING.md",
+    why: "readers search for the usual term, and must not have to learn another",
+    remedy: "write the suggested term; the list is in CONTRIBUTING.md",
 };
 
 static STALE: Rule = Rule {
@@ -80,7 +80,7 @@ fn phrases(path: &str, tokens: &[Token]) -> Vec<Finding> {
     findings
 }
 
-/// Whether the phrase begins here, and is not plain English with its neighbours.
+/// Whether the phrase begins here, and is not an exception by its neighbours.
 fn stands(entry: &Entry, phrase: &str, before: Option<&Token>, rest: &[Token]) -> bool {
     let wanted: Vec<&str> = phrase.split(' ').collect();
     let is_word = |(wanted, token): (&&str, &Token)| word(Some(token)) == Some(*wanted);
@@ -119,7 +119,7 @@ pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
     counts
 }
 
-/// One line for each crate: its words, and how many of 1,000 are of persons.
+/// One line for each crate: words, and words for persons per 1,000.
 pub(super) fn report(counts: &BTreeMap<String, Count>) -> String {
     let line = |(name, count): (&String, &Count)| {
         let Count { persons, words } = count;

@@ -1,4 +1,4 @@
-//! Links in documents lead to files, and to headings, that exist.
+//! Links in documents point to existing files and headings.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::paths;
 
 static DEAD: Rule = Rule {
     name: "dead link",
-    why: "a reader who follows it finds nothing",
+    why: "the link is dead",
     remedy: "name a file of this repository, relative to the document, and one of its headings",
 };
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    // Below `crates` are pages as tests expect them, whose links hold elsewhere.
+    // Below `crates` are expected pages of tests, with links that are valid elsewhere.
     let is_read = |path: &str| {
         paths::is_document(path)
             && !["crates/", "xtask/"].iter().any(|folder| path.starts_with(folder))

@@ -15,7 +15,7 @@ const COLUMNS_MAX: usize = 100;
 
 static LENGTH: Rule = Rule {
     name: "length",
-    why: "one idea a file; a longer one has two",
+    why: "one idea per file; a longer one has two",
     remedy: "move the second idea, or the tests, into a file of its own",
 };
 
@@ -27,8 +27,8 @@ static WIDTH: Rule = Rule {
 
 static BIASED: Rule = Rule {
     name: "select",
-    why: "an order by chance cannot be replayed from a seed",
-    remedy: "begin with `biased;`, and say in a comment why this order",
+    why: "a random order cannot be replayed from a seed",
+    remedy: "begin with `biased;`, and explain the order in a comment",
 };
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

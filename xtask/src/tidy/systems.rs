@@ -1,16 +1,16 @@
-//! Operating systems differ in a few files, and nothing above those knows which one it is.
+//! Code for operating systems is in a few files, and the rest does not depend on the system.
 
 use super::source::{Source, has_word};
 use super::tree::Tree;
 use super::{Finding, Rule};
 
-/// For each crate: what the path below `src` may begin with to be about one operating system.
-/// Files that end with one of [`SUFFIXES`] may be, too, except where nothing may.
+/// For each crate: paths below `src` with code for one operating system. Files that end with one of
+/// [`SUFFIXES`] are allowed, too, except where none is.
 const HOMES: &[(&str, &[&str])] = &[
     ("crates/storage/src/", &["disk.rs", "disk/"]),
     ("crates/server/src/", &["net.rs", "net/"]),
     ("crates/users/src/", &["os.rs"]),
-    ("crates/admin/src/", &["door.rs", "door/"]),
+    ("crates/admin/src/", &["listener.rs", "listener/"]),
     ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
 ];
 
@@ -20,7 +20,7 @@ const SYSTEMS: &[&str] = &["unix", "windows", "target_os", "target_family"];
 
 static RULE: Rule = Rule {
     name: "systems",
-    why: "code for one operating system in many places is code that nobody can test",
+    why: "scattered code for one operating system cannot be tested",
     remedy: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
              halves one interface",
 };
@@ -37,14 +37,14 @@ fn is_home(source: &Source) -> bool {
     has_suffix || names.iter().any(|name| below.starts_with(name))
 }
 
-/// Every `cfg` outside tests that asks for the operating system.
+/// Every `cfg` on the operating system outside tests.
 fn conditions(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for needle in ["cfg(", "cfg_attr(", "cfg!("] {
         for offset in source.offsets_outside_tests(needle) {
             let rest = source.code.get(offset + needle.len()..).unwrap_or_default();
             let condition = in_brackets(rest);
-            // Choosing between the halves of a module is no code of either.
+            // Choosing between the two files of a module is allowed.
             if chooses_a_module(rest.get(condition.len()..).unwrap_or_default()) {
                 continue;
             }

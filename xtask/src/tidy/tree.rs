@@ -1,11 +1,11 @@
-//! What the rules look at.
+//! The files that the rules check.
 
 use std::path::Path;
 
 use super::source::{self, Source};
 use crate::checkout;
 
-/// Everything the rules may look at.
+/// All files that the rules may check.
 pub(super) struct Tree {
     /// Each text file: its path from the top, with slashes, and its content.
     pub(super) texts: Vec<(String, String)>,

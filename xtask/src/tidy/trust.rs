@@ -7,13 +7,13 @@ use crate::trust::{Known, PAGE};
 
 static SHOWN: Rule = Rule {
     name: "trust",
-    why: "a promise that no test shows is only words",
+    why: "a promise must be tested",
     remedy: "put the number of the row into the name of the test that shows it",
 };
 
 static STALE: Rule = Rule {
     name: "trust",
-    why: "the page must name the tests and the results that there are",
+    why: "the page must list the current tests and results",
     remedy: "run cargo xtask trust",
 };
 

@@ -1,4 +1,4 @@
-//! Words that have no place in the repository.
+//! Words that must not appear in the repository.
 //!
 //! The needles are spelled in halves, so that this file does not find itself.
 
@@ -6,7 +6,7 @@ use super::source::{self, Source};
 use super::tree::Tree;
 use super::{Finding, Rule};
 
-/// Marks of work that is not done.
+/// Marks of unfinished work.
 const UNFINISHED: &[&str] = &[
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -16,7 +16,7 @@ const UNFINISHED: &[&str] = &[
     concat!("#[ig", "nore"),
 ];
 
-/// Files in which a mark of unfinished work is looked for: what runs, not what is told.
+/// Files that are searched for marks of unfinished work: code, not documents.
 const SOURCES: &[&str] =
     &[".rs", ".toml", ".sh", ".py", ".yml", ".yaml", ".js", ".html", ".ci/run"];
 
@@ -31,19 +31,19 @@ const PRIVATE: &[&str] = &[
 
 static ALLOW: Rule = Rule {
     name: "allow",
-    why: "an allowance outlives its reason, and nobody is told",
+    why: "an `allow` outlives its reason without a warning",
     remedy: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
 };
 
 static MARK: Rule = Rule {
     name: "unfinished",
-    why: "what stands on main is finished, and a test that does not run is no test",
-    remedy: "do it, or open an issue and leave no mark",
+    why: "the main branch has finished work only, and a test that does not run tests nothing",
+    remedy: "finish it, or open an issue and remove the mark",
 };
 
 static PLACE: Rule = Rule {
     name: "private path",
-    why: "it means nothing on any other machine",
+    why: "it does not exist on other machines",
     remedy: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
 };
 

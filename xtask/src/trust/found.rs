@@ -1,15 +1,15 @@
 //! Tests that carry numbers of rows in their names, found by reading the source.
 
-/// A test and the rows that it shows.
+/// A test and the rows that it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) rows: Vec<u32>,
-    /// What the test is called behind the numbers: a sentence.
+    /// The rest of the test's name: a sentence.
     pub(super) sentence: String,
     pub(super) file: String,
 }
 
-/// Every function in the text whose name begins with `row_` and a number.
+/// Every function in the text with a name that begins with `row_` and a number.
 pub(super) fn tests_in(file: &str, text: &str) -> Vec<Found> {
     let functions = text.lines().filter_map(|line| {
         let line = line.trim_start();

@@ -1,7 +1,6 @@
-//! The results of proofs that were run, kept in a file of their own beside the page.
+//! The recorded results of proofs, in a file beside the page.
 //!
-//! `cargo xtask trust record` takes them over from `target/prove`, where each proof leaves what
-//! came of it.
+//! `cargo xtask trust record` copies them from `target/prove`, where each proof writes its result.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,9 +8,9 @@ use std::path::Path;
 
 /// The file, from the top of the checkout.
 pub(super) const FILE: &str = "docs/proofs.toml";
-/// Where proofs leave their results, in the folder of all that is built.
+/// Where proofs write their results, in the build folder.
 const RESULTS: &str = "prove";
-/// What is kept of a result, in this order.
+/// The keys that are kept of a result, in this order.
 const KEYS: &[&str] = &[
     "name",
     "about",
@@ -72,11 +71,11 @@ fn write(proofs: &[Proof]) -> String {
     text
 }
 
-/// Takes over results of proofs: those named, or all that there are.
+/// Records results of proofs: those named, or all.
 pub(crate) fn record(root: &Path, names: &[&str]) -> Result<(), String> {
     let folder = crate::outcome::target(root).join(RESULTS);
     let entries = fs::read_dir(&folder)
-        .map_err(|error| format!("no results in {}: {error}", folder.display()))?;
+        .map_err(|error| format!("cannot read results in {}: {error}", folder.display()))?;
     let mut proofs = read(&fs::read_to_string(root.join(FILE)).unwrap_or_default());
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();

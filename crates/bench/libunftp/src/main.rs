@@ -1,4 +1,4 @@
-//! The smallest server on libunftp: any name and password, one folder, explicit TLS on request.
+//! A minimal server with libunftp: any name and password, one folder, explicit TLS on request.
 //!
 //! Usage: `libunftp-server PORT ROOT PASSIVE_FIRST PASSIVE_LAST [CERTIFICATE KEY]`
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use libunftp::ServerBuilder;
 use unftp_sbe_fs::Filesystem;
 
-/// No client is sent away while it is measured.
+/// No client is disconnected while it is measured.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: libunftp-server PORT ROOT FIRST LAST [CERTIFICATE KEY]".into());
     };
     let root = PathBuf::from(root);
-    // A root that is missing is told here, once; below there is nobody to tell it.
+    // A missing root is reported here; the closure below cannot report errors.
     Filesystem::new(root.clone())?;
     let open = move || Filesystem::new(root.clone()).expect("the folder was there at the start");
     let mut builder = ServerBuilder::new(Box::new(open))

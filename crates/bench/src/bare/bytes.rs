@@ -1,4 +1,4 @@
-//! Plain bytes: `sendfile` down, `splice` up.
+//! Without TLS: downloads by `sendfile`, uploads by `splice`.
 
 use std::fs::File;
 use std::io;
@@ -10,21 +10,21 @@ use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 
 use crate::bench::number::size;
 
-/// Of the pipe between socket and file: the most that the kernel gives to anybody.
+/// Size of the pipe between socket and file: the most that the kernel allows without privileges.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// A whole file to a client.
+/// Sends a whole file.
 pub(super) fn send(path: &Path, stream: &TcpStream, span: u64) -> io::Result<()> {
     let file = File::open(path)?;
     while sendfile(stream, &file, None, size(span))? > 0 {}
     stream.shutdown(Shutdown::Write)
 }
 
-/// All that a client sends to a new file.
+/// Receives all bytes into a new file.
 pub(super) fn receive(stream: &TcpStream, path: &Path) -> io::Result<()> {
     let file = File::create(path)?;
     let (outlet, inlet) = pipe()?;
-    // The kernel gives about 64 of these to one user, and the rest must do with small ones.
+    // The kernel allows about 64 pipes of this size per user; the others stay small.
     let _ = fcntl_setpipe_size(&inlet, PIPE_BYTES);
     loop {
         let mut waiting = splice(stream, None, &inlet, None, PIPE_BYTES, SpliceFlags::MOVE)?;

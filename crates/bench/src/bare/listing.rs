@@ -1,4 +1,4 @@
-//! A folder as `ls` reads it: each entry asked for its facts once.
+//! Listing of a folder with one `stat` per entry.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, StatxFlags, statx};
 /// Lines are sent in blocks of about this length.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// Every entry with its type, size and time.
+/// Each entry with its type, size and time.
 pub(super) fn send(path: &Path, mut stream: TcpStream) -> io::Result<()> {
     let folder = File::open(path)?;
     let mut text = String::with_capacity(BLOCK_BYTES + 1024);
@@ -29,8 +29,8 @@ pub(super) fn send(path: &Path, mut stream: TcpStream) -> io::Result<()> {
         )?;
         let (size, time) = (facts.stx_size, facts.stx_mtime.tv_sec);
         let name = name.to_string_lossy();
-        // Writing to a String never fails. The time is left as seconds: `ls` would have to say
-        // more, and so this is a limit.
+        // Writing to a String never fails. The time is left in seconds: a server has to format it,
+        // so this is a lower limit.
         let _ = write!(text, "type=file;size={size};modify={time}; {name}\r\n");
         if text.len() >= BLOCK_BYTES {
             stream.write_all(text.as_bytes())?;

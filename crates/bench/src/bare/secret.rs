@@ -1,4 +1,4 @@
-//! TLS in a loop: a file through rustls and back, 256 KiB at a time.
+//! TLS in a loop: 256 KiB of a file at a time through rustls.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,23 +13,24 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 /// Sixteen records.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// The keys and certificate from files.
+/// The key and the certificate from files.
 pub(super) fn config(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{certificate}, {key}: {error}");
-    let chain = CertificateDer::pem_file_iter(certificate).map_err(|error| told(&error))?;
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|error| told(&error))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| told(&error))?;
+    let message = |error: &dyn std::fmt::Display| format!("{certificate}, {key}: {error}");
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(|error| message(&error))?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|error| message(&error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| message(&error))?;
     let builder = ServerConfig::builder().with_no_client_auth();
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| told(&error))?;
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| told(&error))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| message(&error))?;
+    config.ticketer =
+        rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| message(&error))?;
     Ok(Arc::new(config))
 }
 
-/// A whole file to a client.
+/// Sends a whole file.
 pub(super) fn send(path: &Path, stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut secret = wrapped(stream, config)?;
-    // Nothing is held back by rustls beyond one block.
+    // rustls buffers at most one block.
     secret.conn.set_buffer_limit(Some(2 * BLOCK_BYTES));
     let mut block = vec![0; BLOCK_BYTES];
     loop {
@@ -42,7 +43,7 @@ pub(super) fn send(path: &Path, stream: TcpStream, config: &Arc<ServerConfig>) -
     }
 }
 
-/// All that a client sends to a new file.
+/// Receives all bytes into a new file.
 pub(super) fn receive(
     stream: TcpStream,
     path: &Path,
@@ -55,7 +56,7 @@ pub(super) fn receive(
         match secret.read(&mut block) {
             Ok(0) => return Ok(()),
             Ok(got) => file.write_all(block.get(..got).unwrap_or_default())?,
-            // The client closed without saying so; the limit is not the one to judge that.
+            // The client closed without close_notify, which is not checked here.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Bars: a panel for each case, a bar for each server.
+//! Bar charts: a panel per case, a bar per server.
 
 use super::svg::{self, Picture, Style};
 use super::table::{number, title};
@@ -8,7 +8,7 @@ use crate::bench::result::{Figure, LIMIT, Record, WHARF};
 use crate::bench::summary::{Row, best, of_case};
 use crate::bench::text::put;
 
-/// Panels stand side by side in so many columns.
+/// Panels side by side.
 const COLUMNS: usize = 2;
 const PANEL_WIDTH: f64 = 460.0;
 const MARGIN: f64 = 24.0;
@@ -18,33 +18,33 @@ const PANEL_HEAD: f64 = 40.0;
 const BAR: f64 = 15.0;
 const STEP: f64 = 21.0;
 const NAME_WIDTH: f64 = 104.0;
-/// For the number behind the longest bar.
+/// Space for the number behind the longest bar.
 const NUMBER_WIDTH: f64 = 92.0;
 
-/// One case as it is drawn.
+/// One case in a chart.
 struct Panel<'a> {
     case: &'a Case,
     figure: Figure,
     rows: Vec<(&'a Row, f64)>,
 }
 
-/// The first figure of each case: how fast, how small.
+/// The first figure of each case: speed or size.
 pub(crate) fn speed(record: &Record) -> Option<String> {
     let panels = panels(record, |case| case.headline);
-    let about = "Medians; longer is better, except of memory and time";
-    draw(record, &panels, "wharf beside other servers: how fast", about)
+    let about = "Medians; longer is better, except for memory and time";
+    draw(record, &panels, "wharf and other servers: speed", about)
 }
 
-/// What the server's side costs.
+/// CPU time of the server.
 pub(crate) fn cpu(record: &Record) -> Option<String> {
     let mut panels = panels(record, |_| Figure::Cpu);
-    // Where nothing moves there is nothing to divide by.
+    // Without transferred bytes there is no ratio.
     panels.retain(|panel| panel.case.headline == Figure::Rate);
-    let about = "Medians of processor time for the same work; shorter is better";
-    draw(record, &panels, "wharf beside other servers: server CPU", about)
+    let about = "Medians of CPU time for the same work; shorter is better";
+    draw(record, &panels, "wharf and other servers: server CPU", about)
 }
 
-/// Cases in which wharf and somebody else were measured.
+/// Cases in which wharf and at least one other server were measured.
 fn panels(record: &Record, figure: impl Fn(&Case) -> Figure) -> Vec<Panel<'_>> {
     let cases = CASES.iter().filter(|case| case.group != Group::Growth);
     let panel = |case: &'static Case| {
@@ -58,7 +58,7 @@ fn panels(record: &Record, figure: impl Fn(&Case) -> Figure) -> Vec<Panel<'_>> {
     cases.filter_map(panel).collect()
 }
 
-/// wharf first, the bare program last; in between as they are listed.
+/// wharf first, the bare program last; the others in the order of the list.
 fn rank(row: &Row) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
@@ -75,7 +75,7 @@ fn draw(record: &Record, panels: &[Panel<'_>], heading: &str, about: &str) -> Op
     picture.text(MARGIN, 34.0, Style::new(20.0, svg::TEXT).bold(), heading);
     let machine = &record.machine;
     let under = format!(
-        "{about}. In brackets: by the best other server. {} x {}.",
+        "{about}. In brackets: ratio to the best other server. {} x {}.",
         machine.cores, machine.processor
     );
     picture.text(MARGIN, 56.0, Style::new(12.5, svg::FAINT), &under);
@@ -99,9 +99,9 @@ impl Panel<'_> {
         let case = self.case;
         picture.text(left, top + 14.0, Style::new(13.0, svg::TEXT).bold(), case.title);
         let is_high = self.figure.is_better_high();
-        let told = if is_high { "more is better" } else { "less is better" };
+        let message = if is_high { "higher is better" } else { "lower is better" };
         let what = if self.figure == Figure::Rate { "" } else { self.figure.title() };
-        let under = format!("{what} {}, {told}", case.unit_of(self.figure));
+        let under = format!("{what} {}, {message}", case.unit_of(self.figure));
         picture.text(left, top + 30.0, Style::new(11.0, svg::FAINT), under.trim());
         let most = self.rows.iter().map(|(_, value)| *value).fold(0.0, f64::max);
         let rivals = self.rows.iter().map(|(row, _)| *row).filter(|row| row.is_rival());

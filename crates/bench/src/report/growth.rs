@@ -1,4 +1,4 @@
-//! Curves: how the cost grows with sessions, and with the entries of a folder.
+//! Curves: how cost grows with sessions, and with the entries of a folder.
 
 use super::svg::{self, Anchor, Picture, Style};
 use super::table::{number, title};
@@ -9,36 +9,36 @@ use crate::bench::summary::Row;
 /// A series of cases that differ in one number.
 pub(crate) struct Series {
     pub(crate) title: &'static str,
-    /// What the number counts.
+    /// The unit of the number.
     pub(crate) axis: &'static str,
-    /// The beginning of the cases' names; the number follows.
+    /// The prefix of the cases' names; the number follows.
     pub(crate) prefix: &'static str,
     pub(crate) numbers: &'static [u64],
     pub(crate) figures: &'static [(Figure, &'static str)],
 }
 
-/// Every series there is.
+/// All series.
 pub(crate) static SERIES: &[Series] = &[
     Series {
-        title: "Sessions that fetch 2 GiB together",
+        title: "Sessions that download 2 GiB together",
         axis: "sessions",
         prefix: "sessions-growth-",
         numbers: &[1, 10, 100, 1_000, 10_000],
         figures: &[
-            (Figure::Rate, "GiB/s, more is better"),
-            (Figure::Cpu, "server CPU s/GiB, less is better"),
-            (Figure::AnonymousMib, "memory MiB, less is better"),
+            (Figure::Rate, "GiB/s, higher is better"),
+            (Figure::Cpu, "server CPU s/GiB, lower is better"),
+            (Figure::AnonymousMib, "memory MiB, lower is better"),
         ],
     },
     Series {
-        title: "MLSD of larger and larger folders",
+        title: "MLSD of growing folders",
         axis: "entries",
         prefix: "list-growth-",
         numbers: &[100, 1_000, 10_000, 100_000, 1_000_000],
         figures: &[
-            (Figure::Rate, "entries/s, more is better"),
-            (Figure::Cpu, "server CPU us/entry, less is better"),
-            (Figure::AboveIdleMib, "memory above idle MiB, less is better"),
+            (Figure::Rate, "entries/s, higher is better"),
+            (Figure::Cpu, "server CPU us/entry, lower is better"),
+            (Figure::AboveIdleMib, "memory above idle MiB, lower is better"),
         ],
     },
 ];
@@ -48,18 +48,18 @@ const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 24.0;
 const GAP: f64 = 16.0;
 const LEFT: f64 = 62.0;
-/// For the names at the ends of the curves.
+/// Space for the names at the ends of the curves.
 const RIGHT: f64 = 84.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 34.0;
 const HEAD: f64 = 36.0;
-/// Names closer than this would be one blot.
+/// Names closer than this would overlap.
 const NAME_HEIGHT: f64 = 13.0;
 const LINES: u32 = 4;
-/// Colours of the others, to be told apart.
+/// Distinguishable colours of the other servers.
 const COLOURS: [&str; 5] = ["#c2570c", "#7c3aed", "#2563eb", "#a16207", "#be185d"];
 
-/// The curve of one server: a place for each number, empty where it was not measured.
+/// The curve of one server: a value per number, empty if it was not measured.
 struct Curve<'a> {
     server: &'a str,
     values: Vec<Option<f64>>,
@@ -112,7 +112,7 @@ fn curves<'a>(record: &'a Record, series: &Series, figure: Figure) -> Vec<Curve<
     let mut curves: Vec<_> =
         record.servers.iter().map(|server| server.name.as_str()).map(curve).collect();
     curves.retain(|curve| curve.values.iter().any(Option::is_some));
-    // Ours is drawn last, above the others.
+    // wharf is drawn last, above the others.
     curves.sort_by_key(|curve| curve.server == WHARF);
     curves
 }
@@ -166,7 +166,7 @@ fn panel(
     }
 }
 
-/// Heights for names: near their curves, far enough from each other, none below the axis.
+/// Positions of names: near their curves, without overlapping, none below the axis.
 fn spread(names: &[(f64, &Curve<'_>)], lowest: f64) -> Vec<f64> {
     let mut heights: Vec<f64> = names.iter().map(|(y, _)| *y).collect();
     let mut floor = lowest;
@@ -177,7 +177,7 @@ fn spread(names: &[(f64, &Curve<'_>)], lowest: f64) -> Vec<f64> {
     heights
 }
 
-/// The end of an axis: what its lines stand for are numbers that are read at a glance.
+/// The end of an axis, so that its lines have round numbers.
 fn round_above(most: f64) -> f64 {
     if most <= 0.0 {
         return 1.0;
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number_that_holds_all() {
-        let told: Vec<String> =
+        let message: Vec<String> =
             [0.0, 0.031, 7.9, 8.0, 35.0, 81.0].map(|most| number(round_above(most))).into();
-        assert_eq!(told, ["1.00", "0.0400", "8.00", "8.00", "40.0", "100"]);
+        assert_eq!(message, ["1.00", "0.0400", "8.00", "8.00", "40.0", "100"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `docs/BENCHMARKS.md`.
+//! Generates `docs/BENCHMARKS.md`.
 
 use super::growth::{SERIES, Series, row};
 use super::table::{self, NOTHING, Table, number, title};
@@ -8,7 +8,7 @@ use crate::bench::result::{Figure, Record, WHARF};
 use crate::bench::targets::Verdict;
 use crate::bench::text::put;
 
-/// The whole page; `pictures` are the names of the charts that there are.
+/// The whole page; `pictures` are the names of the existing charts.
 pub(crate) fn draw(record: &Record, pictures: &[&str]) -> String {
     let parts = [
         head(record),
@@ -27,26 +27,26 @@ fn head(record: &Record) -> String {
     let machine = &record.machine;
     format!(
         "# Benchmarks\n\n\
-         wharf beside other FTP servers, on one machine, with the same clients. This page is \
+         wharf compared with other FTP servers on one machine, with the same clients. This page is \
          generated from the raw results (`cargo xtask bench --report FILE`); do not edit it.\n\n\
          | | |\n|---|---|\n\
          | wharf | commit `{}` |\n| measured | {} |\n| processor | {} x {} |\n\
          | memory | {:.1} GiB |\n| system | Linux {} |\n| files | {} in memory, {} on disk |\n\
          | counted by | {} |\n\n\
          ## How to read it\n\n\
-         Clients and servers share the processors of one machine and talk over the loopback, so \
-         rates swing from round to round (*spread*: the distance between the fastest and the \
-         slowest round, as a part of the median). *Server CPU* is steadier: processor time of the \
-         server with all its processes, for a GiB or an operation. All figures are medians. \
-         Servers take turns, and each measurement starts a fresh one.\n\n\
-         */ rival* is a figure by that of the best other server of the case: 1.00 is as good. Of a \
-         rate more is better; of CPU, memory and time less. */ bare* is the same by a program \
-         that checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
+         Clients and servers share the processors of one machine and use the loopback interface, \
+         so rates vary from round to round (*spread*: the difference between the fastest and the \
+         slowest round, relative to the median). *Server CPU* varies less: the CPU time of the \
+         server with all its processes, per GiB or operation. All figures are medians. The servers \
+         take turns, and each measurement starts a new server.\n\n\
+         */ rival* is the ratio to the best other server of the case: 1.00 is equal. For rates \
+         higher is better, for CPU, memory and time lower. */ bare* is the ratio to a program that \
+         checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
          or 1 MiB (many), `splice` through a pipe of 1 MiB, a loop around rustls, a folder read \
          as `ls` reads it.\n\n\
-         Repeat it: `cargo xtask bench --install` once, then `cargo xtask bench` (some ten \
+         To repeat it: `cargo xtask bench --install` once, then `cargo xtask bench` (some ten \
          minutes) or `cargo xtask bench --cases full` (an hour). vsftpd, ProFTPD and Pure-FTPd \
-         can only be started by root.\n\n",
+         must be started as root.\n\n",
         record.commit,
         record.date,
         machine.cores,
@@ -66,12 +66,12 @@ fn servers(record: &Record) -> String {
         let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
         put(&mut text, format_args!("| {} | {version} | {} |\n", server.title, server.about));
     }
-    text + "\nAll serve the same folder to the same account, as the same user of the system, \
-            without logs. None of the others ever syncs an upload, so wharf is compared with \
-            `durability = \"fast\"`; `\"full\"`, its default, is published beside it.\n\n"
+    text + "\nAll serve the same folder to the same account, run as the same system user, and \
+            write no logs. None of the others syncs uploads, so wharf is compared with \
+            `durability = \"fast\"`; `\"full\"`, its default, is measured separately.\n\n"
 }
 
-/// Where others are better. It comes before everything that shines.
+/// Targets that were not met, before everything else.
 fn losses(record: &Record) -> String {
     let broken: Vec<&Verdict> =
         record.verdicts.iter().filter(|verdict| verdict.is_met() == Some(false)).collect();
@@ -111,8 +111,8 @@ fn charts(pictures: &[&str]) -> String {
 
 fn targets(record: &Record) -> String {
     let mut text = String::from(
-        "## Targets\n\nWhat wharf promises itself. Figures of CPU were set on another machine \
-         than yours; ratios hold anywhere.\n\n| case | figure | target | reached | |\n\
+        "## Targets\n\nThe goals of the project. CPU targets depend on the machine on which they \
+        were set; ratios do not.\n\n| case | figure | target | reached | |\n\
          |---|---|---|---|---|\n",
     );
     for verdict in record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()) {
@@ -141,7 +141,10 @@ fn targets(record: &Record) -> String {
     if !missing.is_empty() {
         put(
             &mut text,
-            format_args!("\nNot judged, for want of a figure: {}.\n", missing.join(", ")),
+            format_args!(
+                "\nNot judged, because there is no measurement: {}.\n",
+                missing.join(", ")
+            ),
         );
     }
     text + "\n"
@@ -226,7 +229,7 @@ fn got(verdict: &Verdict) -> String {
     format!("{value} {}", unit(verdict)).trim().to_owned()
 }
 
-/// Ratios have none.
+/// Ratios have no unit.
 fn unit(verdict: &Verdict) -> &'static str {
     let is_ratio = verdict.wanted.contains("of the");
     let case = find(&verdict.case).filter(|_| !is_ratio);

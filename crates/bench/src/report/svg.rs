@@ -1,16 +1,16 @@
-//! The few shapes that the charts are made of.
+//! The SVG shapes of the charts.
 
 use std::fmt::Write as _;
 
-/// A picture that grows.
+/// An SVG picture.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     body: String,
 }
 
-/// Ours.
+/// wharf.
 pub(super) const WHARF: &str = "#0f766e";
-/// The others, when they need no telling apart.
+/// The other servers.
 pub(super) const RIVAL: &str = "#b8c2cf";
 /// The bare program.
 pub(super) const LIMIT: &str = "#e8ebf0";
@@ -18,7 +18,7 @@ pub(super) const TEXT: &str = "#1f2933";
 pub(super) const FAINT: &str = "#667381";
 pub(super) const GRID: &str = "#e4e7eb";
 
-/// How text stands to its place.
+/// Alignment of text.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     Start,
@@ -26,7 +26,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// How a text looks.
+/// Style of text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub(super) size: f64,
@@ -94,7 +94,7 @@ impl Picture {
         ));
     }
 
-    /// The whole file. The ground is white, so that the text is read on dark pages, too.
+    /// The whole file. The background is white, so that text is readable on dark pages, too.
     pub(super) fn finish(self, width: f64, height: f64, about: &str) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \

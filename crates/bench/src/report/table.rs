@@ -4,7 +4,7 @@ use crate::bench::cases::{Case, Work};
 use crate::bench::result::{Figure, LIMIT, Record, WHARF};
 use crate::bench::summary::{Row, best, of_case};
 
-/// Words in rows and columns.
+/// Text in rows and columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) header: Vec<String>,
@@ -20,10 +20,10 @@ pub(crate) struct Line {
     pub(crate) remark: Option<String>,
 }
 
-/// What stands where there is nothing to say.
+/// An empty cell.
 pub(crate) const NOTHING: &str = "-";
 
-/// The servers of one case, wharf first, then the best first, the bare program last.
+/// The servers of one case: wharf first, then by rank, the bare program last.
 pub(crate) fn of(record: &Record, case: &Case) -> Table {
     let mut rows = of_case(&record.summary, case.name);
     let weight = |row: &Row| row.get(case.headline);
@@ -41,7 +41,7 @@ pub(crate) fn of(record: &Record, case: &Case) -> Table {
     let rows = rows.iter().map(|row| Line {
         is_wharf: row.server == WHARF,
         cells: cells(record, row, &columns),
-        // A message may have several lines, and a row has one.
+        // A message may have several lines, a row only one.
         remark: row.failed.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
     });
     Table { header, rows: rows.collect() }
@@ -50,7 +50,7 @@ pub(crate) fn of(record: &Record, case: &Case) -> Table {
 /// One column.
 #[derive(Clone, Copy, Debug)]
 enum Column {
-    /// The median, and the best rival's and the bare program's to compare with.
+    /// The median, with those of the best other server and of the bare program to compare with.
     Value(Figure),
     Spread,
     OfRival(Figure, f64),
@@ -89,7 +89,7 @@ impl Column {
     }
 }
 
-/// wharf, rivals, limit; those that failed last of all.
+/// wharf, other servers, bare program; failed ones last.
 fn rank(row: &Row) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
@@ -120,7 +120,7 @@ fn columns(case: &Case, rows: &[&Row]) -> Vec<Column> {
     columns
 }
 
-/// What is told of a case, the headline first.
+/// The figures shown for a case, the main one first.
 fn figures(case: &Case) -> &'static [Figure] {
     use Figure::{
         AboveIdleMib, AnonymousMib, Answered, BystanderP99Ms, Cpu, Fairness, FirstByteMs, IdleCpu,
@@ -159,7 +159,7 @@ fn cells(record: &Record, row: &Row, columns: &[Column]) -> Vec<String> {
     cells
 }
 
-/// The name of a server for people.
+/// The display name of a server.
 pub(crate) fn title(record: &Record, name: &str) -> String {
     if name == LIMIT {
         return "(bare program)".to_owned();
@@ -168,7 +168,7 @@ pub(crate) fn title(record: &Record, name: &str) -> String {
     server.map_or_else(|| name.to_owned(), |server| server.title.clone())
 }
 
-/// Three or four digits that count: `0.0971`, `5.29`, `84.1`, `12,345`.
+/// Three or four significant digits: `0.0971`, `5.29`, `84.1`, `12,345`.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     let digits = match size {
@@ -182,7 +182,7 @@ pub(crate) fn number(value: f64) -> String {
     if size < 1000.0 { text } else { grouped(&text) }
 }
 
-/// A comma before each three digits.
+/// Groups digits by threes with commas.
 pub(crate) fn grouped(digits: &str) -> String {
     let count = digits.len();
     let with_comma = |(index, digit): (usize, char)| {
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_count() {
-        let told: Vec<String> =
+        let message: Vec<String> =
             [0.0, 0.0971, 0.163, 5.2912, 84.12, 999.6, 12345.6].map(number).into();
-        assert_eq!(told, ["0", "0.0971", "0.163", "5.29", "84.1", "1000", "12,346"]);
+        assert_eq!(message, ["0", "0.0971", "0.163", "5.29", "84.1", "1000", "12,346"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a reader sees while it runs.
+//! Output while it runs.
 
 use crate::bench::cases::Case;
 use crate::bench::number::{GIB, figure};
@@ -11,7 +11,7 @@ use crate::bench::text::put;
 pub(crate) fn head(record: &Record) -> String {
     let machine = &record.machine;
     let mut text = format!(
-        "wharf {} beside other servers, {}\n\
+        "wharf {} and other servers, {}\n\
          {} x {}, {:.1} GiB, Linux {}\n\
          files in memory: {}; on disk: {}; server CPU and memory by {}\n\n",
         record.commit,
@@ -35,22 +35,21 @@ pub(crate) fn head(record: &Record) -> String {
     for note in &record.notes {
         put(&mut text, format_args!("note: {note}\n"));
     }
-    text + "\nClients and servers share the processors, so rates swing; CPU is the steadier \
-            figure.\n\
-            '/ rival' is a figure by that of the best other server: 1.00 is as good; of a rate, \
-            more is better; of\nCPU, memory and time, less. '/ bare' is the same by a program that \
-            does nothing but move the bytes.\n"
+    text + "\nClients and servers share the processors, so rates vary; CPU time varies less.\n\
+            '/ rival' is the ratio to the best other server: 1.00 is equal; for rates higher is \
+            better,\nfor CPU, memory and time lower. '/ bare' is the ratio to a program that only \
+            moves the bytes.\n"
 }
 
-/// One run, in a line.
+/// One run in one line.
 pub(crate) fn progress(case: &Case, run: &Run) -> String {
     let name = format!("{:<20} {:<10} round {}", run.case, run.server, run.round + 1);
     if let Some(why) = &run.failed {
         return format!("{name}: FAILED: {why}");
     }
-    let told = [case.headline, Figure::Cpu, Figure::WallS, Figure::GeneratorCpuS];
+    let message = [case.headline, Figure::Cpu, Figure::WallS, Figure::GeneratorCpuS];
     let mut parts: Vec<String> = Vec::new();
-    for figure in told {
+    for figure in message {
         let Some(value) = run.figures.get(&figure) else { continue };
         let title = if figure == Figure::Rate { "" } else { figure.title() };
         let part = format!("{title} {} {}", number(*value), case.unit_of(figure));
@@ -61,7 +60,7 @@ pub(crate) fn progress(case: &Case, run: &Run) -> String {
     format!("{name}: {}", parts.join(", ").trim())
 }
 
-/// One case, when all its rounds are done.
+/// One case, after all its rounds.
 pub(crate) fn case(record: &Record, case: &Case) -> String {
     let table = table::of(record, case);
     let mut widths: Vec<usize> = table.header.iter().map(|cell| cell.chars().count()).collect();
@@ -83,12 +82,12 @@ pub(crate) fn case(record: &Record, case: &Case) -> String {
         }
     }
     for verdict in record.verdicts.iter().filter(|verdict| verdict.case == case.name) {
-        put(&mut text, format_args!("  {}\n", told(record, case, verdict)));
+        put(&mut text, format_args!("  {}\n", message(record, case, verdict)));
     }
     text
 }
 
-/// Every promise that could be judged, broken ones last, where they are read.
+/// All judged targets, unmet ones last.
 pub(crate) fn verdicts(record: &Record) -> String {
     let judged = record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_met()?)));
     let (met, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_met)| *is_met);
@@ -97,13 +96,16 @@ pub(crate) fn verdicts(record: &Record) -> String {
     let mut text = format!("{notes}\n\n{} targets met, {} not met\n", met.len(), broken.len());
     for (verdict, _) in broken {
         if let Some(case) = crate::bench::cases::find(&verdict.case) {
-            put(&mut text, format_args!("  {:<20} {}\n", case.name, told(record, case, verdict)));
+            put(
+                &mut text,
+                format_args!("  {:<20} {}\n", case.name, message(record, case, verdict)),
+            );
         }
     }
     text
 }
 
-fn told(record: &Record, case: &Case, verdict: &Verdict) -> String {
+fn message(record: &Record, case: &Case, verdict: &Verdict) -> String {
     let unit = match verdict.against {
         Some(_) => "",
         None if verdict.wanted.contains("of the") => "",
@@ -117,7 +119,7 @@ fn told(record: &Record, case: &Case, verdict: &Verdict) -> String {
     format!("{figure} {wanted}{space}{unit}: {got}{against}, {outcome}")
 }
 
-/// The first column to the left, the others to the right.
+/// The first column is left-aligned, the others right-aligned.
 fn row(mark: &str, cells: &[String], widths: &[usize]) -> String {
     let mut text = format!("{mark} ");
     for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {

@@ -1,38 +1,41 @@
-//! Servers from Debian's packages. They cannot be installed beside each other, so each is unpacked
-//! into a folder of its own; one that is installed already serves as well.
+//! Servers from Debian packages. They conflict with each other, so each is unpacked into its own
+//! folder; an installed one is used, too.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Found, REMEDY, Start, printed, succeed};
+use super::{INSTALL_HINT, Installation, Start, printed, succeed};
 use crate::bench::places::{Places, make_folder};
 
-/// Where packages keep what they were unpacked from.
+/// The folder of downloaded packages.
 const PACKAGES: &str = "packages";
 
-/// Looks for `path` among what was unpacked, then in the system.
+/// Searches `path` in the unpacked package, then in the system.
 pub(super) fn find(
     places: &Places,
     name: &str,
     path: &str,
     package: &str,
-) -> Result<Found, String> {
+) -> Result<Installation, String> {
     let folder = places.rival(name);
     let unpacked = folder.join(path);
     if unpacked.exists() {
         let version = unpacked_version(&folder.join(PACKAGES), package);
-        return Ok(Found { program: unpacked, version: version.unwrap_or_else(|| "?".into()) });
+        return Ok(Installation {
+            program: unpacked,
+            version: version.unwrap_or_else(|| "?".into()),
+        });
     }
     let installed = Path::new("/").join(path);
     if installed.exists() {
         let question = ["-W", "-f", "${Version}", package];
         let version = printed(Path::new("dpkg-query"), &question)?;
-        return Ok(Found { program: installed, version: format!("{version} (Debian)") });
+        return Ok(Installation { program: installed, version: format!("{version} (Debian)") });
     }
-    Err(format!("not installed; help: {REMEDY}"))
+    Err(format!("not installed; hint: {INSTALL_HINT}"))
 }
 
-/// Downloads packages and unpacks them; nothing of the system changes.
+/// Downloads packages and unpacks them; the system is not changed.
 pub(super) fn install(places: &Places, name: &str, packages: &[&str]) -> Result<(), String> {
     let folder = places.rival(name);
     let archive = folder.join(PACKAGES);
@@ -51,13 +54,13 @@ pub(super) fn install(places: &Places, name: &str, packages: &[&str]) -> Result<
     Ok(())
 }
 
-/// Tells the loader where the libraries are that were unpacked beside the program.
-pub(super) fn with_libraries(start: Start, found: &Found) -> Start {
+/// Sets the path of the libraries that were unpacked beside the program.
+pub(super) fn with_libraries(start: Start, found: &Installation) -> Start {
     let Some(root) = found.program.ancestors().nth(3).filter(|root| *root != Path::new("/")) else {
         return start;
     };
     let mut folders = vec![root.join("usr/lib"), root.join("lib")];
-    // Debian keeps libraries in a folder named after the machine, such as x86_64-linux-gnu.
+    // Debian has libraries in a folder named after the architecture, such as x86_64-linux-gnu.
     for folder in folders.clone() {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
@@ -81,7 +84,7 @@ fn unpack_all(archive: &Path, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The libraries that the packages need and the system does not have.
+/// Libraries that the packages need and that are not installed.
 fn missing_libraries(archive: &Path) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
     for package in archives(archive)? {

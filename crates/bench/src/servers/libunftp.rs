@@ -1,14 +1,16 @@
-//! libunftp, by a small program of ours in `crates/bench/libunftp`.
+//! libunftp, with the small program in `crates/bench/libunftp`.
 
 use std::path::Path;
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, REMEDY, Server, Setting, Start, succeed};
+use super::{
+    INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, succeed,
+};
 use crate::bench::places::{Places, make_folder, write};
 
 pub(super) static SERVER: Server = Server {
     name: "libunftp",
     title: "libunftp",
-    about: "with unftp-sbe-fs; two workers; takes any password",
+    about: "with unftp-sbe-fs; two workers; accepts any password",
     processes_per_session: 0,
     has_mlsd: true,
     needs_root: false,
@@ -17,22 +19,22 @@ pub(super) static SERVER: Server = Server {
     install,
 };
 
-/// The source is carried along, so that this program needs no checkout beside it.
+/// The source is embedded, so that no checkout is needed.
 const SOURCE: [(&str, &str); 3] = [
     ("Cargo.toml", include_str!("../../libunftp/Cargo.toml")),
     ("Cargo.lock", include_str!("../../libunftp/Cargo.lock")),
     ("src/main.rs", include_str!("../../libunftp/src/main.rs")),
 ];
 
-fn find(places: &Places) -> Result<Found, String> {
+fn find(places: &Places) -> Result<Installation, String> {
     let program = places.rival("libunftp").join("target/release/libunftp-server");
     if !program.exists() {
-        return Err(format!("not installed; help: {REMEDY}"));
+        return Err(format!("not installed; hint: {INSTALL_HINT}"));
     }
     let lock = include_str!("../../libunftp/Cargo.lock");
     let version = |name: &str| version_in(lock, name).unwrap_or("?");
     let version = format!("{} with unftp-sbe-fs {}", version("libunftp"), version("unftp-sbe-fs"));
-    Ok(Found { program, version })
+    Ok(Installation { program, version })
 }
 
 /// The version of a package in the text of a `Cargo.lock`.
@@ -42,7 +44,7 @@ fn version_in<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let mut start = Start::new(&found.program)
         .arg(setting.port.to_string())
         .arg(setting.root)

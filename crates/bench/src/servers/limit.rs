@@ -1,6 +1,6 @@
-//! The bare program, started like any server: see [`crate::bench::bare`].
+//! The bare program, started like a server: see [`crate::bench::bare`].
 
-use super::{Found, PASSIVE_FIRST, Server, Setting, Start};
+use super::{Installation, PASSIVE_FIRST, Server, Setting, Start};
 use crate::bench::result::LIMIT;
 
 pub(super) static SERVER: Server = Server {
@@ -13,17 +13,17 @@ pub(super) static SERVER: Server = Server {
     find: |_| {
         let program = std::env::current_exe();
         let program = program.map_err(|error| format!("cannot find this program: {error}"))?;
-        Ok(Found { program, version: env!("CARGO_PKG_VERSION").to_owned() })
+        Ok(Installation { program, version: env!("CARGO_PKG_VERSION").to_owned() })
     },
     start,
     install: |_| Ok(()),
 };
 
-/// The word that makes this program the bare one.
+/// The argument that selects the bare program.
 pub(crate) const WORD: &str = "bare";
 
 #[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let start = Start::new(&found.program)
         .args([WORD, &setting.port.to_string(), &PASSIVE_FIRST.to_string()])
         .arg(setting.span.to_string())

@@ -1,6 +1,6 @@
 //! ProFTPD.
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
+use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::{Places, set_mode, write};
 use crate::bench::text::put;
@@ -8,7 +8,7 @@ use crate::bench::text::put;
 pub(super) static SERVER: Server = Server {
     name: "proftpd",
     title: "ProFTPD",
-    about: "AuthUserFile, DES crypt password; a process a session",
+    about: "AuthUserFile, DES crypt password; one process per session",
     processes_per_session: 1,
     has_mlsd: true,
     needs_root: true,
@@ -17,16 +17,16 @@ pub(super) static SERVER: Server = Server {
     install: |places| debian::install(places, "proftpd", &["proftpd-core", "proftpd-mod-crypto"]),
 };
 
-fn find(places: &Places) -> Result<Found, String> {
+fn find(places: &Places) -> Result<Installation, String> {
     debian::find(places, "proftpd", "usr/sbin/proftpd", "proftpd-core")
 }
 
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let (work, account) = (setting.work, setting.account);
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let passwords = work.join("passwd");
     write(&passwords, format!("{USER}:{PASSWORD_DES}:{uid}:{gid}::{root}:/bin/sh\n"))?;
-    // ProFTPD refuses a file of passwords that others may read.
+    // ProFTPD refuses a password file that others may read.
     set_mode(&passwords, 0o600)?;
     let file = work.join("proftpd.conf");
     write(&file, config(found, setting))?;
@@ -34,7 +34,7 @@ fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
     Ok(debian::with_libraries(start, found).by_root())
 }
 
-fn config(found: &Found, setting: &Setting<'_>) -> String {
+fn config(found: &Installation, setting: &Setting<'_>) -> String {
     let work = setting.work.display();
     let modules = found.program.parent().and_then(|folder| folder.parent());
     let modules = modules.map(|folder| folder.join("lib/proftpd"));

@@ -1,13 +1,13 @@
 //! Pure-FTPd.
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian, printed};
+use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian, printed};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::write;
 
 pub(super) static SERVER: Server = Server {
     name: "pure-ftpd",
     title: "Pure-FTPd",
-    about: "PureDB, DES crypt password; two processes a session",
+    about: "PureDB, DES crypt password; two processes per session",
     processes_per_session: 2,
     has_mlsd: true,
     needs_root: true,
@@ -16,13 +16,13 @@ pub(super) static SERVER: Server = Server {
     install: |places| debian::install(places, "pure-ftpd", &["pure-ftpd", "pure-ftpd-common"]),
 };
 
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let (work, account) = (setting.work, setting.account);
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let (text, database) = (work.join("passwd"), work.join("passwd.pdb"));
     write(&text, format!("{USER}:{PASSWORD_DES}:{uid}:{gid}::{root}/./::::::::::::\n"))?;
     let maker = found.program.parent().and_then(|folder| folder.parent());
-    let maker = maker.ok_or("Pure-FTPd lies in no folder")?.join("bin/pure-pw");
+    let maker = maker.ok_or("Pure-FTPd is not in a folder")?.join("bin/pure-pw");
     let (text, database) = (text.display().to_string(), database.display().to_string());
     printed(&maker, &["mkdb", &database, "-f", &text])?;
     let mut start = Start::new(&found.program)

@@ -1,15 +1,18 @@
-//! pyftpdlib, in a virtual environment of its own.
+//! pyftpdlib, in its own virtual environment.
 
 use std::path::{Path, PathBuf};
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, REMEDY, Server, Setting, Start, printed, succeed};
+use super::{
+    INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed,
+    succeed,
+};
 use crate::bench::account::{PASSWORD, USER};
 use crate::bench::places::{Places, make_folder, write};
 
 pub(super) static SERVER: Server = Server {
     name: "pyftpdlib",
     title: "pyftpdlib",
-    about: "one process, one event loop (its default); password compared as text",
+    about: "one process, one event loop (its default); plain-text password",
     processes_per_session: 0,
     has_mlsd: true,
     needs_root: false,
@@ -18,23 +21,23 @@ pub(super) static SERVER: Server = Server {
     install,
 };
 
-/// Named so that two people measure the same.
+/// Fixed versions, for comparable results.
 const PACKAGES: [&str; 2] = ["pyftpdlib==2.2.0", "pyopenssl"];
 
-/// The program around the library.
+/// The program that uses the library.
 const PROGRAM: &str = include_str!("pyftpdlib.py");
 
-fn find(places: &Places) -> Result<Found, String> {
+fn find(places: &Places) -> Result<Installation, String> {
     let program = places.rival("pyftpdlib").join("bin/python");
     if !program.exists() {
-        return Err(format!("not installed; help: {REMEDY}"));
+        return Err(format!("not installed; hint: {INSTALL_HINT}"));
     }
     let question = "import pyftpdlib, sys; print(pyftpdlib.__ver__, 'on Python', \
                     sys.version.split()[0])";
-    Ok(Found { version: printed(&program, &["-c", question])?.trim().to_owned(), program })
+    Ok(Installation { version: printed(&program, &["-c", question])?.trim().to_owned(), program })
 }
 
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let file = setting.work.join("server.py");
     write(&file, PROGRAM)?;
     let mut start = Start::new(&found.program)
@@ -53,7 +56,7 @@ fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
 fn install(places: &Places) -> Result<(), String> {
     let folder = places.rival("pyftpdlib");
     make_folder(&folder)?;
-    // The system's own Python is one that every user may run.
+    // The system's Python can be executed by every user.
     let system = "/usr/bin/python3";
     let python = if Path::new(system).exists() { system } else { "python3" };
     succeed(&folder, python, &["-m", "venv", "."])?;

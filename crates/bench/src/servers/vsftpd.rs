@@ -1,9 +1,9 @@
-//! vsftpd. It asks PAM, whose files it finds in `/etc` only: so it runs in a mount namespace of its
-//! own, in which `/etc/pam.d`, `/etc/passwd` and `/etc/shadow` are ours. The system stays as it is.
+//! vsftpd. It uses PAM, whose files are in `/etc`: so it runs in its own mount namespace with other
+//! `/etc/pam.d`, `/etc/passwd` and `/etc/shadow`. The system is not changed.
 
 use std::path::PathBuf;
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
+use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::{make_folder, write};
 use crate::bench::text::put;
@@ -11,8 +11,8 @@ use crate::bench::text::put;
 pub(super) static SERVER: Server = Server {
     name: "vsftpd",
     title: "vsftpd",
-    about: "PAM (pam_unix), DES crypt password; two processes a session; knows no MLSD, LIST is \
-            taken instead",
+    about: "PAM (pam_unix), DES crypt password; two processes per session; no MLSD, LIST is \
+            used instead",
     processes_per_session: 2,
     has_mlsd: false,
     needs_root: true,
@@ -21,11 +21,11 @@ pub(super) static SERVER: Server = Server {
     install: |places| debian::install(places, "vsftpd", &["vsftpd"]),
 };
 
-/// The files that are laid over those of the system.
+/// Mounts the files over those of the system.
 const COVERED: &str = "for f in pam.d passwd shadow; do mount --bind \"$0/$f\" /etc/$f || exit 1; \
                        done; exec \"$@\"";
 
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let (work, account) = (setting.work, setting.account);
     for folder in ["pam.d", "empty"] {
         make_folder(&work.join(folder))?;

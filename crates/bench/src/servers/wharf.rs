@@ -1,16 +1,16 @@
-//! wharf itself, with accounts from a file, as most people run it.
+//! wharf, with accounts from a file.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Found, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed};
+use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed};
 use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
 use crate::bench::places::{Places, make_folder, set_mode, write};
 
 pub(super) static SERVER: Server = Server {
     name: "wharf",
     title: "wharf",
-    about: "accounts file, {SSHA} password unless the case names another; durability fast",
+    about: "accounts file, {SSHA} password unless the case says otherwise; durability fast",
     processes_per_session: 0,
     has_mlsd: true,
     needs_root: false,
@@ -22,25 +22,25 @@ pub(super) static SERVER: Server = Server {
 /// The password by Argon2id with the cost of wharf's own hashes.
 const PASSWORD_ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$Yh7DEdQhQgqO0soggBsK6Q$wT3MXFpig68vyUQ7lW+8ydOOFo0JFwyw9xlj2JIBrlU";
 
-fn find(places: &Places) -> Result<Found, String> {
+fn find(places: &Places) -> Result<Installation, String> {
     let program = places.wharf();
     if !program.exists() {
         return Err(format!(
-            "{} is missing; help: cargo build --release -p wharf",
+            "{} is missing; hint: cargo build --release -p wharf",
             program.display()
         ));
     }
     let version = printed(&program, &["--version"])?;
-    Ok(Found { version: version.trim().trim_start_matches("wharf ").to_owned(), program })
+    Ok(Installation { version: version.trim().trim_start_matches("wharf ").to_owned(), program })
 }
 
-fn start(found: &Found, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let (file, folder) = (setting.work.join("wharf.toml"), setting.work.join("accounts"));
     write(&file, config(setting))?;
     make_folder(&folder)?;
     write_secret(&folder.join("users.toml"), &accounts(setting), setting.account)?;
-    // Nobody may write there, so wharf cannot put a stronger hash into the file after a login: else
-    // the first login would change what the others measure.
+    // The folder is read-only, so that wharf cannot store a stronger hash after the first login,
+    // which would change the following measurements.
     set_mode(&folder, 0o555)?;
     Ok(Start::new(&found.program).args(["serve", "-c"]).arg(file))
 }

@@ -1,4 +1,4 @@
-//! Uploads that pass, are refused, and cannot be looked at.
+//! Uploads that pass, are refused, and cannot be checked.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use wharf_core::storage::Start;
 use wharf_storage::{Disk, DiskOptions, Memory, Mounts, Quota};
 
 use super::*;
-use crate::programs::{Limits, Program, Started};
+use crate::programs::{Limits, Program, WorkerProcess};
 
 const LIMITS: Limits =
     Limits { runs_max: 1, checks_max: 2, retries_max: 0, pause: Duration::from_secs(1) };
 
-/// A store whose checker is a script, and what it reported.
+/// A store with a script as its checker, and its reports.
 struct Bench {
     folder: tempfile::TempDir,
     store: Arc<dyn Storage>,
@@ -36,9 +36,9 @@ fn bench_with(
     let arguments = ["/bin/sh", "-c", script, "sh", "{draft}"].map(str::to_owned).to_vec();
     let time_max = Duration::from_mins(1);
     let program = Program { name: "check_upload".to_owned(), arguments, time_max };
-    let started = Started::within(vec![program]);
+    let started = WorkerProcess::within(vec![program]);
     let reports = Arc::<Mutex<Vec<String>>>::default();
-    let told = Arc::clone(&reports);
+    let reported = Arc::clone(&reports);
     let checker = Arc::new(Checker {
         programs: started.begin(LIMITS, Box::new(|_| {})).unwrap(),
         program: 0,
@@ -50,7 +50,7 @@ fn bench_with(
             let variables = vec![("draft".to_owned(), draft)];
             Notice::new("1".to_owned(), "check-upload", "{}".to_owned(), variables)
         }),
-        tell: Box::new(move |report| told.lock().unwrap().push(format!("{report:?}"))),
+        on_report: Box::new(move |report| reported.lock().unwrap().push(format!("{report:?}"))),
     });
     let options =
         DiskOptions { durability: wharf_storage::Durability::Fast, ..DiskOptions::default() };
@@ -76,7 +76,7 @@ fn path(name: &str) -> VPath {
 }
 
 impl Bench {
-    async fn stores(&self, name: &str, text: &'static str) -> Result<Stored> {
+    async fn store_file(&self, name: &str, text: &'static str) -> Result<Stored> {
         self.stores_from(name, text, Start::Fresh).await
     }
 
@@ -91,28 +91,28 @@ impl Bench {
         sink.commit().await
     }
 
-    /// Everything in a folder, hidden things too.
+    /// All files in a folder, including hidden ones.
     fn files(&self, folder: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 }
 
-/// Finds EICAR in what it is given, like a scanner: the first line tells where and what.
+/// Finds EICAR in its input, like a scanner: the first line of output has the file and the finding.
 const SCANNER: &str =
     "if grep -q EICAR \"$1\"; then echo \"$1: Eicar-Test-Signature FOUND\"; exit 1; fi";
 
 #[tokio::test]
 async fn clean_files_are_published_and_a_virus_is_not() {
     let bench = bench(SCANNER, Unchecked::Refused);
-    assert_eq!(bench.stores("/a.txt", "hello").await.unwrap().size, 5);
-    let error = bench.stores("/bad name.txt", "EICAR").await.unwrap_err();
+    assert_eq!(bench.store_file("/a.txt", "hello").await.unwrap().size, 5);
+    let error = bench.store_file("/bad name.txt", "EICAR").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
-    let told = error.to_string();
-    assert_eq!(told, "refused (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
+    let reported = error.to_string();
+    assert_eq!(reported, "refused (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
     assert_eq!(bench.files("home"), ["a.txt"]);
     assert_eq!(bench.files("aside"), ["1-bad_name.txt"]);
-    assert!(bench.reports.lock().unwrap()[0].starts_with("Aside"));
+    assert!(bench.reports.lock().unwrap()[0].starts_with("Quarantined"));
     assert_eq!(bench.store.partial(&path("/bad name.txt")).await.unwrap(), None);
 }
 
@@ -146,16 +146,16 @@ async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
 #[tokio::test]
 async fn a_checker_that_fails_refuses_or_allows_as_it_was_told_to() {
     let refusing = bench("echo no database >&2; exit 2", Unchecked::Refused);
-    let error = refusing.stores("/a.txt", "hello").await.unwrap_err();
-    assert_eq!(error.to_string(), "not checked (the program ended with 2: no database)");
+    let error = refusing.store_file("/a.txt", "hello").await.unwrap_err();
+    assert_eq!(error.to_string(), "not checked (the program exited with code 2: no database)");
     assert!(!refusing.files("home").contains(&"a.txt".to_owned()));
     let allowing = bench("exit 2", Unchecked::Allowed);
-    assert!(allowing.stores("/a.txt", "hello").await.is_ok());
+    assert!(allowing.store_file("/a.txt", "hello").await.is_ok());
     assert!(allowing.reports.lock().unwrap()[0].contains("is_allowed: true"));
 }
 
 #[tokio::test]
-async fn whoever_does_not_sync_is_checked_all_the_same() {
+async fn an_upload_committed_without_sync_is_checked() {
     let bench = bench(SCANNER, Unchecked::Refused);
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
     let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
@@ -165,7 +165,7 @@ async fn whoever_does_not_sync_is_checked_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_client_that_gives_up_leaves_nothing_published() {
+async fn an_aborted_upload_is_not_published() {
     let bench = bench("sleep 1000", Unchecked::Refused);
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
     let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_client_that_gives_up_leaves_nothing_published() {
     assert!(waited.is_err());
     sink.abort().await;
     assert!(!bench.files("home").contains(&"a.txt".to_owned()));
-    // What was whole can be resumed, and is looked at then.
+    // A complete upload can be resumed, and is checked then.
     assert_eq!(bench.store.partial(&path("/a.txt")).await.unwrap(), Some(5));
 }
 

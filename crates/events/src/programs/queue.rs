@@ -1,4 +1,4 @@
-//! Which program is started next: a machine without clock and processes.
+//! Decides which program is started next; a state machine without clock and processes.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use super::{Counts, Limits};
 use crate::Notice;
 use crate::worker::{End, Outcome};
 
-/// Events that wait at most, those that wait for another try among them.
+/// Most events that wait, including those before another attempt.
 const WAITING_MAX: usize = 1000;
-/// Questions that wait at most.
-const QUESTIONS_MAX: usize = 1000;
-/// The longest pause before another try.
-const PAUSE_MAX: Duration = Duration::from_mins(10);
+/// Most requests for verdicts that wait.
+const VERDICT_REQUESTS_MAX: usize = 1000;
+/// The longest pause before another attempt.
+const RETRY_PAUSE_MAX: Duration = Duration::from_mins(10);
 
-/// What is to be started.
+/// A program to start.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) id: u64,
@@ -24,40 +24,40 @@ pub(super) struct Order {
     pub(super) notice: Notice,
 }
 
-/// What the one who sends should do next.
+/// What the sending thread should do next.
 #[derive(Debug)]
-pub(super) enum Wants {
-    /// Start this.
+pub(super) enum NextStep {
+    /// Start this program.
     Run(Order),
-    /// End this one.
+    /// Stop this one.
     Stop(u64),
-    /// Report that so many events were dropped.
-    Tell(u64),
-    /// Wait for a change, or for so long.
+    /// Report that this many events were dropped.
+    ReportFn(u64),
+    /// Wait for a change, or for this long.
     Rest(Option<Duration>),
     /// End.
     End,
 }
 
-/// An order that is over.
+/// A finished order.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct FinishedOrder {
     pub(super) program: usize,
     pub(super) notice: Notice,
     pub(super) outcome: Outcome,
-    /// Whether that was the last try.
+    /// Whether that was the last attempt.
     pub(super) is_final: bool,
 }
 
 #[derive(Debug)]
-struct Event {
+struct QueuedEvent {
     program: usize,
     notice: Notice,
     failures: u32,
 }
 
 #[derive(Debug)]
-struct Question {
+struct VerdictRequest {
     id: u64,
     program: usize,
     notice: Notice,
@@ -65,20 +65,20 @@ struct Question {
 }
 
 #[derive(Debug)]
-enum Running {
-    Event(Event),
-    /// None: nobody waits for the answer any more.
-    Question(Option<oneshot::Sender<Outcome>>),
+enum RunningOrder {
+    Event(QueuedEvent),
+    /// `None` if the request was withdrawn.
+    Verdict(Option<oneshot::Sender<Outcome>>),
 }
 
 /// All that waits and runs.
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: Limits,
-    waiting: VecDeque<Event>,
-    later: Vec<(Instant, Event)>,
-    questions: VecDeque<Question>,
-    running: HashMap<u64, Running>,
+    waiting: VecDeque<QueuedEvent>,
+    later: Vec<(Instant, QueuedEvent)>,
+    questions: VecDeque<VerdictRequest>,
+    running: HashMap<u64, RunningOrder>,
     to_stop: VecDeque<u64>,
     last_id: u64,
     last_sent: Option<u64>,
@@ -106,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// Takes an event, if there is room.
+    /// Adds an event, if there is room.
     pub(super) fn add(&mut self, program: usize, notice: Notice) {
         let has_room = self.waiting.len() + self.later.len() < WAITING_MAX;
         if self.is_closed || !has_room {
@@ -114,10 +114,10 @@ impl Queue {
             self.untold += 1;
             return;
         }
-        self.waiting.push_back(Event { program, notice, failures: 0 });
+        self.waiting.push_back(QueuedEvent { program, notice, failures: 0 });
     }
 
-    /// Takes a question, and gives it a number.
+    /// Adds a request for a verdict, and returns its id.
     pub(super) fn ask(
         &mut self,
         program: usize,
@@ -125,21 +125,21 @@ impl Queue {
         answer: oneshot::Sender<Outcome>,
     ) -> Result<u64, &'static str> {
         if self.is_over {
-            return Err("the process that starts programs is gone");
+            return Err("the process that starts programs has ended");
         }
-        if self.questions.len() >= QUESTIONS_MAX {
-            return Err("too many wait for a verdict already");
+        if self.questions.len() >= VERDICT_REQUESTS_MAX {
+            return Err("too many uploads wait for a verdict");
         }
         self.counts.asked += 1;
         let id = self.number();
-        self.questions.push_back(Question { id, program, notice, answer });
+        self.questions.push_back(VerdictRequest { id, program, notice, answer });
         Ok(id)
     }
 
-    /// Nobody waits for the answer to a question any more.
+    /// Withdraws a request for a verdict.
     pub(super) fn withdraw(&mut self, id: u64) {
-        self.questions.retain(|question| question.id != id);
-        if let Some(Running::Question(answer)) = self.running.get_mut(&id)
+        self.questions.retain(|verdict_request| verdict_request.id != id);
+        if let Some(RunningOrder::Verdict(answer)) = self.running.get_mut(&id)
             && answer.take().is_some()
         {
             self.to_stop.push_back(id);
@@ -147,22 +147,22 @@ impl Queue {
     }
 
     /// What to do now.
-    pub(super) fn next(&mut self, now: Instant) -> Wants {
+    pub(super) fn next(&mut self, now: Instant) -> NextStep {
         if self.is_over {
-            return Wants::End;
+            return NextStep::End;
         }
         if let Some(id) = self.to_stop.pop_front() {
-            return Wants::Stop(id);
+            return NextStep::Stop(id);
         }
-        let of_events = |running: &&Running| matches!(running, Running::Event(_));
+        let of_events = |running: &&RunningOrder| matches!(running, RunningOrder::Event(_));
         let events = self.running.values().filter(of_events).count();
         let questions = self.running.len() - events;
         if questions < self.limits.checks_max
-            && let Some(Question { id, program, notice, answer }) = self.questions.pop_front()
+            && let Some(VerdictRequest { id, program, notice, answer }) = self.questions.pop_front()
         {
-            self.running.insert(id, Running::Question(Some(answer)));
+            self.running.insert(id, RunningOrder::Verdict(Some(answer)));
             self.last_sent = Some(id);
-            return Wants::Run(Order { id, program, notice });
+            return NextStep::Run(Order { id, program, notice });
         }
         self.wake(now);
         if events < self.limits.runs_max
@@ -170,40 +170,45 @@ impl Queue {
         {
             let id = self.number();
             let order = Order { id, program: event.program, notice: event.notice.clone() };
-            self.running.insert(id, Running::Event(event));
+            self.running.insert(id, RunningOrder::Event(event));
             self.last_sent = Some(id);
-            return Wants::Run(order);
+            return NextStep::Run(order);
         }
         if self.untold > 0 && self.waiting.len() < WAITING_MAX / 2 {
-            return Wants::Tell(std::mem::take(&mut self.untold));
+            return NextStep::ReportFn(std::mem::take(&mut self.untold));
         }
         let next = self.later.iter().map(|(time, _)| *time).min();
-        Wants::Rest(next.map(|time| time.saturating_duration_since(now)))
+        NextStep::Rest(next.map(|time| time.saturating_duration_since(now)))
     }
 
-    /// Brings back what has paused long enough.
+    /// Moves events back into the queue after their pause.
     fn wake(&mut self, now: Instant) {
         for (_, event) in self.later.extract_if(.., |(time, _)| *time <= now || self.is_closed) {
             self.waiting.push_back(event);
         }
     }
 
-    /// The order that was given out last.
+    /// The id of the order sent last.
     pub(super) fn last_sent(&self) -> Option<u64> {
         self.last_sent
     }
 
-    /// Takes note of how an order ended; says so if somebody should hear of it.
-    pub(super) fn settle(&mut self, id: u64, outcome: Outcome, now: Instant) -> Option<Settled> {
+    /// Records how an order ended; returns it if it should be reported.
+    pub(super) fn settle(
+        &mut self,
+        id: u64,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<FinishedOrder> {
         match self.running.remove(&id)? {
-            Running::Question(answer) => {
+            RunningOrder::Verdict(answer) => {
                 if let Some(answer) = answer {
-                    // Where nobody waits, nobody minds.
+                    // The result of a withdrawn request is ignored.
                     let _ = answer.send(outcome);
                 }
                 None
             }
-            Running::Event(event) => {
+            RunningOrder::Event(event) => {
                 let (program, notice) = (event.program, event.notice.clone());
                 let is_done = outcome.end == End::Exited(0);
                 let is_final =
@@ -213,20 +218,20 @@ impl Queue {
                     (false, true) => self.counts.failed += 1,
                     (false, false) => self.again(event, now),
                 }
-                Some(Settled { program, notice, outcome, is_final })
+                Some(FinishedOrder { program, notice, outcome, is_final })
             }
         }
     }
 
-    fn again(&mut self, event: Event, now: Instant) {
+    fn again(&mut self, event: QueuedEvent, now: Instant) {
         self.counts.retried += 1;
         let factor = 2_u32.saturating_pow(event.failures.min(20));
-        let pause = self.limits.pause.saturating_mul(factor).min(PAUSE_MAX);
+        let pause = self.limits.pause.saturating_mul(factor).min(RETRY_PAUSE_MAX);
         let failures = event.failures + 1;
-        self.later.push((now + pause, Event { failures, ..event }));
+        self.later.push((now + pause, QueuedEvent { failures, ..event }));
     }
 
-    /// Takes no events any more; those that pause have their last try now.
+    /// Accepts no more events; paused ones get their last attempt now.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
     }
@@ -236,15 +241,15 @@ impl Queue {
         self.is_over || self.waiting.is_empty() && self.later.is_empty() && self.running.is_empty()
     }
 
-    /// Starts nothing any more.
+    /// Starts nothing more.
     pub(super) fn end(&mut self) {
         self.is_over = true;
-        // Whoever waits for an answer hears that there is none.
+        // Pending requests get an error.
         self.questions.clear();
     }
 
-    /// The other end is gone; whether that was asked for.
-    pub(super) fn lose(&mut self) -> bool {
+    /// The process has ended; returns whether that was requested.
+    pub(super) fn connection_lost(&mut self) -> bool {
         let was_ended = self.is_over;
         self.end();
         self.running.clear();
@@ -280,13 +285,13 @@ mod tests {
 
     fn run(queue: &mut Queue, now: Instant) -> Option<Order> {
         match queue.next(now) {
-            Wants::Run(order) => Some(order),
+            NextStep::Run(order) => Some(order),
             _ => None,
         }
     }
 
     #[test]
-    fn no_more_run_at_a_time_than_may_and_all_in_order() {
+    fn runs_are_limited_and_in_order() {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         for id in ["a", "b", "c"] {
             queue.add(0, notice(id));
@@ -299,13 +304,13 @@ mod tests {
         // A verdict does not wait for events.
         let (answer, mut answered) = oneshot::channel();
         queue.ask(1, notice("q"), answer).unwrap();
-        let question = run(&mut queue, now).unwrap();
-        assert!(queue.settle(question.id, ended(End::Exited(1)), now).is_none());
+        let verdict_request = run(&mut queue, now).unwrap();
+        assert!(queue.settle(verdict_request.id, ended(End::Exited(1)), now).is_none());
         assert_eq!(answered.try_recv().unwrap().end, End::Exited(1));
     }
 
     #[test]
-    fn what_fails_is_tried_again_after_pauses_that_double_and_then_given_up() {
+    fn failed_runs_are_retried_with_doubling_pauses_and_then_given_up() {
         let (mut queue, mut now) = (Queue::new(LIMITS), now());
         queue.add(0, notice("a"));
         for (pause, is_final) in [(10, false), (20, false), (0, true)] {
@@ -314,7 +319,7 @@ mod tests {
             assert_eq!(settled.is_final, is_final);
             if !is_final {
                 let pause = Duration::from_secs(pause);
-                assert!(matches!(queue.next(now), Wants::Rest(Some(rest)) if rest == pause));
+                assert!(matches!(queue.next(now), NextStep::Rest(Some(rest)) if rest == pause));
                 now += pause;
             }
         }
@@ -324,42 +329,42 @@ mod tests {
     }
 
     #[test]
-    fn events_without_room_are_counted_and_told_once_there_is_room() {
+    fn dropped_events_are_counted_and_reported_once_there_is_room() {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         for _ in 0..WAITING_MAX + 7 {
             queue.add(0, notice("a"));
         }
         assert_eq!(queue.counts().dropped, 7);
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             match queue.next(now) {
-                Wants::Run(order) => {
+                NextStep::Run(order) => {
                     queue.settle(order.id, ended(End::Exited(0)), now).unwrap();
                 }
-                Wants::Tell(dropped) => told += dropped,
-                Wants::Rest(None) => break,
+                NextStep::ReportFn(dropped) => reported += dropped,
+                NextStep::Rest(None) => break,
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!((told, queue.counts().done), (7, 1000));
+        assert_eq!((reported, queue.counts().done), (7, 1000));
     }
 
     #[test]
-    fn a_question_that_nobody_waits_for_is_stopped_and_its_place_is_free() {
+    fn a_withdrawn_request_is_stopped_and_its_slot_is_free() {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         let ask = |queue: &mut Queue| queue.ask(0, notice("q"), oneshot::channel().0).unwrap();
         let (first, second) = (ask(&mut queue), ask(&mut queue));
         assert_eq!(run(&mut queue, now).unwrap().id, first);
         queue.withdraw(second);
         queue.withdraw(first);
-        assert!(matches!(queue.next(now), Wants::Stop(id) if id == first));
-        assert!(matches!(queue.next(now), Wants::Rest(None)));
+        assert!(matches!(queue.next(now), NextStep::Stop(id) if id == first));
+        assert!(matches!(queue.next(now), NextStep::Rest(None)));
         queue.settle(first, ended(End::Killed), now);
         assert!(queue.is_idle());
     }
 
     #[test]
-    fn at_the_end_pauses_are_over_and_nobody_waits_in_vain() {
+    fn close_ends_pauses_and_fails_pending_requests() {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         queue.add(0, notice("a"));
         let order = run(&mut queue, now).unwrap();
@@ -371,7 +376,7 @@ mod tests {
         assert!(queue.settle(order.id, ended(End::TimedOut), now).unwrap().is_final);
         let (answer, mut answered) = oneshot::channel();
         queue.ask(0, notice("q"), answer).unwrap();
-        assert!(!queue.lose());
+        assert!(!queue.connection_lost());
         assert!(answered.try_recv().is_err());
         assert!(queue.ask(0, notice("q"), oneshot::channel().0).is_err());
     }

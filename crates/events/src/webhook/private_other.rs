@@ -1,4 +1,4 @@
-//! Other systems: what waits has the rights of its folder.
+//! Other systems: spool files inherit the access rights of their folder.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,12 +9,12 @@ pub(super) fn private() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// Opens a file so, and makes it if it is missing.
+/// Opens or creates a file.
 pub(super) fn make_private(how: &OpenOptions, path: &Path) -> io::Result<File> {
     how.clone().create(true).open(path)
 }
 
-/// Makes a folder, with those above it.
+/// Makes a folder and its parents.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }

@@ -1,8 +1,8 @@
-//! Unix: what waits is for the owner of the folder alone.
+//! Unix: spool files are readable by the folder's owner only.
 //!
-//! A server that root runs without `server.user` may find the spool of one that ran with it. What
-//! root makes there is given to the folder's owner at once: else the next run with `server.user`
-//! could not read the events that wait.
+//! A server that root runs without `server.user` may find the spool of one that ran with it. Files
+//! that root creates there are given to the folder's owner at once; otherwise the next run with
+//! `server.user` could not read the events.
 
 use std::fs::{DirBuilder, File, OpenOptions, metadata};
 use std::io;
@@ -11,18 +11,18 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// How often a file is opened again that comes and goes meanwhile.
+/// Attempts to open a file that another process creates and removes.
 const TRIES_MAX: usize = 4;
 
-/// How to open a file that only its owner may read. A link is never followed: the folder may
-/// belong to the server's user while root opens it.
+/// Opens files for their owner only, without following links: the folder may belong to the server's
+/// user while root opens it.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
-/// Opens a file so, and makes it if it is missing.
+/// Opens or creates a file.
 pub(super) fn make_private(how: &OpenOptions, path: &Path) -> io::Result<File> {
     for _ in 0..TRIES_MAX {
         match how.clone().create_new(true).open(path) {
@@ -38,10 +38,10 @@ pub(super) fn make_private(how: &OpenOptions, path: &Path) -> io::Result<File> {
             opened => return opened,
         }
     }
-    Err(io::Error::other("another process makes and removes it"))
+    Err(io::Error::other("another process keeps creating and removing it"))
 }
 
-/// Makes a folder that only its owner may enter, with those above it.
+/// Makes a private folder and its parents.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     let is_new = !path.exists();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -60,12 +60,12 @@ fn is_own(about: &std::fs::Metadata) -> bool {
     about.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Gives what this process made this moment to the owner of the folder that it is in. Only root
-/// can, and nobody else needs to. Nothing but what is new and empty is given away.
+/// Gives a file that was created just now to the owner of its folder. Only root can do that, and
+/// only root needs to. Files that existed before or have content are not given away.
 fn give(made: &File, path: &Path) {
     let Some(folder) = path.parent().and_then(|folder| metadata(folder).ok()) else { return };
     if rustix::process::geteuid().is_root() && folder.uid() != 0 {
-        // Where it fails, the run that cannot read it says so, with a remedy.
+        // If it fails, the run that cannot read the file reports it.
         let _ = fchown(made, Some(folder.uid()), Some(folder.gid()));
     }
 }

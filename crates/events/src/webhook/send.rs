@@ -1,4 +1,4 @@
-//! One request over HTTP or HTTPS.
+//! Sends one request over HTTP or HTTPS.
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use super::{Settings, Spooled};
 
-/// What a server made of an event.
-pub(super) enum Answer {
-    /// It has it (2xx).
-    Taken,
-    /// It says that the request is wrong (4xx, or it points elsewhere).
-    Wrong(String),
-    /// It did not answer, or not now.
-    Later(String),
+/// The server's response to an event.
+pub(super) enum DeliveryResult {
+    /// Accepted (2xx).
+    Accepted,
+    /// Rejected as invalid (4xx), or redirected.
+    Rejected(String),
+    /// No response, or a temporary failure.
+    Retry(String),
 }
 
-/// A client for one address.
+/// An HTTP client for one address.
 pub(super) struct Sender {
     agent: Agent,
     url: String,
 }
 
 impl Sender {
-    /// Reads the certificates of authorities, which a confined process could not read later.
+    /// Reads the CA certificates, which a sandboxed process could not read later.
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         let roots = if settings.url.starts_with("https:") {
             let roots = match &settings.authorities {
@@ -54,8 +54,8 @@ impl Sender {
         Ok(Self { agent: Agent::new_with_config(config), url: settings.url.clone() })
     }
 
-    /// Sends one event. What the server says besides its status is not read.
-    pub(super) fn send(&self, spooled: &Spooled, signature: Option<&str>) -> Answer {
+    /// Sends one event. The body of the response is not read.
+    pub(super) fn send(&self, spooled: &Spooled, signature: Option<&str>) -> DeliveryResult {
         let mut request = self
             .agent
             .post(&self.url)
@@ -67,23 +67,25 @@ impl Sender {
         }
         let status = match request.send(&spooled.body) {
             Ok(response) => response.status().as_u16(),
-            Err(error) => return Answer::Later(error.to_string()),
+            Err(error) => return DeliveryResult::Retry(error.to_string()),
         };
         match status {
-            200..=299 => Answer::Taken,
-            300..=399 => Answer::Wrong(format!("it answered {status}; redirects are not followed")),
-            408 | 425 | 429 => Answer::Later(format!("it answered {status}")),
-            400..=499 => Answer::Wrong(format!("it answered {status}")),
-            _ => Answer::Later(format!("it answered {status}")),
+            200..=299 => DeliveryResult::Accepted,
+            300..=399 => {
+                DeliveryResult::Rejected(format!("status {status}; redirects are not followed"))
+            }
+            408 | 425 | 429 => DeliveryResult::Retry(format!("status {status}")),
+            400..=499 => DeliveryResult::Rejected(format!("status {status}")),
+            _ => DeliveryResult::Retry(format!("status {status}")),
         }
     }
 }
 
 fn from_pem(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|error| format!("ca_file is no PEM: {error}"))?;
+    let certificates = certificates.map_err(|error| format!("invalid PEM in ca_file: {error}"))?;
     if certificates.is_empty() {
-        return Err("ca_file holds no certificate".to_owned());
+        return Err("no certificate in ca_file".to_owned());
     }
     Ok(certificates.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
@@ -93,8 +95,8 @@ fn of_system() -> Result<Vec<Certificate<'static>>, String> {
     if found.certs.is_empty() {
         let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
         return Err(format!(
-            "this system's certificates of authorities cannot be read{why}; install them \
-             (ca-certificates), or name a ca_file"
+            "cannot read the CA certificates of this system{why}; install them \
+             (ca-certificates), or set ca_file"
         ));
     }
     Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())

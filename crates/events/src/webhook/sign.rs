@@ -1,4 +1,4 @@
-//! How a receiver knows that a request is ours: an HMAC over its time and its body.
+//! The signature by which a receiver verifies a request: an HMAC over time and body.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 /// The value of the header `Wharf-Signature`: `t=1700000000,v1=<64 hexadecimal digits>`, the
-/// HMAC-SHA256 of `1700000000.<body>`. The time lets a receiver refuse what is old.
+/// HMAC-SHA256 of `1700000000.<body>`. The time lets a receiver reject replays.
 pub fn header(secret: &[u8], time: u64, body: &str) -> String {
     let mut out = format!("t={time},v1=");
     // A key may have any length.
@@ -18,7 +18,7 @@ pub fn header(secret: &[u8], time: u64, body: &str) -> String {
     out
 }
 
-/// The name of the folder for what goes to an address: secrets in the address stay out of it.
+/// The folder name for an address: a hash, since addresses may contain secrets.
 pub(super) fn folder_name(url: &str) -> String {
     let mut out = String::new();
     let digest = Sha256::digest(url.as_bytes());
@@ -36,9 +36,9 @@ fn push_hex(out: &mut String, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The number is that of Python: `hmac.new(b"secret", b"1700000000.{}", "sha256")`.
+    /// Computed by Python: `hmac.new(b"secret", b"1700000000.{}", "sha256")`.
     #[test]
-    fn the_signature_is_what_others_reckon() {
+    fn the_signature_equals_that_of_another_implementation() {
         assert_eq!(
             header(b"secret", 1_700_000_000, "{}"),
             "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"

@@ -1,15 +1,15 @@
-//! Events on disk, in their order, until they are taken.
+//! A queue of events on disk.
 //!
-//! Segments `00000001.events`, `00000002.events` … hold one event a line:
-//! `milliseconds id event {"…"}`. `taken` says up to where they were taken: the number of a segment
-//! and a place in it. Every start begins a new segment, so a line that a power failure tore is the
-//! last one of its segment.
+//! Segments `00000001.events`, `00000002.events` … have one event per line: `milliseconds id event
+//! {"…"}`. The file `taken` has the position up to which events are done: the number of a segment
+//! and an offset. Each start begins a new segment, so a line torn by a power failure is the last
+//! one of its segment.
 //!
-//! One process has a spool, by a lock on `lock`: after a change of the binary two serve side by
-//! side for a while, and each would remove what the other writes.
+//! The file `lock` is locked by the process that uses the spool: after a change of the binary two
+//! processes serve for a while, and each would remove what the other writes.
 //!
 //! No event is lost without a report: a segment that cannot be read now is kept and read again
-//! later, and one that is damaged or gone is returned as [`Next::Damaged`].
+//! later, and a damaged or missing one is returned as [`NextEvent::Damaged`].
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -20,47 +20,47 @@ use std::time::Duration;
 use super::Counts;
 use crate::clock::now;
 
-/// A segment that has so many bytes is followed by another.
+/// The size after which a new segment is started.
 const SEGMENT_BYTES: u64 = 1 << 20;
-/// The longest line; events stay far below.
+/// The longest line; events are far shorter.
 const LINE_BYTES_MAX: u64 = 1 << 18;
 const SUFFIX: &str = "events";
 const TAKEN: &str = "taken";
 const LOCK: &str = "lock";
 
-/// What became of an event.
+/// The result of appending an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// It is kept.
+pub(super) enum Appended {
+    /// The event is kept.
     Whole,
-    /// It is kept, and before it so many were not.
+    /// The event is kept; this many before it were dropped.
     After(u64),
-    /// It is not; why, for the first in a row.
+    /// The event was dropped; the reason, for the first of consecutive ones.
     Lost(Option<String>),
 }
 
-/// What comes out of the spool.
+/// What is read from the spool.
 #[derive(Debug)]
-pub(super) enum Next {
-    /// The oldest event; it comes again until it is done.
+pub(super) enum NextEvent {
+    /// The oldest event; it is returned again until it is done.
     Event(Spooled),
-    /// The oldest segment cannot be read now. Nothing is skipped: ask again later.
+    /// The oldest segment cannot be read now. Nothing is skipped: try again later.
     Unreadable(String),
-    /// Bytes that are no event, or are gone, are skipped; there may have been an event in them.
+    /// Invalid or missing bytes were skipped; they may have contained an event.
     Damaged(String),
     /// The spool is closed.
     Closed,
 }
 
-/// An event that is to be sent.
+/// An event to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spooled {
-    /// When it happened, in milliseconds since 1970.
+    /// The time of the event, in milliseconds since 1970.
     pub(super) millis: u64,
     pub(super) id: String,
     pub(super) event: String,
     pub(super) body: String,
-    /// Where the one after it begins.
+    /// The position of the next event.
     end: Position,
     bytes: u64,
 }
@@ -76,32 +76,33 @@ struct Position {
 pub(super) struct Spool {
     folder: PathBuf,
     bytes_max: u64,
-    /// What to do behind the last event.
+    /// What to do after the last event.
     at_end: AtEnd,
-    state: Mutex<State>,
+    state: Mutex<SpoolState>,
     changed: Condvar,
-    /// Held for as long as this process has the spool.
+    /// Locked while this process uses the spool.
     _lock: File,
 }
 
-/// What the reader of a spool does behind the last event.
+/// What the reader does after the last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtEnd {
-    /// It waits for more.
+    /// Wait for more.
     Wait,
-    /// It is done: nothing is appended to what another process left behind.
+    /// End: nothing is appended to the spool of another process.
     Close,
 }
 
 #[derive(Debug)]
-struct State {
+struct SpoolState {
     writing: File,
     segment: u64,
     segment_bytes: u64,
-    /// Whether nothing more may be appended to the segment: it ends in half a line, or is gone.
+    /// Whether nothing more may be appended to the segment: it ends in an incomplete line, or was
+    /// removed.
     is_torn: bool,
     reading: Position,
-    /// The segment that is read, kept open: reading on needs no new descriptor.
+    /// The segment being read, kept open: no further descriptor is needed.
     reader: Option<(u64, File)>,
     taken: File,
     lost: u64,
@@ -111,10 +112,10 @@ struct State {
 }
 
 impl Spool {
-    /// Opens a folder, which is made if it is missing.
+    /// Opens a spool; the folder is made if it does not exist.
     ///
     /// # Errors
-    /// `WouldBlock`: another process has it.
+    /// `WouldBlock` if another process uses it.
     pub(super) fn open(folder: &Path, bytes_max: u64, at_end: AtEnd) -> io::Result<Self> {
         make_folder(folder)?;
         let lock = open_or_make(&folder.join(LOCK))?;
@@ -144,7 +145,7 @@ impl Spool {
             .filter(|(number, _)| *number >= reading.segment)
             .fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes))
             .saturating_sub(reading.offset);
-        let state = State {
+        let state = SpoolState {
             writing: begin(folder, segment)?,
             segment,
             segment_bytes: 0,
@@ -173,36 +174,36 @@ impl Spool {
         &self.folder
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a line at the end, now.
-    pub(super) fn append(&self, line: &[u8]) -> Kept {
+    /// Appends a line immediately.
+    pub(super) fn append(&self, line: &[u8]) -> Appended {
         let mut state = self.state();
         let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let written = if bytes > LINE_BYTES_MAX {
             Err(io::Error::other("the event is too large"))
         } else if state.counts.spooled_bytes.saturating_add(bytes) > self.bytes_max {
-            Err(io::Error::other("as much waits as may (spool_size)"))
+            Err(io::Error::other("the queue is full (spool_size)"))
         } else {
             self.write(&mut state, line)
         };
         if let Err(error) = written {
             state.lost += 1;
             state.counts.dropped += 1;
-            return Kept::Lost((state.lost == 1).then(|| error.to_string()));
+            return Appended::Lost((state.lost == 1).then(|| error.to_string()));
         }
         state.segment_bytes += bytes;
         state.counts.spooled_bytes += bytes;
         self.changed.notify_all();
         match std::mem::take(&mut state.lost) {
-            0 => Kept::Whole,
-            lost => Kept::After(lost),
+            0 => Appended::Whole,
+            lost => Appended::After(lost),
         }
     }
 
-    fn write(&self, state: &mut State, line: &[u8]) -> io::Result<()> {
+    fn write(&self, state: &mut SpoolState, line: &[u8]) -> io::Result<()> {
         if state.is_torn || state.segment_bytes >= SEGMENT_BYTES {
             match begin(&self.folder, state.segment + 1) {
                 Ok(file) => {
@@ -211,12 +212,12 @@ impl Spool {
                     state.segment_bytes = 0;
                     state.is_torn = false;
                 }
-                // Without a free descriptor, say, a larger segment is better than a lost event.
+                // Without a free descriptor a longer segment is better than a lost event.
                 Err(error) if state.is_torn => return Err(error),
                 Err(_) => {}
             }
         }
-        // One call: what a crash leaves is whole.
+        // One call, so that a crash does not leave half a line.
         let written = state.writing.write(line)?;
         if written < line.len() {
             state.is_torn = state.writing.set_len(state.segment_bytes).is_err();
@@ -226,61 +227,61 @@ impl Spool {
     }
 
     /// Waits for the next event.
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&self) -> NextEvent {
         let mut state = self.state();
         state.is_sending = false;
         self.changed.notify_all();
         loop {
             if state.is_closed {
-                return Next::Closed;
+                return NextEvent::Closed;
             }
             let at = state.reading;
             let is_last = at.segment >= state.segment;
             if is_last && at.offset >= state.segment_bytes {
                 if self.at_end == AtEnd::Close {
-                    return Next::Closed;
+                    return NextEvent::Closed;
                 }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             match self.read_line(&mut state) {
-                Ok(Line::Event(spooled)) => {
+                Ok(LineAt::Event(spooled)) => {
                     state.is_sending = true;
-                    return Next::Event(spooled);
+                    return NextEvent::Event(spooled);
                 }
-                Ok(Line::Rubbish(behind)) => {
+                Ok(LineAt::Rubbish(behind)) => {
                     let bytes = behind.offset.saturating_sub(at.offset);
                     state.reading = behind;
                     keep_position(&mut state.taken, behind);
                     state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
-                    return Next::Damaged(format!(
-                        "{bytes} bytes of segment {} are no event",
+                    return NextEvent::Damaged(format!(
+                        "{bytes} bytes of segment {} are not a valid event",
                         at.segment
                     ));
                 }
-                Ok(Line::End { left }) => {
+                Ok(LineAt::End { left }) => {
                     if let Some(damage) = self.end_segment(&mut state, is_last, left) {
-                        return Next::Damaged(damage);
+                        return NextEvent::Damaged(damage);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.end_segment(&mut state, is_last, 0);
-                    return Next::Damaged(format!("segment {} was removed", at.segment));
+                    return NextEvent::Damaged(format!("segment {} was removed", at.segment));
                 }
                 Err(error) => {
                     state.reader = None;
-                    return Next::Unreadable(format!("segment {}: {error}", at.segment));
+                    return NextEvent::Unreadable(format!("segment {}: {error}", at.segment));
                 }
             }
         }
     }
 
-    /// There is nothing more in the segment that is read, though `left` bytes of half a line may
-    /// be. What was lost with them.
-    fn end_segment(&self, state: &mut State, is_last: bool, left: u64) -> Option<String> {
+    /// Handles the end of the segment being read, with `left` bytes of an incomplete line. Returns
+    /// what was lost.
+    fn end_segment(&self, state: &mut SpoolState, is_last: bool, left: u64) -> Option<String> {
         let segment = state.reading.segment;
         if is_last {
-            // Only this process writes there, so another one has cut it off.
+            // Only this process writes there, so the file was truncated by another one.
             let bytes = state.segment_bytes.saturating_sub(state.reading.offset);
             state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
             state.reading.offset = state.segment_bytes;
@@ -289,10 +290,11 @@ impl Spool {
             return Some(format!("{bytes} bytes of segment {segment} are missing"));
         }
         self.leave_segment(state);
-        (left > 0).then(|| format!("segment {segment} ends in {left} bytes of half an event"))
+        (left > 0)
+            .then(|| format!("segment {segment} ends with {left} bytes of an incomplete event"))
     }
 
-    fn read_line(&self, state: &mut State) -> io::Result<Line> {
+    fn read_line(&self, state: &mut SpoolState) -> io::Result<LineAt> {
         let at = state.reading;
         if state.reader.as_ref().is_none_or(|(segment, _)| *segment != at.segment) {
             state.reader = Some((at.segment, File::open(segment_path(&self.folder, at.segment))?));
@@ -303,20 +305,20 @@ impl Spool {
         }
     }
 
-    /// Goes on with the next segment.
-    fn leave_segment(&self, state: &mut State) {
+    /// Continues with the next segment.
+    fn leave_segment(&self, state: &mut SpoolState) {
         let segment = state.reading.segment;
         state.reading = Position { segment: segment + 1, offset: 0 };
         state.reader = None;
         keep_position(&mut state.taken, state.reading);
         let _ = fs::remove_file(segment_path(&self.folder, segment));
         if state.reading.segment == state.segment {
-            // All that is left is what this run wrote there.
+            // Only what this run has written remains.
             state.counts.spooled_bytes = state.segment_bytes;
         }
     }
 
-    /// The event was taken, or given up.
+    /// Marks an event as done: accepted or given up.
     pub(super) fn done(&self, spooled: &Spooled) {
         let mut state = self.state();
         state.reading = spooled.end;
@@ -333,7 +335,7 @@ impl Spool {
         self.state().counts
     }
 
-    /// Waits so long; whether it is still open then.
+    /// Waits for this time; returns whether the spool is still open.
     pub(super) fn rest(&self, time: Duration) -> bool {
         let until = now() + time;
         let mut state = self.state();
@@ -350,7 +352,7 @@ impl Spool {
         }
     }
 
-    /// Waits so long, or until it is closed; whether it is still open then.
+    /// Waits for this time, or until the spool is closed; returns whether it is still open.
     pub(super) fn stays_open(&self, time: Duration) -> bool {
         let until = now() + time;
         let mut state = self.state();
@@ -364,14 +366,14 @@ impl Spool {
         }
     }
 
-    /// Gives what waits a moment to be sent, then sends nothing more. How many events were lost
-    /// since the last one that was kept.
+    /// Gives waiting events a moment to be sent, then stops sending. Returns how many events were
+    /// dropped since the last one kept.
     pub(super) fn close(&self, within: Duration) -> u64 {
         let until = now() + within;
         let mut state = self.state();
         while state.counts.spooled_bytes > 0 {
             let left = until.saturating_duration_since(now());
-            // Who pauses after a failure is not waited for.
+            // A pause after a failure is not waited for.
             if left.is_zero() || !state.is_sending {
                 break;
             }
@@ -390,7 +392,7 @@ impl Spool {
     }
 }
 
-/// Whether a folder has events that nobody has taken, as far as can be seen from outside.
+/// Whether a folder has unsent events, as far as its files show.
 pub(super) fn has_events(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut segments = entries.filter(|entry| number_of(&entry.path()).is_some());
@@ -398,7 +400,8 @@ pub(super) fn has_events(folder: &Path) -> bool {
 }
 
 fn keep_position(taken: &mut File, at: Position) {
-    // Of one length, so that the new one covers the old one. Where this fails an event comes twice.
+    // Of fixed length, so that the new position overwrites the old one. If this fails an event is
+    // sent twice.
     let text = format!("{:020} {:020}\n", at.segment, at.offset);
     let _ = taken.seek(SeekFrom::Start(0)).and_then(|_| taken.write_all(text.as_bytes()));
 }
@@ -408,18 +411,18 @@ fn parse_position(text: &str) -> Option<Position> {
     Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
 }
 
-/// What stands at a position.
-enum Line {
+/// What is at a position.
+enum LineAt {
     Event(Spooled),
     /// Something else, up to here.
     Rubbish(Position),
-    /// Nothing more than so many bytes of half a line.
+    /// Only this many bytes of an incomplete line.
     End {
         left: u64,
     },
 }
 
-fn read_line(mut file: &File, at: Position) -> io::Result<Line> {
+fn read_line(mut file: &File, at: Position) -> io::Result<LineAt> {
     file.seek(SeekFrom::Start(at.offset))?;
     let mut line = Vec::new();
     let count = BufReader::new(file.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
@@ -427,10 +430,10 @@ fn read_line(mut file: &File, at: Position) -> io::Result<Line> {
     let end = Position { segment: at.segment, offset: at.offset.saturating_add(bytes) };
     Ok(match parse(&line) {
         Some((millis, id, event, body)) => {
-            Line::Event(Spooled { millis, id, event, body, end, bytes })
+            LineAt::Event(Spooled { millis, id, event, body, end, bytes })
         }
-        None if line.ends_with(b"\n") || bytes >= LINE_BYTES_MAX => Line::Rubbish(end),
-        None => Line::End { left: bytes },
+        None if line.ends_with(b"\n") || bytes >= LINE_BYTES_MAX => LineAt::Rubbish(end),
+        None => LineAt::End { left: bytes },
     })
 }
 

@@ -1,4 +1,4 @@
-//! The spool by itself: order, restarts, bounds, and files that cannot be read.
+//! Tests of the spool alone: order, restarts, bounds, and unreadable files.
 
 use super::*;
 
@@ -8,20 +8,20 @@ fn line(number: u32) -> String {
 
 fn fill(spool: &Spool, numbers: std::ops::Range<u32>) {
     for number in numbers {
-        assert_eq!(spool.append(line(number).as_bytes()), Kept::Whole);
+        assert_eq!(spool.append(line(number).as_bytes()), Appended::Whole);
     }
 }
 
 fn next(spool: &Spool) -> Spooled {
     match spool.next() {
-        Next::Event(spooled) => spooled,
+        NextEvent::Event(spooled) => spooled,
         other => panic!("no event: {other:?}"),
     }
 }
 
 fn damage(spool: &Spool) -> String {
     match spool.next() {
-        Next::Damaged(what) => what,
+        NextEvent::Damaged(what) => what,
         other => panic!("no damage: {other:?}"),
     }
 }
@@ -39,7 +39,7 @@ fn events_come_out_in_order_also_after_starts() {
     let spool = Spool::open(folder.path(), 10_000, AtEnd::Wait).unwrap();
     fill(&spool, 0..3);
     takes(&spool, 0);
-    // It was sent, but nobody was told: it comes again.
+    // Sent but not marked as done: it is returned again.
     assert_eq!(next(&spool).id, "id-1");
     drop(spool);
     let spool = Spool::open(folder.path(), 10_000, AtEnd::Wait).unwrap();
@@ -51,19 +51,19 @@ fn events_come_out_in_order_also_after_starts() {
     }
     assert_eq!(spool.counts().spooled_bytes, 0);
     let segments = fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(segments, 3, "the segment that is written, the place, and the lock");
+    assert_eq!(segments, 3, "the current segment, the position, and the lock");
 }
 
 #[test]
-fn what_finds_no_room_is_counted_and_told_twice() {
+fn events_without_room_are_counted_and_reported_twice() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 100, AtEnd::Wait).unwrap();
     fill(&spool, 0..1);
-    let Kept::Lost(Some(why)) = spool.append(&[b'x'; 99]) else { panic!("it has no room") };
+    let Appended::Lost(Some(why)) = spool.append(&[b'x'; 99]) else { panic!("it has no room") };
     assert!(why.contains("spool_size"));
-    assert_eq!(spool.append(&[b'x'; 99]), Kept::Lost(None));
+    assert_eq!(spool.append(&[b'x'; 99]), Appended::Lost(None));
     takes(&spool, 0);
-    assert_eq!(spool.append(line(1).as_bytes()), Kept::After(2));
+    assert_eq!(spool.append(line(1).as_bytes()), Appended::After(2));
     assert_eq!(spool.counts().dropped, 2);
     takes(&spool, 1);
 }
@@ -81,9 +81,9 @@ fn row_58_a_torn_line_and_rubbish_are_skipped_and_reported() {
     fs::write(segment_path(folder.path(), 0), b"\xff\xff\n").unwrap();
     let spool = Spool::open(folder.path(), 10_000, AtEnd::Wait).unwrap();
     fill(&spool, 7..8);
-    assert_eq!(damage(&spool), "3 bytes of segment 0 are no event");
+    assert_eq!(damage(&spool), "3 bytes of segment 0 are not a valid event");
     takes(&spool, 0);
-    assert_eq!(damage(&spool), "segment 1 ends in 31 bytes of half an event");
+    assert_eq!(damage(&spool), "segment 1 ends with 31 bytes of an incomplete event");
     takes(&spool, 7);
     assert_eq!(spool.counts().spooled_bytes, 0);
 }
@@ -107,18 +107,18 @@ fn large_spools_are_kept_in_segments_that_go_one_by_one() {
 }
 
 #[test]
-fn the_end_wakes_who_waits() {
+fn close_wakes_a_waiting_reader() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 100, AtEnd::Wait).unwrap();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| spool.next());
         spool.close(Duration::from_secs(1));
-        assert!(matches!(waiting.join().unwrap(), Next::Closed));
+        assert!(matches!(waiting.join().unwrap(), NextEvent::Closed));
     });
     assert!(!spool.rest(Duration::from_secs(1000)));
 }
 
-/// A folder where the segment should be stands for any error, such as one of too many open files.
+/// A folder in place of the segment stands for any read error, such as too many open files.
 #[test]
 fn row_58_a_segment_that_cannot_be_read_now_is_kept_and_read_later() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn row_58_a_segment_that_cannot_be_read_now_is_kept_and_read_later() {
     fs::rename(&segment, &aside).unwrap();
     fs::create_dir(&segment).unwrap();
     for _ in 0..3 {
-        let Next::Unreadable(why) = spool.next() else { panic!("it cannot be read") };
+        let NextEvent::Unreadable(why) = spool.next() else { panic!("it cannot be read") };
         assert!(why.starts_with("segment 1: "), "{why}");
     }
     fs::remove_dir(&segment).unwrap();
@@ -168,7 +168,7 @@ fn row_58_a_segment_that_was_removed_or_cut_off_is_reported_and_the_others_are_s
     takes(&spool, 4);
 }
 
-/// A folder in the place of the next segment: it cannot be opened, as without a free descriptor.
+/// A folder in place of the next segment: it cannot be opened, as without a free descriptor.
 #[test]
 fn row_58_where_no_new_segment_can_be_opened_the_old_one_grows() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn row_58_where_no_new_segment_can_be_opened_the_old_one_grows() {
     let body = "x".repeat(200_000);
     for number in 0..8 {
         let line = format!("1 id-{number} upload {body}\n");
-        assert_eq!(spool.append(line.as_bytes()), Kept::Whole);
+        assert_eq!(spool.append(line.as_bytes()), Appended::Whole);
     }
     fs::remove_dir(segment_path(folder.path(), 2)).unwrap();
     fill(&spool, 8..9);
@@ -189,7 +189,7 @@ fn row_58_where_no_new_segment_can_be_opened_the_old_one_grows() {
 }
 
 #[test]
-fn row_58_one_process_has_a_spool_and_another_finds_what_it_left_behind() {
+fn row_58_a_spool_is_locked_by_one_process_and_read_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 10_000, AtEnd::Wait).unwrap();
     assert!(!has_events(folder.path()));
@@ -201,43 +201,43 @@ fn row_58_one_process_has_a_spool_and_another_finds_what_it_left_behind() {
     let left = Spool::open(folder.path(), 10_000, AtEnd::Close).unwrap();
     takes(&left, 0);
     takes(&left, 1);
-    assert!(matches!(left.next(), Next::Closed));
+    assert!(matches!(left.next(), NextEvent::Closed));
     assert!(!has_events(folder.path()));
 }
 
 #[cfg(unix)]
 #[test]
-fn row_46_58_what_root_keeps_in_the_spool_of_the_servers_user_is_that_users() {
+fn row_46_58_files_that_root_creates_in_a_users_spool_belong_to_that_user() {
     use std::os::unix::fs::{MetadataExt, chown, symlink};
-    const NOBODY: u32 = 65_534;
+    const NOBODY_UID: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: this is about root");
         return;
     }
     let place = tempfile::tempdir().unwrap();
     let owner = |path: &Path| fs::symlink_metadata(path).unwrap().uid();
-    // A run with server.user made the folder, and one without it keeps an event there.
+    // A run with server.user created the folder, and one without it keeps an event there.
     let webhooks = place.path().join("webhooks");
     fs::create_dir(&webhooks).unwrap();
-    chown(&webhooks, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&webhooks, Some(NOBODY_UID), Some(NOBODY_UID)).unwrap();
     let folder = webhooks.join("0a1b");
     let spool = Spool::open(&folder, 10_000, AtEnd::Wait).unwrap();
     fill(&spool, 0..1);
-    assert_eq!(owner(&folder), NOBODY);
+    assert_eq!(owner(&folder), NOBODY_UID);
     for name in ["00000001.events", "taken", "lock"] {
-        assert_eq!(owner(&folder.join(name)), NOBODY, "{name}");
+        assert_eq!(owner(&folder.join(name)), NOBODY_UID, "{name}");
     }
     drop(spool);
-    // A link that the user laid leads root to nothing, and nothing is given away through it.
+    // A link made by that user is not followed, and nothing is given away through it.
     let secret = place.path().join("secret");
     fs::write(&secret, "x").unwrap();
     symlink(&secret, folder.join("00000002.events")).unwrap();
     assert!(
         Spool::open(&folder, 10_000, AtEnd::Wait)
-            .is_ok_and(|spool| { spool.append(line(1).as_bytes()) == Kept::Whole })
+            .is_ok_and(|spool| { spool.append(line(1).as_bytes()) == Appended::Whole })
     );
     assert_eq!((owner(&secret), fs::read_to_string(&secret).unwrap()), (0, "x".to_owned()));
-    // In a folder of root's own it stays root's.
+    // In a folder of root's own, files remain root's.
     let own = place.path().join("own");
     drop(Spool::open(&own, 10_000, AtEnd::Wait).unwrap());
     assert_eq!((owner(&own), owner(&own.join("lock"))), (0, 0));

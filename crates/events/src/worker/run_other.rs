@@ -1,4 +1,4 @@
-//! Other systems: the program itself is ended at its deadline; what it started is its own concern.
+//! Other systems: only the program itself is killed at its deadline, not its children.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, Command};
@@ -6,33 +6,33 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{End, OUTPUT_BYTES_MAX, Order, Outcome, Running};
+use super::{End, Execution, OUTPUT_BYTES_MAX, Outcome, RunningPrograms};
 use crate::clock::now;
 
-/// How often the system is asked whether a program is over.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long what a program wrote is awaited after its end.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+/// The interval of checks whether a program has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long output is awaited after the program has ended.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A program that runs.
-pub(super) struct Group(Arc<Mutex<Child>>);
+/// A running program.
+pub(super) struct ProcessGroup(Arc<Mutex<Child>>);
 
-impl Group {
-    /// Ends it, now.
+impl ProcessGroup {
+    /// Kills it.
     pub(super) fn kill(&self) {
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).kill();
     }
 }
 
-/// Bytes as a word of the system.
+/// Bytes as an argument of a command.
 pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
     if bytes.contains(&0) {
-        return Err("it has a NUL byte".to_owned());
+        return Err("an argument contains a NUL byte".to_owned());
     }
-    String::from_utf8(bytes.to_vec()).map_err(|_| "it is no text".to_owned())
+    String::from_utf8(bytes.to_vec()).map_err(|_| "an argument is not valid UTF-8".to_owned())
 }
 
-/// What a program cannot do without.
+/// Environment variables that a program needs.
 pub(super) fn keep_environment(command: &mut Command) {
     for name in ["SystemRoot", "SystemDrive", "TEMP", "TMP"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -42,18 +42,19 @@ pub(super) fn keep_environment(command: &mut Command) {
 /// Runs it to its end.
 pub(super) fn run(
     command: &mut Command,
-    order: &Order<'_>,
-    running: &Running,
+    order: &Execution<'_>,
+    running: &RunningPrograms,
 ) -> io::Result<Outcome> {
     let mut child = command.spawn()?;
-    let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (input, out, err) =
+        (child.stdin.parse_request(), child.stdout.parse_request(), child.stderr.parse_request());
     let body = order.body.to_vec();
     if let Some(mut input) = input {
         std::thread::Builder::new().spawn(move || input.write_all(&body))?;
     }
-    let (out, err) = (out.map(hear).transpose()?, err.map(hear).transpose()?);
+    let (out, err) = (out.map(read_output).transpose()?, err.map(read_output).transpose()?);
     let child = Arc::new(Mutex::new(child));
-    running.begins(order.id, Group(Arc::clone(&child)));
+    running.begins(order.id, ProcessGroup(Arc::clone(&child)));
     let deadline = now() + order.time_max;
     let mut is_late = false;
     let status = loop {
@@ -65,7 +66,7 @@ pub(super) fn run(
             is_late = true;
             let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     };
     running.ends(order.id);
     let end = match status.code() {
@@ -74,13 +75,13 @@ pub(super) fn run(
         None => End::Killed,
     };
     let last_words = |from: Option<Receiver<Vec<u8>>>| {
-        from.and_then(|from| from.recv_timeout(LAST_WORDS_MAX).ok()).unwrap_or_default()
+        from.and_then(|from| from.recv_timeout(OUTPUT_WAIT_MAX).ok()).unwrap_or_default()
     };
     Ok(Outcome { end, out: last_words(out), err: last_words(err) })
 }
 
-/// Keeps the beginning of what comes, on a thread.
-fn hear(mut from: impl Read + Send + 'static) -> io::Result<Receiver<Vec<u8>>> {
+/// Reads the beginning of the output on a thread.
+fn read_output(mut from: impl Read + Send + 'static) -> io::Result<Receiver<Vec<u8>>> {
     let (sender, receiver) = sync_channel(1);
     std::thread::Builder::new().spawn(move || {
         let mut kept = Vec::new();

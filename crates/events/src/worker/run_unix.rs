@@ -1,5 +1,5 @@
-//! Unix: a program in a process group of its own, watched by one thread that waits for all of its
-//! ends at once.
+//! Unix: a program in its own process group, watched by one thread that waits for its output and
+//! its end together.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,46 +14,46 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::{End, OUTPUT_BYTES_MAX, Order, Outcome, Running};
+use super::{End, Execution, OUTPUT_BYTES_MAX, Outcome, RunningPrograms};
 use crate::clock::now;
 
-/// How long what a program wrote is awaited after its end: who has left its group may keep the
-/// pipes open for ever.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+/// How long output is awaited after the program has ended: a process that has left the group may
+/// keep the pipes open for ever.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A program and all that it started, unless they left its group.
-pub(super) struct Group(Pid);
+/// A program and its children, except those that have left its group.
+pub(super) struct ProcessGroup(Pid);
 
-impl Group {
-    /// Ends all of them, now. Only while it is among those that run: its number may be another's
-    /// afterwards.
+impl ProcessGroup {
+    /// Kills all of them. Only while it is in the list of running programs: afterwards the id may
+    /// be reused.
     pub(super) fn kill(&self) {
         let _ = kill_process_group(self.0, Signal::KILL);
     }
 }
 
-/// Bytes as a word of the system.
+/// Bytes as an argument of a command.
 pub(super) fn text(bytes: &[u8]) -> Result<&OsStr, String> {
     if bytes.contains(&0) {
-        Err("it has a NUL byte".to_owned())
+        Err("an argument contains a NUL byte".to_owned())
     } else {
         Ok(OsStr::from_bytes(bytes))
     }
 }
 
-/// What a program cannot do without: nothing here.
+/// Environment variables that a program needs: none here.
 pub(super) fn keep_environment(_command: &mut Command) {}
 
 /// Runs it to its end.
 pub(super) fn run(
     command: &mut Command,
-    order: &Order<'_>,
-    running: &Running,
+    order: &Execution<'_>,
+    running: &RunningPrograms,
 ) -> io::Result<Outcome> {
     let mut child = command.process_group(0).spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("the system gave it no number"))?;
-    running.begins(order.id, Group(pid));
+    let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+    running.begins(order.id, ProcessGroup(pid));
     let watched = watch(&mut child, pid, order, running);
     running.ends(order.id);
     let status = child.wait()?;
@@ -67,14 +67,19 @@ pub(super) fn run(
 }
 
 #[derive(Default)]
-struct Watched {
+struct WatchResult {
     is_late: bool,
     out: Vec<u8>,
     err: Vec<u8>,
 }
 
-/// Feeds it and listens to it until it is over; it stays unreaped.
-fn watch(child: &mut Child, pid: Pid, order: &Order<'_>, running: &Running) -> io::Result<Watched> {
+/// Writes its input and reads its output until it has ended; it is not reaped yet.
+fn watch(
+    child: &mut Child,
+    pid: Pid,
+    order: &Execution<'_>,
+    running: &RunningPrograms,
+) -> io::Result<WatchResult> {
     let (mut input, mut out, mut err) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
     for end in [
@@ -88,7 +93,7 @@ fn watch(child: &mut Child, pid: Pid, order: &Order<'_>, running: &Running) -> i
         ioctl_fionbio(end, true)?;
     }
     let over = await_end(pid)?;
-    let mut watched = Watched::default();
+    let mut watched = WatchResult::default();
     let mut body = order.body;
     let mut deadline = now() + order.time_max;
     let mut is_over = false;
@@ -109,30 +114,30 @@ fn watch(child: &mut Child, pid: Pid, order: &Order<'_>, running: &Running) -> i
         if can_feed && !feed(&mut input, &mut body) {
             input = None;
         }
-        if has_out && !hear(&mut out, &mut watched.out) {
+        if has_out && !read_output(&mut out, &mut watched.out) {
             out = None;
         }
-        if has_err && !hear(&mut err, &mut watched.err) {
+        if has_err && !read_output(&mut err, &mut watched.err) {
             err = None;
         }
         if has_ended {
             is_over = true;
             input = None;
-            deadline = now() + LAST_WORDS_MAX;
+            deadline = now() + OUTPUT_WAIT_MAX;
             running.kill(order.id);
         } else if now() >= deadline {
             if is_over {
                 break;
             }
             watched.is_late = true;
-            deadline = now() + LAST_WORDS_MAX;
+            deadline = now() + OUTPUT_WAIT_MAX;
             running.kill(order.id);
         }
     }
     Ok(watched)
 }
 
-/// Has a thread wait for its end, without reaping it. What is returned becomes readable then.
+/// Waits for its end on a thread, without reaping it. The returned stream becomes readable then.
 fn await_end(pid: Pid) -> io::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     std::thread::Builder::new().spawn(move || {
@@ -143,7 +148,7 @@ fn await_end(pid: Pid) -> io::Result<UnixStream> {
     Ok(ours)
 }
 
-/// Waits until one of them is ready, or the deadline.
+/// Waits until one of them is ready, or until the deadline.
 fn ready(
     ends: [Option<(BorrowedFd<'_>, PollFlags)>; 4],
     deadline: Instant,
@@ -160,7 +165,7 @@ fn ready(
     Ok(ends.map(|end| end.is_some() && found.next().unwrap_or(false)))
 }
 
-/// Gives it what it takes; whether it may take more.
+/// Writes input; returns whether there is more.
 fn feed(input: &mut Option<impl Write>, body: &mut &[u8]) -> bool {
     let Some(input) = input else { return false };
     match input.write(body) {
@@ -172,8 +177,8 @@ fn feed(input: &mut Option<impl Write>, body: &mut &[u8]) -> bool {
     }
 }
 
-/// Takes what it says, and keeps the beginning; whether more may come.
-fn hear(from: &mut Option<impl Read>, kept: &mut Vec<u8>) -> bool {
+/// Reads output and keeps the beginning; returns whether more may follow.
+fn read_output(from: &mut Option<impl Read>, kept: &mut Vec<u8>) -> bool {
     let Some(from) = from else { return false };
     let mut buffer = [0; 4096];
     match from.read(&mut buffer) {

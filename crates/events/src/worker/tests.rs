@@ -1,4 +1,4 @@
-//! Programs that behave in every way, started by a worker in this process.
+//! Programs that end in every way, run by a worker in this process.
 
 use std::io::PipeWriter;
 use std::thread::JoinHandle;
@@ -35,7 +35,7 @@ impl Bench {
         frame::write(&mut self.orders, &parts).unwrap();
     }
 
-    fn hears(&mut self) -> (u64, Outcome) {
+    fn next_result(&mut self) -> (u64, Outcome) {
         answered(frame::read(&mut self.answers).unwrap().unwrap()).unwrap()
     }
 
@@ -58,7 +58,7 @@ fn row_21_arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else
     let mut bench = bench(&[(&program, LONG)]);
     let path = b"/a b\"$(touch /tmp/x)`id`;\xff\n*'";
     bench.run("7", "0", b"{\"a\":1}", &[("path", path), ("event", b"upload")]);
-    let (id, outcome) = bench.hears();
+    let (id, outcome) = bench.next_result();
     assert_eq!((id, &outcome.end), (7, &End::Exited(0)));
     let out = String::from_utf8_lossy(&outcome.out).into_owned();
     let told = String::from_utf8_lossy(path).into_owned();
@@ -76,7 +76,7 @@ fn row_21_arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else
 }
 
 #[test]
-fn every_way_to_end_is_told() {
+fn every_kind_of_exit_is_reported() {
     let mut bench = bench(&[
         (&shell("exit 3"), LONG),
         (&shell("kill -9 $$"), LONG),
@@ -85,37 +85,39 @@ fn every_way_to_end_is_told() {
     ]);
     for (program, end) in [("0", End::Exited(3)), ("1", End::Killed), ("3", End::TimedOut)] {
         bench.run("1", program, b"", &[]);
-        assert_eq!(bench.hears().1.end, end);
+        assert_eq!(bench.next_result().1.end, end);
     }
     bench.run("2", "2", b"", &[]);
-    assert!(matches!(bench.hears().1.end, End::NotStarted(why) if why.contains("No such file")));
+    assert!(
+        matches!(bench.next_result().1.end, End::NotStarted(why) if why.contains("No such file"))
+    );
     bench.run("3", "9", b"", &[]);
-    assert!(matches!(bench.hears().1.end, End::NotStarted(_)));
+    assert!(matches!(bench.next_result().1.end, End::NotStarted(_)));
     bench.ends();
 }
 
 #[test]
-fn much_output_is_bounded_and_input_that_nobody_reads_blocks_nothing() {
+fn output_is_bounded_and_unread_input_does_not_block() {
     let mut bench = bench(&[(&shell("head -c 1000000 /dev/zero; exit 0"), LONG)]);
     bench.run("1", "0", &vec![b'x'; 300_000], &[]);
-    let (_, outcome) = bench.hears();
+    let (_, outcome) = bench.next_result();
     assert_eq!((outcome.end, outcome.out.len()), (End::Exited(0), OUTPUT_BYTES_MAX));
     bench.ends();
 }
 
-/// A reader at the end of a pipe that only the program and its children hold.
+/// A reader at the end of a pipe that only the program and its children have open.
 #[test]
-fn what_a_program_leaves_behind_ends_with_it() {
+fn children_of_a_program_end_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let script = format!("exec 9>'{}'; sleep 1000 & exit 0", pipe.display());
     let mut bench = bench(&[(&shell(&script), LONG)]);
     bench.run("1", "0", b"", &[]);
-    // It ends only when the last of them is gone.
+    // It ends only with the last of them.
     let mut text = String::new();
     std::fs::File::open(&pipe).unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(bench.hears().1.end, End::Exited(0));
+    assert_eq!(bench.next_result().1.end, End::Exited(0));
     bench.ends();
 }
 
@@ -123,7 +125,7 @@ fn what_a_program_leaves_behind_ends_with_it() {
 fn the_end_of_the_server_and_a_stop_end_programs_that_run() {
     let mut bench = bench(&[(&shell("sleep 1000"), LONG)]);
     bench.run("1", "0", b"", &[]);
-    // It may not have begun: then the stop finds nothing, and the next one does.
+    // The program may not have started yet: then a later stop ends it.
     for _ in 0..60_000 {
         frame::write(&mut bench.orders, &[b"stop", b"1"]).unwrap();
         let mut answers =
@@ -133,13 +135,13 @@ fn the_end_of_the_server_and_a_stop_end_programs_that_run() {
             break;
         }
     }
-    assert_eq!(bench.hears().1.end, End::Killed);
+    assert_eq!(bench.next_result().1.end, End::Killed);
     bench.run("2", "0", b"", &[]);
     bench.ends();
 }
 
 #[test]
-fn who_starts_it_by_hand_is_told() {
+fn a_manual_start_gets_an_error() {
     let error = serve(&b""[..], Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), "this command is for wharf itself");
+    assert_eq!(error.to_string(), "this command is internal to wharf");
 }

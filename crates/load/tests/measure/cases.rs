@@ -8,20 +8,20 @@ use wharf_load::{
     Case, Content, ErrorKind, Listing, Plan, Progress, Reading, TlsMode, Trust, prepare,
 };
 
-use crate::support::{House, measure, plan, went_well};
+use crate::support::{TestServer, measure, plan, went_well};
 
 const EVERY_MODE: [Option<TlsMode>; 3] = [None, Some(TlsMode::Explicit), Some(TlsMode::Implicit)];
-/// Long enough to be drained undecrypted, and no multiple of a record.
+/// Long enough to be drained without decryption, and not a multiple of a record.
 const LONG: u64 = 300_001;
 
 #[test]
-fn downloads_are_counted_in_every_mode_and_every_way_of_reading() {
+fn downloads_are_counted_in_every_mode() {
     for mode in EVERY_MODE {
-        let house = House::new(mode);
-        house.put_pattern("/a", LONG);
+        let server = TestServer::new(mode);
+        server.put_pattern("/a", LONG);
         for reading in [Reading::Drain, Reading::Decrypt, Reading::Compare(Content::Pattern)] {
             let case = Case::Retrieve { path: "a".into(), length: None, reading };
-            let outcome = house.measure(&plan(case, 3, 7));
+            let outcome = server.measure(&plan(case, 3, 7));
             went_well(&outcome, 7);
             assert_eq!(outcome.bytes, 7 * LONG);
             let fairness = outcome.fairness.unwrap();
@@ -32,35 +32,35 @@ fn downloads_are_counted_in_every_mode_and_every_way_of_reading() {
 }
 
 #[test]
-fn numbered_files_are_each_fetched_once() {
-    let house = House::plain();
+fn numbered_files_are_each_downloaded_once() {
+    let server = TestServer::plain();
     for number in 0..20 {
-        house.put_pattern(&format!("/f{number}"), 4096);
+        server.put_pattern(&format!("/f{number}"), 4096);
     }
     let reading = Reading::Compare(Content::Pattern);
     let case = Case::Retrieve { path: "f{i}".into(), length: Some(4096), reading };
-    went_well(&house.measure(&plan(case.clone(), 4, 20)), 20);
-    let outcome = house.measure(&plan(case, 1, 21));
+    went_well(&server.measure(&plan(case.clone(), 4, 20)), 20);
+    let outcome = server.measure(&plan(case, 1, 21));
     assert_eq!((outcome.operations, outcome.errors), (20, 1), "there is no f20");
 }
 
 #[test]
 fn uploads_arrive_whole_and_are_removed_where_that_is_asked_for() {
     for mode in EVERY_MODE {
-        let house = House::new(mode);
-        // Short ones are written, long ones sent as files, and 5 MiB is more than the period.
+        let server = TestServer::new(mode);
+        // Short files are written, long ones sent by `sendfile`, and 5 MiB exceeds the period.
         for length in [0, 1, 4096, LONG, 5 << 20] {
             let path = "u{i}-{s}".into();
             let case = Case::Store { path, length, content: Content::Pattern, is_deleted: true };
-            let mut prepared = prepare(&house.target(), &plan(case, 1, 2)).unwrap();
+            let mut prepared = prepare(&server.target(), &plan(case, 1, 2)).unwrap();
             let outcome = prepared.run(&Progress::default());
             went_well(&outcome, 2);
             assert_eq!(outcome.bytes, 2 * length);
             let mut wanted = Vec::new();
             wharf_load::Pattern::new().write(&mut wanted, length).unwrap();
-            assert!(house.files.content("/u1-0").unwrap() == wanted, "{length}");
+            assert!(server.files.content("/u1-0").unwrap() == wanted, "{length}");
             prepared.finish().unwrap();
-            assert_eq!(house.files.paths(), Vec::<String>::new());
+            assert_eq!(server.files.paths(), Vec::<String>::new());
         }
     }
 }
@@ -69,57 +69,57 @@ fn uploads_arrive_whole_and_are_removed_where_that_is_asked_for() {
 fn a_local_file_is_sent_and_compared() {
     let local = tempfile::NamedTempFile::new().unwrap();
     for (mode, times) in [(None, 400), (Some(TlsMode::Explicit), 400), (None, 1)] {
-        let house = House::new(mode);
+        let server = TestServer::new(mode);
         let bytes: Vec<u8> = (0..=u8::MAX).skip(5).collect::<Vec<_>>().repeat(times);
         std::fs::write(local.path(), &bytes).unwrap();
         let content = Content::File(local.path().to_owned());
         let length = u64::try_from(bytes.len()).unwrap();
         let is_deleted = false;
         let case = Case::Store { path: "a".into(), length, content: content.clone(), is_deleted };
-        went_well(&house.measure(&Plan::new(case)), 1);
-        assert!(house.files.content("/a").unwrap() == bytes);
+        went_well(&server.measure(&Plan::new(case)), 1);
+        assert!(server.files.content("/a").unwrap() == bytes);
         let reading = Reading::Compare(content);
         let case = Case::Retrieve { path: "a".into(), length: Some(length), reading };
-        went_well(&house.measure(&Plan::new(case)), 1);
+        went_well(&server.measure(&Plan::new(case)), 1);
     }
 }
 
 #[test]
 fn logins_commands_and_idle_sessions_are_counted() {
     for mode in EVERY_MODE {
-        let house = House::new(mode);
-        went_well(&house.measure(&plan(Case::Login, 3, 10)), 10);
+        let server = TestServer::new(mode);
+        went_well(&server.measure(&plan(Case::Login, 3, 10)), 10);
         let noop = Case::Command { line: "NOOP".into() };
-        went_well(&house.measure(&plan(noop, 3, 50)), 50);
-        went_well(&house.measure(&plan(Case::Idle, 40, 1)), 40);
+        went_well(&server.measure(&plan(noop, 3, 50)), 50);
+        went_well(&server.measure(&plan(Case::Idle, 40, 1)), 40);
     }
-    went_well(&House::plain().measure(&plan(Case::Connects, 1, 60)), 60);
+    went_well(&TestServer::plain().measure(&plan(Case::Connects, 1, 60)), 60);
 }
 
 #[test]
 fn listings_are_counted_by_entry() {
-    let house = House::plain();
+    let server = TestServer::plain();
     for number in 0..1500 {
-        house.files.put(format!("/d/file {number}"), b"x");
+        server.files.put(format!("/d/file {number}"), b"x");
     }
     for verb in [Listing::Mlsd, Listing::List, Listing::Nlst] {
         let case = Case::List { verb, path: "d".into(), entries: Some(1500) };
-        let outcome = house.measure(&plan(case, 2, 4));
+        let outcome = server.measure(&plan(case, 2, 4));
         went_well(&outcome, 4);
         assert_eq!(outcome.entries, 6000);
         assert!(outcome.bytes > 6000 && outcome.first_byte.is_some());
     }
     let case = Case::List { verb: Listing::Mlsd, path: "d".into(), entries: Some(1499) };
-    let outcome = house.measure(&Plan::new(case));
+    let outcome = server.measure(&Plan::new(case));
     assert_eq!(outcome.error_list[0].kind, ErrorKind::Entries { got: 1500, wanted: 1499 });
 }
 
 #[test]
-fn a_visit_with_tls_resumes_its_session_for_data() {
-    let house = House::new(Some(TlsMode::Explicit));
-    house.put_pattern("/a", 5000);
+fn a_session_with_tls_resumes_it_for_data() {
+    let server = TestServer::new(Some(TlsMode::Explicit));
+    server.put_pattern("/a", 5000);
     let case = Case::Session { path: "a".into(), length: Some(5000) };
-    let outcome = house.measure(&plan(case, 2, 6));
+    let outcome = server.measure(&plan(case, 2, 6));
     went_well(&outcome, 6);
     let tls = outcome.tls.unwrap();
     assert_eq!((tls.resumed, tls.full), (6, 0));
@@ -128,21 +128,21 @@ fn a_visit_with_tls_resumes_its_session_for_data() {
 }
 
 #[test]
-fn a_bystander_is_told_apart() {
-    let house = House::plain();
-    house.put_pattern("/a", LONG);
+fn the_noop_latency_is_reported_separately() {
+    let server = TestServer::plain();
+    server.put_pattern("/a", LONG);
     let case = Case::Retrieve { path: "a".into(), length: None, reading: Reading::Drain };
     let interval = Some(Duration::from_millis(1));
-    let outcome = house.measure(&Plan { bystander: interval, count: 5, ..Plan::new(case) });
+    let outcome = server.measure(&Plan { bystander: interval, count: 5, ..Plan::new(case) });
     went_well(&outcome, 5);
     assert!(outcome.bystander.unwrap().samples >= 1);
 }
 
 #[test]
 fn more_rounds_use_the_same_sessions() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let noop = Case::Command { line: "NOOP".into() };
-    let mut prepared = prepare(&house.target(), &plan(noop, 2, 10)).unwrap();
+    let mut prepared = prepare(&server.target(), &plan(noop, 2, 10)).unwrap();
     for _ in 0..3 {
         let progress = Progress::default();
         went_well(&prepared.run(&progress), 10);
@@ -151,34 +151,34 @@ fn more_rounds_use_the_same_sessions() {
 }
 
 #[test]
-fn a_run_that_is_stopped_begins_nothing() {
-    let house = House::plain();
+fn a_stopped_run_starts_nothing() {
+    let server = TestServer::plain();
     let noop = Case::Command { line: "NOOP".into() };
     let progress = Progress::default();
     progress.stop();
-    let mut prepared = prepare(&house.target(), &plan(noop, 2, 10)).unwrap();
+    let mut prepared = prepare(&server.target(), &plan(noop, 2, 10)).unwrap();
     let outcome = prepared.run(&progress);
     assert_eq!((outcome.operations, outcome.errors), (0, 0));
 }
 
 #[test]
-fn a_run_without_time_begins_nothing() {
-    let house = House::plain();
+fn a_run_without_time_starts_nothing() {
+    let server = TestServer::plain();
     let case = Case::Command { line: "NOOP".into() };
-    let outcome = house.measure(&Plan { time: Some(Duration::ZERO), ..Plan::new(case) });
+    let outcome = server.measure(&Plan { time: Some(Duration::ZERO), ..Plan::new(case) });
     assert_eq!((outcome.operations, outcome.errors), (0, 0));
 }
 
 #[test]
 fn a_certificate_counts_only_if_it_is_trusted() {
-    let house = House::new(Some(TlsMode::Explicit));
-    let mut target = house.target();
+    let server = TestServer::new(Some(TlsMode::Explicit));
+    let mut target = server.target();
     let mut roots = RootCertStore::empty();
     target.tls.as_mut().unwrap().trust = Trust::Roots(Arc::new(roots.clone()));
     let noop = Plan::new(Case::Command { line: "NOOP".into() });
     let error = prepare(&target, &noop).unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Tls(_)), "{error}");
-    roots.add(house.certificate().to_vec().into()).unwrap();
+    roots.add(server.certificate().to_vec().into()).unwrap();
     target.tls.as_mut().unwrap().trust = Trust::Roots(Arc::new(roots));
     went_well(&measure(&target, &noop), 1);
 }

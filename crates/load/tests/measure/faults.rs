@@ -1,10 +1,10 @@
-//! What a server does wrong is told, with the step and the reason.
+//! Errors of a server are reported with the step and the reason.
 
 use std::time::Duration;
 
 use wharf_load::{Case, Content, ErrorKind, Outcome, Plan, Progress, Reading, TlsMode, prepare};
 
-use crate::support::{House, measure, plan, scripted, went_well};
+use crate::support::{TestServer, measure, plan, scripted, went_well};
 
 fn retrieve(length: Option<u64>, reading: Reading) -> Plan {
     Plan::new(Case::Retrieve { path: "a".into(), length, reading })
@@ -16,9 +16,9 @@ fn only_error(outcome: &Outcome) -> &ErrorKind {
 }
 
 #[test]
-fn a_refused_login_is_told_with_the_reply_and_without_the_password() {
-    let house = House::plain();
-    let mut target = house.target();
+fn a_refused_login_is_reported_with_the_reply_and_without_the_password() {
+    let server = TestServer::plain();
+    let mut target = server.target();
     target.password = "wrong-password".into();
     let noop = Case::Command { line: "NOOP".into() };
     let error = prepare(&target, &Plan::new(noop)).unwrap_err();
@@ -32,14 +32,14 @@ fn a_refused_login_is_told_with_the_reply_and_without_the_password() {
 #[test]
 fn a_file_of_another_length_is_an_error_however_it_is_read() {
     for mode in [None, Some(TlsMode::Explicit)] {
-        let house = House::new(mode);
-        house.put_pattern("/a", 200_000);
+        let server = TestServer::new(mode);
+        server.put_pattern("/a", 200_000);
         for reading in [Reading::Drain, Reading::Decrypt, Reading::Compare(Content::Pattern)] {
-            let outcome = house.measure(&retrieve(Some(210_000), reading));
+            let outcome = server.measure(&retrieve(Some(210_000), reading));
             let kind = only_error(&outcome);
             assert!(matches!(kind, ErrorKind::Length { wanted: 210_000, .. }), "{kind:?}");
         }
-        let outcome = house.measure(&retrieve(Some(100), Reading::Decrypt));
+        let outcome = server.measure(&retrieve(Some(100), Reading::Decrypt));
         assert_eq!(*only_error(&outcome), ErrorKind::Length { got: 200_000, wanted: 100 });
     }
 }
@@ -48,14 +48,14 @@ fn a_file_of_another_length_is_an_error_however_it_is_read() {
 fn a_wrong_byte_is_found_where_it_is() {
     let local = tempfile::NamedTempFile::new().unwrap();
     for mode in [None, Some(TlsMode::Explicit)] {
-        let house = House::new(mode);
-        house.put_pattern("/a", 300_000);
-        let mut bytes = house.files.content("/a").unwrap();
+        let server = TestServer::new(mode);
+        server.put_pattern("/a", 300_000);
+        let mut bytes = server.files.content("/a").unwrap();
         std::fs::write(local.path(), &bytes).unwrap();
         bytes[270_001] ^= 1;
-        house.files.put("/a", bytes);
+        server.files.put("/a", bytes);
         for content in [Content::Pattern, Content::File(local.path().to_owned())] {
-            let outcome = house.measure(&retrieve(None, Reading::Compare(content)));
+            let outcome = server.measure(&retrieve(None, Reading::Compare(content)));
             assert_eq!(*only_error(&outcome), ErrorKind::Content { at: 270_001 });
         }
     }
@@ -63,49 +63,51 @@ fn a_wrong_byte_is_found_where_it_is() {
 
 #[test]
 fn a_refusal_does_not_end_the_session() {
-    let house = House::plain();
-    house.put_pattern("/f1", 10);
+    let server = TestServer::plain();
+    server.put_pattern("/f1", 10);
     let reading = Reading::Decrypt;
     let case = Case::Retrieve { path: "f{i}".into(), length: Some(10), reading };
-    let outcome = house.measure(&plan(case, 1, 3));
+    let outcome = server.measure(&plan(case, 1, 3));
     assert_eq!((outcome.operations, outcome.errors), (1, 2));
-    assert!(outcome.error_list[0].to_string().starts_with("RETR f0: the server says 550 "));
+    assert!(outcome.error_list[0].to_string().starts_with("RETR f0: unexpected reply 550 "));
 }
 
 #[test]
 fn a_run_that_only_fails_ends_early() {
-    let house = House::plain();
+    let server = TestServer::plain();
     let case = Case::Command { line: "CWD nowhere".into() };
-    let outcome = house.measure(&plan(case, 1, 1_000_000));
+    let outcome = server.measure(&plan(case, 1, 1_000_000));
     assert_eq!(outcome.operations, 0);
     assert!(outcome.errors >= 100 && outcome.errors < 1000, "{}", outcome.errors);
     assert!(outcome.error_list.len() <= 10);
 }
 
 #[test]
-fn a_server_without_epsv_is_asked_for_pasv_and_its_address_is_not_believed() {
+fn a_server_without_epsv_gets_pasv_and_its_address_is_ignored() {
     let target = scripted(&[("EPSV", "500 what?"), ("RETR", "150 here")], b"hello");
     went_well(&measure(&target, &retrieve(Some(5), Reading::Drain)), 1);
 }
 
 #[test]
-fn what_is_no_ftp_is_shown() {
+fn an_invalid_reply_is_shown() {
     let target = scripted(&[("EPSV", "229 somewhere")], b"");
     let outcome = measure(&target, &retrieve(Some(5), Reading::Drain));
-    assert!(matches!(&outcome.error_list[0].kind, ErrorKind::Garbled(text) if text == "somewhere"));
+    assert!(
+        matches!(&outcome.error_list[0].kind, ErrorKind::InvalidReply(text) if text == "somewhere")
+    );
     let target = scripted(&[("USER", "SSH-2.0")], b"");
     let error = prepare(&target, &retrieve(Some(5), Reading::Drain)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Garbled("SSH-2.0".into()));
+    assert_eq!(error.kind, ErrorKind::InvalidReply("SSH-2.0".into()));
 }
 
 #[test]
-fn a_server_that_hangs_up_or_stays_silent_is_told() {
+fn a_server_that_disconnects_or_stays_silent_is_reported() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     let mut target = wharf_load::Target::new(address, "anna", "");
     target.timeout = Duration::from_millis(50);
     let noop = Plan::new(Case::Command { line: "NOOP".into() });
-    // Connected by the system, and never greeted.
+    // The system accepts the connection; there is no greeting.
     assert_eq!(prepare(&target, &noop).unwrap_err().kind, ErrorKind::TimedOut);
     drop(closed);
     let error = prepare(&target, &noop).unwrap_err();
@@ -113,16 +115,16 @@ fn a_server_that_hangs_up_or_stays_silent_is_told() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_is_refused() {
-    let house = House::new(Some(TlsMode::Explicit));
+fn an_invalid_plan_is_refused() {
+    let server = TestServer::new(Some(TlsMode::Explicit));
     let noop = Case::Command { line: "NOOP".into() };
     let numbered = Case::Retrieve { path: "f{i}".into(), length: None, reading: Reading::Drain };
     for plan in [plan(noop.clone(), 0, 1), plan(noop, 1, 0), plan(numbered, 1, 1)] {
-        let error = prepare(&house.target(), &plan).unwrap_err();
+        let error = prepare(&server.target(), &plan).unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Plan(_)), "{error}");
     }
     let two_lines = Case::Command { line: "NOOP\r\nQUIT".into() };
-    let mut prepared = prepare(&house.target(), &Plan::new(two_lines)).unwrap();
+    let mut prepared = prepare(&server.target(), &Plan::new(two_lines)).unwrap();
     let outcome = prepared.run(&Progress::default());
     assert!(matches!(only_error(&outcome), ErrorKind::Plan(_)));
 }

@@ -1,4 +1,4 @@
-//! Measurements of a real server within this process, and of servers that do wrong.
+//! Measurements of a real server in this process, and of misbehaving servers.
 
 #[cfg(test)]
 mod cases;

@@ -1,4 +1,4 @@
-//! A wharf with its files in memory, and a server that reads its lines from a script.
+//! A wharf with files in memory, and a server with scripted replies.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,8 +17,8 @@ use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 use wharf_users::single::Single;
 
-/// A server, and a look at its files.
-pub(crate) struct House {
+/// A server, and access to its files.
+pub(crate) struct TestServer {
     pub(crate) files: Memory,
     address: SocketAddr,
     certificate: Vec<u8>,
@@ -27,7 +27,7 @@ pub(crate) struct House {
     thread: Option<JoinHandle<()>>,
 }
 
-impl House {
+impl TestServer {
     pub(crate) fn plain() -> Self {
         Self::new(None)
     }
@@ -77,7 +77,7 @@ impl House {
     pub(crate) fn target(&self) -> Target {
         let mut target = Target::new(self.address, "anna", "secret");
         let name = ServerName::try_from("localhost").unwrap();
-        target.tls = self.mode.map(|mode| Tls { mode, ..Tls::trusting_any(name) });
+        target.tls = self.mode.map(|mode| Tls { mode, ..Tls::accepting_any_certificate(name) });
         target
     }
 
@@ -85,7 +85,7 @@ impl House {
         &self.certificate
     }
 
-    /// Puts a file of the pattern there.
+    /// Stores a file with the pattern.
     pub(crate) fn put_pattern(&self, path: &str, length: u64) {
         let mut bytes = Vec::new();
         Pattern::new().write(&mut bytes, length).unwrap();
@@ -97,7 +97,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.handle.shut_down(Duration::ZERO);
         let _ = self.thread.take().unwrap().join();
@@ -115,7 +115,7 @@ pub(crate) fn plan(case: Case, sessions: usize, count: u64) -> Plan {
     Plan { sessions, count, ..Plan::new(case) }
 }
 
-/// Asserts that nothing failed, and how often it was done.
+/// Asserts that there were no errors, and the number of operations.
 #[track_caller]
 pub(crate) fn went_well(outcome: &Outcome, operations: u64) {
     assert_eq!(outcome.error_list, []);
@@ -124,15 +124,15 @@ pub(crate) fn went_well(outcome: &Outcome, operations: u64) {
     assert!(outcome.latency.p50 <= outcome.latency.p99 && !outcome.wall.is_zero());
 }
 
-/// A server that answers one client by the verb of each line: what it says, and what it sends
-/// over the data connection first. Unknown verbs are answered with 200.
+/// A server that answers one client by the verb of each command: the reply, and what is sent over
+/// the data connection before. Other verbs are answered with 200.
 pub(crate) fn scripted(answers: &'static [(&'static str, &'static str)], data: &[u8]) -> Target {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let data = data.to_vec();
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            // Whoever hangs up has seen enough.
+            // An error only means that the client has disconnected.
             let _ = converse(client, answers, &data);
         }
     });

@@ -1,4 +1,4 @@
-//! One upload that is cut: what was there, what is sent, and what must be there then.
+//! One interrupted upload: the file before, what is sent, and the expected file after.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharf_proto::reply::Code;
 
-use super::way::Way;
+use super::interruption::Interruption;
 use crate::prove::client::Client;
 use crate::prove::clock;
 use crate::prove::content::{Content, Pool};
@@ -14,22 +14,22 @@ use crate::prove::folder;
 use crate::prove::random::Random;
 use crate::prove::server::Server;
 
-/// An upload, all of it from its seed.
+/// An upload; everything follows from its seed.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) seed: u64,
-    pub(super) way: Way,
+    pub(super) interruption: Interruption,
     name: String,
     is_secure: bool,
     command: Command,
     old: Option<Content>,
-    /// What the file would be if nothing were cut.
+    /// The content of the complete upload.
     whole: Content,
-    /// How many bytes of `whole` come before the first one that is sent.
+    /// The number of bytes of `whole` before the first one that is sent.
     start: usize,
-    /// How many are sent, of all that should be: not all.
+    /// The number of bytes that are sent, fewer than all.
     sent: usize,
-    /// What passes between the last byte and the end.
+    /// The pause between the last byte and the interruption.
     pause: Duration,
 }
 
@@ -50,7 +50,7 @@ impl Upload {
     pub(super) fn prepared(seed: u64, pool: &Pool, home: &Path) -> Result<Self, String> {
         let mut random = Random::new(seed);
         let is_secure = random.once_in(2);
-        let way = Way::any(&mut random, is_secure);
+        let interruption = Interruption::any(&mut random, is_secure);
         let name = format!("cut-{seed}");
         let command = match random.below(4) {
             0 => Command::Append,
@@ -78,13 +78,17 @@ impl Upload {
         let whole = kept.first(start).with(&more);
         let sent = random.below(more.len());
         // An upload without a byte may be stored without close_notify, as an empty file.
-        let way = if way == Way::NoNotify && sent == 0 { Way::Reset } else { way };
+        let interruption = if interruption == Interruption::NoNotify && sent == 0 {
+            Interruption::Reset
+        } else {
+            interruption
+        };
         let micros = u64::try_from(random.skewed_below(PAUSE_MICROS_MAX)).unwrap_or(0);
         let pause = Duration::from_micros(micros);
-        Ok(Self { seed, way, name, is_secure, command, old, whole, start, sent, pause })
+        Ok(Self { seed, interruption, name, is_secure, command, old, whole, start, sent, pause })
     }
 
-    /// Sends a part of it, and ends.
+    /// Sends a part of the upload, and interrupts it.
     pub(super) fn cut(&self, server: &Server, pool: &Pool) -> Result<(), String> {
         let mut client = server.client(self.is_secure)?;
         let line = match self.command {
@@ -98,14 +102,14 @@ impl Upload {
         let bytes = pool.bytes(&self.whole);
         let part = bytes.get(self.start..self.start + self.sent).unwrap_or_default();
         let written = data.write_all(part).and_then(|()| data.flush());
-        written.map_err(|error| format!("the server takes no data: {error}"))?;
+        written.map_err(|error| format!("cannot send data: {error}"))?;
         if !self.pause.is_zero() {
             clock::pause(self.pause);
         }
-        self.way.end(client, data)
+        self.interruption.end(client, data)
     }
 
-    /// There is what was there before.
+    /// Checks that the file is as before.
     pub(super) fn check_nothing_published(
         &self,
         server: &Server,
@@ -115,12 +119,12 @@ impl Upload {
         match (found, &self.old) {
             (Err(_), None) => Ok(()),
             (Ok(bytes), Some(old)) if pool.is(old, &bytes) => Ok(()),
-            (Ok(bytes), _) => Err(format!("published, with {} bytes", bytes.len())),
-            (Err(error), Some(_)) => Err(format!("the old file is gone: {error}")),
+            (Ok(bytes), _) => Err(format!("published with {} bytes", bytes.len())),
+            (Err(error), Some(_)) => Err(format!("the old file is missing: {error}")),
         }
     }
 
-    /// Goes on where it was cut, if something was kept; whether it was.
+    /// Resumes the upload, if a part was kept; returns whether it was.
     pub(super) fn resume(
         &self,
         server: &Server,
@@ -132,22 +136,22 @@ impl Upload {
             return Ok(false);
         };
         if kept > self.start + self.sent {
-            return Err(format!("{kept} bytes are kept, that is more than were sent"));
+            return Err(format!("{kept} bytes are kept, more than were sent"));
         }
         let bytes = pool.bytes(&self.whole);
         client.expect(&format!("REST {kept}"), Code::PENDING)?;
         client.store(&format!("STOR {}", self.name), bytes.get(kept..).unwrap_or_default())?;
         let found = std::fs::read(server.home().join(&self.name)).unwrap_or_default();
-        if found == bytes { Ok(true) } else { Err(format!("resumed at {kept}, it is not whole")) }
+        if found == bytes { Ok(true) } else { Err(format!("resumed at {kept}, but wrong")) }
     }
 
-    /// For messages.
+    /// A description for messages.
     pub(super) fn describe(&self) -> String {
         let kind = if self.is_secure { "TLS" } else { "plain" };
         format!(
             "{:?} by {kind}, {}, after {} of {} bytes and {:?}",
             self.command,
-            self.way.name(),
+            self.interruption.name(),
             self.sent,
             self.whole.len() - self.start,
             self.pause

@@ -1,9 +1,9 @@
-//! The kernel's side of the disk: the few requests of FUSE (`linux/fuse.h`, version 7.31) that one
-//! file at the top needs.
+//! The kernel's side of the disk: the few FUSE requests (`linux/fuse.h`, version 7.31) needed for
+//! one file in the root.
 //!
-//! A request is a header of 40 bytes (length, opcode, a number of its own, node, user, group,
-//! process, padding) and what belongs to the opcode; a reply is a header of 16 bytes (length,
-//! error, the number) and what belongs to it. All numbers are the machine's own.
+//! A request is a header of 40 bytes (length, opcode, unique id, node, user, group, process,
+//! padding) followed by the arguments; a reply is a header of 16 bytes (length, error, unique id)
+//! followed by the results. All numbers are in native byte order.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use rustix::io::Errno;
 
-use super::{Platter, locked};
+use super::{DiskContent, locked};
 
 const GETATTR: u32 = 3;
 const SETATTR: u32 = 4;
@@ -31,22 +31,22 @@ const BATCH_FORGET: u32 = 42;
 
 const HEADER_BYTES: usize = 40;
 const REPLY_HEADER_BYTES: u32 = 16;
-/// What one write may carry.
+/// The longest write.
 const WRITE_BYTES_MAX: u32 = 128 << 10;
-/// Room for such a write with all that stands before it; the kernel wants some more.
+/// Space for such a write with its header; the kernel requires some more.
 const REQUEST_BYTES_MAX: usize = 160 << 10;
 /// `FUSE_ASYNC_READ` and `FUSE_BIG_WRITES`.
 const FLAGS: u32 = 1 | 1 << 5;
 /// A regular file that its owner may read and write.
 const MODE: u32 = 0o100_600;
 
-/// Answers the kernel until the file system is unmounted.
-pub(super) fn serve(mut device: File, platter: &Mutex<Platter>) {
+/// Serves requests until the file system is unmounted.
+pub(super) fn serve(mut device: File, content: &Mutex<DiskContent>) {
     let mut request = vec![0; REQUEST_BYTES_MAX];
     loop {
         let length = match device.read(&mut request) {
             Ok(length) => length,
-            // A request that was taken back while we read it.
+            // The request was cancelled.
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => continue,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             // Unmounted.
@@ -58,14 +58,14 @@ pub(super) fn serve(mut device: File, platter: &Mutex<Platter>) {
             continue;
         }
         let body = request.get(HEADER_BYTES..).unwrap_or_default();
-        let (error, reply) = match answer(opcode, body, platter) {
+        let (error, reply) = match answer(opcode, body, content) {
             Ok(reply) => (0, reply),
             Err(errno) => (-errno.raw_os_error(), Vec::new()),
         };
         let length = REPLY_HEADER_BYTES + u32::try_from(reply.len()).unwrap_or(0);
         let header = [&length.to_ne_bytes()[..], &error.to_ne_bytes(), &number.to_ne_bytes()];
         let whole = [&header.concat(), &reply].map(Vec::as_slice).concat();
-        // Whoever asked may be gone by now.
+        // The caller may have been interrupted.
         let _ = device.write(&whole);
         if opcode == DESTROY {
             return;
@@ -73,33 +73,33 @@ pub(super) fn serve(mut device: File, platter: &Mutex<Platter>) {
     }
 }
 
-fn answer(opcode: u32, body: &[u8], platter: &Mutex<Platter>) -> Result<Vec<u8>, Errno> {
+fn answer(opcode: u32, body: &[u8], content: &Mutex<DiskContent>) -> Result<Vec<u8>, Errno> {
     match opcode {
         INIT => Ok(init(body)),
-        // Attributes hold for no time, and what is asked to be set is as it is.
-        GETATTR | SETATTR => Ok([vec![0; 16], attributes(platter)].concat()),
-        // A handle, flags, padding: what the kernel remembers of the file is forgotten with this.
+        // Attributes are not cached, and changes of attributes are ignored.
+        GETATTR | SETATTR => Ok([vec![0; 16], attributes(content)].concat()),
+        // A handle, flags, padding: the kernel drops its cache of the file on opening.
         OPEN => Ok(vec![0; 16]),
         READ => {
             let (at, length) = (u64_at(body, 8), u32_at(body, 16));
-            let platter = locked(platter);
-            let read = platter.read(size(at), size(length.into()));
+            let content = locked(content);
+            let read = content.read(size(at), size(length.into()));
             read.map(<[u8]>::to_vec).ok_or(Errno::IO)
         }
         WRITE => {
             let (at, length) = (u64_at(body, 8), u32_at(body, 16));
             let bytes = body.get(40..40 + size(length.into())).ok_or(Errno::INVAL)?;
-            locked(platter).write(size(at), bytes).ok_or(Errno::IO)?;
+            locked(content).write(size(at), bytes).ok_or(Errno::IO)?;
             Ok([length.to_ne_bytes(), [0; 4]].concat())
         }
-        FSYNC => locked(platter).flush().map(|()| Vec::new()).ok_or(Errno::IO),
+        FSYNC => locked(content).flush().map(|()| Vec::new()).ok_or(Errno::IO),
         FLUSH | RELEASE | ACCESS | DESTROY => Ok(Vec::new()),
         STATFS => Ok(vec![0; 80]),
         _ => Err(Errno::NOSYS),
     }
 }
 
-/// The version we speak, how much is read ahead, our flags, and the most bytes of a write.
+/// Our version, the read-ahead, our flags, and the longest write.
 fn init(body: &[u8]) -> Vec<u8> {
     let (version, minor, ahead): (u32, u32, u32) = (7, 31, u32_at(body, 8));
     let mut reply = Vec::new();
@@ -110,10 +110,10 @@ fn init(body: &[u8]) -> Vec<u8> {
     reply
 }
 
-/// `struct fuse_attr`: node, size, blocks, three times; their parts of seconds, mode, links, user,
+/// `struct fuse_attr`: node, size, blocks, three times; their nanoseconds, mode, links, user,
 /// group, device, block size, flags.
-fn attributes(platter: &Mutex<Platter>) -> Vec<u8> {
-    let bytes = u64::try_from(locked(platter).now.len()).unwrap_or(0);
+fn attributes(content: &Mutex<DiskContent>) -> Vec<u8> {
+    let bytes = u64::try_from(locked(content).now.len()).unwrap_or(0);
     let mut reply = Vec::new();
     for word in [1, bytes, bytes / 512, 0, 0, 0] {
         reply.extend_from_slice(&word.to_ne_bytes());

@@ -1,10 +1,10 @@
-//! The calls that are made to fail, and how.
+//! The system calls that are made to fail, and their errors.
 
 /// A system call.
 pub(super) struct Call {
     pub(super) name: &'static str,
     pub(super) error: &'static str,
-    /// Whether the program may end by it: it cannot go on without memory.
+    /// Whether the program may exit because of it: it cannot go on without memory.
     pub(super) may_end: bool,
 }
 
@@ -12,8 +12,8 @@ const fn call(name: &'static str, error: &'static str) -> Call {
     Call { name, error, may_end: false }
 }
 
-/// Each with an error that the system can give for it. Not `close`: strace would keep it from
-/// happening, while the system closes whatever it answers.
+/// Each with an error that the system can return for it. `close` is missing: strace would prevent
+/// it, while the system closes the descriptor even if it returns an error.
 pub(super) static CALLS: &[Call] = &[
     call("openat2", "EIO"),
     call("openat", "EMFILE"),

@@ -1,4 +1,4 @@
-//! strace, which makes calls of a running program fail.
+//! Makes system calls of a running program fail, by strace.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,41 +13,41 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::calls::Call;
 use crate::prove::clock;
 
-/// It holds the server. Dropping it lets go.
+/// An attached strace. Dropping it detaches it.
 pub(super) struct Strace {
     child: Child,
     out: PathBuf,
-    /// What it says of new threads; it would end if nobody listened.
+    /// Its messages on new threads; it would block if they were not read.
     _told: BufReader<ChildStderr>,
 }
 
-/// What the server called meanwhile.
+/// The calls of the server.
 pub(super) struct Trace(String);
 
-/// Descriptors on which a call cannot fail in truth: those by which threads wake each other.
+/// Descriptors on which a call cannot fail in practice: those by which threads wake each other.
 const INNER: &[&str] = &["[eventfd]", "[eventpoll]", "[timerfd]"];
 
-/// From the signal until it has let go.
+/// From the signal until it has detached.
 const DETACH_MAX: Duration = Duration::from_secs(2);
 const DETACH_PAUSE: Duration = Duration::from_millis(1);
-/// Between two looks at what is called.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// The interval of checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Strace {
-    /// Watches these calls in every thread of a process; `failing`: this one fails, the how many-th
-    /// of a thread.
+    /// Traces these calls in every thread of a process; `failing`: this call fails, counted per
+    /// thread.
     ///
     /// # Errors
-    /// When it cannot be started, or does not get hold of the process.
+    /// strace cannot be started, or cannot attach.
     pub(super) fn attach(
         pid: Option<u32>,
         names: &[&str],
         failing: Option<(&Call, u32)>,
     ) -> Result<Self, String> {
-        let pid = pid.ok_or("there is no server to hold")?;
+        let pid = pid.ok_or("the server is not running")?;
         let out = std::env::temp_dir().join(format!("wharf-torture-{}", std::process::id()));
         let mut command = Command::new("strace");
-        // A call that this system does not have is passed over.
+        // A call that this system does not have is ignored.
         let names: Vec<_> = names.iter().map(|name| format!("?{name}")).collect();
         command.args([
             "-f",
@@ -62,52 +62,52 @@ impl Strace {
         }
         command.arg("-o").arg(&out).args(["-p", &pid.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let help = "help: it is in the package strace; some containers do not permit it";
+        let help = "hint: install the package strace; some containers do not permit it";
         let mut child =
             command.spawn().map_err(|error| format!("cannot start strace: {error}\n{help}"))?;
-        let told = child.stderr.take().ok_or("strace has no standard error")?;
-        let (mut told, mut said) = (BufReader::new(told), String::new());
-        while told.read_line(&mut said).is_ok_and(|length| length > 0) {
+        let describe = child.stderr.take().ok_or("strace has no standard error")?;
+        let (mut describe, mut said) = (BufReader::new(describe), String::new());
+        while describe.read_line(&mut said).is_ok_and(|length| length > 0) {
             if said.contains(" attached") {
-                return Ok(Self { child, out, _told: told });
+                return Ok(Self { child, out, _told: describe });
             }
         }
         let _ = child.wait();
-        Err(format!("strace cannot hold the server: {said}\n{help}"))
+        Err(format!("strace cannot attach to the server: {said}\n{help}"))
     }
 
-    /// Lets go, and tells what was called.
+    /// Detaches, and returns the calls.
     ///
     /// # Errors
-    /// When that cannot be read.
+    /// The trace cannot be read.
     pub(super) fn detach(mut self) -> Result<Trace, String> {
-        self.let_go();
+        self.detach_now();
         let text = fs::read(&self.out)
             .map_err(|error| format!("cannot read {}: {error}", self.out.display()))?;
         Ok(Trace(String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Waits as long as `goes_on`, and says whether what fails meanwhile is
-    /// [impossible](Trace::is_impossible): then nobody answers any more.
+    /// Waits while `goes_on`, and returns whether the failed call is
+    /// [impossible](Trace::is_impossible): then the server does not answer any more.
     pub(super) fn watch(&self, goes_on: &AtomicBool) -> bool {
         while goes_on.load(Ordering::Relaxed) {
             let text = fs::read(&self.out).unwrap_or_default();
             if Trace(String::from_utf8_lossy(&text).into_owned()).is_impossible() {
                 return true;
             }
-            clock::pause(LOOK_PAUSE);
+            clock::pause(POLL_INTERVAL);
         }
         false
     }
 
-    fn let_go(&mut self) {
-        // One that has ended by itself cannot be told.
+    fn detach_now(&mut self) {
+        // One that has exited cannot be signalled.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let began = clock::now();
         while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < DETACH_MAX {
             clock::pause(DETACH_PAUSE);
         }
-        // It waits for ever for a program that was killed under it.
+        // It would wait for ever for a program that was killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -115,24 +115,23 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        self.let_go();
+        self.detach_now();
         let _ = fs::remove_file(&self.out);
     }
 }
 
 impl Trace {
-    /// Whether the call failed that was to fail.
+    /// Whether the selected call failed.
     pub(super) fn has_injected(&self) -> bool {
         self.injected().next().is_some()
     }
 
-    /// Whether it was one that cannot fail in truth.
+    /// Whether it was a call that cannot fail in practice.
     pub(super) fn is_impossible(&self) -> bool {
         self.injected().any(|line| INNER.iter().any(|inner| line.contains(inner)))
     }
 
-    /// The calls that failed as they were told to; each with its beginning, also where other
-    /// threads' calls stand between.
+    /// The calls that were made to fail, complete, also if calls of other threads are in between.
     fn injected(&self) -> impl Iterator<Item = String> {
         let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
         self.0.lines().filter_map(move |line| {

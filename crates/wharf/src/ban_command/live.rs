@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use wharf_admin::client::{AskError, Client};
+use wharf_admin::client::{Client, RequestError};
 use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
@@ -100,7 +100,7 @@ pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Res
             let unlock = Unlock { users: Some(users.to_vec()) };
             let _: Vec<String> = server.post("/v1/unlock", &unlock).await?;
         }
-        Ok::<_, AskError>(())
+        Ok::<_, RequestError>(())
     })
 }
 
@@ -109,6 +109,6 @@ pub(super) fn clear(server: &Client) -> Result<(), Failure> {
     ask(async {
         let _: Vec<String> = server.delete("/v1/bans").await?;
         let _: Vec<String> = server.post("/v1/unlock", &Unlock::default()).await?;
-        Ok::<_, AskError>(())
+        Ok::<_, RequestError>(())
     })
 }

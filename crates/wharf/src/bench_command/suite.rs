@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wharf_load::{
-    Case, Content, Errand, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading, Target,
-    prepare,
+    Case, CommandSession, Content, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading,
+    Target, prepare,
 };
 
 use super::bar::{self, Work};
@@ -74,7 +74,8 @@ impl<'a> Suite<'a> {
         target: &'a Target,
         progress: &'a Progress,
     ) -> Result<Self, Failure> {
-        let mut errand = Errand::log_in(target).map_err(|error| failure(&error, options))?;
+        let mut session =
+            CommandSession::log_in(target).map_err(|error| failure(&error, options))?;
         let mut suite = Self {
             options,
             target,
@@ -90,14 +91,14 @@ impl<'a> Suite<'a> {
                 Some(dir) => format!("{dir}/wharf-bench-{end}"),
                 None => format!("wharf-bench-{end}"),
             };
-            match errand.say(&format!("MKD {folder}")) {
+            match session.say(&format!("MKD {folder}")) {
                 Ok(()) => suite.folder = Some(folder),
                 Err(error) => suite.results.notes.push(format!(
                     "nothing can be stored here ({error}); --dir PATH names another place"
                 )),
             }
         }
-        errand.end();
+        session.end();
         Ok(suite)
     }
 
@@ -253,16 +254,16 @@ impl<'a> Suite<'a> {
     }
 
     fn remove(&self, folder: &str) -> Result<(), Error> {
-        let mut errand = Errand::log_in(self.target)?;
+        let mut session = CommandSession::log_in(self.target)?;
         for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
             for number in 0..stored.begun {
                 // One that was never stored is refused; the folder shows whether anything is left.
-                let removed = errand.say(&format!("DELE {folder}/{prefix}{number}"));
+                let removed = session.say(&format!("DELE {folder}/{prefix}{number}"));
                 removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
             }
         }
-        errand.say(&format!("RMD {folder}"))?;
-        errand.end();
+        session.say(&format!("RMD {folder}"))?;
+        session.end();
         Ok(())
     }
 }

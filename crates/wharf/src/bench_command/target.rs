@@ -76,7 +76,7 @@ pub(super) fn failure(error: &Error, options: &Bench) -> Failure {
             told.help("is it full? with fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { .. } => told.help("-u NAME and --password-file FILE say who you are"),
-        ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::Garbled(_) if is_tls => {
+        ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {
             told.help("is that its port, and does it begin with TLS?  --tls explicit or implicit")
         }
         ErrorKind::Io(std::io::ErrorKind::PermissionDenied, _) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
-use wharf_load::{Error, ErrorKind, Listed, Secured, Tls, TlsMode, Trust, Visit};
+use wharf_load::{ControlClient, Error, ErrorKind, ListingResult, Tls, TlsInfo, TlsMode, Trust};
 use wharf_server::diagnostics::is_private;
 
 use super::page::Page;
@@ -35,7 +35,7 @@ struct Asked<'a> {
 
 /// A connection, and what it is worth.
 struct Met {
-    visit: Visit,
+    visit: ControlClient,
     is_secure: bool,
     /// Whether the certificate shows who the server is.
     is_proven: bool,
@@ -137,8 +137,8 @@ impl Asked<'_> {
         Some(Tls { mode, trust, name })
     }
 
-    fn open(&self, page: &mut Page) -> Option<Visit> {
-        match Visit::open(self.address, PATIENCE) {
+    fn open(&self, page: &mut Page) -> Option<ControlClient> {
+        match ControlClient::open(self.address, PATIENCE) {
             Ok(visit) => Some(visit),
             Err(error) => {
                 let remedy = match error.kind {
@@ -153,7 +153,7 @@ impl Asked<'_> {
         }
     }
 
-    fn greet(&self, visit: &mut Visit, page: &mut Page) -> Option<()> {
+    fn greet(&self, visit: &mut ControlClient, page: &mut Page) -> Option<()> {
         match visit.greeting() {
             Ok(reply) if reply.code == READY => {
                 page.row("greeting", &shown(&reply.text()));
@@ -179,7 +179,12 @@ impl Asked<'_> {
         }
     }
 
-    fn log_in(&self, met: Met, user: &str, page: &mut Page) -> Result<Option<Visit>, Failure> {
+    fn log_in(
+        &self,
+        met: Met,
+        user: &str,
+        page: &mut Page,
+    ) -> Result<Option<ControlClient>, Failure> {
         let Met { mut visit, is_secure, is_proven } = met;
         if !is_secure {
             page.fail(
@@ -237,7 +242,7 @@ impl Asked<'_> {
     }
 
     /// A listing each over EPSV, PASV and active mode.
-    fn try_data(&self, visit: &mut Visit, page: &mut Page) {
+    fn try_data(&self, visit: &mut ControlClient, page: &mut Page) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
             Ok(listed) => page.row("EPSV", &told(&listed)),
             Err(error) => no_data("EPSV", &error, page),
@@ -254,7 +259,7 @@ impl Asked<'_> {
         }
     }
 
-    fn try_pasv(&self, visit: &mut Visit, page: &mut Page) {
+    fn try_pasv(&self, visit: &mut ControlClient, page: &mut Page) {
         let at = match visit.passive(false) {
             Ok(at) => at,
             Err(error) => return no_data("PASV", &error, page),
@@ -319,7 +324,7 @@ fn password(options: &Check) -> Result<String, Failure> {
     }
 }
 
-fn features(visit: &mut Visit, page: &mut Page) {
+fn features(visit: &mut ControlClient, page: &mut Page) {
     let Ok(reply) = visit.say("FEAT") else { return };
     let count = reply.lines.len();
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
@@ -331,7 +336,7 @@ fn features(visit: &mut Visit, page: &mut Page) {
     }
 }
 
-fn tell_of_tls(secured: &Secured, page: &mut Page) {
+fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));
@@ -353,7 +358,7 @@ fn described(own: &CertificateDer<'_>) -> String {
     format!("for {names}{until}, sha256 {}", hex.join(":"))
 }
 
-fn told(listed: &Listed) -> String {
+fn told(listed: &ListingResult) -> String {
     let tls = match listed.is_resumed {
         None => "not encrypted",
         Some(true) => "encrypted, proven to be of the same session",

@@ -25,7 +25,7 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
                 .text("output", output(outcome))
                 .flag("final", *is_final)
         }
-        programs::Report::Said { program, notice, outcome } => {
+        programs::Report::Output { program, notice, outcome } => {
             Record::new(Level::Info, "program-said")
                 .text("program", program)
                 .text("told", notice.event())
@@ -87,7 +87,7 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
                 .text("reason", reason)
                 .flag("allowed", *is_allowed)
         }
-        check::Report::Aside { upload, id, place } => {
+        check::Report::Quarantined { upload, id, place } => {
             let record = Record::new(Level::Warn, "quarantined")
                 .text("user", upload.user)
                 .text("path", upload.path)

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use wharf_admin::door::{Door, MetricsDoor};
+use wharf_admin::listener::{AdminSocket, MetricsListener};
 
 use crate::config::Config;
 use crate::os::{SocketFolder, is_successor, open_to_group};
@@ -16,9 +16,9 @@ use crate::protection::identity::{Identity, group_number};
 pub(super) struct Control {
     /// Where it is, or would be.
     pub(super) socket: PathBuf,
-    pub(super) door: Result<Door, String>,
+    pub(super) door: Result<AdminSocket, String>,
     /// The port for metrics, if one is wanted.
-    pub(super) metrics: Result<Option<MetricsDoor>, String>,
+    pub(super) metrics: Result<Option<MetricsListener>, String>,
     /// The socket's folder, held until the socket has its place.
     held: Option<SocketFolder>,
 }
@@ -42,7 +42,7 @@ impl Control {
     /// there before.
     pub(super) fn take_place(&mut self) {
         if let Ok(door) = &mut self.door
-            && let Err(error) = door.take_place()
+            && let Err(error) = door.take_over()
         {
             let shown = self.socket.display();
             self.door = Err(format!(
@@ -59,15 +59,15 @@ impl Control {
     }
 }
 
-fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsDoor, String> {
+fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsListener, String> {
     let hosts =
         [&config.metrics.hosts[..], &config.tls.server_names[..], &place::own_names()].concat();
-    MetricsDoor::open(address, &hosts).map_err(|error| {
+    MetricsListener::open(address, &hosts).map_err(|error| {
         format!("{address} cannot be had for metrics: {}; see metrics.listen", plain(&error))
     })
 }
 
-type Opened = Result<(Door, SocketFolder), String>;
+type Opened = Result<(AdminSocket, SocketFolder), String>;
 
 fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
     let number =
@@ -94,9 +94,9 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
     }
     let way = held.way_to(socket);
     let opened = if is_successor() {
-        Door::open_beside(socket, &way, number)
+        AdminSocket::open_for_takeover(socket, &way, number)
     } else {
-        Door::open(socket, &way, number)
+        AdminSocket::open(socket, &way, number)
     };
     let door = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(

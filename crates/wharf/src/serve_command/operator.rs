@@ -16,7 +16,7 @@ use wharf_admin::model::{
     Ban, Certificate, HandedOver, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded,
     Totals,
 };
-use wharf_admin::{LogLines, Operator};
+use wharf_admin::{AdminBackend, LogLines};
 use wharf_core::async_trait;
 use wharf_server::Handle;
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
@@ -219,7 +219,7 @@ pub(super) fn starter(plan: &Plan) -> Result<Starter, String> {
 }
 
 #[async_trait]
-impl Operator for Desk {
+impl AdminBackend for Desk {
     fn config(&self) -> Option<String> {
         let file = self.reloader.file()?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -355,7 +355,7 @@ impl Operator for Desk {
         });
     }
 
-    fn asked(&self, who: &str, method: &str, path: &str) {
+    fn log_request(&self, who: &str, method: &str, path: &str) {
         let record = Record::new(Level::Info, "control").text("who", who);
         self.log.note(&record.text("method", method).text("path", path));
     }

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use wharf_accounts_sql::Creation;
-use wharf_admin::door::{Door, MetricsDoor};
-use wharf_admin::{Api, Operator};
+use wharf_admin::listener::{AdminSocket, MetricsListener};
+use wharf_admin::{AdminBackend, Api};
 use wharf_core::account::Count;
 use wharf_core::event::Events;
 use wharf_events::check::Checker;
@@ -390,7 +390,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
 /// Serves; a first signal lets transfers finish, a second one ends everything at once.
 async fn until_stopped(
     bound: Bound,
-    (door, metrics): (Option<Door>, Option<MetricsDoor>),
+    (door, metrics): (Option<AdminSocket>, Option<MetricsListener>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: accounts_watch::Watching,
@@ -398,7 +398,7 @@ async fn until_stopped(
 ) -> Exit {
     let handle = bound.handle();
     let desk = stopper.desk;
-    let operator: Arc<dyn Operator> = desk.clone();
+    let operator: Arc<dyn AdminBackend> = desk.clone();
     let api = Api::new(handle.clone(), bound.listeners(), operator);
     let mut telling = Box::pin(async {
         match metrics {

@@ -4,8 +4,8 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use wharf_admin::model::{
-    Rates, Said, Session, SessionCounts, SessionDetails, SessionState, State as Serving, Status,
-    Totals,
+    CommandLogEntry, Rates, Session, SessionCounts, SessionDetails, SessionState, State as Serving,
+    Status, Totals,
 };
 
 use super::draw::draw;
@@ -106,8 +106,11 @@ fn the_screens_are_up_to_date() {
     screens += &screen(&state);
     press(&mut state, "n?");
     screens += &screen(&state);
-    let said =
-        |line: &str, code| Said { at: "2026-11-22T15:07:41Z".into(), line: line.into(), code };
+    let said = |line: &str, code| CommandLogEntry {
+        at: "2026-11-22T15:07:41Z".into(),
+        line: line.into(),
+        code,
+    };
     let history = vec![said("USER maria", 331), said("PASS", 230), said("RETR /video/a.mkv", 150)];
     let session = session(41, "maria", SessionState::Down, Some(43_000_000));
     state.answer(Answer::Details(Box::new(SessionDetails { session, history })));

@@ -98,7 +98,7 @@ fn errors_are_reported_with_a_hint() {
     let server = serving.address.to_string();
     for (words, code, part) in [
         (&["-P", "wrong"][..], 1, "--insecure"),
-        (&["-P", "wrong", "--insecure"], 1, "PASS: the server says 530"),
+        (&["-P", "wrong", "--insecure"], 1, "PASS: unexpected reply 530"),
         (&["-P", "wrong", "--tls", "off"], 1, "-u NAME and --password-file FILE"),
         (&[], 2, "there is no terminal to ask for the password"),
         (&["-P", "x", "--ca", "nowhere.pem"], 1, "cannot read certificates from nowhere.pem"),

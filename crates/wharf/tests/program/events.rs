@@ -359,7 +359,8 @@ fn a_check_that_fails_rejects_unless_configured_to_allow() {
     let bench = Bench::new();
     bench.program("broken", "#!/bin/sh\necho no database >&2\nexit 9\n");
     bench.program("slow", "#!/bin/sh\nsleep 1000\n");
-    for (program, reason) in [("broken", "ended with 9: no database"), ("slow", "took too long")] {
+    for (program, reason) in [("broken", "exited with code 9: no database"), ("slow", "timed out")]
+    {
         let check = bench.hook("events.check_upload", program, &["{draft}"]);
         let mut server = bench.serve(&[&check, "events.check_timeout=50ms"]);
         let mut client = server.login("me", "secret");
@@ -423,5 +424,5 @@ fn errors_in_the_configuration_are_reported_with_a_hint() {
     fs::set_permissions(bench.place.path("note"), fs::Permissions::from_mode(0o777)).unwrap();
     let open = bench.hook("events.on_upload", "note", &[]);
     bench.place.run(&["serve", "share", "--set", &open]).exits(78).tells("chmod o-w");
-    bench.place.run(&["start-programs"]).exits(1).tells("this command is for wharf itself");
+    bench.place.run(&["start-programs"]).exits(1).tells("this command is internal to wharf");
 }

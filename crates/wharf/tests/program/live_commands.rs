@@ -132,7 +132,7 @@ fn a_kick_ends_a_session_with_its_reason() {
     assert!(anna.reply().starts_with("426 "));
     assert_eq!(anna.reply(), "421 Backup begins.\r\n");
     assert!(ben.says("NOOP").starts_with("200 "));
-    place.run(&["kick", "4711"]).exits(4).tells("there is no session 4711");
+    place.run(&["kick", "4711"]).exits(4).tells("unknown session 4711");
     place.run(&["kick", "--user", "carl"]).exits(4);
 }
 
@@ -231,7 +231,7 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
     let socket = socket.to_str().unwrap();
     for words in [&["status"][..], &["who"], &["log"], &["stop"], &["reload"], &["kick", "1"]] {
         let words = [words, &["--socket", socket]].concat();
-        let ran = place.run(&words).exits(3).tells("no server is running: nobody listens at ");
+        let ran = place.run(&words).exits(3).tells("no server is running: cannot connect to ");
         ran.tells("help: start it:  wharf serve");
     }
     place.run(&["top", "-b", "-n", "1", "--socket", socket]).exits(3);

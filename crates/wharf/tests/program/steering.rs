@@ -69,7 +69,8 @@ struct Busy {
 impl Busy {
     fn begin(server: &Serving, has_tls: bool, sessions: usize, case: Case) -> Self {
         let mut target = Target::new(server.address, "anna", "secret");
-        target.tls = has_tls.then(|| Tls::trusting_any("localhost".try_into().unwrap()));
+        target.tls =
+            has_tls.then(|| Tls::accepting_any_certificate("localhost".try_into().unwrap()));
         let plan = Plan { sessions, count: u64::MAX, ..Plan::new(case) };
         let mut prepared = prepare(&target, &plan).unwrap();
         let progress = Arc::<Progress>::default();

@@ -1,13 +1,13 @@
-//! Where the threads of a run wait until all of them are ready.
+//! A barrier at which the threads of a run wait until all are ready.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clock::now;
 
-/// Opens once, for all.
+/// Opens once, for all threads.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct StartBarrier {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -18,8 +18,8 @@ struct State {
     opened: Option<Instant>,
 }
 
-impl Gate {
-    /// Waits for the others, and returns when the gate opened.
+impl StartBarrier {
+    /// Waits for the other threads, and returns the time at which the barrier opened.
     pub(crate) fn wait(&self) -> Instant {
         let mut state = self.state();
         state.waiting += 1;
@@ -32,7 +32,7 @@ impl Gate {
         }
     }
 
-    /// Opens as soon as so many wait. `at_last` runs before anyone is let through.
+    /// Opens when `threads` threads wait. `at_last` runs before any of them continues.
     pub(crate) fn open<T>(&self, threads: usize, at_last: impl FnOnce() -> T) -> (Instant, T) {
         let mut state = self.state();
         while state.waiting < threads {

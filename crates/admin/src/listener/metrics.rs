@@ -1,5 +1,4 @@
-//! A page for Prometheus over TCP, for those who cannot read a socket of this computer: that page
-//! alone, and nothing can be changed there.
+//! A TCP listener that serves only the page of metrics, for Prometheus on another machine.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,36 +12,36 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::operator::Operator;
+use crate::backend::AdminBackend;
 
-/// The longest head of a request: Prometheus sends a few hundred bytes.
+/// The longest request head; Prometheus sends a few hundred bytes.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// A request is asked and answered within this.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A system without free descriptors is asked again after this.
+/// Longest time for a request and its response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before accepting again when no file descriptors are left.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Connections at a time. One more ends the oldest that has asked nothing yet: whoever holds idle
-/// connections keeps no one from asking.
+/// Connections at a time. Another one closes the oldest that has not sent a request yet, so idle
+/// connections cannot block requests.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Makes the page.
+/// Renders the page.
 type PageMaker = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// A TCP port that is listened on.
-pub struct MetricsDoor {
+/// The TCP listener.
+pub struct MetricsListener {
     listener: TcpListener,
     hosts: Arc<[String]>,
 }
 
-/// A connection that is read or answered.
-struct Conversation {
+/// A connection that is being read or answered.
+struct MetricsConnection {
     handle: AbortHandle,
     has_asked: Arc<AtomicBool>,
 }
 
-impl MetricsDoor {
-    /// Listens at `address`. Needs a runtime. Requests may name one of `hosts`, an address, or a
-    /// name without a dot in `Host`.
+impl MetricsListener {
+    /// Listens at `address`. Needs a runtime. `Host` in requests may be an address, a name without
+    /// a dot, or one of `hosts`.
     ///
     /// # Errors
     /// What the system says.
@@ -53,7 +52,7 @@ impl MetricsDoor {
         Ok(Self { listener: TcpListener::from_std(listener)?, hosts })
     }
 
-    /// Where it listens in the end.
+    /// The bound address.
     ///
     /// # Errors
     /// What the system says.
@@ -61,17 +60,17 @@ impl MetricsDoor {
         self.listener.local_addr()
     }
 
-    /// Answers for ever. Dropping the future ends what is being answered.
-    pub async fn serve(self, operator: Arc<dyn Operator>) {
-        self.serve_page(Arc::new(move || operator.metrics())).await;
+    /// Serves requests until the future is dropped, which also ends running responses.
+    pub async fn serve(self, backend: Arc<dyn AdminBackend>) {
+        self.serve_page(Arc::new(move || backend.metrics())).await;
     }
 
     async fn serve_page(self, page: PageMaker) {
         let mut running = JoinSet::new();
-        let mut open: VecDeque<Conversation> = VecDeque::new();
+        let mut open: VecDeque<MetricsConnection> = VecDeque::new();
         loop {
             tokio::select! {
-                // What has ended makes room first.
+                // Finished connections first: they free slots.
                 biased;
                 Some(_) = running.join_next() => {
                     open.retain(|one| !one.handle.is_finished());
@@ -86,28 +85,28 @@ impl MetricsDoor {
                     }
                     let has_asked = Arc::<AtomicBool>::default();
                     let (page, hosts) = (Arc::clone(&page), Arc::clone(&self.hosts));
-                    let asked = Arc::clone(&has_asked);
+                    let log_request = Arc::clone(&has_asked);
                     let handle = running.spawn(async move {
-                        // Whoever breaks off, or takes too long, gets no answer.
-                        drop(timeout(PATIENCE, answer(stream, &asked, &hosts, &*page)).await);
+                        // A client that disconnects or is too slow gets no response.
+                        drop(timeout(REQUEST_TIMEOUT, answer(stream, &log_request, &hosts, &*page)).await);
                     });
-                    open.push_back(Conversation { handle, has_asked });
+                    open.push_back(MetricsConnection { handle, has_asked });
                 }
             }
         }
     }
 }
 
-fn is_idle(one: &Conversation) -> bool {
+fn is_idle(one: &MetricsConnection) -> bool {
     !one.has_asked.load(Ordering::Relaxed)
 }
 
-/// Whether one more may come, if need be in the place of another.
-fn has_room(open: &VecDeque<Conversation>) -> bool {
+/// Whether one more connection fits, after closing an idle one if necessary.
+fn has_room(open: &VecDeque<MetricsConnection>) -> bool {
     open.len() < CONNECTIONS_MAX || open.iter().any(is_idle)
 }
 
-fn end_oldest_idle(open: &mut VecDeque<Conversation>) {
+fn end_oldest_idle(open: &mut VecDeque<MetricsConnection>) {
     let oldest = open.iter().position(is_idle).and_then(|at| open.remove(at));
     if let Some(one) = oldest {
         one.handle.abort();
@@ -126,28 +125,28 @@ async fn answer(
     stream.shutdown().await
 }
 
-/// A name as names are compared: without a port, brackets and the last dot, in lower case.
+/// A host name without port, brackets and final dot, in lower case.
 fn plain_host(host: &str) -> String {
     let host = host.trim();
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
-        // More than one colon is an IPv6 address without brackets.
+        // More than one colon: an IPv6 address without brackets.
         None if host.matches(':').count() == 1 => host.split(':').next().unwrap_or_default(),
         None => host,
     };
     bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
 }
 
-/// Whether a request that names this host is for this server. A page of another site can have its
-/// own name resolved to this computer (DNS rebinding), and read here what it is told; it cannot
-/// make a browser name an address or one of our names instead.
+/// Whether a request with this `Host` is meant for this server. A web page of another site can make
+/// its own name resolve to this server (DNS rebinding) and read the response; it cannot make a
+/// browser send an address or one of our names instead.
 fn is_own(host: &str, hosts: &[String]) -> bool {
     let host = plain_host(host);
     !host.is_empty()
         && (host.parse::<IpAddr>().is_ok() || !host.contains('.') || hosts.contains(&host))
 }
 
-/// What is asked, up to the empty line, or as much of it as anybody needs.
+/// Reads the request up to the empty line or the limit.
 async fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
     while head.len() < HEAD_BYTES_MAX && !head.ends_with(b"\r\n\r\n") {
@@ -174,18 +173,18 @@ fn reply(head: &[u8], hosts: &[String], page: &(dyn Fn() -> String + Send + Sync
     let is_http = version.starts_with("HTTP/1.");
     let is_whole = is_http && head.ends_with(b"\r\n\r\n");
     let (status, body) = match (method, path, named.as_slice()) {
-        _ if !is_whole => ("400 Bad Request", "This is no request of HTTP/1.1.\n".to_owned()),
-        (_, _, [_, _, ..]) => ("400 Bad Request", "There is more than one Host.\n".to_owned()),
+        _ if !is_whole => ("400 Bad Request", "Invalid HTTP/1.1 request.\n".to_owned()),
+        (_, _, [_, _, ..]) => ("400 Bad Request", "More than one Host header.\n".to_owned()),
         (_, _, []) if version != "HTTP/1.0" => {
-            ("400 Bad Request", "A request of HTTP/1.1 names its Host.\n".to_owned())
+            ("400 Bad Request", "Missing Host header.\n".to_owned())
         }
         (_, _, [host]) if !is_own(host, hosts) => (
             "421 Misdirected Request",
-            "This server does not know itself by that Host: see metrics.hosts.\n".to_owned(),
+            "Unknown Host; allowed names are set by metrics.hosts.\n".to_owned(),
         ),
         (Some("GET"), Some("/metrics"), _) => ("200 OK", page()),
-        (Some("GET"), _, _) => ("404 Not Found", "There is only /metrics here.\n".to_owned()),
-        _ => ("405 Method Not Allowed", "Only GET is answered here.\n".to_owned()),
+        (Some("GET"), _, _) => ("404 Not Found", "Not found; the page is /metrics.\n".to_owned()),
+        _ => ("405 Method Not Allowed", "Only GET is allowed.\n".to_owned()),
     };
     let allow = if status.starts_with("405") { "Allow: GET\r\n" } else { "" };
     format!(
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_page_and_one_way_to_ask_for_it() {
+    fn only_get_metrics_is_answered() {
         let whole = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(status(whole), "HTTP/1.1 200 OK");
         assert_eq!(status("GET /metrics?a=b HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 OK");
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_an_address_a_name_without_a_dot_or_one_of_ours() {
+    fn a_host_is_an_address_a_name_without_a_dot_or_a_configured_name() {
         for (host, expected) in [
             ("127.0.0.1:9121", "200 OK"),
             ("192.0.2.7", "200 OK"),
@@ -252,10 +251,10 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "the test is a client")]
-    async fn row_7_idle_connections_keep_no_scrape_from_its_answer() {
-        let door = MetricsDoor::open("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
-        let address = door.address().unwrap();
-        let serving = door.serve_page(Arc::new(|| PAGE.to_owned()));
+    async fn row_7_idle_connections_do_not_block_a_scrape() {
+        let listener = MetricsListener::open("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let address = listener.address().unwrap();
+        let serving = listener.serve_page(Arc::new(|| PAGE.to_owned()));
         let asking = async {
             let mut idle = Vec::new();
             for round in 0..3 {
@@ -268,7 +267,7 @@ mod tests {
                 scrape.read_to_string(&mut answer).await.unwrap();
                 assert!(answer.ends_with(PAGE), "{round}: {answer}");
             }
-            // The oldest was ended for those that came later.
+            // The oldest was closed for later ones.
             let mut first = idle.swap_remove(0);
             assert_eq!(first.read(&mut [0]).await.unwrap_or_default(), 0);
         };

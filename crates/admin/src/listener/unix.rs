@@ -16,50 +16,54 @@ use tokio::net::{UnixListener, UnixStream, unix};
 pub(super) struct Listener {
     socket: UnixListener,
     path: PathBuf,
-    /// The number of the file; another server may have put its own in its place.
+    /// The inode; another server may have replaced the file.
     inode: u64,
-    /// Where it is to be, if it is not there yet.
+    /// The final path, if the socket is not there yet.
     place: Option<(PathBuf, PathBuf)>,
-    /// The way to it until then; see [`super::Door::open`].
-    way: PathBuf,
+    /// The path used until then; see [`super::AdminSocket::open`].
+    stable_path: PathBuf,
 }
 
-/// Who asks.
+/// The process at the other end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker(Option<unix::UCred>);
+pub(super) struct PeerIdentity(Option<unix::UCred>);
 
 impl Listener {
-    pub(super) fn open(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
-        if way.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
-            if std::os::unix::net::UnixStream::connect(way).is_ok() {
+    pub(super) fn open(path: &Path, stable_path: &Path, group: Option<u32>) -> io::Result<Self> {
+        if stable_path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
+            if std::os::unix::net::UnixStream::connect(stable_path).is_ok() {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
-            fs::remove_file(way)?;
+            fs::remove_file(stable_path)?;
         }
-        Self::bind(path, way, group)
+        Self::bind(path, stable_path, group)
     }
 
-    /// Beside `path`, at which another server still listens.
-    pub(super) fn open_beside(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
+    /// Listens beside `path`, where another server still listens.
+    pub(super) fn open_for_takeover(
+        path: &Path,
+        stable_path: &Path,
+        group: Option<u32>,
+    ) -> io::Result<Self> {
         let beside = |path: &Path| {
             let mut beside = path.as_os_str().to_owned();
             beside.push(".new");
             PathBuf::from(beside)
         };
-        let way_beside = beside(way);
+        let way_beside = beside(stable_path);
         match fs::remove_file(&way_beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let mut listener = Self::bind(&beside(path), &way_beside, group)?;
-        listener.place = Some((path.to_owned(), way.to_owned()));
+        listener.place = Some((path.to_owned(), stable_path.to_owned()));
         Ok(listener)
     }
 
-    pub(super) fn take_place(&mut self) -> io::Result<()> {
-        if let Some((path, way)) = self.place.take() {
-            fs::rename(&self.way, &way)?;
-            (self.path, self.way) = (path, way);
+    pub(super) fn take_over(&mut self) -> io::Result<()> {
+        if let Some((path, stable_path)) = self.place.take() {
+            fs::rename(&self.stable_path, &stable_path)?;
+            (self.path, self.stable_path) = (path, stable_path);
         }
         Ok(())
     }
@@ -68,19 +72,19 @@ impl Listener {
         &self.path
     }
 
-    fn bind(path: &Path, way: &Path, group: Option<u32>) -> io::Result<Self> {
-        // It is never open to others, not for a moment: who connected then would stay.
+    fn bind(path: &Path, stable_path: &Path, group: Option<u32>) -> io::Result<Self> {
+        // The mode is set before it exists: a process that connected earlier would stay connected.
         let mask = if group.is_some() { 0o117 } else { 0o177 };
         let before = umask(Mode::from_raw_mode(mask));
-        let bound = UnixListener::bind(way);
+        let bound = UnixListener::bind(stable_path);
         umask(before);
         let socket = bound?;
         if let Some(group) = group {
-            std::os::unix::fs::lchown(way, None, Some(group))?;
+            std::os::unix::fs::lchown(stable_path, None, Some(group))?;
         }
-        let inode = fs::symlink_metadata(way)?.ino();
-        let (path, way) = (path.to_owned(), way.to_owned());
-        Ok(Self { socket, path, inode, place: None, way })
+        let inode = fs::symlink_metadata(stable_path)?.ino();
+        let (path, stable_path) = (path.to_owned(), stable_path.to_owned());
+        Ok(Self { socket, path, inode, place: None, stable_path })
     }
 }
 
@@ -105,14 +109,14 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Asker {
+impl Connected<IncomingStream<'_, Listener>> for PeerIdentity {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
         Self(stream.io().peer_cred().ok())
     }
 }
 
 /// As in `uid=1000 gid=1000 pid=4711`.
-impl fmt::Display for Asker {
+impl fmt::Display for PeerIdentity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(who) = &self.0 else { return out.write_str("unknown") };
         write!(out, "uid={} gid={}", who.uid(), who.gid())?;

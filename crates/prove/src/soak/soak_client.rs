@@ -1,5 +1,5 @@
-//! One client at work, and what it knows of its files: all of it, since nobody else is in its
-//! folder.
+//! One client at work, and the expected state of its files: it is known, since no other client uses
+//! its folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wharf_proto::reply::Code;
 
-use super::{folder_of, knock};
+use super::{fail_login, folder_of};
 use crate::prove::client::Client;
 use crate::prove::content::{Content, Pool};
 use crate::prove::random::Random;
 use crate::prove::report::Report;
 use crate::prove::server::Server;
 
-/// A client with a folder of its own.
+/// A client with its own folder.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct SoakClient {
     folder: String,
     files: BTreeMap<String, Content>,
-    /// What was given up and not resumed: only a fresh upload may follow under such a name.
+    /// Names of uploads given up and not resumed: only a new upload may follow.
     left: BTreeSet<String>,
     client: Client,
     random: Random,
@@ -27,31 +27,31 @@ pub(super) struct Desk {
 
 const NAMES: usize = 12;
 const BYTES_MAX: usize = 1 << 20;
-/// A file that has grown to this is not appended to any more.
+/// A file of this size is not appended to any more.
 const GROWN_BYTES_MAX: usize = 4 << 20;
 
-type Done = Result<(), String>;
+type OperationResult = Result<(), String>;
 
-type Act = fn(&mut Desk, &Pool) -> Done;
+type Operation = fn(&mut SoakClient, &Pool) -> OperationResult;
 
-/// What can be done, with how often in a hundred.
-const ACTS: &[(usize, &str, Act)] = &[
-    (22, "put", Desk::put),
-    (26, "get", Desk::get),
-    (10, "list", Desk::list),
-    (6, "size", Desk::size),
-    (8, "append", Desk::append),
-    (8, "rename", Desk::rename),
-    (7, "delete", Desk::delete),
-    (5, "resume", Desk::cut_and_resume),
-    (3, "partial get", Desk::get_from),
-    (2, "abort", Desk::abort_download),
-    (2, "folder", Desk::make_and_remove),
-    (1, "refused", Desk::ask_what_is_refused),
+/// The operations, with their frequency in per cent.
+const OPERATIONS: &[(usize, &str, Operation)] = &[
+    (22, "put", SoakClient::put),
+    (26, "get", SoakClient::get),
+    (10, "list", SoakClient::list),
+    (6, "size", SoakClient::size),
+    (8, "append", SoakClient::append),
+    (8, "rename", SoakClient::rename),
+    (7, "delete", SoakClient::delete),
+    (5, "resume", SoakClient::cut_and_resume),
+    (3, "partial get", SoakClient::get_from),
+    (2, "abort", SoakClient::abort_download),
+    (2, "folder", SoakClient::make_and_remove),
+    (1, "refused", SoakClient::ask_what_is_refused),
 ];
 
-impl Desk {
-    /// Connects, into an empty folder.
+impl SoakClient {
+    /// Connects, with an empty folder.
     pub(super) fn begin(server: &Server, number: u64, mut random: Random) -> Result<Self, String> {
         let folder = folder_of(server, number)?;
         let client = connected(server, &folder, &mut random)?;
@@ -61,24 +61,24 @@ impl Desk {
     /// Works until it is over.
     ///
     /// # Errors
-    /// What was not as it should be.
+    /// An unexpected result.
     pub(super) fn work(
         &mut self,
         server: &Server,
         pool: &Pool,
         report: &Report,
         is_over: &AtomicBool,
-    ) -> Done {
+    ) -> OperationResult {
         while !is_over.load(Ordering::Relaxed) {
             if self.random.once_in(60) {
-                self.connect_anew(server)?;
+                self.reconnect(server)?;
                 report.add("sessions", 1.0);
             }
             if self.random.once_in(500) {
-                knock(server, &mut self.random)?;
+                fail_login(server, &mut self.random)?;
                 report.add("wrong passwords", 1.0);
             }
-            let (name, act) = self.any_act();
+            let (name, act) = self.any_operation();
             act(self, pool).map_err(|what| format!("{name}: {what}"))?;
             report.add(name, 1.0);
             report.passed();
@@ -86,9 +86,9 @@ impl Desk {
         Ok(())
     }
 
-    fn any_act(&mut self) -> (&'static str, Act) {
-        let mut place = self.random.below(ACTS.iter().map(|(share, _, _)| share).sum());
-        for (share, name, act) in ACTS {
+    fn any_operation(&mut self) -> (&'static str, Operation) {
+        let mut place = self.random.below(OPERATIONS.iter().map(|(share, _, _)| share).sum());
+        for (share, name, act) in OPERATIONS {
             match place.checked_sub(*share) {
                 Some(rest) => place = rest,
                 None => return (name, *act),
@@ -97,8 +97,8 @@ impl Desk {
         ("get", Self::get)
     }
 
-    /// Leaves in one of three ways, and comes back.
-    fn connect_anew(&mut self, server: &Server) -> Done {
+    /// Disconnects in one of three ways, and reconnects.
+    fn reconnect(&mut self, server: &Server) -> OperationResult {
         let next = connected(server, &self.folder, &mut self.random)?;
         let old = std::mem::replace(&mut self.client, next);
         match self.random.below(3) {
@@ -113,7 +113,7 @@ impl Desk {
         Ok(())
     }
 
-    fn put(&mut self, pool: &Pool) -> Done {
+    fn put(&mut self, pool: &Pool) -> OperationResult {
         let (name, content) = (self.name(), self.content(pool));
         self.client.store(&format!("STOR {name}"), &pool.bytes(&content))?;
         self.left.remove(&name);
@@ -121,33 +121,33 @@ impl Desk {
         Ok(())
     }
 
-    fn get(&mut self, pool: &Pool) -> Done {
+    fn get(&mut self, pool: &Pool) -> OperationResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
-        let bytes = self.client.fetch(&format!("RETR {name}"))?;
+        let bytes = self.client.download(&format!("RETR {name}"))?;
         same(pool, &name, &content, &bytes)
     }
 
-    fn get_nothing(&mut self) -> Done {
+    fn get_nothing(&mut self) -> OperationResult {
         self.refused("RETR nothing-here", Code::FILE_UNAVAILABLE)
     }
 
-    fn get_from(&mut self, pool: &Pool) -> Done {
+    fn get_from(&mut self, pool: &Pool) -> OperationResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let start = self.random.below(content.len() + 1);
         self.client.expect(&format!("REST {start}"), Code::PENDING)?;
-        let bytes = self.client.fetch(&format!("RETR {name}"))?;
+        let bytes = self.client.download(&format!("RETR {name}"))?;
         let whole = pool.bytes(&content);
         if whole.get(start..) == Some(bytes.as_slice()) {
             return Ok(());
         }
-        Err(format!("{name} from {start} on came with {} bytes, and wrong", bytes.len()))
+        Err(format!("{name} from {start} on: {} wrong bytes", bytes.len()))
     }
 
-    fn list(&mut self, _: &Pool) -> Done {
+    fn list(&mut self, _: &Pool) -> OperationResult {
         let mut names = if self.random.once_in(2) {
             self.client.names()?
         } else {
-            let bytes = self.client.fetch("MLSD")?;
+            let bytes = self.client.download("MLSD")?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let named = text.lines().filter_map(|line| line.split_once(' '));
             let named = named.filter(|(facts, _)| facts.contains("type=file"));
@@ -157,10 +157,10 @@ impl Desk {
         if names.iter().eq(self.files.keys()) {
             return Ok(());
         }
-        Err(format!("{names:?} are listed, {:?} are there", self.files.keys().collect::<Vec<_>>()))
+        Err(format!("{names:?} are listed, {:?} exist", self.files.keys().collect::<Vec<_>>()))
     }
 
-    fn size(&mut self, _: &Pool) -> Done {
+    fn size(&mut self, _: &Pool) -> OperationResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         match self.client.size(&name)? {
             Some(size) if size == content.len() || self.left.contains(&name) => Ok(()),
@@ -168,7 +168,7 @@ impl Desk {
         }
     }
 
-    fn append(&mut self, pool: &Pool) -> Done {
+    fn append(&mut self, pool: &Pool) -> OperationResult {
         let (name, more) = (self.name(), self.content(pool));
         let old = self.files.get(&name).cloned().unwrap_or_default();
         if self.left.contains(&name) || old.len() > GROWN_BYTES_MAX {
@@ -179,7 +179,7 @@ impl Desk {
         Ok(())
     }
 
-    fn rename(&mut self, _: &Pool) -> Done {
+    fn rename(&mut self, _: &Pool) -> OperationResult {
         let Some((from, content)) = self.file() else { return self.get_nothing() };
         let to = self.name();
         self.client.expect(&format!("RNFR {from}"), Code::PENDING)?;
@@ -189,15 +189,15 @@ impl Desk {
         Ok(())
     }
 
-    fn delete(&mut self, _: &Pool) -> Done {
+    fn delete(&mut self, _: &Pool) -> OperationResult {
         let Some((name, _)) = self.file() else { return self.get_nothing() };
         self.client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
         self.files.remove(&name);
         Ok(())
     }
 
-    /// Gives an upload up in the middle, by RST or by ABOR, and mostly goes on with it.
-    fn cut_and_resume(&mut self, pool: &Pool) -> Done {
+    /// Interrupts an upload, by RST or by ABOR, and usually resumes it.
+    fn cut_and_resume(&mut self, pool: &Pool) -> OperationResult {
         let (name, content) = (self.name(), self.content(pool));
         let bytes = pool.bytes(&content);
         let sent = self.random.below(bytes.len() + 1);
@@ -217,7 +217,7 @@ impl Desk {
         let old = self.files.get(&name).map(Content::len);
         let kept = self.client.size(&name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old) else {
-            // Nothing was kept, or as much as the old file has: the next upload is a fresh one.
+            // Nothing was kept, or as much as the old file has: the next upload is a new one.
             self.left.insert(name);
             return Ok(());
         };
@@ -230,18 +230,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Hears the beginning of a download, and no more.
-    fn abort_download(&mut self, pool: &Pool) -> Done {
+    /// Reads the beginning of a download, and aborts it.
+    fn abort_download(&mut self, pool: &Pool) -> OperationResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let mut data = self.client.open(&format!("RETR {name}"))?;
         let mut part = vec![0; self.random.below(content.len() + 1)];
         data.read_exact(&mut part).map_err(|error| format!("{name}: {error}"))?;
         if !pool.bytes(&content).starts_with(&part) {
-            return Err(format!("{name} begins with other bytes"));
+            return Err(format!("{name} begins with wrong bytes"));
         }
         drop(data);
         self.client.say("ABOR")?;
-        // Nobody can say whether it was still under way: 426 and 226, or 226 and 226 (RFC 959).
+        // Whether it was still running is unknown: 426 and 226, or 226 and 226 (RFC 959).
         let first = self.client.reply()?;
         if !first.code.is_failure() {
             success(&first)?;
@@ -249,7 +249,7 @@ impl Desk {
         success(&self.client.reply()?)
     }
 
-    fn make_and_remove(&mut self, _: &Pool) -> Done {
+    fn make_and_remove(&mut self, _: &Pool) -> OperationResult {
         self.client.expect("MKD drawer", Code::PATHNAME)?;
         self.client.expect("CWD drawer", Code::FILE_DONE)?;
         self.client.expect("CDUP", Code::OK).or_else(|fault| match fault.code() {
@@ -259,21 +259,21 @@ impl Desk {
         Ok(self.client.expect("RMD drawer", Code::FILE_DONE).map(drop)?)
     }
 
-    /// What a server must refuse, and go on.
-    fn ask_what_is_refused(&mut self, _: &Pool) -> Done {
+    /// Commands that a server must refuse.
+    fn ask_what_is_refused(&mut self, _: &Pool) -> OperationResult {
         self.refused("CWD ../../../../nowhere", Code::FILE_UNAVAILABLE)?;
         self.refused("DELE .", Code::FILE_UNAVAILABLE)?;
         self.refused("XYZZY", Code::NOT_UNDERSTOOD)?;
         self.refused("REST -1", Code::BAD_ARGUMENT)
     }
 
-    fn refused(&mut self, line: &str, code: Code) -> Done {
+    fn refused(&mut self, line: &str, code: Code) -> OperationResult {
         let reply = self.client.ask(line)?;
-        // One that needs a data connection is refused for want of that as well.
+        // A command that needs a data connection may be refused for the lack of one.
         if reply.code == code || reply.code == Code::NO_DATA_CONNECTION {
             return Ok(());
         }
-        Err(format!("{line}: the server said {}", reply.code.number()))
+        Err(format!("{line}: unexpected reply {}", reply.code.number()))
     }
 
     fn name(&mut self) -> String {
@@ -285,7 +285,7 @@ impl Desk {
         pool.piece(&mut self.random, length)
     }
 
-    /// A file that is there.
+    /// An existing file.
     fn file(&mut self) -> Option<(String, Content)> {
         let place = self.random.below(self.files.len());
         let (name, content) = self.files.iter().nth(place)?;
@@ -299,17 +299,17 @@ fn connected(server: &Server, folder: &str, random: &mut Random) -> Result<Clien
     Ok(client)
 }
 
-fn same(pool: &Pool, name: &str, content: &Content, bytes: &[u8]) -> Done {
+fn same(pool: &Pool, name: &str, content: &Content, bytes: &[u8]) -> OperationResult {
     if pool.is(content, bytes) {
         return Ok(());
     }
-    Err(format!("{name} came with {} bytes, not its {}, or wrong", bytes.len(), content.len()))
+    Err(format!("{name}: {} bytes instead of {}, or wrong ones", bytes.len(), content.len()))
 }
 
-fn failure(reply: &wharf_proto::reply::Reply) -> Done {
-    if reply.code.is_failure() { Ok(()) } else { Err(format!("after a cut: {reply:?}")) }
+fn failure(reply: &wharf_proto::reply::Reply) -> OperationResult {
+    if reply.code.is_failure() { Ok(()) } else { Err(format!("after an interruption: {reply:?}")) }
 }
 
-fn success(reply: &wharf_proto::reply::Reply) -> Done {
+fn success(reply: &wharf_proto::reply::Reply) -> OperationResult {
     if reply.code.is_success() { Ok(()) } else { Err(format!("after ABOR: {reply:?}")) }
 }

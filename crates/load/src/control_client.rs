@@ -1,4 +1,4 @@
-//! One client that looks at a server step by step, and says what it met at each.
+//! One client that examines a server step by step, and reports each result.
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -11,23 +11,23 @@ use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::net::{Door, Wire, accept_one, listen_beside};
+use crate::net::{Connector, Transport, accept_one, listen_beside};
 use crate::target::Tls;
 use crate::tls::{self, TlsStream};
 
-/// A control connection, looked at line by line.
+/// A control connection, driven line by line.
 #[derive(Debug)]
-pub struct Visit {
+pub struct ControlClient {
     address: SocketAddr,
-    /// Our own end.
+    /// The local address.
     local: SocketAddr,
     timeout: Duration,
-    /// Missing only while TLS begins, or once that has failed.
+    /// Missing only during the TLS handshake, or after it has failed.
     control: Option<Control>,
     tls: Option<(Arc<ClientConfig>, Tls)>,
 }
 
-/// What a server said.
+/// A reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The code.
@@ -36,82 +36,84 @@ pub struct Reply {
     pub lines: Vec<String>,
 }
 
-/// What TLS came to.
+/// The negotiated TLS parameters.
 #[derive(Clone, Debug)]
-pub struct Secured {
+pub struct TlsInfo {
     /// As in `TLSv1.3`.
     pub version: String,
     /// As in `TLS13_AES_256_GCM_SHA384`.
     pub cipher: String,
-    /// The certificates that the server showed, its own first.
+    /// The certificates sent by the server, its own first.
     pub chain: Vec<CertificateDer<'static>>,
 }
 
-/// A listing that came over a data connection.
+/// A listing received over a data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Bytes that came.
+pub struct ListingResult {
+    /// Bytes received.
     pub bytes: u64,
-    /// Whether the TLS session of the control connection was resumed; nothing without TLS.
+    /// Whether the TLS session of the control connection was resumed; `None` without TLS.
     pub is_resumed: Option<bool>,
 }
 
-impl Visit {
-    /// Connects; nothing is read yet. Each step takes `timeout` at most.
+impl ControlClient {
+    /// Connects, without reading. Each step takes at most `timeout`.
     ///
     /// # Errors
     /// What the network says.
     pub fn open(address: SocketAddr, timeout: Duration) -> Result<Self, Error> {
         let failed =
             |error: std::io::Error| Error::new(format!("connect to {address}"), error.into());
-        let socket = Door::new(address, 0, timeout).connect(None).map_err(failed)?;
+        let socket = Connector::new(address, 0, timeout).connect(None).map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;
-        let control = Some(Control::new(Wire::Plain(socket)));
+        let control = Some(Control::new(Transport::Plain(socket)));
         Ok(Self { address, local, timeout, control, tls: None })
     }
 
-    /// Hears what the server says of itself.
+    /// Reads the greeting.
     ///
     /// # Errors
-    /// Such as [`ErrorKind::Garbled`] if it does not speak FTP.
+    /// [`ErrorKind::InvalidReply`] if the server does not speak FTP, for example.
     pub fn greeting(&mut self) -> Result<Reply, Error> {
         self.hear("the greeting")
     }
 
-    /// Says a line and hears the reply, whatever it is.
+    /// Sends a command and returns the reply, whatever it is.
     ///
     /// # Errors
-    /// What the network says. A password does not stand in it.
+    /// A network error. It never contains a password.
     pub fn say(&mut self, line: &str) -> Result<Reply, Error> {
         let step = line.split(' ').next().unwrap_or(line).to_owned();
         let said = self.control().and_then(|control| control.call(line));
         said.map(|reply| Reply::of(&reply)).map_err(|kind| Error::new(step, kind))
     }
 
-    /// Puts TLS on the control connection: right after connecting, or after `AUTH TLS`.
+    /// Performs the TLS handshake on the control connection: right after connecting, or after `AUTH
+    /// TLS`.
     ///
     /// # Errors
-    /// Why there is no TLS. The connection is of no use then.
-    pub fn secure(&mut self, tls: &Tls) -> Result<Secured, Error> {
+    /// The handshake failed. The connection cannot be used any more.
+    pub fn secure(&mut self, tls: &Tls) -> Result<TlsInfo, Error> {
         let step = |kind| Error::new("the TLS handshake", kind);
         let config = tls::of_session(&tls::config(&tls.trust).map_err(step)?);
-        let Some(Wire::Plain(socket)) = self.control.take().and_then(Control::into_wire) else {
-            let what = "bytes in front of the TLS handshake".to_owned();
-            return Err(step(ErrorKind::Garbled(what)));
+        let Some(Transport::Plain(socket)) = self.control.take().and_then(Control::into_transport)
+        else {
+            let what = "unexpected bytes before the TLS handshake".to_owned();
+            return Err(step(ErrorKind::InvalidReply(what)));
         };
         let stream = TlsStream::handshake(&config, &tls.name, socket, false).map_err(step)?;
         let (version, cipher) = stream.agreed();
         let chain = stream.certificates();
-        self.control = Some(Control::new(Wire::Tls(Box::new(stream))));
+        self.control = Some(Control::new(Transport::Tls(Box::new(stream))));
         self.tls = Some((config, tls.clone()));
-        Ok(Secured { version, cipher, chain })
+        Ok(TlsInfo { version, cipher, chain })
     }
 
-    /// Asks for a passive port: by EPSV, which says a port alone, or by PASV.
+    /// Requests a passive port: by EPSV, or by PASV.
     ///
     /// # Errors
-    /// The server refuses, or what it says is no address.
+    /// The server refuses, or its reply contains no valid address.
     pub fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Error> {
         let line = if is_extended { "EPSV" } else { "PASV" };
         let reply = self.say(line)?;
@@ -126,18 +128,18 @@ impl Visit {
         } else {
             parse_pasv_reply(bytes).map(SocketAddr::V4)
         };
-        address.ok_or_else(|| Error::new(line, ErrorKind::Garbled(text)))
+        address.ok_or_else(|| Error::new(line, ErrorKind::InvalidReply(text)))
     }
 
     /// Lists the current directory over a data connection to this address.
     ///
     /// # Errors
-    /// At which step it failed.
-    pub fn list_at(&mut self, at: SocketAddr) -> Result<Listed, Error> {
+    /// The step that failed.
+    pub fn list_at(&mut self, at: SocketAddr) -> Result<ListingResult, Error> {
         let failed = |error: std::io::Error| {
             Error::new(format!("open a data connection to {at}"), error.into())
         };
-        let socket = Door::new(at, 0, self.timeout).connect(None).map_err(failed)?;
+        let socket = Connector::new(at, 0, self.timeout).connect(None).map_err(failed)?;
         let reply = self.say("LIST")?;
         if !(100..200).contains(&reply.code) {
             return Err(Error::new("LIST", reply.refusal()));
@@ -145,11 +147,11 @@ impl Visit {
         self.take_listing(socket)
     }
 
-    /// Lists the current directory over a data connection that the server makes to us.
+    /// Lists the current directory over a data connection from the server (active mode).
     ///
     /// # Errors
-    /// At which step it failed.
-    pub fn list_active(&mut self) -> Result<Listed, Error> {
+    /// The step that failed.
+    pub fn list_active(&mut self) -> Result<ListingResult, Error> {
         let failed = |error: std::io::Error| Error::new("wait for the server", error.into());
         let listener = listen_beside(self.local).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
@@ -167,37 +169,37 @@ impl Visit {
         self.take_listing(socket)
     }
 
-    fn take_listing(&mut self, socket: std::net::TcpStream) -> Result<Listed, Error> {
+    fn take_listing(&mut self, socket: std::net::TcpStream) -> Result<ListingResult, Error> {
         let mut is_resumed = None;
-        let mut wire = match &self.tls {
-            None => Wire::Plain(socket),
+        let mut transport = match &self.tls {
+            None => Transport::Plain(socket),
             Some((config, tls)) => {
                 let step = |kind| Error::new("the TLS handshake for data", kind);
                 let stream =
                     TlsStream::handshake(config, &tls.name, socket, false).map_err(step)?;
                 is_resumed = Some(stream.is_resumed());
-                Wire::Tls(Box::new(stream))
+                Transport::Tls(Box::new(stream))
             }
         };
         let mut bytes = 0;
         let mut piece = [0; 4096];
         while bytes < LISTING_BYTES_MAX {
             let failed = |error: std::io::Error| Error::new("read the listing", error.into());
-            let count = wire.read(&mut piece).map_err(failed)?;
+            let count = transport.read(&mut piece).map_err(failed)?;
             if count == 0 {
                 break;
             }
             bytes += u64::try_from(count).unwrap_or(u64::MAX);
         }
-        drop(wire);
+        drop(transport);
         let done = self.hear("the end of LIST")?;
         if !(200..300).contains(&done.code) && bytes < LISTING_BYTES_MAX {
             return Err(Error::new("LIST", done.refusal()));
         }
-        Ok(Listed { bytes, is_resumed })
+        Ok(ListingResult { bytes, is_resumed })
     }
 
-    /// Our own end of the control connection.
+    /// The local address of the control connection.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -212,7 +214,7 @@ impl Visit {
     }
 }
 
-/// A listing that is longer is not read to its end.
+/// Longer listings are not read to their end.
 const LISTING_BYTES_MAX: u64 = 16 << 20;
 
 impl Reply {

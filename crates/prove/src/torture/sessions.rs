@@ -1,4 +1,4 @@
-//! Visits of a client, each with the files before it and behind it.
+//! Sessions of a client, each with the files before and after it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,42 +9,42 @@ use std::path::Path;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, Fault, Heard};
+use crate::prove::client::{Client, ClientError, ClientResult};
 use crate::prove::folder;
 use crate::prove::server::{PASSWORD, Server, USER};
 
-/// One visit, from connecting to goodbye.
-pub(super) struct Visit {
+/// One session, from connecting to QUIT.
+pub(super) struct SessionCase {
     pub(super) name: &'static str,
     pub(super) before: &'static [(&'static str, Content)],
     pub(super) after: &'static [(&'static str, Content)],
-    /// What goes before, and does not fail.
-    pub(super) prepare: fn(&Server) -> Heard<()>,
-    /// The visit. It is fine when all that was asked for was said to be done, and was.
-    pub(super) act: fn(&Server) -> Heard<()>,
+    /// The initial steps, which do not fail.
+    pub(super) prepare: fn(&Server) -> ClientResult<()>,
+    /// The session. It succeeds if all commands succeed and have the right effect.
+    pub(super) act: fn(&Server) -> ClientResult<()>,
 }
 
-/// What a name stands for.
+/// The content of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Small,
     Old,
     New,
-    /// The new content behind the old one.
+    /// The new content after the old one.
     OldNew,
     Folder,
-    /// Something else: what must not be.
-    Odd,
+    /// Anything else: an error.
+    InvalidReply,
 }
 
-/// What is in the home, hidden temporaries apart.
+/// The files in the home, without hidden temporary files.
 pub(super) struct State(BTreeMap<String, Content>);
 
 /// In `after`: any name.
 const ANY: &str = "*";
 const SMALL_BYTES: usize = 3000;
 const OLD_BYTES: usize = 100_000;
-/// Large enough to leave the reactor.
+/// Large enough to leave the runtime's thread.
 const NEW_BYTES: usize = 700_000;
 const HALF_BYTES: usize = NEW_BYTES / 2;
 
@@ -56,28 +56,28 @@ impl Content {
             Self::Old => pattern(2, OLD_BYTES),
             Self::New => pattern(3, NEW_BYTES),
             Self::OldNew => [Self::Old.bytes(), Self::New.bytes()].concat(),
-            Self::Folder | Self::Odd => Vec::new(),
+            Self::Folder | Self::InvalidReply => Vec::new(),
         }
     }
 
-    /// Puts it onto the disk.
+    /// Writes it to the disk.
     pub(super) fn make(self, path: &Path) -> Result<(), String> {
         if self == Self::Folder { folder::make(path) } else { folder::write(path, self.bytes()) }
     }
 
     fn of(bytes: &[u8]) -> Self {
         let known = [Self::Small, Self::Old, Self::New, Self::OldNew];
-        known.into_iter().find(|content| content.bytes() == bytes).unwrap_or(Self::Odd)
+        known.into_iter().find(|content| content.bytes() == bytes).unwrap_or(Self::InvalidReply)
     }
 }
 
 impl State {
     /// Reads the home.
     pub(super) fn read(home: &Path) -> Result<Self, String> {
-        let told = |error| format!("cannot read {}: {error}", home.display());
+        let describe = |error| format!("cannot read {}: {error}", home.display());
         let mut state = BTreeMap::new();
-        for entry in fs::read_dir(home).map_err(told)? {
-            let path = entry.map_err(told)?.path();
+        for entry in fs::read_dir(home).map_err(describe)? {
+            let path = entry.map_err(describe)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name.starts_with(".wharf-") {
                 continue;
@@ -85,14 +85,14 @@ impl State {
             let content = if path.is_dir() {
                 Content::Folder
             } else {
-                Content::of(&fs::read(&path).map_err(told)?)
+                Content::of(&fs::read(&path).map_err(describe)?)
             };
             state.insert(name, content);
         }
         Ok(Self(state))
     }
 
-    /// Whether it is just that.
+    /// Whether it equals `wanted`.
     pub(super) fn is(&self, wanted: &[(&str, Content)]) -> bool {
         let has = |name: &str, content| match name {
             ANY => self.0.values().any(|found| *found == content),
@@ -104,7 +104,7 @@ impl State {
 
 impl fmt::Display for State {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "there is {:?}", self.0)
+        write!(out, "the files are {:?}", self.0)
     }
 }
 
@@ -114,8 +114,12 @@ const OLD: Files = &[("a", Content::Old)];
 const NEW: Files = &[("a", Content::New)];
 const SMALL: Files = &[("a", Content::Small)];
 
-/// A visit that changes nothing.
-const fn reading(name: &'static str, files: Files, act: fn(&Server) -> Heard<()>) -> Visit {
+/// A session that changes nothing.
+const fn reading(
+    name: &'static str,
+    files: Files,
+    act: fn(&Server) -> ClientResult<()>,
+) -> SessionCase {
     changing(name, files, files, act)
 }
 
@@ -123,24 +127,24 @@ const fn changing(
     name: &'static str,
     before: Files,
     after: Files,
-    act: fn(&Server) -> Heard<()>,
-) -> Visit {
-    Visit { name, before, after, prepare: |_| Ok(()), act }
+    act: fn(&Server) -> ClientResult<()>,
+) -> SessionCase {
+    SessionCase { name, before, after, prepare: |_| Ok(()), act }
 }
 
 /// All of them.
-pub(super) static VISITS: &[Visit] = &[
+pub(super) static SESSION_CASES: &[SessionCase] = &[
     changing("store", NOTHING, NEW, |server| store(server, false, "STOR a")),
     reading("log in", NOTHING, |server| server.client(false)?.quit()),
     reading("log in with TLS", NOTHING, |server| server.client(true)?.quit()),
     reading("wrong password", NOTHING, wrong_password),
-    reading("fetch a small file", SMALL, |server| fetch(server, false, Content::Small)),
-    reading("fetch a large file", NEW, |server| fetch(server, false, Content::New)),
-    reading("fetch with TLS", NEW, |server| fetch(server, true, Content::New)),
-    reading("fetch the rest", NEW, fetch_rest),
-    reading("fetch as text", SMALL, fetch_text),
-    reading("fetch in active mode", NEW, fetch_active),
-    reading("abort a fetch", NEW, abort_fetch),
+    reading("fetch a small file", SMALL, |server| download(server, false, Content::Small)),
+    reading("fetch a large file", NEW, |server| download(server, false, Content::New)),
+    reading("fetch with TLS", NEW, |server| download(server, true, Content::New)),
+    reading("fetch the rest", NEW, download_rest),
+    reading("fetch as text", SMALL, download_as_text),
+    reading("fetch in active mode", NEW, download_active),
+    reading("abort a fetch", NEW, abort_active_download),
     changing("store a small file", NOTHING, SMALL, |server| {
         server.client(false)?.store("STOR a", &Content::Small.bytes()).map(drop)
     }),
@@ -153,8 +157,14 @@ pub(super) static VISITS: &[Visit] = &[
         store(server, false, "STOU")
     }),
     changing("store behind a restart point", OLD, &[("a", Content::OldNew)], store_rest),
-    Visit { name: "resume", before: NOTHING, after: NEW, prepare: cut_upload, act: resume },
-    Visit { name: "resume over a file", before: OLD, after: NEW, prepare: cut_upload, act: resume },
+    SessionCase { name: "resume", before: NOTHING, after: NEW, prepare: cut_upload, act: resume },
+    SessionCase {
+        name: "resume over a file",
+        before: OLD,
+        after: NEW,
+        prepare: cut_upload,
+        act: resume,
+    },
     reading("cut an upload", OLD, cut_upload),
     changing("store in active mode", NOTHING, SMALL, store_active),
     changing("remove", OLD, NOTHING, |server| done(server, &["DELE a"])),
@@ -183,56 +193,56 @@ pub(super) static VISITS: &[Visit] = &[
     reading("list on the control connection", OLD, |server| done(server, &["STAT a"])),
 ];
 
-fn done(server: &Server, lines: &[&str]) -> Heard<()> {
+fn done(server: &Server, lines: &[&str]) -> ClientResult<()> {
     let mut client = server.client(false)?;
     for line in lines {
         let reply = client.ask(line)?;
         if reply.code.is_failure() {
-            return Err(Fault::Said { line: (*line).to_owned(), reply });
+            return Err(ClientError::UnexpectedReply { line: (*line).to_owned(), reply });
         }
     }
     Ok(())
 }
 
-fn wrong_password(server: &Server) -> Heard<()> {
+fn wrong_password(server: &Server) -> ClientResult<()> {
     let mut client = Client::connect(server.port())?;
     client.expect(&format!("USER {USER}"), Code::NEED_PASSWORD)?;
     let reply = client.ask(&format!("PASS not {PASSWORD}"))?;
     if reply.code.is_success() {
-        Err(Fault::Odd("a wrong password was taken".to_owned()))
+        Err(ClientError::InvalidReply("a wrong password was accepted".to_owned()))
     } else {
         Ok(())
     }
 }
 
-fn store(server: &Server, is_secure: bool, line: &str) -> Heard<()> {
+fn store(server: &Server, is_secure: bool, line: &str) -> ClientResult<()> {
     server.client(is_secure)?.store(line, &Content::New.bytes()).map(drop)
 }
 
-fn store_rest(server: &Server) -> Heard<()> {
+fn store_rest(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {OLD_BYTES}"), Code::PENDING)?;
     client.store("STOR a", &Content::New.bytes()).map(drop)
 }
 
-fn cut_upload(server: &Server) -> Heard<()> {
+fn cut_upload(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let mut data = client.open("STOR a")?;
     let bytes = Content::New.bytes();
     data.write_all(bytes.get(..HALF_BYTES).unwrap_or_default())?;
     data.reset();
     if client.reply()?.code.is_success() {
-        Err(Fault::Odd("a cut upload was said to be whole".to_owned()))
+        Err(ClientError::InvalidReply("an interrupted upload was reported complete".to_owned()))
     } else {
         Ok(())
     }
 }
 
-fn resume(server: &Server) -> Heard<()> {
+fn resume(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let kept = client.size("a")?.unwrap_or_default();
     let whole = Content::New.bytes();
-    // What the reset left may be nothing; then the size is that of the file, or there is none.
+    // Nothing may be left after the reset; then the size is that of the file, or there is none.
     if kept == OLD_BYTES || kept == 0 {
         return client.store("STOR a", &whole).map(drop);
     }
@@ -240,22 +250,22 @@ fn resume(server: &Server) -> Heard<()> {
     client.store("STOR a", whole.get(kept..).unwrap_or_default()).map(drop)
 }
 
-fn fetch(server: &Server, is_secure: bool, content: Content) -> Heard<()> {
-    let bytes = server.client(is_secure)?.fetch("RETR a")?;
+fn download(server: &Server, is_secure: bool, content: Content) -> ClientResult<()> {
+    let bytes = server.client(is_secure)?.download("RETR a")?;
     same(&bytes, &content.bytes())
 }
 
-fn fetch_rest(server: &Server) -> Heard<()> {
+fn download_rest(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {HALF_BYTES}"), Code::PENDING)?;
-    let bytes = client.fetch("RETR a")?;
+    let bytes = client.download("RETR a")?;
     same(&bytes, Content::New.bytes().get(HALF_BYTES..).unwrap_or_default())
 }
 
-fn fetch_text(server: &Server) -> Heard<()> {
+fn download_as_text(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect("TYPE A", Code::OK)?;
-    let bytes = client.fetch("RETR a")?;
+    let bytes = client.download("RETR a")?;
     let mut wanted = Vec::new();
     for byte in Content::Small.bytes() {
         if byte == b'\n' && wanted.last() != Some(&b'\r') {
@@ -266,27 +276,27 @@ fn fetch_text(server: &Server) -> Heard<()> {
     same(&bytes, &wanted)
 }
 
-fn abort_fetch(server: &Server) -> Heard<()> {
+fn abort_active_download(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let data = client.open("RETR a")?;
     client.say("ABOR")?;
     drop(data);
-    // 426 and 226, or 226 twice if the file was faster.
+    // 426 and 226, or 226 twice if the transfer was faster.
     client.reply()?;
     client.reply().map(drop)
 }
 
-fn list(server: &Server, line: &str) -> Heard<()> {
-    let bytes = server.client(false)?.fetch(line)?;
+fn list(server: &Server, line: &str) -> ClientResult<()> {
+    let bytes = server.client(false)?.download(line)?;
     let text = String::from_utf8_lossy(&bytes);
     let names = text.lines().filter(|line| line.ends_with('a')).count();
     match names {
         1 => Ok(()),
-        _ => Err(Fault::Odd(format!("a whole listing is {text:?}"))),
+        _ => Err(ClientError::InvalidReply(format!("wrong listing {text:?}"))),
     }
 }
 
-fn fetch_active(server: &Server) -> Heard<()> {
+fn download_active(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let listener = active(&mut client)?;
     opened(&mut client, "RETR a")?;
@@ -297,7 +307,7 @@ fn fetch_active(server: &Server) -> Heard<()> {
     same(&bytes, &Content::New.bytes())
 }
 
-fn store_active(server: &Server) -> Heard<()> {
+fn store_active(server: &Server) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let listener = active(&mut client)?;
     opened(&mut client, "STOR a")?;
@@ -307,20 +317,20 @@ fn store_active(server: &Server) -> Heard<()> {
     finished(&mut client)
 }
 
-/// Listens, and says so by PORT. What never connects is not waited for.
-fn active(client: &mut Client) -> Heard<Patient> {
+/// Listens, and sends PORT. The wait for a connection is bounded.
+fn active(client: &mut Client) -> ClientResult<TimedListener> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let [high, low] = listener.local_addr()?.port().to_be_bytes();
     client.expect(&format!("PORT 127,0,0,1,{high},{low}"), Code::OK)?;
     listener.set_nonblocking(true)?;
-    Ok(Patient(listener))
+    Ok(TimedListener(listener))
 }
 
-/// A listener that gives up in the end.
-struct Patient(TcpListener);
+/// A listener with a timeout.
+struct TimedListener(TcpListener);
 
-impl Patient {
-    fn accept(&self) -> Heard<(std::net::TcpStream, std::net::SocketAddr)> {
+impl TimedListener {
+    fn accept(&self) -> ClientResult<(std::net::TcpStream, std::net::SocketAddr)> {
         for _ in 0..ACCEPT_TRIES {
             if let Ok((stream, from)) = self.0.accept() {
                 stream.set_nonblocking(false)?;
@@ -328,37 +338,37 @@ impl Patient {
             }
             crate::prove::clock::pause(ACCEPT_PAUSE);
         }
-        Err(Fault::Lost(std::io::ErrorKind::TimedOut.into()))
+        Err(ClientError::Lost(std::io::ErrorKind::TimedOut.into()))
     }
 }
 
 const ACCEPT_TRIES: u32 = 2000;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
-fn opened(client: &mut Client, line: &str) -> Heard<()> {
+fn opened(client: &mut Client, line: &str) -> ClientResult<()> {
     let reply = client.ask(line)?;
     if reply.code.is_preliminary() {
         Ok(())
     } else {
-        Err(Fault::Said { line: line.to_owned(), reply })
+        Err(ClientError::UnexpectedReply { line: line.to_owned(), reply })
     }
 }
 
-fn finished(client: &mut Client) -> Heard<()> {
+fn finished(client: &mut Client) -> ClientResult<()> {
     let reply = client.reply()?;
     if reply.code.is_success() {
         Ok(())
     } else {
-        Err(Fault::Said { line: "the transfer".to_owned(), reply })
+        Err(ClientError::UnexpectedReply { line: "the transfer".to_owned(), reply })
     }
 }
 
-/// What was said to be whole must be.
-fn same(got: &[u8], wanted: &[u8]) -> Heard<()> {
+/// Checks the content of a download that was reported complete.
+fn same(got: &[u8], wanted: &[u8]) -> ClientResult<()> {
     if got == wanted {
         Ok(())
     } else {
-        Err(Fault::Odd(format!("{} bytes said to be {}", got.len(), wanted.len())))
+        Err(ClientError::InvalidReply(format!("{} bytes reported as {}", got.len(), wanted.len())))
     }
 }
 
@@ -367,14 +377,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contents_can_be_told_apart_and_names_are_unlike() {
+    fn contents_are_distinguishable_and_names_unique() {
         for content in [Content::Small, Content::Old, Content::New, Content::OldNew] {
             assert_eq!(Content::of(&content.bytes()), content);
         }
-        assert_eq!(Content::of(b"torn"), Content::Odd);
-        for (number, visit) in VISITS.iter().enumerate() {
-            assert!(VISITS.iter().skip(number + 1).all(|other| other.name != visit.name));
+        assert_eq!(Content::of(b"torn"), Content::InvalidReply);
+        for (number, case) in SESSION_CASES.iter().enumerate() {
+            assert!(SESSION_CASES.iter().skip(number + 1).all(|other| other.name != case.name));
         }
-        assert!(VISITS.len() >= 30);
+        assert!(SESSION_CASES.len() >= 30);
     }
 }

@@ -1,14 +1,14 @@
-//! A session that does what is needed around a measurement: make a folder, remove files.
+//! A session for commands around a measurement: create a folder, remove files.
 
 use crate::error::Error;
 use crate::session::{Client, Session};
 use crate::target::Target;
 
-/// One session that says what it is told to.
+/// A session that sends single commands.
 #[derive(Debug)]
-pub struct Errand(Session);
+pub struct CommandSession(Session);
 
-impl Errand {
+impl CommandSession {
     /// Connects and logs in.
     ///
     /// # Errors
@@ -17,7 +17,7 @@ impl Errand {
         Client::new(target)?.ready(0).map(Self)
     }
 
-    /// Says a line; a reply of 200 to 299 is success.
+    /// Sends a command; a reply of 200 to 299 is success.
     ///
     /// # Errors
     /// What the server says instead, or why it says nothing.
@@ -25,7 +25,7 @@ impl Errand {
         self.0.succeed(line).map(|_| ())
     }
 
-    /// How long a file is (SIZE, RFC 3659 §4).
+    /// The size of a file (SIZE, RFC 3659 §4).
     ///
     /// # Errors
     /// Such as that of a file that is not there.
@@ -33,9 +33,9 @@ impl Errand {
         self.0.size(path)
     }
 
-    /// Says goodbye.
+    /// Sends QUIT.
     pub fn end(mut self) {
-        // A server that hangs up instead does no harm.
+        // A server may close the connection instead.
         let _ = self.0.quit();
     }
 }

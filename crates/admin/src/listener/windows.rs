@@ -1,5 +1,5 @@
-//! Windows: a named pipe of this computer. Its default rights let administrators, the system and
-//! the account that made it in.
+//! Windows: a local named pipe. Its default access rights admit administrators, the system and the
+//! account that created it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,20 +13,20 @@ use tokio::net::windows::named_pipe::{
     ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
 };
 
-/// All ends of the pipe are taken; Windows says so by this number.
+/// `ERROR_PIPE_BUSY`: all instances of the pipe are in use.
 const ERROR_PIPE_BUSY: i32 = 231;
-/// How often somebody tries a pipe whose ends are all taken.
+/// Attempts to open a pipe without a free instance.
 const TRIES_MAX: u32 = 100;
 
-/// A pipe, and its end for the next one who asks.
+/// A pipe, and its instance for the next client.
 pub(super) struct Listener {
     name: OsString,
     next: NamedPipeServer,
 }
 
-/// Who asks: Windows let them in, and that is all there is to say.
+/// The process at the other end; Windows has checked its access rights.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker;
+pub(super) struct PeerIdentity;
 
 impl Listener {
     pub(super) fn open(path: &Path, _way: &Path, _group: Option<u32>) -> io::Result<Self> {
@@ -40,13 +40,17 @@ impl Listener {
 }
 
 impl Listener {
-    /// Nobody takes over from another process here.
-    pub(super) fn open_beside(path: &Path, _way: &Path, group: Option<u32>) -> io::Result<Self> {
+    /// Taking over from another process is not supported.
+    pub(super) fn open_for_takeover(
+        path: &Path,
+        _way: &Path,
+        group: Option<u32>,
+    ) -> io::Result<Self> {
         Self::open(path, path, group)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "other systems have a file to rename")]
-    pub(super) fn take_place(&mut self) -> io::Result<()> {
+    pub(super) fn take_over(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -70,7 +74,7 @@ impl axum::serve::Listener for Listener {
             if let (Ok(()), Ok(fresh)) = (connected, fresh) {
                 return (std::mem::replace(&mut self.next, fresh), ());
             }
-            // As after an accept that failed: neither an end nor a spin.
+            // As after a failed accept: neither stop nor spin.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -80,13 +84,13 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Asker {
+impl Connected<IncomingStream<'_, Listener>> for PeerIdentity {
     fn connect_info(_stream: IncomingStream<'_, Listener>) -> Self {
         Self
     }
 }
 
-impl fmt::Display for Asker {
+impl fmt::Display for PeerIdentity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an account of this computer")
     }

@@ -1,4 +1,4 @@
-//! What one client does in a round, and what it knows of its files.
+//! The work of one client in a round, and the expected state of its files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,36 +7,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wharf_proto::reply::Code;
 
 use super::SHARED;
-use crate::prove::client::{Client, Fault, Heard};
+use crate::prove::client::{Client, ClientError, ClientResult};
 use crate::prove::content::{Content, Pool};
 use crate::prove::folder;
 use crate::prove::random::Random;
 
 /// The files of one client, as far as the server has confirmed them.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct ClientFiles {
     names: Vec<String>,
-    /// What must be there: what was last confirmed.
+    /// The last confirmed content of each file.
     pub(super) sure: BTreeMap<String, Content>,
-    /// What the command under way may have done instead.
-    pub(super) doubt: Option<Doubt>,
-    /// Names whose unfinished upload was given up by the client: only a fresh upload may follow.
+    /// What the command in progress may have changed.
+    pub(super) doubt: Option<PendingCommand>,
+    /// Names whose unfinished upload was given up by the client: only a new upload may follow.
     pub(super) left: BTreeSet<String>,
     /// Every content that any of its files ever had, or should have had.
     pub(super) all: Vec<Content>,
     confirmed: u32,
 }
 
-/// A command without its last reply.
+/// A command without its final reply.
 #[derive(Clone, Debug)]
-pub(super) struct Doubt {
-    /// Each name that it changes, with what is there then.
+pub(super) struct PendingCommand {
+    /// Each name that it changes, with the new content.
     pub(super) changes: Vec<(String, Option<Content>)>,
-    /// Whether it was an upload, to be resumed.
+    /// Whether it was an upload, which can be resumed.
     pub(super) is_upload: bool,
 }
 
-/// What a client did with the name that all share.
+/// What a client did with the shared name.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) tried: Vec<Content>,
@@ -44,11 +44,11 @@ pub(super) struct Shared {
 }
 
 const NAMES: usize = 6;
-/// Most files are small, as everywhere; some take several pieces and threads.
+/// Most files are small, as in practice; some take several blocks and threads.
 const BYTES_MAX: usize = 2 << 20;
 
-impl Shelf {
-    /// Names for the client with this number, half of them with a file.
+impl ClientFiles {
+    /// The files of the client with this number; half of the names exist.
     pub(super) fn filled(
         number: usize,
         pool: &Pool,
@@ -66,13 +66,12 @@ impl Shelf {
         Ok(Self { names, sure, doubt: None, left: BTreeSet::new(), all, confirmed: 0 })
     }
 
-    /// How many changes the server confirmed.
+    /// The number of changes confirmed by the server.
     pub(super) fn confirmed(&self) -> f64 {
         f64::from(self.confirmed)
     }
 
-    /// Works until the server is gone. An answer that a server which lives may not give is an
-    /// error.
+    /// Works until the server is gone. A reply that a running server must not give is an error.
     pub(super) fn work(
         mut self,
         mut client: Client,
@@ -84,21 +83,21 @@ impl Shelf {
         loop {
             match self.act(&mut client, pool, &mut random, &mut shared) {
                 Ok(()) => self.doubt = None,
-                // While it dies it may still refuse what its death has broken.
+                // While the server dies it may still refuse operations that fail because of that.
                 Err(_) if is_killed.load(Ordering::SeqCst) => return Ok((self, shared)),
                 Err(fault) => return Err(format!("before the end: {fault}")),
             }
         }
     }
 
-    /// One act, any of them.
+    /// One random operation.
     fn act(
         &mut self,
         client: &mut Client,
         pool: &Pool,
         random: &mut Random,
         shared: &mut Shared,
-    ) -> Heard<()> {
+    ) -> ClientResult<()> {
         let name = random.pick(&self.names).cloned().unwrap_or_default();
         let content = made(pool, random);
         match random.below(20) {
@@ -116,7 +115,13 @@ impl Shelf {
         }
     }
 
-    fn store(&mut self, client: &mut Client, pool: &Pool, name: &str, new: Content) -> Heard<()> {
+    fn store(
+        &mut self,
+        client: &mut Client,
+        pool: &Pool,
+        name: &str,
+        new: Content,
+    ) -> ClientResult<()> {
         self.begin_upload(name, &new);
         client.store(&format!("STOR {name}"), &pool.bytes(&new))?;
         self.left.remove(name);
@@ -130,7 +135,7 @@ impl Shelf {
         pool: &Pool,
         name: &str,
         more: &Content,
-    ) -> Heard<()> {
+    ) -> ClientResult<()> {
         if self.left.contains(name) {
             return Ok(());
         }
@@ -144,13 +149,13 @@ impl Shelf {
         Ok(())
     }
 
-    fn rename(&mut self, client: &mut Client, random: &mut Random, from: &str) -> Heard<()> {
+    fn rename(&mut self, client: &mut Client, random: &mut Random, from: &str) -> ClientResult<()> {
         let to = random.pick(&self.names).cloned().unwrap_or_default();
         let Some(content) = self.sure.get(from).cloned().filter(|_| to != from) else {
             return Ok(());
         };
         let changes = vec![(from.to_owned(), None), (to.clone(), Some(content.clone()))];
-        self.doubt = Some(Doubt { changes, is_upload: false });
+        self.doubt = Some(PendingCommand { changes, is_upload: false });
         client.expect(&format!("RNFR {from}"), Code::PENDING)?;
         client.expect(&format!("RNTO {to}"), Code::FILE_DONE)?;
         self.sure.remove(from);
@@ -158,18 +163,19 @@ impl Shelf {
         Ok(())
     }
 
-    fn remove(&mut self, client: &mut Client, name: &str) -> Heard<()> {
+    fn remove(&mut self, client: &mut Client, name: &str) -> ClientResult<()> {
         if !self.sure.contains_key(name) {
             return Ok(());
         }
-        self.doubt = Some(Doubt { changes: vec![(name.to_owned(), None)], is_upload: false });
+        self.doubt =
+            Some(PendingCommand { changes: vec![(name.to_owned(), None)], is_upload: false });
         client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
         self.sure.remove(name);
         self.confirmed += 1;
         Ok(())
     }
 
-    /// Breaks an upload off, and goes on with it.
+    /// Interrupts an upload, and resumes it.
     fn cut_and_resume(
         &mut self,
         client: &mut Client,
@@ -177,7 +183,7 @@ impl Shelf {
         random: &mut Random,
         name: &str,
         new: Content,
-    ) -> Heard<()> {
+    ) -> ClientResult<()> {
         let bytes = pool.bytes(&new);
         self.begin_upload(name, &new);
         let line = format!("STOR {name}");
@@ -187,13 +193,13 @@ impl Shelf {
         data.reset();
         let reply = client.reply()?;
         if !reply.code.is_failure() {
-            return Err(Fault::Said { line: "a reset upload".to_owned(), reply });
+            return Err(ClientError::UnexpectedReply { line: "a reset upload".to_owned(), reply });
         }
         self.left.insert(name.to_owned());
         let old = self.sure.get(name).map(Content::len);
         let kept = client.size(name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old && *kept <= part.len()) else {
-            // Nothing was kept, or it cannot be told from the old file by its length.
+            // Nothing was kept, or its length equals that of the old file.
             return Ok(());
         };
         client.expect(&format!("REST {kept}"), Code::PENDING)?;
@@ -206,7 +212,7 @@ impl Shelf {
     fn begin_upload(&mut self, name: &str, new: &Content) {
         self.all.push(new.clone());
         let changes = vec![(name.to_owned(), Some(new.clone()))];
-        self.doubt = Some(Doubt { changes, is_upload: true });
+        self.doubt = Some(PendingCommand { changes, is_upload: true });
     }
 
     fn stored(&mut self, name: &str, content: Content) {

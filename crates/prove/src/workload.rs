@@ -1,5 +1,5 @@
-//! What several clients do at a time until the server meets its end, and what must hold then:
-//! shared by the proofs that kill it and those that cut its power.
+//! Several clients that work until the server is killed or loses power, and what must hold then:
+//! shared by the proofs `kill` and `power`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
@@ -12,68 +12,68 @@ use crate::prove::content::{Content, Pool};
 use crate::prove::random::Random;
 use crate::prove::server::Server;
 
-mod shelf;
+mod client_files;
 mod verdict;
 
-use shelf::Shelf;
+use client_files::ClientFiles;
 
 pub(crate) use verdict::{Promise, check};
 
-/// How many clients there are.
+/// The number of clients.
 const CLIENTS: usize = 4;
 /// The name to which all clients upload at a time.
 const SHARED: &str = "shared";
-/// The end comes this long after all have logged in, at most.
+/// The longest time from the last login to the end.
 const END_MAX: Duration = Duration::from_millis(120);
 
 /// What all clients did, up to the end.
 #[derive(Debug)]
-pub(crate) struct Story {
-    shelves: Vec<Shelf>,
-    /// What may be under the shared name, and whether something must be.
+pub(crate) struct Workload {
+    shelves: Vec<ClientFiles>,
+    /// The possible contents of the shared name, and whether it must exist.
     shared: Vec<Content>,
     is_shared_there: bool,
 }
 
-/// The clients before they begin, each with files of its own.
+/// The clients before they start, each with its own files.
 #[derive(Debug)]
-pub(crate) struct Cast(Vec<Shelf>);
+pub(crate) struct Clients(Vec<ClientFiles>);
 
-impl Cast {
-    /// Writes the files that are there in the beginning into the server's home.
+impl Clients {
+    /// Writes the initial files into the server's home.
     pub(crate) fn prepared(
         server: &Server,
         pool: &Pool,
         random: &mut Random,
     ) -> Result<Self, String> {
         let home = server.home();
-        let filled = (0..CLIENTS).map(|number| Shelf::filled(number, pool, random, &home));
+        let filled = (0..CLIENTS).map(|number| ClientFiles::filled(number, pool, random, &home));
         Ok(Self(filled.collect::<Result<_, _>>()?))
     }
 
-    /// Lets the clients work, brings the end about, and returns what they did.
+    /// Runs the clients and the end, and returns what they did.
     pub(crate) fn live(
         self,
         server: &mut Server,
         pool: &Pool,
         random: &mut Random,
         end: impl FnOnce(&mut Server),
-    ) -> Result<Story, String> {
+    ) -> Result<Workload, String> {
         let mut clients = Vec::new();
-        for shelf in self.0 {
-            // All log in before the first begins, else the last would have done nothing.
+        for client_files in self.0 {
+            // All log in before the first starts, or the last would have done nothing.
             let client = server.client(random.once_in(2))?;
-            clients.push((client, shelf, random.fork()));
+            clients.push((client, client_files, random.fork()));
         }
         let is_ended = AtomicBool::new(false);
         let start = Barrier::new(CLIENTS + 1);
         let wait = moment(random);
         let ended = std::thread::scope(|scope| {
-            let work = |(client, shelf, random): (Client, Shelf, Random)| {
+            let work = |(client, client_files, random): (Client, ClientFiles, Random)| {
                 let (start, is_ended) = (&start, &is_ended);
                 scope.spawn(move || {
                     start.wait();
-                    shelf.work(client, pool, random, is_ended)
+                    client_files.work(client, pool, random, is_ended)
                 })
             };
             let threads: Vec<_> = clients.into_iter().map(work).collect();
@@ -83,43 +83,47 @@ impl Cast {
             end(server);
             threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
-        let mut story = Story { shelves: Vec::new(), shared: Vec::new(), is_shared_there: false };
+        let mut workload =
+            Workload { shelves: Vec::new(), shared: Vec::new(), is_shared_there: false };
         for worked in ended {
             let (done, shared) = worked.map_err(|_| "a client panicked".to_owned())??;
-            story.is_shared_there |= shared.is_confirmed;
-            story.shared.extend(shared.tried);
-            story.shelves.push(done);
+            workload.is_shared_there |= shared.is_confirmed;
+            workload.shared.extend(shared.tried);
+            workload.shelves.push(done);
         }
-        Ok(story)
+        Ok(workload)
     }
 }
 
-impl Story {
-    /// How many changes the server confirmed.
+impl Workload {
+    /// The number of changes confirmed by the server.
     pub(crate) fn confirmed(&self) -> f64 {
-        self.shelves.iter().map(Shelf::confirmed).sum()
+        self.shelves.iter().map(ClientFiles::confirmed).sum()
     }
 }
 
-/// When the end comes: half of the ends early, where logins turn into first uploads.
+/// The time of the end: half of them early, during logins and first uploads.
 fn moment(random: &mut Random) -> Duration {
     let most = usize::try_from(END_MAX.as_micros()).unwrap_or(usize::MAX);
     let micros = if random.once_in(2) { random.below(most) } else { random.skewed_below(most) };
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// The files of the home: names that clients may see with their bytes, and those that are hidden.
-fn on_disk(server: &Server) -> Result<(BTreeMap<String, Vec<u8>>, BTreeSet<String>), String> {
+/// Visible names with their bytes, and hidden names.
+type HomeFiles = (BTreeMap<String, Vec<u8>>, BTreeSet<String>);
+
+/// The files of the home.
+fn on_disk(server: &Server) -> Result<HomeFiles, String> {
     let home = server.home();
-    let told = |error| format!("cannot read {}: {error}", home.display());
+    let describe = |error| format!("cannot read {}: {error}", home.display());
     let (mut files, mut hidden) = (BTreeMap::new(), BTreeSet::new());
-    for entry in std::fs::read_dir(&home).map_err(told)? {
-        let entry = entry.map_err(told)?;
+    for entry in std::fs::read_dir(&home).map_err(describe)? {
+        let entry = entry.map_err(describe)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(".wharf-") {
             hidden.insert(name);
         } else {
-            files.insert(name, std::fs::read(entry.path()).map_err(told)?);
+            files.insert(name, std::fs::read(entry.path()).map_err(describe)?);
         }
     }
     Ok((files, hidden))

@@ -1,4 +1,4 @@
-//! The ways in which an upload ends before its time.
+//! The ways in which an upload is interrupted.
 
 use std::io;
 
@@ -6,48 +6,48 @@ use crate::prove::client::Client;
 use crate::prove::random::Random;
 use crate::prove::stream::Stream;
 
-/// One of them.
+/// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// RST on the data connection; the client is still there.
+pub(super) enum Interruption {
+    /// RST on the data connection; the client is still connected.
     Reset,
-    /// TLS: FIN on the data connection without `close_notify`; the client is still there.
+    /// TLS: FIN on the data connection without `close_notify`; the client is still connected.
     NoNotify,
-    /// The client asks for it (ABOR), its data connection stays open.
+    /// ABOR; the data connection stays open.
     Abort,
-    /// The client's process dies: the system closes what it has open, in the order of opening.
+    /// The client's process dies: the system closes its sockets in the order of opening.
     Died,
-    /// The client dies with bytes that it has not read: RST on both.
+    /// The client dies with unread bytes: RST on both connections.
     DiedReset,
-    /// The control connection ends, then the data connection as if the file were whole.
+    /// The control connection ends, then the data connection as if the file were complete.
     ControlThenEnd,
-    /// The control connection is reset, then the data connection ends as if the file were whole.
+    /// The control connection is reset, then the data connection ends as if the file were complete.
     ControlResetThenEnd,
-    /// TLS: the process dies, and its data connection goes first.
+    /// TLS: the process dies, and its data connection is closed first.
     DiedDataFirst,
 }
 
-const PLAIN: &[Way] = &[
-    Way::Reset,
-    Way::Abort,
-    Way::Died,
-    Way::DiedReset,
-    Way::ControlThenEnd,
-    Way::ControlResetThenEnd,
+const PLAIN: &[Interruption] = &[
+    Interruption::Reset,
+    Interruption::Abort,
+    Interruption::Died,
+    Interruption::DiedReset,
+    Interruption::ControlThenEnd,
+    Interruption::ControlResetThenEnd,
 ];
-const WITH_TLS: &[Way] = &[
-    Way::Reset,
-    Way::NoNotify,
-    Way::NoNotify,
-    Way::Abort,
-    Way::Died,
-    Way::DiedReset,
-    Way::ControlThenEnd,
-    Way::ControlResetThenEnd,
-    Way::DiedDataFirst,
+const WITH_TLS: &[Interruption] = &[
+    Interruption::Reset,
+    Interruption::NoNotify,
+    Interruption::NoNotify,
+    Interruption::Abort,
+    Interruption::Died,
+    Interruption::DiedReset,
+    Interruption::ControlThenEnd,
+    Interruption::ControlResetThenEnd,
+    Interruption::DiedDataFirst,
 ];
 
-impl Way {
+impl Interruption {
     pub(super) fn any(random: &mut Random, is_secure: bool) -> Self {
         let ways = if is_secure { WITH_TLS } else { PLAIN };
         random.pick(ways).copied().unwrap_or(Self::Reset)
@@ -66,10 +66,10 @@ impl Way {
         }
     }
 
-    /// Ends the upload.
+    /// Interrupts the upload.
     ///
     /// # Errors
-    /// When the server takes it for success, or says what it should not.
+    /// The server replies with success, or with an unexpected code.
     pub(super) fn end(self, mut client: Client, data: Stream) -> Result<(), String> {
         match self {
             Self::Reset => {
@@ -124,17 +124,17 @@ fn drop_control(client: Client) {
     }
 }
 
-/// A server that has noticed already may have closed its end before.
+/// A server that has noticed the interruption may have closed its end before.
 #[expect(clippy::unnecessary_wraps, reason = "all ways end in one kind of result")]
 fn ended(_: io::Result<()>) -> Result<(), String> {
     Ok(())
 }
 
-/// Hears the reply to a cut upload, which must not be a success.
+/// Reads the reply to an interrupted upload, which must not be a success.
 fn refused(client: &mut Client) -> Result<(), String> {
     let reply = client.reply()?;
     if reply.code.is_failure() {
         return Ok(());
     }
-    Err(format!("the server says {} to a cut upload", reply.code.number()))
+    Err(format!("an interrupted upload was answered with {}", reply.code.number()))
 }
