@@ -13,9 +13,9 @@ use crate::cli::import::{How, Import, OnConflict};
 use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
-use crate::import::model::{Account, Found, Secret};
+use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::render::{config_file as render_config, preview, report};
-use crate::import::settle::{load as load_found, settle};
+use crate::import::resolve::{load as load_found, resolve};
 use crate::import::write::{Change, Plan, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, tell};
@@ -31,8 +31,8 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
-    let target = Target::of(global, &found, how)?;
-    settle(&mut found, &target.folder);
+    let target = ImportTarget::of(global, &found, how)?;
+    resolve(&mut found, &target.folder);
     let mut changes = target.changes(&mut found, how, is_coloured)?;
     let text = target.writes_config.then(|| render_config(&found, &source(what)));
     let config = text.as_deref().map(|text| (target.config.as_path(), text));
@@ -56,7 +56,7 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn read(what: &Import) -> Result<Found, Failure> {
+fn read(what: &Import) -> Result<ImportResult, Failure> {
     let encoding = what.how().source_encoding;
     match what {
         Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
@@ -86,7 +86,7 @@ fn source(what: &Import) -> String {
 }
 
 /// Where the result goes.
-struct Target {
+struct ImportTarget {
     config: PathBuf,
     /// The folder of the configuration.
     folder: PathBuf,
@@ -95,12 +95,12 @@ struct Target {
     writes_config: bool,
 }
 
-impl Target {
-    fn of(global: &Global, found: &Found, how: &How) -> Result<Self, Failure> {
+impl ImportTarget {
+    fn of(global: &Global, found: &ImportResult, how: &How) -> Result<Self, Failure> {
         let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
         let named = global.config.clone().or_else(|| named.map(PathBuf::from));
         let in_use = config_file(global).filter(|path| path.is_file());
-        if found.wishes.is_empty()
+        if found.imported_settings.is_empty()
             && let Some(config) = in_use
         {
             let loaded = load(&inputs(global, Some(config.clone()), Vec::new()), false)?;
@@ -121,7 +121,7 @@ impl Target {
     /// What happens to which account. Passwords are not hashed yet.
     fn changes(
         &self,
-        found: &mut Found,
+        found: &mut ImportResult,
         how: &How,
         is_coloured: bool,
     ) -> Result<Vec<Change>, Failure> {
@@ -136,7 +136,7 @@ impl Target {
             let is_update = known.contains(&account.name);
             if is_update && how.on_conflict == OnConflict::Skip {
                 let what = format!("account `{}` is there already", account.name.escape_debug());
-                found.lost(&account.spot, what, "--on-conflict update puts this in its place");
+                found.lost(&account.location, what, "--on-conflict update puts this in its place");
                 continue;
             }
             let mut settings = settings(&account);
@@ -188,14 +188,14 @@ fn folder(file: &Path) -> PathBuf {
 }
 
 /// What an account's table says, but for a password that is yet to be hashed.
-fn settings(account: &Account) -> Vec<Setting> {
+fn settings(account: &ImportedAccount) -> Vec<Setting> {
     let mut settings = Vec::new();
     match &account.secret {
-        Secret::Hash(hash) => {
+        ImportedPassword::Hash(hash) => {
             settings.push(Setting::Password(StoredHash::from(hash.clone())));
         }
-        Secret::NotNeeded => settings.push(Setting::NoPassword(true)),
-        Secret::None | Secret::Plain(_) => {}
+        ImportedPassword::NotNeeded => settings.push(Setting::NoPassword(true)),
+        ImportedPassword::None | ImportedPassword::Plain(_) => {}
     }
     settings.push(Setting::Home(account.home.clone()));
     settings.extend(account.permissions.map(Setting::Permissions));
@@ -218,14 +218,15 @@ fn settings(account: &Account) -> Vec<Setting> {
 }
 
 /// Hashes the passwords that are known, and puts the hashes first in their accounts' tables.
-fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
-    let is_plain = |account: &&Account| matches!(account.secret, Secret::Plain(_));
+fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
+    let is_plain =
+        |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
     if count > HASHES_QUIET_MAX {
         tell(&format!("hashing {count} passwords; this takes a while\n"));
     }
     for (account, change) in accounts.iter().zip(changes) {
-        if let Secret::Plain(password) = &account.secret {
+        if let ImportedPassword::Plain(password) = &account.secret {
             let hash = StoredHash::from(hashed(password)?);
             change.settings.insert(0, Setting::Password(hash));
         }
@@ -234,7 +235,7 @@ fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
 }
 
 /// A last look at the whole: what is written must be what `wharf check` accepts.
-fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, Failure> {
+fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Config, Failure> {
     let loaded = load_found(found, &[], folder);
     if loaded.is_valid() {
         return Ok(loaded.config);

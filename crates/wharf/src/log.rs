@@ -26,18 +26,18 @@ use jiff::Zoned;
 use wharf_core::event::{ClientInfo, Event, Events};
 
 use crate::outcome::Failure;
-use audit::{Audit, Kept, is_audited};
+use audit::{Audit, WriteOutcome, is_audited};
 use line::Style;
 use record::{Level, Record};
 use tail::Tail;
 use target::Target;
-use writer::{Note, Writer};
+use writer::{Writer, WriterNote};
 
 /// Which lines are written, how, and where to.
 #[derive(Debug)]
 pub(crate) struct Log {
     styles: Vec<Style>,
-    wanted: RwLock<Wanted>,
+    filter: RwLock<LogFilter>,
     /// The number of the transfer log among the writer's targets.
     transfers: Option<usize>,
     audit: Option<Audit>,
@@ -62,7 +62,7 @@ pub(crate) struct Options {
 
 /// Which lines are wanted. It may change while the log is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct LogFilter {
     /// The least important line that is written.
     pub(crate) level_max: Level,
     /// Whether commands are lines too.
@@ -86,10 +86,10 @@ impl Log {
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
         let style = styles.first().copied().unwrap_or(Style::Text);
-        let note_line = move |note: &Note| rendered(style, &Zoned::now(), &note_record(note));
+        let note_line = move |note: &WriterNote| rendered(style, &Zoned::now(), &note_record(note));
         Self {
             styles,
-            wanted: RwLock::new(Wanted {
+            filter: RwLock::new(LogFilter {
                 level_max: options.level_max,
                 has_commands: options.has_commands,
             }),
@@ -114,14 +114,14 @@ impl Log {
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
             self.tell_kept(&now, audit.write(&line::render(Style::Json, &now, record)));
             if let Some(reason) = audit.take_problem() {
-                self.hand_over(&now, &note_record(&Note::NotRotated(reason)));
+                self.hand_over(&now, &note_record(&WriterNote::NotRotated(reason)));
             }
         }
         self.hand_over(&now, record);
     }
 
     fn hand_over(&self, now: &Zoned, record: &Record) {
-        if record.level > self.wanted().level_max {
+        if record.level > self.filter().level_max {
             return;
         }
         let text = line::render(Style::Text, now, record);
@@ -143,22 +143,22 @@ impl Log {
     }
 
     /// Writes these lines from now on.
-    pub(crate) fn want(&self, wanted: Wanted) {
-        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+    pub(crate) fn want(&self, filter: LogFilter) {
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
     }
 
-    fn wanted(&self) -> Wanted {
-        *self.wanted.read().unwrap_or_else(PoisonError::into_inner)
+    fn filter(&self) -> LogFilter {
+        *self.filter.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_kept(&self, now: &Zoned, kept: Kept) {
+    fn tell_kept(&self, now: &Zoned, kept: WriteOutcome) {
         let record = match kept {
-            Kept::Whole | Kept::LostToo => return,
-            Kept::Lost => {
+            WriteOutcome::Whole | WriteOutcome::LostToo => return,
+            WriteOutcome::Lost => {
                 let reason = "the disk takes no more; look for room";
                 Record::new(Level::Error, "audit-failed").text("reason", reason)
             }
-            Kept::After(count) => {
+            WriteOutcome::After(count) => {
                 Record::new(Level::Error, "audit-lines-lost").number("count", count)
             }
         };
@@ -169,7 +169,7 @@ impl Log {
     pub(crate) fn reopen(&self) {
         self.writer.reopen();
         if let Some(Err(reason)) = self.audit.as_ref().map(Audit::reopen) {
-            self.note(&note_record(&Note::NotReopened(reason)));
+            self.note(&note_record(&WriterNote::NotReopened(reason)));
         }
     }
 
@@ -187,13 +187,15 @@ fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
     }
 }
 
-fn note_record(note: &Note) -> Record {
+fn note_record(note: &WriterNote) -> Record {
     match note {
-        Note::Dropped(count) => Record::new(Level::Warn, "lines-dropped").number("count", *count),
-        Note::NotReopened(reason) => {
+        WriterNote::Dropped(count) => {
+            Record::new(Level::Warn, "lines-dropped").number("count", *count)
+        }
+        WriterNote::NotReopened(reason) => {
             Record::new(Level::Error, "log-not-reopened").text("reason", reason)
         }
-        Note::NotRotated(reason) => {
+        WriterNote::NotRotated(reason) => {
             Record::new(Level::Error, "log-not-rotated").text("reason", reason)
         }
     }
@@ -212,7 +214,7 @@ impl Events for Log {
     }
 
     fn wants_commands(&self) -> bool {
-        let wanted = self.wanted();
-        wanted.has_commands && wanted.level_max >= Level::Info
+        let filter = self.filter();
+        filter.has_commands && filter.level_max >= Level::Info
     }
 }

@@ -20,14 +20,14 @@ mod ports;
 #[cfg(windows)]
 #[path = "os/service_windows.rs"]
 mod service;
-#[cfg_attr(unix, path = "os/spot_unix.rs")]
-#[cfg_attr(not(unix), path = "os/spot_other.rs")]
-mod spot;
 #[cfg(unix)]
 mod succession;
 #[cfg(windows)]
 #[path = "os/succession_windows.rs"]
 mod succession;
+#[cfg_attr(unix, path = "os/trusted_path_unix.rs")]
+#[cfg_attr(not(unix), path = "os/trusted_path_other.rs")]
+mod trusted_path;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -43,23 +43,25 @@ use std::path::Path;
 pub(crate) use inherited::inherited;
 #[cfg(windows)]
 pub(crate) use service::{SERVICE, announce, become_service};
-pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
+pub(crate) use succession::{
+    SuccessorStarter, be_starter, be_successor, is_successor, report_to_predecessor,
+};
 #[cfg(unix)]
 pub(crate) use unix::{
     PORT_REMEDY, Signals, SocketFolder, announce, can_change, disk_of, free_files, give_to,
     hold_window, is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write,
-    mode_if_open, open_to_group, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    mode_if_open, open_to_group, private_folder, raise_file_limit, real_folder, sync_folder,
+    watchdog_interval,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     PORT_REMEDY, Signals, SocketFolder, appended, can_change, disk_of, free_files, hold_window,
     inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group, private_folder,
-    proof_of_life_every, raise_file_limit, real_folder, sync_folder,
+    raise_file_limit, real_folder, sync_folder, watchdog_interval,
 };
 
 pub(crate) use footprint::Footprint;
-pub(crate) use spot::{Access, Spot, only_root_changes, open_trusted};
+pub(crate) use trusted_path::{Access, TrustedPath, only_root_changes, open_trusted};
 
 /// A listening socket that was open before we started.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ pub(crate) struct Inherited {
 
 /// What somebody asks of a running server by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum SignalRequest {
     /// To stop.
     Stop(Stop),
     /// To open its logs anew (SIGUSR1).
@@ -95,14 +97,14 @@ pub(crate) enum Stop {
 
 /// Who has a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(crate) struct PortOwner {
     /// The number of the process.
     pub(crate) pid: u32,
     /// The program's name, as short as the system keeps it.
     pub(crate) name: String,
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for PortOwner {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "pid {} ({})", self.pid, self.name)
     }
@@ -114,7 +116,7 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
 }
 
 /// Who has these ports, where that can be found out.
-pub(crate) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+pub(crate) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     ports::port_owners(ports)
 }
 
@@ -197,7 +199,7 @@ pub(crate) fn file_system(folder: &Path) -> Option<FileSystem> {
 
 /// What somebody wants to do with a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum FolderAccess {
     /// To reach what is in it.
     Enter,
     /// To list it.
@@ -208,13 +210,13 @@ pub(crate) enum Wish {
 
 /// Whether an account, by its number and that of its group, may do something with a folder;
 /// without any, whether we may.
-pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: Wish) -> bool {
+pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     disk::may(path, who, wish)
 }
 
 /// What a manager of services is told, where there is one that wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Announced {
+pub(crate) enum ServiceState {
     /// Clients are served.
     Ready,
     /// No more clients are taken; transfers finish.

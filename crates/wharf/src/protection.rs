@@ -24,7 +24,7 @@ pub(crate) mod system;
 
 use crate::config::choice::Sandbox;
 use crate::outcome::Failure;
-use reach::Reach;
+use reach::AccessPolicy;
 
 /// One kind of protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Report {
 ///
 /// # Errors
 /// With [`Sandbox::On`], if files or system calls stay open.
-pub(crate) fn confine(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure> {
+pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
     let report = match sandbox {
         Sandbox::Off => return Ok(Report::off("server.sandbox is \"off\"")),
         Sandbox::Auto | Sandbox::On => system::confine(reach),
@@ -98,7 +98,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure
 }
 
 /// What [`confine`] would come to, tried on a thread that ends with the trial.
-pub(crate) fn rehearse(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure> {
+pub(crate) fn rehearse(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
     std::thread::scope(|scope| {
         let trial = scope.spawn(|| confine(sandbox, reach));
         trial.join().unwrap_or_else(|_| Err(Failure::new("the trial of the sandbox broke off")))

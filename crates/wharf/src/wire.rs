@@ -18,7 +18,7 @@ use wharf_storage::{
     DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
 };
 
-use crate::certificate::{Facts, Pair, from_files, self_made};
+use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_made};
 use crate::config::choice::{
     Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
     TlsVersion,
@@ -28,7 +28,7 @@ use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
-use crate::protection::reach::{Reach, state_folder};
+use crate::protection::reach::{AccessPolicy, state_folder};
 
 pub(crate) use accounts::{
     Accounts, accounts, anonymous_home, anonymous_rights, homes, shared, users, visitor,
@@ -186,7 +186,7 @@ pub(crate) struct Encryption {
     /// For the engine.
     pub(crate) tls: engine::Tls,
     /// What the certificate says.
-    pub(crate) facts: Facts,
+    pub(crate) facts: CertificateSummary,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -227,7 +227,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
         return Ok(None);
     }
     let pair = pair(config)?;
-    let facts = Facts::of(&pair);
+    let facts = CertificateSummary::of(&pair);
     let mut served = certificate(pair.chain, pair.key)?;
     if let Some((chain, key)) = pair.other {
         served = served.or(certificate(chain, key)?);
@@ -263,7 +263,7 @@ pub(crate) fn chain(config: &Config) -> Result<Vec<CertificateDer<'static>>, Fai
     pair(config).map(|pair| pair.chain)
 }
 
-fn pair(config: &Config) -> Result<Pair, Failure> {
+fn pair(config: &Config) -> Result<CertificateAndKey, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
@@ -296,16 +296,16 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
 }
 
 /// The folders of accounts, for a process that cannot reach every one.
-pub(crate) struct Fenced {
+pub(crate) struct ConfinedFolders {
     disks: Disks,
-    reach: Arc<Reach>,
+    reach: Arc<AccessPolicy>,
     /// Who has uploads looked at; it comes once the process is confined.
     checker: Arc<OnceLock<Arc<Checker>>>,
 }
 
-impl Fenced {
+impl ConfinedFolders {
     /// Those of `disks` that lie within `reach`.
-    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+    pub(crate) fn new(disks: Disks, reach: Arc<AccessPolicy>) -> Self {
         Self { disks, reach, checker: Arc::default() }
     }
 
@@ -316,7 +316,7 @@ impl Fenced {
 }
 
 #[async_trait]
-impl Stores for Fenced {
+impl Stores for ConfinedFolders {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>, Error> {
         let opened = self.disks.open(account).await;
         // Where the kernel confines nothing, this has opened.
@@ -347,15 +347,15 @@ pub(crate) fn user_quota(config: &Config) -> Quota {
 pub(crate) fn stores(
     config: &Config,
     quotas: Option<&Quotas>,
-    reach: &Arc<Reach>,
+    reach: &Arc<AccessPolicy>,
     server_files: ServerFiles,
-) -> Fenced {
+) -> ConfinedFolders {
     let disks = Disks::new(disk(config)).without(server_files);
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,
     };
-    Fenced::new(disks, Arc::clone(reach))
+    ConfinedFolders::new(disks, Arc::clone(reach))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ fn names() -> Vec<String> {
     vec!["host.example".into(), "localhost".into(), "127.0.0.1".into()]
 }
 
-fn is_matching(pair: Pair) -> bool {
+fn is_matching(pair: CertificateAndKey) -> bool {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     rustls::sign::CertifiedKey::from_der(pair.chain, pair.key, &provider).is_ok()
 }
@@ -33,14 +33,14 @@ fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names()
     let folder = tempfile::tempdir().unwrap();
     let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
     let text = make(&of_before, KeyKind::Ecdsa).unwrap();
-    write_synced(&Spot::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
+    write_synced(&TrustedPath::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
     let first = self_made(folder.path(), &names()).unwrap();
     assert_eq!(first.chain, chain_of(&text));
     let (chain, key) = first.other.unwrap();
     assert_eq!(validity::names(&chain[0]), of_before);
     let again = self_made(folder.path(), &names()).unwrap();
     assert_eq!(again.other.unwrap().0, chain);
-    let kind = |chain: &[CertificateDer<'_>]| Anatomy::of(&chain[0]).unwrap().key;
+    let kind = |chain: &[CertificateDer<'_>]| ParsedCertificate::of(&chain[0]).unwrap().key;
     assert!(matches!(kind(&chain), Key::Rsa(_)), "{:?}", kind(&chain));
     assert!(!matches!(kind(&first.chain), Key::Rsa(_)));
     let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -51,7 +51,7 @@ fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names()
 fn its_facts_are_read_back_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<_> = names().into_iter().chain(["2001:db8::7".to_owned()]).collect();
-    let facts = Facts::of(&self_made(folder.path(), &names).unwrap());
+    let facts = CertificateSummary::of(&self_made(folder.path(), &names).unwrap());
     assert_eq!(facts.names, names);
     assert!(facts.not_after.is_some() && facts.is_self_made);
 }
@@ -85,17 +85,17 @@ fn where_it_cannot_be_kept_it_serves_with_a_warning() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let pair = self_made(&file, &names()).unwrap();
-    assert!(pair.warnings[0].contains("cannot be kept in"), "{:?}", pair.warnings);
+    assert!(pair.warnings[0].contains("cannot be stored in"), "{:?}", pair.warnings);
     assert_eq!(pair.warnings.len(), 1, "{:?}", pair.warnings);
     assert!(is_matching(pair));
 }
 
-/// The certificate and the key of `text` as files of their own.
+/// Splits `text` into a certificate file and a key file.
 fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = text.split_at(text.find("-----BEGIN PRIVATE").unwrap());
     let (at, key_at) = (folder.join("cert.pem"), folder.join("key.pem"));
-    write_synced(&Spot::find(&at).unwrap(), certificate).unwrap();
-    write_synced(&Spot::find(&key_at).unwrap(), key).unwrap();
+    write_synced(&TrustedPath::find(&at).unwrap(), certificate).unwrap();
+    write_synced(&TrustedPath::find(&key_at).unwrap(), key).unwrap();
     (at, key_at)
 }
 

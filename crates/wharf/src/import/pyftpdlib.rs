@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::permission::Permissions;
 
-use super::model::{Found, Kind, Refused, Spot};
-use super::python::{Cut, Value};
+use super::model::{ImportError, ImportResult, Kind, SourceLocation};
+use super::python::{UnexpectedEnd, Value};
 use super::text::{SourceEncoding, Text};
 use crate::outcome::Failure;
 
 /// What a file of such a set-up is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum FileRole {
     /// Names with values.
     Settings,
     /// A line for each account.
@@ -32,7 +32,7 @@ enum Role {
 
 /// What was learned from the program itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Program {
+struct ScriptSummary {
     /// Whether a program was read at all.
     is_known: bool,
     /// Whether it attached its speed limits to the server: many copies do not.
@@ -42,11 +42,11 @@ struct Program {
 }
 
 /// Reads a folder or a single file.
-pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<Found, Failure> {
+pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResult, Failure> {
     let texts = files::find(path, encoding)?;
     let base = files::base(path);
     let mut found = read(&texts, &base)?;
-    if let [(Role::Settings, _)] = &texts[..]
+    if let [(FileRole::Settings, _)] = &texts[..]
         && let Some(users) = files::users_beside(path).filter(|_| !path.is_dir())
     {
         let what = format!("accounts lie beside it, and were not read: {}", users.display());
@@ -56,16 +56,16 @@ pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<Found, Fai
 }
 
 /// Reads what the files say; relative paths begin at `base`.
-fn read(texts: &[(Role, Text)], base: &Path) -> Result<Found, Refused> {
-    let mut found = Found::default();
-    let mut program = Program::default();
+fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportError> {
+    let mut found = ImportResult::default();
+    let mut program = ScriptSummary::default();
     let has = |role| texts.iter().any(|(other, _)| *other == role);
     for (role, text) in texts {
         match role {
-            Role::Settings => settings::read(text, base, &mut found)?,
-            Role::Users => users::read(text, base, &mut found)?,
-            Role::Script => {
-                let others = (has(Role::Settings), has(Role::Users));
+            FileRole::Settings => settings::read(text, base, &mut found)?,
+            FileRole::Users => users::read(text, base, &mut found)?,
+            FileRole::Script => {
+                let others = (has(FileRole::Settings), has(FileRole::Users));
                 script::read(text, base, others, &mut found, &mut program)?;
             }
         }
@@ -73,53 +73,55 @@ fn read(texts: &[(Role, Text)], base: &Path) -> Result<Found, Refused> {
     if found.is_empty() {
         let files: Vec<_> = texts.iter().map(|(_, text)| text.shown.clone()).collect();
         let what = format!("nothing that belongs to an FTP server stands in {}", files.join(", "));
-        return Err(Refused::new(what, "name the folder with settings.py and user.py"));
+        return Err(ImportError::new(what, "name the folder with settings.py and user.py"));
     }
     tell_rates(&mut found, program);
-    tell_passwords(texts, &mut found);
-    if found.wishes.contains_key("tls.certificate")
-        && !found.wishes.contains_key("tls.private_key")
-        && let Some(wish) = found.wishes.get("tls.certificate").cloned()
+    print_passwords(texts, &mut found);
+    if found.imported_settings.contains_key("tls.certificate")
+        && !found.imported_settings.contains_key("tls.private_key")
+        && let Some(wish) = found.imported_settings.get("tls.certificate").cloned()
     {
-        found.wishes.insert("tls.private_key".into(), wish);
+        found.imported_settings.insert("tls.private_key".into(), wish);
     }
     Ok(found)
 }
 
 /// Says what became of the speed limits.
-fn tell_rates(found: &mut Found, program: Program) {
-    let wish = |path: &str| found.wishes.get(path).cloned();
+fn tell_rates(found: &mut ImportResult, program: ScriptSummary) {
+    let wish = |path: &str| found.imported_settings.get(path).cloned();
     let limits = [wish("limits.user_upload_rate"), wish("limits.user_download_rate")];
-    let Some(spot) = limits.iter().flatten().map(|wish| wish.spot.clone()).next() else { return };
+    let Some(location) = limits.iter().flatten().map(|wish| wish.location.clone()).next() else {
+        return;
+    };
     let names: Vec<_> = limits.iter().flatten().map(|wish| wish.word.as_str()).collect();
     let names = names.join(" and ");
-    let remedy = "if you want no limit, remove user_upload_rate and user_download_rate";
+    let hint = "if you want no limit, remove user_upload_rate and user_download_rate";
     if program.has_limits {
         let what = format!("{names} held for each transfer; now the account's transfers share it");
-        found.changed(&spot, what, "for each transfer: limits.transfer_upload_rate and so on");
+        found.changed(&location, what, "for each transfer: limits.transfer_upload_rate and so on");
     } else {
         let whose = if program.is_known { "the script" } else { "the script as it was published" };
         let what = format!(
             "{names} never slowed anybody down: {whose} does not attach its limits to the server; \
              now they are in force, for each account"
         );
-        found.changed(&spot, what, remedy);
+        found.changed(&location, what, hint);
     }
     if program.is_swapped || !program.is_known {
         let what = "the script gives max_download to uploads and max_upload to downloads; here \
                     each name means what it says";
-        found.changed(&spot, what, "");
+        found.changed(&location, what, "");
     }
 }
 
 /// Says that passwords lie in the clear in the old files.
-fn tell_passwords(texts: &[(Role, Text)], found: &mut Found) {
+fn print_passwords(texts: &[(FileRole, Text)], found: &mut ImportResult) {
     let accounts = found.accounts.clone();
     for (_, text) in texts {
-        if accounts.iter().any(|account| account.spot.file == text.shown) {
+        if accounts.iter().any(|account| account.location.file == text.shown) {
             let what = format!("{} still holds passwords that anybody can read", text.shown);
-            let remedy = "when the move is done, delete it or keep it where nobody sees it";
-            found.note(Kind::Advice, None, what, remedy);
+            let hint = "when the move is done, delete it or keep it where nobody sees it";
+            found.note(Kind::Advice, None, what, hint);
         }
     }
 }
@@ -165,7 +167,7 @@ fn number(value: &Value) -> Option<i128> {
 /// `'on'`, `'off'` and what else people write for yes and no.
 fn truth(value: &Value) -> Option<bool> {
     match value {
-        Value::Truth(truth) => Some(*truth),
+        Value::Boolean(truth) => Some(*truth),
         Value::Number(number) => Some(*number != 0),
         Value::None => Some(false),
         Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
@@ -178,10 +180,10 @@ fn truth(value: &Value) -> Option<bool> {
 }
 
 /// A source that ends in the middle.
-fn cut(text: &Text, cut: &Cut) -> Refused {
-    let spot: Spot = text.spot(cut.line);
-    Refused::new(
-        format!("{spot}: the file ends in the middle of {}", cut.what),
+fn cut(text: &Text, cut: &UnexpectedEnd) -> ImportError {
+    let location: SourceLocation = text.location(cut.line);
+    ImportError::new(
+        format!("{location}: the file ends in the middle of {}", cut.what),
         "it was cut, or it is not Python; get a whole copy of it. Nothing was written",
     )
 }

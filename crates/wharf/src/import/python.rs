@@ -19,7 +19,7 @@ pub(crate) enum Value {
     /// A whole number.
     Number(i128),
     /// `True` or `False`.
-    Truth(bool),
+    Boolean(bool),
     /// `None`.
     None,
     /// A tuple, a list or a set.
@@ -51,12 +51,12 @@ pub(crate) struct Statement {
     /// Whether it stands in a block: a function, a condition, a loop, a class.
     pub(crate) is_nested: bool,
     /// What it does.
-    pub(crate) act: Act,
+    pub(crate) kind: StatementKind,
 }
 
 /// What a statement does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum StatementKind {
     /// Gives a value to names, which may have dots.
     Assign(Vec<String>, Value),
     /// Calls something by its name.
@@ -71,7 +71,7 @@ pub(crate) enum Act {
 
 /// A source that ends in the middle of something. It was cut, or it is no Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct UnexpectedEnd {
     /// Where the thing begins that has no end.
     pub(crate) line: usize,
     /// What it is, to finish the sentence "the file ends in the middle of …".
@@ -84,7 +84,7 @@ impl Value {
         match self {
             Self::Text(_) => "a text".into(),
             Self::Number(_) => "a number".into(),
-            Self::Truth(_) => "True or False".into(),
+            Self::Boolean(_) => "True or False".into(),
             Self::None => "None".into(),
             Self::List(_) => "a list".into(),
             Self::Range(..) => "a range".into(),

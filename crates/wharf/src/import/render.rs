@@ -7,7 +7,7 @@ use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
 use wharf_users::units::format_rate;
 
-use super::model::{Account, Found, Kind, Secret, Wish};
+use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, Kind};
 use crate::config::keys::{Key, SECTIONS, Section};
 use crate::config::show::value_text;
 
@@ -15,7 +15,7 @@ use crate::config::show::value_text;
 const COMMENT_COLUMN: usize = 36;
 
 /// The configuration: what differs from the defaults, each line with where it comes from.
-pub(crate) fn config_file(found: &Found, source: &str) -> String {
+pub(crate) fn config_file(found: &ImportResult, source: &str) -> String {
     let mut out = format!(
         "# Made by `wharf import {}`.\n\
          # What is not here has its default; every key there is:  wharf config default\n\n\
@@ -30,15 +30,15 @@ pub(crate) fn config_file(found: &Found, source: &str) -> String {
     out
 }
 
-fn write_section(out: &mut String, section: &Section, path: &str, found: &Found) {
+fn write_section(out: &mut String, section: &Section, path: &str, found: &ImportResult) {
     let mut lines = String::new();
     for key in section.keys {
-        let wish = found.wishes.get(&format!("{path}.{}", key.name));
+        let wish = found.imported_settings.get(&format!("{path}.{}", key.name));
         let Some((wish, value)) = wish.and_then(|wish| Some((wish, differing(key, wish)?))) else {
             continue;
         };
         let line = format!("{} = {value}", key.name);
-        let comment = one_line(&format!("{} {}", wish.spot, wish.word));
+        let comment = one_line(&format!("{} {}", wish.location, wish.word));
         let _ = writeln!(lines, "{line:<width$}  # {comment}", width = COMMENT_COLUMN - 2);
     }
     if !lines.is_empty() {
@@ -48,16 +48,16 @@ fn write_section(out: &mut String, section: &Section, path: &str, found: &Found)
 }
 
 /// The value as TOML, unless it is the default.
-fn differing(key: &Key, wish: &Wish) -> Option<String> {
+fn differing(key: &Key, wish: &ImportedSetting) -> Option<String> {
     let value = value_text(key, &wish.raw);
     (value != key.default).then_some(value)
 }
 
-fn instances(section: &Section, found: &Found) -> Vec<String> {
+fn instances(section: &Section, found: &ImportResult) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
-    let is_there = |path: &String| found.wishes.keys().any(|key| key.starts_with(path));
+    let is_there = |path: &String| found.imported_settings.keys().any(|key| key.starts_with(path));
     let paths = (0..super::LISTENERS_MAX).map(|index| format!("{}.{index}", section.name));
     paths.filter(is_there).collect()
 }
@@ -68,7 +68,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The accounts as a table.
-pub(crate) fn account_table(accounts: &[Account]) -> String {
+pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
     let mut rows = vec![["NAME", "RIGHTS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
     rows.extend(accounts.iter().map(|account| {
         [
@@ -82,16 +82,16 @@ pub(crate) fn account_table(accounts: &[Account]) -> String {
     crate::user_command::list::table(&rows)
 }
 
-fn password(account: &Account) -> &'static str {
+fn password(account: &ImportedAccount) -> &'static str {
     match account.secret {
-        Secret::None => "none",
-        Secret::NotNeeded => "not needed",
-        Secret::Hash(_) => "kept",
-        Secret::Plain(_) => "hashed",
+        ImportedPassword::None => "none",
+        ImportedPassword::NotNeeded => "not needed",
+        ImportedPassword::Hash(_) => "kept",
+        ImportedPassword::Plain(_) => "hashed",
     }
 }
 
-fn limits(account: &Account) -> String {
+fn limits(account: &ImportedAccount) -> String {
     let rates = [
         ("up", account.upload_rate),
         ("down", account.download_rate),
@@ -116,7 +116,7 @@ fn limits(account: &Account) -> String {
 }
 
 /// Everything that is to be told, in its order.
-pub(crate) fn report(found: &Found) -> String {
+pub(crate) fn report(found: &ImportResult) -> String {
     let mut out = String::new();
     for (kind, title) in [
         (Kind::Lost, "Not carried over"),
@@ -124,16 +124,17 @@ pub(crate) fn report(found: &Found) -> String {
         (Kind::Advice, "To know"),
     ] {
         let mut notes: Vec<_> = found.notes.iter().filter(|note| note.kind == kind).collect();
-        notes.sort_by(|one, other| one.spot.cmp(&other.spot));
+        notes.sort_by(|one, other| one.location.cmp(&other.location));
         if notes.is_empty() {
             continue;
         }
         let _ = writeln!(out, "\n{title}: {}", notes.len());
         for note in notes {
-            let spot = note.spot.as_ref().map(|spot| format!("{spot}: ")).unwrap_or_default();
-            let _ = writeln!(out, "  {}{}", one_line(&spot), one_line(&note.what));
-            if !note.remedy.is_empty() {
-                let _ = writeln!(out, "      {}", one_line(&note.remedy));
+            let location =
+                note.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
+            let _ = writeln!(out, "  {}{}", one_line(&location), one_line(&note.what));
+            if !note.hint.is_empty() {
+                let _ = writeln!(out, "      {}", one_line(&note.hint));
             }
         }
     }
@@ -141,7 +142,11 @@ pub(crate) fn report(found: &Found) -> String {
 }
 
 /// What would be written, for someone who decides.
-pub(crate) fn preview(config: Option<(&Path, &str)>, users: &str, accounts: &[Account]) -> String {
+pub(crate) fn preview(
+    config: Option<(&Path, &str)>,
+    users: &str,
+    accounts: &[ImportedAccount],
+) -> String {
     let mut out = String::new();
     if let Some((path, text)) = config {
         let _ = writeln!(out, "{}:\n", path.display());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 
-use super::model::{Refused, Spot};
+use super::model::{ImportError, SourceLocation};
 use crate::outcome::{Exit, Failure};
 
 /// The largest file of settings that is read; real ones have a few kilobytes.
@@ -26,8 +26,8 @@ pub(crate) struct Text {
 
 impl Text {
     /// A line of it.
-    pub(crate) fn spot(&self, line: usize) -> Spot {
-        Spot { file: self.shown.clone(), line }
+    pub(crate) fn location(&self, line: usize) -> SourceLocation {
+        SourceLocation { file: self.shown.clone(), line }
     }
 
     /// Its lines with their numbers, without line ends.
@@ -82,12 +82,12 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
     if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
         let kib = bytes_max / 1024;
         let what = format!("{shown} is larger than {kib} KiB: is it the right file?");
-        return Err(Refused::new(what, "name the file of the old server's settings").into());
+        return Err(ImportError::new(what, "name the file of the old server's settings").into());
     }
     if bytes.starts_with(b"PDB") {
         let what = format!("{shown} is a compiled database of Pure-FTPd (.pdb)");
         let help = "name the text file it was made of, often /etc/pure-ftpd/pureftpd.passwd";
-        return Err(Refused::new(what, help).into());
+        return Err(ImportError::new(what, help).into());
     }
     let content = decode(&bytes, encoding).map_err(|line| {
         let what = match encoding {
@@ -95,13 +95,13 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
             SourceEncoding::Fixed(_) => "not text in this encoding",
         };
         let help = "is it the right file? if it is, name its encoding: --source-encoding big5";
-        Failure::from(Refused::new(format!("{shown}:{line}: this is {what}"), help))
+        Failure::from(ImportError::new(format!("{shown}:{line}: this is {what}"), help))
     })?;
     Ok(Text { path: path.to_owned(), shown, content })
 }
 
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
+impl From<ImportError> for Failure {
+    fn from(refused: ImportError) -> Self {
         Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).help(refused.help) }
     }
 }

@@ -168,7 +168,7 @@ const OLD_MAX: u32 = 100;
 /// Puts a new file in its place, whole or not at all; one that is there stays.
 fn place(path: &Path, text: &str) -> io::Result<()> {
     let fresh = fresh_name(path)?;
-    let result = write_new(&fresh, text).and_then(|()| settle(&fresh, path));
+    let result = write_new(&fresh, text).and_then(|()| publish(&fresh, path));
     // After a link the other name goes; after a failure there is nothing to keep.
     let _ = fs::remove_file(&fresh);
     result
@@ -191,7 +191,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// A link is refused where a file is, which a rename would replace.
-fn settle(fresh: &Path, path: &Path) -> io::Result<()> {
+fn publish(fresh: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(fresh, path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),

@@ -9,25 +9,25 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::catalog::kind;
-use super::rotation::Rules;
+use super::rotation::RotationRules;
 use super::target::Target;
 use crate::outcome::{Exit, Failure, plain};
 
 /// The file, and what was lost.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    state: Mutex<State>,
+    state: Mutex<AuditState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct AuditState {
     target: Target,
     lost: u64,
 }
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum WriteOutcome {
     /// It is written.
     Whole,
     /// It is written, and before it so many lines were lost.
@@ -43,7 +43,7 @@ impl Audit {
     ///
     /// # Errors
     /// It cannot be opened, or is no plain file.
-    pub(crate) fn open(path: &Path, rules: Rules) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, rules: RotationRules) -> Result<Self, Failure> {
         let shown = path.display();
         if std::fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
             let message = format!("log.audit_file {shown} is no plain file");
@@ -57,7 +57,7 @@ impl Audit {
 
     /// In this place.
     pub(crate) fn at(target: Target) -> Self {
-        Self { state: Mutex::new(State { target, lost: 0 }) }
+        Self { state: Mutex::new(AuditState { target, lost: 0 }) }
     }
 
     /// The file, with `act` done to it.
@@ -66,15 +66,15 @@ impl Audit {
     }
 
     /// Writes a line, now.
-    pub(crate) fn write(&self, line: &str) -> Kept {
+    pub(crate) fn write(&self, line: &str) -> WriteOutcome {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.lost;
         if state.target.write_lines(line.as_bytes()) > 0 {
             state.lost += 1;
-            return if before == 0 { Kept::Lost } else { Kept::LostToo };
+            return if before == 0 { WriteOutcome::Lost } else { WriteOutcome::LostToo };
         }
         state.lost = 0;
-        if before == 0 { Kept::Whole } else { Kept::After(before) }
+        if before == 0 { WriteOutcome::Whole } else { WriteOutcome::After(before) }
     }
 
     /// Why the file could not be put aside; told once.

@@ -3,7 +3,7 @@
 
 /// One event.
 #[derive(Debug)]
-pub(crate) struct Kind {
+pub(crate) struct EventKind {
     /// Its name, in every log and to everybody who is told of it.
     pub(crate) name: &'static str,
     /// When it happens.
@@ -12,13 +12,14 @@ pub(crate) struct Kind {
     /// Whether somebody may have to answer for it.
     pub(crate) is_audited: bool,
     /// Whether programs and web servers can be told of it.
-    pub(crate) is_told: bool,
+    pub(crate) is_delivered: bool,
     /// Its own fields, with what they mean.
     pub(crate) fields: &'static [(&'static str, &'static str)],
 }
 
-const TOLD: Kind = Kind { name: "", about: "", is_audited: false, is_told: true, fields: &[] };
-const AUDITED: Kind = Kind { is_audited: true, ..TOLD };
+const DELIVERED: EventKind =
+    EventKind { name: "", about: "", is_audited: false, is_delivered: true, fields: &[] };
+const AUDITED: EventKind = EventKind { is_audited: true, ..DELIVERED };
 
 /// What every event says to programs and web servers.
 pub(crate) static COMMON: &[(&str, &str)] = &[
@@ -53,20 +54,20 @@ const TRANSFER: &[(&str, &str)] = &[
 ];
 
 /// All of them.
-pub(crate) static KINDS: &[Kind] = &[
-    Kind {
+pub(crate) static KINDS: &[EventKind] = &[
+    EventKind {
         name: "connected",
         about: "A client was greeted.",
         fields: &[("local", "our end of the connection")],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "connection-rejected",
         about: "A client was turned away at the door.",
         fields: &[("reason", "which limit it was, or what was wrong")],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "ban-added",
         about: "An address or a network may not come in any more.",
         fields: &[
@@ -77,25 +78,25 @@ pub(crate) static KINDS: &[Kind] = &[
         ],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "ban-removed",
         about: "A ban is over.",
         fields: &[("network", "as it was banned"), REASON],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "account-locked",
         about: "Too many logins with one name failed, from many addresses.",
         fields: &[("tried", "the name"), ("seconds", "for how long")],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "secured",
         about: "TLS protects the control connection from now on.",
         fields: &[("version", "of TLS"), ("cipher", "the cipher suite")],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "login",
         about: "Somebody logged in.",
         fields: &[
@@ -104,7 +105,7 @@ pub(crate) static KINDS: &[Kind] = &[
         ],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "login-failed",
         about: "A login failed.",
         fields: &[
@@ -115,19 +116,19 @@ pub(crate) static KINDS: &[Kind] = &[
         ],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "session-ended",
         about: "A session is over: the logout, if somebody had logged in.",
         fields: &[REASON, ("seconds", "how long it lasted")],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "upload",
         about: "A file came, whole or not. If it is complete it stands under its name.",
         fields: TRANSFER,
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "upload-refused",
         about: "An upload had come whole, and the check before publishing refused it.",
         fields: &[
@@ -138,59 +139,64 @@ pub(crate) static KINDS: &[Kind] = &[
         ],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "denied",
         about: "A command was refused because of a rule for another path: one to which a link \
                 leads, or one that a rename would move.",
         fields: &[("command", "as in `RNTO`"), PATH, ("reason", "the rule")],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "upload-denied",
         about: "An upload was refused before a byte of it came: no right, no room, a bad name.",
         fields: &[PATH, REASON, ("help", "what would help; left out where nothing is known")],
         ..AUDITED
     },
-    Kind { name: "download", about: "A file went out, whole or not.", fields: TRANSFER, ..AUDITED },
-    Kind { name: "delete", about: "A file was removed.", fields: &[PATH], ..AUDITED },
-    Kind {
+    EventKind {
+        name: "download",
+        about: "A file went out, whole or not.",
+        fields: TRANSFER,
+        ..AUDITED
+    },
+    EventKind { name: "delete", about: "A file was removed.", fields: &[PATH], ..AUDITED },
+    EventKind {
         name: "rename",
         about: "Something got another name.",
         fields: &[PATH, ("to", "its new path")],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "copy",
         about: "A file was copied on the server (SITE CPTO).",
         fields: &[PATH, ("to", "where the copy is")],
         ..AUDITED
     },
-    Kind { name: "mkdir", about: "A directory was made.", fields: &[PATH], ..AUDITED },
-    Kind { name: "rmdir", about: "A directory was removed.", fields: &[PATH], ..AUDITED },
-    Kind {
+    EventKind { name: "mkdir", about: "A directory was made.", fields: &[PATH], ..AUDITED },
+    EventKind { name: "rmdir", about: "A directory was removed.", fields: &[PATH], ..AUDITED },
+    EventKind {
         name: "change",
         about: "Times or permission bits were changed (MFMT, SITE CHMOD and others).",
         fields: &[PATH],
         ..AUDITED
     },
-    Kind {
+    EventKind {
         name: "data-failed",
         about: "A data connection did not come to be.",
         fields: &[REASON],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "data-session-mismatch",
         about: "A data connection was let in by its address alone; told once a session.",
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "data-unexpected-peers",
         about: "Others than the client came to its data port, and were turned away.",
         fields: &[("first", "the address of the first"), ("connections", "how many there were")],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "data-diagnosis",
         about: "Data connections of a network do not come to be; told once an hour for each cause.",
         fields: &[
@@ -201,9 +207,9 @@ pub(crate) static KINDS: &[Kind] = &[
             ("reason", "what was seen"),
             ("help", "what would help"),
         ],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "charset",
         about: "A client does not send names in UTF-8, and their character set was recognised, or \
                 its names are valid UTF-8 and also plausible in another set; reported once a \
@@ -214,40 +220,40 @@ pub(crate) static KINDS: &[Kind] = &[
             ("reason", "what was seen"),
             ("help", "what would help"),
         ],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "store-failed",
         about: "The disk, or what else keeps files, failed.",
         fields: &[("reason", "what was asked, and what it said")],
-        ..TOLD
+        ..DELIVERED
     },
-    Kind {
+    EventKind {
         name: "command",
         about: "A command and its reply; with `log.commands` only, and never told to others.",
-        is_told: false,
+        is_delivered: false,
         fields: &[
             ("line", "what was sent, secrets masked"),
             ("code", "the number of the reply"),
             ("reply", "its last line"),
         ],
-        ..TOLD
+        ..DELIVERED
     },
 ];
 
 /// The event of this name.
-pub(crate) fn kind(name: &str) -> Option<&'static Kind> {
+pub(crate) fn kind(name: &str) -> Option<&'static EventKind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
 /// The names of all that programs and web servers can be told of.
-pub(crate) fn told_names() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().filter(|kind| kind.is_told).map(|kind| kind.name)
+pub(crate) fn delivered_names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(|kind| kind.is_delivered).map(|kind| kind.name)
 }
 
 /// Whether a field of this name exists in anything that is told.
 pub(crate) fn field_names() -> impl Iterator<Item = &'static str> {
-    let own = KINDS.iter().filter(|kind| kind.is_told).flat_map(|kind| kind.fields);
+    let own = KINDS.iter().filter(|kind| kind.is_delivered).flat_map(|kind| kind.fields);
     COMMON.iter().chain(OF_PATHS).chain(own).map(|(name, _)| *name)
 }
 
@@ -283,7 +289,7 @@ pub(crate) fn reference() -> String {
     for kind in KINDS {
         let mut marks = Vec::new();
         marks.extend(kind.is_audited.then_some("in the audit log"));
-        marks.extend((!kind.is_told).then_some("only in the log"));
+        marks.extend((!kind.is_delivered).then_some("only in the log"));
         let marks =
             if marks.is_empty() { String::new() } else { format!(" *({})*", marks.join(", ")) };
         let _ = writeln!(out, "\n## `{}`\n\n{}{marks}\n", kind.name, kind.about);

@@ -81,8 +81,8 @@ fn decoded(name: &str) -> Option<Vec<u8>> {
 
 /// How many events are made up: some in every run, a million by hand.
 fn events() -> u32 {
-    let wanted = std::env::var("WHARF_LOG_EVENTS").ok();
-    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(2_000)
+    let filter = std::env::var("WHARF_LOG_EVENTS").ok();
+    filter.and_then(|filter| filter.parse().ok()).unwrap_or(2_000)
 }
 
 fn runner() -> TestRunner {

@@ -17,22 +17,22 @@ const FOLLOWERS_MAX: usize = 32;
 
 /// The last lines, and who wants to see those that come.
 #[derive(Debug, Default)]
-pub(crate) struct Tail(Mutex<Kept>);
+pub(crate) struct Tail(Mutex<TailState>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    lines: VecDeque<Line>,
-    followers: Vec<Follower>,
+struct TailState {
+    lines: VecDeque<TailLine>,
+    followers: Vec<TailFollower>,
 }
 
 #[derive(Clone, Debug)]
-struct Line {
+struct TailLine {
     session: Option<u64>,
     text: Arc<str>,
 }
 
 #[derive(Debug)]
-struct Follower {
+struct TailFollower {
     session: Option<u64>,
     sender: Sender<Arc<str>>,
     missed: u64,
@@ -40,7 +40,7 @@ struct Follower {
 
 /// Lines for one who looks: those that were, then perhaps those that come.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct TailStream {
     past: VecDeque<Arc<str>>,
     coming: Option<Receiver<Arc<str>>>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Lines {
 impl Tail {
     /// Takes one more line, with its end.
     pub(crate) fn push(&self, session: Option<u64>, text: &str) {
-        let line = Line { session, text: text.into() };
+        let line = TailLine { session, text: text.into() };
         let mut kept = self.kept();
         kept.followers.retain_mut(|follower| follower.hears(&line));
         if kept.lines.len() >= LINES_MAX {
@@ -59,7 +59,7 @@ impl Tail {
 
     /// The last `count` lines, of one session if it is named, and then, if `follows`, those that
     /// come until [`Tail::close`].
-    pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> Lines {
+    pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> TailStream {
         let mut kept = self.kept();
         let fitting = kept.lines.iter().rev().filter(|line| line.is_of(session));
         let mut past: VecDeque<_> = fitting.take(count).map(|line| line.text.clone()).collect();
@@ -69,13 +69,13 @@ impl Tail {
             kept.followers.retain(|follower| !follower.sender.is_closed());
             if kept.followers.len() < FOLLOWERS_MAX {
                 let (sender, receiver) = channel(WAITING_MAX);
-                kept.followers.push(Follower { session, sender, missed: 0 });
+                kept.followers.push(TailFollower { session, sender, missed: 0 });
                 coming = Some(receiver);
             } else {
                 past.push_back("too many follow the log already\n".into());
             }
         }
-        Lines { past, coming }
+        TailStream { past, coming }
     }
 
     /// Nothing comes any more: whoever follows has seen the end when all is read.
@@ -83,20 +83,20 @@ impl Tail {
         self.kept().followers.clear();
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, TailState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl TailLine {
     fn is_of(&self, session: Option<u64>) -> bool {
         session.is_none() || self.session == session
     }
 }
 
-impl Follower {
+impl TailFollower {
     /// Hands a line on; whether somebody is still there.
-    fn hears(&mut self, line: &Line) -> bool {
+    fn hears(&mut self, line: &TailLine) -> bool {
         if self.missed > 0 {
             let told = format!("lines that came too fast were left out: {}\n", self.missed);
             if self.sender.try_send(told.into()).is_ok() {
@@ -110,7 +110,7 @@ impl Follower {
     }
 }
 
-impl Stream for Lines {
+impl Stream for TailStream {
     type Item = String;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<String>> {
@@ -132,11 +132,11 @@ mod tests {
 
     use super::*;
 
-    async fn next(lines: &mut Lines) -> Option<String> {
+    async fn next(lines: &mut TailStream) -> Option<String> {
         poll_fn(|context| Pin::new(&mut *lines).poll_next(context)).await
     }
 
-    async fn all(mut lines: Lines) -> Vec<String> {
+    async fn all(mut lines: TailStream) -> Vec<String> {
         let mut seen = Vec::new();
         while let Some(line) = next(&mut lines).await {
             seen.push(line);

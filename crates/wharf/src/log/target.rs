@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::journal::Journal;
-use super::rotation::{Rules, Turner};
-use crate::os::{Access, Spot};
+use super::rotation::{RotationRules, RotationState};
+use crate::os::{Access, TrustedPath};
 use crate::outcome::{Failure, plain};
 
 /// One place for lines.
@@ -26,7 +26,7 @@ enum Sink {
         path: PathBuf,
         /// The permission bits of a new file.
         mode: u32,
-        turner: Option<Turner>,
+        rotation: Option<RotationState>,
     },
     Journal(Journal),
     #[cfg(test)]
@@ -69,16 +69,16 @@ impl Target {
     }
 
     fn opened(path: &Path, mode: u32) -> io::Result<Self> {
-        let file = Spot::find(path)?.open(Access::Append(mode))?;
-        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, turner: None }))
+        let file = TrustedPath::find(path)?.open(Access::Append(mode))?;
+        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, rotation: None }))
     }
 
     /// Puts the file aside as these rules say, if it is one.
     #[must_use]
-    pub(crate) fn rotated(mut self, rules: Rules) -> Self {
-        if let Sink::File { file, turner, .. } = &mut self.sink {
+    pub(crate) fn rotated(mut self, rules: RotationRules) -> Self {
+        if let Sink::File { file, rotation, .. } = &mut self.sink {
             let is_plain = file.metadata().is_ok_and(|facts| facts.is_file());
-            *turner = (rules.is_on() && is_plain).then(|| Turner::new(rules, file));
+            *rotation = (rules.is_on() && is_plain).then(|| RotationState::new(rules, file));
         }
         self
     }
@@ -112,14 +112,15 @@ impl Target {
 
     /// Opens the file anew, in case it was renamed. What is no file stays.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File { file, path, mode, turner } = &mut self.sink {
-            let opened = Spot::find(path).and_then(|spot| spot.open(Access::Append(*mode)));
+        if let Sink::File { file, path, mode, rotation } = &mut self.sink {
+            let opened = TrustedPath::find(path)
+                .and_then(|trusted_path| trusted_path.open(Access::Append(*mode)));
             let fresh = opened.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             *file = fresh;
-            if let Some(turner) = turner {
-                turner.look(file);
+            if let Some(rotation) = rotation {
+                rotation.look(file);
             }
             self.is_torn = false;
         }
@@ -154,15 +155,15 @@ impl Target {
     /// How much of `lines` goes into the file before it is put aside.
     fn share(&self, lines: &[u8]) -> usize {
         match &self.sink {
-            Sink::File { turner: Some(turner), .. } => turner.share(lines),
+            Sink::File { rotation: Some(rotation), .. } => rotation.share(lines),
             _ => lines.len(),
         }
     }
 
     /// Puts the file aside and begins a new one.
     fn turn(&mut self) {
-        let Sink::File { path, turner: Some(turner), .. } = &mut self.sink else { return };
-        let done = turner.turn(path).and_then(|()| self.reopen());
+        let Sink::File { path, rotation: Some(rotation), .. } = &mut self.sink else { return };
+        let done = rotation.turn(path).and_then(|()| self.reopen());
         if let Err(error) = done {
             self.problem = Some(plain(&error));
         }
@@ -194,10 +195,10 @@ impl Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::StandardError => io::stderr().lock().write(bytes),
-            Sink::File { file, turner, .. } => {
+            Sink::File { file, rotation, .. } => {
                 let written = file.write(bytes)?;
-                if let Some(turner) = turner {
-                    turner.wrote(written);
+                if let Some(rotation) = rotation {
+                    rotation.wrote(written);
                 }
                 Ok(written)
             }

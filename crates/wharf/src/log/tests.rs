@@ -11,7 +11,7 @@ use wharf_proto::reply::Code;
 
 use super::*;
 use crate::config::raw::Raw;
-use rotation::Rules;
+use rotation::RotationRules;
 
 fn now() -> Zoned {
     "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
@@ -327,7 +327,8 @@ fn row_43_lines_without_room_are_counted_and_told() {
 fn row_44_nothing_is_lost_or_torn_when_logs_are_put_aside_under_many_writers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wharf.log");
-    let rules = Rules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
+    let rules =
+        RotationRules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
     let audit = Audit::open(&folder.path().join("audit.log"), rules).unwrap();
     let log = started(Options {
         outputs: vec![Output {

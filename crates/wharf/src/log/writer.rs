@@ -16,7 +16,7 @@ const LINES_WAITING_MAX: usize = 8192;
 /// The nearer end of the thread. Dropping it writes what waits, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    sender: Option<SyncSender<Message>>,
+    sender: Option<SyncSender<WriterMessage>>,
     dropped: Arc<AtomicU64>,
     thread: Mutex<Thread>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Writer {
 /// The farther end.
 enum Thread {
     /// It has not begun: lines wait in its queue.
-    Prepared(Box<Scribe>),
+    Prepared(Box<WriterThread>),
     /// It writes. The receiver hears when it is done.
     Running(JoinHandle<()>, Receiver<()>),
     Ended,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Thread {
 }
 
 /// What the thread is told.
-enum Message {
+enum WriterMessage {
     /// A line, and the number of its target.
     Line(usize, Vec<u8>),
     /// Answer when all before this is written.
@@ -48,7 +48,7 @@ enum Message {
 
 /// What the writer itself has to say, in a line of the first target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Note {
+pub(crate) enum WriterNote {
     /// So many lines found no room in the queue or on the disk.
     Dropped(u64),
     /// A log could not be opened anew, for this reason; the old file goes on.
@@ -58,23 +58,23 @@ pub(crate) enum Note {
 }
 
 /// Makes a line of a note.
-type NoteLine = Box<dyn Fn(&Note) -> Vec<u8> + Send>;
+type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 
 impl Writer {
     /// Makes everything ready. Lines wait until [`Writer::begin`].
     pub(crate) fn prepare(targets: Vec<Target>, note_line: NoteLine) -> Self {
         let (sender, messages) = sync_channel(LINES_WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let scribe = Scribe {
+        let writer_thread = WriterThread {
             batches: vec![Vec::new(); targets.len()],
             messages,
             targets,
             dropped: Arc::clone(&dropped),
-            untold: 0,
+            unreported: 0,
             notes: Vec::new(),
             note_line,
         };
-        let thread = Mutex::new(Thread::Prepared(Box::new(scribe)));
+        let thread = Mutex::new(Thread::Prepared(Box::new(writer_thread)));
         Self { sender: Some(sender), dropped, thread }
     }
 
@@ -82,11 +82,11 @@ impl Writer {
     pub(crate) fn begin(&self) -> io::Result<()> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         *thread = match std::mem::replace(&mut *thread, Thread::Ended) {
-            Thread::Prepared(mut scribe) => {
+            Thread::Prepared(mut writer_thread) => {
                 let builder = std::thread::Builder::new().name("log".into());
                 let (done, is_done) = sync_channel::<()>(0);
                 let write = move || {
-                    scribe.write_all();
+                    writer_thread.write_all();
                     drop(done);
                 };
                 Thread::Running(builder.spawn(write)?, is_done)
@@ -100,7 +100,9 @@ impl Writer {
     /// counted.
     pub(crate) fn write(&self, target: usize, line: impl Into<Vec<u8>>) {
         let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_)) = sender.try_send(Message::Line(target, line.into())) {
+        if let Err(TrySendError::Full(_)) =
+            sender.try_send(WriterMessage::Line(target, line.into()))
+        {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -109,7 +111,7 @@ impl Writer {
     /// hangs, and nothing is opened.
     pub(crate) fn reopen(&self) {
         if let Some(sender) = &self.sender {
-            let _ = sender.try_send(Message::Reopen);
+            let _ = sender.try_send(WriterMessage::Reopen);
         }
     }
 
@@ -118,7 +120,7 @@ impl Writer {
         let Some(sender) = &self.sender else { return };
         for _ in 0..FLUSH_TRIES_MAX {
             let (answer, answered) = sync_channel(1);
-            if sender.try_send(Message::Flush(answer)).is_ok() {
+            if sender.try_send(WriterMessage::Flush(answer)).is_ok() {
                 let _ = answered.recv_timeout(FLUSH_MAX);
                 return;
             }
@@ -138,25 +140,25 @@ impl Drop for Writer {
                     let _ = thread.join();
                 }
             }
-            Thread::Prepared(mut scribe) => scribe.write_all(),
+            Thread::Prepared(mut writer_thread) => writer_thread.write_all(),
             Thread::Ended => {}
         }
     }
 }
 
 /// Everything that the thread has.
-struct Scribe {
-    messages: Receiver<Message>,
+struct WriterThread {
+    messages: Receiver<WriterMessage>,
     targets: Vec<Target>,
     batches: Vec<Vec<u8>>,
     dropped: Arc<AtomicU64>,
     /// Lines that are lost, and of which the log does not say so yet.
-    untold: u64,
-    notes: Vec<Note>,
+    unreported: u64,
+    notes: Vec<WriterNote>,
     note_line: NoteLine,
 }
 
-impl Scribe {
+impl WriterThread {
     /// Writes until the last sender is gone. Lines that wait together go to the disk together.
     fn write_all(&mut self) {
         while let Ok(first) = self.messages.recv() {
@@ -164,13 +166,13 @@ impl Scribe {
             let more: Vec<_> = self.messages.try_iter().take(BATCH_LINES_MAX).collect();
             for message in std::iter::once(first).chain(more) {
                 match message {
-                    Message::Line(target, line) => {
+                    WriterMessage::Line(target, line) => {
                         if let Some(batch) = self.batches.get_mut(target) {
                             batch.extend_from_slice(&line);
                         }
                     }
-                    Message::Flush(answer) => waiting.push(answer),
-                    Message::Reopen => {
+                    WriterMessage::Flush(answer) => waiting.push(answer),
+                    WriterMessage::Reopen => {
                         // What was said before belongs into the old file.
                         self.write_batches();
                         self.reopen();
@@ -186,12 +188,12 @@ impl Scribe {
     }
 
     fn write_batches(&mut self) {
-        self.untold += self.dropped.swap(0, Ordering::Relaxed);
+        self.unreported += self.dropped.swap(0, Ordering::Relaxed);
         for (target, batch) in self.targets.iter_mut().zip(&mut self.batches) {
             // A full disk must not stop the server: what is lost is counted, and told as soon as
             // there is room.
-            self.untold += target.write_lines(batch);
-            self.notes.extend(target.take_problem().map(Note::NotRotated));
+            self.unreported += target.write_lines(batch);
+            self.notes.extend(target.take_problem().map(WriterNote::NotRotated));
             batch.clear();
         }
         self.tell_notes();
@@ -203,10 +205,10 @@ impl Scribe {
         for note in self.notes.drain(..) {
             target.write_lines(&(self.note_line)(&note));
         }
-        if self.untold > 0 {
-            let line = (self.note_line)(&Note::Dropped(self.untold));
+        if self.unreported > 0 {
+            let line = (self.note_line)(&WriterNote::Dropped(self.unreported));
             if target.write_lines(&line) == 0 {
-                self.untold = 0;
+                self.unreported = 0;
             }
         }
     }
@@ -214,7 +216,7 @@ impl Scribe {
     fn reopen(&mut self) {
         for target in &mut self.targets {
             if let Err(error) = target.reopen() {
-                self.notes.push(Note::NotReopened(plain(&error)));
+                self.notes.push(WriterNote::NotReopened(plain(&error)));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FileSystem, Wish};
+use super::{FileSystem, FolderAccess};
 
 /// Not known here.
 pub(super) fn file_system(_folder: &Path) -> Option<FileSystem> {
@@ -10,9 +10,11 @@ pub(super) fn file_system(_folder: &Path) -> Option<FileSystem> {
 }
 
 /// Whether we may, as far as a look tells it.
-pub(super) fn may(path: &Path, _who: Option<(u32, u32)>, wish: Wish) -> bool {
+pub(super) fn may(path: &Path, _who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     match wish {
-        Wish::Enter | Wish::Read => std::fs::read_dir(path).is_ok(),
-        Wish::Write => std::fs::metadata(path).is_ok_and(|facts| !facts.permissions().readonly()),
+        FolderAccess::Enter | FolderAccess::Read => std::fs::read_dir(path).is_ok(),
+        FolderAccess::Write => {
+            std::fs::metadata(path).is_ok_and(|facts| !facts.permissions().readonly())
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 
-use super::{FileSystem, Wish};
+use super::{FileSystem, FolderAccess};
 
 /// Of the folder at this path.
 pub(super) fn file_system(folder: &Path) -> Option<FileSystem> {
@@ -46,19 +46,19 @@ fn kind_in(table: &str, folder: &Path) -> Option<String> {
 /// Whether an account may do something at a path, by its number and that of its group; without
 /// any, whether we may. Other groups of another account, and rights beyond permission bits, are
 /// not looked at.
-pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: Wish) -> bool {
+pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     let Some((user, group)) = who else {
         let access = match wish {
-            Wish::Enter => Access::EXEC_OK,
-            Wish::Read => Access::READ_OK,
-            Wish::Write => Access::WRITE_OK,
+            FolderAccess::Enter => Access::EXEC_OK,
+            FolderAccess::Read => Access::READ_OK,
+            FolderAccess::Write => Access::WRITE_OK,
         };
         return accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
     };
     let bit = match wish {
-        Wish::Enter => 0o1,
-        Wish::Read => 0o4,
-        Wish::Write => 0o2,
+        FolderAccess::Enter => 0o1,
+        FolderAccess::Read => 0o4,
+        FolderAccess::Write => 0o2,
     };
     fs::metadata(path).is_ok_and(|facts| {
         let bits = match () {
@@ -94,16 +94,16 @@ mod tests {
         let facts = fs::metadata(folder.path()).unwrap();
         let (owner, stranger) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));
         for (mode, who, wish, is_allowed) in [
-            (0o701, stranger, Wish::Enter, true),
-            (0o701, stranger, Wish::Read, false),
-            (0o702, stranger, Wish::Write, true),
-            (0o700, stranger, Wish::Write, false),
-            (0o740, (4_000_000, owner.1), Wish::Read, true),
+            (0o701, stranger, FolderAccess::Enter, true),
+            (0o701, stranger, FolderAccess::Read, false),
+            (0o702, stranger, FolderAccess::Write, true),
+            (0o700, stranger, FolderAccess::Write, false),
+            (0o740, (4_000_000, owner.1), FolderAccess::Read, true),
         ] {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(may(folder.path(), Some(who), wish), is_allowed, "{mode:o} {wish:?}");
         }
-        assert!(may(folder.path(), Some((0, 0)), Wish::Write));
+        assert!(may(folder.path(), Some((0, 0)), FolderAccess::Write));
         assert!(file_system(folder.path()).unwrap().total > 0);
     }
 }

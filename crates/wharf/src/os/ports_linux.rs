@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::RangeInclusive;
 
-use super::Owner;
+use super::PortOwner;
 
 /// Processes that are looked at; more would make an error message slow.
 const PROCESSES_MAX: usize = 20_000;
@@ -16,7 +16,7 @@ pub(super) fn port_owner(port: u16) -> Option<String> {
 
 /// The processes that have these ports, as far as we may see them: those that listen, and where
 /// nobody does, those with a connection from there.
-pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let tables: Vec<_> = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
     let mut ports_of: BTreeMap<String, u16> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
             let port = target.and_then(|target| ports_of.get(target.to_str()?));
             if let Some(port) = port {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                let owner = || Owner { pid, name: name.trim().to_owned() };
+                let owner = || PortOwner { pid, name: name.trim().to_owned() };
                 owners.entry(*port).or_insert_with(owner);
             }
         }

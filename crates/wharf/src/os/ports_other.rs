@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::process::Command;
 
-use super::{Owner, excluded_ranges};
+use super::{PortOwner, excluded_ranges};
 
 /// Not known here.
 pub(super) fn port_owner(_port: u16) -> Option<String> {
@@ -12,7 +12,7 @@ pub(super) fn port_owner(_port: u16) -> Option<String> {
 }
 
 /// Not known here.
-pub(super) fn port_owners(_ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+pub(super) fn port_owners(_ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     BTreeMap::new()
 }
 

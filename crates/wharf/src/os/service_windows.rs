@@ -13,7 +13,7 @@ use windows_service::service_control_handler::{
 };
 use windows_service::{define_windows_service, service_dispatcher};
 
-use super::{Announced, Asked, Stop};
+use super::{ServiceState, SignalRequest, Stop};
 
 /// The name by which Windows knows us.
 pub(crate) const SERVICE: &str = "wharf";
@@ -44,30 +44,30 @@ pub(crate) fn become_service(work: Work) -> Result<(), windows_service::Error> {
 
 /// Waits until Windows wants something of the service: that it stops, or reads its settings anew
 /// (`sc control wharf paramchange`). Cancel safe. Without a service: for ever.
-pub(super) async fn asked_by_windows() -> Asked {
+pub(super) async fn asked_by_windows() -> SignalRequest {
     tokio::select! {
         // Who wants an end does not care for settings.
         biased;
-        () = STOP.notified() => Asked::Stop(Stop::Terminate),
-        () = RELOAD.notified() => Asked::Reload,
+        () = STOP.notified() => SignalRequest::Stop(Stop::Terminate),
+        () = RELOAD.notified() => SignalRequest::Reload,
     }
 }
 
 /// Tells Windows how we are, if we are its service.
-pub(crate) fn announce(what: Announced) {
+pub(crate) fn announce(what: ServiceState) {
     match what {
-        Announced::Ready => tell(
+        ServiceState::Ready => tell(
             ServiceState::Running,
             ServiceControlAccept::STOP
                 | ServiceControlAccept::PRESHUTDOWN
                 | ServiceControlAccept::PARAM_CHANGE,
             Duration::ZERO,
         ),
-        Announced::Stopping => {
+        ServiceState::Stopping => {
             tell(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
         }
         // Windows knows of none of these.
-        Announced::Reloading | Announced::Successor(_) | Announced::Alive => {}
+        ServiceState::Reloading | ServiceState::Successor(_) | ServiceState::Alive => {}
     }
 }
 

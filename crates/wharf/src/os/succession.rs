@@ -27,7 +27,7 @@ use rustix::net::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::inherited::{FIRST, SOCKETS_MAX};
-use super::spot::only_root_changes;
+use super::trusted_path::only_root_changes;
 use crate::outcome::plain;
 
 /// A new server has this long until it serves.
@@ -43,12 +43,12 @@ const GO: u8 = b'g';
 
 /// A process that can start the program anew.
 #[derive(Debug)]
-pub(crate) struct Starter {
+pub(crate) struct SuccessorStarter {
     line: UnixStream,
     process: Child,
 }
 
-impl Starter {
+impl SuccessorStarter {
     /// Starts it. Call it with all rights.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ pub(crate) fn is_successor() -> bool {
 }
 
 /// Tells the server whose place we take that we serve, or why we cannot. Without one: nothing.
-pub(crate) fn tell_predecessor(how: Result<(), &str>) {
+pub(crate) fn report_to_predecessor(how: Result<(), &str>) {
     if !is_successor() {
         return;
     }

@@ -6,9 +6,9 @@ use std::net::TcpListener;
 
 /// Nothing that there is.
 #[derive(Debug)]
-pub(crate) struct Starter;
+pub(crate) struct SuccessorStarter;
 
-impl Starter {
+impl SuccessorStarter {
     /// There is none here.
     pub(crate) fn begin() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
@@ -36,4 +36,4 @@ pub(crate) fn is_successor() -> bool {
 }
 
 /// Nobody waits.
-pub(crate) fn tell_predecessor(_how: Result<(), &str>) {}
+pub(crate) fn report_to_predecessor(_how: Result<(), &str>) {}

@@ -10,8 +10,8 @@ use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::spot::{OpenFolder, refused};
-use super::{Announced, Asked, Stop};
+use super::trusted_path::{OpenFolder, refused};
+use super::{ServiceState, SignalRequest, Stop};
 
 /// What makes the system give a port that it does not permit.
 pub(crate) const PORT_REMEDY: &str =
@@ -65,21 +65,21 @@ impl Signals {
     }
 
     /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
-    pub(crate) async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             // Whoever presses a key sits in front of it; a service manager can wait.
             biased;
-            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
-            _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
+            _ = self.terminate.recv() => SignalRequest::Stop(Stop::Terminate),
             // Ctrl+\, and the orderly end of other servers.
-            _ = self.quit.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.quit.recv() => SignalRequest::Stop(Stop::Terminate),
             _ = self.hang_up.recv() => if self.has_terminal {
-                Asked::Stop(Stop::Terminate)
+                SignalRequest::Stop(Stop::Terminate)
             } else {
-                Asked::Reload
+                SignalRequest::Reload
             },
-            _ = self.reopen.recv() => Asked::Reopen,
-            _ = self.summary.recv() => Asked::Summary,
+            _ = self.reopen.recv() => SignalRequest::Reopen,
+            _ = self.summary.recv() => SignalRequest::Summary,
         }
     }
 }
@@ -250,26 +250,26 @@ pub(crate) fn is_journal() -> bool {
 }
 
 /// Tells systemd how we are, if it asked to be told (`NOTIFY_SOCKET`). Anybody else misses nothing.
-pub(crate) fn announce(what: Announced) {
+pub(crate) fn announce(what: ServiceState) {
     let state = match what {
-        Announced::Ready => NotifyState::Ready,
-        Announced::Stopping => NotifyState::Stopping,
-        Announced::Reloading => NotifyState::Reloading,
-        Announced::Alive => NotifyState::Watchdog,
+        ServiceState::Ready => NotifyState::Ready,
+        ServiceState::Stopping => NotifyState::Stopping,
+        ServiceState::Reloading => NotifyState::Reloading,
+        ServiceState::Alive => NotifyState::Watchdog,
         // It serves already, and is heard only once systemd knows it.
-        Announced::Successor(number) => {
+        ServiceState::Successor(number) => {
             let _ = sd_notify::notify(&[NotifyState::MainPid(number), NotifyState::Ready]);
             return;
         }
     };
     // By the time of a reload the manager (Type=notify-reload) tells ours from an earlier one.
-    let time = (what == Announced::Reloading).then(NotifyState::monotonic_usec_now);
+    let time = (what == ServiceState::Reloading).then(NotifyState::monotonic_usec_now);
     let states: Vec<_> = std::iter::once(state).chain(time.and_then(Result::ok)).collect();
     // Whether it arrives is the manager's concern: without it we serve all the same.
     let _ = sd_notify::notify(&states);
 }
 
 /// How often the manager wants to hear that we live: twice in the time after which it would end us.
-pub(crate) fn proof_of_life_every() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|patience| patience / 2).filter(|every| !every.is_zero())
 }

@@ -11,7 +11,7 @@ use tokio::signal::windows::{
 };
 
 use super::service::asked_by_windows;
-use super::{Asked, Inherited, Stop};
+use super::{Inherited, SignalRequest, Stop};
 use crate::outcome::tell;
 
 /// What helps with a port that the system does not give: another program has it for itself
@@ -42,14 +42,14 @@ impl Signals {
     /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
     ///
     /// After the window is closed or the computer shuts down, Windows gives us a few seconds.
-    pub(crate) async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             // Whoever presses a key sits in front of it; the others can wait.
             biased;
-            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
-            _ = self.pause.recv() => Asked::Stop(Stop::Interrupt),
-            _ = self.close.recv() => Asked::Stop(Stop::Terminate),
-            _ = self.shutdown.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
+            _ = self.pause.recv() => SignalRequest::Stop(Stop::Interrupt),
+            _ = self.close.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.shutdown.recv() => SignalRequest::Stop(Stop::Terminate),
             asked = asked_by_windows() => asked,
         }
     }
@@ -168,6 +168,6 @@ pub(crate) fn is_journal() -> bool {
 }
 
 /// Windows does not ask.
-pub(crate) fn proof_of_life_every() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     None
 }

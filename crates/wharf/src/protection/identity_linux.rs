@@ -15,7 +15,7 @@ use rustix::thread::{
 };
 
 use crate::config::keys;
-use crate::os::{Spot, open_to_group};
+use crate::os::{TrustedPath, open_to_group};
 use crate::outcome::{Exit, Failure};
 
 /// An account of the system to become.
@@ -115,8 +115,8 @@ impl Identity {
         // The folder may be theirs since an earlier start: names in it may come to mean others at
         // any time, so each is opened first, and what was opened is judged and given.
         let give = |path: &Path, kind| {
-            if let Ok(spot) = Spot::find(path) {
-                spot.give(kind, Some(self.user.as_raw()), Some(self.group.as_raw()));
+            if let Ok(trusted_path) = TrustedPath::find(path) {
+                trusted_path.give(kind, Some(self.user.as_raw()), Some(self.group.as_raw()));
             }
         };
         for entry in fs::read_dir(folder).into_iter().flatten().take(STATE_FILES_MAX).flatten() {
@@ -145,8 +145,8 @@ impl Identity {
         if let (Some(folder), Some(group)) = (folder, group) {
             let _ = open_to_group(folder, group);
         }
-        if let Ok(spot) = Spot::find(socket) {
-            spot.give(FileType::Socket, Some(self.user.as_raw()), group);
+        if let Ok(trusted_path) = TrustedPath::find(socket) {
+            trusted_path.give(FileType::Socket, Some(self.user.as_raw()), group);
         }
     }
 

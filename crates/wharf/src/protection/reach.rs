@@ -14,7 +14,7 @@ use crate::place;
 
 /// Everything that a confined server may reach; the kernel refuses the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct AccessPolicy {
     /// Which files.
     pub(crate) files: Files,
     /// Which ports may be listened on.
@@ -23,7 +23,7 @@ pub(crate) struct Reach {
     /// its listener.
     pub(crate) sources: BTreeSet<u16>,
     /// Whether connections may be made.
-    pub(crate) connections: Connections,
+    pub(crate) connections: ConnectionPolicy,
     /// Whether other programs may be started.
     pub(crate) programs: Programs,
 }
@@ -32,23 +32,23 @@ pub(crate) struct Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
     /// These, and what lies below them.
-    Only(Vec<Place>),
+    Only(Vec<PathRule>),
     /// All, for this reason.
     Anywhere(&'static str),
 }
 
 /// A file, or a folder with all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct PathRule {
     /// Where.
     pub(crate) path: PathBuf,
     /// What may be done there.
-    pub(crate) usage: Usage,
+    pub(crate) usage: PathAccess,
 }
 
 /// What may be done in a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Usage {
+pub(crate) enum PathAccess {
     /// Reading.
     Read,
     /// Removing files.
@@ -63,7 +63,7 @@ pub(crate) enum Usage {
 
 /// Whether connections may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Connections {
+pub(crate) enum ConnectionPolicy {
     /// To any port: active mode goes where the client asks.
     Made,
     /// To these: web servers are told of events, others prove passwords, or keep accounts.
@@ -74,7 +74,7 @@ pub(crate) enum Connections {
 
 /// What the store of accounts needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
+pub(crate) struct StoreAccess {
     /// The file that it is.
     pub(crate) file: Option<PathBuf>,
     /// The ports of the server that it is.
@@ -110,9 +110,9 @@ const DNS_PORT: u16 = 53;
 /// A folder with more entries than this is no folder of homes that is worth reading.
 const SIBLINGS_MAX: usize = 10_000;
 
-impl Reach {
+impl AccessPolicy {
     /// For this configuration and these homes. Looks at the disk, for folders made of homes only.
-    pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &Reached) -> Self {
+    pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Self {
         Self {
             files: match config.files.follow_symlinks {
                 Symlinks::Always => Files::Anywhere("files.follow_symlinks is \"always\""),
@@ -126,9 +126,9 @@ impl Reach {
     }
 
     /// The same, and this place, if it is there.
-    pub(crate) fn and(mut self, path: &Path, usage: Usage) -> Self {
+    pub(crate) fn and(mut self, path: &Path, usage: PathAccess) -> Self {
         if let (Files::Only(places), Ok(path)) = (&mut self.files, std::fs::canonicalize(path)) {
-            places.push(Place { path, usage });
+            places.push(PathRule { path, usage });
         }
         self
     }
@@ -141,12 +141,14 @@ impl Reach {
     ) -> Self {
         let ports = ports.into_iter();
         self.connections = match self.connections {
-            Connections::Made => Connections::Made,
-            Connections::Only(known) => Connections::Only(known.into_iter().chain(ports).collect()),
-            Connections::Never => Connections::Only(ports.collect()),
+            ConnectionPolicy::Made => ConnectionPolicy::Made,
+            ConnectionPolicy::Only(known) => {
+                ConnectionPolicy::Only(known.into_iter().chain(ports).collect())
+            }
+            ConnectionPolicy::Never => ConnectionPolicy::Only(ports.collect()),
         };
         let files = NAME_LOOKUP.iter().filter(|_| has_names);
-        files.fold(self, |reach, file| reach.and(Path::new(file), Usage::Read))
+        files.fold(self, |reach, file| reach.and(Path::new(file), PathAccess::Read))
     }
 
     /// The same, and what is read anew when the configuration is: files may have been replaced by
@@ -159,20 +161,20 @@ impl Reach {
             let named = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
             [folder_of(&real), folder_of(&named)]
         });
-        folders.fold(self, |reach, folder| reach.and(&folder, Usage::Read))
+        folders.fold(self, |reach, folder| reach.and(&folder, PathAccess::Read))
     }
 
     /// The folders below which homes can be opened; nothing if all can.
     pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
         let Files::Only(places) = &self.files else { return None };
-        let changing = places.iter().filter(|place| place.usage == Usage::Change);
+        let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         Some(changing.map(|place| place.path.clone()).collect())
     }
 
     /// Whether an account's home lies where it can be opened.
     pub(crate) fn covers(&self, home: &Path) -> bool {
         let Files::Only(places) = &self.files else { return true };
-        let changing = places.iter().filter(|place| place.usage == Usage::Change);
+        let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         let real = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
         let mut roots = changing.map(|place| &place.path);
         roots.any(|root| real.starts_with(root) || home.starts_with(root))
@@ -190,9 +192,9 @@ fn sources(config: &Config) -> BTreeSet<u16> {
 }
 
 /// Where this server connects to.
-fn connections(config: &Config, store: &Reached) -> Connections {
+fn connections(config: &Config, store: &StoreAccess) -> ConnectionPolicy {
     if config.active.enabled {
-        return Connections::Made;
+        return ConnectionPolicy::Made;
     }
     let addresses = || config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
     let mut ports: BTreeSet<_> = addresses().map(|address| address.port).collect();
@@ -200,19 +202,19 @@ fn connections(config: &Config, store: &Reached) -> Connections {
     if addresses().any(is_name) || !store.ports.is_empty() {
         ports.insert(DNS_PORT);
     }
-    if ports.is_empty() { Connections::Never } else { Connections::Only(ports) }
+    if ports.is_empty() { ConnectionPolicy::Never } else { ConnectionPolicy::Only(ports) }
 }
 
 fn is_name(address: &Address) -> bool {
     !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
-fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
+fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRule> {
     let mut places = Vec::new();
     let mut add = |path: PathBuf, usage| {
         // What is missing cannot be named to the kernel, and stays closed when it is made later.
         let Ok(path) = std::fs::canonicalize(path) else { return };
-        let place = Place { path, usage };
+        let place = PathRule { path, usage };
         if !places.contains(&place) {
             places.push(place);
         }
@@ -221,24 +223,24 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
         add(place.path, place.usage);
     }
     for folder in folders_of_homes(homes) {
-        add(folder, Usage::Change);
+        add(folder, PathAccess::Change);
     }
     for pem in [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten() {
-        add(pem.clone(), Usage::Read);
+        add(pem.clone(), PathAccess::Read);
     }
     for path in CLOCK {
-        add(path.into(), Usage::Read);
+        add(path.into(), PathAccess::Read);
     }
     for variable in ["TZ", "TZDIR"] {
         if let Some(path) = std::env::var_os(variable).as_deref().and_then(absolute) {
-            add(path, Usage::Read);
+            add(path, PathAccess::Read);
         }
     }
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
     let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
     if looks_up || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
-            add(path.into(), Usage::Read);
+            add(path.into(), PathAccess::Read);
         }
     }
     places
@@ -246,8 +248,8 @@ fn places(config: &Config, homes: &[PathBuf], store: &Reached) -> Vec<Place> {
 
 /// Every place that a running server writes to, also those that are not there yet. Units of
 /// services are made of the same list.
-pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) -> Vec<Place> {
-    let change = |path: PathBuf| Place { path, usage: Usage::Change };
+pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) -> Vec<PathRule> {
+    let change = |path: PathBuf| PathRule { path, usage: PathAccess::Change };
     let homes = homes.iter().chain(&config.server.homes.0).cloned();
     let mut places: Vec<_> = homes.map(change).collect();
     places.push(change(state_folder(config)));
@@ -261,13 +263,13 @@ pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) 
         // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
         let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
         let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
-        let usage = if is_rotated && is_file { Usage::Rotate } else { Usage::Append };
-        places.push(Place { path: if is_file { folder_of(&log) } else { log }, usage });
+        let usage = if is_rotated && is_file { PathAccess::Rotate } else { PathAccess::Append };
+        places.push(PathRule { path: if is_file { folder_of(&log) } else { log }, usage });
     }
     places.extend(config.events.quarantine.0.clone().map(change));
     // Its name is taken away at the end.
     let socket = config.control.socket.0.as_deref();
-    places.extend(socket.map(|path| Place { path: folder_of(path), usage: Usage::Remove }));
+    places.extend(socket.map(|path| PathRule { path: folder_of(path), usage: PathAccess::Remove }));
     places
 }
 
@@ -337,7 +339,7 @@ mod tests {
             std::fs::create_dir_all(top.join(name)).unwrap();
         }
         let homes = ["ftp/anna", "ftp/ben", "own/share"].map(|name| top.join(name));
-        let reach = Reach::of(&config(), &homes, &Reached::default());
+        let reach = AccessPolicy::of(&config(), &homes, &StoreAccess::default());
         assert!(reach.covers(&top.join("ftp/carl")));
         assert!(reach.covers(&top.join("own/share/deeper")));
         assert!(!reach.covers(&top.join("own/diary")));
@@ -349,7 +351,7 @@ mod tests {
     fn row_46_links_out_of_homes_leave_files_open_and_are_the_reason() {
         let mut config = config();
         config.files.follow_symlinks = Symlinks::Always;
-        let reach = Reach::of(&config, &[], &Reached::default());
+        let reach = AccessPolicy::of(&config, &[], &StoreAccess::default());
         assert!(matches!(reach.files, Files::Anywhere(why) if why.contains("follow_symlinks")));
         assert!(reach.covers(Path::new("/anywhere")));
     }
@@ -358,10 +360,11 @@ mod tests {
     fn row_46_a_device_as_a_log_opens_no_folder_of_devices() {
         let mut config = config();
         config.log.file.0 = Some("/dev/null".into());
-        let Files::Only(places) = Reach::of(&config, &[], &Reached::default()).files else {
+        let Files::Only(places) = AccessPolicy::of(&config, &[], &StoreAccess::default()).files
+        else {
             panic!("confined")
         };
         assert!(places.iter().all(|place| place.path != Path::new("/dev")));
-        assert!(places.contains(&Place { path: "/dev/null".into(), usage: Usage::Append }));
+        assert!(places.contains(&PathRule { path: "/dev/null".into(), usage: PathAccess::Append }));
     }
 }

@@ -20,15 +20,15 @@ use crate::outcome::{Exit, Failure};
 pub(crate) struct Finding {
     what: String,
     remedy: String,
-    gravity: Gravity,
+    severity: Severity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Gravity {
+enum Severity {
     /// Good to know.
-    Slight,
+    Info,
     /// Anybody on this computer can do harm with it.
-    Grave,
+    Warning,
     /// wharf does not start with it.
     Fatal,
 }
@@ -36,7 +36,7 @@ enum Gravity {
 impl Finding {
     /// Whether a server that starts should tell.
     pub(crate) fn is_grave(&self) -> bool {
-        self.gravity >= Gravity::Grave
+        self.severity >= Severity::Warning
     }
 
     /// In one line, with the remedy.
@@ -67,7 +67,7 @@ const STICKY: u32 = 0o1000;
 /// `ConfigInvalid`, with the command that mends the first of them.
 pub(crate) fn refuse_open(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let findings = of_config(config, file);
-    match findings.into_iter().find(|finding| finding.gravity == Gravity::Fatal) {
+    match findings.into_iter().find(|finding| finding.severity == Severity::Fatal) {
         None => Ok(()),
         Some(finding) => Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
             .help(finding.remedy)),
@@ -90,7 +90,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             findings.push(Finding {
                 what: format!("others may {who} the state folder {shown} (mode {mode:04o})"),
                 remedy: format!("chmod 700 '{shown}'"),
-                gravity: if is_writable { Gravity::Fatal } else { Gravity::Slight },
+                severity: if is_writable { Severity::Fatal } else { Severity::Info },
             });
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             findings.push(Finding {
                 what: format!("anybody may write the program {shown}, which wharf starts"),
                 remedy: format!("chmod o-w '{shown}'"),
-                gravity: Gravity::Fatal,
+                severity: Severity::Fatal,
             });
         }
     }
@@ -119,7 +119,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             findings.push(Finding {
                 what: format!("anybody may write the log {shown} (mode {mode:04o})"),
                 remedy: format!("chmod o-w '{shown}'"),
-                gravity: Gravity::Grave,
+                severity: Severity::Warning,
             });
         }
     }
@@ -134,13 +134,13 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
         findings.push(Finding {
             what: format!("anybody may write the config file {shown} (mode {mode:04o})"),
             remedy: format!("chmod o-w '{shown}'"),
-            gravity: Gravity::Fatal,
+            severity: Severity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
         findings.push(Finding {
             what: format!("the group may write the config file {shown} (mode {mode:04o})"),
             remedy: format!("chmod g-w '{shown}', unless all in it may run this server"),
-            gravity: Gravity::Slight,
+            severity: Severity::Info,
         });
     }
     findings.extend(foreign_owner(path, facts));
@@ -152,7 +152,7 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
                      them back with it, so reload --binary refuses; keep users.toml in a \
                      folder of its own"
                 .to_owned(),
-            gravity: Gravity::Grave,
+            severity: Severity::Warning,
         });
     }
     findings
@@ -176,7 +176,7 @@ pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
             format!("anybody may put another folder in the place of {home}: {shown} is open")
         };
         let remedy = format!("chmod o-w '{shown}'");
-        findings.push(Finding { what, remedy, gravity: Gravity::Grave });
+        findings.push(Finding { what, remedy, severity: Severity::Warning });
     }
     if let Ok(facts) = fs::metadata(&home) {
         findings.extend(foreign_owner(&home, &facts));
@@ -210,7 +210,7 @@ fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
             super::identity::current_name(),
             path.display()
         ),
-        gravity: Gravity::Slight,
+        severity: Severity::Info,
     })
 }
 
@@ -221,7 +221,7 @@ fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<Finding> {
         what: format!("others may read or write the secret in {shown} (mode {mode:04o})"),
         remedy: format!("chmod 600 '{shown}'"),
         // A group of its own may be how another program gets at it, too.
-        gravity: if mode & 0o027 == 0 { Gravity::Slight } else { Gravity::Fatal },
+        severity: if mode & 0o027 == 0 { Severity::Info } else { Severity::Fatal },
     })
 }
 

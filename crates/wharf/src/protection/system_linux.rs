@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use super::reach::{Connections, Files, Place, Programs, Reach, Usage};
+use super::reach::{AccessPolicy, ConnectionPolicy, Files, PathAccess, PathRule, Programs};
 use super::{ProtectionStatus, Report};
 use crate::outcome::plain;
 
@@ -20,7 +20,7 @@ mod calls;
 mod tests;
 
 /// Confines this thread and all that it starts, as far as the kernel can.
-pub(super) fn confine(reach: &Reach) -> Report {
+pub(super) fn confine(reach: &AccessPolicy) -> Report {
     // Without it a program that is started could win back what is given up here.
     if let Err(error) = set_no_new_privs(true) {
         return Report::off(&format!("no_new_privs cannot be set: {}", plain(&error.into())));
@@ -47,7 +47,7 @@ pub(crate) fn has_openat2() -> bool {
 
 /// What the kernel knows of Landlock.
 #[derive(Clone, Copy, Debug)]
-struct Kernel {
+struct LandlockSupport {
     /// Files, and moving them between folders, without which a server is no server. Linux 5.19.
     files: bool,
     /// Ports of TCP. Linux 6.7.
@@ -56,7 +56,7 @@ struct Kernel {
     scopes: bool,
 }
 
-impl Kernel {
+impl LandlockSupport {
     fn ask() -> Self {
         let knows = |asked: Result<Ruleset, RulesetError>| asked.and_then(Ruleset::create).is_ok();
         let hard = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
@@ -69,8 +69,8 @@ impl Kernel {
 }
 
 /// Confines to the files, ports and programs of `reach`.
-fn fence(reach: &Reach) -> Report {
-    let kernel = Kernel::ask();
+fn fence(reach: &AccessPolicy) -> Report {
+    let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
         return Report::off("the kernel has no Landlock of Linux 5.19 or newer, or it is off");
     }
@@ -80,7 +80,7 @@ fn fence(reach: &Reach) -> Report {
     }
 }
 
-fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
+fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, RulesetError> {
     let mut ruleset = Ruleset::default();
     let places = match &reach.files {
         Files::Only(places) if kernel.files => Some(places),
@@ -91,7 +91,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     }
     if kernel.ports {
         ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
-        if reach.connections != Connections::Made {
+        if reach.connections != ConnectionPolicy::Made {
             ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
         }
     }
@@ -112,12 +112,12 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         for port in reach.ports.clone().chain(reach.sources.iter().copied()) {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
-        if let Connections::Only(ports) = &reach.connections {
+        if let ConnectionPolicy::Only(ports) = &reach.connections {
             for port in ports {
                 rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
             }
         }
-        if reach.connections == Connections::Made {
+        if reach.connections == ConnectionPolicy::Made {
             // Active mode goes out from any free port of ours.
             rules = rules.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
         }
@@ -136,7 +136,7 @@ fn has_abstract_manager() -> bool {
 }
 
 /// A place that is missing gets no rule: what is made there later stays closed until a restart.
-fn with_place(rules: RulesetCreated, place: &Place) -> Result<RulesetCreated, RulesetError> {
+fn with_place(rules: RulesetCreated, place: &PathRule) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(&place.path) else { return Ok(rules) };
     let mut access = rights(place.usage);
     if !place.path.is_dir() {
@@ -145,16 +145,16 @@ fn with_place(rules: RulesetCreated, place: &Place) -> Result<RulesetCreated, Ru
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
-fn rights(usage: Usage) -> BitFlags<AccessFs> {
+fn rights(usage: PathAccess) -> BitFlags<AccessFs> {
     match usage {
-        Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
-        Usage::Remove => AccessFs::RemoveFile.into(),
-        Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
-        Usage::Rotate => {
+        PathAccess::Read => AccessFs::ReadFile | AccessFs::ReadDir,
+        PathAccess::Remove => AccessFs::RemoveFile.into(),
+        PathAccess::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+        PathAccess::Rotate => {
             AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
         }
         // Links, pipes and sockets are never made, but those that lie there may be renamed.
-        Usage::Change => make_bitflags!(AccessFs::{
+        PathAccess::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
             | MakeReg | MakeDir | MakeSym | MakeFifo | MakeSock
         }),
@@ -173,7 +173,7 @@ fn version(status: landlock::LandlockStatus) -> String {
     }
 }
 
-fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
+fn told(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report {
     let too_old =
         |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
     Report {
@@ -187,12 +187,12 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
         ports: if kernel.ports {
             let (first, last) = (reach.ports.start(), reach.ports.end());
             let out = match &reach.connections {
-                Connections::Made => "any port out".to_owned(),
-                Connections::Only(ports) => {
+                ConnectionPolicy::Made => "any port out".to_owned(),
+                ConnectionPolicy::Only(ports) => {
                     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
                     format!("{} out", ports.join(" "))
                 }
-                Connections::Never => "none out".to_owned(),
+                ConnectionPolicy::Never => "none out".to_owned(),
             };
             ProtectionStatus::On(format!("only {first}-{last} in, {out} ({version})"))
         } else {

@@ -12,12 +12,16 @@ use super::*;
 
 /// Acts on a thread that is confined to changing what is in `folder`, with data ports 49000 and
 /// 49001.
-fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce() -> T + Send) -> T {
-    let place = |path: &Path, usage| Place { path: path.to_owned(), usage };
-    let reach = Reach {
+fn confined<T: Send>(
+    folder: &Path,
+    connections: ConnectionPolicy,
+    act: impl FnOnce() -> T + Send,
+) -> T {
+    let place = |path: &Path, usage| PathRule { path: path.to_owned(), usage };
+    let reach = AccessPolicy {
         files: Files::Only(vec![
-            place(folder, Usage::Change),
-            place(Path::new("/etc/hosts"), Usage::Read),
+            place(folder, PathAccess::Change),
+            place(Path::new("/etc/hosts"), PathAccess::Read),
         ]),
         ports: 49_000..=49_001,
         sources: [48_998].into(),
@@ -48,7 +52,7 @@ fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
     let (own, other) = (own.path(), other.path());
     fs::write(other.join("secret"), "x").unwrap();
     std::os::unix::fs::symlink(other.join("secret"), own.join("link")).unwrap();
-    confined(own, Connections::Made, || {
+    confined(own, ConnectionPolicy::Made, || {
         for path in ["/etc/shadow", "/etc/passwd", "/proc/self/environ", "/proc/self/mem"] {
             assert_eq!(kind(fs::read(path)), REFUSED, "{path}");
         }
@@ -76,14 +80,14 @@ fn row_46_ports_out_of_reach_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap();
-    confined(folder.path(), Connections::Made, || {
+    confined(folder.path(), ConnectionPolicy::Made, || {
         assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), REFUSED);
         assert_eq!(kind(TcpListener::bind("[::1]:48999")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:48998")), REFUSED);
         assert_eq!(kind(TcpStream::connect(here)), None);
     });
-    confined(folder.path(), Connections::Never, || {
+    confined(folder.path(), ConnectionPolicy::Never, || {
         assert_eq!(kind(TcpStream::connect(here)), REFUSED);
         assert_eq!(kind(TcpListener::bind("127.0.0.1:0")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:49001")), REFUSED);
@@ -95,7 +99,7 @@ fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
     let folder = tempfile::tempdir().unwrap();
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&other);
-    confined(folder.path(), Connections::Made, || {
+    confined(folder.path(), ConnectionPolicy::Made, || {
         assert_eq!(kind(Command::new("/bin/true").status()), REFUSED);
         let signal = rustix::process::Signal::KILL;
         assert_eq!(rustix::process::kill_process(pid, signal), Err(rustix::io::Errno::PERM));
@@ -112,7 +116,7 @@ fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
 #[test]
 fn row_46_a_trial_leaves_the_rest_of_the_program_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    confined(folder.path(), Connections::Never, || ());
+    confined(folder.path(), ConnectionPolicy::Never, || ());
     assert!(fs::read("/etc/passwd").is_ok());
     assert!(Command::new("/bin/true").status().is_ok());
 }

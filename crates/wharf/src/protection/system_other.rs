@@ -1,10 +1,10 @@
 //! Systems without Landlock and seccomp.
 
 use super::Report;
-use super::reach::Reach;
+use super::reach::AccessPolicy;
 
 /// Confines nothing, and says so.
-pub(super) fn confine(_reach: &Reach) -> Report {
+pub(super) fn confine(_reach: &AccessPolicy) -> Report {
     Report::off("this system has no sandbox that wharf knows")
 }
 

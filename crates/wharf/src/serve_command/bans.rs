@@ -29,14 +29,14 @@ const LOOKS_BEFORE_REJECTING: u32 = 5;
 const WRITINGS_KEPT_MAX: usize = 16;
 
 /// Keeps the file on a thread of its own. Dropped, it writes for the last time.
-pub(super) struct Keeper {
-    sender: Sender<Wish>,
+pub(super) struct BanFileWriter {
+    sender: Sender<FolderAccess>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the thread is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum FolderAccess {
     /// To write what is new at once.
     Write,
     /// To write for the last time, and end.
@@ -44,25 +44,26 @@ enum Wish {
 }
 
 /// Has bans written without delay: what somebody did by hand must outlive a crash.
-pub(super) struct Nudge(Sender<Wish>);
+pub(super) struct BanFileHandle(Sender<FolderAccess>);
 
-impl Nudge {
+impl BanFileHandle {
     pub(super) fn write(&self) {
         // Without a thread bans are not kept this time.
-        let _ = self.0.send(Wish::Write);
+        let _ = self.0.send(FolderAccess::Write);
     }
 }
 
-impl Keeper {
+impl BanFileWriter {
     /// Takes in what the file says, and keeps it from then on.
     pub(super) fn start(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
-        let mut sync = Sync::new(file, handle, log);
+        let mut sync = BanFileSync::new(file, handle, log);
         sync.begin();
         let (sender, wishes) = channel();
         let keep = move || loop {
             let wish = wishes.recv_timeout(LOOK_EVERY);
-            let is_last = matches!(wish, Ok(Wish::End) | Err(RecvTimeoutError::Disconnected));
-            sync.look(is_last || wish == Ok(Wish::Write), is_last);
+            let is_last =
+                matches!(wish, Ok(FolderAccess::End) | Err(RecvTimeoutError::Disconnected));
+            sync.look(is_last || wish == Ok(FolderAccess::Write), is_last);
             if is_last {
                 return;
             }
@@ -73,14 +74,14 @@ impl Keeper {
     }
 
     /// For those who ban by hand.
-    pub(super) fn nudge(&self) -> Nudge {
-        Nudge(self.sender.clone())
+    pub(super) fn ban_file(&self) -> BanFileHandle {
+        BanFileHandle(self.sender.clone())
     }
 }
 
-impl Drop for Keeper {
+impl Drop for BanFileWriter {
     fn drop(&mut self) {
-        let _ = self.sender.send(Wish::End);
+        let _ = self.sender.send(FolderAccess::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -88,7 +89,7 @@ impl Drop for Keeper {
 }
 
 /// The guard's memory and the file, brought together.
-struct Sync {
+struct BanFileSync {
     file: BanFile,
     handle: Handle,
     log: Arc<Log>,
@@ -103,12 +104,12 @@ struct Sync {
     written: VecDeque<(u64, Memory)>,
     /// Of the file at the last look, and how often it has not been usable since.
     seen: Option<Stamp>,
-    bad_looks: u32,
+    failed_checks: u32,
     looks: u32,
     has_complained: bool,
 }
 
-impl Sync {
+impl BanFileSync {
     fn new(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
         let base = Memory::default();
         Self {
@@ -121,7 +122,7 @@ impl Sync {
             revision: 0,
             written: VecDeque::new(),
             seen: None,
-            bad_looks: 0,
+            failed_checks: 0,
             looks: 0,
             has_complained: false,
         }
@@ -176,7 +177,7 @@ impl Sync {
         if !is_new && (!is_whole || read.bad_lines > 0) {
             return self.pass_over(&locked, (read.bad_lines, stamp), is_last);
         }
-        self.bad_looks = 0;
+        self.failed_checks = 0;
         let found = read.memory;
         // An editor may have begun with what was written some time ago: only what it changed
         // counts. Of a writing that is not known any more, only what is new does.
@@ -221,12 +222,12 @@ impl Sync {
         (bad_lines, stamp): (usize, Option<Stamp>),
         is_last: bool,
     ) -> io::Result<()> {
-        self.bad_looks = self.bad_looks.saturating_add(1);
-        let is_early = self.bad_looks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
+        self.failed_checks = self.failed_checks.saturating_add(1);
+        let is_early = self.failed_checks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
         if is_early && !is_last {
             return Ok(());
         }
-        self.bad_looks = 0;
+        self.failed_checks = 0;
         let rejected = locked.put_rejected_beside()?;
         let (version, mut memory) = self.handle.guard_memory();
         sort(&mut memory);

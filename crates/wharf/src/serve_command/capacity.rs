@@ -13,11 +13,11 @@ const FILES_OF_SERVER: u64 = 16;
 /// What the system permitted when nobody was here yet. A reload finds descriptors in use, so it
 /// goes by what was found at the start.
 #[derive(Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct DescriptorBudget {
     free: Option<u64>,
 }
 
-impl Room {
+impl DescriptorBudget {
     /// What there is beside so many listening addresses.
     pub(crate) fn beside(listeners: usize) -> Self {
         let for_listeners = u64::try_from(listeners * FILES_OF_LISTENER).unwrap_or(u64::MAX);

@@ -13,7 +13,7 @@ use crate::place;
 use crate::protection::identity::{Identity, group_number};
 
 /// The socket, open; or why there is none. A server without it serves all the same.
-pub(super) struct Control {
+pub(super) struct ControlSockets {
     /// Where it is, or would be.
     pub(super) socket: PathBuf,
     pub(super) door: Result<Door, String>,
@@ -23,7 +23,7 @@ pub(super) struct Control {
     held: Option<SocketFolder>,
 }
 
-impl Control {
+impl ControlSockets {
     /// Opens them, for `identity` if this process becomes somebody else. Needs a runtime.
     pub(super) fn open(config: &Config, identity: Option<&Identity>) -> Self {
         let whole = config;

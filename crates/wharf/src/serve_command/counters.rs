@@ -13,7 +13,7 @@ use crate::log::Log;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     connections: AtomicU64,
-    turned_away: AtomicU64,
+    rejected: AtomicU64,
     logins: AtomicU64,
     failed_logins: AtomicU64,
     uploads: Transfers,
@@ -32,7 +32,7 @@ impl Counters {
     fn count(&self, event: &Event<'_>) {
         let counter = match event {
             Event::Connected => &self.connections,
-            Event::TurnedAway { .. } => &self.turned_away,
+            Event::TurnedAway { .. } => &self.rejected,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
             // Its bytes came, and nothing was published.
@@ -59,7 +59,7 @@ impl Counters {
         let (up, down) = (&self.uploads, &self.downloads);
         Totals {
             connections: read(&self.connections),
-            turned_away: read(&self.turned_away),
+            turned_away: read(&self.rejected),
             logins: read(&self.logins),
             failed_logins: read(&self.failed_logins),
             uploads: read(&up.complete),
@@ -77,14 +77,14 @@ impl Counters {
 }
 
 /// Everybody who wants to know what happens.
-pub(super) struct Audience {
+pub(super) struct EventSinks {
     log: Arc<Log>,
     counters: Arc<Counters>,
     /// Programs and web servers, once they can be told.
     delivery: OnceLock<Delivery>,
 }
 
-impl Audience {
+impl EventSinks {
     pub(super) fn new(log: Arc<Log>, counters: Arc<Counters>) -> Self {
         Self { log, counters, delivery: OnceLock::new() }
     }
@@ -107,7 +107,7 @@ impl Audience {
     }
 }
 
-impl Events for Audience {
+impl Events for EventSinks {
     fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         self.counters.count(event);
         self.log.emit(who, event);

@@ -25,7 +25,7 @@ const QUOTAS_MAX: usize = 500;
 
 /// What was found when it was last looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct GaugeValues {
     pub(super) disks: Vec<Disk>,
     pub(super) quotas: Vec<QuotaUse>,
 }
@@ -50,14 +50,14 @@ pub(super) struct QuotaUse {
 
 /// Looks things up on a thread of its own, until it is dropped.
 pub(super) struct Gauges {
-    found: Arc<Mutex<Found>>,
+    found: Arc<Mutex<GaugeValues>>,
     _end: Sender<()>,
 }
 
 impl Gauges {
     /// Begins to look.
     pub(super) fn start(reloader: Arc<Reloader>) -> Self {
-        let found = Arc::<Mutex<Found>>::default();
+        let found = Arc::<Mutex<GaugeValues>>::default();
         let (end, ended) = channel();
         let kept = Arc::clone(&found);
         let look = move || {
@@ -75,12 +75,12 @@ impl Gauges {
     }
 
     /// What was found last.
-    pub(super) fn found(&self) -> Found {
+    pub(super) fn found(&self) -> GaugeValues {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn look(reloader: &Reloader) -> Found {
+fn look(reloader: &Reloader) -> GaugeValues {
     let accounts = reloader.accounts.all();
     let visitors = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
     let mut homes: Vec<PathBuf> = accounts.iter().map(|account| account.home.clone()).collect();
@@ -88,7 +88,7 @@ fn look(reloader: &Reloader) -> Found {
     homes.sort();
     homes.dedup();
     let quotas = reloader.quotas.as_ref().map(|quotas| uses(&accounts, quotas));
-    Found { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
+    GaugeValues { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
 }
 
 fn disks(homes: &[PathBuf]) -> Vec<Disk> {

@@ -18,7 +18,7 @@ pub(super) struct Assigned {
 
 /// What becomes of a socket for which there is no listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Surplus {
+pub(super) enum UnmatchedSocket {
     /// Nobody would ever answer there, since the manager keeps it open: no start.
     Refused,
     /// It is closed with us: we have the last copy.
@@ -33,7 +33,7 @@ pub(super) enum Surplus {
 pub(super) fn assign(
     sockets: Vec<Inherited>,
     listeners: &[Listen],
-    surplus: Surplus,
+    surplus: UnmatchedSocket,
 ) -> Result<Assigned, Failure> {
     let mut assigned = Assigned::default();
     if sockets.is_empty() {
@@ -43,8 +43,8 @@ pub(super) fn assign(
         let taken: BTreeSet<usize> = assigned.sockets.keys().copied().collect();
         match (place_of(&socket, listeners, &taken), surplus) {
             (Some(index), _) => drop(assigned.sockets.insert(index, socket.listener)),
-            (None, Surplus::Refused) => return Err(homeless(&socket, listeners)),
-            (None, Surplus::Closed) => assigned
+            (None, UnmatchedSocket::Refused) => return Err(homeless(&socket, listeners)),
+            (None, UnmatchedSocket::Closed) => assigned
                 .notes
                 .push(format!("no listener of the config is at {} any more", socket.address)),
         }
@@ -131,7 +131,7 @@ mod tests {
         let port = socket.address.port();
         let listeners =
             [listener("127.0.0.1", &[0]), listener("::", &[port]), listener("127.0.0.1", &[port])];
-        let assigned = assign(vec![socket], &listeners, Surplus::Refused).unwrap();
+        let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [2]);
         assert_eq!(assigned.notes.len(), 2);
         assert!(assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) was handed no"));
@@ -141,34 +141,37 @@ mod tests {
     fn a_name_decides_whatever_the_address_is() {
         let listeners = [listener("::", &[21]), listener("::", &[990])];
         let both = vec![socket("listen.1"), socket("listen.0")];
-        let assigned = assign(both, &listeners, Surplus::Refused).unwrap();
+        let assigned = assign(both, &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [0, 1]);
         assert!(assigned.notes.is_empty());
     }
 
     #[test]
     fn a_socket_for_nobody_ends_the_start_with_both_sides_named() {
-        let failure = assign(vec![socket("")], &[listener("::", &[21, 2121])], Surplus::Refused);
+        let failure =
+            assign(vec![socket("")], &[listener("::", &[21, 2121])], UnmatchedSocket::Refused);
         let failure = failure.unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.message.contains("they are at :: port 21 or 2121"), "{}", failure.message);
         assert!(failure.help.unwrap().contains("address = \"127.0.0.1\""));
         for names in [["listen.0", "listen.0"], ["listen.0", "listen.7"]] {
             let sockets = names.map(socket).into();
-            assert!(assign(sockets, &[listener("::", &[21])], Surplus::Refused).is_err());
+            assert!(assign(sockets, &[listener("::", &[21])], UnmatchedSocket::Refused).is_err());
         }
     }
 
     #[test]
     fn a_socket_that_only_we_have_is_closed_when_nobody_wants_it() {
-        let assigned = assign(vec![socket("")], &[listener("::", &[21])], Surplus::Closed).unwrap();
+        let assigned =
+            assign(vec![socket("")], &[listener("::", &[21])], UnmatchedSocket::Closed).unwrap();
         assert!(assigned.sockets.is_empty());
         assert!(assigned.notes[0].starts_with("no listener of the config is at 127.0.0.1:"));
     }
 
     #[test]
     fn without_sockets_there_is_nothing_to_say() {
-        let assigned = assign(Vec::new(), &[listener("::", &[21])], Surplus::Refused).unwrap();
+        let assigned =
+            assign(Vec::new(), &[listener("::", &[21])], UnmatchedSocket::Refused).unwrap();
         assert!(assigned.sockets.is_empty() && assigned.notes.is_empty());
     }
 }

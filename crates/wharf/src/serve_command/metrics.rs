@@ -9,18 +9,18 @@ use wharf_server::doctor::Report;
 use wharf_server::live::{Doing, Moving, SessionView};
 use wharf_server::tally::{Histogram, Tally};
 
-use super::gauges::Found;
+use super::gauges::GaugeValues;
 use crate::deliver;
 
 /// What is known at one moment.
-pub(super) struct Moment<'a> {
+pub(super) struct MetricsSnapshot<'a> {
     pub(super) views: &'a [SessionView],
     pub(super) totals: Totals,
     /// Uploads and downloads that were cut.
     pub(super) cut: [u64; 2],
     pub(super) diagnosis: &'a Report,
     pub(super) tally: &'a Tally,
-    pub(super) found: &'a Found,
+    pub(super) found: &'a GaugeValues,
     /// What became of events; none where neither programs nor web servers are told.
     pub(super) delivery: Option<deliver::Counts>,
     pub(super) sessions_max: Option<u64>,
@@ -41,8 +41,8 @@ pub(super) struct Moment<'a> {
 }
 
 /// The page. Names are frozen: `docs/reference/metrics.md` lists them.
-pub(super) fn page(moment: &Moment<'_>) -> String {
-    let mut page = Page(String::new());
+pub(super) fn page(moment: &MetricsSnapshot<'_>) -> String {
+    let mut page = MetricsText(String::new());
     process(&mut page, moment);
     sessions(&mut page, moment);
     transfers(&mut page, moment);
@@ -64,7 +64,7 @@ fn features() -> String {
     built_in.map(|(name, _)| *name).collect::<Vec<_>>().join(",")
 }
 
-fn process(page: &mut Page, moment: &Moment<'_>) {
+fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.head("gauge", "build_info", "Which wharf this is; always 1.");
     let system = std::env::consts::OS;
     let labels =
@@ -83,8 +83,8 @@ fn process(page: &mut Page, moment: &Moment<'_>) {
     page.known("gauge", "open_files_max", about, moment.open_files_max);
 }
 
-fn sessions(page: &mut Page, moment: &Moment<'_>) {
-    let Moment { totals, .. } = moment;
+fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    let MetricsSnapshot { totals, .. } = moment;
     page.head("gauge", "sessions", "Sessions by what they do.");
     for state in STATES {
         let count = moment.views.iter().filter(|view| state_of(view) == *state).count();
@@ -102,8 +102,8 @@ fn sessions(page: &mut Page, moment: &Moment<'_>) {
     }
 }
 
-fn transfers(page: &mut Page, moment: &Moment<'_>) {
-    let Moment { totals, .. } = moment;
+fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    let MetricsSnapshot { totals, .. } = moment;
     page.head("counter", "transfers_total", "Transfers of files that have ended.");
     let [cut_up, cut_down] = moment.cut;
     for (direction, result, count) in [
@@ -145,7 +145,7 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     page.one("gauge", "passive_ports", "Passive ports there are.", moment.passive_ports);
 }
 
-fn times(page: &mut Page, tally: &Tally) {
+fn times(page: &mut MetricsText, tally: &Tally) {
     let about = "From a command to its answer, apart from PASS and from what moves data.";
     page.head("histogram", "command_duration_seconds", about);
     page.histogram("command_duration_seconds", None, &tally.replies);
@@ -162,14 +162,14 @@ fn times(page: &mut Page, tally: &Tally) {
     page.histogram("transfer_duration_seconds", Some(("direction", "download")), &tally.downloads);
 }
 
-fn defences(page: &mut Page, moment: &Moment<'_>) {
+fn defences(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.one("gauge", "bans", "Addresses and networks that are banned.", moment.bans);
     let days = moment.certificate.and_then(|certificate| certificate.days_left);
     let about = "Whole days until the certificate ends; below zero if it is over.";
     page.known("gauge", "certificate_days_left", about, days);
 }
 
-fn room(page: &mut Page, found: &Found) {
+fn room(page: &mut MetricsText, found: &GaugeValues) {
     let about = "Room that is free on a disk; the label is the first of the homes on it.";
     page.head("gauge", "disk_free_bytes", about);
     for disk in &found.disks {
@@ -198,7 +198,7 @@ fn room(page: &mut Page, found: &Found) {
     }
 }
 
-fn programs(page: &mut Page, counts: &wharf_events::programs::Counts) {
+fn programs(page: &mut MetricsText, counts: &wharf_events::programs::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("hook_events_total", "Events that a program took.", counts.done);
     count("hook_retries_total", "Runs that failed, before another try.", counts.retried);
@@ -210,7 +210,7 @@ fn programs(page: &mut Page, counts: &wharf_events::programs::Counts) {
     page.one("gauge", "hook_queue_length", about, counts.waiting);
 }
 
-fn webhooks(page: &mut Page, counts: &wharf_events::webhook::Counts) {
+fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("webhook_delivered_total", "Events that web servers took.", counts.delivered);
     count("webhook_retries_total", "Requests that failed, before another try.", counts.retried);
@@ -246,9 +246,9 @@ fn rate_of(view: &SessionView) -> u64 {
     }
 }
 
-struct Page(String);
+struct MetricsText(String);
 
-impl Page {
+impl MetricsText {
     fn head(&mut self, kind: &str, name: &str, about: &str) {
         let _ = writeln!(self.0, "# HELP wharf_{name} {about}\n# TYPE wharf_{name} {kind}");
     }

@@ -24,19 +24,19 @@ use wharf_server::guard::{Ban as Banned, Lock as Locked};
 use wharf_server::live::{Doing, SessionView};
 
 use super::Plan;
-use super::bans::Nudge;
-use super::counters::{Audience, Counters};
+use super::bans::BanFileHandle;
+use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
-use super::metrics::{Moment, page};
-use super::reload::{InForce, Reloader};
+use super::metrics::{MetricsSnapshot, page};
+use super::reload::{ActiveConfig, Reloader};
 use super::warner::Warner;
 use crate::ban_command::{
     self, holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
 };
-use crate::certificate::Facts;
+use crate::certificate::CertificateSummary;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::{Footprint, Starter};
+use crate::os::{Footprint, SuccessorStarter};
 use crate::outcome::{Failure, plain};
 
 /// A certificate that ends sooner is worth a warning.
@@ -46,19 +46,19 @@ const DAYS_LEFT_FEW: i64 = 14;
 const SHOWN_MAX: usize = 100;
 
 /// Everything there is to know and to steer of this server.
-pub(super) struct Desk {
+pub(super) struct AdminService {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) counters: Arc<Counters>,
-    pub(super) audience: Arc<Audience>,
+    pub(super) sinks: Arc<EventSinks>,
     pub(super) warner: Arc<Warner>,
-    pub(super) nudge: Mutex<Nudge>,
+    pub(super) ban_file: Mutex<BanFileHandle>,
     pub(super) reloader: Arc<Reloader>,
     /// How long transfers may finish, once somebody asked for a stop.
     pub(super) stop: watch::Sender<Option<Duration>>,
     pub(super) is_stopping: AtomicBool,
     /// Who can start the program anew, or why nobody can.
-    pub(super) starter: Arc<Mutex<Result<Starter, String>>>,
+    pub(super) starter: Arc<Mutex<Result<SuccessorStarter, String>>>,
     /// The process that serves from now on, once there is one.
     pub(super) successor: watch::Sender<Option<u32>>,
     pub(super) started: Instant,
@@ -66,7 +66,7 @@ pub(super) struct Desk {
     pub(super) gauges: Gauges,
 }
 
-impl Desk {
+impl AdminService {
     /// Waits until somebody asks for a stop: how long transfers may finish. Cancel safe.
     pub(super) async fn told_to_stop(&self) -> Duration {
         let mut stop = self.stop.subscribe();
@@ -137,7 +137,7 @@ impl Desk {
         }
     }
 
-    fn in_force(&self) -> MutexGuard<'_, InForce> {
+    fn in_force(&self) -> MutexGuard<'_, ActiveConfig> {
         self.reloader.in_force()
     }
 
@@ -160,7 +160,7 @@ impl Desk {
     }
 
     fn write_bans(&self) {
-        self.nudge.lock().unwrap_or_else(PoisonError::into_inner).write();
+        self.ban_file.lock().unwrap_or_else(PoisonError::into_inner).write();
     }
 
     fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {
@@ -210,16 +210,16 @@ impl Desk {
 }
 
 /// Somebody who can start this program anew when we no longer can; or why there is nobody.
-pub(super) fn starter(plan: &Plan) -> Result<Starter, String> {
+pub(super) fn starter(plan: &Plan) -> Result<SuccessorStarter, String> {
     if plan.share.is_some() {
         return Err("a share has a password of its own; start another one instead".to_owned());
     }
-    Starter::begin()
+    SuccessorStarter::begin()
         .map_err(|error| format!("at the start of this server it failed: {}", plain(&error)))
 }
 
 #[async_trait]
-impl Operator for Desk {
+impl Operator for AdminService {
     fn config(&self) -> Option<String> {
         let file = self.reloader.file()?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -276,7 +276,7 @@ impl Operator for Desk {
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
         let diagnosis = self.handle.diagnosis();
-        page(&Moment {
+        page(&MetricsSnapshot {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -296,7 +296,7 @@ impl Operator for Desk {
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-            delivery: self.audience.delivery(),
+            delivery: self.sinks.delivery(),
         })
     }
 
@@ -400,7 +400,7 @@ fn moment(seconds: i64) -> Option<String> {
     Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
-fn shown_certificate(facts: &Facts) -> Certificate {
+fn shown_certificate(facts: &CertificateSummary) -> Certificate {
     const DAY: i64 = 24 * 60 * 60;
     let left = |end: Timestamp| (end.as_second() - Timestamp::now().as_second()).div_euclid(DAY);
     Certificate {

@@ -10,9 +10,9 @@ use crate::log::audit::Audit;
 use crate::log::journal::Journal;
 use crate::log::line::Style;
 use crate::log::record::Level;
-use crate::log::rotation::Rules;
+use crate::log::rotation::RotationRules;
 use crate::log::target::Target;
-use crate::log::{Log, Options, Output, Wanted};
+use crate::log::{Log, LogFilter, Options, Output};
 use crate::os::is_journal;
 use crate::outcome::Failure;
 use crate::protection::identity::Identity;
@@ -32,19 +32,19 @@ pub(super) fn has_panel(options: &Serve) -> bool {
 }
 
 /// Which lines the configuration wants.
-pub(super) fn wanted(config: &keys::Logging) -> Wanted {
+pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
     let level_max = match config.level {
         _ if !config.enabled => Level::Nothing,
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
         LogLevel::Info => Level::Info,
     };
-    Wanted { level_max, has_commands: config.commands }
+    LogFilter { level_max, has_commands: config.commands }
 }
 
 /// When files of the log are put aside.
-fn rotation(config: &keys::Logging) -> Rules {
-    Rules {
+fn rotation(config: &keys::Logging) -> RotationRules {
+    RotationRules {
         size_max: config.rotate_size.bytes(),
         is_daily: config.rotate_daily,
         kept: config.rotate_keep.0,
@@ -67,7 +67,7 @@ pub(super) fn log(
     has_panel: bool,
     identity: Option<&Identity>,
 ) -> Result<Log, Failure> {
-    let Wanted { level_max, has_commands } = wanted(config);
+    let LogFilter { level_max, has_commands } = wanted(config);
     let style = match config.format {
         LogFormat::Json => Style::Json,
         LogFormat::Auto if is_service() && config.file.0.is_none() => Style::Journal,

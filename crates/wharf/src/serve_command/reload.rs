@@ -15,11 +15,11 @@ use wharf_events::check::Checker;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
 
-use super::capacity::Room;
+use super::capacity::DescriptorBudget;
 use super::outputs;
 use super::warner::Warner;
-use crate::accounts::Watched;
-use crate::certificate::{CERTIFICATE_WARNING, Facts};
+use crate::accounts::WatchedStore;
+use crate::certificate::{CERTIFICATE_WARNING, CertificateSummary};
 use crate::config::gather::{Inputs, gather};
 use crate::config::keys::{Key, key_at};
 use crate::config::layers::Layers;
@@ -29,18 +29,18 @@ use crate::config::{Config, Loaded};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
-use crate::os::{Announced, announce};
+use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::server_files;
-use crate::protection::reach::Reach;
+use crate::protection::reach::AccessPolicy;
 use crate::protection::rights;
 use crate::wire;
 
 /// What is served by now.
-pub(super) struct InForce {
+pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) layers: Layers,
-    pub(super) certificate: Option<Facts>,
+    pub(super) certificate: Option<CertificateSummary>,
     /// How many are let in at a time.
     pub(super) sessions: Count,
     pub(super) last_reload: Option<LastReload>,
@@ -51,15 +51,17 @@ pub(super) enum Accounts {
     /// The account of a quick share stays, and the folder that it shares.
     Fixed(Arc<dyn Users>, PathBuf),
     /// Those of the configuration; without a store there are anonymous visitors only.
-    Configured(Option<Watched>, Option<Arc<Sources>>),
+    Configured(Option<WatchedStore>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
     /// Those of the file, as it was last read. A database is not asked for everyone.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
-            Self::Configured(Some(Watched::File(file)), _) => file.accounts(),
-            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(..) => Vec::new(),
+            Self::Configured(Some(WatchedStore::File(file)), _) => file.accounts(),
+            Self::Configured(Some(WatchedStore::Database(_)) | None, _) | Self::Fixed(..) => {
+                Vec::new()
+            }
         }
     }
 
@@ -80,25 +82,25 @@ pub(super) struct Reloader {
     pub(super) warner: Arc<Warner>,
     pub(super) accounts: Accounts,
     pub(super) quotas: Option<Quotas>,
-    pub(super) room: Room,
-    pub(super) reach: Arc<Reach>,
+    pub(super) room: DescriptorBudget,
+    pub(super) reach: Arc<AccessPolicy>,
     /// Who has uploads looked at, if anybody does.
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
     /// Files of wharf's own that the command line names.
     pub(super) own_files: Vec<PathBuf>,
     /// Whether the kernel refuses what lies beyond the reach.
     pub(super) is_confined: bool,
-    pub(super) in_force: Mutex<InForce>,
+    pub(super) in_force: Mutex<ActiveConfig>,
     /// One at a time.
     pub(super) turn: Mutex<()>,
 }
 
 /// What became of a certificate that was looked at.
-pub(super) enum Renewed {
+pub(super) enum CertificateReload {
     /// It is the one that is served already.
     Nothing,
     /// It is another, and served from now on.
-    Served(Facts),
+    Served(CertificateSummary),
 }
 
 impl Reloader {
@@ -107,7 +109,7 @@ impl Reloader {
         self.inputs.file.as_deref()
     }
 
-    pub(super) fn in_force(&self) -> MutexGuard<'_, InForce> {
+    pub(super) fn in_force(&self) -> MutexGuard<'_, ActiveConfig> {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,12 +137,12 @@ impl Reloader {
 
     fn read_anew(&self) -> Result<Reloaded, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        announce(Announced::Reloading);
+        announce(ServiceState::Reloading);
         self.log.reopen();
         let (layers, problems) = gather(&self.inputs);
         let done = self.take_over(layers, problems);
         self.tell(&done);
-        announce(Announced::Ready);
+        announce(ServiceState::Ready);
         done
     }
 
@@ -148,25 +150,25 @@ impl Reloader {
     ///
     /// # Errors
     /// Why it cannot be served. The one before stays.
-    pub(super) fn renew_certificate(&self) -> Result<Renewed, Failure> {
+    pub(super) fn renew_certificate(&self) -> Result<CertificateReload, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (config, before) = {
             let in_force = self.in_force();
             (in_force.config.clone(), in_force.certificate.clone())
         };
         let Some(next) = wire::encryption(&config).map_err(beyond_reach)? else {
-            return Ok(Renewed::Nothing);
+            return Ok(CertificateReload::Nothing);
         };
         self.handle.adopt_tls(next.tls).map_err(|error| refused(&error))?;
         if before.as_ref() == Some(&next.facts) {
-            return Ok(Renewed::Nothing);
+            return Ok(CertificateReload::Nothing);
         }
         self.in_force().certificate = Some(next.facts.clone());
         self.warner.forget_those(|warning| warning.starts_with(CERTIFICATE_WARNING));
         for warning in &next.warnings {
             self.warner.warn(warning);
         }
-        Ok(Renewed::Served(next.facts))
+        Ok(CertificateReload::Served(next.facts))
     }
 
     fn tell(&self, done: &Result<Reloaded, Failure>) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use wharf_users::file::{Stamp, stamp};
 
-use super::reload::{Reloader, Renewed};
-use crate::certificate::Facts;
+use super::reload::{CertificateReload, Reloader};
+use crate::certificate::CertificateSummary;
 use crate::config::Config;
 use crate::log::record::{Level, Record};
 
@@ -17,7 +17,7 @@ use crate::log::record::{Level, Record};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Two files are never renewed at the same moment, and some programs write slowly: a pair that does
 /// not fit together is told of only when it has stayed so for this many looks.
-const LOOKS_BEFORE_TELLING: u32 = 5;
+const CHECKS_BEFORE_WARNING: u32 = 5;
 
 /// Looks at the files on a thread of its own, until it is dropped.
 pub(super) struct Renewal {
@@ -49,7 +49,7 @@ struct Watch {
     /// When they were last found to be a pair, or to be what is served already.
     good: Option<Stamps>,
     /// How often they have not been, since.
-    bad_looks: u32,
+    failed_checks: u32,
 }
 
 impl Watch {
@@ -61,14 +61,14 @@ impl Watch {
         match reloader.renew_certificate() {
             // The stamps are from before the reading: what changes meanwhile is seen next time.
             Ok(renewed) => {
-                if let Renewed::Served(facts) = renewed {
+                if let CertificateReload::Served(facts) = renewed {
                     reloader.log.note(&told(&facts));
                 }
-                *self = Self { good: Some(stamps), bad_looks: 0 };
+                *self = Self { good: Some(stamps), failed_checks: 0 };
             }
             Err(failure) => {
-                self.bad_looks = self.bad_looks.saturating_add(1);
-                if self.bad_looks == LOOKS_BEFORE_TELLING {
+                self.failed_checks = self.failed_checks.saturating_add(1);
+                if self.failed_checks == CHECKS_BEFORE_WARNING {
                     let record = Record::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
                         .text("help", failure.help.as_deref().unwrap_or_default());
@@ -85,7 +85,7 @@ fn stamps(config: &Config) -> Option<Stamps> {
     Some(files.map(|file| stamp(file).ok()))
 }
 
-fn told(facts: &Facts) -> Record {
+fn told(facts: &CertificateSummary) -> Record {
     let record =
         Record::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
     let record = record.text("fingerprint", facts.shown_fingerprint());

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use wharf_server::Handle;
 
-use super::operator::Desk;
+use super::operator::AdminService;
 use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;
@@ -29,12 +29,12 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// For the server behind this desk.
-    pub(super) fn of(desk: &Desk) -> Self {
+    pub(super) fn of(admin: &AdminService) -> Self {
         Self {
-            handle: desk.handle.clone(),
-            log: Arc::clone(&desk.log),
-            warner: Arc::clone(&desk.warner),
-            reloader: Arc::clone(&desk.reloader),
+            handle: admin.handle.clone(),
+            log: Arc::clone(&admin.log),
+            warner: Arc::clone(&admin.warner),
+            reloader: Arc::clone(&admin.reloader),
         }
     }
 

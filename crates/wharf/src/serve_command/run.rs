@@ -20,19 +20,19 @@ use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
 use wharf_storage::Quotas;
 
-use super::bans::Keeper;
+use super::bans::BanFileWriter;
 use super::binding::bind_failure;
-use super::capacity::Room;
-use super::chores::{measure, prove_life};
-use super::control::Control;
-use super::counters::{Audience, Counters};
+use super::capacity::DescriptorBudget;
+use super::control::ControlSockets;
+use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
-use super::ground::{make_state_folder, own_files, reach as reach_of};
-use super::inherited::{Surplus, assign};
-use super::operator::{Desk, starter};
-use super::reload::{self, InForce, Reloader};
+use super::inherited::{UnmatchedSocket, assign};
+use super::operator::{AdminService, starter};
+use super::periodic::{measure, send_watchdog};
+use super::reload::{self, ActiveConfig, Reloader};
 use super::renewal::Renewal;
 use super::resolver::Resolver;
+use super::startup::{make_state_folder, own_files, reach as reach_of};
 use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
@@ -47,16 +47,16 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Announced, Asked, Footprint, Inherited, Signals, Stop, announce, inherited, mask_new_files,
-    raise_file_limit,
+    Footprint, Inherited, ServiceState, SignalRequest, Signals, Stop, announce, inherited,
+    mask_new_files, raise_file_limit,
 };
-use crate::os::{Starter, is_successor, tell_predecessor};
+use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
 use crate::protection::identity::{Identity, give_up_capabilities};
-use crate::protection::reach::{self, Reach};
+use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionStatus, Report, confine, rights};
 use crate::wire::{self, Accounts};
 
@@ -98,22 +98,22 @@ struct Ready {
     bound: Bound,
     signals: Signals,
     identity: Option<Identity>,
-    reach: Arc<Reach>,
+    reach: Arc<AccessPolicy>,
     quotas: Option<Quotas>,
     report: Option<Report>,
-    room: Room,
+    room: DescriptorBudget,
     sessions: Count,
     /// What to say if not all sessions that are wanted have room.
     no_room: Option<String>,
     counters: Arc<Counters>,
-    control: Control,
+    control: ControlSockets,
     /// Who is told of events, until that begins.
     told: Option<deliver::Prepared>,
-    audience: Arc<Audience>,
+    sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
     /// What is to be said about sockets that were handed over.
     notes: Vec<String>,
-    starter: Result<Starter, String>,
+    starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
     /// What to say of servers that prove passwords and cannot be found.
@@ -152,13 +152,13 @@ impl Ready {
         if let Some(checker) = delivery.checker() {
             let _ = self.checker.set(Arc::clone(checker));
         }
-        self.audience.add(delivery);
+        self.sinks.add(delivery);
         Ok(())
     }
 }
 
 /// What telling of events needs that only the user that serves may open or start.
-type DeliveryParts = (deliver::Worker, deliver::Spools);
+type DeliveryParts = (deliver::Worker, deliver::WebhookSpools);
 
 async fn prepare(
     plan: &Plan,
@@ -185,9 +185,9 @@ async fn prepare(
     // tries again.
     let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
     let mut settings = wire::settings(config, tls, public_address)?;
-    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
-    let room = Room::beside(settings.listen.len());
+    let room = DescriptorBudget::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
     let has_panel = outputs::has_panel(options);
@@ -195,7 +195,7 @@ async fn prepare(
     // Before the first client: whoever stops us during the start stops us in good order too.
     let signals =
         Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let control = Control::open(config, identity.as_ref());
+    let control = ControlSockets::open(config, identity.as_ref());
     let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
     let own = own_files(plan, &mut accounts)?;
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
@@ -206,8 +206,8 @@ async fn prepare(
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
     let told = deliver::Prepared::of(config, &log)?;
-    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
-    let events: Arc<dyn Events> = audience.clone();
+    let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = sinks.clone();
     let server = server.events(events);
     let opened = assigned.sockets.into_iter();
     let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
@@ -230,7 +230,7 @@ async fn prepare(
         counters,
         control,
         told,
-        audience,
+        sinks,
         checker,
         notes: assigned.notes,
         starter: Err(String::new()),
@@ -285,24 +285,25 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     if let Some(report) = &ready.report {
         warner.of_protection(report);
     }
-    let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
-    let renewal = Renewal::start(Arc::clone(&desk.reloader));
-    let audience = Arc::clone(&desk.audience);
+    let ban_file_writer =
+        BanFileWriter::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
+    let admin = Arc::new(admin(plan, &mut ready, &warner, &ban_file_writer));
+    let renewal = Renewal::start(Arc::clone(&admin.reloader));
+    let sinks = Arc::clone(&admin.sinks);
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
-    announce(Announced::Ready);
-    tell_predecessor(Ok(()));
+    announce(ServiceState::Ready);
+    report_to_predecessor(Ok(()));
     let mut homes = accounts.homes;
     if sources.is_some() {
         homes.extend(
             logins::templated_homes(config)
                 .into_iter()
-                .map(|home| (accounts::Use::Home(String::new()), home)),
+                .map(|home| (accounts::FolderUse::Home(String::new()), home)),
         );
     }
     sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
-    let stopper = Stopper { desk: &desk, has_panel };
+    let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
         log.note(&Record::new(Level::Info, "metrics").text("address", address));
@@ -310,8 +311,8 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let doors = (control.door.ok(), metrics);
     let watched = (accounts.watched, sources);
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watched, options).await;
-    drop((keeper, renewal));
-    audience.close();
+    drop((ban_file_writer, renewal));
+    sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -331,12 +332,17 @@ async fn end_followers(log: &Log) {
 }
 
 /// What the JSON API asks.
-fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+fn admin(
+    plan: &Plan,
+    ready: &mut Ready,
+    warner: &Arc<Warner>,
+    ban_file_writer: &BanFileWriter,
+) -> AdminService {
     let footprint = std::mem::take(&mut ready.footprint);
     let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
-    let in_force = InForce {
+    let in_force = ActiveConfig {
         config: plan.loaded.config.clone(),
         layers: plan.loaded.layers.clone(),
         certificate: ready.encryption.as_ref().map(|encryption| encryption.facts.clone()),
@@ -369,13 +375,13 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
     };
     let reloader = Arc::new(reloader);
     let gauges = Gauges::start(Arc::clone(&reloader));
-    Desk {
+    AdminService {
         handle,
         log,
         counters: Arc::clone(&ready.counters),
-        audience: Arc::clone(&ready.audience),
+        sinks: Arc::clone(&ready.sinks),
         warner: Arc::clone(warner),
-        nudge: Mutex::new(keeper.nudge()),
+        ban_file: Mutex::new(ban_file_writer.ban_file()),
         reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
@@ -397,12 +403,12 @@ async fn until_stopped(
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
-    let desk = stopper.desk;
-    let operator: Arc<dyn Operator> = desk.clone();
+    let admin = stopper.admin;
+    let operator: Arc<dyn Operator> = admin.clone();
     let api = Api::new(handle.clone(), bound.listeners(), operator);
     let mut telling = Box::pin(async {
         match metrics {
-            Some(door) => door.serve(desk.clone()).await,
+            Some(door) => door.serve(admin.clone()).await,
             None => pending().await,
         }
     });
@@ -413,7 +419,7 @@ async fn until_stopped(
         }
     });
     let mut serving = Box::pin(bound.serve());
-    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &desk.log));
+    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &admin.log));
     let mut measuring = Box::pin(measure(&handle));
     let mut time = Box::pin(async {
         match options.stop_after {
@@ -421,38 +427,38 @@ async fn until_stopped(
             None => pending().await,
         }
     });
-    let mut living = Box::pin(prove_life());
-    let mut resolving = Box::pin(Resolver::of(desk).keep_current());
+    let mut living = Box::pin(send_watchdog());
+    let mut resolving = Box::pin(Resolver::of(admin).keep_current());
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
             // A signal comes first: a second one must work however busy we are.
             biased;
             asked = signals.next() => match asked {
-                Asked::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
-                Asked::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
-                Asked::Stop(_) => (stopper.grace(), "signal"),
-                Asked::Reopen => {
-                    desk.log.reopen();
+                SignalRequest::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
+                SignalRequest::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
+                SignalRequest::Stop(_) => (stopper.grace(), "signal"),
+                SignalRequest::Reopen => {
+                    admin.log.reopen();
                     continue;
                 }
-                Asked::Summary => {
-                    desk.log.note(&desk.summary());
+                SignalRequest::Summary => {
+                    admin.log.note(&admin.summary());
                     continue;
                 }
-                Asked::Reload => {
-                    Arc::clone(&desk.reloader).begin(drop);
+                SignalRequest::Reload => {
+                    Arc::clone(&admin.reloader).begin(drop);
                     continue;
                 }
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
-            number = desk.succeeded(), if !has_left => {
+            number = admin.succeeded(), if !has_left => {
                 has_left = true;
                 stopper.leave(&handle, number);
                 continue;
             }
-            grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
+            grace = admin.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,
@@ -467,32 +473,32 @@ async fn until_stopped(
 
 /// What is needed to stop in good order.
 struct Stopper<'a> {
-    desk: &'a Arc<Desk>,
+    admin: &'a Arc<AdminService>,
     has_panel: bool,
 }
 
 impl Stopper<'_> {
     /// How long transfers may finish unless somebody says otherwise.
     fn grace(&self) -> Duration {
-        self.desk.reloader.in_force().config.server.shutdown_grace.0
+        self.admin.reloader.in_force().config.server.shutdown_grace.0
     }
 
     /// Takes no more clients, for another process does, and lets sessions end as they like.
     fn leave(&self, handle: &Handle, successor: u32) {
-        announce(Announced::Successor(successor));
+        announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
-        self.desk.log.note(&record.number("sessions", sessions));
+        self.admin.log.note(&record.number("sessions", sessions));
         handle.leave();
     }
 
     /// Takes no more clients, lets transfers finish, and says so.
     fn stop(&self, handle: &Handle, grace: Duration, reason: &str) {
-        announce(Announced::Stopping);
-        self.desk.is_stopping.store(true, Ordering::Relaxed);
+        announce(ServiceState::Stopping);
+        self.admin.is_stopping.store(true, Ordering::Relaxed);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "stopping").text("reason", reason);
-        self.desk.log.note(&record.number("sessions", sessions));
+        self.admin.log.note(&record.number("sessions", sessions));
         if self.has_panel {
             tell(&if sessions == 0 {
                 "\n  Stopped.\n".to_owned()

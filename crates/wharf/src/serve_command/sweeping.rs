@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wharf_storage::{DiskOptions, Quotas, Swept, sweep};
 
-use crate::accounts::Use;
+use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::plain;
@@ -13,7 +13,7 @@ use crate::outcome::plain;
 /// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
 /// One line tells of all of it, if there was anything.
 pub(super) fn sweep_homes(
-    homes: Vec<(Use, PathBuf)>,
+    homes: Vec<(FolderUse, PathBuf)>,
     options: DiskOptions,
     quotas: Option<Quotas>,
     log: Arc<Log>,

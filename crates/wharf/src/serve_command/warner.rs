@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::accounts::Use;
+use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::tell;
@@ -18,11 +18,11 @@ const KEPT_MAX: usize = 100;
 pub(super) struct Warner {
     log: Arc<Log>,
     has_panel: bool,
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<WarningEntry>>,
 }
 
 /// A warning, and whether it holds until the end.
-struct Told {
+struct WarningEntry {
     text: String,
     is_lasting: bool,
 }
@@ -70,13 +70,13 @@ impl Warner {
         }
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
-            kept.push(Told { text: text.to_owned(), is_lasting });
+            kept.push(WarningEntry { text: text.to_owned(), is_lasting });
         }
     }
 
     /// Tells of homes and folders that are missing, and of those that anybody on this computer may
     /// replace.
-    pub(super) fn of_homes(&self, homes: &[(Use, PathBuf)]) {
+    pub(super) fn of_homes(&self, homes: &[(FolderUse, PathBuf)]) {
         for (used, home) in homes {
             let lost = used.lost();
             match std::fs::read_dir(home) {
@@ -117,7 +117,7 @@ impl Warner {
         self.log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Told>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use wharf_server::{EndWhen, Handle};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::FileUsers;
 
-use crate::accounts::Watched;
+use crate::accounts::WatchedStore;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::Sources;
@@ -25,7 +25,7 @@ const ENDED: &str = "This account may no longer log in.";
 const TIME_IS_OVER: &str = "The time of this account is over.";
 
 /// The store of accounts, and those who prove passwords beside it.
-pub(super) type Watching = (Option<Watched>, Option<Arc<Sources>>);
+pub(super) type Watching = (Option<WatchedStore>, Option<Arc<Sources>>);
 
 /// Looks at the store of accounts, and ends the sessions of accounts that are gone or disabled.
 /// Never returns.
@@ -41,8 +41,8 @@ pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &L
             log.note(&record);
         }
         match &watched {
-            Some(Watched::File(users)) => look_at_file(users, handle, log).await,
-            Some(Watched::Database(users)) => look_at_database(users, handle, log).await,
+            Some(WatchedStore::File(users)) => look_at_file(users, handle, log).await,
+            Some(WatchedStore::Database(users)) => look_at_database(users, handle, log).await,
             None => {}
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct Workers {
 struct Worker {
     thread: JoinHandle<()>,
     /// The thread ends when this is dropped.
-    stay: oneshot::Sender<()>,
+    keep_alive: oneshot::Sender<()>,
 }
 
 impl Workers {
@@ -61,8 +61,8 @@ impl Workers {
     /// slow calls does not keep us from leaving.
     pub(super) fn run<T>(self, act: impl Future<Output = T>) -> T {
         let done = self.own.block_on(act);
-        for Worker { thread, stay, .. } in self.others {
-            drop(stay);
+        for Worker { thread, keep_alive, .. } in self.others {
+            drop(keep_alive);
             let _ = thread.join();
         }
         self.own.shutdown_background();
@@ -72,12 +72,12 @@ impl Workers {
 
 impl Worker {
     fn start(runtime: Runtime) -> io::Result<Self> {
-        let (stay, left) = oneshot::channel::<()>();
+        let (keep_alive, left) = oneshot::channel::<()>();
         let thread = Thread::new().name("wharf-worker".to_owned()).spawn(move || {
             let _ = runtime.block_on(left);
             runtime.shutdown_background();
         })?;
-        Ok(Self { thread, stay })
+        Ok(Self { thread, keep_alive })
     }
 }
 

@@ -13,13 +13,13 @@ use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{Nobody, Single};
 
-use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
+use crate::accounts::{self, FolderUse, Kept, WatchedStore, alone, database, everyone};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
 use crate::outcome::Failure;
-use crate::protection::reach::Reached;
+use crate::protection::reach::StoreAccess;
 use crate::share::{Access, Share};
 use crate::user_command::{Trouble, open_failure};
 
@@ -28,13 +28,13 @@ pub(crate) struct Accounts {
     /// For the engine.
     pub(crate) users: Arc<dyn Users>,
     /// The store, to be looked at now and then.
-    pub(crate) watched: Option<Watched>,
+    pub(crate) watched: Option<WatchedStore>,
     /// What of the computer the store needs.
-    pub(crate) reached: Reached,
+    pub(crate) reached: StoreAccess,
     /// How many accounts it has.
     pub(crate) count: usize,
     /// Every folder that is served, and for whom.
-    pub(crate) homes: Vec<(Use, PathBuf)>,
+    pub(crate) homes: Vec<(FolderUse, PathBuf)>,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -62,12 +62,12 @@ pub(crate) fn accounts(
 /// visitor if the configuration has one.
 pub(crate) fn users(
     config: &Config,
-    watched: Option<&Watched>,
+    watched: Option<&WatchedStore>,
     sources: Option<&Sources>,
 ) -> Arc<dyn Users> {
     let users: Arc<dyn Users> = match watched {
-        Some(Watched::File(file)) => Arc::new(file.clone()),
-        Some(Watched::Database(database)) => Arc::new(database.clone()),
+        Some(WatchedStore::File(file)) => Arc::new(file.clone()),
+        Some(WatchedStore::Database(database)) => Arc::new(database.clone()),
         None => Arc::new(Nobody),
     };
     let users = match sources {
@@ -83,17 +83,17 @@ pub(crate) fn users(
 /// Every folder that is served, and for whom.
 pub(crate) fn homes(
     config: &Config,
-    watched: Option<&Watched>,
+    watched: Option<&WatchedStore>,
     is_coloured: bool,
-) -> Result<Vec<(Use, PathBuf)>, Failure> {
+) -> Result<Vec<(FolderUse, PathBuf)>, Failure> {
     let mut homes = match watched {
-        Some(Watched::File(_)) => {
+        Some(WatchedStore::File(_)) => {
             let file = UserFile::read(&config.server.users_file.0)
                 .map_err(|error| open_failure(&error, is_coloured))?;
             accounts::homes(file.records(), file.folder())
         }
         // A database that is gone keeps nothing else from changing.
-        Some(Watched::Database(users)) => {
+        Some(WatchedStore::Database(users)) => {
             let (records, _) = all_of(users)?.unwrap_or_default();
             accounts::homes(&records, Path::new(""))
         }
@@ -103,8 +103,8 @@ pub(crate) fn homes(
     Ok(homes)
 }
 
-fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
-    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
+fn visitors_home(config: &Config) -> Option<(FolderUse, PathBuf)> {
+    anonymous_home(config).map(|home| (FolderUse::Home("anonymous".to_owned()), home.to_owned()))
 }
 
 /// The accounts of a database, and what is invalid there.
@@ -135,7 +135,7 @@ fn nobody() -> Accounts {
     Accounts {
         users: Arc::new(Nobody),
         watched: None,
-        reached: Reached::default(),
+        reached: StoreAccess::default(),
         count: 0,
         homes: Vec::new(),
         warnings: Vec::new(),
@@ -148,8 +148,8 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
     let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
     Ok(Accounts {
         users: Arc::new(users.clone()),
-        watched: Some(Watched::File(users)),
-        reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
+        watched: Some(WatchedStore::File(users)),
+        reached: StoreAccess { file: Some(path.to_owned()), ports: Vec::new() },
         count: file.records().len(),
         homes: accounts::homes(file.records(), file.folder()),
         warnings: Vec::new(),
@@ -195,8 +195,8 @@ fn of_database(
     };
     Ok(Accounts {
         users: Arc::new(users.clone()),
-        reached: Reached { file, ports: users.ports().to_vec() },
-        watched: Some(Watched::Database(users)),
+        reached: StoreAccess { file, ports: users.ports().to_vec() },
+        watched: Some(WatchedStore::Database(users)),
         count: records.len() + invalid,
         homes: accounts::homes(&records, Path::new("")),
         warnings,
@@ -222,7 +222,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
     };
-    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
+    let homes = vec![(FolderUse::Home(String::new()), share.folder.clone())];
     Accounts { users, count: 1, homes, ..nobody() }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Role;
-use crate::import::model::Refused;
+use super::FileRole;
+use crate::import::model::ImportError;
 use crate::import::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
@@ -15,32 +15,36 @@ const USERS: &[&str] =
 const SCRIPTS_MAX: usize = 50;
 
 /// Reads the files of a folder, or the one file.
-pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+pub(super) fn find(
+    path: &Path,
+    encoding: SourceEncoding,
+) -> Result<Vec<(FileRole, Text)>, Failure> {
     if !path.is_dir() {
         let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
         let role = role(&text);
         let is_long = u64::try_from(text.content.len()).is_ok_and(|size| size > SETTINGS_BYTES_MAX);
-        if is_long && role != Role::Users {
+        if is_long && role != FileRole::Users {
             let what = format!("{} is too large for settings: is it the right file?", text.shown);
-            return Err(Refused::new(what, "name settings.py, user.py or their folder").into());
+            return Err(ImportError::new(what, "name settings.py, user.py or their folder").into());
         }
-        let mut found = if role == Role::Script { beside(&text, encoding)? } else { Vec::new() };
+        let mut found =
+            if role == FileRole::Script { beside(&text, encoding)? } else { Vec::new() };
         found.push((role, text));
         return Ok(found);
     }
     let mut found = Vec::new();
     if let Some(file) = first(path, SETTINGS) {
-        found.push((Role::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
+        found.push((FileRole::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
     }
     if let Some(file) = first(path, USERS) {
-        found.push((Role::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
+        found.push((FileRole::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
     }
     for script in scripts(path) {
         // What cannot be read as text, or is too large, is no such program.
         if let Ok(text) = text::read(&script, SETTINGS_BYTES_MAX, encoding)
             && text.content.contains("pyftpdlib")
         {
-            found.push((Role::Script, text));
+            found.push((FileRole::Script, text));
         }
     }
     if found.is_empty() {
@@ -58,12 +62,13 @@ fn first(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 }
 
 /// The settings and accounts that lie beside a program and that it speaks of.
-fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(FileRole, Text)>, Failure> {
     let mut found = Vec::new();
     let folder = script.folder();
-    for (names, role, bytes_max) in
-        [(SETTINGS, Role::Settings, SETTINGS_BYTES_MAX), (USERS, Role::Users, ACCOUNTS_BYTES_MAX)]
-    {
+    for (names, role, bytes_max) in [
+        (SETTINGS, FileRole::Settings, SETTINGS_BYTES_MAX),
+        (USERS, FileRole::Users, ACCOUNTS_BYTES_MAX),
+    ] {
         let Some(file) = first(&folder, names) else { continue };
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if script.content.contains(&stem) {
@@ -107,10 +112,10 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What a file that was named is: by what stands in it, and where that is not plain, by its name.
-pub(super) fn role(text: &Text) -> Role {
+pub(super) fn role(text: &Text) -> FileRole {
     let uses = |word: &str| text.content.contains(word);
     if uses("pyftpdlib") || uses("add_user(") || uses("FTPServer(") {
-        return Role::Script;
+        return FileRole::Script;
     }
     let mut accounts = 0_usize;
     let mut others = 0_usize;
@@ -127,5 +132,5 @@ pub(super) fn role(text: &Text) -> Role {
     }
     let name = text.path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let is_users = accounts > others || (name.starts_with("user") && assignments == 0);
-    if is_users { Role::Users } else { Role::Settings }
+    if is_users { FileRole::Users } else { FileRole::Settings }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::raw::Raw;
-use crate::import::model::{Account, Secret};
+use crate::import::model::{ImportedAccount, ImportedPassword};
 
 const BASE: &str = "/srv/old";
 
@@ -14,27 +14,31 @@ fn text(name: &str, text: &str) -> Text {
     Text { path: PathBuf::from(name), shown: name.into(), content: text.into() }
 }
 
-fn read_as(role: Role, source: &str) -> Result<Found, Refused> {
+fn read_as(role: FileRole, source: &str) -> Result<ImportResult, ImportError> {
     read(&[(role, text("x.py", source))], Path::new(BASE))
 }
 
-fn settings(source: &str) -> Found {
-    read_as(Role::Settings, source).unwrap()
+fn settings(source: &str) -> ImportResult {
+    read_as(FileRole::Settings, source).unwrap()
 }
 
-fn value(found: &Found, path: &str) -> String {
-    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+fn value(found: &ImportResult, path: &str) -> String {
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
 }
 
 /// Each note in one line, as it is told.
-fn notes(found: &Found) -> Vec<String> {
-    let spot = |note: &super::super::model::Note| {
-        note.spot.as_ref().map(ToString::to_string).unwrap_or_default()
+fn notes(found: &ImportResult) -> Vec<String> {
+    let location = |note: &super::super::model::ImportNote| {
+        note.location.as_ref().map(ToString::to_string).unwrap_or_default()
     };
-    found.notes.iter().map(|note| format!("{:?} {} {}", note.kind, spot(note), note.what)).collect()
+    found
+        .notes
+        .iter()
+        .map(|note| format!("{:?} {} {}", note.kind, location(note), note.what))
+        .collect()
 }
 
-fn tells(found: &Found, part: &str) -> bool {
+fn tells(found: &ImportResult, part: &str) -> bool {
     notes(found).iter().any(|note| note.contains(part))
 }
 
@@ -61,7 +65,7 @@ fn every_setting_of_the_script_has_its_key() {
     ] {
         assert_eq!(value(&found, path), expected, "{path}");
     }
-    assert_eq!(found.wishes.len(), 11);
+    assert_eq!(found.imported_settings.len(), 11);
     assert!(tells(&found, "Changed x.py:4 max_upload and max_download never slowed anybody down"));
     assert!(tells(&found, "max_download to uploads"));
     assert!(tells(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
@@ -115,22 +119,22 @@ fn what_cannot_be_carried_over_is_told_with_its_line() {
 #[test]
 fn half_a_file_and_wrong_files_are_refused() {
     let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
-    let refused = read_as(Role::Settings, cut).unwrap_err();
+    let refused = read_as(FileRole::Settings, cut).unwrap_err();
     assert!(refused.what.starts_with("x.py:3: the file ends in the middle of"), "{refused:?}");
-    let refused = read_as(Role::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
+    let refused = read_as(FileRole::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
     assert!(refused.what.starts_with("x.py:2: the file ends in the middle of `max_co`"));
     for (role, source) in [
-        (Role::Settings, "import django\nDEBUG = True\n"),
-        (Role::Settings, ""),
-        (Role::Users, "hello\nworld\n"),
-        (Role::Script, "print('hello')\n"),
+        (FileRole::Settings, "import django\nDEBUG = True\n"),
+        (FileRole::Settings, ""),
+        (FileRole::Users, "hello\nworld\n"),
+        (FileRole::Script, "print('hello')\n"),
     ] {
         assert!(read_as(role, source).is_err(), "{source}");
     }
 }
 
-fn accounts(source: &str) -> Found {
-    read_as(Role::Users, source).unwrap()
+fn accounts(source: &str) -> ImportResult {
+    read_as(FileRole::Users, source).unwrap()
 }
 
 #[test]
@@ -142,8 +146,8 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
     let rows: Vec<_> = found
         .accounts
         .iter()
-        .map(|account: &Account| {
-            let Secret::Plain(password) = &account.secret else { panic!("{account:?}") };
+        .map(|account: &ImportedAccount| {
+            let ImportedPassword::Plain(password) = &account.secret else { panic!("{account:?}") };
             (account.name.as_str(), password.as_str(), account.home.to_str().unwrap())
         })
         .collect();
@@ -186,7 +190,7 @@ fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
 #[test]
 fn a_program_is_read_for_its_literals() {
     let found = read_as(
-        Role::Script,
+        FileRole::Script,
         "from pyftpdlib.authorizers import DummyAuthorizer\nHOME = '/srv'\ndef main():\n    \
          authorizer = DummyAuthorizer()\n    authorizer.add_user('anna', 'secret', HOME + '/anna', \
          perm='elradfmwMT')\n    authorizer.add_user('ben', 'x', homedir='/srv/ben')\n    \
@@ -228,8 +232,8 @@ fn a_program_is_read_for_its_literals() {
 fn the_program_says_whether_its_limits_were_in_force() {
     let files = |program: &str| {
         let texts = [
-            (Role::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
-            (Role::Script, text("FtpServer.py", program)),
+            (FileRole::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
+            (FileRole::Script, text("FtpServer.py", program)),
         ];
         read(&texts, Path::new(BASE)).unwrap()
     };
@@ -247,17 +251,17 @@ fn the_program_says_whether_its_limits_were_in_force() {
     assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
     // What comes from the settings is not told again as computed.
     assert!(!tells(&published, "computed"), "{:#?}", notes(&published));
-    assert_eq!(mended.wishes["limits.user_upload_rate"].raw, Raw::Integer(1024));
+    assert_eq!(mended.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }
 
 #[test]
 fn files_are_known_by_what_stands_in_them() {
     for (name, source, role) in [
-        ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", Role::Settings),
-        ("user.py", "# a\nanna x elr /srv\n", Role::Users),
-        ("accounts.txt", "anna x elr /srv\nben y elr /srv\n", Role::Users),
-        ("FtpServer.py", "from pyftpdlib.servers import FTPServer\n", Role::Script),
-        ("x.py", "", Role::Settings),
+        ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", FileRole::Settings),
+        ("user.py", "# a\nanna x elr /srv\n", FileRole::Users),
+        ("accounts.txt", "anna x elr /srv\nben y elr /srv\n", FileRole::Users),
+        ("FtpServer.py", "from pyftpdlib.servers import FTPServer\n", FileRole::Script),
+        ("x.py", "", FileRole::Settings),
     ] {
         assert_eq!(files::role(&text(name, source)), role, "{name}");
     }
@@ -270,7 +274,7 @@ proptest! {
                    |((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
                    |(h\\.add_user|FTPServer|override_perm)\\([a'\",=()0-9]{0,30}\\)\\n",
     ) {
-        for role in [Role::Settings, Role::Users, Role::Script] {
+        for role in [FileRole::Settings, FileRole::Users, FileRole::Script] {
             let _ = read_as(role, &source);
         }
     }

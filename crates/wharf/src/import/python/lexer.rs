@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use super::Cut;
+use super::UnexpectedEnd;
 
 /// The smallest piece of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Token {
 
 /// The tokens of one logical line, or of a part of it up to a semicolon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct LogicalLine {
     /// Where it begins, from 1.
     pub(super) number: usize,
     /// Whether it is indented.
@@ -39,7 +39,7 @@ const SIGNS: &[&str] = &[
 ];
 
 /// Takes a source apart.
-pub(super) fn lines(source: &str) -> Result<Vec<Line>, Cut> {
+pub(super) fn lines(source: &str) -> Result<Vec<LogicalLine>, UnexpectedEnd> {
     let mut lexer = Lexer {
         source,
         letters: source.char_indices().peekable(),
@@ -54,7 +54,7 @@ pub(super) fn lines(source: &str) -> Result<Vec<Line>, Cut> {
         lexer.step(at, letter)?;
     }
     if let Some(line) = lexer.open.first() {
-        return Err(Cut { line: *line, what: "a bracket that is never closed" });
+        return Err(UnexpectedEnd { line: *line, what: "a bracket that is never closed" });
     }
     lexer.end_line();
     Ok(lexer.lines)
@@ -69,13 +69,13 @@ struct Lexer<'a> {
     is_at_start: bool,
     /// The lines of the brackets that are open.
     open: Vec<usize>,
-    lines: Vec<Line>,
-    current: Option<Line>,
+    lines: Vec<LogicalLine>,
+    current: Option<LogicalLine>,
     is_nested: bool,
 }
 
 impl Lexer<'_> {
-    fn step(&mut self, at: usize, letter: char) -> Result<(), Cut> {
+    fn step(&mut self, at: usize, letter: char) -> Result<(), UnexpectedEnd> {
         match letter {
             '\n' => {
                 self.letters.next();
@@ -106,7 +106,11 @@ impl Lexer<'_> {
                 let token = self.token(at, letter)?;
                 let is_nested = self.is_nested;
                 self.current
-                    .get_or_insert_with(|| Line { number: line, is_nested, tokens: Vec::new() })
+                    .get_or_insert_with(|| LogicalLine {
+                        number: line,
+                        is_nested,
+                        tokens: Vec::new(),
+                    })
                     .tokens
                     .push(token);
             }
@@ -128,7 +132,7 @@ impl Lexer<'_> {
         while self.letters.next_if(|(_, letter)| is_skipped(*letter)).is_some() {}
     }
 
-    fn token(&mut self, at: usize, letter: char) -> Result<Token, Cut> {
+    fn token(&mut self, at: usize, letter: char) -> Result<Token, UnexpectedEnd> {
         let rest = self.source.get(at..).unwrap_or_default();
         if let Some(prefix) = string_prefix(rest) {
             return self.string(prefix);
@@ -186,7 +190,7 @@ impl Lexer<'_> {
     }
 
     /// A string, at its prefix.
-    fn string(&mut self, prefix: &str) -> Result<Token, Cut> {
+    fn string(&mut self, prefix: &str) -> Result<Token, UnexpectedEnd> {
         let begins = self.number;
         let is_raw = prefix.contains(['r', 'R']);
         let is_program = prefix.contains(['f', 'F']);
@@ -210,7 +214,7 @@ impl Lexer<'_> {
             }
             let Some((at, letter)) = self.letters.next() else {
                 let what = "a string that is never closed";
-                return Err(Cut { line: begins, what });
+                return Err(UnexpectedEnd { line: begins, what });
             };
             let rest = self.source.get(at..).unwrap_or_default();
             match letter {

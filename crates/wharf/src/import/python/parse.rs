@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::lexer::{Line, Token, lines};
-use super::{Act, Argument, Cut, Statement, Value};
+use super::lexer::{LogicalLine, Token, lines};
+use super::{Argument, Statement, StatementKind, UnexpectedEnd, Value};
 
 /// How deep brackets are followed. No settings go near it.
 const DEPTH_MAX: usize = 40;
@@ -28,13 +28,13 @@ const KEYWORDS: &[&str] = &[
 /// Takes a source apart into statements.
 ///
 /// # Errors
-/// [`Cut`]: it ends in the middle of something.
-pub(crate) fn read(source: &str) -> Result<Vec<Statement>, Cut> {
+/// [`UnexpectedEnd`]: it ends in the middle of something.
+pub(crate) fn read(source: &str) -> Result<Vec<Statement>, UnexpectedEnd> {
     let mut known = HashMap::new();
     let mut statements = Vec::new();
     for line in lines(source)? {
-        let act = act(&line, &known);
-        if let Act::Assign(targets, value) = &act {
+        let kind = kind(&line, &known);
+        if let StatementKind::Assign(targets, value) = &kind {
             for target in targets {
                 if weight(value) <= KNOWN_WEIGHT_MAX {
                     known.insert(target.clone(), value.clone());
@@ -43,48 +43,51 @@ pub(crate) fn read(source: &str) -> Result<Vec<Statement>, Cut> {
                 }
             }
         }
-        statements.push(Statement { line: line.number, is_nested: line.is_nested, act });
+        statements.push(Statement { line: line.number, is_nested: line.is_nested, kind });
     }
-    if let Some(Statement { line, act: Act::Broken(_), .. }) = statements.last() {
-        return Err(Cut { line: *line, what: "a statement that is not whole" });
+    if let Some(Statement { line, kind: StatementKind::Broken(_), .. }) = statements.last() {
+        return Err(UnexpectedEnd { line: *line, what: "a statement that is not whole" });
     }
     Ok(statements)
 }
 
-fn act(line: &Line, known: &HashMap<String, Value>) -> Act {
+fn kind(line: &LogicalLine, known: &HashMap<String, Value>) -> StatementKind {
     let broken = line.tokens.iter().find_map(|token| match token {
         Token::Broken(why) => Some(why.clone()),
         _ => None,
     });
     if let Some(why) = broken {
-        return Act::Broken(why);
+        return StatementKind::Broken(why);
     }
     if let Some(Token::Word(word)) = line.tokens.first()
         && KEYWORDS.contains(&word.as_str())
         && !matches!(line.tokens.get(1), Some(Token::Sign("=" | ".")))
     {
-        return Act::Program(word.clone());
+        return StatementKind::Program(word.clone());
     }
     let parts = split(&line.tokens);
     let Some((value, targets)) = parts.split_last() else {
-        return Act::Program(String::new());
+        return StatementKind::Program(String::new());
     };
     let mut parser = Parser { tokens: value, at: 0, depth: 0, known };
     let result = parser.whole();
     let value = match result {
         Ok(value) => value,
-        Err(Trouble::Program) => Value::Other(PROGRAM),
-        Err(Trouble::Broken(why)) => return Act::Broken(why),
+        Err(ExpressionError::Program) => Value::Other(PROGRAM),
+        Err(ExpressionError::Broken(why)) => return StatementKind::Broken(why),
     };
     if targets.is_empty() {
         return match value {
-            Value::Call(name, arguments) => Act::Call(name, arguments),
-            Value::Name(name) => Act::Program(name),
-            value => Act::Value(value),
+            Value::Call(name, arguments) => StatementKind::Call(name, arguments),
+            Value::Name(name) => StatementKind::Program(name),
+            value => StatementKind::Value(value),
         };
     }
     let names: Option<Vec<_>> = targets.iter().map(|target| target_name(target)).collect();
-    names.map_or_else(|| Act::Program("=".into()), |names| Act::Assign(names, value))
+    names.map_or_else(
+        || StatementKind::Program("=".into()),
+        |names| StatementKind::Assign(names, value),
+    )
 }
 
 /// Splits at `=` outside of brackets.
@@ -117,7 +120,7 @@ fn target_name(tokens: &[Token]) -> Option<String> {
 }
 
 /// Why an expression has no value here.
-enum Trouble {
+enum ExpressionError {
     /// Only the program knows.
     Program,
     /// Python would refuse it.
@@ -133,22 +136,22 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     /// Everything as one value; commas make a tuple.
-    fn whole(&mut self) -> Result<Value, Trouble> {
+    fn whole(&mut self) -> Result<Value, ExpressionError> {
         let first = self.sum()?;
         if !self.takes(",") {
-            return if self.peek().is_some() { Err(Trouble::Program) } else { Ok(first) };
+            return if self.peek().is_some() { Err(ExpressionError::Program) } else { Ok(first) };
         }
         let mut members = vec![first];
         while self.peek().is_some() {
             members.push(self.sum()?);
             if !self.takes(",") && self.peek().is_some() {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
         }
         Ok(Value::List(members))
     }
 
-    fn sum(&mut self) -> Result<Value, Trouble> {
+    fn sum(&mut self) -> Result<Value, ExpressionError> {
         let mut left = self.product()?;
         loop {
             if self.takes("+") {
@@ -161,7 +164,7 @@ impl Parser<'_> {
         }
     }
 
-    fn product(&mut self) -> Result<Value, Trouble> {
+    fn product(&mut self) -> Result<Value, ExpressionError> {
         let mut left = self.signed()?;
         loop {
             if self.takes("*") {
@@ -178,7 +181,7 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self) -> Result<Value, Trouble> {
+    fn signed(&mut self) -> Result<Value, ExpressionError> {
         let mut is_negative = false;
         loop {
             if self.takes("-") {
@@ -191,7 +194,7 @@ impl Parser<'_> {
         Ok(if is_negative { compute(&Value::Number(0), &value, i128::checked_sub) } else { value })
     }
 
-    fn power(&mut self) -> Result<Value, Trouble> {
+    fn power(&mut self) -> Result<Value, ExpressionError> {
         let base = self.atom()?;
         let base = self.trailers(base)?;
         if !self.takes("**") {
@@ -203,9 +206,9 @@ impl Parser<'_> {
         }))
     }
 
-    fn atom(&mut self) -> Result<Value, Trouble> {
+    fn atom(&mut self) -> Result<Value, ExpressionError> {
         let Some(token) = self.tokens.get(self.at) else {
-            return Err(Trouble::Broken("something is missing at its end".into()));
+            return Err(ExpressionError::Broken("something is missing at its end".into()));
         };
         self.at += 1;
         match token {
@@ -220,25 +223,25 @@ impl Parser<'_> {
                 Ok(joined.map_or(Value::Other("a text that is put together"), Value::Text))
             }
             Token::Word(word) => Ok(match word.as_str() {
-                "True" => Value::Truth(true),
-                "False" => Value::Truth(false),
+                "True" => Value::Boolean(true),
+                "False" => Value::Boolean(false),
                 "None" => Value::None,
-                "not" | "lambda" | "await" | "yield" => return Err(Trouble::Program),
+                "not" | "lambda" | "await" | "yield" => return Err(ExpressionError::Program),
                 _ => Value::Name(word.clone()),
             }),
             Token::Sign("(") => self.list(")"),
             Token::Sign("[") => self.list("]"),
             Token::Sign("{") => self.list("}"),
-            Token::Sign("*" | "**" | "~") => Err(Trouble::Program),
+            Token::Sign("*" | "**" | "~") => Err(ExpressionError::Program),
             Token::Sign(sign) => {
-                Err(Trouble::Broken(format!("`{sign}` stands where a value belongs")))
+                Err(ExpressionError::Broken(format!("`{sign}` stands where a value belongs")))
             }
-            Token::Broken(why) => Err(Trouble::Broken(why.clone())),
+            Token::Broken(why) => Err(ExpressionError::Broken(why.clone())),
         }
     }
 
     /// The members up to the closing bracket. One member in round brackets is that member.
-    fn list(&mut self, end: &'static str) -> Result<Value, Trouble> {
+    fn list(&mut self, end: &'static str) -> Result<Value, ExpressionError> {
         let mut members = Vec::new();
         let mut is_tuple = end != ")";
         while !self.takes(end) {
@@ -247,7 +250,7 @@ impl Parser<'_> {
                 is_tuple = true;
             } else if !matches!(self.peek(), Some(Token::Sign(sign)) if *sign == end) {
                 // A dictionary, a comprehension, a condition.
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
             if members.len() > MEMBERS_MAX {
                 return Ok(Value::Other("a very long list"));
@@ -264,12 +267,12 @@ impl Parser<'_> {
     }
 
     /// `.name`, `(arguments)` and `[index]` behind a value.
-    fn trailers(&mut self, value: Value) -> Result<Value, Trouble> {
+    fn trailers(&mut self, value: Value) -> Result<Value, ExpressionError> {
         let mut value = value;
         loop {
             if self.takes(".") {
                 let Some(Token::Word(word)) = self.tokens.get(self.at) else {
-                    return Err(Trouble::Broken("a name is missing behind the dot".into()));
+                    return Err(ExpressionError::Broken("a name is missing behind the dot".into()));
                 };
                 self.at += 1;
                 value = match value {
@@ -302,7 +305,7 @@ impl Parser<'_> {
         }
     }
 
-    fn arguments(&mut self) -> Result<Vec<Argument>, Trouble> {
+    fn arguments(&mut self) -> Result<Vec<Argument>, ExpressionError> {
         let mut arguments = Vec::new();
         while !self.takes(")") {
             let name = match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
@@ -315,10 +318,10 @@ impl Parser<'_> {
             let value = self.deeper(Self::sum)?;
             arguments.push(Argument { name, value });
             if !self.takes(",") && !matches!(self.peek(), Some(Token::Sign(")"))) {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
             if arguments.len() > MEMBERS_MAX {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
         }
         Ok(arguments)
@@ -326,10 +329,10 @@ impl Parser<'_> {
 
     fn deeper(
         &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, Trouble>,
-    ) -> Result<Value, Trouble> {
+        read: impl FnOnce(&mut Self) -> Result<Value, ExpressionError>,
+    ) -> Result<Value, ExpressionError> {
         if self.depth == DEPTH_MAX {
-            return Err(Trouble::Broken(TOO_DEEP.into()));
+            return Err(ExpressionError::Broken(TOO_DEEP.into()));
         }
         self.depth += 1;
         let value = read(self);
@@ -396,11 +399,11 @@ fn add(left: Value, right: Value) -> Value {
     }
 }
 
-fn compute(left: &Value, right: &Value, act: impl Fn(i128, i128) -> Option<i128>) -> Value {
+fn compute(left: &Value, right: &Value, kind: impl Fn(i128, i128) -> Option<i128>) -> Value {
     let (Value::Number(left), Value::Number(right)) = (left, right) else {
         return Value::Other("a computation with more than numbers");
     };
-    act(*left, *right)
+    kind(*left, *right)
         .map_or(Value::Other("a computation that comes to no whole number"), Value::Number)
 }
 

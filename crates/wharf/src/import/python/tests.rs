@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn value(source: &str) -> Value {
-    match read(&format!("x = {source}\n")).unwrap().pop().unwrap().act {
-        Act::Assign(_, value) => value,
+    match read(&format!("x = {source}\n")).unwrap().pop().unwrap().kind {
+        StatementKind::Assign(_, value) => value,
         other => panic!("{source}: {other:?}"),
     }
 }
@@ -61,15 +61,15 @@ fn lists_ranges_and_names_are_values() {
     }
     assert_eq!(value("range(2000, 2200)"), Value::Range(2000, 2200));
     assert_eq!(value("list(range(2000, 2200))"), Value::Range(2000, 2200));
-    assert_eq!(value("True"), Value::Truth(true));
+    assert_eq!(value("True"), Value::Boolean(true));
     assert_eq!(value("None"), Value::None);
     assert_eq!(value("('one')"), text("one"));
     assert_eq!(value("settings.port"), Value::Name("settings.port".into()));
     let statements = read("kb = 1024\nports = (1, 2)\nrate = 3 * kb\nlast = ports[1]\n").unwrap();
     let values: Vec<_> = statements
         .into_iter()
-        .map(|statement| match statement.act {
-            Act::Assign(names, value) => (names.concat(), value),
+        .map(|statement| match statement.kind {
+            StatementKind::Assign(names, value) => (names.concat(), value),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -86,21 +86,23 @@ fn what_only_a_program_knows_is_told_apart() {
     let acts: Vec<_> = read("import os\nif x:\n    a = 1\nf'{a}'\nx[1] = 2\nx += 1\n")
         .unwrap()
         .into_iter()
-        .map(|statement| (statement.line, statement.is_nested, statement.act))
+        .map(|statement| (statement.line, statement.is_nested, statement.kind))
         .collect();
-    assert_eq!(acts[0], (1, false, Act::Program("import".into())));
-    assert_eq!(acts[2], (3, true, Act::Assign(vec!["a".into()], Value::Number(1))));
-    assert!(matches!(acts[3].2, Act::Value(Value::Other(_))));
+    assert_eq!(acts[0], (1, false, StatementKind::Program("import".into())));
+    assert_eq!(acts[2], (3, true, StatementKind::Assign(vec!["a".into()], Value::Number(1))));
+    assert!(matches!(acts[3].2, StatementKind::Value(Value::Other(_))));
 }
 
 #[test]
 fn calls_have_arguments_with_and_without_names() {
     let statements = read("a.add_user('x', 'y', '/z', perm='elr')\nh.banner = 'hi'; b()").unwrap();
-    let Act::Call(name, arguments) = &statements[0].act else { panic!("{statements:?}") };
+    let StatementKind::Call(name, arguments) = &statements[0].kind else {
+        panic!("{statements:?}")
+    };
     assert_eq!(name, "a.add_user");
     assert_eq!(arguments[3], Argument { name: Some("perm".into()), value: text("elr") });
-    assert_eq!(statements[1].act, Act::Assign(vec!["h.banner".into()], text("hi")));
-    assert_eq!(statements[2].act, Act::Call("b".into(), vec![]));
+    assert_eq!(statements[1].kind, StatementKind::Assign(vec!["h.banner".into()], text("hi")));
+    assert_eq!(statements[2].kind, StatementKind::Call("b".into(), vec![]));
 }
 
 #[test]
@@ -119,18 +121,27 @@ fn half_a_file_is_told_by_its_line() {
 #[test]
 fn a_broken_line_in_the_middle_leaves_the_rest() {
     let statements = read("a = 'x\nb = （1，2）\nc = 3\n").unwrap();
-    assert!(matches!(&statements[0].act, Act::Broken(why) if why.contains("closing quote")));
-    assert!(matches!(&statements[1].act, Act::Broken(why) if why.contains("full-width")));
-    assert_eq!(statements[2].act, Act::Assign(vec!["c".into()], Value::Number(3)));
+    assert!(
+        matches!(&statements[0].kind, StatementKind::Broken(why) if why.contains("closing quote"))
+    );
+    assert!(
+        matches!(&statements[1].kind, StatementKind::Broken(why) if why.contains("full-width"))
+    );
+    assert_eq!(statements[2].kind, StatementKind::Assign(vec!["c".into()], Value::Number(3)));
     assert_eq!(statements[2].line, 3);
 }
 
 #[test]
 fn brackets_without_end_cost_no_stack() {
     let deep = format!("a = {}1{}\nb = 2\n", "(".repeat(50_000), ")".repeat(50_000));
-    assert!(matches!(&read(&deep).unwrap()[0].act, Act::Broken(why) if why.contains("brackets")));
+    assert!(
+        matches!(&read(&deep).unwrap()[0].kind, StatementKind::Broken(why) if why.contains("brackets"))
+    );
     let signs = format!("a = {}1\nb = 2\n", "-".repeat(50_000));
-    assert_eq!(read(&signs).unwrap()[0].act, Act::Assign(vec!["a".into()], Value::Number(1)));
+    assert_eq!(
+        read(&signs).unwrap()[0].kind,
+        StatementKind::Assign(vec!["a".into()], Value::Number(1))
+    );
 }
 
 proptest! {

@@ -8,20 +8,20 @@ fn text(name: &str, content: &str) -> Text {
     Text { path: name.into(), shown: name.into(), content: content.into() }
 }
 
-fn conf(content: &str) -> (Found, Conf) {
-    let mut found = Found::default();
+fn conf(content: &str) -> (ImportResult, Conf) {
+    let mut found = ImportResult::default();
     let conf = read(&text("v", content), &mut found).unwrap();
     (found, conf)
 }
 
-fn value(found: &Found, path: &str) -> String {
-    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+fn value(found: &ImportResult, path: &str) -> String {
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
 }
 
-fn lines(found: &Found) -> String {
-    let line = |note: &crate::import::model::Note| {
-        let spot = note.spot.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {spot} {} | {}\n", note.kind, note.what, note.remedy)
+fn lines(found: &ImportResult) -> String {
+    let line = |note: &crate::import::model::ImportNote| {
+        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{:?} {location} {} | {}\n", note.kind, note.what, note.hint)
     };
     found.notes.iter().map(line).collect()
 }
@@ -97,7 +97,7 @@ fn what_is_refused_or_unknown_is_told_with_its_line() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("v:3 "), "{told}");
-    assert!(read(&text("v", "hello=1\n"), &mut Found::default()).is_err());
+    assert!(read(&text("v", "hello=1\n"), &mut ImportResult::default()).is_err());
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
     );
     assert_eq!(ben.permissions, Some(Permissions::FULL));
     assert_eq!(ben.upload_rate, Some(Rate::from_bytes_per_second(1000)));
-    assert_eq!(ben.secret, Secret::Plain("x y".into()));
+    assert_eq!(ben.secret, ImportedPassword::Plain("x y".into()));
     let told = lines(&found);
     assert!(told.contains("wharf user add cleo --home /srv/c --perm read"), "{told}");
     assert!(told.contains("Lost u/ben:3 `anon_umask` for this user alone"), "{told}");
@@ -137,7 +137,7 @@ proptest! {
     ) {
         let (names, _) = &table::TABLE[which];
         let whole = text("v", &format!("{source}\n{}={value}\nssl_enable=YES\n", names[0]));
-        let mut found = Found::default();
+        let mut found = ImportResult::default();
         let main = read(&whole, &mut found).unwrap();
         let _ = accounts(&whole, &main, &BTreeMap::new(), &mut found);
     }

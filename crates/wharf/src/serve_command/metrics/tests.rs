@@ -19,7 +19,7 @@ fn full_page() -> String {
         days_left: Some(-1),
         is_self_made: true,
     };
-    let found = Found {
+    let found = GaugeValues {
         disks: vec![Disk { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
         quotas: vec![QuotaUse {
             user: "anna".to_owned(),
@@ -28,7 +28,7 @@ fn full_page() -> String {
             files_max: Some(3),
         }],
     };
-    page(&Moment {
+    page(&MetricsSnapshot {
         views: &[],
         totals: Totals { logins: 3, uploaded_bytes: 17, ..Totals::default() },
         cut: [1, 2],

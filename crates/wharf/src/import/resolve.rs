@@ -4,7 +4,9 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::model::{Account, Found, Kind, LAST_PORT, Secret, Wish};
+use super::model::{
+    ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, Kind, LAST_PORT,
+};
 use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::problem::Severity;
@@ -14,7 +16,7 @@ use crate::share::check_password;
 use crate::wire::check_certificate;
 
 /// Takes out what `wharf check` would refuse. Relative paths of the result begin at `folder`.
-pub(crate) fn settle(found: &mut Found, folder: &Path) {
+pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
     read_each(found, folder);
     settle_anonymous(found);
     settle_certificate(found, folder);
@@ -25,12 +27,12 @@ pub(crate) fn settle(found: &mut Found, folder: &Path) {
 }
 
 /// What the configuration would be with these keys.
-pub(crate) fn load(found: &Found, paths: &[&str], folder: &Path) -> Loaded {
-    let wanted = found.wishes.iter().filter(|(path, _)| {
+pub(crate) fn load(found: &ImportResult, paths: &[&str], folder: &Path) -> Loaded {
+    let wanted = found.imported_settings.iter().filter(|(path, _)| {
         paths.is_empty() || paths.iter().any(|wanted| path.starts_with(wanted))
     });
     let flags = wanted.map(|(path, wish)| Flag {
-        shown: format!("{} {}", wish.spot, wish.word),
+        shown: format!("{} {}", wish.location, wish.word),
         path: path.clone(),
         raw: wish.raw.clone(),
     });
@@ -43,10 +45,10 @@ pub(crate) fn load(found: &Found, paths: &[&str], folder: &Path) -> Loaded {
 }
 
 /// Drops every key whose value cannot be read.
-fn read_each(found: &mut Found, folder: &Path) {
-    let paths: Vec<String> = found.wishes.keys().cloned().collect();
+fn read_each(found: &mut ImportResult, folder: &Path) {
+    let paths: Vec<String> = found.imported_settings.keys().cloned().collect();
     for path in paths {
-        let Some(wish) = found.wishes.get(&path).cloned() else { continue };
+        let Some(wish) = found.imported_settings.get(&path).cloned() else { continue };
         // Each alone, and the first listener stands for all. Whether keys fit each other is looked
         // at afterwards: only what begins with the key's name is about its value.
         let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
@@ -54,32 +56,32 @@ fn read_each(found: &mut Found, folder: &Path) {
             None => path.clone(),
         };
         let about = format!("`{alone}`: ");
-        let mut one = Found::default();
-        one.wishes.insert(alone, wish.clone());
+        let mut one = ImportResult::default();
+        one.imported_settings.insert(alone, wish.clone());
         let problems = load(&one, &[], folder).problems;
         let wrong = problems.iter().find_map(|problem| {
             (problem.severity == Severity::Error).then_some(problem.title.strip_prefix(&about)?)
         });
         if let Some(why) = wrong {
-            drop_wish(found, &path, &format!("`{}`: {why}", wish.word.escape_debug()));
+            remove_setting(found, &path, &format!("`{}`: {why}", wish.word.escape_debug()));
         }
     }
 }
 
 /// Takes a key out and says why.
-fn drop_wish(found: &mut Found, path: &str, what: &str) {
-    if let Some(wish) = found.wishes.remove(path) {
+fn remove_setting(found: &mut ImportResult, path: &str, what: &str) {
+    if let Some(wish) = found.imported_settings.remove(path) {
         let key = path.replace("listen.0.", "[[listen]] ").replace("listen.1.", "[[listen]] ");
-        found.lost(&wish.spot, what, format!("set it yourself: {key}"));
+        found.lost(&wish.location, what, format!("set it yourself: {key}"));
     }
 }
 
 /// The visitors' folder must be there, or nobody is let in without password.
-fn settle_anonymous(found: &mut Found) {
-    let is_on = |wish: &Wish| wish.raw == Raw::Boolean(true);
-    if !found.wishes.get("login.anonymous").is_some_and(is_on) {
+fn settle_anonymous(found: &mut ImportResult) {
+    let is_on = |wish: &ImportedSetting| wish.raw == Raw::Boolean(true);
+    if !found.imported_settings.get("login.anonymous").is_some_and(is_on) {
         for path in ["login.anonymous_home", "login.anonymous_permissions"] {
-            found.wishes.remove(path);
+            found.imported_settings.remove(path);
         }
         return;
     }
@@ -92,17 +94,17 @@ fn settle_anonymous(found: &mut Found) {
         Some(_) => return,
     };
     for path in ["login.anonymous_home", "login.anonymous_permissions"] {
-        found.wishes.remove(path);
+        found.imported_settings.remove(path);
     }
-    if let Some(wish) = found.wishes.remove("login.anonymous") {
-        let remedy = "make the folder, then set login.anonymous and login.anonymous_home";
-        found.lost(&wish.spot, why, remedy);
+    if let Some(wish) = found.imported_settings.remove("login.anonymous") {
+        let hint = "make the folder, then set login.anonymous and login.anonymous_home";
+        found.lost(&wish.location, why, hint);
     }
 }
 
 /// A certificate that cannot be used would keep the server from starting.
-fn settle_certificate(found: &mut Found, folder: &Path) {
-    let has = |found: &Found, path: &str| found.wishes.contains_key(path);
+fn settle_certificate(found: &mut ImportResult, folder: &Path) {
+    let has = |found: &ImportResult, path: &str| found.imported_settings.contains_key(path);
     let (certificate, key) = ("tls.certificate", "tls.private_key");
     let why = match (has(found, certificate), has(found, key)) {
         (false, false) => return,
@@ -118,32 +120,32 @@ fn settle_certificate(found: &mut Found, folder: &Path) {
             }
         }
     };
-    let spot = [certificate, key].iter().find_map(|path| found.wishes.remove(*path));
-    found.wishes.remove(key);
-    if let Some(wish) = spot {
-        let remedy = "wharf makes a certificate of its own; to use this one, set tls.certificate \
+    let location = [certificate, key].iter().find_map(|path| found.imported_settings.remove(*path));
+    found.imported_settings.remove(key);
+    if let Some(wish) = location {
+        let hint = "wharf makes a certificate of its own; to use this one, set tls.certificate \
                       and tls.private_key, and look with: wharf check";
-        found.lost(&wish.spot, why, remedy);
+        found.lost(&wish.location, why, hint);
     }
 }
 
 /// Two logs cannot share a file.
-fn settle_logs(found: &mut Found) {
+fn settle_logs(found: &mut ImportResult) {
     let (file, transfers) = ("log.file", "log.transfer_log");
     if found.text_of(file).is_some() && found.text_of(file) == found.text_of(transfers) {
-        drop_wish(found, transfers, "both logs were one file, and their lines differ");
+        remove_setting(found, transfers, "both logs were one file, and their lines differ");
     }
     for path in [file, transfers] {
-        let Some(wish) = found.wishes.get(path).cloned() else { continue };
+        let Some(wish) = found.imported_settings.get(path).cloned() else { continue };
         let folder = wish.raw.text().map(Path::new).and_then(Path::parent);
         if folder.is_some_and(|folder| !folder.is_dir()) {
-            drop_wish(found, path, "the folder of this log is not here");
+            remove_setting(found, path, "the folder of this log is not here");
         }
     }
 }
 
 /// The ports of data connections must not hold the port of the control connection.
-fn settle_ports(found: &mut Found, folder: &Path) {
+fn settle_ports(found: &mut ImportResult, folder: &Path) {
     let config = load(found, &["listen.", "passive.ports"], folder).config;
     let whole = config.passive.ports.0.clone();
     let mut ports = Some(whole.clone());
@@ -157,12 +159,15 @@ fn settle_ports(found: &mut Found, folder: &Path) {
     if ports.as_ref() == Some(&whole) {
         return;
     }
-    let wish = found.wishes.get("passive.ports").or_else(|| found.wishes.get("listen.0.port"));
+    let wish = found
+        .imported_settings
+        .get("passive.ports")
+        .or_else(|| found.imported_settings.get("listen.0.port"));
     let Some(wish) = wish.cloned() else { return };
     let (from, to) = (whole.start(), whole.end());
     let Some(part) = ports else {
         let what = format!("the passive ports {from}-{to} are the port that is listened on");
-        return drop_wish(found, "passive.ports", &what);
+        return remove_setting(found, "passive.ports", &what);
     };
     if part.end() != whole.end() {
         // What was said of the last port does not hold any more.
@@ -173,8 +178,8 @@ fn settle_ports(found: &mut Found, folder: &Path) {
         "the passive ports {from}-{to} hold the port that the server listens on; taken is the \
          larger part, {part}"
     );
-    found.changed(&wish.spot, what, "a range of its own is better: passive.ports");
-    found.set_text("passive.ports", &part, &wish.spot, &wish.word);
+    found.changed(&wish.location, what, "a range of its own is better: passive.ports");
+    found.set_text("passive.ports", &part, &wish.location, &wish.word);
 }
 
 /// What remains of a range without one port of it: the part before or the part behind.
@@ -186,16 +191,16 @@ fn larger_part(range: &RangeInclusive<u16>, without: u16) -> Option<RangeInclusi
 }
 
 /// Says what holds for passwords without TLS, where the old set-up said nothing of it.
-fn tell_policy(found: &mut Found) {
-    if !found.wishes.is_empty() && !found.wishes.contains_key("tls.require") {
+fn tell_policy(found: &mut ImportResult) {
+    if !found.imported_settings.is_empty() && !found.imported_settings.contains_key("tls.require") {
         let what = "passwords from outside the local networks need TLS now, which is offered";
-        let remedy = "for clients that know no TLS: tls.require = \"off\" under [tls]";
-        found.note(Kind::Changed, None, what, remedy);
+        let hint = "for clients that know no TLS: tls.require = \"off\" under [tls]";
+        found.note(Kind::Changed, None, what, hint);
     }
 }
 
 /// Passwords must be sendable, and folders should be there.
-fn settle_accounts(found: &mut Found) {
+fn settle_accounts(found: &mut ImportResult) {
     let mut accounts = std::mem::take(&mut found.accounts);
     accounts.retain(|account| {
         let home = account.home.to_string_lossy();
@@ -203,7 +208,7 @@ fn settle_accounts(found: &mut Found) {
         if !has_home {
             let name = account.name.escape_debug();
             let what = format!("account `{name}`: `{home}` is no folder");
-            found.lost(&account.spot, what, format!("wharf user add {name} --home DIR"));
+            found.lost(&account.location, what, format!("wharf user add {name} --home DIR"));
         }
         has_home
     });
@@ -214,25 +219,25 @@ fn settle_accounts(found: &mut Found) {
             let shown = account.home.display().to_string();
             let what = format!("account `{name}`: its folder {shown} is not here");
             let is_foreign = !account.home.is_absolute();
-            let remedy = if is_foreign {
+            let hint = if is_foreign {
                 format!("it is a path of another system: wharf user edit {name} --home DIR")
             } else {
                 "make it before the account logs in".into()
             };
-            found.note(Kind::Advice, Some(&account.spot), what, remedy);
+            found.note(Kind::Advice, Some(&account.location), what, hint);
         }
     }
     found.accounts = accounts;
 }
 
-fn settle_password(account: &mut Account, found: &mut Found) {
-    if let Secret::Plain(password) = &account.secret
+fn settle_password(account: &mut ImportedAccount, found: &mut ImportResult) {
+    if let ImportedPassword::Plain(password) = &account.secret
         && let Err(failure) = check_password(password)
     {
-        account.secret = Secret::None;
+        account.secret = ImportedPassword::None;
         let name = account.name.escape_debug();
         let what = format!("account `{name}`: its password cannot be used: {}", failure.message);
-        found.lost(&account.spot, what, format!("wharf user passwd {name}"));
+        found.lost(&account.location, what, format!("wharf user passwd {name}"));
     }
 }
 
@@ -242,15 +247,15 @@ mod tests {
 
     use super::*;
     use crate::config::keys::{Key, keys};
-    use crate::import::model::Spot;
+    use crate::import::model::SourceLocation;
 
-    fn found(wishes: &[(&str, Raw)]) -> Found {
-        let spot = Spot { file: "x".into(), line: 1 };
-        let mut found = Found::default();
-        for (path, raw) in wishes {
-            found.set(path, raw.clone(), &spot, "word");
+    fn found(imported_settings: &[(&str, Raw)]) -> ImportResult {
+        let location = SourceLocation { file: "x".into(), line: 1 };
+        let mut found = ImportResult::default();
+        for (path, raw) in imported_settings {
+            found.set(path, raw.clone(), &location, "word");
         }
-        settle(&mut found, Path::new("/"));
+        resolve(&mut found, Path::new("/"));
         found
     }
 
@@ -286,7 +291,7 @@ mod tests {
             ("log.file", text("/nowhere/at/all.log")),
             ("limits.connections", Raw::Integer(7)),
         ]);
-        let keys: Vec<_> = found.wishes.keys().collect();
+        let keys: Vec<_> = found.imported_settings.keys().collect();
         assert_eq!(keys, ["limits.connections"]);
         let lost = found.notes.iter().filter(|note| note.kind == Kind::Lost);
         assert_eq!(lost.count(), 5, "{:?}", found.notes);
@@ -295,12 +300,17 @@ mod tests {
 
     #[test]
     fn an_account_without_a_folder_is_left_out() {
-        let spot = Spot { file: "x".into(), line: 1 };
-        let mut found = Found::default();
+        let location = SourceLocation { file: "x".into(), line: 1 };
+        let mut found = ImportResult::default();
         for (name, home) in [("anna", "/srv"), ("ben", ""), ("cleo", "~"), ("dora", "~/d")] {
-            found.add(Account::new(name, Secret::None, home.into(), spot.clone()));
+            found.add(ImportedAccount::new(
+                name,
+                ImportedPassword::None,
+                home.into(),
+                location.clone(),
+            ));
         }
-        settle(&mut found, Path::new("/"));
+        resolve(&mut found, Path::new("/"));
         assert_eq!(found.accounts.len(), 1);
     }
 
@@ -325,12 +335,12 @@ mod tests {
                 .filter(|key| !["server.user", "server.group"].contains(&&*key.path()))
                 .map(Key::path)
                 .collect();
-            let mut wishes: Vec<_> = wanted
+            let mut imported_settings: Vec<_> = wanted
                 .iter()
                 .map(|(index, raw)| (index.get(&known).as_str(), raw.clone()))
                 .collect();
-            wishes.extend(port.map(|port| ("listen.0.port", Raw::Integer(port))));
-            let found = found(&wishes);
+            imported_settings.extend(port.map(|port| ("listen.0.port", Raw::Integer(port))));
+            let found = found(&imported_settings);
             let loaded = load(&found, &[], Path::new("/"));
             prop_assert!(loaded.is_valid(), "{:?}", loaded.problems);
         }

@@ -33,7 +33,7 @@ const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 /// A name in an open folder.
 #[derive(Debug)]
-pub(crate) struct Spot {
+pub(crate) struct TrustedPath {
     folder: Arc<OwnedFd>,
     name: OsString,
     /// Whether only root and this process's own user can change what the path leads to.
@@ -51,14 +51,14 @@ pub(crate) enum Access {
     New(u32),
 }
 
-impl Spot {
+impl TrustedPath {
     /// The folder of a path, and the name in it.
     ///
     /// # Errors
     /// What the system says, or a link where another user could have made it.
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        match walk(names(&path), Last::IsKept)? {
+        match walk(names(&path), LastComponent::Named)? {
             (folder, Some(name), is_ours) => Ok(Self { folder: folder.into(), name, is_ours }),
             (_, None, _) => Err(io::ErrorKind::IsADirectory.into()),
         }
@@ -67,12 +67,12 @@ impl Spot {
     /// The folder of a path, and its last name, whatever that is: a link is not followed.
     ///
     /// # Errors
-    /// As for [`Spot::find`].
+    /// As for [`TrustedPath::find`].
     pub(crate) fn entry(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
         let above = path.parent().map(names).unwrap_or_default();
-        let (folder, _, is_ours) = walk(above, Last::IsEntered)?;
+        let (folder, _, is_ours) = walk(above, LastComponent::Entered)?;
         let is_ours = is_ours && is_exclusive(&fstat(&folder)?);
         Ok(Self { folder: folder.into(), name, is_ours })
     }
@@ -216,7 +216,7 @@ impl OpenFolder {
             path.ancestors().find(|above| !is_missing(above)).unwrap_or_else(|| Path::new("/"));
         let mut missing = names(path.strip_prefix(above).unwrap_or(&path));
         let was_made = !missing.is_empty();
-        let (mut folder, _, mut is_ours) = walk(names(above), Last::IsEntered)?;
+        let (mut folder, _, mut is_ours) = walk(names(above), LastComponent::Entered)?;
         while let Some(name) = missing.pop() {
             let about = fstat(&folder)?;
             match mkdirat(&folder, &name, Mode::from_raw_mode(0o700)) {
@@ -255,7 +255,7 @@ impl OpenFolder {
 /// # Errors
 /// What the system says, or why the file may not be trusted.
 pub(crate) fn open_trusted(path: &Path) -> io::Result<File> {
-    if geteuid().is_root() { Spot::find(path)?.open(Access::Read) } else { File::open(path) }
+    if geteuid().is_root() { TrustedPath::find(path)?.open(Access::Read) } else { File::open(path) }
 }
 
 /// Refuses a file that root is about to run or to obey, if another user may change or replace it.
@@ -267,11 +267,11 @@ pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let spot = Spot::find(path)?;
-    let about = statat(&*spot.folder, &spot.name, AtFlags::empty())?;
+    let trusted_path = TrustedPath::find(path)?;
+    let about = statat(&*trusted_path.folder, &trusted_path.name, AtFlags::empty())?;
     let mode = mode_of(&about);
     let is_open = mode & 0o002 != 0 || mode & 0o020 != 0 && !is_own_group(about.st_gid);
-    if spot.is_ours && is_trusted(about.st_uid) && !is_open {
+    if trusted_path.is_ours && is_trusted(about.st_uid) && !is_open {
         return Ok(());
     }
     Err(refused(&format!("another user than root may change {}", path.display())))
@@ -279,16 +279,19 @@ pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
 
 /// What becomes of the last name of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum LastComponent {
     /// It is a name in a folder; links that it is are followed.
-    IsKept,
+    Named,
     /// It is a folder too.
-    IsEntered,
+    Entered,
 }
 
 /// Walks these names, the first one last, from the top. Returns the folder, the name in it, and
 /// whether only root and this process's own user can change what the names lead to.
-fn walk(mut ahead: Vec<OsString>, last: Last) -> io::Result<(OwnedFd, Option<OsString>, bool)> {
+fn walk(
+    mut ahead: Vec<OsString>,
+    last: LastComponent,
+) -> io::Result<(OwnedFd, Option<OsString>, bool)> {
     let mut folder = open_folder(CWD, OsStr::new("/"))?;
     let mut is_ours = true;
     let mut links = 0;
@@ -296,7 +299,7 @@ fn walk(mut ahead: Vec<OsString>, last: Last) -> io::Result<(OwnedFd, Option<OsS
         let about = fstat(&folder)?;
         let is_exclusive = is_ours && is_exclusive(&about);
         // Magic links lead to what is open, wherever that is.
-        let is_last = last == Last::IsKept && ahead.is_empty();
+        let is_last = last == LastComponent::Named && ahead.is_empty();
         if is_ours && is_of_kernel(&folder) {
             let rest = ahead.iter().rev().fold(name, |mut path, name| {
                 path.push("/");
@@ -425,7 +428,7 @@ mod tests {
     }
 
     fn append(path: &Path) -> io::Result<File> {
-        Spot::find(path)?.open(Access::Append(0o640))
+        TrustedPath::find(path)?.open(Access::Append(0o640))
     }
 
     #[test]
@@ -441,7 +444,7 @@ mod tests {
         append(&top.path().join("folder/log")).unwrap();
         assert!(open.join("log").is_file());
         let mut text = String::new();
-        let read = |path: &Path| Spot::find(path)?.open(Access::Read);
+        let read = |path: &Path| TrustedPath::find(path)?.open(Access::Read);
         read(&top.path().join("link")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "secret+");
         assert!(read(&open.join("link")).is_err());
@@ -480,10 +483,10 @@ mod tests {
             append(&open.join("log")).unwrap().write_all(b"line\n").unwrap();
         }
         assert_eq!(fs::read(open.join("log")).unwrap(), b"line\nline\n");
-        assert!(Spot::find(&open.join("log")).unwrap().open(Access::New(0o600)).is_err());
-        let new = Spot::find(&open.join("new")).unwrap();
+        assert!(TrustedPath::find(&open.join("log")).unwrap().open(Access::New(0o600)).is_err());
+        let new = TrustedPath::find(&open.join("new")).unwrap();
         new.open(Access::New(0o600)).unwrap();
-        new.rename(&Spot::find(&open.join("newer")).unwrap()).unwrap();
+        new.rename(&TrustedPath::find(&open.join("newer")).unwrap()).unwrap();
         assert!(open.join("newer").is_file());
     }
 
@@ -520,6 +523,6 @@ mod tests {
     fn row_54_what_the_kernel_links_to_open_files_stays_usable() {
         append(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
         // Standard error of a test may be closed to a second opening; the way there is found.
-        assert!(Spot::find(Path::new("/dev/stderr")).is_ok());
+        assert!(TrustedPath::find(Path::new("/dev/stderr")).is_ok());
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// A path.
 #[derive(Debug)]
-pub(crate) struct Spot(PathBuf);
+pub(crate) struct TrustedPath(PathBuf);
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Access {
     New(u32),
 }
 
-impl Spot {
+impl TrustedPath {
     #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         Ok(Self(path.to_owned()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use wharf_server::Handle;
 
-use crate::os::{Announced, announce, proof_of_life_every};
+use crate::os::{ServiceState, announce, watchdog_interval};
 
 /// How often the speed of transfers is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -23,12 +23,12 @@ pub(super) async fn measure(handle: &Handle) {
 
 /// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
 /// returns.
-pub(super) async fn prove_life() {
-    let Some(every) = proof_of_life_every() else { return pending().await };
+pub(super) async fn send_watchdog() {
+    let Some(every) = watchdog_interval() else { return pending().await };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        announce(Announced::Alive);
+        announce(ServiceState::Alive);
     }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use wharf_storage::ServerFiles;
 
 use super::Plan;
-use super::control::Control;
+use super::control::ControlSockets;
 use crate::config::Config;
 use crate::logins;
 use crate::os::private_folder;
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::{programs_in_homes, refuse_home, server_files};
-use crate::protection::reach::{self, Reach, Usage};
+use crate::protection::reach::{self, AccessPolicy, PathAccess};
 use crate::wire::Accounts;
 
 /// Makes what could not be made later. Where it cannot be made, whoever needs it says.
@@ -51,14 +51,16 @@ fn served(plan: &Plan, accounts: &Accounts) -> Vec<PathBuf> {
 pub(super) fn reach(
     plan: &Plan,
     accounts: &Accounts,
-    control: &Control,
+    control: &ControlSockets,
     has_sources: bool,
-) -> Reach {
+) -> AccessPolicy {
     let config = &plan.loaded.config;
     let homes: Vec<_> = accounts.homes.iter().map(|(_, home)| home.clone()).collect();
-    let reach = Reach::of(config, &homes, &accounts.reached);
-    let reach =
-        control.folder().into_iter().fold(reach, |reach, folder| reach.and(folder, Usage::Remove));
+    let reach = AccessPolicy::of(config, &homes, &accounts.reached);
+    let reach = control
+        .folder()
+        .into_iter()
+        .fold(reach, |reach, folder| reach.and(folder, PathAccess::Remove));
     let reach = if has_sources { logins::extend(reach, config) } else { reach };
     reach.and_for_reloads(config, plan.file.as_deref())
 }
