@@ -1,9 +1,9 @@
-//! The log: events become lines, and a thread of its own writes them.
+//! The log: events are formatted as lines, which a separate thread writes.
 //!
-//! [`record`] makes fields of an event, [`mod@line`] a line of the fields, [`xferlog`] the classic
-//! transfer log; [`writer`] has the thread, and [`target`] the files. No session ever waits for
-//! those. Only what goes to the [`audit`] log is written at once. [`tail`] keeps the last lines in
-//! memory.
+//! [`record`] converts an event to fields, [`mod@line`] formats the fields, [`xferlog`] formats the
+//! transfer log; [`writer`] contains the thread, and [`target`] the files. Sessions never wait for
+//! them, except for lines of the [`audit`] log, which are written synchronously. [`tail`] keeps the
+//! last lines in memory.
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
@@ -33,53 +33,53 @@ use tail::Tail;
 use target::Target;
 use writer::{Writer, WriterNote};
 
-/// Which lines are written, how, and where to.
+/// Filters, formats and writes log lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     styles: Vec<Style>,
     filter: RwLock<LogFilter>,
-    /// The number of the transfer log among the writer's targets.
+    /// The index of the transfer log in the writer's targets.
     transfers: Option<usize>,
     audit: Option<Audit>,
     tail: Tail,
     writer: Writer,
 }
 
-/// What a log needs to know at the start.
+/// Options of a log.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where lines go, and what they look like there.
+    /// The outputs, each with its format.
     pub(crate) outputs: Vec<Output>,
-    /// The least important line that is written.
+    /// The least severe level that is written.
     pub(crate) level_max: Level,
-    /// Whether commands are lines too.
+    /// Whether commands are logged.
     pub(crate) has_commands: bool,
-    /// The transfer log, if there is one.
+    /// The transfer log, if configured.
     pub(crate) transfer_log: Option<Target>,
-    /// The audit log, if there is one.
+    /// The audit log, if configured.
     pub(crate) audit: Option<Audit>,
 }
 
-/// Which lines are wanted. It may change while the log is written.
+/// Which lines are written. It can change on a reload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogFilter {
-    /// The least important line that is written.
+    /// The least severe level that is written.
     pub(crate) level_max: Level,
-    /// Whether commands are lines too.
+    /// Whether commands are logged.
     pub(crate) has_commands: bool,
 }
 
-/// One place for lines.
+/// An output of the log.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// What a line looks like there.
+    /// The format.
     pub(crate) style: Style,
-    /// The place.
+    /// The target.
     pub(crate) target: Target,
 }
 
 impl Log {
-    /// Makes everything ready. Lines wait until [`Log::begin`], except those of the audit log.
+    /// Prepares the log. Lines are queued until [`Log::begin`], except those of the audit log.
     pub(crate) fn prepare(options: Options) -> Self {
         let styles: Vec<_> = options.outputs.iter().map(|output| output.style).collect();
         let mut targets: Vec<_> = options.outputs.into_iter().map(|output| output.target).collect();
@@ -100,15 +100,15 @@ impl Log {
         }
     }
 
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The thread cannot be started.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.writer.begin().map_err(|error| Failure::io("cannot start the log", &error))
     }
 
-    /// Writes a record, wherever it is wanted.
+    /// Writes a record to all outputs whose filter accepts it.
     pub(crate) fn note(&self, record: &Record) {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
@@ -137,12 +137,12 @@ impl Log {
         }
     }
 
-    /// The last lines, and those that come.
+    /// The last lines, and new ones.
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
     }
 
-    /// Writes these lines from now on.
+    /// Replaces the filter.
     pub(crate) fn want(&self, filter: LogFilter) {
         *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
     }
@@ -155,7 +155,7 @@ impl Log {
         let record = match kept {
             WriteOutcome::Whole | WriteOutcome::LostToo => return,
             WriteOutcome::Lost => {
-                let reason = "the disk takes no more; look for room";
+                let reason = "the disk is full or has failed; free disk space";
                 Record::new(Level::Error, "audit-failed").text("reason", reason)
             }
             WriteOutcome::After(count) => {
@@ -165,7 +165,7 @@ impl Log {
         self.hand_over(now, &record);
     }
 
-    /// Opens all files anew, after they were renamed.
+    /// Reopens all files, after they were renamed.
     pub(crate) fn reopen(&self) {
         self.writer.reopen();
         if let Some(Err(reason)) = self.audit.as_ref().map(Audit::reopen) {
@@ -173,13 +173,13 @@ impl Log {
         }
     }
 
-    /// Waits until everything up to now is written, but not for ever.
+    /// Waits until all lines so far are written, for a limited time.
     pub(crate) fn flush(&self) {
         self.writer.flush();
     }
 }
 
-/// The line, or for the journal the entry.
+/// Formats a line, or an entry of the journal.
 fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
     match style {
         Style::Entry => journal::entry(record),

@@ -61,7 +61,7 @@ fn setting(fact: &AccountProperty) -> Option<Setting> {
 fn hint(fact: &AccountProperty) -> &'static str {
     match fact {
         AccountProperty::Deny(_) => {
-            "wharf knows the addresses from which an account may log in, and bans"
+            "set `allowed_addresses` of the account, or ban:  wharf ban add ADDRESS"
         }
         AccountProperty::Groups(_) => {
             "too many groups, or an invalid group name: set `groups` manually"

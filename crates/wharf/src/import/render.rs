@@ -1,4 +1,4 @@
-//! The result as text: `wharf.toml`, and what is told about it.
+//! Formats the result: `wharf.toml`, and the notes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,14 +11,14 @@ use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSett
 use crate::config::keys::{Key, SECTIONS, Section};
 use crate::config::show::value_text;
 
-/// The column at which comments begin.
+/// The column of comments.
 const COMMENT_COLUMN: usize = 36;
 
-/// The configuration: what differs from the defaults, each line with where it comes from.
+/// The configuration: values other than the defaults, each with its source.
 pub(crate) fn config_file(found: &ImportResult, source: &str) -> String {
     let mut out = format!(
-        "# Made by `wharf import {}`.\n\
-         # What is not here has its default; every key there is:  wharf config default\n\n\
+        "# Created by `wharf import {}`.\n\
+         # Keys that are not set have their defaults; to list all keys:  wharf config default\n\n\
          config_version = 1\n",
         one_line(source)
     );
@@ -62,12 +62,12 @@ fn instances(section: &Section, found: &ImportResult) -> Vec<String> {
     paths.filter(is_there).collect()
 }
 
-/// Text that can stand in one line of a comment.
+/// Text for a comment on one line.
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// The accounts as a table.
+/// The table of accounts.
 pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
     let mut rows = vec![["NAME", "RIGHTS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
     rows.extend(accounts.iter().map(|account| {
@@ -115,11 +115,11 @@ fn limits(account: &ImportedAccount) -> String {
     if limits.is_empty() { "-".into() } else { limits.join(", ") }
 }
 
-/// Everything that is to be told, in its order.
+/// All notes, by kind.
 pub(crate) fn report(found: &ImportResult) -> String {
     let mut out = String::new();
     for (kind, title) in [
-        (Kind::Lost, "Not carried over"),
+        (Kind::Lost, "Not imported"),
         (Kind::Changed, "Different from before"),
         (Kind::Advice, "To know"),
     ] {
@@ -141,7 +141,7 @@ pub(crate) fn report(found: &ImportResult) -> String {
     out
 }
 
-/// What would be written, for someone who decides.
+/// A preview of what would be written.
 pub(crate) fn preview(
     config: Option<(&Path, &str)>,
     users: &str,

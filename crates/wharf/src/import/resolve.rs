@@ -1,5 +1,5 @@
-//! Makes sure that the result is sound here: every key can be read, folders and certificates are
-//! there, keys do not contradict each other. What cannot stay is taken out and told.
+//! Validates the result on this computer: keys are valid, folders and certificates exist, keys do
+//! not conflict. Invalid parts are removed and reported.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::config::value::ListenPort;
 use crate::share::check_password;
 use crate::wire::check_certificate;
 
-/// Takes out what `wharf check` would refuse. Relative paths of the result begin at `folder`.
+/// Removes what `wharf check` would reject. Relative paths of the result are below `folder`.
 pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
     read_each(found, folder);
     settle_anonymous(found);
@@ -26,7 +26,7 @@ pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
     settle_accounts(found);
 }
 
-/// What the configuration would be with these keys.
+/// Loads a configuration with these keys.
 pub(crate) fn load(found: &ImportResult, paths: &[&str], folder: &Path) -> Loaded {
     let wanted = found.imported_settings.iter().filter(|(path, _)| {
         paths.is_empty() || paths.iter().any(|wanted| path.starts_with(wanted))
@@ -44,13 +44,13 @@ pub(crate) fn load(found: &ImportResult, paths: &[&str], folder: &Path) -> Loade
     })
 }
 
-/// Drops every key whose value cannot be read.
+/// Removes keys with invalid values.
 fn read_each(found: &mut ImportResult, folder: &Path) {
     let paths: Vec<String> = found.imported_settings.keys().cloned().collect();
     for path in paths {
         let Some(wish) = found.imported_settings.get(&path).cloned() else { continue };
-        // Each alone, and the first listener stands for all. Whether keys fit each other is looked
-        // at afterwards: only what begins with the key's name is about its value.
+        // Each key is checked alone, and the first listener represents all. Conflicts between keys
+        // are checked later: only problems that begin with the key's name concern its value.
         let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
             Some((_, key)) => format!("listen.0.{key}"),
             None => path.clone(),
@@ -68,15 +68,15 @@ fn read_each(found: &mut ImportResult, folder: &Path) {
     }
 }
 
-/// Takes a key out and says why.
+/// Removes a key and reports the reason.
 fn remove_setting(found: &mut ImportResult, path: &str, what: &str) {
     if let Some(wish) = found.imported_settings.remove(path) {
         let key = path.replace("listen.0.", "[[listen]] ").replace("listen.1.", "[[listen]] ");
-        found.lost(&wish.location, what, format!("set it yourself: {key}"));
+        found.lost(&wish.location, what, format!("set it manually: {key}"));
     }
 }
 
-/// The visitors' folder must be there, or nobody is let in without password.
+/// Anonymous access requires an existing folder; else it is removed.
 fn settle_anonymous(found: &mut ImportResult) {
     let is_on = |wish: &ImportedSetting| wish.raw == Raw::Boolean(true);
     if !found.imported_settings.get("login.anonymous").is_some_and(is_on) {
@@ -87,9 +87,9 @@ fn settle_anonymous(found: &mut ImportResult) {
     }
     let home = found.text_of("login.anonymous_home").map(str::to_owned);
     let why = match home {
-        None => "visitors without password: no folder is named for them".to_owned(),
+        None => "anonymous access: no folder is set".to_owned(),
         Some(home) if !Path::new(&home).is_dir() => {
-            format!("visitors without password: their folder {home} is not here")
+            format!("anonymous access: the folder {home} does not exist")
         }
         Some(_) => return,
     };
@@ -97,25 +97,25 @@ fn settle_anonymous(found: &mut ImportResult) {
         found.imported_settings.remove(path);
     }
     if let Some(wish) = found.imported_settings.remove("login.anonymous") {
-        let hint = "make the folder, then set login.anonymous and login.anonymous_home";
+        let hint = "create the folder, then set login.anonymous and login.anonymous_home";
         found.lost(&wish.location, why, hint);
     }
 }
 
-/// A certificate that cannot be used would keep the server from starting.
+/// An unusable certificate would prevent the server from starting.
 fn settle_certificate(found: &mut ImportResult, folder: &Path) {
     let has = |found: &ImportResult, path: &str| found.imported_settings.contains_key(path);
     let (certificate, key) = ("tls.certificate", "tls.private_key");
     let why = match (has(found, certificate), has(found, key)) {
         (false, false) => return,
-        (true, false) => "the certificate has no private key".to_owned(),
-        (false, true) => "the private key has no certificate".to_owned(),
+        (true, false) => "tls.private_key is not set".to_owned(),
+        (false, true) => "tls.certificate is not set".to_owned(),
         (true, true) => {
             let loaded = load(found, &[certificate, key], folder);
             match check_certificate(&loaded.config) {
                 Ok(_) if loaded.is_valid() => return,
-                // One of the two is there, and empty.
-                Ok(_) => "certificate and private key come in pairs".to_owned(),
+                // One of the two is set, but empty.
+                Ok(_) => "tls.certificate and tls.private_key must be set together".to_owned(),
                 Err(failure) => failure.message,
             }
         }
@@ -123,28 +123,33 @@ fn settle_certificate(found: &mut ImportResult, folder: &Path) {
     let location = [certificate, key].iter().find_map(|path| found.imported_settings.remove(*path));
     found.imported_settings.remove(key);
     if let Some(wish) = location {
-        let hint = "wharf makes a certificate of its own; to use this one, set tls.certificate \
-                      and tls.private_key, and look with: wharf check";
+        let hint = "wharf generates a self-signed certificate; to use this one, set \
+        tls.certificate and tls.private_key, then run:  wharf check";
         found.lost(&wish.location, why, hint);
     }
 }
 
-/// Two logs cannot share a file.
+/// The server log and the transfer log cannot share a file.
 fn settle_logs(found: &mut ImportResult) {
     let (file, transfers) = ("log.file", "log.transfer_log");
     if found.text_of(file).is_some() && found.text_of(file) == found.text_of(transfers) {
-        remove_setting(found, transfers, "both logs were one file, and their lines differ");
+        remove_setting(
+            found,
+            transfers,
+            "the server log and the transfer log cannot use the \
+        same file",
+        );
     }
     for path in [file, transfers] {
         let Some(wish) = found.imported_settings.get(path).cloned() else { continue };
         let folder = wish.raw.text().map(Path::new).and_then(Path::parent);
         if folder.is_some_and(|folder| !folder.is_dir()) {
-            remove_setting(found, path, "the folder of this log is not here");
+            remove_setting(found, path, "the folder of this log does not exist");
         }
     }
 }
 
-/// The ports of data connections must not hold the port of the control connection.
+/// The passive ports must not contain the port of the control connection.
 fn settle_ports(found: &mut ImportResult, folder: &Path) {
     let config = load(found, &["listen.", "passive.ports"], folder).config;
     let whole = config.passive.ports.0.clone();
@@ -166,16 +171,16 @@ fn settle_ports(found: &mut ImportResult, folder: &Path) {
     let Some(wish) = wish.cloned() else { return };
     let (from, to) = (whole.start(), whole.end());
     let Some(part) = ports else {
-        let what = format!("the passive ports {from}-{to} are the port that is listened on");
+        let what = format!("the passive ports {from}-{to} are the listen port");
         return remove_setting(found, "passive.ports", &what);
     };
     if part.end() != whole.end() {
-        // What was said of the last port does not hold any more.
+        // The note about the last port is obsolete.
         found.notes.retain(|note| !note.what.starts_with(LAST_PORT));
     }
     let part = format!("{}-{}", part.start(), part.end());
     let what = format!(
-        "the passive ports {from}-{to} hold the port that the server listens on; taken is the \
+        "the passive ports {from}-{to} contain the listen port; imported is the \
          larger part, {part}"
     );
     found.changed(&wish.location, what, "a range of its own is better: passive.ports");
@@ -190,16 +195,16 @@ fn larger_part(range: &RangeInclusive<u16>, without: u16) -> Option<RangeInclusi
     larger.filter(|part| !part.is_empty())
 }
 
-/// Says what holds for passwords without TLS, where the old set-up said nothing of it.
+/// Reports the TLS requirement, if the old configuration did not set one.
 fn tell_policy(found: &mut ImportResult) {
     if !found.imported_settings.is_empty() && !found.imported_settings.contains_key("tls.require") {
-        let what = "passwords from outside the local networks need TLS now, which is offered";
-        let hint = "for clients that know no TLS: tls.require = \"off\" under [tls]";
+        let what = "logins from outside of the local networks now require TLS";
+        let hint = "for clients without TLS support: tls.require = \"off\"";
         found.note(Kind::Changed, None, what, hint);
     }
 }
 
-/// Passwords must be sendable, and folders should be there.
+/// Checks passwords and homes of accounts.
 fn settle_accounts(found: &mut ImportResult) {
     let mut accounts = std::mem::take(&mut found.accounts);
     accounts.retain(|account| {
@@ -207,7 +212,7 @@ fn settle_accounts(found: &mut ImportResult) {
         let has_home = !home.is_empty() && !home.starts_with('~');
         if !has_home {
             let name = account.name.escape_debug();
-            let what = format!("account `{name}`: `{home}` is no folder");
+            let what = format!("account `{name}`: invalid home `{home}`");
             found.lost(&account.location, what, format!("wharf user add {name} --home DIR"));
         }
         has_home
@@ -217,12 +222,15 @@ fn settle_accounts(found: &mut ImportResult) {
         let name = account.name.escape_debug().to_string();
         if !account.home.is_dir() {
             let shown = account.home.display().to_string();
-            let what = format!("account `{name}`: its folder {shown} is not here");
+            let what = format!("account `{name}`: the home {shown} does not exist");
             let is_foreign = !account.home.is_absolute();
             let hint = if is_foreign {
-                format!("it is a path of another system: wharf user edit {name} --home DIR")
+                format!(
+                    "it is a path of another operating system; set one:  wharf user edit \
+                {name} --home DIR"
+                )
             } else {
-                "make it before the account logs in".into()
+                "create it before the account logs in".into()
             };
             found.note(Kind::Advice, Some(&account.location), what, hint);
         }
@@ -236,7 +244,7 @@ fn settle_password(account: &mut ImportedAccount, found: &mut ImportResult) {
     {
         account.secret = ImportedPassword::None;
         let name = account.name.escape_debug();
-        let what = format!("account `{name}`: its password cannot be used: {}", failure.message);
+        let what = format!("account `{name}`: invalid password: {}", failure.message);
         found.lost(&account.location, what, format!("wharf user passwd {name}"));
     }
 }
@@ -331,7 +339,7 @@ mod tests {
         ) {
             let known: Vec<_> = keys()
                 .filter(|key| !["", "listen", "events", "webhook"].contains(&key.section))
-                // Who runs wharf is no part of what moves in.
+                // The system user is not imported.
                 .filter(|key| !["server.user", "server.group"].contains(&&*key.path()))
                 .map(Key::path)
                 .collect();

@@ -1,8 +1,8 @@
-//! vsftpd: its configuration, the files of single users, and a list of logins.
+//! vsftpd: its configuration, per-user files, and a list of logins.
 //!
-//! Its accounts are those of the system or of PAM, whose passwords nobody can read. Only a list of
-//! names and passwords in turn (`logins.txt`, of which such databases are made) brings accounts;
-//! for the others the commands are printed that make them.
+//! Its accounts are those of the system or of PAM, so their passwords cannot be read. Accounts are
+//! imported from a list of alternating names and passwords only (`logins.txt`, from which such
+//! databases are built); for the others the commands to add them are printed.
 
 mod table;
 #[cfg(test)]
@@ -21,12 +21,12 @@ use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, 
 use crate::config::raw::Raw;
 use crate::outcome::Failure;
 
-/// The most files of single users.
+/// Maximum number of per-user files.
 const USER_FILES_MAX: usize = 10_000;
-/// The most names in a list of those who are refused.
+/// Maximum number of denied user names.
 const DENIED_MAX: usize = 10_000;
 
-/// Reads the configuration and what was named beside it.
+/// Reads the configuration and the other given files.
 pub(crate) fn import(
     conf: &Path,
     user_config_dir: Option<&Path>,
@@ -49,12 +49,12 @@ pub(crate) fn import(
     Ok(found)
 }
 
-/// The directives of a file by their names; the last of a name counts, as in vsftpd.
+/// The directives of a file by name; the last one wins, as in vsftpd.
 #[derive(Clone, Debug, Default)]
 struct Conf(BTreeMap<String, Directive>);
 
 impl Conf {
-    /// Takes a text apart. Lines that are none are told.
+    /// Parses a text. Invalid lines are reported.
     fn of(text: &Text, found: &mut ImportResult) -> Self {
         let mut conf = Self::default();
         for (number, line) in text.lines() {
@@ -64,11 +64,7 @@ impl Conf {
                 continue;
             }
             let Some((name, value)) = line.split_once('=') else {
-                found.lost(
-                    &location,
-                    "this is no setting: it has no `=`",
-                    "mend it and import again",
-                );
+                found.lost(&location, "invalid line: missing `=`", "correct it and import again");
                 continue;
             };
             let name = name.trim().to_owned();
@@ -82,7 +78,7 @@ impl Conf {
         self.0.get(name).map(|one| one.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// A yes or no, with what vsftpd takes where nothing is written.
+    /// A boolean, with the default of vsftpd.
     fn is_on(&self, name: &str, default: bool) -> bool {
         self.0.get(name).and_then(Directive::truth).unwrap_or(default)
     }
@@ -102,11 +98,8 @@ fn read(text: &Text, found: &mut ImportResult) -> Result<Conf, ImportError> {
     let is_known =
         |name: &String| table::TABLE.iter().any(|(names, _)| names.contains(&name.as_str()));
     if !conf.0.keys().any(is_known) {
-        let what = format!("{} has no setting of vsftpd", text.shown);
-        return Err(ImportError::new(
-            what,
-            "name vsftpd.conf; its lines are such as listen_port=21",
-        ));
+        let what = format!("{} contains no vsftpd settings", text.shown);
+        return Err(ImportError::new(what, "give vsftpd.conf, with lines such as listen_port=21"));
     }
     for directive in conf.0.values() {
         apply(directive, table::TABLE, found);
@@ -128,7 +121,7 @@ fn listeners(conf: &Conf, found: &mut ImportResult) {
                 found.lost(
                     &directive.location,
                     format!("`{name}` is no number"),
-                    "set it yourself",
+                    "set it manually",
                 );
             }
         }
@@ -145,7 +138,7 @@ fn listeners(conf: &Conf, found: &mut ImportResult) {
     }
 }
 
-/// Both ends must be there; 0 is any port.
+/// Both ends are required; 0 means any port.
 fn passive(conf: &Conf, found: &mut ImportResult) {
     let (from, to) = (conf.number("pasv_min_port"), conf.number("pasv_max_port"));
     let Some(location) = conf.location("pasv_min_port").or_else(|| conf.location("pasv_max_port"))
@@ -159,8 +152,8 @@ fn passive(conf: &Conf, found: &mut ImportResult) {
             found.set_text("passive.ports", &ports, location, "pasv_min_port, pasv_max_port");
         }
         _ => {
-            let what = "only one end of the passive ports is named";
-            found.lost(&location.clone(), what, "set passive.ports, both ends included");
+            let what = "only one end of the passive port range is set";
+            found.lost(&location.clone(), what, "set passive.ports = \"FIRST-LAST\"");
         }
     }
 }
@@ -193,7 +186,7 @@ fn tls(conf: &Conf, found: &mut ImportResult) {
     }
 }
 
-/// One number for both ways, for each session there, for each account here.
+/// One rate for both directions: per session in vsftpd, per account in wharf.
 fn rates(conf: &Conf, found: &mut ImportResult) {
     let Some(directive) = conf.0.get("local_max_rate") else { return };
     let Some(bytes) = directive.number() else {
@@ -208,15 +201,21 @@ fn rates(conf: &Conf, found: &mut ImportResult) {
         found.set_number(path, bytes, &directive.location, "local_max_rate");
     }
     if bytes > 0 {
-        let what = "local_max_rate held for each session; now all sessions of an account share it";
-        found.changed(&directive.location, what, "for each transfer: limits.transfer_upload_rate");
+        let what = "local_max_rate applied to each session; now all sessions of an account share \
+        it";
+        found.changed(
+            &directive.location,
+            what,
+            "for limits per transfer: \
+        limits.transfer_upload_rate",
+        );
     }
 }
 
 fn visitors(conf: &Conf, text: &Text, found: &mut ImportResult) {
     let Some(location) = conf.location("anonymous_enable").cloned() else {
-        let what = "vsftpd lets visitors in without password unless anonymous_enable=NO; now not";
-        found.changed(&text.location(0), what, "to let them in: login.anonymous = true");
+        let what = "vsftpd allows anonymous logins unless anonymous_enable=NO; wharf does not";
+        found.changed(&text.location(0), what, "to allow them: login.anonymous = true");
         return;
     };
     if !conf.is_on("anonymous_enable", true) {
@@ -233,14 +232,15 @@ fn visitors(conf: &Conf, text: &Text, found: &mut ImportResult) {
         found.set_text(rights, "read-write", &location, "anon_other_write_enable");
     } else if writes && conf.is_on("anon_upload_enable", false) {
         let at = conf.location("anon_upload_enable").unwrap_or(&location).clone();
-        let what = "visitors could store files and not change them; now they may read only";
+        let what = "anonymous users could upload files without changing them; now they may only \
+        read";
         let hint = "login.anonymous_permissions = \"dropbox\" (store, see nothing) or \
                       \"read-write\"";
         found.changed(&at, what, hint);
     }
 }
 
-/// Where vsftpd does something else than wharf when nothing is written.
+/// Defaults of vsftpd that differ from those of wharf.
 fn defaults(conf: &Conf, text: &Text, found: &mut ImportResult) {
     let nowhere = text.location(0);
     if conf.text("local_umask").is_none() {
@@ -252,26 +252,26 @@ fn defaults(conf: &Conf, text: &Text, found: &mut ImportResult) {
     }
     if !conf.is_on("chroot_local_user", false) || conf.is_on("chroot_list_enable", false) {
         let location = conf.location("chroot_local_user").unwrap_or(&nowhere).clone();
-        let what = "accounts could leave their homes; now nobody leaves his home";
+        let what = "accounts could leave their homes; now every account is confined to its home";
         found.changed(&location, what, "");
     }
 }
 
-/// The names in `userlist_file`, which are refused unless `userlist_deny=NO`.
+/// The names in `userlist_file`, which are denied unless `userlist_deny=NO`.
 fn deny_users(conf: &Conf, encoding: SourceEncoding, found: &mut ImportResult) {
     let Some(location) = conf.location("userlist_enable").cloned() else { return };
     if !conf.is_on("userlist_enable", false) {
         return;
     }
     if !conf.is_on("userlist_deny", true) {
-        let what = "only the names of a list could log in";
-        found.lost(&location, what, "now those can that have an account; make no others");
+        let what = "only listed users could log in";
+        found.lost(&location, what, "now every account can log in; add only those accounts");
         return;
     }
     let file = conf.text("userlist_file").unwrap_or("/etc/vsftpd.user_list");
     let Ok(text) = text::read(Path::new(file), SETTINGS_BYTES_MAX, encoding) else {
-        let what = format!("the list of refused names cannot be read: {}", file.escape_debug());
-        found.lost(&location, what, "write the names to login.deny_users");
+        let what = format!("cannot read the list of denied users: {}", file.escape_debug());
+        found.lost(&location, what, "set login.deny_users");
         return;
     };
     let names = text.lines().map(|(_, line)| line.trim().to_owned());
@@ -280,7 +280,7 @@ fn deny_users(conf: &Conf, encoding: SourceEncoding, found: &mut ImportResult) {
     found.set("login.deny_users", Raw::List(names), &location, "userlist_file");
 }
 
-/// The files of single users by their names.
+/// The per-user files by user name.
 fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String, Text>, Failure> {
     let failed = |error| Failure::io(format!("cannot read {}", folder.display()), &error);
     let mut files: Vec<_> = std::fs::read_dir(folder)
@@ -298,7 +298,7 @@ fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String
     Ok(users)
 }
 
-/// What a user's own file and the configuration say of an account.
+/// Settings of an account from its per-user file and the main configuration.
 struct Facts {
     home: Option<PathBuf>,
     rights: Permissions,
@@ -311,8 +311,8 @@ impl Facts {
         for directive in own.0.values() {
             let is_read = table::USER_SETTINGS.contains(&directive.name.as_str());
             if !is_read {
-                let what = format!("`{}` for this user alone", directive.name.escape_debug());
-                found.lost(&directive.location, what, "an account has no such setting");
+                let what = format!("`{}` for a single user", directive.name.escape_debug());
+                found.lost(&directive.location, what, "not supported per account");
             }
         }
         let text = |name: &str| own.text(name).or_else(|| main.text(name));
@@ -341,7 +341,7 @@ impl Facts {
     }
 }
 
-/// Reads a list of names and passwords, a line each in turn.
+/// Reads a list of alternating names and passwords, one per line.
 fn accounts(
     text: &Text,
     main: &Conf,
@@ -351,8 +351,8 @@ fn accounts(
     let lines: Vec<_> = text.lines().filter(|(_, line)| !line.trim().is_empty()).collect();
     if let Some((number, _)) = lines.last().filter(|_| lines.len() % 2 == 1) {
         return Err(ImportError::new(
-            format!("{}: this name has no password", text.location(*number)),
-            "the list has a line with a name and a line with its password, in turn",
+            format!("{}: missing password for this name", text.location(*number)),
+            "the list must alternate between a line with a name and a line with its password",
         ));
     }
     for pair in lines.chunks_exact(2) {
@@ -361,7 +361,7 @@ fn accounts(
         let facts = Facts::of(name, main, users.get(name), found);
         let Some(home) = facts.home else {
             let shown = name.escape_debug();
-            let what = format!("account `{shown}`: nothing says where its files are");
+            let what = format!("account `{shown}`: unknown home");
             found.lost(&location, what, format!("wharf user add {shown} --home DIR"));
             continue;
         };
@@ -375,7 +375,7 @@ fn accounts(
     Ok(())
 }
 
-/// Says what to type for accounts whose passwords are elsewhere.
+/// Reports the commands that add accounts whose passwords are elsewhere.
 fn tell_accounts(
     text: &Text,
     main: &Conf,
@@ -394,8 +394,8 @@ fn tell_accounts(
         found.lost(&own.location(0), what, command);
     }
     if main.is_on("local_enable", false) && found.accounts.is_empty() {
-        let what = "the accounts were those of the system; their passwords are not in these files";
-        let hint = "make each of them:  wharf user add NAME --home DIR --perm read-write";
+        let what = "system accounts were used; their passwords are not in these files";
+        let hint = "add each of them:  wharf user add NAME --home DIR --perm read-write";
         let location = main.location("local_enable").cloned().unwrap_or_else(|| text.location(0));
         found.lost(&location, what, hint);
     }

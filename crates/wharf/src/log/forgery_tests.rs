@@ -1,6 +1,6 @@
-//! Lines that nobody can forge, and that read back as what happened.
+//! Log lines cannot be forged by clients, and parse back to the event.
 //!
-//! `WHARF_LOG_EVENTS=1000000` makes the long form of it.
+//! `WHARF_LOG_EVENTS=1000000` runs the long version.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -29,10 +29,10 @@ struct Xfer {
     is_complete: bool,
 }
 
-/// As wu-ftpd's xferlog(5) has it: 18 columns between single spaces, five of them the time.
+/// As in wu-ftpd's xferlog(5): 18 columns separated by single spaces, five of them the time.
 fn parse(line: &str) -> Option<Xfer> {
     let columns: Vec<&str> = line.strip_suffix('\n')?.split(' ').collect();
-    // A day below ten has a space in the place of its first digit.
+    // A day below ten is padded with a space.
     let columns: Vec<&str> = columns
         .iter()
         .enumerate()
@@ -79,7 +79,7 @@ fn decoded(name: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// How many events are made up: some in every run, a million by hand.
+/// Number of generated events; a million in manual runs.
 fn events() -> u32 {
     let filter = std::env::var("WHARF_LOG_EVENTS").ok();
     filter.and_then(|filter| filter.parse().ok()).unwrap_or(2_000)
@@ -89,7 +89,7 @@ fn runner() -> TestRunner {
     TestRunner::new(Config { cases: events(), failure_persistence: None, ..Config::default() })
 }
 
-/// Bytes that names may hold, and what makes trouble in logs more often than chance would.
+/// Bytes for names: any, with those that are problematic in logs more frequent.
 fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => (1u8..=255).prop_map(|byte| vec![byte]),

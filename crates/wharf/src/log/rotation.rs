@@ -1,7 +1,7 @@
-//! When a log is put aside, and under which name.
+//! Log rotation: when a log is rotated, and the names of rotated logs.
 //!
-//! `wharf.log` becomes `wharf.log.1`, what was `.1` becomes `.2`, and so on; the oldest goes. With
-//! compression all but the newest are packed, by a thread of its own, one at a time.
+//! `wharf.log` becomes `wharf.log.1`, what was `.1` becomes `.2`, and so on; the oldest is deleted.
+//! With compression, all but the newest are compressed by a separate thread, one at a time.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,41 +18,41 @@ use jiff::{Timestamp, Zoned};
 
 use crate::os::{Access, TrustedPath};
 
-/// When logs are put aside, and how many are kept.
+/// When logs are rotated, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RotationRules {
-    /// Before a log is larger than this.
+    /// Rotate before a log exceeds this size.
     pub(crate) size_max: Option<u64>,
-    /// When a day is over.
+    /// Rotate at the end of each day.
     pub(crate) is_daily: bool,
-    /// How many are kept beside the one that is written; one at least.
+    /// Number of rotated logs to keep; at least one.
     pub(crate) kept: u32,
-    /// Whether all but the newest are packed.
+    /// Whether all but the newest are compressed.
     pub(crate) is_compressed: bool,
 }
 
-/// The state of one log that is put aside now and then.
+/// The rotation state of one log.
 #[derive(Debug)]
 pub(super) struct RotationState {
     rules: RotationRules,
     today: fn() -> Date,
-    /// The day of what is in the file.
+    /// The day of the lines in the file.
     day: Date,
     size: u64,
-    /// After a failure nothing is tried until the file is so large, or another day is over.
+    /// After a failure, the size at which rotation is tried again, unless the day ends before.
     retry_at_bytes: u64,
     is_packing: Arc<AtomicBool>,
 }
 
 impl RotationRules {
-    /// Whether logs are put aside at all.
+    /// Whether logs are rotated at all.
     pub(crate) fn is_on(&self) -> bool {
         self.size_max.is_some() || self.is_daily
     }
 }
 
 impl RotationState {
-    /// For a file as it was found.
+    /// The state for an existing file.
     pub(super) fn new(rules: RotationRules, file: &File) -> Self {
         Self::with_clock(rules, file, || Zoned::now().date())
     }
@@ -65,7 +65,7 @@ impl RotationState {
         rotation
     }
 
-    /// Takes note of a file that was opened anew.
+    /// Resets the state for a reopened file.
     pub(super) fn look(&mut self, file: &File) {
         let facts = file.metadata().ok();
         self.size = facts.as_ref().map_or(0, fs::Metadata::len);
@@ -78,13 +78,12 @@ impl RotationState {
         };
     }
 
-    /// How many bytes of `lines`, whole lines, go into the file before it is put aside; none if
-    /// that is to be done first.
+    /// How many bytes of `lines`, in whole lines, fit into the file; 0 if it must be rotated first.
     pub(super) fn share(&self, lines: &[u8]) -> usize {
         if self.size == 0 {
             return self.fitting(lines).max(first_line(lines));
         }
-        // While an older one is packed its name must not become another's: this one grows on.
+        // While an older log is compressed its name must stay, so this one grows on.
         if self.is_packing.load(Ordering::Acquire) {
             return lines.len();
         }
@@ -104,17 +103,17 @@ impl RotationState {
         within.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
     }
 
-    /// Counts what was written.
+    /// Counts written bytes.
     pub(super) fn wrote(&mut self, bytes: usize) {
-        // An empty file, made on another day, has nothing of that day.
+        // An empty file created on an earlier day has no lines of that day.
         if self.size == 0 && bytes > 0 {
             self.day = (self.today)();
         }
         self.size = self.size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// Puts the file at `path` aside. After an error it stands where it stood, and this is tried
-    /// again when as much again was written, or the next day.
+    /// Rotates the file at `path`. After an error it keeps its name, and rotation is tried again
+    /// after the same number of bytes, or the next day.
     pub(super) fn turn(&mut self, path: &Path) -> io::Result<()> {
         let done = self.shift(path);
         if done.is_err() {
@@ -137,7 +136,7 @@ impl RotationState {
                 absent_is_fine(from.rename(&to))?;
             }
         }
-        // Somebody else may have taken it away just now.
+        // Another process may have removed it.
         absent_is_fine(here.rename(&rotated(1, "")))?;
         if self.rules.is_compressed && self.rules.kept > 1 {
             self.begin_compression(path);
@@ -154,7 +153,7 @@ impl RotationState {
         is_packing.store(true, Ordering::Release);
         let done = Arc::clone(&is_packing);
         let act = move || {
-            // What cannot be packed stays as it is.
+            // A log that cannot be compressed stays uncompressed.
             if compress(&plain, &compressed).is_err() {
                 let _ = remove(&compressed);
             }
@@ -168,7 +167,7 @@ impl RotationState {
 
 fn compress(plain: &Path, compressed: &Path) -> io::Result<()> {
     let mut from = BufReader::new(TrustedPath::find(plain)?.open(Access::Read)?);
-    // Whoever may read the one may read the other.
+    // The compressed file gets the same permission bits.
     let rights = from.get_ref().metadata()?.permissions();
     let file = TrustedPath::find(compressed)?.open(Access::New(0o600))?;
     file.set_permissions(rights)?;
@@ -183,12 +182,12 @@ fn remove(path: &Path) -> io::Result<()> {
     TrustedPath::entry(path)?.remove()
 }
 
-/// The name of the log that was put aside `number` times.
+/// The path of the log that was rotated `number` times.
 fn rotated(path: &Path, number: u32, suffix: &str) -> PathBuf {
     path.with_file_name(rotated_name(path, number, suffix))
 }
 
-/// The same without its folder.
+/// Its file name.
 fn rotated_name(path: &Path, number: u32, suffix: &str) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{number}{suffix}"));
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(rotation.share(b"abcd\nefgh\nij\n"), 10);
         rotation.wrote(10);
         assert_eq!(rotation.share(b"ij\n"), 0);
-        // A line that fits nowhere has a file of its own.
+        // A line longer than the maximum size gets a file of its own.
         let (_folder, _, rotation) = empty(RULES, day_one);
         assert_eq!(rotation.share(b"a very long line\nb\n"), 17);
     }
@@ -259,7 +258,7 @@ mod tests {
         assert_eq!(rotation.share(b"a\n"), 0);
         rotation.size = 0;
         assert_eq!(rotation.share(b"a\n"), 2);
-        // It was empty when the day ended: its first line is of the new day, and so is the next.
+        // It was empty at the end of the day, so its first line belongs to the new day.
         rotation.wrote(2);
         assert_eq!(rotation.share(b"b\n"), 2);
         rotation.today = day_one;
@@ -281,7 +280,7 @@ mod tests {
     #[test]
     fn a_failure_is_told_once_and_tried_again_later() {
         let (folder, path, mut rotation) = empty(RULES, day_one);
-        // A folder that holds something cannot be replaced by a file.
+        // A folder that is not empty cannot be replaced by a file.
         fs::create_dir_all(folder.path().join("wharf.log.3/x")).unwrap();
         rotation.wrote(10);
         assert!(rotation.turn(&path).is_err() && path.exists());

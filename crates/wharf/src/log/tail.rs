@@ -1,4 +1,4 @@
-//! The last lines of the log, for those who look at the running server.
+//! The last lines of the log, for `wharf log` and the API.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Lines that are kept.
+/// Number of lines kept.
 const LINES_MAX: usize = 1000;
-/// Lines that wait for one who follows; whoever reads more slowly misses some, and is told.
+/// Queue length per follower; slow readers miss lines, which is reported to them.
 const WAITING_MAX: usize = 1024;
-/// Those who follow at a time.
+/// Maximum number of followers.
 const FOLLOWERS_MAX: usize = 32;
 
-/// The last lines, and who wants to see those that come.
+/// The last lines, and the followers of new ones.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<TailState>);
 
@@ -38,7 +38,7 @@ struct TailFollower {
     missed: u64,
 }
 
-/// Lines for one who looks: those that were, then perhaps those that come.
+/// A stream of past lines, optionally followed by new ones.
 #[derive(Debug)]
 pub(crate) struct TailStream {
     past: VecDeque<Arc<str>>,
@@ -46,7 +46,7 @@ pub(crate) struct TailStream {
 }
 
 impl Tail {
-    /// Takes one more line, with its end.
+    /// Adds a line, with its line end.
     pub(crate) fn push(&self, session: Option<u64>, text: &str) {
         let line = TailLine { session, text: text.into() };
         let mut kept = self.kept();
@@ -57,8 +57,8 @@ impl Tail {
         kept.lines.push_back(line);
     }
 
-    /// The last `count` lines, of one session if it is named, and then, if `follows`, those that
-    /// come until [`Tail::close`].
+    /// The last `count` lines, of one session if given, and, if `follows`, new lines until
+    /// [`Tail::close`].
     pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> TailStream {
         let mut kept = self.kept();
         let fitting = kept.lines.iter().rev().filter(|line| line.is_of(session));
@@ -72,13 +72,13 @@ impl Tail {
                 kept.followers.push(TailFollower { session, sender, missed: 0 });
                 coming = Some(receiver);
             } else {
-                past.push_back("too many follow the log already\n".into());
+                past.push_back("too many log followers\n".into());
             }
         }
         TailStream { past, coming }
     }
 
-    /// Nothing comes any more: whoever follows has seen the end when all is read.
+    /// Closes the streams: followers end after the remaining lines.
     pub(crate) fn close(&self) {
         self.kept().followers.clear();
     }
@@ -95,10 +95,10 @@ impl TailLine {
 }
 
 impl TailFollower {
-    /// Hands a line on; whether somebody is still there.
+    /// Sends a line; returns whether the follower is still connected.
     fn hears(&mut self, line: &TailLine) -> bool {
         if self.missed > 0 {
-            let told = format!("lines that came too fast were left out: {}\n", self.missed);
+            let told = format!("reader too slow, lines skipped: {}\n", self.missed);
             if self.sender.try_send(told.into()).is_ok() {
                 self.missed = 0;
             }
@@ -180,7 +180,7 @@ mod tests {
         tail.push(None, "last\n");
         tail.close();
         let rest = all(lines).await;
-        assert!(rest.contains(&"lines that came too fast were left out: 5\n".to_owned()));
+        assert!(rest.contains(&"reader too slow, lines skipped: 5\n".to_owned()));
         assert_eq!(rest.last().unwrap(), "last\n");
     }
 
@@ -188,7 +188,7 @@ mod tests {
     async fn those_who_left_make_room() {
         let tail = Tail::default();
         let kept: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
-        assert_eq!(all(tail.lines(0, None, true)).await, ["too many follow the log already\n"]);
+        assert_eq!(all(tail.lines(0, None, true)).await, ["too many log followers\n"]);
         drop(kept);
         assert!(tail.lines(0, None, true).coming.is_some());
     }

@@ -1,4 +1,4 @@
-//! Lines as they are written.
+//! The format of log lines.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -303,7 +303,7 @@ fn the_level_decides_what_is_written() {
 #[test]
 fn row_43_lines_without_room_are_counted_and_told() {
     let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
-    // While this lock is held the writer cannot take a second batch, so the queue must fill up.
+    // While this lock is held the writer cannot write a second batch, so the queue fills up.
     let held = memory.lock().unwrap();
     let log = log_to(&memory, Level::Info);
     let lines = 20_000;

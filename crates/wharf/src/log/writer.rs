@@ -1,4 +1,4 @@
-//! The thread that writes: whoever has a line hands it over and never waits.
+//! The writer thread: sessions enqueue lines and never block.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::target::Target;
 use crate::outcome::plain;
 
-/// Lines that wait at most; a slow disk costs lines, not memory.
+/// Maximum queue length; a slow disk costs lines, not memory.
 const LINES_WAITING_MAX: usize = 8192;
 
-/// The nearer end of the thread. Dropping it writes what waits, and ends the thread.
+/// The handle of the writer thread. Dropping it writes queued lines, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: Option<SyncSender<WriterMessage>>,
@@ -21,11 +21,11 @@ pub(crate) struct Writer {
     thread: Mutex<Thread>,
 }
 
-/// The farther end.
+/// The state of the thread.
 enum Thread {
-    /// It has not begun: lines wait in its queue.
+    /// Not started: lines are queued.
     Prepared(Box<WriterThread>),
-    /// It writes. The receiver hears when it is done.
+    /// Running. The receiver is notified at its end.
     Running(JoinHandle<()>, Receiver<()>),
     Ended,
 }
@@ -36,32 +36,32 @@ impl std::fmt::Debug for Thread {
     }
 }
 
-/// What the thread is told.
+/// A message to the thread.
 enum WriterMessage {
-    /// A line, and the number of its target.
+    /// A line, with the index of its target.
     Line(usize, Vec<u8>),
-    /// Answer when all before this is written.
+    /// Reply when all previous lines are written.
     Flush(SyncSender<()>),
-    /// Open all files anew: they may have been renamed.
+    /// Reopen all files: they may have been renamed.
     Reopen,
 }
 
-/// What the writer itself has to say, in a line of the first target.
+/// Notices of the writer itself, written to the first target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WriterNote {
-    /// So many lines found no room in the queue or on the disk.
+    /// This number of lines was lost: the queue or the disk was full.
     Dropped(u64),
-    /// A log could not be opened anew, for this reason; the old file goes on.
+    /// A log could not be reopened, for this reason; the old file is used further.
     NotReopened(String),
-    /// A log could not be put aside, for this reason; it goes on and grows.
+    /// A log could not be rotated, for this reason; it grows on.
     NotRotated(String),
 }
 
-/// Makes a line of a note.
+/// Formats a notice as a line.
 type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 
 impl Writer {
-    /// Makes everything ready. Lines wait until [`Writer::begin`].
+    /// Prepares the thread. Lines are queued until [`Writer::begin`].
     pub(crate) fn prepare(targets: Vec<Target>, note_line: NoteLine) -> Self {
         let (sender, messages) = sync_channel(LINES_WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -96,7 +96,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Hands over a line for target number `target`. If too many wait already it is dropped, and
+    /// Enqueues a line for the target with index `target`. If the queue is full, it is dropped and
     /// counted.
     pub(crate) fn write(&self, target: usize, line: impl Into<Vec<u8>>) {
         let Some(sender) = &self.sender else { return };
@@ -107,15 +107,15 @@ impl Writer {
         }
     }
 
-    /// Has all files opened anew, after the lines up to now. Where the queue is full the disk
-    /// hangs, and nothing is opened.
+    /// Reopens all files after the lines so far. If the queue is full, the disk hangs, and nothing
+    /// is reopened.
     pub(crate) fn reopen(&self) {
         if let Some(sender) = &self.sender {
             let _ = sender.try_send(WriterMessage::Reopen);
         }
     }
 
-    /// Waits until all lines up to now are written; a few seconds at most, should the disk hang.
+    /// Waits until all lines so far are written; at most a few seconds, in case the disk hangs.
     pub(crate) fn flush(&self) {
         let Some(sender) = &self.sender else { return };
         for _ in 0..FLUSH_TRIES_MAX {
@@ -134,7 +134,7 @@ impl Drop for Writer {
         self.sender = None;
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(thread, Thread::Ended) {
-            // A disk that hangs for ever does not keep the server from leaving.
+            // A hanging disk must not prevent the server from exiting.
             Thread::Running(thread, is_done) => {
                 if is_done.recv_timeout(FLUSH_MAX) == Err(RecvTimeoutError::Disconnected) {
                     let _ = thread.join();
@@ -146,20 +146,20 @@ impl Drop for Writer {
     }
 }
 
-/// Everything that the thread has.
+/// The state owned by the thread.
 struct WriterThread {
     messages: Receiver<WriterMessage>,
     targets: Vec<Target>,
     batches: Vec<Vec<u8>>,
     dropped: Arc<AtomicU64>,
-    /// Lines that are lost, and of which the log does not say so yet.
+    /// Number of lost lines that has not been logged yet.
     unreported: u64,
     notes: Vec<WriterNote>,
     note_line: NoteLine,
 }
 
 impl WriterThread {
-    /// Writes until the last sender is gone. Lines that wait together go to the disk together.
+    /// Writes until the last sender is dropped. Queued lines are written in one batch.
     fn write_all(&mut self) {
         while let Ok(first) = self.messages.recv() {
             let mut waiting = Vec::new();
@@ -173,7 +173,7 @@ impl WriterThread {
                     }
                     WriterMessage::Flush(answer) => waiting.push(answer),
                     WriterMessage::Reopen => {
-                        // What was said before belongs into the old file.
+                        // Earlier lines belong to the old file.
                         self.write_batches();
                         self.reopen();
                     }
@@ -190,8 +190,8 @@ impl WriterThread {
     fn write_batches(&mut self) {
         self.unreported += self.dropped.swap(0, Ordering::Relaxed);
         for (target, batch) in self.targets.iter_mut().zip(&mut self.batches) {
-            // A full disk must not stop the server: what is lost is counted, and told as soon as
-            // there is room.
+            // A full disk must not stop the server: lost lines are counted, and the number is
+            // logged as soon as there is space.
             self.unreported += target.write_lines(batch);
             self.notes.extend(target.take_problem().map(WriterNote::NotRotated));
             batch.clear();
@@ -199,7 +199,7 @@ impl WriterThread {
         self.tell_notes();
     }
 
-    /// What the writer itself has to say goes to the first target, once that takes lines.
+    /// Writes notices to the first target, once it accepts lines.
     fn tell_notes(&mut self) {
         let Some(target) = self.targets.first_mut() else { return };
         for note in self.notes.drain(..) {
@@ -222,8 +222,8 @@ impl WriterThread {
     }
 }
 
-/// Lines written at once.
+/// Maximum number of lines per batch.
 const BATCH_LINES_MAX: usize = 256;
-/// How long somebody waits for a disk that hangs, and for room in a full queue.
+/// Maximum wait for a hanging disk, and for space in a full queue.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 const FLUSH_TRIES_MAX: u32 = 300;

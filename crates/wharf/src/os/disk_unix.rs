@@ -1,4 +1,4 @@
-//! What a folder's file system is like, and who may do what in it.
+//! Properties of file systems, and access rights to folders.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 
 use super::{FileSystem, FolderAccess};
 
-/// Of the folder at this path.
+/// The file system of the folder at this path.
 pub(super) fn file_system(folder: &Path) -> Option<FileSystem> {
     let facts = statvfs(folder).ok()?;
     let blocks = |count: u64| count.saturating_mul(facts.f_frsize);
@@ -17,13 +17,13 @@ pub(super) fn file_system(folder: &Path) -> Option<FileSystem> {
         kind: kind_of(folder),
         free: blocks(facts.f_bavail),
         total: blocks(facts.f_blocks),
-        // Some, such as btrfs, do not count them.
+        // Some file systems, such as btrfs, have no inode counts.
         inodes: (facts.f_files > 0).then_some((facts.f_favail, facts.f_files)),
         is_read_only: facts.f_flag.contains(StatVfsMountFlags::RDONLY),
     })
 }
 
-/// Its kind, such as `ext4`, from the table of mounts; nothing where there is none.
+/// Its type, such as `ext4`, from the mount table; `None` if unknown.
 fn kind_of(folder: &Path) -> Option<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = fs::canonicalize(folder).ok()?;
@@ -31,7 +31,7 @@ fn kind_of(folder: &Path) -> Option<String> {
 }
 
 /// Lines read `36 35 98:0 /root /mount/point options … - ext4 /dev/sda1 options`. The longest mount
-/// point counts, and of two the one above the other, which comes later.
+/// point wins, and of equal ones the last, which is mounted on top.
 fn kind_in(table: &str, folder: &Path) -> Option<String> {
     let mount = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
@@ -43,9 +43,8 @@ fn kind_in(table: &str, folder: &Path) -> Option<String> {
     table.lines().filter_map(mount).max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
-/// Whether an account may do something at a path, by its number and that of its group; without
-/// any, whether we may. Other groups of another account, and rights beyond permission bits, are
-/// not looked at.
+/// Whether a system user, given by UID and GID, has this access to a path; `None` is this process.
+/// Supplementary groups of other users, and access control lists, are not considered.
 pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     let Some((user, group)) = who else {
         let access = match wish {

@@ -1,4 +1,4 @@
-//! Systems where wharf does not change its user.
+//! Systems on which wharf does not change its user.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::path::Path;
 use crate::config::keys;
 use crate::outcome::{Exit, Failure};
 
-/// An account of the system to become; there is none here.
+/// A system user to change to; not supported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {}
 
 impl Identity {
-    /// No account.
+    /// Always `None`.
     ///
     /// # Errors
-    /// The configuration names one.
+    /// `server.user` is set.
     pub(crate) fn wanted(server: &keys::Server) -> Result<Option<Self>, Failure> {
         if server.user.is_empty() {
             return Ok(None);
         }
-        let message = "server.user works on Linux only";
+        let message = "server.user is supported on Linux only";
         Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-            .help("leave it out, and start wharf as that user"))
+            .help("remove it, and start wharf as that user"))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -53,20 +53,20 @@ impl Identity {
     }
 }
 
-/// There are no capabilities here.
+/// This system has no capabilities.
 pub(crate) fn give_up_capabilities(_keeps_low_ports: bool) {}
 
-/// The number of a group, if it is one already: names are not looked up here.
+/// The GID, if the text is a number: names are not resolved.
 pub(crate) fn group_number(name: &str) -> Option<u32> {
     name.parse().ok()
 }
 
-/// Not known here.
+/// Not available.
 pub(crate) fn is_root() -> bool {
     false
 }
 
-/// The name of the account that this process runs as.
+/// The name of the user that this process runs as.
 pub(crate) fn current_name() -> String {
     std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default()
 }

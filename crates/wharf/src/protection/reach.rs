@@ -1,4 +1,4 @@
-//! What a server must be able to reach: plain data, made of its configuration and accounts.
+//! The access policy of a server: plain data, computed from its configuration and accounts.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,83 +12,82 @@ use crate::config::hook::Address;
 use crate::config::value::{ListenPort, PublicAddress};
 use crate::place;
 
-/// Everything that a confined server may reach; the kernel refuses the rest.
+/// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessPolicy {
-    /// Which files.
+    /// Files.
     pub(crate) files: Files,
-    /// Which ports may be listened on.
+    /// Ports to listen on.
     pub(crate) ports: RangeInclusive<u16>,
-    /// Which ports besides may be connected from: active mode comes from the port below that of
-    /// its listener.
+    /// Additional source ports: active mode connects from the port below that of its listener.
     pub(crate) sources: BTreeSet<u16>,
-    /// Whether connections may be made.
+    /// Outgoing connections.
     pub(crate) connections: ConnectionPolicy,
     /// Whether other programs may be started.
     pub(crate) programs: Programs,
 }
 
-/// Which files and folders.
+/// Accessible files and folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
-    /// These, and what lies below them.
+    /// These, and everything below them.
     Only(Vec<PathRule>),
-    /// All, for this reason.
+    /// All files, for this reason.
     Anywhere(&'static str),
 }
 
-/// A file, or a folder with all below it.
+/// A file, or a folder with everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathRule {
-    /// Where.
+    /// The path.
     pub(crate) path: PathBuf,
-    /// What may be done there.
+    /// The permitted access.
     pub(crate) usage: PathAccess,
 }
 
-/// What may be done in a place.
+/// The access to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PathAccess {
     /// Reading.
     Read,
     /// Removing files.
     Remove,
-    /// Writing to files, and making new ones.
+    /// Writing to files, and creating new ones.
     Append,
-    /// The same, and putting them aside: reading, renaming, removing them.
+    /// The same, and rotating them: reading, renaming, removing.
     Rotate,
-    /// Everything but starting programs and making devices.
+    /// Everything except executing programs and creating devices.
     Change,
 }
 
-/// Whether connections may be made.
+/// Outgoing connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionPolicy {
-    /// To any port: active mode goes where the client asks.
+    /// To any port: in active mode the client chooses the port.
     Made,
-    /// To these: web servers are told of events, others prove passwords, or keep accounts.
+    /// To these ports: of webhooks, external authentication, and account databases.
     Only(BTreeSet<u16>),
-    /// None.
+    /// No connections.
     Never,
 }
 
-/// What the store of accounts needs.
+/// What the account store needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoreAccess {
-    /// The file that it is.
+    /// Its file.
     pub(crate) file: Option<PathBuf>,
-    /// The ports of the server that it is.
+    /// The ports of its server.
     pub(crate) ports: Vec<u16>,
 }
 
 /// Whether other programs may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Programs {
-    /// None: those that events start are started by a process that began before.
+    /// None: event programs are started by a process that is not sandboxed.
     Never,
 }
 
-/// What the clock and its zone are read from, for times in logs and listings.
+/// Files of the time zone, for times in logs and listings.
 const CLOCK: &[&str] = &[
     "/etc/localtime",
     "/etc/timezone",
@@ -96,7 +95,7 @@ const CLOCK: &[&str] = &[
     "/usr/share/zoneinfo",
     "/usr/share/lib/zoneinfo",
 ];
-/// What looks up a host name, where the configuration has one.
+/// Files of the resolver, if the configuration contains host names.
 const NAME_LOOKUP: &[&str] = &[
     "/etc/hosts",
     "/etc/host.conf",
@@ -105,13 +104,14 @@ const NAME_LOOKUP: &[&str] = &[
     "/etc/resolv.conf",
     "/run/systemd/resolve",
 ];
-/// What is too long for a datagram of a name server comes by TCP.
+/// Long answers of DNS servers use TCP.
 const DNS_PORT: u16 = 53;
-/// A folder with more entries than this is no folder of homes that is worth reading.
+/// Folders with more entries than this are not examined as folders of homes.
 const SIBLINGS_MAX: usize = 10_000;
 
 impl AccessPolicy {
-    /// For this configuration and these homes. Looks at the disk, for folders made of homes only.
+    /// The policy for this configuration and these homes. Reads the disk to find folders that
+    /// contain homes only.
     pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Self {
         Self {
             files: match config.files.follow_symlinks {
@@ -125,7 +125,7 @@ impl AccessPolicy {
         }
     }
 
-    /// The same, and this place, if it is there.
+    /// Adds access to this path, if it exists.
     pub(crate) fn and(mut self, path: &Path, usage: PathAccess) -> Self {
         if let (Files::Only(places), Ok(path)) = (&mut self.files, std::fs::canonicalize(path)) {
             places.push(PathRule { path, usage });
@@ -133,7 +133,7 @@ impl AccessPolicy {
         self
     }
 
-    /// The same, and connections to these ports; with `has_names`, names are looked up for them.
+    /// Adds connections to these ports; with `has_names`, host names are resolved too.
     pub(crate) fn and_services(
         mut self,
         ports: impl IntoIterator<Item = u16>,
@@ -151,8 +151,8 @@ impl AccessPolicy {
         files.fold(self, |reach, file| reach.and(Path::new(file), PathAccess::Read))
     }
 
-    /// The same, and what is read anew when the configuration is: files may have been replaced by
-    /// others of their name, so that their folders must be readable.
+    /// Adds what is read on a reload: files may have been replaced by new ones, so their folders
+    /// must be readable.
     pub(crate) fn and_for_reloads(self, config: &Config, file: Option<&Path>) -> Self {
         let pems = [&config.tls.certificate.0, &config.tls.private_key.0].into_iter().flatten();
         let files: Vec<&Path> = pems.map(PathBuf::as_path).chain(file).collect();
@@ -164,14 +164,14 @@ impl AccessPolicy {
         folders.fold(self, |reach, folder| reach.and(&folder, PathAccess::Read))
     }
 
-    /// The folders below which homes can be opened; nothing if all can.
+    /// The folders below which homes can be opened; `None` if unrestricted.
     pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
         let Files::Only(places) = &self.files else { return None };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         Some(changing.map(|place| place.path.clone()).collect())
     }
 
-    /// Whether an account's home lies where it can be opened.
+    /// Whether a home can be opened.
     pub(crate) fn covers(&self, home: &Path) -> bool {
         let Files::Only(places) = &self.files else { return true };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
@@ -181,7 +181,8 @@ impl AccessPolicy {
     }
 }
 
-/// The ports below those that clients come to. Of one that the system chooses none is known yet.
+/// The source ports of active mode, one below each listen port. A port that the system chooses is
+/// not known yet.
 fn sources(config: &Config) -> BTreeSet<u16> {
     let listeners = config.listen.iter().filter(|_| config.active.enabled);
     let ports = listeners.flat_map(|listen| match listen.port {
@@ -191,7 +192,7 @@ fn sources(config: &Config) -> BTreeSet<u16> {
     ports.filter(|port| *port > 0).collect()
 }
 
-/// Where this server connects to.
+/// Outgoing connections of this server.
 fn connections(config: &Config, store: &StoreAccess) -> ConnectionPolicy {
     if config.active.enabled {
         return ConnectionPolicy::Made;
@@ -212,7 +213,7 @@ fn is_name(address: &Address) -> bool {
 fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRule> {
     let mut places = Vec::new();
     let mut add = |path: PathBuf, usage| {
-        // What is missing cannot be named to the kernel, and stays closed when it is made later.
+        // The kernel accepts only existing paths; one that is created later stays denied.
         let Ok(path) = std::fs::canonicalize(path) else { return };
         let place = PathRule { path, usage };
         if !places.contains(&place) {
@@ -246,46 +247,46 @@ fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRu
     places
 }
 
-/// Every place that a running server writes to, also those that are not there yet. Units of
-/// services are made of the same list.
+/// All paths that a running server writes to, also missing ones. Service units are generated from
+/// the same list.
 pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) -> Vec<PathRule> {
     let change = |path: PathBuf| PathRule { path, usage: PathAccess::Change };
     let homes = homes.iter().chain(&config.server.homes.0).cloned();
     let mut places: Vec<_> = homes.map(change).collect();
     places.push(change(state_folder(config)));
     if let Some(file) = store {
-        // It is replaced when a hash is renewed, which takes a new file beside it; SQLite keeps
-        // what is not in a database yet beside that.
+        // It is replaced when a hash is renewed, by a temporary file in the same folder; SQLite
+        // stores its journal there too.
         let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         places.push(change(folder_of(&real)));
     }
     for log in log_files(config) {
-        // A log is opened anew after it was renamed. What is no file, such as /dev/null, is not.
+        // A log is reopened after it was renamed. Other targets, such as /dev/null, are not.
         let is_file = std::fs::metadata(&log).map_or(true, |facts| facts.is_file());
         let is_rotated = config.log.rotate_daily || config.log.rotate_size.bytes().is_some();
         let usage = if is_rotated && is_file { PathAccess::Rotate } else { PathAccess::Append };
         places.push(PathRule { path: if is_file { folder_of(&log) } else { log }, usage });
     }
     places.extend(config.events.quarantine.0.clone().map(change));
-    // Its name is taken away at the end.
+    // The socket is removed at the end.
     let socket = config.control.socket.0.as_deref();
     places.extend(socket.map(|path| PathRule { path: folder_of(path), usage: PathAccess::Remove }));
     places
 }
 
-/// Where certificates and other state are kept.
+/// The folder for certificates and other state.
 pub(crate) fn state_folder(config: &Config) -> PathBuf {
     config.server.state_dir.0.clone().unwrap_or_else(place::state_folder)
 }
 
-/// Every file that lines are appended to.
+/// All log files.
 pub(crate) fn log_files(config: &Config) -> Vec<PathBuf> {
     let log = &config.log;
     let files = [&log.file.0, &log.transfer_log.0, &log.audit_file.0];
     files.into_iter().flatten().cloned().collect()
 }
 
-/// The path in `TZ=:/path`, or in a variable that is one.
+/// The path in `TZ=:/path` or `TZ=/path`.
 fn absolute(value: &OsStr) -> Option<PathBuf> {
     let text = value.to_str()?;
     let path = PathBuf::from(text.strip_prefix(':').unwrap_or(text));
@@ -296,9 +297,9 @@ fn folder_of(file: &Path) -> PathBuf {
     file.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }
 
-/// The folders in which there is nothing but homes of accounts. An account that is added later
-/// most likely gets its home there too, and must not wait for a restart; nothing else can be
-/// reached by it, for there is nothing else.
+/// The folders that contain homes of accounts only. An account that is added later most likely gets
+/// its home there too, and must not require a restart; since there is nothing else in them, this
+/// gives access to nothing else.
 fn folders_of_homes(homes: &[PathBuf]) -> BTreeSet<PathBuf> {
     let homes: BTreeSet<PathBuf> =
         homes.iter().filter_map(|home| std::fs::canonicalize(home).ok()).collect();
@@ -317,7 +318,7 @@ fn has_only(folder: &Path, homes: &BTreeSet<PathBuf>) -> bool {
             return false;
         }
     }
-    // The top of everything is no folder of homes, whatever lies in it.
+    // The root folder is never a folder of homes.
     count > 0 && folder.parent().is_some()
 }
 

@@ -19,38 +19,37 @@ mod calls;
 #[path = "system_linux_tests.rs"]
 mod tests;
 
-/// Confines this thread and all that it starts, as far as the kernel can.
+/// Sandboxes this thread and all threads that it starts, as far as the kernel supports it.
 pub(super) fn confine(reach: &AccessPolicy) -> Report {
-    // Without it a program that is started could win back what is given up here.
+    // Without it, an executed setuid program could regain what is dropped here.
     if let Err(error) = set_no_new_privs(true) {
-        return Report::off(&format!("no_new_privs cannot be set: {}", plain(&error.into())));
+        return Report::off(&format!("cannot set no_new_privs: {}", plain(&error.into())));
     }
-    // The rules for files first: seccomp refuses none of the calls that make them, but what is
-    // confined by both must not depend on that.
+    // Landlock first: seccomp allows the calls of Landlock, but the order must not depend on that.
     let mut report = fence(reach);
     report.calls = match filter(reach.programs).and_then(|filter| {
-        apply_filter(&filter).map_err(|error| format!("the kernel refuses the filter: {error}"))
+        apply_filter(&filter).map_err(|error| format!("the kernel rejected the filter: {error}"))
     }) {
         Ok(()) => {
-            ProtectionStatus::On(format!("{} refused (seccomp)", calls::count(reach.programs)))
+            ProtectionStatus::On(format!("{} denied (seccomp)", calls::count(reach.programs)))
         }
         Err(why) => ProtectionStatus::Off(why),
     };
     report
 }
 
-/// Whether the kernel can keep paths below a folder.
+/// Whether the kernel can resolve paths below a folder.
 pub(crate) fn has_openat2() -> bool {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(CWD, "/", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).is_ok()
 }
 
-/// What the kernel knows of Landlock.
+/// The Landlock features of the kernel.
 #[derive(Clone, Copy, Debug)]
 struct LandlockSupport {
-    /// Files, and moving them between folders, without which a server is no server. Linux 5.19.
+    /// Files, including moves between folders, which the server needs. Linux 5.19.
     files: bool,
-    /// Ports of TCP. Linux 6.7.
+    /// TCP ports. Linux 6.7.
     ports: bool,
     /// Signals and abstract sockets. Linux 6.12.
     scopes: bool,
@@ -68,15 +67,18 @@ impl LandlockSupport {
     }
 }
 
-/// Confines to the files, ports and programs of `reach`.
+/// Restricts files, ports and programs to `reach`.
 fn fence(reach: &AccessPolicy) -> Report {
     let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
-        return Report::off("the kernel has no Landlock of Linux 5.19 or newer, or it is off");
+        return Report::off(
+            "the kernel does not support Landlock (Linux 5.19 or newer), or it is \
+        disabled",
+        );
     }
     match restrict(reach, kernel) {
         Ok(told) => told,
-        Err(error) => Report::off(&format!("the kernel refuses the rules: {error}")),
+        Err(error) => Report::off(&format!("the kernel rejected the rules: {error}")),
     }
 }
 
@@ -118,7 +120,7 @@ fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, Rul
             }
         }
         if reach.connections == ConnectionPolicy::Made {
-            // Active mode goes out from any free port of ours.
+            // Active mode connects from any free local port.
             rules = rules.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
         }
     }
@@ -129,13 +131,13 @@ fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, Rul
     Ok(told(reach, kernel, &version(status.landlock)))
 }
 
-/// Whether a service manager wants to hear from us at an abstract socket.
+/// Whether the service manager uses an abstract socket for notifications.
 fn has_abstract_manager() -> bool {
     let socket = std::env::var_os("NOTIFY_SOCKET");
     socket.is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"))
 }
 
-/// A place that is missing gets no rule: what is made there later stays closed until a restart.
+/// A missing path gets no rule: if it is created later, it stays denied until a restart.
 fn with_place(rules: RulesetCreated, place: &PathRule) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(&place.path) else { return Ok(rules) };
     let mut access = rights(place.usage);
@@ -153,7 +155,7 @@ fn rights(usage: PathAccess) -> BitFlags<AccessFs> {
         PathAccess::Rotate => {
             AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
         }
-        // Links, pipes and sockets are never made, but those that lie there may be renamed.
+        // Links, pipes and sockets are never created, but existing ones may be renamed.
         PathAccess::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
             | MakeReg | MakeDir | MakeSym | MakeFifo | MakeSock
@@ -181,42 +183,42 @@ fn told(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report 
             Files::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
             Files::Only(_) if !kernel.files => too_old("5.19"),
             Files::Only(places) => {
-                ProtectionStatus::On(format!("only {} places ({version})", places.len()))
+                ProtectionStatus::On(format!("only {} paths ({version})", places.len()))
             }
         },
         ports: if kernel.ports {
             let (first, last) = (reach.ports.start(), reach.ports.end());
             let out = match &reach.connections {
-                ConnectionPolicy::Made => "any port out".to_owned(),
+                ConnectionPolicy::Made => "any outgoing port".to_owned(),
                 ConnectionPolicy::Only(ports) => {
                     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-                    format!("{} out", ports.join(" "))
+                    format!("outgoing {}", ports.join(" "))
                 }
-                ConnectionPolicy::Never => "none out".to_owned(),
+                ConnectionPolicy::Never => "no outgoing ports".to_owned(),
             };
-            ProtectionStatus::On(format!("only {first}-{last} in, {out} ({version})"))
+            ProtectionStatus::On(format!("only {first}-{last} incoming, {out} ({version})"))
         } else {
             too_old("6.7")
         },
         programs: if kernel.scopes {
-            ProtectionStatus::On(format!("no signals to others ({version})"))
+            ProtectionStatus::On(format!("no signals to other processes ({version})"))
         } else {
             too_old("6.12")
         },
-        calls: ProtectionStatus::Off("not asked for".to_owned()),
+        calls: ProtectionStatus::Off("not requested".to_owned()),
     }
 }
 
-/// The filter of system calls. It looks at numbers only, never at arguments, so the kernel keeps
-/// the verdict for each number and calls that are allowed cost nothing.
+/// The system call filter. It checks numbers only, not arguments, so the kernel caches the result
+/// for each number and allowed calls have no overhead.
 fn filter(programs: Programs) -> Result<BpfProgram, String> {
     let system = std::env::consts::ARCH;
-    let unknown = |error| format!("no filter for processors of kind {system}: {error}");
+    let unknown = |error| format!("unsupported processor architecture {system}: {error}");
     let architecture = system.try_into().map_err(unknown)?;
     let refused = calls::refused(programs).map(|number| (number, Vec::new())).collect();
     let errno = u32::try_from(libc::EPERM).unwrap_or(1);
     let (others, these) = (SeccompAction::Allow, SeccompAction::Errno(errno));
     SeccompFilter::new(refused, others, these, architecture)
         .and_then(BpfProgram::try_from)
-        .map_err(|error| format!("the filter cannot be made: {error}"))
+        .map_err(|error| format!("cannot build the filter: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The kernel refuses what is out of reach. Each trial is a thread, which takes its rules with it.
+//! The kernel denies access outside of the policy. Each test uses a temporary thread for its rules.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use std::thread;
 
 use super::*;
 
-/// Acts on a thread that is confined to changing what is in `folder`, with data ports 49000 and
+/// Runs on a thread that is restricted to changing files in `folder`, with data ports 49000 and
 /// 49001.
 fn confined<T: Send>(
     folder: &Path,
@@ -106,7 +106,7 @@ fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
         assert_eq!(kind(rustix::process::chroot(folder.path()).map_err(Into::into)), REFUSED);
         let nobody = rustix::process::Uid::from_raw(65_534);
         assert_eq!(kind(rustix::thread::set_thread_uid(nobody).map_err(Into::into)), REFUSED);
-        // A socket of the file system is a file, and may lie where files may.
+        // A Unix socket in the file system is a file, and is allowed where files are.
         assert!(UnixListener::bind(folder.path().join("socket")).is_ok());
     });
     other.kill().unwrap();

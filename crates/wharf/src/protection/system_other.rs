@@ -3,12 +3,12 @@
 use super::Report;
 use super::reach::AccessPolicy;
 
-/// Confines nothing, and says so.
+/// Reports that no sandbox is available.
 pub(super) fn confine(_reach: &AccessPolicy) -> Report {
-    Report::off("this system has no sandbox that wharf knows")
+    Report::off("wharf supports no sandbox on this system")
 }
 
-/// No such call is known here.
+/// Not available.
 pub(crate) fn has_openat2() -> bool {
     false
 }

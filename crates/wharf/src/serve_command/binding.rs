@@ -1,4 +1,4 @@
-//! Why an address cannot be listened on, for the one who started the server.
+//! Errors of listening on an address, with hints.
 
 use std::io;
 
@@ -8,13 +8,13 @@ use crate::os::{PORT_REMEDY, port_owner};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 
-/// Why it cannot listen, and what would help.
+/// The failure, with a hint.
 pub(super) fn bind_failure(error: BindError) -> Failure {
     let BindError::Address { address, source } = error else {
         return Failure::new(error.to_string());
     };
     let port = address.port();
-    // Any free port would do; 2121 is the one that everybody uses next.
+    // Any free port would do; 2121 is the usual alternative.
     let other = if port == 2121 { 2122 } else { 2121 };
     match source.kind() {
         io::ErrorKind::AddrInUse => {
@@ -23,14 +23,14 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
                 .help(format!("choose another with -p {other}"))
         }
         io::ErrorKind::PermissionDenied => {
-            let failure = Failure::new(format!("the system does not permit port {port}"));
+            let failure = Failure::new(format!("permission denied for port {port}"));
             let failure = Failure { exit: Exit::Forbidden, ..failure };
             failure.help(format!("choose another with -p {other}, or {PORT_REMEDY}"))
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
-            Failure::new(format!("this computer has no address {}", address.ip()))
-                .help(format!("it has {}", own.join(", ")))
+            Failure::new(format!("this computer does not have the address {}", address.ip()))
+                .help(format!("available: {}", own.join(", ")))
         }
         _ => Failure::io(format!("cannot listen on {address}"), &source),
     }
@@ -63,7 +63,7 @@ mod tests {
         assert!(help.starts_with("choose another with -p 2121, or "), "{help}");
         assert!(help.contains("setcap") || !cfg!(target_os = "linux"), "{help}");
         let (_, message, help) = told(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
-        assert_eq!(message, "this computer has no address 192.0.2.1");
+        assert_eq!(message, "this computer does not have the address 192.0.2.1");
         assert!(help.contains("127.0.0.1"), "{help}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which listener of the configuration gets which socket that was open before we started.
+//! Assigns inherited sockets to configured listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
@@ -8,28 +8,28 @@ use wharf_server::settings::Listen;
 use crate::os::Inherited;
 use crate::outcome::{Exit, Failure};
 
-/// Sockets, each for a listener of the configuration, by its place there.
+/// Sockets by the index of their listener in the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
     pub(super) sockets: BTreeMap<usize, TcpListener>,
-    /// What is worth knowing: listeners that got none.
+    /// Notes, such as listeners without socket.
     pub(super) notes: Vec<String>,
 }
 
-/// What becomes of a socket for which there is no listener.
+/// How a socket without listener is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UnmatchedSocket {
-    /// Nobody would ever answer there, since the manager keeps it open: no start.
+    /// The start fails: the service manager keeps the socket open, so connections to it would hang.
     Refused,
-    /// It is closed with us: we have the last copy.
+    /// It is closed: this process has the last copy.
     Closed,
 }
 
-/// Gives each socket to the listener that it is named after (`listen.0`, `listen.1`), else to that
-/// of its address.
+/// Assigns each socket to the listener with its name (`listen.0`, `listen.1`), else to that with
+/// its address.
 ///
 /// # Errors
-/// A socket belongs to none of them, or two belong to one.
+/// A socket matches no listener, or two match the same.
 pub(super) fn assign(
     sockets: Vec<Inherited>,
     listeners: &[Listen],
@@ -46,13 +46,13 @@ pub(super) fn assign(
             (None, UnmatchedSocket::Refused) => return Err(homeless(&socket, listeners)),
             (None, UnmatchedSocket::Closed) => assigned
                 .notes
-                .push(format!("no listener of the config is at {} any more", socket.address)),
+                .push(format!("no configured listener uses {} any more", socket.address)),
         }
     }
     for (index, listener) in listeners.iter().enumerate() {
         if !assigned.sockets.contains_key(&index) {
             assigned.notes.push(format!(
-                "listen.{index} ({}) was handed no socket, so wharf opened it",
+                "listen.{index} ({}) has no inherited socket, so wharf opened it",
                 told(listener)
             ));
         }
@@ -60,7 +60,7 @@ pub(super) fn assign(
     Ok(assigned)
 }
 
-/// The first listener that has none yet and is meant by its name, else by its address.
+/// The first unassigned listener that matches by name, else by address.
 fn place_of(socket: &Inherited, listeners: &[Listen], taken: &BTreeSet<usize>) -> Option<usize> {
     let named = socket.name.strip_prefix("listen.").and_then(|number| number.parse().ok());
     if let Some(index) = named {
@@ -68,7 +68,7 @@ fn place_of(socket: &Inherited, listeners: &[Listen], taken: &BTreeSet<usize>) -
     }
     let free = listeners.iter().enumerate().filter(|(index, _)| !taken.contains(index));
     let fitting = free.filter(|(_, listener)| fits(socket.address, listener));
-    // An exact port comes before one that the system may choose.
+    // An exact port takes precedence over one chosen by the system.
     fitting.min_by_key(|(_, listener)| listener.ports.contains(&0)).map(|(index, _)| index)
 }
 
@@ -87,15 +87,15 @@ fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
     Failure {
         exit: Exit::ConfigInvalid,
         ..Failure::new(format!(
-            "a socket at {}{name} was handed over, and no listener of the config is for it; they \
+            "the inherited socket {}{name} matches no configured listener; they \
              are at {}",
             socket.address,
             all.join(", ")
         ))
     }
     .help(format!(
-        "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or make the \
-         socket unit anew:  wharf service unit --kind socket"
+        "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or generate \
+        the socket unit again:  wharf service unit --kind socket"
     ))
 }
 
@@ -134,7 +134,10 @@ mod tests {
         let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [2]);
         assert_eq!(assigned.notes.len(), 2);
-        assert!(assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) was handed no"));
+        assert!(assigned.notes[0].starts_with(
+            "listen.0 (127.0.0.1 port any port) has no \
+        inherited"
+        ));
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
         let assigned =
             assign(vec![socket("")], &[listener("::", &[21])], UnmatchedSocket::Closed).unwrap();
         assert!(assigned.sockets.is_empty());
-        assert!(assigned.notes[0].starts_with("no listener of the config is at 127.0.0.1:"));
+        assert!(assigned.notes[0].starts_with("no configured listener uses 127.0.0.1:"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where lines go: the start panel's terminal, the log, the transfer log.
+//! Opens the log outputs: the terminal of the start panel, the log, the transfer log.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -17,12 +17,12 @@ use crate::os::is_journal;
 use crate::outcome::Failure;
 use crate::protection::identity::Identity;
 
-/// Whether a service manager started us and keeps what we write.
+/// Whether a service manager started this process and stores its output.
 pub(super) fn is_service() -> bool {
     is_journal()
 }
 
-/// Whether somebody sits in front of it who would rather see the panel than lines.
+/// Whether it runs in a terminal, so that the start panel is shown instead of log lines.
 pub(super) fn has_panel(options: &Serve) -> bool {
     !options.foreground_log
         && !options.quiet
@@ -31,7 +31,7 @@ pub(super) fn has_panel(options: &Serve) -> bool {
         && std::io::stderr().is_terminal()
 }
 
-/// Which lines the configuration wants.
+/// The configured filter.
 pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
     let level_max = match config.level {
         _ if !config.enabled => Level::Nothing,
@@ -42,7 +42,7 @@ pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
     LogFilter { level_max, has_commands: config.commands }
 }
 
-/// When files of the log are put aside.
+/// The rotation rules for log files.
 fn rotation(config: &keys::Logging) -> RotationRules {
     RotationRules {
         size_max: config.rotate_size.bytes(),
@@ -52,7 +52,7 @@ fn rotation(config: &keys::Logging) -> RotationRules {
     }
 }
 
-/// Standard error; where journald reads it, the journal itself, which takes fields.
+/// Standard error, or the journal if standard error is connected to journald.
 fn standard(style: Style) -> Output {
     let journal = (style == Style::Journal).then(|| Journal::open(Path::new(Journal::PLACE)));
     match journal.flatten() {
@@ -61,7 +61,7 @@ fn standard(style: Style) -> Output {
     }
 }
 
-/// Makes the log ready as the configuration wants it, with files that `identity` can open again.
+/// Prepares the configured log, with files that `identity` can reopen.
 pub(super) fn log(
     config: &keys::Logging,
     has_panel: bool,

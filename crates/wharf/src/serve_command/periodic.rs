@@ -1,4 +1,4 @@
-//! What is done again and again beside serving: measuring, proving life.
+//! Periodic tasks: measuring transfer rates, watchdog notifications.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use wharf_server::Handle;
 
 use crate::os::{ServiceState, announce, watchdog_interval};
 
-/// How often the speed of transfers is measured.
+/// How often transfer rates are measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// Measures how fast transfers are, for those who look. Never returns.
+/// Measures transfer rates for status output. Never returns.
 pub(super) async fn measure(handle: &Handle) {
     let mut ticks = interval(MEASURE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -21,8 +21,7 @@ pub(super) async fn measure(handle: &Handle) {
     }
 }
 
-/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
-/// returns.
+/// Sends watchdog notifications to the service manager, if it requested them. Never returns.
 pub(super) async fn send_watchdog() {
     let Some(every) = watchdog_interval() else { return pending().await };
     let mut ticks = interval(every);

@@ -1,4 +1,4 @@
-//! A configuration read anew while clients are served: all of it is in force then, or nothing.
+//! Reloads the configuration while clients are served: all of it takes effect, or nothing.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -36,26 +36,26 @@ use crate::protection::reach::AccessPolicy;
 use crate::protection::rights;
 use crate::wire;
 
-/// What is served by now.
+/// The active configuration.
 pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) layers: Layers,
     pub(super) certificate: Option<CertificateSummary>,
-    /// How many are let in at a time.
+    /// The maximum number of sessions.
     pub(super) sessions: Count,
     pub(super) last_reload: Option<LastReload>,
 }
 
-/// Who may log in, and what becomes of that with another configuration.
+/// The accounts, and whether a reload can change them.
 pub(super) enum Accounts {
-    /// The account of a quick share stays, and the folder that it shares.
+    /// The fixed account of a share, and its folder.
     Fixed(Arc<dyn Users>, PathBuf),
-    /// Those of the configuration; without a store there are anonymous visitors only.
+    /// The configured accounts; without a store only anonymous users can log in.
     Configured(Option<WatchedStore>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
-    /// Those of the file, as it was last read. A database is not asked for everyone.
+    /// The accounts of the file, as last read. A database is not queried for all accounts.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
             Self::Configured(Some(WatchedStore::File(file)), _) => file.accounts(),
@@ -65,7 +65,7 @@ impl Accounts {
         }
     }
 
-    /// Folders that are served besides those of the store.
+    /// Served folders in addition to those of the store.
     fn other_homes(&self, config: &Config) -> Vec<PathBuf> {
         match self {
             Self::Fixed(_, folder) => vec![folder.clone()],
@@ -74,7 +74,7 @@ impl Accounts {
     }
 }
 
-/// Everything that takes part in a reload.
+/// The state needed for a reload.
 pub(super) struct Reloader {
     pub(super) inputs: Inputs,
     pub(super) handle: Handle,
@@ -84,27 +84,27 @@ pub(super) struct Reloader {
     pub(super) quotas: Option<Quotas>,
     pub(super) room: DescriptorBudget,
     pub(super) reach: Arc<AccessPolicy>,
-    /// Who has uploads looked at, if anybody does.
+    /// The upload check, if one is configured.
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
-    /// Files of wharf's own that the command line names.
+    /// The server's own files named on the command line.
     pub(super) own_files: Vec<PathBuf>,
-    /// Whether the kernel refuses what lies beyond the reach.
+    /// Whether the kernel denies access outside of the policy.
     pub(super) is_confined: bool,
     pub(super) in_force: Mutex<ActiveConfig>,
-    /// One at a time.
+    /// Serialises reloads.
     pub(super) turn: Mutex<()>,
 }
 
-/// What became of a certificate that was looked at.
+/// The result of reloading the certificate.
 pub(super) enum CertificateReload {
-    /// It is the one that is served already.
+    /// It is already in use.
     Nothing,
-    /// It is another, and served from now on.
+    /// It is new, and used from now on.
     Served(CertificateSummary),
 }
 
 impl Reloader {
-    /// The config file, if there is one.
+    /// The configuration file, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         self.inputs.file.as_deref()
     }
@@ -113,25 +113,25 @@ impl Reloader {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads everything anew, on a thread of its own: disks and name servers may be slow.
+    /// Reads everything again, on a separate thread: disks and DNS servers may be slow.
     ///
     /// # Errors
-    /// What is wrong with the new configuration. The old one stays in force.
+    /// The error of the new configuration. The old one stays active.
     pub(super) async fn reload(self: Arc<Self>) -> Result<Reloaded, Failure> {
         let (answer, answered) = oneshot::channel();
         self.begin(move |done| {
             let _ = answer.send(done);
         });
-        answered.await.unwrap_or_else(|_| Err(Failure::new("the system gives no thread")))
+        answered.await.unwrap_or_else(|_| Err(Failure::new("cannot start a thread")))
     }
 
-    /// The same, for one who does not wait.
+    /// The same, without waiting.
     pub(super) fn begin(
         self: Arc<Self>,
         then: impl FnOnce(Result<Reloaded, Failure>) + Send + 'static,
     ) {
         let act = move || then(self.read_anew());
-        // Without a thread `then` is dropped, and whoever waits finds out.
+        // Without a thread `then` is dropped, which the caller detects.
         let _ = Thread::new().name("reload".to_owned()).spawn(act);
     }
 
@@ -146,10 +146,10 @@ impl Reloader {
         done
     }
 
-    /// Serves what the files of the certificate hold now, if it is a pair. Blocks.
+    /// Uses the current certificate and key files, if they match. Blocks.
     ///
     /// # Errors
-    /// Why it cannot be served. The one before stays.
+    /// Why it cannot be used. The previous one stays active.
     pub(super) fn renew_certificate(&self) -> Result<CertificateReload, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (config, before) = {
@@ -172,7 +172,7 @@ impl Reloader {
     }
 
     fn tell(&self, done: &Result<Reloaded, Failure>) {
-        // The rest shows the places in the file, for the one who asked.
+        // The rest of the message shows the lines in the file.
         let problem = done
             .as_ref()
             .err()
@@ -189,13 +189,14 @@ impl Reloader {
             Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
     }
 
-    /// Puts a configuration in force, or says why not.
+    /// Applies a configuration, or returns the error.
     fn take_over(&self, layers: Layers, problems: Vec<Problem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
         rights::refuse_open(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
         let (mut changed, needs_restart) = differences(&before, &loaded.layers);
-        // What cannot change stays, and everything else is understood together with it.
+        // Keys that cannot change keep their values, and the others are validated together with
+        // them.
         let mut layers = loaded.layers.clone();
         layers.hold(&before, |path| key_at(path).is_some_and(|key| key.needs_restart));
         let next = self.understood(layers, Vec::new())?;
@@ -219,7 +220,7 @@ impl Reloader {
         let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
         let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
-        // From here on nothing fails.
+        // No step fails from here on.
         if let Some(quotas) = &self.quotas {
             quotas.set_otherwise(wire::user_quota(&config));
         }
@@ -236,7 +237,7 @@ impl Reloader {
         warnings.extend(no_room);
         warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(used, home)| {
             let (lost, home) = (used.lost(), home.display());
-            format!("{lost} before a restart: wharf confined itself without {home}")
+            format!("{lost} before a restart: the sandbox does not include {home}")
         }));
         for warning in &warnings {
             self.warner.warn(warning);
@@ -257,8 +258,8 @@ impl Reloader {
         Ok(Reloaded { changed, needs_restart, warnings })
     }
 
-    /// The address to announce. A name server that does not answer now changes nothing about a
-    /// name that is in force; a new name must be found.
+    /// The address to announce. If the DNS server does not answer, an unchanged name keeps its
+    /// address; a new name must be resolved.
     fn public_address(&self, config: &Config) -> Result<Option<Ipv4Addr>, Failure> {
         let wanted = &config.passive.public_address;
         wire::public_address(wanted).or_else(|failure| {
@@ -280,28 +281,28 @@ impl Reloader {
         let count = count(&loaded.problems);
         Err(Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("{place} has mistakes: {count}\n\n{}", shown.trim_end()))
-                .help("the server goes on as before; mend the file, then:  wharf reload")
+            ..Failure::new(format!("{place}: errors: {count}\n\n{}", shown.trim_end()))
+                .help("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }
 
 fn refused(error: &rustls::Error) -> Failure {
-    Failure::new(format!("the TLS settings do not work: {error}"))
+    Failure::new(format!("invalid TLS settings: {error}"))
 }
 
-/// A confined server may be unable to read what another process could.
+/// A sandboxed server may be unable to read files that other processes can read.
 fn beyond_reach(failure: Failure) -> Failure {
     if failure.exit != Exit::Forbidden || failure.help.is_some() {
         return failure;
     }
     failure.help(
-        "a server that gave up rights reads only what it could at its start; restart it, or put \
-         the new file where the old one is",
+        "the sandbox allows only paths that were configured at the start; restart wharf, or \
+        replace the old file",
     )
 }
 
-/// The keys whose values differ: those that can change now, and those that need a restart.
+/// The keys whose values differ: those that can change, and those that need a restart.
 fn differences(before: &Layers, after: &Layers) -> (Vec<String>, Vec<String>) {
     let paths: BTreeSet<&str> = before.paths().chain(after.paths()).collect();
     let known = paths.into_iter().filter_map(|path| Some((path, key_at(path)?)));

@@ -1,4 +1,4 @@
-//! Binding, serving, and stopping in good order.
+//! Binding, serving, and graceful stop.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -60,36 +60,36 @@ use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionStatus, Report, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// Turns that are left to others before the end: whoever follows the log takes its last lines.
+/// Number of yields before the end, in which log followers receive the last lines.
 const LAST_TURNS: u32 = 100;
-/// Below this only root, or a capability, opens ports.
+/// Ports below this are privileged.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
-/// In this order: open and read what takes rights, give those up, start threads. The kernel
-/// confines each thread for itself, and those that come later inherit it.
+/// In this order: open and read what needs privileges, drop them, start threads. The kernel
+/// sandboxes single threads, and later ones inherit it.
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
     let inherited = inherited().map_err(|why| {
         Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
-            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+            .help("wharf needs stream sockets:  ListenStream=  in the socket unit")
     })?;
     let mut workers =
-        Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
+        Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
     ready.starter = starter(plan);
     let (report, delivery) = give_up_rights(plan, &mut ready)?;
     ready.report = Some(report);
-    workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
+    workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
     ready.log.begin()?;
     ready.begin_to_tell(delivery)?;
     workers.run(serve(plan, options, ready))
 }
 
-/// Everything that is opened and read, before anyone is served.
+/// Everything that is opened and read before clients are served.
 struct Ready {
     accounts: Accounts,
     sources: Option<Arc<Sources>>,
@@ -103,25 +103,25 @@ struct Ready {
     report: Option<Report>,
     room: DescriptorBudget,
     sessions: Count,
-    /// What to say if not all sessions that are wanted have room.
+    /// A warning if fewer sessions are possible than configured.
     no_room: Option<String>,
     counters: Arc<Counters>,
     control: ControlSockets,
-    /// Who is told of events, until that begins.
+    /// Delivery of events, until it is started.
     told: Option<deliver::Prepared>,
     sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
-    /// What is to be said about sockets that were handed over.
+    /// Notes about inherited sockets.
     notes: Vec<String>,
     starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
-    /// What to say of servers that prove passwords and cannot be found.
+    /// Warnings about authentication servers whose names cannot be resolved.
     missing_hosts: Vec<String>,
 }
 
 impl Ready {
-    /// Tells what the operator should know.
+    /// Logs and prints warnings for the administrator.
     fn warn(&self, warner: &Warner) {
         for warning in self.encryption.iter().flat_map(|encryption| &encryption.warnings) {
             warner.warn(warning);
@@ -145,7 +145,7 @@ impl Ready {
         }
     }
 
-    /// From here on programs and web servers are told of events.
+    /// Starts delivery of events to hooks and webhooks.
     fn begin_to_tell(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
         let Some((told, (worker, spools))) = self.told.take().zip(parts) else { return Ok(()) };
         let delivery = told.begin(worker, spools)?;
@@ -157,7 +157,7 @@ impl Ready {
     }
 }
 
-/// What telling of events needs that only the user that serves may open or start.
+/// The parts of event delivery that are opened or started as the server's user.
 type DeliveryParts = (deliver::Worker, deliver::WebhookSpools);
 
 async fn prepare(
@@ -175,14 +175,14 @@ async fn prepare(
         Some(share) => wire::shared(share),
         None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
     };
-    // A share is for the one account that it was started with.
+    // A share has only the account that it was started with.
     let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
     if let Some(sources) = &sources {
         accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    // A name that cannot be found now concerns clients from outside alone; the resolver warns, and
-    // tries again.
+    // A name that cannot be resolved now affects external clients only; the resolver warns, and
+    // retries.
     let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
     let mut settings = wire::settings(config, tls, public_address)?;
     let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
@@ -192,14 +192,14 @@ async fn prepare(
     settings.limits.sessions = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
-    // Before the first client: whoever stops us during the start stops us in good order too.
+    // Before the first client, so that a stop during the start is graceful too.
     let signals =
-        Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
+        Signals::new().map_err(|error| Failure::io("cannot install signal handlers", &error))?;
     let control = ControlSockets::open(config, identity.as_ref());
     let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
     let own = own_files(plan, &mut accounts)?;
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
-    // A share keeps nothing in the state folder.
+    // A share stores nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let checker = Arc::default();
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
@@ -234,14 +234,14 @@ async fn prepare(
         checker,
         notes: assigned.notes,
         starter: Err(String::new()),
-        // While files of the system can still be opened.
+        // While system files can still be opened.
         footprint: Footprint::open(),
         has_panel,
         missing_hosts,
     })
 }
 
-/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
+/// Changes to the unprivileged user, and enters the sandbox.
 fn give_up_rights(
     plan: &Plan,
     ready: &mut Ready,
@@ -257,7 +257,7 @@ fn give_up_rights(
         }
     }
     give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    // Programs that are told of events have the same user, and lie beyond the confinement.
+    // Hook programs run as the same user, outside of the sandbox.
     let parts = match &mut ready.told {
         Some(told) => Some((told.start_worker()?, told.open_spools()?)),
         None => None,
@@ -323,7 +323,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     Ok(exit)
 }
 
-/// Whoever follows the log sees its end, if it is read at all.
+/// Log followers see the last lines, if they read them.
 async fn end_followers(log: &Log) {
     log.tail().close();
     for _ in 0..LAST_TURNS {
@@ -331,7 +331,7 @@ async fn end_followers(log: &Log) {
     }
 }
 
-/// What the JSON API asks.
+/// The state for the JSON API.
 fn admin(
     plan: &Plan,
     ready: &mut Ready,
@@ -393,7 +393,7 @@ fn admin(
     }
 }
 
-/// Serves; a first signal lets transfers finish, a second one ends everything at once.
+/// Serves; a first signal lets transfers finish, a second one ends everything immediately.
 async fn until_stopped(
     bound: Bound,
     (door, metrics): (Option<Door>, Option<MetricsDoor>),
@@ -432,7 +432,7 @@ async fn until_stopped(
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
-            // A signal comes first: a second one must work however busy we are.
+            // Signals come first: a second one must work even under load.
             biased;
             asked = signals.next() => match asked {
                 SignalRequest::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
@@ -471,19 +471,19 @@ async fn until_stopped(
     }
 }
 
-/// What is needed to stop in good order.
+/// The state needed for a graceful stop.
 struct Stopper<'a> {
     admin: &'a Arc<AdminService>,
     has_panel: bool,
 }
 
 impl Stopper<'_> {
-    /// How long transfers may finish unless somebody says otherwise.
+    /// The default grace period for transfers.
     fn grace(&self) -> Duration {
         self.admin.reloader.in_force().config.server.shutdown_grace.0
     }
 
-    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    /// Stops accepting clients, since a successor does, and lets sessions end normally.
     fn leave(&self, handle: &Handle, successor: u32) {
         announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
@@ -492,7 +492,7 @@ impl Stopper<'_> {
         handle.leave();
     }
 
-    /// Takes no more clients, lets transfers finish, and says so.
+    /// Stops accepting clients, lets transfers finish, and reports it.
     fn stop(&self, handle: &Handle, grace: Duration, reason: &str) {
         announce(ServiceState::Stopping);
         self.admin.is_stopping.store(true, Ordering::Relaxed);

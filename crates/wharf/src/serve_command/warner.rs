@@ -1,4 +1,4 @@
-//! What somebody should look at: told once at the start, and kept for `wharf status`.
+//! Warnings for the administrator: reported once, and kept for `wharf status`.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,17 +11,17 @@ use crate::outcome::tell;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::{ProtectionStatus, Report, rights};
 
-/// Warnings that are kept; a thousand missing homes say no more than a hundred.
+/// Maximum number of warnings kept.
 const KEPT_MAX: usize = 100;
 
-/// Tells warnings, and keeps them.
+/// Reports warnings, and keeps them.
 pub(super) struct Warner {
     log: Arc<Log>,
     has_panel: bool,
     told: Mutex<Vec<WarningEntry>>,
 }
 
-/// A warning, and whether it holds until the end.
+/// A warning, and whether it stays until the end.
 struct WarningEntry {
     text: String,
     is_lasting: bool,
@@ -32,32 +32,32 @@ impl Warner {
         Self { log, has_panel, told: Mutex::default() }
     }
 
-    /// What was told.
+    /// The active warnings.
     pub(super) fn told(&self) -> Vec<String> {
         self.kept().iter().map(|told| told.text.clone()).collect()
     }
 
-    /// Forgets what the configuration was the reason for: it is another now.
+    /// Removes the warnings about the previous configuration.
     pub(super) fn forget(&self) {
         self.kept().retain(|told| told.is_lasting);
     }
 
-    /// Forgets what is no longer so.
+    /// Removes warnings that no longer apply.
     pub(super) fn forget_those(&self, is_over: impl Fn(&str) -> bool) {
         self.kept().retain(|told| !is_over(&told.text));
     }
 
-    /// Tells a warning, and keeps it until the configuration changes.
+    /// Reports a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
         self.tell(text, false);
     }
 
-    /// Tells a warning, and keeps it until the end.
+    /// Reports a warning, and keeps it until the end.
     pub(super) fn warn_for_good(&self, text: &str) {
         self.tell(text, true);
     }
 
-    /// Takes a warning back: what it told is over.
+    /// Removes a warning that no longer applies.
     pub(super) fn withdraw(&self, text: &str) {
         self.kept().retain(|told| told.text != text);
     }
@@ -74,7 +74,7 @@ impl Warner {
         }
     }
 
-    /// Tells of homes and folders that are missing, and of those that anybody on this computer may
+    /// Warns about missing homes and folders, and about those that any user of this computer may
     /// replace.
     pub(super) fn of_homes(&self, homes: &[(FolderUse, PathBuf)]) {
         for (used, home) in homes {
@@ -83,11 +83,11 @@ impl Warner {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let (home, user) = (home.display(), current_name());
-                    self.warn(&format!("{lost}: {user} may not open the folder {home}"));
+                    self.warn(&format!("{lost}: {user} cannot open the folder {home}"));
                 }
                 Err(_) => {
                     let home = home.display();
-                    self.warn(&format!("{lost}: there is no folder {home}"));
+                    self.warn(&format!("{lost}: the folder {home} does not exist"));
                 }
             }
             for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {
@@ -96,20 +96,20 @@ impl Warner {
         }
     }
 
-    /// Tells that nobody can log in.
+    /// Warns that there are no accounts.
     pub(super) fn of_nobody(&self) {
-        self.warn("there is no account yet; make one with:  wharf user add NAME --home DIR");
+        self.warn("there are no accounts yet; add one:  wharf user add NAME --home DIR");
     }
 
-    /// One line for who this is and what holds, and another if this is root.
+    /// Logs the user and the sandbox status, and warns if it is root.
     pub(super) fn of_protection(&self, report: &Report) {
         if is_root() {
             let confined = match &report.files {
-                ProtectionStatus::On(_) => "confined to the files it serves".to_owned(),
-                ProtectionStatus::Off(why) => format!("and is not confined: {why}"),
+                ProtectionStatus::On(_) => "restricted to the served files".to_owned(),
+                ProtectionStatus::Off(why) => format!("without sandbox: {why}"),
             };
             self.warn_for_good(&format!(
-                "wharf runs as root, {confined}; server.user gives it an account with fewer rights"
+                "wharf runs as root, {confined}; set server.user to an unprivileged user"
             ));
         }
         let record = Record::new(Level::Info, "protection").text("user", current_name());

@@ -1,4 +1,4 @@
-//! A configuration becomes the accounts that may log in.
+//! Builds the accounts from a configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,23 +23,23 @@ use crate::protection::reach::StoreAccess;
 use crate::share::{Access, Share};
 use crate::user_command::{Trouble, open_failure};
 
-/// Who may log in, and where their files are.
+/// The accounts and their folders.
 pub(crate) struct Accounts {
     /// For the engine.
     pub(crate) users: Arc<dyn Users>,
-    /// The store, to be looked at now and then.
+    /// The store, to be checked periodically.
     pub(crate) watched: Option<WatchedStore>,
-    /// What of the computer the store needs.
+    /// The files and ports that the store needs.
     pub(crate) reached: StoreAccess,
-    /// How many accounts it has.
+    /// The number of accounts.
     pub(crate) count: usize,
-    /// Every folder that is served, and for whom.
+    /// All served folders and their accounts.
     pub(crate) homes: Vec<(FolderUse, PathBuf)>,
-    /// What the operator should know.
+    /// Warnings for the administrator.
     pub(crate) warnings: Vec<String>,
 }
 
-/// The accounts of the store, and the anonymous visitor if there is one.
+/// The accounts of the store, and the anonymous user if enabled.
 pub(crate) fn accounts(
     config: &Config,
     is_coloured: bool,
@@ -58,8 +58,7 @@ pub(crate) fn accounts(
     Ok(accounts)
 }
 
-/// Those of the store, if there is one, those whose passwords others prove, and the anonymous
-/// visitor if the configuration has one.
+/// Combines the store, external authentication, and the anonymous user, as configured.
 pub(crate) fn users(
     config: &Config,
     watched: Option<&WatchedStore>,
@@ -80,7 +79,7 @@ pub(crate) fn users(
     }
 }
 
-/// Every folder that is served, and for whom.
+/// All served folders and their accounts.
 pub(crate) fn homes(
     config: &Config,
     watched: Option<&WatchedStore>,
@@ -92,7 +91,7 @@ pub(crate) fn homes(
                 .map_err(|error| open_failure(&error, is_coloured))?;
             accounts::homes(file.records(), file.folder())
         }
-        // A database that is gone keeps nothing else from changing.
+        // An unreachable database does not prevent other changes.
         Some(WatchedStore::Database(users)) => {
             let (records, _) = all_of(users)?.unwrap_or_default();
             accounts::homes(&records, Path::new(""))
@@ -107,20 +106,20 @@ fn visitors_home(config: &Config) -> Option<(FolderUse, PathBuf)> {
     anonymous_home(config).map(|home| (FolderUse::Home("anonymous".to_owned()), home.to_owned()))
 }
 
-/// The accounts of a database, and what is invalid there.
+/// The accounts of a database, and its invalid entries.
 type All = (Vec<UserRecord>, Vec<Fault>);
 
-/// Everyone in a database.
+/// Reads all accounts of a database.
 fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
     alone(async {
         let all = async { Ok((everyone(users).await?, users.faults().await?)) }.await;
-        // The connections end with the thread that waits here.
+        // The connections cannot outlive the thread that waits here.
         users.close_idle();
         all
     })
 }
 
-/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
+/// The anonymous user for the name `user`, if the configuration allows anonymous logins with it.
 pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
     let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
     visitors.is_anonymous(user).then(|| visitors.account().clone())
@@ -156,9 +155,9 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
     })
 }
 
-/// A database that does not answer now may do so later, as after a start of the whole computer:
-/// wharf serves, and connects to it by itself. One that refuses us or is no store of ours is a
-/// mistake, which is told before anyone is served.
+/// A database that does not answer may be starting too: wharf serves, and connects automatically.
+/// One that denies access or is not a wharf database is a configuration error, which fails the
+/// start.
 fn of_database(
     config: &Config,
     address: &Address,
@@ -176,8 +175,8 @@ fn of_database(
         }
         Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
             warnings.push(format!(
-                "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
-                 needs its homes to be below server.homes until the next start"
+                "logins are not possible yet: {error}; wharf reconnects automatically, and \
+                 homes must be below server.homes until the next start"
             ));
             Vec::new()
         }
@@ -185,7 +184,7 @@ fn of_database(
     };
     if users.is_overheard() {
         warnings.push(format!(
-            "password hashes come from {address} over the network in the clear; add \
+            "password hashes are read from {address} over an unencrypted connection; add \
              ?sslrootcert=FILE to accounts.store"
         ));
     }
@@ -203,12 +202,12 @@ fn of_database(
     })
 }
 
-/// The folder of visitors, if there may be any.
+/// The folder of anonymous users, if they are enabled.
 pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
     config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 
-/// The one account of a quick share.
+/// The account of a share.
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
         Access::Anonymous(rights) => {
@@ -226,13 +225,13 @@ pub(crate) fn shared(share: &Share) -> Accounts {
     Accounts { users, count: 1, homes, ..nobody() }
 }
 
-/// An account that many people share has as many sessions as the server.
+/// The sessions of a shared account are limited only by those of the server.
 pub(super) fn for_many() -> AccountLimits {
     AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
-/// What anonymous visitors may do.
+/// The permissions of anonymous users.
 pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
-    // A preset has the same word; less than reading cannot be meant by any.
+    // The presets have equal names in both; none grants less than reading.
     Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
 }

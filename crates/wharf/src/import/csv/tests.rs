@@ -77,7 +77,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
         "Lost u.csv:3 account `ben`: `raed` is no right",
         "Lost u.csv:4 missing account name",
         "Lost u.csv:5 this row has 8 cells under 7 columns",
-        "Lost u.csv:7 `anna` has an account already",
+        "Lost u.csv:7 duplicate account `anna`",
         "Advice u.csv:8 account `emil` has no password",
         "Lost u.csv:9 missing home",
     ] {

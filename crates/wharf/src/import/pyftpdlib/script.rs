@@ -13,8 +13,8 @@ use crate::import::model::{
 use crate::import::python::{Argument, StatementKind, Value, read as read_python};
 use crate::import::text::Text;
 
-/// Reads a program; `others` says whether its settings and its accounts were read from files of
-/// their own.
+/// Reads a program; `others` tells whether its settings and its accounts were read from separate
+/// files.
 pub(super) fn read(
     text: &Text,
     base: &Path,
@@ -39,8 +39,8 @@ pub(super) fn read(
             StatementKind::Call(name, arguments) => reader.call(&name, &arguments, &location),
             StatementKind::Value(_) | StatementKind::Program(_) => {}
             StatementKind::Broken(why) => {
-                let what = format!("this is no Python: {why}");
-                reader.found.lost(&location, what, "mend it and import again");
+                let what = format!("invalid Python: {why}");
+                reader.found.lost(&location, what, "correct it and import again");
             }
         }
     }
@@ -56,7 +56,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// `handler.banner = "…"` and its like. Plain names are the program's own.
+    /// Assignments such as `handler.banner = "…"`. Plain names are variables of the program.
     fn assign(&mut self, name: &str, value: &Value, location: &SourceLocation) {
         let Some((_, attribute)) = name.rsplit_once('.') else { return };
         if attribute == "dtp_handler" {
@@ -79,13 +79,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Says that a value is made by the program, unless it stands in a file that was read.
+    /// Reports that a value is computed by the program, unless a settings file contains it.
     fn computed(&mut self, what: &str, is_elsewhere: bool, location: &SourceLocation) {
         if is_elsewhere || matches!(what, "authorizer" | "dtp_handler") {
             return;
         }
-        let what = format!("`{what}` is computed by the program, and the program is not run");
-        let hint = "if it comes from settings.py or user.py, name their folder; else set it here";
+        let what = format!("`{what}` is computed by the program, which is not executed");
+        let hint = "if it comes from settings.py or user.py, give their folder; else set it in \
+        wharf.toml";
         self.found.lost(location, what, hint);
     }
 
@@ -101,17 +102,17 @@ impl Reader<'_> {
                     if is_computed(value) {
                         self.computed("filename", self.others.0, location);
                     } else if about.path("log.file", self.found).is_none() {
-                        self.found.lost(location, "`filename` is no text", "set log.file");
+                        self.found.lost(location, "`filename` is not a string", "set log.file");
                     }
                 }
             }
             "FTPServer" | "ThreadedFTPServer" | "MultiprocessFTPServer" => self.listen(&call),
             "UnixAuthorizer" | "WindowsAuthorizer" => {
-                let what = "accounts of the system were used; their passwords are not in this file";
+                let what = "system accounts were used; their passwords are not in this file";
                 self.found.lost(
                     location,
                     what,
-                    "make each of them:  wharf user add NAME --home DIR",
+                    "add each of them:  wharf user add NAME --home DIR",
                 );
             }
             _ => {}
@@ -153,15 +154,24 @@ impl Reader<'_> {
             Ok(rights) => rights,
             Err(letter) => {
                 let shown = name.escape_debug();
-                let what = format!("account `{shown}`: `{}` is no right", letter.escape_debug());
-                self.found.lost(call.location, what, "rights are the letters elradfmwMT");
+                let what = format!(
+                    "account `{shown}`: invalid permission \
+                `{}`",
+                    letter.escape_debug()
+                );
+                self.found.lost(
+                    call.location,
+                    what,
+                    "valid permissions are the letters \
+                elradfmwMT",
+                );
                 return;
             }
         };
         for message in ["msg_login", "msg_quit"] {
             if call.get(message, usize::MAX).is_some() {
-                let what = format!("`{message}`: there are no texts for a single account");
-                self.found.lost(call.location, what, "for all accounts: server.login_message");
+                let what = format!("`{message}`: messages per account are not supported");
+                self.found.lost(call.location, what, "for all accounts, set server.login_message");
             }
         }
         let secret = ImportedPassword::Plain(password.to_owned());
@@ -181,13 +191,16 @@ impl Reader<'_> {
             return self.computed("add_anonymous", self.others.0, call.location);
         };
         let Ok(rights) = rights(letters) else {
-            let hint = "rights are the letters elradfmwMT";
-            self.found.lost(call.location, "add_anonymous: a letter is no right", hint);
+            let hint = "valid permissions are the letters elradfmwMT";
+            self.found.lost(call.location, "add_anonymous: invalid permission letter", hint);
             return;
         };
         let (level, is_same) = anonymous(rights);
         if !is_same {
-            let what = format!("visitors had the rights `{letters}`; the nearest here: {level}");
+            let what = format!(
+                "anonymous users had the permissions `{letters}`; the nearest \
+            preset is {level}"
+            );
             self.found.changed(call.location, what, "see login.anonymous_permissions");
         }
         let home = folder(home, self.base);
@@ -215,13 +228,20 @@ impl Reader<'_> {
             (Some(account), Some(path), Ok(rights)) if !path.is_root() => {
                 account.paths.push((path, rights));
                 if !matches!(call.get("recursive", 3), Some(Value::Boolean(true))) {
-                    let what = "these rights held in the folder alone; now also in those below it";
+                    let what = "these permissions applied to the folder only; now also to its \
+                    subfolders";
                     self.found.changed(call.location, what, "");
                 }
             }
             _ => {
-                let what = "override_perm: it fits no account, no folder in its home, or no rights";
-                self.found.lost(call.location, what, "wharf user edit NAME --path /FOLDER=RIGHTS");
+                let what = "override_perm: unknown account, folder outside of its home, or \
+                invalid permissions";
+                self.found.lost(
+                    call.location,
+                    what,
+                    "wharf user edit NAME --path \
+                /FOLDER=PERMISSIONS",
+                );
             }
         }
     }
@@ -234,7 +254,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// By name or by place.
+    /// An argument by name or by position.
     fn get(&self, name: &str, place: usize) -> Option<&Value> {
         let named = self.arguments.iter().find(|one| one.name.as_deref() == Some(name));
         let placed = || self.arguments.get(place).filter(|one| one.name.is_none());
@@ -246,7 +266,7 @@ impl Call<'_> {
     }
 }
 
-/// Whether only the running program knows the value.
+/// Whether the value is computed at run time.
 fn is_computed(value: &Value) -> bool {
     match value {
         Value::Name(_) | Value::Call(..) | Value::Other(_) => true,

@@ -1,4 +1,4 @@
-//! The names of settings, those of the script and those of pyftpdlib itself.
+//! The settings of the published script and of pyftpdlib itself.
 
 use std::path::Path;
 
@@ -26,46 +26,42 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
                     known += usize::from(about.take(found));
                 }
                 if statement.is_nested {
-                    let what = "this stands under a condition; it was taken as it is written";
-                    found.changed(&location, what, "look whether it is what you want");
+                    let what = "this is conditional; it was imported as if the condition were true";
+                    found.changed(&location, what, "check whether this is what you want");
                 }
             }
             StatementKind::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
-                let what = format!("{location}: the file ends in the middle of `{name}`");
-                let help = "it was cut; get a whole copy of it. Nothing was written";
+                let what = format!("{location}: unexpected end of file in `{name}`");
+                let help = "the file is truncated; get a complete copy. Nothing was written";
                 return Err(ImportError::new(what, help));
             }
             StatementKind::Program(word) if word == "import" || word == "from" => {}
             StatementKind::Value(_) => {}
             StatementKind::Program(word) | StatementKind::Call(word, _) => {
-                let what = format!("`{word}` belongs to a program, and a program is not run");
-                found.lost(
-                    &location,
-                    what,
-                    "if it makes a setting, write the setting's value here",
-                );
+                let what = format!("`{word}` is program code, which is not executed");
+                found.lost(&location, what, "if it computes a setting, replace it by the value");
             }
             StatementKind::Broken(why) => {
                 found.lost(
                     &location,
-                    format!("this is no Python: {why}"),
-                    "mend it and import again",
+                    format!("invalid Python: {why}"),
+                    "correct it and import again",
                 );
             }
         }
     }
     if known == 0 {
-        let what = format!("{} has none of the settings of the script", text.shown);
-        let help = "such as ip, port, max_cons, passive_ports; is it the right file?";
+        let what = format!("{} contains no known settings", text.shown);
+        let help = "expected settings such as ip, port, max_cons, passive_ports";
         return Err(ImportError::new(what, help));
     }
     end(found);
     Ok(())
 }
 
-/// Settles what depends on two settings.
+/// Handles combinations of two settings.
 pub(super) fn end(found: &mut ImportResult) {
-    // The name of a log file means nothing while logging is off.
+    // The log file is not used while logging is off.
     let Some(wish) = found.imported_settings.remove(LOGGING) else { return };
     if wish.raw == Raw::Boolean(false)
         && let Some(file) = found.imported_settings.remove("log.file")
@@ -74,15 +70,15 @@ pub(super) fn end(found: &mut ImportResult) {
         found.lost(
             &file.location,
             what,
-            "for a log file set log.file; else lines go to the console",
+            "for a log file set log.file; by default the log goes to the console",
         );
     }
 }
 
-/// A name that no key has, for [`end`].
+/// A key that does not exist in `wharf.toml`, for [`end`].
 const LOGGING: &str = "(logging)";
 
-/// A setting with its value.
+/// A setting and its value.
 pub(super) struct SettingValue<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a Value,
@@ -92,7 +88,7 @@ pub(super) struct SettingValue<'a> {
 
 type SettingHandler = fn(&SettingValue<'_>, &mut ImportResult) -> Option<()>;
 
-/// Every name that is understood. Where the value is not what it should be, nothing is returned.
+/// All supported names. A handler returns `None` if the value is invalid.
 const NAMES: &[(&[&str], SettingHandler)] = &[
     (&["ip", "host"], |about, found| about.address(found)),
     (&["port"], |about, found| about.port(found)),
@@ -128,16 +124,16 @@ const NAMES: &[(&[&str], SettingHandler)] = &[
     }),
     (&["encoding"], |about, found| about.encoding(found)),
     (&["permit_foreign_addresses"], |about, found| {
-        about.never(found, "data connections to third computers (FXP) are never made")
+        about.never(found, "data connections to third hosts (FXP) are not supported")
     }),
     (&["permit_privileged_ports"], |about, found| {
-        about.never(found, "data connections to ports below 1024 are never made")
+        about.never(found, "data connections to ports below 1024 are not supported")
     }),
-    // How pyftpdlib itself works: there is nothing of this kind to choose here.
+    // Internals of pyftpdlib without an equivalent setting.
     (&["use_sendfile", "tcp_no_delay", "backlog", "dtp_handler", "authorizer"], |_, _| Some(())),
 ];
 
-/// The setting that may have been meant.
+/// The supported name nearest to a misspelled one.
 pub(super) fn nearest_name(name: &str) -> Option<&'static str> {
     let names = || NAMES.iter().flat_map(|(names, _)| names.iter().copied());
     let begun = |known: &&str| !name.is_empty() && known.starts_with(name);
@@ -145,7 +141,7 @@ pub(super) fn nearest_name(name: &str) -> Option<&'static str> {
 }
 
 impl SettingValue<'_> {
-    /// Whether the name is understood.
+    /// Whether the name is supported.
     pub(super) fn is_known(&self) -> bool {
         self.entry().is_some()
     }
@@ -155,7 +151,7 @@ impl SettingValue<'_> {
         NAMES.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, take)| *take)
     }
 
-    /// Takes the setting, or says why it is lost. Says whether its name is known.
+    /// Imports the setting, or reports it. Returns whether its name is known.
     pub(super) fn take(&self, found: &mut ImportResult) -> bool {
         let name = self.name.escape_debug();
         let Some(take) = self.entry() else {
@@ -163,15 +159,15 @@ impl SettingValue<'_> {
                 return false;
             }
             let hint = match nearest_name(self.name) {
-                Some(near) => format!("is `{near}` meant? then mend it and import again"),
-                None => "nothing to do if your own program used it".into(),
+                Some(near) => format!("is `{near}` meant? then correct it and import again"),
+                None => "ignore this if it is a variable of your own program".into(),
             };
-            found.lost(self.location, format!("`{name}` is no setting of the script"), hint);
+            found.lost(self.location, format!("unknown setting `{name}`"), hint);
             return false;
         };
         if take(self, found).is_none() {
-            let what = format!("`{name}`: {} cannot be used here", self.value.what());
-            found.lost(self.location, what, "write its value as it should be, and import again");
+            let what = format!("`{name}`: unsupported value: {}", self.value.what());
+            found.lost(self.location, what, "correct the value and import again");
         }
         true
     }
@@ -180,7 +176,7 @@ impl SettingValue<'_> {
         found.set_text(path, text, self.location, self.name);
     }
 
-    /// Where to listen.
+    /// The listen address.
     pub(super) fn address(&self, found: &mut ImportResult) -> Option<()> {
         let text = match self.value {
             Value::None => "",
@@ -204,7 +200,7 @@ impl SettingValue<'_> {
         Some(())
     }
 
-    /// The port to listen on.
+    /// The listen port.
     pub(super) fn port(&self, found: &mut ImportResult) -> Option<()> {
         let port = number(self.value).and_then(|number| u16::try_from(number).ok())?;
         found.set_number("listen.0.port", port.into(), self.location, self.name);
@@ -259,7 +255,7 @@ impl SettingValue<'_> {
         Some(())
     }
 
-    /// A pair, a list of all ports, or a range, whose end Python leaves out.
+    /// A pair, a list of ports, or a `range`, whose end is exclusive.
     fn passive_ports(&self, found: &mut ImportResult) -> Option<()> {
         let (from, to) = match self.value {
             Value::None => return Some(()),
@@ -275,8 +271,9 @@ impl SettingValue<'_> {
                 if ports.len() == 2 {
                     self.tell_last_port(to, found);
                 } else if ports.len() != usize::try_from(to - from + 1).ok()? {
-                    let what = "the passive ports had gaps; now all from the first to the last";
-                    found.changed(self.location, what, "open all of them in the firewall");
+                    let what = "the passive ports had gaps; now all ports from the first to the \
+                    last are used";
+                    found.changed(self.location, what, "allow all of them in the firewall");
                 }
                 (from, to)
             }
@@ -289,10 +286,10 @@ impl SettingValue<'_> {
 
     fn tell_last_port(&self, last: i128, found: &mut ImportResult) {
         let what = format!("{LAST_PORT}; now port {last} is used too");
-        found.changed(self.location, what, "open it in the firewall");
+        found.changed(self.location, what, "allow it in the firewall");
     }
 
-    /// Raises what TLS is required for, if the value is yes.
+    /// Raises the TLS requirement, if the value is true.
     fn tls(&self, word: &str, found: &mut ImportResult) -> Option<()> {
         if truth(self.value)? && found.text_of("tls.require") != Some("all") {
             self.set_text("tls.require", word, found);
@@ -312,14 +309,14 @@ impl SettingValue<'_> {
 
     fn never(&self, found: &mut ImportResult, why: &str) -> Option<()> {
         if truth(self.value)? {
-            let hint = "nothing to do: that is how FTP servers are turned against others";
+            let hint = "nothing to do: it would enable FTP bounce attacks";
             found.lost(self.location, format!("{}: {why}", self.name), hint);
         }
         Some(())
     }
 }
 
-/// What a visitor without password may do, and whether it is exactly what the letters said.
+/// The preset for anonymous users, and whether it equals the letters exactly.
 pub(super) fn anonymous(rights: Permissions) -> (AnonymousPermissions, bool) {
     let reads = rights.contains(Permissions::READ) || rights.contains(Permissions::LIST);
     let full = Permissions::FULL;

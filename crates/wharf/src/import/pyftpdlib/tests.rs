@@ -1,4 +1,4 @@
-//! What set-ups of pyftpdlib become.
+//! Imports of pyftpdlib servers.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ fn value(found: &ImportResult, path: &str) -> String {
     found.imported_settings.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
 }
 
-/// Each note in one line, as it is told.
+/// Each note on one line.
 fn notes(found: &ImportResult) -> Vec<String> {
     let location = |note: &super::super::model::ImportNote| {
         note.location.as_ref().map(ToString::to_string).unwrap_or_default()
@@ -66,7 +66,7 @@ fn every_setting_of_the_script_has_its_key() {
         assert_eq!(value(&found, path), expected, "{path}");
     }
     assert_eq!(found.imported_settings.len(), 11);
-    assert!(tells(&found, "Changed x.py:4 max_upload and max_download never slowed anybody down"));
+    assert!(tells(&found, "Changed x.py:4 max_upload and max_download had no effect"));
     assert!(tells(&found, "max_download to uploads"));
     assert!(tells(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
     assert_eq!(found.notes.len(), 3, "{:?}", notes(&found));
@@ -102,14 +102,15 @@ fn what_cannot_be_carried_over_is_told_with_its_line() {
          passive_ports = {1: 2}\nif os.name:\n    max_per_ip = 3\nprint('x')\nname = （1\nport=21\n",
     );
     for part in [
-        "Lost x.py:3 `max_conz` is no setting",
+        "Lost x.py:3 unknown setting `max_conz`",
         "Changed x.py:4 `ip` is computed by the program",
-        "Lost x.py:5 `port`: a text cannot be used",
-        "Lost x.py:6 `passive_ports`: something that only the running program knows",
-        "Lost x.py:7 `if` belongs to a program",
-        "Changed x.py:8 this stands under a condition",
-        "Lost x.py:9 `print` belongs to a program",
-        "Lost x.py:10 this is no Python: `（` is a full-width sign; Python takes `(`",
+        "Lost x.py:5 `port`: unsupported value: a text",
+        "Lost x.py:6 `passive_ports`: unsupported value: something that only the running program \
+        knows",
+        "Lost x.py:7 `if` is program code",
+        "Changed x.py:8 this is conditional",
+        "Lost x.py:9 `print` is program code",
+        "Lost x.py:10 invalid Python: `（` is a full-width character; use `(`",
     ] {
         assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
     }
@@ -120,9 +121,9 @@ fn what_cannot_be_carried_over_is_told_with_its_line() {
 fn half_a_file_and_wrong_files_are_refused() {
     let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
     let refused = read_as(FileRole::Settings, cut).unwrap_err();
-    assert!(refused.what.starts_with("x.py:3: the file ends in the middle of"), "{refused:?}");
+    assert!(refused.what.starts_with("x.py:3: unexpected end of file in"), "{refused:?}");
     let refused = read_as(FileRole::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
-    assert!(refused.what.starts_with("x.py:2: the file ends in the middle of `max_co`"));
+    assert!(refused.what.starts_with("x.py:2: unexpected end of file in `max_co`"));
     for (role, source) in [
         (FileRole::Settings, "import django\nDEBUG = True\n"),
         (FileRole::Settings, ""),
@@ -175,15 +176,15 @@ fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
     let names: Vec<_> = found.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["anna", "read"]);
     for part in [
-        "Lost x.py:2 this is no account: a folder is missing",
-        "Lost x.py:3 this is no account: a password, rights and a folder are missing",
-        "Lost x.py:4 account `dora`: `z` is no right",
-        "Lost x.py:5 `anna` has an account already, from x.py:1",
-        "Lost x.py:6 the account `.x` cannot be called so",
+        "Lost x.py:2 invalid account: missing folder",
+        "Lost x.py:3 invalid account: missing password, permissions and folder",
+        "Lost x.py:4 account `dora`: invalid permission `z`",
+        "Lost x.py:5 duplicate account `anna`, first defined at x.py:1",
+        "Lost x.py:6 invalid account name `.x`",
     ] {
         assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
     }
-    // The letters, not the word.
+    // Letters, not the preset name.
     assert!(found.accounts[1].permissions.unwrap().contains(Permissions::DELETE));
 }
 
@@ -243,13 +244,13 @@ fn the_program_says_whether_its_limits_were_in_force() {
          dtp_handler.write_limit = settings.max_upload\n\
          server = FTPServer((settings.ip, settings.port), handler)\n",
     );
-    assert!(tells(&published, "the script does not attach its limits"));
-    assert!(tells(&published, "gives max_download to uploads"));
+    assert!(tells(&published, "the script does not assign"));
+    assert!(tells(&published, "applies max_download to uploads"));
     let mended = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
-    assert!(tells(&mended, "held for each transfer"));
+    assert!(tells(&mended, "applied to each transfer"));
     assert!(!tells(&mended, "uploads and max_upload"));
     assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
-    // What comes from the settings is not told again as computed.
+    // Values from the settings file are not reported as computed.
     assert!(!tells(&published, "computed"), "{:#?}", notes(&published));
     assert_eq!(mended.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }

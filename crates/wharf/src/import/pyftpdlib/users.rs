@@ -6,7 +6,7 @@ use super::{folder, rights};
 use crate::import::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::text::Text;
 
-/// Reads the accounts. The folder is the rest of its line, so that it may have spaces.
+/// Reads the accounts. The folder is the rest of the line, so it may contain spaces.
 pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
@@ -20,16 +20,16 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
         let (password, rest) = word(rest);
         let (letters, home) = word(rest);
         let missing = if password.is_empty() {
-            "a password, rights and a folder are"
+            "password, permissions and folder"
         } else if letters.is_empty() {
-            "rights and a folder are"
+            "permissions and folder"
         } else {
-            "a folder is"
+            "folder"
         };
         if home.is_empty() {
             first_bad.get_or_insert(number);
-            let what = format!("this is no account: {missing} missing");
-            found.lost(&location, what, "write: name password letters folder, with spaces between");
+            let what = format!("invalid account: missing {missing}");
+            found.lost(&location, what, "the format is  name password permissions folder");
             continue;
         }
         match rights(letters) {
@@ -43,21 +43,21 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
                 first_bad.get_or_insert(number);
                 let name = name.escape_debug();
                 let letter = letter.escape_debug();
-                let what = format!("account `{name}`: `{letter}` is no right");
-                found.lost(&location, what, "rights are the letters elradfmwMT");
+                let what = format!("account `{name}`: invalid permission `{letter}`");
+                found.lost(&location, what, "valid permissions are the letters elradfmwMT");
             }
         }
     }
     match first_bad {
         Some(line) if found.accounts.len() == before => Err(ImportError::new(
-            format!("{}: no line of it is an account", text.location(line)),
-            "an account is a line such as:  anna secret elradfmwMT /srv/ftp/anna",
+            format!("{}: no valid account line", text.location(line)),
+            "write one account per line, such as:  anna secret elradfmwMT /srv/ftp/anna",
         )),
         _ => Ok(()),
     }
 }
 
-/// The first word, and what follows it.
+/// Splits off the first word.
 fn word(text: &str) -> (&str, &str) {
     let text = text.trim();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));

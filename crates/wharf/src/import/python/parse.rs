@@ -1,34 +1,34 @@
-//! Tokens as statements, and expressions as values.
+//! Parses tokens into statements, and expressions into values.
 
 use std::collections::HashMap;
 
 use super::lexer::{LogicalLine, Token, lines};
 use super::{Argument, Statement, StatementKind, UnexpectedEnd, Value};
 
-/// How deep brackets are followed. No settings go near it.
+/// Maximum nesting of brackets; far more than settings use.
 const DEPTH_MAX: usize = 40;
-/// The most members of a list.
+/// Maximum number of list members.
 const MEMBERS_MAX: usize = 70_000;
-/// The longest text that is put together, in bytes.
+/// Maximum length of a concatenated string, in bytes.
 const JOINED_BYTES_MAX: usize = 4096;
-/// The heaviest value that a name stands for. A text weighs its bytes, a list its members; the
-/// bound keeps a small file from growing into a large one.
+/// Maximum weight of the value of a name: a string weighs its bytes, a list its members. The limit
+/// prevents a small file from expanding without bound.
 const KNOWN_WEIGHT_MAX: usize = 512;
 
-const TOO_DEEP: &str = "brackets in brackets in brackets";
+const TOO_DEEP: &str = "brackets are nested too deeply";
 const PROGRAM: &str = "something that only the running program knows";
 
-/// The words with which statements begin that are no value.
+/// Keywords of statements that are not expressions.
 const KEYWORDS: &[&str] = &[
     "import", "from", "def", "class", "if", "elif", "else", "for", "while", "with", "try",
     "except", "finally", "return", "pass", "raise", "global", "nonlocal", "del", "assert", "break",
     "continue", "async", "await", "lambda", "yield", "print", "exec",
 ];
 
-/// Takes a source apart into statements.
+/// Parses a source into statements.
 ///
 /// # Errors
-/// [`UnexpectedEnd`]: it ends in the middle of something.
+/// [`UnexpectedEnd`]: it is truncated.
 pub(crate) fn read(source: &str) -> Result<Vec<Statement>, UnexpectedEnd> {
     let mut known = HashMap::new();
     let mut statements = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) fn read(source: &str) -> Result<Vec<Statement>, UnexpectedEnd> {
         statements.push(Statement { line: line.number, is_nested: line.is_nested, kind });
     }
     if let Some(Statement { line, kind: StatementKind::Broken(_), .. }) = statements.last() {
-        return Err(UnexpectedEnd { line: *line, what: "a statement that is not whole" });
+        return Err(UnexpectedEnd { line: *line, what: "an incomplete statement" });
     }
     Ok(statements)
 }
@@ -105,7 +105,7 @@ fn split(tokens: &[Token]) -> Vec<&[Token]> {
         .collect()
 }
 
-/// The name of `a`, `a.b.c` or `a: int`; nothing for other targets.
+/// The name in `a`, `a.b.c` or `a: int`; `None` for other targets.
 fn target_name(tokens: &[Token]) -> Option<String> {
     let mut name = String::new();
     for (index, token) in tokens.iter().enumerate() {
@@ -119,11 +119,11 @@ fn target_name(tokens: &[Token]) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Why an expression has no value here.
+/// Why an expression cannot be evaluated.
 enum ExpressionError {
-    /// Only the program knows.
+    /// It is computed at run time.
     Program,
-    /// Python would refuse it.
+    /// A syntax error.
     Broken(String),
 }
 
@@ -135,7 +135,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Everything as one value; commas make a tuple.
+    /// Parses all tokens as one value; commas form a tuple.
     fn whole(&mut self) -> Result<Value, ExpressionError> {
         let first = self.sum()?;
         if !self.takes(",") {
@@ -208,7 +208,7 @@ impl Parser<'_> {
 
     fn atom(&mut self) -> Result<Value, ExpressionError> {
         let Some(token) = self.tokens.get(self.at) else {
-            return Err(ExpressionError::Broken("something is missing at its end".into()));
+            return Err(ExpressionError::Broken("incomplete expression".into()));
         };
         self.at += 1;
         match token {
@@ -220,7 +220,7 @@ impl Parser<'_> {
                     self.at += 1;
                     joined = joined.zip(next.as_ref()).map(|(joined, next)| joined + next);
                 }
-                Ok(joined.map_or(Value::Other("a text that is put together"), Value::Text))
+                Ok(joined.map_or(Value::Other("a concatenated text"), Value::Text))
             }
             Token::Word(word) => Ok(match word.as_str() {
                 "True" => Value::Boolean(true),
@@ -234,13 +234,13 @@ impl Parser<'_> {
             Token::Sign("{") => self.list("}"),
             Token::Sign("*" | "**" | "~") => Err(ExpressionError::Program),
             Token::Sign(sign) => {
-                Err(ExpressionError::Broken(format!("`{sign}` stands where a value belongs")))
+                Err(ExpressionError::Broken(format!("unexpected `{sign}`, expected a value")))
             }
             Token::Broken(why) => Err(ExpressionError::Broken(why.clone())),
         }
     }
 
-    /// The members up to the closing bracket. One member in round brackets is that member.
+    /// The members up to the closing bracket. A single member in parentheses is that member.
     fn list(&mut self, end: &'static str) -> Result<Value, ExpressionError> {
         let mut members = Vec::new();
         let mut is_tuple = end != ")";
@@ -272,7 +272,7 @@ impl Parser<'_> {
         loop {
             if self.takes(".") {
                 let Some(Token::Word(word)) = self.tokens.get(self.at) else {
-                    return Err(ExpressionError::Broken("a name is missing behind the dot".into()));
+                    return Err(ExpressionError::Broken("missing name after the dot".into()));
                 };
                 self.at += 1;
                 value = match value {
@@ -294,7 +294,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The literal that was given to a name, if one was.
+    /// The literal that was assigned to a name, if any.
     fn looked_up(&self, value: Value) -> Value {
         match &value {
             Value::Name(name) => match self.known.get(name) {
@@ -360,7 +360,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Calls whose value is known without running anything.
+/// Evaluates calls whose result is known without executing code.
 fn called(name: String, arguments: Vec<Argument>) -> Value {
     let values: Vec<_> = arguments.iter().map(|argument| &argument.value).collect();
     match (name.as_str(), values.as_slice()) {
@@ -377,7 +377,7 @@ fn called(name: String, arguments: Vec<Argument>) -> Value {
     }
 }
 
-/// `list[index]` with a number from 0.
+/// Evaluates `list[index]`.
 fn member(value: &Value, index: &Value) -> Value {
     let (Value::List(members), Value::List(index)) = (value, index) else {
         return Value::Other(PROGRAM);
@@ -401,10 +401,10 @@ fn add(left: Value, right: Value) -> Value {
 
 fn compute(left: &Value, right: &Value, kind: impl Fn(i128, i128) -> Option<i128>) -> Value {
     let (Value::Number(left), Value::Number(right)) = (left, right) else {
-        return Value::Other("a computation with more than numbers");
+        return Value::Other("a computation with values other than numbers");
     };
     kind(*left, *right)
-        .map_or(Value::Other("a computation that comes to no whole number"), Value::Number)
+        .map_or(Value::Other("a computation whose result is not an integer"), Value::Number)
 }
 
 fn exact_quotient(left: i128, right: i128) -> Option<i128> {

@@ -1,4 +1,4 @@
-//! What is read, what is left alone, and that nothing makes the reader fall.
+//! Parsing of supported syntax, and of arbitrary text without panics.
 
 use proptest::prelude::*;
 

@@ -1,10 +1,10 @@
-//! Every setting of `vsftpd.conf`, and what becomes of it.
+//! All settings of `vsftpd.conf`, and how they are imported.
 
 use crate::config::raw::Raw;
 use crate::import::directives::{Directive, DirectiveAction, NEVER, Table, ValueFormat};
 use crate::import::model::ImportResult;
 
-/// What counts in the file of a single user.
+/// Settings that are used in per-user files.
 pub(super) const USER_SETTINGS: &[&str] = &[
     "local_root",
     "user_sub_token",
@@ -14,9 +14,9 @@ pub(super) const USER_SETTINGS: &[&str] = &[
     "dirlist_enable",
 ];
 
-const NO_RULE: &str = "there is no such rule";
+const NO_RULE: &str = "wharf has no such rule";
 
-/// Those that depend on others are silent here and read elsewhere.
+/// Settings that depend on others are ignored here and handled elsewhere.
 pub(super) const TABLE: &Table = &[
     (&["pasv_address"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
     (&["port_enable"], DirectiveAction::To("active.enabled", ValueFormat::Boolean)),
@@ -24,7 +24,7 @@ pub(super) const TABLE: &Table = &[
     (&["pasv_promiscuous", "port_promiscuous"], DirectiveAction::LostIf(true, NEVER)),
     (&["local_umask"], DirectiveAction::By(umask)),
     (&["ftpd_banner"], DirectiveAction::To("server.greeting", ValueFormat::Text)),
-    (&["banner_file"], DirectiveAction::Lost("put its text into server.greeting")),
+    (&["banner_file"], DirectiveAction::Lost("set server.greeting to its text")),
     (&["max_clients"], DirectiveAction::To("limits.connections", ValueFormat::Number)),
     (&["max_per_ip"], DirectiveAction::To("limits.connections_per_ip", ValueFormat::Number)),
     (&["max_login_fails"], DirectiveAction::To("login.max_attempts", ValueFormat::Number)),
@@ -40,46 +40,60 @@ pub(super) const TABLE: &Table = &[
     (&["vsftpd_log_file"], DirectiveAction::To("log.file", ValueFormat::Path)),
     (&["log_ftp_protocol"], DirectiveAction::To("log.commands", ValueFormat::Boolean)),
     (&["cmds_denied"], DirectiveAction::By(denied)),
-    (
-        &["cmds_allowed"],
-        DirectiveAction::Lost("name those that are not allowed: compat.disable_commands"),
-    ),
+    (&["cmds_allowed"], DirectiveAction::Lost("list the denied commands: compat.disable_commands")),
     (
         &["anon_max_rate"],
-        DirectiveAction::Lost("visitors have the rates of limits.user_upload_rate"),
+        DirectiveAction::Lost("anonymous users have the rates of limits.user_upload_rate"),
     ),
-    (&["anon_umask"], DirectiveAction::Lost("files.umask holds for everybody")),
+    (&["anon_umask"], DirectiveAction::Lost("files.umask applies to all accounts")),
     (
         &["anon_mkdir_write_enable"],
         DirectiveAction::LostIf(true, "see login.anonymous_permissions"),
     ),
     (&["file_open_mode", "chown_upload_mode"], DirectiveAction::Lost("see files.umask")),
-    (&["chown_uploads"], DirectiveAction::LostIf(true, "files belong to the user that runs wharf")),
-    (&["deny_file", "hide_file"], DirectiveAction::Lost(NO_RULE)),
     (
-        &["connect_from_port_20"],
-        DirectiveAction::LostIf(true, "data connections leave from any free port"),
+        &["chown_uploads"],
+        DirectiveAction::LostIf(
+            true,
+            "uploaded files belong to the user that \
+    runs wharf",
+        ),
     ),
-    (&["ftp_data_port"], DirectiveAction::Lost("data connections leave from any free port")),
+    (&["deny_file", "hide_file"], DirectiveAction::Lost(NO_RULE)),
+    (&["connect_from_port_20"], DirectiveAction::LostIf(true, "wharf uses any free source port")),
+    (&["ftp_data_port"], DirectiveAction::Lost("wharf uses any free source port")),
     (
         &["syslog_enable"],
-        DirectiveAction::LostIf(true, "a service's lines go to the journal, or log.file"),
+        DirectiveAction::LostIf(true, "wharf logs to the journal, or to log.file"),
     ),
     (&["tcp_wrappers"], DirectiveAction::LostIf(true, "use the firewall")),
-    (&["ssl_ciphers"], DirectiveAction::Lost("only safe ciphers are offered; see tls.min_version")),
+    (
+        &["ssl_ciphers"],
+        DirectiveAction::Lost(
+            "only secure cipher suites are offered; see \
+    tls.min_version",
+        ),
+    ),
     (
         &["ssl_sslv2", "ssl_sslv3", "ssl_tlsv1", "ssl_tlsv1_1"],
         DirectiveAction::LostIf(true, OLD_TLS),
     ),
     (
         &["require_cert", "validate_cert"],
-        DirectiveAction::LostIf(true, "clients show no certificates"),
+        DirectiveAction::LostIf(true, "client certificates are not supported"),
     ),
     (
         &["ca_certs_file", "dsa_cert_file", "dsa_private_key_file"],
         DirectiveAction::Lost(CERTIFICATES),
     ),
-    (&["dirmessage_enable"], DirectiveAction::LostIf(true, "there are no texts for folders")),
+    (
+        &["dirmessage_enable"],
+        DirectiveAction::LostIf(
+            true,
+            "messages per folder are not \
+    supported",
+        ),
+    ),
     (&["message_file"], DirectiveAction::Silent),
     (&["mdtm_write"], DirectiveAction::Silent),
     (&["email_password_file", "banned_email_file"], DirectiveAction::Lost(NO_RULE)),
@@ -139,10 +153,10 @@ pub(super) const TABLE: &Table = &[
     (&["no_log_lock", "delay_successful_login", "allow_writable_chroot"], DirectiveAction::Silent),
 ];
 
-const OLD_TLS: &str = "TLS 1.2 and 1.3 are spoken, nothing older; see tls.min_version";
+const OLD_TLS: &str = "only TLS 1.2 and 1.3 are supported; see tls.min_version";
 const CERTIFICATES: &str = "see tls.certificate and tls.private_key";
 
-/// Without passive mode, its commands are unknown.
+/// Without passive mode, its commands are disabled.
 fn no_passive(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     if !directive.truth()? {
         disable(&["PASV", "EPSV"].map(str::to_owned), directive, found);
@@ -158,7 +172,7 @@ fn denied(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     Some(())
 }
 
-/// Adds to the commands that are answered as unknown.
+/// Adds to the disabled commands.
 fn disable(verbs: &[String], directive: &Directive, found: &mut ImportResult) {
     let path = "compat.disable_commands";
     let known =

@@ -1,4 +1,4 @@
-//! What set-ups of vsftpd become.
+//! Imports of vsftpd configurations.
 
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn every_setting_of_the_table_has_its_key() {
     ] {
         assert_eq!(value(&found, path), expected, "{path}");
     }
-    assert!(lines(&found).contains("Changed v:17 local_max_rate held for each session"));
+    assert!(lines(&found).contains("Changed v:17 local_max_rate applied to each session"));
     assert_eq!(found.notes.len(), 1, "{}", lines(&found));
 }
 
@@ -86,10 +86,10 @@ fn what_is_refused_or_unknown_is_told_with_its_line() {
     );
     let told = lines(&found);
     for part in [
-        "Lost v:2 `pasv_promiscuous` has no counterpart | never",
-        "Lost v:4 `listen_prot` is not known here | is `listen_port` meant?",
-        "Lost v:5 this is no setting",
-        "Lost v:6 `max_clients`: `many` makes no sense",
+        "Lost v:2 `pasv_promiscuous` is not supported | never",
+        "Lost v:4 unknown directive `listen_prot` | did you mean `listen_port`?",
+        "Lost v:5 invalid line",
+        "Lost v:6 `max_clients`: invalid value `many`",
         "Lost v:7 `deny_file`",
         "Lost v:8 only one end",
         "Lost v:9 `ssl_sslv3`",
@@ -123,9 +123,9 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
     assert_eq!(ben.secret, ImportedPassword::Plain("x y".into()));
     let told = lines(&found);
     assert!(told.contains("wharf user add cleo --home /srv/c --perm read"), "{told}");
-    assert!(told.contains("Lost u/ben:3 `anon_umask` for this user alone"), "{told}");
+    assert!(told.contains("Lost u/ben:3 `anon_umask` for a single user"), "{told}");
     let odd = accounts(&text("l", "anna\n"), &main, &users, &mut found).unwrap_err();
-    assert!(odd.what.contains("l:1: this name has no password"), "{odd:?}");
+    assert!(odd.what.contains("l:1: missing password for this name"), "{odd:?}");
 }
 
 proptest! {
