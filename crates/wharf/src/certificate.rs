@@ -218,7 +218,7 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
     if let Ok(file) = &file
         && readers == FileReaders::OwnerOnly
     {
-        refuse_open_key(file, path)?;
+        reject_readable_key(file, path)?;
     }
     let read = || {
         let mut text = String::new();
@@ -251,7 +251,7 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
     }
     let file = TrustedPath::find(path).and_then(|trusted_path| trusted_path.open(Access::Read));
     if let Ok(file) = &file {
-        refuse_open_key(file, path)?;
+        reject_readable_key(file, path)?;
     }
     let read = || {
         let mut text = String::new();
@@ -264,7 +264,7 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
 }
 
 /// Rejects a private key that other users can read.
-fn refuse_open_key(file: &File, path: &Path) -> Result<(), Failure> {
+fn reject_readable_key(file: &File, path: &Path) -> Result<(), Failure> {
     let Some(mode) = mode_if_open(file) else { return Ok(()) };
     let shown = path.display();
     let title = format!("the private key {shown} is readable by other users (mode {mode:04o})");

@@ -154,7 +154,7 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
             page.warn(warning, "get a new one from where this one came");
         }
     }
-    rights::refuse_open(subjects.config, subjects.file.as_deref())?;
+    rights::reject_insecure(subjects.config, subjects.file.as_deref())?;
     logins::check(subjects.config)?;
     page.line(match &subjects.file {
         Some(file) => format!("{}: the configuration is sound", file.display()),

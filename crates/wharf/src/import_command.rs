@@ -41,18 +41,18 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     }
     if !how.write {
         let shown = preview(config, &target.users.place(), &found.accounts);
-        print(&(shown + &report(&found) + &target.last_words(config.is_some())))?;
-        return target.refuse_conflicts(how, &changes).map(|()| Exit::Done);
+        print(&(shown + &report(&found) + &target.closing_message(config.is_some())))?;
+        return target.reject_conflicts(how, &changes).map(|()| Exit::Done);
     }
     if config.is_some() && !how.force && target.config.exists() {
         return Err(exists(&target.config));
     }
-    target.refuse_conflicts(how, &changes)?;
+    target.reject_conflicts(how, &changes)?;
     hash(&found.accounts, &mut changes)?;
     let plan = Plan { config, has_force: how.force, users: &*target.users, changes: &changes };
     let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
-    tell_done(&plan, old.as_deref());
+    print_result(&plan, old.as_deref());
     Ok(Exit::Done)
 }
 
@@ -111,7 +111,7 @@ impl ImportTarget {
         let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_NAME));
         let folder = folder(&config);
         if !folder.is_dir() {
-            return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
+            return Err(Failure::new(format!("folder not found: {}", folder.display()))
                 .help("create it, or choose another with -c FILE"));
         }
         let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
@@ -148,7 +148,7 @@ impl ImportTarget {
     }
 
     /// Rejects existing accounts, unless `--on-conflict` is given.
-    fn refuse_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
+    fn reject_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
             .filter(|change| change.is_update)
@@ -166,7 +166,7 @@ impl ImportTarget {
             .help("--on-conflict skip keeps them, --on-conflict update updates them"))
     }
 
-    fn last_words(&self, has_config: bool) -> String {
+    fn closing_message(&self, has_config: bool) -> String {
         let users = self.users.place();
         let config = self.config.display();
         if !has_config {
@@ -247,7 +247,7 @@ fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Co
     })
 }
 
-fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
+fn print_result(plan: &Plan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
         tell(&format!("the old configuration is now {}\n", old.display()));
     }

@@ -112,15 +112,15 @@ impl Log {
     pub(crate) fn note(&self, record: &Record) {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
-            self.tell_kept(&now, audit.write(&line::render(Style::Json, &now, record)));
+            self.report_lost(&now, audit.write(&line::render(Style::Json, &now, record)));
             if let Some(reason) = audit.take_problem() {
-                self.hand_over(&now, &note_record(&WriterNote::NotRotated(reason)));
+                self.enqueue(&now, &note_record(&WriterNote::NotRotated(reason)));
             }
         }
-        self.hand_over(&now, record);
+        self.enqueue(&now, record);
     }
 
-    fn hand_over(&self, now: &Zoned, record: &Record) {
+    fn enqueue(&self, now: &Zoned, record: &Record) {
         if record.level > self.filter().level_max {
             return;
         }
@@ -151,7 +151,7 @@ impl Log {
         *self.filter.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_kept(&self, now: &Zoned, kept: WriteOutcome) {
+    fn report_lost(&self, now: &Zoned, kept: WriteOutcome) {
         let record = match kept {
             WriteOutcome::Whole | WriteOutcome::LostToo => return,
             WriteOutcome::Lost => {
@@ -162,7 +162,7 @@ impl Log {
                 Record::new(Level::Error, "audit-lines-lost").number("count", count)
             }
         };
-        self.hand_over(now, &record);
+        self.enqueue(now, &record);
     }
 
     /// Reopens all files, after they were renamed.

@@ -108,7 +108,7 @@ struct UnstartedSource;
 #[async_trait]
 impl Source for UnstartedSource {
     fn name(&self) -> &'static str {
-        "nobody"
+        "none"
     }
 
     async fn prove(&self, _: &Attempt<'_>) -> Result<Verdict, Stopped> {

@@ -48,7 +48,7 @@ pub(crate) use succession::{
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, SocketFolder, announce, can_change, disk_of, free_files, give_to,
+    PORT_REMEDY, Signals, SocketFolder, announce, can_change, change_owner, disk_of, free_files,
     hold_window, is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write,
     mode_if_open, open_to_group, private_folder, raise_file_limit, real_folder, sync_folder,
     watchdog_interval,
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ranges_that_windows_keeps_are_read_in_any_language() {
+    fn reserved_ranges_of_windows_are_parsed_in_any_language() {
         let text = "\r\nProtocol tcp Port Exclusion Ranges\r\n\r\nStart Port    End Port\r\n\
                     ----------    --------\r\n      5357        5357\r\n     50000       50059     \
                     *\r\n\r\n* - Administered port exclusions.\r\n";

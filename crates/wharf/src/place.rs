@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn languages_have_their_old_character_set() {
+    fn languages_have_a_legacy_character_set() {
         for (language, encoding) in [
             ("zh_CN.UTF-8", "GBK"),
             ("zh-TW", "Big5"),

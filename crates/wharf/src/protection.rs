@@ -50,7 +50,7 @@ pub(crate) struct Report {
 
 impl ProtectionStatus {
     /// A short description, or `off: ` and the reason.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         match self {
             Self::On(how) => how.clone(),
             Self::Off(why) => format!("off: {why}"),

@@ -117,7 +117,7 @@ mod tests {
     use crate::outcome::Exit;
 
     #[test]
-    fn of_several_addresses_the_first_that_answers_is_used() {
+    fn the_first_address_that_answers_is_used() {
         let listening = TcpListener::bind("127.0.0.1:0").unwrap();
         let alive = listening.local_addr().unwrap();
         // Bound but not listening, so that no other process can use the port.
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_written_in_many_ways() {
+    fn parses_all_forms_of_server_addresses() {
         for (text, usual, host, port) in [
             ("ftp.example.com", 21, "ftp.example.com", 21),
             ("ftp.example.com", 990, "ftp.example.com", 990),

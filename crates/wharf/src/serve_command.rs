@@ -70,7 +70,7 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
     }
     let is_coloured = global.color.is_on();
     if let Some(file) = &file {
-        refuse_foreign_orders(file)?;
+        reject_untrusted_config(file)?;
     }
     let inputs = inputs(global, file.clone(), flags);
     let loaded = load(&inputs, is_coloured)?;
@@ -82,7 +82,7 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
     let share = if is_share { Some(Share::from_options(options)?) } else { None };
     if let Some(share) = &share {
         confirm_open_share(share, options.yes)?;
-        refuse_fresh_password_of_a_service(share)?;
+        reject_generated_password(share)?;
     }
     let own_files = options.password_file.iter().filter(|path| path.is_file()).cloned().collect();
     run::run(&Plan { inputs, loaded, file, share, own_files, is_coloured }, options)
@@ -90,7 +90,7 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
 
 /// A successor is started on request of the old server, which has dropped its privileges; with a
 /// config file that it could have changed it would regain them.
-fn refuse_foreign_orders(file: &Path) -> Result<(), Failure> {
+fn reject_untrusted_config(file: &Path) -> Result<(), Failure> {
     if is_successor() {
         only_root_changes(file).map_err(|error| {
             Failure::io(format!("cannot use the config file {}", file.display()), &error)
@@ -116,7 +116,7 @@ fn account_as_comment(options: &Serve, is_share: bool) -> Result<String, Failure
 }
 
 /// A generated password cannot be shown by a service, and must not be logged.
-fn refuse_fresh_password_of_a_service(share: &Share) -> Result<(), Failure> {
+fn reject_generated_password(share: &Share) -> Result<(), Failure> {
     match &share.access {
         Access::Account { password, .. } if password.is_fresh && outputs::is_service() => {
             Err(Failure::usage("a service cannot display a generated password")
@@ -127,7 +127,7 @@ fn refuse_fresh_password_of_a_service(share: &Share) -> Result<(), Failure> {
 }
 
 /// Prints a generated password if there is no start panel.
-fn tell_fresh_password(share: &Share) {
+fn print_generated_password(share: &Share) {
     if let Access::Account { user, password, .. } = &share.access
         && password.is_fresh
     {

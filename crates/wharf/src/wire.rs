@@ -30,7 +30,7 @@ use crate::place;
 use crate::protection::reach::{AccessPolicy, state_folder};
 
 pub(crate) use accounts::{
-    Accounts, accounts, anonymous_home, anonymous_rights, homes, shared, users, visitor,
+    Accounts, accounts, anonymous_account, anonymous_home, anonymous_rights, homes, shared, users,
 };
 
 /// The engine's settings; `public_address` is the result of [`public_address`].
@@ -371,7 +371,7 @@ mod tests {
     use crate::config::gather::Inputs;
 
     #[test]
-    fn a_missing_configuration_means_the_engines_own_defaults() {
+    fn without_configuration_the_engine_defaults_apply() {
         let config = Loaded::load(&Inputs::default()).config;
         let mut ours = settings(&config, None, None).unwrap();
         ours.names.legacy = None;
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn row_23_anonymous_is_off_and_its_words_are_presets() {
+    fn row_23_anonymous_access_is_off_and_its_permissions_are_presets() {
         assert!(!Loaded::load(&Inputs::default()).config.login.anonymous);
         for denied in [
             Permissions::LIST,
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_is_looked_up_and_one_that_does_not_exist_is_told() {
+    fn host_names_are_resolved_and_unknown_ones_are_reported() {
         let name = |name: &str| PublicAddress::Name(name.into());
         assert_eq!(public_address(&name("localhost")), Ok(Some(Ipv4Addr::LOCALHOST)));
         let failure = public_address(&name("no-such-host.invalid")).unwrap_err();

@@ -98,7 +98,7 @@ fn shown(name: &[u8]) -> String {
     });
     let parts: Vec<_> = parts.collect();
     let common = parts.iter().find(|(is_common, _)| *is_common).or_else(|| parts.last());
-    let letters = common.map_or("nobody", |(_, text)| text.as_str()).chars();
+    let letters = common.map_or("(no name)", |(_, text)| text.as_str()).chars();
     letters.filter(|letter| !is_deceptive(*letter)).take(NAME_LETTERS_MAX).collect()
 }
 
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_taken_apart() {
+    fn parses_a_certificate() {
         let mut params = CertificateParams::new(vec!["ftp.example.com".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "ftp.example.com");
         params.not_before = rcgen::date_time_ymd(2020, 1, 2);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_one_label() {
+    fn a_wildcard_matches_one_label() {
         let names = ["*.example.com".to_owned(), "192.0.2.1".to_owned()];
         for host in ["ftp.example.com", "FTP.EXAMPLE.COM", "192.0.2.1"] {
             assert!(covers(&names, host), "{host}");
@@ -200,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Some(certificate) = ParsedCertificate::of(&bytes) {
                 let _ = certificate.issuer_shown();
             }

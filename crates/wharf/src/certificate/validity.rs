@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_time_read() {
+    fn parses_both_time_formats() {
         let shown = |tag, text| time_of(tag, text).unwrap().to_string();
         assert_eq!(shown(UTC_TIME, "360101000000Z"), "2036-01-01T00:00:00Z");
         assert_eq!(shown(UTC_TIME, "990101000000Z"), "1999-01-01T00:00:00Z");
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = not_after(&bytes);
             let _ = names(&bytes);
         }

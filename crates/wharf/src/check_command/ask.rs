@@ -335,7 +335,7 @@ fn tell_of_tls(secured: &Secured, page: &mut Page) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));
-    let end = ParsedCertificate::of(own).and_then(|anatomy| anatomy.not_after);
+    let end = ParsedCertificate::of(own).and_then(|certificate| certificate.not_after);
     if let Some(end) = end.filter(|end| *end < Timestamp::now()) {
         page.fail(
             format!("its certificate ended on {}", end.strftime("%Y-%m-%d")),
@@ -346,7 +346,7 @@ fn tell_of_tls(secured: &Secured, page: &mut Page) {
 
 fn described(own: &CertificateDer<'_>) -> String {
     let hex: Vec<_> = Sha256::digest(own).iter().map(|byte| format!("{byte:02X}")).collect();
-    let until = ParsedCertificate::of(own).and_then(|anatomy| anatomy.not_after);
+    let until = ParsedCertificate::of(own).and_then(|certificate| certificate.not_after);
     let until =
         until.map_or_else(String::new, |end| format!(", until {}", end.strftime("%Y-%m-%d")));
     let names = shown(&names_of(own).join(", "));

@@ -22,7 +22,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let reach = logins::extend(reach, config);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
-        page.row(name, &part.told());
+        page.row(name, &part.described());
     }
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_says_who_what_and_where_the_system_has_it() {
+    async fn a_message_contains_user_event_and_system_path() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), "anna", &DiskOptions::default()).unwrap();
         let who = who(Tree::of(Arc::new(disk)), Some("anna"));

@@ -75,7 +75,7 @@ fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportE
         let what = format!("no FTP server settings in {}", files.join(", "));
         return Err(ImportError::new(what, "give the folder with settings.py and user.py"));
     }
-    tell_rates(&mut found, program);
+    note_rates(&mut found, program);
     print_passwords(texts, &mut found);
     if found.imported_settings.contains_key("tls.certificate")
         && !found.imported_settings.contains_key("tls.private_key")
@@ -87,7 +87,7 @@ fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportE
 }
 
 /// Reports how the rate limits are imported.
-fn tell_rates(found: &mut ImportResult, program: ScriptSummary) {
+fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
     let wish = |path: &str| found.imported_settings.get(path).cloned();
     let limits = [wish("limits.user_upload_rate"), wish("limits.user_download_rate")];
     let Some(location) = limits.iter().flatten().map(|wish| wish.location.clone()).next() else {

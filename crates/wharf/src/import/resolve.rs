@@ -18,12 +18,12 @@ use crate::wire::check_certificate;
 /// Removes what `wharf check` would reject. Relative paths of the result are below `folder`.
 pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
     read_each(found, folder);
-    settle_anonymous(found);
-    settle_certificate(found, folder);
-    settle_logs(found);
-    settle_ports(found, folder);
-    tell_policy(found);
-    settle_accounts(found);
+    resolve_anonymous(found);
+    resolve_certificate(found, folder);
+    resolve_logs(found);
+    resolve_ports(found, folder);
+    note_tls_policy(found);
+    resolve_accounts(found);
 }
 
 /// Loads a configuration with these keys.
@@ -31,10 +31,10 @@ pub(crate) fn load(found: &ImportResult, paths: &[&str], folder: &Path) -> Loade
     let wanted = found.imported_settings.iter().filter(|(path, _)| {
         paths.is_empty() || paths.iter().any(|wanted| path.starts_with(wanted))
     });
-    let flags = wanted.map(|(path, wish)| Flag {
-        shown: format!("{} {}", wish.location, wish.word),
+    let flags = wanted.map(|(path, setting)| Flag {
+        shown: format!("{} {}", setting.location, setting.word),
         path: path.clone(),
-        raw: wish.raw.clone(),
+        raw: setting.raw.clone(),
     });
     Loaded::load(&Inputs {
         base: folder.to_owned(),
@@ -48,7 +48,7 @@ pub(crate) fn load(found: &ImportResult, paths: &[&str], folder: &Path) -> Loade
 fn read_each(found: &mut ImportResult, folder: &Path) {
     let paths: Vec<String> = found.imported_settings.keys().cloned().collect();
     for path in paths {
-        let Some(wish) = found.imported_settings.get(&path).cloned() else { continue };
+        let Some(setting) = found.imported_settings.get(&path).cloned() else { continue };
         // Each key is checked alone, and the first listener represents all. Conflicts between keys
         // are checked later: only problems that begin with the key's name concern its value.
         let alone = match path.strip_prefix("listen.").and_then(|rest| rest.split_once('.')) {
@@ -57,28 +57,28 @@ fn read_each(found: &mut ImportResult, folder: &Path) {
         };
         let about = format!("`{alone}`: ");
         let mut one = ImportResult::default();
-        one.imported_settings.insert(alone, wish.clone());
+        one.imported_settings.insert(alone, setting.clone());
         let problems = load(&one, &[], folder).problems;
         let wrong = problems.iter().find_map(|problem| {
             (problem.severity == Severity::Error).then_some(problem.title.strip_prefix(&about)?)
         });
         if let Some(why) = wrong {
-            remove_setting(found, &path, &format!("`{}`: {why}", wish.word.escape_debug()));
+            remove_setting(found, &path, &format!("`{}`: {why}", setting.word.escape_debug()));
         }
     }
 }
 
 /// Removes a key and reports the reason.
 fn remove_setting(found: &mut ImportResult, path: &str, what: &str) {
-    if let Some(wish) = found.imported_settings.remove(path) {
+    if let Some(setting) = found.imported_settings.remove(path) {
         let key = path.replace("listen.0.", "[[listen]] ").replace("listen.1.", "[[listen]] ");
-        found.lost(&wish.location, what, format!("set it manually: {key}"));
+        found.lost(&setting.location, what, format!("set it manually: {key}"));
     }
 }
 
 /// Anonymous access requires an existing folder; else it is removed.
-fn settle_anonymous(found: &mut ImportResult) {
-    let is_on = |wish: &ImportedSetting| wish.raw == Raw::Boolean(true);
+fn resolve_anonymous(found: &mut ImportResult) {
+    let is_on = |setting: &ImportedSetting| setting.raw == Raw::Boolean(true);
     if !found.imported_settings.get("login.anonymous").is_some_and(is_on) {
         for path in ["login.anonymous_home", "login.anonymous_permissions"] {
             found.imported_settings.remove(path);
@@ -96,14 +96,14 @@ fn settle_anonymous(found: &mut ImportResult) {
     for path in ["login.anonymous_home", "login.anonymous_permissions"] {
         found.imported_settings.remove(path);
     }
-    if let Some(wish) = found.imported_settings.remove("login.anonymous") {
+    if let Some(setting) = found.imported_settings.remove("login.anonymous") {
         let hint = "create the folder, then set login.anonymous and login.anonymous_home";
-        found.lost(&wish.location, why, hint);
+        found.lost(&setting.location, why, hint);
     }
 }
 
 /// An unusable certificate would prevent the server from starting.
-fn settle_certificate(found: &mut ImportResult, folder: &Path) {
+fn resolve_certificate(found: &mut ImportResult, folder: &Path) {
     let has = |found: &ImportResult, path: &str| found.imported_settings.contains_key(path);
     let (certificate, key) = ("tls.certificate", "tls.private_key");
     let why = match (has(found, certificate), has(found, key)) {
@@ -122,15 +122,15 @@ fn settle_certificate(found: &mut ImportResult, folder: &Path) {
     };
     let location = [certificate, key].iter().find_map(|path| found.imported_settings.remove(*path));
     found.imported_settings.remove(key);
-    if let Some(wish) = location {
+    if let Some(setting) = location {
         let hint = "wharf generates a self-signed certificate; to use this one, set \
         tls.certificate and tls.private_key, then run:  wharf check";
-        found.lost(&wish.location, why, hint);
+        found.lost(&setting.location, why, hint);
     }
 }
 
 /// The server log and the transfer log cannot share a file.
-fn settle_logs(found: &mut ImportResult) {
+fn resolve_logs(found: &mut ImportResult) {
     let (file, transfers) = ("log.file", "log.transfer_log");
     if found.text_of(file).is_some() && found.text_of(file) == found.text_of(transfers) {
         remove_setting(
@@ -141,8 +141,8 @@ fn settle_logs(found: &mut ImportResult) {
         );
     }
     for path in [file, transfers] {
-        let Some(wish) = found.imported_settings.get(path).cloned() else { continue };
-        let folder = wish.raw.text().map(Path::new).and_then(Path::parent);
+        let Some(setting) = found.imported_settings.get(path).cloned() else { continue };
+        let folder = setting.raw.text().map(Path::new).and_then(Path::parent);
         if folder.is_some_and(|folder| !folder.is_dir()) {
             remove_setting(found, path, "the folder of this log does not exist");
         }
@@ -150,7 +150,7 @@ fn settle_logs(found: &mut ImportResult) {
 }
 
 /// The passive ports must not contain the port of the control connection.
-fn settle_ports(found: &mut ImportResult, folder: &Path) {
+fn resolve_ports(found: &mut ImportResult, folder: &Path) {
     let config = load(found, &["listen.", "passive.ports"], folder).config;
     let whole = config.passive.ports.0.clone();
     let mut ports = Some(whole.clone());
@@ -164,11 +164,11 @@ fn settle_ports(found: &mut ImportResult, folder: &Path) {
     if ports.as_ref() == Some(&whole) {
         return;
     }
-    let wish = found
+    let setting = found
         .imported_settings
         .get("passive.ports")
         .or_else(|| found.imported_settings.get("listen.0.port"));
-    let Some(wish) = wish.cloned() else { return };
+    let Some(setting) = setting.cloned() else { return };
     let (from, to) = (whole.start(), whole.end());
     let Some(part) = ports else {
         let what = format!("the passive ports {from}-{to} are the listen port");
@@ -183,8 +183,8 @@ fn settle_ports(found: &mut ImportResult, folder: &Path) {
         "the passive ports {from}-{to} contain the listen port; imported is the \
          larger part, {part}"
     );
-    found.changed(&wish.location, what, "a range of its own is better: passive.ports");
-    found.set_text("passive.ports", &part, &wish.location, &wish.word);
+    found.changed(&setting.location, what, "better set a separate range: passive.ports");
+    found.set_text("passive.ports", &part, &setting.location, &setting.word);
 }
 
 /// What remains of a range without one port of it: the part before or the part behind.
@@ -196,7 +196,7 @@ fn larger_part(range: &RangeInclusive<u16>, without: u16) -> Option<RangeInclusi
 }
 
 /// Reports the TLS requirement, if the old configuration did not set one.
-fn tell_policy(found: &mut ImportResult) {
+fn note_tls_policy(found: &mut ImportResult) {
     if !found.imported_settings.is_empty() && !found.imported_settings.contains_key("tls.require") {
         let what = "logins from outside of the local networks now require TLS";
         let hint = "for clients without TLS support: tls.require = \"off\"";
@@ -205,7 +205,7 @@ fn tell_policy(found: &mut ImportResult) {
 }
 
 /// Checks passwords and homes of accounts.
-fn settle_accounts(found: &mut ImportResult) {
+fn resolve_accounts(found: &mut ImportResult) {
     let mut accounts = std::mem::take(&mut found.accounts);
     accounts.retain(|account| {
         let home = account.home.to_string_lossy();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_loses_the_listening_port_and_keeps_its_larger_part() {
+    fn the_listen_port_is_excluded_from_a_range_and_the_larger_part_is_kept() {
         for (range, part) in [
             ("2000-2200", Some("2000-2120")),
             ("2100-2200", Some("2122-2200")),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_key_takes_is_taken_out_and_told() {
+    fn invalid_values_are_removed_and_reported() {
         let found = found(&[
             ("listen.0.address", text("ftp.example.com")),
             ("passive.ports", text("9-8")),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_a_folder_is_left_out() {
+    fn an_account_without_a_folder_is_skipped() {
         let location = SourceLocation { file: "x".into(), line: 1 };
         let mut found = ImportResult::default();
         for (name, home) in [("anna", "/srv"), ("ben", ""), ("cleo", "~"), ("dora", "~/d")] {

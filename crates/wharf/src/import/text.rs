@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_by_its_line() {
+    fn binary_files_are_reported_with_their_line() {
         assert_eq!(decode(b"a\nb\x00c\n", SourceEncoding::Detect), Err(2));
         assert_eq!(decode(b"a\nb\n\xff\xff\n", SourceEncoding::Detect), Err(3));
         assert_eq!(decode(b"a\n\x81\n", SourceEncoding::Fixed(UTF_8)), Err(2));
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fall(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = decode(&bytes, SourceEncoding::Detect);
         }
     }

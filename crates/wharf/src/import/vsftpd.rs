@@ -45,7 +45,7 @@ pub(crate) fn import(
         let text = text::read(logins, ACCOUNTS_BYTES_MAX, encoding)?;
         accounts(&text, &main, &users, &mut found)?;
     }
-    tell_accounts(&text, &main, &users, &mut found);
+    note_accounts(&text, &main, &users, &mut found);
     Ok(found)
 }
 
@@ -108,7 +108,7 @@ fn read(text: &Text, found: &mut ImportResult) -> Result<Conf, ImportError> {
     passive(&conf, found);
     tls(&conf, found);
     rates(&conf, found);
-    visitors(&conf, text, found);
+    anonymous(&conf, text, found);
     defaults(&conf, text, found);
     Ok(conf)
 }
@@ -120,7 +120,7 @@ fn listeners(conf: &Conf, found: &mut ImportResult) {
             if directive.put(path, kind, found).is_none() {
                 found.lost(
                     &directive.location,
-                    format!("`{name}` is no number"),
+                    format!("`{name}`: invalid number"),
                     "set it manually",
                 );
             }
@@ -133,7 +133,7 @@ fn listeners(conf: &Conf, found: &mut ImportResult) {
     if let (true, Some(location)) = (is_implicit, conf.location("implicit_ssl")) {
         found.set_text("listen.0.tls", "implicit", location, "implicit_ssl");
         if conf.text("listen_port").is_none() {
-            found.set_number("listen.0.port", 21, location, "listen_port is 21 unless set");
+            found.set_number("listen.0.port", 21, location, "listen_port defaults to 21");
         }
     }
 }
@@ -192,7 +192,7 @@ fn rates(conf: &Conf, found: &mut ImportResult) {
     let Some(bytes) = directive.number() else {
         found.lost(
             &directive.location,
-            "`local_max_rate` is no number",
+            "`local_max_rate`: invalid number",
             "see limits.user_upload_rate",
         );
         return;
@@ -212,7 +212,7 @@ fn rates(conf: &Conf, found: &mut ImportResult) {
     }
 }
 
-fn visitors(conf: &Conf, text: &Text, found: &mut ImportResult) {
+fn anonymous(conf: &Conf, text: &Text, found: &mut ImportResult) {
     let Some(location) = conf.location("anonymous_enable").cloned() else {
         let what = "vsftpd allows anonymous logins unless anonymous_enable=NO; wharf does not";
         found.changed(&text.location(0), what, "to allow them: login.anonymous = true");
@@ -244,11 +244,11 @@ fn visitors(conf: &Conf, text: &Text, found: &mut ImportResult) {
 fn defaults(conf: &Conf, text: &Text, found: &mut ImportResult) {
     let nowhere = text.location(0);
     if conf.text("local_umask").is_none() {
-        found.set_text("files.umask", "077", &nowhere, "local_umask is 077 unless set");
+        found.set_text("files.umask", "077", &nowhere, "local_umask defaults to 077");
     }
     if !conf.is_on("use_localtime", false) {
         let location = conf.location("use_localtime").unwrap_or(&nowhere).clone();
-        found.set_text("names.list_time", "utc", &location, "use_localtime is NO unless set");
+        found.set_text("names.list_time", "utc", &location, "use_localtime defaults to NO");
     }
     if !conf.is_on("chroot_local_user", false) || conf.is_on("chroot_list_enable", false) {
         let location = conf.location("chroot_local_user").unwrap_or(&nowhere).clone();
@@ -376,7 +376,7 @@ fn accounts(
 }
 
 /// Reports the commands that add accounts whose passwords are elsewhere.
-fn tell_accounts(
+fn note_accounts(
     text: &Text,
     main: &Conf,
     users: &BTreeMap<String, Text>,

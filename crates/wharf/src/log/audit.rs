@@ -115,7 +115,7 @@ mod bans_tests {
     use super::*;
 
     #[test]
-    fn row_43_bans_are_audited_as_they_are_called() {
+    fn row_43_ban_events_are_audited() {
         for event in ["ban-added", "ban-removed", "login", "delete"] {
             assert!(is_audited(event), "{event}");
         }

@@ -121,7 +121,7 @@ fn who(user: Option<String>, port: u16) -> ClientInfo {
 }
 
 #[test]
-fn row_42_every_line_of_the_transfer_log_reads_back_as_what_happened() {
+fn row_42_every_line_of_the_transfer_log_parses_back_to_its_event() {
     let transfers =
         (paths(), "[^\\x00/]{1,12}", any::<(u64, u32, bool, bool, bool)>(), 0i64..4_000_000_000);
     let read_back =
@@ -160,7 +160,7 @@ fn row_42_every_line_of_the_transfer_log_reads_back_as_what_happened() {
 }
 
 #[test]
-fn row_42_every_json_line_is_one_object_that_reads_back_and_no_name_forges_another() {
+fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
     let all = (paths(), paths(), hostile_bytes(), any::<u16>());
     let read_back = |(from, to, typed, port): (VPath, VPath, Vec<u8>, u16)| {
         let typed = escaped(&typed);
@@ -208,7 +208,7 @@ fn log_with(targets: Vec<Output>, audit: Option<Audit>) -> Log {
 }
 
 #[test]
-fn row_43_a_disk_that_fills_up_tears_no_line_and_the_lost_are_counted() {
+fn row_43_a_full_disk_splits_no_line_and_lost_lines_are_counted() {
     let disk = Arc::new(Mutex::new((Vec::new(), 1_000)));
     let output = || Output { style: Style::Json, target: Target::full(&disk) };
     let log = log_with(vec![output()], None);
@@ -236,7 +236,7 @@ fn row_43_a_disk_that_fills_up_tears_no_line_and_the_lost_are_counted() {
 }
 
 #[test]
-fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_told_once() {
+fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_reported_once() {
     let disk = Arc::new(Mutex::new((Vec::new(), 600)));
     let memory = Arc::default();
     let output = Output { style: Style::Text, target: Target::memory(&memory) };

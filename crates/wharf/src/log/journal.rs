@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_a_field_and_a_line_feed_makes_no_other_one() {
+    fn values_with_line_feeds_cannot_add_fields() {
         let one = entry(&record(b"/a\nUSER=root", "anna"));
         let entries = [one.clone(), one].concat();
         assert_eq!(split(&entries).count(), 2);

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_lines_go_in_until_the_file_is_full() {
+    fn whole_lines_are_written_until_the_size_limit() {
         let (_folder, _, mut rotation) = empty(RULES, day_one);
         assert_eq!(rotation.share(b"abcd\nefgh\nij\n"), 10);
         rotation.wrote(10);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn another_day_is_another_file_and_an_empty_one_is_not_put_aside() {
+    fn each_day_has_its_file_and_an_empty_one_is_not_rotated() {
         let rules = RotationRules { size_max: None, is_daily: true, ..RULES };
         let (_folder, _, mut rotation) = empty(rules, day_one);
         rotation.wrote(5);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_and_the_others_move_on() {
+    fn the_oldest_is_deleted_and_the_others_are_renamed() {
         let (folder, path, mut rotation) = empty(RULES, day_one);
         for round in 0..5 {
             fs::write(&path, format!("{round}")).unwrap();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once_and_tried_again_later() {
+    fn a_failure_is_reported_once_and_retried_later() {
         let (folder, path, mut rotation) = empty(RULES, day_one);
         // A folder that is not empty cannot be replaced by a file.
         fs::create_dir_all(folder.path().join("wharf.log.3/x")).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_the_newest_are_packed_and_read_back() {
+    fn all_but_the_newest_are_compressed() {
         let rules = RotationRules { is_compressed: true, ..RULES };
         let (_folder, path, mut rotation) = empty(rules, day_one);
         for text in ["first", "second"] {

@@ -50,7 +50,7 @@ impl Tail {
     pub(crate) fn push(&self, session: Option<u64>, text: &str) {
         let line = TailLine { session, text: text.into() };
         let mut kept = self.kept();
-        kept.followers.retain_mut(|follower| follower.hears(&line));
+        kept.followers.retain_mut(|follower| follower.send(&line));
         if kept.lines.len() >= LINES_MAX {
             kept.lines.pop_front();
         }
@@ -96,7 +96,7 @@ impl TailLine {
 
 impl TailFollower {
     /// Sends a line; returns whether the follower is still connected.
-    fn hears(&mut self, line: &TailLine) -> bool {
+    fn send(&mut self, line: &TailLine) -> bool {
         if self.missed > 0 {
             let told = format!("reader too slow, lines skipped: {}\n", self.missed);
             if self.sender.try_send(told.into()).is_ok() {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_lines_are_kept_and_no_more() {
+    async fn only_the_last_lines_are_kept() {
         let tail = Tail::default();
         for number in 0..1500 {
             tail.push(Some(number % 2), &format!("{number}\n"));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_follows_sees_each_line_once_and_the_end() {
+    async fn a_follower_gets_each_line_once_and_the_end() {
         let tail = Tail::default();
         tail.push(None, "a\n");
         let lines = tail.lines(10, None, true);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_slow_misses_lines_and_is_told() {
+    async fn a_slow_follower_misses_lines_and_is_notified() {
         let tail = Tail::default();
         let mut lines = tail.lines(0, None, true);
         for number in 0..WAITING_MAX + 5 {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_left_make_room() {
+    async fn disconnected_followers_free_their_slot() {
         let tail = Tail::default();
         let kept: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
         assert_eq!(all(tail.lines(0, None, true)).await, ["too many log followers\n"]);

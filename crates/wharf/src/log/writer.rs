@@ -196,11 +196,11 @@ impl WriterThread {
             self.notes.extend(target.take_problem().map(WriterNote::NotRotated));
             batch.clear();
         }
-        self.tell_notes();
+        self.write_notices();
     }
 
     /// Writes notices to the first target, once it accepts lines.
-    fn tell_notes(&mut self) {
+    fn write_notices(&mut self) {
         let Some(target) = self.targets.first_mut() else { return };
         for note in self.notes.drain(..) {
             target.write_lines(&(self.note_line)(&note));

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_of_a_file_system_is_that_of_the_nearest_mount() {
+    fn the_file_system_type_is_that_of_the_nearest_mount() {
         let table = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
                      36 22 0:44 / /srv/my\\040nas rw - nfs4 nas:/x rw\n\
                      37 22 0:45 / /srv rw - xfs /dev/sdb rw\n";

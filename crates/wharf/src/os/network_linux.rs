@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_are_known_by_their_groups() {
+    fn containers_are_detected_by_cgroup() {
         let docker = "12:pids:/docker/0123\n0::/system.slice\n";
         assert_eq!(by_groups(docker), Some("Docker"));
         assert_eq!(by_groups("0::/kubepods.slice/kubepods-pod1.slice"), Some("Kubernetes"));

@@ -56,7 +56,7 @@ pub(super) async fn asked_by_windows() -> SignalRequest {
 /// Reports the state to Windows, if this process is a service.
 pub(crate) fn announce(what: ServiceState) {
     match what {
-        ServiceState::Ready => tell(
+        ServiceState::Ready => report_state(
             ServiceState::Running,
             ServiceControlAccept::STOP
                 | ServiceControlAccept::PRESHUTDOWN
@@ -64,7 +64,7 @@ pub(crate) fn announce(what: ServiceState) {
             Duration::ZERO,
         ),
         ServiceState::Stopping => {
-            tell(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
+            report_state(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
         }
         // Windows has no equivalent of these states.
         ServiceState::Reloading | ServiceState::Successor(_) | ServiceState::Alive => {}
@@ -87,7 +87,7 @@ fn service_main(_arguments: Vec<OsString>) {
     // Without it, Windows considers the service hung and terminates it.
     let Ok(handle) = service_control_handler::register(SERVICE, asked) else { return };
     let _ = STATUS.set(handle);
-    tell(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
+    report_state(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
     let number = WORK.get().map_or(0, |work| work());
     let exit_code = match number {
         0 => ServiceExitCode::Win32(0),
@@ -97,7 +97,7 @@ fn service_main(_arguments: Vec<OsString>) {
     let _ = handle.set_service_status(ServiceStatus { exit_code, ..stopped });
 }
 
-fn tell(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) {
+fn report_state(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) {
     if let Some(handle) = STATUS.get() {
         // A failing report cannot be handled here.
         let _ = handle.set_service_status(status(state, accepted, wait));

@@ -141,7 +141,7 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     let mut process = command.spawn().map_err(failed)?;
     // Close our copy of its end, so that its exit is detected.
     drop(command);
-    let answer = hear(&line, sockets);
+    let answer = read_result(&line, sockets);
     let why = match answer.as_deref() {
         Ok("ready") => return Ok(process.id()),
         Ok("") => "it exited before serving; see its last lines in the log".to_owned(),
@@ -156,7 +156,7 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     Err(why)
 }
 
-fn hear(line: &UnixStream, sockets: &[OwnedFd]) -> io::Result<String> {
+fn read_result(line: &UnixStream, sockets: &[OwnedFd]) -> io::Result<String> {
     send(line, sockets)?;
     line.set_read_timeout(Some(START_MAX))?;
     let mut answer = String::new();

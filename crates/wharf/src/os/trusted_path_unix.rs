@@ -99,7 +99,7 @@ impl TrustedPath {
         let wait = if self.is_ours { OFlags::empty() } else { OFlags::NONBLOCK };
         for _ in 0..TRIES_MAX {
             match openat(&*self.folder, &self.name, flags | common | follow | wait, Mode::empty()) {
-                Ok(open) => return self.judged(open),
+                Ok(open) => return self.checked(open),
                 Err(Errno::NOENT) => {}
                 Err(Errno::LOOP | Errno::MLINK) => {
                     return Err(refused("symbolic link in a folder that another user may change"));
@@ -121,7 +121,7 @@ impl TrustedPath {
     }
 
     /// Checks whether the file may be opened in such a folder.
-    fn judged(&self, open: OwnedFd) -> io::Result<File> {
+    fn checked(&self, open: OwnedFd) -> io::Result<File> {
         if self.is_ours {
             return Ok(File::from(open));
         }
@@ -143,7 +143,7 @@ impl TrustedPath {
 
     /// Changes the owner of an existing file, if it belongs to root, has one hard link and is of
     /// this type.
-    pub(crate) fn give(&self, kind: FileType, user: Option<u32>, group: Option<u32>) {
+    pub(crate) fn change_owner(&self, kind: FileType, user: Option<u32>, group: Option<u32>) {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{Gid, Uid};
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn row_54_links_are_followed_only_where_no_other_user_could_have_made_them() {
+    fn row_54_links_are_followed_only_where_no_other_user_could_have_created_them() {
         let (top, open) = world();
         symlink("secret", top.path().join("link")).unwrap();
         symlink("../secret", open.join("link")).unwrap();
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn row_54_what_the_configuration_names_is_read_through_links_of_roots_alone() {
+    fn row_54_configured_files_are_read_through_links_of_root_only() {
         let (top, open) = world();
         // As certbot stores keys: live/NAME/privkey.pem links to archive/NAME/privkey1.pem.
         for folder in ["live", "archive"] {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn row_54_second_names_and_pipes_are_refused_where_others_may_change_the_folder() {
+    fn row_54_hard_links_and_pipes_are_rejected_in_folders_that_others_may_change() {
         let (top, open) = world();
         fs::hard_link(top.path().join("secret"), open.join("alias")).unwrap();
         assert!(append(&open.join("alias")).is_err());
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn row_54_no_folder_is_made_below_a_link_that_another_user_could_have_made() {
+    fn row_54_folders_are_not_created_below_links_of_other_users() {
         let (top, open) = world();
         let real = top.path().join("real");
         fs::create_dir(&real).unwrap();
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn row_54_what_the_kernel_links_to_open_files_stays_usable() {
+    fn row_54_links_to_open_files_in_proc_stay_usable() {
         append(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
         // Standard error of a test may not be reopenable; its path is resolved.
         assert!(TrustedPath::find(Path::new("/dev/stderr")).is_ok());

@@ -158,13 +158,13 @@ impl SocketFolder {
     }
 
     /// A path to the socket that no other user can redirect, while this value exists.
-    pub(crate) fn way_to(&self, socket: &Path) -> PathBuf {
+    pub(crate) fn socket_path(&self, socket: &Path) -> PathBuf {
         let way = self.open.as_ref().and_then(OpenFolder::way).zip(socket.file_name());
         way.map_or_else(|| socket.to_owned(), |(folder, name)| folder.join(name))
     }
 }
 
-/// Gives the members of a group, by GID, access to a folder of ours.
+/// Gives the members of a group, by GID, access to one of our folders.
 pub(crate) fn open_to_group(folder: &Path, group: u32) -> io::Result<()> {
     // The open folder is changed, not what the path leads to by then.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY;
@@ -186,7 +186,7 @@ pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Changes the owner of a file, by UID and GID.
-pub(crate) fn give_to(path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
+pub(crate) fn change_owner(path: &Path, (user, group): (u32, u32)) -> io::Result<()> {
     std::os::unix::fs::lchown(path, Some(user), Some(group))
 }
 

@@ -113,7 +113,7 @@ impl SocketFolder {
 
     /// The path itself.
     #[expect(clippy::unused_self, reason = "other systems keep a folder open")]
-    pub(crate) fn way_to(&self, socket: &Path) -> PathBuf {
+    pub(crate) fn socket_path(&self, socket: &Path) -> PathBuf {
         socket.to_owned()
     }
 }

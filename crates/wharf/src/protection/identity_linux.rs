@@ -109,31 +109,35 @@ impl Identity {
     /// Changes the owner of the state folder and its files, so that they can be read and replaced.
     /// Only folders with mode 0700 are changed: a folder that other users can access is not wharf's
     /// own.
-    pub(crate) fn give_state(&self, folder: &Path) {
+    pub(crate) fn change_state_owner(&self, folder: &Path) {
         let Ok(facts) = fs::symlink_metadata(folder) else { return };
         if !facts.is_dir() || facts.permissions().mode() & 0o077 != 0 {
             return;
         }
         // The folder may belong to the user since an earlier start, who may replace entries at any
         // time; so each is opened first, and the open file is checked and changed.
-        let give = |path: &Path, kind| {
+        let change_owner = |path: &Path, kind| {
             if let Ok(trusted_path) = TrustedPath::find(path) {
-                trusted_path.give(kind, Some(self.user.as_raw()), Some(self.group.as_raw()));
+                trusted_path.change_owner(
+                    kind,
+                    Some(self.user.as_raw()),
+                    Some(self.group.as_raw()),
+                );
             }
         };
         for entry in fs::read_dir(folder).into_iter().flatten().take(STATE_FILES_MAX).flatten() {
-            give(&entry.path(), FileType::RegularFile);
+            change_owner(&entry.path(), FileType::RegularFile);
         }
-        give(folder, FileType::Directory);
+        change_owner(folder, FileType::Directory);
     }
 
     /// Changes the owner of webhook events that root stored.
-    pub(crate) fn give_spool(&self, folder: &Path) {
-        super::spool::give(folder, self.user.as_raw(), self.group.as_raw());
+    pub(crate) fn change_spool_owner(&self, folder: &Path) {
+        super::spool::change_owner(folder, self.user.as_raw(), self.group.as_raw());
     }
 
     /// Changes the owner of an open log of root, so that it can be reopened after rotation.
-    pub(crate) fn give_log(&self, log: &File) {
+    pub(crate) fn change_log_owner(&self, log: &File) {
         let is_roots = |facts: &fs::Metadata| facts.is_file() && facts.uid() == 0;
         if log.metadata().is_ok_and(|facts| is_roots(&facts) && facts.nlink() == 1) {
             let _ = fchown(log, Some(self.user.as_raw()), Some(self.group.as_raw()));
@@ -143,13 +147,18 @@ impl Identity {
     /// Changes the owner of the control socket. The folder created for it stays root's, so that the
     /// socket cannot be replaced, and is accessible to the user's group, unless another group is
     /// set.
-    pub(crate) fn give_socket(&self, socket: &Path, folder: Option<&Path>, keeps_group: bool) {
+    pub(crate) fn change_socket_owner(
+        &self,
+        socket: &Path,
+        folder: Option<&Path>,
+        keeps_group: bool,
+    ) {
         let group = (!keeps_group).then_some(self.group.as_raw());
         if let (Some(folder), Some(group)) = (folder, group) {
             let _ = open_to_group(folder, group);
         }
         if let Ok(trusted_path) = TrustedPath::find(socket) {
-            trusted_path.give(FileType::Socket, Some(self.user.as_raw()), group);
+            trusted_path.change_owner(FileType::Socket, Some(self.user.as_raw()), group);
         }
     }
 
@@ -199,7 +208,7 @@ impl Identity {
 
 /// Drops all capabilities that serving does not need: all of them unless this is root, except those
 /// for privileged ports if `keeps_low_ports`.
-pub(crate) fn give_up_capabilities(keeps_low_ports: bool) {
+pub(crate) fn drop_capabilities(keeps_low_ports: bool) {
     let mut kept = CapabilitySet::empty();
     if Uid::effective().is_root() {
         kept |= KEPT_OF_ROOT;
@@ -268,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_root_is_no_account_to_become() {
+    fn row_46_root_is_rejected_as_server_user() {
         assert_eq!(Identity::wanted(&server("", "")), Ok(None));
         for root in ["root", "0"] {
             let failure = Identity::wanted(&server(root, "")).unwrap_err();
@@ -277,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_accounts_that_do_not_exist_are_named() {
+    fn row_46_unknown_users_and_groups_are_reported() {
         let failure = Identity::wanted(&server("no-such-user", "")).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.help.unwrap().starts_with("create it:  useradd"));

@@ -32,19 +32,24 @@ impl Identity {
         match *self {}
     }
 
-    pub(crate) fn give_state(&self, _folder: &Path) {
+    pub(crate) fn change_state_owner(&self, _folder: &Path) {
         match *self {}
     }
 
-    pub(crate) fn give_spool(&self, _folder: &Path) {
+    pub(crate) fn change_spool_owner(&self, _folder: &Path) {
         match *self {}
     }
 
-    pub(crate) fn give_log(&self, _log: &File) {
+    pub(crate) fn change_log_owner(&self, _log: &File) {
         match *self {}
     }
 
-    pub(crate) fn give_socket(&self, _socket: &Path, _folder: Option<&Path>, _keeps_group: bool) {
+    pub(crate) fn change_socket_owner(
+        &self,
+        _socket: &Path,
+        _folder: Option<&Path>,
+        _keeps_group: bool,
+    ) {
         match *self {}
     }
 
@@ -54,7 +59,7 @@ impl Identity {
 }
 
 /// This system has no capabilities.
-pub(crate) fn give_up_capabilities(_keeps_low_ports: bool) {}
+pub(crate) fn drop_capabilities(_keeps_low_ports: bool) {}
 
 /// The GID, if the text is a number: names are not resolved.
 pub(crate) fn group_number(name: &str) -> Option<u32> {

@@ -166,7 +166,7 @@ pub(crate) fn programs_in_homes(
     });
     found.map(|(own, home)| {
         let (path, home) = (own.path.display(), home.display());
-        format!("{PROGRAM} {path} is in the home {home}: {}", own.remedy())
+        format!("{PROGRAM} {path} is inside the home {home}: {}", own.remedy())
     })
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn programs_in_homes(
 ///
 /// # Errors
 /// `ConfigInvalid`, with both folders.
-pub(crate) fn refuse_home(files: &ServerFiles, home: &Path) -> Result<(), Failure> {
+pub(crate) fn reject_home(files: &ServerFiles, home: &Path) -> Result<(), Failure> {
     let Some(own) = files.folder_around(home) else { return Ok(()) };
     Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(within(home, &own)) }.help(MOVE))
 }

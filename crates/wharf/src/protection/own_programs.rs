@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn row_53_a_path_within_an_argument_is_found_and_words_are_none() {
+    fn row_53_paths_within_arguments_are_found_and_words_are_ignored() {
         let (_top, dir) = world();
         for (words, name) in [
             (&["/bin/sh", "DIR/hooks/h.sh", "{file}"][..], "hooks/h.sh"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn row_53_the_number_of_files_that_one_line_names_is_bounded() {
+    fn row_53_the_number_of_files_per_command_line_is_bounded() {
         let (_top, dir) = world();
         let many = "DIR/one DIR/two ".repeat(2500);
         assert!(named(&dir, &["/bin/sh", "-c", &many]).len() <= NAMED_MAX + 1);

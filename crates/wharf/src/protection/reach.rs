@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_a_folder_of_nothing_but_homes_takes_new_ones_and_another_does_not() {
+    fn row_46_new_homes_are_accessible_in_folders_that_contain_homes_only() {
         let top = tempfile::tempdir().unwrap();
         let top = top.path().canonicalize().unwrap();
         for name in ["ftp/anna", "ftp/ben", "own/share", "own/diary"] {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_links_out_of_homes_leave_files_open_and_are_the_reason() {
+    fn row_46_following_all_links_leaves_files_unrestricted() {
         let mut config = config();
         config.files.follow_symlinks = Symlinks::Always;
         let reach = AccessPolicy::of(&config, &[], &StoreAccess::default());
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_a_device_as_a_log_opens_no_folder_of_devices() {
+    fn row_46_a_device_as_log_does_not_give_access_to_its_folder() {
         let mut config = config();
         config.log.file.0 = Some("/dev/null".into());
         let Files::Only(places) = AccessPolicy::of(&config, &[], &StoreAccess::default()).files

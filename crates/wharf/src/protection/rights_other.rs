@@ -11,12 +11,12 @@ pub(crate) enum Finding {}
 
 impl Finding {
     /// Whether it is reported at the start.
-    pub(crate) fn is_grave(&self) -> bool {
+    pub(crate) fn is_warning(&self) -> bool {
         match *self {}
     }
 
     /// One line, with the hint.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         match *self {}
     }
 
@@ -32,7 +32,7 @@ impl Finding {
 }
 
 /// Rejects nothing.
-pub(crate) fn refuse_open(_config: &Config, _file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn reject_insecure(_config: &Config, _file: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 

@@ -35,12 +35,12 @@ enum Severity {
 
 impl Finding {
     /// Whether it is reported at the start.
-    pub(crate) fn is_grave(&self) -> bool {
+    pub(crate) fn is_warning(&self) -> bool {
         self.severity >= Severity::Warning
     }
 
     /// One line, with the hint.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         format!("{}: {}", self.what, self.remedy)
     }
 
@@ -65,7 +65,7 @@ const STICKY: u32 = 0o1000;
 ///
 /// # Errors
 /// `ConfigInvalid`, with the command that fixes the first problem.
-pub(crate) fn refuse_open(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let findings = of_config(config, file);
     match findings.into_iter().find(|finding| finding.severity == Severity::Fatal) {
         None => Ok(()),
@@ -85,9 +85,12 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         let mode = mode(&facts);
         let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;
         if is_writable || mode & 0o077 != 0 {
-            let who = if is_writable { "change" } else { "read" };
+            let access = if is_writable { "writable" } else { "readable" };
             findings.push(Finding {
-                what: format!("other users may {who} the state folder {shown} (mode {mode:04o})"),
+                what: format!(
+                    "the state folder {shown} is {access} by other users (mode \
+                {mode:04o})"
+                ),
                 remedy: format!("chmod 700 '{shown}'"),
                 severity: if is_writable { Severity::Fatal } else { Severity::Info },
             });
@@ -105,7 +108,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         if mode & OTHERS_WRITE != 0 {
             let shown = path.display();
             findings.push(Finding {
-                what: format!("any user may write the program {shown}, which wharf starts"),
+                what: format!("the program {shown}, which wharf starts, is writable by all users"),
                 remedy: format!("chmod o-w '{shown}'"),
                 severity: Severity::Fatal,
             });
@@ -116,7 +119,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
             let shown = path.display();
             findings.push(Finding {
-                what: format!("any user may write the log {shown} (mode {mode:04o})"),
+                what: format!("the log {shown} is writable by all users (mode {mode:04o})"),
                 remedy: format!("chmod o-w '{shown}'"),
                 severity: Severity::Warning,
             });
@@ -131,13 +134,13 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
     let mode = mode(facts);
     if mode & OTHERS_WRITE != 0 {
         findings.push(Finding {
-            what: format!("any user may write the config file {shown} (mode {mode:04o})"),
+            what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
             remedy: format!("chmod o-w '{shown}'"),
             severity: Severity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
         findings.push(Finding {
-            what: format!("the group may write the config file {shown} (mode {mode:04o})"),
+            what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
             remedy: format!(
                 "chmod g-w '{shown}', unless all its members may administer this \
             server"
@@ -172,7 +175,7 @@ pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
         }
         let shown = folder.display();
         let what = if folder == home {
-            format!("any user of this computer may change files in {shown} (mode {mode:04o})")
+            format!("{shown} is writable by all users of this computer (mode {mode:04o})")
         } else {
             let home = home.display();
             format!("any user may replace {home}: {shown} is world-writable")
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn row_29_a_home_that_anybody_may_replace_is_told_and_a_sticky_folder_is_none() {
+    fn row_29_world_writable_homes_are_reported_but_sticky_folders_are_not() {
         let top = tempfile::tempdir().unwrap();
         let home = top.path().join("share/home");
         fs::create_dir_all(&home).unwrap();
@@ -259,7 +262,7 @@ mod tests {
         ] {
             let folder = top.path().join(folder);
             set(&folder, mode);
-            let grave = of_home(&home).iter().any(Finding::is_grave);
+            let grave = of_home(&home).iter().any(Finding::is_warning);
             assert_eq!(grave, is_told, "{} {mode:o}", folder.display());
             set(&folder, 0o755);
         }

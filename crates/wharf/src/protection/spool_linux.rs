@@ -28,7 +28,7 @@ const PLACE_DIGITS: usize = 20;
 
 /// Changes the owner of `folder`, which contains a folder per webhook. Files not owned by root are
 /// skipped; failures are reported when the files are opened.
-pub(super) fn give(folder: &Path, user: u32, group: u32) {
+pub(super) fn change_owner(folder: &Path, user: u32, group: u32) {
     let owner = (Uid::from_raw(user), Gid::from_raw(group));
     let Ok(spools) = openat(CWD, folder, FOLDER, Mode::empty()) else { return };
     let is_roots = is_roots_folder(&spools);
@@ -42,15 +42,15 @@ pub(super) fn give(folder: &Path, user: u32, group: u32) {
             .and_then(|name| openat(&spools, name, FOLDER, Mode::empty()).ok())
         {
             if is_roots && is_roots_folder(&spool) {
-                give_spool(&spool, owner, |_| true);
+                change_spool_owner(&spool, owner, |_| true);
             } else if is_roots_folder(&spool) || is_folder_of(&spool, user) {
                 // A folder of root within one of the user may have been moved there.
-                give_spool(&spool, owner, holds_only_events);
+                change_spool_owner(&spool, owner, holds_only_events);
             }
         }
     }
     if is_roots {
-        let _ = give_open(&spools, owner);
+        let _ = change_open_owner(&spools, owner);
     }
 }
 
@@ -61,7 +61,7 @@ const FOLDER: OFlags =
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd) -> bool) {
+fn change_spool_owner(spool: &OwnedFd, owner: (Uid, Gid), may_change: impl Fn(&OwnedFd) -> bool) {
     let mut are_all_given = true;
     for name in names(spool) {
         let bytes = name.to_bytes();
@@ -73,8 +73,8 @@ fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd
         if let Ok(file) = opened
             && fstat(&file).is_ok_and(|facts| is_roots_file(&facts))
         {
-            if may_be_given(&file) {
-                let _ = give_open(&file, owner);
+            if may_change(&file) {
+                let _ = change_open_owner(&file, owner);
             } else {
                 are_all_given = false;
             }
@@ -82,7 +82,7 @@ fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd
     }
     // The owner of the folder can move its entries.
     if are_all_given {
-        let _ = give_open(spool, owner);
+        let _ = change_open_owner(spool, owner);
     }
 }
 
@@ -120,7 +120,7 @@ fn is_place(line: &str) -> bool {
     })
 }
 
-fn give_open(open: &OwnedFd, (user, group): (Uid, Gid)) -> Result<()> {
+fn change_open_owner(open: &OwnedFd, (user, group): (Uid, Gid)) -> Result<()> {
     fchown(open, Some(user), Some(group))
 }
 
@@ -158,7 +158,7 @@ mod tests {
     const NOBODY: u32 = 65_534;
 
     #[test]
-    fn row_46_58_a_spool_of_roots_is_given_away_and_nothing_that_others_could_put_there() {
+    fn row_46_58_the_owner_of_roots_spool_is_changed_but_not_of_other_files() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: requires root");
             return;
@@ -178,7 +178,7 @@ mod tests {
         symlink(at("secret"), at("webhooks/0a1b/00000003.events")).unwrap();
         // Another user had write permission.
         fs::set_permissions(at("webhooks/0c2d"), fs::Permissions::from_mode(0o770)).unwrap();
-        give(&at("webhooks"), NOBODY, NOBODY);
+        change_owner(&at("webhooks"), NOBODY, NOBODY);
         for given in
             ["webhooks", "webhooks/0a1b", "webhooks/0a1b/00000001.events", "webhooks/0a1b/taken"]
         {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn row_46_58_events_that_root_kept_in_that_users_folder_are_given_and_nothing_else_there_is() {
+    fn row_46_58_in_a_folder_of_the_user_only_event_files_of_root_are_changed() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: requires root");
             return;
@@ -227,7 +227,7 @@ mod tests {
             fs::write(at(name), text).unwrap();
         }
         fs::hard_link(at("theirs/0a1b/other"), at("theirs/0a1b/00000006.events")).unwrap();
-        give(&at("theirs"), NOBODY, NOBODY);
+        change_owner(&at("theirs"), NOBODY, NOBODY);
         for (name, _) in &given {
             assert_eq!(owner(name), NOBODY, "{name}");
         }

@@ -77,7 +77,7 @@ fn fence(reach: &AccessPolicy) -> Report {
         );
     }
     match restrict(reach, kernel) {
-        Ok(told) => told,
+        Ok(described) => described,
         Err(error) => Report::off(&format!("the kernel rejected the rules: {error}")),
     }
 }
@@ -104,7 +104,7 @@ fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, Rul
         }
     }
     if places.is_none() && !kernel.ports && !kernel.scopes {
-        return Ok(told(reach, kernel, "nothing"));
+        return Ok(described(reach, kernel, "nothing"));
     }
     let mut rules = ruleset.create()?;
     for place in places.into_iter().flatten() {
@@ -128,7 +128,7 @@ fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, Rul
     if status.ruleset == RulesetStatus::NotEnforced {
         return Ok(Report::off("the kernel does not enforce the rules"));
     }
-    Ok(told(reach, kernel, &version(status.landlock)))
+    Ok(described(reach, kernel, &version(status.landlock)))
 }
 
 /// Whether the service manager uses an abstract socket for notifications.
@@ -175,7 +175,7 @@ fn version(status: landlock::LandlockStatus) -> String {
     }
 }
 
-fn told(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report {
+fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report {
     let too_old =
         |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
     Report {

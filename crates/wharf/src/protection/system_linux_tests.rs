@@ -47,7 +47,7 @@ fn kind<T>(result: std::io::Result<T>) -> Option<ErrorKind> {
 const REFUSED: Option<ErrorKind> = Some(ErrorKind::PermissionDenied);
 
 #[test]
-fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
+fn row_46_files_outside_of_the_policy_are_denied_and_others_are_not() {
     let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (own, other) = (own.path(), other.path());
     fs::write(other.join("secret"), "x").unwrap();
@@ -76,7 +76,7 @@ fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
 }
 
 #[test]
-fn row_46_ports_out_of_reach_are_refused() {
+fn row_46_ports_outside_of_the_policy_are_denied() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap();
@@ -95,7 +95,7 @@ fn row_46_ports_out_of_reach_are_refused() {
 }
 
 #[test]
-fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
+fn row_46_starting_and_signalling_programs_and_changing_the_user_are_denied() {
     let folder = tempfile::tempdir().unwrap();
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&other);
@@ -114,7 +114,7 @@ fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
 }
 
 #[test]
-fn row_46_a_trial_leaves_the_rest_of_the_program_as_it_was() {
+fn row_46_a_sandbox_test_does_not_affect_other_threads() {
     let folder = tempfile::tempdir().unwrap();
     confined(folder.path(), ConnectionPolicy::Never, || ());
     assert!(fs::read("/etc/passwd").is_ok());
@@ -122,7 +122,7 @@ fn row_46_a_trial_leaves_the_rest_of_the_program_as_it_was() {
 }
 
 #[test]
-fn row_46_the_filter_names_each_call_once_and_knows_this_processor() {
+fn row_46_the_filter_lists_each_call_once_and_supports_this_processor() {
     let mut numbers: Vec<i64> = calls::refused(Programs::Never).collect();
     let count = numbers.len();
     numbers.sort_unstable();

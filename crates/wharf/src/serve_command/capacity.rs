@@ -59,14 +59,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_06_no_more_sessions_are_let_in_than_have_room() {
+    fn row_06_sessions_are_limited_by_available_descriptors() {
         let at_most = Count::from_number;
         assert_eq!(fitting(at_most(512), 1_000_000), (at_most(512), None));
         assert_eq!(fitting(at_most(300), 16 + 400), (at_most(300), None));
         assert_eq!(fitting(Count::Unlimited, 16 + 400), (at_most(300), None));
-        let (sessions, told) = fitting(at_most(512), 16 + 400);
+        let (sessions, warning) = fitting(at_most(512), 16 + 400);
         assert_eq!(sessions, at_most(300));
-        assert!(told.unwrap().contains("limits.connections = 512 exceeds the limit of open files"));
+        assert!(
+            warning.unwrap().contains("limits.connections = 512 exceeds the limit of open files")
+        );
         assert_eq!(fitting(Count::Unlimited, 0).0, at_most(1));
     }
 }

@@ -90,7 +90,7 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
         // If that fails, members of the group get an error when they use it.
         let _ = open_to_group(folder, number);
     }
-    let way = held.way_to(socket);
+    let way = held.socket_path(socket);
     let opened = if is_successor() {
         Door::open_beside(socket, &way, number)
     } else {
@@ -104,7 +104,7 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
         _ => format!("{without}: {shown}: {}; choose another path: control.socket", plain(&error)),
     })?;
     if let Some(identity) = identity {
-        identity.give_socket(door.path(), held.made(), number.is_some());
+        identity.change_socket_owner(door.path(), held.made(), number.is_some());
     }
     Ok((door, held))
 }

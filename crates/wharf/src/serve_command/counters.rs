@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_event_counts_where_it_belongs() {
+    fn each_event_updates_its_counter() {
         let counters = Counters::default();
         let path = VPath::root();
         let moved = |direction, bytes, is_complete| Transferred {

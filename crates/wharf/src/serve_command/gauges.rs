@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_as_full_as_its_fullest_limit() {
+    fn the_usage_of_an_account_is_that_of_its_fullest_limit() {
         let fullness = |bytes, bytes_max, files, files_max| {
             let (user, kept) = (String::new(), Kept { bytes, files });
             QuotaUse { user, kept, bytes_max, files_max }.fullness()

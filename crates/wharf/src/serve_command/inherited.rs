@@ -43,7 +43,7 @@ pub(super) fn assign(
         let taken: BTreeSet<usize> = assigned.sockets.keys().copied().collect();
         match (place_of(&socket, listeners, &taken), surplus) {
             (Some(index), _) => drop(assigned.sockets.insert(index, socket.listener)),
-            (None, UnmatchedSocket::Refused) => return Err(homeless(&socket, listeners)),
+            (None, UnmatchedSocket::Refused) => return Err(no_listener(&socket, listeners)),
             (None, UnmatchedSocket::Closed) => assigned
                 .notes
                 .push(format!("no configured listener uses {} any more", socket.address)),
@@ -53,7 +53,7 @@ pub(super) fn assign(
         if !assigned.sockets.contains_key(&index) {
             assigned.notes.push(format!(
                 "listen.{index} ({}) has no inherited socket, so wharf opened it",
-                told(listener)
+                described(listener)
             ));
         }
     }
@@ -77,8 +77,8 @@ fn fits(address: SocketAddr, listener: &Listen) -> bool {
     has_port && listener.address.to_canonical() == address.ip().to_canonical()
 }
 
-fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
-    let all: Vec<_> = listeners.iter().map(told).collect();
+fn no_listener(socket: &Inherited, listeners: &[Listen]) -> Failure {
+    let all: Vec<_> = listeners.iter().map(described).collect();
     let name = match socket.name.as_str() {
         "" => String::new(),
         name => format!(" (`{name}`)"),
@@ -99,7 +99,7 @@ fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
     ))
 }
 
-fn told(listener: &Listen) -> String {
+fn described(listener: &Listen) -> String {
     let port = match listener.ports.as_slice() {
         [0] | [] => "any port".to_owned(),
         ports => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_goes_to_the_listener_at_its_address() {
+    fn a_socket_is_assigned_by_address() {
         let socket = socket("wharf.socket");
         let port = socket.address.port();
         let listeners =
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_decides_whatever_the_address_is() {
+    fn a_socket_name_takes_precedence_over_its_address() {
         let listeners = [listener("::", &[21]), listener("::", &[990])];
         let both = vec![socket("listen.1"), socket("listen.0")];
         let assigned = assign(both, &listeners, UnmatchedSocket::Refused).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_for_nobody_ends_the_start_with_both_sides_named() {
+    fn an_unmatched_socket_fails_the_start_and_lists_both_sides() {
         let failure =
             assign(vec![socket("")], &[listener("::", &[21, 2121])], UnmatchedSocket::Refused);
         let failure = failure.unwrap_err();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_only_we_have_is_closed_when_nobody_wants_it() {
+    fn an_unmatched_socket_without_other_owner_is_closed() {
         let assigned =
             assign(vec![socket("")], &[listener("::", &[21])], UnmatchedSocket::Closed).unwrap();
         assert!(assigned.sockets.is_empty());
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn without_sockets_there_is_nothing_to_say() {
+    fn without_sockets_there_are_no_notes() {
         let assigned =
             assign(Vec::new(), &[listener("::", &[21])], UnmatchedSocket::Refused).unwrap();
         assert!(assigned.sockets.is_empty() && assigned.notes.is_empty());

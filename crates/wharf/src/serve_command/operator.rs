@@ -68,10 +68,10 @@ pub(super) struct AdminService {
 
 impl AdminService {
     /// Waits for a stop request, and returns the grace period for transfers. Cancel safe.
-    pub(super) async fn told_to_stop(&self) -> Duration {
+    pub(super) async fn stop_requested(&self) -> Duration {
         let mut stop = self.stop.subscribe();
-        let told = stop.wait_for(Option::is_some).await;
-        told.ok().and_then(|grace| *grace).unwrap_or_default()
+        let grace = stop.wait_for(Option::is_some).await;
+        grace.ok().and_then(|grace| *grace).unwrap_or_default()
     }
 
     /// Waits until a successor serves, and returns its process ID. Cancel safe.
@@ -273,7 +273,7 @@ impl Operator for AdminService {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warner.told();
+        let mut warnings = self.warner.warnings();
         let certificate = self.certificate();
         let days = certificate.and_then(|certificate| certificate.days_left);
         if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
@@ -325,8 +325,8 @@ impl Operator for AdminService {
 
     fn locks(&self) -> Vec<Lock> {
         let locks = self.locked().into_iter();
-        let told = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
-        told.flatten().collect()
+        let listed = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
+        listed.flatten().collect()
     }
 
     async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem> {

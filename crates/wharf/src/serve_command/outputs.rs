@@ -91,10 +91,10 @@ pub(super) fn log(
     let audit = audit_file.map(|path| Audit::open(path, rules)).transpose()?;
     if let Some(identity) = identity {
         let targets = outputs.iter().map(|output| &output.target).chain(&transfer_log);
-        targets.filter_map(Target::as_file).for_each(|file| identity.give_log(file));
+        targets.filter_map(Target::as_file).for_each(|file| identity.change_log_owner(file));
         if let Some(audit) = &audit {
             audit.with_target(|target| {
-                target.as_file().into_iter().for_each(|file| identity.give_log(file));
+                target.as_file().into_iter().for_each(|file| identity.change_log_owner(file));
             });
         }
     }

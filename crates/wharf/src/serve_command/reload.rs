@@ -130,12 +130,12 @@ impl Reloader {
         self: Arc<Self>,
         then: impl FnOnce(Result<Reloaded, Failure>) + Send + 'static,
     ) {
-        let act = move || then(self.read_anew());
+        let act = move || then(self.reload_now());
         // Without a thread `then` is dropped, which the caller detects.
         let _ = Thread::new().name("reload".to_owned()).spawn(act);
     }
 
-    fn read_anew(&self) -> Result<Reloaded, Failure> {
+    fn reload_now(&self) -> Result<Reloaded, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         announce(ServiceState::Reloading);
         self.log.reopen();
@@ -192,7 +192,7 @@ impl Reloader {
     /// Applies a configuration, or returns the error.
     fn take_over(&self, layers: Layers, problems: Vec<Problem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
-        rights::refuse_open(&loaded.config, self.file())?;
+        rights::reject_insecure(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
         let (mut changed, needs_restart) = differences(&before, &loaded.layers);
         // Keys that cannot change keep their values, and the others are validated together with
@@ -244,7 +244,7 @@ impl Reloader {
         }
         self.warner.of_homes(&homes);
         if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_, None)) {
-            self.warner.of_nobody();
+            self.warner.no_accounts();
         }
         let mut in_force = self.in_force();
         let is_renewed = in_force.certificate != facts;
@@ -281,8 +281,12 @@ impl Reloader {
         let count = count(&loaded.problems);
         Err(Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("{place}: errors: {count}\n\n{}", shown.trim_end()))
-                .help("the old configuration stays active; fix the file, then:  wharf reload")
+            ..Failure::new(format!(
+                "invalid configuration in {place}: \
+            {count}\n\n{}",
+                shown.trim_end()
+            ))
+            .help("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }

@@ -61,7 +61,7 @@ impl Watch {
             // The stamps are taken before reading, so that concurrent changes are found next time.
             Ok(renewed) => {
                 if let CertificateReload::Served(facts) = renewed {
-                    reloader.log.note(&told(&facts));
+                    reloader.log.note(&record_of(&facts));
                 }
                 *self = Self { good: Some(stamps), failed_checks: 0 };
             }
@@ -84,7 +84,7 @@ fn stamps(config: &Config) -> Option<Stamps> {
     Some(files.map(|file| stamp(file).ok()))
 }
 
-fn told(facts: &CertificateSummary) -> Record {
+fn record_of(facts: &CertificateSummary) -> Record {
     let record =
         Record::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
     let record = record.text("fingerprint", facts.shown_fingerprint());

@@ -68,7 +68,7 @@ impl Resolver {
                     self.announce(&name, address);
                 }
                 Next::Warn(why) => {
-                    let text = self.told(&why);
+                    let text = self.warning(&why);
                     self.warner.warn(&text);
                     warned = Some(text);
                 }
@@ -91,7 +91,7 @@ impl Resolver {
         self.log.note(&record.text("address", address.to_string()).text("before", before));
     }
 
-    fn told(&self, why: &str) -> String {
+    fn warning(&self, why: &str) -> String {
         let stays = self.handle.public_address().map_or_else(
             || "no address is announced".to_owned(),
             |address| format!("{address} is still announced"),
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_is_still_among_the_answers_stays_and_another_is_announced() {
+    fn an_address_that_is_still_in_the_answer_is_kept() {
         let [one, two] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
         let found = |addresses: &[Ipv4Addr]| Ok(addresses.to_vec());
         assert_eq!(next(Some(one), &found(&[two, one]), true), Next::Keep { is_fine: true });
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_never_found_is_looked_for_more_often() {
+    fn an_unresolved_name_is_retried_more_often() {
         let [long, short] = [Duration::from_hours(1), Duration::from_secs(5)];
         assert_eq!(pause(long, None), UNKNOWN_RETRY_MAX);
         assert_eq!(pause(short, None), short);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_found_is_told_once_and_changes_nothing() {
+    fn a_failed_lookup_is_reported_once_and_changes_nothing() {
         let gone = Err(Failure::new("cannot resolve the public address x: why"));
         let one = Some(Ipv4Addr::new(203, 0, 113, 1));
         assert!(matches!(next(one, &gone, false), Next::Warn(why) if why.contains('x')));

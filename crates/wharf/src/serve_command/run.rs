@@ -37,7 +37,7 @@ use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{Plan, outputs, tell_fresh_password};
+use super::{Plan, outputs, print_generated_password};
 use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
@@ -55,7 +55,7 @@ use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
-use crate::protection::identity::{Identity, give_up_capabilities};
+use crate::protection::identity::{Identity, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionStatus, Report, confine, rights};
 use crate::wire::{self, Accounts};
@@ -81,11 +81,11 @@ pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
     ready.starter = starter(plan);
-    let (report, delivery) = give_up_rights(plan, &mut ready)?;
+    let (report, delivery) = drop_privileges(plan, &mut ready)?;
     ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
     ready.log.begin()?;
-    ready.begin_to_tell(delivery)?;
+    ready.start_delivery(delivery)?;
     workers.run(serve(plan, options, ready))
 }
 
@@ -108,7 +108,7 @@ struct Ready {
     counters: Arc<Counters>,
     control: ControlSockets,
     /// Delivery of events, until it is started.
-    told: Option<deliver::Prepared>,
+    prepared_delivery: Option<deliver::Prepared>,
     sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
     /// Notes about inherited sockets.
@@ -134,7 +134,7 @@ impl Ready {
             && self.accounts.warnings.is_empty()
             && self.sources.is_none()
         {
-            warner.of_nobody();
+            warner.no_accounts();
         }
         for why in &self.missing_hosts {
             warner.warn(why);
@@ -146,9 +146,12 @@ impl Ready {
     }
 
     /// Starts delivery of events to hooks and webhooks.
-    fn begin_to_tell(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
-        let Some((told, (worker, spools))) = self.told.take().zip(parts) else { return Ok(()) };
-        let delivery = told.begin(worker, spools)?;
+    fn start_delivery(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
+        let Some((prepared_delivery, (worker, spools))) = self.prepared_delivery.take().zip(parts)
+        else {
+            return Ok(());
+        };
+        let delivery = prepared_delivery.begin(worker, spools)?;
         if let Some(checker) = delivery.checker() {
             let _ = self.checker.set(Arc::clone(checker));
         }
@@ -167,7 +170,7 @@ async fn prepare(
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
-    rights::refuse_open(config, plan.file.as_deref())?;
+    rights::reject_insecure(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
     make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
@@ -205,7 +208,7 @@ async fn prepare(
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let told = deliver::Prepared::of(config, &log)?;
+    let prepared_delivery = deliver::Prepared::of(config, &log)?;
     let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
     let events: Arc<dyn Events> = sinks.clone();
     let server = server.events(events);
@@ -229,7 +232,7 @@ async fn prepare(
         no_room,
         counters,
         control,
-        told,
+        prepared_delivery,
         sinks,
         checker,
         notes: assigned.notes,
@@ -242,24 +245,26 @@ async fn prepare(
 }
 
 /// Changes to the unprivileged user, and enters the sandbox.
-fn give_up_rights(
+fn drop_privileges(
     plan: &Plan,
     ready: &mut Ready,
 ) -> Result<(Report, Option<DeliveryParts>), Failure> {
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
-        identity.give_state(&reach::state_folder(config));
-        identity.give_spool(&deliver::spool_folder(config));
+        identity.change_state_owner(&reach::state_folder(config));
+        identity.change_spool_owner(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {
             rights::readable_by(identity.name(), file)?;
         }
     }
-    give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
+    drop_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
     // Hook programs run as the same user, outside of the sandbox.
-    let parts = match &mut ready.told {
-        Some(told) => Some((told.start_worker()?, told.open_spools()?)),
+    let parts = match &mut ready.prepared_delivery {
+        Some(prepared_delivery) => {
+            Some((prepared_delivery.start_worker()?, prepared_delivery.open_spools()?))
+        }
         None => None,
     };
     Ok((confine(config.server.sandbox, &ready.reach)?, parts))
@@ -280,7 +285,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     if has_panel {
         tell(&panel.text());
     } else if let Some(share) = &plan.share {
-        tell_fresh_password(share);
+        print_generated_password(share);
     }
     if let Some(report) = &ready.report {
         warner.of_protection(report);
@@ -458,7 +463,7 @@ async fn until_stopped(
                 stopper.leave(&handle, number);
                 continue;
             }
-            grace = admin.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
+            grace = admin.stop_requested(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,

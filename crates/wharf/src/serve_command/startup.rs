@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::logins;
 use crate::os::private_folder;
 use crate::outcome::{Exit, Failure};
-use crate::protection::own_files::{programs_in_homes, refuse_home, server_files};
+use crate::protection::own_files::{programs_in_homes, reject_home, server_files};
 use crate::protection::reach::{self, AccessPolicy, PathAccess};
 use crate::wire::Accounts;
 
@@ -35,7 +35,7 @@ pub(super) fn own_files(plan: &Plan, accounts: &mut Accounts) -> Result<ServerFi
     let own = server_files(config, file, &plan.own_files, &homes);
     accounts.warnings.extend(programs_in_homes(config, file, &homes));
     if let Some(share) = &plan.share {
-        refuse_home(&own, &share.folder)?;
+        reject_home(&own, &share.folder)?;
     }
     Ok(own)
 }

@@ -18,7 +18,7 @@ const KEPT_MAX: usize = 100;
 pub(super) struct Warner {
     log: Arc<Log>,
     has_panel: bool,
-    told: Mutex<Vec<WarningEntry>>,
+    warnings: Mutex<Vec<WarningEntry>>,
 }
 
 /// A warning, and whether it stays until the end.
@@ -29,22 +29,22 @@ struct WarningEntry {
 
 impl Warner {
     pub(super) fn new(log: Arc<Log>, has_panel: bool) -> Self {
-        Self { log, has_panel, told: Mutex::default() }
+        Self { log, has_panel, warnings: Mutex::default() }
     }
 
     /// The active warnings.
-    pub(super) fn told(&self) -> Vec<String> {
-        self.kept().iter().map(|told| told.text.clone()).collect()
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.kept().iter().map(|entry| entry.text.clone()).collect()
     }
 
     /// Removes the warnings about the previous configuration.
     pub(super) fn forget(&self) {
-        self.kept().retain(|told| told.is_lasting);
+        self.kept().retain(|entry| entry.is_lasting);
     }
 
     /// Removes warnings that no longer apply.
     pub(super) fn forget_those(&self, is_over: impl Fn(&str) -> bool) {
-        self.kept().retain(|told| !is_over(&told.text));
+        self.kept().retain(|entry| !is_over(&entry.text));
     }
 
     /// Reports a warning, and keeps it until the configuration changes.
@@ -59,7 +59,7 @@ impl Warner {
 
     /// Removes a warning that no longer applies.
     pub(super) fn withdraw(&self, text: &str) {
-        self.kept().retain(|told| told.text != text);
+        self.kept().retain(|entry| entry.text != text);
     }
 
     fn tell(&self, text: &str, is_lasting: bool) {
@@ -87,17 +87,17 @@ impl Warner {
                 }
                 Err(_) => {
                     let home = home.display();
-                    self.warn(&format!("{lost}: the folder {home} does not exist"));
+                    self.warn(&format!("{lost}: folder not found: {home}"));
                 }
             }
-            for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {
-                self.warn(&finding.told());
+            for finding in rights::of_home(home).iter().filter(|finding| finding.is_warning()) {
+                self.warn(&finding.described());
             }
         }
     }
 
     /// Warns that there are no accounts.
-    pub(super) fn of_nobody(&self) {
+    pub(super) fn no_accounts(&self) {
         self.warn("there are no accounts yet; add one:  wharf user add NAME --home DIR");
     }
 
@@ -114,10 +114,11 @@ impl Warner {
         }
         let record = Record::new(Level::Info, "protection").text("user", current_name());
         let parts = report.parts().into_iter();
-        self.log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
+        self.log
+            .note(&parts.fold(record, |record, (name, part)| record.text(name, part.described())));
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -82,14 +82,14 @@ fn end_quietly(handle: &Handle, over: &BTreeSet<String>) {
 }
 
 /// Whether a name is that of the anonymous user, which is not in the store.
-fn is_visitor(user: &str) -> bool {
+fn is_anonymous(user: &str) -> bool {
     ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user))
 }
 
 async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
     let views = handle.views();
     let online: BTreeSet<String> = views.into_iter().filter_map(|view| view.user).collect();
-    let online: Vec<String> = online.into_iter().filter(|user| !is_visitor(user)).collect();
+    let online: Vec<String> = online.into_iter().filter(|user| !is_anonymous(user)).collect();
     // An unreachable database ends no sessions; the outage is reported once below.
     if let Ok(ended) = users.ended(&online).await {
         for user in &ended {

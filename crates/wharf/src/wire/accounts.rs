@@ -54,7 +54,7 @@ pub(crate) fn accounts(
         Kept::Database(address) => of_database(config, address, creation)?,
     };
     accounts.users = users(config, accounts.watched.as_ref(), None);
-    accounts.homes.extend(visitors_home(config));
+    accounts.homes.extend(anonymous_folder(config));
     Ok(accounts)
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn users(
         None => users,
     };
     match anonymous_home(config) {
-        Some(home) => Arc::new(with_visitor(users, config, home)),
+        Some(home) => Arc::new(with_anonymous(users, config, home)),
         None => users,
     }
 }
@@ -98,11 +98,11 @@ pub(crate) fn homes(
         }
         None => Vec::new(),
     };
-    homes.extend(visitors_home(config));
+    homes.extend(anonymous_folder(config));
     Ok(homes)
 }
 
-fn visitors_home(config: &Config) -> Option<(FolderUse, PathBuf)> {
+fn anonymous_folder(config: &Config) -> Option<(FolderUse, PathBuf)> {
     anonymous_home(config).map(|home| (FolderUse::Home("anonymous".to_owned()), home.to_owned()))
 }
 
@@ -120,12 +120,12 @@ fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
 }
 
 /// The anonymous user for the name `user`, if the configuration allows anonymous logins with it.
-pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
-    let visitors = with_visitor(Arc::new(Nobody), config, anonymous_home(config)?);
+pub(crate) fn anonymous_account(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_anonymous(Arc::new(Nobody), config, anonymous_home(config)?);
     visitors.is_anonymous(user).then(|| visitors.account().clone())
 }
 
-fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+fn with_anonymous(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
     let rights = anonymous_rights(config.login.anonymous_permissions);
     WithAnonymous::new(users, home, rights).with_limits(for_many())
 }

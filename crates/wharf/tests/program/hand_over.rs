@@ -115,7 +115,7 @@ fn row_54_a_server_that_left_root_behind_gets_nothing_back_by_a_config_that_it_c
     let mut server = place.serve(&["serve"]);
     // Whoever may change the folder may put another config in its place.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    hand_over(&place).exits(1).tells("the new program does not serve");
+    hand_over(&place).exits(1).tells("the new program failed to start");
     server.waits_for("event=hand-over-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
@@ -127,7 +127,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
     let place = place();
     let mut server = place.serve(&["serve"]);
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
-    let ran = hand_over(&place).exits(1).tells("the new program does not serve");
+    let ran = hand_over(&place).exits(1).tells("the new program failed to start");
     assert!(ran.err.contains("goes on as before"), "{ran:?}");
     assert_eq!(answering(&place), server.pid());
     server.waits_for("event=hand-over-failed");
@@ -168,7 +168,7 @@ fn a_file_that_is_no_program_is_named_as_the_reason() {
 fn a_share_has_no_successor() {
     let place = place();
     let server = place.serve(&["-d", "files", "-u", "me", "-P", "secret"]);
-    hand_over(&place).exits(1).tells("a share has a password of its own");
+    hand_over(&place).exits(1).tells("a share cannot be upgraded");
     server.tries("me", "secret");
 }
 

@@ -135,12 +135,12 @@ fn row_46_without_a_user_of_its_own_root_is_read_by_links_and_says_so() {
     let place = with_anna();
     symlink("/etc/shadow", place.path("share/shadow")).unwrap();
     let server = place.serve(&["--set", "files.follow_symlinks=always"]);
-    let part = "wharf runs as root, and is not confined: files.follow_symlinks";
+    let part = "wharf runs as root, without sandbox: files.follow_symlinks";
     assert!(server.before.contains(part), "{}", server.before);
     // This is what the test above would miss if it did not look.
     assert!(server.login("anna", "secret").fetches("RETR shadow").contains("root:"));
     let server = place.serve(&[]);
-    let told = server.before.matches("wharf runs as root, confined to the files it serves").count();
+    let told = server.before.matches("wharf runs as root, restricted to the served files").count();
     assert_eq!(told, 1, "{}", server.before);
     let mut client = server.login("anna", "secret");
     let _data = client.data();
@@ -224,7 +224,7 @@ fn row_46_a_home_outside_of_the_sandbox_waits_for_a_restart_and_says_so() {
     add(&place, "ben", &home("elsewhere/ben"));
     let refused = server.tries("ben", "secret");
     assert!(refused.starts_with("530 "), "{refused}");
-    server.waits_for("it lies outside of what wharf confined itself to when it started; restart");
+    server.waits_for("the sandbox does not include it; restart");
     drop(server);
     place.serve(&[]).login("ben", "secret");
     // A folder that is named is open from the start, and so is one of nothing but homes.
@@ -327,7 +327,7 @@ fn row_29_a_home_that_anybody_may_change_is_told_at_the_start_and_refused_by_str
     let place = with_anna();
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o777)).unwrap();
     let server = place.serve(&[]);
-    let part = "anybody on this computer may change what is in";
+    let part = "is writable by all users of this computer";
     assert!(server.before.contains(part), "{}", server.before);
     place.run(&["check"]).exits(0).tells(part).tells("help: chmod o-w");
     place.run(&["check", "--strict"]).exits(78);

@@ -46,7 +46,7 @@ fn every_column_is_read_in_any_order() {
 }
 
 #[test]
-fn excel_writes_semicolons_and_others_write_tabs() {
+fn semicolons_and_tabs_are_separators_too() {
     for table in [
         "Name;Password;Home\r\nanna;x,y;data\r\n;;\r\n",
         "name\tpassword\thome\nanna\tx,y\tdata\n\n",
@@ -60,7 +60,7 @@ fn excel_writes_semicolons_and_others_write_tabs() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
+fn invalid_cells_are_reported_with_their_line() {
     let found = found(
         "name,password,home,permissions,upload_rate,quota,colour\nanna,x,/a,elr,fast,1GiB,red\n\
          ben,x,/b,raed,,,\n,x,/c\ncleo,x,/c,,,,,\ndora,$6$s$h,/d\nanna,x,/e\nemil,,/f\n\
@@ -86,7 +86,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
 }
 
 #[test]
-fn half_a_table_and_other_files_are_refused() {
+fn truncated_and_other_files_are_rejected() {
     for (table, part) in [
         ("", "is empty"),
         ("hello\nworld\n", "u.csv:1: missing column `name`"),

@@ -238,7 +238,7 @@ pub(super) fn read(text: &Text, found: &mut ImportResult) -> Result<(), ImportEr
     }
     if let Some(section) = open.last() {
         let what = format!(
-            "{}: the file ends in the middle of <{}>",
+            "{}: unexpected end of file in <{}>",
             text.location(section.line),
             section.name.escape_debug()
         );
@@ -342,11 +342,11 @@ fn inside(directive: &Directive, section: Option<&Section>, found: &mut ImportRe
 fn defaults(text: &Text, found: &mut ImportResult) {
     let nowhere = text.location(0);
     if !found.imported_settings.contains_key("files.overwrite") {
-        let word = "AllowOverwrite is off unless set";
+        let word = "AllowOverwrite defaults to off";
         found.set("files.overwrite", Raw::Boolean(false), &nowhere, word);
     }
     if !found.imported_settings.contains_key("names.list_time") {
-        found.set_text("names.list_time", "utc", &nowhere, "TimesGMT is on unless set");
+        found.set_text("names.list_time", "utc", &nowhere, "TimesGMT defaults to on");
     }
     if found.imported_settings.contains_key("tls.certificate")
         && !found.imported_settings.contains_key("tls.private_key")

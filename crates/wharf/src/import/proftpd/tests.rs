@@ -27,7 +27,7 @@ fn lines(found: &ImportResult) -> String {
 }
 
 #[test]
-fn accounts_keep_their_hashes_and_groups() {
+fn accounts_keep_hashes_and_groups() {
     let mut found = ImportResult::default();
     let groups = groups(&text("staff:x:100:anna,ben\nother:x:200:\n"), &mut found).unwrap();
     let passwd = "anna:$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.:1:200:Anna:/srv/anna:/bin/false\n\
@@ -53,7 +53,7 @@ fn accounts_keep_their_hashes_and_groups() {
 }
 
 #[test]
-fn the_usual_directives_have_their_keys() {
+fn common_directives_are_imported() {
     let found = conf(
         "# x\nServerName \"x\"\nPort 2121\nUseIPv6 off\nPassivePorts 49152 49200\n\
          MasqueradeAddress 203.0.113.7\nMaxInstances 30\nMaxClients 20 \"full\"\nTimeoutIdle 600\n\
@@ -90,7 +90,7 @@ fn the_usual_directives_have_their_keys() {
 }
 
 #[test]
-fn sections_are_told_line_by_line() {
+fn unsupported_sections_are_reported_line_by_line() {
     let found = conf(
         "Port 21\nDefaultRoot ~\n\
          <VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n\
@@ -122,15 +122,15 @@ fn sections_are_told_line_by_line() {
 }
 
 #[test]
-fn half_a_file_and_another_file_are_refused() {
+fn truncated_and_other_files_are_rejected() {
     let cut = conf::read(&text("Port 21\n<Global>\nUmask 022\n"), &mut ImportResult::default());
-    assert!(cut.unwrap_err().what.starts_with("p:2: the file ends in the middle of <Global>"));
+    assert!(cut.unwrap_err().what.starts_with("p:2: unexpected end of file in <Global>"));
     assert!(conf::read(&text("hello world\n"), &mut ImportResult::default()).is_err());
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}|([a-z$0-9./-]{0,8}:){4,7}[0-9/-]{0,10}\\n|(<[a-zA-Z/! \
         ]{0,12}>?\\n){0,6}",
         word in "PassivePorts|TransferRate|Umask|ServerIdent|TLSRequired|MaxClients|DefaultRoot|Port",

@@ -30,8 +30,11 @@ const TABLE: &Table = &[
     ),
     (&["PerUserLimits"], DirectiveAction::By(per_user)),
     (&["Umask"], DirectiveAction::By(umask)),
-    (&["NoAnonymous"], DirectiveAction::By(|directive, found| visitors(directive, found, true))),
-    (&["AnonymousOnly"], DirectiveAction::By(|directive, found| visitors(directive, found, false))),
+    (&["NoAnonymous"], DirectiveAction::By(|directive, found| anonymous(directive, found, true))),
+    (
+        &["AnonymousOnly"],
+        DirectiveAction::By(|directive, found| anonymous(directive, found, false)),
+    ),
     (&["AnonymousCantUpload"], DirectiveAction::LostIf(false, "see login.anonymous_permissions")),
     (&["AnonymousCanCreateDirs"], DirectiveAction::LostIf(true, "see login.anonymous_permissions")),
     (&["AnonymousRatio", "UserRatio"], DirectiveAction::Lost("upload ratios are not supported")),
@@ -283,7 +286,7 @@ fn umask(directive: &Directive, found: &mut ImportResult) -> Option<()> {
 }
 
 /// Anonymous users need a folder; in Pure-FTPd it is the home of the system user `ftp`.
-fn visitors(directive: &Directive, found: &mut ImportResult, negated: bool) -> Option<()> {
+fn anonymous(directive: &Directive, found: &mut ImportResult, negated: bool) -> Option<()> {
     if directive.truth()? == negated {
         return Some(());
     }

@@ -29,7 +29,7 @@ const FULL: &str = "anna:$6$salt$hash:1001:1001:Anna:/srv/anna/./:102400:204800:
                     1073741824:10.0.0.1:10.0.0.2:192.168.0.0/16:192.168.9.0/24:900-1800\n";
 
 #[test]
-fn every_field_is_carried_over_or_told() {
+fn every_field_is_imported_or_reported() {
     let found = passwd(FULL).unwrap();
     let account = &found.accounts[0];
     assert_eq!((account.name.as_str(), account.comment.as_str()), ("anna", "Anna"));
@@ -55,7 +55,7 @@ fn every_field_is_carried_over_or_told() {
 }
 
 #[test]
-fn homes_lose_their_mark_and_say_what_was_different() {
+fn chroot_marks_are_removed_from_homes_and_reported() {
     for (home, path, part) in [
         ("/srv/a/./", "/srv/a", ""),
         ("/srv/./a", "/srv", "sessions began in a"),
@@ -68,7 +68,7 @@ fn homes_lose_their_mark_and_say_what_was_different() {
 }
 
 #[test]
-fn bad_lines_are_told_and_a_wrong_file_is_refused() {
+fn invalid_lines_are_reported_and_other_files_are_rejected() {
     let found =
         passwd(&format!("# x\n\nhello\n{FULL}ben:XoNgMVd5QHvkQ:1:1::/b/./:fast\n")).unwrap();
     assert_eq!(found.accounts.len(), 2);
@@ -83,7 +83,7 @@ fn bad_lines_are_told_and_a_wrong_file_is_refused() {
 }
 
 #[test]
-fn the_configuration_has_its_keys() {
+fn directives_are_imported() {
     let (found, rights) = conf(
         "# x\nBind 127.0.0.1,2121\nPassivePortRange  30000 50000\nMaxClientsNumber 50\n\
          MaxIdleTime 15\nUserBandwidth 100:200\nPerUserLimits 3:20\nUmask 133:022\nTLS 2\n\
@@ -124,7 +124,7 @@ fn the_configuration_has_its_keys() {
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}|([a-z$0-9./-]{0,8}:){5,17}[0-9-]{0,10}\\n",
         word in "Bind|PassivePortRange|Umask|AltLog|UserBandwidth|PerUserLimits|TLS|CertFile",
         value in "\\PC{0,20}|[0-9:,. -]{0,12}",

@@ -261,7 +261,7 @@ impl SettingValue<'_> {
             Value::None => return Some(()),
             Value::Range(from, to) if *to == 65_536 => (*from, 65_535),
             Value::Range(from, to) => {
-                self.tell_last_port(*to, found);
+                self.note_last_port(*to, found);
                 (*from, *to)
             }
             Value::List(members) => {
@@ -269,7 +269,7 @@ impl SettingValue<'_> {
                 let ports = ports?;
                 let (from, to) = (*ports.iter().min()?, *ports.iter().max()?);
                 if ports.len() == 2 {
-                    self.tell_last_port(to, found);
+                    self.note_last_port(to, found);
                 } else if ports.len() != usize::try_from(to - from + 1).ok()? {
                     let what = "the passive ports had gaps; now all ports from the first to the \
                     last are used";
@@ -284,7 +284,7 @@ impl SettingValue<'_> {
         Some(())
     }
 
-    fn tell_last_port(&self, last: i128, found: &mut ImportResult) {
+    fn note_last_port(&self, last: i128, found: &mut ImportResult) {
         let what = format!("{LAST_PORT}; now port {last} is used too");
         found.changed(self.location, what, "allow it in the firewall");
     }

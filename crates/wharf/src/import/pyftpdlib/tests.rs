@@ -43,7 +43,7 @@ fn tells(found: &ImportResult, part: &str) -> bool {
 }
 
 #[test]
-fn every_setting_of_the_script_has_its_key() {
+fn all_settings_of_the_script_are_imported() {
     let found = settings(
         "# 服务器设置\nip = '192.168.1.20'\nport='2121'\nmax_upload = 300 * 1024\n\
          max_download=300*1024\nmax_cons = 150\nmax_per_ip = 10\npassive_ports=(2000,2200)\n\
@@ -73,7 +73,7 @@ fn every_setting_of_the_script_has_its_key() {
 }
 
 #[test]
-fn both_spellings_and_both_types_are_known() {
+fn both_spellings_and_types_are_supported() {
     for (source, path, expected) in [
         ("logging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
         ("loging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
@@ -96,7 +96,7 @@ fn both_spellings_and_both_types_are_known() {
 }
 
 #[test]
-fn what_cannot_be_carried_over_is_told_with_its_line() {
+fn unsupported_settings_are_reported_with_their_line() {
     let found = settings(
         "import os\nmax_cons = 1\nmax_conz = 5\nip = get_ip()\nport = 'high'\n\
          passive_ports = {1: 2}\nif os.name:\n    max_per_ip = 3\nprint('x')\nname = （1\nport=21\n",
@@ -118,7 +118,7 @@ fn what_cannot_be_carried_over_is_told_with_its_line() {
 }
 
 #[test]
-fn half_a_file_and_wrong_files_are_refused() {
+fn truncated_and_other_files_are_rejected() {
     let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
     let refused = read_as(FileRole::Settings, cut).unwrap_err();
     assert!(refused.what.starts_with("x.py:3: unexpected end of file in"), "{refused:?}");
@@ -139,7 +139,7 @@ fn accounts(source: &str) -> ImportResult {
 }
 
 #[test]
-fn accounts_take_the_rest_of_the_line_as_their_folder() {
+fn the_rest_of_the_line_is_the_folder() {
     let found = accounts(
         "# 用户名 密码 权限 目录\nroot   12345  elradfmwM  E:\\\\work\n\r\n\
          anna\tsecret\telr\t/srv/My Files/a\nbob x elradfmwMT G://steam\r\n小明 密码 elr data\n",
@@ -168,7 +168,7 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
 }
 
 #[test]
-fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
+fn invalid_account_lines_are_reported_and_others_are_imported() {
     let found = accounts(
         "anna x elr /a\nben x elr\ncleo\ndora x elrz /d\nanna y elr /b\n.x y elr /c\n\
          read x read /r\n",
@@ -189,7 +189,7 @@ fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
 }
 
 #[test]
-fn a_program_is_read_for_its_literals() {
+fn literals_of_a_program_are_imported() {
     let found = read_as(
         FileRole::Script,
         "from pyftpdlib.authorizers import DummyAuthorizer\nHOME = '/srv'\ndef main():\n    \
@@ -230,7 +230,7 @@ fn a_program_is_read_for_its_literals() {
 }
 
 #[test]
-fn the_program_says_whether_its_limits_were_in_force() {
+fn the_program_determines_whether_its_limits_applied() {
     let files = |program: &str| {
         let texts = [
             (FileRole::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
@@ -256,7 +256,7 @@ fn the_program_says_whether_its_limits_were_in_force() {
 }
 
 #[test]
-fn files_are_known_by_what_stands_in_them() {
+fn file_roles_are_detected_by_content() {
     for (name, source, role) in [
         ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", FileRole::Settings),
         ("user.py", "# a\nanna x elr /srv\n", FileRole::Users),
@@ -270,7 +270,7 @@ fn files_are_known_by_what_stands_in_them() {
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}\
                    |((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
                    |(h\\.add_user|FTPServer|override_perm)\\([a'\",=()0-9]{0,30}\\)\\n",

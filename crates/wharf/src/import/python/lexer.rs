@@ -157,7 +157,7 @@ impl Lexer<'_> {
             return Ok(Token::Sign(sign));
         }
         self.letters.next();
-        Ok(Token::Broken(stranger(letter)))
+        Ok(Token::Broken(invalid_character(letter)))
     }
 
     /// Continues at a byte offset of the source.
@@ -293,7 +293,7 @@ fn is_fraction(rest: &str) -> bool {
 }
 
 /// The reason why a character is invalid. Full-width characters of input methods are named.
-fn stranger(letter: char) -> String {
+fn invalid_character(letter: char) -> String {
     let meant = match letter {
         '，' => ",",
         '（' => "(",

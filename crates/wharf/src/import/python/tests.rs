@@ -35,7 +35,7 @@ fn numbers_are_computed() {
 }
 
 #[test]
-fn texts_have_prefixes_escapes_and_neighbours() {
+fn strings_have_prefixes_escapes_and_concatenation() {
     for (source, expected) in [
         ("'a' \"b\"", "ab"),
         ("'a' + 'b'", "ab"),
@@ -78,7 +78,7 @@ fn lists_ranges_and_names_are_values() {
 }
 
 #[test]
-fn what_only_a_program_knows_is_told_apart() {
+fn run_time_values_are_distinguished() {
     for source in ["open('x').read()", "{'a': 1}", "[x for x in y]", "a if b else c", "x == 1"] {
         assert!(matches!(value(source), Value::Other(_) | Value::Name(_)), "{source}");
     }
@@ -106,7 +106,7 @@ fn calls_have_arguments_with_and_without_names() {
 }
 
 #[test]
-fn half_a_file_is_told_by_its_line() {
+fn a_truncated_file_is_reported_with_its_line() {
     for (source, line) in [
         ("a = 1\nb = (2,\n", 2),
         ("a = 1\nb = '''x\n\n", 2),
@@ -119,7 +119,7 @@ fn half_a_file_is_told_by_its_line() {
 }
 
 #[test]
-fn a_broken_line_in_the_middle_leaves_the_rest() {
+fn an_invalid_line_does_not_affect_others() {
     let statements = read("a = 'x\nb = （1，2）\nc = 3\n").unwrap();
     assert!(
         matches!(&statements[0].kind, StatementKind::Broken(why) if why.contains("closing quote"))
@@ -132,7 +132,7 @@ fn a_broken_line_in_the_middle_leaves_the_rest() {
 }
 
 #[test]
-fn brackets_without_end_cost_no_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!("a = {}1{}\nb = 2\n", "(".repeat(50_000), ")".repeat(50_000));
     assert!(
         matches!(&read(&deep).unwrap()[0].kind, StatementKind::Broken(why) if why.contains("brackets"))
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn a_quoted_text_is_read_back(text in "[ -~&&[^'\\\\]]{0,30}") {
+    fn a_quoted_text_round_trips(text in "[ -~&&[^'\\\\]]{0,30}") {
         prop_assert_eq!(value(&format!("'{text}'")), Value::Text(text));
     }
 }

@@ -27,7 +27,7 @@ fn lines(found: &ImportResult) -> String {
 }
 
 #[test]
-fn every_setting_of_the_table_has_its_key() {
+fn all_settings_of_the_table_are_imported() {
     let (found, _) = conf(
         "# x\nlisten_port=2121\nlisten_address=192.0.2.1\npasv_min_port=40000\npasv_max_port=40100\n\
          pasv_address=203.0.113.7\nport_enable=NO\nanonymous_enable=YES\nanon_root=/srv/pub\n\
@@ -65,7 +65,7 @@ fn every_setting_of_the_table_has_its_key() {
 }
 
 #[test]
-fn what_vsftpd_does_unasked_is_kept_or_told() {
+fn defaults_of_vsftpd_are_kept_or_reported() {
     let (found, _) = conf("listen=YES\n");
     assert_eq!(value(&found, "files.umask"), "\"077\"");
     assert_eq!(value(&found, "names.list_time"), "\"utc\"");
@@ -79,7 +79,7 @@ fn what_vsftpd_does_unasked_is_kept_or_told() {
 }
 
 #[test]
-fn what_is_refused_or_unknown_is_told_with_its_line() {
+fn invalid_and_unknown_settings_are_reported_with_their_line() {
     let (found, _) = conf(
         "anonymous_enable=NO\npasv_promiscuous=YES\nport_promiscuous=NO\nlisten_prot=3\nhello\n\
          max_clients=many\ndeny_file={*.mp3}\npasv_min_port=5000\nssl_sslv3=YES\n",
@@ -101,7 +101,7 @@ fn what_is_refused_or_unknown_is_told_with_its_line() {
 }
 
 #[test]
-fn a_list_of_logins_gives_accounts_with_their_own_settings() {
+fn a_list_of_logins_is_imported_with_per_user_settings() {
     let (mut found, main) = conf(
         "write_enable=NO\nuser_sub_token=$USER\nlocal_root=/srv/ftp/$USER\nlocal_enable=YES\n",
     );
@@ -112,7 +112,7 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
     ]
     .into();
     accounts(&text("l", "anna\nsecret\nben\nx y\n"), &main, &users, &mut found).unwrap();
-    tell_accounts(&text("v", ""), &main, &users, &mut found);
+    note_accounts(&text("v", ""), &main, &users, &mut found);
     let [anna, ben] = &found.accounts[..] else { panic!("{:?}", found.accounts) };
     assert_eq!(
         (anna.home.to_str(), anna.permissions),
@@ -130,7 +130,7 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}",
         which in 0..table::TABLE.len(),
         value in "\\PC{0,20}|[0-9,YESNO]{0,6}",

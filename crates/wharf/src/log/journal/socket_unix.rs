@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_datagram_is_one_entry_also_after_journald_came_back() {
+    fn one_datagram_per_entry_also_after_journald_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         assert!(Journal::open(&path).is_none());

@@ -108,7 +108,7 @@ fn the_reference_of_metrics_is_up_to_date() {
 }
 
 #[test]
-fn a_histogram_rises_up_to_its_count() {
+fn histogram_buckets_are_cumulative() {
     let page = full_page();
     let families = families(&page);
     let histograms: Vec<_> =
@@ -139,7 +139,7 @@ fn packaged(name: &str) -> String {
 }
 
 #[test]
-fn the_alerts_and_the_dashboard_name_what_there_is() {
+fn alerts_and_dashboard_use_existing_metrics() {
     let families = families(&full_page());
     for file in ["prometheus/wharf.rules.yml", "grafana/wharf.json"] {
         let named = named(&packaged(file));
@@ -151,7 +151,7 @@ fn the_alerts_and_the_dashboard_name_what_there_is() {
 }
 
 #[test]
-fn the_dashboard_is_json_whose_panels_ask_something() {
+fn every_panel_of_the_dashboard_has_a_query() {
     let dashboard: serde_json::Value =
         serde_json::from_str(&packaged("grafana/wharf.json")).unwrap();
     assert_eq!(dashboard["title"], "wharf");
