@@ -147,8 +147,7 @@ fn kept_or_made(
             Err(error) => {
                 let warning = format!(
                     "the certificate cannot be stored in {} ({}): a new one is generated at the \
-                    next \
-                     start",
+                     next start",
                     folder.display(),
                     plain(&error)
                 );
@@ -229,8 +228,7 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
         let shown = path.display();
         let failure = match error.kind() {
             io::ErrorKind::InvalidData => Failure::new(format!(
-                "invalid {what} {shown}: DER (binary) instead of \
-                PEM"
+                "invalid {what} {shown}: DER (binary) instead of PEM"
             ))
             .help(format!(
                 "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"

@@ -120,8 +120,7 @@ impl Prepared {
                 let opened = prepared.open().map_err(|why| {
                     let failure = Failure::new(format!("cannot send events to {url}: {why}"));
                     failure.help(
-                        "the user that runs wharf needs write permission for \
-                    server.state_dir",
+                        "the user that runs wharf needs write permission for server.state_dir",
                     )
                 });
                 opened.map(|webhook| (webhook, names))

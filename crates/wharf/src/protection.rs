@@ -88,10 +88,8 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, 
     if sandbox == Sandbox::On {
         for (what, part) in [("files", &report.files), ("system calls", &report.calls)] {
             if let ProtectionStatus::Off(why) = part {
-                let message = format!(
-                    "server.sandbox is \"on\", but cannot restrict {what}: \
-                {why}"
-                );
+                let message =
+                    format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
                     .help("to use what this system supports, set server.sandbox = \"auto\""));
             }

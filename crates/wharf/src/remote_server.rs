@@ -44,10 +44,8 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
 /// The name cannot be resolved.
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let unknown = || {
-        Failure::new(format!("unknown host `{host}`")).help(
-            "check the spelling and \
-    the DNS settings",
-        )
+        Failure::new(format!("unknown host `{host}`"))
+            .help("check the spelling and the DNS settings")
     };
     let addresses: Vec<_> =
         (host, port).to_socket_addrs().map_err(|_| unknown())?.take(ADDRESSES_MAX).collect();

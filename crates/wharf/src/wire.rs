@@ -175,11 +175,9 @@ pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     });
     let ipv4: Vec<_> = ipv4.collect();
     if ipv4.is_empty() {
-        return Err(Failure::new(format!(
-            "the public address {name} has no IPv4 \
-        address"
-        ))
-        .help(help));
+        return Err(
+            Failure::new(format!("the public address {name} has no IPv4 address")).help(help)
+        );
     }
     Ok(ipv4)
 }
@@ -212,8 +210,8 @@ fn certificate(
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new("tls.private_key does not match tls.certificate").help(
-                "check whether only one of the two files was renewed; the server's own \
-                certificate must be the first in its file",
+                "check whether only one of the two files was renewed; the server's own certificate \
+                 must be the first in its file",
             )
         },
         other => Failure {
@@ -323,8 +321,8 @@ impl Stores for ConfinedFolders {
         let opened = self.disks.open(account).await;
         // Without a kernel sandbox, opening has succeeded.
         if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
-            let help = "the sandbox does not include it; restart wharf, or add a parent folder \
-            to server.homes and restart once";
+            let help = "the sandbox does not include it; restart wharf, or add a parent folder to \
+                        server.homes and restart once";
             return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
         }
         let opened = opened?;

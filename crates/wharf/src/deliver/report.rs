@@ -9,7 +9,8 @@ use crate::log::record::{Level, Record};
 
 /// Hint for events on the disk that cannot be read.
 const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
-     server.state_dir/webhooks must belong to the user that runs wharf (chown)";
+                               server.state_dir/webhooks must belong to the user that runs wharf \
+                               (chown)";
 /// Maximum length of a program's output in the log.
 const OUTPUT_BYTES_MAX: usize = 1000;
 
@@ -96,10 +97,7 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
                 Ok(file) => record.text("file", escaped(file.as_os_str().as_encoded_bytes())),
                 Err(reason) => record.text(
                     "reason",
-                    format!(
-                        "cannot move it to the quarantine, \
-                so it was removed: {reason}"
-                    ),
+                    format!("cannot move it to the quarantine, so it was removed: {reason}"),
                 ),
             }
         }

@@ -118,11 +118,8 @@ fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
     if found.accounts.is_empty() {
         let what = format!("{} contains no accounts", text.shown);
         let told = found.notes.first().map(|note| note.what.clone());
-        let help = told.unwrap_or_else(|| {
-            "write a row for each account below the column \
-        names"
-                .into()
-        });
+        let help =
+            told.unwrap_or_else(|| "write a row for each account below the column names".into());
         return Err(ImportError::new(what, help));
     }
     if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
@@ -165,7 +162,7 @@ fn columns(
         if !columns.iter().any(|name| name == needed) {
             let what = format!("{location}: missing column `{needed}`");
             let help = "the first row must contain the column names, such as: \
-            name,password,home,permissions";
+                        name,password,home,permissions";
             return Err(ImportError::new(what, help));
         }
     }
@@ -201,8 +198,7 @@ impl CsvLine<'_> {
             found.lost(
                 &self.location,
                 what,
-                "correct it and import again, or: wharf user edit \
-            NAME",
+                "correct it and import again, or: wharf user edit NAME",
             );
         }
         value

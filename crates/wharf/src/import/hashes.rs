@@ -44,8 +44,7 @@ fn refusal(hash: &str) -> Option<String> {
     let why = match hash {
         "" => "it is empty",
         _ if hash.starts_with(['!', '*']) || hash == "x" => {
-            "the account is locked or its hash \
-        is stored elsewhere"
+            "the account is locked or its hash is stored elsewhere"
         }
         _ if hash.starts_with("$argon2id$") && is_above("m=", STORED_MEMORY_KIB_MAX) => {
             let kib = number("m=").unwrap_or_default();

@@ -284,8 +284,7 @@ impl ImportResult {
             self.lost(
                 &account.location,
                 what,
-                "the first definition is used; remove one of the \
-            two",
+                "the first definition is used; remove one of the two",
             );
             return false;
         }

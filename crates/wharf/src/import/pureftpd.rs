@@ -54,8 +54,7 @@ fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Resul
             found.lost(
                 &location,
                 what,
-                "the format is that of pure-pw: 18 fields separated by \
-            colons",
+                "the format is that of pure-pw: 18 fields separated by colons",
             );
             continue;
         }
@@ -85,8 +84,8 @@ fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Resul
         )),
         _ => {
             if found.accounts.len() > before {
-                let what = "files belonged to the uid and gid of each account; new files belong \
-                to the user that runs wharf";
+                let what = "files belonged to the uid and gid of each account; new files belong to \
+                            the user that runs wharf";
                 let hint = "give that user access to the homes (chown -R, or an ACL)";
                 found.note(Kind::Changed, None, what, hint);
             }

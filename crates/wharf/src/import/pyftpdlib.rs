@@ -97,27 +97,24 @@ fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
     let names = names.join(" and ");
     let hint = "for no limit, remove user_upload_rate and user_download_rate";
     if program.has_limits {
-        let what = format!(
-            "{names} applied to each transfer; now the transfers of an account \
-        share it"
-        );
+        let what =
+            format!("{names} applied to each transfer; now the transfers of an account share it");
         found.changed(
             &location,
             what,
-            "for limits per transfer: limits.transfer_upload_rate, \
-        limits.transfer_download_rate",
+            "for limits per transfer: limits.transfer_upload_rate, limits.transfer_download_rate",
         );
     } else {
         let whose = if program.is_known { "the script" } else { "the published script" };
         let what = format!(
-            "{names} had no effect, since {whose} does not assign its dtp_handler; now they \
-            apply to each account"
+            "{names} had no effect, since {whose} does not assign its dtp_handler; now they apply \
+             to each account"
         );
         found.changed(&location, what, hint);
     }
     if program.is_swapped || !program.is_known {
         let what = "the script applies max_download to uploads and max_upload to downloads; now \
-        each applies to its own direction";
+                    each applies to its own direction";
         found.changed(&location, what, "");
     }
 }

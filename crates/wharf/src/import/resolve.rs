@@ -124,7 +124,7 @@ fn resolve_certificate(found: &mut ImportResult, folder: &Path) {
     found.imported_settings.remove(key);
     if let Some(setting) = location {
         let hint = "wharf generates a self-signed certificate; to use this one, set \
-        tls.certificate and tls.private_key, then run:  wharf check";
+                    tls.certificate and tls.private_key, then run:  wharf check";
         found.lost(&setting.location, why, hint);
     }
 }
@@ -136,8 +136,7 @@ fn resolve_logs(found: &mut ImportResult) {
         remove_setting(
             found,
             transfers,
-            "the server log and the transfer log cannot use the \
-        same file",
+            "the server log and the transfer log cannot use the same file",
         );
     }
     for path in [file, transfers] {
@@ -226,8 +225,8 @@ fn resolve_accounts(found: &mut ImportResult) {
             let is_foreign = !account.home.is_absolute();
             let hint = if is_foreign {
                 format!(
-                    "it is a path of another operating system; set one:  wharf user edit \
-                {name} --home DIR"
+                    "it is a path of another operating system; set one:  wharf user edit {name} \
+                     --home DIR"
                 )
             } else {
                 "create it before the account logs in".into()

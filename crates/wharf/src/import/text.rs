@@ -94,7 +94,7 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
             SourceEncoding::Fixed(_) => "not text in this encoding",
         };
         let help = "check the file; if it is correct, set its encoding, as in --source-encoding \
-        big5";
+                    big5";
         Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), help))
     })?;
     Ok(Text { path: path.to_owned(), shown, content })

@@ -202,12 +202,11 @@ fn rates(conf: &Conf, found: &mut ImportResult) {
     }
     if bytes > 0 {
         let what = "local_max_rate applied to each session; now all sessions of an account share \
-        it";
+                    it";
         found.changed(
             &directive.location,
             what,
-            "for limits per transfer: \
-        limits.transfer_upload_rate",
+            "for limits per transfer: limits.transfer_upload_rate",
         );
     }
 }
@@ -233,9 +232,9 @@ fn anonymous(conf: &Conf, text: &Text, found: &mut ImportResult) {
     } else if writes && conf.is_on("anon_upload_enable", false) {
         let at = conf.location("anon_upload_enable").unwrap_or(&location).clone();
         let what = "anonymous users could upload files without changing them; now they may only \
-        read";
+                    read";
         let hint = "login.anonymous_permissions = \"dropbox\" (store, see nothing) or \
-                      \"read-write\"";
+                    \"read-write\"";
         found.changed(&at, what, hint);
     }
 }

@@ -141,15 +141,15 @@ pub(crate) static KINDS: &[EventKind] = &[
     },
     EventKind {
         name: "denied",
-        about: "A command was denied by a rule for another path: the target of a symbolic link, \
-        or a path below a folder to be renamed.",
+        about: "A command was denied by a rule for another path: the target of a symbolic link, or \
+                a path below a folder to be renamed.",
         fields: &[("command", "command, as in `RNTO`"), PATH, ("reason", "rule")],
         ..AUDITED
     },
     EventKind {
         name: "upload-denied",
         about: "An upload was denied before the transfer: missing permission, exceeded quota, \
-        invalid name.",
+                invalid name.",
         fields: &[PATH, REASON, ("help", "suggested fix; omitted if none is known")],
         ..AUDITED
     },
@@ -184,7 +184,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "data-session-mismatch",
         about: "A data connection was accepted by its address only, without TLS session \
-        resumption; reported once per session.",
+                resumption; reported once per session.",
         ..DELIVERED
     },
     EventKind {
@@ -196,7 +196,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "data-diagnosis",
         about: "Data connections of a client network fail repeatedly; reported once an hour per \
-        cause.",
+                cause.",
         fields: &[
             ("network", "client network: an IPv4 /24 or an IPv6 /64"),
             ("cause", "cause, such as `no-connection`"),
@@ -216,8 +216,7 @@ pub(crate) static KINDS: &[EventKind] = &[
             ("charset", "character set, such as `GBK`"),
             (
                 "certain",
-                "true if the names are valid in this set only, false if it is the most \
-            likely one",
+                "true if the names are valid in this set only, false if it is the most likely one",
             ),
             ("reason", "observation"),
             ("help", "suggested fix"),
@@ -272,19 +271,22 @@ pub(crate) fn reference() -> String {
     };
     let mut out = String::from(
         "# Events\n\n\
-         Events are sent to [hooks and webhooks](../guide/hooks-and-webhooks.md) and written to the [logs](../guide/logging.md). This page is generated from the list in the \
-         program (`cargo xtask docs`); do not edit it. New events and fields may be added; those \
-         listed here keep their meaning.\n\n\
+         Events are sent to [hooks and webhooks](../guide/hooks-and-webhooks.md) and written to \
+         the [logs](../guide/logging.md). This page is generated from the list in the program \
+         (`cargo xtask docs`); do not edit it. New events and fields may be added; those listed \
+         here keep their meaning.\n\n\
          ## Every event\n\n\
-         Programs receive these fields as JSON on standard input, as environment variables (`user` is `WHARF_USER`), and in arguments such as `{user}`. Webhooks receive the same JSON.\n\n",
+         Programs receive these fields as JSON on standard input, as environment variables \
+         (`user` is `WHARF_USER`), and in arguments such as `{user}`. Webhooks receive the same \
+         JSON.\n\n",
     );
     table(&mut out, COMMON);
     out.push_str("\nEvents with paths also contain the paths in the file system:\n\n");
     table(&mut out, OF_PATHS);
     out.push_str(
-        "\nPaths are not shortened or escaped. In JSON, bytes of a path that are not UTF-8 are \
-        written as `\\xNN`, and a field with the suffix `_hex` contains all bytes of the path in \
-        hexadecimal. Environment variables and arguments contain the raw bytes.\n",
+        "\nPaths are not shortened. In JSON, bytes of a path that are not UTF-8 are written as \
+         `\\xNN`, and a field with the suffix `_hex` contains all bytes of the path in \
+         hexadecimal. Environment variables and arguments contain the raw bytes.\n",
     );
     for kind in KINDS {
         let mut marks = Vec::new();

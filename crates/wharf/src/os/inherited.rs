@@ -27,8 +27,7 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     };
     if count > SOCKETS_MAX {
         return Err(format!(
-            "invalid LISTEN_FDS={count}: at most {SOCKETS_MAX} sockets are \
-        supported"
+            "invalid LISTEN_FDS={count}: at most {SOCKETS_MAX} sockets are supported"
         ));
     }
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();

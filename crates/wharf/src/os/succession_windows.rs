@@ -16,8 +16,7 @@ impl SuccessorStarter {
 
     /// Not supported.
     pub(crate) fn start(&mut self, _sockets: &[TcpListener]) -> Result<u32, String> {
-        Err("cannot pass listening sockets to a new process on this system; restart the \
-        service"
+        Err("cannot pass listening sockets to a new process on this system; restart the service"
             .to_owned())
     }
 }

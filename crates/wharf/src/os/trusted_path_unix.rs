@@ -131,8 +131,7 @@ impl TrustedPath {
         }
         if about.st_nlink != 1 {
             return Err(refused(
-                "more than one hard link, in a folder that another user may \
-            change",
+                "more than one hard link, in a folder that another user may change",
             ));
         }
         if !is_trusted(about.st_uid) && about.st_uid != folder.st_uid {

@@ -15,8 +15,8 @@ use crate::outcome::tell;
 
 /// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
 /// Hyper-V.
-pub(crate) const PORT_REMEDY: &str = "list the ports that Windows reserves:  netsh interface \
-     ipv4 show excludedportrange protocol=tcp";
+pub(crate) const PORT_REMEDY: &str = "list the ports that Windows reserves:  netsh interface ipv4 \
+                                      show excludedportrange protocol=tcp";
 
 /// The signals that stop a server.
 #[derive(Debug)]
@@ -58,8 +58,7 @@ impl Signals {
 /// Socket activation is not supported.
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "other systems pass sockets, some of which are \
-invalid"
+    reason = "other systems pass sockets, some of which are invalid"
 )]
 pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     Ok(Vec::new())

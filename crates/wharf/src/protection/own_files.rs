@@ -141,8 +141,7 @@ impl OwnFile {
         match self.what {
             PROGRAM | PROGRAM_FOLDER => {
                 "no account can list, read or change it; move programs out of all homes: other \
-                files that \
-                 they use are unknown, and stay accessible to accounts"
+                 files that they use are unknown, and stay accessible to accounts"
             }
             _ => {
                 "no account can list, read or change it; move it to a folder that is not \

@@ -88,8 +88,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             let access = if is_writable { "writable" } else { "readable" };
             findings.push(Finding {
                 what: format!(
-                    "the state folder {shown} is {access} by other users (mode \
-                {mode:04o})"
+                    "the state folder {shown} is {access} by other users (mode {mode:04o})"
                 ),
                 remedy: format!("chmod 700 '{shown}'"),
                 severity: if is_writable { Severity::Fatal } else { Severity::Info },
@@ -142,8 +141,7 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
         findings.push(Finding {
             what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
             remedy: format!(
-                "chmod g-w '{shown}', unless all its members may administer this \
-            server"
+                "chmod g-w '{shown}', unless all its members may administer this server"
             ),
             severity: Severity::Info,
         });
@@ -153,10 +151,11 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
     if is_exposed {
         findings.push(Finding {
             what: format!("another user than root may change {shown} or a folder above it"),
-            remedy: "make it owned by root: else a server that has dropped root's privileges \
-            could regain them, so wharf reload --binary rejects it; keep users.toml in a \
-            separate folder"
-                .to_owned(),
+            remedy:
+                "make it owned by root: else a server that has dropped root's privileges could \
+                     regain them, so wharf reload --binary rejects it; keep users.toml in a \
+                     separate folder"
+                    .to_owned(),
             severity: Severity::Warning,
         });
     }

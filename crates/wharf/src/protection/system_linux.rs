@@ -72,8 +72,7 @@ fn fence(reach: &AccessPolicy) -> Report {
     let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
         return Report::off(
-            "the kernel does not support Landlock (Linux 5.19 or newer), or it is \
-        disabled",
+            "the kernel does not support Landlock (Linux 5.19 or newer), or it is disabled",
         );
     }
     match restrict(reach, kernel) {

@@ -238,8 +238,7 @@ impl BanFileSync {
         };
         let kept = rejected.display();
         Err(io::Error::other(format!(
-            "changes were ignored: {why}; the file was renamed to \
-        {kept}"
+            "changes were ignored: {why}; the file was renamed to {kept}"
         )))
     }
 

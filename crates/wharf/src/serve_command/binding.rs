@@ -30,8 +30,7 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
             Failure::new(format!(
-                "cannot listen on {}: not an address of this \
-            computer",
+                "cannot listen on {}: not an address of this computer",
                 address.ip()
             ))
             .help(format!("its addresses are {}", own.join(", ")))

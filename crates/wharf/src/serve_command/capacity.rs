@@ -46,8 +46,8 @@ fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
         Some(number) => {
             let text = format!(
                 "limits.connections = {number} exceeds the limit of open files: {free} are \
-                available, so at most {most} sessions are accepted; raise the limit (systemd: \
-                LimitNOFILE=, shell: ulimit -n) or lower limits.connections"
+                 available, so at most {most} sessions are accepted; raise the limit (systemd: \
+                 LimitNOFILE=, shell: ulimit -n) or lower limits.connections"
             );
             (Count::from_number(most), Some(text))
         }

@@ -81,8 +81,8 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
         let why = plain(&error);
         let folder = socket.parent().unwrap_or(socket).display();
         format!(
-            "{without}: cannot use the folder {folder} of {shown}: {why}; make it writable by \
-            root only (chown root '{folder}' and chmod go-w '{folder}'), or choose another path: \
+            "{without}: cannot use the folder {folder} of {shown}: {why}; make it writable by root \
+             only (chown root '{folder}' and chmod go-w '{folder}'), or choose another path: \
              control.socket"
         )
     })?;

@@ -95,7 +95,7 @@ fn no_listener(socket: &Inherited, listeners: &[Listen]) -> Failure {
     }
     .help(format!(
         "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or generate \
-        the socket unit again:  wharf service unit --kind socket"
+         the socket unit again:  wharf service unit --kind socket"
     ))
 }
 
@@ -134,10 +134,9 @@ mod tests {
         let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [2]);
         assert_eq!(assigned.notes.len(), 2);
-        assert!(assigned.notes[0].starts_with(
-            "listen.0 (127.0.0.1 port any port) has no \
-        inherited"
-        ));
+        assert!(
+            assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) has no inherited")
+        );
     }
 
     #[test]

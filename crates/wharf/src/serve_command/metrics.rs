@@ -74,12 +74,11 @@ fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.one(
         "gauge",
         "stopping",
-        "1 while the server is shutting down, else \
-    0.",
+        "1 while the server is shutting down, else 0.",
         u8::from(moment.is_stopping),
     );
-    let about = "1 if the last configuration reload failed, so that the previous configuration \
-    is in use.";
+    let about = "1 if the last configuration reload failed, so that the previous configuration is \
+                 in use.";
     page.one("gauge", "reload_refused", about, u8::from(moment.is_reload_refused));
     let about = "Number of active warnings, as listed by wharf status.";
     page.one("gauge", "warnings", about, moment.warnings);
@@ -131,14 +130,14 @@ fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
             moment.views.iter().filter(|view| state_of(view) == state).map(rate_of).sum();
         page.value("transfer_rate_bytes", &[("direction", name)], rate);
     }
-    let about = "Failed data connections, by cause; none_came: no client connected to the \
-    passive port, as if a firewall blocks the passive ports.";
+    let about = "Failed data connections, by cause; none_came: no client connected to the passive \
+                 port, as if a firewall blocks the passive ports.";
     page.head("counter", "data_connection_failures_total", about);
     for (cause, count) in moment.tally.opening_failures() {
         page.value("data_connection_failures_total", &[("cause", cause)], count);
     }
     let about = "Data connection failures by cause of the passive-mode diagnostics, including \
-    clients that never requested a transfer.";
+                 clients that never requested a transfer.";
     page.head("counter", "diagnosed_failures_total", about);
     for (cause, count) in &moment.diagnosis.totals {
         page.value("diagnosed_failures_total", &[("cause", cause.name())], count);
@@ -184,8 +183,7 @@ fn room(page: &mut MetricsText, found: &GaugeValues) {
     page.head(
         "gauge",
         "disk_size_bytes",
-        "Total size of a disk in bytes; the label is the first \
-    home on it.",
+        "Total size of a disk in bytes; the label is the first home on it.",
     );
     for disk in &found.disks {
         page.value("disk_size_bytes", &[("folder", &disk.folder)], disk.size);
@@ -227,14 +225,12 @@ fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::Counts) {
     count("webhook_retries_total", "Failed webhook requests that are retried.", counts.retried);
     count(
         "webhook_expired_total",
-        "Webhook events discarded after their maximum \
-    age.",
+        "Webhook events discarded after their maximum age.",
         counts.given_up,
     );
     count(
         "webhook_dropped_total",
-        "Webhook events dropped because the spool was \
-    full.",
+        "Webhook events dropped because the spool was full.",
         counts.dropped,
     );
     let about = "Read errors of the webhook spool; reading is retried.";

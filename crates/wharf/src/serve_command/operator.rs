@@ -90,11 +90,7 @@ impl AdminService {
             return Err(Failure::new("the server is stopping or has already been replaced"));
         }
         let sockets = self.handle.duplicates().map_err(|error| {
-            Failure::io(
-                "cannot pass the listening sockets to the new \
-            process",
-                &error,
-            )
+            Failure::io("cannot pass the listening sockets to the new process", &error)
         })?;
         let (done, outcome) = oneshot::channel();
         let starter = Arc::clone(&self.starter);
@@ -216,16 +212,11 @@ impl AdminService {
 /// none.
 pub(super) fn starter(plan: &Plan) -> Result<SuccessorStarter, String> {
     if plan.share.is_some() {
-        return Err("a share cannot be upgraded, since its password is temporary; start a new \
-        one"
-        .to_owned());
+        return Err("a share cannot be upgraded, since its password is temporary; start a new one"
+            .to_owned());
     }
     SuccessorStarter::begin().map_err(|error| {
-        format!(
-            "preparing it failed at the start of this server: \
-        {}",
-            plain(&error)
-        )
+        format!("preparing it failed at the start of this server: {}", plain(&error))
     })
 }
 
@@ -403,8 +394,7 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     until.filter(|until| Timestamp::from_second(*until).is_ok()).ok_or_else(|| {
         Failure::usage(
-            "invalid ban duration: it must be at least one second and at most some \
-        thousand years",
+            "invalid ban duration: it must be at least one second and at most some thousand years",
         )
         .help("without a duration the ban is permanent")
     })

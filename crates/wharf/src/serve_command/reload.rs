@@ -282,8 +282,7 @@ impl Reloader {
         Err(Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!(
-                "invalid configuration in {place}: \
-            {count}\n\n{}",
+                "invalid configuration in {place}: {count}\n\n{}",
                 shown.trim_end()
             ))
             .help("the old configuration stays active; fix the file, then:  wharf reload")
@@ -302,7 +301,7 @@ fn beyond_reach(failure: Failure) -> Failure {
     }
     failure.help(
         "the sandbox allows only paths that were configured at the start; restart wharf, or \
-        replace the old file",
+         replace the old file",
     )
 }
 

@@ -113,11 +113,7 @@ const TABLE: &Table = &[
     ),
     (
         &["QuotaEngine"],
-        DirectiveAction::LostIf(
-            true,
-            "set quotas per account:  wharf user edit \
-    NAME --quota SIZE",
-        ),
+        DirectiveAction::LostIf(true, "set quotas per account:  wharf user edit NAME --quota SIZE"),
     ),
     (
         &["QuotaLimitTable", "QuotaTallyTable"],

@@ -52,11 +52,7 @@ const TABLE: &Table = &[
     (&["IPV4Only"], DirectiveAction::By(only_ipv4)),
     (
         &["IPV6Only"],
-        DirectiveAction::LostIf(
-            true,
-            "listen on IPv6 addresses only: [[listen]] \
-    address",
-        ),
+        DirectiveAction::LostIf(true, "listen on IPv6 addresses only: [[listen]] address"),
     ),
     (&["NoRename", "NoChmod", "KeepAllFiles"], DirectiveAction::Silent),
     (&["AllowUserFXP", "AllowAnonymousFXP"], DirectiveAction::LostIf(true, NEVER)),
@@ -68,28 +64,17 @@ const TABLE: &Table = &[
     (&["TrustedGID"], DirectiveAction::Lost("now every account is confined to its home")),
     (
         &["ChrootEveryone"],
-        DirectiveAction::LostIf(
-            false,
-            "now every account is confined to its \
-    home",
-        ),
+        DirectiveAction::LostIf(false, "now every account is confined to its home"),
     ),
     (
         &["Quota"],
-        DirectiveAction::Lost(
-            "set quotas per account:  wharf user edit NAME --quota \
-    SIZE",
-        ),
+        DirectiveAction::Lost("set quotas per account:  wharf user edit NAME --quota SIZE"),
     ),
     (&["MaxDiskUsage", "MaxLoad"], DirectiveAction::Lost("wharf has no such limit")),
     (&["LimitRecursion"], DirectiveAction::Silent),
     (
         &["CallUploadScript"],
-        DirectiveAction::LostIf(
-            true,
-            "the script is not imported; set \
-    events.upload",
-        ),
+        DirectiveAction::LostIf(true, "the script is not imported; set events.on_upload"),
     ),
     (
         &["AutoRename"],
@@ -343,8 +328,7 @@ fn disk_charset(directive: &Directive, found: &mut ImportResult) -> Option<()> {
         found.lost(
             &directive.location,
             what,
-            "file names on disk must be UTF-8; convert them, \
-        for example with convmv",
+            "file names on disk must be UTF-8; convert them, for example with convmv",
         );
     }
     Some(())

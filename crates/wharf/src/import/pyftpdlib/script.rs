@@ -86,7 +86,7 @@ impl Reader<'_> {
         }
         let what = format!("`{what}` is computed by the program, which is not executed");
         let hint = "if it comes from settings.py or user.py, give their folder; else set it in \
-        wharf.toml";
+                    wharf.toml";
         self.found.lost(location, what, hint);
     }
 
@@ -154,16 +154,12 @@ impl Reader<'_> {
             Ok(rights) => rights,
             Err(letter) => {
                 let shown = name.escape_debug();
-                let what = format!(
-                    "account `{shown}`: invalid permission \
-                `{}`",
-                    letter.escape_debug()
-                );
+                let what =
+                    format!("account `{shown}`: invalid permission `{}`", letter.escape_debug());
                 self.found.lost(
                     call.location,
                     what,
-                    "valid permissions are the letters \
-                elradfmwMT",
+                    "valid permissions are the letters elradfmwMT",
                 );
                 return;
             }
@@ -198,8 +194,7 @@ impl Reader<'_> {
         let (level, is_same) = anonymous(rights);
         if !is_same {
             let what = format!(
-                "anonymous users had the permissions `{letters}`; the nearest \
-            preset is {level}"
+                "anonymous users had the permissions `{letters}`; the nearest preset is {level}"
             );
             self.found.changed(call.location, what, "see login.anonymous_permissions");
         }
@@ -229,18 +224,17 @@ impl Reader<'_> {
                 account.paths.push((path, rights));
                 if !matches!(call.get("recursive", 3), Some(Value::Boolean(true))) {
                     let what = "these permissions applied to the folder only; now also to its \
-                    subfolders";
+                                subfolders";
                     self.found.changed(call.location, what, "");
                 }
             }
             _ => {
-                let what = "override_perm: unknown account, folder outside of its home, or \
-                invalid permissions";
+                let what = "override_perm: unknown account, folder outside of its home, or invalid \
+                            permissions";
                 self.found.lost(
                     call.location,
                     what,
-                    "wharf user edit NAME --path \
-                /FOLDER=PERMISSIONS",
+                    "wharf user edit NAME --path /FOLDER=PERMISSIONS",
                 );
             }
         }

@@ -272,7 +272,7 @@ impl SettingValue<'_> {
                     self.note_last_port(to, found);
                 } else if ports.len() != usize::try_from(to - from + 1).ok()? {
                     let what = "the passive ports had gaps; now all ports from the first to the \
-                    last are used";
+                                last are used";
                     found.changed(self.location, what, "allow all of them in the firewall");
                 }
                 (from, to)

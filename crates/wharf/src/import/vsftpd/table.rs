@@ -53,11 +53,7 @@ pub(super) const TABLE: &Table = &[
     (&["file_open_mode", "chown_upload_mode"], DirectiveAction::Lost("see files.umask")),
     (
         &["chown_uploads"],
-        DirectiveAction::LostIf(
-            true,
-            "uploaded files belong to the user that \
-    runs wharf",
-        ),
+        DirectiveAction::LostIf(true, "uploaded files belong to the user that runs wharf"),
     ),
     (&["deny_file", "hide_file"], DirectiveAction::Lost(NO_RULE)),
     (&["connect_from_port_20"], DirectiveAction::LostIf(true, "wharf uses any free source port")),
@@ -69,10 +65,7 @@ pub(super) const TABLE: &Table = &[
     (&["tcp_wrappers"], DirectiveAction::LostIf(true, "use the firewall")),
     (
         &["ssl_ciphers"],
-        DirectiveAction::Lost(
-            "only secure cipher suites are offered; see \
-    tls.min_version",
-        ),
+        DirectiveAction::Lost("only secure cipher suites are offered; see tls.min_version"),
     ),
     (
         &["ssl_sslv2", "ssl_sslv3", "ssl_tlsv1", "ssl_tlsv1_1"],
@@ -88,11 +81,7 @@ pub(super) const TABLE: &Table = &[
     ),
     (
         &["dirmessage_enable"],
-        DirectiveAction::LostIf(
-            true,
-            "messages per folder are not \
-    supported",
-        ),
+        DirectiveAction::LostIf(true, "messages per folder are not supported"),
     ),
     (&["message_file"], DirectiveAction::Silent),
     (&["mdtm_write"], DirectiveAction::Silent),

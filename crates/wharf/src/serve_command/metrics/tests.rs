@@ -163,7 +163,8 @@ fn every_panel_of_the_dashboard_has_a_query() {
         assert!(!panel["title"].as_str().unwrap().is_empty());
         assert!(panel["gridPos"]["w"].as_u64().unwrap() <= 24);
         for target in panel["targets"].as_array().unwrap() {
-            assert!(target["expr"].as_str().unwrap().contains("wharf_"), "{panel}");
+            let query = target["expr"].as_str().unwrap();
+            assert!(query.contains("wharf_") || query.contains("process_"), "{panel}");
         }
     }
 }
