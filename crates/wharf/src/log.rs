@@ -108,7 +108,7 @@ impl Log {
         self.writer.begin().map_err(|error| Failure::io("cannot start the log", &error))
     }
 
-    /// Writes a record to all outputs whose filter accepts it.
+    /// Writes a record to all outputs, if the filter accepts it.
     pub(crate) fn note(&self, record: &Record) {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {

@@ -59,9 +59,9 @@ pub(crate) const NEVER: &str = "never allowed, since it enables FTP bounce attac
 pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut ImportResult) {
     let name = directive.name.as_str();
     let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
-    let fate = table.iter().find(|(names, _)| names.iter().any(is_it));
+    let action = table.iter().find(|(names, _)| names.iter().any(is_it));
     let shown = name.escape_debug();
-    let Some((_, fate)) = fate else {
+    let Some((_, action)) = action else {
         let names = table.iter().flat_map(|(names, _)| names.iter().copied());
         let hint = match nearest(name, names) {
             Some(near) => format!("did you mean `{near}`? correct it and import again"),
@@ -70,7 +70,7 @@ pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut ImportResu
         found.lost(&directive.location, format!("unknown directive `{shown}`"), hint);
         return;
     };
-    let done = match *fate {
+    let done = match *action {
         DirectiveAction::To(path, kind) => directive.put(path, kind, found),
         DirectiveAction::Silent => Some(()),
         DirectiveAction::Lost(hint) => {

@@ -192,8 +192,8 @@ const NOTES_APART_MAX: usize = 8;
 impl ImportResult {
     /// Sets a key. The last value wins, as in the other servers.
     pub(crate) fn set(&mut self, path: &str, raw: Raw, location: &SourceLocation, word: &str) {
-        let wish = ImportedSetting { raw, location: location.clone(), word: word.to_owned() };
-        self.imported_settings.insert(path.to_owned(), wish);
+        let imported = ImportedSetting { raw, location: location.clone(), word: word.to_owned() };
+        self.imported_settings.insert(path.to_owned(), imported);
     }
 
     /// Sets a key to a text.
@@ -233,7 +233,7 @@ impl ImportResult {
 
     /// The text that a key has been set to.
     pub(crate) fn text_of(&self, path: &str) -> Option<&str> {
-        self.imported_settings.get(path).and_then(|wish| wish.raw.text())
+        self.imported_settings.get(path).and_then(|imported| imported.raw.text())
     }
 
     /// Notes that the line at `location` was not imported.

@@ -79,21 +79,22 @@ fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportE
     print_passwords(texts, &mut found);
     if found.imported_settings.contains_key("tls.certificate")
         && !found.imported_settings.contains_key("tls.private_key")
-        && let Some(wish) = found.imported_settings.get("tls.certificate").cloned()
+        && let Some(imported) = found.imported_settings.get("tls.certificate").cloned()
     {
-        found.imported_settings.insert("tls.private_key".into(), wish);
+        found.imported_settings.insert("tls.private_key".into(), imported);
     }
     Ok(found)
 }
 
 /// Reports how the rate limits are imported.
 fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
-    let wish = |path: &str| found.imported_settings.get(path).cloned();
-    let limits = [wish("limits.user_upload_rate"), wish("limits.user_download_rate")];
-    let Some(location) = limits.iter().flatten().map(|wish| wish.location.clone()).next() else {
+    let imported = |path: &str| found.imported_settings.get(path).cloned();
+    let limits = [imported("limits.user_upload_rate"), imported("limits.user_download_rate")];
+    let Some(location) = limits.iter().flatten().map(|imported| imported.location.clone()).next()
+    else {
         return;
     };
-    let names: Vec<_> = limits.iter().flatten().map(|wish| wish.word.as_str()).collect();
+    let names: Vec<_> = limits.iter().flatten().map(|imported| imported.word.as_str()).collect();
     let names = names.join(" and ");
     let hint = "for no limit, remove user_upload_rate and user_download_rate";
     if program.has_limits {

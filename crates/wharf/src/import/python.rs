@@ -24,7 +24,7 @@ pub(crate) enum Value {
     None,
     /// A tuple, a list or a set.
     List(Vec<Self>),
-    /// `range(from, to)`, whose end is exclusive.
+    /// `range(from, to)` with an exclusive end.
     Range(i128, i128),
     /// A dotted name without a known literal, such as `settings.port`.
     Name(String),

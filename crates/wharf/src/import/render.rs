@@ -33,12 +33,14 @@ pub(crate) fn config_file(found: &ImportResult, source: &str) -> String {
 fn write_section(out: &mut String, section: &Section, path: &str, found: &ImportResult) {
     let mut lines = String::new();
     for key in section.keys {
-        let wish = found.imported_settings.get(&format!("{path}.{}", key.name));
-        let Some((wish, value)) = wish.and_then(|wish| Some((wish, differing(key, wish)?))) else {
+        let imported = found.imported_settings.get(&format!("{path}.{}", key.name));
+        let Some((imported, value)) =
+            imported.and_then(|imported| Some((imported, differing(key, imported)?)))
+        else {
             continue;
         };
         let line = format!("{} = {value}", key.name);
-        let comment = one_line(&format!("{} {}", wish.location, wish.word));
+        let comment = one_line(&format!("{} {}", imported.location, imported.word));
         let _ = writeln!(lines, "{line:<width$}  # {comment}", width = COMMENT_COLUMN - 2);
     }
     if !lines.is_empty() {
@@ -48,8 +50,8 @@ fn write_section(out: &mut String, section: &Section, path: &str, found: &Import
 }
 
 /// The value as TOML, unless it is the default.
-fn differing(key: &Key, wish: &ImportedSetting) -> Option<String> {
-    let value = value_text(key, &wish.raw);
+fn differing(key: &Key, imported: &ImportedSetting) -> Option<String> {
+    let value = value_text(key, &imported.raw);
     (value != key.default).then_some(value)
 }
 

@@ -34,7 +34,7 @@ const KEPT_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID);
 
-/// Maximum number of files in the state folder whose owner is changed.
+/// Maximum number of files in the state folder that change their owner.
 const STATE_FILES_MAX: usize = 1000;
 
 impl Identity {

@@ -216,7 +216,7 @@ pub(super) fn starter(plan: &Plan) -> Result<SuccessorStarter, String> {
             .to_owned());
     }
     SuccessorStarter::begin().map_err(|error| {
-        format!("preparing it failed at the start of this server: {}", plain(&error))
+        format!("preparing upgrades failed at the start of this server: {}", plain(&error))
     })
 }
 

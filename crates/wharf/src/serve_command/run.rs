@@ -116,7 +116,7 @@ struct Ready {
     starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
-    /// Warnings about authentication servers whose names cannot be resolved.
+    /// Warnings about unresolvable names of authentication servers.
     missing_hosts: Vec<String>,
 }
 

@@ -180,7 +180,7 @@ struct Section {
     name: String,
     argument: String,
     line: usize,
-    fate: SectionKind,
+    kind: SectionKind,
 }
 
 /// How the directives in a section are handled.
@@ -214,14 +214,14 @@ pub(super) fn read(text: &Text, found: &mut ImportResult) -> Result<(), ImportEr
         if let Some(inner) = line.strip_prefix('<') {
             let inner = inner.trim_end_matches('>').trim();
             let (name, argument) = inner.split_once(char::is_whitespace).unwrap_or((inner, ""));
-            let outer = open.last().map_or(SectionKind::Taken, |section| section.fate);
+            let outer = open.last().map_or(SectionKind::Taken, |section| section.kind);
             let mut section = Section {
                 name: name.to_owned(),
                 argument: argument.trim().to_owned(),
                 line: number,
-                fate: SectionKind::Reported,
+                kind: SectionKind::Reported,
             };
-            section.fate = enter(&section, outer, text, found);
+            section.kind = enter(&section, outer, text, found);
             open.push(section);
             continue;
         }
@@ -321,13 +321,13 @@ fn enter(
 
 /// Imports a directive, or reports it.
 fn inside(directive: &Directive, section: Option<&Section>, found: &mut ImportResult) {
-    let Some(section) = section.filter(|section| section.fate != SectionKind::Taken) else {
+    let Some(section) = section.filter(|section| section.kind != SectionKind::Taken) else {
         return apply(directive, TABLE, found);
     };
     let name = directive.name.to_ascii_lowercase();
-    let for_visitors =
+    let for_anonymous =
         ["user", "group", "useralias", "requirevalidshell", "denyall", "order", "deny"];
-    if section.fate == SectionKind::Anonymous && for_visitors.contains(&name.as_str()) {
+    if section.kind == SectionKind::Anonymous && for_anonymous.contains(&name.as_str()) {
         return;
     }
     let what = format!("`{}` in <{}>", directive.name.escape_debug(), section.name.escape_debug());
@@ -346,9 +346,9 @@ fn defaults(text: &Text, found: &mut ImportResult) {
     }
     if found.imported_settings.contains_key("tls.certificate")
         && !found.imported_settings.contains_key("tls.private_key")
-        && let Some(wish) = found.imported_settings.get("tls.certificate").cloned()
+        && let Some(imported) = found.imported_settings.get("tls.certificate").cloned()
     {
-        found.imported_settings.insert("tls.private_key".into(), wish);
+        found.imported_settings.insert("tls.private_key".into(), imported);
     }
 }
 
@@ -380,7 +380,7 @@ fn instances(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     if found
         .imported_settings
         .get("limits.connections")
-        .is_some_and(|wish| wish.word == "MaxClients")
+        .is_some_and(|imported| imported.word == "MaxClients")
     {
         return Some(());
     }

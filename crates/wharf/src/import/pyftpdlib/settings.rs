@@ -62,11 +62,11 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
 /// Handles combinations of two settings.
 pub(super) fn end(found: &mut ImportResult) {
     // The log file is not used while logging is off.
-    let Some(wish) = found.imported_settings.remove(LOGGING) else { return };
-    if wish.raw == Raw::Boolean(false)
+    let Some(imported) = found.imported_settings.remove(LOGGING) else { return };
+    if imported.raw == Raw::Boolean(false)
         && let Some(file) = found.imported_settings.remove("log.file")
     {
-        let what = format!("{} is not used, since {} is off", file.word, wish.word);
+        let what = format!("{} is not used, since {} is off", file.word, imported.word);
         found.lost(
             &file.location,
             what,
@@ -255,7 +255,7 @@ impl SettingValue<'_> {
         Some(())
     }
 
-    /// A pair, a list of ports, or a `range`, whose end is exclusive.
+    /// A pair, a list of ports, or a `range` with an exclusive end.
     fn passive_ports(&self, found: &mut ImportResult) -> Option<()> {
         let (from, to) = match self.value {
             Value::None => return Some(()),

@@ -23,7 +23,7 @@ fn settings(source: &str) -> ImportResult {
 }
 
 fn value(found: &ImportResult, path: &str) -> String {
-    found.imported_settings.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
 }
 
 /// Each note on one line.

@@ -164,8 +164,11 @@ fn denied(directive: &Directive, found: &mut ImportResult) -> Option<()> {
 /// Adds to the disabled commands.
 fn disable(verbs: &[String], directive: &Directive, found: &mut ImportResult) {
     let path = "compat.disable_commands";
-    let known =
-        found.imported_settings.get(path).and_then(|wish| wish.raw.list()).unwrap_or_default();
+    let known = found
+        .imported_settings
+        .get(path)
+        .and_then(|imported| imported.raw.list())
+        .unwrap_or_default();
     let all = known.into_iter().chain(verbs.iter().cloned().map(Raw::Text)).collect();
     found.set(path, Raw::List(all), &directive.location, &directive.name);
 }

@@ -15,7 +15,7 @@ fn conf(content: &str) -> (ImportResult, Conf) {
 }
 
 fn value(found: &ImportResult, path: &str) -> String {
-    found.imported_settings.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
 }
 
 fn lines(found: &ImportResult) -> String {
