@@ -214,7 +214,7 @@ pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> b
     disk::may(path, who, wish)
 }
 
-/// A state that is reported to the service manager (sd_notify).
+/// A state that is reported to the service manager (`sd_notify`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceState {
     /// Serving clients.

@@ -141,10 +141,7 @@ impl Record {
             Event::UploadRefused { path, bytes, reason, id } => {
                 let record = warn("upload-refused").path("path", path).number("bytes", *bytes);
                 let record = record.text("reason", reason);
-                match id {
-                    Some(id) => record.text("id", id),
-                    None => record,
-                }
+                id.iter().fold(record, |record, id| record.text("id", id))
             }
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
