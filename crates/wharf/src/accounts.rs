@@ -1,4 +1,4 @@
-//! Which store keeps the accounts, and how to get at it.
+//! Opens the account store that the configuration names: a file or a database.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) use crate::config::store::Kept;
 use crate::outcome::{Exit, Failure};
 use crate::share::read_password_file;
 
-/// The file that accounts are kept in, whatever kind of file it is; none for a server.
+/// The file of the account store, TOML or SQLite; `None` for a database server.
 pub(crate) fn file(config: &Config) -> Option<&Path> {
     match &config.accounts.store.0 {
         Kept::File => Some(&config.server.users_file.0),
@@ -25,16 +25,16 @@ pub(crate) fn file(config: &Config) -> Option<&Path> {
     }
 }
 
-/// A store that is looked at while serving.
+/// An account store that is checked for changes while the server runs.
 #[derive(Clone)]
-pub(crate) enum Watched {
+pub(crate) enum WatchedStore {
     /// A file.
     File(FileUsers),
     /// A database.
     Database(SqlUsers),
 }
 
-/// What the store of this configuration is called in messages.
+/// The name of the configured store in messages.
 pub(crate) fn shown(config: &Config) -> String {
     match &config.accounts.store.0 {
         Kept::File => config.server.users_file.0.display().to_string(),
@@ -42,7 +42,7 @@ pub(crate) fn shown(config: &Config) -> String {
     }
 }
 
-/// The store of this configuration, to look into and to change.
+/// The configured store, for reading and changing accounts.
 ///
 /// # Errors
 /// Its address cannot be used, or its password cannot be read.
@@ -50,7 +50,7 @@ pub(crate) fn admin(config: &Config, creation: Creation) -> Result<Box<dyn UserA
     admin_of(&config.accounts.store.0, config, creation)
 }
 
-/// The same for any store.
+/// Like [`admin`], for any store.
 pub(crate) fn admin_of(
     kept: &Kept,
     config: &Config,
@@ -62,7 +62,7 @@ pub(crate) fn admin_of(
     })
 }
 
-/// A database. Nothing is connected yet.
+/// The database store. No connection is opened yet.
 ///
 /// # Errors
 /// As [`admin`].
@@ -79,8 +79,8 @@ pub(crate) fn database(
     SqlUsers::new(address, password.as_deref(), creation, hasher).map_err(|error| failure(&error))
 }
 
-/// The password of a server: from the file, else from the variable that all programs of PostgreSQL
-/// read; an address may hold one, too.
+/// The password for a database server: from the configured file, else from `PGPASSWORD`, which all
+/// PostgreSQL clients read. The address may contain one, too.
 fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
     match file {
         Some(file) => read_password_file(file).map(Some).map_err(|failure| Failure {
@@ -91,7 +91,7 @@ fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
     }
 }
 
-/// A store that cannot be used, with the number for scripts.
+/// The failure for an unusable store, with the exit code for scripts.
 pub(crate) fn failure(error: &StoreError) -> Failure {
     let exit = match error.kind {
         StoreErrorKind::Forbidden => Exit::Forbidden,
@@ -104,7 +104,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
     Failure { exit, help: error.help.clone(), ..Failure::new(error.what.clone()) }
 }
 
-/// Every account of a store, page by page, with what it takes from its groups.
+/// Reads all accounts of a store page by page, with the settings inherited from groups.
 ///
 /// # Errors
 /// As [`UserAdmin::page`].
@@ -121,7 +121,7 @@ pub(crate) async fn everyone(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, A
     }
 }
 
-/// The same for whoever must not miss an account, such as a copy of all of them.
+/// Like [`everyone`], but fails if an account is invalid; for copies, which must be complete.
 ///
 /// # Errors
 /// As [`UserAdmin::page`]; besides, what is invalid in the store.
@@ -132,7 +132,7 @@ pub(crate) async fn everyone_or_fault(
     everyone(store).await
 }
 
-/// An error where some accounts or groups cannot be used.
+/// Fails if any account or group is invalid.
 ///
 /// # Errors
 /// As [`UserAdmin::faults`]; besides, what is invalid in the store.
@@ -146,7 +146,7 @@ pub(crate) async fn refuse_faults(store: &dyn UserAdmin) -> Result<(), AdminErro
     Err(StoreError::new(StoreErrorKind::Invalid, lines.join("\n")).into())
 }
 
-/// What is invalid in a store, as warnings, and what it means; a few of many.
+/// Invalid accounts and groups of a store as warnings with their effect; at most a few.
 pub(crate) fn warnings(place: &str, faults: &[Fault]) -> Vec<String> {
     let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(|fault| match &fault.holder {
         Holder::User(name) => format!("{name} cannot log in: {place}: {fault}"),
@@ -159,16 +159,16 @@ pub(crate) fn warnings(place: &str, faults: &[Fault]) -> Vec<String> {
     shown.chain(more).collect()
 }
 
-/// The most invalid accounts and groups that are named at once.
+/// Maximum number of invalid accounts and groups named in one message.
 const FAULTS_SHOWN_MAX: usize = 50;
 
-/// Waits for `act` on a thread that ends with it, and with all that it started: a server that is
-/// yet to be confined keeps no thread from before.
+/// Runs `act` on a temporary thread with its own runtime. A server that is not yet sandboxed must
+/// not keep threads, since they would stay outside of the sandbox.
 ///
 /// # Errors
-/// The system gives no thread.
+/// The thread cannot be started.
 pub(crate) fn alone<T: Send>(act: impl Future<Output = T> + Send) -> Result<T, Failure> {
-    let failed = |error: &std::io::Error| Failure::io("the system gives no thread", error);
+    let failed = |error: &std::io::Error| Failure::io("cannot start a thread", error);
     std::thread::scope(|scope| {
         let waited = std::thread::Builder::new().spawn_scoped(scope, || {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -181,42 +181,42 @@ pub(crate) fn alone<T: Send>(act: impl Future<Output = T> + Send) -> Result<T, F
     })
 }
 
-/// For whom a folder of this computer is served.
+/// How an account uses a served folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// As the home of this account.
+pub(crate) enum FolderUse {
+    /// The home of this account.
     Home(String),
-    /// As the folder that this account sees at a path.
+    /// A virtual folder of this account at this path.
     Folder(String, VPath),
 }
 
-impl Use {
-    /// Whose it is.
+impl FolderUse {
+    /// The account's name.
     pub(crate) fn account(&self) -> &str {
         match self {
             Self::Home(name) | Self::Folder(name, _) => name,
         }
     }
 
-    /// What does not work without it.
+    /// What fails if the folder is missing.
     pub(crate) fn lost(&self) -> String {
         match self {
             Self::Home(name) => format!("{name} cannot log in"),
-            Self::Folder(name, path) => format!("{name} does not see {path}"),
+            Self::Folder(name, path) => format!("{name} cannot use {path}"),
         }
     }
 }
 
-/// The homes of accounts and their folders that lie elsewhere.
-pub(crate) fn homes(records: &[UserRecord], folder: &Path) -> Vec<(Use, PathBuf)> {
+/// The homes and virtual folders of accounts.
+pub(crate) fn homes(records: &[UserRecord], folder: &Path) -> Vec<(FolderUse, PathBuf)> {
     let now = Timestamp::now();
     let accounts = records.iter().map(|record| record.account(folder, now));
     let homes = accounts.flat_map(|account| {
         let name = account.name;
-        let home = (Use::Home(name.clone()), account.home);
+        let home = (FolderUse::Home(name.clone()), account.home);
         let folders = account.folders.into_iter();
         let folders =
-            folders.map(move |folder| (Use::Folder(name.clone(), folder.at), folder.target));
+            folders.map(move |folder| (FolderUse::Folder(name.clone(), folder.at), folder.target));
         std::iter::once(home).chain(folders)
     });
     homes.collect()

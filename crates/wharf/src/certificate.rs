@@ -1,6 +1,6 @@
-//! The server's certificate: read from PEM files, or made on first use and kept.
+//! The server's certificate: read from PEM files, or generated on first use and stored.
 
-mod anatomy;
+mod parsed;
 mod validity;
 
 use std::fs::{self, File};
@@ -17,47 +17,47 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use wharf_core::trusted_file;
 
-pub(crate) use self::anatomy::{Anatomy, Key, covers};
-use crate::os::{Access, Spot, mode_if_open, private_folder, sync_folder};
+pub(crate) use self::parsed::{Key, ParsedCertificate, covers};
+use crate::os::{Access, TrustedPath, mode_if_open, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 
-/// A certificate chain and its key, read but not yet joined.
+/// A certificate chain and its key, read but not yet checked against each other.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub(crate) struct CertificateAndKey {
     /// The chain, the server's own certificate first.
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub(crate) key: PrivateKeyDer<'static>,
     /// Another chain and its key, for clients that cannot use the first.
     pub(crate) other: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    /// Whether wharf made it itself.
+    /// Whether wharf generated it.
     pub(crate) is_self_made: bool,
-    /// What the operator should know.
+    /// Warnings for the administrator.
     pub(crate) warnings: Vec<String>,
 }
 
-/// What a certificate says, for those who look at the server.
+/// Summary of a certificate for the start panel, `wharf status` and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// SHA-256 of it.
+pub(crate) struct CertificateSummary {
+    /// The SHA-256 fingerprint.
     pub(crate) fingerprint: [u8; 32],
-    /// The names and addresses it is for.
+    /// The DNS names and IP addresses it is valid for.
     pub(crate) names: Vec<String>,
-    /// When it ends, if that can be told.
+    /// The end of its validity, if it can be parsed.
     pub(crate) not_after: Option<Timestamp>,
-    /// Whether wharf made it itself.
+    /// Whether wharf generated it.
     pub(crate) is_self_made: bool,
 }
 
-impl Facts {
-    /// SHA-256 in pairs of digits, as in `9A:41:…`.
+impl CertificateSummary {
+    /// The fingerprint as hexadecimal pairs, as in `9A:41:…`.
     pub(crate) fn shown_fingerprint(&self) -> String {
         let hex: Vec<_> = self.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
         hex.join(":")
     }
 
-    /// Of the first certificate of a chain.
-    pub(crate) fn of(pair: &Pair) -> Self {
+    /// Summarises the first certificate of a chain.
+    pub(crate) fn of(pair: &CertificateAndKey) -> Self {
         let first = pair.chain.first().map_or(&[][..], AsRef::as_ref);
         Self {
             fingerprint: Sha256::digest(first).into(),
@@ -68,45 +68,45 @@ impl Facts {
     }
 }
 
-/// How every warning begins that is about the certificate itself.
+/// Prefix of every warning about the certificate itself.
 pub(crate) const CERTIFICATE_WARNING: &str = "the certificate ";
 
-/// The one file that holds the self-made certificate and its key: one file, so that no crash can
-/// leave a key of one and a certificate of another.
+/// The file with the self-signed certificate and its key: one file, so that a crash cannot leave a
+/// certificate and a key that do not match.
 const KEPT_NAME: &str = "self-signed.pem";
-/// The same with an RSA key, for clients of TLS 1.2 that know RSA certificates only.
+/// The same with an RSA key, for TLS 1.2 clients that support RSA certificates only.
 const KEPT_RSA_NAME: &str = "self-signed-rsa.pem";
-/// How long a self-made certificate is good: clients pin it, so a new one is an alarm.
+/// Validity of a self-signed certificate in years: clients pin it and warn about a new one.
 const YEARS: i16 = 10;
-/// A chain and a key have some thousand bytes.
+/// Maximum size of a PEM file; a chain and a key take some thousand bytes.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a certificate and its key from PEM files, which may be one and the same.
-pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Pair, Failure> {
+/// Reads a certificate and its key from PEM files, which may be the same file.
+pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<CertificateAndKey, Failure> {
     let invalid = |message: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
-    let chain = chain_of(&read(certificate, "certificate", Readers::Anybody)?);
+    let chain = chain_of(&read(certificate, "certificate", FileReaders::Everyone)?);
     if chain.is_empty() {
-        return Err(invalid(format!("{} holds no PEM certificate", certificate.display()))
-            .help("it should begin with -----BEGIN CERTIFICATE-----"));
+        return Err(invalid(format!("{} contains no PEM certificate", certificate.display()))
+            .help("it must contain -----BEGIN CERTIFICATE-----"));
     }
-    let text = read(key, "private key", Readers::OwnerAlone)?;
+    let text = read(key, "private key", FileReaders::OwnerOnly)?;
     let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
-        let failure = invalid(format!("{} holds no PEM private key", key.display()));
+        let failure = invalid(format!("{} contains no PEM private key", key.display()));
         if text.contains("ENCRYPTED") {
             failure.help(format!(
-                "it is protected by a password; write one without:  openssl pkey -in {0} -out \
+                "it is encrypted with a passphrase; decrypt it:  openssl pkey -in {0} -out \
                  plain.pem",
                 key.display()
             ))
         } else {
-            failure.help("it should begin with -----BEGIN PRIVATE KEY-----")
+            failure.help("it must contain -----BEGIN PRIVATE KEY-----")
         }
     })?;
     let warnings = expiry_warning(&chain, certificate).into_iter().collect();
-    Ok(Pair { chain, key: key_der, other: None, is_self_made: false, warnings })
+    Ok(CertificateAndKey { chain, key: key_der, other: None, is_self_made: false, warnings })
 }
 
-/// What kind of key a self-made certificate has.
+/// The key type of a self-signed certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyKind {
     /// ECDSA over P-256: small and fast, for nearly all clients.
@@ -115,21 +115,21 @@ enum KeyKind {
     Rsa,
 }
 
-/// The self-made certificates kept in `folder`: one with an ECDSA key, and one with an RSA key for
-/// clients that need it. What is missing is made for these names; an RSA certificate beside an
-/// ECDSA one of an earlier release gets the names of that.
+/// Loads the self-signed certificates stored in `folder`: one with an ECDSA key, and one with an
+/// RSA key for clients that need it. Missing ones are generated for these names; an RSA certificate
+/// added to the ECDSA one of an earlier release gets the names of that one.
 ///
-/// Where they cannot be kept they serve all the same, for this once, with a warning.
-pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<Pair, Failure> {
+/// If they cannot be stored, they are used until the server stops, with a warning.
+pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<CertificateAndKey, Failure> {
     let mut warnings = Vec::new();
     let (chain, key) = kept_or_made(folder, KeyKind::Ecdsa, names, &mut warnings)?;
     let kept_names = chain.first().map(|first| validity::names(first)).unwrap_or_default();
     let names = if kept_names.is_empty() { names } else { &kept_names };
     let other = kept_or_made(folder, KeyKind::Rsa, names, &mut warnings)?;
-    Ok(Pair { chain, key, other: Some(other), is_self_made: true, warnings })
+    Ok(CertificateAndKey { chain, key, other: Some(other), is_self_made: true, warnings })
 }
 
-/// One self-made certificate. Each kind of warning is given once.
+/// Loads or generates one self-signed certificate. Each kind of warning is given once.
 fn kept_or_made(
     folder: &Path,
     kind: KeyKind,
@@ -142,12 +142,12 @@ fn kept_or_made(
     } else {
         let made = make(names, kind)?;
         match keep(folder, &path, &made) {
-            // Another wharf may have been faster: what lies there is what all serve.
+            // Another wharf process may have stored one first; all processes serve that one.
             Ok(()) => kept(&path)?.unwrap_or(made),
             Err(error) => {
                 let warning = format!(
-                    "the certificate cannot be kept in {} ({}): it will be another at the next \
-                     start",
+                    "the certificate cannot be stored in {} ({}): a new one is generated at the \
+                     next start",
                     folder.display(),
                     plain(&error)
                 );
@@ -162,7 +162,7 @@ fn kept_or_made(
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).ok().filter(|_| !chain.is_empty());
     let key = key.ok_or_else(|| {
         Failure::new(format!("{} is damaged", path.display()))
-            .help("delete it, and a new certificate is made at the next start")
+            .help("delete it; a new certificate is generated at the next start")
     })?;
     warnings.extend(expiry_warning(&chain, &path));
     Ok((chain, key))
@@ -184,12 +184,12 @@ impl KeyKind {
     }
 }
 
-/// The names and addresses that a certificate is for.
+/// The DNS names and IP addresses for a new certificate.
 pub(crate) fn names_of(certificate: &[u8]) -> Vec<String> {
     validity::names(certificate)
 }
 
-/// Whether there is a self-made certificate in `folder`.
+/// Whether `folder` contains a self-signed certificate.
 pub(crate) fn has_kept(folder: &Path) -> bool {
     folder.join(KEPT_NAME).exists()
 }
@@ -205,19 +205,19 @@ fn expiry_warning(chain: &[CertificateDer<'_>], path: &Path) -> Option<String> {
         .then(|| format!("{CERTIFICATE_WARNING}{} expired on {day}", path.display()))
 }
 
-/// By whom a file may be readable.
+/// Which users may be able to read a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Readers {
-    Anybody,
-    OwnerAlone,
+enum FileReaders {
+    Everyone,
+    OwnerOnly,
 }
 
-fn read(path: &Path, what: &str, readers: Readers) -> Result<String, Failure> {
+fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure> {
     let file = trusted_file::open(path);
     if let Ok(file) = &file
-        && readers == Readers::OwnerAlone
+        && readers == FileReaders::OwnerOnly
     {
-        refuse_open_key(file, path)?;
+        reject_readable_key(file, path)?;
     }
     let read = || {
         let mut text = String::new();
@@ -227,11 +227,12 @@ fn read(path: &Path, what: &str, readers: Readers) -> Result<String, Failure> {
     read().map_err(|error: io::Error| {
         let shown = path.display();
         let failure = match error.kind() {
-            io::ErrorKind::InvalidData => {
-                Failure::new(format!("the {what} {shown} is not PEM, but binary")).help(format!(
-                    "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
-                ))
-            }
+            io::ErrorKind::InvalidData => Failure::new(format!(
+                "invalid {what} {shown}: DER (binary) instead of PEM"
+            ))
+            .help(format!(
+                "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
+            )),
             _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
         };
         match failure.exit {
@@ -242,13 +243,13 @@ fn read(path: &Path, what: &str, readers: Readers) -> Result<String, Failure> {
 }
 
 fn kept(path: &Path) -> Result<Option<String>, Failure> {
-    // Where not even this can be asked, keeping will fail too, and say why.
+    // If the metadata cannot be read, storing fails too, with the reason.
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let file = Spot::find(path).and_then(|spot| spot.open(Access::Read));
+    let file = TrustedPath::find(path).and_then(|trusted_path| trusted_path.open(Access::Read));
     if let Ok(file) = &file {
-        refuse_open_key(file, path)?;
+        reject_readable_key(file, path)?;
     }
     let read = || {
         let mut text = String::new();
@@ -260,19 +261,19 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
     })
 }
 
-/// A key that others can read is no secret any more.
-fn refuse_open_key(file: &File, path: &Path) -> Result<(), Failure> {
+/// Rejects a private key that other users can read.
+fn reject_readable_key(file: &File, path: &Path) -> Result<(), Failure> {
     let Some(mode) = mode_if_open(file) else { return Ok(()) };
     let shown = path.display();
-    let title = format!("the private key {shown} is open to others (mode {mode:04o})");
+    let title = format!("the private key {shown} is readable by other users (mode {mode:04o})");
     let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) };
     Err(failure.help(format!("chmod 600 '{shown}'")))
 }
 
-/// Makes a key and a certificate for these names, as PEM.
+/// Generates a key and a certificate for these names, as PEM.
 fn make(names: &[String], kind: KeyKind) -> Result<String, Failure> {
     let failed =
-        |error: rcgen::Error| Failure::new(format!("the certificate cannot be made: {error}"));
+        |error: rcgen::Error| Failure::new(format!("cannot generate a certificate: {error}"));
     let today = jiff::Zoned::now().date();
     let day = |date: jiff::civil::Date| {
         let number = |number: i8| u8::try_from(number).unwrap_or(1);
@@ -282,9 +283,9 @@ fn make(names: &[String], kind: KeyKind) -> Result<String, Failure> {
     params.distinguished_name = DistinguishedName::new();
     let name = names.first().map_or("wharf", String::as_str);
     params.distinguished_name.push(DnType::CommonName, name);
-    // Yesterday: the clocks of cameras and scanners are often behind.
+    // Valid since yesterday, since the clocks of cameras and scanners are often slow.
     params.not_before = day(today.yesterday().unwrap_or(today));
-    // 29 February is not in every year.
+    // 29 February does not exist in every year.
     let until = jiff::civil::Date::new(today.year() + YEARS, today.month(), today.day().min(28));
     params.not_after = day(until.unwrap_or(today));
     let key = kind.generate().map_err(failed)?;
@@ -292,19 +293,19 @@ fn make(names: &[String], kind: KeyKind) -> Result<String, Failure> {
     Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
 }
 
-/// Keeps the text at `path`, whole or not at all, for its owner alone. What is there stays.
+/// Writes the text to `path` atomically with mode 0600. An existing file is not replaced.
 fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     private_folder(folder)?;
-    // Its folder may belong to the server's user, and this process be root: the name cannot be
-    // guessed, and the file is made only where nothing is.
-    let temporary = Spot::find(&folder.join(temporary_name()?))?;
-    let kept = Spot::find(path)?;
+    // The folder may belong to the server's user while this process is root, so the name is random
+    // and the file is created exclusively.
+    let temporary = TrustedPath::find(&folder.join(temporary_name()?))?;
+    let kept = TrustedPath::find(path)?;
     let written = write_synced(&temporary, text).and_then(|()| temporary.rename_to_free(&kept));
     if written.is_err() {
         let _ = temporary.remove();
     }
     match written {
-        // What another wharf has put there meanwhile stays.
+        // A file that another wharf process has stored meanwhile stays.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_folder(folder),
@@ -317,8 +318,8 @@ fn temporary_name() -> io::Result<String> {
     Ok(format!(".{KEPT_NAME}.{:016x}", u64::from_ne_bytes(random)))
 }
 
-fn write_synced(spot: &Spot, text: &str) -> io::Result<()> {
-    let mut file = spot.open(Access::New(0o600))?;
+fn write_synced(trusted_path: &TrustedPath, text: &str) -> io::Result<()> {
+    let mut file = trusted_path.open(Access::New(0o600))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

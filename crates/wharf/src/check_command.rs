@@ -21,7 +21,7 @@ use wharf_accounts_sql::Creation;
 use wharf_admin::model::Status;
 
 use self::page::Page;
-use crate::accounts::{Use, file};
+use crate::accounts::{FolderUse, file};
 use crate::cli::Global;
 use crate::cli::check::{Check, Subject};
 use crate::cli::live::Reach;
@@ -31,7 +31,7 @@ use crate::live_command::{ask as answer_of, client};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
 use crate::protection::identity::Identity;
-use crate::protection::reach::Reached;
+use crate::protection::reach::StoreAccess;
 use crate::protection::rights;
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
@@ -154,7 +154,7 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
             page.warn(warning, "get a new one from where this one came");
         }
     }
-    rights::refuse_open(subjects.config, subjects.file.as_deref())?;
+    rights::reject_insecure(subjects.config, subjects.file.as_deref())?;
     logins::check(subjects.config)?;
     page.line(match &subjects.file {
         Some(file) => format!("{}: the configuration is sound", file.display()),
@@ -165,11 +165,11 @@ fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failur
 
 /// The homes of all accounts, with whose they are, and what their store needs; nothing where there
 /// is no store of accounts yet.
-fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(Use, PathBuf)>, Reached), Failure> {
+fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(FolderUse, PathBuf)>, StoreAccess), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);
     if !is_there && !config.login.anonymous {
-        return Ok((Vec::new(), Reached::default()));
+        return Ok((Vec::new(), StoreAccess::default()));
     }
     let accounts = accounts(config, subjects.is_coloured, Creation::No)?;
     Ok((accounts.homes, accounts.reached))

@@ -1,9 +1,8 @@
-//! Events told to programs and web servers, and the program that is asked before uploads are
-//! published: what the configuration says of them, joined with `wharf-events`.
+//! Hooks, webhooks and the upload check: connects their configuration with `wharf-events`.
 //!
-//! [`Prepared`] is what a start needs before the process is confined; [`Delivery`] is what takes
-//! events afterwards. [`message`] makes of an event what is told, [`report`] lines of the log of
-//! what became of it.
+//! [`Prepared`] holds what is opened before the process is sandboxed; [`Delivery`] receives
+//! events afterwards. [`message`] builds the message of an event, [`report`] the log lines about
+//! its delivery.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,67 +24,67 @@ use crate::log::record::{Field, Record};
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use crate::protection::reach::state_folder;
-use message::Maker;
+use message::MessageFactory;
 
 mod message;
 mod report;
 
-/// How long events that wait are told after the last session.
+/// How long queued events are still delivered after the last session.
 const LAST_EVENTS_MAX: Duration = Duration::from_secs(5);
-/// A secret that is shorter can be guessed.
+/// Shorter secrets can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
-/// Neither secrets nor certificates of authorities are larger.
+/// Maximum size of secret files and CA certificate files.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// When a program is told.
+/// A program and the events that start it.
 struct Hook {
-    /// The events; none: every one.
+    /// The event names; empty: all events.
     events: &'static [&'static str],
-    when: When,
-    /// Its number among the programs.
+    when: HookCondition,
+    /// Its index in the list of programs.
     program: usize,
 }
 
-/// Which events of its kind it is about.
+/// Which of the events start the program.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
+enum HookCondition {
     Any,
-    /// Only what was completed.
+    /// Completed transfers only.
     Complete,
-    /// Only what was not.
+    /// Incomplete transfers only.
     Cut,
-    /// Only where somebody had logged in.
+    /// Sessions with a logged-in user only.
     OfUser,
 }
 
-/// All that is read before the process is confined.
+/// Everything that is read before the process is sandboxed.
 pub(crate) struct Prepared {
     programs: Vec<Program>,
     limits: Limits,
     hooks: Vec<Hook>,
-    check: Option<Check>,
+    check: Option<UploadCheck>,
     webhooks: Vec<(webhook::Prepared, String, Vec<String>)>,
-    maker: Arc<Maker>,
+    messages: Arc<MessageFactory>,
     log: Arc<Log>,
 }
 
-/// The program that is asked about uploads.
-struct Check {
+/// The program that checks uploads before they are published.
+struct UploadCheck {
     program: usize,
     config: keys::Told,
 }
 
-/// The events that wait for web servers, open.
-pub(crate) struct Spools(Vec<(Webhook, Vec<String>)>);
+/// The open spools of events for webhooks.
+pub(crate) struct WebhookSpools(Vec<(Webhook, Vec<String>)>);
 
-/// The process that starts programs, if there are any.
+/// The process that starts programs, if any are configured.
 pub(crate) struct Worker(Option<WorkerProcess>);
 
 impl Prepared {
-    /// What the configuration wants; none if it wants nothing.
+    /// Reads what the configuration names; `None` if it has no hooks, webhooks or check.
     ///
     /// # Errors
-    /// What cannot be read or opened.
+    /// A file cannot be read or opened.
     pub(crate) fn of(config: &Config, log: &Arc<Log>) -> Result<Option<Self>, Failure> {
         let mut programs = Vec::new();
         let hooks = hooks(&config.events, &mut programs);
@@ -105,30 +104,32 @@ impl Prepared {
             retries_max: config.events.retries.0,
             pause: config.events.retry_pause.0,
         };
-        let maker = Arc::new(Maker::new()?);
+        let messages = Arc::new(MessageFactory::new()?);
         let log = Arc::clone(log);
-        Ok(Some(Self { programs, limits, hooks, check, webhooks, maker, log }))
+        Ok(Some(Self { programs, limits, hooks, check, webhooks, messages, log }))
     }
 
-    /// Opens the spools of web servers. It must happen after this process became the user that
-    /// serves, which opens their files again and again: those of root would be closed to it.
+    /// Opens the spools of webhooks. Call it after changing to the server's user, which reopens
+    /// these files later and could not open files of root.
     ///
     /// # Errors
-    /// One of them cannot be opened.
-    pub(crate) fn open_spools(&mut self) -> Result<Spools, Failure> {
+    /// A spool cannot be opened.
+    pub(crate) fn open_spools(&mut self) -> Result<WebhookSpools, Failure> {
         let opened =
             std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
                 let opened = prepared.open().map_err(|why| {
                     let failure = Failure::new(format!("cannot send events to {url}: {why}"));
-                    failure.help("the user that serves needs to write to server.state_dir")
+                    failure.help(
+                        "the user that runs wharf needs write permission for server.state_dir",
+                    )
                 });
                 opened.map(|webhook| (webhook, names))
             });
-        opened.collect::<Result<_, _>>().map(Spools)
+        opened.collect::<Result<_, _>>().map(WebhookSpools)
     }
 
-    /// Starts the process that starts programs. It must happen before this one is confined, and
-    /// after it became somebody else: the programs are that somebody's.
+    /// Starts the process that starts programs. Call it before the sandbox is entered and after
+    /// changing to the server's user, with whose rights the programs run.
     ///
     /// # Errors
     /// It cannot be started.
@@ -142,21 +143,21 @@ impl Prepared {
             WorkerProcess::start(&mut command, self.programs.clone())
         });
         let started = started.map_err(|error| {
-            Failure::io("the process that starts programs cannot be started", &error)
+            Failure::io("cannot start the process that starts programs", &error)
         })?;
         Ok(Worker(Some(started)))
     }
 
-    /// Starts the threads. From here on events are told.
+    /// Starts the threads that deliver events.
     ///
     /// # Errors
-    /// The system gives no threads.
+    /// The threads cannot be started.
     pub(crate) fn begin(
         self,
         worker: Worker,
-        Spools(webhooks): Spools,
+        WebhookSpools(webhooks): WebhookSpools,
     ) -> Result<Delivery, Failure> {
-        let no_threads = |error| Failure::io("the system gives no threads", &error);
+        let no_threads = |error| Failure::io("cannot start threads", &error);
         let log = Arc::clone(&self.log);
         let tell = Box::new(move |told: &programs::Report<'_>| log.note(&report::of_program(told)));
         let begin = |started: WorkerProcess| started.begin(self.limits, tell);
@@ -165,22 +166,22 @@ impl Prepared {
             webhook.begin().map_err(no_threads)?;
         }
         let checker = self.check.zip(programs.clone()).map(|(check, programs)| {
-            Arc::new(checker(&check, programs, Arc::clone(&self.maker), Arc::clone(&self.log)))
+            Arc::new(checker(&check, programs, Arc::clone(&self.messages), Arc::clone(&self.log)))
         });
-        Ok(Delivery { programs, hooks: self.hooks, webhooks, maker: self.maker, checker })
+        Ok(Delivery { programs, hooks: self.hooks, webhooks, messages: self.messages, checker })
     }
 }
 
-/// The hidden command that is the process which starts programs.
+/// The hidden command of the process that starts programs.
 pub(crate) const WORKER_COMMAND: &str = "start-programs";
 
-/// Is that process, to its end.
+/// Runs that process until its input ends.
 ///
 /// # Errors
-/// Somebody else than wharf called.
+/// It was not started by wharf.
 pub(crate) fn work() -> Result<Exit, Failure> {
-    // Ctrl+C and a service manager mean the server. It says when this ends, by the end of the
-    // input, and may have uploads looked at until then.
+    // Ctrl+C and signals of a service manager are for the server. It ends this process by closing
+    // its input, and may have uploads checked until then.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let signals = runtime.and_then(|runtime| {
         let signals = runtime.block_on(async { Signals::new() });
@@ -191,16 +192,16 @@ pub(crate) fn work() -> Result<Exit, Failure> {
     served.map(|()| Exit::Done).map_err(|error| Failure::new(plain(&error)))
 }
 
-/// Who hands events on.
+/// Delivers events to programs and webhooks.
 pub(crate) struct Delivery {
     programs: Option<Programs>,
     hooks: Vec<Hook>,
     webhooks: Vec<(Webhook, Vec<String>)>,
-    maker: Arc<Maker>,
+    messages: Arc<MessageFactory>,
     checker: Option<Arc<Checker>>,
 }
 
-/// Counts since the start, of all programs and of all web servers.
+/// Counters since the start, for all programs and all webhooks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Of programs.
@@ -210,7 +211,7 @@ pub(crate) struct Counts {
 }
 
 impl Delivery {
-    /// Who has uploads looked at, if anybody does.
+    /// The upload check, if one is configured.
     pub(crate) fn checker(&self) -> Option<&Arc<Checker>> {
         self.checker.as_ref()
     }
@@ -231,8 +232,8 @@ impl Delivery {
         Counts { programs, webhooks }
     }
 
-    /// Tells what waits, for a moment, and then nothing more. What web servers have not taken is
-    /// kept on disk.
+    /// Delivers queued events for a limited time, then stops. Undelivered events of webhooks stay
+    /// on disk.
     pub(crate) fn close(&self) {
         if let Some(programs) = &self.programs {
             programs.close(LAST_EVENTS_MAX);
@@ -246,7 +247,7 @@ impl Delivery {
 impl Events for Delivery {
     fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         let Some(record) = Record::of(who, event) else { return };
-        if !kind(record.event).is_some_and(|kind| kind.is_told) {
+        if !kind(record.event).is_some_and(|kind| kind.is_delivered) {
             return;
         }
         let hooks = self.hooks.iter().filter(|hook| hook.is_about(&record));
@@ -258,7 +259,7 @@ impl Events for Delivery {
         if hooks.is_empty() && webhooks.is_empty() {
             return;
         }
-        let notice = self.maker.of_event(who, &record);
+        let notice = self.messages.of_event(who, &record);
         for webhook in webhooks {
             webhook.keep(&notice);
         }
@@ -275,29 +276,34 @@ impl Hook {
         let is_complete = || record.field("complete") == Some(&Field::Boolean(true));
         (self.events.is_empty() || self.events.contains(&record.event))
             && match self.when {
-                When::Any => true,
-                When::Complete => is_complete(),
-                When::Cut => !is_complete(),
-                When::OfUser => record.session.as_ref().is_some_and(|s| s.user.is_some()),
+                HookCondition::Any => true,
+                HookCondition::Complete => is_complete(),
+                HookCondition::Cut => !is_complete(),
+                HookCondition::OfUser => record.session.as_ref().is_some_and(|s| s.user.is_some()),
             }
     }
 }
 
 fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
-        ("on_login", &told.on_login, &["login"][..], When::Any),
-        ("on_login_failed", &told.on_login_failed, &["login-failed"], When::Any),
-        ("on_logout", &told.on_logout, &["session-ended"], When::OfUser),
-        ("on_upload", &told.on_upload, &["upload"], When::Complete),
-        ("on_upload_failed", &told.on_upload_failed, &["upload", "upload-refused"], When::Cut),
-        ("on_download", &told.on_download, &["download"], When::Complete),
-        ("on_download_failed", &told.on_download_failed, &["download"], When::Cut),
-        ("on_delete", &told.on_delete, &["delete"], When::Any),
-        ("on_rename", &told.on_rename, &["rename"], When::Any),
-        ("on_mkdir", &told.on_mkdir, &["mkdir"], When::Any),
-        ("on_rmdir", &told.on_rmdir, &["rmdir"], When::Any),
-        ("on_ban", &told.on_ban, &["ban-added"], When::Any),
-        ("on_event", &told.on_event, &[], When::Any),
+        ("on_login", &told.on_login, &["login"][..], HookCondition::Any),
+        ("on_login_failed", &told.on_login_failed, &["login-failed"], HookCondition::Any),
+        ("on_logout", &told.on_logout, &["session-ended"], HookCondition::OfUser),
+        ("on_upload", &told.on_upload, &["upload"], HookCondition::Complete),
+        (
+            "on_upload_failed",
+            &told.on_upload_failed,
+            &["upload", "upload-refused"],
+            HookCondition::Cut,
+        ),
+        ("on_download", &told.on_download, &["download"], HookCondition::Complete),
+        ("on_download_failed", &told.on_download_failed, &["download"], HookCondition::Cut),
+        ("on_delete", &told.on_delete, &["delete"], HookCondition::Any),
+        ("on_rename", &told.on_rename, &["rename"], HookCondition::Any),
+        ("on_mkdir", &told.on_mkdir, &["mkdir"], HookCondition::Any),
+        ("on_rmdir", &told.on_rmdir, &["rmdir"], HookCondition::Any),
+        ("on_ban", &told.on_ban, &["ban-added"], HookCondition::Any),
+        ("on_event", &told.on_event, &[], HookCondition::Any),
     ];
     let mut hooks = Vec::new();
     for (name, line, events, when) in rows {
@@ -311,17 +317,22 @@ fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     hooks
 }
 
-fn check_of(told: &keys::Told, programs: &mut Vec<Program>) -> Option<Check> {
+fn check_of(told: &keys::Told, programs: &mut Vec<Program>) -> Option<UploadCheck> {
     if told.check_upload.0.is_empty() {
         return None;
     }
     let (name, arguments) = ("check_upload".to_owned(), told.check_upload.0.clone());
     programs.push(Program { name, arguments, time_max: told.check_timeout.0 });
-    Some(Check { program: programs.len() - 1, config: told.clone() })
+    Some(UploadCheck { program: programs.len() - 1, config: told.clone() })
 }
 
-fn checker(check: &Check, programs: Programs, maker: Arc<Maker>, log: Arc<Log>) -> Checker {
-    let Check { program, config } = check;
+fn checker(
+    check: &UploadCheck,
+    programs: Programs,
+    messages: Arc<MessageFactory>,
+    log: Arc<Log>,
+) -> Checker {
+    let UploadCheck { program, config } = check;
     Checker {
         programs,
         program: *program,
@@ -331,17 +342,17 @@ fn checker(check: &Check, programs: Programs, maker: Arc<Maker>, log: Arc<Log>) 
             OnFailure::Allow => check::Unchecked::Allowed,
         },
         quarantine: config.quarantine.0.clone(),
-        notice: Box::new(move |upload: &Upload<'_>| maker.of_upload(upload)),
+        notice: Box::new(move |upload: &Upload<'_>| messages.of_upload(upload)),
         on_report: Box::new(move |told: &check::Report<'_>| log.note(&report::of_check(told))),
     }
 }
 
-/// Where events wait for web servers.
+/// The folder with the spools of webhooks.
 pub(crate) fn spool_folder(config: &Config) -> std::path::PathBuf {
     state_folder(config).join("webhooks")
 }
 
-/// Reads one web server's secret and certificates; none if it has no address.
+/// Reads the secret and certificates of a webhook; `None` if it has no URL.
 fn prepare(
     webhook: &keys::Webhook,
     config: &Config,
@@ -380,13 +391,13 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |what: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(what) };
     let file = open("webhook.secret_file", path)?;
     if let Some(mode) = crate::os::mode_if_open(&file) {
-        let what = format!("others may read the secret in {shown} (mode {mode:04o})");
+        let what = format!("the secret in {shown} is readable by other users (mode {mode:04o})");
         return Err(wrong(what).help(format!("chmod 600 '{shown}'")));
     }
     let secret = read("webhook.secret_file", path, file)?.trim_ascii().to_vec();
     if secret.len() < SECRET_BYTES_MIN {
         let what = format!("the secret in {shown} is shorter than {SECRET_BYTES_MIN} bytes");
-        return Err(wrong(what).help(format!("make one:  openssl rand -hex 32 > '{shown}'")));
+        return Err(wrong(what).help(format!("generate one:  openssl rand -hex 32 > '{shown}'")));
     }
     Ok(secret)
 }
@@ -402,7 +413,7 @@ fn read(key: &str, path: &Path, file: File) -> Result<Vec<u8>, Failure> {
 }
 
 fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::io(format!("{key}: {} cannot be read", path.display()), error)
+    Failure::io(format!("{key}: cannot read {}", path.display()), error)
 }
 
 fn usize_of(number: u32) -> usize {

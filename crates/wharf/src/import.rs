@@ -1,8 +1,8 @@
-//! Set-ups of other servers, read as text.
+//! Configurations and accounts of other servers, read as text.
 //!
-//! Each server has a module that reads its files into a [`model::Found`]: keys of `wharf.toml`,
-//! accounts, and what is to be told. [`settle`] makes it sound on this computer, [`render`] shows
-//! it, [`write`](mod@write) writes it. `import_command` puts them together.
+//! Each server has a module that reads its files into a [`model::ImportResult`]: keys of
+//! `wharf.toml`, accounts, and notes. [`resolve`] removes what is invalid on this computer,
+//! [`render`] shows the result, [`write`](mod@write) writes it. `import_command` connects them.
 
 pub(crate) mod csv;
 mod directives;
@@ -14,10 +14,10 @@ pub(crate) mod pureftpd;
 pub(crate) mod pyftpdlib;
 mod python;
 pub(crate) mod render;
-pub(crate) mod settle;
+pub(crate) mod resolve;
 pub(crate) mod text;
 pub(crate) mod vsftpd;
 pub(crate) mod write;
 
-/// The most listeners that a set-up is given.
+/// Maximum number of listeners of an imported configuration.
 const LISTENERS_MAX: usize = 1;

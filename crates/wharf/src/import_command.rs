@@ -1,4 +1,4 @@
-//! `wharf import`: another server's set-up becomes `wharf.toml` and `users.toml`.
+//! `wharf import`: converts another server's configuration to `wharf.toml` and `users.toml`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use crate::cli::import::{How, Import, OnConflict};
 use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
-use crate::import::model::{Account, Found, Secret};
+use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::render::{config_file as render_config, preview, report};
-use crate::import::settle::{load as load_found, settle};
+use crate::import::resolve::{load as load_found, resolve};
 use crate::import::write::{Change, Plan, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, tell};
@@ -23,16 +23,16 @@ use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::{Trouble, is_missing, waits};
 
-/// So many passwords are hashed without a word; more take a while.
+/// Number of passwords that are hashed without a progress message.
 const HASHES_QUIET_MAX: usize = 40;
 
-/// Reads a set-up, shows what became of it, and writes it if asked to.
+/// Reads the files, prints the result, and writes it with `--write`.
 pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
-    let target = Target::of(global, &found, how)?;
-    settle(&mut found, &target.folder);
+    let target = ImportTarget::of(global, &found, how)?;
+    resolve(&mut found, &target.folder);
     let mut changes = target.changes(&mut found, how, is_coloured)?;
     let text = target.writes_config.then(|| render_config(&found, &source(what)));
     let config = text.as_deref().map(|text| (target.config.as_path(), text));
@@ -41,22 +41,22 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     }
     if !how.write {
         let shown = preview(config, &target.users.place(), &found.accounts);
-        print(&(shown + &report(&found) + &target.last_words(config.is_some())))?;
-        return target.refuse_conflicts(how, &changes).map(|()| Exit::Done);
+        print(&(shown + &report(&found) + &target.closing_message(config.is_some())))?;
+        return target.reject_conflicts(how, &changes).map(|()| Exit::Done);
     }
     if config.is_some() && !how.force && target.config.exists() {
         return Err(exists(&target.config));
     }
-    target.refuse_conflicts(how, &changes)?;
+    target.reject_conflicts(how, &changes)?;
     hash(&found.accounts, &mut changes)?;
     let plan = Plan { config, has_force: how.force, users: &*target.users, changes: &changes };
     let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
-    tell_done(&plan, old.as_deref());
+    print_result(&plan, old.as_deref());
     Ok(Exit::Done)
 }
 
-fn read(what: &Import) -> Result<Found, Failure> {
+fn read(what: &Import) -> Result<ImportResult, Failure> {
     let encoding = what.how().source_encoding;
     match what {
         Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
@@ -73,7 +73,7 @@ fn read(what: &Import) -> Result<Found, Failure> {
     }
 }
 
-/// The command that was typed, for the first line of the file.
+/// The command for the first line of the file.
 fn source(what: &Import) -> String {
     let (kind, path) = match what {
         Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
@@ -85,22 +85,22 @@ fn source(what: &Import) -> String {
     format!("{kind} {}", path.display())
 }
 
-/// Where the result goes.
-struct Target {
+/// Where the result is written.
+struct ImportTarget {
     config: PathBuf,
     /// The folder of the configuration.
     folder: PathBuf,
     users: Box<dyn UserAdmin>,
-    /// Whether a configuration is written: not where only accounts were found and there is one.
+    /// Whether a configuration is written: not if only accounts were found and one exists.
     writes_config: bool,
 }
 
-impl Target {
-    fn of(global: &Global, found: &Found, how: &How) -> Result<Self, Failure> {
+impl ImportTarget {
+    fn of(global: &Global, found: &ImportResult, how: &How) -> Result<Self, Failure> {
         let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
         let named = global.config.clone().or_else(|| named.map(PathBuf::from));
         let in_use = config_file(global).filter(|path| path.is_file());
-        if found.wishes.is_empty()
+        if found.imported_settings.is_empty()
             && let Some(config) = in_use
         {
             let loaded = load(&inputs(global, Some(config.clone()), Vec::new()), false)?;
@@ -111,17 +111,17 @@ impl Target {
         let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_NAME));
         let folder = folder(&config);
         if !folder.is_dir() {
-            return Err(Failure::new(format!("there is no folder {}", folder.display()))
-                .help("make it, or write elsewhere with -c FILE"));
+            return Err(Failure::new(format!("folder not found: {}", folder.display()))
+                .help("create it, or choose another with -c FILE"));
         }
         let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
         Ok(Self { config, folder, users, writes_config: true })
     }
 
-    /// What happens to which account. Passwords are not hashed yet.
+    /// Plans the changes of accounts. Passwords are not hashed yet.
     fn changes(
         &self,
-        found: &mut Found,
+        found: &mut ImportResult,
         how: &How,
         is_coloured: bool,
     ) -> Result<Vec<Change>, Failure> {
@@ -135,8 +135,8 @@ impl Target {
         for account in accounts {
             let is_update = known.contains(&account.name);
             if is_update && how.on_conflict == OnConflict::Skip {
-                let what = format!("account `{}` is there already", account.name.escape_debug());
-                found.lost(&account.spot, what, "--on-conflict update puts this in its place");
+                let what = format!("account `{}` already exists", account.name.escape_debug());
+                found.lost(&account.location, what, "replace it with --on-conflict update");
                 continue;
             }
             let mut settings = settings(&account);
@@ -147,8 +147,8 @@ impl Target {
         Ok(changes)
     }
 
-    /// Refuses accounts that are there already, unless told what to do with them.
-    fn refuse_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
+    /// Rejects existing accounts, unless `--on-conflict` is given.
+    fn reject_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
             .filter(|change| change.is_update)
@@ -161,41 +161,40 @@ impl Target {
             || names.join(", "),
             |first| format!("{} and {} more", first.join(", "), names.len() - NAMES_MAX),
         );
-        let what = format!("{} has accounts with these names: {shown}", self.users.place());
-        Err(Failure::new(format!("{what}; nothing was written")).help(
-            "--on-conflict skip keeps them, --on-conflict update puts the new ones over them",
-        ))
+        let what = format!("accounts already exist in {}: {shown}", self.users.place());
+        Err(Failure::new(format!("{what}; nothing was written"))
+            .help("--on-conflict skip keeps them, --on-conflict update updates them"))
     }
 
-    fn last_words(&self, has_config: bool) -> String {
+    fn closing_message(&self, has_config: bool) -> String {
         let users = self.users.place();
         let config = self.config.display();
         if !has_config {
             return format!("\nNothing was written. With --write the accounts go to {users}.\n");
         }
-        let force = if self.config.exists() { " --force (there is one already)" } else { "" };
+        let force = if self.config.exists() { " --force (it exists)" } else { "" };
         format!("\nNothing was written. To write {config} and {users}: --write{force}\n")
     }
 }
 
-/// The most names in a message.
+/// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
-/// The folder of a file, whole.
+/// The absolute folder of a file.
 fn folder(file: &Path) -> PathBuf {
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     whole.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// What an account's table says, but for a password that is yet to be hashed.
-fn settings(account: &Account) -> Vec<Setting> {
+/// The settings of an account, except for a password that must be hashed first.
+fn settings(account: &ImportedAccount) -> Vec<Setting> {
     let mut settings = Vec::new();
     match &account.secret {
-        Secret::Hash(hash) => {
+        ImportedPassword::Hash(hash) => {
             settings.push(Setting::Password(StoredHash::from(hash.clone())));
         }
-        Secret::NotNeeded => settings.push(Setting::NoPassword(true)),
-        Secret::None | Secret::Plain(_) => {}
+        ImportedPassword::NotNeeded => settings.push(Setting::NoPassword(true)),
+        ImportedPassword::None | ImportedPassword::Plain(_) => {}
     }
     settings.push(Setting::Home(account.home.clone()));
     settings.extend(account.permissions.map(Setting::Permissions));
@@ -217,15 +216,16 @@ fn settings(account: &Account) -> Vec<Setting> {
     settings
 }
 
-/// Hashes the passwords that are known, and puts the hashes first in their accounts' tables.
-fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
-    let is_plain = |account: &&Account| matches!(account.secret, Secret::Plain(_));
+/// Hashes plain-text passwords, and adds the hashes as first settings of their accounts.
+fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
+    let is_plain =
+        |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
     if count > HASHES_QUIET_MAX {
         tell(&format!("hashing {count} passwords; this takes a while\n"));
     }
     for (account, change) in accounts.iter().zip(changes) {
-        if let Secret::Plain(password) = &account.secret {
+        if let ImportedPassword::Plain(password) = &account.secret {
             let hash = StoredHash::from(hashed(password)?);
             change.settings.insert(0, Setting::Password(hash));
         }
@@ -233,8 +233,8 @@ fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A last look at the whole: what is written must be what `wharf check` accepts.
-fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, Failure> {
+/// A final check: the result must be accepted by `wharf check`.
+fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Config, Failure> {
     let loaded = load_found(found, &[], folder);
     if loaded.is_valid() {
         return Ok(loaded.config);
@@ -242,14 +242,14 @@ fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, F
     let problem = loaded.problems.first().map(|one| one.title.clone()).unwrap_or_default();
     Err(Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("{} would not be sound: {problem}", config.display()))
-            .help("nothing was written; change this in the old settings and import again")
+        ..Failure::new(format!("invalid result for {}: {problem}", config.display()))
+            .help("nothing was written; correct this in the old configuration and import again")
     })
 }
 
-fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
+fn print_result(plan: &Plan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
-        tell(&format!("the configuration that was there is now {}\n", old.display()));
+        tell(&format!("the old configuration is now {}\n", old.display()));
     }
     if let Some((config, _)) = plan.config {
         tell(&format!("wrote {}\n", config.display()));

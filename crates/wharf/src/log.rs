@@ -1,9 +1,9 @@
-//! The log: events become lines, and a thread of its own writes them.
+//! The log: events are formatted as lines, which a separate thread writes.
 //!
-//! [`record`] makes fields of an event, [`mod@line`] a line of the fields, [`xferlog`] the classic
-//! transfer log; [`writer`] has the thread, and [`target`] the files. No session ever waits for
-//! those. Only what goes to the [`audit`] log is written at once. [`tail`] keeps the last lines in
-//! memory.
+//! [`record`] converts an event to fields, [`mod@line`] formats the fields, [`xferlog`] formats the
+//! transfer log; [`writer`] contains the thread, and [`target`] the files. Sessions never wait for
+//! them, except for lines of the [`audit`] log, which are written synchronously. [`tail`] keeps the
+//! last lines in memory.
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
@@ -26,70 +26,70 @@ use jiff::Zoned;
 use wharf_core::event::{ClientInfo, Event, Events};
 
 use crate::outcome::Failure;
-use audit::{Audit, Kept, is_audited};
+use audit::{Audit, WriteOutcome, is_audited};
 use line::Style;
 use record::{Level, Record};
 use tail::Tail;
 use target::Target;
-use writer::{Note, Writer};
+use writer::{Writer, WriterNote};
 
-/// Which lines are written, how, and where to.
+/// Filters, formats and writes log lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     styles: Vec<Style>,
-    wanted: RwLock<Wanted>,
-    /// The number of the transfer log among the writer's targets.
+    filter: RwLock<LogFilter>,
+    /// The index of the transfer log in the writer's targets.
     transfers: Option<usize>,
     audit: Option<Audit>,
     tail: Tail,
     writer: Writer,
 }
 
-/// What a log needs to know at the start.
+/// Options of a log.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where lines go, and what they look like there.
+    /// The outputs, each with its format.
     pub(crate) outputs: Vec<Output>,
-    /// The least important line that is written.
+    /// The least severe level that is written.
     pub(crate) level_max: Level,
-    /// Whether commands are lines too.
+    /// Whether commands are logged.
     pub(crate) has_commands: bool,
-    /// The transfer log, if there is one.
+    /// The transfer log, if configured.
     pub(crate) transfer_log: Option<Target>,
-    /// The audit log, if there is one.
+    /// The audit log, if configured.
     pub(crate) audit: Option<Audit>,
 }
 
-/// Which lines are wanted. It may change while the log is written.
+/// Which lines are written. It can change on a reload.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    /// The least important line that is written.
+pub(crate) struct LogFilter {
+    /// The least severe level that is written.
     pub(crate) level_max: Level,
-    /// Whether commands are lines too.
+    /// Whether commands are logged.
     pub(crate) has_commands: bool,
 }
 
-/// One place for lines.
+/// An output of the log.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// What a line looks like there.
+    /// The format.
     pub(crate) style: Style,
-    /// The place.
+    /// The target.
     pub(crate) target: Target,
 }
 
 impl Log {
-    /// Makes everything ready. Lines wait until [`Log::begin`], except those of the audit log.
+    /// Prepares the log. Lines are queued until [`Log::begin`], except those of the audit log.
     pub(crate) fn prepare(options: Options) -> Self {
         let styles: Vec<_> = options.outputs.iter().map(|output| output.style).collect();
         let mut targets: Vec<_> = options.outputs.into_iter().map(|output| output.target).collect();
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
         let style = styles.first().copied().unwrap_or(Style::Text);
-        let note_line = move |note: &Note| rendered(style, &Zoned::now(), &note_record(note));
+        let note_line = move |note: &WriterNote| rendered(style, &Zoned::now(), &note_record(note));
         Self {
             styles,
-            wanted: RwLock::new(Wanted {
+            filter: RwLock::new(LogFilter {
                 level_max: options.level_max,
                 has_commands: options.has_commands,
             }),
@@ -100,28 +100,28 @@ impl Log {
         }
     }
 
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The thread cannot be started.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.writer.begin().map_err(|error| Failure::io("cannot start the log", &error))
     }
 
-    /// Writes a record, wherever it is wanted.
+    /// Writes a record to all outputs, if the filter accepts it.
     pub(crate) fn note(&self, record: &Record) {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
-            self.tell_kept(&now, audit.write(&line::render(Style::Json, &now, record)));
+            self.report_lost(&now, audit.write(&line::render(Style::Json, &now, record)));
             if let Some(reason) = audit.take_problem() {
-                self.hand_over(&now, &note_record(&Note::NotRotated(reason)));
+                self.enqueue(&now, &note_record(&WriterNote::NotRotated(reason)));
             }
         }
-        self.hand_over(&now, record);
+        self.enqueue(&now, record);
     }
 
-    fn hand_over(&self, now: &Zoned, record: &Record) {
-        if record.level > self.wanted().level_max {
+    fn enqueue(&self, now: &Zoned, record: &Record) {
+        if record.level > self.filter().level_max {
             return;
         }
         let text = line::render(Style::Text, now, record);
@@ -137,49 +137,49 @@ impl Log {
         }
     }
 
-    /// The last lines, and those that come.
+    /// The last lines, and new ones.
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
     }
 
-    /// Writes these lines from now on.
-    pub(crate) fn want(&self, wanted: Wanted) {
-        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+    /// Replaces the filter.
+    pub(crate) fn want(&self, filter: LogFilter) {
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
     }
 
-    fn wanted(&self) -> Wanted {
-        *self.wanted.read().unwrap_or_else(PoisonError::into_inner)
+    fn filter(&self) -> LogFilter {
+        *self.filter.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_kept(&self, now: &Zoned, kept: Kept) {
+    fn report_lost(&self, now: &Zoned, kept: WriteOutcome) {
         let record = match kept {
-            Kept::Whole | Kept::LostToo => return,
-            Kept::Lost => {
-                let reason = "the disk takes no more; look for room";
+            WriteOutcome::Whole | WriteOutcome::LostToo => return,
+            WriteOutcome::Lost => {
+                let reason = "the disk is full or has failed; free disk space";
                 Record::new(Level::Error, "audit-failed").text("reason", reason)
             }
-            Kept::After(count) => {
+            WriteOutcome::After(count) => {
                 Record::new(Level::Error, "audit-lines-lost").number("count", count)
             }
         };
-        self.hand_over(now, &record);
+        self.enqueue(now, &record);
     }
 
-    /// Opens all files anew, after they were renamed.
+    /// Reopens all files, after they were renamed.
     pub(crate) fn reopen(&self) {
         self.writer.reopen();
         if let Some(Err(reason)) = self.audit.as_ref().map(Audit::reopen) {
-            self.note(&note_record(&Note::NotReopened(reason)));
+            self.note(&note_record(&WriterNote::NotReopened(reason)));
         }
     }
 
-    /// Waits until everything up to now is written, but not for ever.
+    /// Waits until all lines so far are written, for a limited time.
     pub(crate) fn flush(&self) {
         self.writer.flush();
     }
 }
 
-/// The line, or for the journal the entry.
+/// Formats a line, or an entry of the journal.
 fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
     match style {
         Style::Entry => journal::entry(record),
@@ -187,13 +187,15 @@ fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
     }
 }
 
-fn note_record(note: &Note) -> Record {
+fn note_record(note: &WriterNote) -> Record {
     match note {
-        Note::Dropped(count) => Record::new(Level::Warn, "lines-dropped").number("count", *count),
-        Note::NotReopened(reason) => {
+        WriterNote::Dropped(count) => {
+            Record::new(Level::Warn, "lines-dropped").number("count", *count)
+        }
+        WriterNote::NotReopened(reason) => {
             Record::new(Level::Error, "log-not-reopened").text("reason", reason)
         }
-        Note::NotRotated(reason) => {
+        WriterNote::NotRotated(reason) => {
             Record::new(Level::Error, "log-not-rotated").text("reason", reason)
         }
     }
@@ -212,7 +214,7 @@ impl Events for Log {
     }
 
     fn wants_commands(&self) -> bool {
-        let wanted = self.wanted();
-        wanted.has_commands && wanted.level_max >= Level::Info
+        let filter = self.filter();
+        filter.has_commands && filter.level_max >= Level::Info
     }
 }

@@ -1,5 +1,5 @@
-//! Who proves passwords beside the file of accounts: made of the configuration while the process
-//! still has the rights that it was started with.
+//! External authentication (PAM, LDAP, HTTP) as configured, opened while the process still has its
+//! initial privileges.
 
 mod http;
 mod ldap;
@@ -23,16 +23,16 @@ use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::log::record::{Level, Record};
 use crate::outcome::{Exit, Failure};
-use crate::protection::reach::{Reach, Usage};
+use crate::protection::reach::{AccessPolicy, PathAccess};
 
 pub(crate) use wharf_login::pam::helper;
 
-/// The port of name servers, for answers that are too long for a datagram.
+/// The DNS port for TCP, for answers that are too long for a datagram.
 const NAME_SERVER_PORT: u16 = 53;
-/// Homes that are looked into for uploads that nobody came back for.
+/// Maximum number of homes that are searched for abandoned partial uploads.
 const HOMES_MAX: usize = 10_000;
 
-/// Those who prove passwords, beside a file of accounts or in its place.
+/// The authentication sources, in addition to the account store or instead of it.
 pub(crate) struct Sources {
     steps: Vec<LoginStep>,
     template: Template,
@@ -40,11 +40,11 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Those of the configuration; none where the file is asked alone. Starts what needs the rights
-    /// of the start.
+    /// Opens the configured sources; `None` if only the account store is used. Starts helpers that
+    /// need the initial privileges.
     ///
     /// # Errors
-    /// A file cannot be read, or a helper not started.
+    /// A file cannot be read, or a helper cannot be started.
     pub(crate) fn open(config: &Config) -> Result<Option<Self>, Failure> {
         Self::of(config, pam::start)
     }
@@ -74,13 +74,13 @@ impl Sources {
         Ok(Some(Self { steps: steps?, template, outages: Arc::default() }))
     }
 
-    /// The accounts of `store`, with passwords that these prove.
+    /// Combines the accounts of `store` with passwords that these sources verify.
     pub(crate) fn before(&self, store: Arc<dyn Users>) -> Arc<dyn Users> {
         let outages = Arc::clone(&self.outages);
         Arc::new(LoginChain::new(store, self.steps.clone(), self.template.clone(), outages))
     }
 
-    /// What the log should know since this was last asked.
+    /// Outages and recoveries since the last call, for the log.
     pub(crate) fn records(&self) -> Vec<Record> {
         let record = |notice| match notice {
             OutageEvent::Down { source, reason } => Record::new(Level::Error, "login-source-down")
@@ -94,21 +94,21 @@ impl Sources {
     }
 }
 
-/// Whether all could be opened, without starting anything.
+/// Checks that all sources can be opened, without starting helpers.
 ///
 /// # Errors
-/// What [`Sources::open`] would say.
+/// As [`Sources::open`].
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
-    Sources::of(config, |_| Ok(Arc::new(Nobody))).map(drop)
+    Sources::of(config, |_| Ok(Arc::new(UnstartedSource))).map(drop)
 }
 
-/// In place of a source that is not started.
-struct Nobody;
+/// Placeholder for a source that is not started.
+struct UnstartedSource;
 
 #[async_trait]
-impl AuthBackend for Nobody {
+impl AuthBackend for UnstartedSource {
     fn name(&self) -> &'static str {
-        "nobody"
+        "none"
     }
 
     async fn authenticate(&self, _: &Attempt<'_>) -> Result<AuthOutcome, AuthUnavailable> {
@@ -116,20 +116,20 @@ impl AuthBackend for Nobody {
     }
 }
 
-/// Files that hold passwords and keys of ours.
+/// The files with wharf's own passwords and keys for these sources.
 pub(crate) fn secret_files(config: &Config) -> impl Iterator<Item = &Path> {
     let (ldap, http) = (&config.ldap, &config.http);
     let files = [&ldap.bind_password_file, &http.token_file, &http.secret_file];
     files.into_iter().filter_map(|file| file.0.as_deref())
 }
 
-/// The reach of a server that asks these: homes by the template, and connections out.
-pub(crate) fn extend(reach: Reach, config: &Config) -> Reach {
+/// Extends the access policy for these sources: homes of the template, and outgoing connections.
+pub(crate) fn extend(reach: AccessPolicy, config: &Config) -> AccessPolicy {
     if !config.accounts.auth_backends.has_others() {
         return reach;
     }
     let reach = match &config.accounts.home.0 {
-        Some(home) => reach.and(&home.folder(), Usage::Change),
+        Some(home) => reach.and(&home.folder(), PathAccess::Change),
         None => reach,
     };
     let endpoints = endpoints(config);
@@ -138,18 +138,18 @@ pub(crate) fn extend(reach: Reach, config: &Config) -> Reach {
     reach.and_services(ports.chain(has_names.then_some(NAME_SERVER_PORT)), has_names)
 }
 
-/// Looks every name up once. What the system loads for that, a confined process could not load
-/// later; and who cannot be found should be told now. One line for each.
+/// Resolves every host name once. The resolver loads libraries that a sandboxed process could not
+/// load later, and names that cannot be resolved are reported now, one line each.
 pub(crate) fn missing_hosts(config: &Config) -> Vec<String> {
     let named = endpoints(config).into_iter().filter(|endpoint| endpoint.has_name());
     let missing = named.filter_map(|endpoint| {
         let error = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().err()?;
-        Some(format!("{endpoint} proves passwords, and its name cannot be looked up: {error}"))
+        Some(format!("cannot resolve the authentication server {endpoint}: {error}"))
     });
     missing.collect()
 }
 
-/// The homes that the template has made so far.
+/// The homes that the template has created so far.
 pub(crate) fn templated_homes(config: &Config) -> Vec<PathBuf> {
     let template = config.accounts.home.0.as_ref();
     let Some(template) = template.filter(|_| config.accounts.auth_backends.has_others()) else {
@@ -161,7 +161,7 @@ pub(crate) fn templated_homes(config: &Config) -> Vec<PathBuf> {
     homes.collect()
 }
 
-/// The home that the template makes for somebody.
+/// The home that the template creates for a user.
 pub(crate) fn example_home(config: &Config) -> Option<PathBuf> {
     let template = config.accounts.home.0.as_ref();
     Some(template.filter(|_| config.accounts.auth_backends.has_others())?.home("somebody"))
@@ -174,17 +174,17 @@ fn endpoints(config: &Config) -> Vec<&Endpoint> {
     ldap.chain(http).collect()
 }
 
-/// A mistake in what the configuration names.
+/// The failure for an invalid file or setting.
 fn invalid(message: String) -> Failure {
     Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
 }
 
-/// A source that `key` is about cannot be opened.
+/// The failure for a source that cannot be opened; `key` is its setting.
 fn not_opened(key: &str, error: &OpenError) -> Failure {
     let failure = invalid(format!("{key}: {error}"));
     match error {
         OpenError::Roots { .. } | OpenError::NoRoots { .. } => failure
-            .help("a PEM file with the certificate of the authority that signed the server's"),
+            .help("a PEM file with the certificate of the CA that issued the server's certificate"),
         _ => failure,
     }
 }

@@ -1,8 +1,8 @@
-//! The program `wharf`: a folder shared in one command, or accounts served for years.
+//! The program `wharf`: shares a folder with one command, or serves accounts permanently.
 //!
-//! To follow a start, read [`cli`] (what was typed), [`setup`] (which layers of configuration),
-//! [`config`] (what they mean), then [`wire`] (how they become the engine's settings) and
-//! [`serve_command`].
+//! To follow the start of the program, read [`cli`] (what was typed), [`setup`] (which layers of
+//! configuration), [`config`] (what they mean), then [`wire`] (how they become the engine's
+//! settings) and [`serve_command`].
 
 mod accounts;
 mod ban_command;
@@ -14,7 +14,6 @@ mod cli;
 mod config;
 mod config_command;
 mod deliver;
-mod far_server;
 mod hash_command;
 mod import;
 mod import_command;
@@ -27,6 +26,7 @@ mod outcome;
 mod panel;
 mod place;
 mod protection;
+mod remote_server;
 mod serve_command;
 mod service_command;
 mod setup;
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too, with 0. Where nobody reads it, nobody cares.
+            // Help and version take this path too, with exit code 0. Write errors are ignored.
             let _ = error.print();
             return if error.exit_code() == 0 { Exit::Done.into() } else { Exit::Usage.into() };
         }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.tell(is_coloured);
-            os::tell_predecessor(Err(&failure.message));
+            os::report_to_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()
         }

@@ -1,4 +1,4 @@
-//! What differs between operating systems: signals, limits, who has a port, files for one's eyes.
+//! Operating-system specific code: signals, limits, port owners, private files.
 
 #[cfg_attr(unix, path = "os/disk_unix.rs")]
 #[cfg_attr(not(unix), path = "os/disk_other.rs")]
@@ -20,14 +20,14 @@ mod ports;
 #[cfg(windows)]
 #[path = "os/service_windows.rs"]
 mod service;
-#[cfg_attr(unix, path = "os/spot_unix.rs")]
-#[cfg_attr(not(unix), path = "os/spot_other.rs")]
-mod spot;
 #[cfg(unix)]
 mod succession;
 #[cfg(windows)]
 #[path = "os/succession_windows.rs"]
 mod succession;
+#[cfg_attr(unix, path = "os/trusted_path_unix.rs")]
+#[cfg_attr(not(unix), path = "os/trusted_path_other.rs")]
+mod trusted_path;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -43,98 +43,100 @@ use std::path::Path;
 pub(crate) use inherited::inherited;
 #[cfg(windows)]
 pub(crate) use service::{SERVICE, announce, become_service};
-pub(crate) use succession::{Starter, be_starter, be_successor, is_successor, tell_predecessor};
+pub(crate) use succession::{
+    SuccessorStarter, be_starter, be_successor, is_successor, report_to_predecessor,
+};
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, SocketFolder, announce, can_change, disk_of, free_files, give_to,
+    PORT_REMEDY, Signals, SocketFolder, announce, can_change, change_owner, disk_of, free_files,
     hold_window, is_administrator, is_executable, is_journal, is_owner, mask_new_files, may_write,
-    mode_if_open, open_to_group, private_folder, proof_of_life_every, raise_file_limit,
-    real_folder, sync_folder,
+    mode_if_open, open_to_group, private_folder, raise_file_limit, real_folder, sync_folder,
+    watchdog_interval,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     PORT_REMEDY, Signals, SocketFolder, appended, can_change, disk_of, free_files, hold_window,
     inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group, private_folder,
-    proof_of_life_every, raise_file_limit, real_folder, sync_folder,
+    raise_file_limit, real_folder, sync_folder, watchdog_interval,
 };
 
 pub(crate) use footprint::Footprint;
-pub(crate) use spot::{Access, Spot, only_root_changes, open_trusted};
+pub(crate) use trusted_path::{Access, TrustedPath, only_root_changes, open_trusted};
 
-/// A listening socket that was open before we started.
+/// A listening socket inherited at the start.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// What the one who opened it calls it; may be empty.
+    /// Its name from the process that opened it; may be empty.
     pub(crate) name: String,
-    /// Where it listens.
+    /// Its listen address.
     pub(crate) address: SocketAddr,
     pub(crate) listener: TcpListener,
 }
 
-/// What somebody asks of a running server by a signal.
+/// A request by signal to a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// To stop.
+pub(crate) enum SignalRequest {
+    /// Stop.
     Stop(Stop),
-    /// To open its logs anew (SIGUSR1).
+    /// Reopen the logs (SIGUSR1).
     Reopen,
-    /// To write how it is into its log (SIGUSR2).
+    /// Log a status summary (SIGUSR2).
     Summary,
-    /// To take note of a new configuration (SIGHUP).
+    /// Reload the configuration (SIGHUP).
     Reload,
 }
 
-/// Why somebody wants the server to stop.
+/// Why the server is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Ctrl+C.
     Interrupt,
-    /// A service manager, or `kill`.
+    /// SIGTERM of a service manager or `kill`.
     Terminate,
 }
 
-/// Who has a port.
+/// The process that uses a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    /// The number of the process.
+pub(crate) struct PortOwner {
+    /// The process ID.
     pub(crate) pid: u32,
-    /// The program's name, as short as the system keeps it.
+    /// The program's name, as truncated by the system.
     pub(crate) name: String,
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for PortOwner {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "pid {} ({})", self.pid, self.name)
     }
 }
 
-/// Who listens on a port, such as `pid 812 (vsftpd)`, where that can be found out.
+/// The process that listens on a port, such as `pid 812 (vsftpd)`, if it can be determined.
 pub(crate) fn port_owner(port: u16) -> Option<String> {
     ports::port_owner(port)
 }
 
-/// Who has these ports, where that can be found out.
-pub(crate) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+/// The processes that use these ports, if they can be determined.
+pub(crate) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     ports::port_owners(ports)
 }
 
-/// The ports from which the system makes connections, where it says so.
+/// The ephemeral port range of the system, if known.
 pub(crate) fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
     ports::ephemeral_ports()
 }
 
-/// Ports that the system does not take for its own connections.
+/// Ports that the system excludes from the ephemeral range.
 pub(crate) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
     ports::reserved_ports()
 }
 
-/// Ports that the system gives to nobody, as Windows does for Hyper-V and others.
+/// Ports that no process can use, as those reserved by Windows for Hyper-V.
 pub(crate) fn refused_ports() -> Vec<RangeInclusive<u16>> {
     ports::refused_ports()
 }
 
-/// The ranges in what `netsh interface ipv4 show excludedportrange` prints: lines with two numbers,
-/// and a star behind those that somebody asked for by hand.
+/// Parses the output of `netsh interface ipv4 show excludedportrange`: lines with two numbers, and
+/// a star after those added by an administrator.
 #[cfg_attr(not(any(windows, test)), expect(dead_code, reason = "Windows has netsh"))]
 fn excluded_ranges(text: &str) -> Vec<RangeInclusive<u16>> {
     let range = |line: &str| {
@@ -144,7 +146,7 @@ fn excluded_ranges(text: &str) -> Vec<RangeInclusive<u16>> {
     text.lines().filter_map(range).collect()
 }
 
-/// A program that keeps a firewall.
+/// A firewall program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Firewall {
     /// Of Ubuntu and Debian.
@@ -158,17 +160,17 @@ pub(crate) enum Firewall {
     Windows,
 }
 
-/// The kind of container that this process runs in, if it can be told.
+/// The kind of container that this process runs in, if it can be detected.
 pub(crate) fn container() -> Option<&'static str> {
     network::container()
 }
 
-/// The cloud that this machine is of, if it can be told.
+/// The cloud provider of this machine, if it can be detected.
 pub(crate) fn cloud() -> Option<&'static str> {
     network::cloud()
 }
 
-/// The program that keeps this system's firewall, if one is known to be switched on.
+/// The active firewall program, if one is detected.
 pub(crate) fn firewall() -> Option<Firewall> {
     network::firewall()
 }
@@ -176,54 +178,54 @@ pub(crate) fn firewall() -> Option<Firewall> {
 /// A file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileSystem {
-    /// Its number.
+    /// Its device number.
     pub(crate) device: u64,
     /// Its kind, such as `ext4` or `nfs4`, if it is known.
     pub(crate) kind: Option<String>,
-    /// Bytes that are free for everybody.
+    /// Bytes available to unprivileged users.
     pub(crate) free: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub(crate) total: u64,
-    /// How many more files it takes, and how many in all, if it counts them.
+    /// Free and total inodes, if it counts them.
     pub(crate) inodes: Option<(u64, u64)>,
-    /// Whether nothing can be written there.
+    /// Whether it is mounted read-only.
     pub(crate) is_read_only: bool,
 }
 
-/// The file system of a folder, where the system tells it.
+/// The file system of a folder, if known.
 pub(crate) fn file_system(folder: &Path) -> Option<FileSystem> {
     disk::file_system(folder)
 }
 
-/// What somebody wants to do with a folder.
+/// A kind of access to a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// To reach what is in it.
+pub(crate) enum FolderAccess {
+    /// Access to its entries (search permission).
     Enter,
-    /// To list it.
+    /// Listing.
     Read,
-    /// To make and remove files in it.
+    /// Creating and removing files in it.
     Write,
 }
 
-/// Whether an account, by its number and that of its group, may do something with a folder;
-/// without any, whether we may.
-pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: Wish) -> bool {
+/// Whether a system user, given by UID and GID, has this access to a folder; `None` is this
+/// process.
+pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     disk::may(path, who, wish)
 }
 
-/// What a manager of services is told, where there is one that wants to know.
+/// A state that is reported to the service manager (`sd_notify`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Announced {
-    /// Clients are served.
+pub(crate) enum ServiceState {
+    /// Serving clients.
     Ready,
-    /// No more clients are taken; transfers finish.
+    /// No new clients are accepted; transfers finish.
     Stopping,
-    /// The configuration is read anew.
+    /// The configuration is being reloaded.
     Reloading,
-    /// Another process serves in our place; its number.
+    /// A successor process serves; its process ID.
     Successor(u32),
-    /// Nothing hangs.
+    /// Watchdog keep-alive.
     Alive,
 }
 
@@ -232,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ranges_that_windows_keeps_are_read_in_any_language() {
+    fn reserved_ranges_of_windows_are_parsed_in_any_language() {
         let text = "\r\nProtocol tcp Port Exclusion Ranges\r\n\r\nStart Port    End Port\r\n\
                     ----------    --------\r\n      5357        5357\r\n     50000       50059     \
                     *\r\n\r\n* - Administered port exclusions.\r\n";

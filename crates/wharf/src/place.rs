@@ -1,4 +1,4 @@
-//! Where this operating system wants things: configuration, state, and the language spoken.
+//! Paths of this operating system for configuration and state, and the language of the session.
 
 #[cfg(unix)]
 mod unix;
@@ -11,48 +11,48 @@ use std::path::PathBuf;
 #[cfg(windows)]
 use windows as system;
 
-/// The configuration's name in whatever folder.
+/// The file name of the configuration.
 pub(crate) const CONFIG_NAME: &str = "wharf.toml";
 
-/// Every place where a configuration is looked for, the first found being the one. The current
-/// folder is none of them: clients may have put a file there.
+/// The paths at which a configuration is searched for, in order. The current folder is not among
+/// them: clients may have uploaded a file there.
 pub(crate) fn config_candidates() -> Vec<PathBuf> {
     system::config_folders().into_iter().map(|dir| dir.join(CONFIG_NAME)).collect()
 }
 
-/// Where a configuration would be put on this system.
+/// The folder for a new configuration.
 pub(crate) fn config_folder() -> PathBuf {
     system::config_folders().into_iter().next().unwrap_or_default()
 }
 
-/// Where certificates and other state are kept unless the configuration says otherwise.
+/// The default folder for certificates and other state.
 pub(crate) fn state_folder() -> PathBuf {
     system::state_folder()
 }
 
-/// Where the control socket may be, the place of our own server first.
+/// The possible paths of the control socket, that of our own server first.
 pub(crate) fn control_sockets() -> Vec<PathBuf> {
     system::control_sockets()
 }
 
-/// The character set of old programs in the language of this system; none where the language says
-/// nothing of its users, as on most servers.
+/// The legacy character set for the language of this system; `None` if the language says nothing
+/// about its users, as on most servers.
 pub(crate) fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
     encoding_of(&language())
 }
 
-/// The language of the session, such as `zh_CN.UTF-8`; empty if nobody said.
+/// The language of the session, such as `zh_CN.UTF-8`; empty if it is not set.
 pub(crate) fn language() -> String {
     system::language()
 }
 
-/// The computer's own name, if it has one.
+/// The host name, if there is one.
 pub(crate) fn host_name() -> Option<String> {
     system::host_name().filter(|name| !name.is_empty() && name != "localhost")
 }
 
-/// The names of this computer: its own, and those that stand beside it in the system's table of
-/// names, such as the one with its domain.
+/// The names of this computer: the host name and its aliases in the hosts file, such as the fully
+/// qualified name.
 pub(crate) fn own_names() -> Vec<String> {
     let Some(own) = host_name() else { return Vec::new() };
     let table = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
@@ -60,10 +60,10 @@ pub(crate) fn own_names() -> Vec<String> {
     std::iter::once(own).chain(beside).collect()
 }
 
-/// What is read of a table of names.
+/// Maximum size of a hosts file.
 const TABLE_BYTES_MAX: usize = 64 << 10;
 
-/// The names that share a line with `own` in a table such as `/etc/hosts`.
+/// The names on the same line as `own` in a table such as `/etc/hosts`.
 fn names_beside(own: &str, table: &str) -> Vec<String> {
     let lines = table.lines().map(|line| line.split('#').next().unwrap_or_default());
     let names = lines.map(|line| line.split_whitespace().skip(1));
@@ -71,12 +71,12 @@ fn names_beside(own: &str, table: &str) -> Vec<String> {
     fitting.flatten().map(str::to_owned).collect()
 }
 
-/// This program, to be started once more.
+/// The path of this program, to start it again.
 pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     system::own_program()
 }
 
-/// By a language tag such as `zh_CN.UTF-8`.
+/// The legacy character set for a locale such as `zh_CN.UTF-8`.
 fn encoding_of(language: &str) -> Option<&'static encoding_rs::Encoding> {
     let language = language.to_ascii_lowercase().replace('-', "_");
     let is = |prefix: &str| language.starts_with(prefix);
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn languages_have_their_old_character_set() {
+    fn languages_have_a_legacy_character_set() {
         for (language, encoding) in [
             ("zh_CN.UTF-8", "GBK"),
             ("zh-TW", "Big5"),

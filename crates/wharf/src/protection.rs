@@ -1,10 +1,10 @@
-//! What keeps this process in its place: another user, rules of the kernel for files and ports,
-//! a filter of system calls.
+//! The sandbox: an unprivileged user, kernel rules for files and ports, a system call filter.
 //!
-//! [`reach`] says what a server with this configuration must be able to reach, as plain data;
-//! [`identity`] leaves root behind, [`system`] asks the kernel to refuse the rest, and [`rights`]
-//! looks at files whose rights would make all that useless. Everything here happens once, before
-//! the first thread of the server: the kernel confines threads one by one, and new ones inherit.
+//! [`reach`] computes what a server with this configuration must be able to access, as plain data;
+//! [`identity`] changes to an unprivileged user, [`system`] asks the kernel to deny the rest, and
+//! [`rights`] checks files whose permissions would make all that useless. Everything here happens
+//! once, before the first thread of the server is started: the kernel confines single threads, and
+//! new ones inherit.
 
 #[cfg_attr(target_os = "linux", path = "protection/identity_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "protection/identity_other.rs")]
@@ -24,33 +24,33 @@ pub(crate) mod system;
 
 use crate::config::choice::Sandbox;
 use crate::outcome::Failure;
-use reach::Reach;
+use reach::AccessPolicy;
 
-/// One kind of protection.
+/// The status of one kind of protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ProtectionStatus {
-    /// It holds; how, in a few words.
+    /// Active, with a short description.
     On(String),
-    /// It does not; why.
+    /// Inactive, with the reason.
     Off(String),
 }
 
-/// What holds and what could not be had.
+/// Which protections are active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Files and folders outside of the reach are refused.
+    /// Files and folders outside of the policy are denied.
     pub(crate) files: ProtectionStatus,
-    /// Ports outside of the reach are refused.
+    /// Ports outside of the policy are denied.
     pub(crate) ports: ProtectionStatus,
-    /// Signals to other programs and their abstract sockets are refused.
+    /// Signals to other programs and their abstract sockets are denied.
     pub(crate) programs: ProtectionStatus,
-    /// System calls that a server never needs are refused.
+    /// System calls that a server never needs are denied.
     pub(crate) calls: ProtectionStatus,
 }
 
 impl ProtectionStatus {
-    /// In a few words: how it holds, or `off: ` and why.
-    pub(crate) fn told(&self) -> String {
+    /// A short description, or `off: ` and the reason.
+    pub(crate) fn described(&self) -> String {
         match self {
             Self::On(how) => how.clone(),
             Self::Off(why) => format!("off: {why}"),
@@ -59,13 +59,13 @@ impl ProtectionStatus {
 }
 
 impl Report {
-    /// Nothing holds, for one reason.
+    /// All protections are inactive, for one reason.
     pub(crate) fn off(why: &str) -> Self {
         let off = || ProtectionStatus::Off(why.to_owned());
         Self { files: off(), ports: off(), programs: off(), calls: off() }
     }
 
-    /// Each kind with its name.
+    /// Each protection with its name.
     pub(crate) fn parts(&self) -> [(&'static str, &ProtectionStatus); 4] {
         [
             ("files", &self.files),
@@ -76,11 +76,11 @@ impl Report {
     }
 }
 
-/// Confines this thread, and all that it starts from now on, for good.
+/// Permanently sandboxes this thread and all threads that it starts from now on.
 ///
 /// # Errors
-/// With [`Sandbox::On`], if files or system calls stay open.
-pub(crate) fn confine(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure> {
+/// With [`Sandbox::On`], if files or system calls cannot be restricted.
+pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
     let report = match sandbox {
         Sandbox::Off => return Ok(Report::off("server.sandbox is \"off\"")),
         Sandbox::Auto | Sandbox::On => system::confine(reach),
@@ -88,19 +88,20 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure
     if sandbox == Sandbox::On {
         for (what, part) in [("files", &report.files), ("system calls", &report.calls)] {
             if let ProtectionStatus::Off(why) = part {
-                let message = format!("server.sandbox is \"on\", but {what} stay open: {why}");
+                let message =
+                    format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
-                    .help("write sandbox = \"auto\" to be confined as far as this system can"));
+                    .help("to use what this system supports, set server.sandbox = \"auto\""));
             }
         }
     }
     Ok(report)
 }
 
-/// What [`confine`] would come to, tried on a thread that ends with the trial.
-pub(crate) fn rehearse(sandbox: Sandbox, reach: &Reach) -> Result<Report, Failure> {
+/// The result of [`confine`], tried on a temporary thread.
+pub(crate) fn rehearse(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
     std::thread::scope(|scope| {
         let trial = scope.spawn(|| confine(sandbox, reach));
-        trial.join().unwrap_or_else(|_| Err(Failure::new("the trial of the sandbox broke off")))
+        trial.join().unwrap_or_else(|_| Err(Failure::new("the sandbox test panicked")))
     })
 }

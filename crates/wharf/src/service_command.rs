@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use wharf_accounts_sql::Creation;
 
 use crate::accounts;
-use crate::accounts::Use;
+use crate::accounts::FolderUse;
 use crate::cli::Global;
 use crate::cli::service::{Kind, RunAs, Service};
 use crate::config::Config;
@@ -79,7 +79,7 @@ pub(super) struct Setup {
     /// The configuration's file.
     path: PathBuf,
     config: Config,
-    homes: Vec<(Use, PathBuf)>,
+    homes: Vec<(FolderUse, PathBuf)>,
 }
 
 /// The configuration in use: a service has one, and it is sound.
@@ -94,7 +94,9 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, Some(path.clone()), Vec::new()), is_coloured)?;
     let mut homes = wire::accounts(&loaded.config, is_coloured, Creation::No)?.homes;
-    homes.extend(logins::example_home(&loaded.config).map(|home| (Use::Home(String::new()), home)));
+    homes.extend(
+        logins::example_home(&loaded.config).map(|home| (FolderUse::Home(String::new()), home)),
+    );
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
     Ok(Setup { program, path, config: loaded.config, homes })

@@ -1,4 +1,5 @@
-//! Texts that people see, kept in files: a test fails when one changes, so that somebody reads it.
+//! Snapshots of output that users see: a test fails when one changes, so that the change is
+//! reviewed.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ pub(crate) fn assert_same(name: &str, text: &str) {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == text,
-        "{name} is stale; read the new text below, and keep it with \
+        "{name} is stale; review the new text below and accept it with \
          WHARF_BLESS=1 cargo nextest run -p wharf\n\n{text}"
     );
 }

@@ -1,5 +1,4 @@
-//! The one page that joins the crates: a configuration becomes the engine's settings, accounts and
-//! stores.
+//! Connects the crates: converts a configuration to the engine's settings, accounts and storage.
 
 mod accounts;
 
@@ -18,7 +17,7 @@ use wharf_storage::{
     DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
 };
 
-use crate::certificate::{Facts, Pair, from_files, self_made};
+use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_made};
 use crate::config::choice::{
     Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
     TlsVersion,
@@ -28,13 +27,13 @@ use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 use crate::place;
-use crate::protection::reach::{Reach, state_folder};
+use crate::protection::reach::{AccessPolicy, state_folder};
 
 pub(crate) use accounts::{
-    Accounts, accounts, anonymous_home, anonymous_rights, homes, shared, users, visitor,
+    Accounts, accounts, anonymous_account, anonymous_home, anonymous_rights, homes, shared, users,
 };
 
-/// The engine's settings; `public_address` is what [`public_address`] found.
+/// The engine's settings; `public_address` is the result of [`public_address`].
 #[expect(clippy::unnecessary_wraps, reason = "a setting may need what this system lacks")]
 pub(crate) fn settings(
     config: &Config,
@@ -90,7 +89,7 @@ pub(crate) fn settings(
     })
 }
 
-/// A listener for the engine.
+/// Converts a listener for the engine.
 pub(crate) fn listen(listen: &keys::Listen) -> engine::Listen {
     let tls = listen_tls(listen.tls);
     let ports = match (listen.port, tls) {
@@ -155,7 +154,7 @@ fn names(names: &keys::Names) -> engine::Names {
     }
 }
 
-/// Looks a host name up, once: PASV must not wait for a name server.
+/// Resolves a host name once: PASV must not wait for DNS.
 pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>, Failure> {
     match address {
         PublicAddress::None => Ok(None),
@@ -164,11 +163,11 @@ pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>
     }
 }
 
-/// The IPv4 addresses of a host name, at least one.
+/// Resolves a host name to at least one IPv4 address.
 pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
-    let help = "write the address itself in passive.public_address (-n)";
+    let help = "set passive.public_address (-n) to an IP address";
     let found = (name, 0).to_socket_addrs().map_err(|error| {
-        Failure::io(format!("the public address {name} cannot be looked up"), &error).help(help)
+        Failure::io(format!("cannot resolve the public address {name}"), &error).help(help)
     })?;
     let ipv4 = found.into_iter().filter_map(|address| match address.ip().to_canonical() {
         IpAddr::V4(ip) => Some(ip),
@@ -176,23 +175,24 @@ pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     });
     let ipv4: Vec<_> = ipv4.collect();
     if ipv4.is_empty() {
-        return Err(Failure::new(format!("{name} has no IPv4 address to announce")).help(help));
+        return Err(
+            Failure::new(format!("the public address {name} has no IPv4 address")).help(help)
+        );
     }
     Ok(ipv4)
 }
 
-/// A certificate ready to serve, and what is to be said about it.
+/// A usable certificate with its summary and warnings.
 pub(crate) struct Encryption {
     /// For the engine.
     pub(crate) tls: engine::Tls,
-    /// What the certificate says.
-    pub(crate) facts: Facts,
-    /// What the operator should know.
+    /// The summary of the certificate.
+    pub(crate) facts: CertificateSummary,
+    /// Warnings for the administrator.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads the certificate that the configuration names, if it names one, and tells whether it and
-/// its key can serve.
+/// Reads the configured certificate, if any, and checks that it and its key can be used.
 pub(crate) fn check_certificate(config: &Config) -> Result<Vec<String>, Failure> {
     let (Some(_), Some(_)) = (&config.tls.certificate.0, &config.tls.private_key.0) else {
         return Ok(Vec::new());
@@ -209,25 +209,25 @@ fn certificate(
     Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new("tls.private_key is not the key of tls.certificate").help(
-                "they come in pairs: was one of the two files renewed without the other? the \
-                     server's own certificate must be the first in its file",
+            ..Failure::new("tls.private_key does not match tls.certificate").help(
+                "check whether only one of the two files was renewed; the server's own certificate \
+                 must be the first in its file",
             )
         },
         other => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("the certificate cannot be used: {other}"))
+            ..Failure::new(format!("cannot use the certificate: {other}"))
         },
     })
 }
 
-/// The certificate, unless no listener offers TLS.
+/// The certificate, or `None` if no listener offers TLS.
 pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure> {
     if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         return Ok(None);
     }
     let pair = pair(config)?;
-    let facts = Facts::of(&pair);
+    let facts = CertificateSummary::of(&pair);
     let mut served = certificate(pair.chain, pair.key)?;
     if let Some((chain, key)) = pair.other {
         served = served.or(certificate(chain, key)?);
@@ -258,12 +258,12 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
     }))
 }
 
-/// The certificate that would be served, and those that stand for it.
+/// The certificate chain that would be used.
 pub(crate) fn chain(config: &Config) -> Result<Vec<CertificateDer<'static>>, Failure> {
     pair(config).map(|pair| pair.chain)
 }
 
-fn pair(config: &Config) -> Result<Pair, Failure> {
+fn pair(config: &Config) -> Result<CertificateAndKey, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
@@ -273,7 +273,7 @@ fn pair(config: &Config) -> Result<Pair, Failure> {
     self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
 }
 
-/// How accounts' folders are kept.
+/// The storage for the folders of accounts.
 pub(crate) fn disk(config: &Config) -> DiskOptions {
     DiskOptions {
         durability: match config.files.durability {
@@ -295,34 +295,34 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
     }
 }
 
-/// The folders of accounts, for a process that cannot reach every one.
-pub(crate) struct Fenced {
+/// The storage of a sandboxed process, which rejects inaccessible folders.
+pub(crate) struct ConfinedFolders {
     disks: Disks,
-    reach: Arc<Reach>,
-    /// Who has uploads looked at; it comes once the process is confined.
+    reach: Arc<AccessPolicy>,
+    /// The upload check, which is set after the process is sandboxed.
     checker: Arc<OnceLock<Arc<Checker>>>,
 }
 
-impl Fenced {
-    /// Those of `disks` that lie within `reach`.
-    pub(crate) fn new(disks: Disks, reach: Arc<Reach>) -> Self {
+impl ConfinedFolders {
+    /// The folders of `disks` that are within `reach`.
+    pub(crate) fn new(disks: Disks, reach: Arc<AccessPolicy>) -> Self {
         Self { disks, reach, checker: Arc::default() }
     }
 
-    /// Has uploads looked at, once there is somebody who does.
+    /// Adds the upload check, once it is available.
     pub(crate) fn checked(self, checker: &Arc<OnceLock<Arc<Checker>>>) -> Self {
         Self { checker: Arc::clone(checker), ..self }
     }
 }
 
 #[async_trait]
-impl Stores for Fenced {
+impl Stores for ConfinedFolders {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>, Error> {
         let opened = self.disks.open(account).await;
-        // Where the kernel confines nothing, this has opened.
+        // Without a kernel sandbox, opening has succeeded.
         if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
-            let help = "it lies outside of what wharf confined itself to when it started; restart \
-                 wharf, or name a folder above it in server.homes and restart once";
+            let help = "the sandbox does not include it; restart wharf, or add a parent folder to \
+                        server.homes and restart once";
             return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
         }
         let opened = opened?;
@@ -333,29 +333,29 @@ impl Stores for Fenced {
     }
 }
 
-/// Who counts what accounts keep, and what the last run wrote down of it.
+/// The quota counters, with the values stored by the last run.
 pub(crate) fn quotas(config: &Config) -> Quotas {
     Quotas::open(state_folder(config), user_quota(config))
 }
 
-/// What accounts may keep that say nothing.
+/// The default quotas of accounts.
 pub(crate) fn user_quota(config: &Config) -> Quota {
     Quota { bytes: config.limits.user_quota, files: config.limits.user_quota_files }
 }
 
-/// Where accounts' files are.
+/// The base folder of accounts.
 pub(crate) fn stores(
     config: &Config,
     quotas: Option<&Quotas>,
-    reach: &Arc<Reach>,
+    reach: &Arc<AccessPolicy>,
     server_files: ServerFiles,
-) -> Fenced {
+) -> ConfinedFolders {
     let disks = Disks::new(disk(config)).deny(server_files);
     let disks = match quotas {
         Some(quotas) => disks.with_quotas(quotas.clone()),
         None => disks,
     };
-    Fenced::new(disks, Arc::clone(reach))
+    ConfinedFolders::new(disks, Arc::clone(reach))
 }
 
 #[cfg(test)]
@@ -369,7 +369,7 @@ mod tests {
     use crate::config::gather::Inputs;
 
     #[test]
-    fn a_missing_configuration_means_the_engines_own_defaults() {
+    fn without_configuration_the_engine_defaults_apply() {
         let config = Loaded::load(&Inputs::default()).config;
         let mut ours = settings(&config, None, None).unwrap();
         ours.names.legacy = None;
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn row_23_anonymous_is_off_and_its_words_are_presets() {
+    fn row_23_anonymous_access_is_off_and_its_permissions_are_presets() {
         assert!(!Loaded::load(&Inputs::default()).config.login.anonymous);
         for denied in [
             Permissions::LIST,
@@ -397,12 +397,12 @@ mod tests {
         ] {
             assert_eq!(anonymous_rights(word), rights);
         }
-        // What the configuration says of every account holds for visitors.
+        // Defaults for all accounts apply to the anonymous user.
         assert_eq!((for_many().quota, for_many().quota_files), (None, None));
     }
 
     #[test]
-    fn a_host_name_is_looked_up_and_one_that_does_not_exist_is_told() {
+    fn host_names_are_resolved_and_unknown_ones_are_reported() {
         let name = |name: &str| PublicAddress::Name(name.into());
         assert_eq!(public_address(&name("localhost")), Ok(Some(Ipv4Addr::LOCALHOST)));
         let failure = public_address(&name("no-such-host.invalid")).unwrap_err();

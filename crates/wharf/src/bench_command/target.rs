@@ -7,8 +7,8 @@ use rustls_pki_types::ServerName;
 use wharf_load::{Error, ErrorKind, Target, Tls, TlsMode, Trust};
 
 use crate::cli::bench::{Bench, Mode};
-use crate::far_server::{resolve, roots, split, system_roots};
 use crate::outcome::{Exit, Failure};
+use crate::remote_server::{resolve, roots, split, system_roots};
 use crate::share::{ask_password, check_password, read_password_file};
 
 /// Finds the server and asks for what is missing.

@@ -8,13 +8,13 @@ fn names() -> Vec<String> {
     vec!["host.example".into(), "localhost".into(), "127.0.0.1".into()]
 }
 
-fn is_matching(pair: Pair) -> bool {
+fn is_matching(pair: CertificateAndKey) -> bool {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     rustls::sign::CertifiedKey::from_der(pair.chain, pair.key, &provider).is_ok()
 }
 
 #[test]
-fn a_certificate_is_made_once_and_kept() {
+fn a_certificate_is_generated_once_and_stored() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("new/state");
     let first = self_made(&state, &names()).unwrap();
@@ -29,18 +29,18 @@ fn a_certificate_is_made_once_and_kept() {
 }
 
 #[test]
-fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names() {
+fn an_rsa_certificate_with_the_same_names_is_added_to_that_of_an_earlier_release() {
     let folder = tempfile::tempdir().unwrap();
     let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
     let text = make(&of_before, KeyKind::Ecdsa).unwrap();
-    write_synced(&Spot::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
+    write_synced(&TrustedPath::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
     let first = self_made(folder.path(), &names()).unwrap();
     assert_eq!(first.chain, chain_of(&text));
     let (chain, key) = first.other.unwrap();
     assert_eq!(validity::names(&chain[0]), of_before);
     let again = self_made(folder.path(), &names()).unwrap();
     assert_eq!(again.other.unwrap().0, chain);
-    let kind = |chain: &[CertificateDer<'_>]| Anatomy::of(&chain[0]).unwrap().key;
+    let kind = |chain: &[CertificateDer<'_>]| ParsedCertificate::of(&chain[0]).unwrap().key;
     assert!(matches!(kind(&chain), Key::Rsa(_)), "{:?}", kind(&chain));
     assert!(!matches!(kind(&first.chain), Key::Rsa(_)));
     let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -48,16 +48,16 @@ fn an_rsa_certificate_is_added_beside_one_of_an_earlier_release_with_its_names()
 }
 
 #[test]
-fn its_facts_are_read_back_from_it() {
+fn its_summary_is_parsed_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<_> = names().into_iter().chain(["2001:db8::7".to_owned()]).collect();
-    let facts = Facts::of(&self_made(folder.path(), &names).unwrap());
+    let facts = CertificateSummary::of(&self_made(folder.path(), &names).unwrap());
     assert_eq!(facts.names, names);
     assert!(facts.not_after.is_some() && facts.is_self_made);
 }
 
 #[test]
-fn it_is_good_for_ten_years() {
+fn it_is_valid_for_ten_years() {
     let text = make(&names(), KeyKind::Ecdsa).unwrap();
     let until = validity::not_after(&chain_of(&text)[0]).unwrap();
     let years = until.to_zoned(jiff::tz::TimeZone::UTC).year() - jiff::Zoned::now().year();
@@ -80,27 +80,27 @@ fn only_its_owner_may_read_it() {
 }
 
 #[test]
-fn where_it_cannot_be_kept_it_serves_with_a_warning() {
+fn if_it_cannot_be_stored_it_is_used_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let pair = self_made(&file, &names()).unwrap();
-    assert!(pair.warnings[0].contains("cannot be kept in"), "{:?}", pair.warnings);
+    assert!(pair.warnings[0].contains("cannot be stored in"), "{:?}", pair.warnings);
     assert_eq!(pair.warnings.len(), 1, "{:?}", pair.warnings);
     assert!(is_matching(pair));
 }
 
-/// The certificate and the key of `text` as files of their own.
+/// Splits `text` into a certificate file and a key file.
 fn files(folder: &Path, text: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = text.split_at(text.find("-----BEGIN PRIVATE").unwrap());
     let (at, key_at) = (folder.join("cert.pem"), folder.join("key.pem"));
-    write_synced(&Spot::find(&at).unwrap(), certificate).unwrap();
-    write_synced(&Spot::find(&key_at).unwrap(), key).unwrap();
+    write_synced(&TrustedPath::find(&at).unwrap(), certificate).unwrap();
+    write_synced(&TrustedPath::find(&key_at).unwrap(), key).unwrap();
     (at, key_at)
 }
 
 #[test]
-fn row_45_own_files_are_read_and_their_faults_are_named() {
+fn row_45_certificate_files_are_read_and_errors_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = files(folder.path(), &make(&names(), KeyKind::Ecdsa).unwrap());
     assert!(is_matching(from_files(&certificate, &key).unwrap()));
@@ -111,8 +111,8 @@ fn row_45_own_files_are_read_and_their_faults_are_named() {
             .message
             .replace(&format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR), "")
     };
-    assert_eq!(told(&key, &key), "key.pem holds no PEM certificate");
-    assert_eq!(told(&certificate, &certificate), "cert.pem holds no PEM private key");
+    assert_eq!(told(&key, &key), "key.pem contains no PEM certificate");
+    assert_eq!(told(&certificate, &certificate), "cert.pem contains no PEM private key");
     let missing = folder.path().join("none.pem");
     assert_eq!(
         told(&missing, &key),
@@ -120,7 +120,7 @@ fn row_45_own_files_are_read_and_their_faults_are_named() {
     );
     let binary = folder.path().join("cert.der");
     fs::write(&binary, [0x30, 0x82, 0xff, 0xfe]).unwrap();
-    assert_eq!(told(&binary, &key), "the certificate cert.der is not PEM, but binary");
+    assert_eq!(told(&binary, &key), "invalid certificate cert.der: DER (binary) instead of PEM");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Until when a certificate is good and for which names, read straight from its DER.
+//! The validity and the names of a certificate, parsed from its DER.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// The end of the certificate's validity; none if it is not written as RFC 5280 §4.1 says.
+/// The end of the certificate's validity; `None` if it does not follow RFC 5280 §4.1.
 ///
 /// `SEQUENCE { SEQUENCE tbs { [0] version, INTEGER serial, SEQUENCE algorithm, SEQUENCE issuer,
 /// SEQUENCE validity { time notBefore, time notAfter }, … } … }`
@@ -25,7 +25,8 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     time_of(tag, std::str::from_utf8(time).ok()?)
 }
 
-/// The names and addresses that the certificate is for (RFC 5280 §4.2.1.6); none if it says none.
+/// The names and addresses that the certificate is for (RFC 5280 §4.2.1.6); empty if it contains
+/// none.
 ///
 /// Behind the validity come `SEQUENCE subject, SEQUENCE key, … [3] { SEQUENCE { extensions } }`.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
@@ -60,7 +61,7 @@ fn name_of((tag, name): (u8, &[u8])) -> Option<String> {
     }
 }
 
-/// The elements that follow each other, each as its tag and content.
+/// Iterates over consecutive elements, as tag and content.
 pub(super) fn each(mut der: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (tag, content, rest) = element(der)?;
@@ -85,7 +86,7 @@ pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let mut length = usize::from(first);
     if first >= 0x80 {
         let (digits, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        // Four bytes are far more than a certificate has.
+        // A length of four bytes is far more than a certificate has.
         if digits.len() > 4 {
             return None;
         }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_time_read() {
+    fn parses_both_time_formats() {
         let shown = |tag, text| time_of(tag, text).unwrap().to_string();
         assert_eq!(shown(UTC_TIME, "360101000000Z"), "2036-01-01T00:00:00Z");
         assert_eq!(shown(UTC_TIME, "990101000000Z"), "1999-01-01T00:00:00Z");
@@ -125,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = not_after(&bytes);
             let _ = names(&bytes);
         }

@@ -11,10 +11,10 @@ use wharf_load::{ControlClient, Error, ErrorKind, ListingResult, Tls, TlsInfo, T
 use wharf_server::diagnostics::is_private;
 
 use super::page::Page;
-use crate::certificate::{Anatomy, names_of};
+use crate::certificate::{ParsedCertificate, names_of};
 use crate::cli::check::Check;
-use crate::far_server::{resolve, split, system_roots};
 use crate::outcome::Failure;
+use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
 
 /// The longest wait for one step: a firewall that drops what it does not like is silent.
@@ -340,7 +340,7 @@ fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));
-    let end = Anatomy::of(own).and_then(|anatomy| anatomy.not_after);
+    let end = ParsedCertificate::of(own).and_then(|certificate| certificate.not_after);
     if let Some(end) = end.filter(|end| *end < Timestamp::now()) {
         page.fail(
             format!("its certificate ended on {}", end.strftime("%Y-%m-%d")),
@@ -351,7 +351,7 @@ fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
 
 fn described(own: &CertificateDer<'_>) -> String {
     let hex: Vec<_> = Sha256::digest(own).iter().map(|byte| format!("{byte:02X}")).collect();
-    let until = Anatomy::of(own).and_then(|anatomy| anatomy.not_after);
+    let until = ParsedCertificate::of(own).and_then(|certificate| certificate.not_after);
     let until =
         until.map_or_else(String::new, |end| format!(", until {}", end.strftime("%Y-%m-%d")));
     let names = shown(&names_of(own).join(", "));

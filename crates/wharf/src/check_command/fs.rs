@@ -15,7 +15,7 @@ use crate::config::choice::Durability;
 use crate::config::units::show_size;
 use crate::os::{FileSystem, file_system, raise_file_limit};
 use crate::outcome::{Failure, plain};
-use crate::serve_command::capacity::Room;
+use crate::serve_command::capacity::DescriptorBudget;
 
 /// Homes that are looked at; more say no more.
 const HOMES_MAX: usize = 10_000;
@@ -73,7 +73,7 @@ fn look_at_clock(subjects: &Subjects<'_>, page: &mut Page) {
 
 fn look_at_open_files(subjects: &Subjects<'_>, page: &mut Page) {
     raise_file_limit();
-    let room = Room::beside(subjects.config.listen.len());
+    let room = DescriptorBudget::beside(subjects.config.listen.len());
     let (sessions, told) = room.of(subjects.config.limits.connections);
     let sessions = sessions.number().map_or_else(|| "any number of".to_owned(), |n| n.to_string());
     page.row("open files", &format!("enough for {sessions} sessions, in this shell"));

@@ -161,7 +161,7 @@ impl Page {
     /// What rights of files should be otherwise.
     pub(super) fn found(&mut self, findings: Vec<rights::Finding>) {
         for finding in findings {
-            let level = if finding.is_grave() { Level::Warning } else { Level::Note };
+            let level = if finding.is_warning() { Level::Warning } else { Level::Note };
             let remedy = Some(finding.remedy().to_owned());
             self.add(level, None, finding.what().to_owned(), remedy);
         }

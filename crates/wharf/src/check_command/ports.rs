@@ -10,7 +10,9 @@ use wharf_server::settings;
 
 use super::Subjects;
 use super::page::Page;
-use crate::os::{Owner, PORT_REMEDY, ephemeral_ports, port_owners, refused_ports, reserved_ports};
+use crate::os::{
+    PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, refused_ports, reserved_ports,
+};
 use crate::outcome::{Exit, Failure, plain};
 use crate::panel::own_addresses;
 use crate::wire;
@@ -148,7 +150,7 @@ fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
         }
     }
     let owners = port_owners(&taken.iter().copied().take(OWNERS_MAX).collect());
-    let is_ours = |owner: &Owner| own == Some(owner.pid);
+    let is_ours = |owner: &PortOwner| own == Some(owner.pid);
     let ours: BTreeSet<u16> =
         owners.iter().filter_map(|(port, owner)| is_ours(owner).then_some(*port)).collect();
     let count = range.clone().count();

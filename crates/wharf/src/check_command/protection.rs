@@ -10,7 +10,7 @@ use crate::logins;
 use crate::outcome::Failure;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::own_files::{MOVE, beneath, own_files, server_files, within};
-use crate::protection::reach::Reach;
+use crate::protection::reach::AccessPolicy;
 use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
 pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
@@ -18,11 +18,11 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     look_at_user(subjects, page)?;
     let (homes, reached) = homes(subjects)?;
     let homes: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
-    let reach = Reach::of(config, &homes, &reached);
+    let reach = AccessPolicy::of(config, &homes, &reached);
     let reach = logins::extend(reach, config);
     let report = rehearse(config.server.sandbox, &reach)?;
     for (name, part) in report.parts() {
-        page.row(name, &part.told());
+        page.row(name, &part.described());
     }
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {

@@ -12,13 +12,13 @@ use wharf_server::settings::TlsVersion;
 
 use super::Subjects;
 use super::page::Page;
-use crate::certificate::{Anatomy, Facts, Key, covers, has_kept};
+use crate::certificate::{CertificateSummary, Key, ParsedCertificate, covers, has_kept};
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
-use crate::far_server::system_roots;
 use crate::outcome::{Exit, Failure};
 use crate::place;
 use crate::protection::reach::state_folder;
+use crate::remote_server::system_roots;
 use crate::wire::{self, Encryption};
 
 /// Sooner than this, the end of a certificate is a warning.
@@ -47,7 +47,9 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let encryption = wire::encryption(config)?;
     let Some(encryption) = encryption else { return Ok(()) };
     let chain = wire::chain(config)?;
-    let Some(parts) = chain.iter().map(|one| Anatomy::of(one)).collect::<Option<Vec<_>>>() else {
+    let Some(parts) =
+        chain.iter().map(|one| ParsedCertificate::of(one)).collect::<Option<Vec<_>>>()
+    else {
         page.fail(
             "the certificate cannot be read: it is not written as RFC 5280 says",
             "have it made anew",
@@ -66,7 +68,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     Ok(())
 }
 
-fn look_at_key(own: &Anatomy<'_>, page: &mut Page) {
+fn look_at_key(own: &ParsedCertificate<'_>, page: &mut Page) {
     page.row("key", &format!("{}, and it is that of the certificate", own.key.shown()));
     if let Key::Rsa(bits) = own.key
         && bits < RSA_BITS_MIN
@@ -85,7 +87,7 @@ fn look_at_key(own: &Anatomy<'_>, page: &mut Page) {
     }
 }
 
-fn look_at_dates(parts: &[Anatomy<'_>], page: &mut Page) {
+fn look_at_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
     const DAY: i64 = 24 * 60 * 60;
     let now = Timestamp::now();
     for (place, part) in parts.iter().enumerate() {
@@ -125,7 +127,7 @@ fn day(moment: Timestamp) -> String {
 }
 
 /// Whether the names by which clients find this server are in the certificate.
-fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
+fn look_at_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut Page) {
     let names = &facts.names;
     if names.is_empty() {
         page.warn(
@@ -167,7 +169,7 @@ fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
     }
 }
 
-fn look_at_chain(parts: &[Anatomy<'_>], facts: &Facts, page: &mut Page) {
+fn look_at_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, page: &mut Page) {
     for (place, pair) in parts.windows(2).enumerate() {
         if let [one, next] = pair
             && one.issuer != next.subject
@@ -185,7 +187,7 @@ fn look_at_chain(parts: &[Anatomy<'_>], facts: &Facts, page: &mut Page) {
         }
     }
     if !facts.is_self_made {
-        let shown: Vec<_> = parts.iter().map(Anatomy::subject_shown).collect();
+        let shown: Vec<_> = parts.iter().map(ParsedCertificate::subject_shown).collect();
         page.row("chain", &shown.join(" <- "));
     }
 }
@@ -215,7 +217,7 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
 }
 
 /// Whether a client that trusts what this system trusts would take the certificate.
-fn look_as_a_client(encryption: &Encryption, own: &Anatomy<'_>, page: &mut Page) {
+fn look_as_a_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: &mut Page) {
     let Ok(roots) = system_roots() else { return };
     let Err(Trouble::Rustls(error)) = handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
     else {

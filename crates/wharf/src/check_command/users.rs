@@ -16,7 +16,7 @@ use super::page::Page;
 use crate::accounts::{self, Kept, database, everyone, file, shown};
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
-use crate::os::{Wish, file_system, may};
+use crate::os::{FolderAccess, file_system, may};
 use crate::outcome::{Failure, plain};
 use crate::protection::identity::current_name;
 use crate::user_command::{Trouble, open_failure, waits};
@@ -227,14 +227,14 @@ fn look_at_home(
     }
     let above = home
         .ancestors()
-        .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, Wish::Enter));
+        .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, FolderAccess::Enter));
     if let Some(folder) = above {
         let what = format!("{loses}: {server} may not enter {}", folder.display());
         let remedy = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
         return Some((what, remedy));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
-    if !rights.intersection(lists).is_empty() && !may(home, who, Wish::Read) {
+    if !rights.intersection(lists).is_empty() && !may(home, who, FolderAccess::Read) {
         let what = format!("{name} may look and fetch, but {server} may not read {shown}");
         return Some((what, format!("chown {server} '{shown}', or chmod +r '{shown}'")));
     }
@@ -245,7 +245,7 @@ fn look_at_home(
         let what = format!("{name} may change files, but {shown} is mounted read-only");
         return Some((what, "mount it for writing, or take those rights away".to_owned()));
     }
-    let is_writable = may(home, who, Wish::Write);
+    let is_writable = may(home, who, FolderAccess::Write);
     let what = || format!("{name} may change files, but {server} may not write to {shown}");
     (!is_writable).then(|| (what(), format!("chown {server} '{shown}', or chmod +w '{shown}'")))
 }

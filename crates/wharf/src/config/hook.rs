@@ -7,7 +7,7 @@ use wharf_users::nearest::nearest;
 use super::keys::Told;
 use super::raw::Raw;
 use super::value::{Value, Wrong};
-use crate::log::catalog::{field_names, told_names};
+use crate::log::catalog::{delivered_names, field_names};
 
 /// What a check before publishing says besides what every program is told.
 pub(crate) const DRAFT: &str = "draft";
@@ -123,13 +123,13 @@ impl Value for EventNames {
         let names =
             Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?;
         for name in &names {
-            if !told_names().any(|known| known == name) {
+            if !delivered_names().any(|known| known == name) {
                 let wrong = Wrong::new(format!("there is no event `{name}`"));
-                return Err(match nearest(name, told_names()) {
+                return Err(match nearest(name, delivered_names()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong.help(format!(
                         "these are there: {}",
-                        told_names().collect::<Vec<_>>().join(", ")
+                        delivered_names().collect::<Vec<_>>().join(", ")
                     )),
                 });
             }

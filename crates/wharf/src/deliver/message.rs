@@ -1,4 +1,4 @@
-//! An event as others are told of it: one JSON object, and names with values.
+//! An event as it is delivered: one JSON object, and environment variables.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,28 +16,28 @@ use crate::log::record::{Field, Record};
 use crate::outcome::Failure;
 use crate::place::host_name;
 
-/// The longest text besides paths, in characters.
+/// Maximum length of texts other than paths, in characters.
 const TEXT_CHARS_MAX: usize = 2500;
 
-/// Makes messages, each with a number of its own.
-pub(super) struct Maker {
-    /// By chance, of this start alone.
+/// Builds messages with unique ids.
+pub(super) struct MessageFactory {
+    /// Random, different at each start.
     origin: String,
     count: AtomicU64,
     host: String,
 }
 
-impl Maker {
+impl MessageFactory {
     pub(super) fn new() -> Result<Self, Failure> {
         let origin = getrandom::u64()
-            .map_err(|error| Failure::new(format!("the system gives no randomness: {error}")))?;
+            .map_err(|error| Failure::new(format!("cannot read random bytes: {error}")))?;
         let host = host_name().unwrap_or_else(|| "localhost".to_owned());
         Ok(Self { origin: format!("{origin:016x}"), count: AtomicU64::new(0), host })
     }
 
-    /// What is told of an event.
+    /// Builds the message of an event.
     pub(super) fn of_event(&self, who: &ClientInfo, record: &Record) -> Notice {
-        // What was given an id already keeps it: a check before publishing gave it one.
+        // An id assigned by the upload check is kept.
         let given = match record.field("id") {
             Some(Field::Text(id)) => Some(id.clone()),
             _ => None,
@@ -69,7 +69,7 @@ impl Maker {
         message.end()
     }
 
-    /// What a check before publishing is asked.
+    /// Builds the message for the upload check.
     pub(super) fn of_upload(&self, upload: &Upload<'_>) -> Notice {
         let mut message = self.begin("check-upload", None);
         message.text("user", upload.user);
@@ -96,7 +96,7 @@ impl Maker {
     }
 }
 
-/// A message that grows.
+/// A message under construction.
 struct Message {
     id: String,
     event: &'static str,
@@ -106,7 +106,7 @@ struct Message {
 
 impl Message {
     fn text(&mut self, name: &str, text: &str) {
-        // Some reasons have the words of others in them.
+        // Some reasons contain text of clients or programs.
         let text: String = text.chars().take(TEXT_CHARS_MAX).collect();
         self.member(name, &quoted(&text));
         self.variables.push((name.to_owned(), text.into_bytes()));
@@ -124,7 +124,7 @@ impl Message {
         self.bare(name, &number.to_string());
     }
 
-    /// What needs no quotes.
+    /// Adds a value that needs no quotes, such as a number.
     fn bare(&mut self, name: &str, value: &str) {
         self.member(name, value);
         self.variables.push((name.to_owned(), value.as_bytes().to_vec()));
@@ -138,7 +138,7 @@ impl Message {
         self.bytes(name, path.as_os_str().as_encoded_bytes());
     }
 
-    /// Whole, whatever it holds: a program must find the file.
+    /// Never shortened: a program must find the file.
     fn bytes(&mut self, name: &str, bytes: &[u8]) {
         if let Ok(text) = std::str::from_utf8(bytes) {
             self.member(name, &quoted(text));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn made(who: &ClientInfo, event: &Event<'_>) -> Notice {
-        Maker::new().unwrap().of_event(who, &Record::of(who, event).unwrap())
+        MessageFactory::new().unwrap().of_event(who, &Record::of(who, event).unwrap())
     }
 
     fn variable<'a>(notice: &'a Notice, name: &str) -> &'a [u8] {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_says_who_what_and_where_the_system_has_it() {
+    async fn a_message_contains_user_event_and_system_path() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), "anna", &DiskOptions::default()).unwrap();
         let who = who(AccountFiles::of(Arc::new(disk)), Some("anna"));

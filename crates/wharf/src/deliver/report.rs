@@ -1,4 +1,4 @@
-//! What became of events, as lines of the log.
+//! Log lines about the delivery of events.
 
 use wharf_events::programs;
 use wharf_events::worker::{End, Outcome};
@@ -7,13 +7,14 @@ use wharf_proto::path::escaped;
 
 use crate::log::record::{Level, Record};
 
-/// What to do about events on the disk that cannot be read.
+/// Hint for events on the disk that cannot be read.
 const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
-     server.state_dir/webhooks must belong to the user that serves (chown)";
-/// What is shown of a program's words.
+                               server.state_dir/webhooks must belong to the user that runs wharf \
+                               (chown)";
+/// Maximum length of a program's output in the log.
 const OUTPUT_BYTES_MAX: usize = 1000;
 
-/// Of a program.
+/// About a program.
 pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
     match report {
         programs::Report::Failed { program, notice, outcome, is_final } => {
@@ -37,12 +38,12 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
         }
         programs::Report::Lost => Record::new(Level::Error, "programs-lost").text(
             "reason",
-            "the process that starts programs is gone; no program is started until a restart",
+            "the process that starts programs has ended; restart wharf to run programs again",
         ),
     }
 }
 
-/// Of a web server, by what of its address may be shown.
+/// About a webhook; `url` is the part of its address that may be shown.
 pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
     match report {
         webhook::Report::Failing { reason, .. } => {
@@ -76,7 +77,7 @@ pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
     }
 }
 
-/// Of a check before publishing.
+/// About the upload check.
 pub(super) fn of_check(report: &check::Report<'_>) -> Record {
     match report {
         check::Report::Failed { upload, id, reason, is_allowed } => {
@@ -94,7 +95,10 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
                 .text("id", id);
             match place {
                 Ok(file) => record.text("file", escaped(file.as_os_str().as_encoded_bytes())),
-                Err(reason) => record.text("reason", format!("it was removed instead: {reason}")),
+                Err(reason) => record.text(
+                    "reason",
+                    format!("cannot move it to the quarantine, so it was removed: {reason}"),
+                ),
             }
         }
     }
@@ -102,14 +106,14 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
 
 fn ending(end: &End) -> String {
     match end {
-        End::Exited(code) => format!("it ended with {code}"),
-        End::Killed => "it was killed".to_owned(),
-        End::TimedOut => "it took too long".to_owned(),
-        End::NotStarted(why) => format!("it cannot be started: {why}"),
+        End::Exited(code) => format!("exit code {code}"),
+        End::Killed => "killed by a signal".to_owned(),
+        End::TimedOut => "timed out".to_owned(),
+        End::NotStarted(why) => format!("cannot start it: {why}"),
     }
 }
 
-/// Both outputs, escaped.
+/// Standard output and standard error, escaped.
 fn output(outcome: &Outcome) -> String {
     let all = [outcome.out.trim_ascii(), outcome.err.trim_ascii()];
     let all: Vec<_> = all.into_iter().filter(|part| !part.is_empty()).collect();

@@ -1,6 +1,6 @@
-//! Accounts in CSV: a row of names, then a row for each account.
+//! Accounts in CSV: a header row, then a row for each account.
 //!
-//! The columns may come in any order, between commas, semicolons (Excel in many languages) or
+//! The columns may be in any order, separated by commas, semicolons (Excel in many languages) or
 //! tabs. `wharf user export` writes the same columns.
 
 mod rows;
@@ -21,11 +21,13 @@ pub(crate) use rows::written;
 
 use self::rows::{Row, rows};
 use super::hashes;
-use super::model::{Account, Fact, Found, Refused, Secret, Spot};
+use super::model::{
+    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
+};
 use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// The columns that an export writes; an import takes them in any order.
+/// The columns that an export writes; an import accepts them in any order.
 pub(crate) const COLUMNS: [&str; 20] = [
     "name",
     "password_hash",
@@ -49,7 +51,7 @@ pub(crate) const COLUMNS: [&str; 20] = [
     "comment",
 ];
 
-/// Other names of columns, and those of facts for which there is no key.
+/// Alternative names of columns.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("user", "name"),
     ("username", "name"),
@@ -77,59 +79,64 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 ];
 
 /// Reads the file.
-pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<Found, Failure> {
+pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResult, Failure> {
     let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
     let base = std::path::absolute(text.folder()).unwrap_or_else(|_| text.folder());
     Ok(read(&text, &base)?)
 }
 
-/// Reads accounts; relative homes begin at `base`.
-fn read(text: &Text, base: &Path) -> Result<Found, Refused> {
+/// Reads accounts; relative homes are below `base`.
+fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
     let all = rows(&text.content).map_err(|line| {
-        Refused::new(
-            format!("{}: a quote is never closed", text.spot(line)),
-            "the file was cut, or a quote in a cell is not written twice; nothing was written",
+        ImportError::new(
+            format!("{}: a quote is never closed", text.location(line)),
+            "the file is truncated, or a quote in a cell is not doubled; nothing was written",
         )
     })?;
     let Some((header, rows)) = all.split_first() else {
         let what = format!("{} is empty", text.shown);
-        return Err(Refused::new(
+        return Err(ImportError::new(
             what,
-            "its first row names the columns, such as: name,password,home",
+            "the first row must contain the column names, such as: name,password,home",
         ));
     };
-    let mut found = Found::default();
+    let mut found = ImportResult::default();
     let columns = columns(header, text, &mut found)?;
     for row in rows {
-        let spot = text.spot(row.line);
+        let location = text.location(row.line);
         if row.cells.len() > columns.len() {
             let what =
                 format!("this row has {} cells under {} columns", row.cells.len(), columns.len());
-            found.lost(&spot, what, "put a cell with a comma in it into \"quotes\"");
+            found.lost(&location, what, "enclose cells that contain commas in \"quotes\"");
             continue;
         }
-        let line = Line { columns: &columns, row, spot };
+        let line = CsvLine { columns: &columns, row, location };
         if let Some(account) = line.account(base, &mut found) {
             found.add(account);
         }
     }
     if found.accounts.is_empty() {
-        let what = format!("{} has no account", text.shown);
+        let what = format!("{} contains no accounts", text.shown);
         let told = found.notes.first().map(|note| note.what.clone());
-        let help = told.unwrap_or_else(|| "a row for each account follows the row of names".into());
-        return Err(Refused::new(what, help));
+        let help =
+            told.unwrap_or_else(|| "write a row for each account below the column names".into());
+        return Err(ImportError::new(what, help));
     }
-    if found.accounts.iter().any(|account| matches!(account.secret, Secret::Plain(_))) {
-        let what = format!("{} still holds passwords that anybody can read", text.shown);
-        let remedy = "when the move is done, delete it or keep it where nobody sees it";
-        found.note(super::model::Kind::Advice, None, what, remedy);
+    if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
+        let what = format!("{} still contains passwords in plain text", text.shown);
+        let hint = "after the migration, delete it or move it to a protected folder";
+        found.note(super::model::Kind::Advice, None, what, hint);
     }
     Ok(found)
 }
 
-/// The columns by their own names; those that are not known are told once.
-fn columns(header: &Row, text: &Text, found: &mut Found) -> Result<Vec<String>, Refused> {
-    let spot = text.spot(header.line);
+/// Maps the header to column names; each unknown one is reported once.
+fn columns(
+    header: &Row,
+    text: &Text,
+    found: &mut ImportResult,
+) -> Result<Vec<String>, ImportError> {
+    let location = text.location(header.line);
     let names = || COLUMNS.iter().chain(OTHER_NAMES.iter().map(|(name, _)| name)).copied();
     let mut columns: Vec<String> = Vec::new();
     for cell in &header.cells {
@@ -138,80 +145,94 @@ fn columns(header: &Row, text: &Text, found: &mut Found) -> Result<Vec<String>, 
         let name = other.map_or(name, |(_, meant)| (*meant).to_owned());
         let is_known = names().any(|known| known == name);
         if !is_known && !name.is_empty() {
-            let what = format!("the column `{}` is not known", cell.trim().escape_debug());
-            let remedy = match nearest(&name, names()) {
-                Some(near) => format!("is `{near}` meant? then mend it and import again"),
+            let what = format!("unknown column `{}`", cell.trim().escape_debug());
+            let hint = match nearest(&name, names()) {
+                Some(near) => format!("did you mean `{near}`? correct it and import again"),
                 None => format!("known columns: {}", COLUMNS.join(", ")),
             };
-            found.lost(&spot, what, remedy);
+            found.lost(&location, what, hint);
         }
         if is_known && columns.contains(&name) {
-            let what = format!("{spot}: the column `{name}` is there twice");
-            return Err(Refused::new(what, "keep one of them"));
+            let what = format!("{location}: duplicate column `{name}`");
+            return Err(ImportError::new(what, "keep one of them"));
         }
         columns.push(name);
     }
     for needed in ["name", "home"] {
         if !columns.iter().any(|name| name == needed) {
-            let what = format!("{spot}: there is no column `{needed}`");
-            let help = "the first row names the columns, such as: name,password,home,permissions";
-            return Err(Refused::new(what, help));
+            let what = format!("{location}: missing column `{needed}`");
+            let help = "the first row must contain the column names, such as: \
+                        name,password,home,permissions";
+            return Err(ImportError::new(what, help));
         }
     }
     Ok(columns)
 }
 
-/// A row with the names of its columns.
-struct Line<'a> {
+/// A row with its column names.
+struct CsvLine<'a> {
     columns: &'a [String],
     row: &'a Row,
-    spot: Spot,
+    location: SourceLocation,
 }
 
-impl Line<'_> {
-    /// What stands in a column, if something does.
+impl CsvLine<'_> {
+    /// The cell of a column, unless it is empty.
     fn cell(&self, column: &str) -> Option<&str> {
         let index = self.columns.iter().position(|name| name == column)?;
         let cell = self.row.cells.get(index).map(String::as_str)?;
         Some(cell).filter(|cell| !cell.trim().is_empty())
     }
 
-    /// What `parse` makes of a cell. A cell it cannot read is told and left out.
+    /// Parses a cell. An invalid cell is reported and ignored.
     fn read<T>(
         &self,
         column: &str,
-        found: &mut Found,
+        found: &mut ImportResult,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let cell = self.cell(column)?.trim();
         let value = parse(cell);
         if value.is_none() {
-            let what = format!("`{}` cannot be a value of {column}", cell.escape_debug());
-            found.lost(&self.spot, what, "mend it and import again, or: wharf user edit NAME");
+            let what = format!("invalid {column} `{}`", cell.escape_debug());
+            found.lost(
+                &self.location,
+                what,
+                "correct it and import again, or: wharf user edit NAME",
+            );
         }
         value
     }
 
-    fn account(&self, base: &Path, found: &mut Found) -> Option<Account> {
+    fn account(&self, base: &Path, found: &mut ImportResult) -> Option<ImportedAccount> {
         let name = self.cell("name").map(str::trim);
         let home = self.cell("home").map(str::trim);
         let (Some(name), Some(home)) = (name, home) else {
-            let what = if name.is_none() { "this account has no name" } else { "it has no home" };
-            found.lost(&self.spot, what, "every account needs a name and a home");
+            let what = if name.is_none() { "missing account name" } else { "missing home" };
+            found.lost(&self.location, what, "every account needs a name and a home");
             return None;
         };
-        // A right that is misread could give too much: the account is left out instead.
+        // A misread permission could grant too much, so the whole account is skipped.
         let rights = self.cell("permissions").map(|cell| parse_rights(cell.trim()));
         let rights = match rights.transpose() {
             Ok(rights) => rights,
             Err(bad) => {
                 let name = name.escape_debug();
-                found.lost(&self.spot, format!("account `{name}`: {}", bad.message()), bad.help());
+                found.lost(
+                    &self.location,
+                    format!("account `{name}`: {}", bad.message()),
+                    bad.help(),
+                );
                 return None;
             }
         };
         let home = PathBuf::from(home);
-        let mut account = Account::new(name, Secret::None, base.join(home), self.spot.clone());
+        let mut account = ImportedAccount::new(
+            name,
+            ImportedPassword::None,
+            base.join(home),
+            self.location.clone(),
+        );
         account.permissions = rights;
         account.paths = self.read("paths", found, read_paths).unwrap_or_default();
         account.is_enabled = self.read("enabled", found, truth).unwrap_or(true);
@@ -230,56 +251,54 @@ impl Line<'_> {
         Some(account)
     }
 
-    fn rate(&self, column: &str, found: &mut Found) -> Option<Rate> {
+    fn rate(&self, column: &str, found: &mut ImportResult) -> Option<Rate> {
         self.read(column, found, |cell| parse_rate(cell).ok())
     }
 
-    /// A hash where one is given, else the password. Without either nobody can log in.
-    fn secret(&self, name: &str, found: &mut Found) -> Secret {
+    /// The hash if there is one, else the password. Without either, logins are impossible.
+    fn secret(&self, name: &str, found: &mut ImportResult) -> ImportedPassword {
         if self.read("no_password", found, truth) == Some(true) {
             return self.no_secret(name, found);
         }
         if let Some(hash) = self.cell("password_hash") {
-            return hashes::keep(hash.trim(), name, &self.spot, found);
+            return hashes::keep(hash.trim(), name, &self.location, found);
         }
         match self.cell("password") {
-            Some(hash) if looks_like_hash(hash) => hashes::keep(hash, name, &self.spot, found),
-            Some(password) => Secret::Plain(password.to_owned()),
+            Some(hash) if looks_like_hash(hash) => hashes::keep(hash, name, &self.location, found),
+            Some(password) => ImportedPassword::Plain(password.to_owned()),
             None => {
                 let shown = name.escape_debug();
                 let what = format!("account `{shown}` has no password");
-                let remedy = format!("nobody can log in until:  wharf user passwd {shown}");
-                found.note(super::model::Kind::Advice, Some(&self.spot), what, remedy);
-                Secret::None
+                let hint = format!("set one:  wharf user passwd {shown}");
+                found.note(super::model::Kind::Advice, Some(&self.location), what, hint);
+                ImportedPassword::None
             }
         }
     }
 
-    /// For an account that says that it needs no password: only where it names its addresses.
-    fn no_secret(&self, name: &str, found: &mut Found) -> Secret {
+    /// For an account without password: allowed only if it restricts its client addresses.
+    fn no_secret(&self, name: &str, found: &mut ImportResult) -> ImportedPassword {
         if self.cell("allow").is_some_and(|cell| !cell.trim().is_empty()) {
-            return Secret::NotNeeded;
+            return ImportedPassword::NotNeeded;
         }
         let shown = name.escape_debug();
-        let what = format!("account `{shown}` is to need no password, and names no addresses");
-        let remedy = format!(
-            "nobody can log in until:  wharf user edit {shown} --no-password --allow ADDRESS"
-        );
-        found.lost(&self.spot, what, remedy);
-        Secret::None
+        let what = format!("account `{shown}`: no_password requires allowed addresses");
+        let hint = format!("set them:  wharf user edit {shown} --no-password --allow ADDRESS");
+        found.lost(&self.location, what, hint);
+        ImportedPassword::None
     }
 
-    fn facts(&self, account: &mut Account, found: &mut Found) {
+    fn facts(&self, account: &mut ImportedAccount, found: &mut ImportResult) {
         let quota = self.read("quota", found, |cell| parse_size(cell).ok());
-        account.facts.extend(quota.map(Fact::Quota));
+        account.facts.extend(quota.map(AccountProperty::Quota));
         let files = self.read("quota_files", found, |cell| cell.parse().ok());
-        account.facts.extend(files.map(Fact::QuotaFiles));
+        account.facts.extend(files.map(AccountProperty::QuotaFiles));
         let text = |column: &str| self.cell(column).map(|cell| cell.trim().to_owned());
-        account.facts.extend(text("allow").map(Fact::Allow));
-        account.facts.extend(text("deny").map(Fact::Deny));
-        account.facts.extend(text("hours").map(Fact::Hours));
-        account.facts.extend(text("expires").map(Fact::Expires));
-        account.facts.extend(text("groups").map(Fact::Groups));
+        account.facts.extend(text("allow").map(AccountProperty::Allow));
+        account.facts.extend(text("deny").map(AccountProperty::Deny));
+        account.facts.extend(text("hours").map(AccountProperty::Hours));
+        account.facts.extend(text("expires").map(AccountProperty::Expires));
+        account.facts.extend(text("groups").map(AccountProperty::Groups));
     }
 }
 
@@ -291,7 +310,7 @@ fn truth(cell: &str) -> Option<bool> {
     }
 }
 
-/// `/incoming=upload;/old=read`; what would be misread in a path is written as `%3B`.
+/// `/incoming=upload;/old=read`; separators within a path are percent-encoded, as in `%3B`.
 fn read_paths(cell: &str) -> Option<Vec<(VPath, Permissions)>> {
     let one = |part: &str| {
         let (path, rights) = part.rsplit_once('=')?;
@@ -302,7 +321,7 @@ fn read_paths(cell: &str) -> Option<Vec<(VPath, Permissions)>> {
     cell.split(';').filter(|part| !part.trim().is_empty()).map(one).collect()
 }
 
-/// The paths as [`read_paths`] reads them.
+/// Formats the paths for [`read_paths`].
 pub(crate) fn written_paths(paths: &[(VPath, Permissions)]) -> String {
     let one = |(path, rights): &(VPath, Permissions)| {
         let path = String::from_utf8_lossy(path.as_bytes()).into_owned();

@@ -1,97 +1,97 @@
-//! Files of one directive a line, and tables that say what becomes of each directive.
+//! Configuration files with one directive per line, and tables of how each directive is imported.
 
 use std::path::Path;
 
 use wharf_users::nearest::nearest;
 
-use super::model::{Found, Spot};
+use super::model::{ImportResult, SourceLocation};
 use crate::config::raw::Raw;
 
 /// A directive with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directive {
-    /// Its name as it is written.
+    /// Its name as written.
     pub(crate) name: String,
-    /// What follows, without the blanks around it.
+    /// The trimmed rest of the line.
     pub(crate) value: String,
-    pub(crate) spot: Spot,
+    pub(crate) location: SourceLocation,
 }
 
-/// How a value is to be read.
+/// How a value is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum As {
-    /// As it is.
+pub(crate) enum ValueFormat {
+    /// Unchanged text.
     Text,
-    /// As a whole number.
+    /// An integer.
     Number,
-    /// As a number of seconds.
+    /// A number of seconds.
     Seconds,
-    /// As a number of minutes.
+    /// A number of minutes.
     Minutes,
-    /// As yes or no.
-    Truth,
-    /// As the path of a file of this computer.
+    /// A boolean.
+    Boolean,
+    /// The path of a file on this computer.
     Path,
 }
 
-/// What becomes of a directive.
+/// How a directive is imported.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fate {
-    /// It becomes a key.
-    To(&'static str, As),
-    /// It is about the old program itself, or it is so anyway.
+pub(crate) enum DirectiveAction {
+    /// It becomes this key.
+    To(&'static str, ValueFormat),
+    /// Ignored: it concerns the old program only, or wharf always behaves so.
     Silent,
-    /// It has no counterpart; what to do instead.
+    /// Not supported; with a hint.
     Lost(&'static str),
-    /// The same, but only where it says yes (or no).
+    /// Not supported if its value is this boolean.
     LostIf(bool, &'static str),
-    /// Something of its own; nothing is returned where its value makes no sense.
-    By(fn(&Directive, &mut Found) -> Option<()>),
+    /// Handled by a function, which returns `None` if the value is invalid.
+    By(fn(&Directive, &mut ImportResult) -> Option<()>),
 }
 
-/// Names of directives with their fates.
-pub(crate) type Table = [(&'static [&'static str], Fate)];
+/// Names of directives with their handling.
+pub(crate) type Table = [(&'static [&'static str], DirectiveAction)];
 
-/// What is said of third computers and low ports.
-pub(crate) const NEVER: &str = "never: that is how FTP servers are turned against other computers";
+/// Hint for data connections to third hosts (FXP) and privileged ports.
+pub(crate) const NEVER: &str = "never allowed, since it enables FTP bounce attacks";
 
-/// Does with a directive what the table says.
-pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut Found) {
+/// Imports a directive according to the table.
+pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut ImportResult) {
     let name = directive.name.as_str();
     let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
-    let fate = table.iter().find(|(names, _)| names.iter().any(is_it));
+    let action = table.iter().find(|(names, _)| names.iter().any(is_it));
     let shown = name.escape_debug();
-    let Some((_, fate)) = fate else {
+    let Some((_, action)) = action else {
         let names = table.iter().flat_map(|(names, _)| names.iter().copied());
-        let remedy = match nearest(name, names) {
-            Some(near) => format!("is `{near}` meant? then mend it and import again"),
-            None => "see whether wharf has something of this kind:  wharf config default".into(),
+        let hint = match nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`? correct it and import again"),
+            None => "see all settings of wharf:  wharf config default".into(),
         };
-        found.lost(&directive.spot, format!("`{shown}` is not known here"), remedy);
+        found.lost(&directive.location, format!("unknown directive `{shown}`"), hint);
         return;
     };
-    let done = match *fate {
-        Fate::To(path, kind) => directive.put(path, kind, found),
-        Fate::Silent => Some(()),
-        Fate::Lost(remedy) => {
-            found.lost(&directive.spot, format!("`{shown}` has no counterpart"), remedy);
+    let done = match *action {
+        DirectiveAction::To(path, kind) => directive.put(path, kind, found),
+        DirectiveAction::Silent => Some(()),
+        DirectiveAction::Lost(hint) => {
+            found.lost(&directive.location, format!("`{shown}` is not supported"), hint);
             Some(())
         }
-        Fate::LostIf(when, remedy) => directive.truth().map(|is_on| {
+        DirectiveAction::LostIf(when, hint) => directive.truth().map(|is_on| {
             if is_on == when {
-                found.lost(&directive.spot, format!("`{shown}` has no counterpart"), remedy);
+                found.lost(&directive.location, format!("`{shown}` is not supported"), hint);
             }
         }),
-        Fate::By(act) => act(directive, found),
+        DirectiveAction::By(kind) => kind(directive, found),
     };
     if done.is_none() {
-        let what = format!("`{shown}`: `{}` makes no sense here", directive.value.escape_debug());
-        found.lost(&directive.spot, what, "write its value as it should be, and import again");
+        let what = format!("`{shown}`: invalid value `{}`", directive.value.escape_debug());
+        found.lost(&directive.location, what, "correct the value and import again");
     }
 }
 
 impl Directive {
-    /// Yes or no.
+    /// Parses a boolean.
     pub(crate) fn truth(&self) -> Option<bool> {
         match self.value.to_ascii_lowercase().as_str() {
             "yes" | "on" | "true" | "1" => Some(true),
@@ -100,12 +100,12 @@ impl Directive {
         }
     }
 
-    /// A whole number.
+    /// Parses an integer.
     pub(crate) fn number(&self) -> Option<u64> {
         self.value.parse().ok()
     }
 
-    /// The words of the value; those in quotes may have blanks.
+    /// The words of the value; quoted words may contain spaces.
     pub(crate) fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         let mut rest = self.value.trim();
@@ -120,41 +120,46 @@ impl Directive {
         words
     }
 
-    /// The value without quotes around it.
+    /// The value without surrounding quotes.
     pub(crate) fn unquoted(&self) -> &str {
         let inner = self.value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         inner.unwrap_or(&self.value)
     }
 
-    /// Makes the value a key's.
-    pub(crate) fn put(&self, path: &str, kind: As, found: &mut Found) -> Option<()> {
-        let (spot, name) = (&self.spot, self.name.as_str());
+    /// Sets a key to the value.
+    pub(crate) fn put(
+        &self,
+        path: &str,
+        kind: ValueFormat,
+        found: &mut ImportResult,
+    ) -> Option<()> {
+        let (location, name) = (&self.location, self.name.as_str());
         match kind {
-            As::Text => found.set_text(path, self.unquoted(), spot, name),
-            As::Number => {
+            ValueFormat::Text => found.set_text(path, self.unquoted(), location, name),
+            ValueFormat::Number => {
                 let number = u32::try_from(self.number()?).ok()?;
-                found.set_number(path, number.into(), spot, name);
+                found.set_number(path, number.into(), location, name);
             }
-            As::Seconds | As::Minutes => {
-                let factor = if kind == As::Minutes { 60 } else { 1 };
+            ValueFormat::Seconds | ValueFormat::Minutes => {
+                let factor = if kind == ValueFormat::Minutes { 60 } else { 1 };
                 let number = u32::try_from(self.number()?).ok()?;
-                found.set_seconds(path, u64::from(number) * factor, spot, name);
+                found.set_seconds(path, u64::from(number) * factor, location, name);
             }
-            As::Truth => found.set(path, Raw::Boolean(self.truth()?), spot, name),
-            As::Path => {
+            ValueFormat::Boolean => found.set(path, Raw::Boolean(self.truth()?), location, name),
+            ValueFormat::Path => {
                 let text = self.unquoted();
-                // A relative path of a service begins where nobody can know.
+                // The working folder of the old service is unknown.
                 if !Path::new(text).is_absolute() {
                     return None;
                 }
-                found.set_text(path, text, spot, name);
+                found.set_text(path, text, location, name);
             }
         }
         Some(())
     }
 
-    /// A text for another key.
-    pub(crate) fn set(&self, path: &str, text: &str, found: &mut Found) {
-        found.set_text(path, text, &self.spot, &self.name);
+    /// Sets another key to a text.
+    pub(crate) fn set(&self, path: &str, text: &str, found: &mut ImportResult) {
+        found.set_text(path, text, &self.location, &self.name);
     }
 }

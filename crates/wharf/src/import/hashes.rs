@@ -1,28 +1,32 @@
-//! Password hashes of other servers: which can be kept, and why others cannot.
+//! Password hashes of other servers: which can be imported, and why others cannot.
 
 use wharf_users::password::{
     STORED_BCRYPT_COST_MAX, STORED_MEMORY_KIB_MAX, STORED_PASSES_MAX, STORED_SHA_CRYPT_ROUNDS_MAX,
     looks_like_hash,
 };
 
-use super::model::{Found, Secret, Spot};
+use super::model::{ImportResult, ImportedPassword, SourceLocation};
 
-/// The hash as it is kept. Where it cannot be verified here, the account has no password, and
-/// that is told.
-pub(crate) fn keep(hash: &str, name: &str, spot: &Spot, found: &mut Found) -> Secret {
+/// Imports a hash. If wharf cannot verify it, the account gets no password, which is reported.
+pub(crate) fn keep(
+    hash: &str,
+    name: &str,
+    location: &SourceLocation,
+    found: &mut ImportResult,
+) -> ImportedPassword {
     let shown = name.escape_debug();
     match refusal(hash) {
-        None => Secret::Hash(hash.to_owned()),
+        None => ImportedPassword::Hash(hash.to_owned()),
         Some(why) => {
-            let what = format!("account `{shown}`: its password is not kept: {why}");
-            let remedy = format!("nobody can log in until:  wharf user passwd {shown}");
-            found.lost(spot, what, remedy);
-            Secret::None
+            let what = format!("account `{shown}`: cannot import its password hash: {why}");
+            let hint = format!("set a password:  wharf user passwd {shown}");
+            found.lost(location, what, hint);
+            ImportedPassword::None
         }
     }
 }
 
-/// Why a hash cannot be kept.
+/// Why a hash cannot be imported.
 fn refusal(hash: &str) -> Option<String> {
     let is_old_crypt = |text: &str| {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
@@ -38,8 +42,10 @@ fn refusal(hash: &str) -> Option<String> {
     let work_max = u64::from(STORED_MEMORY_KIB_MAX) * u64::from(STORED_PASSES_MAX);
     let is_long_work = work.is_some_and(|(kib, passes)| kib.saturating_mul(passes) > work_max);
     let why = match hash {
-        "" => "there is none",
-        _ if hash.starts_with(['!', '*']) || hash == "x" => "it is locked or kept elsewhere",
+        "" => "it is empty",
+        _ if hash.starts_with(['!', '*']) || hash == "x" => {
+            "the account is locked or its hash is stored elsewhere"
+        }
         _ if hash.starts_with("$argon2id$") && is_above("m=", STORED_MEMORY_KIB_MAX) => {
             let kib = number("m=").unwrap_or_default();
             return Some(format!("each login would take {} MiB of memory", kib / 1024));
@@ -49,11 +55,11 @@ fn refusal(hash: &str) -> Option<String> {
         _ if is_above("$rounds=", STORED_SHA_CRYPT_ROUNDS_MAX) => "each login would take seconds",
         _ if looks_like_hash(hash) => return None,
         _ if is_old_crypt(hash) => {
-            "it is DES, which looks at eight letters only and is broken in minutes"
+            "DES crypt is insecure: it uses eight characters only and is broken in minutes"
         }
-        _ if hash.starts_with("$7$") => "scrypt is not verified here",
-        _ if hash.starts_with("$argon2i$") => "Argon2i is not verified here",
-        _ => "it is no kind of hash that is verified here",
+        _ if hash.starts_with("$7$") => "scrypt is not supported",
+        _ if hash.starts_with("$argon2i$") => "Argon2i is not supported",
+        _ => "unknown hash format",
     };
     Some(why.to_owned())
 }
@@ -69,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_can_be_verified_is_kept_and_the_rest_says_why() {
+    fn supported_hashes_are_imported_and_others_are_reported() {
         for (hash, why) in [
             ("$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHQ$aGFzaA", None),
             ("$6$salt$hash", None),
@@ -83,10 +89,10 @@ mod tests {
             ("XoNgMVd5QHvkQ", Some("DES")),
             ("$7$C6..../....salt$hash", Some("scrypt")),
             ("$argon2i$v=19$m=1,t=1,p=1$a$b", Some("Argon2i")),
-            ("", Some("there is none")),
+            ("", Some("it is empty")),
             ("*", Some("locked")),
             ("x", Some("locked")),
-            ("secret", Some("no kind")),
+            ("secret", Some("unknown hash")),
         ] {
             let found = refusal(hash);
             assert_eq!(found.is_none(), why.is_none(), "{hash}: {found:?}");
@@ -96,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_fall(hash in "\\PC{0,30}|\\$[0-9a-z]{1,8}\\$[a-z0-9=,$]{0,20}") {
+        fn arbitrary_text_does_not_panic(hash in "\\PC{0,30}|\\$[0-9a-z]{1,8}\\$[a-z0-9=,$]{0,20}") {
             let _ = refusal(&hash);
         }
     }

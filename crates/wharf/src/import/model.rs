@@ -1,4 +1,4 @@
-//! What an old set-up says, in wharf's terms, and what is to be told about it.
+//! The result of an import: settings and accounts of wharf, and notes for the administrator.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -12,16 +12,16 @@ use wharf_users::name::check_name;
 use crate::config::raw::Raw;
 use crate::config::units::show_duration;
 
-/// A line of a file of the old set-up.
+/// A line of an imported file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Spot {
-    /// The file, as it is shown.
+pub(crate) struct SourceLocation {
+    /// The file name to display.
     pub(crate) file: String,
     /// The line, from 1; 0 for the file as a whole.
     pub(crate) line: usize,
 }
 
-impl fmt::Display for Spot {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line == 0 {
             return out.write_str(&self.file);
@@ -30,49 +30,49 @@ impl fmt::Display for Spot {
     }
 }
 
-/// What kind of thing is told.
+/// The kind of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// A line that is not in the result.
+    /// A line that was not imported.
     Lost,
-    /// Something that is in the result and means something else than it did.
+    /// Imported, but it behaves differently from before.
     Changed,
-    /// Something to know or to do.
+    /// Information, or something to do.
     Advice,
 }
 
-/// One thing that is told.
+/// A note for the administrator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Note {
+pub(crate) struct ImportNote {
     pub(crate) kind: Kind,
-    /// Where it stands in the old set-up, if it stands in one place.
-    pub(crate) spot: Option<Spot>,
-    /// What it is about.
+    /// Its location in the imported files, if there is exactly one.
+    pub(crate) location: Option<SourceLocation>,
+    /// What happened.
     pub(crate) what: String,
-    /// What to do; empty if there is nothing to do.
-    pub(crate) remedy: String,
+    /// What to do; may be empty.
+    pub(crate) hint: String,
 }
 
-/// How the note begins that tells of the last passive port.
+/// Prefix of the note about the last passive port.
 pub(crate) const LAST_PORT: &str = "Python's range() leaves out its end";
 
-/// A key of `wharf.toml` with its value.
+/// A value for a key of `wharf.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct ImportedSetting {
     /// The value.
     pub(crate) raw: Raw,
     /// Where it comes from.
-    pub(crate) spot: Spot,
-    /// What it is called there.
+    pub(crate) location: SourceLocation,
+    /// Its name in the imported file.
     pub(crate) word: String,
 }
 
 /// The password of an account.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Secret {
-    /// None that can be used: nobody can log in until one is set.
+pub(crate) enum ImportedPassword {
+    /// No usable password: logins are impossible until one is set.
     None,
-    /// None is needed, from its addresses.
+    /// No password is required from the allowed addresses.
     NotNeeded,
     /// A hash that wharf can verify.
     Hash(String),
@@ -80,7 +80,7 @@ pub(crate) enum Secret {
     Plain(String),
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for ImportedPassword {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::None => "None",
@@ -91,30 +91,30 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A fact of an account for which `users.toml` has no key.
+/// A property of an account that needs conversion for `users.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
-    /// The most bytes it may keep.
+pub(crate) enum AccountProperty {
+    /// Maximum number of bytes stored.
     Quota(u64),
-    /// The most files it may keep.
+    /// Maximum number of files stored.
     QuotaFiles(u64),
-    /// Where it may come from.
+    /// Client addresses that are allowed.
     Allow(String),
-    /// Where it may not come from.
+    /// Client addresses that are denied.
     Deny(String),
-    /// At what hours it may come.
+    /// Times of day at which logins are allowed.
     Hours(String),
-    /// Until when it may come.
+    /// The last day on which logins are allowed.
     Expires(String),
-    /// The groups it belongs to.
+    /// Group memberships.
     Groups(String),
 }
 
-/// An account of the old set-up.
+/// An imported account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
+pub(crate) struct ImportedAccount {
     pub(crate) name: String,
-    pub(crate) secret: Secret,
+    pub(crate) secret: ImportedPassword,
     pub(crate) home: PathBuf,
     pub(crate) permissions: Option<Permissions>,
     pub(crate) is_enabled: bool,
@@ -126,13 +126,18 @@ pub(crate) struct Account {
     pub(crate) requires_tls: bool,
     pub(crate) comment: String,
     pub(crate) paths: Vec<(VPath, Permissions)>,
-    pub(crate) facts: Vec<Fact>,
-    pub(crate) spot: Spot,
+    pub(crate) facts: Vec<AccountProperty>,
+    pub(crate) location: SourceLocation,
 }
 
-impl Account {
-    /// An account with nothing but these.
-    pub(crate) fn new(name: &str, secret: Secret, home: PathBuf, spot: Spot) -> Self {
+impl ImportedAccount {
+    /// An account with these properties and defaults for the rest.
+    pub(crate) fn new(
+        name: &str,
+        secret: ImportedPassword,
+        home: PathBuf,
+        location: SourceLocation,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             secret,
@@ -148,120 +153,148 @@ impl Account {
             comment: String::new(),
             paths: Vec::new(),
             facts: Vec::new(),
-            spot,
+            location,
         }
     }
 }
 
-/// Why nothing at all can be made of a file.
+/// Why a file cannot be imported at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// What is wrong, with the file and its line.
+pub(crate) struct ImportError {
+    /// The error, with file and line.
     pub(crate) what: String,
-    /// What would help.
+    /// How to fix it.
     pub(crate) help: String,
 }
 
-impl Refused {
+impl ImportError {
     pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { what: what.into(), help: help.into() }
     }
 }
 
-/// Everything that was found in an old set-up.
+/// Everything that was found in the imported files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Keys of `wharf.toml` by their full names.
-    pub(crate) wishes: BTreeMap<String, Wish>,
-    /// In the order of the old set-up.
-    pub(crate) accounts: Vec<Account>,
-    /// What is to be told.
-    pub(crate) notes: Vec<Note>,
-    /// Where each name was first seen.
-    names: HashMap<String, Spot>,
+pub(crate) struct ImportResult {
+    /// Values for `wharf.toml`, by full key.
+    pub(crate) imported_settings: BTreeMap<String, ImportedSetting>,
+    /// In the order of the imported files.
+    pub(crate) accounts: Vec<ImportedAccount>,
+    /// Notes for the administrator.
+    pub(crate) notes: Vec<ImportNote>,
+    /// Where each account name was first found.
+    names: HashMap<String, SourceLocation>,
 }
 
-/// The same thing is told once, as far as it comes again so soon.
+/// Adds a note, unless the previous one is equal.
 const NOTES_APART_MAX: usize = 8;
 
-impl Found {
-    /// Wants a key to have a value. The last one wins, as in the old programs.
-    pub(crate) fn set(&mut self, path: &str, raw: Raw, spot: &Spot, word: &str) {
-        let wish = Wish { raw, spot: spot.clone(), word: word.to_owned() };
-        self.wishes.insert(path.to_owned(), wish);
+impl ImportResult {
+    /// Sets a key. The last value wins, as in the other servers.
+    pub(crate) fn set(&mut self, path: &str, raw: Raw, location: &SourceLocation, word: &str) {
+        let imported = ImportedSetting { raw, location: location.clone(), word: word.to_owned() };
+        self.imported_settings.insert(path.to_owned(), imported);
     }
 
-    /// Wants a key to be a text.
-    pub(crate) fn set_text(&mut self, path: &str, text: &str, spot: &Spot, word: &str) {
-        self.set(path, Raw::Text(text.to_owned()), spot, word);
-    }
-
-    /// Wants a key to be a time.
-    pub(crate) fn set_seconds(&mut self, path: &str, seconds: u64, spot: &Spot, word: &str) {
-        let text = show_duration(std::time::Duration::from_secs(seconds));
-        self.set_text(path, &text, spot, word);
-    }
-
-    /// Wants a key to be a whole number.
-    pub(crate) fn set_number(&mut self, path: &str, number: u64, spot: &Spot, word: &str) {
-        let number = i64::try_from(number).unwrap_or(i64::MAX);
-        self.set(path, Raw::Integer(number), spot, word);
-    }
-
-    /// The text that a key is wanted to have.
-    pub(crate) fn text_of(&self, path: &str) -> Option<&str> {
-        self.wishes.get(path).and_then(|wish| wish.raw.text())
-    }
-
-    /// The line at `spot` is not in the result.
-    pub(crate) fn lost(&mut self, spot: &Spot, what: impl Into<String>, todo: impl Into<String>) {
-        self.note(Kind::Lost, Some(spot), what, todo);
-    }
-
-    /// The line at `spot` means something else now.
-    pub(crate) fn changed(
+    /// Sets a key to a text.
+    pub(crate) fn set_text(
         &mut self,
-        spot: &Spot,
+        path: &str,
+        text: &str,
+        location: &SourceLocation,
+        word: &str,
+    ) {
+        self.set(path, Raw::Text(text.to_owned()), location, word);
+    }
+
+    /// Sets a key to a duration.
+    pub(crate) fn set_seconds(
+        &mut self,
+        path: &str,
+        seconds: u64,
+        location: &SourceLocation,
+        word: &str,
+    ) {
+        let text = show_duration(std::time::Duration::from_secs(seconds));
+        self.set_text(path, &text, location, word);
+    }
+
+    /// Sets a key to an integer.
+    pub(crate) fn set_number(
+        &mut self,
+        path: &str,
+        number: u64,
+        location: &SourceLocation,
+        word: &str,
+    ) {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        self.set(path, Raw::Integer(number), location, word);
+    }
+
+    /// The text that a key has been set to.
+    pub(crate) fn text_of(&self, path: &str) -> Option<&str> {
+        self.imported_settings.get(path).and_then(|imported| imported.raw.text())
+    }
+
+    /// Notes that the line at `location` was not imported.
+    pub(crate) fn lost(
+        &mut self,
+        location: &SourceLocation,
         what: impl Into<String>,
         todo: impl Into<String>,
     ) {
-        self.note(Kind::Changed, Some(spot), what, todo);
+        self.note(Kind::Lost, Some(location), what, todo);
     }
 
-    /// Something to know.
+    /// Notes that the line at `location` behaves differently now.
+    pub(crate) fn changed(
+        &mut self,
+        location: &SourceLocation,
+        what: impl Into<String>,
+        todo: impl Into<String>,
+    ) {
+        self.note(Kind::Changed, Some(location), what, todo);
+    }
+
+    /// Adds general advice.
     pub(crate) fn note(
         &mut self,
         kind: Kind,
-        spot: Option<&Spot>,
+        location: Option<&SourceLocation>,
         what: impl Into<String>,
-        remedy: impl Into<String>,
+        hint: impl Into<String>,
     ) {
-        let note = Note { kind, spot: spot.cloned(), what: what.into(), remedy: remedy.into() };
+        let note =
+            ImportNote { kind, location: location.cloned(), what: what.into(), hint: hint.into() };
         if !self.notes.iter().rev().take(NOTES_APART_MAX).any(|known| *known == note) {
             self.notes.push(note);
         }
     }
 
-    /// Takes an account, unless its name is none or is taken. Says whether it did.
-    pub(crate) fn add(&mut self, account: Account) -> bool {
+    /// Adds an account, unless its name is invalid or already used. Returns whether it was added.
+    pub(crate) fn add(&mut self, account: ImportedAccount) -> bool {
         let shown = account.name.escape_debug().to_string();
         if let Err(problem) = check_name(&account.name) {
-            let what = format!("the account `{shown}` cannot be called so: {problem}");
-            self.lost(&account.spot, what, "give it another name and import again");
+            let what = format!("invalid account name `{shown}`: {problem}");
+            self.lost(&account.location, what, "rename it and import again");
             return false;
         }
         if let Some(known) = self.names.get(&account.name) {
-            let what = format!("`{shown}` has an account already, from {known}");
-            self.lost(&account.spot, what, "the first one counts; remove one of the two");
+            let what = format!("duplicate account `{shown}`, first defined at {known}");
+            self.lost(
+                &account.location,
+                what,
+                "the first definition is used; remove one of the two",
+            );
             return false;
         }
-        self.names.insert(account.name.clone(), account.spot.clone());
+        self.names.insert(account.name.clone(), account.location.clone());
         self.accounts.push(account);
         true
     }
 
-    /// Whether there is nothing in it.
+    /// Whether nothing was found.
     pub(crate) fn is_empty(&self) -> bool {
-        self.wishes.is_empty() && self.accounts.is_empty()
+        self.imported_settings.is_empty() && self.accounts.is_empty()
     }
 }

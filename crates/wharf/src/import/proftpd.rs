@@ -10,51 +10,53 @@ use std::path::{Path, PathBuf};
 use wharf_core::permission::Permissions;
 
 use super::hashes;
-use super::model::{Account, Fact, Found, Kind, Refused, Secret};
+use super::model::{
+    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, Kind,
+};
 use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// The fields of a line: name, hash, uid, gid, remark, home, shell.
+/// Number of fields of a line: name, hash, uid, gid, comment, home, shell.
 const FIELDS: usize = 7;
-/// The shells with which nobody may log in, by the end of their paths.
+/// Shells that disable an account, by the end of their paths.
 const CLOSED_SHELLS: &[&str] = &["/disabled"];
 
-/// Reads the accounts, and the groups and the configuration if they are named.
+/// Reads the accounts, and the groups and the configuration if they are given.
 pub(crate) fn import(
     passwd: &Path,
     group: Option<&Path>,
     conf: Option<&Path>,
     encoding: SourceEncoding,
-) -> Result<Found, Failure> {
-    let mut found = Found::default();
+) -> Result<ImportResult, Failure> {
+    let mut found = ImportResult::default();
     if let Some(conf) = conf {
         conf::read(&text::read(conf, SETTINGS_BYTES_MAX, encoding)?, &mut found)?;
     }
     let groups = match group {
         Some(group) => groups(&text::read(group, ACCOUNTS_BYTES_MAX, encoding)?, &mut found)?,
-        None => Groups::default(),
+        None => SystemGroups::default(),
     };
     accounts(&text::read(passwd, ACCOUNTS_BYTES_MAX, encoding)?, &groups, &mut found)?;
     Ok(found)
 }
 
-/// The groups of each name, and the name of each number.
+/// Groups by member name, and group names by GID.
 #[derive(Clone, Debug, Default)]
-struct Groups {
+struct SystemGroups {
     of_member: BTreeMap<String, Vec<String>>,
     by_number: BTreeMap<String, String>,
 }
 
 /// Reads `name:x:number:member,member`.
-fn groups(text: &Text, found: &mut Found) -> Result<Groups, Refused> {
-    let mut groups = Groups::default();
+fn groups(text: &Text, found: &mut ImportResult) -> Result<SystemGroups, ImportError> {
+    let mut groups = SystemGroups::default();
     let mut has_bad = None;
     for (number, line) in content(text) {
         let fields: Vec<_> = line.split(':').collect();
         let [name, _, id, members] = fields[..] else {
             has_bad.get_or_insert(number);
-            let what = format!("this is no group: it has {} fields", fields.len());
-            found.lost(&text.spot(number), what, "a group is a line  name:x:number:members");
+            let what = format!("invalid group: {} fields instead of 4", fields.len());
+            found.lost(&text.location(number), what, "the format is  name:x:gid:members");
             continue;
         };
         groups.by_number.insert(id.trim().to_owned(), name.to_owned());
@@ -63,44 +65,48 @@ fn groups(text: &Text, found: &mut Found) -> Result<Groups, Refused> {
         }
     }
     match has_bad {
-        Some(line) if groups.by_number.is_empty() => Err(Refused::new(
-            format!("{}: no line of it is a group", text.spot(line)),
+        Some(line) if groups.by_number.is_empty() => Err(ImportError::new(
+            format!("{}: no valid group line", text.location(line)),
             "name the file of AuthGroupFile, which ftpasswd --group writes",
         )),
         _ => Ok(groups),
     }
 }
 
-/// The lines with something in them.
+/// The lines that are not empty or comments.
 fn content(text: &Text) -> impl Iterator<Item = (usize, &str)> {
     text.lines().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
 }
 
-/// Reads the lines of accounts.
-fn accounts(text: &Text, groups: &Groups, found: &mut Found) -> Result<(), Refused> {
+/// Reads the account lines.
+fn accounts(
+    text: &Text,
+    groups: &SystemGroups,
+    found: &mut ImportResult,
+) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
     for (number, line) in content(text) {
-        let spot = text.spot(number);
+        let location = text.location(number);
         let fields: Vec<_> = line.split(':').collect();
         let [name, hash, _, gid, remark, home, shell] = fields[..] else {
             first_bad.get_or_insert(number);
-            let what = format!("this is no account: it has {} of {FIELDS} fields", fields.len());
-            let remedy = match fields.len() {
-                18 => "wharf import pureftpd reads it",
-                _ => "an account is a line  name:hash:uid:gid:remark:home:shell",
+            let what = format!("invalid account: {} fields instead of {FIELDS}", fields.len());
+            let hint = match fields.len() {
+                18 => "for a Pure-FTPd file use:  wharf import pureftpd",
+                _ => "the format is  name:hash:uid:gid:comment:home:shell",
             };
-            found.lost(&spot, what, remedy);
+            found.lost(&location, what, hint);
             continue;
         };
         if home.is_empty() {
             first_bad.get_or_insert(number);
-            let what = format!("account `{}` has no home", name.escape_debug());
-            found.lost(&spot, what, "wharf user add NAME --home DIR");
+            let what = format!("account `{}`: missing home", name.escape_debug());
+            found.lost(&location, what, "wharf user add NAME --home DIR");
             continue;
         }
         let home = PathBuf::from(home.trim_end_matches("/."));
-        let mut account = Account::new(name, Secret::None, home, spot);
+        let mut account = ImportedAccount::new(name, ImportedPassword::None, home, location);
         account.permissions = Some(Permissions::FULL);
         remark.trim().clone_into(&mut account.comment);
         account.is_enabled = !CLOSED_SHELLS.iter().any(|closed| shell.ends_with(closed));
@@ -109,29 +115,30 @@ fn accounts(text: &Text, groups: &Groups, found: &mut Found) -> Result<(), Refus
         named.extend(groups.of_member.get(name).cloned().unwrap_or_default());
         named.dedup();
         if !named.is_empty() {
-            account.facts.push(Fact::Groups(named.join(", ")));
+            account.facts.push(AccountProperty::Groups(named.join(", ")));
         }
-        // `!` before a hash is how accounts are locked; unlocked, they have their password again.
+        // `!` before a hash locks the account; the hash is kept, so that enabling restores the
+        // password.
         let (hash, is_locked) = hash
             .strip_prefix('!')
             .filter(|rest| !rest.is_empty())
             .map_or((hash, false), |rest| (rest, true));
         account.is_enabled &= !is_locked;
-        account.secret = hashes::keep(hash, name, &account.spot, found);
+        account.secret = hashes::keep(hash, name, &account.location, found);
         found.add(account);
     }
     if let Some(line) = first_bad.filter(|_| found.accounts.len() == before) {
-        return Err(Refused::new(
-            format!("{}: no line of it is an account of ProFTPD", text.spot(line)),
+        return Err(ImportError::new(
+            format!("{}: no valid ProFTPD account line", text.location(line)),
             "name the file of AuthUserFile, which ftpasswd writes",
         ));
     }
     if found.accounts.len() > before {
-        let what = "files belonged to the user and group of each account; now they belong to the \
-                    user that runs wharf, and each account may do everything in its home";
-        let remedy = "let that user read and write the homes (chown -R, or an ACL); take rights \
-                      away with: wharf user edit NAME --perm read";
-        found.note(Kind::Changed, None, what, remedy);
+        let what = "files belonged to the uid and gid of each account; new files belong to the \
+                    user that runs wharf, and each account has full permissions in its home";
+        let hint = "give that user access to the homes (chown -R, or an ACL); restrict permissions \
+                    with:  wharf user edit NAME --perm read";
+        found.note(Kind::Changed, None, what, hint);
     }
     Ok(())
 }

@@ -10,24 +10,26 @@ use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
 
 use super::hashes;
-use super::model::{Account, Fact, Found, Kind, Refused, Secret};
+use super::model::{
+    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, Kind,
+};
 use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// The fields of a line: login, hash, uid, gid, remark, home, uploads and downloads in bytes a
-/// second, two ratios, sessions, files, bytes, networks of ours allowed and denied, networks of
-/// clients allowed and denied, hours.
+/// Number of fields of a line: login, hash, uid, gid, comment, home, upload and download rates in
+/// bytes per second, two ratios, sessions, files, bytes, allowed and denied server addresses,
+/// allowed and denied client addresses, hours.
 const FIELDS: usize = 18;
-/// The fewest that make an account: up to its home.
+/// Minimum number of fields of an account: up to its home.
 const FIELDS_MIN: usize = 6;
 
-/// Reads the accounts, and the configuration if it is named.
+/// Reads the accounts, and the configuration if it is given.
 pub(crate) fn import(
     passwd: &Path,
     conf: Option<&Path>,
     encoding: SourceEncoding,
-) -> Result<Found, Failure> {
-    let mut found = Found::default();
+) -> Result<ImportResult, Failure> {
+    let mut found = ImportResult::default();
     let rights = match conf {
         Some(conf) => conf::import(conf, encoding, &mut found)?,
         None => Permissions::FULL,
@@ -36,71 +38,74 @@ pub(crate) fn import(
     Ok(found)
 }
 
-/// Reads the lines of accounts, which have these rights.
-fn accounts(text: &Text, rights: Permissions, found: &mut Found) -> Result<(), Refused> {
+/// Reads the account lines; the accounts get these permissions.
+fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
     for (number, line) in text.lines() {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        let spot = text.spot(number);
+        let location = text.location(number);
         let fields: Vec<_> = line.split(':').collect();
         if fields.len() < FIELDS_MIN || fields.len() > FIELDS {
             first_bad.get_or_insert(number);
-            let what = format!("this is no account: it has {} fields", fields.len());
-            found.lost(&spot, what, "pure-pw writes 18 fields with a colon between");
+            let what = format!("invalid account: {} fields instead of 18", fields.len());
+            found.lost(
+                &location,
+                what,
+                "the format is that of pure-pw: 18 fields separated by colons",
+            );
             continue;
         }
         // Seven fields with a shell at the end are those of /etc/passwd.
         if fields.len() == 7 && fields.last().is_some_and(|shell| shell.starts_with('/')) {
             first_bad.get_or_insert(number);
-            let what = "this is a line of ProFTPD or of /etc/passwd";
-            found.lost(&spot, what, "wharf import proftpd reads it");
+            let what = "this line is in the format of ProFTPD or /etc/passwd";
+            found.lost(&location, what, "use:  wharf import proftpd");
             continue;
         }
-        let line = Line { fields };
+        let line = PasswdLine { fields };
         let name = line.text(0);
-        let secret = Secret::None;
-        let mut account = Account::new(name, secret, line.home().0, spot);
+        let secret = ImportedPassword::None;
+        let mut account = ImportedAccount::new(name, secret, line.home().0, location);
         account.permissions = Some(rights);
         line.text(4).trim().clone_into(&mut account.comment);
         line.limits(&mut account, found);
         line.facts(&mut account);
-        account.secret = hashes::keep(line.text(1), name, &account.spot, found);
+        account.secret = hashes::keep(line.text(1), name, &account.location, found);
         line.tell(&account, found);
         found.add(account);
     }
     match first_bad {
-        Some(line) if found.accounts.len() == before => Err(Refused::new(
-            format!("{}: no line of it is an account of Pure-FTPd", text.spot(line)),
+        Some(line) if found.accounts.len() == before => Err(ImportError::new(
+            format!("{}: no valid Pure-FTPd account line", text.location(line)),
             "name the text file of pure-pw, often /etc/pure-ftpd/pureftpd.passwd",
         )),
         _ => {
             if found.accounts.len() > before {
-                let what = "files belonged to the user and group of each account; now they belong \
-                            to the user that runs wharf";
-                let remedy = "let that user read and write the homes (chown -R, or an ACL)";
-                found.note(Kind::Changed, None, what, remedy);
+                let what = "files belonged to the uid and gid of each account; new files belong to \
+                            the user that runs wharf";
+                let hint = "give that user access to the homes (chown -R, or an ACL)";
+                found.note(Kind::Changed, None, what, hint);
             }
             Ok(())
         }
     }
 }
 
-/// A line of the file.
-struct Line<'a> {
+/// An account line.
+struct PasswdLine<'a> {
     fields: Vec<&'a str>,
 }
 
-impl Line<'_> {
-    /// A field; those that are missing at the end are empty.
+impl PasswdLine<'_> {
+    /// A field; missing ones at the end are empty.
     fn text(&self, index: usize) -> &str {
         self.fields.get(index).copied().unwrap_or_default()
     }
 
-    /// The home, and the folder in it where sessions began. `/./` stands behind the top that
-    /// nobody leaves.
+    /// The home, and the initial folder in it. `/./` marks the end of the chroot folder.
     fn home(&self) -> (PathBuf, Option<&str>) {
         let home = self.text(5);
         match home.split_once("/./") {
@@ -112,13 +117,13 @@ impl Line<'_> {
         }
     }
 
-    /// A number; nothing where there is none, and told where it is none.
+    /// A number; `None` for an empty field. An invalid number is reported.
     fn number(
         &self,
         index: usize,
         what: &str,
-        account: &Account,
-        found: &mut Found,
+        account: &ImportedAccount,
+        found: &mut ImportResult,
     ) -> Option<u64> {
         let text = self.text(index).trim();
         if text.is_empty() {
@@ -127,58 +132,62 @@ impl Line<'_> {
         let number = text.parse().ok();
         if number.is_none() {
             let name = account.name.escape_debug();
-            let what = format!("account `{name}`: {what} `{}` is no number", text.escape_debug());
-            found.lost(&account.spot, what, "");
+            let what = format!("account `{name}`: invalid {what} `{}`", text.escape_debug());
+            found.lost(&account.location, what, "");
         }
         number.filter(|number| *number > 0)
     }
 
-    fn limits(&self, account: &mut Account, found: &mut Found) {
+    fn limits(&self, account: &mut ImportedAccount, found: &mut ImportResult) {
         let rate = |rate: Option<u64>| rate.map(Rate::from_bytes_per_second);
-        account.upload_rate = rate(self.number(6, "the upload rate", account, found));
-        account.download_rate = rate(self.number(7, "the download rate", account, found));
-        let sessions = self.number(10, "the number of sessions", account, found);
+        account.upload_rate = rate(self.number(6, "upload rate", account, found));
+        account.download_rate = rate(self.number(7, "download rate", account, found));
+        let sessions = self.number(10, "number of sessions", account, found);
         let sessions = sessions.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         account.sessions = sessions.map(Count::from_number);
-        let files = self.number(11, "the quota of files", account, found);
-        account.facts.extend(files.map(Fact::QuotaFiles));
-        let bytes = self.number(12, "the quota", account, found);
-        account.facts.extend(bytes.map(Fact::Quota));
+        let files = self.number(11, "file quota", account, found);
+        account.facts.extend(files.map(AccountProperty::QuotaFiles));
+        let bytes = self.number(12, "quota", account, found);
+        account.facts.extend(bytes.map(AccountProperty::Quota));
     }
 
-    fn facts(&self, account: &mut Account) {
+    fn facts(&self, account: &mut ImportedAccount) {
         let given = |index: usize| Some(self.text(index).trim()).filter(|text| !text.is_empty());
-        account.facts.extend(given(15).map(|networks| Fact::Allow(networks.to_owned())));
-        account.facts.extend(given(16).map(|networks| Fact::Deny(networks.to_owned())));
-        account.facts.extend(given(17).map(|hours| Fact::Hours(written_hours(hours))));
+        account.facts.extend(given(15).map(|networks| AccountProperty::Allow(networks.to_owned())));
+        account.facts.extend(given(16).map(|networks| AccountProperty::Deny(networks.to_owned())));
+        account.facts.extend(given(17).map(|hours| AccountProperty::Hours(written_hours(hours))));
     }
 
-    /// What has no counterpart.
-    fn tell(&self, account: &Account, found: &mut Found) {
+    /// Reports the properties that are not supported.
+    fn tell(&self, account: &ImportedAccount, found: &mut ImportResult) {
         let name = account.name.escape_debug();
         let is_ratio = |index: usize| !matches!(self.text(index).trim(), "" | "0");
         if is_ratio(8) || is_ratio(9) {
-            let what = format!("account `{name}`: a ratio of uploads to downloads");
-            found.lost(&account.spot, what, "wharf has no ratios");
+            let what = format!("account `{name}`: upload ratio");
+            found.lost(&account.location, what, "upload ratios are not supported");
         }
         if !self.text(13).trim().is_empty() || !self.text(14).trim().is_empty() {
-            let what = format!("account `{name}`: rules for the server's own addresses");
-            found.lost(&account.spot, what, "run another wharf at that address, with its accounts");
+            let what = format!("account `{name}`: restriction to server addresses");
+            found.lost(
+                &account.location,
+                what,
+                "run a separate wharf at that address, with its own accounts",
+            );
         }
         let (home, below) = self.home();
         if let Some(below) = below {
             let what = format!("account `{name}`: sessions began in {}", below.escape_debug());
-            found.changed(&account.spot, what, "now they begin at the top of the home");
+            found.changed(&account.location, what, "now they begin in the home");
         } else if !self.text(5).ends_with("/.") && !self.text(5).contains("/./") {
             let what = format!("account `{name}` could leave its home {}", home.display());
-            found.changed(&account.spot, what, "now nobody leaves his home");
+            found.changed(&account.location, what, "now every account is confined to its home");
         }
     }
 }
 
-/// `0900-1800` as people write it.
+/// Converts `0900-1800` to `09:00-18:00`.
 fn written_hours(hours: &str) -> String {
-    // pure-pw drops the zero at the beginning.
+    // pure-pw omits the leading zero.
     let with_colon = |time: &str| {
         let time: u32 = time.trim().parse().ok()?;
         (time <= 2400).then(|| format!("{:02}:{:02}", time / 100, time % 100))

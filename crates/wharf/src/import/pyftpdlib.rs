@@ -1,7 +1,7 @@
-//! Set-ups of pyftpdlib: the script with `settings.py` and `user.py`, and scripts of one's own.
+//! pyftpdlib: the published script with `settings.py` and `user.py`, and custom programs.
 //!
-//! [`files`] finds what there is, [`settings`] has every name that is understood, [`users`] reads
-//! the lines of `user.py`, [`script`] the calls of a program.
+//! [`files`] finds the files, [`settings`] lists the supported names, [`users`] parses the lines of
+//! `user.py`, [`script`] the calls of a program.
 
 mod files;
 mod script;
@@ -14,117 +14,125 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::permission::Permissions;
 
-use super::model::{Found, Kind, Refused, Spot};
-use super::python::{Cut, Value};
+use super::model::{ImportError, ImportResult, Kind, SourceLocation};
+use super::python::{UnexpectedEnd, Value};
 use super::text::{SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// What a file of such a set-up is.
+/// The role of an imported file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Names with values.
+enum FileRole {
+    /// Assignments of settings.
     Settings,
-    /// A line for each account.
+    /// One account per line.
     Users,
-    /// A program.
+    /// A Python program.
     Script,
 }
 
-/// What was learned from the program itself.
+/// What is known about the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Program {
-    /// Whether a program was read at all.
+struct ScriptSummary {
+    /// Whether a program was read.
     is_known: bool,
-    /// Whether it attached its speed limits to the server: many copies do not.
+    /// Whether it assigns its throttled handler to the server: many copies do not.
     has_limits: bool,
-    /// Whether it gave the limit of downloads to uploads and the other way round.
+    /// Whether it swaps the limits of uploads and downloads.
     is_swapped: bool,
 }
 
 /// Reads a folder or a single file.
-pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<Found, Failure> {
+pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResult, Failure> {
     let texts = files::find(path, encoding)?;
     let base = files::base(path);
     let mut found = read(&texts, &base)?;
-    if let [(Role::Settings, _)] = &texts[..]
+    if let [(FileRole::Settings, _)] = &texts[..]
         && let Some(users) = files::users_beside(path).filter(|_| !path.is_dir())
     {
-        let what = format!("accounts lie beside it, and were not read: {}", users.display());
-        found.note(Kind::Advice, None, what, "name the folder to read both");
+        let what = format!("the accounts in {} were not imported", users.display());
+        found.note(Kind::Advice, None, what, "give the folder to import both");
     }
     Ok(found)
 }
 
-/// Reads what the files say; relative paths begin at `base`.
-fn read(texts: &[(Role, Text)], base: &Path) -> Result<Found, Refused> {
-    let mut found = Found::default();
-    let mut program = Program::default();
+/// Reads the files; relative paths are below `base`.
+fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportError> {
+    let mut found = ImportResult::default();
+    let mut program = ScriptSummary::default();
     let has = |role| texts.iter().any(|(other, _)| *other == role);
     for (role, text) in texts {
         match role {
-            Role::Settings => settings::read(text, base, &mut found)?,
-            Role::Users => users::read(text, base, &mut found)?,
-            Role::Script => {
-                let others = (has(Role::Settings), has(Role::Users));
+            FileRole::Settings => settings::read(text, base, &mut found)?,
+            FileRole::Users => users::read(text, base, &mut found)?,
+            FileRole::Script => {
+                let others = (has(FileRole::Settings), has(FileRole::Users));
                 script::read(text, base, others, &mut found, &mut program)?;
             }
         }
     }
     if found.is_empty() {
         let files: Vec<_> = texts.iter().map(|(_, text)| text.shown.clone()).collect();
-        let what = format!("nothing that belongs to an FTP server stands in {}", files.join(", "));
-        return Err(Refused::new(what, "name the folder with settings.py and user.py"));
+        let what = format!("no FTP server settings in {}", files.join(", "));
+        return Err(ImportError::new(what, "give the folder with settings.py and user.py"));
     }
-    tell_rates(&mut found, program);
-    tell_passwords(texts, &mut found);
-    if found.wishes.contains_key("tls.certificate")
-        && !found.wishes.contains_key("tls.private_key")
-        && let Some(wish) = found.wishes.get("tls.certificate").cloned()
+    note_rates(&mut found, program);
+    print_passwords(texts, &mut found);
+    if found.imported_settings.contains_key("tls.certificate")
+        && !found.imported_settings.contains_key("tls.private_key")
+        && let Some(imported) = found.imported_settings.get("tls.certificate").cloned()
     {
-        found.wishes.insert("tls.private_key".into(), wish);
+        found.imported_settings.insert("tls.private_key".into(), imported);
     }
     Ok(found)
 }
 
-/// Says what became of the speed limits.
-fn tell_rates(found: &mut Found, program: Program) {
-    let wish = |path: &str| found.wishes.get(path).cloned();
-    let limits = [wish("limits.user_upload_rate"), wish("limits.user_download_rate")];
-    let Some(spot) = limits.iter().flatten().map(|wish| wish.spot.clone()).next() else { return };
-    let names: Vec<_> = limits.iter().flatten().map(|wish| wish.word.as_str()).collect();
+/// Reports how the rate limits are imported.
+fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
+    let imported = |path: &str| found.imported_settings.get(path).cloned();
+    let limits = [imported("limits.user_upload_rate"), imported("limits.user_download_rate")];
+    let Some(location) = limits.iter().flatten().map(|imported| imported.location.clone()).next()
+    else {
+        return;
+    };
+    let names: Vec<_> = limits.iter().flatten().map(|imported| imported.word.as_str()).collect();
     let names = names.join(" and ");
-    let remedy = "if you want no limit, remove user_upload_rate and user_download_rate";
+    let hint = "for no limit, remove user_upload_rate and user_download_rate";
     if program.has_limits {
-        let what = format!("{names} held for each transfer; now the account's transfers share it");
-        found.changed(&spot, what, "for each transfer: limits.transfer_upload_rate and so on");
-    } else {
-        let whose = if program.is_known { "the script" } else { "the script as it was published" };
-        let what = format!(
-            "{names} never slowed anybody down: {whose} does not attach its limits to the server; \
-             now they are in force, for each account"
+        let what =
+            format!("{names} applied to each transfer; now the transfers of an account share it");
+        found.changed(
+            &location,
+            what,
+            "for limits per transfer: limits.transfer_upload_rate, limits.transfer_download_rate",
         );
-        found.changed(&spot, what, remedy);
+    } else {
+        let whose = if program.is_known { "the script" } else { "the published script" };
+        let what = format!(
+            "{names} had no effect, since {whose} does not assign its dtp_handler; now they apply \
+             to each account"
+        );
+        found.changed(&location, what, hint);
     }
     if program.is_swapped || !program.is_known {
-        let what = "the script gives max_download to uploads and max_upload to downloads; here \
-                    each name means what it says";
-        found.changed(&spot, what, "");
+        let what = "the script applies max_download to uploads and max_upload to downloads; now \
+                    each applies to its own direction";
+        found.changed(&location, what, "");
     }
 }
 
-/// Says that passwords lie in the clear in the old files.
-fn tell_passwords(texts: &[(Role, Text)], found: &mut Found) {
+/// Reports that the old files contain passwords in plain text.
+fn print_passwords(texts: &[(FileRole, Text)], found: &mut ImportResult) {
     let accounts = found.accounts.clone();
     for (_, text) in texts {
-        if accounts.iter().any(|account| account.spot.file == text.shown) {
-            let what = format!("{} still holds passwords that anybody can read", text.shown);
-            let remedy = "when the move is done, delete it or keep it where nobody sees it";
-            found.note(Kind::Advice, None, what, remedy);
+        if accounts.iter().any(|account| account.location.file == text.shown) {
+            let what = format!("{} still contains passwords in plain text", text.shown);
+            let hint = "after the migration, delete it or move it to a protected folder";
+            found.note(Kind::Advice, None, what, hint);
         }
     }
 }
 
-/// The rights of pyftpdlib's letters, or the letter that is none.
+/// Converts permission letters of pyftpdlib, or returns the invalid letter.
 fn rights(letters: &str) -> Result<Permissions, char> {
     letters.chars().try_fold(Permissions::NONE, |sum, letter| {
         let sets = Permissions::EACH.iter().filter(|(_, known, _)| *known == letter);
@@ -133,7 +141,7 @@ fn rights(letters: &str) -> Result<Permissions, char> {
     })
 }
 
-/// A folder as such files write it: `/srv`, `data/`, `E:\\work`, `G://steam`.
+/// Parses a folder as written in such files: `/srv`, `data/`, `E:\\work`, `G://steam`.
 fn folder(text: &str, base: &Path) -> PathBuf {
     let text = text.trim();
     let mut letters = text.chars();
@@ -153,7 +161,7 @@ fn folder(text: &str, base: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// A whole number, or a text that is one.
+/// An integer, or a text that contains one.
 fn number(value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) => Some(*number),
@@ -162,10 +170,10 @@ fn number(value: &Value) -> Option<i128> {
     }
 }
 
-/// `'on'`, `'off'` and what else people write for yes and no.
+/// Parses `'on'`, `'off'` and other spellings of booleans.
 fn truth(value: &Value) -> Option<bool> {
     match value {
-        Value::Truth(truth) => Some(*truth),
+        Value::Boolean(truth) => Some(*truth),
         Value::Number(number) => Some(*number != 0),
         Value::None => Some(false),
         Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
@@ -177,11 +185,11 @@ fn truth(value: &Value) -> Option<bool> {
     }
 }
 
-/// A source that ends in the middle.
-fn cut(text: &Text, cut: &Cut) -> Refused {
-    let spot: Spot = text.spot(cut.line);
-    Refused::new(
-        format!("{spot}: the file ends in the middle of {}", cut.what),
-        "it was cut, or it is not Python; get a whole copy of it. Nothing was written",
+/// The error for a truncated source.
+fn cut(text: &Text, cut: &UnexpectedEnd) -> ImportError {
+    let location: SourceLocation = text.location(cut.line);
+    ImportError::new(
+        format!("{location}: unexpected end of file in {}", cut.what),
+        "the file is truncated or not Python; get a complete copy. Nothing was written",
     )
 }

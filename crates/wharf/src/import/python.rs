@@ -1,8 +1,8 @@
-//! Python as far as settings need it: literals, read as text and never run.
+//! A parser for the subset of Python used in settings: literals, which are never executed.
 //!
-//! [`read`] takes a source apart into statements. An assignment or a call whose values are
+//! [`read`] parses a source into statements. An assignment or a call whose values are
 //! literals (numbers and their sums and products, strings, tuples, lists, names that were given
-//! such a value above) has these values; everything else is told apart and left alone.
+//! such a value above) has these values; everything else is marked as such.
 
 mod lexer;
 mod parse;
@@ -11,80 +11,80 @@ mod tests;
 
 pub(crate) use parse::read;
 
-/// A value that stands in the source.
+/// A value in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Number(i128),
     /// `True` or `False`.
-    Truth(bool),
+    Boolean(bool),
     /// `None`.
     None,
     /// A tuple, a list or a set.
     List(Vec<Self>),
-    /// `range(from, to)`, whose end is not in it.
+    /// `range(from, to)` with an exclusive end.
     Range(i128, i128),
-    /// A name with its dots that no literal was given to, such as `settings.port`.
+    /// A dotted name without a known literal, such as `settings.port`.
     Name(String),
-    /// A call of a function by its name.
+    /// A call of a named function.
     Call(String, Vec<Argument>),
-    /// Something that only a running program knows, and what it is.
+    /// Something that is only known at run time, with a description.
     Other(&'static str),
 }
 
 /// An argument of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Argument {
-    /// Its name where it has one: `perm="elr"`.
+    /// Its keyword, as in `perm="elr"`.
     pub(crate) name: Option<String>,
-    /// What it is.
+    /// Its value.
     pub(crate) value: Value,
 }
 
-/// A statement, and where it begins.
+/// A statement with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     /// The line, from 1.
     pub(crate) line: usize,
-    /// Whether it stands in a block: a function, a condition, a loop, a class.
+    /// Whether it is inside of a block: a function, a condition, a loop, a class.
     pub(crate) is_nested: bool,
-    /// What it does.
-    pub(crate) act: Act,
+    /// The kind of statement.
+    pub(crate) kind: StatementKind,
 }
 
-/// What a statement does.
+/// The kind of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Gives a value to names, which may have dots.
+pub(crate) enum StatementKind {
+    /// Assigns a value to names, which may contain dots.
     Assign(Vec<String>, Value),
-    /// Calls something by its name.
+    /// Calls a named function.
     Call(String, Vec<Argument>),
-    /// A value that stands alone, such as a comment in quotes.
+    /// An expression, such as a docstring.
     Value(Value),
-    /// Anything else, by its first word.
+    /// Any other statement, with its first word.
     Program(String),
-    /// What Python itself would refuse, and why.
+    /// A syntax error, with the reason.
     Broken(String),
 }
 
-/// A source that ends in the middle of something. It was cut, or it is no Python.
+/// The source ends within a construct: it is truncated, or not Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
-    /// Where the thing begins that has no end.
+pub(crate) struct UnexpectedEnd {
+    /// The line on which the unclosed construct begins.
     pub(crate) line: usize,
-    /// What it is, to finish the sentence "the file ends in the middle of …".
+    /// The construct, to complete "unexpected end of file in …".
     pub(crate) what: &'static str,
 }
 
 impl Value {
-    /// What it is, to finish the sentence "expected …, found …".
+    /// A description of the value for messages.
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Text(_) => "a text".into(),
             Self::Number(_) => "a number".into(),
-            Self::Truth(_) => "True or False".into(),
+            Self::Boolean(_) => "True or False".into(),
             Self::None => "None".into(),
             Self::List(_) => "a list".into(),
             Self::Range(..) => "a range".into(),
@@ -94,7 +94,7 @@ impl Value {
         }
     }
 
-    /// The text, if it is one.
+    /// The text of a string.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -1,4 +1,4 @@
-//! The result as text: `wharf.toml`, and what is told about it.
+//! Formats the result: `wharf.toml`, and the notes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,18 +7,18 @@ use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
 use wharf_users::units::format_rate;
 
-use super::model::{Account, Found, Kind, Secret, Wish};
+use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, Kind};
 use crate::config::keys::{Key, SECTIONS, Section};
 use crate::config::show::value_text;
 
-/// The column at which comments begin.
+/// The column of comments.
 const COMMENT_COLUMN: usize = 36;
 
-/// The configuration: what differs from the defaults, each line with where it comes from.
-pub(crate) fn config_file(found: &Found, source: &str) -> String {
+/// The configuration: values other than the defaults, each with its source.
+pub(crate) fn config_file(found: &ImportResult, source: &str) -> String {
     let mut out = format!(
-        "# Made by `wharf import {}`.\n\
-         # What is not here has its default; every key there is:  wharf config default\n\n\
+        "# Created by `wharf import {}`.\n\
+         # Keys that are not set have their defaults; to list all keys:  wharf config default\n\n\
          config_version = 1\n",
         one_line(source)
     );
@@ -30,15 +30,17 @@ pub(crate) fn config_file(found: &Found, source: &str) -> String {
     out
 }
 
-fn write_section(out: &mut String, section: &Section, path: &str, found: &Found) {
+fn write_section(out: &mut String, section: &Section, path: &str, found: &ImportResult) {
     let mut lines = String::new();
     for key in section.keys {
-        let wish = found.wishes.get(&format!("{path}.{}", key.name));
-        let Some((wish, value)) = wish.and_then(|wish| Some((wish, differing(key, wish)?))) else {
+        let imported = found.imported_settings.get(&format!("{path}.{}", key.name));
+        let Some((imported, value)) =
+            imported.and_then(|imported| Some((imported, differing(key, imported)?)))
+        else {
             continue;
         };
         let line = format!("{} = {value}", key.name);
-        let comment = one_line(&format!("{} {}", wish.spot, wish.word));
+        let comment = one_line(&format!("{} {}", imported.location, imported.word));
         let _ = writeln!(lines, "{line:<width$}  # {comment}", width = COMMENT_COLUMN - 2);
     }
     if !lines.is_empty() {
@@ -48,27 +50,27 @@ fn write_section(out: &mut String, section: &Section, path: &str, found: &Found)
 }
 
 /// The value as TOML, unless it is the default.
-fn differing(key: &Key, wish: &Wish) -> Option<String> {
-    let value = value_text(key, &wish.raw);
+fn differing(key: &Key, imported: &ImportedSetting) -> Option<String> {
+    let value = value_text(key, &imported.raw);
     (value != key.default).then_some(value)
 }
 
-fn instances(section: &Section, found: &Found) -> Vec<String> {
+fn instances(section: &Section, found: &ImportResult) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
-    let is_there = |path: &String| found.wishes.keys().any(|key| key.starts_with(path));
+    let is_there = |path: &String| found.imported_settings.keys().any(|key| key.starts_with(path));
     let paths = (0..super::LISTENERS_MAX).map(|index| format!("{}.{index}", section.name));
     paths.filter(is_there).collect()
 }
 
-/// Text that can stand in one line of a comment.
+/// Text for a comment on one line.
 fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// The accounts as a table.
-pub(crate) fn account_table(accounts: &[Account]) -> String {
+/// The table of accounts.
+pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
     let mut rows = vec![["NAME", "RIGHTS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
     rows.extend(accounts.iter().map(|account| {
         [
@@ -82,16 +84,16 @@ pub(crate) fn account_table(accounts: &[Account]) -> String {
     crate::user_command::list::table(&rows)
 }
 
-fn password(account: &Account) -> &'static str {
+fn password(account: &ImportedAccount) -> &'static str {
     match account.secret {
-        Secret::None => "none",
-        Secret::NotNeeded => "not needed",
-        Secret::Hash(_) => "kept",
-        Secret::Plain(_) => "hashed",
+        ImportedPassword::None => "none",
+        ImportedPassword::NotNeeded => "not needed",
+        ImportedPassword::Hash(_) => "kept",
+        ImportedPassword::Plain(_) => "hashed",
     }
 }
 
-fn limits(account: &Account) -> String {
+fn limits(account: &ImportedAccount) -> String {
     let rates = [
         ("up", account.upload_rate),
         ("down", account.download_rate),
@@ -115,33 +117,38 @@ fn limits(account: &Account) -> String {
     if limits.is_empty() { "-".into() } else { limits.join(", ") }
 }
 
-/// Everything that is to be told, in its order.
-pub(crate) fn report(found: &Found) -> String {
+/// All notes, by kind.
+pub(crate) fn report(found: &ImportResult) -> String {
     let mut out = String::new();
     for (kind, title) in [
-        (Kind::Lost, "Not carried over"),
+        (Kind::Lost, "Not imported"),
         (Kind::Changed, "Different from before"),
         (Kind::Advice, "To know"),
     ] {
         let mut notes: Vec<_> = found.notes.iter().filter(|note| note.kind == kind).collect();
-        notes.sort_by(|one, other| one.spot.cmp(&other.spot));
+        notes.sort_by(|one, other| one.location.cmp(&other.location));
         if notes.is_empty() {
             continue;
         }
         let _ = writeln!(out, "\n{title}: {}", notes.len());
         for note in notes {
-            let spot = note.spot.as_ref().map(|spot| format!("{spot}: ")).unwrap_or_default();
-            let _ = writeln!(out, "  {}{}", one_line(&spot), one_line(&note.what));
-            if !note.remedy.is_empty() {
-                let _ = writeln!(out, "      {}", one_line(&note.remedy));
+            let location =
+                note.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
+            let _ = writeln!(out, "  {}{}", one_line(&location), one_line(&note.what));
+            if !note.hint.is_empty() {
+                let _ = writeln!(out, "      {}", one_line(&note.hint));
             }
         }
     }
     out
 }
 
-/// What would be written, for someone who decides.
-pub(crate) fn preview(config: Option<(&Path, &str)>, users: &str, accounts: &[Account]) -> String {
+/// A preview of what would be written.
+pub(crate) fn preview(
+    config: Option<(&Path, &str)>,
+    users: &str,
+    accounts: &[ImportedAccount],
+) -> String {
     let mut out = String::new();
     if let Some((path, text)) = config {
         let _ = writeln!(out, "{}:\n", path.display());

@@ -1,16 +1,16 @@
-//! The files of an old set-up as text: UTF-8 or GBK, with or without a byte order mark.
+//! Reads imported files as text: UTF-8 or GBK, with or without a byte order mark.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 
-use super::model::{Refused, Spot};
+use super::model::{ImportError, SourceLocation};
 use crate::outcome::{Exit, Failure};
 
-/// The largest file of settings that is read; real ones have a few kilobytes.
+/// Maximum size of a settings file; real ones have a few kilobytes.
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 256 * 1024;
-/// The largest list of accounts that is read.
+/// Maximum size of an account file.
 pub(crate) const ACCOUNTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A file as text.
@@ -18,35 +18,35 @@ pub(crate) const ACCOUNTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) struct Text {
     /// Its path.
     pub(crate) path: PathBuf,
-    /// Its name in messages: as it was typed.
+    /// Its name in messages, as typed.
     pub(crate) shown: String,
-    /// What stands in it, without a byte order mark.
+    /// Its content, without a byte order mark.
     pub(crate) content: String,
 }
 
 impl Text {
-    /// A line of it.
-    pub(crate) fn spot(&self, line: usize) -> Spot {
-        Spot { file: self.shown.clone(), line }
+    /// The location of a line.
+    pub(crate) fn location(&self, line: usize) -> SourceLocation {
+        SourceLocation { file: self.shown.clone(), line }
     }
 
-    /// Its lines with their numbers, without line ends.
+    /// Its numbered lines, without line ends.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.content.lines().map(|line| line.trim_end_matches('\r')).zip(1..).map(|(l, n)| (n, l))
     }
 
-    /// The folder in which it lies.
+    /// Its folder.
     pub(crate) fn folder(&self) -> PathBuf {
         self.path.parent().map(Path::to_path_buf).unwrap_or_default()
     }
 }
 
-/// Which encoding to take.
+/// The encoding of imported files.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SourceEncoding {
-    /// UTF-8 where it is UTF-8, else GBK.
+    /// UTF-8 if the file is valid UTF-8, else GBK.
     Detect,
-    /// This one.
+    /// A fixed encoding.
     Fixed(&'static Encoding),
 }
 
@@ -58,8 +58,7 @@ impl std::str::FromStr for SourceEncoding {
             return Ok(Self::Detect);
         }
         Encoding::for_label(text.as_bytes()).map(Self::Fixed).ok_or_else(|| {
-            "it is no encoding that is known here; common ones: detect, utf-8, gbk, gb18030, big5"
-                .to_owned()
+            "unknown encoding; common ones: detect, utf-8, gbk, gb18030, big5".to_owned()
         })
     }
 }
@@ -71,7 +70,7 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
         let failure = Failure::io(format!("cannot read {shown}"), &error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                failure.help("name the file or folder of the old server")
+                failure.help("give the file or folder of the old server")
             }
             _ => failure,
         }
@@ -81,33 +80,34 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
         let kib = bytes_max / 1024;
-        let what = format!("{shown} is larger than {kib} KiB: is it the right file?");
-        return Err(Refused::new(what, "name the file of the old server's settings").into());
+        let what = format!("{shown} is larger than {kib} KiB");
+        return Err(ImportError::new(what, "give the configuration file of the old server").into());
     }
     if bytes.starts_with(b"PDB") {
         let what = format!("{shown} is a compiled database of Pure-FTPd (.pdb)");
-        let help = "name the text file it was made of, often /etc/pure-ftpd/pureftpd.passwd";
-        return Err(Refused::new(what, help).into());
+        let help = "give the text file it was generated from, often /etc/pure-ftpd/pureftpd.passwd";
+        return Err(ImportError::new(what, help).into());
     }
     let content = decode(&bytes, encoding).map_err(|line| {
         let what = match encoding {
             SourceEncoding::Detect => "neither UTF-8 nor GBK text",
             SourceEncoding::Fixed(_) => "not text in this encoding",
         };
-        let help = "is it the right file? if it is, name its encoding: --source-encoding big5";
-        Failure::from(Refused::new(format!("{shown}:{line}: this is {what}"), help))
+        let help = "check the file; if it is correct, set its encoding, as in --source-encoding \
+                    big5";
+        Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), help))
     })?;
     Ok(Text { path: path.to_owned(), shown, content })
 }
 
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
+impl From<ImportError> for Failure {
+    fn from(refused: ImportError) -> Self {
         Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).help(refused.help) }
     }
 }
 
-/// The text, or the line where it ceases to be one. What has control characters is no text: a
-/// compiled database or a program.
+/// Decodes the text, or returns the first invalid line. Control characters indicate a binary file,
+/// such as a compiled database or a program.
 pub(crate) fn decode(bytes: &[u8], encoding: SourceEncoding) -> Result<String, usize> {
     let line_of = |before: &[u8]| before.split(|byte| *byte == b'\n').count();
     let marked = Encoding::for_bom(bytes)
@@ -127,7 +127,7 @@ pub(crate) fn decode(bytes: &[u8], encoding: SourceEncoding) -> Result<String, u
     if let Some(at) = text.find(is_binary) {
         return Err(line_of(text.as_bytes().get(..at).unwrap_or_default()));
     }
-    // DOS programs end a text with Ctrl+Z.
+    // DOS programs end text files with Ctrl+Z.
     Ok(text.trim_end_matches('\x1a').to_owned())
 }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_by_its_line() {
+    fn binary_files_are_reported_with_their_line() {
         assert_eq!(decode(b"a\nb\x00c\n", SourceEncoding::Detect), Err(2));
         assert_eq!(decode(b"a\nb\n\xff\xff\n", SourceEncoding::Detect), Err(3));
         assert_eq!(decode(b"a\n\x81\n", SourceEncoding::Fixed(UTF_8)), Err(2));
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fall(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = decode(&bytes, SourceEncoding::Detect);
         }
     }

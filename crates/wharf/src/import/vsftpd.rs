@@ -1,8 +1,8 @@
-//! vsftpd: its configuration, the files of single users, and a list of logins.
+//! vsftpd: its configuration, per-user files, and a list of logins.
 //!
-//! Its accounts are those of the system or of PAM, whose passwords nobody can read. Only a list of
-//! names and passwords in turn (`logins.txt`, of which such databases are made) brings accounts;
-//! for the others the commands are printed that make them.
+//! Its accounts are those of the system or of PAM, so their passwords cannot be read. Accounts are
+//! imported from a list of alternating names and passwords only (`logins.txt`, from which such
+//! databases are built); for the others the commands to add them are printed.
 
 mod table;
 #[cfg(test)]
@@ -15,26 +15,26 @@ use wharf_core::account::Rate;
 use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
-use super::directives::{As, Directive, apply};
-use super::model::{Account, Found, Refused, Secret, Spot};
+use super::directives::{Directive, ValueFormat, apply};
+use super::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation};
 use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
 use crate::config::raw::Raw;
 use crate::outcome::Failure;
 
-/// The most files of single users.
+/// Maximum number of per-user files.
 const USER_FILES_MAX: usize = 10_000;
-/// The most names in a list of those who are refused.
+/// Maximum number of denied user names.
 const DENIED_MAX: usize = 10_000;
 
-/// Reads the configuration and what was named beside it.
+/// Reads the configuration and the other given files.
 pub(crate) fn import(
     conf: &Path,
     user_config_dir: Option<&Path>,
     logins: Option<&Path>,
     encoding: SourceEncoding,
-) -> Result<Found, Failure> {
+) -> Result<ImportResult, Failure> {
     let text = text::read(conf, SETTINGS_BYTES_MAX, encoding)?;
-    let mut found = Found::default();
+    let mut found = ImportResult::default();
     let main = read(&text, &mut found)?;
     deny_users(&main, encoding, &mut found);
     let users = match user_config_dir {
@@ -45,31 +45,31 @@ pub(crate) fn import(
         let text = text::read(logins, ACCOUNTS_BYTES_MAX, encoding)?;
         accounts(&text, &main, &users, &mut found)?;
     }
-    tell_accounts(&text, &main, &users, &mut found);
+    note_accounts(&text, &main, &users, &mut found);
     Ok(found)
 }
 
-/// The directives of a file by their names; the last of a name counts, as in vsftpd.
+/// The directives of a file by name; the last one wins, as in vsftpd.
 #[derive(Clone, Debug, Default)]
 struct Conf(BTreeMap<String, Directive>);
 
 impl Conf {
-    /// Takes a text apart. Lines that are none are told.
-    fn of(text: &Text, found: &mut Found) -> Self {
+    /// Parses a text. Invalid lines are reported.
+    fn of(text: &Text, found: &mut ImportResult) -> Self {
         let mut conf = Self::default();
         for (number, line) in text.lines() {
-            let spot = text.spot(number);
+            let location = text.location(number);
             let line = line.trim_end();
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
             let Some((name, value)) = line.split_once('=') else {
-                found.lost(&spot, "this is no setting: it has no `=`", "mend it and import again");
+                found.lost(&location, "invalid line: missing `=`", "correct it and import again");
                 continue;
             };
             let name = name.trim().to_owned();
             let value = value.trim().to_owned();
-            conf.0.insert(name.clone(), Directive { name, value, spot });
+            conf.0.insert(name.clone(), Directive { name, value, location });
         }
         conf
     }
@@ -78,7 +78,7 @@ impl Conf {
         self.0.get(name).map(|one| one.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// A yes or no, with what vsftpd takes where nothing is written.
+    /// A boolean, with the default of vsftpd.
     fn is_on(&self, name: &str, default: bool) -> bool {
         self.0.get(name).and_then(Directive::truth).unwrap_or(default)
     }
@@ -87,19 +87,19 @@ impl Conf {
         self.0.get(name).and_then(Directive::number)
     }
 
-    fn spot(&self, name: &str) -> Option<&Spot> {
-        self.0.get(name).map(|one| &one.spot)
+    fn location(&self, name: &str) -> Option<&SourceLocation> {
+        self.0.get(name).map(|one| &one.location)
     }
 }
 
 /// Reads `vsftpd.conf`.
-fn read(text: &Text, found: &mut Found) -> Result<Conf, Refused> {
+fn read(text: &Text, found: &mut ImportResult) -> Result<Conf, ImportError> {
     let conf = Conf::of(text, found);
     let is_known =
         |name: &String| table::TABLE.iter().any(|(names, _)| names.contains(&name.as_str()));
     if !conf.0.keys().any(is_known) {
-        let what = format!("{} has no setting of vsftpd", text.shown);
-        return Err(Refused::new(what, "name vsftpd.conf; its lines are such as listen_port=21"));
+        let what = format!("{} contains no vsftpd settings", text.shown);
+        return Err(ImportError::new(what, "give vsftpd.conf, with lines such as listen_port=21"));
     }
     for directive in conf.0.values() {
         apply(directive, table::TABLE, found);
@@ -108,17 +108,21 @@ fn read(text: &Text, found: &mut Found) -> Result<Conf, Refused> {
     passive(&conf, found);
     tls(&conf, found);
     rates(&conf, found);
-    visitors(&conf, text, found);
+    anonymous(&conf, text, found);
     defaults(&conf, text, found);
     Ok(conf)
 }
 
-fn listeners(conf: &Conf, found: &mut Found) {
+fn listeners(conf: &Conf, found: &mut ImportResult) {
     let mut set = |name: &str, path: &str, number: bool| {
         if let Some(directive) = conf.0.get(name) {
-            let kind = if number { As::Number } else { As::Text };
+            let kind = if number { ValueFormat::Number } else { ValueFormat::Text };
             if directive.put(path, kind, found).is_none() {
-                found.lost(&directive.spot, format!("`{name}` is no number"), "set it yourself");
+                found.lost(
+                    &directive.location,
+                    format!("`{name}`: invalid number"),
+                    "set it manually",
+                );
             }
         }
     };
@@ -126,35 +130,36 @@ fn listeners(conf: &Conf, found: &mut Found) {
     set("listen_address6", "listen.0.address", false);
     set("listen_port", "listen.0.port", true);
     let is_implicit = conf.is_on("ssl_enable", false) && conf.is_on("implicit_ssl", false);
-    if let (true, Some(spot)) = (is_implicit, conf.spot("implicit_ssl")) {
-        found.set_text("listen.0.tls", "implicit", spot, "implicit_ssl");
+    if let (true, Some(location)) = (is_implicit, conf.location("implicit_ssl")) {
+        found.set_text("listen.0.tls", "implicit", location, "implicit_ssl");
         if conf.text("listen_port").is_none() {
-            found.set_number("listen.0.port", 21, spot, "listen_port is 21 unless set");
+            found.set_number("listen.0.port", 21, location, "listen_port defaults to 21");
         }
     }
 }
 
-/// Both ends must be there; 0 is any port.
-fn passive(conf: &Conf, found: &mut Found) {
+/// Both ends are required; 0 means any port.
+fn passive(conf: &Conf, found: &mut ImportResult) {
     let (from, to) = (conf.number("pasv_min_port"), conf.number("pasv_max_port"));
-    let Some(spot) = conf.spot("pasv_min_port").or_else(|| conf.spot("pasv_max_port")) else {
+    let Some(location) = conf.location("pasv_min_port").or_else(|| conf.location("pasv_max_port"))
+    else {
         return;
     };
     match (from.unwrap_or(0), to.unwrap_or(0)) {
         (0, 0) => {}
         (from, to) if from > 0 && to > 0 => {
             let ports = format!("{from}-{to}");
-            found.set_text("passive.ports", &ports, spot, "pasv_min_port, pasv_max_port");
+            found.set_text("passive.ports", &ports, location, "pasv_min_port, pasv_max_port");
         }
         _ => {
-            let what = "only one end of the passive ports is named";
-            found.lost(&spot.clone(), what, "set passive.ports, both ends included");
+            let what = "only one end of the passive port range is set";
+            found.lost(&location.clone(), what, "set passive.ports = \"FIRST-LAST\"");
         }
     }
 }
 
-fn tls(conf: &Conf, found: &mut Found) {
-    let Some(spot) = conf.spot("ssl_enable").cloned() else { return };
+fn tls(conf: &Conf, found: &mut ImportResult) {
+    let Some(location) = conf.location("ssl_enable").cloned() else { return };
     if !conf.is_on("ssl_enable", false) {
         return;
     }
@@ -166,105 +171,115 @@ fn tls(conf: &Conf, found: &mut Found) {
     } else {
         "login"
     };
-    found.set_text("tls.require", require, &spot, word);
+    found.set_text("tls.require", require, &location, word);
     if let Some(directive) = conf.0.get("require_ssl_reuse")
         && let Some(is_on) = directive.truth()
     {
         let reuse = if is_on { "require" } else { "off" };
-        found.set_text("tls.session_reuse", reuse, &directive.spot, "require_ssl_reuse");
+        found.set_text("tls.session_reuse", reuse, &directive.location, "require_ssl_reuse");
     }
     if let Some(certificate) = conf.0.get("rsa_cert_file") {
         let key = conf.0.get("rsa_private_key_file").unwrap_or(certificate);
         let (file, key_file) = (certificate.value.clone(), key.value.clone());
-        found.set_text("tls.certificate", &file, &certificate.spot, "rsa_cert_file");
-        found.set_text("tls.private_key", &key_file, &key.spot, &key.name);
+        found.set_text("tls.certificate", &file, &certificate.location, "rsa_cert_file");
+        found.set_text("tls.private_key", &key_file, &key.location, &key.name);
     }
 }
 
-/// One number for both ways, for each session there, for each account here.
-fn rates(conf: &Conf, found: &mut Found) {
+/// One rate for both directions: per session in vsftpd, per account in wharf.
+fn rates(conf: &Conf, found: &mut ImportResult) {
     let Some(directive) = conf.0.get("local_max_rate") else { return };
     let Some(bytes) = directive.number() else {
-        found.lost(&directive.spot, "`local_max_rate` is no number", "see limits.user_upload_rate");
+        found.lost(
+            &directive.location,
+            "`local_max_rate`: invalid number",
+            "see limits.user_upload_rate",
+        );
         return;
     };
     for path in ["limits.user_upload_rate", "limits.user_download_rate"] {
-        found.set_number(path, bytes, &directive.spot, "local_max_rate");
+        found.set_number(path, bytes, &directive.location, "local_max_rate");
     }
     if bytes > 0 {
-        let what = "local_max_rate held for each session; now all sessions of an account share it";
-        found.changed(&directive.spot, what, "for each transfer: limits.transfer_upload_rate");
+        let what = "local_max_rate applied to each session; now all sessions of an account share \
+                    it";
+        found.changed(
+            &directive.location,
+            what,
+            "for limits per transfer: limits.transfer_upload_rate",
+        );
     }
 }
 
-fn visitors(conf: &Conf, text: &Text, found: &mut Found) {
-    let Some(spot) = conf.spot("anonymous_enable").cloned() else {
-        let what = "vsftpd lets visitors in without password unless anonymous_enable=NO; now not";
-        found.changed(&text.spot(0), what, "to let them in: login.anonymous = true");
+fn anonymous(conf: &Conf, text: &Text, found: &mut ImportResult) {
+    let Some(location) = conf.location("anonymous_enable").cloned() else {
+        let what = "vsftpd allows anonymous logins unless anonymous_enable=NO; wharf does not";
+        found.changed(&text.location(0), what, "to allow them: login.anonymous = true");
         return;
     };
     if !conf.is_on("anonymous_enable", true) {
         return;
     }
-    found.set("login.anonymous", Raw::Boolean(true), &spot, "anonymous_enable");
+    found.set("login.anonymous", Raw::Boolean(true), &location, "anonymous_enable");
     if let Some(root) = conf.text("anon_root") {
-        let at = conf.spot("anon_root").unwrap_or(&spot).clone();
+        let at = conf.location("anon_root").unwrap_or(&location).clone();
         found.set_text("login.anonymous_home", root, &at, "anon_root");
     }
     let writes = conf.is_on("write_enable", false);
     if writes && conf.is_on("anon_other_write_enable", false) {
         let rights = "login.anonymous_permissions";
-        found.set_text(rights, "read-write", &spot, "anon_other_write_enable");
+        found.set_text(rights, "read-write", &location, "anon_other_write_enable");
     } else if writes && conf.is_on("anon_upload_enable", false) {
-        let at = conf.spot("anon_upload_enable").unwrap_or(&spot).clone();
-        let what = "visitors could store files and not change them; now they may read only";
-        let remedy = "login.anonymous_permissions = \"dropbox\" (store, see nothing) or \
-                      \"read-write\"";
-        found.changed(&at, what, remedy);
+        let at = conf.location("anon_upload_enable").unwrap_or(&location).clone();
+        let what = "anonymous users could upload files without changing them; now they may only \
+                    read";
+        let hint = "login.anonymous_permissions = \"dropbox\" (store, see nothing) or \
+                    \"read-write\"";
+        found.changed(&at, what, hint);
     }
 }
 
-/// Where vsftpd does something else than wharf when nothing is written.
-fn defaults(conf: &Conf, text: &Text, found: &mut Found) {
-    let nowhere = text.spot(0);
+/// Defaults of vsftpd that differ from those of wharf.
+fn defaults(conf: &Conf, text: &Text, found: &mut ImportResult) {
+    let nowhere = text.location(0);
     if conf.text("local_umask").is_none() {
-        found.set_text("files.umask", "077", &nowhere, "local_umask is 077 unless set");
+        found.set_text("files.umask", "077", &nowhere, "local_umask defaults to 077");
     }
     if !conf.is_on("use_localtime", false) {
-        let spot = conf.spot("use_localtime").unwrap_or(&nowhere).clone();
-        found.set_text("names.list_time", "utc", &spot, "use_localtime is NO unless set");
+        let location = conf.location("use_localtime").unwrap_or(&nowhere).clone();
+        found.set_text("names.list_time", "utc", &location, "use_localtime defaults to NO");
     }
     if !conf.is_on("chroot_local_user", false) || conf.is_on("chroot_list_enable", false) {
-        let spot = conf.spot("chroot_local_user").unwrap_or(&nowhere).clone();
-        let what = "accounts could leave their homes; now nobody leaves his home";
-        found.changed(&spot, what, "");
+        let location = conf.location("chroot_local_user").unwrap_or(&nowhere).clone();
+        let what = "accounts could leave their homes; now every account is confined to its home";
+        found.changed(&location, what, "");
     }
 }
 
-/// The names in `userlist_file`, which are refused unless `userlist_deny=NO`.
-fn deny_users(conf: &Conf, encoding: SourceEncoding, found: &mut Found) {
-    let Some(spot) = conf.spot("userlist_enable").cloned() else { return };
+/// The names in `userlist_file`, which are denied unless `userlist_deny=NO`.
+fn deny_users(conf: &Conf, encoding: SourceEncoding, found: &mut ImportResult) {
+    let Some(location) = conf.location("userlist_enable").cloned() else { return };
     if !conf.is_on("userlist_enable", false) {
         return;
     }
     if !conf.is_on("userlist_deny", true) {
-        let what = "only the names of a list could log in";
-        found.lost(&spot, what, "now those can that have an account; make no others");
+        let what = "only listed users could log in";
+        found.lost(&location, what, "now every account can log in; add only those accounts");
         return;
     }
     let file = conf.text("userlist_file").unwrap_or("/etc/vsftpd.user_list");
     let Ok(text) = text::read(Path::new(file), SETTINGS_BYTES_MAX, encoding) else {
-        let what = format!("the list of refused names cannot be read: {}", file.escape_debug());
-        found.lost(&spot, what, "write the names to login.deny_users");
+        let what = format!("cannot read the list of denied users: {}", file.escape_debug());
+        found.lost(&location, what, "set login.deny_users");
         return;
     };
     let names = text.lines().map(|(_, line)| line.trim().to_owned());
     let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
     let names: Vec<_> = names.take(DENIED_MAX).map(Raw::Text).collect();
-    found.set("login.deny_users", Raw::List(names), &spot, "userlist_file");
+    found.set("login.deny_users", Raw::List(names), &location, "userlist_file");
 }
 
-/// The files of single users by their names.
+/// The per-user files by user name.
 fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String, Text>, Failure> {
     let failed = |error| Failure::io(format!("cannot read {}", folder.display()), &error);
     let mut files: Vec<_> = std::fs::read_dir(folder)
@@ -282,7 +297,7 @@ fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String
     Ok(users)
 }
 
-/// What a user's own file and the configuration say of an account.
+/// Settings of an account from its per-user file and the main configuration.
 struct Facts {
     home: Option<PathBuf>,
     rights: Permissions,
@@ -290,13 +305,13 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(name: &str, main: &Conf, own: Option<&Text>, found: &mut Found) -> Self {
+    fn of(name: &str, main: &Conf, own: Option<&Text>, found: &mut ImportResult) -> Self {
         let own = own.map(|text| Conf::of(text, found)).unwrap_or_default();
         for directive in own.0.values() {
             let is_read = table::USER_SETTINGS.contains(&directive.name.as_str());
             if !is_read {
-                let what = format!("`{}` for this user alone", directive.name.escape_debug());
-                found.lost(&directive.spot, what, "an account has no such setting");
+                let what = format!("`{}` for a single user", directive.name.escape_debug());
+                found.lost(&directive.location, what, "not supported per account");
             }
         }
         let text = |name: &str| own.text(name).or_else(|| main.text(name));
@@ -325,32 +340,32 @@ impl Facts {
     }
 }
 
-/// Reads a list of names and passwords, a line each in turn.
+/// Reads a list of alternating names and passwords, one per line.
 fn accounts(
     text: &Text,
     main: &Conf,
     users: &BTreeMap<String, Text>,
-    found: &mut Found,
-) -> Result<(), Refused> {
+    found: &mut ImportResult,
+) -> Result<(), ImportError> {
     let lines: Vec<_> = text.lines().filter(|(_, line)| !line.trim().is_empty()).collect();
     if let Some((number, _)) = lines.last().filter(|_| lines.len() % 2 == 1) {
-        return Err(Refused::new(
-            format!("{}: this name has no password", text.spot(*number)),
-            "the list has a line with a name and a line with its password, in turn",
+        return Err(ImportError::new(
+            format!("{}: missing password for this name", text.location(*number)),
+            "the list must alternate between a line with a name and a line with its password",
         ));
     }
     for pair in lines.chunks_exact(2) {
         let [(number, name), (_, password)] = pair else { continue };
-        let (name, spot) = (name.trim(), text.spot(*number));
+        let (name, location) = (name.trim(), text.location(*number));
         let facts = Facts::of(name, main, users.get(name), found);
         let Some(home) = facts.home else {
             let shown = name.escape_debug();
-            let what = format!("account `{shown}`: nothing says where its files are");
-            found.lost(&spot, what, format!("wharf user add {shown} --home DIR"));
+            let what = format!("account `{shown}`: unknown home");
+            found.lost(&location, what, format!("wharf user add {shown} --home DIR"));
             continue;
         };
-        let secret = Secret::Plain((*password).to_owned());
-        let mut account = Account::new(name, secret, home, spot);
+        let secret = ImportedPassword::Plain((*password).to_owned());
+        let mut account = ImportedAccount::new(name, secret, home, location);
         account.permissions = Some(facts.rights);
         account.upload_rate = facts.rate.map(Rate::from_bytes_per_second);
         account.download_rate = account.upload_rate;
@@ -359,8 +374,13 @@ fn accounts(
     Ok(())
 }
 
-/// Says what to type for accounts whose passwords are elsewhere.
-fn tell_accounts(text: &Text, main: &Conf, users: &BTreeMap<String, Text>, found: &mut Found) {
+/// Reports the commands that add accounts whose passwords are elsewhere.
+fn note_accounts(
+    text: &Text,
+    main: &Conf,
+    users: &BTreeMap<String, Text>,
+    found: &mut ImportResult,
+) {
     for (name, own) in users {
         if found.accounts.iter().any(|account| account.name == *name) || check_name(name).is_err() {
             continue;
@@ -370,12 +390,12 @@ fn tell_accounts(text: &Text, main: &Conf, users: &BTreeMap<String, Text>, found
         let rights = wharf_users::rights::format_rights(facts.rights);
         let what = format!("account `{}`: its password is not in these files", name.escape_debug());
         let command = format!("wharf user add {name} --home {home} --perm {rights}");
-        found.lost(&own.spot(0), what, command);
+        found.lost(&own.location(0), what, command);
     }
     if main.is_on("local_enable", false) && found.accounts.is_empty() {
-        let what = "the accounts were those of the system; their passwords are not in these files";
-        let remedy = "make each of them:  wharf user add NAME --home DIR --perm read-write";
-        let spot = main.spot("local_enable").cloned().unwrap_or_else(|| text.spot(0));
-        found.lost(&spot, what, remedy);
+        let what = "system accounts were used; their passwords are not in these files";
+        let hint = "add each of them:  wharf user add NAME --home DIR --perm read-write";
+        let location = main.location("local_enable").cloned().unwrap_or_else(|| text.location(0));
+        found.lost(&location, what, hint);
     }
 }

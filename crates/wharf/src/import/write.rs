@@ -1,4 +1,4 @@
-//! Writes `wharf.toml` and `users.toml`: both or neither.
+//! Writes `wharf.toml` and `users.toml`: both or none of them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -11,33 +11,33 @@ use wharf_users::file::Setting;
 use crate::outcome::Failure;
 use crate::user_command::{Trouble, is_missing, waits};
 
-/// What to do with an account.
+/// A change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// Its name.
     pub(crate) name: String,
-    /// Whether it is there already and gets these settings on top.
+    /// Whether it exists and is updated with these settings.
     pub(crate) is_update: bool,
-    /// What it is to say.
+    /// The settings.
     pub(crate) settings: Vec<Setting>,
 }
 
-/// What is to be written.
+/// What to write.
 pub(crate) struct Plan<'a> {
-    /// The configuration and its text; nothing if it stays as it is.
+    /// The path of the configuration and its text; `None` leaves it unchanged.
     pub(crate) config: Option<(&'a Path, &'a str)>,
-    /// Whether a configuration that is there may be replaced.
+    /// Whether an existing configuration may be replaced.
     pub(crate) has_force: bool,
     /// The store of accounts.
     pub(crate) users: &'a dyn UserAdmin,
-    /// What happens to it.
+    /// The changes of accounts.
     pub(crate) changes: &'a [Change],
 }
 
-/// Writes what is planned. Returns where a configuration that was there has been put.
+/// Executes the plan. Returns the new path of a replaced configuration.
 ///
-/// The configuration is in its place before the accounts are, and is taken away again if those
-/// cannot be written: a file of accounts without it would not be looked at.
+/// The configuration is written before the accounts, and restored if those cannot be written:
+/// without it, their file would not be used.
 pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
     let Some((config, text)) = plan.config else {
         write_users(plan)?;
@@ -50,7 +50,7 @@ pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
     let written = place(config, text);
     let result = match written {
         Ok(()) => write_users(plan).inspect_err(|_| {
-            // The first failure is the one to tell.
+            // The first failure is the one to report.
             let _ = fs::remove_file(config);
         }),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(config).into()),
@@ -64,11 +64,11 @@ pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
     result.map(|()| old)
 }
 
-/// What is said where a configuration is in the way.
+/// The failure for an existing configuration.
 pub(crate) fn exists(config: &Path) -> Failure {
-    let what = format!("{} is there already, and nothing was written", config.display());
+    let what = format!("{} already exists; nothing was written", config.display());
     Failure::new(what).help(
-        "--force puts a new one in its place and keeps the old one beside it; -c FILE writes \
+        "--force replaces it and keeps a copy of the old one; -c FILE writes \
          another",
     )
 }
@@ -87,14 +87,14 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
     });
     let changes: Vec<_> = changes.collect();
     waits(async {
-        // What they say can be given to them later; who is in them stands.
+        // Groups are created empty; their settings can be added later.
         let mut all = missing_groups(plan).await?;
         all.extend(changes);
         Ok(plan.users.change(&all).await?)
     })?
 }
 
-/// The groups that accounts are in and the store does not have, empty.
+/// New empty groups for memberships whose group does not exist in the store.
 async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
@@ -117,11 +117,11 @@ async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> 
     Ok(missing.map(add).collect())
 }
 
-/// Replaces the text of a file, whole or not at all. Returns where the old one is kept. A link
-/// stays, and so do the file's permission bits.
+/// Replaces the text of a file atomically. Returns the path of the old copy. A symbolic link is
+/// kept, and so are the file's permission bits.
 ///
 /// # Errors
-/// The system's; the file is as it was then.
+/// An I/O error; the file is unchanged then.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<PathBuf> {
     let path = fs::canonicalize(path)?;
     let fresh = fresh_name(&path)?;
@@ -133,13 +133,13 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<PathBuf> {
         Ok(old)
     });
     if result.is_err() {
-        // There is nothing to keep after a failure.
+        // After a failure the copy is not needed.
         let _ = fs::remove_file(&fresh);
     }
     result
 }
 
-/// Moves a file that is there to a free name beside it.
+/// Renames an existing file to an unused name in the same folder.
 fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
@@ -149,7 +149,7 @@ fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(aside))
 }
 
-/// A name beside the file for an old copy of it.
+/// The name of an old copy.
 fn free_name(path: &Path) -> io::Result<PathBuf> {
     for number in 0..OLD_MAX {
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -159,22 +159,22 @@ fn free_name(path: &Path) -> io::Result<PathBuf> {
             return Ok(aside);
         }
     }
-    Err(io::Error::other("there are too many old copies beside it"))
+    Err(io::Error::other("too many old copies in its folder"))
 }
 
-/// The most old copies that are kept.
+/// Maximum number of old copies.
 const OLD_MAX: u32 = 100;
 
-/// Puts a new file in its place, whole or not at all; one that is there stays.
+/// Moves a new file to its path atomically; an existing one is not replaced.
 fn place(path: &Path, text: &str) -> io::Result<()> {
     let fresh = fresh_name(path)?;
-    let result = write_new(&fresh, text).and_then(|()| settle(&fresh, path));
-    // After a link the other name goes; after a failure there is nothing to keep.
+    let result = write_new(&fresh, text).and_then(|()| publish(&fresh, path));
+    // The temporary name is removed after linking, and after a failure.
     let _ = fs::remove_file(&fresh);
     result
 }
 
-/// A name beside the file that no other program uses.
+/// A temporary name in the same folder.
 fn fresh_name(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -190,12 +190,12 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A link is refused where a file is, which a rename would replace.
-fn settle(fresh: &Path, path: &Path) -> io::Result<()> {
+/// `link` fails if the target exists, while `rename` would replace it.
+fn publish(fresh: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(fresh, path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // Some file systems have no links.
+        // Some file systems have no hard links.
         Err(_) if fs::symlink_metadata(path).is_ok() => Err(ErrorKind::AlreadyExists.into()),
         Err(_) => fs::rename(fresh, path),
     }

@@ -1,6 +1,6 @@
-//! Lines that nobody can forge, and that read back as what happened.
+//! Log lines cannot be forged by clients, and parse back to the event.
 //!
-//! `WHARF_LOG_EVENTS=1000000` makes the long form of it.
+//! `WHARF_LOG_EVENTS=1000000` runs the long version.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -29,10 +29,10 @@ struct Xfer {
     is_complete: bool,
 }
 
-/// As wu-ftpd's xferlog(5) has it: 18 columns between single spaces, five of them the time.
+/// As in wu-ftpd's xferlog(5): 18 columns separated by single spaces, five of them the time.
 fn parse(line: &str) -> Option<Xfer> {
     let columns: Vec<&str> = line.strip_suffix('\n')?.split(' ').collect();
-    // A day below ten has a space in the place of its first digit.
+    // A day below ten is padded with a space.
     let columns: Vec<&str> = columns
         .iter()
         .enumerate()
@@ -79,17 +79,17 @@ fn decoded(name: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// How many events are made up: some in every run, a million by hand.
+/// Number of generated events; a million in manual runs.
 fn events() -> u32 {
-    let wanted = std::env::var("WHARF_LOG_EVENTS").ok();
-    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(2_000)
+    let filter = std::env::var("WHARF_LOG_EVENTS").ok();
+    filter.and_then(|filter| filter.parse().ok()).unwrap_or(2_000)
 }
 
 fn runner() -> TestRunner {
     TestRunner::new(Config { cases: events(), failure_persistence: None, ..Config::default() })
 }
 
-/// Bytes that names may hold, and what makes trouble in logs more often than chance would.
+/// Bytes for names: any, with those that are problematic in logs more frequent.
 fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => (1u8..=255).prop_map(|byte| vec![byte]),
@@ -121,7 +121,7 @@ fn who(user: Option<String>, port: u16) -> ClientInfo {
 }
 
 #[test]
-fn row_42_every_line_of_the_transfer_log_reads_back_as_what_happened() {
+fn row_42_every_line_of_the_transfer_log_parses_back_to_its_event() {
     let transfers =
         (paths(), "[^\\x00/]{1,12}", any::<(u64, u32, bool, bool, bool)>(), 0i64..4_000_000_000);
     let read_back =
@@ -160,7 +160,7 @@ fn row_42_every_line_of_the_transfer_log_reads_back_as_what_happened() {
 }
 
 #[test]
-fn row_42_every_json_line_is_one_object_that_reads_back_and_no_name_forges_another() {
+fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
     let all = (paths(), paths(), hostile_bytes(), any::<u16>());
     let read_back = |(from, to, typed, port): (VPath, VPath, Vec<u8>, u16)| {
         let typed = escaped(&typed);
@@ -208,7 +208,7 @@ fn log_with(targets: Vec<Output>, audit: Option<Audit>) -> Log {
 }
 
 #[test]
-fn row_43_a_disk_that_fills_up_tears_no_line_and_the_lost_are_counted() {
+fn row_43_a_full_disk_splits_no_line_and_lost_lines_are_counted() {
     let disk = Arc::new(Mutex::new((Vec::new(), 1_000)));
     let output = || Output { style: Style::Json, target: Target::full(&disk) };
     let log = log_with(vec![output()], None);
@@ -236,7 +236,7 @@ fn row_43_a_disk_that_fills_up_tears_no_line_and_the_lost_are_counted() {
 }
 
 #[test]
-fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_told_once() {
+fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_reported_once() {
     let disk = Arc::new(Mutex::new((Vec::new(), 600)));
     let memory = Arc::default();
     let output = Output { style: Style::Text, target: Target::memory(&memory) };

@@ -1,4 +1,4 @@
-//! systemd's journal, spoken to in its own protocol: an entry is fields, not a line.
+//! The native protocol of systemd-journald: an entry consists of fields.
 //!
 //! A field is `NAME=value` and a line feed; a value with line feeds is `NAME`, a line feed, its
 //! length as eight bytes, the lowest first, the value, and a line feed. One datagram is one entry.
@@ -13,12 +13,12 @@ mod socket;
 
 pub(crate) use socket::Journal;
 
-/// The longest value; what is longer is cut. Ten of them fit into a datagram.
+/// Maximum length of a value; longer ones are cut. Ten of them fit into a datagram.
 const VALUE_BYTES_MAX: usize = 8192;
-/// Bytes before each entry that say how long it is, while entries wait together.
+/// Bytes of the length prefix of queued entries.
 const PREFIX: usize = 4;
 
-/// The entry, with its length in front.
+/// Formats an entry with its length prefix.
 pub(super) fn entry(record: &Record) -> Vec<u8> {
     let mut out = vec![0; PREFIX];
     field(&mut out, "MESSAGE", message(record).as_bytes());
@@ -65,7 +65,7 @@ fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(b'\n');
 }
 
-/// The entries that wait together, one by one.
+/// Iterates over queued entries.
 fn split(mut entries: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = entries.split_at_checked(PREFIX)?;
@@ -87,7 +87,7 @@ mod tests {
     use super::super::record::{Level, Session};
     use super::*;
 
-    /// As journald reads a datagram.
+    /// Parses a datagram as journald does.
     fn read_back(mut entry: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let mut fields = BTreeMap::new();
         while !entry.is_empty() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_a_field_and_a_line_feed_makes_no_other_one() {
+    fn values_with_line_feeds_cannot_add_fields() {
         let one = entry(&record(b"/a\nUSER=root", "anna"));
         let entries = [one.clone(), one].concat();
         assert_eq!(split(&entries).count(), 2);

@@ -1,4 +1,4 @@
-//! A record as a line: text, JSON, for journald, or for the person at the start panel.
+//! Formats a record as a line: text, JSON, for journald, or for the start panel.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,24 +10,24 @@ use wharf_proto::path::is_deceptive;
 use super::record::{Field, Level, Record};
 use crate::config::units::show_size;
 
-/// What a line looks like.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// `2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user="anna" event=upload …`
     Text,
     /// One JSON object.
     Json,
-    /// As text, with journald's level in front and without a time: journald has its own.
+    /// Text with a syslog priority prefix and without a time, which journald adds.
     Journal,
-    /// An entry of systemd's journal, by its own protocol; its text is that of `Journal`.
+    /// An entry of systemd's journal in the native protocol; its message is that of `Journal`.
     Entry,
     /// `15:07  anna 192.0.2.7  upload  /photo.jpg  4.1 MiB  38 MiB/s`
     Panel,
 }
 
 impl Style {
-    /// Whether lines of this kind belong into such a log: a person wants to see what became of
-    /// files, not every connection.
+    /// Whether an event is shown in this format: the start panel shows what happened to files, not
+    /// every connection.
     pub(crate) fn shows(self, record: &Record) -> bool {
         self != Self::Panel
             || !matches!(
@@ -37,10 +37,10 @@ impl Style {
     }
 }
 
-/// The longest value in a line; three of them and the rest stay below 8 KiB.
+/// Maximum length of a value in a line; three of them and the rest stay below 8 KiB.
 const VALUE_BYTES_MAX: usize = 2500;
 
-/// The line, with its end.
+/// Formats a line, with its line end.
 pub(crate) fn render(style: Style, now: &Zoned, record: &Record) -> String {
     let mut line = match style {
         Style::Text => {
@@ -56,7 +56,7 @@ pub(crate) fn render(style: Style, now: &Zoned, record: &Record) -> String {
     line
 }
 
-/// As syslog counts them.
+/// The syslog severity.
 pub(super) fn priority(level: Level) -> u8 {
     match level {
         Level::Nothing | Level::Error => 3,
@@ -65,7 +65,7 @@ pub(super) fn priority(level: Level) -> u8 {
     }
 }
 
-/// The line without time and level.
+/// Formats a line without time and level.
 pub(super) fn message(record: &Record) -> String {
     pairs(record).trim_start().to_owned()
 }
@@ -140,7 +140,7 @@ fn panel(now: &Zoned, record: &Record) -> String {
     }
     parts.extend(text(record, "reason").filter(|reason| !reason.is_empty()).map(str::to_owned));
     parts.extend(text(record, "help").map(|help| format!("help: {help}")));
-    // What a session says was escaped by the engine; this is the last door to a terminal.
+    // Text of a session was escaped by the engine; this also protects the terminal.
     let line = parts.join("  ");
     line.chars().map(|letter| if is_deceptive(letter) { '?' } else { letter }).collect()
 }
@@ -159,7 +159,7 @@ fn shown(record: &Record, name: &str) -> Option<String> {
     }
 }
 
-/// Bytes a second for people; none for a moment too short to mean anything.
+/// The rate to display; `None` if the duration is too short to be meaningful.
 fn speed(bytes: u64, took: Duration) -> Option<String> {
     const SHORTEST: Duration = Duration::from_millis(10);
     if bytes == 0 || took < SHORTEST {
@@ -169,7 +169,7 @@ fn speed(bytes: u64, took: Duration) -> Option<String> {
     Some(format!("{}/s", show_size(u64::try_from(per_second).ok()?)))
 }
 
-/// An IPv4 client of an IPv6 socket by its IPv4 address.
+/// Converts an IPv4-mapped IPv6 address to IPv4.
 pub(crate) fn address(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
@@ -184,7 +184,7 @@ fn value(field: &Field) -> String {
     }
 }
 
-/// The text as a JSON string of bounded length; what is cut off is shown by `…`.
+/// Formats text as a JSON string of bounded length; `…` marks truncation.
 fn bounded(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

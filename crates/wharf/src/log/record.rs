@@ -1,4 +1,4 @@
-//! An event as fields with names. The names are frozen: `docs/guide/logging.md` lists them.
+//! An event as named fields. The names are stable: `docs/guide/logging.md` lists them.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -7,36 +7,36 @@ use std::time::Duration;
 use wharf_core::event::{ClientInfo, Direction, Event, Transferred};
 use wharf_proto::path::VPath;
 
-/// How much a line matters, the most first.
+/// The level of a line, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// Less than every line: nothing is written.
+    /// Below every level: nothing is written.
     Nothing,
     /// The server, its disk or its accounts failed.
     Error,
-    /// Somebody was refused, or a data connection did not come to be.
+    /// A client was rejected, or a data connection failed.
     Warn,
     /// Everything else.
     Info,
 }
 
-/// One line to be.
+/// A log record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
-    /// How much it matters.
+    /// The level.
     pub(crate) level: Level,
-    /// Whose session it was.
+    /// The session, if any.
     pub(crate) session: Option<Session>,
-    /// What happened.
+    /// The name of the event.
     pub(crate) event: &'static str,
-    /// The rest, in order.
+    /// The other fields, in order.
     pub(crate) fields: Vec<(&'static str, Field)>,
 }
 
-/// What every line of a session says.
+/// Fields of every line of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Session {
-    /// Its number.
+    /// The session number.
     pub(crate) number: u64,
     /// The client.
     pub(crate) peer: SocketAddr,
@@ -47,15 +47,15 @@ pub(crate) struct Session {
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Field {
-    /// Text, always quoted.
+    /// A text, always quoted.
     Text(String),
-    /// A path of an account, shown escaped.
+    /// A virtual path, displayed escaped.
     Path(VPath),
     /// A number.
     Number(u64),
-    /// A time, in seconds with three digits.
+    /// A duration in seconds, with three decimals.
     Seconds(Duration),
-    /// Yes or no.
+    /// A boolean.
     Boolean(bool),
 }
 
@@ -65,7 +65,7 @@ impl Record {
         Self { level, session: None, event, fields: Vec::new() }
     }
 
-    /// With a text.
+    /// Adds a text.
     pub(crate) fn text(mut self, name: &'static str, text: impl Display) -> Self {
         self.fields.push((name, Field::Text(format!("{text}"))));
         self
@@ -76,7 +76,7 @@ impl Record {
         self
     }
 
-    /// With a number.
+    /// Adds a number.
     pub(crate) fn number(mut self, name: &'static str, number: u64) -> Self {
         self.fields.push((name, Field::Number(number)));
         self
@@ -87,7 +87,7 @@ impl Record {
         self
     }
 
-    /// With yes or no.
+    /// Adds a boolean.
     pub(crate) fn flag(self, name: &'static str, is_true: bool) -> Self {
         self.boolean(name, is_true)
     }
@@ -97,12 +97,12 @@ impl Record {
         self
     }
 
-    /// A field's value.
+    /// The value of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, field)| field)
     }
 
-    /// The record of an event; none for events that this log does not know.
+    /// Converts an event; `None` for events that are not logged.
     pub(crate) fn of(who: &ClientInfo, event: &Event<'_>) -> Option<Self> {
         let info = |event| Self::new(Level::Info, event);
         let warn = |event| Self::new(Level::Warn, event);
@@ -141,10 +141,7 @@ impl Record {
             Event::UploadRefused { path, bytes, reason, id } => {
                 let record = warn("upload-refused").path("path", path).number("bytes", *bytes);
                 let record = record.text("reason", reason);
-                match id {
-                    Some(id) => record.text("id", id),
-                    None => record,
-                }
+                id.iter().fold(record, |record, id| record.text("id", id))
             }
             Event::Denied { command, path, reason } => {
                 warn("denied").text("command", command).path("path", path).text("reason", reason)
@@ -195,13 +192,13 @@ impl Record {
     fn of_charset(charset: &str, is_certain: bool) -> Self {
         let level = if is_certain { Level::Info } else { Level::Warn };
         let reason = if charset == "UTF-8" {
-            "the names of the client can be read in several character sets: UTF-8 is used"
+            "the file names of the client are valid in several character sets; UTF-8 is used"
         } else {
-            "the client does not send names in UTF-8: they are read in this character set"
+            "the client does not send file names in UTF-8; they are decoded with this character set"
         };
         let record = Self::new(level, "charset").text("charset", charset);
         let record = record.boolean("certain", is_certain).text("reason", reason);
-        record.text("help", "if names come out wrong, set names.legacy_encoding")
+        record.text("help", "if file names are wrong, set names.legacy_encoding")
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {
@@ -232,19 +229,19 @@ impl Record {
     }
 }
 
-/// What would help somebody whose login failed. The name is not in it: it is the client's choice,
-/// and whoever reads this runs it in a shell.
+/// The hint for a failed login. It does not contain the user name, which the client chooses, since
+/// the administrator may paste the hint into a shell.
 fn login_help(reason: &str) -> &'static str {
     match reason {
-        "no such account" => "wharf user list shows the names; wharf user add NAME makes one",
+        "no such account" => "list accounts: wharf user list; add one: wharf user add NAME",
         "wrong password" | "the account has no usable password" => {
-            "wharf user passwd NAME sets a new one; that of a share is shown at its start"
+            "set a new password: wharf user passwd NAME (that of a share is shown at its start)"
         }
         "login without TLS, which tls.require does not allow" => {
-            "choose FTPS (explicit TLS) in the client, or lower tls.require"
+            "select explicit FTPS (TLS) in the client, or lower tls.require"
         }
-        "the account is disabled" => "wharf user enable NAME",
-        _ if reason.starts_with("the accounts cannot be read") => "wharf check users",
-        _ => "wharf why NAME / login --ip ADDRESS shows what decides",
+        "the account is disabled" => "enable it: wharf user enable NAME",
+        _ if reason.starts_with("the accounts cannot be read") => "see: wharf check users",
+        _ => "explain the decision: wharf why NAME / login --ip ADDRESS",
     }
 }

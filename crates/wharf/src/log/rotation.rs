@@ -1,7 +1,7 @@
-//! When a log is put aside, and under which name.
+//! Log rotation: when a log is rotated, and the names of rotated logs.
 //!
-//! `wharf.log` becomes `wharf.log.1`, what was `.1` becomes `.2`, and so on; the oldest goes. With
-//! compression all but the newest are packed, by a thread of its own, one at a time.
+//! `wharf.log` becomes `wharf.log.1`, what was `.1` becomes `.2`, and so on; the oldest is deleted.
+//! With compression, all but the newest are compressed by a separate thread, one at a time.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,59 +16,60 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use crate::os::{Access, Spot};
+use crate::os::{Access, TrustedPath};
 
-/// When logs are put aside, and how many are kept.
+/// When logs are rotated, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// Before a log is larger than this.
+pub(crate) struct RotationRules {
+    /// Rotate before a log exceeds this size.
     pub(crate) size_max: Option<u64>,
-    /// When a day is over.
+    /// Rotate at the end of each day.
     pub(crate) is_daily: bool,
-    /// How many are kept beside the one that is written; one at least.
+    /// Number of rotated logs to keep; at least one.
     pub(crate) kept: u32,
-    /// Whether all but the newest are packed.
+    /// Whether all but the newest are compressed.
     pub(crate) is_compressed: bool,
 }
 
-/// The state of one log that is put aside now and then.
+/// The rotation state of one log.
 #[derive(Debug)]
-pub(super) struct Turner {
-    rules: Rules,
+pub(super) struct RotationState {
+    rules: RotationRules,
     today: fn() -> Date,
-    /// The day of what is in the file.
+    /// The day of the lines in the file.
     day: Date,
     size: u64,
-    /// After a failure nothing is tried until the file is so large, or another day is over.
-    not_below: u64,
+    /// After a failure, the size at which rotation is tried again, unless the day ends before.
+    retry_at_bytes: u64,
     is_packing: Arc<AtomicBool>,
 }
 
-impl Rules {
-    /// Whether logs are put aside at all.
+impl RotationRules {
+    /// Whether logs are rotated at all.
     pub(crate) fn is_on(&self) -> bool {
         self.size_max.is_some() || self.is_daily
     }
 }
 
-impl Turner {
-    /// For a file as it was found.
-    pub(super) fn new(rules: Rules, file: &File) -> Self {
+impl RotationState {
+    /// The state for an existing file.
+    pub(super) fn new(rules: RotationRules, file: &File) -> Self {
         Self::with_clock(rules, file, || Zoned::now().date())
     }
 
-    pub(super) fn with_clock(rules: Rules, file: &File, today: fn() -> Date) -> Self {
+    pub(super) fn with_clock(rules: RotationRules, file: &File, today: fn() -> Date) -> Self {
         let is_packing = Arc::default();
-        let mut turner = Self { rules, today, day: today(), size: 0, not_below: 0, is_packing };
-        turner.look(file);
-        turner
+        let mut rotation =
+            Self { rules, today, day: today(), size: 0, retry_at_bytes: 0, is_packing };
+        rotation.look(file);
+        rotation
     }
 
-    /// Takes note of a file that was opened anew.
+    /// Resets the state for a reopened file.
     pub(super) fn look(&mut self, file: &File) {
         let facts = file.metadata().ok();
         self.size = facts.as_ref().map_or(0, fs::Metadata::len);
-        self.not_below = 0;
+        self.retry_at_bytes = 0;
         let changed = facts.and_then(|facts| facts.modified().ok());
         let changed = changed.and_then(|time| Timestamp::try_from(time).ok());
         self.day = match changed {
@@ -77,20 +78,19 @@ impl Turner {
         };
     }
 
-    /// How many bytes of `lines`, whole lines, go into the file before it is put aside; none if
-    /// that is to be done first.
+    /// How many bytes of `lines`, in whole lines, fit into the file; 0 if it must be rotated first.
     pub(super) fn share(&self, lines: &[u8]) -> usize {
         if self.size == 0 {
             return self.fitting(lines).max(first_line(lines));
         }
-        // While an older one is packed its name must not become another's: this one grows on.
+        // While an older log is compressed its name must stay, so this one grows on.
         if self.is_packing.load(Ordering::Acquire) {
             return lines.len();
         }
         if self.rules.is_daily && (self.today)() != self.day {
             return 0;
         }
-        if self.size < self.not_below { lines.len() } else { self.fitting(lines) }
+        if self.size < self.retry_at_bytes { lines.len() } else { self.fitting(lines) }
     }
 
     fn fitting(&self, lines: &[u8]) -> usize {
@@ -103,49 +103,49 @@ impl Turner {
         within.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
     }
 
-    /// Counts what was written.
+    /// Counts written bytes.
     pub(super) fn wrote(&mut self, bytes: usize) {
-        // An empty file, made on another day, has nothing of that day.
+        // An empty file created on an earlier day has no lines of that day.
         if self.size == 0 && bytes > 0 {
             self.day = (self.today)();
         }
         self.size = self.size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// Puts the file at `path` aside. After an error it stands where it stood, and this is tried
-    /// again when as much again was written, or the next day.
+    /// Rotates the file at `path`. After an error it keeps its name, and rotation is tried again
+    /// after the same number of bytes, or the next day.
     pub(super) fn turn(&mut self, path: &Path) -> io::Result<()> {
         let done = self.shift(path);
         if done.is_err() {
             let step = self.rules.size_max.unwrap_or(u64::MAX);
-            self.not_below = self.size.saturating_add(step);
+            self.retry_at_bytes = self.size.saturating_add(step);
             self.day = (self.today)();
         }
         done
     }
 
     fn shift(&self, path: &Path) -> io::Result<()> {
-        let here = Spot::entry(path)?;
-        let aside = |number, suffix| here.beside(&name_aside(path, number, suffix));
+        let here = TrustedPath::entry(path)?;
+        let rotated = |number, suffix| here.beside(&rotated_name(path, number, suffix));
         for suffix in ["", PACKED] {
-            absent_is_fine(aside(self.rules.kept, suffix).remove())?;
+            absent_is_fine(rotated(self.rules.kept, suffix).remove())?;
         }
         for number in (1..self.rules.kept).rev() {
             for suffix in ["", PACKED] {
-                let (from, to) = (aside(number, suffix), aside(number + 1, suffix));
+                let (from, to) = (rotated(number, suffix), rotated(number + 1, suffix));
                 absent_is_fine(from.rename(&to))?;
             }
         }
-        // Somebody else may have taken it away just now.
-        absent_is_fine(here.rename(&aside(1, "")))?;
+        // Another process may have removed it.
+        absent_is_fine(here.rename(&rotated(1, "")))?;
         if self.rules.is_compressed && self.rules.kept > 1 {
-            self.begin_packing(path);
+            self.begin_compression(path);
         }
         Ok(())
     }
 
-    fn begin_packing(&self, path: &Path) {
-        let (plain, packed) = (aside(path, 2, ""), aside(path, 2, PACKED));
+    fn begin_compression(&self, path: &Path) {
+        let (plain, compressed) = (rotated(path, 2, ""), rotated(path, 2, PACKED));
         if !plain.exists() {
             return;
         }
@@ -153,9 +153,9 @@ impl Turner {
         is_packing.store(true, Ordering::Release);
         let done = Arc::clone(&is_packing);
         let act = move || {
-            // What cannot be packed stays as it is.
-            if pack(&plain, &packed).is_err() {
-                let _ = remove(&packed);
+            // A log that cannot be compressed stays uncompressed.
+            if compress(&plain, &compressed).is_err() {
+                let _ = remove(&compressed);
             }
             done.store(false, Ordering::Release);
         };
@@ -165,11 +165,11 @@ impl Turner {
     }
 }
 
-fn pack(plain: &Path, packed: &Path) -> io::Result<()> {
-    let mut from = BufReader::new(Spot::find(plain)?.open(Access::Read)?);
-    // Whoever may read the one may read the other.
+fn compress(plain: &Path, compressed: &Path) -> io::Result<()> {
+    let mut from = BufReader::new(TrustedPath::find(plain)?.open(Access::Read)?);
+    // The compressed file gets the same permission bits.
     let rights = from.get_ref().metadata()?.permissions();
-    let file = Spot::find(packed)?.open(Access::New(0o600))?;
+    let file = TrustedPath::find(compressed)?.open(Access::New(0o600))?;
     file.set_permissions(rights)?;
     let to = BufWriter::new(file);
     let mut encoder = GzEncoder::new(to, Compression::default());
@@ -179,16 +179,16 @@ fn pack(plain: &Path, packed: &Path) -> io::Result<()> {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    Spot::entry(path)?.remove()
+    TrustedPath::entry(path)?.remove()
 }
 
-/// The name of the log that was put aside `number` times.
-fn aside(path: &Path, number: u32, suffix: &str) -> PathBuf {
-    path.with_file_name(name_aside(path, number, suffix))
+/// The path of the log that was rotated `number` times.
+fn rotated(path: &Path, number: u32, suffix: &str) -> PathBuf {
+    path.with_file_name(rotated_name(path, number, suffix))
 }
 
-/// The same without its folder.
-fn name_aside(path: &Path, number: u32, suffix: &str) -> OsString {
+/// Its file name.
+fn rotated_name(path: &Path, number: u32, suffix: &str) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{number}{suffix}"));
     name
@@ -215,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    const RULES: Rules =
-        Rules { size_max: Some(10), is_daily: false, kept: 3, is_compressed: false };
+    const RULES: RotationRules =
+        RotationRules { size_max: Some(10), is_daily: false, kept: 3, is_compressed: false };
 
     fn day_one() -> Date {
         Date::constant(2026, 11, 22)
@@ -226,86 +226,89 @@ mod tests {
         Date::constant(2026, 11, 23)
     }
 
-    fn empty(rules: Rules, today: fn() -> Date) -> (tempfile::TempDir, PathBuf, Turner) {
+    fn empty(
+        rules: RotationRules,
+        today: fn() -> Date,
+    ) -> (tempfile::TempDir, PathBuf, RotationState) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wharf.log");
         let file = File::create(&path).unwrap();
-        let turner = Turner::with_clock(rules, &file, today);
-        (folder, path, turner)
+        let rotation = RotationState::with_clock(rules, &file, today);
+        (folder, path, rotation)
     }
 
     #[test]
-    fn whole_lines_go_in_until_the_file_is_full() {
-        let (_folder, _, mut turner) = empty(RULES, day_one);
-        assert_eq!(turner.share(b"abcd\nefgh\nij\n"), 10);
-        turner.wrote(10);
-        assert_eq!(turner.share(b"ij\n"), 0);
-        // A line that fits nowhere has a file of its own.
-        let (_folder, _, turner) = empty(RULES, day_one);
-        assert_eq!(turner.share(b"a very long line\nb\n"), 17);
+    fn whole_lines_are_written_until_the_size_limit() {
+        let (_folder, _, mut rotation) = empty(RULES, day_one);
+        assert_eq!(rotation.share(b"abcd\nefgh\nij\n"), 10);
+        rotation.wrote(10);
+        assert_eq!(rotation.share(b"ij\n"), 0);
+        // A line longer than the maximum size gets a file of its own.
+        let (_folder, _, rotation) = empty(RULES, day_one);
+        assert_eq!(rotation.share(b"a very long line\nb\n"), 17);
     }
 
     #[test]
-    fn another_day_is_another_file_and_an_empty_one_is_not_put_aside() {
-        let rules = Rules { size_max: None, is_daily: true, ..RULES };
-        let (_folder, _, mut turner) = empty(rules, day_one);
-        turner.wrote(5);
-        assert_eq!(turner.share(b"a\n"), 2);
-        turner.today = day_two;
-        assert_eq!(turner.share(b"a\n"), 0);
-        turner.size = 0;
-        assert_eq!(turner.share(b"a\n"), 2);
-        // It was empty when the day ended: its first line is of the new day, and so is the next.
-        turner.wrote(2);
-        assert_eq!(turner.share(b"b\n"), 2);
-        turner.today = day_one;
-        assert_eq!(turner.share(b"b\n"), 0);
+    fn each_day_has_its_file_and_an_empty_one_is_not_rotated() {
+        let rules = RotationRules { size_max: None, is_daily: true, ..RULES };
+        let (_folder, _, mut rotation) = empty(rules, day_one);
+        rotation.wrote(5);
+        assert_eq!(rotation.share(b"a\n"), 2);
+        rotation.today = day_two;
+        assert_eq!(rotation.share(b"a\n"), 0);
+        rotation.size = 0;
+        assert_eq!(rotation.share(b"a\n"), 2);
+        // It was empty at the end of the day, so its first line belongs to the new day.
+        rotation.wrote(2);
+        assert_eq!(rotation.share(b"b\n"), 2);
+        rotation.today = day_one;
+        assert_eq!(rotation.share(b"b\n"), 0);
     }
 
     #[test]
-    fn the_oldest_goes_and_the_others_move_on() {
-        let (folder, path, mut turner) = empty(RULES, day_one);
+    fn the_oldest_is_deleted_and_the_others_are_renamed() {
+        let (folder, path, mut rotation) = empty(RULES, day_one);
         for round in 0..5 {
             fs::write(&path, format!("{round}")).unwrap();
-            turner.turn(&path).unwrap();
+            rotation.turn(&path).unwrap();
         }
-        let read = |number| fs::read_to_string(aside(&path, number, "")).unwrap();
+        let read = |number| fs::read_to_string(rotated(&path, number, "")).unwrap();
         assert_eq!([read(1), read(2), read(3)], ["4", "3", "2"]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]
-    fn a_failure_is_told_once_and_tried_again_later() {
-        let (folder, path, mut turner) = empty(RULES, day_one);
-        // A folder that holds something cannot be replaced by a file.
+    fn a_failure_is_reported_once_and_retried_later() {
+        let (folder, path, mut rotation) = empty(RULES, day_one);
+        // A folder that is not empty cannot be replaced by a file.
         fs::create_dir_all(folder.path().join("wharf.log.3/x")).unwrap();
-        turner.wrote(10);
-        assert!(turner.turn(&path).is_err() && path.exists());
-        assert_eq!(turner.share(b"abc\n"), 4);
-        turner.wrote(10);
-        assert_eq!(turner.share(b"abc\n"), 0);
+        rotation.wrote(10);
+        assert!(rotation.turn(&path).is_err() && path.exists());
+        assert_eq!(rotation.share(b"abc\n"), 4);
+        rotation.wrote(10);
+        assert_eq!(rotation.share(b"abc\n"), 0);
     }
 
     #[test]
-    fn all_but_the_newest_are_packed_and_read_back() {
-        let rules = Rules { is_compressed: true, ..RULES };
-        let (_folder, path, mut turner) = empty(rules, day_one);
+    fn all_but_the_newest_are_compressed() {
+        let rules = RotationRules { is_compressed: true, ..RULES };
+        let (_folder, path, mut rotation) = empty(rules, day_one);
         for text in ["first", "second"] {
             fs::write(&path, text).unwrap();
-            turner.turn(&path).unwrap();
+            rotation.turn(&path).unwrap();
         }
-        turner.wrote(10);
-        while turner.is_packing.load(Ordering::Acquire) {
+        rotation.wrote(10);
+        while rotation.is_packing.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        assert_eq!(turner.share(b"abc\n"), 0);
-        turner.is_packing.store(true, Ordering::Release);
-        assert_eq!(turner.share(b"abc\n"), 4);
+        assert_eq!(rotation.share(b"abc\n"), 0);
+        rotation.is_packing.store(true, Ordering::Release);
+        assert_eq!(rotation.share(b"abc\n"), 4);
         let mut text = String::new();
-        let packed = File::open(aside(&path, 2, PACKED)).unwrap();
-        GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        let compressed = File::open(rotated(&path, 2, PACKED)).unwrap();
+        GzDecoder::new(compressed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "first");
-        assert!(!aside(&path, 2, "").exists());
-        assert_eq!(fs::read_to_string(aside(&path, 1, "")).unwrap(), "second");
+        assert!(!rotated(&path, 2, "").exists());
+        assert_eq!(fs::read_to_string(rotated(&path, 1, "")).unwrap(), "second");
     }
 }

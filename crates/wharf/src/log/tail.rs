@@ -1,4 +1,4 @@
-//! The last lines of the log, for those who look at the running server.
+//! The last lines of the log, for `wharf log` and the API.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,58 +8,58 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Lines that are kept.
+/// Number of lines kept.
 const LINES_MAX: usize = 1000;
-/// Lines that wait for one who follows; whoever reads more slowly misses some, and is told.
+/// Queue length per follower; slow readers miss lines, which is reported to them.
 const WAITING_MAX: usize = 1024;
-/// Those who follow at a time.
+/// Maximum number of followers.
 const FOLLOWERS_MAX: usize = 32;
 
-/// The last lines, and who wants to see those that come.
+/// The last lines, and the followers of new ones.
 #[derive(Debug, Default)]
-pub(crate) struct Tail(Mutex<Kept>);
+pub(crate) struct Tail(Mutex<TailState>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    lines: VecDeque<Line>,
-    followers: Vec<Follower>,
+struct TailState {
+    lines: VecDeque<TailLine>,
+    followers: Vec<TailFollower>,
 }
 
 #[derive(Clone, Debug)]
-struct Line {
+struct TailLine {
     session: Option<u64>,
     text: Arc<str>,
 }
 
 #[derive(Debug)]
-struct Follower {
+struct TailFollower {
     session: Option<u64>,
     sender: Sender<Arc<str>>,
     missed: u64,
 }
 
-/// Lines for one who looks: those that were, then perhaps those that come.
+/// A stream of past lines, optionally followed by new ones.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct TailStream {
     past: VecDeque<Arc<str>>,
     coming: Option<Receiver<Arc<str>>>,
 }
 
 impl Tail {
-    /// Takes one more line, with its end.
+    /// Adds a line, with its line end.
     pub(crate) fn push(&self, session: Option<u64>, text: &str) {
-        let line = Line { session, text: text.into() };
+        let line = TailLine { session, text: text.into() };
         let mut kept = self.kept();
-        kept.followers.retain_mut(|follower| follower.hears(&line));
+        kept.followers.retain_mut(|follower| follower.send(&line));
         if kept.lines.len() >= LINES_MAX {
             kept.lines.pop_front();
         }
         kept.lines.push_back(line);
     }
 
-    /// The last `count` lines, of one session if it is named, and then, if `follows`, those that
-    /// come until [`Tail::close`].
-    pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> Lines {
+    /// The last `count` lines, of one session if given, and, if `follows`, new lines until
+    /// [`Tail::close`].
+    pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> TailStream {
         let mut kept = self.kept();
         let fitting = kept.lines.iter().rev().filter(|line| line.is_of(session));
         let mut past: VecDeque<_> = fitting.take(count).map(|line| line.text.clone()).collect();
@@ -69,36 +69,36 @@ impl Tail {
             kept.followers.retain(|follower| !follower.sender.is_closed());
             if kept.followers.len() < FOLLOWERS_MAX {
                 let (sender, receiver) = channel(WAITING_MAX);
-                kept.followers.push(Follower { session, sender, missed: 0 });
+                kept.followers.push(TailFollower { session, sender, missed: 0 });
                 coming = Some(receiver);
             } else {
-                past.push_back("too many follow the log already\n".into());
+                past.push_back("too many log followers\n".into());
             }
         }
-        Lines { past, coming }
+        TailStream { past, coming }
     }
 
-    /// Nothing comes any more: whoever follows has seen the end when all is read.
+    /// Closes the streams: followers end after the remaining lines.
     pub(crate) fn close(&self) {
         self.kept().followers.clear();
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, TailState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl TailLine {
     fn is_of(&self, session: Option<u64>) -> bool {
         session.is_none() || self.session == session
     }
 }
 
-impl Follower {
-    /// Hands a line on; whether somebody is still there.
-    fn hears(&mut self, line: &Line) -> bool {
+impl TailFollower {
+    /// Sends a line; returns whether the follower is still connected.
+    fn send(&mut self, line: &TailLine) -> bool {
         if self.missed > 0 {
-            let told = format!("lines that came too fast were left out: {}\n", self.missed);
+            let told = format!("reader too slow, lines skipped: {}\n", self.missed);
             if self.sender.try_send(told.into()).is_ok() {
                 self.missed = 0;
             }
@@ -110,7 +110,7 @@ impl Follower {
     }
 }
 
-impl Stream for Lines {
+impl Stream for TailStream {
     type Item = String;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<String>> {
@@ -132,11 +132,11 @@ mod tests {
 
     use super::*;
 
-    async fn next(lines: &mut Lines) -> Option<String> {
+    async fn next(lines: &mut TailStream) -> Option<String> {
         poll_fn(|context| Pin::new(&mut *lines).poll_next(context)).await
     }
 
-    async fn all(mut lines: Lines) -> Vec<String> {
+    async fn all(mut lines: TailStream) -> Vec<String> {
         let mut seen = Vec::new();
         while let Some(line) = next(&mut lines).await {
             seen.push(line);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_lines_are_kept_and_no_more() {
+    async fn only_the_last_lines_are_kept() {
         let tail = Tail::default();
         for number in 0..1500 {
             tail.push(Some(number % 2), &format!("{number}\n"));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_follows_sees_each_line_once_and_the_end() {
+    async fn a_follower_gets_each_line_once_and_the_end() {
         let tail = Tail::default();
         tail.push(None, "a\n");
         let lines = tail.lines(10, None, true);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_slow_misses_lines_and_is_told() {
+    async fn a_slow_follower_misses_lines_and_is_notified() {
         let tail = Tail::default();
         let mut lines = tail.lines(0, None, true);
         for number in 0..WAITING_MAX + 5 {
@@ -180,15 +180,15 @@ mod tests {
         tail.push(None, "last\n");
         tail.close();
         let rest = all(lines).await;
-        assert!(rest.contains(&"lines that came too fast were left out: 5\n".to_owned()));
+        assert!(rest.contains(&"reader too slow, lines skipped: 5\n".to_owned()));
         assert_eq!(rest.last().unwrap(), "last\n");
     }
 
     #[tokio::test]
-    async fn those_who_left_make_room() {
+    async fn disconnected_followers_free_their_slot() {
         let tail = Tail::default();
         let kept: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
-        assert_eq!(all(tail.lines(0, None, true)).await, ["too many follow the log already\n"]);
+        assert_eq!(all(tail.lines(0, None, true)).await, ["too many log followers\n"]);
         drop(kept);
         assert!(tail.lines(0, None, true).coming.is_some());
     }

@@ -1,21 +1,21 @@
-//! Where lines go.
+//! Outputs of the log: standard error, files, the journal.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::journal::Journal;
-use super::rotation::{Rules, Turner};
-use crate::os::{Access, Spot};
+use super::rotation::{RotationRules, RotationState};
+use crate::os::{Access, TrustedPath};
 use crate::outcome::{Failure, plain};
 
-/// One place for lines.
+/// An output for lines.
 #[derive(Debug)]
 pub(crate) struct Target {
     sink: Sink,
-    /// Whether the last line there is half a line: the disk took no more.
+    /// Whether the last line is incomplete, since the disk was full.
     is_torn: bool,
-    /// Why the file could not be put aside, if nobody was told yet.
+    /// Why the file could not be rotated, unless already reported.
     problem: Option<String>,
 }
 
@@ -26,12 +26,12 @@ enum Sink {
         path: PathBuf,
         /// The permission bits of a new file.
         mode: u32,
-        turner: Option<Turner>,
+        rotation: Option<RotationState>,
     },
     Journal(Journal),
     #[cfg(test)]
     Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>),
-    /// Takes so many bytes and then none, until there is room again.
+    /// Accepts a limited number of bytes, like a full disk; for tests.
     #[cfg(test)]
     Full(std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>),
 }
@@ -48,7 +48,7 @@ impl Target {
         Self::at(Sink::StandardError)
     }
 
-    /// The journal of systemd, which takes entries instead of lines.
+    /// systemd's journal, which accepts entries instead of lines.
     pub(crate) fn journal(journal: Journal) -> Self {
         Self::at(Sink::Journal(journal))
     }
@@ -57,33 +57,33 @@ impl Target {
         Self { sink, is_torn: false, problem: None }
     }
 
-    /// The end of this file, which is made if it is missing, for its owner and group to read.
+    /// Appends to this file, which is created readable for owner and group if missing.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
         Self::opened(path, 0o640)
             .map_err(|error| Failure::io(format!("cannot open the log {}", path.display()), &error))
     }
 
-    /// The same for its owner alone to read.
+    /// The same, readable for its owner only.
     pub(crate) fn private_file(path: &Path) -> io::Result<Self> {
         Self::opened(path, 0o600)
     }
 
     fn opened(path: &Path, mode: u32) -> io::Result<Self> {
-        let file = Spot::find(path)?.open(Access::Append(mode))?;
-        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, turner: None }))
+        let file = TrustedPath::find(path)?.open(Access::Append(mode))?;
+        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, rotation: None }))
     }
 
-    /// Puts the file aside as these rules say, if it is one.
+    /// Sets the rotation rules, if it is a file.
     #[must_use]
-    pub(crate) fn rotated(mut self, rules: Rules) -> Self {
-        if let Sink::File { file, turner, .. } = &mut self.sink {
+    pub(crate) fn rotated(mut self, rules: RotationRules) -> Self {
+        if let Sink::File { file, rotation, .. } = &mut self.sink {
             let is_plain = file.metadata().is_ok_and(|facts| facts.is_file());
-            *turner = (rules.is_on() && is_plain).then(|| Turner::new(rules, file));
+            *rotation = (rules.is_on() && is_plain).then(|| RotationState::new(rules, file));
         }
         self
     }
 
-    /// Why the file could not be put aside; told once.
+    /// Why the file could not be rotated; returned once.
     pub(crate) fn take_problem(&mut self) -> Option<String> {
         self.problem.take()
     }
@@ -94,7 +94,7 @@ impl Target {
         Self::at(Sink::Memory(std::sync::Arc::clone(memory)))
     }
 
-    /// A disk with so much room, for tests.
+    /// A disk with this free space, for tests.
     #[cfg(test)]
     pub(crate) fn full(disk: &std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>) -> Self {
         Self::at(Sink::Full(std::sync::Arc::clone(disk)))
@@ -110,24 +110,25 @@ impl Target {
         }
     }
 
-    /// Opens the file anew, in case it was renamed. What is no file stays.
+    /// Reopens the file, in case it was renamed. Other targets are unchanged.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File { file, path, mode, turner } = &mut self.sink {
-            let opened = Spot::find(path).and_then(|spot| spot.open(Access::Append(*mode)));
+        if let Sink::File { file, path, mode, rotation } = &mut self.sink {
+            let opened = TrustedPath::find(path)
+                .and_then(|trusted_path| trusted_path.open(Access::Append(*mode)));
             let fresh = opened.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             *file = fresh;
-            if let Some(turner) = turner {
-                turner.look(file);
+            if let Some(rotation) = rotation {
+                rotation.look(file);
             }
             self.is_torn = false;
         }
         Ok(())
     }
 
-    /// Writes whole lines, and says how many of them were lost. A line of which only a beginning
-    /// was taken is lost, and ended before the next one, so that no line ever holds parts of two.
+    /// Writes whole lines, and returns how many were lost. A partly written line is lost; a line
+    /// feed is added before the next one, so that no line contains parts of two.
     pub(crate) fn write_lines(&mut self, lines: &[u8]) -> u64 {
         if let Sink::Journal(journal) = &mut self.sink {
             return journal.write(lines);
@@ -138,7 +139,7 @@ impl Target {
             let mut share = self.share(rest);
             if share == 0 {
                 self.turn();
-                // Where that fails the old file goes on.
+                // If that fails, the old file is used further.
                 share = match self.share(rest) {
                     0 => rest.len(),
                     share => share,
@@ -151,18 +152,18 @@ impl Target {
         lost
     }
 
-    /// How much of `lines` goes into the file before it is put aside.
+    /// How much of `lines` fits into the file before rotation.
     fn share(&self, lines: &[u8]) -> usize {
         match &self.sink {
-            Sink::File { turner: Some(turner), .. } => turner.share(lines),
+            Sink::File { rotation: Some(rotation), .. } => rotation.share(lines),
             _ => lines.len(),
         }
     }
 
-    /// Puts the file aside and begins a new one.
+    /// Rotates the file and opens a new one.
     fn turn(&mut self) {
-        let Sink::File { path, turner: Some(turner), .. } = &mut self.sink else { return };
-        let done = turner.turn(path).and_then(|()| self.reopen());
+        let Sink::File { path, rotation: Some(rotation), .. } = &mut self.sink else { return };
+        let done = rotation.turn(path).and_then(|()| self.reopen());
         if let Err(error) = done {
             self.problem = Some(plain(&error));
         }
@@ -194,14 +195,14 @@ impl Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::StandardError => io::stderr().lock().write(bytes),
-            Sink::File { file, turner, .. } => {
+            Sink::File { file, rotation, .. } => {
                 let written = file.write(bytes)?;
-                if let Some(turner) = turner {
-                    turner.wrote(written);
+                if let Some(rotation) = rotation {
+                    rotation.wrote(written);
                 }
                 Ok(written)
             }
-            // What goes there has its own way.
+            // The journal is written elsewhere.
             Sink::Journal(_) => Ok(bytes.len()),
             #[cfg(test)]
             Sink::Memory(memory) => {

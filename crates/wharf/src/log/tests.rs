@@ -1,4 +1,4 @@
-//! Lines as they are written.
+//! The format of log lines.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use wharf_proto::reply::Code;
 
 use super::*;
 use crate::config::raw::Raw;
-use rotation::Rules;
+use rotation::RotationRules;
 
 fn now() -> Zoned {
     "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
@@ -56,7 +56,7 @@ fn render_for(style: Style, who: &ClientInfo, event: &Event<'_>) -> String {
 }
 
 #[test]
-fn a_transfer_in_every_style() {
+fn a_transfer_in_every_format() {
     let name = path("/照片 1.jpg".as_bytes());
     let transfer = upload(&name, "");
     let event = Event::Transferred(&transfer);
@@ -146,7 +146,7 @@ fn every_event_has_its_line() {
 }
 
 #[test]
-fn every_event_and_field_stands_in_the_catalog_and_nothing_else_does() {
+fn the_catalog_lists_exactly_all_events_and_fields() {
     let mut seen = std::collections::BTreeMap::<_, std::collections::BTreeSet<_>>::new();
     with_every_event(|event| {
         let record = Record::of(&who(None), event).unwrap();
@@ -164,7 +164,7 @@ fn every_event_and_field_stands_in_the_catalog_and_nothing_else_does() {
 }
 
 #[test]
-fn every_event_and_field_stands_in_the_guide() {
+fn the_guide_lists_every_event_and_field() {
     let guide = include_str!("../../../../docs/guide/logging.md");
     with_every_event(|event| {
         let record = Record::of(&who(None), event).unwrap();
@@ -208,7 +208,7 @@ fn decoded(name: &str) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn row_42_any_name_can_be_read_back_from_the_transfer_log(
+    fn row_42_any_name_round_trips_through_the_transfer_log(
         name in proptest::collection::vec(1u8..=255, 1..60),
         user in "[^\\x00-\\x1f/]{1,20}",
     ) {
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn row_42_no_client_can_forge_or_stretch_a_line(
+    fn row_42_clients_cannot_forge_or_lengthen_a_line(
         text in any::<String>(),
         name in proptest::collection::vec(1u8..=255, 1..250),
         repeats in 1usize..12,
@@ -250,7 +250,7 @@ proptest! {
 }
 
 #[test]
-fn row_42_a_quoted_value_reads_back() {
+fn row_42_a_quoted_value_round_trips() {
     let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
     let line = rendered(Style::Text, &event);
     let (_, rest) = line.split_once("tried=").unwrap();
@@ -301,9 +301,9 @@ fn the_level_decides_what_is_written() {
 }
 
 #[test]
-fn row_43_lines_without_room_are_counted_and_told() {
+fn row_43_dropped_lines_are_counted_and_reported() {
     let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
-    // While this lock is held the writer cannot take a second batch, so the queue must fill up.
+    // While this lock is held the writer cannot write a second batch, so the queue fills up.
     let held = memory.lock().unwrap();
     let log = log_to(&memory, Level::Info);
     let lines = 20_000;
@@ -324,10 +324,11 @@ fn row_43_lines_without_room_are_counted_and_told() {
 }
 
 #[test]
-fn row_44_nothing_is_lost_or_torn_when_logs_are_put_aside_under_many_writers() {
+fn row_44_rotation_under_many_writers_loses_or_splits_no_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wharf.log");
-    let rules = Rules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
+    let rules =
+        RotationRules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
     let audit = Audit::open(&folder.path().join("audit.log"), rules).unwrap();
     let log = started(Options {
         outputs: vec![Output {

@@ -1,9 +1,9 @@
-//! The classic transfer log of wu-ftpd, which statistics tools read.
+//! The transfer log in the xferlog format of wu-ftpd, which statistics tools read.
 //!
 //! `Sun Nov 22 15:07:41 2026 2 192.0.2.7 4299000 /photo.jpg b _ i r anna ftp 0 * c`: time, seconds,
 //! client, bytes, name, `a`scii or `b`inary, no special action, `i`ncoming or `o`utgoing, `r`eal or
 //! `a`nonymous, account, service, no authentication service, no user of it, `c`omplete or not.
-//! Names are percent-encoded where they would break the columns, so that they can be read back.
+//! Names are percent-encoded where they would break the columns, so that they can be decoded.
 
 use std::fmt::Write as _;
 
@@ -13,11 +13,11 @@ use wharf_users::anonymous::ANONYMOUS_NAMES;
 
 use super::line::address;
 
-/// The line of a transfer, with its end.
+/// Formats the line of a transfer, with its line end.
 pub(crate) fn line(now: &Zoned, who: &ClientInfo, transfer: &Transferred<'_>) -> String {
     let user = who.user.as_deref().unwrap_or("-");
     let is_anonymous = ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user));
-    // A whole second at least, or tools divide by zero.
+    // At least one second, since some tools divide by it.
     let seconds = transfer.took.as_secs().max(1);
     format!(
         "{} {seconds} {} {} {} {} _ {} {} {} ftp 0 * {}\n",
@@ -36,7 +36,7 @@ pub(crate) fn line(now: &Zoned, who: &ClientInfo, transfer: &Transferred<'_>) ->
     )
 }
 
-/// Visible ASCII but `%` as it is, every other byte as `%NN`.
+/// Keeps visible ASCII except `%`; every other byte becomes `%NN`.
 fn encoded(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for &byte in name {

@@ -1,4 +1,4 @@
-//! A login service, as the configuration describes it.
+//! Authentication by an HTTP service, as configured.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::{at_once, invalid, not_opened, secret};
 use crate::config::Config;
 use crate::outcome::Failure;
 
-/// Reads its files, and connects to nobody yet.
+/// Reads its files; no connection is opened yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let http = &config.http;
-    let missing = || invalid("accounts.http.url: it is not said where the service is".to_owned());
+    let missing = || invalid("accounts.http.url is not set".to_owned());
     let key = secret::read_optional("accounts.http.secret_file", http.secret_file.0.as_deref())?;
     let settings = Settings {
         endpoint: http.url.0.clone().ok_or_else(missing)?,

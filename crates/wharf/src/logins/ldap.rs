@@ -1,4 +1,4 @@
-//! A directory, as the configuration describes it.
+//! Authentication by an LDAP directory, as configured.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{at_once, not_opened, secret};
 use crate::config::Config;
 use crate::outcome::Failure;
 
-/// Reads its files, and connects to nobody yet.
+/// Reads its files; no connection is opened yet.
 pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let ldap = &config.ldap;
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());

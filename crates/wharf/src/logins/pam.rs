@@ -1,4 +1,4 @@
-//! This system's accounts, as the configuration describes them.
+//! Authentication by PAM, as configured.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{at_once, not_opened};
 use crate::config::Config;
 use crate::outcome::Failure;
 
-/// Starts the helper that keeps the rights of the start.
+/// Starts the helper, which keeps the initial privileges.
 pub(super) fn start(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let settings = Settings {
         service: config.pam.service.clone(),
@@ -17,6 +17,6 @@ pub(super) fn start(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
         time_max: config.pam.timeout.0,
     };
     let program = std::env::current_exe()
-        .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
+        .map_err(|error| Failure::io("cannot determine the path of this program", &error))?;
     open(&settings, &program).map_err(|error| not_opened("accounts.auth_backends", &error))
 }

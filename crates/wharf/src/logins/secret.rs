@@ -1,4 +1,4 @@
-//! Passwords and keys that the configuration names by file.
+//! Passwords and keys in files that the configuration names.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,17 +9,17 @@ use zeroize::Zeroizing;
 use super::invalid;
 use crate::outcome::Failure;
 
-/// The longest first line.
+/// Maximum length of the first line.
 const SECRET_BYTES_MAX: usize = 4096;
 
-/// The first line of a file; `key` is where the configuration names it.
+/// Reads the first line of a file; `key` is the setting that names the file.
 pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
     let shown = path.display();
     let failed = |error: &std::io::Error| {
         let failure = Failure::io(format!("{key}: cannot read {shown}"), error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                invalid(failure.message).help("make the file, with the secret in its first line")
+                invalid(failure.message).help("create the file with the secret in its first line")
             }
             _ => failure,
         }
@@ -35,13 +35,13 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure>
     }
     match std::str::from_utf8(line) {
         Ok("") => Err(invalid(format!("{key}: the first line of {shown} is empty"))
-            .help("the secret is the first line")),
+            .help("write the secret into the first line")),
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(invalid(format!("{key}: {shown} is not text"))),
     }
 }
 
-/// The same for a key that may name none.
+/// Like [`give`] for a setting that may be empty.
 pub(super) fn read_optional(
     key: &str,
     path: Option<&Path>,

@@ -1,18 +1,20 @@
-//! What a folder's file system is like, where there are no permission bits.
+//! Properties of file systems, on systems without permission bits.
 
 use std::path::Path;
 
-use super::{FileSystem, Wish};
+use super::{FileSystem, FolderAccess};
 
-/// Not known here.
+/// Not available.
 pub(super) fn file_system(_folder: &Path) -> Option<FileSystem> {
     None
 }
 
-/// Whether we may, as far as a look tells it.
-pub(super) fn may(path: &Path, _who: Option<(u32, u32)>, wish: Wish) -> bool {
+/// Whether this process can list the folder.
+pub(super) fn may(path: &Path, _who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     match wish {
-        Wish::Enter | Wish::Read => std::fs::read_dir(path).is_ok(),
-        Wish::Write => std::fs::metadata(path).is_ok_and(|facts| !facts.permissions().readonly()),
+        FolderAccess::Enter | FolderAccess::Read => std::fs::read_dir(path).is_ok(),
+        FolderAccess::Write => {
+            std::fs::metadata(path).is_ok_and(|facts| !facts.permissions().readonly())
+        }
     }
 }

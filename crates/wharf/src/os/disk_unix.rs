@@ -1,4 +1,4 @@
-//! What a folder's file system is like, and who may do what in it.
+//! Properties of file systems, and access rights to folders.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 
-use super::{FileSystem, Wish};
+use super::{FileSystem, FolderAccess};
 
-/// Of the folder at this path.
+/// The file system of the folder at this path.
 pub(super) fn file_system(folder: &Path) -> Option<FileSystem> {
     let facts = statvfs(folder).ok()?;
     let blocks = |count: u64| count.saturating_mul(facts.f_frsize);
@@ -17,13 +17,13 @@ pub(super) fn file_system(folder: &Path) -> Option<FileSystem> {
         kind: kind_of(folder),
         free: blocks(facts.f_bavail),
         total: blocks(facts.f_blocks),
-        // Some, such as btrfs, do not count them.
+        // Some file systems, such as btrfs, have no inode counts.
         inodes: (facts.f_files > 0).then_some((facts.f_favail, facts.f_files)),
         is_read_only: facts.f_flag.contains(StatVfsMountFlags::RDONLY),
     })
 }
 
-/// Its kind, such as `ext4`, from the table of mounts; nothing where there is none.
+/// Its type, such as `ext4`, from the mount table; `None` if unknown.
 fn kind_of(folder: &Path) -> Option<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = fs::canonicalize(folder).ok()?;
@@ -31,7 +31,7 @@ fn kind_of(folder: &Path) -> Option<String> {
 }
 
 /// Lines read `36 35 98:0 /root /mount/point options … - ext4 /dev/sda1 options`. The longest mount
-/// point counts, and of two the one above the other, which comes later.
+/// point wins, and of equal ones the last, which is mounted on top.
 fn kind_in(table: &str, folder: &Path) -> Option<String> {
     let mount = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
@@ -43,22 +43,21 @@ fn kind_in(table: &str, folder: &Path) -> Option<String> {
     table.lines().filter_map(mount).max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
-/// Whether an account may do something at a path, by its number and that of its group; without
-/// any, whether we may. Other groups of another account, and rights beyond permission bits, are
-/// not looked at.
-pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: Wish) -> bool {
+/// Whether a system user, given by UID and GID, has this access to a path; `None` is this process.
+/// Supplementary groups of other users, and access control lists, are not considered.
+pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
     let Some((user, group)) = who else {
         let access = match wish {
-            Wish::Enter => Access::EXEC_OK,
-            Wish::Read => Access::READ_OK,
-            Wish::Write => Access::WRITE_OK,
+            FolderAccess::Enter => Access::EXEC_OK,
+            FolderAccess::Read => Access::READ_OK,
+            FolderAccess::Write => Access::WRITE_OK,
         };
         return accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
     };
     let bit = match wish {
-        Wish::Enter => 0o1,
-        Wish::Read => 0o4,
-        Wish::Write => 0o2,
+        FolderAccess::Enter => 0o1,
+        FolderAccess::Read => 0o4,
+        FolderAccess::Write => 0o2,
     };
     fs::metadata(path).is_ok_and(|facts| {
         let bits = match () {
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_of_a_file_system_is_that_of_the_nearest_mount() {
+    fn the_file_system_type_is_that_of_the_nearest_mount() {
         let table = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
                      36 22 0:44 / /srv/my\\040nas rw - nfs4 nas:/x rw\n\
                      37 22 0:45 / /srv rw - xfs /dev/sdb rw\n";
@@ -94,16 +93,16 @@ mod tests {
         let facts = fs::metadata(folder.path()).unwrap();
         let (owner, stranger) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));
         for (mode, who, wish, is_allowed) in [
-            (0o701, stranger, Wish::Enter, true),
-            (0o701, stranger, Wish::Read, false),
-            (0o702, stranger, Wish::Write, true),
-            (0o700, stranger, Wish::Write, false),
-            (0o740, (4_000_000, owner.1), Wish::Read, true),
+            (0o701, stranger, FolderAccess::Enter, true),
+            (0o701, stranger, FolderAccess::Read, false),
+            (0o702, stranger, FolderAccess::Write, true),
+            (0o700, stranger, FolderAccess::Write, false),
+            (0o740, (4_000_000, owner.1), FolderAccess::Read, true),
         ] {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(may(folder.path(), Some(who), wish), is_allowed, "{mode:o} {wish:?}");
         }
-        assert!(may(folder.path(), Some((0, 0)), Wish::Write));
+        assert!(may(folder.path(), Some((0, 0)), FolderAccess::Write));
         assert!(file_system(folder.path()).unwrap().total > 0);
     }
 }

@@ -1,5 +1,5 @@
-//! What this process takes of the system. A confined process may not open files of `/proc`, but it
-//! may read those that it has.
+//! Resource usage of this process. A sandboxed process cannot open files of `/proc`, but can read
+//! those that are open.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use rustix::fs::{Dir, Mode, OFlags, open};
 use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 
-/// Opened at the start, read now and then.
+/// Open files of `/proc`, read periodically.
 #[derive(Debug, Default)]
 pub(crate) struct Footprint {
     memory: Option<File>,
@@ -17,7 +17,7 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
-    /// Of this process. What the system does not show is not known.
+    /// For this process. Values that the system does not provide are `None`.
     pub(crate) fn open() -> Self {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = open("/proc/self/fd", flags, Mode::empty());
@@ -25,7 +25,7 @@ impl Footprint {
         Self { memory: File::open("/proc/self/statm").ok(), files }
     }
 
-    /// Memory that is in use.
+    /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let mut text = [0; 128];
         let got = self.memory.as_ref()?.read_at(&mut text, 0).ok()?;
@@ -34,7 +34,7 @@ impl Footprint {
         pages.checked_mul(u64::try_from(page_size()).ok()?)
     }
 
-    /// Files and sockets that are open.
+    /// Number of open file descriptors.
     pub(crate) fn open_files(&self) -> Option<u64> {
         let mut folder = self.files.as_ref()?.lock().ok()?;
         folder.rewind();
@@ -46,7 +46,7 @@ impl Footprint {
         Some(count)
     }
 
-    /// As many as there may be; nothing if there is no limit.
+    /// The limit of open file descriptors; `None` if unlimited.
     pub(crate) fn open_files_max() -> Option<u64> {
         getrlimit(Resource::Nofile).current
     }
@@ -61,7 +61,7 @@ mod tests {
         let footprint = Footprint::open();
         let before = footprint.open_files().unwrap();
         let kept: Vec<_> = (0..40).map(|_| File::open("/dev/null").unwrap()).collect();
-        // Other tests of this process may open and close files too.
+        // Other tests in this process may open and close files too.
         assert!(footprint.open_files().unwrap() >= before + 20);
         assert!(footprint.open_files() < Footprint::open_files_max());
         assert!(footprint.resident_bytes().unwrap() > 1 << 20);

@@ -1,26 +1,26 @@
-//! What this process takes of a system that does not say so in files.
+//! Resource usage of this process, on systems where it is not available.
 
-/// Nothing is known of it.
+/// No data available.
 #[derive(Debug, Default)]
 pub(crate) struct Footprint;
 
 impl Footprint {
-    /// Of this process.
+    /// For this process.
     pub(crate) fn open() -> Self {
         Self
     }
 
-    /// Memory that is in use.
+    /// Not available.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// Files and sockets that are open.
+    /// Not available.
     pub(crate) fn open_files(&self) -> Option<u64> {
         None
     }
 
-    /// As many as there may be.
+    /// Not available.
     pub(crate) fn open_files_max() -> Option<u64> {
         None
     }

@@ -1,4 +1,4 @@
-//! Unix: listening sockets that whoever started us opened before, by the protocol of systemd.
+//! Unix: socket activation, by the protocol of systemd (`LISTEN_FDS`).
 
 use std::net::TcpListener;
 use std::process;
@@ -9,16 +9,16 @@ use rustix::net::sockopt::socket_acceptconn;
 use super::Inherited;
 use crate::outcome::plain;
 
-/// More are a mistake: a configuration has a handful of listeners.
+/// Maximum number of sockets; a configuration has few listeners.
 pub(super) const SOCKETS_MAX: usize = 64;
-/// The number of the first one.
+/// The first file descriptor.
 pub(super) const FIRST: i32 = 3;
 
-/// Takes the sockets that `LISTEN_FDS` counts, if `LISTEN_PID` says that they are ours, with their
-/// names of `LISTEN_FDNAMES`. It changes the environment: call it before there are threads, once.
+/// Takes the sockets of `LISTEN_FDS`, if `LISTEN_PID` is this process, with their names in
+/// `LISTEN_FDNAMES`. It changes the environment: call it once, before threads are started.
 ///
 /// # Errors
-/// One of them is no TCP socket that listens, or there are too many; which, and what would help.
+/// One of them is not a listening TCP socket, or there are too many.
 pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
     let own = usize::try_from(process::id()).ok();
@@ -26,7 +26,9 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
         return Ok(Vec::new());
     };
     if count > SOCKETS_MAX {
-        return Err(format!("LISTEN_FDS says {count}; at most {SOCKETS_MAX} sockets are taken"));
+        return Err(format!(
+            "invalid LISTEN_FDS={count}: at most {SOCKETS_MAX} sockets are supported"
+        ));
     }
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(str::to_owned);
@@ -35,14 +37,14 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
         let name = names.next().unwrap_or_default();
         let wrong = |why: String| {
             format!(
-                "descriptor {number} that was handed over{} is no TCP socket that listens: {why}",
+                "invalid inherited file descriptor {number}{}: not a listening TCP socket: {why}",
                 if name.is_empty() { String::new() } else { format!(" as `{name}`") },
             )
         };
         let listener = sockets.take_tcp_listener(index).map_err(|error| wrong(plain(&error)))?;
-        let listener = listener.ok_or_else(|| wrong("it is missing".to_owned()))?;
+        let listener = listener.ok_or_else(|| wrong("it is not open".to_owned()))?;
         if !listens(&listener) {
-            return Err(wrong("it does not listen".to_owned()));
+            return Err(wrong("it is not listening".to_owned()));
         }
         let address = listener.local_addr().map_err(|error| wrong(plain(&error)))?;
         Ok(Inherited { name, address, listener })
@@ -51,6 +53,6 @@ pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
 }
 
 fn listens(listener: &TcpListener) -> bool {
-    // A system that cannot say so will tell at the first client.
+    // On systems without this option, `accept` fails at the first client.
     socket_acceptconn(listener).unwrap_or(true)
 }

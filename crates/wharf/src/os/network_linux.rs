@@ -1,4 +1,4 @@
-//! Where this system stands: in a container, in a cloud, behind which firewall.
+//! Detects containers, cloud providers and firewalls.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn by_groups(groups: &str) -> Option<&'static str> {
     MARKS.iter().find(|(mark, _)| groups.contains(mark)).map(|(_, name)| *name)
 }
 
-/// The cloud that this machine is of, by what its firmware says.
+/// The cloud provider of this machine, from DMI data.
 pub(super) fn cloud() -> Option<&'static str> {
     const MARKS: &[(&str, &str)] = &[
         ("Amazon EC2", "Amazon EC2"),
@@ -46,7 +46,7 @@ pub(super) fn cloud() -> Option<&'static str> {
         ("Vultr", "Vultr"),
         ("Scaleway", "Scaleway"),
         ("OVHcloud", "OVHcloud"),
-        // Azure's own mark, beside "Microsoft Corporation" of any Hyper-V.
+        // Azure's asset tag, since any Hyper-V machine has "Microsoft Corporation".
         ("7783-7084-3265-9085-8269-3286-77", "Azure"),
     ];
     let names = ["sys_vendor", "product_name", "chassis_asset_tag", "bios_vendor"];
@@ -55,13 +55,13 @@ pub(super) fn cloud() -> Option<&'static str> {
     MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, name)| *name)
 }
 
-/// The program that keeps this system's firewall, if one is switched on.
+/// The active firewall program, if any.
 pub(super) fn firewall() -> Option<Firewall> {
     let is_on = |text: String| text.lines().any(|line| line.trim() == "ENABLED=yes");
     if fs::read_to_string("/etc/ufw/ufw.conf").is_ok_and(is_on) {
         return Some(Firewall::Ufw);
     }
-    // Its place at run time, as of version 0.6.
+    // Its runtime folder, as of version 0.6.
     let has_it = ["/run/firewalld", "/run/firewalld.pid"].iter().any(|it| Path::new(it).exists());
     has_it.then_some(Firewall::Firewalld)
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_are_known_by_their_groups() {
+    fn containers_are_detected_by_cgroup() {
         let docker = "12:pids:/docker/0123\n0::/system.slice\n";
         assert_eq!(by_groups(docker), Some("Docker"));
         assert_eq!(by_groups("0::/kubepods.slice/kubepods-pod1.slice"), Some("Kubernetes"));

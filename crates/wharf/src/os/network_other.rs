@@ -1,18 +1,18 @@
-//! Where this system stands, where Linux does not say it.
+//! Detection of containers, cloud providers and firewalls on other systems.
 
 use super::Firewall;
 
-/// Not known here.
+/// Not detected.
 pub(super) fn container() -> Option<&'static str> {
     None
 }
 
-/// Not known here.
+/// Not detected.
 pub(super) fn cloud() -> Option<&'static str> {
     None
 }
 
-/// The one that comes with the system.
+/// The firewall of the system.
 pub(super) fn firewall() -> Option<Firewall> {
     cfg!(windows).then_some(Firewall::Windows)
 }

@@ -1,22 +1,22 @@
-//! Who has a port, from `/proc`.
+//! Finds the process that uses a port, from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::RangeInclusive;
 
-use super::Owner;
+use super::PortOwner;
 
-/// Processes that are looked at; more would make an error message slow.
+/// Maximum number of processes examined, so that error messages stay fast.
 const PROCESSES_MAX: usize = 20_000;
 
-/// The process that listens on `port`, if we may see it.
+/// The process that listens on `port`, if it is visible to us.
 pub(super) fn port_owner(port: u16) -> Option<String> {
     port_owners(&BTreeSet::from([port])).remove(&port).map(|owner| owner.to_string())
 }
 
-/// The processes that have these ports, as far as we may see them: those that listen, and where
-/// nobody does, those with a connection from there.
-pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+/// The processes that use these ports, as far as they are visible: listeners, or else those with a
+/// connection from the port.
+pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let tables: Vec<_> = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
     let mut ports_of: BTreeMap<String, u16> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
             let port = target.and_then(|target| ports_of.get(target.to_str()?));
             if let Some(port) = port {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                let owner = || Owner { pid, name: name.trim().to_owned() };
+                let owner = || PortOwner { pid, name: name.trim().to_owned() };
                 owners.entry(*port).or_insert_with(owner);
             }
         }
@@ -51,25 +51,25 @@ pub(super) fn port_owners(ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
     owners
 }
 
-/// The ports from which the system makes connections.
+/// The ephemeral port range.
 pub(super) fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut words = text.split_whitespace();
     Some(words.next()?.parse().ok()?..=words.next()?.parse().ok()?)
 }
 
-/// Ports within them that are never taken for that.
+/// Ports reserved in the ephemeral range.
 pub(super) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
     text.map(|text| ranges(text.trim())).unwrap_or_default()
 }
 
-/// None here.
+/// None on Linux.
 pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
     Vec::new()
 }
 
-/// As in `30000-30999,40000`.
+/// Parses lists such as `30000-30999,40000`.
 fn ranges(text: &str) -> Vec<RangeInclusive<u16>> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -78,7 +78,7 @@ fn ranges(text: &str) -> Vec<RangeInclusive<u16>> {
     text.split(',').filter_map(range).collect()
 }
 
-/// The state of a socket that listens.
+/// The state code of a listening socket.
 const LISTEN: &str = "0A";
 
 /// The socket on a port, in a table whose lines read
@@ -90,7 +90,7 @@ fn inode(table: &str, port: u16, state: Option<&str>) -> Option<String> {
         let (_, hex) = columns.get(1)?.rsplit_once(':')?;
         let is_it = u16::from_str_radix(hex, 16) == Ok(port)
             && state.is_none_or(|state| columns.get(3) == Some(&state));
-        // A connection that lingers after its program has no inode.
+        // A connection in TIME_WAIT has no inode.
         let inode = columns.get(9).filter(|inode| **inode != "0");
         is_it.then(|| inode.map(|inode| (*inode).to_owned()))?
     })

@@ -1,32 +1,32 @@
-//! Who has a port, where the system is not asked; and which ones Windows keeps for itself.
+//! Port owners, on systems without support, and the port ranges reserved by Windows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::process::Command;
 
-use super::{Owner, excluded_ranges};
+use super::{PortOwner, excluded_ranges};
 
-/// Not known here.
+/// Not available.
 pub(super) fn port_owner(_port: u16) -> Option<String> {
     None
 }
 
-/// Not known here.
-pub(super) fn port_owners(_ports: &BTreeSet<u16>) -> BTreeMap<u16, Owner> {
+/// Not available.
+pub(super) fn port_owners(_ports: &BTreeSet<u16>) -> BTreeMap<u16, PortOwner> {
     BTreeMap::new()
 }
 
-/// Not known here.
+/// Not available.
 pub(super) fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
     None
 }
 
-/// Not known here.
+/// Not available.
 pub(super) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
     Vec::new()
 }
 
-/// The ranges that Windows keeps for Hyper-V and others; none elsewhere.
+/// The ranges reserved by Windows for Hyper-V and others; none on other systems.
 pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
     if !cfg!(windows) {
         return Vec::new();

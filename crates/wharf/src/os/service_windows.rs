@@ -1,4 +1,4 @@
-//! Windows: what its manager of services asks of us, and what it hears from us.
+//! Windows: the service control handler and status reports.
 
 use std::ffi::OsString;
 use std::sync::OnceLock;
@@ -13,19 +13,19 @@ use windows_service::service_control_handler::{
 };
 use windows_service::{define_windows_service, service_dispatcher};
 
-use super::{Announced, Asked, Stop};
+use super::{ServiceState, SignalRequest, Stop};
 
-/// The name by which Windows knows us.
+/// The service name.
 pub(crate) const SERVICE: &str = "wharf";
-/// How long a start may take: reading accounts of thousands, making a certificate.
+/// Maximum start time: thousands of accounts may be read, and a certificate generated.
 const START_MAX: Duration = Duration::from_mins(1);
-/// How long a stop may take beyond which Windows thinks that we hang. Transfers may finish in it.
+/// Maximum stop time before Windows considers the service hung. Transfers may finish in it.
 const STOP_MAX: Duration = Duration::from_mins(10);
 
-/// What is done as a service; it returns the number of its end.
+/// The service function; it returns the exit code.
 type Work = Box<dyn Fn() -> u8 + Send + Sync>;
 
-// Windows calls a function without any state of ours, so there is one place for each of these.
+// Windows calls a function without state, so these are global.
 static WORK: OnceLock<Work> = OnceLock::new();
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static STOP: Notify = Notify::const_new();
@@ -33,41 +33,41 @@ static RELOAD: Notify = Notify::const_new();
 
 define_windows_service!(called_by_windows, service_main);
 
-/// Does `work` as a service, and returns when it is done and Windows knows.
+/// Runs `work` as a service, and returns after the stop has been reported to Windows.
 ///
 /// # Errors
-/// We were not started by the manager of services.
+/// This process was not started by the service control manager.
 pub(crate) fn become_service(work: Work) -> Result<(), windows_service::Error> {
     let _ = WORK.set(work);
     service_dispatcher::start(SERVICE, called_by_windows)
 }
 
-/// Waits until Windows wants something of the service: that it stops, or reads its settings anew
-/// (`sc control wharf paramchange`). Cancel safe. Without a service: for ever.
-pub(super) async fn asked_by_windows() -> Asked {
+/// Waits for a request of Windows: to stop, or to reload (`sc control wharf paramchange`). Cancel
+/// safe. Never completes outside of a service.
+pub(super) async fn asked_by_windows() -> SignalRequest {
     tokio::select! {
-        // Who wants an end does not care for settings.
+        // Stop has priority over reload.
         biased;
-        () = STOP.notified() => Asked::Stop(Stop::Terminate),
-        () = RELOAD.notified() => Asked::Reload,
+        () = STOP.notified() => SignalRequest::Stop(Stop::Terminate),
+        () = RELOAD.notified() => SignalRequest::Reload,
     }
 }
 
-/// Tells Windows how we are, if we are its service.
-pub(crate) fn announce(what: Announced) {
+/// Reports the state to Windows, if this process is a service.
+pub(crate) fn announce(what: ServiceState) {
     match what {
-        Announced::Ready => tell(
+        ServiceState::Ready => report_state(
             ServiceState::Running,
             ServiceControlAccept::STOP
                 | ServiceControlAccept::PRESHUTDOWN
                 | ServiceControlAccept::PARAM_CHANGE,
             Duration::ZERO,
         ),
-        Announced::Stopping => {
-            tell(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
+        ServiceState::Stopping => {
+            report_state(ServiceState::StopPending, ServiceControlAccept::empty(), STOP_MAX);
         }
-        // Windows knows of none of these.
-        Announced::Reloading | Announced::Successor(_) | Announced::Alive => {}
+        // Windows has no equivalent of these states.
+        ServiceState::Reloading | ServiceState::Successor(_) | ServiceState::Alive => {}
     }
 }
 
@@ -84,10 +84,10 @@ fn service_main(_arguments: Vec<OsString>) {
         }
         _ => ServiceControlHandlerResult::NotImplemented,
     };
-    // Without it Windows takes us for a program that hangs, and ends us.
+    // Without it, Windows considers the service hung and terminates it.
     let Ok(handle) = service_control_handler::register(SERVICE, asked) else { return };
     let _ = STATUS.set(handle);
-    tell(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
+    report_state(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
     let number = WORK.get().map_or(0, |work| work());
     let exit_code = match number {
         0 => ServiceExitCode::Win32(0),
@@ -97,9 +97,9 @@ fn service_main(_arguments: Vec<OsString>) {
     let _ = handle.set_service_status(ServiceStatus { exit_code, ..stopped });
 }
 
-fn tell(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) {
+fn report_state(state: ServiceState, accepted: ServiceControlAccept, wait: Duration) {
     if let Some(handle) = STATUS.get() {
-        // A manager that does not listen is nothing that we could mend.
+        // A failing report cannot be handled here.
         let _ = handle.set_service_status(status(state, accepted, wait));
     }
 }

@@ -1,13 +1,13 @@
-//! Unix: a new program takes the place of a server that runs, at the same sockets.
+//! Unix: upgrade without downtime: a new program takes over the listening sockets of a running
+//! server.
 //!
-//! A server gives up its rights, and with them that of starting programs. So before it does, it
-//! starts a *starter*: this program once more, with the rights of the start, which waits. All that
-//! a server can ask of it is to start what it was itself started as, at sockets that come with the
-//! word: a starter that had them all the time would keep ports from whoever follows a crash. It
-//! starts a *successor*, which puts the sockets where systemd would (`inherited`) and
-//! becomes the new program. That says on its standard input when
-//! it serves, or why it cannot. The starter passes this on, and ends once there is a new server,
-//! which has a starter of its own.
+//! A server drops its privileges, and with them the ability to start programs. So before that it
+//! starts a *starter*: a second process of this program with the initial privileges, which waits. A
+//! server can only ask it to start the same command line again, with sockets that are sent with the
+//! request: a starter that held them permanently would keep ports in use after a crash. It starts a
+//! *successor*, which places the sockets where systemd would (`inherited`) and executes the new
+//! program. That reports on its standard input when it serves, or why it cannot. The starter
+//! forwards this, and exits once there is a new server, which has its own starter.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
@@ -27,32 +27,33 @@ use rustix::net::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::inherited::{FIRST, SOCKETS_MAX};
-use super::spot::only_root_changes;
+use super::trusted_path::only_root_changes;
 use crate::outcome::plain;
 
-/// A new server has this long until it serves.
+/// Maximum time until a new server serves.
 const START_MAX: Duration = Duration::from_mins(1);
-/// Its starter needs a little longer to say that this was not enough.
+/// The starter gets a little longer, to report a timeout.
 const ANSWER_MAX: Duration = Duration::from_secs(75);
-/// The longest line that says how it went.
+/// Maximum length of the result line.
 const LINE_BYTES_MAX: u64 = 8 * 1024;
-/// Whose standard input leads to a server that waits for it, by its number.
+/// Environment variable with the process ID of the successor, whose standard input leads to the
+/// waiting server.
 const SUCCESSOR: &str = "WHARF_SUCCESSOR";
-/// What a server says to its starter.
+/// The start request.
 const GO: u8 = b'g';
 
-/// A process that can start the program anew.
+/// A process that can start the program again with the initial privileges.
 #[derive(Debug)]
-pub(crate) struct Starter {
+pub(crate) struct SuccessorStarter {
     line: UnixStream,
     process: Child,
 }
 
-impl Starter {
-    /// Starts it. Call it with all rights.
+impl SuccessorStarter {
+    /// Starts it. Call it before privileges are dropped.
     ///
     /// # Errors
-    /// What the system says.
+    /// An I/O error.
     pub(crate) fn begin() -> io::Result<Self> {
         let (line, other) = UnixStream::pair()?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -64,13 +65,13 @@ impl Starter {
         Ok(Self { line, process })
     }
 
-    /// Has a new server started at these sockets, and returns its number once it serves. This
-    /// blocks, for a minute at most.
+    /// Starts a new server with these sockets, and returns its process ID once it serves. Blocks
+    /// for at most a minute.
     ///
     /// # Errors
-    /// Why there is none; then all is as before.
+    /// Why it does not serve; nothing has changed then.
     pub(crate) fn start(&mut self, sockets: &[TcpListener]) -> Result<u32, String> {
-        let gone = || "the process that starts new servers is gone; restart wharf".to_owned();
+        let gone = || "the process that starts new servers has ended; restart wharf".to_owned();
         send(&self.line, sockets).map_err(|_| gone())?;
         let mut answer = String::new();
         let mut lines = BufReader::new((&self.line).take(LINE_BYTES_MAX));
@@ -78,7 +79,7 @@ impl Starter {
         let (word, rest) = answer.trim_end().split_once(' ').unwrap_or_default();
         match (word, rest.parse()) {
             ("ready", Ok(number)) => {
-                // It ends now; whoever does not wait for it keeps its number taken.
+                // It exits now; waiting for it prevents a zombie process.
                 let _ = self.process.wait();
                 Ok(number)
             }
@@ -88,8 +89,7 @@ impl Starter {
     }
 }
 
-/// The program that was started, by the name that it was started by: behind it there may be
-/// another file now.
+/// The program by the path it was started with, which may be a new file now.
 fn own_program() -> io::Result<PathBuf> {
     let named = std::env::args_os().next().map(PathBuf::from);
     match named.filter(|path| path.components().count() > 1) {
@@ -98,20 +98,20 @@ fn own_program() -> io::Result<PathBuf> {
     }
 }
 
-/// What the starter does: it waits for its server's word, or its end. `words` are the program and
+/// Runs the starter: waits for a request of its server, or for its end. `words` are the program and
 /// its arguments.
 ///
 /// # Errors
 /// It was not started by a server.
 pub(crate) fn be_starter(words: &[OsString]) -> io::Result<()> {
-    // Signals for the server reach everybody of its name; they mean nothing here.
+    // Signals for the server may reach all processes of its name; they are ignored here.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let deaf = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()];
     let _deaf = deaf.map(signal);
     drop(entered);
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // At the server's end, whichever way it comes, the line ends too.
+    // When the server ends for any reason, the socket is closed too.
     while let Some(sockets) = receive(&line, RecvFlags::CMSG_CLOEXEC)? {
         let answer = match succeed(words, &sockets) {
             Ok(number) => format!("ready {number}\n"),
@@ -127,10 +127,11 @@ pub(crate) fn be_starter(words: &[OsString]) -> io::Result<()> {
 
 /// Starts a successor and waits until it serves.
 fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
-    let failed = |error: io::Error| format!("a new process cannot be started: {}", plain(&error));
+    let failed = |error: io::Error| format!("cannot start a new process: {}", plain(&error));
     let (line, other) = UnixStream::pair().map_err(failed)?;
     let program = own_program().map_err(failed)?;
-    // The server that asks has given up its rights: what it could change is not run with ours.
+    // The requesting server is unprivileged: files that it could change are not executed with our
+    // privileges.
     only_root_changes(&program).map_err(failed)?;
     if let Some(named) = words.first() {
         only_root_changes(Path::new(named)).map_err(failed)?;
@@ -138,12 +139,12 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     let mut command = Command::new(program);
     command.args(["service", "successor", "--"]).args(words).stdin(OwnedFd::from(other));
     let mut process = command.spawn().map_err(failed)?;
-    // Our copy of its end: only without it do we hear of its death.
+    // Close our copy of its end, so that its exit is detected.
     drop(command);
-    let answer = hear(&line, sockets);
+    let answer = read_result(&line, sockets);
     let why = match answer.as_deref() {
         Ok("ready") => return Ok(process.id()),
-        Ok("") => "it ended before it served; its last lines in the log say why".to_owned(),
+        Ok("") => "it exited before serving; see its last lines in the log".to_owned(),
         Ok(told) => told.strip_prefix("failed ").unwrap_or(told).to_owned(),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             format!("it did not serve within {} seconds", START_MAX.as_secs())
@@ -155,7 +156,7 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     Err(why)
 }
 
-fn hear(line: &UnixStream, sockets: &[OwnedFd]) -> io::Result<String> {
+fn read_result(line: &UnixStream, sockets: &[OwnedFd]) -> io::Result<String> {
     send(line, sockets)?;
     line.set_read_timeout(Some(START_MAX))?;
     let mut answer = String::new();
@@ -163,13 +164,13 @@ fn hear(line: &UnixStream, sockets: &[OwnedFd]) -> io::Result<String> {
     Ok(answer.trim_end().to_owned())
 }
 
-/// What the successor does: it puts the sockets where a server finds them, and becomes one.
+/// Runs the successor: places the sockets as systemd does, and executes the new program.
 ///
 /// # Errors
-/// It cannot; whoever waits for it has been told.
+/// It cannot be executed; the error has been reported to the starter.
 pub(crate) fn be_successor(words: &[OsString]) -> io::Result<()> {
     let failed = |error: io::Error| {
-        let text = format!("failed the new program cannot be started: {}\n", plain(&error));
+        let text = format!("failed cannot start the new program: {}\n", plain(&error));
         let _ = rustix::io::write(io::stdin().as_fd(), text.as_bytes());
         error
     };
@@ -178,11 +179,11 @@ pub(crate) fn be_successor(words: &[OsString]) -> io::Result<()> {
 
 fn become_server(words: &[OsString]) -> io::Result<()> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    // Nothing else is open here, so they come to lie where systemd's would, for what is executed.
+    // No other files are open, so the sockets get the descriptors that systemd uses.
     let sockets = receive(io::stdin().as_fd(), RecvFlags::empty())?.unwrap_or_default();
     let numbers = sockets.iter().map(AsRawFd::as_raw_fd);
     if !numbers.eq((0..).zip(&sockets).map(|(index, _)| FIRST + index)) {
-        return Err(io::Error::other("other files are open, where sockets should lie"));
+        return Err(io::Error::other("the file descriptors for sockets are already in use"));
     }
     let own = std::process::id().to_string();
     let mut command = Command::new(program);
@@ -194,13 +195,13 @@ fn become_server(words: &[OsString]) -> io::Result<()> {
     Err(command.exec())
 }
 
-/// Whether this process is to take the place of another server.
+/// Whether this process is the successor of another server.
 pub(crate) fn is_successor() -> bool {
     std::env::var(SUCCESSOR).is_ok_and(|number| number == std::process::id().to_string())
 }
 
-/// Tells the server whose place we take that we serve, or why we cannot. Without one: nothing.
-pub(crate) fn tell_predecessor(how: Result<(), &str>) {
+/// Reports to the predecessor that this process serves, or why it cannot. Does nothing without one.
+pub(crate) fn report_to_predecessor(how: Result<(), &str>) {
     if !is_successor() {
         return;
     }
@@ -208,29 +209,29 @@ pub(crate) fn tell_predecessor(how: Result<(), &str>) {
         Ok(()) => "ready\n".to_owned(),
         Err(why) => format!("failed {}\n", one_line(why)),
     };
-    // If it is gone nobody waits, and we serve all the same.
+    // If it has exited, no process waits, and we serve anyway.
     let _ = rustix::io::write(io::stdin().as_fd(), line.as_bytes());
 }
 
-/// Text that stays one line within the bound.
+/// Text as one line of bounded length.
 fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").chars().take(2000).collect()
 }
 
-/// Sends the word to go, with sockets.
+/// Sends the start request with sockets.
 fn send(line: &UnixStream, sockets: &[impl AsFd]) -> io::Result<()> {
     let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
-        return Err(io::Error::other("there are too many listeners"));
+        return Err(io::Error::other("too many listeners"));
     }
     sendmsg(line, &[IoSlice::new(&[GO])], &mut control, SendFlags::empty())?;
     Ok(())
 }
 
-/// Waits for the word to go, and returns the sockets that come with it; nothing at the end.
+/// Waits for the start request, and returns its sockets; `None` at the end of the server.
 fn receive(line: impl AsFd, flags: RecvFlags) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,31 +1,32 @@
-//! Windows: no program takes the place of a server that runs; a service is restarted.
+//! Windows: upgrade without downtime is not supported; a service is restarted.
 
 use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 
-/// Nothing that there is.
+/// Not available on Windows.
 #[derive(Debug)]
-pub(crate) struct Starter;
+pub(crate) struct SuccessorStarter;
 
-impl Starter {
-    /// There is none here.
+impl SuccessorStarter {
+    /// Not supported.
     pub(crate) fn begin() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// There is none here.
+    /// Not supported.
     pub(crate) fn start(&mut self, _sockets: &[TcpListener]) -> Result<u32, String> {
-        Err("this system has no way to hand sockets on; restart the service".to_owned())
+        Err("cannot pass listening sockets to a new process on this system; restart the service"
+            .to_owned())
     }
 }
 
-/// Nobody is started for that here.
+/// Never called on Windows.
 pub(crate) fn be_starter(_words: &[OsString]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Nobody is started for that here.
+/// Never called on Windows.
 pub(crate) fn be_successor(_words: &[OsString]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -35,5 +36,5 @@ pub(crate) fn is_successor() -> bool {
     false
 }
 
-/// Nobody waits.
-pub(crate) fn tell_predecessor(_how: Result<(), &str>) {}
+/// Does nothing.
+pub(crate) fn report_to_predecessor(_how: Result<(), &str>) {}

@@ -1,5 +1,4 @@
-//! Windows: Ctrl+C and its kin; open sockets have no limit to raise, and files inherit who may
-//! read them.
+//! Windows: console signals; sockets have no limit to raise, and files inherit their permissions.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -11,13 +10,13 @@ use tokio::signal::windows::{
 };
 
 use super::service::asked_by_windows;
-use super::{Asked, Inherited, Stop};
+use super::{Inherited, SignalRequest, Stop};
 use crate::outcome::tell;
 
-/// What helps with a port that the system does not give: another program has it for itself
-/// alone, or Windows keeps it, as Hyper-V has it do.
-pub(crate) const PORT_REMEDY: &str = "see which ports Windows keeps for itself:  netsh interface \
-     ipv4 show excludedportrange protocol=tcp";
+/// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
+/// Hyper-V.
+pub(crate) const PORT_REMEDY: &str = "list the ports that Windows reserves:  netsh interface ipv4 \
+                                      show excludedportrange protocol=tcp";
 
 /// The signals that stop a server.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Listens for signals from now on.
+    /// Installs the signal handlers.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: ctrl_c()?,
@@ -39,135 +38,140 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one. Cancel safe: a signal that nobody waits for is kept.
+    /// Waits for the next signal. Cancel safe: signals are remembered.
     ///
-    /// After the window is closed or the computer shuts down, Windows gives us a few seconds.
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// After the window is closed or the computer shuts down, Windows terminates the process within
+    /// seconds.
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            // Whoever presses a key sits in front of it; the others can wait.
+            // Keys pressed in a terminal come first; the others can wait.
             biased;
-            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
-            _ = self.pause.recv() => Asked::Stop(Stop::Interrupt),
-            _ = self.close.recv() => Asked::Stop(Stop::Terminate),
-            _ = self.shutdown.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
+            _ = self.pause.recv() => SignalRequest::Stop(Stop::Interrupt),
+            _ = self.close.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.shutdown.recv() => SignalRequest::Stop(Stop::Terminate),
             asked = asked_by_windows() => asked,
         }
     }
 }
 
-/// Nobody hands sockets over here.
-#[expect(clippy::unnecessary_wraps, reason = "other systems hand sockets over, and some are wrong")]
+/// Socket activation is not supported.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "other systems pass sockets, some of which are invalid"
+)]
 pub(crate) fn inherited() -> Result<Vec<Inherited>, String> {
     Ok(Vec::new())
 }
 
-/// Nothing to do here.
+/// Does nothing.
 pub(crate) fn raise_file_limit() {}
 
-/// There is no limit that matters.
+/// There is no relevant limit.
 pub(crate) fn free_files() -> Option<u64> {
     None
 }
 
-/// Whether a file is a program, by its name.
+/// Whether a file is executable, by its suffix.
 pub(crate) fn is_executable(path: &Path) -> bool {
     let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
     ["exe", "bat", "cmd", "com", "ps1"].iter().any(|known| suffix == *known)
 }
 
-/// How to write to the end of a file.
+/// Options for appending to a file.
 pub(crate) fn appended() -> OpenOptions {
     let mut options = File::options();
     options.append(true).create(true);
     options
 }
 
-/// Nothing to do here: new files have the rights of their folder.
+/// Does nothing: new files inherit the permissions of their folder.
 pub(crate) fn mask_new_files() {}
 
-/// Makes a folder, with all that are missing above it.
+/// Creates a folder and its missing parents.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// None: a pipe lies in no folder.
+/// Not used: a named pipe has no folder.
 #[derive(Debug)]
 pub(crate) struct SocketFolder;
 
 impl SocketFolder {
-    /// Nothing to do.
-    #[expect(clippy::unnecessary_wraps, reason = "other systems make folders")]
+    /// Does nothing.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems create folders")]
     pub(crate) fn of(_socket: &Path) -> io::Result<Self> {
         Ok(Self)
     }
 
-    /// None was made.
-    #[expect(clippy::unused_self, reason = "other systems make folders")]
+    /// None was created.
+    #[expect(clippy::unused_self, reason = "other systems create folders")]
     pub(crate) fn made(&self) -> Option<&Path> {
         None
     }
 
     /// The path itself.
-    #[expect(clippy::unused_self, reason = "other systems hold a folder open")]
-    pub(crate) fn way_to(&self, socket: &Path) -> PathBuf {
+    #[expect(clippy::unused_self, reason = "other systems keep a folder open")]
+    pub(crate) fn socket_path(&self, socket: &Path) -> PathBuf {
         socket.to_owned()
     }
 }
 
-/// Nothing to do here: a pipe lies in no folder.
+/// Does nothing: a named pipe has no folder.
 pub(crate) fn open_to_group(_folder: &Path, _group: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Permission bits are no notion here.
+/// Windows has no permission bits.
 pub(crate) fn mode_if_open(_: &std::fs::File) -> Option<u32> {
     None
 }
 
-/// The path of a folder that is there, from the top. Links stay in it: the path without them is
-/// one that people cannot read (`\\?\E:\work`).
+/// The absolute path of an existing folder. Links are kept: the canonical path is hard to read
+/// (`\\?\E:\work`).
 pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
     fs::metadata(path)?;
     std::path::absolute(path)
 }
 
-/// What its list of rights says is only known once it is tried.
+/// The effect of access control lists is known only when it is tried.
 pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
     std::fs::metadata(folder).map(drop)
 }
 
-/// Here too.
+/// As above.
 pub(crate) fn is_owner(_path: &Path) -> bool {
     true
 }
 
-/// The disk that a folder is on; not told here.
+/// Not available.
 pub(crate) fn disk_of(_folder: &Path) -> Option<(u64, u64, u64)> {
     None
 }
 
-/// Folders cannot be synced here; NTFS keeps a journal of names.
+/// Folders cannot be synced; NTFS journals metadata.
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for Enter after an error, so that whoever started us by double click can read it: the
-/// window goes with us. Such a start has no options, and no `PROMPT` as `cmd.exe` gives it.
+/// Waits for Enter after an error, so that it can be read after a start by double click: the window
+/// closes with the process. Such a start has no options, and no `PROMPT` variable, which `cmd.exe`
+/// sets.
 pub(crate) fn hold_window() {
     let is_alone = std::env::args_os().len() == 1 && std::env::var_os("PROMPT").is_none();
     if is_alone && io::stdin().is_terminal() && io::stderr().is_terminal() {
         tell("\nPress Enter to close.\n");
-        // Whatever comes, even nothing, ends the waiting.
+        // Any input, or its end, ends the waiting.
         let _ = io::stdin().read_line(&mut String::new());
     }
 }
 
-/// There is no journal here.
+/// Windows has no journal.
 pub(crate) fn is_journal() -> bool {
     false
 }
 
-/// Windows does not ask.
-pub(crate) fn proof_of_life_every() -> Option<Duration> {
+/// Windows has no watchdog.
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     None
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Folders for configuration, the usual one first.
+/// Folders for the configuration, the default first.
 pub(super) fn config_folders() -> Vec<PathBuf> {
     let system = PathBuf::from("/etc/wharf");
     if is_root() {
@@ -12,7 +12,7 @@ pub(super) fn config_folders() -> Vec<PathBuf> {
     own.map(|own| own.join("wharf")).into_iter().chain([system]).collect()
 }
 
-/// The folder for state: the one that systemd made for us, if it did.
+/// The folder for state: the one that systemd created for us, if any.
 pub(super) fn state_folder() -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     if let Some(given) = given.filter(|given| given.is_absolute()) {
@@ -22,8 +22,8 @@ pub(super) fn state_folder() -> PathBuf {
     own.map_or_else(|| PathBuf::from("/var/lib/wharf"), |own| own.join("wharf"))
 }
 
-/// The control socket: in the folder that systemd made for us, in that of this login, or beside the
-/// state. After it the one of the system's own server.
+/// The control socket: in the folder created by systemd, in the runtime folder of this login, or in
+/// the state folder; then that of the system-wide server.
 pub(super) fn control_sockets() -> Vec<PathBuf> {
     let system = PathBuf::from("/run/wharf/control.sock");
     let folder =
@@ -48,18 +48,18 @@ pub(super) fn language() -> String {
         .unwrap_or_default()
 }
 
-/// The computer's name.
+/// The host name.
 pub(super) fn host_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
-/// This program, to be started once more: on Linux also after its file was replaced.
+/// The path of this program, to start it again: on Linux also after its file was replaced.
 pub(super) fn own_program() -> std::io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
-/// A base directory; relative ones are to be ignored, says the XDG specification.
+/// A base directory; the XDG specification requires relative ones to be ignored.
 fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute =
         |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -1,11 +1,11 @@
 //! Windows: the account's own `AppData\Local`, which others on the computer cannot read.
 //!
-//! Not `ProgramData`: anybody may make a folder there and so lay a configuration for an
-//! administrator, and what is put there can be read by all, a private key too.
+//! Not `ProgramData`: every user may create a folder there, and so plant a configuration for an
+//! administrator, and files there are readable by all users, private keys included.
 
 use std::path::PathBuf;
 
-/// Folders for configuration, the usual one first.
+/// Folders for the configuration, the default first.
 pub(super) fn config_folders() -> Vec<PathBuf> {
     vec![own_folder()]
 }
@@ -23,22 +23,22 @@ pub(super) fn control_sockets() -> Vec<PathBuf> {
 /// The language of the session, in the form of Unix: the environment's, else that of Windows.
 pub(super) fn language() -> String {
     let said = std::env::var("LANG").ok().filter(|language| !language.is_empty());
-    // Windows shows every letter in whatever language, as UTF-8 does.
+    // Windows displays all characters in every language, as UTF-8 does.
     let of_windows = || sys_locale::get_locale().map(|language| language + ".UTF-8");
     said.or_else(of_windows).unwrap_or_default()
 }
 
-/// The computer's name.
+/// The host name.
 pub(super) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
 
-/// This program, to be started once more.
+/// The path of this program, to start it again.
 pub(super) fn own_program() -> std::io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Relative only where the environment is bare, as a broken service may have it.
+/// Relative only if the environment lacks the variable, as in a broken service.
 fn own_folder() -> PathBuf {
     let known = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let folder = known("LOCALAPPDATA")

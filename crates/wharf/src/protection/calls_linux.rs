@@ -1,10 +1,10 @@
-//! The system calls that a server never makes, and that somebody who broke into one would.
+//! System calls that a server never needs, but an attacker in a compromised process would use.
 
 use libc::c_long;
 
 use super::Programs;
 
-/// The numbers of the calls that are refused.
+/// The numbers of the denied calls.
 pub(super) fn refused(programs: Programs) -> impl Iterator<Item = i64> {
     let starting: &[c_long] = match programs {
         Programs::Never => STARTING,
@@ -13,20 +13,20 @@ pub(super) fn refused(programs: Programs) -> impl Iterator<Item = i64> {
     lists.into_iter().flatten().map(|number| i64_of(*number))
 }
 
-/// How many that are.
+/// The number of denied calls.
 pub(super) fn count(programs: Programs) -> usize {
     refused(programs).count()
 }
 
-/// The numbers are 32 bits wide on some processors.
+/// Call numbers have 32 bits on some processors.
 fn i64_of(number: impl Into<i64>) -> i64 {
     number.into()
 }
 
-/// Starting another program.
+/// Executing programs.
 const STARTING: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat];
 
-/// Looking into other processes.
+/// Inspecting other processes.
 const SPYING: &[c_long] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -39,7 +39,7 @@ const SPYING: &[c_long] = &[
     libc::SYS_syslog,
 ];
 
-/// Rebuilding what the process sees: mounts, namespaces, the root.
+/// Changing mounts, namespaces and the root.
 const REBUILDING: &[c_long] = &[
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -60,7 +60,7 @@ const REBUILDING: &[c_long] = &[
     libc::SYS_mknodat,
 ];
 
-/// Parts of the kernel with a history of holes, and the computer as a whole.
+/// Kernel interfaces with a history of vulnerabilities, and administration of the computer.
 const DEEP: &[c_long] = &[
     libc::SYS_bpf,
     libc::SYS_userfaultfd,
@@ -89,7 +89,7 @@ const DEEP: &[c_long] = &[
     libc::SYS_adjtimex,
 ];
 
-/// Becoming somebody else: that is over once the filter stands.
+/// Changing the user: not needed once the filter is installed.
 const BECOMING: &[c_long] = &[
     libc::SYS_setuid,
     libc::SYS_setgid,
@@ -103,7 +103,7 @@ const BECOMING: &[c_long] = &[
     libc::SYS_capset,
 ];
 
-/// Calls that only this processor has.
+/// Calls of this processor architecture only.
 #[cfg(target_arch = "x86_64")]
 const OLD: &[c_long] = &[
     libc::SYS_iopl,
@@ -115,8 +115,8 @@ const OLD: &[c_long] = &[
     libc::SYS__sysctl,
     libc::SYS_mknod,
     libc::SYS_kexec_file_load,
-    // The same kernel may take calls of the ABI "x32", whose numbers have this bit: execve,
-    // ptrace, execveat, and the others above do not differ from ours by more than the bit.
+    // The kernel may accept calls of the x32 ABI, with this bit in their numbers: execve, ptrace,
+    // execveat, and others; the calls above differ by this bit only.
     X32 + 520,
     X32 + 521,
     X32 + 545,

@@ -1,4 +1,4 @@
-//! Linux: who this process is, and how it becomes somebody with fewer rights, for good.
+//! Linux: the user of this process, and permanently changing to an unprivileged one.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -15,10 +15,10 @@ use rustix::thread::{
 };
 
 use crate::config::keys;
-use crate::os::{Spot, open_to_group};
+use crate::os::{TrustedPath, open_to_group};
 use crate::outcome::{Exit, Failure};
 
-/// An account of the system to become.
+/// A system user to change to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     name: String,
@@ -26,21 +26,22 @@ pub(crate) struct Identity {
     group: Gid,
 }
 
-/// What root may still do as root without an account of its own: files of all, and low ports.
+/// The capabilities that root keeps without `server.user`: files of all users, and privileged
+/// ports.
 const KEPT_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID);
 
-/// Files in the state folder that are given away; nobody keeps more there.
+/// Maximum number of files in the state folder that change their owner.
 const STATE_FILES_MAX: usize = 1000;
 
 impl Identity {
-    /// The account that the configuration names, if it names one and this process is not it.
+    /// The configured user, if there is one and this process does not already run as it.
     ///
     /// # Errors
-    /// There is no such account, it is root, or this process may not become it.
+    /// The user does not exist, is root, or this process may not change to it.
     pub(crate) fn wanted(server: &keys::Server) -> Result<Option<Self>, Failure> {
         if server.user.is_empty() {
             return Ok(None);
@@ -54,22 +55,22 @@ impl Identity {
         }
         if !Uid::effective().is_root() {
             let message = format!(
-                "server.user is {}, and only root can become somebody else; this is {}",
+                "cannot change to server.user {}: only root can change the user; running as {}",
                 server.user,
                 current_name()
             );
             return Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }
-                .help("start it as root or as that user, or leave server.user out"));
+                .help("start it as root or as that user, or remove server.user"));
         }
         Ok(Some(identity))
     }
 
-    /// Its name.
+    /// The user name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number of the account, and that of its group.
+    /// The UID and GID.
     pub(crate) fn numbers(&self) -> (u32, u32) {
         (self.user.as_raw(), self.group.as_raw())
     }
@@ -81,7 +82,7 @@ impl Identity {
         };
         let Some(found) = found.map_err(|error| unknown("user", user, Some(error)))? else {
             let help =
-                format!("make it:  useradd --system --no-create-home --shell /bin/false {user}");
+                format!("create it:  useradd --system --no-create-home --shell /bin/false {user}");
             return Err(unknown("user", user, None).help(help));
         };
         let group = if group.is_empty() {
@@ -100,103 +101,114 @@ impl Identity {
     fn is_root(&self) -> Failure {
         Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("server.user is {}, which is root itself", self.name))
+            ..Failure::new(format!("invalid server.user {}: it is root", self.name))
         }
-        .help("name an account with few rights, or leave server.user out")
+        .help("set an unprivileged user, or remove server.user")
     }
 
-    /// Gives it the state folder with its files, so that they can be read and replaced. Only what
-    /// nobody else may enter is given away: a folder that others use is none of ours.
-    pub(crate) fn give_state(&self, folder: &Path) {
+    /// Changes the owner of the state folder and its files, so that they can be read and replaced.
+    /// Only folders with mode 0700 are changed: a folder that other users can access is not wharf's
+    /// own.
+    pub(crate) fn change_state_owner(&self, folder: &Path) {
         let Ok(facts) = fs::symlink_metadata(folder) else { return };
         if !facts.is_dir() || facts.permissions().mode() & 0o077 != 0 {
             return;
         }
-        // The folder may be theirs since an earlier start: names in it may come to mean others at
-        // any time, so each is opened first, and what was opened is judged and given.
-        let give = |path: &Path, kind| {
-            if let Ok(spot) = Spot::find(path) {
-                spot.give(kind, Some(self.user.as_raw()), Some(self.group.as_raw()));
+        // The folder may belong to the user since an earlier start, who may replace entries at any
+        // time; so each is opened first, and the open file is checked and changed.
+        let change_owner = |path: &Path, kind| {
+            if let Ok(trusted_path) = TrustedPath::find(path) {
+                trusted_path.change_owner(
+                    kind,
+                    Some(self.user.as_raw()),
+                    Some(self.group.as_raw()),
+                );
             }
         };
         for entry in fs::read_dir(folder).into_iter().flatten().take(STATE_FILES_MAX).flatten() {
-            give(&entry.path(), FileType::RegularFile);
+            change_owner(&entry.path(), FileType::RegularFile);
         }
-        give(folder, FileType::Directory);
+        change_owner(folder, FileType::Directory);
     }
 
-    /// Gives it the events that root kept for web servers.
-    pub(crate) fn give_spool(&self, folder: &Path) {
-        super::spool::give(folder, self.user.as_raw(), self.group.as_raw());
+    /// Changes the owner of webhook events that root stored.
+    pub(crate) fn change_spool_owner(&self, folder: &Path) {
+        super::spool::change_owner(folder, self.user.as_raw(), self.group.as_raw());
     }
 
-    /// Gives it an open log of root's, so that it can be opened anew after a rotation.
-    pub(crate) fn give_log(&self, log: &File) {
+    /// Changes the owner of an open log of root, so that it can be reopened after rotation.
+    pub(crate) fn change_log_owner(&self, log: &File) {
         let is_roots = |facts: &fs::Metadata| facts.is_file() && facts.uid() == 0;
         if log.metadata().is_ok_and(|facts| is_roots(&facts) && facts.nlink() == 1) {
             let _ = fchown(log, Some(self.user.as_raw()), Some(self.group.as_raw()));
         }
     }
 
-    /// Gives it the control socket. The folder made for it stays root's, so that no other socket
-    /// can be put in its place, and lets the account's group in, unless another group has it.
-    pub(crate) fn give_socket(&self, socket: &Path, folder: Option<&Path>, keeps_group: bool) {
+    /// Changes the owner of the control socket. The folder created for it stays root's, so that the
+    /// socket cannot be replaced, and is accessible to the user's group, unless another group is
+    /// set.
+    pub(crate) fn change_socket_owner(
+        &self,
+        socket: &Path,
+        folder: Option<&Path>,
+        keeps_group: bool,
+    ) {
         let group = (!keeps_group).then_some(self.group.as_raw());
         if let (Some(folder), Some(group)) = (folder, group) {
             let _ = open_to_group(folder, group);
         }
-        if let Ok(spot) = Spot::find(socket) {
-            spot.give(FileType::Socket, Some(self.user.as_raw()), group);
+        if let Ok(trusted_path) = TrustedPath::find(socket) {
+            trusted_path.change_owner(FileType::Socket, Some(self.user.as_raw()), group);
         }
     }
 
-    /// Becomes this account. Nothing leads back; that is tried before this returns.
+    /// Permanently changes to this user; verifies that root cannot be regained.
     ///
     /// # Errors
-    /// If any part of it fails: then the process must end.
+    /// If any step fails; the process must exit then.
     pub(crate) fn assume(&self) -> Result<(), Failure> {
         let name = &self.name;
         let failed = |what: &str, error: Errno| {
-            Failure::new(format!("cannot become {name}: {what}: {}", error.desc()))
+            Failure::new(format!("cannot change to user {name}: {what}: {}", error.desc()))
         };
-        setgroups(&[]).map_err(|error| failed("leaving all groups", error))?;
+        setgroups(&[]).map_err(|error| failed("setgroups", error))?;
         let (user, group) = (self.user, self.group);
-        setresgid(group, group, group).map_err(|error| failed("taking its group", error))?;
-        setresuid(user, user, user).map_err(|error| failed("taking its user", error))?;
+        setresgid(group, group, group).map_err(|error| failed("setresgid", error))?;
+        setresuid(user, user, user).map_err(|error| failed("setresuid", error))?;
         let _ = set_no_new_privs(true);
         self.check().map_err(|what| {
-            Failure::new(format!("this process is not quite {name}: {what}"))
-                .help("please report this; serving like that would not be safe")
+            Failure::new(format!("changing to user {name} was incomplete: {what}"))
+                .help("please report this as a bug; serving would not be safe")
         })
     }
 
-    /// Asks the kernel whether everything is as it should be.
+    /// Verifies the credentials of this process.
     fn check(&self) -> Result<(), &'static str> {
-        let users = getresuid().map_err(|_| "its user cannot be asked for")?;
-        let groups = getresgid().map_err(|_| "its group cannot be asked for")?;
+        let users = getresuid().map_err(|_| "cannot read its user IDs")?;
+        let groups = getresgid().map_err(|_| "cannot read its group IDs")?;
         if [users.real, users.effective, users.saved].iter().any(|user| *user != self.user) {
-            return Err("a user of before is left");
+            return Err("a previous user ID remains");
         }
         if [groups.real, groups.effective, groups.saved].iter().any(|group| *group != self.group) {
-            return Err("a group of before is left");
+            return Err("a previous group ID remains");
         }
         if !getgroups().is_ok_and(|groups| groups.is_empty()) {
-            return Err("it is in further groups");
+            return Err("supplementary groups remain");
         }
-        let sets = capabilities(None).map_err(|_| "its capabilities cannot be asked for")?;
+        let sets = capabilities(None).map_err(|_| "cannot read its capabilities")?;
         if !(sets.effective | sets.permitted).is_empty() {
-            return Err("capabilities are left");
+            return Err("capabilities remain");
         }
         if setuid(Uid::from_raw(0)).is_ok() {
-            return Err("it could become root again");
+            return Err("root can be regained");
         }
         Ok(())
     }
 }
 
-/// Gives up every capability that serving does not need: all of them, unless this is root, and
-/// those for low ports where `keeps_low_ports` says that some will be opened yet.
-pub(crate) fn give_up_capabilities(keeps_low_ports: bool) {
+/// Drops all capabilities that serving does not need: all of them unless this is root, except those
+/// for privileged ports if `keeps_low_ports`.
+pub(crate) fn drop_capabilities(keeps_low_ports: bool) {
     let mut kept = CapabilitySet::empty();
     if Uid::effective().is_root() {
         kept |= KEPT_OF_ROOT;
@@ -204,7 +216,7 @@ pub(crate) fn give_up_capabilities(keeps_low_ports: bool) {
     if keeps_low_ports {
         kept |= CapabilitySet::NET_BIND_SERVICE;
     }
-    // Each of these can only fail where there is nothing to give up.
+    // These fail only if there is nothing to drop.
     let _ = clear_ambient_capability_set();
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -224,7 +236,7 @@ pub(crate) fn give_up_capabilities(keeps_low_ports: bool) {
     }
 }
 
-/// The number of a group of the system, if there is such a group.
+/// The GID of a system group, if it exists.
 pub(crate) fn group_number(name: &str) -> Option<u32> {
     let found = match name.parse() {
         Ok(number) => return Some(number),
@@ -233,12 +245,12 @@ pub(crate) fn group_number(name: &str) -> Option<u32> {
     found.map(|group| group.gid.as_raw())
 }
 
-/// Whether this process is root now.
+/// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// The name of the account that this process runs as.
+/// The name of the user that this process runs as.
 pub(crate) fn current_name() -> String {
     let user = Uid::effective();
     match User::from_uid(user) {
@@ -251,7 +263,7 @@ fn unknown(what: &str, name: &str, error: Option<Errno>) -> Failure {
     let why = error.map(|error| format!(" ({})", error.desc())).unwrap_or_default();
     Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("server.{what} is {name}, but there is no such {what} here{why}"))
+        ..Failure::new(format!("unknown server.{what} {name}{why}"))
     }
 }
 
@@ -265,20 +277,20 @@ mod tests {
     }
 
     #[test]
-    fn row_46_root_is_no_account_to_become() {
+    fn row_46_root_is_rejected_as_server_user() {
         assert_eq!(Identity::wanted(&server("", "")), Ok(None));
         for root in ["root", "0"] {
             let failure = Identity::wanted(&server(root, "")).unwrap_err();
-            assert!(failure.message.contains("root itself"), "{}", failure.message);
+            assert!(failure.message.contains("it is root"), "{}", failure.message);
         }
     }
 
     #[test]
-    fn row_46_accounts_that_do_not_exist_are_named() {
+    fn row_46_unknown_users_and_groups_are_reported() {
         let failure = Identity::wanted(&server("no-such-user", "")).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
-        assert!(failure.help.unwrap().starts_with("make it:  useradd"));
+        assert!(failure.help.unwrap().starts_with("create it:  useradd"));
         let failure = Identity::wanted(&server("nobody", "no-such-group")).unwrap_err();
-        assert!(failure.message.starts_with("server.group is no-such-group"));
+        assert!(failure.message.starts_with("unknown server.group no-such-group"));
     }
 }

@@ -1,4 +1,4 @@
-//! Systems where wharf does not change its user.
+//! Systems on which wharf does not change its user.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,22 +6,22 @@ use std::path::Path;
 use crate::config::keys;
 use crate::outcome::{Exit, Failure};
 
-/// An account of the system to become; there is none here.
+/// A system user to change to; not supported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {}
 
 impl Identity {
-    /// No account.
+    /// Always `None`.
     ///
     /// # Errors
-    /// The configuration names one.
+    /// `server.user` is set.
     pub(crate) fn wanted(server: &keys::Server) -> Result<Option<Self>, Failure> {
         if server.user.is_empty() {
             return Ok(None);
         }
-        let message = "server.user works on Linux only";
+        let message = "server.user is supported on Linux only";
         Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-            .help("leave it out, and start wharf as that user"))
+            .help("remove it, and start wharf as that user"))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -32,19 +32,24 @@ impl Identity {
         match *self {}
     }
 
-    pub(crate) fn give_state(&self, _folder: &Path) {
+    pub(crate) fn change_state_owner(&self, _folder: &Path) {
         match *self {}
     }
 
-    pub(crate) fn give_spool(&self, _folder: &Path) {
+    pub(crate) fn change_spool_owner(&self, _folder: &Path) {
         match *self {}
     }
 
-    pub(crate) fn give_log(&self, _log: &File) {
+    pub(crate) fn change_log_owner(&self, _log: &File) {
         match *self {}
     }
 
-    pub(crate) fn give_socket(&self, _socket: &Path, _folder: Option<&Path>, _keeps_group: bool) {
+    pub(crate) fn change_socket_owner(
+        &self,
+        _socket: &Path,
+        _folder: Option<&Path>,
+        _keeps_group: bool,
+    ) {
         match *self {}
     }
 
@@ -53,20 +58,20 @@ impl Identity {
     }
 }
 
-/// There are no capabilities here.
-pub(crate) fn give_up_capabilities(_keeps_low_ports: bool) {}
+/// This system has no capabilities.
+pub(crate) fn drop_capabilities(_keeps_low_ports: bool) {}
 
-/// The number of a group, if it is one already: names are not looked up here.
+/// The GID, if the text is a number: names are not resolved.
 pub(crate) fn group_number(name: &str) -> Option<u32> {
     name.parse().ok()
 }
 
-/// Not known here.
+/// Not available.
 pub(crate) fn is_root() -> bool {
     false
 }
 
-/// The name of the account that this process runs as.
+/// The name of the user that this process runs as.
 pub(crate) fn current_name() -> String {
     std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default()
 }

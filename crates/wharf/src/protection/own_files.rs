@@ -1,5 +1,5 @@
-//! What wharf keeps for itself on this computer: configuration, accounts, keys, state, logs,
-//! secrets, and the programs that it starts. No account reaches any of it.
+//! The server's own files: configuration, accounts, keys, state, logs, secrets, and the programs
+//! that it starts. No account can access any of them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,25 +15,25 @@ use crate::logins;
 use crate::outcome::{Exit, Failure};
 use crate::place;
 
-/// One file or folder of wharf's own.
+/// One of the server's own files or folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnFile {
-    /// What it is, as in `the accounts file`.
+    /// Its description, as in `the accounts file`.
     pub(crate) what: &'static str,
-    /// Where it is, or would be.
+    /// Its path; it may not exist.
     pub(crate) path: PathBuf,
     extent: Extent,
 }
 
-/// Logs that were rotated are told apart by number up to this one.
+/// Highest number of rotated logs that is considered.
 const ROTATED_MAX: u32 = 100;
-/// A program that is started for an event, and what its arguments name.
-const PROGRAM: &str = "a program of events";
-/// The folder of one.
-const PROGRAM_FOLDER: &str = "the folder of a program of events";
+/// A program that an event starts, and the files in its arguments.
+const PROGRAM: &str = "an event program";
+/// The folder of an event program.
+const PROGRAM_FOLDER: &str = "the folder of an event program";
 
-/// Everything that a server with this configuration keeps for itself, whether it exists or not.
-/// `more` are files that its command line names, `homes` all folders that it serves.
+/// All own files of a server with this configuration, whether they exist or not. `more` are files
+/// named on the command line, `homes` all folders that it serves.
 pub(crate) fn own_files(
     config: &Config,
     file: Option<&Path>,
@@ -42,15 +42,15 @@ pub(crate) fn own_files(
 ) -> Vec<OwnFile> {
     let mut all = of_settings(config, file, more);
     all.extend(of_programs(config, file, homes));
-    // Devices and pipes are of the system.
+    // Devices and pipes belong to the system.
     all.retain(|OwnFile { path, .. }| {
         !path.starts_with("/dev") && !path.starts_with("/proc") && !path.as_os_str().is_empty()
     });
     all
 }
 
-/// The programs of events, with what their arguments name, and the folders that hold programs
-/// within a home: what a script calls beside it cannot be known.
+/// Event programs with the files in their arguments, and folders of programs within a home: which
+/// other files a script uses is unknown.
 fn of_programs(config: &Config, file: Option<&Path>, homes: &[PathBuf]) -> Vec<OwnFile> {
     let homes: Vec<_> = homes.iter().chain(&config.server.homes.0).cloned().collect();
     let base = file.and_then(|file| std::path::absolute(file).ok());
@@ -70,12 +70,12 @@ fn of_programs(config: &Config, file: Option<&Path>, homes: &[PathBuf]) -> Vec<O
     paths.chain(folders.into_iter().map(|path| own(PROGRAM_FOLDER, path, Extent::Folder))).collect()
 }
 
-/// What the settings name, but programs.
+/// The files that settings name, except programs.
 fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<OwnFile> {
     let mut all = Vec::new();
     let mut add = |what, path: PathBuf, extent| all.push(OwnFile { what, path, extent });
     let copies = Extent::FileAndCopies;
-    // Also those that the next start would read, were an account to make one.
+    // Also those that the next start would read if an account created one.
     for path in file.map(Path::to_path_buf).into_iter().chain(place::config_candidates()) {
         add("the config file", path, copies);
     }
@@ -111,11 +111,11 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
         add("a password file", path.clone(), copies);
     }
     for path in [&config.ldap.ca_file.0, &config.http.ca_file.0].into_iter().flatten() {
-        add("a file of trusted roots", path.clone(), copies);
+        add("a file of root certificates", path.clone(), copies);
     }
     for webhook in &config.webhooks {
         if let Some(path) = &webhook.ca_file.0 {
-            add("a file of trusted roots", path.clone(), copies);
+            add("a file of root certificates", path.clone(), copies);
         }
     }
     if let Ok(program) = std::env::current_exe() {
@@ -124,7 +124,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     all
 }
 
-/// The same for stores.
+/// The same for account stores.
 pub(crate) fn server_files(
     config: &Config,
     file: Option<&Path>,
@@ -136,22 +136,22 @@ pub(crate) fn server_files(
 }
 
 impl OwnFile {
-    /// What an operator does about it where it lies in a home.
+    /// What the administrator can do if it is in a home.
     pub(crate) fn remedy(&self) -> &'static str {
         match self.what {
             PROGRAM | PROGRAM_FOLDER => {
-                "no account can list, read or change it; move programs out of every home: what \
-                 they read or call besides cannot be known, and stays open to accounts"
+                "no account can list, read or change it; move programs out of all homes: other \
+                 files that they use are unknown, and stay accessible to accounts"
             }
             _ => {
-                "no account can list, read or change it; keep it elsewhere, away from what is \
+                "no account can list, read or change it; move it to a folder that is not \
                  served"
             }
         }
     }
 }
 
-/// One line for programs that lie where accounts may write, if there are any.
+/// A warning about programs in folders that accounts may write, if any.
 pub(crate) fn programs_in_homes(
     config: &Config,
     file: Option<&Path>,
@@ -165,30 +165,31 @@ pub(crate) fn programs_in_homes(
     });
     found.map(|(own, home)| {
         let (path, home) = (own.path.display(), home.display());
-        format!("{PROGRAM} {path} lies in the home {home}: {}", own.remedy())
+        format!("{PROGRAM} {path} is inside the home {home}: {}", own.remedy())
     })
 }
 
-/// Refuses a folder to share in which everything is denied: it lies in one of wharf's own.
+/// Rejects a shared folder in which all access would be denied, since it is within one of the
+/// server's own folders.
 ///
 /// # Errors
 /// `ConfigInvalid`, with both folders.
-pub(crate) fn refuse_home(files: &ServerFiles, home: &Path) -> Result<(), Failure> {
+pub(crate) fn reject_home(files: &ServerFiles, home: &Path) -> Result<(), Failure> {
     let Some(own) = files.folder_around(home) else { return Ok(()) };
     Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(within(home, &own)) }.help(MOVE))
 }
 
-/// Says that a home lies in a folder of wharf's own.
+/// The message for a home within one of the server's own folders.
 pub(crate) fn within(home: &Path, own: &Path) -> String {
     let (home, own) = (home.display(), own.display());
-    format!("cannot serve {home}: it lies in {own}, which wharf keeps for itself")
+    format!("cannot serve {home}: it is in {own}, which belongs to the server itself")
 }
 
-/// What helps then.
+/// The hint for it.
 pub(crate) const MOVE: &str =
-    "name another folder as home, or another as server.state_dir or events.quarantine";
+    "choose another home, or change server.state_dir or events.quarantine";
 
-/// What of wharf's own lies in a home, each with its path; nothing that is not there yet.
+/// The server's own existing files in a home, with their paths.
 pub(crate) fn beneath(own: &[OwnFile], files: &ServerFiles, home: &Path) -> Vec<OwnFile> {
     let below = files.beneath(home);
     let mut found: Vec<OwnFile> = Vec::new();
@@ -202,7 +203,7 @@ pub(crate) fn beneath(own: &[OwnFile], files: &ServerFiles, home: &Path) -> Vec<
     found
 }
 
-/// Which of wharf's own a path leads to or lies in, in words.
+/// A description of the server's own file that a path refers to or is within.
 pub(crate) fn named(own: &[OwnFile], path: &Path) -> Option<String> {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let at = real(path);
@@ -213,14 +214,14 @@ pub(crate) fn named(own: &[OwnFile], path: &Path) -> Option<String> {
     found.map(|own| format!("{} ({})", own.what, own.path.display()))
 }
 
-/// Files with passwords and keys of wharf's.
+/// The server's files with passwords and keys.
 fn secrets(config: &Config) -> Vec<PathBuf> {
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.secret_file.0.as_deref());
     let files = logins::secret_files(config).chain(webhooks);
     files.chain(config.accounts.password_file.0.as_deref()).map(Path::to_path_buf).collect()
 }
 
-/// A log that was rotated so many times.
+/// The path of a rotated log.
 fn numbered(log: &Path, number: u32, suffix: &str) -> PathBuf {
     let mut name = OsString::from(log);
     name.push(format!(".{number}{suffix}"));

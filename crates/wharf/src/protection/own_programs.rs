@@ -1,7 +1,7 @@
-//! What the lines of programs in the configuration name: programs, scripts, files that they read.
+//! The files in configured command lines: programs, scripts, and files that they read.
 //!
-//! An argument is not only a path: shells and interpreters take whole scripts, and other programs
-//! take paths behind `=` or `@`. Every piece of an argument is tried.
+//! An argument is not always a path: shells and interpreters accept scripts, and other programs
+//! paths after `=` or `@`. All parts of an argument are tried.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,32 +9,32 @@ use std::path::{Path, PathBuf};
 use crate::config::hook::ProgramLine;
 use crate::os::is_executable;
 
-/// How many pieces of one line are tried.
+/// Maximum number of parts tried per command line.
 const PIECES_MAX: usize = 2000;
-/// How many files one line names.
+/// Maximum number of files per command line.
 const NAMED_MAX: usize = 200;
-/// How many folders one line names, against which its relative paths are tried.
+/// Maximum number of folders per command line to which relative paths may refer.
 const BASES_MAX: usize = 16;
-/// Where programs of events are started.
+/// The working folder of event programs.
 const STARTED_IN: &str = "/";
-/// What parts paths in shells, in Python, and in options.
+/// Separators of paths in shells, Python and options.
 const PUNCTUATION: &[char] = &[
     '"', '\'', '`', '=', ';', '|', '&', '(', ')', '<', '>', ',', '{', '}', '[', ']', '$', ':', '@',
     '\\', '!', '#', '*', '?',
 ];
 const QUOTES: &[char] = &['"', '\'', '`'];
-/// How files are called that interpreters run.
+/// Suffixes of scripts.
 const SCRIPTS: &[&str] = &[
     "sh", "bash", "py", "pl", "rb", "php", "js", "mjs", "lua", "tcl", "awk", "ps1", "bat", "cmd",
     "jar",
 ];
-/// Folders of the system: they hold more than programs of events.
+/// System folders, which contain more than event programs.
 const OF_SYSTEM: &[&str] =
     &["/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/nix", "/snap", "/System", "/Library"];
 
-/// The program of a line, first, and all that its arguments name: files that are there, and those
-/// that could be made in a folder that is there. Relative paths are tried against the folder in
-/// which programs are started, that of the config file, and the folders that the line names.
+/// The program of a command line, and all files in its arguments: existing ones, and those that
+/// could be created in an existing folder. Relative paths are resolved against the working folder
+/// of programs, the folder of the config file, and the folders in the command line.
 pub(super) fn named_by(line: &ProgramLine, config_folder: Option<&Path>) -> Vec<PathBuf> {
     let Some((program, arguments)) = line.0.split_first() else { return Vec::new() };
     let program = PathBuf::from(program);
@@ -63,7 +63,7 @@ pub(super) fn named_by(line: &ProgramLine, config_folder: Option<&Path>) -> Vec<
         }
         let has_folder = piece.components().count() > 1;
         for path in bases.iter().map(|base| base.join(piece)) {
-            // A single word is most often none: it counts only where it is a file.
+            // A single word is rarely a path: it counts only if the file exists.
             if path.is_file() || has_folder && is_file_or_could_be(&path) {
                 add(path);
             }
@@ -72,14 +72,14 @@ pub(super) fn named_by(line: &ProgramLine, config_folder: Option<&Path>) -> Vec<
     std::iter::once(program).chain(found).collect()
 }
 
-/// Whether a file is one that is run, by its rights or its name.
+/// Whether a file is a program, by its permission bits or its name.
 pub(super) fn is_program(path: &Path) -> bool {
     let suffix = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     path.is_file() && (is_executable(path) || SCRIPTS.contains(&suffix.as_str()))
 }
 
-/// The folders of a program, by its own path and that to which a link leads, which nothing else is
-/// kept in as far as homes tell: they lie within a home, are none, and have none in them.
+/// The folders of a program, by its own path and the target of a symbolic link, that are within a
+/// home but are not homes and contain none.
 pub(super) fn folders_of(program: &Path, homes: &[PathBuf]) -> Vec<PathBuf> {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     let homes: Vec<_> = homes.iter().filter_map(|home| real(home)).collect();
@@ -95,14 +95,14 @@ pub(super) fn folders_of(program: &Path, homes: &[PathBuf]) -> Vec<PathBuf> {
     folders.into_iter().filter(is_apart).collect()
 }
 
-/// Every piece of an argument that may be a path, the longest first.
+/// All parts of an argument that may be paths, the longest first.
 fn pieces(argument: &str) -> impl Iterator<Item = &str> {
     let between = argument.split(QUOTES);
     let behind = argument.split_once('=').map(|(_, value)| value);
     let words = argument.split(char::is_whitespace);
     let parts =
         argument.split(|letter: char| letter.is_whitespace() || PUNCTUATION.contains(&letter));
-    // `-I/opt/lib` names a path too.
+    // `-I/opt/lib` contains a path too.
     let options = parts.clone().filter(|part| part.starts_with('-'));
     let attached = options.filter_map(|part| part.find('/').and_then(|at| part.get(at..)));
     let whole = std::iter::once(argument).chain(behind);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn row_53_a_path_within_an_argument_is_found_and_words_are_none() {
+    fn row_53_paths_within_arguments_are_found_and_words_are_ignored() {
         let (_top, dir) = world();
         for (words, name) in [
             (&["/bin/sh", "DIR/hooks/h.sh", "{file}"][..], "hooks/h.sh"),
@@ -166,14 +166,14 @@ mod tests {
             assert!(found.contains(&dir.join(name)), "{words:?}: {found:?}");
             assert!(!found.contains(&dir.join("hooks")) && !found.contains(&dir), "{found:?}");
         }
-        // Words that are no files, and folders, are left alone.
+        // Words that are not files, and folders, are ignored.
         assert_eq!(named(&dir, &["/opt/hook", "echo upload", "DIR", "DIR/hooks", "a=b"]).len(), 1);
         assert_eq!(named(&dir, &["/opt/hook", "DIR/none/such"]).len(), 1);
         assert!(named(&dir, &[]).is_empty());
     }
 
     #[test]
-    fn row_53_the_number_of_files_that_one_line_names_is_bounded() {
+    fn row_53_the_number_of_files_per_command_line_is_bounded() {
         let (_top, dir) = world();
         let many = "DIR/one DIR/two ".repeat(2500);
         assert!(named(&dir, &["/bin/sh", "-c", &many]).len() <= NAMED_MAX + 1);
@@ -187,7 +187,7 @@ mod tests {
             folders_of(&dir.join("hooks/h.sh"), &homes)
         };
         assert_eq!(folders(&[""]), [dir.join("hooks")]);
-        // It is a home, above one, or beside them.
+        // It is a home, contains one, or is outside of homes.
         fs::create_dir(dir.join("hooks/anna")).unwrap();
         for homes in [&["hooks"][..], &["", "hooks"], &["", "hooks/anna"], &["my hooks"]] {
             assert!(folders(homes).is_empty(), "{homes:?}");

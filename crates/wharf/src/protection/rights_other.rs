@@ -1,52 +1,52 @@
-//! Systems whose rights wharf does not look at.
+//! Systems on which wharf does not check file permissions.
 
 use std::path::Path;
 
 use crate::config::Config;
 use crate::outcome::Failure;
 
-/// Something about the rights of a file; there is none here.
+/// A problem with file permissions; never reported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {}
 
 impl Finding {
-    /// Whether a server that starts should tell.
-    pub(crate) fn is_grave(&self) -> bool {
+    /// Whether it is reported at the start.
+    pub(crate) fn is_warning(&self) -> bool {
         match *self {}
     }
 
-    /// In one line, with the remedy.
-    pub(crate) fn told(&self) -> String {
+    /// One line, with the hint.
+    pub(crate) fn described(&self) -> String {
         match *self {}
     }
 
-    /// What is wrong.
+    /// The problem.
     pub(crate) fn what(&self) -> &str {
         match *self {}
     }
 
-    /// What mends it.
+    /// How to fix it.
     pub(crate) fn remedy(&self) -> &str {
         match *self {}
     }
 }
 
-/// Refuses nothing.
-pub(crate) fn refuse_open(_config: &Config, _file: Option<&Path>) -> Result<(), Failure> {
+/// Rejects nothing.
+pub(crate) fn reject_insecure(_config: &Config, _file: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Finds nothing.
+/// Reports nothing.
 pub(crate) fn of_config(_config: &Config, _file: Option<&Path>) -> Vec<Finding> {
     Vec::new()
 }
 
-/// Finds nothing.
+/// Reports nothing.
 pub(crate) fn of_home(_home: &Path) -> Vec<Finding> {
     Vec::new()
 }
 
-/// Takes it for granted.
+/// Always succeeds.
 pub(crate) fn readable_by(_name: &str, _users_file: &Path) -> Result<(), Failure> {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Unix: who else may change what this server relies on.
+//! Unix: checks whether other users may change files that this server relies on.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -15,67 +15,66 @@ use crate::logins;
 use crate::os::only_root_changes;
 use crate::outcome::{Exit, Failure};
 
-/// Something about the rights of a file that should be otherwise.
+/// A problem with the permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     what: String,
     remedy: String,
-    gravity: Gravity,
+    severity: Severity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Gravity {
-    /// Good to know.
-    Slight,
-    /// Anybody on this computer can do harm with it.
-    Grave,
-    /// wharf does not start with it.
+enum Severity {
+    /// Informational.
+    Info,
+    /// Any user of this computer can misuse it.
+    Warning,
+    /// wharf does not start.
     Fatal,
 }
 
 impl Finding {
-    /// Whether a server that starts should tell.
-    pub(crate) fn is_grave(&self) -> bool {
-        self.gravity >= Gravity::Grave
+    /// Whether it is reported at the start.
+    pub(crate) fn is_warning(&self) -> bool {
+        self.severity >= Severity::Warning
     }
 
-    /// In one line, with the remedy.
-    pub(crate) fn told(&self) -> String {
+    /// One line, with the hint.
+    pub(crate) fn described(&self) -> String {
         format!("{}: {}", self.what, self.remedy)
     }
 
-    /// What is wrong.
+    /// The problem.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }
 
-    /// What mends it.
+    /// How to fix it.
     pub(crate) fn remedy(&self) -> &str {
         &self.remedy
     }
 }
 
-/// Bits by which others than owner and group write.
+/// The write permission of other users.
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITES: u32 = 0o020;
-/// In a folder with it, nobody removes or renames what belongs to others.
+/// The sticky bit: users cannot remove or rename files of other users.
 const STICKY: u32 = 0o1000;
 
-/// Refuses files that anybody could use against the server.
+/// Rejects files that any user could use against the server.
 ///
 /// # Errors
-/// `ConfigInvalid`, with the command that mends the first of them.
-pub(crate) fn refuse_open(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+/// `ConfigInvalid`, with the command that fixes the first problem.
+pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let findings = of_config(config, file);
-    match findings.into_iter().find(|finding| finding.gravity == Gravity::Fatal) {
+    match findings.into_iter().find(|finding| finding.severity == Severity::Fatal) {
         None => Ok(()),
         Some(finding) => Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
             .help(finding.remedy)),
     }
 }
 
-/// What others may do to the configuration, to state and to logs. Certificates and accounts are
-/// looked at where they are read.
+/// Checks configuration, state and logs. Certificates and accounts are checked where they are read.
 pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some((path, facts)) = file.and_then(facts) {
@@ -86,11 +85,13 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         let mode = mode(&facts);
         let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;
         if is_writable || mode & 0o077 != 0 {
-            let who = if is_writable { "change" } else { "look into" };
+            let access = if is_writable { "writable" } else { "readable" };
             findings.push(Finding {
-                what: format!("others may {who} the state folder {shown} (mode {mode:04o})"),
+                what: format!(
+                    "the state folder {shown} is {access} by other users (mode {mode:04o})"
+                ),
                 remedy: format!("chmod 700 '{shown}'"),
-                gravity: if is_writable { Gravity::Fatal } else { Gravity::Slight },
+                severity: if is_writable { Severity::Fatal } else { Severity::Info },
             });
         }
     }
@@ -106,9 +107,9 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         if mode & OTHERS_WRITE != 0 {
             let shown = path.display();
             findings.push(Finding {
-                what: format!("anybody may write the program {shown}, which wharf starts"),
+                what: format!("the program {shown}, which wharf starts, is writable by all users"),
                 remedy: format!("chmod o-w '{shown}'"),
-                gravity: Gravity::Fatal,
+                severity: Severity::Fatal,
             });
         }
     }
@@ -117,9 +118,9 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
             let shown = path.display();
             findings.push(Finding {
-                what: format!("anybody may write the log {shown} (mode {mode:04o})"),
+                what: format!("the log {shown} is writable by all users (mode {mode:04o})"),
                 remedy: format!("chmod o-w '{shown}'"),
-                gravity: Gravity::Grave,
+                severity: Severity::Warning,
             });
         }
     }
@@ -132,15 +133,17 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
     let mode = mode(facts);
     if mode & OTHERS_WRITE != 0 {
         findings.push(Finding {
-            what: format!("anybody may write the config file {shown} (mode {mode:04o})"),
+            what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
             remedy: format!("chmod o-w '{shown}'"),
-            gravity: Gravity::Fatal,
+            severity: Severity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
         findings.push(Finding {
-            what: format!("the group may write the config file {shown} (mode {mode:04o})"),
-            remedy: format!("chmod g-w '{shown}', unless all in it may run this server"),
-            gravity: Gravity::Slight,
+            what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
+            remedy: format!(
+                "chmod g-w '{shown}', unless all its members may administer this server"
+            ),
+            severity: Severity::Info,
         });
     }
     findings.extend(foreign_owner(path, facts));
@@ -148,17 +151,18 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding
     if is_exposed {
         findings.push(Finding {
             what: format!("another user than root may change {shown} or a folder above it"),
-            remedy: "let it belong to root: a server that gave up root's rights would get \
-                     them back with it, so reload --binary refuses; keep users.toml in a \
-                     folder of its own"
-                .to_owned(),
-            gravity: Gravity::Grave,
+            remedy:
+                "make it owned by root: else a server that has dropped root's privileges could \
+                     regain them, so wharf reload --binary rejects it; keep users.toml in a \
+                     separate folder"
+                    .to_owned(),
+            severity: Severity::Warning,
         });
     }
     findings
 }
 
-/// Who else may put something in the place of a home.
+/// Checks whether other users may replace a home.
 pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
     let Ok(home) = fs::canonicalize(home) else { return Vec::new() };
     let mut findings = Vec::new();
@@ -170,13 +174,13 @@ pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
         }
         let shown = folder.display();
         let what = if folder == home {
-            format!("anybody on this computer may change what is in {shown} (mode {mode:04o})")
+            format!("{shown} is writable by all users of this computer (mode {mode:04o})")
         } else {
             let home = home.display();
-            format!("anybody may put another folder in the place of {home}: {shown} is open")
+            format!("any user may replace {home}: {shown} is world-writable")
         };
         let remedy = format!("chmod o-w '{shown}'");
-        findings.push(Finding { what, remedy, gravity: Gravity::Grave });
+        findings.push(Finding { what, remedy, severity: Severity::Warning });
     }
     if let Ok(facts) = fs::metadata(&home) {
         findings.extend(foreign_owner(&home, &facts));
@@ -184,16 +188,16 @@ pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Makes sure that the account that serves can read the accounts, with the command that helps.
+/// Checks that the server's user can read the accounts file, with the command that fixes it.
 ///
 /// # Errors
-/// It cannot.
+/// It cannot be read.
 pub(crate) fn readable_by(name: &str, users_file: &Path) -> Result<(), Failure> {
     match File::open(users_file) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let shown = users_file.display();
-            let message = format!("server.user is {name}, who may not read {shown}");
-            let help = format!("give it to that account:  chown {name} '{shown}'");
+            let message = format!("server.user {name} cannot read {shown}");
+            let help = format!("change its owner:  chown {name} '{shown}'");
             Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.help(help))
         }
         _ => Ok(()),
@@ -204,24 +208,24 @@ fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
     let owner = facts.uid();
     let is_ours = owner == 0 || owner == geteuid().as_raw();
     (!is_ours).then(|| Finding {
-        what: format!("{} belongs to another account (number {owner})", path.display()),
+        what: format!("{} belongs to another user (UID {owner})", path.display()),
         remedy: format!(
-            "that account can change it; if it should not:  chown {} '{}'",
+            "that user can change it; to prevent this:  chown {} '{}'",
             super::identity::current_name(),
             path.display()
         ),
-        gravity: Gravity::Slight,
+        severity: Severity::Info,
     })
 }
 
-/// A file with a password of ours that others may read or change.
+/// A file with one of our passwords that other users may read or change.
 fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<Finding> {
     let (shown, mode) = (path.display(), mode(&facts));
     (facts.is_file() && mode & 0o077 != 0).then(|| Finding {
-        what: format!("others may read or write the secret in {shown} (mode {mode:04o})"),
+        what: format!("the secret in {shown} is accessible to other users (mode {mode:04o})"),
         remedy: format!("chmod 600 '{shown}'"),
-        // A group of its own may be how another program gets at it, too.
-        gravity: if mode & 0o027 == 0 { Gravity::Slight } else { Gravity::Fatal },
+        // Another program may need access through a dedicated group.
+        severity: if mode & 0o027 == 0 { Severity::Info } else { Severity::Fatal },
     })
 }
 
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn row_29_a_home_that_anybody_may_replace_is_told_and_a_sticky_folder_is_none() {
+    fn row_29_world_writable_homes_are_reported_but_sticky_folders_are_not() {
         let top = tempfile::tempdir().unwrap();
         let home = top.path().join("share/home");
         fs::create_dir_all(&home).unwrap();
@@ -257,7 +261,7 @@ mod tests {
         ] {
             let folder = top.path().join(folder);
             set(&folder, mode);
-            let grave = of_home(&home).iter().any(Finding::is_grave);
+            let grave = of_home(&home).iter().any(Finding::is_warning);
             assert_eq!(grave, is_told, "{} {mode:o}", folder.display());
             set(&folder, 0o755);
         }

@@ -1,11 +1,11 @@
-//! Events that root kept for web servers, given to the user that serves from now on.
+//! Changes the owner of webhook events that root stored to the server's user.
 //!
-//! A server that ran as root without `server.user`, or an older wharf, leaves a spool of root's
-//! behind. The user that serves could not read it, and its events would wait for ever. The state
-//! folder is that user's, who may have put anything into it, so every step acts on a descriptor,
-//! follows no link, and gives away only what nobody but root can have put there. In a folder of
-//! that user's, which may have moved any file of root's there, it gives away only files that hold
-//! nothing but events.
+//! A server that ran as root without `server.user`, or an older wharf, leaves a spool owned by
+//! root. The server's user could not read it, and its events would never be delivered. The state
+//! folder belongs to that user, and may contain anything, so every step uses a file descriptor,
+//! follows no symbolic link, and changes only what only root can have created. In a folder of that
+//! user, to which any file of root may have been moved, only files that contain nothing but events
+//! are changed.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -16,19 +16,19 @@ use std::path::Path;
 use rustix::fs::{CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, fchown, fstat, openat};
 use rustix::io::Result;
 
-/// Web servers at most, and segments of each.
+/// Maximum number of webhooks, and of segments each.
 const ENTRIES_MAX: usize = 10_000;
 const SEGMENT_SUFFIX: &[u8] = b".events";
 const OTHER_FILES: &[&[u8]] = &[b"taken", b"lock"];
-/// A segment is ended at 1 MiB; one that could not be followed by another grows on. A larger file
-/// stays root's, and the run that cannot read it says so.
+/// A segment ends at 1 MiB; if the next one cannot be created it grows on. A larger file stays
+/// root's, and failing to read it is reported.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
-/// How many digits each number in `taken` has.
+/// Number of digits of each number in `taken`.
 const PLACE_DIGITS: usize = 20;
 
-/// Gives `folder`, in which each web server has one, to a user and a group. What root does not
-/// own is left alone; what cannot be given is told of when it is opened.
-pub(super) fn give(folder: &Path, user: u32, group: u32) {
+/// Changes the owner of `folder`, which contains a folder per webhook. Files not owned by root are
+/// skipped; failures are reported when the files are opened.
+pub(super) fn change_owner(folder: &Path, user: u32, group: u32) {
     let owner = (Uid::from_raw(user), Gid::from_raw(group));
     let Ok(spools) = openat(CWD, folder, FOLDER, Mode::empty()) else { return };
     let is_roots = is_roots_folder(&spools);
@@ -42,26 +42,26 @@ pub(super) fn give(folder: &Path, user: u32, group: u32) {
             .and_then(|name| openat(&spools, name, FOLDER, Mode::empty()).ok())
         {
             if is_roots && is_roots_folder(&spool) {
-                give_spool(&spool, owner, |_| true);
+                change_spool_owner(&spool, owner, |_| true);
             } else if is_roots_folder(&spool) || is_folder_of(&spool, user) {
-                // A folder of root's that is in one of the user's may have been moved there.
-                give_spool(&spool, owner, holds_only_events);
+                // A folder of root within one of the user may have been moved there.
+                change_spool_owner(&spool, owner, holds_only_events);
             }
         }
     }
     if is_roots {
-        let _ = give_open(&spools, owner);
+        let _ = change_open_owner(&spools, owner);
     }
 }
 
-/// How to open a folder.
+/// Flags for opening a folder.
 const FOLDER: OFlags =
     OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// How to open a file; a pipe in its place makes nobody wait.
+/// Flags for opening a file; a pipe does not block.
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd) -> bool) {
+fn change_spool_owner(spool: &OwnedFd, owner: (Uid, Gid), may_change: impl Fn(&OwnedFd) -> bool) {
     let mut are_all_given = true;
     for name in names(spool) {
         let bytes = name.to_bytes();
@@ -73,21 +73,21 @@ fn give_spool(spool: &OwnedFd, owner: (Uid, Gid), may_be_given: impl Fn(&OwnedFd
         if let Ok(file) = opened
             && fstat(&file).is_ok_and(|facts| is_roots_file(&facts))
         {
-            if may_be_given(&file) {
-                let _ = give_open(&file, owner);
+            if may_change(&file) {
+                let _ = change_open_owner(&file, owner);
             } else {
                 are_all_given = false;
             }
         }
     }
-    // Whoever owns the folder can move what is in it.
+    // The owner of the folder can move its entries.
     if are_all_given {
-        let _ = give_open(spool, owner);
+        let _ = change_open_owner(spool, owner);
     }
 }
 
-/// Whether a file is a spool's, whatever its name: nothing, one place, or lines that are events.
-/// No other file of root's looks like that, so its content is no secret from the user that serves.
+/// Whether the content of a file is that of a spool: empty, one position, or lines of events. Other
+/// files of root do not look like that, so its content is not secret to the server's user.
 fn holds_only_events(file: &OwnedFd) -> bool {
     let Ok(file) = file.try_clone().map(File::from) else { return false };
     let mut bytes = Vec::new();
@@ -98,8 +98,8 @@ fn holds_only_events(file: &OwnedFd) -> bool {
     text.split_inclusive('\n').all(|line| is_event(line) || is_place(line))
 }
 
-/// `1700000000000 0123456789abcdef-7 upload {"id":"0123456789abcdef-7",…}`, or the beginning of
-/// one that was torn.
+/// `1700000000000 0123456789abcdef-7 upload {"id":"0123456789abcdef-7",…}`, or the beginning of an
+/// incomplete one.
 fn is_event(line: &str) -> bool {
     let mut parts = line.trim_end_matches('\n').splitn(4, ' ');
     let mut next = || parts.next().unwrap_or_default();
@@ -110,7 +110,7 @@ fn is_event(line: &str) -> bool {
     is_number && is_name && !id.is_empty() && body.starts_with(&begin)
 }
 
-/// Two numbers, as `taken` has them.
+/// Two numbers, in the format of `taken`.
 fn is_place(line: &str) -> bool {
     let numbers = line.trim_end_matches('\n').split_once(' ');
     numbers.is_some_and(|(segment, offset)| {
@@ -120,7 +120,7 @@ fn is_place(line: &str) -> bool {
     })
 }
 
-fn give_open(open: &OwnedFd, (user, group): (Uid, Gid)) -> Result<()> {
+fn change_open_owner(open: &OwnedFd, (user, group): (Uid, Gid)) -> Result<()> {
     fchown(open, Some(user), Some(group))
 }
 
@@ -137,7 +137,7 @@ fn is_folder_of(folder: &OwnedFd, user: u32) -> bool {
     fstat(folder).is_ok_and(|facts| facts.st_uid == user)
 }
 
-/// Only root can have put something into it.
+/// Only root can have created its entries.
 fn is_roots_folder(folder: &OwnedFd) -> bool {
     fstat(folder).is_ok_and(|facts| facts.st_uid == 0 && facts.st_mode & 0o022 == 0)
 }
@@ -158,9 +158,9 @@ mod tests {
     const NOBODY: u32 = 65_534;
 
     #[test]
-    fn row_46_58_a_spool_of_roots_is_given_away_and_nothing_that_others_could_put_there() {
+    fn row_46_58_the_owner_of_roots_spool_is_changed_but_not_of_other_files() {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("not run: this is about root");
+            eprintln!("skipped: requires root");
             return;
         }
         let place = tempfile::tempdir().unwrap();
@@ -176,9 +176,9 @@ mod tests {
         fs::write(at("webhooks/0c2d/00000001.events"), "x").unwrap();
         fs::hard_link(at("secret"), at("webhooks/0a1b/00000002.events")).unwrap();
         symlink(at("secret"), at("webhooks/0a1b/00000003.events")).unwrap();
-        // Here another user had the right to write.
+        // Another user had write permission.
         fs::set_permissions(at("webhooks/0c2d"), fs::Permissions::from_mode(0o770)).unwrap();
-        give(&at("webhooks"), NOBODY, NOBODY);
+        change_owner(&at("webhooks"), NOBODY, NOBODY);
         for given in
             ["webhooks", "webhooks/0a1b", "webhooks/0a1b/00000001.events", "webhooks/0a1b/taken"]
         {
@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn row_46_58_events_that_root_kept_in_that_users_folder_are_given_and_nothing_else_there_is() {
+    fn row_46_58_in_a_folder_of_the_user_only_event_files_of_root_are_changed() {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("not run: this is about root");
+            eprintln!("skipped: requires root");
             return;
         }
         let place = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ mod tests {
             ("theirs/0a1b/taken", place),
             ("theirs/0c2d/00000001.events", event.to_owned()),
         ];
-        // That user may move a file of root's from another folder of its own.
+        // That user may move a file of root from another of its folders.
         let kept = [
             ("theirs/0a1b/00000004.events", "root:$6$hash:19000:0:99999:7:::\n".to_owned()),
             ("theirs/0a1b/00000005.events", format!("{event}a secret\n")),
@@ -227,7 +227,7 @@ mod tests {
             fs::write(at(name), text).unwrap();
         }
         fs::hard_link(at("theirs/0a1b/other"), at("theirs/0a1b/00000006.events")).unwrap();
-        give(&at("theirs"), NOBODY, NOBODY);
+        change_owner(&at("theirs"), NOBODY, NOBODY);
         for (name, _) in &given {
             assert_eq!(owner(name), NOBODY, "{name}");
         }

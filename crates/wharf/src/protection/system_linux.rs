@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use super::reach::{Connections, Files, Place, Programs, Reach, Usage};
+use super::reach::{AccessPolicy, ConnectionPolicy, Files, PathAccess, PathRule, Programs};
 use super::{ProtectionStatus, Report};
 use crate::outcome::plain;
 
@@ -19,44 +19,43 @@ mod calls;
 #[path = "system_linux_tests.rs"]
 mod tests;
 
-/// Confines this thread and all that it starts, as far as the kernel can.
-pub(super) fn confine(reach: &Reach) -> Report {
-    // Without it a program that is started could win back what is given up here.
+/// Sandboxes this thread and all threads that it starts, as far as the kernel supports it.
+pub(super) fn confine(reach: &AccessPolicy) -> Report {
+    // Without it, an executed setuid program could regain what is dropped here.
     if let Err(error) = set_no_new_privs(true) {
-        return Report::off(&format!("no_new_privs cannot be set: {}", plain(&error.into())));
+        return Report::off(&format!("cannot set no_new_privs: {}", plain(&error.into())));
     }
-    // The rules for files first: seccomp refuses none of the calls that make them, but what is
-    // confined by both must not depend on that.
+    // Landlock first: seccomp allows the calls of Landlock, but the order must not depend on that.
     let mut report = fence(reach);
     report.calls = match filter(reach.programs).and_then(|filter| {
-        apply_filter(&filter).map_err(|error| format!("the kernel refuses the filter: {error}"))
+        apply_filter(&filter).map_err(|error| format!("the kernel rejected the filter: {error}"))
     }) {
         Ok(()) => {
-            ProtectionStatus::On(format!("{} refused (seccomp)", calls::count(reach.programs)))
+            ProtectionStatus::On(format!("{} denied (seccomp)", calls::count(reach.programs)))
         }
         Err(why) => ProtectionStatus::Off(why),
     };
     report
 }
 
-/// Whether the kernel can keep paths below a folder.
+/// Whether the kernel can resolve paths below a folder.
 pub(crate) fn has_openat2() -> bool {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(CWD, "/", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).is_ok()
 }
 
-/// What the kernel knows of Landlock.
+/// The Landlock features of the kernel.
 #[derive(Clone, Copy, Debug)]
-struct Kernel {
-    /// Files, and moving them between folders, without which a server is no server. Linux 5.19.
+struct LandlockSupport {
+    /// Files, including moves between folders, which the server needs. Linux 5.19.
     files: bool,
-    /// Ports of TCP. Linux 6.7.
+    /// TCP ports. Linux 6.7.
     ports: bool,
     /// Signals and abstract sockets. Linux 6.12.
     scopes: bool,
 }
 
-impl Kernel {
+impl LandlockSupport {
     fn ask() -> Self {
         let knows = |asked: Result<Ruleset, RulesetError>| asked.and_then(Ruleset::create).is_ok();
         let hard = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
@@ -68,19 +67,21 @@ impl Kernel {
     }
 }
 
-/// Confines to the files, ports and programs of `reach`.
-fn fence(reach: &Reach) -> Report {
-    let kernel = Kernel::ask();
+/// Restricts files, ports and programs to `reach`.
+fn fence(reach: &AccessPolicy) -> Report {
+    let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
-        return Report::off("the kernel has no Landlock of Linux 5.19 or newer, or it is off");
+        return Report::off(
+            "the kernel does not support Landlock (Linux 5.19 or newer), or it is disabled",
+        );
     }
     match restrict(reach, kernel) {
-        Ok(told) => told,
-        Err(error) => Report::off(&format!("the kernel refuses the rules: {error}")),
+        Ok(described) => described,
+        Err(error) => Report::off(&format!("the kernel rejected the rules: {error}")),
     }
 }
 
-fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
+fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, RulesetError> {
     let mut ruleset = Ruleset::default();
     let places = match &reach.files {
         Files::Only(places) if kernel.files => Some(places),
@@ -91,7 +92,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     }
     if kernel.ports {
         ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
-        if reach.connections != Connections::Made {
+        if reach.connections != ConnectionPolicy::Made {
             ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
         }
     }
@@ -102,7 +103,7 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         }
     }
     if places.is_none() && !kernel.ports && !kernel.scopes {
-        return Ok(told(reach, kernel, "nothing"));
+        return Ok(described(reach, kernel, "nothing"));
     }
     let mut rules = ruleset.create()?;
     for place in places.into_iter().flatten() {
@@ -112,13 +113,13 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
         for port in reach.ports.clone().chain(reach.sources.iter().copied()) {
             rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
         }
-        if let Connections::Only(ports) = &reach.connections {
+        if let ConnectionPolicy::Only(ports) = &reach.connections {
             for port in ports {
                 rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
             }
         }
-        if reach.connections == Connections::Made {
-            // Active mode goes out from any free port of ours.
+        if reach.connections == ConnectionPolicy::Made {
+            // Active mode connects from any free local port.
             rules = rules.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
         }
     }
@@ -126,17 +127,17 @@ fn restrict(reach: &Reach, kernel: Kernel) -> Result<Report, RulesetError> {
     if status.ruleset == RulesetStatus::NotEnforced {
         return Ok(Report::off("the kernel does not enforce the rules"));
     }
-    Ok(told(reach, kernel, &version(status.landlock)))
+    Ok(described(reach, kernel, &version(status.landlock)))
 }
 
-/// Whether a service manager wants to hear from us at an abstract socket.
+/// Whether the service manager uses an abstract socket for notifications.
 fn has_abstract_manager() -> bool {
     let socket = std::env::var_os("NOTIFY_SOCKET");
     socket.is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"))
 }
 
-/// A place that is missing gets no rule: what is made there later stays closed until a restart.
-fn with_place(rules: RulesetCreated, place: &Place) -> Result<RulesetCreated, RulesetError> {
+/// A missing path gets no rule: if it is created later, it stays denied until a restart.
+fn with_place(rules: RulesetCreated, place: &PathRule) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(&place.path) else { return Ok(rules) };
     let mut access = rights(place.usage);
     if !place.path.is_dir() {
@@ -145,16 +146,16 @@ fn with_place(rules: RulesetCreated, place: &Place) -> Result<RulesetCreated, Ru
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
-fn rights(usage: Usage) -> BitFlags<AccessFs> {
+fn rights(usage: PathAccess) -> BitFlags<AccessFs> {
     match usage {
-        Usage::Read => AccessFs::ReadFile | AccessFs::ReadDir,
-        Usage::Remove => AccessFs::RemoveFile.into(),
-        Usage::Append => AccessFs::WriteFile | AccessFs::MakeReg,
-        Usage::Rotate => {
+        PathAccess::Read => AccessFs::ReadFile | AccessFs::ReadDir,
+        PathAccess::Remove => AccessFs::RemoveFile.into(),
+        PathAccess::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+        PathAccess::Rotate => {
             AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::ReadFile | AccessFs::RemoveFile
         }
-        // Links, pipes and sockets are never made, but those that lie there may be renamed.
-        Usage::Change => make_bitflags!(AccessFs::{
+        // Links, pipes and sockets are never created, but existing ones may be renamed.
+        PathAccess::Change => make_bitflags!(AccessFs::{
             ReadFile | ReadDir | WriteFile | Truncate | Refer | RemoveFile | RemoveDir
             | MakeReg | MakeDir | MakeSym | MakeFifo | MakeSock
         }),
@@ -173,7 +174,7 @@ fn version(status: landlock::LandlockStatus) -> String {
     }
 }
 
-fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
+fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report {
     let too_old =
         |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
     Report {
@@ -181,42 +182,42 @@ fn told(reach: &Reach, kernel: Kernel, version: &str) -> Report {
             Files::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
             Files::Only(_) if !kernel.files => too_old("5.19"),
             Files::Only(places) => {
-                ProtectionStatus::On(format!("only {} places ({version})", places.len()))
+                ProtectionStatus::On(format!("only {} paths ({version})", places.len()))
             }
         },
         ports: if kernel.ports {
             let (first, last) = (reach.ports.start(), reach.ports.end());
             let out = match &reach.connections {
-                Connections::Made => "any port out".to_owned(),
-                Connections::Only(ports) => {
+                ConnectionPolicy::Made => "any outgoing port".to_owned(),
+                ConnectionPolicy::Only(ports) => {
                     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-                    format!("{} out", ports.join(" "))
+                    format!("outgoing {}", ports.join(" "))
                 }
-                Connections::Never => "none out".to_owned(),
+                ConnectionPolicy::Never => "no outgoing ports".to_owned(),
             };
-            ProtectionStatus::On(format!("only {first}-{last} in, {out} ({version})"))
+            ProtectionStatus::On(format!("only {first}-{last} incoming, {out} ({version})"))
         } else {
             too_old("6.7")
         },
         programs: if kernel.scopes {
-            ProtectionStatus::On(format!("no signals to others ({version})"))
+            ProtectionStatus::On(format!("no signals to other processes ({version})"))
         } else {
             too_old("6.12")
         },
-        calls: ProtectionStatus::Off("not asked for".to_owned()),
+        calls: ProtectionStatus::Off("not requested".to_owned()),
     }
 }
 
-/// The filter of system calls. It looks at numbers only, never at arguments, so the kernel keeps
-/// the verdict for each number and calls that are allowed cost nothing.
+/// The system call filter. It checks numbers only, not arguments, so the kernel caches the result
+/// for each number and allowed calls have no overhead.
 fn filter(programs: Programs) -> Result<BpfProgram, String> {
     let system = std::env::consts::ARCH;
-    let unknown = |error| format!("no filter for processors of kind {system}: {error}");
+    let unknown = |error| format!("unsupported processor architecture {system}: {error}");
     let architecture = system.try_into().map_err(unknown)?;
     let refused = calls::refused(programs).map(|number| (number, Vec::new())).collect();
     let errno = u32::try_from(libc::EPERM).unwrap_or(1);
     let (others, these) = (SeccompAction::Allow, SeccompAction::Errno(errno));
     SeccompFilter::new(refused, others, these, architecture)
         .and_then(BpfProgram::try_from)
-        .map_err(|error| format!("the filter cannot be made: {error}"))
+        .map_err(|error| format!("cannot build the filter: {error}"))
 }

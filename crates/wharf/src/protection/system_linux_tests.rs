@@ -1,4 +1,4 @@
-//! The kernel refuses what is out of reach. Each trial is a thread, which takes its rules with it.
+//! The kernel denies access outside of the policy. Each test uses a temporary thread for its rules.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,14 +10,18 @@ use std::thread;
 
 use super::*;
 
-/// Acts on a thread that is confined to changing what is in `folder`, with data ports 49000 and
+/// Runs on a thread that is restricted to changing files in `folder`, with data ports 49000 and
 /// 49001.
-fn confined<T: Send>(folder: &Path, connections: Connections, act: impl FnOnce() -> T + Send) -> T {
-    let place = |path: &Path, usage| Place { path: path.to_owned(), usage };
-    let reach = Reach {
+fn confined<T: Send>(
+    folder: &Path,
+    connections: ConnectionPolicy,
+    act: impl FnOnce() -> T + Send,
+) -> T {
+    let place = |path: &Path, usage| PathRule { path: path.to_owned(), usage };
+    let reach = AccessPolicy {
         files: Files::Only(vec![
-            place(folder, Usage::Change),
-            place(Path::new("/etc/hosts"), Usage::Read),
+            place(folder, PathAccess::Change),
+            place(Path::new("/etc/hosts"), PathAccess::Read),
         ]),
         ports: 49_000..=49_001,
         sources: [48_998].into(),
@@ -43,12 +47,12 @@ fn kind<T>(result: std::io::Result<T>) -> Option<ErrorKind> {
 const REFUSED: Option<ErrorKind> = Some(ErrorKind::PermissionDenied);
 
 #[test]
-fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
+fn row_46_files_outside_of_the_policy_are_denied_and_others_are_not() {
     let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (own, other) = (own.path(), other.path());
     fs::write(other.join("secret"), "x").unwrap();
     std::os::unix::fs::symlink(other.join("secret"), own.join("link")).unwrap();
-    confined(own, Connections::Made, || {
+    confined(own, ConnectionPolicy::Made, || {
         for path in ["/etc/shadow", "/etc/passwd", "/proc/self/environ", "/proc/self/mem"] {
             assert_eq!(kind(fs::read(path)), REFUSED, "{path}");
         }
@@ -72,18 +76,18 @@ fn row_46_files_out_of_reach_are_refused_and_those_within_are_not() {
 }
 
 #[test]
-fn row_46_ports_out_of_reach_are_refused() {
+fn row_46_ports_outside_of_the_policy_are_denied() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap();
-    confined(folder.path(), Connections::Made, || {
+    confined(folder.path(), ConnectionPolicy::Made, || {
         assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), REFUSED);
         assert_eq!(kind(TcpListener::bind("[::1]:48999")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:48998")), REFUSED);
         assert_eq!(kind(TcpStream::connect(here)), None);
     });
-    confined(folder.path(), Connections::Never, || {
+    confined(folder.path(), ConnectionPolicy::Never, || {
         assert_eq!(kind(TcpStream::connect(here)), REFUSED);
         assert_eq!(kind(TcpListener::bind("127.0.0.1:0")), REFUSED);
         assert_ne!(kind(TcpListener::bind("127.0.0.1:49001")), REFUSED);
@@ -91,18 +95,18 @@ fn row_46_ports_out_of_reach_are_refused() {
 }
 
 #[test]
-fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
+fn row_46_starting_and_signalling_programs_and_changing_the_user_are_denied() {
     let folder = tempfile::tempdir().unwrap();
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&other);
-    confined(folder.path(), Connections::Made, || {
+    confined(folder.path(), ConnectionPolicy::Made, || {
         assert_eq!(kind(Command::new("/bin/true").status()), REFUSED);
         let signal = rustix::process::Signal::KILL;
         assert_eq!(rustix::process::kill_process(pid, signal), Err(rustix::io::Errno::PERM));
         assert_eq!(kind(rustix::process::chroot(folder.path()).map_err(Into::into)), REFUSED);
         let nobody = rustix::process::Uid::from_raw(65_534);
         assert_eq!(kind(rustix::thread::set_thread_uid(nobody).map_err(Into::into)), REFUSED);
-        // A socket of the file system is a file, and may lie where files may.
+        // A Unix socket in the file system is a file, and is allowed where files are.
         assert!(UnixListener::bind(folder.path().join("socket")).is_ok());
     });
     other.kill().unwrap();
@@ -110,15 +114,15 @@ fn row_46_no_program_can_be_started_or_signalled_and_no_other_account_become() {
 }
 
 #[test]
-fn row_46_a_trial_leaves_the_rest_of_the_program_as_it_was() {
+fn row_46_a_sandbox_test_does_not_affect_other_threads() {
     let folder = tempfile::tempdir().unwrap();
-    confined(folder.path(), Connections::Never, || ());
+    confined(folder.path(), ConnectionPolicy::Never, || ());
     assert!(fs::read("/etc/passwd").is_ok());
     assert!(Command::new("/bin/true").status().is_ok());
 }
 
 #[test]
-fn row_46_the_filter_names_each_call_once_and_knows_this_processor() {
+fn row_46_the_filter_lists_each_call_once_and_supports_this_processor() {
     let mut numbers: Vec<i64> = calls::refused(Programs::Never).collect();
     let count = numbers.len();
     numbers.sort_unstable();

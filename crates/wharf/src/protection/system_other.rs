@@ -1,14 +1,14 @@
 //! Systems without Landlock and seccomp.
 
 use super::Report;
-use super::reach::Reach;
+use super::reach::AccessPolicy;
 
-/// Confines nothing, and says so.
-pub(super) fn confine(_reach: &Reach) -> Report {
-    Report::off("this system has no sandbox that wharf knows")
+/// Reports that no sandbox is available.
+pub(super) fn confine(_reach: &AccessPolicy) -> Report {
+    Report::off("wharf supports no sandbox on this system")
 }
 
-/// No such call is known here.
+/// Not available.
 pub(crate) fn has_openat2() -> bool {
     false
 }

@@ -1,4 +1,5 @@
-//! What the guard knows, kept in a file that `wharf ban` may change meanwhile.
+//! Stores the bans and counters of the login throttle in a file, which `wharf ban` may change
+//! concurrently.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -17,98 +18,99 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::plain;
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What the guard learns is written after so many looks at the earliest: a flood of guesses must
-/// not become a flood of writing.
+/// Minimum number of checks between writes: a flood of login attempts must not cause a flood of
+/// writes.
 const LOOKS_BEFORE_WRITING: u32 = 5;
 
-/// A file that cannot be used is renamed after so many looks: an editor is done by then.
+/// An invalid file is renamed after this many checks: an editor has finished by then.
 const LOOKS_BEFORE_REJECTING: u32 = 5;
-/// How many of its own writings the server remembers, for editors that began with one of them.
+/// Number of written versions that are remembered, for editors that started from one of them.
 const WRITINGS_KEPT_MAX: usize = 16;
 
-/// Keeps the file on a thread of its own. Dropped, it writes for the last time.
-pub(super) struct Keeper {
-    sender: Sender<Wish>,
+/// Synchronises the file on a separate thread. Dropping it writes the file a last time.
+pub(super) struct BanFileWriter {
+    sender: Sender<FolderAccess>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread is asked.
+/// A request to the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    /// To write what is new at once.
+enum FolderAccess {
+    /// Write changes immediately.
     Write,
-    /// To write for the last time, and end.
+    /// Write a last time and exit.
     End,
 }
 
-/// Has bans written without delay: what somebody did by hand must outlive a crash.
-pub(super) struct Nudge(Sender<Wish>);
+/// Writes bans without delay: manual bans must survive a crash.
+pub(super) struct BanFileHandle(Sender<FolderAccess>);
 
-impl Nudge {
+impl BanFileHandle {
     pub(super) fn write(&self) {
-        // Without a thread bans are not kept this time.
-        let _ = self.0.send(Wish::Write);
+        // Without the thread, bans are not stored.
+        let _ = self.0.send(FolderAccess::Write);
     }
 }
 
-impl Keeper {
-    /// Takes in what the file says, and keeps it from then on.
+impl BanFileWriter {
+    /// Loads the file, and synchronises it from then on.
     pub(super) fn start(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
-        let mut sync = Sync::new(file, handle, log);
+        let mut sync = BanFileSync::new(file, handle, log);
         sync.begin();
         let (sender, wishes) = channel();
         let keep = move || loop {
             let wish = wishes.recv_timeout(LOOK_EVERY);
-            let is_last = matches!(wish, Ok(Wish::End) | Err(RecvTimeoutError::Disconnected));
-            sync.look(is_last || wish == Ok(Wish::Write), is_last);
+            let is_last =
+                matches!(wish, Ok(FolderAccess::End) | Err(RecvTimeoutError::Disconnected));
+            sync.look(is_last || wish == Ok(FolderAccess::Write), is_last);
             if is_last {
                 return;
             }
         };
-        // Without a thread bans are not kept this time.
+        // Without the thread, bans are not stored.
         let thread = Builder::new().name("bans".into()).spawn(keep).ok();
         Self { sender, thread }
     }
 
-    /// For those who ban by hand.
-    pub(super) fn nudge(&self) -> Nudge {
-        Nudge(self.sender.clone())
+    /// A handle for manual bans.
+    pub(super) fn ban_file(&self) -> BanFileHandle {
+        BanFileHandle(self.sender.clone())
     }
 }
 
-impl Drop for Keeper {
+impl Drop for BanFileWriter {
     fn drop(&mut self) {
-        let _ = self.sender.send(Wish::End);
+        let _ = self.sender.send(FolderAccess::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The guard's memory and the file, brought together.
-struct Sync {
+/// Merges the throttle's state and the file.
+struct BanFileSync {
     file: BanFile,
     handle: Handle,
     log: Arc<Log>,
-    /// Of the file when it was last looked into.
+    /// The stamp of the file when it was last read.
     stamp: Option<Stamp>,
-    /// Of the guard's memory when it was last written.
+    /// The version of the throttle's state when it was last written.
     version: u64,
-    /// What both held then.
+    /// The common content at that time.
     base: ThrottleSnapshot,
-    /// The number of the last writing, and what the last few held.
+    /// The number of the last write, and the content of the last few.
     revision: u64,
     written: VecDeque<(u64, ThrottleSnapshot)>,
-    /// Of the file at the last look, and how often it has not been usable since.
+    /// The stamp of the file at the last check, and how often it has been invalid since.
     seen: Option<Stamp>,
-    bad_looks: u32,
+    failed_checks: u32,
     looks: u32,
     has_complained: bool,
 }
 
-impl Sync {
+impl BanFileSync {
     fn new(file: BanFile, handle: Handle, log: Arc<Log>) -> Self {
         let base = ThrottleSnapshot::default();
         Self {
@@ -121,7 +123,7 @@ impl Sync {
             revision: 0,
             written: VecDeque::new(),
             seen: None,
-            bad_looks: 0,
+            failed_checks: 0,
             looks: 0,
             has_complained: false,
         }
@@ -132,10 +134,7 @@ impl Sync {
             Ok((found, stamp)) => {
                 self.stamp = stamp;
                 if found.bad_lines > 0 {
-                    self.complain(&format!(
-                        "lines that make no sense were passed over: {}",
-                        found.bad_lines
-                    ));
+                    self.complain(&format!("invalid lines were ignored: {}", found.bad_lines));
                 }
                 self.handle.restore_throttle(found.memory.clone());
                 self.revision = found.revision.unwrap_or_default();
@@ -147,12 +146,12 @@ impl Sync {
         }
     }
 
-    /// Brings both together if either has changed.
+    /// Merges both if either has changed.
     fn look(&mut self, is_urgent: bool, is_last: bool) {
         self.handle.sweep_bans();
         self.looks += 1;
         let stamp = self.file.stamp();
-        // An editor may be writing: what changes at each look is not finished.
+        // An editor may be writing: a file that changes at each check is not complete.
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || stamp == self.stamp;
         let is_edited = stamp != self.stamp && (is_settled || is_last);
         let has_learnt = self.handle.throttle_version() != self.version && stamp == self.stamp;
@@ -165,21 +164,21 @@ impl Sync {
         }
     }
 
-    /// What somebody changed in the file since it was last seen is done, and then all is written.
+    /// Applies changes of the file since it was last read, then writes everything.
     fn meet(&mut self, is_settled: bool, is_last: bool) -> io::Result<()> {
         let file = self.file.clone();
         let locked = file.lock()?;
         let (read, stamp) = file.read_stamped()?;
-        // There was none: it is made now.
+        // The file did not exist: it is created now.
         let is_new = self.stamp.is_none() && stamp.is_none();
         let is_whole = read.is_whole && (is_settled || read.revision.is_some());
         if !is_new && (!is_whole || read.bad_lines > 0) {
             return self.pass_over(&locked, (read.bad_lines, stamp), is_last);
         }
-        self.bad_looks = 0;
+        self.failed_checks = 0;
         let found = read.memory;
-        // An editor may have begun with what was written some time ago: only what it changed
-        // counts. Of a writing that is not known any more, only what is new does.
+        // An editor may have started from an earlier version: only its changes are applied. Of a
+        // version that is no longer known, only additions are.
         let known = |revision| self.written.iter().find(|(number, _)| *number == revision);
         let base = match read.revision {
             None => self.base.clone(),
@@ -188,7 +187,7 @@ impl Sync {
         let (before, after) = (by_network(&base), by_network(&found));
         for (network, ban) in &after {
             if before.get(network) != Some(ban) {
-                // Where there are too many, the server keeps those it has.
+                // If there are too many, the server keeps its current ones.
                 let _ = self.handle.ban((*ban).clone());
             }
         }
@@ -206,27 +205,27 @@ impl Sync {
         } else if is_last || file.stamp() == stamp {
             self.write(&locked, &memory)?;
         } else {
-            // An editor wrote since it was read: the next look reads that.
+            // The file was changed since it was read: the next check reads it.
             return Ok(());
         }
         (self.version, self.base) = (version, memory);
         Ok(())
     }
 
-    /// Leaves alone what cannot be used, and lifts no ban for it. If it stays so, it is renamed
-    /// and what the server knows is written again.
+    /// Ignores an invalid file, and removes no bans because of it. If it stays invalid, it is
+    /// renamed, and the server's state is written.
     fn pass_over(
         &mut self,
         locked: &Locked<'_>,
         (bad_lines, stamp): (usize, Option<Stamp>),
         is_last: bool,
     ) -> io::Result<()> {
-        self.bad_looks = self.bad_looks.saturating_add(1);
-        let is_early = self.bad_looks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
+        self.failed_checks = self.failed_checks.saturating_add(1);
+        let is_early = self.failed_checks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
         if is_early && !is_last {
             return Ok(());
         }
-        self.bad_looks = 0;
+        self.failed_checks = 0;
         let rejected = locked.put_rejected_beside()?;
         let (version, mut memory) = self.handle.throttle_snapshot();
         sort(&mut memory);
@@ -234,16 +233,18 @@ impl Sync {
         (self.version, self.base) = (version, memory);
         let Some(rejected) = rejected else { return Ok(()) };
         let why = match bad_lines {
-            0 => "it is incomplete".to_owned(),
-            number => format!("{number} lines make no sense"),
+            0 => "the file is incomplete".to_owned(),
+            number => format!("{number} lines are invalid"),
         };
         let kept = rejected.display();
-        Err(io::Error::other(format!("changes were not used: {why}; the file is now {kept}")))
+        Err(io::Error::other(format!(
+            "changes were ignored: {why}; the file was renamed to {kept}"
+        )))
     }
 
     fn write(&mut self, locked: &Locked<'_>, memory: &ThrottleSnapshot) -> io::Result<()> {
         self.revision = self.revision.saturating_add(1);
-        // Not that of the path: an editor may have written there since, and would go unseen.
+        // The stamp of the open file, not of the path: an editor may have changed it since.
         self.stamp = Some(locked.write_revision(memory, self.revision)?);
         self.note_written(self.revision, memory.clone());
         Ok(())
@@ -256,7 +257,7 @@ impl Sync {
         self.written.push_back((revision, memory));
     }
 
-    /// Once, until it works again.
+    /// Logged once, until it works again.
     fn complain(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.has_complained, true) {
             let record = Record::new(Level::Error, "bans-unkept");

@@ -1,4 +1,4 @@
-//! Why an address cannot be listened on, for the one who started the server.
+//! Errors of listening on an address, with hints.
 
 use std::io;
 
@@ -8,13 +8,13 @@ use crate::os::{PORT_REMEDY, port_owner};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
 
-/// Why it cannot listen, and what would help.
+/// The failure, with a hint.
 pub(super) fn bind_failure(error: BindError) -> Failure {
     let BindError::Address { address, source } = error else {
         return Failure::new(error.to_string());
     };
     let port = address.port();
-    // Any free port would do; 2121 is the one that everybody uses next.
+    // Any free port would do; 2121 is the usual alternative.
     let other = if port == 2121 { 2122 } else { 2121 };
     match source.kind() {
         io::ErrorKind::AddrInUse => {
@@ -23,14 +23,17 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
                 .help(format!("choose another with -p {other}"))
         }
         io::ErrorKind::PermissionDenied => {
-            let failure = Failure::new(format!("the system does not permit port {port}"));
+            let failure = Failure::new(format!("permission denied for port {port}"));
             let failure = Failure { exit: Exit::Forbidden, ..failure };
             failure.help(format!("choose another with -p {other}, or {PORT_REMEDY}"))
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
-            Failure::new(format!("this computer has no address {}", address.ip()))
-                .help(format!("it has {}", own.join(", ")))
+            Failure::new(format!(
+                "cannot listen on {}: not an address of this computer",
+                address.ip()
+            ))
+            .help(format!("its addresses are {}", own.join(", ")))
         }
         _ => Failure::io(format!("cannot listen on {address}"), &source),
     }
@@ -40,30 +43,30 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
 mod tests {
     use super::*;
 
-    fn told(kind: io::ErrorKind, address: &str) -> (Exit, String, String) {
+    fn failure(kind: io::ErrorKind, address: &str) -> (Exit, String, String) {
         let address = address.parse().unwrap();
         let failure = bind_failure(BindError::Address { address, source: kind.into() });
         (failure.exit, failure.message, failure.help.unwrap_or_default())
     }
 
     #[test]
-    fn a_port_that_is_in_use_is_told_with_its_owner() {
+    fn a_port_in_use_is_reported_with_its_owner() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (exit, message, help) = told(io::ErrorKind::AddrInUse, &address);
+        let (exit, message, help) = failure(io::ErrorKind::AddrInUse, &address);
         assert_eq!(exit, Exit::Failed);
         assert!(message.contains("is in use by pid ") || !cfg!(target_os = "linux"), "{message}");
         assert_eq!(help, "choose another with -p 2121");
     }
 
     #[test]
-    fn each_reason_for_not_listening_has_its_remedy() {
-        let (exit, _, help) = told(io::ErrorKind::PermissionDenied, "[::]:21");
+    fn each_listen_error_has_a_hint() {
+        let (exit, _, help) = failure(io::ErrorKind::PermissionDenied, "[::]:21");
         assert_eq!(exit, Exit::Forbidden);
         assert!(help.starts_with("choose another with -p 2121, or "), "{help}");
         assert!(help.contains("setcap") || !cfg!(target_os = "linux"), "{help}");
-        let (_, message, help) = told(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
-        assert_eq!(message, "this computer has no address 192.0.2.1");
+        let (_, message, help) = failure(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
+        assert_eq!(message, "cannot listen on 192.0.2.1: not an address of this computer");
         assert!(help.contains("127.0.0.1"), "{help}");
     }
 }

@@ -1,4 +1,4 @@
-//! The socket at which commands such as `wharf who` reach this server, and the port for metrics.
+//! The control socket for commands such as `wharf who`, and the port for metrics.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,19 +12,19 @@ use crate::outcome::plain;
 use crate::place;
 use crate::protection::identity::{Identity, group_number};
 
-/// The socket, open; or why there is none. A server without it serves all the same.
-pub(super) struct Control {
-    /// Where it is, or would be.
+/// The open sockets, or why they are missing; the server works without them.
+pub(super) struct ControlSockets {
+    /// The path of the control socket.
     pub(super) socket: PathBuf,
     pub(super) door: Result<AdminSocket, String>,
-    /// The port for metrics, if one is wanted.
+    /// The port for metrics, if configured.
     pub(super) metrics: Result<Option<MetricsListener>, String>,
-    /// The socket's folder, held until the socket has its place.
+    /// The socket's folder, kept open until the socket is at its path.
     held: Option<SocketFolder>,
 }
 
-impl Control {
-    /// Opens them, for `identity` if this process becomes somebody else. Needs a runtime.
+impl ControlSockets {
+    /// Opens them, owned by `identity` if this process changes its user. Needs a runtime.
     pub(super) fn open(config: &Config, identity: Option<&Identity>) -> Self {
         let whole = config;
         let Config { control: config, metrics, .. } = config;
@@ -38,22 +38,21 @@ impl Control {
         Self { socket, door, metrics, held }
     }
 
-    /// From now on who asks at the socket asks this server. It does nothing where nobody was asked
-    /// there before.
+    /// Takes over the path of the control socket from the previous server, if there was one.
     pub(super) fn take_place(&mut self) {
         if let Ok(door) = &mut self.door
             && let Err(error) = door.take_over()
         {
             let shown = self.socket.display();
             self.door = Err(format!(
-                "the socket {shown} of the server before this one cannot be taken over: {}",
+                "cannot take over the control socket {shown} of the previous server: {}",
                 plain(&error)
             ));
         }
         self.held = None;
     }
 
-    /// The folder in which the socket's name is taken away at the end.
+    /// The folder from which the socket is removed at the end.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.door.is_ok().then(|| self.socket.parent()).flatten()
     }
@@ -63,36 +62,35 @@ fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsListener,
     let hosts =
         [&config.metrics.hosts[..], &config.tls.server_names[..], &place::own_names()].concat();
     MetricsListener::open(address, &hosts).map_err(|error| {
-        format!("{address} cannot be had for metrics: {}; see metrics.listen", plain(&error))
+        format!("cannot listen on {address} for metrics: {}; see metrics.listen", plain(&error))
     })
 }
 
 type Opened = Result<(AdminSocket, SocketFolder), String>;
 
 fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
-    let number =
-        match group {
-            "" => None,
-            name => Some(group_number(name).ok_or_else(|| {
-                format!("control.group is {name}, but there is no such group here")
-            })?),
-        };
+    let number = match group {
+        "" => None,
+        name => Some(
+            group_number(name).ok_or_else(|| format!("unknown group {name}; see control.group"))?,
+        ),
+    };
     let shown = socket.display();
-    let without = "the server cannot be asked by wharf status, who, kick and the like";
+    let without = "wharf status, who, kick and similar commands do not work";
     let held = SocketFolder::of(socket).map_err(|error| {
         let why = plain(&error);
         let folder = socket.parent().unwrap_or(socket).display();
         format!(
-            "{without}: the folder {folder} of {shown} cannot be used: {why}; let it belong to \
-             root alone (chown root '{folder}' and chmod go-w '{folder}'), or name another place: \
+            "{without}: cannot use the folder {folder} of {shown}: {why}; make it writable by root \
+             only (chown root '{folder}' and chmod go-w '{folder}'), or choose another path: \
              control.socket"
         )
     })?;
     if let (Some(folder), Some(number)) = (held.made(), number) {
-        // Where that fails the group has no use of it, and finds out.
+        // If that fails, members of the group get an error when they use it.
         let _ = open_to_group(folder, number);
     }
-    let way = held.way_to(socket);
+    let way = held.socket_path(socket);
     let opened = if is_successor() {
         AdminSocket::open_for_takeover(socket, &way, number)
     } else {
@@ -100,13 +98,13 @@ fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
     };
     let door = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another wharf is asked at {shown}, so {without}; give one of them its own: \
+            "another wharf uses {shown}, so {without}; choose another path for one of them: \
              control.socket"
         ),
-        _ => format!("{without}: {shown}: {}; name another place: control.socket", plain(&error)),
+        _ => format!("{without}: {shown}: {}; choose another path: control.socket", plain(&error)),
     })?;
     if let Some(identity) = identity {
-        identity.give_socket(door.path(), held.made(), number.is_some());
+        identity.change_socket_owner(door.path(), held.made(), number.is_some());
     }
     Ok((door, held))
 }

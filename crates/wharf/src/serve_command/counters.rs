@@ -1,4 +1,4 @@
-//! What happened since the start, counted; and the one who hands events to the log as well.
+//! Counters since the start, and the event sink that counts, logs and delivers events.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,18 +9,18 @@ use wharf_core::event::{ClientInfo, Direction, Event, Events};
 use crate::deliver::{self, Delivery};
 use crate::log::Log;
 
-/// Counts since the start.
+/// Counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     connections: AtomicU64,
-    turned_away: AtomicU64,
+    rejected: AtomicU64,
     logins: AtomicU64,
     failed_logins: AtomicU64,
     uploads: Transfers,
     downloads: Transfers,
 }
 
-/// Counts of one direction.
+/// Counters of one direction.
 #[derive(Debug, Default)]
 struct Transfers {
     complete: AtomicU64,
@@ -32,10 +32,10 @@ impl Counters {
     fn count(&self, event: &Event<'_>) {
         let counter = match event {
             Event::Connected => &self.connections,
-            Event::Rejected { .. } => &self.turned_away,
+            Event::Rejected { .. } => &self.rejected,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
-            // Its bytes came, and nothing was published.
+            // Its bytes were received, but nothing was published.
             Event::UploadRefused { bytes, .. } => {
                 self.uploads.bytes.fetch_add(*bytes, Ordering::Relaxed);
                 &self.uploads.cut
@@ -53,13 +53,13 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of them.
+    /// All totals.
     pub(super) fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (up, down) = (&self.uploads, &self.downloads);
         Totals {
             connections: read(&self.connections),
-            turned_away: read(&self.turned_away),
+            turned_away: read(&self.rejected),
             logins: read(&self.logins),
             failed_logins: read(&self.failed_logins),
             uploads: read(&up.complete),
@@ -70,44 +70,44 @@ impl Counters {
         }
     }
 
-    /// Uploads and downloads that were cut.
+    /// Incomplete uploads and downloads.
     pub(super) fn cut(&self) -> [u64; 2] {
         [&self.uploads.cut, &self.downloads.cut].map(|cut| cut.load(Ordering::Relaxed))
     }
 }
 
-/// Everybody who wants to know what happens.
-pub(super) struct Audience {
+/// All receivers of events.
+pub(super) struct EventSinks {
     log: Arc<Log>,
     counters: Arc<Counters>,
-    /// Programs and web servers, once they can be told.
+    /// Hooks and webhooks, once they are started.
     delivery: OnceLock<Delivery>,
 }
 
-impl Audience {
+impl EventSinks {
     pub(super) fn new(log: Arc<Log>, counters: Arc<Counters>) -> Self {
         Self { log, counters, delivery: OnceLock::new() }
     }
 
-    /// Has programs and web servers told, from now on.
+    /// Enables delivery to hooks and webhooks.
     pub(super) fn add(&self, delivery: Delivery) {
         let _ = self.delivery.set(delivery);
     }
 
-    /// Tells what waits, for a moment, and then nothing more.
+    /// Delivers queued events for a limited time, then stops.
     pub(super) fn close(&self) {
         if let Some(delivery) = self.delivery.get() {
             delivery.close();
         }
     }
 
-    /// What became of events, where programs or web servers are told.
+    /// Delivery counters, if hooks or webhooks are configured.
     pub(super) fn delivery(&self) -> Option<deliver::Counts> {
         self.delivery.get().map(Delivery::counts)
     }
 }
 
-impl Events for Audience {
+impl Events for EventSinks {
     fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
         self.counters.count(event);
         self.log.emit(who, event);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_event_counts_where_it_belongs() {
+    fn each_event_updates_its_counter() {
         let counters = Counters::default();
         let path = VPath::root();
         let moved = |direction, bytes, is_complete| Transferred {

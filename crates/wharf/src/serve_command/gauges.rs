@@ -1,5 +1,5 @@
-//! What is looked up now and then, beside everything else: room on disks, and use of quotas. A disk
-//! may be slow or away, and nobody waits for it.
+//! Values that are updated periodically in the background: free disk space and quota usage. A slow
+//! or missing disk blocks no request.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,30 +16,30 @@ use super::reload::Reloader;
 use crate::os::disk_of;
 use crate::wire;
 
-/// How often it is looked up.
+/// The update interval.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Disks that are told of.
+/// Maximum number of disks reported.
 const DISKS_MAX: usize = 16;
-/// Accounts that are told of, the fullest first.
+/// Maximum number of accounts reported, the fullest first.
 const QUOTAS_MAX: usize = 500;
 
-/// What was found when it was last looked up.
+/// The values of the last update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct GaugeValues {
     pub(super) disks: Vec<Disk>,
     pub(super) quotas: Vec<QuotaUse>,
 }
 
-/// The room on one disk.
+/// The space of one disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Disk {
-    /// The first of the homes on it.
+    /// The first home on it.
     pub(super) folder: String,
     pub(super) free: u64,
     pub(super) size: u64,
 }
 
-/// How much an account keeps, and may keep.
+/// Quota usage of an account, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QuotaUse {
     pub(super) user: String,
@@ -48,16 +48,16 @@ pub(super) struct QuotaUse {
     pub(super) files_max: Option<u64>,
 }
 
-/// Looks things up on a thread of its own, until it is dropped.
+/// Updates the values on a separate thread, until it is dropped.
 pub(super) struct Gauges {
-    found: Arc<Mutex<Found>>,
+    found: Arc<Mutex<GaugeValues>>,
     _end: Sender<()>,
 }
 
 impl Gauges {
-    /// Begins to look.
+    /// Starts the thread.
     pub(super) fn start(reloader: Arc<Reloader>) -> Self {
-        let found = Arc::<Mutex<Found>>::default();
+        let found = Arc::<Mutex<GaugeValues>>::default();
         let (end, ended) = channel();
         let kept = Arc::clone(&found);
         let look = move || {
@@ -69,18 +69,18 @@ impl Gauges {
                 }
             }
         };
-        // Without a thread these numbers are missing, and nothing else.
+        // Without the thread, only these values are missing.
         let _ = Thread::new().name("gauges".to_owned()).spawn(look);
         Self { found, _end: end }
     }
 
-    /// What was found last.
-    pub(super) fn found(&self) -> Found {
+    /// The latest values.
+    pub(super) fn found(&self) -> GaugeValues {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn look(reloader: &Reloader) -> Found {
+fn look(reloader: &Reloader) -> GaugeValues {
     let accounts = reloader.accounts.all();
     let visitors = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
     let mut homes: Vec<PathBuf> = accounts.iter().map(|account| account.home.clone()).collect();
@@ -88,7 +88,7 @@ fn look(reloader: &Reloader) -> Found {
     homes.sort();
     homes.dedup();
     let quotas = reloader.quotas.as_ref().map(|quotas| uses(&accounts, quotas));
-    Found { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
+    GaugeValues { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
 }
 
 fn disks(homes: &[PathBuf]) -> Vec<Disk> {
@@ -123,7 +123,7 @@ fn uses(accounts: &[Account], quotas: &Quotas) -> Vec<QuotaUse> {
 }
 
 impl QuotaUse {
-    /// In thousandths of what it may keep.
+    /// The usage in thousandths of the limit.
     fn fullness(&self) -> u128 {
         let share = |kept: u64, most: Option<u64>| {
             most.map_or(0, |most| u128::from(kept) * 1000 / u128::from(most.max(1)))
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_as_full_as_its_fullest_limit() {
+    fn the_usage_of_an_account_is_that_of_its_fullest_limit() {
         let fullness = |bytes, bytes_max, files, files_max| {
             let (user, kept) = (String::new(), Kept { bytes, files });
             QuotaUse { user, kept, bytes_max, files_max }.fullness()

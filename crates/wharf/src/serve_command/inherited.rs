@@ -1,4 +1,4 @@
-//! Which listener of the configuration gets which socket that was open before we started.
+//! Assigns inherited sockets to configured listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
@@ -8,32 +8,32 @@ use wharf_server::settings::Listen;
 use crate::os::Inherited;
 use crate::outcome::{Exit, Failure};
 
-/// Sockets, each for a listener of the configuration, by its place there.
+/// Sockets by the index of their listener in the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
     pub(super) sockets: BTreeMap<usize, TcpListener>,
-    /// What is worth knowing: listeners that got none.
+    /// Notes, such as listeners without socket.
     pub(super) notes: Vec<String>,
 }
 
-/// What becomes of a socket for which there is no listener.
+/// How a socket without listener is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Surplus {
-    /// Nobody would ever answer there, since the manager keeps it open: no start.
+pub(super) enum UnmatchedSocket {
+    /// The start fails: the service manager keeps the socket open, so connections to it would hang.
     Refused,
-    /// It is closed with us: we have the last copy.
+    /// It is closed: this process has the last copy.
     Closed,
 }
 
-/// Gives each socket to the listener that it is named after (`listen.0`, `listen.1`), else to that
-/// of its address.
+/// Assigns each socket to the listener with its name (`listen.0`, `listen.1`), else to that with
+/// its address.
 ///
 /// # Errors
-/// A socket belongs to none of them, or two belong to one.
+/// A socket matches no listener, or two match the same.
 pub(super) fn assign(
     sockets: Vec<Inherited>,
     listeners: &[Listen],
-    surplus: Surplus,
+    surplus: UnmatchedSocket,
 ) -> Result<Assigned, Failure> {
     let mut assigned = Assigned::default();
     if sockets.is_empty() {
@@ -43,24 +43,24 @@ pub(super) fn assign(
         let taken: BTreeSet<usize> = assigned.sockets.keys().copied().collect();
         match (place_of(&socket, listeners, &taken), surplus) {
             (Some(index), _) => drop(assigned.sockets.insert(index, socket.listener)),
-            (None, Surplus::Refused) => return Err(homeless(&socket, listeners)),
-            (None, Surplus::Closed) => assigned
+            (None, UnmatchedSocket::Refused) => return Err(no_listener(&socket, listeners)),
+            (None, UnmatchedSocket::Closed) => assigned
                 .notes
-                .push(format!("no listener of the config is at {} any more", socket.address)),
+                .push(format!("no configured listener uses {} any more", socket.address)),
         }
     }
     for (index, listener) in listeners.iter().enumerate() {
         if !assigned.sockets.contains_key(&index) {
             assigned.notes.push(format!(
-                "listen.{index} ({}) was handed no socket, so wharf opened it",
-                told(listener)
+                "listen.{index} ({}) has no inherited socket, so wharf opened it",
+                described(listener)
             ));
         }
     }
     Ok(assigned)
 }
 
-/// The first listener that has none yet and is meant by its name, else by its address.
+/// The first unassigned listener that matches by name, else by address.
 fn place_of(socket: &Inherited, listeners: &[Listen], taken: &BTreeSet<usize>) -> Option<usize> {
     let named = socket.name.strip_prefix("listen.").and_then(|number| number.parse().ok());
     if let Some(index) = named {
@@ -68,7 +68,7 @@ fn place_of(socket: &Inherited, listeners: &[Listen], taken: &BTreeSet<usize>) -
     }
     let free = listeners.iter().enumerate().filter(|(index, _)| !taken.contains(index));
     let fitting = free.filter(|(_, listener)| fits(socket.address, listener));
-    // An exact port comes before one that the system may choose.
+    // An exact port takes precedence over one chosen by the system.
     fitting.min_by_key(|(_, listener)| listener.ports.contains(&0)).map(|(index, _)| index)
 }
 
@@ -77,8 +77,8 @@ fn fits(address: SocketAddr, listener: &Listen) -> bool {
     has_port && listener.address.to_canonical() == address.ip().to_canonical()
 }
 
-fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
-    let all: Vec<_> = listeners.iter().map(told).collect();
+fn no_listener(socket: &Inherited, listeners: &[Listen]) -> Failure {
+    let all: Vec<_> = listeners.iter().map(described).collect();
     let name = match socket.name.as_str() {
         "" => String::new(),
         name => format!(" (`{name}`)"),
@@ -87,19 +87,19 @@ fn homeless(socket: &Inherited, listeners: &[Listen]) -> Failure {
     Failure {
         exit: Exit::ConfigInvalid,
         ..Failure::new(format!(
-            "a socket at {}{name} was handed over, and no listener of the config is for it; they \
+            "the inherited socket {}{name} matches no configured listener; they \
              are at {}",
             socket.address,
             all.join(", ")
         ))
     }
     .help(format!(
-        "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or make the \
-         socket unit anew:  wharf service unit --kind socket"
+        "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or generate \
+         the socket unit again:  wharf service unit --kind socket"
     ))
 }
 
-fn told(listener: &Listen) -> String {
+fn described(listener: &Listen) -> String {
     let port = match listener.ports.as_slice() {
         [0] | [] => "any port".to_owned(),
         ports => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
@@ -126,49 +126,54 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_goes_to_the_listener_at_its_address() {
+    fn a_socket_is_assigned_by_address() {
         let socket = socket("wharf.socket");
         let port = socket.address.port();
         let listeners =
             [listener("127.0.0.1", &[0]), listener("::", &[port]), listener("127.0.0.1", &[port])];
-        let assigned = assign(vec![socket], &listeners, Surplus::Refused).unwrap();
+        let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [2]);
         assert_eq!(assigned.notes.len(), 2);
-        assert!(assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) was handed no"));
+        assert!(
+            assigned.notes[0].starts_with("listen.0 (127.0.0.1 port any port) has no inherited")
+        );
     }
 
     #[test]
-    fn a_name_decides_whatever_the_address_is() {
+    fn a_socket_name_takes_precedence_over_its_address() {
         let listeners = [listener("::", &[21]), listener("::", &[990])];
         let both = vec![socket("listen.1"), socket("listen.0")];
-        let assigned = assign(both, &listeners, Surplus::Refused).unwrap();
+        let assigned = assign(both, &listeners, UnmatchedSocket::Refused).unwrap();
         assert_eq!(places(&assigned), [0, 1]);
         assert!(assigned.notes.is_empty());
     }
 
     #[test]
-    fn a_socket_for_nobody_ends_the_start_with_both_sides_named() {
-        let failure = assign(vec![socket("")], &[listener("::", &[21, 2121])], Surplus::Refused);
+    fn an_unmatched_socket_fails_the_start_and_lists_both_sides() {
+        let failure =
+            assign(vec![socket("")], &[listener("::", &[21, 2121])], UnmatchedSocket::Refused);
         let failure = failure.unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.message.contains("they are at :: port 21 or 2121"), "{}", failure.message);
         assert!(failure.help.unwrap().contains("address = \"127.0.0.1\""));
         for names in [["listen.0", "listen.0"], ["listen.0", "listen.7"]] {
             let sockets = names.map(socket).into();
-            assert!(assign(sockets, &[listener("::", &[21])], Surplus::Refused).is_err());
+            assert!(assign(sockets, &[listener("::", &[21])], UnmatchedSocket::Refused).is_err());
         }
     }
 
     #[test]
-    fn a_socket_that_only_we_have_is_closed_when_nobody_wants_it() {
-        let assigned = assign(vec![socket("")], &[listener("::", &[21])], Surplus::Closed).unwrap();
+    fn an_unmatched_socket_without_other_owner_is_closed() {
+        let assigned =
+            assign(vec![socket("")], &[listener("::", &[21])], UnmatchedSocket::Closed).unwrap();
         assert!(assigned.sockets.is_empty());
-        assert!(assigned.notes[0].starts_with("no listener of the config is at 127.0.0.1:"));
+        assert!(assigned.notes[0].starts_with("no configured listener uses 127.0.0.1:"));
     }
 
     #[test]
-    fn without_sockets_there_is_nothing_to_say() {
-        let assigned = assign(Vec::new(), &[listener("::", &[21])], Surplus::Refused).unwrap();
+    fn without_sockets_there_are_no_notes() {
+        let assigned =
+            assign(Vec::new(), &[listener("::", &[21])], UnmatchedSocket::Refused).unwrap();
         assert!(assigned.sockets.is_empty() && assigned.notes.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Everything counted, in the text format of Prometheus.
+//! The metrics, in the text format of Prometheus.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -9,30 +9,30 @@ use wharf_server::diagnostics::DiagnosticsReport;
 use wharf_server::metrics::{EngineMetrics, Histogram};
 use wharf_server::session_status::{Activity, Payload, SessionView};
 
-use super::gauges::Found;
+use super::gauges::GaugeValues;
 use crate::deliver;
 
-/// What is known at one moment.
-pub(super) struct Moment<'a> {
+/// The values at one moment.
+pub(super) struct MetricsSnapshot<'a> {
     pub(super) views: &'a [SessionView],
     pub(super) totals: Totals,
-    /// Uploads and downloads that were cut.
+    /// Incomplete uploads and downloads.
     pub(super) cut: [u64; 2],
     pub(super) diagnosis: &'a DiagnosticsReport,
     pub(super) metrics: &'a EngineMetrics,
-    pub(super) found: &'a Found,
-    /// What became of events; none where neither programs nor web servers are told.
+    pub(super) found: &'a GaugeValues,
+    /// Delivery counters; `None` without hooks and webhooks.
     pub(super) delivery: Option<deliver::Counts>,
     pub(super) sessions_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,
     pub(super) passive_ports: usize,
-    /// Networks of clients for which passive mode fails.
+    /// Client networks for which passive mode fails.
     pub(super) failing_networks: usize,
     pub(super) certificate: Option<&'a Certificate>,
     pub(super) uptime: Duration,
     pub(super) is_stopping: bool,
-    /// Whether the last reload was refused.
+    /// Whether the last reload failed.
     pub(super) is_reload_refused: bool,
     pub(super) warnings: usize,
     pub(super) memory: Option<u64>,
@@ -40,9 +40,9 @@ pub(super) struct Moment<'a> {
     pub(super) open_files_max: Option<u64>,
 }
 
-/// The page. Names are frozen: `docs/reference/metrics.md` lists them.
-pub(super) fn page(moment: &Moment<'_>) -> String {
-    let mut page = Page(String::new());
+/// Formats all metrics. Names are stable: `docs/reference/metrics.md` lists them.
+pub(super) fn page(moment: &MetricsSnapshot<'_>) -> String {
+    let mut page = MetricsText(String::new());
     process(&mut page, moment);
     sessions(&mut page, moment);
     transfers(&mut page, moment);
@@ -56,7 +56,7 @@ pub(super) fn page(moment: &Moment<'_>) -> String {
     page.0
 }
 
-/// What this wharf was built with.
+/// Enabled build features.
 const FEATURES: &[(&str, bool)] = &[("tls", true)];
 
 fn features() -> String {
@@ -64,47 +64,53 @@ fn features() -> String {
     built_in.map(|(name, _)| *name).collect::<Vec<_>>().join(",")
 }
 
-fn process(page: &mut Page, moment: &Moment<'_>) {
-    page.head("gauge", "build_info", "Which wharf this is; always 1.");
+fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    page.head("gauge", "build_info", "Version and build features; always 1.");
     let system = std::env::consts::OS;
     let labels =
         [("version", env!("CARGO_PKG_VERSION")), ("features", &features()), ("system", system)];
     page.value("build_info", &labels, 1);
-    page.one("gauge", "uptime_seconds", "Time since it began to serve.", moment.uptime.as_secs());
-    page.one("gauge", "stopping", "1 once it was told to stop.", u8::from(moment.is_stopping));
-    let about = "1 if the last reload was refused, so that an older configuration is in force.";
+    page.one("gauge", "uptime_seconds", "Time since the server started.", moment.uptime.as_secs());
+    page.one(
+        "gauge",
+        "stopping",
+        "1 while the server is shutting down, else 0.",
+        u8::from(moment.is_stopping),
+    );
+    let about = "1 if the last configuration reload failed, so that the previous configuration is \
+                 in use.";
     page.one("gauge", "reload_refused", about, u8::from(moment.is_reload_refused));
-    let about = "What somebody should look at: wharf status shows it.";
+    let about = "Number of active warnings, as listed by wharf status.";
     page.one("gauge", "warnings", about, moment.warnings);
-    let about = "Memory in use.";
+    let about = "Resident memory size in bytes.";
     page.known("gauge", "resident_memory_bytes", about, moment.memory);
-    page.known("gauge", "open_files", "Files and sockets that are open.", moment.open_files);
-    let about = "Files and sockets that there may be.";
+    page.known("gauge", "open_files", "Number of open file descriptors.", moment.open_files);
+    let about = "Maximum number of open file descriptors.";
     page.known("gauge", "open_files_max", about, moment.open_files_max);
 }
 
-fn sessions(page: &mut Page, moment: &Moment<'_>) {
-    let Moment { totals, .. } = moment;
-    page.head("gauge", "sessions", "Sessions by what they do.");
+fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    let MetricsSnapshot { totals, .. } = moment;
+    page.head("gauge", "sessions", "Current sessions by state.");
     for state in STATES {
         let count = moment.views.iter().filter(|view| state_of(view) == *state).count();
         page.value("sessions", &[("state", state)], count);
     }
-    let about = "Sessions that there may be; absent without a limit.";
+    let about = "Maximum number of sessions; absent without a limit.";
     page.known("gauge", "sessions_max", about, moment.sessions_max);
-    page.one("counter", "connections_total", "Clients that were greeted.", totals.connections);
-    let about = "Times that clients turned away at the door were told of.";
+    page.one("counter", "connections_total", "Accepted control connections.", totals.connections);
+    let about = "Rejected control connections, as logged (repeated rejections are combined).";
     page.one("counter", "rejected_connections_total", about, totals.turned_away);
-    page.one("counter", "logins_total", "Logins that succeeded.", totals.logins);
-    page.head("counter", "login_failures_total", "Logins that failed, by cause.");
+    page.one("counter", "logins_total", "Successful logins.", totals.logins);
+    page.head("counter", "login_failures_total", "Failed logins, by cause.");
     for (cause, count) in moment.metrics.login_failures() {
         page.value("login_failures_total", &[("cause", cause)], count);
     }
 }
 
-fn transfers(page: &mut Page, moment: &Moment<'_>) {
-    let Moment { totals, .. } = moment;
-    page.head("counter", "transfers_total", "Transfers of files that have ended.");
+fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    let MetricsSnapshot { totals, .. } = moment;
+    page.head("counter", "transfers_total", "Finished file transfers, by direction and result.");
     let [cut_up, cut_down] = moment.cut;
     for (direction, result, count) in [
         ("upload", "complete", totals.uploads),
@@ -114,49 +120,48 @@ fn transfers(page: &mut Page, moment: &Moment<'_>) {
     ] {
         page.value("transfers_total", &[("direction", direction), ("result", result)], count);
     }
-    page.head("counter", "transferred_bytes_total", "Bytes of transfers that have ended.");
+    page.head("counter", "transferred_bytes_total", "Bytes of finished file transfers.");
     page.value("transferred_bytes_total", &[("direction", "upload")], totals.uploaded_bytes);
     page.value("transferred_bytes_total", &[("direction", "download")], totals.downloaded_bytes);
-    let about = "Bytes a second of the transfers under way, over the last second.";
+    let about = "Current transfer rate in bytes per second, measured over the last second.";
     page.head("gauge", "transfer_rate_bytes", about);
     for (name, state) in [("upload", "up"), ("download", "down")] {
         let rate: u64 =
             moment.views.iter().filter(|view| state_of(view) == state).map(rate_of).sum();
         page.value("transfer_rate_bytes", &[("direction", name)], rate);
     }
-    let about = "Data connections that did not come to be, by cause; none_came: nobody came to the \
-                 port, as where a firewall stands before the passive ports.";
+    let about = "Failed data connections, by cause; none_came: no client connected to the passive \
+                 port, as if a firewall blocks the passive ports.";
     page.head("counter", "data_connection_failures_total", about);
     for (cause, count) in moment.metrics.opening_failures() {
         page.value("data_connection_failures_total", &[("cause", cause)], count);
     }
-    let about = "What the doctor found of data connections that did not come to be, by cause; also \
-                 of clients that never asked for a transfer.";
+    let about = "Data connection failures by cause of the passive-mode diagnostics, including \
+                 clients that never requested a transfer.";
     page.head("counter", "diagnosed_failures_total", about);
     for (cause, count) in &moment.diagnosis.totals {
         page.value("diagnosed_failures_total", &[("cause", cause.name())], count);
     }
-    let about = "Passive data connections that came to be.";
+    let about = "Established passive data connections.";
     page.one("counter", "passive_connections_total", about, moment.diagnosis.arrived);
-    let about = "Networks of clients for which passive mode failed in about the last day.";
+    let about = "Client networks for which passive mode failed in about the last day.";
     page.one("gauge", "passive_failing_networks", about, moment.failing_networks);
     let about = "Passive ports in use.";
     page.one("gauge", "passive_ports_in_use", about, moment.passive_in_use);
-    page.one("gauge", "passive_ports", "Passive ports there are.", moment.passive_ports);
+    page.one("gauge", "passive_ports", "Configured passive ports.", moment.passive_ports);
 }
 
-fn times(page: &mut Page, metrics: &EngineMetrics) {
-    let about = "From a command to its answer, apart from PASS and from what moves data.";
+fn times(page: &mut MetricsText, metrics: &EngineMetrics) {
+    let about = "Time from a command to its reply, except PASS and data transfers.";
     page.head("histogram", "command_duration_seconds", about);
     page.histogram("command_duration_seconds", None, &metrics.replies);
-    let about = "From a password to its answer, where it was right.";
+    let about = "Time from a correct password to its reply.";
     page.head("histogram", "login_duration_seconds", about);
     page.histogram("login_duration_seconds", None, &metrics.logins);
-    let about = "From the begin of a transfer to its open data connection: the time to its first \
-                 byte.";
+    let about = "Time from the start of a transfer to its established data connection.";
     page.head("histogram", "data_connection_open_seconds", about);
     page.histogram("data_connection_open_seconds", None, &metrics.openings);
-    let about = "From the first to the last reply of transfers of files that were complete.";
+    let about = "Duration of complete file transfers, from the first to the last reply.";
     page.head("histogram", "transfer_duration_seconds", about);
     page.histogram("transfer_duration_seconds", Some(("direction", "upload")), &metrics.uploads);
     page.histogram(
@@ -166,65 +171,77 @@ fn times(page: &mut Page, metrics: &EngineMetrics) {
     );
 }
 
-fn defences(page: &mut Page, moment: &Moment<'_>) {
-    page.one("gauge", "bans", "Addresses and networks that are banned.", moment.bans);
+fn defences(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
+    page.one("gauge", "bans", "Currently banned addresses and networks.", moment.bans);
     let days = moment.certificate.and_then(|certificate| certificate.days_left);
-    let about = "Whole days until the certificate ends; below zero if it is over.";
+    let about = "Days until the TLS certificate expires; negative if it has expired.";
     page.known("gauge", "certificate_days_left", about, days);
 }
 
-fn room(page: &mut Page, found: &Found) {
-    let about = "Room that is free on a disk; the label is the first of the homes on it.";
+fn room(page: &mut MetricsText, found: &GaugeValues) {
+    let about = "Free space of a disk in bytes; the label is the first home on it.";
     page.head("gauge", "disk_free_bytes", about);
     for disk in &found.disks {
         page.value("disk_free_bytes", &[("folder", &disk.folder)], disk.free);
     }
-    page.head("gauge", "disk_size_bytes", "What the whole disk holds.");
+    page.head(
+        "gauge",
+        "disk_size_bytes",
+        "Total size of a disk in bytes; the label is the first home on it.",
+    );
     for disk in &found.disks {
         page.value("disk_size_bytes", &[("folder", &disk.folder)], disk.size);
     }
-    let about = "What an account with a quota keeps; the fullest 500 accounts.";
+    let about = "Bytes stored by an account with a quota; the fullest 500 accounts.";
     page.head("gauge", "quota_used_bytes", about);
     for one in found.quotas.iter().filter(|one| one.bytes_max.is_some()) {
         page.value("quota_used_bytes", &[("user", &one.user)], one.kept.bytes);
     }
-    page.head("gauge", "quota_bytes", "What it may keep.");
+    page.head("gauge", "quota_bytes", "Quota of an account in bytes.");
     for (one, most) in found.quotas.iter().filter_map(|one| Some((one, one.bytes_max?))) {
         page.value("quota_bytes", &[("user", &one.user)], most);
     }
-    page.head("gauge", "quota_used_files", "Files and folders that it keeps.");
+    page.head("gauge", "quota_used_files", "Files and folders stored by an account with a quota.");
     for one in found.quotas.iter().filter(|one| one.files_max.is_some()) {
         page.value("quota_used_files", &[("user", &one.user)], one.kept.files);
     }
-    page.head("gauge", "quota_files", "Files and folders that it may keep.");
+    page.head("gauge", "quota_files", "Quota of an account in files and folders.");
     for (one, most) in found.quotas.iter().filter_map(|one| Some((one, one.files_max?))) {
         page.value("quota_files", &[("user", &one.user)], most);
     }
 }
 
-fn programs(page: &mut Page, counts: &wharf_events::programs::Counts) {
+fn programs(page: &mut MetricsText, counts: &wharf_events::programs::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
-    count("hook_events_total", "Events that a program took.", counts.done);
-    count("hook_retries_total", "Runs that failed, before another try.", counts.retried);
-    count("hook_failures_total", "Events that programs did not take.", counts.failed);
-    count("hook_dropped_total", "Events without room in the queue.", counts.dropped);
-    let about = "Uploads that a program was asked about.";
+    count("hook_events_total", "Events successfully handled by a hook program.", counts.done);
+    count("hook_retries_total", "Failed runs of hook programs that are retried.", counts.retried);
+    count("hook_failures_total", "Events whose hook program failed permanently.", counts.failed);
+    count("hook_dropped_total", "Events dropped because the hook queue was full.", counts.dropped);
+    let about = "Uploads checked by a program before publishing.";
     count("upload_checks_total", about, counts.asked);
-    let about = "Events and uploads that wait for programs.";
+    let about = "Events and uploads queued for hook programs.";
     page.one("gauge", "hook_queue_length", about, counts.waiting);
 }
 
-fn webhooks(page: &mut Page, counts: &wharf_events::webhook::Counts) {
+fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::Counts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
-    count("webhook_delivered_total", "Events that web servers took.", counts.delivered);
-    count("webhook_retries_total", "Requests that failed, before another try.", counts.retried);
-    count("webhook_expired_total", "Events that were given up.", counts.given_up);
-    count("webhook_dropped_total", "Events without room on the disk.", counts.dropped);
-    let about = "Times that events on the disk could not be read; they are read again.";
+    count("webhook_delivered_total", "Events delivered to webhooks.", counts.delivered);
+    count("webhook_retries_total", "Failed webhook requests that are retried.", counts.retried);
+    count(
+        "webhook_expired_total",
+        "Webhook events discarded after their maximum age.",
+        counts.given_up,
+    );
+    count(
+        "webhook_dropped_total",
+        "Webhook events dropped because the spool was full.",
+        counts.dropped,
+    );
+    let about = "Read errors of the webhook spool; reading is retried.";
     count("webhook_read_errors_total", about, counts.read_errors);
-    let about = "Times that something on the disk was damaged or gone, events perhaps with it.";
+    let about = "Damaged or missing webhook spool files; events may be lost.";
     count("webhook_damaged_total", about, counts.damaged);
-    let about = "Bytes of events on disk that wait for web servers.";
+    let about = "Size of spooled webhook events in bytes.";
     page.one("gauge", "webhook_spooled_bytes", about, counts.spooled_bytes);
 }
 
@@ -250,9 +267,9 @@ fn rate_of(view: &SessionView) -> u64 {
     }
 }
 
-struct Page(String);
+struct MetricsText(String);
 
-impl Page {
+impl MetricsText {
     fn head(&mut self, kind: &str, name: &str, about: &str) {
         let _ = writeln!(self.0, "# HELP wharf_{name} {about}\n# TYPE wharf_{name} {kind}");
     }
@@ -262,7 +279,7 @@ impl Page {
         let _ = writeln!(self.0, "wharf_{name} {value}");
     }
 
-    /// The same; without a value there is no line of it.
+    /// The same; omitted without a value.
     fn known(&mut self, kind: &str, name: &str, about: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.one(kind, name, about, value);
@@ -302,7 +319,7 @@ fn seconds(time: Duration) -> String {
     time.as_secs_f64().to_string()
 }
 
-/// A text as a label can have it.
+/// Escapes a label value.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

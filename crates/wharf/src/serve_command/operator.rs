@@ -1,4 +1,4 @@
-//! What the JSON API asks of this program: its configuration, its bans, its log.
+//! The JSON API: configuration, bans, log, and control of the server.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,57 +24,57 @@ use wharf_server::doctor::{Failure as Failing, Report};
 use wharf_server::session_status::{Activity, SessionView};
 
 use super::Plan;
-use super::bans::Nudge;
-use super::counters::{Audience, Counters};
+use super::bans::BanFileHandle;
+use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
-use super::metrics::{Moment, page};
-use super::reload::{InForce, Reloader};
+use super::metrics::{MetricsSnapshot, page};
+use super::reload::{ActiveConfig, Reloader};
 use super::warner::Warner;
 use crate::ban_command::{
     self, holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
 };
-use crate::certificate::Facts;
+use crate::certificate::CertificateSummary;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
-use crate::os::{Footprint, Starter};
+use crate::os::{Footprint, SuccessorStarter};
 use crate::outcome::{Failure, plain};
 
-/// A certificate that ends sooner is worth a warning.
+/// Certificates that expire sooner cause a warning.
 const DAYS_LEFT_FEW: i64 = 14;
 
-/// Networks and causes of passive failures that are shown, the most frequent first.
+/// Maximum number of passive-mode failures shown, the most frequent first.
 const SHOWN_MAX: usize = 100;
 
-/// Everything there is to know and to steer of this server.
-pub(super) struct Desk {
+/// The state that the API reads and controls.
+pub(super) struct AdminService {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) counters: Arc<Counters>,
-    pub(super) audience: Arc<Audience>,
+    pub(super) sinks: Arc<EventSinks>,
     pub(super) warner: Arc<Warner>,
-    pub(super) nudge: Mutex<Nudge>,
+    pub(super) ban_file: Mutex<BanFileHandle>,
     pub(super) reloader: Arc<Reloader>,
-    /// How long transfers may finish, once somebody asked for a stop.
+    /// The grace period for transfers, once a stop was requested.
     pub(super) stop: watch::Sender<Option<Duration>>,
     pub(super) is_stopping: AtomicBool,
-    /// Who can start the program anew, or why nobody can.
-    pub(super) starter: Arc<Mutex<Result<Starter, String>>>,
-    /// The process that serves from now on, once there is one.
+    /// The process that can start the program again, or why there is none.
+    pub(super) starter: Arc<Mutex<Result<SuccessorStarter, String>>>,
+    /// The process ID of the successor, once there is one.
     pub(super) successor: watch::Sender<Option<u32>>,
     pub(super) started: Instant,
     pub(super) footprint: Footprint,
     pub(super) gauges: Gauges,
 }
 
-impl Desk {
-    /// Waits until somebody asks for a stop: how long transfers may finish. Cancel safe.
-    pub(super) async fn told_to_stop(&self) -> Duration {
+impl AdminService {
+    /// Waits for a stop request, and returns the grace period for transfers. Cancel safe.
+    pub(super) async fn stop_requested(&self) -> Duration {
         let mut stop = self.stop.subscribe();
-        let told = stop.wait_for(Option::is_some).await;
-        told.ok().and_then(|grace| *grace).unwrap_or_default()
+        let grace = stop.wait_for(Option::is_some).await;
+        grace.ok().and_then(|grace| *grace).unwrap_or_default()
     }
 
-    /// Waits until another process serves in our place: its number. Cancel safe.
+    /// Waits until a successor serves, and returns its process ID. Cancel safe.
     pub(super) async fn succeeded(&self) -> u32 {
         let mut successor = self.successor.subscribe();
         let number = successor.wait_for(Option::is_some).await.ok().and_then(|number| *number);
@@ -84,15 +84,14 @@ impl Desk {
         }
     }
 
-    /// Has the program started anew. It takes as long as a start, so it has a thread of its own.
+    /// Starts a successor. Since that takes as long as a start, it uses a separate thread.
     async fn succeed(&self) -> Result<u32, Failure> {
         if self.is_stopping() || self.successor.borrow().is_some() {
-            return Err(Failure::new("this server takes no more clients itself"));
+            return Err(Failure::new("the server is stopping or has already been replaced"));
         }
-        let sockets = self
-            .handle
-            .duplicates()
-            .map_err(|error| Failure::io("the listening sockets cannot be handed over", &error))?;
+        let sockets = self.handle.duplicates().map_err(|error| {
+            Failure::io("cannot pass the listening sockets to the new process", &error)
+        })?;
         let (done, outcome) = oneshot::channel();
         let starter = Arc::clone(&self.starter);
         let start = move || {
@@ -102,16 +101,16 @@ impl Desk {
                 Err(why) => Err(why.clone()),
             });
         };
-        // Without a thread `done` is dropped, and we hear of it.
+        // Without a thread `done` is dropped, which `outcome` reports.
         let _ = Thread::new().name("hand-over".to_owned()).spawn(start);
-        let number = outcome.await.unwrap_or_else(|_| Err("the system gives no thread".into()));
+        let number = outcome.await.unwrap_or_else(|_| Err("cannot start a thread".into()));
         number.map_err(|why| {
-            Failure::new(format!("the new program does not serve: {why}"))
-                .help("this server goes on as before; mend it, then:  wharf reload --binary")
+            Failure::new(format!("the new program failed to start: {why}"))
+                .help("the old server continues; fix the problem, then:  wharf reload --binary")
         })
     }
 
-    /// The server in one line.
+    /// Logs a status summary.
     pub(super) fn summary(&self) -> Record {
         let views = self.handle.views();
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -137,7 +136,7 @@ impl Desk {
         }
     }
 
-    fn in_force(&self) -> MutexGuard<'_, InForce> {
+    fn in_force(&self) -> MutexGuard<'_, ActiveConfig> {
         self.reloader.in_force()
     }
 
@@ -160,7 +159,7 @@ impl Desk {
     }
 
     fn write_bans(&self) {
-        self.nudge.lock().unwrap_or_else(PoisonError::into_inner).write();
+        self.ban_file.lock().unwrap_or_else(PoisonError::into_inner).write();
     }
 
     fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {
@@ -209,17 +208,20 @@ impl Desk {
     }
 }
 
-/// Somebody who can start this program anew when we no longer can; or why there is nobody.
-pub(super) fn starter(plan: &Plan) -> Result<Starter, String> {
+/// The process that can start this program again after privileges are dropped, or why there is
+/// none.
+pub(super) fn starter(plan: &Plan) -> Result<SuccessorStarter, String> {
     if plan.share.is_some() {
-        return Err("a share has a password of its own; start another one instead".to_owned());
+        return Err("a share cannot be upgraded, since its password is temporary; start a new one"
+            .to_owned());
     }
-    Starter::begin()
-        .map_err(|error| format!("at the start of this server it failed: {}", plain(&error)))
+    SuccessorStarter::begin().map_err(|error| {
+        format!("preparing upgrades failed at the start of this server: {}", plain(&error))
+    })
 }
 
 #[async_trait]
-impl AdminBackend for Desk {
+impl AdminBackend for AdminService {
     fn config(&self) -> Option<String> {
         let file = self.reloader.file()?;
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -262,12 +264,12 @@ impl AdminBackend for Desk {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warner.told();
+        let mut warnings = self.warner.warnings();
         let certificate = self.certificate();
         let days = certificate.and_then(|certificate| certificate.days_left);
         if let Some(days) = days.filter(|days| (0..DAYS_LEFT_FEW).contains(days)) {
             warnings.push(format!(
-                "the certificate ends in {days} days; put a new one in its place, and it is served"
+                "the certificate expires in {days} days; replace the file, and the new one is used"
             ));
         }
         warnings
@@ -276,7 +278,7 @@ impl AdminBackend for Desk {
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
         let diagnosis = self.handle.diagnosis();
-        page(&Moment {
+        page(&MetricsSnapshot {
             views: &self.handle.views(),
             totals: self.counters.totals(),
             cut: self.counters.cut(),
@@ -296,7 +298,7 @@ impl AdminBackend for Desk {
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
             open_files_max: Footprint::open_files_max(),
-            delivery: self.audience.delivery(),
+            delivery: self.sinks.delivery(),
         })
     }
 
@@ -314,8 +316,8 @@ impl AdminBackend for Desk {
 
     fn locks(&self) -> Vec<Lock> {
         let locks = self.locked().into_iter();
-        let told = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
-        told.flatten().collect()
+        let listed = locks.map(|lock| Some(Lock { until: moment(lock.until)?, user: lock.user }));
+        listed.flatten().collect()
     }
 
     async fn unlock(&self, users: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
@@ -391,8 +393,10 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
     let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     until.filter(|until| Timestamp::from_second(*until).is_ok()).ok_or_else(|| {
-        Failure::usage("a ban lasts between one second and some thousand years")
-            .help("without a time it holds until it is lifted")
+        Failure::usage(
+            "invalid ban duration: it must be at least one second and at most some thousand years",
+        )
+        .help("without a duration the ban is permanent")
     })
 }
 
@@ -400,7 +404,7 @@ fn moment(seconds: i64) -> Option<String> {
     Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
-fn shown_certificate(facts: &Facts) -> Certificate {
+fn shown_certificate(facts: &CertificateSummary) -> Certificate {
     const DAY: i64 = 24 * 60 * 60;
     let left = |end: Timestamp| (end.as_second() - Timestamp::now().as_second()).div_euclid(DAY);
     Certificate {

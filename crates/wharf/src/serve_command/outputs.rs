@@ -1,4 +1,4 @@
-//! Where lines go: the start panel's terminal, the log, the transfer log.
+//! Opens the log outputs: the terminal of the start panel, the log, the transfer log.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -10,19 +10,19 @@ use crate::log::audit::Audit;
 use crate::log::journal::Journal;
 use crate::log::line::Style;
 use crate::log::record::Level;
-use crate::log::rotation::Rules;
+use crate::log::rotation::RotationRules;
 use crate::log::target::Target;
-use crate::log::{Log, Options, Output, Wanted};
+use crate::log::{Log, LogFilter, Options, Output};
 use crate::os::is_journal;
 use crate::outcome::Failure;
 use crate::protection::identity::Identity;
 
-/// Whether a service manager started us and keeps what we write.
+/// Whether a service manager started this process and stores its output.
 pub(super) fn is_service() -> bool {
     is_journal()
 }
 
-/// Whether somebody sits in front of it who would rather see the panel than lines.
+/// Whether it runs in a terminal, so that the start panel is shown instead of log lines.
 pub(super) fn has_panel(options: &Serve) -> bool {
     !options.foreground_log
         && !options.quiet
@@ -31,20 +31,20 @@ pub(super) fn has_panel(options: &Serve) -> bool {
         && std::io::stderr().is_terminal()
 }
 
-/// Which lines the configuration wants.
-pub(super) fn wanted(config: &keys::Logging) -> Wanted {
+/// The configured filter.
+pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
     let level_max = match config.level {
         _ if !config.enabled => Level::Nothing,
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
         LogLevel::Info => Level::Info,
     };
-    Wanted { level_max, has_commands: config.commands }
+    LogFilter { level_max, has_commands: config.commands }
 }
 
-/// When files of the log are put aside.
-fn rotation(config: &keys::Logging) -> Rules {
-    Rules {
+/// The rotation rules for log files.
+fn rotation(config: &keys::Logging) -> RotationRules {
+    RotationRules {
         size_max: config.rotate_size.bytes(),
         is_daily: config.rotate_daily,
         kept: config.rotate_keep.0,
@@ -52,7 +52,7 @@ fn rotation(config: &keys::Logging) -> Rules {
     }
 }
 
-/// Standard error; where journald reads it, the journal itself, which takes fields.
+/// Standard error, or the journal if standard error is connected to journald.
 fn standard(style: Style) -> Output {
     let journal = (style == Style::Journal).then(|| Journal::open(Path::new(Journal::PLACE)));
     match journal.flatten() {
@@ -61,13 +61,13 @@ fn standard(style: Style) -> Output {
     }
 }
 
-/// Makes the log ready as the configuration wants it, with files that `identity` can open again.
+/// Prepares the configured log, with files that `identity` can reopen.
 pub(super) fn log(
     config: &keys::Logging,
     has_panel: bool,
     identity: Option<&Identity>,
 ) -> Result<Log, Failure> {
-    let Wanted { level_max, has_commands } = wanted(config);
+    let LogFilter { level_max, has_commands } = wanted(config);
     let style = match config.format {
         LogFormat::Json => Style::Json,
         LogFormat::Auto if is_service() && config.file.0.is_none() => Style::Journal,
@@ -91,10 +91,10 @@ pub(super) fn log(
     let audit = audit_file.map(|path| Audit::open(path, rules)).transpose()?;
     if let Some(identity) = identity {
         let targets = outputs.iter().map(|output| &output.target).chain(&transfer_log);
-        targets.filter_map(Target::as_file).for_each(|file| identity.give_log(file));
+        targets.filter_map(Target::as_file).for_each(|file| identity.change_log_owner(file));
         if let Some(audit) = &audit {
             audit.with_target(|target| {
-                target.as_file().into_iter().for_each(|file| identity.give_log(file));
+                target.as_file().into_iter().for_each(|file| identity.change_log_owner(file));
             });
         }
     }

@@ -1,4 +1,4 @@
-//! A configuration read anew while clients are served: all of it is in force then, or nothing.
+//! Reloads the configuration while clients are served: all of it takes effect, or nothing.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -15,11 +15,11 @@ use wharf_events::check::Checker;
 use wharf_server::Handle;
 use wharf_storage::Quotas;
 
-use super::capacity::Room;
+use super::capacity::DescriptorBudget;
 use super::outputs;
 use super::warner::Warner;
-use crate::accounts::Watched;
-use crate::certificate::{CERTIFICATE_WARNING, Facts};
+use crate::accounts::WatchedStore;
+use crate::certificate::{CERTIFICATE_WARNING, CertificateSummary};
 use crate::config::gather::{Inputs, gather};
 use crate::config::keys::{Key, key_at};
 use crate::config::layers::Layers;
@@ -29,41 +29,43 @@ use crate::config::{Config, Loaded};
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
-use crate::os::{Announced, announce};
+use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::server_files;
-use crate::protection::reach::Reach;
+use crate::protection::reach::AccessPolicy;
 use crate::protection::rights;
 use crate::wire;
 
-/// What is served by now.
-pub(super) struct InForce {
+/// The active configuration.
+pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) layers: Layers,
-    pub(super) certificate: Option<Facts>,
-    /// How many are let in at a time.
+    pub(super) certificate: Option<CertificateSummary>,
+    /// The maximum number of sessions.
     pub(super) sessions: Count,
     pub(super) last_reload: Option<LastReload>,
 }
 
-/// Who may log in, and what becomes of that with another configuration.
+/// The accounts, and whether a reload can change them.
 pub(super) enum Accounts {
-    /// The account of a quick share stays, and the folder that it shares.
+    /// The fixed account of a share, and its folder.
     Fixed(Arc<dyn Users>, PathBuf),
-    /// Those of the configuration; without a store there are anonymous visitors only.
-    Configured(Option<Watched>, Option<Arc<Sources>>),
+    /// The configured accounts; without a store only anonymous users can log in.
+    Configured(Option<WatchedStore>, Option<Arc<Sources>>),
 }
 
 impl Accounts {
-    /// Those of the file, as it was last read. A database is not asked for everyone.
+    /// The accounts of the file, as last read. A database is not queried for all accounts.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
-            Self::Configured(Some(Watched::File(file)), _) => file.accounts(),
-            Self::Configured(Some(Watched::Database(_)) | None, _) | Self::Fixed(..) => Vec::new(),
+            Self::Configured(Some(WatchedStore::File(file)), _) => file.accounts(),
+            Self::Configured(Some(WatchedStore::Database(_)) | None, _) | Self::Fixed(..) => {
+                Vec::new()
+            }
         }
     }
 
-    /// Folders that are served besides those of the store.
+    /// Served folders in addition to those of the store.
     fn other_homes(&self, config: &Config) -> Vec<PathBuf> {
         match self {
             Self::Fixed(_, folder) => vec![folder.clone()],
@@ -72,7 +74,7 @@ impl Accounts {
     }
 }
 
-/// Everything that takes part in a reload.
+/// The state needed for a reload.
 pub(super) struct Reloader {
     pub(super) inputs: Inputs,
     pub(super) handle: Handle,
@@ -80,97 +82,97 @@ pub(super) struct Reloader {
     pub(super) warner: Arc<Warner>,
     pub(super) accounts: Accounts,
     pub(super) quotas: Option<Quotas>,
-    pub(super) room: Room,
-    pub(super) reach: Arc<Reach>,
-    /// Who has uploads looked at, if anybody does.
+    pub(super) room: DescriptorBudget,
+    pub(super) reach: Arc<AccessPolicy>,
+    /// The upload check, if one is configured.
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
-    /// Files of wharf's own that the command line names.
+    /// The server's own files named on the command line.
     pub(super) own_files: Vec<PathBuf>,
-    /// Whether the kernel refuses what lies beyond the reach.
+    /// Whether the kernel denies access outside of the policy.
     pub(super) is_confined: bool,
-    pub(super) in_force: Mutex<InForce>,
-    /// One at a time.
+    pub(super) in_force: Mutex<ActiveConfig>,
+    /// Serialises reloads.
     pub(super) turn: Mutex<()>,
 }
 
-/// What became of a certificate that was looked at.
-pub(super) enum Renewed {
-    /// It is the one that is served already.
+/// The result of reloading the certificate.
+pub(super) enum CertificateReload {
+    /// It is already in use.
     Nothing,
-    /// It is another, and served from now on.
-    Served(Facts),
+    /// It is new, and used from now on.
+    Served(CertificateSummary),
 }
 
 impl Reloader {
-    /// The config file, if there is one.
+    /// The configuration file, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         self.inputs.file.as_deref()
     }
 
-    pub(super) fn in_force(&self) -> MutexGuard<'_, InForce> {
+    pub(super) fn in_force(&self) -> MutexGuard<'_, ActiveConfig> {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads everything anew, on a thread of its own: disks and name servers may be slow.
+    /// Reads everything again, on a separate thread: disks and DNS servers may be slow.
     ///
     /// # Errors
-    /// What is wrong with the new configuration. The old one stays in force.
+    /// The error of the new configuration. The old one stays active.
     pub(super) async fn reload(self: Arc<Self>) -> Result<Reloaded, Failure> {
         let (answer, answered) = oneshot::channel();
         self.begin(move |done| {
             let _ = answer.send(done);
         });
-        answered.await.unwrap_or_else(|_| Err(Failure::new("the system gives no thread")))
+        answered.await.unwrap_or_else(|_| Err(Failure::new("cannot start a thread")))
     }
 
-    /// The same, for one who does not wait.
+    /// The same, without waiting.
     pub(super) fn begin(
         self: Arc<Self>,
         then: impl FnOnce(Result<Reloaded, Failure>) + Send + 'static,
     ) {
-        let act = move || then(self.read_anew());
-        // Without a thread `then` is dropped, and whoever waits finds out.
+        let act = move || then(self.reload_now());
+        // Without a thread `then` is dropped, which the caller detects.
         let _ = Thread::new().name("reload".to_owned()).spawn(act);
     }
 
-    fn read_anew(&self) -> Result<Reloaded, Failure> {
+    fn reload_now(&self) -> Result<Reloaded, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        announce(Announced::Reloading);
+        announce(ServiceState::Reloading);
         self.log.reopen();
         let (layers, problems) = gather(&self.inputs);
         let done = self.take_over(layers, problems);
         self.tell(&done);
-        announce(Announced::Ready);
+        announce(ServiceState::Ready);
         done
     }
 
-    /// Serves what the files of the certificate hold now, if it is a pair. Blocks.
+    /// Uses the current certificate and key files, if they match. Blocks.
     ///
     /// # Errors
-    /// Why it cannot be served. The one before stays.
-    pub(super) fn renew_certificate(&self) -> Result<Renewed, Failure> {
+    /// Why it cannot be used. The previous one stays active.
+    pub(super) fn renew_certificate(&self) -> Result<CertificateReload, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (config, before) = {
             let in_force = self.in_force();
             (in_force.config.clone(), in_force.certificate.clone())
         };
         let Some(next) = wire::encryption(&config).map_err(beyond_reach)? else {
-            return Ok(Renewed::Nothing);
+            return Ok(CertificateReload::Nothing);
         };
         self.handle.adopt_tls(next.tls).map_err(|error| refused(&error))?;
         if before.as_ref() == Some(&next.facts) {
-            return Ok(Renewed::Nothing);
+            return Ok(CertificateReload::Nothing);
         }
         self.in_force().certificate = Some(next.facts.clone());
         self.warner.forget_those(|warning| warning.starts_with(CERTIFICATE_WARNING));
         for warning in &next.warnings {
             self.warner.warn(warning);
         }
-        Ok(Renewed::Served(next.facts))
+        Ok(CertificateReload::Served(next.facts))
     }
 
     fn tell(&self, done: &Result<Reloaded, Failure>) {
-        // The rest shows the places in the file, for the one who asked.
+        // The rest of the message shows the lines in the file.
         let problem = done
             .as_ref()
             .err()
@@ -187,13 +189,14 @@ impl Reloader {
             Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
     }
 
-    /// Puts a configuration in force, or says why not.
+    /// Applies a configuration, or returns the error.
     fn take_over(&self, layers: Layers, problems: Vec<Problem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
-        rights::refuse_open(&loaded.config, self.file())?;
+        rights::reject_insecure(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
         let (mut changed, needs_restart) = differences(&before, &loaded.layers);
-        // What cannot change stays, and everything else is understood together with it.
+        // Keys that cannot change keep their values, and the others are validated together with
+        // them.
         let mut layers = loaded.layers.clone();
         layers.hold(&before, |path| key_at(path).is_some_and(|key| key.needs_restart));
         let next = self.understood(layers, Vec::new())?;
@@ -217,7 +220,7 @@ impl Reloader {
         let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
         let stores = Arc::new(stores.checked(&self.checker));
         self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
-        // From here on nothing fails.
+        // No step fails from here on.
         if let Some(quotas) = &self.quotas {
             quotas.set_default_quota(wire::user_quota(&config));
         }
@@ -234,14 +237,14 @@ impl Reloader {
         warnings.extend(no_room);
         warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(used, home)| {
             let (lost, home) = (used.lost(), home.display());
-            format!("{lost} before a restart: wharf confined itself without {home}")
+            format!("{lost} before a restart: the sandbox does not include {home}")
         }));
         for warning in &warnings {
             self.warner.warn(warning);
         }
         self.warner.of_homes(&homes);
         if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_, None)) {
-            self.warner.of_nobody();
+            self.warner.no_accounts();
         }
         let mut in_force = self.in_force();
         let is_renewed = in_force.certificate != facts;
@@ -255,8 +258,8 @@ impl Reloader {
         Ok(Reloaded { changed, needs_restart, warnings })
     }
 
-    /// The address to announce. A name server that does not answer now changes nothing about a
-    /// name that is in force; a new name must be found.
+    /// The address to announce. If the DNS server does not answer, an unchanged name keeps its
+    /// address; a new name must be resolved.
     fn public_address(&self, config: &Config) -> Result<Option<Ipv4Addr>, Failure> {
         let wanted = &config.passive.public_address;
         wire::public_address(wanted).or_else(|failure| {
@@ -278,8 +281,11 @@ impl Reloader {
         let count = count(&loaded.problems);
         Err(Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("{place} has mistakes: {count}\n\n{}", shown.trim_end()))
-                .help("the server goes on as before; mend the file, then:  wharf reload")
+            ..Failure::new(format!(
+                "invalid configuration in {place}: {count}\n\n{}",
+                shown.trim_end()
+            ))
+            .help("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }
@@ -288,18 +294,18 @@ fn refused(error: &rustls::Error) -> Failure {
     Failure::new(format!("invalid TLS settings: {error}"))
 }
 
-/// A confined server may be unable to read what another process could.
+/// A sandboxed server may be unable to read files that other processes can read.
 fn beyond_reach(failure: Failure) -> Failure {
     if failure.exit != Exit::Forbidden || failure.help.is_some() {
         return failure;
     }
     failure.help(
-        "a server that gave up rights reads only what it could at its start; restart it, or put \
-         the new file where the old one is",
+        "the sandbox allows only paths that were configured at the start; restart wharf, or \
+         replace the old file",
     )
 }
 
-/// The keys whose values differ: those that can change now, and those that need a restart.
+/// The keys whose values differ: those that can change, and those that need a restart.
 fn differences(before: &Layers, after: &Layers) -> (Vec<String>, Vec<String>) {
     let paths: BTreeSet<&str> = before.paths().chain(after.paths()).collect();
     let known = paths.into_iter().filter_map(|path| Some((path, key_at(path)?)));

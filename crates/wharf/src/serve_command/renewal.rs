@@ -1,5 +1,4 @@
-//! The files of the certificate, looked at while clients are served: whoever renews them need not
-//! tell anybody.
+//! Watches the certificate files: a renewed certificate is used without a reload.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,24 +7,24 @@ use std::time::Duration;
 
 use wharf_users::file::{Stamp, stamp};
 
-use super::reload::{Reloader, Renewed};
-use crate::certificate::Facts;
+use super::reload::{CertificateReload, Reloader};
+use crate::certificate::CertificateSummary;
 use crate::config::Config;
 use crate::log::record::{Level, Record};
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Two files are never renewed at the same moment, and some programs write slowly: a pair that does
-/// not fit together is told of only when it has stayed so for this many looks.
-const LOOKS_BEFORE_TELLING: u32 = 5;
+/// Two files cannot be renewed at the same moment, and some programs write slowly: a certificate
+/// and key that do not match are reported only after this many checks.
+const CHECKS_BEFORE_WARNING: u32 = 5;
 
-/// Looks at the files on a thread of its own, until it is dropped.
+/// Checks the files on a separate thread, until it is dropped.
 pub(super) struct Renewal {
     _end: Sender<()>,
 }
 
 impl Renewal {
-    /// Begins to look.
+    /// Starts the thread.
     pub(super) fn start(reloader: Arc<Reloader>) -> Self {
         let (end, ended) = channel();
         let mut watch = Watch::default();
@@ -34,22 +33,22 @@ impl Renewal {
                 watch.look(&reloader);
             }
         };
-        // Without a thread a reload is needed, as it is where the files have other names.
+        // Without the thread a reload is needed.
         let _ = Thread::new().name("renewal".to_owned()).spawn(look);
         Self { _end: end }
     }
 }
 
-/// Of the chain and of the key; nothing for one that is not there.
+/// The stamps of chain and key; `None` for a missing file.
 type Stamps = [Option<Stamp>; 2];
 
-/// What was seen of the files.
+/// The state of the checks.
 #[derive(Debug, Default)]
 struct Watch {
-    /// When they were last found to be a pair, or to be what is served already.
+    /// The stamps of the last valid pair.
     good: Option<Stamps>,
-    /// How often they have not been, since.
-    bad_looks: u32,
+    /// The number of failed checks since.
+    failed_checks: u32,
 }
 
 impl Watch {
@@ -59,16 +58,16 @@ impl Watch {
             return;
         }
         match reloader.renew_certificate() {
-            // The stamps are from before the reading: what changes meanwhile is seen next time.
+            // The stamps are taken before reading, so that concurrent changes are found next time.
             Ok(renewed) => {
-                if let Renewed::Served(facts) = renewed {
-                    reloader.log.note(&told(&facts));
+                if let CertificateReload::Served(facts) = renewed {
+                    reloader.log.note(&record_of(&facts));
                 }
-                *self = Self { good: Some(stamps), bad_looks: 0 };
+                *self = Self { good: Some(stamps), failed_checks: 0 };
             }
             Err(failure) => {
-                self.bad_looks = self.bad_looks.saturating_add(1);
-                if self.bad_looks == LOOKS_BEFORE_TELLING {
+                self.failed_checks = self.failed_checks.saturating_add(1);
+                if self.failed_checks == CHECKS_BEFORE_WARNING {
                     let record = Record::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
                         .text("help", failure.help.as_deref().unwrap_or_default());
@@ -79,13 +78,13 @@ impl Watch {
     }
 }
 
-/// Of the files behind all links, if the configuration names any.
+/// The stamps of the files, following symbolic links, if any are configured.
 fn stamps(config: &Config) -> Option<Stamps> {
     let files = [config.tls.certificate.0.as_ref()?, config.tls.private_key.0.as_ref()?];
     Some(files.map(|file| stamp(file).ok()))
 }
 
-fn told(facts: &Facts) -> Record {
+fn record_of(facts: &CertificateSummary) -> Record {
     let record =
         Record::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
     let record = record.text("fingerprint", facts.shown_fingerprint());

@@ -1,5 +1,5 @@
-//! The address behind a host name in `passive.public_address`, looked up again and again: homes
-//! and offices get another one overnight.
+//! Resolves the host name in `passive.public_address` periodically: dynamic addresses may change
+//! every day.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use wharf_server::Handle;
 
-use super::operator::Desk;
+use super::operator::AdminService;
 use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;
@@ -28,21 +28,20 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// For the server behind this desk.
-    pub(super) fn of(desk: &Desk) -> Self {
+    /// For this server.
+    pub(super) fn of(admin: &AdminService) -> Self {
         Self {
-            handle: desk.handle.clone(),
-            log: Arc::clone(&desk.log),
-            warner: Arc::clone(&desk.warner),
-            reloader: Arc::clone(&desk.reloader),
+            handle: admin.handle.clone(),
+            log: Arc::clone(&admin.log),
+            warner: Arc::clone(&admin.warner),
+            reloader: Arc::clone(&admin.reloader),
         }
     }
 
-    /// Never returns. The name server is asked on a thread of its own, one at a time, so nobody
-    /// waits for it.
+    /// Never returns. Names are resolved on a separate thread, so clients never wait for DNS.
     pub(super) async fn keep_current(self) {
         let mut warned: Option<String> = None;
-        // A name that was not found at the start is warned of at once.
+        // A name that was not resolved at the start causes a warning immediately.
         let mut is_due = self.handle.public_address().is_none();
         loop {
             if !std::mem::take(&mut is_due) {
@@ -51,7 +50,7 @@ impl Resolver {
             }
             let Some(name) = self.name() else { continue };
             let found = asked(name.clone()).await;
-            // A reload under way, or one since, has looked another one up.
+            // A concurrent or later reload has resolved another name.
             let Ok(_turn) = self.reloader.turn.try_lock() else { continue };
             if self.name().as_ref() != Some(&name) {
                 continue;
@@ -69,7 +68,7 @@ impl Resolver {
                     self.announce(&name, address);
                 }
                 Next::Warn(why) => {
-                    let text = self.told(&why);
+                    let text = self.warning(&why);
                     self.warner.warn(&text);
                     warned = Some(text);
                 }
@@ -92,25 +91,24 @@ impl Resolver {
         self.log.note(&record.text("address", address.to_string()).text("before", before));
     }
 
-    fn told(&self, why: &str) -> String {
+    fn warning(&self, why: &str) -> String {
         let stays = self.handle.public_address().map_or_else(
-            || "nothing is announced".to_owned(),
-            |address| format!("{address} stays announced"),
+            || "no address is announced".to_owned(),
+            |address| format!("{address} is still announced"),
         );
-        format!("{why} (passive.public_address); {stays} until it can be")
+        format!("{why} (passive.public_address); {stays} until it can be resolved")
     }
 }
 
-/// Until there is an address, clients from outside are told a wrong one: it is looked for more
-/// often then.
+/// Without an address, external clients get a wrong one: it is resolved more often then.
 fn pause(every: Duration, announced: Option<Ipv4Addr>) -> Duration {
     if announced.is_some() { every } else { every.min(UNKNOWN_RETRY_MAX) }
 }
 
-/// The longest time between two tries to find an address while none is known.
+/// The maximum retry interval while no address is known.
 const UNKNOWN_RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// What follows from a look at the name server.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Keep { is_fine: bool },
@@ -118,8 +116,8 @@ enum Next {
     Warn(String),
 }
 
-/// A name with several addresses keeps the one that is announced: which comes first changes with
-/// each answer. One that cannot be found keeps it too, and is told once.
+/// A name with several addresses keeps the announced one: their order changes with each answer. A
+/// name that cannot be resolved keeps it too, and is reported once.
 fn next(
     announced: Option<Ipv4Addr>,
     found: &Result<Vec<Ipv4Addr>, Failure>,
@@ -143,9 +141,9 @@ async fn asked(name: String) -> Result<Vec<Ipv4Addr>, Failure> {
     let act = move || {
         let _ = answer.send(look_up(&name));
     };
-    // Without a thread `act` is dropped, and whoever waits finds out.
+    // Without a thread `act` is dropped, which the receiver detects.
     let _ = Thread::new().name("resolve".to_owned()).spawn(act);
-    answered.await.unwrap_or_else(|_| Err(Failure::new("the system gives no thread")))
+    answered.await.unwrap_or_else(|_| Err(Failure::new("cannot start a thread")))
 }
 
 #[cfg(test)]
@@ -153,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_is_still_among_the_answers_stays_and_another_is_announced() {
+    fn an_address_that_is_still_in_the_answer_is_kept() {
         let [one, two] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
         let found = |addresses: &[Ipv4Addr]| Ok(addresses.to_vec());
         assert_eq!(next(Some(one), &found(&[two, one]), true), Next::Keep { is_fine: true });
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_never_found_is_looked_for_more_often() {
+    fn an_unresolved_name_is_retried_more_often() {
         let [long, short] = [Duration::from_hours(1), Duration::from_secs(5)];
         assert_eq!(pause(long, None), UNKNOWN_RETRY_MAX);
         assert_eq!(pause(short, None), short);
@@ -170,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_found_is_told_once_and_changes_nothing() {
-        let gone = Err(Failure::new("the public address x cannot be looked up: why"));
+    fn a_failed_lookup_is_reported_once_and_changes_nothing() {
+        let gone = Err(Failure::new("cannot resolve the public address x: why"));
         let one = Some(Ipv4Addr::new(203, 0, 113, 1));
         assert!(matches!(next(one, &gone, false), Next::Warn(why) if why.contains('x')));
         assert_eq!(next(one, &gone, true), Next::Keep { is_fine: false });

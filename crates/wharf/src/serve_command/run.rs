@@ -1,4 +1,4 @@
-//! Binding, serving, and stopping in good order.
+//! Binding, serving, and graceful stop.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -20,24 +20,24 @@ use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
 use wharf_storage::Quotas;
 
-use super::bans::Keeper;
+use super::bans::BanFileWriter;
 use super::binding::bind_failure;
-use super::capacity::Room;
-use super::chores::{measure, prove_life};
-use super::control::Control;
-use super::counters::{Audience, Counters};
+use super::capacity::DescriptorBudget;
+use super::control::ControlSockets;
+use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
-use super::ground::{make_state_folder, own_files, reach as reach_of};
-use super::inherited::{Surplus, assign};
-use super::operator::{Desk, starter};
-use super::reload::{self, InForce, Reloader};
+use super::inherited::{UnmatchedSocket, assign};
+use super::operator::{AdminService, starter};
+use super::periodic::{measure, send_watchdog};
+use super::reload::{self, ActiveConfig, Reloader};
 use super::renewal::Renewal;
 use super::resolver::Resolver;
+use super::startup::{make_state_folder, own_files, reach as reach_of};
 use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{Plan, outputs, tell_fresh_password};
+use super::{Plan, outputs, print_generated_password};
 use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::cli::serve::Serve;
@@ -47,49 +47,49 @@ use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Announced, Asked, Footprint, Inherited, Signals, Stop, announce, inherited, mask_new_files,
-    raise_file_limit,
+    Footprint, Inherited, ServiceState, SignalRequest, Signals, Stop, announce, inherited,
+    mask_new_files, raise_file_limit,
 };
-use crate::os::{Starter, is_successor, tell_predecessor};
+use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, tell};
 use crate::panel::words::Words;
 use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
 use crate::place;
-use crate::protection::identity::{Identity, give_up_capabilities};
-use crate::protection::reach::{self, Reach};
+use crate::protection::identity::{Identity, drop_capabilities};
+use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionStatus, Report, confine, rights};
 use crate::wire::{self, Accounts};
 
-/// Turns that are left to others before the end: whoever follows the log takes its last lines.
+/// Number of yields before the end, in which log followers receive the last lines.
 const LAST_TURNS: u32 = 100;
-/// Below this only root, or a capability, opens ports.
+/// Ports below this are privileged.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
-/// In this order: open and read what takes rights, give those up, start threads. The kernel
-/// confines each thread for itself, and those that come later inherit it.
+/// In this order: open and read what needs privileges, drop them, start threads. The kernel
+/// sandboxes single threads, and later ones inherit it.
 pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
     let inherited = inherited().map_err(|why| {
         Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
-            .help("wharf takes stream sockets:  ListenStream=  in the socket unit")
+            .help("wharf needs stream sockets:  ListenStream=  in the socket unit")
     })?;
     let mut workers =
-        Workers::prepare().map_err(|error| Failure::io("the system gives no threads", &error))?;
+        Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
     let runtimes = workers.handles();
     let mut ready = workers.alone(prepare(plan, options, runtimes, inherited))?;
     ready.starter = starter(plan);
-    let (report, delivery) = give_up_rights(plan, &mut ready)?;
+    let (report, delivery) = drop_privileges(plan, &mut ready)?;
     ready.report = Some(report);
-    workers.begin().map_err(|error| Failure::io("the system gives no threads", &error))?;
+    workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
     ready.log.begin()?;
-    ready.begin_to_tell(delivery)?;
+    ready.start_delivery(delivery)?;
     workers.run(serve(plan, options, ready))
 }
 
-/// Everything that is opened and read, before anyone is served.
+/// Everything that is opened and read before clients are served.
 struct Ready {
     accounts: Accounts,
     sources: Option<Arc<Sources>>,
@@ -98,30 +98,30 @@ struct Ready {
     bound: Bound,
     signals: Signals,
     identity: Option<Identity>,
-    reach: Arc<Reach>,
+    reach: Arc<AccessPolicy>,
     quotas: Option<Quotas>,
     report: Option<Report>,
-    room: Room,
+    room: DescriptorBudget,
     sessions: Count,
-    /// What to say if not all sessions that are wanted have room.
+    /// A warning if fewer sessions are possible than configured.
     no_room: Option<String>,
     counters: Arc<Counters>,
-    control: Control,
-    /// Who is told of events, until that begins.
-    told: Option<deliver::Prepared>,
-    audience: Arc<Audience>,
+    control: ControlSockets,
+    /// Delivery of events, until it is started.
+    prepared_delivery: Option<deliver::Prepared>,
+    sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
-    /// What is to be said about sockets that were handed over.
+    /// Notes about inherited sockets.
     notes: Vec<String>,
-    starter: Result<Starter, String>,
+    starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
-    /// What to say of servers that prove passwords and cannot be found.
+    /// Warnings about unresolvable names of authentication servers.
     missing_hosts: Vec<String>,
 }
 
 impl Ready {
-    /// Tells what the operator should know.
+    /// Logs and prints warnings for the administrator.
     fn warn(&self, warner: &Warner) {
         for warning in self.encryption.iter().flat_map(|encryption| &encryption.warnings) {
             warner.warn(warning);
@@ -134,7 +134,7 @@ impl Ready {
             && self.accounts.warnings.is_empty()
             && self.sources.is_none()
         {
-            warner.of_nobody();
+            warner.no_accounts();
         }
         for why in &self.missing_hosts {
             warner.warn(why);
@@ -145,20 +145,23 @@ impl Ready {
         }
     }
 
-    /// From here on programs and web servers are told of events.
-    fn begin_to_tell(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
-        let Some((told, (worker, spools))) = self.told.take().zip(parts) else { return Ok(()) };
-        let delivery = told.begin(worker, spools)?;
+    /// Starts delivery of events to hooks and webhooks.
+    fn start_delivery(&mut self, parts: Option<DeliveryParts>) -> Result<(), Failure> {
+        let Some((prepared_delivery, (worker, spools))) = self.prepared_delivery.take().zip(parts)
+        else {
+            return Ok(());
+        };
+        let delivery = prepared_delivery.begin(worker, spools)?;
         if let Some(checker) = delivery.checker() {
             let _ = self.checker.set(Arc::clone(checker));
         }
-        self.audience.add(delivery);
+        self.sinks.add(delivery);
         Ok(())
     }
 }
 
-/// What telling of events needs that only the user that serves may open or start.
-type DeliveryParts = (deliver::Worker, deliver::Spools);
+/// The parts of event delivery that are opened or started as the server's user.
+type DeliveryParts = (deliver::Worker, deliver::WebhookSpools);
 
 async fn prepare(
     plan: &Plan,
@@ -167,7 +170,7 @@ async fn prepare(
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
-    rights::refuse_open(config, plan.file.as_deref())?;
+    rights::reject_insecure(config, plan.file.as_deref())?;
     let identity = Identity::wanted(&config.server)?;
     make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
@@ -175,39 +178,39 @@ async fn prepare(
         Some(share) => wire::shared(share),
         None => wire::accounts(config, plan.is_coloured, Creation::Wanted)?,
     };
-    // A share is for the one account that it was started with.
+    // A share has only the account that it was started with.
     let sources = if plan.share.is_none() { Sources::open(config)?.map(Arc::new) } else { None };
     if let Some(sources) = &sources {
         accounts.users = wire::users(config, accounts.watched.as_ref(), Some(sources));
     }
     let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
-    // A name that cannot be found now concerns clients from outside alone; the resolver warns, and
-    // tries again.
+    // A name that cannot be resolved now affects external clients only; the resolver warns, and
+    // retries.
     let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
     let mut settings = wire::settings(config, tls, public_address)?;
-    let surplus = if is_successor() { Surplus::Closed } else { Surplus::Refused };
+    let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
-    let room = Room::beside(settings.listen.len());
+    let room = DescriptorBudget::beside(settings.listen.len());
     let (sessions, no_room) = room.of(settings.limits.sessions);
     settings.limits.sessions = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
-    // Before the first client: whoever stops us during the start stops us in good order too.
+    // Before the first client, so that a stop during the start is graceful too.
     let signals =
-        Signals::new().map_err(|error| Failure::io("cannot listen for signals", &error))?;
-    let control = Control::open(config, identity.as_ref());
+        Signals::new().map_err(|error| Failure::io("cannot install signal handlers", &error))?;
+    let control = ControlSockets::open(config, identity.as_ref());
     let reach = Arc::new(reach_of(plan, &accounts, &control, sources.is_some()));
     let own = own_files(plan, &mut accounts)?;
     let missing_hosts = if sources.is_some() { logins::missing_hosts(config) } else { Vec::new() };
-    // A share keeps nothing in the state folder.
+    // A share stores nothing in the state folder.
     let quotas = plan.share.is_none().then(|| wire::quotas(config));
     let checker = Arc::default();
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let told = deliver::Prepared::of(config, &log)?;
-    let audience = Arc::new(Audience::new(Arc::clone(&log), Arc::clone(&counters)));
-    let events: Arc<dyn Events> = audience.clone();
+    let prepared_delivery = deliver::Prepared::of(config, &log)?;
+    let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
+    let events: Arc<dyn Events> = sinks.clone();
     let server = server.events(events);
     let opened = assigned.sockets.into_iter();
     let server = opened.fold(server, |server, (index, socket)| server.opened(index, socket));
@@ -229,37 +232,39 @@ async fn prepare(
         no_room,
         counters,
         control,
-        told,
-        audience,
+        prepared_delivery,
+        sinks,
         checker,
         notes: assigned.notes,
         starter: Err(String::new()),
-        // While files of the system can still be opened.
+        // While system files can still be opened.
         footprint: Footprint::open(),
         has_panel,
         missing_hosts,
     })
 }
 
-/// Becomes somebody with fewer rights, and has the kernel refuse what is not needed.
-fn give_up_rights(
+/// Changes to the unprivileged user, and enters the sandbox.
+fn drop_privileges(
     plan: &Plan,
     ready: &mut Ready,
 ) -> Result<(Report, Option<DeliveryParts>), Failure> {
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
-        identity.give_state(&reach::state_folder(config));
-        identity.give_spool(&deliver::spool_folder(config));
+        identity.change_state_owner(&reach::state_folder(config));
+        identity.change_spool_owner(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {
             rights::readable_by(identity.name(), file)?;
         }
     }
-    give_up_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
-    // Programs that are told of events have the same user, and lie beyond the confinement.
-    let parts = match &mut ready.told {
-        Some(told) => Some((told.start_worker()?, told.open_spools()?)),
+    drop_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
+    // Hook programs run as the same user, outside of the sandbox.
+    let parts = match &mut ready.prepared_delivery {
+        Some(prepared_delivery) => {
+            Some((prepared_delivery.start_worker()?, prepared_delivery.open_spools()?))
+        }
         None => None,
     };
     Ok((confine(config.server.sandbox, &ready.reach)?, parts))
@@ -280,29 +285,30 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     if has_panel {
         tell(&panel.text());
     } else if let Some(share) = &plan.share {
-        tell_fresh_password(share);
+        print_generated_password(share);
     }
     if let Some(report) = &ready.report {
         warner.of_protection(report);
     }
-    let keeper = Keeper::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
-    let desk = Arc::new(desk(plan, &mut ready, &warner, &keeper));
-    let renewal = Renewal::start(Arc::clone(&desk.reloader));
-    let audience = Arc::clone(&desk.audience);
+    let ban_file_writer =
+        BanFileWriter::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
+    let admin = Arc::new(admin(plan, &mut ready, &warner, &ban_file_writer));
+    let renewal = Renewal::start(Arc::clone(&admin.reloader));
+    let sinks = Arc::clone(&admin.sinks);
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
     log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
-    announce(Announced::Ready);
-    tell_predecessor(Ok(()));
+    announce(ServiceState::Ready);
+    report_to_predecessor(Ok(()));
     let mut homes = accounts.homes;
     if sources.is_some() {
         homes.extend(
             logins::templated_homes(config)
                 .into_iter()
-                .map(|home| (accounts::Use::Home(String::new()), home)),
+                .map(|home| (accounts::FolderUse::Home(String::new()), home)),
         );
     }
     sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
-    let stopper = Stopper { desk: &desk, has_panel };
+    let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
         log.note(&Record::new(Level::Info, "metrics").text("address", address));
@@ -310,8 +316,8 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let doors = (control.door.ok(), metrics);
     let watched = (accounts.watched, sources);
     let exit = until_stopped(bound, doors, &mut signals, &stopper, watched, options).await;
-    drop((keeper, renewal));
-    audience.close();
+    drop((ban_file_writer, renewal));
+    sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
         let record = Record::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
@@ -322,7 +328,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     Ok(exit)
 }
 
-/// Whoever follows the log sees its end, if it is read at all.
+/// Log followers see the last lines, if they read them.
 async fn end_followers(log: &Log) {
     log.tail().close();
     for _ in 0..LAST_TURNS {
@@ -330,13 +336,18 @@ async fn end_followers(log: &Log) {
     }
 }
 
-/// What the JSON API asks.
-fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -> Desk {
+/// The state for the JSON API.
+fn admin(
+    plan: &Plan,
+    ready: &mut Ready,
+    warner: &Arc<Warner>,
+    ban_file_writer: &BanFileWriter,
+) -> AdminService {
     let footprint = std::mem::take(&mut ready.footprint);
     let starter = std::mem::replace(&mut ready.starter, Err(String::new()));
     let handle = ready.bound.handle();
     let log = Arc::clone(&ready.log);
-    let in_force = InForce {
+    let in_force = ActiveConfig {
         config: plan.loaded.config.clone(),
         layers: plan.loaded.layers.clone(),
         certificate: ready.encryption.as_ref().map(|encryption| encryption.facts.clone()),
@@ -369,13 +380,13 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
     };
     let reloader = Arc::new(reloader);
     let gauges = Gauges::start(Arc::clone(&reloader));
-    Desk {
+    AdminService {
         handle,
         log,
         counters: Arc::clone(&ready.counters),
-        audience: Arc::clone(&ready.audience),
+        sinks: Arc::clone(&ready.sinks),
         warner: Arc::clone(warner),
-        nudge: Mutex::new(keeper.nudge()),
+        ban_file: Mutex::new(ban_file_writer.ban_file()),
         reloader,
         stop: watch::Sender::new(None),
         is_stopping: AtomicBool::new(false),
@@ -387,7 +398,7 @@ fn desk(plan: &Plan, ready: &mut Ready, warner: &Arc<Warner>, keeper: &Keeper) -
     }
 }
 
-/// Serves; a first signal lets transfers finish, a second one ends everything at once.
+/// Serves; a first signal lets transfers finish, a second one ends everything immediately.
 async fn until_stopped(
     bound: Bound,
     (door, metrics): (Option<AdminSocket>, Option<MetricsListener>),
@@ -397,12 +408,12 @@ async fn until_stopped(
     options: &Serve,
 ) -> Exit {
     let handle = bound.handle();
-    let desk = stopper.desk;
-    let operator: Arc<dyn AdminBackend> = desk.clone();
+    let admin = stopper.admin;
+    let operator: Arc<dyn AdminBackend> = admin.clone();
     let api = Api::new(handle.clone(), bound.listeners(), operator);
     let mut telling = Box::pin(async {
         match metrics {
-            Some(door) => door.serve(desk.clone()).await,
+            Some(door) => door.serve(admin.clone()).await,
             None => pending().await,
         }
     });
@@ -413,7 +424,7 @@ async fn until_stopped(
         }
     });
     let mut serving = Box::pin(bound.serve());
-    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &desk.log));
+    let mut watching = Box::pin(accounts_watch::watch(watched, &handle, &admin.log));
     let mut measuring = Box::pin(measure(&handle));
     let mut time = Box::pin(async {
         match options.stop_after {
@@ -421,38 +432,38 @@ async fn until_stopped(
             None => pending().await,
         }
     });
-    let mut living = Box::pin(prove_life());
-    let mut resolving = Box::pin(Resolver::of(desk).keep_current());
+    let mut living = Box::pin(send_watchdog());
+    let mut resolving = Box::pin(Resolver::of(admin).keep_current());
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {
-            // A signal comes first: a second one must work however busy we are.
+            // Signals come first: a second one must work even under load.
             biased;
             asked = signals.next() => match asked {
-                Asked::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
-                Asked::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
-                Asked::Stop(_) => (stopper.grace(), "signal"),
-                Asked::Reopen => {
-                    desk.log.reopen();
+                SignalRequest::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
+                SignalRequest::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
+                SignalRequest::Stop(_) => (stopper.grace(), "signal"),
+                SignalRequest::Reopen => {
+                    admin.log.reopen();
                     continue;
                 }
-                Asked::Summary => {
-                    desk.log.note(&desk.summary());
+                SignalRequest::Summary => {
+                    admin.log.note(&admin.summary());
                     continue;
                 }
-                Asked::Reload => {
-                    Arc::clone(&desk.reloader).begin(drop);
+                SignalRequest::Reload => {
+                    Arc::clone(&admin.reloader).begin(drop);
                     continue;
                 }
             },
             () = &mut serving => return Exit::Done,
             () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
-            number = desk.succeeded(), if !has_left => {
+            number = admin.succeeded(), if !has_left => {
                 has_left = true;
                 stopper.leave(&handle, number);
                 continue;
             }
-            grace = desk.told_to_stop(), if !is_stopping => (grace, "wharf stop"),
+            grace = admin.stop_requested(), if !is_stopping => (grace, "wharf stop"),
             () = &mut watching => continue,
             () = &mut measuring => continue,
             () = &mut answering => continue,
@@ -465,34 +476,34 @@ async fn until_stopped(
     }
 }
 
-/// What is needed to stop in good order.
+/// The state needed for a graceful stop.
 struct Stopper<'a> {
-    desk: &'a Arc<Desk>,
+    admin: &'a Arc<AdminService>,
     has_panel: bool,
 }
 
 impl Stopper<'_> {
-    /// How long transfers may finish unless somebody says otherwise.
+    /// The default grace period for transfers.
     fn grace(&self) -> Duration {
-        self.desk.reloader.in_force().config.server.shutdown_grace.0
+        self.admin.reloader.in_force().config.server.shutdown_grace.0
     }
 
-    /// Takes no more clients, for another process does, and lets sessions end as they like.
+    /// Stops accepting clients, since a successor does, and lets sessions end normally.
     fn leave(&self, handle: &Handle, successor: u32) {
-        announce(Announced::Successor(successor));
+        announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
-        self.desk.log.note(&record.number("sessions", sessions));
+        self.admin.log.note(&record.number("sessions", sessions));
         handle.leave();
     }
 
-    /// Takes no more clients, lets transfers finish, and says so.
+    /// Stops accepting clients, lets transfers finish, and reports it.
     fn stop(&self, handle: &Handle, grace: Duration, reason: &str) {
-        announce(Announced::Stopping);
-        self.desk.is_stopping.store(true, Ordering::Relaxed);
+        announce(ServiceState::Stopping);
+        self.admin.is_stopping.store(true, Ordering::Relaxed);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
         let record = Record::new(Level::Info, "stopping").text("reason", reason);
-        self.desk.log.note(&record.number("sessions", sessions));
+        self.admin.log.note(&record.number("sessions", sessions));
         if self.has_panel {
             tell(&if sessions == 0 {
                 "\n  Stopped.\n".to_owned()

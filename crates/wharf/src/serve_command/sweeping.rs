@@ -1,19 +1,19 @@
-//! Unfinished uploads that nobody came back for are removed after a start.
+//! Removes abandoned partial uploads after a start.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use wharf_storage::{DiskOptions, Quotas, SweepReport, sweep};
 
-use crate::accounts::Use;
+use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::plain;
 
-/// Removes uploads that nobody came back for, beside everything else: a large disk takes minutes.
-/// One line tells of all of it, if there was anything.
+/// Removes abandoned partial uploads in the background: a large disk takes minutes. Logs one
+/// summary line, if any were removed.
 pub(super) fn sweep_homes(
-    homes: Vec<(Use, PathBuf)>,
+    homes: Vec<(FolderUse, PathBuf)>,
     options: DiskOptions,
     quotas: Option<Quotas>,
     log: Arc<Log>,
@@ -49,6 +49,6 @@ pub(super) fn sweep_homes(
             );
         }
     };
-    // Without a thread nothing is swept this time; the next start tries again.
+    // Without a thread nothing is removed; the next start tries again.
     let _ = std::thread::Builder::new().name("sweep".into()).spawn(swept);
 }

@@ -1,65 +1,65 @@
-//! What somebody should look at: told once at the start, and kept for `wharf status`.
+//! Warnings for the administrator: reported once, and kept for `wharf status`.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::accounts::Use;
+use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::outcome::tell;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::{ProtectionStatus, Report, rights};
 
-/// Warnings that are kept; a thousand missing homes say no more than a hundred.
+/// Maximum number of warnings kept.
 const KEPT_MAX: usize = 100;
 
-/// Tells warnings, and keeps them.
+/// Reports warnings, and keeps them.
 pub(super) struct Warner {
     log: Arc<Log>,
     has_panel: bool,
-    told: Mutex<Vec<Told>>,
+    warnings: Mutex<Vec<WarningEntry>>,
 }
 
-/// A warning, and whether it holds until the end.
-struct Told {
+/// A warning, and whether it stays until the end.
+struct WarningEntry {
     text: String,
     is_lasting: bool,
 }
 
 impl Warner {
     pub(super) fn new(log: Arc<Log>, has_panel: bool) -> Self {
-        Self { log, has_panel, told: Mutex::default() }
+        Self { log, has_panel, warnings: Mutex::default() }
     }
 
-    /// What was told.
-    pub(super) fn told(&self) -> Vec<String> {
-        self.kept().iter().map(|told| told.text.clone()).collect()
+    /// The active warnings.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.kept().iter().map(|entry| entry.text.clone()).collect()
     }
 
-    /// Forgets what the configuration was the reason for: it is another now.
+    /// Removes the warnings about the previous configuration.
     pub(super) fn forget(&self) {
-        self.kept().retain(|told| told.is_lasting);
+        self.kept().retain(|entry| entry.is_lasting);
     }
 
-    /// Forgets what is no longer so.
+    /// Removes warnings that no longer apply.
     pub(super) fn forget_those(&self, is_over: impl Fn(&str) -> bool) {
-        self.kept().retain(|told| !is_over(&told.text));
+        self.kept().retain(|entry| !is_over(&entry.text));
     }
 
-    /// Tells a warning, and keeps it until the configuration changes.
+    /// Reports a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
         self.tell(text, false);
     }
 
-    /// Tells a warning, and keeps it until the end.
+    /// Reports a warning, and keeps it until the end.
     pub(super) fn warn_for_good(&self, text: &str) {
         self.tell(text, true);
     }
 
-    /// Takes a warning back: what it told is over.
+    /// Removes a warning that no longer applies.
     pub(super) fn withdraw(&self, text: &str) {
-        self.kept().retain(|told| told.text != text);
+        self.kept().retain(|entry| entry.text != text);
     }
 
     fn tell(&self, text: &str, is_lasting: bool) {
@@ -70,54 +70,55 @@ impl Warner {
         }
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
-            kept.push(Told { text: text.to_owned(), is_lasting });
+            kept.push(WarningEntry { text: text.to_owned(), is_lasting });
         }
     }
 
-    /// Tells of homes and folders that are missing, and of those that anybody on this computer may
+    /// Warns about missing homes and folders, and about those that any user of this computer may
     /// replace.
-    pub(super) fn of_homes(&self, homes: &[(Use, PathBuf)]) {
+    pub(super) fn of_homes(&self, homes: &[(FolderUse, PathBuf)]) {
         for (used, home) in homes {
             let lost = used.lost();
             match std::fs::read_dir(home) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let (home, user) = (home.display(), current_name());
-                    self.warn(&format!("{lost}: {user} may not open the folder {home}"));
+                    self.warn(&format!("{lost}: {user} cannot open the folder {home}"));
                 }
                 Err(_) => {
                     let home = home.display();
-                    self.warn(&format!("{lost}: there is no folder {home}"));
+                    self.warn(&format!("{lost}: folder not found: {home}"));
                 }
             }
-            for finding in rights::of_home(home).iter().filter(|finding| finding.is_grave()) {
-                self.warn(&finding.told());
+            for finding in rights::of_home(home).iter().filter(|finding| finding.is_warning()) {
+                self.warn(&finding.described());
             }
         }
     }
 
-    /// Tells that nobody can log in.
-    pub(super) fn of_nobody(&self) {
-        self.warn("there is no account yet; make one with:  wharf user add NAME --home DIR");
+    /// Warns that there are no accounts.
+    pub(super) fn no_accounts(&self) {
+        self.warn("there are no accounts yet; add one:  wharf user add NAME --home DIR");
     }
 
-    /// One line for who this is and what holds, and another if this is root.
+    /// Logs the user and the sandbox status, and warns if it is root.
     pub(super) fn of_protection(&self, report: &Report) {
         if is_root() {
             let confined = match &report.files {
-                ProtectionStatus::On(_) => "confined to the files it serves".to_owned(),
-                ProtectionStatus::Off(why) => format!("and is not confined: {why}"),
+                ProtectionStatus::On(_) => "restricted to the served files".to_owned(),
+                ProtectionStatus::Off(why) => format!("without sandbox: {why}"),
             };
             self.warn_for_good(&format!(
-                "wharf runs as root, {confined}; server.user gives it an account with fewer rights"
+                "wharf runs as root, {confined}; set server.user to an unprivileged user"
             ));
         }
         let record = Record::new(Level::Info, "protection").text("user", current_name());
         let parts = report.parts().into_iter();
-        self.log.note(&parts.fold(record, |record, (name, part)| record.text(name, part.told())));
+        self.log
+            .note(&parts.fold(record, |record, (name, part)| record.text(name, part.described())));
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! Whose sessions must end because of what became of their accounts; and whether the store of
-//! accounts is still there.
+//! Watches the account store: ends sessions of accounts that are removed, disabled or expired, and
+//! reports an unusable store.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -12,23 +12,22 @@ use wharf_server::{EndWhen, Handle};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::FileUsers;
 
-use crate::accounts::Watched;
+use crate::accounts::WatchedStore;
 use crate::log::Log;
 use crate::log::record::{Level, Record};
 use crate::logins::Sources;
 
-/// How often the store of accounts is looked at.
+/// How often the account store is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What clients are told whose account is gone or disabled.
+/// Reply to clients of removed or disabled accounts.
 const ENDED: &str = "This account may no longer log in.";
-/// What clients are told whose account has ended, or its hours have.
-const TIME_IS_OVER: &str = "The access period of this account has ended.";
+/// Reply to clients of expired accounts, or outside of their hours.
+const TIME_IS_OVER: &str = "This account has expired or has outside of its login hours.";
 
-/// The store of accounts, and those who prove passwords beside it.
-pub(super) type Watching = (Option<Watched>, Option<Arc<Sources>>);
+/// The account store, and external authentication.
+pub(super) type Watching = (Option<WatchedStore>, Option<Arc<Sources>>);
 
-/// Looks at the store of accounts, and ends the sessions of accounts that are gone or disabled.
-/// Never returns.
+/// Checks the account store, and ends sessions of removed or disabled accounts. Never returns.
 pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &Log) {
     if watched.is_none() && sources.is_none() {
         return pending().await;
@@ -41,8 +40,8 @@ pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &L
             log.note(&record);
         }
         match &watched {
-            Some(Watched::File(users)) => look_at_file(users, handle, log).await,
-            Some(Watched::Database(users)) => look_at_database(users, handle, log).await,
+            Some(WatchedStore::File(users)) => look_at_file(users, handle, log).await,
+            Some(WatchedStore::Database(users)) => look_at_database(users, handle, log).await,
             None => {}
         }
     }
@@ -69,8 +68,8 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
     }
 }
 
-/// Ends the sessions of accounts whose time is over, each when no transfer runs in it. The engine
-/// does so by itself at the time that was known at the login; this is for one that has changed.
+/// Ends sessions of expired accounts when no transfer is running. The engine does so itself at the
+/// time that was known at the login; this handles later changes.
 fn end_quietly(handle: &Handle, over: &BTreeSet<String>) {
     if over.is_empty() {
         return;
@@ -82,16 +81,16 @@ fn end_quietly(handle: &Handle, over: &BTreeSet<String>) {
     }
 }
 
-/// Whether a name is the anonymous visitor's, who is in no store.
-fn is_visitor(user: &str) -> bool {
+/// Whether a name is that of the anonymous user, which is not in the store.
+fn is_anonymous(user: &str) -> bool {
     ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user))
 }
 
 async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
     let views = handle.views();
     let online: BTreeSet<String> = views.into_iter().filter_map(|view| view.user).collect();
-    let online: Vec<String> = online.into_iter().filter(|user| !is_visitor(user)).collect();
-    // A database that is gone ends nobody; the news below tell of it, once.
+    let online: Vec<String> = online.into_iter().filter(|user| !is_anonymous(user)).collect();
+    // An unreachable database ends no sessions; the outage is reported once below.
     if let Ok(ended) = users.ended(&online).await {
         for user in &ended {
             handle.end_sessions_of(user, ENDED);

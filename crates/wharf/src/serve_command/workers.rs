@@ -1,4 +1,4 @@
-//! The threads that serve clients: one for each processor, each with a reactor of its own.
+//! The threads that serve clients: one per processor, each with its own reactor.
 
 use std::io;
 use std::thread::{Builder as Thread, JoinHandle, available_parallelism};
@@ -6,11 +6,11 @@ use std::thread::{Builder as Thread, JoinHandle, available_parallelism};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// Threads for slow calls of the clients of one processor: its lanes, its password hashes, and some
-/// that wait for a disk.
+/// Blocking threads per processor: blocking workers, password hashing, and some that wait for a
+/// disk.
 const SLOW_CALLS_MAX: usize = 30;
 
-/// The thread that calls, and its fellows on the other processors.
+/// The calling thread, and the threads for the other processors.
 pub(super) struct Workers {
     own: Runtime,
     waiting: Vec<Runtime>,
@@ -20,14 +20,14 @@ pub(super) struct Workers {
 struct Worker {
     thread: JoinHandle<()>,
     /// The thread ends when this is dropped.
-    stay: oneshot::Sender<()>,
+    keep_alive: oneshot::Sender<()>,
 }
 
 impl Workers {
-    /// Makes them, without any thread yet: what confines this thread must come before those.
+    /// Creates the runtimes without threads: this thread is sandboxed before threads are started.
     ///
     /// # Errors
-    /// The system gives too few open files.
+    /// The limit of open files is too low.
     pub(super) fn prepare() -> io::Result<Self> {
         let own = runtime()?;
         let others = available_parallelism().map_or(1, usize::from).saturating_sub(1);
@@ -35,7 +35,7 @@ impl Workers {
         Ok(Self { own, waiting, others: Vec::new() })
     }
 
-    /// All of them, to give work to; it is done once they have begun.
+    /// All runtimes, to spawn tasks; they run once the threads are started.
     pub(super) fn handles(&self) -> Vec<Handle> {
         let others = self.waiting.iter().map(|waiting| waiting.handle().clone());
         std::iter::once(self.own.handle().clone()).chain(others).collect()
@@ -49,7 +49,7 @@ impl Workers {
     /// Starts the threads.
     ///
     /// # Errors
-    /// The system gives none.
+    /// A thread cannot be started.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         for runtime in std::mem::take(&mut self.waiting) {
             self.others.push(Worker::start(runtime)?);
@@ -57,12 +57,12 @@ impl Workers {
         Ok(())
     }
 
-    /// Runs `act` on this thread, and ends them all after it. Whatever still runs in a thread for
-    /// slow calls does not keep us from leaving.
+    /// Runs `act` on this thread, then ends all threads. Calls that still run on blocking threads
+    /// do not prevent the exit.
     pub(super) fn run<T>(self, act: impl Future<Output = T>) -> T {
         let done = self.own.block_on(act);
-        for Worker { thread, stay, .. } in self.others {
-            drop(stay);
+        for Worker { thread, keep_alive, .. } in self.others {
+            drop(keep_alive);
             let _ = thread.join();
         }
         self.own.shutdown_background();
@@ -72,12 +72,12 @@ impl Workers {
 
 impl Worker {
     fn start(runtime: Runtime) -> io::Result<Self> {
-        let (stay, left) = oneshot::channel::<()>();
+        let (keep_alive, left) = oneshot::channel::<()>();
         let thread = Thread::new().name("wharf-worker".to_owned()).spawn(move || {
             let _ = runtime.block_on(left);
             runtime.shutdown_background();
         })?;
-        Ok(Self { thread, stay })
+        Ok(Self { thread, keep_alive })
     }
 }
 

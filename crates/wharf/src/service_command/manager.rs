@@ -8,7 +8,7 @@ use super::{Setup, launchd, systemd};
 use crate::accounts;
 use crate::cli::Global;
 use crate::cli::service::{Install, Kind};
-use crate::os::{give_to, is_administrator, private_folder};
+use crate::os::{change_owner, is_administrator, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, tell};
 
 const SERVICE: &str = "wharf.service";
@@ -224,7 +224,7 @@ fn make_account_on_mac(user: &str) -> Result<(u32, u32), Failure> {
     }
     let home = Path::new(launchd::HOME);
     let failed = |error| Failure::io(format!("cannot make {}", home.display()), &error);
-    private_folder(home).and_then(|()| give_to(home, (number, number))).map_err(failed)?;
+    private_folder(home).and_then(|()| change_owner(home, (number, number))).map_err(failed)?;
     Ok((number, number))
 }
 
@@ -270,7 +270,7 @@ fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<S
     for path in [users_file, folder].into_iter().flatten() {
         let path = below(root, path);
         if path.exists()
-            && let Err(error) = give_to(&path, owner)
+            && let Err(error) = change_owner(&path, owner)
         {
             notes.push(format!("{} stays as it is: {}", path.display(), plain(&error)));
         }

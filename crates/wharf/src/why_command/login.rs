@@ -23,7 +23,7 @@ use crate::config::choice::{TlsMode, TlsRequire};
 use crate::live_command::{RESTART, beyond_sandbox, server_of};
 use crate::outcome::Failure;
 use crate::protection::own_files::server_files;
-use crate::protection::reach::{Reach, Reached};
+use crate::protection::reach::{AccessPolicy, StoreAccess};
 use crate::wire;
 
 /// How often, and how long each time, a count of the account's files is waited for: 10 s in all.
@@ -156,8 +156,8 @@ pub(super) async fn enter(
     let config = case.config;
     let home = subject.account.home.clone();
     let file = accounts::file(config).map(Path::to_path_buf);
-    let store = Reached { file, ports: Vec::new() };
-    let reach = Arc::new(Reach::of(config, std::slice::from_ref(&home), &store));
+    let store = StoreAccess { file, ports: Vec::new() };
+    let reach = Arc::new(AccessPolicy::of(config, std::slice::from_ref(&home), &store));
     let quotas = wire::quotas(config);
     let file = case.file.as_deref().map(Path::new);
     let own = server_files(config, file, &[], &case.homes);

@@ -48,7 +48,7 @@ impl Subject {
     pub(super) fn find(case: &Case<'_>, is_coloured: bool) -> Result<Self, Failure> {
         let config = case.config;
         let path = &config.server.users_file.0;
-        if let Some(account) = wire::visitor(config, case.user) {
+        if let Some(account) = wire::anonymous_account(config, case.user) {
             return Ok(Self {
                 account,
                 is_anonymous: true,

@@ -1,4 +1,4 @@
-//! A configuration becomes the accounts that may log in.
+//! Builds the accounts from a configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,33 +13,33 @@ use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{NoUsers, Single};
 
-use crate::accounts::{self, Kept, Use, Watched, alone, database, everyone};
+use crate::accounts::{self, FolderUse, Kept, WatchedStore, alone, database, everyone};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
 use crate::outcome::Failure;
-use crate::protection::reach::Reached;
+use crate::protection::reach::StoreAccess;
 use crate::share::{Access, Share};
 use crate::user_command::{Trouble, open_failure};
 
-/// Who may log in, and where their files are.
+/// The accounts and their folders.
 pub(crate) struct Accounts {
     /// For the engine.
     pub(crate) users: Arc<dyn Users>,
-    /// The store, to be looked at now and then.
-    pub(crate) watched: Option<Watched>,
-    /// What of the computer the store needs.
-    pub(crate) reached: Reached,
-    /// How many accounts it has.
+    /// The store, to be checked periodically.
+    pub(crate) watched: Option<WatchedStore>,
+    /// The files and ports that the store needs.
+    pub(crate) reached: StoreAccess,
+    /// The number of accounts.
     pub(crate) count: usize,
-    /// Every folder that is served, and for whom.
-    pub(crate) homes: Vec<(Use, PathBuf)>,
-    /// What the operator should know.
+    /// All served folders and their accounts.
+    pub(crate) homes: Vec<(FolderUse, PathBuf)>,
+    /// Warnings for the administrator.
     pub(crate) warnings: Vec<String>,
 }
 
-/// The accounts of the store, and the anonymous visitor if there is one.
+/// The accounts of the store, and the anonymous user if enabled.
 pub(crate) fn accounts(
     config: &Config,
     is_coloured: bool,
@@ -54,20 +54,19 @@ pub(crate) fn accounts(
         Kept::Database(address) => of_database(config, address, creation)?,
     };
     accounts.users = users(config, accounts.watched.as_ref(), None);
-    accounts.homes.extend(visitors_home(config));
+    accounts.homes.extend(anonymous_folder(config));
     Ok(accounts)
 }
 
-/// Those of the store, if there is one, those whose passwords others prove, and the anonymous
-/// visitor if the configuration has one.
+/// Combines the store, external authentication, and the anonymous user, as configured.
 pub(crate) fn users(
     config: &Config,
-    watched: Option<&Watched>,
+    watched: Option<&WatchedStore>,
     sources: Option<&Sources>,
 ) -> Arc<dyn Users> {
     let users: Arc<dyn Users> = match watched {
-        Some(Watched::File(file)) => Arc::new(file.clone()),
-        Some(Watched::Database(database)) => Arc::new(database.clone()),
+        Some(WatchedStore::File(file)) => Arc::new(file.clone()),
+        Some(WatchedStore::Database(database)) => Arc::new(database.clone()),
         None => Arc::new(NoUsers),
     };
     let users = match sources {
@@ -75,58 +74,58 @@ pub(crate) fn users(
         None => users,
     };
     match anonymous_home(config) {
-        Some(home) => Arc::new(with_visitor(users, config, home)),
+        Some(home) => Arc::new(with_anonymous(users, config, home)),
         None => users,
     }
 }
 
-/// Every folder that is served, and for whom.
+/// All served folders and their accounts.
 pub(crate) fn homes(
     config: &Config,
-    watched: Option<&Watched>,
+    watched: Option<&WatchedStore>,
     is_coloured: bool,
-) -> Result<Vec<(Use, PathBuf)>, Failure> {
+) -> Result<Vec<(FolderUse, PathBuf)>, Failure> {
     let mut homes = match watched {
-        Some(Watched::File(_)) => {
+        Some(WatchedStore::File(_)) => {
             let file = UserFile::read(&config.server.users_file.0)
                 .map_err(|error| open_failure(&error, is_coloured))?;
             accounts::homes(file.records(), file.folder())
         }
-        // A database that is gone keeps nothing else from changing.
-        Some(Watched::Database(users)) => {
+        // An unreachable database does not prevent other changes.
+        Some(WatchedStore::Database(users)) => {
             let (records, _) = all_of(users)?.unwrap_or_default();
             accounts::homes(&records, Path::new(""))
         }
         None => Vec::new(),
     };
-    homes.extend(visitors_home(config));
+    homes.extend(anonymous_folder(config));
     Ok(homes)
 }
 
-fn visitors_home(config: &Config) -> Option<(Use, PathBuf)> {
-    anonymous_home(config).map(|home| (Use::Home("anonymous".to_owned()), home.to_owned()))
+fn anonymous_folder(config: &Config) -> Option<(FolderUse, PathBuf)> {
+    anonymous_home(config).map(|home| (FolderUse::Home("anonymous".to_owned()), home.to_owned()))
 }
 
-/// The accounts of a database, and what is invalid there.
+/// The accounts of a database, and its invalid entries.
 type All = (Vec<UserRecord>, Vec<Fault>);
 
-/// Everyone in a database.
+/// Reads all accounts of a database.
 fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
     alone(async {
         let all = async { Ok((everyone(users).await?, users.faults().await?)) }.await;
-        // The connections end with the thread that waits here.
+        // The connections cannot outlive the thread that waits here.
         users.close_idle();
         all
     })
 }
 
-/// Whom `user` becomes without a password, if the configuration lets anybody in under that name.
-pub(crate) fn visitor(config: &Config, user: &str) -> Option<Account> {
-    let visitors = with_visitor(Arc::new(NoUsers), config, anonymous_home(config)?);
+/// The anonymous user for the name `user`, if the configuration allows anonymous logins with it.
+pub(crate) fn anonymous_account(config: &Config, user: &str) -> Option<Account> {
+    let visitors = with_anonymous(Arc::new(NoUsers), config, anonymous_home(config)?);
     visitors.is_anonymous(user).then(|| visitors.account().clone())
 }
 
-fn with_visitor(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
+fn with_anonymous(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
     let rights = anonymous_rights(config.login.anonymous_permissions);
     WithAnonymous::new(users, home, rights).with_limits(for_many())
 }
@@ -135,7 +134,7 @@ fn nobody() -> Accounts {
     Accounts {
         users: Arc::new(NoUsers),
         watched: None,
-        reached: Reached::default(),
+        reached: StoreAccess::default(),
         count: 0,
         homes: Vec::new(),
         warnings: Vec::new(),
@@ -148,17 +147,17 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
     let users = FileUsers::open(path, Arc::new(Hasher::default())).map_err(failed)?;
     Ok(Accounts {
         users: Arc::new(users.clone()),
-        watched: Some(Watched::File(users)),
-        reached: Reached { file: Some(path.to_owned()), ports: Vec::new() },
+        watched: Some(WatchedStore::File(users)),
+        reached: StoreAccess { file: Some(path.to_owned()), ports: Vec::new() },
         count: file.records().len(),
         homes: accounts::homes(file.records(), file.folder()),
         warnings: Vec::new(),
     })
 }
 
-/// A database that does not answer now may do so later, as after a start of the whole computer:
-/// wharf serves, and connects to it by itself. One that refuses us or is no store of ours is a
-/// mistake, which is told before anyone is served.
+/// A database that does not answer may be starting too: wharf serves, and connects automatically.
+/// One that denies access or is not a wharf database is a configuration error, which fails the
+/// start.
 fn of_database(
     config: &Config,
     address: &Address,
@@ -176,8 +175,8 @@ fn of_database(
         }
         Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Unreachable => {
             warnings.push(format!(
-                "nobody can log in yet: {error}; wharf connects by itself when it is back, and \
-                 needs its homes to be below server.homes until the next start"
+                "logins are not possible yet: {error}; wharf reconnects automatically, and \
+                 homes must be below server.homes until the next start"
             ));
             Vec::new()
         }
@@ -185,7 +184,7 @@ fn of_database(
     };
     if users.is_unencrypted() {
         warnings.push(format!(
-            "password hashes come from {address} over the network in the clear; add \
+            "password hashes are read from {address} over an unencrypted connection; add \
              ?sslrootcert=FILE to accounts.store"
         ));
     }
@@ -195,20 +194,20 @@ fn of_database(
     };
     Ok(Accounts {
         users: Arc::new(users.clone()),
-        reached: Reached { file, ports: users.ports().to_vec() },
-        watched: Some(Watched::Database(users)),
+        reached: StoreAccess { file, ports: users.ports().to_vec() },
+        watched: Some(WatchedStore::Database(users)),
         count: records.len() + invalid,
         homes: accounts::homes(&records, Path::new("")),
         warnings,
     })
 }
 
-/// The folder of visitors, if there may be any.
+/// The folder of anonymous users, if they are enabled.
 pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
     config.login.anonymous_home.0.as_deref().filter(|_| config.login.anonymous)
 }
 
-/// The one account of a quick share.
+/// The account of a share.
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
         Access::Anonymous(rights) => {
@@ -222,17 +221,17 @@ pub(crate) fn shared(share: &Share) -> Accounts {
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
     };
-    let homes = vec![(Use::Home(String::new()), share.folder.clone())];
+    let homes = vec![(FolderUse::Home(String::new()), share.folder.clone())];
     Accounts { users, count: 1, homes, ..nobody() }
 }
 
-/// An account that many people share has as many sessions as the server.
+/// The sessions of a shared account are limited only by those of the server.
 pub(super) fn for_many() -> AccountLimits {
     AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
-/// What anonymous visitors may do.
+/// The permissions of anonymous users.
 pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
-    // A preset has the same word; less than reading cannot be meant by any.
+    // The presets have equal names in both; none grants less than reading.
     Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
 }

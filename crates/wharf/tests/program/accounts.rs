@@ -86,7 +86,7 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
         .run(&["check", "users"])
         .exits(1)
         .tells("anna cannot use /music: there is no folder music");
-    let told = "anna does not see /music: there is no folder ";
+    let told = "anna cannot use /music: folder not found: ";
     let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
     place.write("wharf.toml", &config);
     let server = place.serve_quietly(&["serve"], "wharf.log");

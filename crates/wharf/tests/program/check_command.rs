@@ -243,7 +243,7 @@ fn net_lists_the_ports_to_open_and_the_announced_address() {
     ran.tells("one address may have 40 sessions, but there are 5 passive ports");
     let name = ["--set", "passive.public_address=no-such-host.invalid"];
     let ran = place.run(&[&["check", "net"][..], &name].concat()).exits(0);
-    ran.tells("no-such-host.invalid cannot be looked up");
+    ran.tells("cannot resolve the public address no-such-host.invalid");
 }
 
 #[test]

@@ -110,10 +110,10 @@ fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_ag
     let config = "[passive]\npublic_address = \"no-such-host.invalid\"\nresolve_every = \"10ms\"\n\
                   [tls]\nrequire = \"off\"\n";
     let place = place(config);
-    place.run(&["check"]).tells("no-such-host.invalid cannot be looked up");
+    place.run(&["check"]).tells("cannot resolve the public address no-such-host.invalid");
     let mut server = place.serve(&["serve"]);
-    if !server.before.contains("no-such-host.invalid cannot be looked up") {
-        server.waits_for("no-such-host.invalid cannot be looked up");
+    if !server.before.contains("cannot resolve the public address no-such-host.invalid") {
+        server.waits_for("cannot resolve the public address no-such-host.invalid");
     }
     let mut client = server.login("anna", "secret");
     assert!(client.says("PASV").contains("(127,0,0,1,"));

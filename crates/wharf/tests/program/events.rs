@@ -169,7 +169,7 @@ fn a_program_that_fails_is_started_again_and_the_log_reports_it() {
     let failed = "event=program-failed program=\"on_mkdir\" told=\"mkdir\"";
     for is_final in ["false", "false", "true"] {
         let line = server.waits_for(failed);
-        assert!(line.contains("reason=\"it ended with 3\" output=\"again\""), "{line}");
+        assert!(line.contains("reason=\"exit code 3\" output=\"again\""), "{line}");
         assert!(line.contains(&format!("final={is_final}")), "{line}");
     }
     assert_eq!(bench.place.read("flaky.told").matches("\"mkdir\"").count(), 3);

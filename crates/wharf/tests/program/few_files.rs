@@ -36,7 +36,11 @@ fn connect(address: SocketAddr) -> TcpStream {
 #[test]
 fn row_06_with_64_files_connections_above_the_limit_get_421_and_the_others_are_served() {
     let (_place, server) = serve();
-    assert!(server.before.contains("limits.connections = 512 does not fit"), "{}", server.before);
+    assert!(
+        server.before.contains("limits.connections = 512 exceeds the limit of open files"),
+        "{}",
+        server.before
+    );
     for _ in 0..2 {
         let clients: Vec<_> = (0..STORM).map(|_| connect(server.address)).collect();
         let greetings: Vec<_> = clients.iter().map(greeting).collect();

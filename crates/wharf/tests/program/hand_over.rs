@@ -117,7 +117,7 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     let mut server = place.serve(&["serve"]);
     // Write access to the folder allows replacing the configuration.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    hand_over(&place).exits(1).tells("the new program does not serve");
+    hand_over(&place).exits(1).tells("the new program failed to start");
     server.waits_for("event=hand-over-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
@@ -129,7 +129,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
     let place = place();
     let mut server = place.serve(&["serve"]);
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
-    let ran = hand_over(&place).exits(1).tells("the new program does not serve");
+    let ran = hand_over(&place).exits(1).tells("the new program failed to start");
     assert!(ran.err.contains("goes on as before"), "{ran:?}");
     assert_eq!(answering(&place), server.pid());
     server.waits_for("event=hand-over-failed");
@@ -170,7 +170,7 @@ fn a_file_that_is_not_a_program_is_named_as_the_reason() {
 fn a_share_has_no_successor() {
     let place = place();
     let server = place.serve(&["-d", "files", "-u", "me", "-P", "secret"]);
-    hand_over(&place).exits(1).tells("a share has a password of its own");
+    hand_over(&place).exits(1).tells("a share cannot be upgraded");
     server.tries("me", "secret");
 }
 

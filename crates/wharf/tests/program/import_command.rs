@@ -73,7 +73,7 @@ fn a_script_is_imported_with_its_settings_and_accounts() {
         assert!(!shown.contains("computed by the program"), "{shown}");
     }
     let alone = place.run(&["import", "pyftpdlib", "old/conf/settings.py"]).exits(0).out;
-    assert!(alone.contains("accounts lie beside it, and were not read"), "{alone}");
+    assert!(alone.contains("user.py were not imported"), "{alone}");
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn without_write_it_is_shown_with_every_line_that_is_lost() {
     for part in [
         "    port = 2121 ",
         "    root  enter,list,read,",
-        "Not carried over: 3\n",
+        "Not imported: 3\n",
         "  old/conf/settings.py:13: loging_name is not used, since enable_logging is off\n",
-        "  old/conf/settings.py:15: `theme` is no setting of the script\n",
-        "  old/conf/user.py:3: this is no account: rights and a folder are missing\n",
-        "  old/conf/settings.py:5: max_upload and max_download never slowed anybody down",
+        "  old/conf/settings.py:15: unknown setting `theme`\n",
+        "  old/conf/user.py:3: invalid account: missing permissions and folder\n",
+        "  old/conf/settings.py:5: max_upload and max_download had no effect",
         "Nothing was written. To write wharf.toml and users.toml: --write\n",
     ] {
         assert!(shown.out.contains(part), "{part} is not in {}", shown.out);
@@ -130,11 +130,11 @@ fn an_import_source_without_settings_exits_with_78_and_changes_nothing() {
     std::fs::create_dir(place.path("empty")).unwrap();
     let before = names(&place.path(""));
     for (path, code, part) in [
-        ("cut.py", 78, "cut.py:3: the file ends in the middle of a bracket that is never closed"),
-        ("other.py", 78, "other.py has none of the settings of the script"),
-        ("user.py", 78, "user.py:1: no line of it is an account"),
-        ("program", 78, "program:1: this is neither UTF-8 nor GBK text"),
-        ("empty", 1, "there is no set-up of pyftpdlib in empty"),
+        ("cut.py", 78, "cut.py:3: unexpected end of file in a bracket that is never closed"),
+        ("other.py", 78, "other.py contains no known settings"),
+        ("user.py", 78, "user.py:1: no valid account line"),
+        ("program", 78, "program:1: neither UTF-8 nor GBK text"),
+        ("empty", 1, "no pyftpdlib server found in empty"),
         ("nowhere", 1, "cannot read nowhere: no such file"),
     ] {
         for more in [&[][..], &["--write"]] {
@@ -231,8 +231,8 @@ fn pure_ftpd_is_imported_with_its_hashes() {
     let words = ["import", "pureftpd", "pureftpd.passwd", "--conf", "etc", "--write"];
     let ran = place.run(&words).exits(0);
     for part in [
-        "pureftpd.passwd:2: account `ben`: its password is not kept: it is DES",
-        "nobody can log in until:  wharf user passwd ben\n",
+        "pureftpd.passwd:2: account `ben`: cannot import its password hash: DES",
+        "set a password:  wharf user passwd ben\n",
     ] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
@@ -265,7 +265,7 @@ fn proftpd_is_imported_with_md5_crypt() {
     let words = [&words[..], &["--conf", "proftpd.conf", "--write"]].concat();
     let ran = place.run(&words).exits(0);
     for part in [
-        "proftpd.conf:7: <Directory /srv> is not carried over",
+        "proftpd.conf:7: <Directory /srv> is not imported",
         "proftpd.conf:8: `Umask` in <Directory>",
     ] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
@@ -280,7 +280,7 @@ fn proftpd_is_imported_with_md5_crypt() {
     place
         .run(&["import", "proftpd", "ftpd.passwd", "--conf", "cut.conf", "--write", "--force"])
         .exits(78)
-        .tells("cut.conf:2: the file ends in the middle of <Global>");
+        .tells("cut.conf:2: unexpected end of file in <Global>");
     assert!(!place.path("wharf.toml.old").exists());
 }
 
@@ -305,7 +305,7 @@ fn vsftpd_is_imported_with_its_list_of_logins() {
     let words = [&words[..], &["--logins", "logins.txt", "--write"]].concat();
     let ran = place.run(&words).exits(0);
     for part in [
-        "vsftpd.conf:12: `pasv_promiscuous` has no counterpart",
+        "vsftpd.conf:12: `pasv_promiscuous` is not supported",
         "vsftpd.conf:13: ",
         "wharf user add cleo --home /srv/cleo --perm read",
     ] {
@@ -315,7 +315,7 @@ fn vsftpd_is_imported_with_its_list_of_logins() {
     let shown = place.run(&["user", "show", "anna"]).exits(0).out;
     assert!(shown.contains("1MiB/s") && shown.contains("full"), "{shown}");
     let alone = place.run(&["import", "vsftpd", "vsftpd.conf"]).exits(0);
-    assert!(alone.out.contains("the accounts were those of the system"), "{}", alone.out);
+    assert!(alone.out.contains("system accounts were used"), "{}", alone.out);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn row_43_an_audit_log_that_could_block_is_refused() {
     let place = shared();
     assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     let audit = set("log.audit_file", &place, "pipe");
-    place.run(&[SHARE, &["--set", &audit]].concat()).exits(78).tells("is no plain file");
+    place.run(&[SHARE, &["--set", &audit]].concat()).exits(78).tells("not a regular file");
 }
 
 #[test]

@@ -99,11 +99,11 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
     }
     let ran = place.run(&["check", "protection"]);
     for name in ["hooks/h.sh", "conf/it.conf", "top.sh"] {
-        let part = format!("a program of events {name} lies in the home");
+        let part = format!("an event program {name} is inside the home");
         assert!(ran.err.contains(&part) || ran.out.contains(&part), "{part}: {ran:?}");
     }
     let why = place.run(&["why", "anna", "/hooks/beside", "write"]).exits(1);
-    assert!(why.out.contains("the folder of a program of events"), "{why:?}");
+    assert!(why.out.contains("the folder of an event program"), "{why:?}");
     drop(server.stop());
 }
 

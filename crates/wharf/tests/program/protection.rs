@@ -135,12 +135,12 @@ fn row_46_without_a_user_of_its_own_links_reach_files_of_root_and_it_is_reported
     let place = with_anna();
     symlink("/etc/shadow", place.path("share/shadow")).unwrap();
     let server = place.serve(&["--set", "files.follow_symlinks=always"]);
-    let part = "wharf runs as root, and is not confined: files.follow_symlinks";
+    let part = "wharf runs as root, without sandbox: files.follow_symlinks";
     assert!(server.before.contains(part), "{}", server.before);
     // What the test above would miss if it did not check.
     assert!(server.login("anna", "secret").downloads("RETR shadow").contains("root:"));
     let server = place.serve(&[]);
-    let told = server.before.matches("wharf runs as root, confined to the files it serves").count();
+    let told = server.before.matches("wharf runs as root, restricted to the served files").count();
     assert_eq!(told, 1, "{}", server.before);
     let mut client = server.login("anna", "secret");
     let _data = client.data();
@@ -224,7 +224,7 @@ fn row_46_a_home_outside_of_the_sandbox_needs_a_restart_and_is_reported() {
     add(&place, "ben", &home("elsewhere/ben"));
     let refused = server.tries("ben", "secret");
     assert!(refused.starts_with("530 "), "{refused}");
-    server.waits_for("it lies outside of what wharf confined itself to when it started; restart");
+    server.waits_for("the sandbox does not include it; restart");
     drop(server);
     place.serve(&[]).login("ben", "secret");
     // A named folder is accessible from the start, and so is one that contains only homes.
@@ -327,7 +327,7 @@ fn row_29_a_world_writable_home_is_reported_at_the_start_and_rejected_by_strict(
     let place = with_anna();
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o777)).unwrap();
     let server = place.serve(&[]);
-    let part = "anybody on this computer may change what is in";
+    let part = "is writable by all users of this computer";
     assert!(server.before.contains(part), "{}", server.before);
     place.run(&["check"]).exits(0).tells(part).tells("help: chmod o-w");
     place.run(&["check", "--strict"]).exits(78);

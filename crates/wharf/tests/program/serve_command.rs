@@ -130,8 +130,12 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
         (&["--password-file", "none", "share"], 1, "cannot read the password from none"),
         (&["-u", "a/b", "share"], 2, "-u a/b"),
         (&["--cert", "none.pem", "--key", "none.pem", "share"], 78, "cannot read the certificate"),
-        (&["--cert", "empty", "--key", "empty", "share"], 78, "holds no PEM certificate"),
-        (&["-i", "192.0.2.1", "share"], 1, "this computer has no address 192.0.2.1"),
+        (&["--cert", "empty", "--key", "empty", "share"], 78, "contains no PEM certificate"),
+        (
+            &["-i", "192.0.2.1", "share"],
+            1,
+            "cannot listen on 192.0.2.1: not an address of this computer",
+        ),
         (&["--no-config", "-c", "x.toml", "share"], 2, "cannot be used with"),
     ] {
         place.run(words).exits(code).tells(part);

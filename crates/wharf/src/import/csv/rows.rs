@@ -1,17 +1,17 @@
-//! Rows of cells, as RFC 4180 has them: a quote in a quoted cell is written twice.
+//! Parses and formats CSV rows (RFC 4180): a quote in a quoted cell is doubled.
 
-/// A row that is not empty.
+/// A row with at least one non-empty cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The line on which it begins, from 1.
+    /// The number of its first line, from 1.
     pub(super) line: usize,
     pub(super) cells: Vec<String>,
 }
 
-/// Takes a text apart. What separates cells is what separates them in the first row.
+/// Parses a text. The separator is that of the first row.
 ///
 /// # Errors
-/// The line of a quote that is never closed.
+/// The line of an unclosed quote.
 pub(super) fn rows(text: &str) -> Result<Vec<Row>, usize> {
     let separator = separator(text);
     let mut rows = Vec::new();
@@ -59,15 +59,15 @@ fn end(rows: &mut Vec<Row>, row: &mut Row, cell: &mut String) {
     }
 }
 
-/// The sign that is in the first line most often.
+/// The separator that is most frequent in the first line.
 fn separator(text: &str) -> char {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let count = |sign: char| first.matches(sign).count();
-    // Of equals the last one is taken.
+    // If two are equally frequent, `max_by_key` returns the last.
     ['\t', ';', ','].into_iter().max_by_key(|sign| count(*sign)).unwrap_or(',')
 }
 
-/// Cells as a row with its line end, in quotes where they need them.
+/// Formats a row with its line end, with quotes where they are needed.
 pub(crate) fn written(cells: &[String]) -> String {
     let cell = |cell: &String| {
         let is_plain = !cell.contains([',', ';', '\t', '"', '\n', '\r'])

@@ -1,4 +1,4 @@
-//! What tables of accounts become, and that they read back.
+//! CSV files of accounts, and their round trip.
 
 use proptest::prelude::*;
 
@@ -8,14 +8,14 @@ fn text(content: &str) -> Text {
     Text { path: "u.csv".into(), shown: "u.csv".into(), content: content.into() }
 }
 
-fn found(content: &str) -> Found {
+fn found(content: &str) -> ImportResult {
     read(&text(content), Path::new("/srv")).unwrap()
 }
 
-fn lines(found: &Found) -> String {
-    let line = |note: &crate::import::model::Note| {
-        let spot = note.spot.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {spot} {}\n", note.kind, note.what)
+fn lines(found: &ImportResult) -> String {
+    let line = |note: &crate::import::model::ImportNote| {
+        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{:?} {location} {}\n", note.kind, note.what)
     };
     found.notes.iter().map(line).collect()
 }
@@ -29,7 +29,7 @@ fn every_column_is_read_in_any_order() {
          \"two\nlines\",1000\n",
     );
     let account = &found.accounts[0];
-    assert_eq!(account.secret, Secret::Plain("a,b\"c".into()));
+    assert_eq!(account.secret, ImportedPassword::Plain("a,b\"c".into()));
     assert_eq!(account.home, Path::new("/srv/anna"));
     assert_eq!(
         account.permissions.map(wharf_users::rights::format_rights).as_deref(),
@@ -46,7 +46,7 @@ fn every_column_is_read_in_any_order() {
 }
 
 #[test]
-fn excel_writes_semicolons_and_others_write_tabs() {
+fn semicolons_and_tabs_are_separators_too() {
     for table in [
         "Name;Password;Home\r\nanna;x,y;data\r\n;;\r\n",
         "name\tpassword\thome\nanna\tx,y\tdata\n\n",
@@ -54,13 +54,13 @@ fn excel_writes_semicolons_and_others_write_tabs() {
     ] {
         let found = found(table);
         assert_eq!(found.accounts.len(), 1, "{table}");
-        assert_eq!(found.accounts[0].secret, Secret::Plain("x,y".into()), "{table}");
+        assert_eq!(found.accounts[0].secret, ImportedPassword::Plain("x,y".into()), "{table}");
         assert_eq!(found.accounts[0].home, Path::new("/srv/data"));
     }
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line() {
+fn invalid_cells_are_reported_with_their_line() {
     let found = found(
         "name,password,home,permissions,upload_rate,quota,colour\nanna,x,/a,elr,fast,1GiB,red\n\
          ben,x,/b,raed,,,\n,x,/c\ncleo,x,/c,,,,,\ndora,$6$s$h,/d\nanna,x,/e\nemil,,/f\n\
@@ -68,32 +68,32 @@ fn what_cannot_be_read_is_told_with_its_line() {
     );
     let names: Vec<_> = found.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["anna", "dora", "emil"]);
-    assert_eq!(found.accounts[1].secret, Secret::Hash("$6$s$h".into()));
-    assert_eq!(found.accounts[0].facts, [Fact::Quota(1 << 30)]);
+    assert_eq!(found.accounts[1].secret, ImportedPassword::Hash("$6$s$h".into()));
+    assert_eq!(found.accounts[0].facts, [AccountProperty::Quota(1 << 30)]);
     let told = lines(&found);
     for part in [
-        "Lost u.csv:1 the column `colour` is not known",
-        "Lost u.csv:2 `fast` cannot be a value of upload_rate",
+        "Lost u.csv:1 unknown column `colour`",
+        "Lost u.csv:2 invalid upload_rate `fast`",
         "Lost u.csv:3 account `ben`: `raed` is no right",
-        "Lost u.csv:4 this account has no name",
+        "Lost u.csv:4 missing account name",
         "Lost u.csv:5 this row has 8 cells under 7 columns",
-        "Lost u.csv:7 `anna` has an account already",
+        "Lost u.csv:7 duplicate account `anna`",
         "Advice u.csv:8 account `emil` has no password",
-        "Lost u.csv:9 it has no home",
+        "Lost u.csv:9 missing home",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }
 
 #[test]
-fn half_a_table_and_other_files_are_refused() {
+fn truncated_and_other_files_are_rejected() {
     for (table, part) in [
         ("", "is empty"),
-        ("hello\nworld\n", "u.csv:1: there is no column `name`"),
-        ("name,password\nanna,x\n", "there is no column `home`"),
+        ("hello\nworld\n", "u.csv:1: missing column `name`"),
+        ("name,password\nanna,x\n", "missing column `home`"),
         ("name,home\nanna,\"/srv", "u.csv:2: a quote is never closed"),
-        ("name,home,name\nanna,/a,b\n", "is there twice"),
-        ("name,home\n", "has no account"),
+        ("name,home,name\nanna,/a,b\n", "duplicate column"),
+        ("name,home\n", "contains no accounts"),
     ] {
         let refused = read(&text(table), Path::new("/")).unwrap_err();
         assert!(refused.what.contains(part), "{table}: {refused:?}");
@@ -112,7 +112,7 @@ proptest! {
     fn what_is_written_reads_back(
         cells in prop::collection::vec("[ -~\\n\\té王]{0,8}", 2..6),
     ) {
-        // The first row says what separates cells.
+        // The first row determines the separator.
         let header: Vec<_> = cells.iter().map(|_| "x".to_owned()).collect();
         let table = written(&header) + &written(&cells);
         let read = rows(&table).unwrap();

@@ -1,4 +1,4 @@
-//! What set-ups of `ProFTPD` become.
+//! Imports of `ProFTPD` configurations.
 
 use proptest::prelude::*;
 
@@ -8,52 +8,52 @@ fn text(content: &str) -> Text {
     Text { path: "p".into(), shown: "p".into(), content: content.into() }
 }
 
-fn conf(content: &str) -> Found {
-    let mut found = Found::default();
+fn conf(content: &str) -> ImportResult {
+    let mut found = ImportResult::default();
     conf::read(&text(content), &mut found).unwrap();
     found
 }
 
-fn value(found: &Found, path: &str) -> String {
-    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+fn value(found: &ImportResult, path: &str) -> String {
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
 }
 
-fn lines(found: &Found) -> String {
-    let line = |note: &crate::import::model::Note| {
-        let spot = note.spot.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {spot} {}\n", note.kind, note.what)
+fn lines(found: &ImportResult) -> String {
+    let line = |note: &crate::import::model::ImportNote| {
+        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{:?} {location} {}\n", note.kind, note.what)
     };
     found.notes.iter().map(line).collect()
 }
 
 #[test]
-fn accounts_keep_their_hashes_and_groups() {
-    let mut found = Found::default();
+fn accounts_keep_hashes_and_groups() {
+    let mut found = ImportResult::default();
     let groups = groups(&text("staff:x:100:anna,ben\nother:x:200:\n"), &mut found).unwrap();
     let passwd = "anna:$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.:1:200:Anna:/srv/anna:/bin/false\n\
                   ben:!$6$s$h:1:100::/srv/ben:/bin/false\nold:XoNgMVd5QHvkQ:1:1::/srv/o:/bin/sh\n\
                   bad:x\nnone:x:1:1:::/bin/sh\n";
     accounts(&text(passwd), &groups, &mut found).unwrap();
     let [anna, ben, old] = &found.accounts[..] else { panic!("{:?}", found.accounts) };
-    assert_eq!(anna.secret, Secret::Hash("$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.".into()));
-    assert_eq!(anna.facts, [Fact::Groups("other, staff".into())]);
-    assert_eq!((ben.is_enabled, &ben.secret), (false, &Secret::Hash("$6$s$h".into())));
-    assert_eq!(ben.facts, [Fact::Groups("staff".into())]);
-    assert_eq!(old.secret, Secret::None);
+    assert_eq!(anna.secret, ImportedPassword::Hash("$1$abcdefgh$T77egsU0NMFJ6CUO2zXKK.".into()));
+    assert_eq!(anna.facts, [AccountProperty::Groups("other, staff".into())]);
+    assert_eq!((ben.is_enabled, &ben.secret), (false, &ImportedPassword::Hash("$6$s$h".into())));
+    assert_eq!(ben.facts, [AccountProperty::Groups("staff".into())]);
+    assert_eq!(old.secret, ImportedPassword::None);
     let told = lines(&found);
     for part in
-        ["p:3 account `old`: its password is not kept: it is DES", "p:4 this is no account", "p:5"]
+        ["p:3 account `old`: cannot import its password hash: DES", "p:4 invalid account", "p:5"]
     {
         assert!(told.contains(part), "{part}: {told}");
     }
     for wrong in ["hello\n", "a:b\n"] {
-        assert!(accounts(&text(wrong), &groups, &mut Found::default()).is_err());
-        assert!(super::groups(&text(wrong), &mut Found::default()).is_err());
+        assert!(accounts(&text(wrong), &groups, &mut ImportResult::default()).is_err());
+        assert!(super::groups(&text(wrong), &mut ImportResult::default()).is_err());
     }
 }
 
 #[test]
-fn the_usual_directives_have_their_keys() {
+fn common_directives_are_imported() {
     let found = conf(
         "# x\nServerName \"x\"\nPort 2121\nUseIPv6 off\nPassivePorts 49152 49200\n\
          MasqueradeAddress 203.0.113.7\nMaxInstances 30\nMaxClients 20 \"full\"\nTimeoutIdle 600\n\
@@ -90,7 +90,7 @@ fn the_usual_directives_have_their_keys() {
 }
 
 #[test]
-fn sections_are_told_line_by_line() {
+fn unsupported_sections_are_reported_line_by_line() {
     let found = conf(
         "Port 21\nDefaultRoot ~\n\
          <VirtualHost 192.0.2.1>\n  Port 2121\n</VirtualHost>\n\
@@ -104,17 +104,17 @@ fn sections_are_told_line_by_line() {
     assert_eq!(value(&found, "limits.connections"), "-");
     let told = lines(&found);
     for part in [
-        "Lost p:3 <VirtualHost 192.0.2.1> is not carried over",
+        "Lost p:3 <VirtualHost 192.0.2.1> is not imported",
         "Lost p:4 `Port` in <VirtualHost>",
         "Lost p:9 `MaxClients` in <Anonymous>",
-        "Lost p:13 <Limit STOR> is not carried over",
+        "Lost p:13 <Limit STOR> is not imported",
         "Lost p:14 `AllowAll` in <Limit>",
         "Lost p:17 <Directory /srv/in>",
         "Lost p:18 `Umask` in <Directory>",
-        "Lost p:20 `AllowForeignAddress` has no counterpart",
+        "Lost p:20 `AllowForeignAddress` is not supported",
         "Lost p:21 `Include`",
-        "Lost p:22 `Prt` is not known here",
-        "Lost p:23 </Limit> closes nothing",
+        "Lost p:22 unknown directive `Prt`",
+        "Lost p:23 unexpected </Limit>",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
@@ -122,22 +122,23 @@ fn sections_are_told_line_by_line() {
 }
 
 #[test]
-fn half_a_file_and_another_file_are_refused() {
-    let cut = conf::read(&text("Port 21\n<Global>\nUmask 022\n"), &mut Found::default());
-    assert!(cut.unwrap_err().what.starts_with("p:2: the file ends in the middle of <Global>"));
-    assert!(conf::read(&text("hello world\n"), &mut Found::default()).is_err());
+fn truncated_and_other_files_are_rejected() {
+    let cut = conf::read(&text("Port 21\n<Global>\nUmask 022\n"), &mut ImportResult::default());
+    assert!(cut.unwrap_err().what.starts_with("p:2: unexpected end of file in <Global>"));
+    assert!(conf::read(&text("hello world\n"), &mut ImportResult::default()).is_err());
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
-        source in "(\\PC|\\n){0,60}|([a-z$0-9./-]{0,8}:){4,7}[0-9/-]{0,10}\\n|(<[a-zA-Z/! ]{0,12}>?\\n){0,6}",
+    fn arbitrary_text_does_not_panic(
+        source in "(\\PC|\\n){0,60}|([a-z$0-9./-]{0,8}:){4,7}[0-9/-]{0,10}\\n|(<[a-zA-Z/! \
+        ]{0,12}>?\\n){0,6}",
         word in "PassivePorts|TransferRate|Umask|ServerIdent|TLSRequired|MaxClients|DefaultRoot|Port",
         value in "\\PC{0,20}|[0-9:,. A-Z\"-]{0,12}",
     ) {
-        let mut found = Found::default();
+        let mut found = ImportResult::default();
         let _ = groups(&text(&source), &mut found);
-        let _ = accounts(&text(&source), &Groups::default(), &mut found);
+        let _ = accounts(&text(&source), &SystemGroups::default(), &mut found);
         let _ = conf::read(&text(&format!("{word} {value}\n{source}")), &mut found);
     }
 }

@@ -1,66 +1,96 @@
-//! `pure-ftpd.conf`, or the folder of Debian with a file for each directive.
+//! `pure-ftpd.conf`, or Debian's folder with a file for each directive.
 
 use std::path::Path;
 
 use wharf_core::permission::Permissions;
 
 use crate::config::raw::Raw;
-use crate::import::directives::{As, Directive, Fate, NEVER, Table, apply};
-use crate::import::model::{Found, Kind, Refused};
+use crate::import::directives::{Directive, DirectiveAction, NEVER, Table, ValueFormat, apply};
+use crate::import::model::{ImportError, ImportResult, Kind};
 use crate::import::text::{self, SETTINGS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// The most files that are read in a folder.
+/// Maximum number of files read in a folder.
 const FILES_MAX: usize = 200;
 
-const ACCOUNTS: &str = "only accounts of pure-pw are read; make others with: wharf user add";
+const ACCOUNTS: &str = "only accounts of pure-pw are imported; add other accounts:  wharf user add";
 
-/// What becomes of each directive.
+/// How each directive is imported.
 const TABLE: &Table = &[
-    (&["Bind"], Fate::By(bind)),
-    (&["PassivePortRange"], Fate::By(passive_ports)),
-    (&["ForcePassiveIP"], Fate::To("passive.public_address", As::Text)),
-    (&["MaxClientsNumber"], Fate::To("limits.connections", As::Number)),
-    (&["MaxClientsPerIP"], Fate::To("limits.connections_per_ip", As::Number)),
-    (&["MaxIdleTime"], Fate::To("limits.idle_timeout", As::Minutes)),
-    (&["UserBandwidth"], Fate::By(bandwidth)),
-    (&["AnonymousBandwidth"], Fate::Lost("visitors have the rates of limits.user_upload_rate")),
-    (&["PerUserLimits"], Fate::By(per_user)),
-    (&["Umask"], Fate::By(umask)),
-    (&["NoAnonymous"], Fate::By(|directive, found| visitors(directive, found, true))),
-    (&["AnonymousOnly"], Fate::By(|directive, found| visitors(directive, found, false))),
-    (&["AnonymousCantUpload"], Fate::LostIf(false, "see login.anonymous_permissions")),
-    (&["AnonymousCanCreateDirs"], Fate::LostIf(true, "see login.anonymous_permissions")),
-    (&["AnonymousRatio", "UserRatio"], Fate::Lost("wharf has no ratios")),
-    (&["TLS"], Fate::By(tls)),
-    (&["CertFile"], Fate::By(certificate)),
-    (&["CertFileAndKey"], Fate::By(certificate)),
-    (&["TLSCipherSuite"], Fate::Lost("only safe ciphers are offered; see tls.min_version")),
-    (&["VerboseLog"], Fate::To("log.commands", As::Truth)),
-    (&["AltLog"], Fate::By(alt_log)),
-    (&["ClientCharset"], Fate::By(charset)),
-    (&["FileSystemCharset", "FSCharset"], Fate::By(disk_charset)),
-    (&["IPV4Only"], Fate::By(only_ipv4)),
-    (&["IPV6Only"], Fate::LostIf(true, "name the IPv6 addresses: [[listen]] address")),
-    (&["NoRename", "NoChmod", "KeepAllFiles"], Fate::Silent),
-    (&["AllowUserFXP", "AllowAnonymousFXP"], Fate::LostIf(true, NEVER)),
-    (&["UnixAuthentication", "PAMAuthentication"], Fate::LostIf(true, ACCOUNTS)),
-    (&["MySQLConfigFile", "LDAPConfigFile", "PGSQLConfigFile", "ExtAuth"], Fate::Lost(ACCOUNTS)),
-    (&["TrustedGID"], Fate::Lost("now nobody leaves his home")),
-    (&["ChrootEveryone"], Fate::LostIf(false, "now nobody leaves his home")),
-    (&["Quota"], Fate::Lost("there is no quota for all accounts")),
-    (&["MaxDiskUsage", "MaxLoad"], Fate::Lost("there is no such limit")),
-    (&["LimitRecursion"], Fate::Silent),
-    (&["CallUploadScript"], Fate::LostIf(true, "no programs are run")),
-    (&["AutoRename"], Fate::LostIf(true, "to keep files that are there: files.overwrite = false")),
+    (&["Bind"], DirectiveAction::By(bind)),
+    (&["PassivePortRange"], DirectiveAction::By(passive_ports)),
+    (&["ForcePassiveIP"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
+    (&["MaxClientsNumber"], DirectiveAction::To("limits.connections", ValueFormat::Number)),
+    (&["MaxClientsPerIP"], DirectiveAction::To("limits.connections_per_ip", ValueFormat::Number)),
+    (&["MaxIdleTime"], DirectiveAction::To("limits.idle_timeout", ValueFormat::Minutes)),
+    (&["UserBandwidth"], DirectiveAction::By(bandwidth)),
+    (
+        &["AnonymousBandwidth"],
+        DirectiveAction::Lost("anonymous users have the rates of limits.user_upload_rate"),
+    ),
+    (&["PerUserLimits"], DirectiveAction::By(per_user)),
+    (&["Umask"], DirectiveAction::By(umask)),
+    (&["NoAnonymous"], DirectiveAction::By(|directive, found| anonymous(directive, found, true))),
+    (
+        &["AnonymousOnly"],
+        DirectiveAction::By(|directive, found| anonymous(directive, found, false)),
+    ),
+    (&["AnonymousCantUpload"], DirectiveAction::LostIf(false, "see login.anonymous_permissions")),
+    (&["AnonymousCanCreateDirs"], DirectiveAction::LostIf(true, "see login.anonymous_permissions")),
+    (&["AnonymousRatio", "UserRatio"], DirectiveAction::Lost("upload ratios are not supported")),
+    (&["TLS"], DirectiveAction::By(tls)),
+    (&["CertFile"], DirectiveAction::By(certificate)),
+    (&["CertFileAndKey"], DirectiveAction::By(certificate)),
+    (
+        &["TLSCipherSuite"],
+        DirectiveAction::Lost("only secure cipher suites are offered; see tls.min_version"),
+    ),
+    (&["VerboseLog"], DirectiveAction::To("log.commands", ValueFormat::Boolean)),
+    (&["AltLog"], DirectiveAction::By(alt_log)),
+    (&["ClientCharset"], DirectiveAction::By(charset)),
+    (&["FileSystemCharset", "FSCharset"], DirectiveAction::By(disk_charset)),
+    (&["IPV4Only"], DirectiveAction::By(only_ipv4)),
+    (
+        &["IPV6Only"],
+        DirectiveAction::LostIf(true, "listen on IPv6 addresses only: [[listen]] address"),
+    ),
+    (&["NoRename", "NoChmod", "KeepAllFiles"], DirectiveAction::Silent),
+    (&["AllowUserFXP", "AllowAnonymousFXP"], DirectiveAction::LostIf(true, NEVER)),
+    (&["UnixAuthentication", "PAMAuthentication"], DirectiveAction::LostIf(true, ACCOUNTS)),
+    (
+        &["MySQLConfigFile", "LDAPConfigFile", "PGSQLConfigFile", "ExtAuth"],
+        DirectiveAction::Lost(ACCOUNTS),
+    ),
+    (&["TrustedGID"], DirectiveAction::Lost("now every account is confined to its home")),
+    (
+        &["ChrootEveryone"],
+        DirectiveAction::LostIf(false, "now every account is confined to its home"),
+    ),
+    (
+        &["Quota"],
+        DirectiveAction::Lost("set quotas per account:  wharf user edit NAME --quota SIZE"),
+    ),
+    (&["MaxDiskUsage", "MaxLoad"], DirectiveAction::Lost("wharf has no such limit")),
+    (&["LimitRecursion"], DirectiveAction::Silent),
+    (
+        &["CallUploadScript"],
+        DirectiveAction::LostIf(true, "the script is not imported; set events.on_upload"),
+    ),
+    (
+        &["AutoRename"],
+        DirectiveAction::LostIf(true, "to protect existing files: files.overwrite = false"),
+    ),
     (
         &["ProhibitDotFilesWrite", "ProhibitDotFilesRead"],
-        Fate::LostIf(true, "there is no such rule"),
+        DirectiveAction::LostIf(true, "wharf has no such rule"),
     ),
-    (&["CreateHomeDir"], Fate::LostIf(true, "wharf user add NAME --home DIR --create-home")),
-    (&["FortunesFile"], Fate::Lost("a text for everybody: server.greeting")),
-    (&["SyslogFacility"], Fate::Silent),
-    (&["NATmode"], Fate::LostIf(true, "behind NAT: passive.public_address")),
+    (
+        &["CreateHomeDir"],
+        DirectiveAction::LostIf(true, "wharf user add NAME --home DIR --create-home"),
+    ),
+    (&["FortunesFile"], DirectiveAction::Lost("for a fixed greeting: server.greeting")),
+    (&["SyslogFacility"], DirectiveAction::Silent),
+    (&["NATmode"], DirectiveAction::LostIf(true, "behind NAT: passive.public_address")),
     (
         &[
             "PureDB",
@@ -80,15 +110,15 @@ const TABLE: &Table = &[
             "ForcePassiveIPv4",
             "IPv6",
         ],
-        Fate::Silent,
+        DirectiveAction::Silent,
     ),
 ];
 
-/// Reads a file or a folder of files, and returns the rights that accounts have.
+/// Reads a file or a folder of files, and returns the permissions of accounts.
 pub(super) fn import(
     path: &Path,
     encoding: SourceEncoding,
-    found: &mut Found,
+    found: &mut ImportResult,
 ) -> Result<Permissions, Failure> {
     let directives = if path.is_dir() {
         folder(path, encoding)?
@@ -98,20 +128,20 @@ pub(super) fn import(
     Ok(read(&directives, &path.display().to_string(), found)?)
 }
 
-/// Does what the directives say.
+/// Imports the directives.
 pub(super) fn read(
     directives: &[Directive],
     shown: &str,
-    found: &mut Found,
-) -> Result<Permissions, Refused> {
+    found: &mut ImportResult,
+) -> Result<Permissions, ImportError> {
     let is_known = |directive: &&Directive| {
         let is_it = |name: &&str| name.eq_ignore_ascii_case(&directive.name);
         TABLE.iter().any(|(names, _)| names.iter().any(is_it))
     };
     if !directives.iter().any(|directive| is_known(&directive)) {
-        let what = format!("{shown} has no directive of Pure-FTPd");
-        let help = "name pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
-        return Err(Refused::new(what, help));
+        let what = format!("{shown} contains no Pure-FTPd directives");
+        let help = "give pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
+        return Err(ImportError::new(what, help));
     }
     for directive in directives {
         apply(directive, TABLE, found);
@@ -137,25 +167,25 @@ pub(super) fn read(
     Ok(kept.filter(|right| !lost.contains(*right)).fold(Permissions::NONE, Permissions::union))
 }
 
-/// The directives of a file: a name, blanks, the value.
+/// The directives of a file: name, whitespace, value.
 pub(super) fn directives(text: &Text) -> Vec<Directive> {
     text.lines()
         .filter_map(|(number, line)| {
             let line = line.trim();
             let is_none = line.is_empty() || line.starts_with('#');
             let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            // A remark may follow the value.
+            // A comment may follow the value.
             let value = value.split(" #").next().unwrap_or_default().trim();
             (!is_none).then(|| Directive {
                 name: name.to_owned(),
                 value: value.to_owned(),
-                spot: text.spot(number),
+                location: text.location(number),
             })
         })
         .collect()
 }
 
-/// A file for each directive, with its value.
+/// Debian's format: one file per directive, which contains the value.
 fn folder(path: &Path, encoding: SourceEncoding) -> Result<Vec<Directive>, Failure> {
     let below = path.join("conf");
     let path = if below.is_dir() { below } else { path.to_owned() };
@@ -173,13 +203,17 @@ fn folder(path: &Path, encoding: SourceEncoding) -> Result<Vec<Directive>, Failu
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let line = text.lines().find(|(_, line)| !line.trim().is_empty());
         let (number, value) = line.unwrap_or((1, ""));
-        directives.push(Directive { name, value: value.trim().into(), spot: text.spot(number) });
+        directives.push(Directive {
+            name,
+            value: value.trim().into(),
+            location: text.location(number),
+        });
     }
     Ok(directives)
 }
 
-/// `127.0.0.1,21`, each half optional.
-fn bind(directive: &Directive, found: &mut Found) -> Option<()> {
+/// `127.0.0.1,21`, both parts optional.
+fn bind(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let (address, port) = directive.value.split_once(',').unwrap_or((&directive.value, ""));
     if !address.trim().is_empty() {
         directive.set("listen.0.address", address.trim(), found);
@@ -187,12 +221,12 @@ fn bind(directive: &Directive, found: &mut Found) -> Option<()> {
     let port = port.trim();
     if !port.is_empty() {
         let port: u16 = if port == "ftp" { 21 } else { port.parse().ok()? };
-        found.set_number("listen.0.port", port.into(), &directive.spot, &directive.name);
+        found.set_number("listen.0.port", port.into(), &directive.location, &directive.name);
     }
     Some(())
 }
 
-fn passive_ports(directive: &Directive, found: &mut Found) -> Option<()> {
+fn passive_ports(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let words: Vec<_> = directive.value.split([' ', '\t', ':', '-']).collect();
     let ports: Option<Vec<u16>> =
         words.into_iter().filter(|word| !word.is_empty()).map(|word| word.parse().ok()).collect();
@@ -201,54 +235,54 @@ fn passive_ports(directive: &Directive, found: &mut Found) -> Option<()> {
     Some(())
 }
 
-/// Kilobytes a second: one number for both ways, or `uploads:downloads`.
-fn bandwidth(directive: &Directive, found: &mut Found) -> Option<()> {
+/// Kilobytes per second: one number for both directions, or `upload:download`.
+fn bandwidth(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let (up, down) =
         directive.value.split_once(':').unwrap_or((&directive.value, &directive.value));
     for (path, text) in [("limits.user_upload_rate", up), ("limits.user_download_rate", down)] {
         if !text.trim().is_empty() {
             let kib: u32 = text.trim().parse().ok()?;
-            found.set_number(path, u64::from(kib) * 1024, &directive.spot, &directive.name);
+            found.set_number(path, u64::from(kib) * 1024, &directive.location, &directive.name);
         }
     }
     Some(())
 }
 
-/// `sessions of a user:sessions of visitors`
-fn per_user(directive: &Directive, found: &mut Found) -> Option<()> {
+/// `sessions per user:anonymous sessions`
+fn per_user(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let (user, _) = directive.value.split_once(':')?;
     let user: u32 = user.trim().parse().ok()?;
-    found.set_number("limits.sessions_per_user", user.into(), &directive.spot, &directive.name);
+    found.set_number("limits.sessions_per_user", user.into(), &directive.location, &directive.name);
     Some(())
 }
 
-/// `files:folders`; one mask for both is enough where it says the same of files.
-fn umask(directive: &Directive, found: &mut Found) -> Option<()> {
+/// `files:folders`; one umask is enough if both yield the same permissions for files.
+fn umask(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let (files, folders) =
         directive.value.split_once(':').unwrap_or((&directive.value, &directive.value));
     let mask = |text: &str| u32::from_str_radix(text.trim(), 8).ok().filter(|mask| *mask <= 0o777);
     let (files, folders) = (mask(files)?, mask(folders)?);
     if 0o666 & !files != 0o666 & !folders {
-        let what = "files and folders had different masks; now both have that of folders";
-        found.changed(&directive.spot, what, "see files.umask");
+        let what = "files and folders had different umasks; now both use that of folders";
+        found.changed(&directive.location, what, "see files.umask");
     }
     directive.set("files.umask", &format!("{folders:03o}"), found);
     Some(())
 }
 
-/// Visitors need a folder, which is the home of the system's user `ftp` there.
-fn visitors(directive: &Directive, found: &mut Found, negated: bool) -> Option<()> {
+/// Anonymous users need a folder; in Pure-FTPd it is the home of the system user `ftp`.
+fn anonymous(directive: &Directive, found: &mut ImportResult, negated: bool) -> Option<()> {
     if directive.truth()? == negated {
         return Some(());
     }
-    let what = "visitors without password, in the home of the system's user ftp";
-    let remedy = "set login.anonymous = true and login.anonymous_home to that folder";
-    found.lost(&directive.spot, what, remedy);
+    let what = "anonymous access to the home of the system user ftp";
+    let hint = "set login.anonymous = true and login.anonymous_home to that folder";
+    found.lost(&directive.location, what, hint);
     Some(())
 }
 
-/// 0 none, 1 for those who want it, 2 for every login, 3 for data too.
-fn tls(directive: &Directive, found: &mut Found) -> Option<()> {
+/// 0 off, 1 optional, 2 required for logins, 3 required for data connections too.
+fn tls(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     match directive.number()? {
         0 | 1 => {}
         2 => directive.set("tls.require", "login", found),
@@ -259,7 +293,7 @@ fn tls(directive: &Directive, found: &mut Found) -> Option<()> {
 }
 
 /// One file for both, or two in quotes.
-fn certificate(directive: &Directive, found: &mut Found) -> Option<()> {
+fn certificate(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let words = directive.words();
     let certificate = words.first()?;
     directive.set("tls.certificate", certificate, found);
@@ -267,41 +301,45 @@ fn certificate(directive: &Directive, found: &mut Found) -> Option<()> {
     Some(())
 }
 
-/// `xferlog:/path` is the same format here; `clf`, `stats` and `w3c` are not.
-fn alt_log(directive: &Directive, found: &mut Found) -> Option<()> {
+/// `xferlog:/path` is the format of `log.transfer_log`; `clf`, `stats` and `w3c` are not supported.
+fn alt_log(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     let (format, path) = directive.value.split_once(':')?;
     if format.eq_ignore_ascii_case("xferlog") {
         directive.set("log.transfer_log", path.trim(), found);
     } else {
-        let remedy = "a line for each transfer in another format: log.transfer_log";
-        found.lost(&directive.spot, format!("a log in the format {format}"), remedy);
+        let hint = "for a transfer log in xferlog format: log.transfer_log";
+        found.lost(&directive.location, format!("unsupported log format {format}"), hint);
     }
     Some(())
 }
 
-fn charset(directive: &Directive, found: &mut Found) -> Option<()> {
+fn charset(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     directive.words().first()?;
     directive.set("names.legacy_encoding", &directive.value, found);
-    let what = "clients that show they know UTF-8 get UTF-8, the others this set";
-    found.note(Kind::Changed, Some(&directive.spot), what, "");
+    let what = "clients that support UTF-8 get UTF-8, the others this character set";
+    found.note(Kind::Changed, Some(&directive.location), what, "");
     Some(())
 }
 
-fn disk_charset(directive: &Directive, found: &mut Found) -> Option<()> {
+fn disk_charset(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     directive.words().first()?;
     if !directive.value.to_ascii_lowercase().starts_with("utf") {
-        let what = format!("names on disk in {}", directive.value.escape_debug());
-        found.lost(&directive.spot, what, "names on disk are taken as UTF-8; rename them");
+        let what = format!("file names on disk in {}", directive.value.escape_debug());
+        found.lost(
+            &directive.location,
+            what,
+            "file names on disk must be UTF-8; convert them, for example with convmv",
+        );
     }
     Some(())
 }
 
-fn only_ipv4(directive: &Directive, found: &mut Found) -> Option<()> {
-    if directive.truth()? && !found.wishes.contains_key("listen.0.address") {
+fn only_ipv4(directive: &Directive, found: &mut ImportResult) -> Option<()> {
+    if directive.truth()? && !found.imported_settings.contains_key("listen.0.address") {
         found.set(
             "listen.0.address",
             Raw::Text("0.0.0.0".into()),
-            &directive.spot,
+            &directive.location,
             &directive.name,
         );
     }

@@ -1,4 +1,4 @@
-//! What set-ups of Pure-FTPd become.
+//! Imports of Pure-FTPd configurations.
 
 use proptest::prelude::*;
 
@@ -8,19 +8,19 @@ fn text(content: &str) -> Text {
     Text { path: "p".into(), shown: "p".into(), content: content.into() }
 }
 
-fn passwd(content: &str) -> Result<Found, Refused> {
-    let mut found = Found::default();
+fn passwd(content: &str) -> Result<ImportResult, ImportError> {
+    let mut found = ImportResult::default();
     accounts(&text(content), Permissions::FULL, &mut found).map(|()| found)
 }
 
-fn conf(content: &str) -> (Found, Permissions) {
-    let mut found = Found::default();
+fn conf(content: &str) -> (ImportResult, Permissions) {
+    let mut found = ImportResult::default();
     let rights = conf::read(&conf::directives(&text(content)), "p", &mut found).unwrap();
     (found, rights)
 }
 
-fn lines(found: &Found) -> String {
-    let line = |note: &crate::import::model::Note| format!("{:?} {}\n", note.kind, note.what);
+fn lines(found: &ImportResult) -> String {
+    let line = |note: &crate::import::model::ImportNote| format!("{:?} {}\n", note.kind, note.what);
     found.notes.iter().map(line).collect()
 }
 
@@ -29,33 +29,33 @@ const FULL: &str = "anna:$6$salt$hash:1001:1001:Anna:/srv/anna/./:102400:204800:
                     1073741824:10.0.0.1:10.0.0.2:192.168.0.0/16:192.168.9.0/24:900-1800\n";
 
 #[test]
-fn every_field_is_carried_over_or_told() {
+fn every_field_is_imported_or_reported() {
     let found = passwd(FULL).unwrap();
     let account = &found.accounts[0];
     assert_eq!((account.name.as_str(), account.comment.as_str()), ("anna", "Anna"));
     assert_eq!(account.home, Path::new("/srv/anna"));
-    assert_eq!(account.secret, Secret::Hash("$6$salt$hash".into()));
+    assert_eq!(account.secret, ImportedPassword::Hash("$6$salt$hash".into()));
     assert_eq!(account.upload_rate, Some(Rate::from_bytes_per_second(102_400)));
     assert_eq!(account.download_rate, Some(Rate::from_bytes_per_second(204_800)));
     assert_eq!(account.sessions, Some(Count::from_number(5)));
     assert_eq!(
         account.facts,
         [
-            Fact::QuotaFiles(1000),
-            Fact::Quota(1 << 30),
-            Fact::Allow("192.168.0.0/16".into()),
-            Fact::Deny("192.168.9.0/24".into()),
-            Fact::Hours("09:00-18:00".into()),
+            AccountProperty::QuotaFiles(1000),
+            AccountProperty::Quota(1 << 30),
+            AccountProperty::Allow("192.168.0.0/16".into()),
+            AccountProperty::Deny("192.168.9.0/24".into()),
+            AccountProperty::Hours("09:00-18:00".into()),
         ]
     );
     let told = lines(&found);
-    for part in ["a ratio of uploads", "the server's own addresses", "files belonged to the user"] {
+    for part in ["upload ratio", "restriction to server addresses", "files belonged to the uid"] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }
 
 #[test]
-fn homes_lose_their_mark_and_say_what_was_different() {
+fn chroot_marks_are_removed_from_homes_and_reported() {
     for (home, path, part) in [
         ("/srv/a/./", "/srv/a", ""),
         ("/srv/./a", "/srv", "sessions began in a"),
@@ -68,22 +68,22 @@ fn homes_lose_their_mark_and_say_what_was_different() {
 }
 
 #[test]
-fn bad_lines_are_told_and_a_wrong_file_is_refused() {
+fn invalid_lines_are_reported_and_other_files_are_rejected() {
     let found =
         passwd(&format!("# x\n\nhello\n{FULL}ben:XoNgMVd5QHvkQ:1:1::/b/./:fast\n")).unwrap();
     assert_eq!(found.accounts.len(), 2);
-    assert_eq!(found.accounts[1].secret, Secret::None);
+    assert_eq!(found.accounts[1].secret, ImportedPassword::None);
     let told = lines(&found);
-    for part in ["Lost this is no account: it has 1 fields", "DES", "`fast` is no number"] {
+    for part in ["Lost invalid account: 1 fields", "DES", "upload rate `fast`"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     for wrong in ["hello\n", "root:x:0:0:root:/:/bin/sh\n"] {
-        assert!(passwd(wrong).unwrap_err().what.starts_with("p:1: no line"), "{wrong}");
+        assert!(passwd(wrong).unwrap_err().what.starts_with("p:1: no valid"), "{wrong}");
     }
 }
 
 #[test]
-fn the_configuration_has_its_keys() {
+fn directives_are_imported() {
     let (found, rights) = conf(
         "# x\nBind 127.0.0.1,2121\nPassivePortRange  30000 50000\nMaxClientsNumber 50\n\
          MaxIdleTime 15\nUserBandwidth 100:200\nPerUserLimits 3:20\nUmask 133:022\nTLS 2\n\
@@ -104,31 +104,33 @@ fn the_configuration_has_its_keys() {
         ("tls.private_key", "\"/etc/b.pem\""),
         ("log.commands", "true"),
     ] {
-        assert_eq!(found.wishes[path].raw.to_toml(), expected, "{path}");
+        assert_eq!(found.imported_settings[path].raw.to_toml(), expected, "{path}");
     }
     assert!(!rights.contains(Permissions::CHMOD) && rights.contains(Permissions::DELETE));
     let told = lines(&found);
     for part in [
         "format clf",
-        "visitors without password",
-        "`AllowUserFXP` has no counterpart",
-        "`MaxCleintsPerIP` is not known",
-        "`TLS`: `many` makes no sense",
+        "anonymous access",
+        "`AllowUserFXP` is not supported",
+        "unknown directive `MaxCleintsPerIP`",
+        "`TLS`: invalid value `many`",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(conf::read(&conf::directives(&text("x y\n")), "p", &mut Found::default()).is_err());
+    assert!(
+        conf::read(&conf::directives(&text("x y\n")), "p", &mut ImportResult::default()).is_err()
+    );
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}|([a-z$0-9./-]{0,8}:){5,17}[0-9-]{0,10}\\n",
         word in "Bind|PassivePortRange|Umask|AltLog|UserBandwidth|PerUserLimits|TLS|CertFile",
         value in "\\PC{0,20}|[0-9:,. -]{0,12}",
     ) {
         let _ = passwd(&source);
         let directives = conf::directives(&text(&format!("{source}\n{word} {value}\n")));
-        let _ = conf::read(&directives, "p", &mut Found::default());
+        let _ = conf::read(&directives, "p", &mut ImportResult::default());
     }
 }

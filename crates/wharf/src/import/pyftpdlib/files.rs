@@ -1,69 +1,74 @@
-//! Which files a set-up consists of.
+//! Finds the files of a pyftpdlib server.
 
 use std::path::{Path, PathBuf};
 
-use super::Role;
-use crate::import::model::Refused;
+use super::FileRole;
+use crate::import::model::ImportError;
 use crate::import::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
 use crate::outcome::Failure;
 
-/// Where settings are looked for in a folder, and where accounts are.
+/// File names of settings and of accounts.
 const SETTINGS: &[&str] = &["conf/settings.py", "settings.py", "config/settings.py"];
 const USERS: &[&str] =
     &["conf/user.py", "user.py", "config/user.py", "conf/users.py", "users.py", "conf/user.conf"];
-/// The most programs that are looked at in a folder.
+/// Maximum number of programs examined in a folder.
 const SCRIPTS_MAX: usize = 50;
 
-/// Reads the files of a folder, or the one file.
-pub(super) fn find(path: &Path, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+/// Reads the files of a folder, or a single file.
+pub(super) fn find(
+    path: &Path,
+    encoding: SourceEncoding,
+) -> Result<Vec<(FileRole, Text)>, Failure> {
     if !path.is_dir() {
         let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
         let role = role(&text);
         let is_long = u64::try_from(text.content.len()).is_ok_and(|size| size > SETTINGS_BYTES_MAX);
-        if is_long && role != Role::Users {
-            let what = format!("{} is too large for settings: is it the right file?", text.shown);
-            return Err(Refused::new(what, "name settings.py, user.py or their folder").into());
+        if is_long && role != FileRole::Users {
+            let what = format!("{} is too large for a settings file", text.shown);
+            return Err(ImportError::new(what, "give settings.py, user.py or their folder").into());
         }
-        let mut found = if role == Role::Script { beside(&text, encoding)? } else { Vec::new() };
+        let mut found =
+            if role == FileRole::Script { beside(&text, encoding)? } else { Vec::new() };
         found.push((role, text));
         return Ok(found);
     }
     let mut found = Vec::new();
     if let Some(file) = first(path, SETTINGS) {
-        found.push((Role::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
+        found.push((FileRole::Settings, text::read(&file, SETTINGS_BYTES_MAX, encoding)?));
     }
     if let Some(file) = first(path, USERS) {
-        found.push((Role::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
+        found.push((FileRole::Users, text::read(&file, ACCOUNTS_BYTES_MAX, encoding)?));
     }
     for script in scripts(path) {
-        // What cannot be read as text, or is too large, is no such program.
+        // Files that are too large or not text are not such programs.
         if let Ok(text) = text::read(&script, SETTINGS_BYTES_MAX, encoding)
             && text.content.contains("pyftpdlib")
         {
-            found.push((Role::Script, text));
+            found.push((FileRole::Script, text));
         }
     }
     if found.is_empty() {
-        let what = format!("there is no set-up of pyftpdlib in {}", path.display());
-        let help = "looked for conf/settings.py, conf/user.py, settings.py, user.py and programs \
-                    that use pyftpdlib; name the file itself if it is called otherwise";
+        let what = format!("no pyftpdlib server found in {}", path.display());
+        let help = "searched for conf/settings.py, conf/user.py, settings.py, user.py and programs \
+                    that use pyftpdlib; give the file itself if it has another name";
         return Err(Failure::new(what).help(help));
     }
     Ok(found)
 }
 
-/// The first of these names that is a file in the folder.
+/// The first of these names that exists in the folder.
 fn first(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
-/// The settings and accounts that lie beside a program and that it speaks of.
-fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, Failure> {
+/// The settings and accounts in the folder of a program that imports them.
+fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(FileRole, Text)>, Failure> {
     let mut found = Vec::new();
     let folder = script.folder();
-    for (names, role, bytes_max) in
-        [(SETTINGS, Role::Settings, SETTINGS_BYTES_MAX), (USERS, Role::Users, ACCOUNTS_BYTES_MAX)]
-    {
+    for (names, role, bytes_max) in [
+        (SETTINGS, FileRole::Settings, SETTINGS_BYTES_MAX),
+        (USERS, FileRole::Users, ACCOUNTS_BYTES_MAX),
+    ] {
         let Some(file) = first(&folder, names) else { continue };
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if script.content.contains(&stem) {
@@ -73,13 +78,13 @@ fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(Role, Text)>, 
     Ok(found)
 }
 
-/// The accounts that lie beside settings which were named alone.
+/// The accounts in the folder of settings that were given alone.
 pub(super) fn users_beside(settings: &Path) -> Option<PathBuf> {
     let folder = settings.parent()?;
     first(folder, USERS).filter(|users| users != settings)
 }
 
-/// Where relative paths of the set-up begin: the folder from which the program was started.
+/// The base of relative paths: the folder from which the program was started.
 pub(super) fn base(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if path.is_dir() {
@@ -91,7 +96,7 @@ pub(super) fn base(path: &Path) -> PathBuf {
     above.unwrap_or(folder)
 }
 
-/// The programs that lie right in the folder, in the order of their names.
+/// The programs directly in the folder, sorted by name.
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let others = ["settings.py", "user.py", "users.py"];
@@ -106,11 +111,11 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     scripts
 }
 
-/// What a file that was named is: by what stands in it, and where that is not plain, by its name.
-pub(super) fn role(text: &Text) -> Role {
+/// The role of a given file, by its content, or by its name if the content is ambiguous.
+pub(super) fn role(text: &Text) -> FileRole {
     let uses = |word: &str| text.content.contains(word);
     if uses("pyftpdlib") || uses("add_user(") || uses("FTPServer(") {
-        return Role::Script;
+        return FileRole::Script;
     }
     let mut accounts = 0_usize;
     let mut others = 0_usize;
@@ -127,5 +132,5 @@ pub(super) fn role(text: &Text) -> Role {
     }
     let name = text.path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let is_users = accounts > others || (name.starts_with("user") && assignments == 0);
-    if is_users { Role::Users } else { Role::Settings }
+    if is_users { FileRole::Users } else { FileRole::Settings }
 }

@@ -4,41 +4,43 @@ use std::path::Path;
 
 use wharf_proto::path::VPath;
 
-use super::settings::{About, anonymous, end};
-use super::{Program, cut, folder, rights};
+use super::settings::{SettingValue, anonymous, end};
+use super::{ScriptSummary, cut, folder, rights};
 use crate::config::raw::Raw;
-use crate::import::model::{Account, Found, Refused, Secret, Spot};
-use crate::import::python::{Act, Argument, Value, read as read_python};
+use crate::import::model::{
+    ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
+};
+use crate::import::python::{Argument, StatementKind, Value, read as read_python};
 use crate::import::text::Text;
 
-/// Reads a program; `others` says whether its settings and its accounts were read from files of
-/// their own.
+/// Reads a program; `others` tells whether its settings and its accounts were read from separate
+/// files.
 pub(super) fn read(
     text: &Text,
     base: &Path,
     others: (bool, bool),
-    found: &mut Found,
-    program: &mut Program,
-) -> Result<(), Refused> {
+    found: &mut ImportResult,
+    program: &mut ScriptSummary,
+) -> Result<(), ImportError> {
     let statements = read_python(&text.content).map_err(|end| cut(text, &end))?;
     program.is_known = true;
     let mut reader = Reader { base, others, found, program };
     for statement in statements {
-        let spot = text.spot(statement.line);
-        match statement.act {
-            Act::Assign(names, value) => {
+        let location = text.location(statement.line);
+        match statement.kind {
+            StatementKind::Assign(names, value) => {
                 for name in &names {
-                    reader.assign(name, &value, &spot);
+                    reader.assign(name, &value, &location);
                 }
                 if let Value::Call(name, arguments) = &value {
-                    reader.call(name, arguments, &spot);
+                    reader.call(name, arguments, &location);
                 }
             }
-            Act::Call(name, arguments) => reader.call(&name, &arguments, &spot),
-            Act::Value(_) | Act::Program(_) => {}
-            Act::Broken(why) => {
-                let what = format!("this is no Python: {why}");
-                reader.found.lost(&spot, what, "mend it and import again");
+            StatementKind::Call(name, arguments) => reader.call(&name, &arguments, &location),
+            StatementKind::Value(_) | StatementKind::Program(_) => {}
+            StatementKind::Broken(why) => {
+                let what = format!("invalid Python: {why}");
+                reader.found.lost(&location, what, "correct it and import again");
             }
         }
     }
@@ -49,13 +51,13 @@ pub(super) fn read(
 struct Reader<'a> {
     base: &'a Path,
     others: (bool, bool),
-    found: &'a mut Found,
-    program: &'a mut Program,
+    found: &'a mut ImportResult,
+    program: &'a mut ScriptSummary,
 }
 
 impl Reader<'_> {
-    /// `handler.banner = "…"` and its like. Plain names are the program's own.
-    fn assign(&mut self, name: &str, value: &Value, spot: &Spot) {
+    /// Assignments such as `handler.banner = "…"`. Plain names are variables of the program.
+    fn assign(&mut self, name: &str, value: &Value, location: &SourceLocation) {
         let Some((_, attribute)) = name.rsplit_once('.') else { return };
         if attribute == "dtp_handler" {
             self.program.has_limits = true;
@@ -66,47 +68,52 @@ impl Reader<'_> {
         };
         self.program.is_swapped |= attribute == "read_limit" && taken.ends_with("download")
             || attribute == "write_limit" && taken.ends_with("upload");
-        let about = About { name: attribute, value, spot, base: self.base };
+        let about = SettingValue { name: attribute, value, location, base: self.base };
         if !about.is_known() {
             return;
         }
         if is_computed(value) {
-            self.computed(attribute, self.others.0, spot);
+            self.computed(attribute, self.others.0, location);
         } else {
             about.take(self.found);
         }
     }
 
-    /// Says that a value is made by the program, unless it stands in a file that was read.
-    fn computed(&mut self, what: &str, is_elsewhere: bool, spot: &Spot) {
+    /// Reports that a value is computed by the program, unless a settings file contains it.
+    fn computed(&mut self, what: &str, is_elsewhere: bool, location: &SourceLocation) {
         if is_elsewhere || matches!(what, "authorizer" | "dtp_handler") {
             return;
         }
-        let what = format!("`{what}` is computed by the program, and the program is not run");
-        let remedy = "if it comes from settings.py or user.py, name their folder; else set it here";
-        self.found.lost(spot, what, remedy);
+        let what = format!("`{what}` is computed by the program, which is not executed");
+        let hint = "if it comes from settings.py or user.py, give their folder; else set it in \
+                    wharf.toml";
+        self.found.lost(location, what, hint);
     }
 
-    fn call(&mut self, name: &str, arguments: &[Argument], spot: &Spot) {
-        let call = Call { arguments, spot };
+    fn call(&mut self, name: &str, arguments: &[Argument], location: &SourceLocation) {
+        let call = Call { arguments, location };
         match name.rsplit('.').next().unwrap_or(name) {
             "add_user" => self.add_user(&call),
             "add_anonymous" => self.add_anonymous(&call),
             "override_perm" => self.override_rights(&call),
             "basicConfig" => {
                 if let Some(value) = call.get("filename", usize::MAX) {
-                    let about = About { name: "filename", value, spot, base: self.base };
+                    let about = SettingValue { name: "filename", value, location, base: self.base };
                     if is_computed(value) {
-                        self.computed("filename", self.others.0, spot);
+                        self.computed("filename", self.others.0, location);
                     } else if about.path("log.file", self.found).is_none() {
-                        self.found.lost(spot, "`filename` is no text", "set log.file");
+                        self.found.lost(location, "`filename` is not a string", "set log.file");
                     }
                 }
             }
             "FTPServer" | "ThreadedFTPServer" | "MultiprocessFTPServer" => self.listen(&call),
             "UnixAuthorizer" | "WindowsAuthorizer" => {
-                let what = "accounts of the system were used; their passwords are not in this file";
-                self.found.lost(spot, what, "make each of them:  wharf user add NAME --home DIR");
+                let what = "system accounts were used; their passwords are not in this file";
+                self.found.lost(
+                    location,
+                    what,
+                    "add each of them:  wharf user add NAME --home DIR",
+                );
             }
             _ => {}
         }
@@ -117,15 +124,16 @@ impl Reader<'_> {
         match call.get("address_or_socket", 0) {
             Some(Value::List(pair)) if pair.len() == 2 => {
                 for (name, value) in ["ip", "port"].iter().zip(pair) {
-                    let about = About { name, value, spot: call.spot, base: self.base };
+                    let about =
+                        SettingValue { name, value, location: call.location, base: self.base };
                     if is_computed(value) {
-                        self.computed(name, self.others.0, call.spot);
+                        self.computed(name, self.others.0, call.location);
                     } else {
                         about.take(self.found);
                     }
                 }
             }
-            Some(_) => self.computed("address", self.others.0, call.spot),
+            Some(_) => self.computed("address", self.others.0, call.location),
             None => {}
         }
     }
@@ -135,30 +143,36 @@ impl Reader<'_> {
         let (name, password, home) =
             (call.text("username", 0), call.text("password", 1), call.text("homedir", 2));
         let (Some(name), Some(password), Some(home)) = (name, password, home) else {
-            return self.computed("add_user", self.others.1, call.spot);
+            return self.computed("add_user", self.others.1, call.location);
         };
         let letters = match call.get("perm", 3) {
             None => "elr",
             Some(Value::Text(letters)) => letters,
-            Some(_) => return self.computed("perm", false, call.spot),
+            Some(_) => return self.computed("perm", false, call.location),
         };
         let rights = match rights(letters) {
             Ok(rights) => rights,
             Err(letter) => {
                 let shown = name.escape_debug();
-                let what = format!("account `{shown}`: `{}` is no right", letter.escape_debug());
-                self.found.lost(call.spot, what, "rights are the letters elradfmwMT");
+                let what =
+                    format!("account `{shown}`: invalid permission `{}`", letter.escape_debug());
+                self.found.lost(
+                    call.location,
+                    what,
+                    "valid permissions are the letters elradfmwMT",
+                );
                 return;
             }
         };
         for message in ["msg_login", "msg_quit"] {
             if call.get(message, usize::MAX).is_some() {
-                let what = format!("`{message}`: there are no texts for a single account");
-                self.found.lost(call.spot, what, "for all accounts: server.login_message");
+                let what = format!("`{message}`: messages per account are not supported");
+                self.found.lost(call.location, what, "for all accounts, set server.login_message");
             }
         }
-        let secret = Secret::Plain(password.to_owned());
-        let mut account = Account::new(name, secret, folder(home, self.base), call.spot.clone());
+        let secret = ImportedPassword::Plain(password.to_owned());
+        let mut account =
+            ImportedAccount::new(name, secret, folder(home, self.base), call.location.clone());
         account.permissions = Some(rights);
         self.found.add(account);
     }
@@ -170,24 +184,26 @@ impl Reader<'_> {
             Some(value) => value.text(),
         };
         let (Some(home), Some(letters)) = (call.text("homedir", 0), letters) else {
-            return self.computed("add_anonymous", self.others.0, call.spot);
+            return self.computed("add_anonymous", self.others.0, call.location);
         };
         let Ok(rights) = rights(letters) else {
-            let remedy = "rights are the letters elradfmwMT";
-            self.found.lost(call.spot, "add_anonymous: a letter is no right", remedy);
+            let hint = "valid permissions are the letters elradfmwMT";
+            self.found.lost(call.location, "add_anonymous: invalid permission letter", hint);
             return;
         };
         let (level, is_same) = anonymous(rights);
         if !is_same {
-            let what = format!("visitors had the rights `{letters}`; the nearest here: {level}");
-            self.found.changed(call.spot, what, "see login.anonymous_permissions");
+            let what = format!(
+                "anonymous users had the permissions `{letters}`; the nearest preset is {level}"
+            );
+            self.found.changed(call.location, what, "see login.anonymous_permissions");
         }
         let home = folder(home, self.base);
         let word = "add_anonymous";
-        self.found.set("login.anonymous", Raw::Boolean(true), call.spot, word);
-        self.found.set_text("login.anonymous_home", &home.to_string_lossy(), call.spot, word);
+        self.found.set("login.anonymous", Raw::Boolean(true), call.location, word);
+        self.found.set_text("login.anonymous_home", &home.to_string_lossy(), call.location, word);
         let level = level.to_string();
-        self.found.set_text("login.anonymous_permissions", &level, call.spot, word);
+        self.found.set_text("login.anonymous_permissions", &level, call.location, word);
     }
 
     /// `override_perm(name, folder, perm, recursive=False)`
@@ -195,7 +211,7 @@ impl Reader<'_> {
         let (name, below, letters) =
             (call.text("username", 0), call.text("directory", 1), call.text("perm", 2));
         let (Some(name), Some(below), Some(letters)) = (name, below, letters) else {
-            return self.computed("override_perm", self.others.1, call.spot);
+            return self.computed("override_perm", self.others.1, call.location);
         };
         let below = folder(below, self.base);
         let account = self.found.accounts.iter_mut().find(|account| account.name == name);
@@ -206,14 +222,20 @@ impl Reader<'_> {
         match (account, path, rights(letters)) {
             (Some(account), Some(path), Ok(rights)) if !path.is_root() => {
                 account.paths.push((path, rights));
-                if !matches!(call.get("recursive", 3), Some(Value::Truth(true))) {
-                    let what = "these rights held in the folder alone; now also in those below it";
-                    self.found.changed(call.spot, what, "");
+                if !matches!(call.get("recursive", 3), Some(Value::Boolean(true))) {
+                    let what = "these permissions applied to the folder only; now also to its \
+                                subfolders";
+                    self.found.changed(call.location, what, "");
                 }
             }
             _ => {
-                let what = "override_perm: it fits no account, no folder in its home, or no rights";
-                self.found.lost(call.spot, what, "wharf user edit NAME --path /FOLDER=RIGHTS");
+                let what = "override_perm: unknown account, folder outside of its home, or invalid \
+                            permissions";
+                self.found.lost(
+                    call.location,
+                    what,
+                    "wharf user edit NAME --path /FOLDER=PERMISSIONS",
+                );
             }
         }
     }
@@ -222,11 +244,11 @@ impl Reader<'_> {
 /// The arguments of a call.
 struct Call<'a> {
     arguments: &'a [Argument],
-    spot: &'a Spot,
+    location: &'a SourceLocation,
 }
 
 impl Call<'_> {
-    /// By name or by place.
+    /// An argument by name or by position.
     fn get(&self, name: &str, place: usize) -> Option<&Value> {
         let named = self.arguments.iter().find(|one| one.name.as_deref() == Some(name));
         let placed = || self.arguments.get(place).filter(|one| one.name.is_none());
@@ -238,7 +260,7 @@ impl Call<'_> {
     }
 }
 
-/// Whether only the running program knows the value.
+/// Whether the value is computed at run time.
 fn is_computed(value: &Value) -> bool {
     match value {
         Value::Name(_) | Value::Call(..) | Value::Other(_) => true,

@@ -1,4 +1,4 @@
-//! The names of settings, those of the script and those of pyftpdlib itself.
+//! The settings of the published script and of pyftpdlib itself.
 
 use std::path::Path;
 
@@ -8,80 +8,88 @@ use wharf_users::nearest::nearest;
 use super::{cut, folder, number, truth};
 use crate::config::choice::AnonymousPermissions;
 use crate::config::raw::Raw;
-use crate::import::model::{Found, LAST_PORT, Refused, Spot};
-use crate::import::python::{Act, Value, read as read_python};
+use crate::import::model::{ImportError, ImportResult, LAST_PORT, SourceLocation};
+use crate::import::python::{StatementKind, Value, read as read_python};
 use crate::import::text::Text;
 
 /// Reads `settings.py`.
-pub(super) fn read(text: &Text, base: &Path, found: &mut Found) -> Result<(), Refused> {
+pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result<(), ImportError> {
     let statements = read_python(&text.content).map_err(|end| cut(text, &end))?;
     let mut known = 0_usize;
     let count = statements.len();
     for (index, statement) in statements.into_iter().enumerate() {
-        let spot = text.spot(statement.line);
-        match statement.act {
-            Act::Assign(names, value) => {
+        let location = text.location(statement.line);
+        match statement.kind {
+            StatementKind::Assign(names, value) => {
                 for name in &names {
-                    let about = About { name, value: &value, spot: &spot, base };
+                    let about = SettingValue { name, value: &value, location: &location, base };
                     known += usize::from(about.take(found));
                 }
                 if statement.is_nested {
-                    let what = "this stands under a condition; it was taken as it is written";
-                    found.changed(&spot, what, "look whether it is what you want");
+                    let what = "this is conditional; it was imported as if the condition were true";
+                    found.changed(&location, what, "check whether this is what you want");
                 }
             }
-            Act::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
-                let what = format!("{spot}: the file ends in the middle of `{name}`");
-                let help = "it was cut; get a whole copy of it. Nothing was written";
-                return Err(Refused::new(what, help));
+            StatementKind::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
+                let what = format!("{location}: unexpected end of file in `{name}`");
+                let help = "the file is truncated; get a complete copy. Nothing was written";
+                return Err(ImportError::new(what, help));
             }
-            Act::Program(word) if word == "import" || word == "from" => {}
-            Act::Value(_) => {}
-            Act::Program(word) | Act::Call(word, _) => {
-                let what = format!("`{word}` belongs to a program, and a program is not run");
-                found.lost(&spot, what, "if it makes a setting, write the setting's value here");
+            StatementKind::Program(word) if word == "import" || word == "from" => {}
+            StatementKind::Value(_) => {}
+            StatementKind::Program(word) | StatementKind::Call(word, _) => {
+                let what = format!("`{word}` is program code, which is not executed");
+                found.lost(&location, what, "if it computes a setting, replace it by the value");
             }
-            Act::Broken(why) => {
-                found.lost(&spot, format!("this is no Python: {why}"), "mend it and import again");
+            StatementKind::Broken(why) => {
+                found.lost(
+                    &location,
+                    format!("invalid Python: {why}"),
+                    "correct it and import again",
+                );
             }
         }
     }
     if known == 0 {
-        let what = format!("{} has none of the settings of the script", text.shown);
-        let help = "such as ip, port, max_cons, passive_ports; is it the right file?";
-        return Err(Refused::new(what, help));
+        let what = format!("{} contains no known settings", text.shown);
+        let help = "expected settings such as ip, port, max_cons, passive_ports";
+        return Err(ImportError::new(what, help));
     }
     end(found);
     Ok(())
 }
 
-/// Settles what depends on two settings.
-pub(super) fn end(found: &mut Found) {
-    // The name of a log file means nothing while logging is off.
-    let Some(wish) = found.wishes.remove(LOGGING) else { return };
-    if wish.raw == Raw::Boolean(false)
-        && let Some(file) = found.wishes.remove("log.file")
+/// Handles combinations of two settings.
+pub(super) fn end(found: &mut ImportResult) {
+    // The log file is not used while logging is off.
+    let Some(imported) = found.imported_settings.remove(LOGGING) else { return };
+    if imported.raw == Raw::Boolean(false)
+        && let Some(file) = found.imported_settings.remove("log.file")
     {
-        let what = format!("{} is not used, since {} is off", file.word, wish.word);
-        found.lost(&file.spot, what, "for a log file set log.file; else lines go to the console");
+        let what = format!("{} is not used, since {} is off", file.word, imported.word);
+        found.lost(
+            &file.location,
+            what,
+            "for a log file set log.file; by default the log goes to the console",
+        );
     }
 }
 
-/// A name that no key has, for [`end`].
+/// A key that does not exist in `wharf.toml`, for [`end`].
 const LOGGING: &str = "(logging)";
 
-/// A setting with its value.
-pub(super) struct About<'a> {
+/// A setting and its value.
+pub(super) struct SettingValue<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a Value,
-    pub(super) spot: &'a Spot,
+    pub(super) location: &'a SourceLocation,
     pub(super) base: &'a Path,
 }
 
-type Take = fn(&About<'_>, &mut Found) -> Option<()>;
+type SettingHandler = fn(&SettingValue<'_>, &mut ImportResult) -> Option<()>;
 
-/// Every name that is understood. Where the value is not what it should be, nothing is returned.
-const NAMES: &[(&[&str], Take)] = &[
+/// All supported names. A handler returns `None` if the value is invalid.
+const NAMES: &[(&[&str], SettingHandler)] = &[
     (&["ip", "host"], |about, found| about.address(found)),
     (&["port"], |about, found| about.port(found)),
     (&["max_upload", "read_limit"], |about, found| about.rate("limits.user_upload_rate", found)),
@@ -111,72 +119,72 @@ const NAMES: &[(&[&str], Take)] = &[
     (&["use_gmt_times"], |about, found| {
         let is_utc = truth(about.value)?;
         let word = if is_utc { "utc" } else { "local" };
-        found.set_text("names.list_time", word, about.spot, about.name);
+        found.set_text("names.list_time", word, about.location, about.name);
         Some(())
     }),
     (&["encoding"], |about, found| about.encoding(found)),
     (&["permit_foreign_addresses"], |about, found| {
-        about.never(found, "data connections to third computers (FXP) are never made")
+        about.never(found, "data connections to third hosts (FXP) are not supported")
     }),
     (&["permit_privileged_ports"], |about, found| {
-        about.never(found, "data connections to ports below 1024 are never made")
+        about.never(found, "data connections to ports below 1024 are not supported")
     }),
-    // How pyftpdlib itself works: there is nothing of this kind to choose here.
+    // Internals of pyftpdlib without an equivalent setting.
     (&["use_sendfile", "tcp_no_delay", "backlog", "dtp_handler", "authorizer"], |_, _| Some(())),
 ];
 
-/// The setting that may have been meant.
+/// The supported name nearest to a misspelled one.
 pub(super) fn nearest_name(name: &str) -> Option<&'static str> {
     let names = || NAMES.iter().flat_map(|(names, _)| names.iter().copied());
     let begun = |known: &&str| !name.is_empty() && known.starts_with(name);
     names().find(begun).or_else(|| nearest(name, names()))
 }
 
-impl About<'_> {
-    /// Whether the name is understood.
+impl SettingValue<'_> {
+    /// Whether the name is supported.
     pub(super) fn is_known(&self) -> bool {
         self.entry().is_some()
     }
 
-    fn entry(&self) -> Option<Take> {
+    fn entry(&self) -> Option<SettingHandler> {
         let name = self.name.to_ascii_lowercase();
         NAMES.iter().find(|(names, _)| names.contains(&name.as_str())).map(|(_, take)| *take)
     }
 
-    /// Takes the setting, or says why it is lost. Says whether its name is known.
-    pub(super) fn take(&self, found: &mut Found) -> bool {
+    /// Imports the setting, or reports it. Returns whether its name is known.
+    pub(super) fn take(&self, found: &mut ImportResult) -> bool {
         let name = self.name.escape_debug();
         let Some(take) = self.entry() else {
             if self.name.starts_with('_') || matches!(self.value, Value::Call(..)) {
                 return false;
             }
-            let remedy = match nearest_name(self.name) {
-                Some(near) => format!("is `{near}` meant? then mend it and import again"),
-                None => "nothing to do if your own program used it".into(),
+            let hint = match nearest_name(self.name) {
+                Some(near) => format!("is `{near}` meant? then correct it and import again"),
+                None => "ignore this if it is a variable of your own program".into(),
             };
-            found.lost(self.spot, format!("`{name}` is no setting of the script"), remedy);
+            found.lost(self.location, format!("unknown setting `{name}`"), hint);
             return false;
         };
         if take(self, found).is_none() {
-            let what = format!("`{name}`: {} cannot be used here", self.value.what());
-            found.lost(self.spot, what, "write its value as it should be, and import again");
+            let what = format!("`{name}`: unsupported value: {}", self.value.what());
+            found.lost(self.location, what, "correct the value and import again");
         }
         true
     }
 
-    fn set_text(&self, path: &str, text: &str, found: &mut Found) {
-        found.set_text(path, text, self.spot, self.name);
+    fn set_text(&self, path: &str, text: &str, found: &mut ImportResult) {
+        found.set_text(path, text, self.location, self.name);
     }
 
-    /// Where to listen.
-    pub(super) fn address(&self, found: &mut Found) -> Option<()> {
+    /// The listen address.
+    pub(super) fn address(&self, found: &mut ImportResult) -> Option<()> {
         let text = match self.value {
             Value::None => "",
             Value::Text(text) => text.trim(),
             Value::Call(..) | Value::Name(_) => {
                 let what = format!("`{}` is computed by the program", self.name);
                 found.changed(
-                    self.spot,
+                    self.location,
                     what,
                     "wharf listens on all addresses: [[listen]] address",
                 );
@@ -192,41 +200,41 @@ impl About<'_> {
         Some(())
     }
 
-    /// The port to listen on.
-    pub(super) fn port(&self, found: &mut Found) -> Option<()> {
+    /// The listen port.
+    pub(super) fn port(&self, found: &mut ImportResult) -> Option<()> {
         let port = number(self.value).and_then(|number| u16::try_from(number).ok())?;
-        found.set_number("listen.0.port", port.into(), self.spot, self.name);
+        found.set_number("listen.0.port", port.into(), self.location, self.name);
         Some(())
     }
 
-    fn rate(&self, path: &str, found: &mut Found) -> Option<()> {
+    fn rate(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         let bytes = number(self.value).and_then(|number| u64::try_from(number).ok())?;
-        found.set_number(path, bytes, self.spot, self.name);
+        found.set_number(path, bytes, self.location, self.name);
         Some(())
     }
 
-    fn count(&self, path: &str, found: &mut Found) -> Option<()> {
+    fn count(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         let count = number(self.value).and_then(|number| u32::try_from(number).ok())?;
-        found.set_number(path, count.into(), self.spot, self.name);
+        found.set_number(path, count.into(), self.location, self.name);
         Some(())
     }
 
-    fn seconds(&self, path: &str, found: &mut Found) -> Option<()> {
+    fn seconds(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         let seconds = match self.value {
             Value::None => 0,
             value => number(value).and_then(|number| u32::try_from(number).ok())?,
         };
-        found.set_seconds(path, seconds.into(), self.spot, self.name);
+        found.set_seconds(path, seconds.into(), self.location, self.name);
         Some(())
     }
 
-    fn truth(&self, path: &str, found: &mut Found) -> Option<()> {
+    fn truth(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         let is_on = truth(self.value)?;
-        found.set(path, Raw::Boolean(is_on), self.spot, self.name);
+        found.set(path, Raw::Boolean(is_on), self.location, self.name);
         Some(())
     }
 
-    fn text_unless_none(&self, path: &str, found: &mut Found) -> Option<()> {
+    fn text_unless_none(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         match self.value {
             Value::None => {}
             Value::Text(text) => self.set_text(path, &text.replace("\r\n", "\n"), found),
@@ -235,7 +243,7 @@ impl About<'_> {
         Some(())
     }
 
-    pub(super) fn path(&self, path: &str, found: &mut Found) -> Option<()> {
+    pub(super) fn path(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         match self.value {
             Value::None => {}
             Value::Text(text) if text.trim().is_empty() => {}
@@ -247,13 +255,13 @@ impl About<'_> {
         Some(())
     }
 
-    /// A pair, a list of all ports, or a range, whose end Python leaves out.
-    fn passive_ports(&self, found: &mut Found) -> Option<()> {
+    /// A pair, a list of ports, or a `range` with an exclusive end.
+    fn passive_ports(&self, found: &mut ImportResult) -> Option<()> {
         let (from, to) = match self.value {
             Value::None => return Some(()),
             Value::Range(from, to) if *to == 65_536 => (*from, 65_535),
             Value::Range(from, to) => {
-                self.tell_last_port(*to, found);
+                self.note_last_port(*to, found);
                 (*from, *to)
             }
             Value::List(members) => {
@@ -261,10 +269,11 @@ impl About<'_> {
                 let ports = ports?;
                 let (from, to) = (*ports.iter().min()?, *ports.iter().max()?);
                 if ports.len() == 2 {
-                    self.tell_last_port(to, found);
+                    self.note_last_port(to, found);
                 } else if ports.len() != usize::try_from(to - from + 1).ok()? {
-                    let what = "the passive ports had gaps; now all from the first to the last";
-                    found.changed(self.spot, what, "open all of them in the firewall");
+                    let what = "the passive ports had gaps; now all ports from the first to the \
+                                last are used";
+                    found.changed(self.location, what, "allow all of them in the firewall");
                 }
                 (from, to)
             }
@@ -275,20 +284,20 @@ impl About<'_> {
         Some(())
     }
 
-    fn tell_last_port(&self, last: i128, found: &mut Found) {
+    fn note_last_port(&self, last: i128, found: &mut ImportResult) {
         let what = format!("{LAST_PORT}; now port {last} is used too");
-        found.changed(self.spot, what, "open it in the firewall");
+        found.changed(self.location, what, "allow it in the firewall");
     }
 
-    /// Raises what TLS is required for, if the value is yes.
-    fn tls(&self, word: &str, found: &mut Found) -> Option<()> {
+    /// Raises the TLS requirement, if the value is true.
+    fn tls(&self, word: &str, found: &mut ImportResult) -> Option<()> {
         if truth(self.value)? && found.text_of("tls.require") != Some("all") {
             self.set_text("tls.require", word, found);
         }
         Some(())
     }
 
-    fn encoding(&self, found: &mut Found) -> Option<()> {
+    fn encoding(&self, found: &mut ImportResult) -> Option<()> {
         let text = self.value.text()?;
         if text.eq_ignore_ascii_case("utf8") || text.eq_ignore_ascii_case("utf-8") {
             return Some(());
@@ -298,16 +307,16 @@ impl About<'_> {
         Some(())
     }
 
-    fn never(&self, found: &mut Found, why: &str) -> Option<()> {
+    fn never(&self, found: &mut ImportResult, why: &str) -> Option<()> {
         if truth(self.value)? {
-            let remedy = "nothing to do: that is how FTP servers are turned against others";
-            found.lost(self.spot, format!("{}: {why}", self.name), remedy);
+            let hint = "nothing to do: it would enable FTP bounce attacks";
+            found.lost(self.location, format!("{}: {why}", self.name), hint);
         }
         Some(())
     }
 }
 
-/// What a visitor without password may do, and whether it is exactly what the letters said.
+/// The preset for anonymous users, and whether it equals the letters exactly.
 pub(super) fn anonymous(rights: Permissions) -> (AnonymousPermissions, bool) {
     let reads = rights.contains(Permissions::READ) || rights.contains(Permissions::LIST);
     let full = Permissions::FULL;

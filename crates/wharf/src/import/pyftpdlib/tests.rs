@@ -1,4 +1,4 @@
-//! What set-ups of pyftpdlib become.
+//! Imports of pyftpdlib servers.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::raw::Raw;
-use crate::import::model::{Account, Secret};
+use crate::import::model::{ImportedAccount, ImportedPassword};
 
 const BASE: &str = "/srv/old";
 
@@ -14,32 +14,36 @@ fn text(name: &str, text: &str) -> Text {
     Text { path: PathBuf::from(name), shown: name.into(), content: text.into() }
 }
 
-fn read_as(role: Role, source: &str) -> Result<Found, Refused> {
+fn read_as(role: FileRole, source: &str) -> Result<ImportResult, ImportError> {
     read(&[(role, text("x.py", source))], Path::new(BASE))
 }
 
-fn settings(source: &str) -> Found {
-    read_as(Role::Settings, source).unwrap()
+fn settings(source: &str) -> ImportResult {
+    read_as(FileRole::Settings, source).unwrap()
 }
 
-fn value(found: &Found, path: &str) -> String {
-    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+fn value(found: &ImportResult, path: &str) -> String {
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
 }
 
-/// Each note in one line, as it is told.
-fn notes(found: &Found) -> Vec<String> {
-    let spot = |note: &super::super::model::Note| {
-        note.spot.as_ref().map(ToString::to_string).unwrap_or_default()
+/// Each note on one line.
+fn notes(found: &ImportResult) -> Vec<String> {
+    let location = |note: &super::super::model::ImportNote| {
+        note.location.as_ref().map(ToString::to_string).unwrap_or_default()
     };
-    found.notes.iter().map(|note| format!("{:?} {} {}", note.kind, spot(note), note.what)).collect()
+    found
+        .notes
+        .iter()
+        .map(|note| format!("{:?} {} {}", note.kind, location(note), note.what))
+        .collect()
 }
 
-fn tells(found: &Found, part: &str) -> bool {
+fn tells(found: &ImportResult, part: &str) -> bool {
     notes(found).iter().any(|note| note.contains(part))
 }
 
 #[test]
-fn every_setting_of_the_script_has_its_key() {
+fn all_settings_of_the_script_are_imported() {
     let found = settings(
         "# 服务器设置\nip = '192.168.1.20'\nport='2121'\nmax_upload = 300 * 1024\n\
          max_download=300*1024\nmax_cons = 150\nmax_per_ip = 10\npassive_ports=(2000,2200)\n\
@@ -61,15 +65,15 @@ fn every_setting_of_the_script_has_its_key() {
     ] {
         assert_eq!(value(&found, path), expected, "{path}");
     }
-    assert_eq!(found.wishes.len(), 11);
-    assert!(tells(&found, "Changed x.py:4 max_upload and max_download never slowed anybody down"));
+    assert_eq!(found.imported_settings.len(), 11);
+    assert!(tells(&found, "Changed x.py:4 max_upload and max_download had no effect"));
     assert!(tells(&found, "max_download to uploads"));
     assert!(tells(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
     assert_eq!(found.notes.len(), 3, "{:?}", notes(&found));
 }
 
 #[test]
-fn both_spellings_and_both_types_are_known() {
+fn both_spellings_and_types_are_supported() {
     for (source, path, expected) in [
         ("logging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
         ("loging_name = '/var/log/a'", "log.file", "\"/var/log/a\""),
@@ -92,20 +96,21 @@ fn both_spellings_and_both_types_are_known() {
 }
 
 #[test]
-fn what_cannot_be_carried_over_is_told_with_its_line() {
+fn unsupported_settings_are_reported_with_their_line() {
     let found = settings(
         "import os\nmax_cons = 1\nmax_conz = 5\nip = get_ip()\nport = 'high'\n\
          passive_ports = {1: 2}\nif os.name:\n    max_per_ip = 3\nprint('x')\nname = （1\nport=21\n",
     );
     for part in [
-        "Lost x.py:3 `max_conz` is no setting",
+        "Lost x.py:3 unknown setting `max_conz`",
         "Changed x.py:4 `ip` is computed by the program",
-        "Lost x.py:5 `port`: a text cannot be used",
-        "Lost x.py:6 `passive_ports`: something that only the running program knows",
-        "Lost x.py:7 `if` belongs to a program",
-        "Changed x.py:8 this stands under a condition",
-        "Lost x.py:9 `print` belongs to a program",
-        "Lost x.py:10 this is no Python: `（` is a full-width sign; Python takes `(`",
+        "Lost x.py:5 `port`: unsupported value: a text",
+        "Lost x.py:6 `passive_ports`: unsupported value: something that only the running program \
+        knows",
+        "Lost x.py:7 `if` is program code",
+        "Changed x.py:8 this is conditional",
+        "Lost x.py:9 `print` is program code",
+        "Lost x.py:10 invalid Python: `（` is a full-width character; use `(`",
     ] {
         assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
     }
@@ -113,28 +118,28 @@ fn what_cannot_be_carried_over_is_told_with_its_line() {
 }
 
 #[test]
-fn half_a_file_and_wrong_files_are_refused() {
+fn truncated_and_other_files_are_rejected() {
     let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
-    let refused = read_as(Role::Settings, cut).unwrap_err();
-    assert!(refused.what.starts_with("x.py:3: the file ends in the middle of"), "{refused:?}");
-    let refused = read_as(Role::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
-    assert!(refused.what.starts_with("x.py:2: the file ends in the middle of `max_co`"));
+    let refused = read_as(FileRole::Settings, cut).unwrap_err();
+    assert!(refused.what.starts_with("x.py:3: unexpected end of file in"), "{refused:?}");
+    let refused = read_as(FileRole::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
+    assert!(refused.what.starts_with("x.py:2: unexpected end of file in `max_co`"));
     for (role, source) in [
-        (Role::Settings, "import django\nDEBUG = True\n"),
-        (Role::Settings, ""),
-        (Role::Users, "hello\nworld\n"),
-        (Role::Script, "print('hello')\n"),
+        (FileRole::Settings, "import django\nDEBUG = True\n"),
+        (FileRole::Settings, ""),
+        (FileRole::Users, "hello\nworld\n"),
+        (FileRole::Script, "print('hello')\n"),
     ] {
         assert!(read_as(role, source).is_err(), "{source}");
     }
 }
 
-fn accounts(source: &str) -> Found {
-    read_as(Role::Users, source).unwrap()
+fn accounts(source: &str) -> ImportResult {
+    read_as(FileRole::Users, source).unwrap()
 }
 
 #[test]
-fn accounts_take_the_rest_of_the_line_as_their_folder() {
+fn the_rest_of_the_line_is_the_folder() {
     let found = accounts(
         "# 用户名 密码 权限 目录\nroot   12345  elradfmwM  E:\\\\work\n\r\n\
          anna\tsecret\telr\t/srv/My Files/a\nbob x elradfmwMT G://steam\r\n小明 密码 elr data\n",
@@ -142,8 +147,8 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
     let rows: Vec<_> = found
         .accounts
         .iter()
-        .map(|account: &Account| {
-            let Secret::Plain(password) = &account.secret else { panic!("{account:?}") };
+        .map(|account: &ImportedAccount| {
+            let ImportedPassword::Plain(password) = &account.secret else { panic!("{account:?}") };
             (account.name.as_str(), password.as_str(), account.home.to_str().unwrap())
         })
         .collect();
@@ -163,7 +168,7 @@ fn accounts_take_the_rest_of_the_line_as_their_folder() {
 }
 
 #[test]
-fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
+fn invalid_account_lines_are_reported_and_others_are_imported() {
     let found = accounts(
         "anna x elr /a\nben x elr\ncleo\ndora x elrz /d\nanna y elr /b\n.x y elr /c\n\
          read x read /r\n",
@@ -171,22 +176,22 @@ fn bad_lines_of_accounts_are_told_and_the_rest_is_taken() {
     let names: Vec<_> = found.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["anna", "read"]);
     for part in [
-        "Lost x.py:2 this is no account: a folder is missing",
-        "Lost x.py:3 this is no account: a password, rights and a folder are missing",
-        "Lost x.py:4 account `dora`: `z` is no right",
-        "Lost x.py:5 `anna` has an account already, from x.py:1",
-        "Lost x.py:6 the account `.x` cannot be called so",
+        "Lost x.py:2 invalid account: missing folder",
+        "Lost x.py:3 invalid account: missing password, permissions and folder",
+        "Lost x.py:4 account `dora`: invalid permission `z`",
+        "Lost x.py:5 duplicate account `anna`, first defined at x.py:1",
+        "Lost x.py:6 invalid account name `.x`",
     ] {
         assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
     }
-    // The letters, not the word.
+    // Letters, not the preset name.
     assert!(found.accounts[1].permissions.unwrap().contains(Permissions::DELETE));
 }
 
 #[test]
-fn a_program_is_read_for_its_literals() {
+fn literals_of_a_program_are_imported() {
     let found = read_as(
-        Role::Script,
+        FileRole::Script,
         "from pyftpdlib.authorizers import DummyAuthorizer\nHOME = '/srv'\ndef main():\n    \
          authorizer = DummyAuthorizer()\n    authorizer.add_user('anna', 'secret', HOME + '/anna', \
          perm='elradfmwMT')\n    authorizer.add_user('ben', 'x', homedir='/srv/ben')\n    \
@@ -225,11 +230,11 @@ fn a_program_is_read_for_its_literals() {
 }
 
 #[test]
-fn the_program_says_whether_its_limits_were_in_force() {
+fn the_program_determines_whether_its_limits_applied() {
     let files = |program: &str| {
         let texts = [
-            (Role::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
-            (Role::Script, text("FtpServer.py", program)),
+            (FileRole::Settings, text("settings.py", "max_upload = 1024\nmax_download = 2048\n")),
+            (FileRole::Script, text("FtpServer.py", program)),
         ];
         read(&texts, Path::new(BASE)).unwrap()
     };
@@ -239,25 +244,25 @@ fn the_program_says_whether_its_limits_were_in_force() {
          dtp_handler.write_limit = settings.max_upload\n\
          server = FTPServer((settings.ip, settings.port), handler)\n",
     );
-    assert!(tells(&published, "the script does not attach its limits"));
-    assert!(tells(&published, "gives max_download to uploads"));
+    assert!(tells(&published, "the script does not assign"));
+    assert!(tells(&published, "applies max_download to uploads"));
     let mended = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
-    assert!(tells(&mended, "held for each transfer"));
+    assert!(tells(&mended, "applied to each transfer"));
     assert!(!tells(&mended, "uploads and max_upload"));
     assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
-    // What comes from the settings is not told again as computed.
+    // Values from the settings file are not reported as computed.
     assert!(!tells(&published, "computed"), "{:#?}", notes(&published));
-    assert_eq!(mended.wishes["limits.user_upload_rate"].raw, Raw::Integer(1024));
+    assert_eq!(mended.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }
 
 #[test]
-fn files_are_known_by_what_stands_in_them() {
+fn file_roles_are_detected_by_content() {
     for (name, source, role) in [
-        ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", Role::Settings),
-        ("user.py", "# a\nanna x elr /srv\n", Role::Users),
-        ("accounts.txt", "anna x elr /srv\nben y elr /srv\n", Role::Users),
-        ("FtpServer.py", "from pyftpdlib.servers import FTPServer\n", Role::Script),
-        ("x.py", "", Role::Settings),
+        ("settings.py", "ip = '0.0.0.0'\nport = '2121'\n", FileRole::Settings),
+        ("user.py", "# a\nanna x elr /srv\n", FileRole::Users),
+        ("accounts.txt", "anna x elr /srv\nben y elr /srv\n", FileRole::Users),
+        ("FtpServer.py", "from pyftpdlib.servers import FTPServer\n", FileRole::Script),
+        ("x.py", "", FileRole::Settings),
     ] {
         assert_eq!(files::role(&text(name, source)), role, "{name}");
     }
@@ -265,12 +270,12 @@ fn files_are_known_by_what_stands_in_them() {
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}\
                    |((port|ip|max_cons|passive_ports|x)( = |=)[0-9'(),a*]{0,8}\\n){0,5}\
                    |(h\\.add_user|FTPServer|override_perm)\\([a'\",=()0-9]{0,30}\\)\\n",
     ) {
-        for role in [Role::Settings, Role::Users, Role::Script] {
+        for role in [FileRole::Settings, FileRole::Users, FileRole::Script] {
             let _ = read_as(role, &source);
         }
     }

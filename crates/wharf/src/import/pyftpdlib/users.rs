@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{folder, rights};
-use crate::import::model::{Account, Found, Refused, Secret};
+use crate::import::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::text::Text;
 
-/// Reads the accounts. The folder is the rest of its line, so that it may have spaces.
-pub(super) fn read(text: &Text, base: &Path, found: &mut Found) -> Result<(), Refused> {
+/// Reads the accounts. The folder is the rest of the line, so it may contain spaces.
+pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
     for (number, line) in text.lines() {
@@ -15,27 +15,27 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut Found) -> Result<(), Re
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let spot = text.spot(number);
+        let location = text.location(number);
         let (name, rest) = word(line);
         let (password, rest) = word(rest);
         let (letters, home) = word(rest);
         let missing = if password.is_empty() {
-            "a password, rights and a folder are"
+            "password, permissions and folder"
         } else if letters.is_empty() {
-            "rights and a folder are"
+            "permissions and folder"
         } else {
-            "a folder is"
+            "folder"
         };
         if home.is_empty() {
             first_bad.get_or_insert(number);
-            let what = format!("this is no account: {missing} missing");
-            found.lost(&spot, what, "write: name password letters folder, with spaces between");
+            let what = format!("invalid account: missing {missing}");
+            found.lost(&location, what, "the format is  name password permissions folder");
             continue;
         }
         match rights(letters) {
             Ok(rights) => {
-                let secret = Secret::Plain(password.to_owned());
-                let mut account = Account::new(name, secret, folder(home, base), spot);
+                let secret = ImportedPassword::Plain(password.to_owned());
+                let mut account = ImportedAccount::new(name, secret, folder(home, base), location);
                 account.permissions = Some(rights);
                 found.add(account);
             }
@@ -43,21 +43,21 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut Found) -> Result<(), Re
                 first_bad.get_or_insert(number);
                 let name = name.escape_debug();
                 let letter = letter.escape_debug();
-                let what = format!("account `{name}`: `{letter}` is no right");
-                found.lost(&spot, what, "rights are the letters elradfmwMT");
+                let what = format!("account `{name}`: invalid permission `{letter}`");
+                found.lost(&location, what, "valid permissions are the letters elradfmwMT");
             }
         }
     }
     match first_bad {
-        Some(line) if found.accounts.len() == before => Err(Refused::new(
-            format!("{}: no line of it is an account", text.spot(line)),
-            "an account is a line such as:  anna secret elradfmwMT /srv/ftp/anna",
+        Some(line) if found.accounts.len() == before => Err(ImportError::new(
+            format!("{}: no valid account line", text.location(line)),
+            "write one account per line, such as:  anna secret elradfmwMT /srv/ftp/anna",
         )),
         _ => Ok(()),
     }
 }
 
-/// The first word, and what follows it.
+/// Splits off the first word.
 fn word(text: &str) -> (&str, &str) {
     let text = text.trim();
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));

@@ -1,29 +1,29 @@
-//! Source text as tokens, line by line; brackets and backslashes join lines.
+//! Splits source text into tokens by logical line; brackets and backslashes join lines.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use super::Cut;
+use super::UnexpectedEnd;
 
-/// The smallest piece of a source.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A name or a keyword.
     Word(String),
-    /// A whole number; nothing if it has a fraction or is too large.
+    /// An integer; `None` if it has a fraction or is too large.
     Number(Option<i128>),
-    /// A string; nothing if only a program knows it, as an f-string.
+    /// A string; `None` if it is computed at run time, as an f-string.
     Text(Option<String>),
     /// An operator or a bracket.
     Sign(&'static str),
-    /// What has no place in Python, and why.
+    /// Invalid text, with the reason.
     Broken(String),
 }
 
-/// The tokens of one logical line, or of a part of it up to a semicolon.
+/// The tokens of one logical line, or of one statement of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    /// Where it begins, from 1.
+pub(super) struct LogicalLine {
+    /// The number of its first line, from 1.
     pub(super) number: usize,
     /// Whether it is indented.
     pub(super) is_nested: bool,
@@ -31,15 +31,15 @@ pub(super) struct Line {
     pub(super) tokens: Vec<Token>,
 }
 
-/// Every operator, longer ones before those they begin with.
+/// All operators, longer ones before their prefixes.
 const SIGNS: &[&str] = &[
     "**=", "//=", ">>=", "<<=", "...", "**", "//", ">>", "<<", "==", "!=", "<=", ">=", "->", ":=",
     "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=", "+", "-", "*", "/", "%", "=", "(", ")",
     "[", "]", "{", "}", ",", ":", ".", "<", ">", "&", "|", "^", "~", "@",
 ];
 
-/// Takes a source apart.
-pub(super) fn lines(source: &str) -> Result<Vec<Line>, Cut> {
+/// Splits a source into lines of tokens.
+pub(super) fn lines(source: &str) -> Result<Vec<LogicalLine>, UnexpectedEnd> {
     let mut lexer = Lexer {
         source,
         letters: source.char_indices().peekable(),
@@ -54,7 +54,7 @@ pub(super) fn lines(source: &str) -> Result<Vec<Line>, Cut> {
         lexer.step(at, letter)?;
     }
     if let Some(line) = lexer.open.first() {
-        return Err(Cut { line: *line, what: "a bracket that is never closed" });
+        return Err(UnexpectedEnd { line: *line, what: "a bracket that is never closed" });
     }
     lexer.end_line();
     Ok(lexer.lines)
@@ -65,17 +65,17 @@ struct Lexer<'a> {
     letters: Peekable<CharIndices<'a>>,
     /// The physical line.
     number: usize,
-    /// Whether only blanks stood before on this physical line.
+    /// Whether this physical line has contained only whitespace so far.
     is_at_start: bool,
-    /// The lines of the brackets that are open.
+    /// The lines of the open brackets.
     open: Vec<usize>,
-    lines: Vec<Line>,
-    current: Option<Line>,
+    lines: Vec<LogicalLine>,
+    current: Option<LogicalLine>,
     is_nested: bool,
 }
 
 impl Lexer<'_> {
-    fn step(&mut self, at: usize, letter: char) -> Result<(), Cut> {
+    fn step(&mut self, at: usize, letter: char) -> Result<(), UnexpectedEnd> {
         match letter {
             '\n' => {
                 self.letters.next();
@@ -106,7 +106,11 @@ impl Lexer<'_> {
                 let token = self.token(at, letter)?;
                 let is_nested = self.is_nested;
                 self.current
-                    .get_or_insert_with(|| Line { number: line, is_nested, tokens: Vec::new() })
+                    .get_or_insert_with(|| LogicalLine {
+                        number: line,
+                        is_nested,
+                        tokens: Vec::new(),
+                    })
                     .tokens
                     .push(token);
             }
@@ -118,7 +122,7 @@ impl Lexer<'_> {
         self.lines.extend(self.current.take());
     }
 
-    /// Whether the backslash here joins this line and the next.
+    /// Whether a backslash here joins this line with the next.
     fn continues(&self, at: usize) -> bool {
         let rest = self.source.get(at + 1..).unwrap_or_default();
         rest.trim_start_matches('\r').starts_with('\n')
@@ -128,7 +132,7 @@ impl Lexer<'_> {
         while self.letters.next_if(|(_, letter)| is_skipped(*letter)).is_some() {}
     }
 
-    fn token(&mut self, at: usize, letter: char) -> Result<Token, Cut> {
+    fn token(&mut self, at: usize, letter: char) -> Result<Token, UnexpectedEnd> {
         let rest = self.source.get(at..).unwrap_or_default();
         if let Some(prefix) = string_prefix(rest) {
             return self.string(prefix);
@@ -146,17 +150,17 @@ impl Lexer<'_> {
             match *sign {
                 "(" | "[" | "{" => self.open.push(self.number),
                 ")" | "]" | "}" if self.open.pop().is_none() => {
-                    return Ok(Token::Broken(format!("`{sign}` closes nothing")));
+                    return Ok(Token::Broken(format!("unexpected `{sign}`")));
                 }
                 _ => {}
             }
             return Ok(Token::Sign(sign));
         }
         self.letters.next();
-        Ok(Token::Broken(stranger(letter)))
+        Ok(Token::Broken(invalid_character(letter)))
     }
 
-    /// Goes on at a byte of the source.
+    /// Continues at a byte offset of the source.
     fn advance(&mut self, to: usize) {
         while self.letters.next_if(|(at, _)| *at < to).is_some() {}
     }
@@ -185,8 +189,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// A string, at its prefix.
-    fn string(&mut self, prefix: &str) -> Result<Token, Cut> {
+    /// Reads a string, starting at its prefix.
+    fn string(&mut self, prefix: &str) -> Result<Token, UnexpectedEnd> {
         let begins = self.number;
         let is_raw = prefix.contains(['r', 'R']);
         let is_program = prefix.contains(['f', 'F']);
@@ -204,13 +208,13 @@ impl Lexer<'_> {
         let mut text = String::new();
         loop {
             let is_line_end = |(_, letter): &(usize, char)| *letter == '\n';
-            // The line's end is left: it ends the statement.
+            // The line end is not consumed: it ends the statement.
             if !is_triple && self.letters.peek().is_some_and(is_line_end) {
                 return Ok(Token::Broken("a string has no closing quote".into()));
             }
             let Some((at, letter)) = self.letters.next() else {
                 let what = "a string that is never closed";
-                return Err(Cut { line: begins, what });
+                return Err(UnexpectedEnd { line: begins, what });
             };
             let rest = self.source.get(at..).unwrap_or_default();
             match letter {
@@ -231,7 +235,7 @@ impl Lexer<'_> {
         Ok(Token::Text(is_known.then_some(text)))
     }
 
-    /// What stands for the backslash that was just read.
+    /// The character of the escape sequence after the backslash.
     fn escape(&mut self, is_raw: bool, text: &mut String) {
         let Some((_, letter)) = self.letters.next() else { return };
         self.number += usize::from(letter == '\n');
@@ -258,7 +262,7 @@ impl Lexer<'_> {
                 let code = u32::from_str_radix(&digits, 8).ok();
                 text.extend(code.and_then(char::from_u32));
             }
-            // Python keeps the backslash of what is no escape, as in 'E:\work'.
+            // Python keeps the backslash of an unknown escape, as in 'E:\work'.
             _ => text.extend(['\\', letter]),
         }
     }
@@ -277,7 +281,7 @@ impl Lexer<'_> {
     }
 }
 
-/// The letters before the quote where a string begins; nothing where none begins.
+/// The prefix of a string that begins here; `None` if none does.
 fn string_prefix(rest: &str) -> Option<&str> {
     let end = rest.find(|c| !"rRbBuUfF".contains(c))?;
     let (prefix, rest) = rest.split_at_checked(end)?;
@@ -288,8 +292,8 @@ fn is_fraction(rest: &str) -> bool {
     rest.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Why a letter has no place. Those that an input method leaves behind are named.
-fn stranger(letter: char) -> String {
+/// The reason why a character is invalid. Full-width characters of input methods are named.
+fn invalid_character(letter: char) -> String {
     let meant = match letter {
         '，' => ",",
         '（' => "(",
@@ -298,7 +302,7 @@ fn stranger(letter: char) -> String {
         '‘' | '’' => "'",
         '“' | '”' => "\"",
         '：' => ":",
-        _ => return format!("`{}` means nothing in Python", letter.escape_debug()),
+        _ => return format!("invalid character `{}`", letter.escape_debug()),
     };
-    format!("`{letter}` is a full-width sign; Python takes `{meant}`")
+    format!("`{letter}` is a full-width character; use `{meant}`")
 }

@@ -1,40 +1,40 @@
-//! Tokens as statements, and expressions as values.
+//! Parses tokens into statements, and expressions into values.
 
 use std::collections::HashMap;
 
-use super::lexer::{Line, Token, lines};
-use super::{Act, Argument, Cut, Statement, Value};
+use super::lexer::{LogicalLine, Token, lines};
+use super::{Argument, Statement, StatementKind, UnexpectedEnd, Value};
 
-/// How deep brackets are followed. No settings go near it.
+/// Maximum nesting of brackets; far more than settings use.
 const DEPTH_MAX: usize = 40;
-/// The most members of a list.
+/// Maximum number of list members.
 const MEMBERS_MAX: usize = 70_000;
-/// The longest text that is put together, in bytes.
+/// Maximum length of a concatenated string, in bytes.
 const JOINED_BYTES_MAX: usize = 4096;
-/// The heaviest value that a name stands for. A text weighs its bytes, a list its members; the
-/// bound keeps a small file from growing into a large one.
+/// Maximum weight of the value of a name: a string weighs its bytes, a list its members. The limit
+/// prevents a small file from expanding without bound.
 const KNOWN_WEIGHT_MAX: usize = 512;
 
-const TOO_DEEP: &str = "brackets in brackets in brackets";
+const TOO_DEEP: &str = "brackets are nested too deeply";
 const PROGRAM: &str = "something that only the running program knows";
 
-/// The words with which statements begin that are no value.
+/// Keywords of statements that are not expressions.
 const KEYWORDS: &[&str] = &[
     "import", "from", "def", "class", "if", "elif", "else", "for", "while", "with", "try",
     "except", "finally", "return", "pass", "raise", "global", "nonlocal", "del", "assert", "break",
     "continue", "async", "await", "lambda", "yield", "print", "exec",
 ];
 
-/// Takes a source apart into statements.
+/// Parses a source into statements.
 ///
 /// # Errors
-/// [`Cut`]: it ends in the middle of something.
-pub(crate) fn read(source: &str) -> Result<Vec<Statement>, Cut> {
+/// [`UnexpectedEnd`]: it is truncated.
+pub(crate) fn read(source: &str) -> Result<Vec<Statement>, UnexpectedEnd> {
     let mut known = HashMap::new();
     let mut statements = Vec::new();
     for line in lines(source)? {
-        let act = act(&line, &known);
-        if let Act::Assign(targets, value) = &act {
+        let kind = kind(&line, &known);
+        if let StatementKind::Assign(targets, value) = &kind {
             for target in targets {
                 if weight(value) <= KNOWN_WEIGHT_MAX {
                     known.insert(target.clone(), value.clone());
@@ -43,48 +43,51 @@ pub(crate) fn read(source: &str) -> Result<Vec<Statement>, Cut> {
                 }
             }
         }
-        statements.push(Statement { line: line.number, is_nested: line.is_nested, act });
+        statements.push(Statement { line: line.number, is_nested: line.is_nested, kind });
     }
-    if let Some(Statement { line, act: Act::Broken(_), .. }) = statements.last() {
-        return Err(Cut { line: *line, what: "a statement that is not whole" });
+    if let Some(Statement { line, kind: StatementKind::Broken(_), .. }) = statements.last() {
+        return Err(UnexpectedEnd { line: *line, what: "an incomplete statement" });
     }
     Ok(statements)
 }
 
-fn act(line: &Line, known: &HashMap<String, Value>) -> Act {
+fn kind(line: &LogicalLine, known: &HashMap<String, Value>) -> StatementKind {
     let broken = line.tokens.iter().find_map(|token| match token {
         Token::Broken(why) => Some(why.clone()),
         _ => None,
     });
     if let Some(why) = broken {
-        return Act::Broken(why);
+        return StatementKind::Broken(why);
     }
     if let Some(Token::Word(word)) = line.tokens.first()
         && KEYWORDS.contains(&word.as_str())
         && !matches!(line.tokens.get(1), Some(Token::Sign("=" | ".")))
     {
-        return Act::Program(word.clone());
+        return StatementKind::Program(word.clone());
     }
     let parts = split(&line.tokens);
     let Some((value, targets)) = parts.split_last() else {
-        return Act::Program(String::new());
+        return StatementKind::Program(String::new());
     };
     let mut parser = Parser { tokens: value, at: 0, depth: 0, known };
     let result = parser.whole();
     let value = match result {
         Ok(value) => value,
-        Err(Trouble::Program) => Value::Other(PROGRAM),
-        Err(Trouble::Broken(why)) => return Act::Broken(why),
+        Err(ExpressionError::Program) => Value::Other(PROGRAM),
+        Err(ExpressionError::Broken(why)) => return StatementKind::Broken(why),
     };
     if targets.is_empty() {
         return match value {
-            Value::Call(name, arguments) => Act::Call(name, arguments),
-            Value::Name(name) => Act::Program(name),
-            value => Act::Value(value),
+            Value::Call(name, arguments) => StatementKind::Call(name, arguments),
+            Value::Name(name) => StatementKind::Program(name),
+            value => StatementKind::Value(value),
         };
     }
     let names: Option<Vec<_>> = targets.iter().map(|target| target_name(target)).collect();
-    names.map_or_else(|| Act::Program("=".into()), |names| Act::Assign(names, value))
+    names.map_or_else(
+        || StatementKind::Program("=".into()),
+        |names| StatementKind::Assign(names, value),
+    )
 }
 
 /// Splits at `=` outside of brackets.
@@ -102,7 +105,7 @@ fn split(tokens: &[Token]) -> Vec<&[Token]> {
         .collect()
 }
 
-/// The name of `a`, `a.b.c` or `a: int`; nothing for other targets.
+/// The name in `a`, `a.b.c` or `a: int`; `None` for other targets.
 fn target_name(tokens: &[Token]) -> Option<String> {
     let mut name = String::new();
     for (index, token) in tokens.iter().enumerate() {
@@ -116,11 +119,11 @@ fn target_name(tokens: &[Token]) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Why an expression has no value here.
-enum Trouble {
-    /// Only the program knows.
+/// Why an expression cannot be evaluated.
+enum ExpressionError {
+    /// It is computed at run time.
     Program,
-    /// Python would refuse it.
+    /// A syntax error.
     Broken(String),
 }
 
@@ -132,23 +135,23 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Everything as one value; commas make a tuple.
-    fn whole(&mut self) -> Result<Value, Trouble> {
+    /// Parses all tokens as one value; commas form a tuple.
+    fn whole(&mut self) -> Result<Value, ExpressionError> {
         let first = self.sum()?;
         if !self.takes(",") {
-            return if self.peek().is_some() { Err(Trouble::Program) } else { Ok(first) };
+            return if self.peek().is_some() { Err(ExpressionError::Program) } else { Ok(first) };
         }
         let mut members = vec![first];
         while self.peek().is_some() {
             members.push(self.sum()?);
             if !self.takes(",") && self.peek().is_some() {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
         }
         Ok(Value::List(members))
     }
 
-    fn sum(&mut self) -> Result<Value, Trouble> {
+    fn sum(&mut self) -> Result<Value, ExpressionError> {
         let mut left = self.product()?;
         loop {
             if self.takes("+") {
@@ -161,7 +164,7 @@ impl Parser<'_> {
         }
     }
 
-    fn product(&mut self) -> Result<Value, Trouble> {
+    fn product(&mut self) -> Result<Value, ExpressionError> {
         let mut left = self.signed()?;
         loop {
             if self.takes("*") {
@@ -178,7 +181,7 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self) -> Result<Value, Trouble> {
+    fn signed(&mut self) -> Result<Value, ExpressionError> {
         let mut is_negative = false;
         loop {
             if self.takes("-") {
@@ -191,7 +194,7 @@ impl Parser<'_> {
         Ok(if is_negative { compute(&Value::Number(0), &value, i128::checked_sub) } else { value })
     }
 
-    fn power(&mut self) -> Result<Value, Trouble> {
+    fn power(&mut self) -> Result<Value, ExpressionError> {
         let base = self.atom()?;
         let base = self.trailers(base)?;
         if !self.takes("**") {
@@ -203,9 +206,9 @@ impl Parser<'_> {
         }))
     }
 
-    fn atom(&mut self) -> Result<Value, Trouble> {
+    fn atom(&mut self) -> Result<Value, ExpressionError> {
         let Some(token) = self.tokens.get(self.at) else {
-            return Err(Trouble::Broken("something is missing at its end".into()));
+            return Err(ExpressionError::Broken("incomplete expression".into()));
         };
         self.at += 1;
         match token {
@@ -217,28 +220,28 @@ impl Parser<'_> {
                     self.at += 1;
                     joined = joined.zip(next.as_ref()).map(|(joined, next)| joined + next);
                 }
-                Ok(joined.map_or(Value::Other("a text that is put together"), Value::Text))
+                Ok(joined.map_or(Value::Other("a concatenated text"), Value::Text))
             }
             Token::Word(word) => Ok(match word.as_str() {
-                "True" => Value::Truth(true),
-                "False" => Value::Truth(false),
+                "True" => Value::Boolean(true),
+                "False" => Value::Boolean(false),
                 "None" => Value::None,
-                "not" | "lambda" | "await" | "yield" => return Err(Trouble::Program),
+                "not" | "lambda" | "await" | "yield" => return Err(ExpressionError::Program),
                 _ => Value::Name(word.clone()),
             }),
             Token::Sign("(") => self.list(")"),
             Token::Sign("[") => self.list("]"),
             Token::Sign("{") => self.list("}"),
-            Token::Sign("*" | "**" | "~") => Err(Trouble::Program),
+            Token::Sign("*" | "**" | "~") => Err(ExpressionError::Program),
             Token::Sign(sign) => {
-                Err(Trouble::Broken(format!("`{sign}` stands where a value belongs")))
+                Err(ExpressionError::Broken(format!("unexpected `{sign}`, expected a value")))
             }
-            Token::Broken(why) => Err(Trouble::Broken(why.clone())),
+            Token::Broken(why) => Err(ExpressionError::Broken(why.clone())),
         }
     }
 
-    /// The members up to the closing bracket. One member in round brackets is that member.
-    fn list(&mut self, end: &'static str) -> Result<Value, Trouble> {
+    /// The members up to the closing bracket. A single member in parentheses is that member.
+    fn list(&mut self, end: &'static str) -> Result<Value, ExpressionError> {
         let mut members = Vec::new();
         let mut is_tuple = end != ")";
         while !self.takes(end) {
@@ -247,7 +250,7 @@ impl Parser<'_> {
                 is_tuple = true;
             } else if !matches!(self.peek(), Some(Token::Sign(sign)) if *sign == end) {
                 // A dictionary, a comprehension, a condition.
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
             if members.len() > MEMBERS_MAX {
                 return Ok(Value::Other("a very long list"));
@@ -264,12 +267,12 @@ impl Parser<'_> {
     }
 
     /// `.name`, `(arguments)` and `[index]` behind a value.
-    fn trailers(&mut self, value: Value) -> Result<Value, Trouble> {
+    fn trailers(&mut self, value: Value) -> Result<Value, ExpressionError> {
         let mut value = value;
         loop {
             if self.takes(".") {
                 let Some(Token::Word(word)) = self.tokens.get(self.at) else {
-                    return Err(Trouble::Broken("a name is missing behind the dot".into()));
+                    return Err(ExpressionError::Broken("missing name after the dot".into()));
                 };
                 self.at += 1;
                 value = match value {
@@ -291,7 +294,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The literal that was given to a name, if one was.
+    /// The literal that was assigned to a name, if any.
     fn looked_up(&self, value: Value) -> Value {
         match &value {
             Value::Name(name) => match self.known.get(name) {
@@ -302,7 +305,7 @@ impl Parser<'_> {
         }
     }
 
-    fn arguments(&mut self) -> Result<Vec<Argument>, Trouble> {
+    fn arguments(&mut self) -> Result<Vec<Argument>, ExpressionError> {
         let mut arguments = Vec::new();
         while !self.takes(")") {
             let name = match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
@@ -315,10 +318,10 @@ impl Parser<'_> {
             let value = self.deeper(Self::sum)?;
             arguments.push(Argument { name, value });
             if !self.takes(",") && !matches!(self.peek(), Some(Token::Sign(")"))) {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
             if arguments.len() > MEMBERS_MAX {
-                return Err(Trouble::Program);
+                return Err(ExpressionError::Program);
             }
         }
         Ok(arguments)
@@ -326,10 +329,10 @@ impl Parser<'_> {
 
     fn deeper(
         &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, Trouble>,
-    ) -> Result<Value, Trouble> {
+        read: impl FnOnce(&mut Self) -> Result<Value, ExpressionError>,
+    ) -> Result<Value, ExpressionError> {
         if self.depth == DEPTH_MAX {
-            return Err(Trouble::Broken(TOO_DEEP.into()));
+            return Err(ExpressionError::Broken(TOO_DEEP.into()));
         }
         self.depth += 1;
         let value = read(self);
@@ -357,7 +360,7 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Calls whose value is known without running anything.
+/// Evaluates calls whose result is known without executing code.
 fn called(name: String, arguments: Vec<Argument>) -> Value {
     let values: Vec<_> = arguments.iter().map(|argument| &argument.value).collect();
     match (name.as_str(), values.as_slice()) {
@@ -374,7 +377,7 @@ fn called(name: String, arguments: Vec<Argument>) -> Value {
     }
 }
 
-/// `list[index]` with a number from 0.
+/// Evaluates `list[index]`.
 fn member(value: &Value, index: &Value) -> Value {
     let (Value::List(members), Value::List(index)) = (value, index) else {
         return Value::Other(PROGRAM);
@@ -396,12 +399,12 @@ fn add(left: Value, right: Value) -> Value {
     }
 }
 
-fn compute(left: &Value, right: &Value, act: impl Fn(i128, i128) -> Option<i128>) -> Value {
+fn compute(left: &Value, right: &Value, kind: impl Fn(i128, i128) -> Option<i128>) -> Value {
     let (Value::Number(left), Value::Number(right)) = (left, right) else {
-        return Value::Other("a computation with more than numbers");
+        return Value::Other("a computation with values other than numbers");
     };
-    act(*left, *right)
-        .map_or(Value::Other("a computation that comes to no whole number"), Value::Number)
+    kind(*left, *right)
+        .map_or(Value::Other("a computation whose result is not an integer"), Value::Number)
 }
 
 fn exact_quotient(left: i128, right: i128) -> Option<i128> {

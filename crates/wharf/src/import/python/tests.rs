@@ -1,12 +1,12 @@
-//! What is read, what is left alone, and that nothing makes the reader fall.
+//! Parsing of supported syntax, and of arbitrary text without panics.
 
 use proptest::prelude::*;
 
 use super::*;
 
 fn value(source: &str) -> Value {
-    match read(&format!("x = {source}\n")).unwrap().pop().unwrap().act {
-        Act::Assign(_, value) => value,
+    match read(&format!("x = {source}\n")).unwrap().pop().unwrap().kind {
+        StatementKind::Assign(_, value) => value,
         other => panic!("{source}: {other:?}"),
     }
 }
@@ -35,7 +35,7 @@ fn numbers_are_computed() {
 }
 
 #[test]
-fn texts_have_prefixes_escapes_and_neighbours() {
+fn strings_have_prefixes_escapes_and_concatenation() {
     for (source, expected) in [
         ("'a' \"b\"", "ab"),
         ("'a' + 'b'", "ab"),
@@ -61,15 +61,15 @@ fn lists_ranges_and_names_are_values() {
     }
     assert_eq!(value("range(2000, 2200)"), Value::Range(2000, 2200));
     assert_eq!(value("list(range(2000, 2200))"), Value::Range(2000, 2200));
-    assert_eq!(value("True"), Value::Truth(true));
+    assert_eq!(value("True"), Value::Boolean(true));
     assert_eq!(value("None"), Value::None);
     assert_eq!(value("('one')"), text("one"));
     assert_eq!(value("settings.port"), Value::Name("settings.port".into()));
     let statements = read("kb = 1024\nports = (1, 2)\nrate = 3 * kb\nlast = ports[1]\n").unwrap();
     let values: Vec<_> = statements
         .into_iter()
-        .map(|statement| match statement.act {
-            Act::Assign(names, value) => (names.concat(), value),
+        .map(|statement| match statement.kind {
+            StatementKind::Assign(names, value) => (names.concat(), value),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -78,7 +78,7 @@ fn lists_ranges_and_names_are_values() {
 }
 
 #[test]
-fn what_only_a_program_knows_is_told_apart() {
+fn run_time_values_are_distinguished() {
     for source in ["open('x').read()", "{'a': 1}", "[x for x in y]", "a if b else c", "x == 1"] {
         assert!(matches!(value(source), Value::Other(_) | Value::Name(_)), "{source}");
     }
@@ -86,25 +86,27 @@ fn what_only_a_program_knows_is_told_apart() {
     let acts: Vec<_> = read("import os\nif x:\n    a = 1\nf'{a}'\nx[1] = 2\nx += 1\n")
         .unwrap()
         .into_iter()
-        .map(|statement| (statement.line, statement.is_nested, statement.act))
+        .map(|statement| (statement.line, statement.is_nested, statement.kind))
         .collect();
-    assert_eq!(acts[0], (1, false, Act::Program("import".into())));
-    assert_eq!(acts[2], (3, true, Act::Assign(vec!["a".into()], Value::Number(1))));
-    assert!(matches!(acts[3].2, Act::Value(Value::Other(_))));
+    assert_eq!(acts[0], (1, false, StatementKind::Program("import".into())));
+    assert_eq!(acts[2], (3, true, StatementKind::Assign(vec!["a".into()], Value::Number(1))));
+    assert!(matches!(acts[3].2, StatementKind::Value(Value::Other(_))));
 }
 
 #[test]
 fn calls_have_arguments_with_and_without_names() {
     let statements = read("a.add_user('x', 'y', '/z', perm='elr')\nh.banner = 'hi'; b()").unwrap();
-    let Act::Call(name, arguments) = &statements[0].act else { panic!("{statements:?}") };
+    let StatementKind::Call(name, arguments) = &statements[0].kind else {
+        panic!("{statements:?}")
+    };
     assert_eq!(name, "a.add_user");
     assert_eq!(arguments[3], Argument { name: Some("perm".into()), value: text("elr") });
-    assert_eq!(statements[1].act, Act::Assign(vec!["h.banner".into()], text("hi")));
-    assert_eq!(statements[2].act, Act::Call("b".into(), vec![]));
+    assert_eq!(statements[1].kind, StatementKind::Assign(vec!["h.banner".into()], text("hi")));
+    assert_eq!(statements[2].kind, StatementKind::Call("b".into(), vec![]));
 }
 
 #[test]
-fn half_a_file_is_told_by_its_line() {
+fn a_truncated_file_is_reported_with_its_line() {
     for (source, line) in [
         ("a = 1\nb = (2,\n", 2),
         ("a = 1\nb = '''x\n\n", 2),
@@ -117,20 +119,29 @@ fn half_a_file_is_told_by_its_line() {
 }
 
 #[test]
-fn a_broken_line_in_the_middle_leaves_the_rest() {
+fn an_invalid_line_does_not_affect_others() {
     let statements = read("a = 'x\nb = （1，2）\nc = 3\n").unwrap();
-    assert!(matches!(&statements[0].act, Act::Broken(why) if why.contains("closing quote")));
-    assert!(matches!(&statements[1].act, Act::Broken(why) if why.contains("full-width")));
-    assert_eq!(statements[2].act, Act::Assign(vec!["c".into()], Value::Number(3)));
+    assert!(
+        matches!(&statements[0].kind, StatementKind::Broken(why) if why.contains("closing quote"))
+    );
+    assert!(
+        matches!(&statements[1].kind, StatementKind::Broken(why) if why.contains("full-width"))
+    );
+    assert_eq!(statements[2].kind, StatementKind::Assign(vec!["c".into()], Value::Number(3)));
     assert_eq!(statements[2].line, 3);
 }
 
 #[test]
-fn brackets_without_end_cost_no_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!("a = {}1{}\nb = 2\n", "(".repeat(50_000), ")".repeat(50_000));
-    assert!(matches!(&read(&deep).unwrap()[0].act, Act::Broken(why) if why.contains("brackets")));
+    assert!(
+        matches!(&read(&deep).unwrap()[0].kind, StatementKind::Broken(why) if why.contains("brackets"))
+    );
     let signs = format!("a = {}1\nb = 2\n", "-".repeat(50_000));
-    assert_eq!(read(&signs).unwrap()[0].act, Act::Assign(vec!["a".into()], Value::Number(1)));
+    assert_eq!(
+        read(&signs).unwrap()[0].kind,
+        StatementKind::Assign(vec!["a".into()], Value::Number(1))
+    );
 }
 
 proptest! {
@@ -152,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn a_quoted_text_is_read_back(text in "[ -~&&[^'\\\\]]{0,30}") {
+    fn a_quoted_text_round_trips(text in "[ -~&&[^'\\\\]]{0,30}") {
         prop_assert_eq!(value(&format!("'{text}'")), Value::Text(text));
     }
 }

@@ -1,4 +1,4 @@
-//! What set-ups of vsftpd become.
+//! Imports of vsftpd configurations.
 
 use proptest::prelude::*;
 
@@ -8,26 +8,26 @@ fn text(name: &str, content: &str) -> Text {
     Text { path: name.into(), shown: name.into(), content: content.into() }
 }
 
-fn conf(content: &str) -> (Found, Conf) {
-    let mut found = Found::default();
+fn conf(content: &str) -> (ImportResult, Conf) {
+    let mut found = ImportResult::default();
     let conf = read(&text("v", content), &mut found).unwrap();
     (found, conf)
 }
 
-fn value(found: &Found, path: &str) -> String {
-    found.wishes.get(path).map_or_else(|| "-".into(), |wish| wish.raw.to_toml())
+fn value(found: &ImportResult, path: &str) -> String {
+    found.imported_settings.get(path).map_or_else(|| "-".into(), |imported| imported.raw.to_toml())
 }
 
-fn lines(found: &Found) -> String {
-    let line = |note: &crate::import::model::Note| {
-        let spot = note.spot.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("{:?} {spot} {} | {}\n", note.kind, note.what, note.remedy)
+fn lines(found: &ImportResult) -> String {
+    let line = |note: &crate::import::model::ImportNote| {
+        let location = note.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{:?} {location} {} | {}\n", note.kind, note.what, note.hint)
     };
     found.notes.iter().map(line).collect()
 }
 
 #[test]
-fn every_setting_of_the_table_has_its_key() {
+fn all_settings_of_the_table_are_imported() {
     let (found, _) = conf(
         "# x\nlisten_port=2121\nlisten_address=192.0.2.1\npasv_min_port=40000\npasv_max_port=40100\n\
          pasv_address=203.0.113.7\nport_enable=NO\nanonymous_enable=YES\nanon_root=/srv/pub\n\
@@ -60,12 +60,12 @@ fn every_setting_of_the_table_has_its_key() {
     ] {
         assert_eq!(value(&found, path), expected, "{path}");
     }
-    assert!(lines(&found).contains("Changed v:17 local_max_rate held for each session"));
+    assert!(lines(&found).contains("Changed v:17 local_max_rate applied to each session"));
     assert_eq!(found.notes.len(), 1, "{}", lines(&found));
 }
 
 #[test]
-fn what_vsftpd_does_unasked_is_kept_or_told() {
+fn defaults_of_vsftpd_are_kept_or_reported() {
     let (found, _) = conf("listen=YES\n");
     assert_eq!(value(&found, "files.umask"), "\"077\"");
     assert_eq!(value(&found, "names.list_time"), "\"utc\"");
@@ -79,17 +79,17 @@ fn what_vsftpd_does_unasked_is_kept_or_told() {
 }
 
 #[test]
-fn what_is_refused_or_unknown_is_told_with_its_line() {
+fn invalid_and_unknown_settings_are_reported_with_their_line() {
     let (found, _) = conf(
         "anonymous_enable=NO\npasv_promiscuous=YES\nport_promiscuous=NO\nlisten_prot=3\nhello\n\
          max_clients=many\ndeny_file={*.mp3}\npasv_min_port=5000\nssl_sslv3=YES\n",
     );
     let told = lines(&found);
     for part in [
-        "Lost v:2 `pasv_promiscuous` has no counterpart | never",
-        "Lost v:4 `listen_prot` is not known here | is `listen_port` meant?",
-        "Lost v:5 this is no setting",
-        "Lost v:6 `max_clients`: `many` makes no sense",
+        "Lost v:2 `pasv_promiscuous` is not supported | never",
+        "Lost v:4 unknown directive `listen_prot` | did you mean `listen_port`?",
+        "Lost v:5 invalid line",
+        "Lost v:6 `max_clients`: invalid value `many`",
         "Lost v:7 `deny_file`",
         "Lost v:8 only one end",
         "Lost v:9 `ssl_sslv3`",
@@ -97,11 +97,11 @@ fn what_is_refused_or_unknown_is_told_with_its_line() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("v:3 "), "{told}");
-    assert!(read(&text("v", "hello=1\n"), &mut Found::default()).is_err());
+    assert!(read(&text("v", "hello=1\n"), &mut ImportResult::default()).is_err());
 }
 
 #[test]
-fn a_list_of_logins_gives_accounts_with_their_own_settings() {
+fn a_list_of_logins_is_imported_with_per_user_settings() {
     let (mut found, main) = conf(
         "write_enable=NO\nuser_sub_token=$USER\nlocal_root=/srv/ftp/$USER\nlocal_enable=YES\n",
     );
@@ -112,7 +112,7 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
     ]
     .into();
     accounts(&text("l", "anna\nsecret\nben\nx y\n"), &main, &users, &mut found).unwrap();
-    tell_accounts(&text("v", ""), &main, &users, &mut found);
+    note_accounts(&text("v", ""), &main, &users, &mut found);
     let [anna, ben] = &found.accounts[..] else { panic!("{:?}", found.accounts) };
     assert_eq!(
         (anna.home.to_str(), anna.permissions),
@@ -120,24 +120,24 @@ fn a_list_of_logins_gives_accounts_with_their_own_settings() {
     );
     assert_eq!(ben.permissions, Some(Permissions::FULL));
     assert_eq!(ben.upload_rate, Some(Rate::from_bytes_per_second(1000)));
-    assert_eq!(ben.secret, Secret::Plain("x y".into()));
+    assert_eq!(ben.secret, ImportedPassword::Plain("x y".into()));
     let told = lines(&found);
     assert!(told.contains("wharf user add cleo --home /srv/c --perm read"), "{told}");
-    assert!(told.contains("Lost u/ben:3 `anon_umask` for this user alone"), "{told}");
+    assert!(told.contains("Lost u/ben:3 `anon_umask` for a single user"), "{told}");
     let odd = accounts(&text("l", "anna\n"), &main, &users, &mut found).unwrap_err();
-    assert!(odd.what.contains("l:1: this name has no password"), "{odd:?}");
+    assert!(odd.what.contains("l:1: missing password for this name"), "{odd:?}");
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_a_reader_fall(
+    fn arbitrary_text_does_not_panic(
         source in "(\\PC|\\n){0,60}",
         which in 0..table::TABLE.len(),
         value in "\\PC{0,20}|[0-9,YESNO]{0,6}",
     ) {
         let (names, _) = &table::TABLE[which];
         let whole = text("v", &format!("{source}\n{}={value}\nssl_enable=YES\n", names[0]));
-        let mut found = Found::default();
+        let mut found = ImportResult::default();
         let main = read(&whole, &mut found).unwrap();
         let _ = accounts(&whole, &main, &BTreeMap::new(), &mut found);
     }

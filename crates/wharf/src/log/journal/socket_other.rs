@@ -4,15 +4,15 @@ use std::path::Path;
 
 use super::split;
 
-/// Where journald would take entries; there is none here.
+/// The journald socket; never available on this system.
 #[derive(Debug)]
 pub(crate) enum Journal {}
 
 impl Journal {
-    /// Nowhere.
+    /// Not available.
     pub(crate) const PLACE: &'static str = "";
 
-    /// Finds nothing.
+    /// Returns `None`.
     pub(crate) fn open(_path: &Path) -> Option<Self> {
         None
     }

@@ -1,11 +1,11 @@
-//! The socket at which journald takes entries.
+//! The journald socket.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use super::split;
 
-/// Where journald takes entries.
+/// A connection to journald.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -13,21 +13,21 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Where systemd has it.
+    /// The path of the socket.
     pub(crate) const PLACE: &'static str = "/run/systemd/journal/socket";
 
-    /// Finds the socket at a path; none if nobody listens there.
+    /// Connects to the socket at a path; `None` if no process listens there.
     pub(crate) fn open(path: &Path) -> Option<Self> {
         let socket = UnixDatagram::unbound().ok()?;
         socket.connect(path).ok()?;
         Some(Self { path: path.to_owned(), socket })
     }
 
-    /// Sends entries, and says how many of them were lost.
+    /// Sends entries, and returns how many were lost.
     pub(crate) fn write(&mut self, entries: &[u8]) -> u64 {
         let mut lost = 0;
         for entry in split(entries) {
-            // journald may have been started again, with another socket at the same place.
+            // journald may have been restarted with a new socket at the same path.
             let is_sent = self.socket.send(entry).is_ok()
                 || (self.socket.connect(&self.path).is_ok() && self.socket.send(entry).is_ok());
             lost += u64::from(!is_sent);
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_datagram_is_one_entry_also_after_journald_came_back() {
+    fn one_datagram_per_entry_also_after_journald_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         assert!(Journal::open(&path).is_none());

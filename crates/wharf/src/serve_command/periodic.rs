@@ -1,4 +1,4 @@
-//! What is done again and again beside serving: measuring, proving life.
+//! Periodic tasks: measuring transfer rates, watchdog notifications.
 
 use std::future::pending;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use wharf_server::Handle;
 
-use crate::os::{Announced, announce, proof_of_life_every};
+use crate::os::{ServiceState, announce, watchdog_interval};
 
-/// How often the speed of transfers is measured.
+/// How often transfer rates are measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// Measures how fast transfers are, for those who look. Never returns.
+/// Measures transfer rates for status output. Never returns.
 pub(super) async fn measure(handle: &Handle) {
     let mut ticks = interval(MEASURE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -21,14 +21,13 @@ pub(super) async fn measure(handle: &Handle) {
     }
 }
 
-/// Tells the manager of services now and then that nothing hangs, where it wants to hear it. Never
-/// returns.
-pub(super) async fn prove_life() {
-    let Some(every) = proof_of_life_every() else { return pending().await };
+/// Sends watchdog notifications to the service manager, if it requested them. Never returns.
+pub(super) async fn send_watchdog() {
+    let Some(every) = watchdog_interval() else { return pending().await };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        announce(Announced::Alive);
+        announce(ServiceState::Alive);
     }
 }

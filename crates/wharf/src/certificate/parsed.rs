@@ -1,40 +1,40 @@
-//! What a certificate is made of, as far as clients look at it, read straight from its DER.
+//! The fields of a certificate that clients check, parsed from its DER.
 
 use jiff::Timestamp;
 use wharf_proto::path::is_deceptive;
 
 use super::validity::{each, element, time_of};
 
-/// The parts of a certificate (RFC 5280 §4.1) that decide whether clients take it.
+/// The fields of a certificate (RFC 5280 §4.1) that decide whether clients accept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Anatomy<'a> {
-    /// Whose name stands below it, as DER.
+pub(crate) struct ParsedCertificate<'a> {
+    /// The issuer name, as DER.
     pub(crate) issuer: &'a [u8],
-    /// Whose it is, as DER.
+    /// The subject name, as DER.
     pub(crate) subject: &'a [u8],
-    /// When it begins.
+    /// The start of its validity.
     pub(crate) not_before: Option<Timestamp>,
-    /// When it ends.
+    /// The end of its validity.
     pub(crate) not_after: Option<Timestamp>,
-    /// What kind of key it has.
+    /// The public key.
     pub(crate) key: Key,
-    /// Whether its signature can be forged.
+    /// Whether its signature uses a broken hash algorithm.
     pub(crate) has_weak_signature: bool,
 }
 
 /// A public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// RSA, of so many bits.
+    /// RSA, with the modulus size in bits.
     Rsa(usize),
-    /// On an elliptic curve.
+    /// A key on this elliptic curve.
     Curve(&'static str),
-    /// Something else.
+    /// Any other algorithm.
     Other,
 }
 
-impl<'a> Anatomy<'a> {
-    /// Of a certificate; none if it is not written as the RFC says.
+impl<'a> ParsedCertificate<'a> {
+    /// Parses a certificate; `None` if it does not have the structure of the RFC.
     ///
     /// `SEQUENCE { SEQUENCE tbs { [0] version, INTEGER serial, SEQUENCE algorithm, SEQUENCE issuer,
     /// SEQUENCE validity, SEQUENCE subject, SEQUENCE key, … } … }`
@@ -61,34 +61,34 @@ impl<'a> Anatomy<'a> {
         })
     }
 
-    /// Whether nobody but itself stands for it.
+    /// Whether it is self-signed: the issuer equals the subject.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.issuer == self.subject
     }
 
-    /// Whose name stands below it, for people.
+    /// The issuer name, to be displayed.
     pub(crate) fn issuer_shown(&self) -> String {
         shown(self.issuer)
     }
 
-    /// Whose it is, for people.
+    /// The subject name, to be displayed.
     pub(crate) fn subject_shown(&self) -> String {
         shown(self.subject)
     }
 }
 
 impl Key {
-    /// In two words.
+    /// A short description.
     pub(crate) fn shown(self) -> String {
         match self {
             Self::Rsa(bits) => format!("RSA {bits}"),
             Self::Curve(name) => name.to_owned(),
-            Self::Other => "of a kind that is not known here".to_owned(),
+            Self::Other => "of an unknown algorithm".to_owned(),
         }
     }
 }
 
-/// The common name, or else the last name that it has.
+/// The common name, or else the last attribute.
 fn shown(name: &[u8]) -> String {
     let parts = each(name).filter_map(|(_, set)| {
         let (_, pair, _) = element(set)?;
@@ -98,7 +98,7 @@ fn shown(name: &[u8]) -> String {
     });
     let parts: Vec<_> = parts.collect();
     let common = parts.iter().find(|(is_common, _)| *is_common).or_else(|| parts.last());
-    let letters = common.map_or("nobody", |(_, text)| text.as_str()).chars();
+    let letters = common.map_or("(no name)", |(_, text)| text.as_str()).chars();
     letters.filter(|letter| !is_deceptive(*letter)).take(NAME_LETTERS_MAX).collect()
 }
 
@@ -151,7 +151,7 @@ const WEAK_SIGNATURES: &[&[u8]] = &[
     &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
 ];
 
-/// Whether a name, or an address, is one of those that a certificate is for (RFC 6125 §6.4).
+/// Whether a certificate with these names is valid for a DNS name or IP address (RFC 6125 §6.4).
 pub(crate) fn covers(names: &[String], host: &str) -> bool {
     names.iter().any(|name| {
         if name.eq_ignore_ascii_case(host) {
@@ -173,22 +173,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_taken_apart() {
+    fn parses_a_certificate() {
         let mut params = CertificateParams::new(vec!["ftp.example.com".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "ftp.example.com");
         params.not_before = rcgen::date_time_ymd(2020, 1, 2);
         params.not_after = rcgen::date_time_ymd(2049, 3, 4);
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let anatomy = Anatomy::of(made.der()).unwrap();
-        assert!(anatomy.is_self_signed() && !anatomy.has_weak_signature);
-        assert_eq!(anatomy.key, Key::Curve("ECDSA P-256"));
-        assert_eq!(anatomy.not_before.unwrap().to_string(), "2020-01-02T00:00:00Z");
-        assert_eq!(anatomy.not_after.unwrap().to_string(), "2049-03-04T00:00:00Z");
-        assert_eq!(anatomy.subject_shown(), "ftp.example.com");
+        let certificate = ParsedCertificate::of(made.der()).unwrap();
+        assert!(certificate.is_self_signed() && !certificate.has_weak_signature);
+        assert_eq!(certificate.key, Key::Curve("ECDSA P-256"));
+        assert_eq!(certificate.not_before.unwrap().to_string(), "2020-01-02T00:00:00Z");
+        assert_eq!(certificate.not_after.unwrap().to_string(), "2049-03-04T00:00:00Z");
+        assert_eq!(certificate.subject_shown(), "ftp.example.com");
     }
 
     #[test]
-    fn a_star_stands_for_one_label() {
+    fn a_wildcard_matches_one_label() {
         let names = ["*.example.com".to_owned(), "192.0.2.1".to_owned()];
         for host in ["ftp.example.com", "FTP.EXAMPLE.COM", "192.0.2.1"] {
             assert!(covers(&names, host), "{host}");
@@ -200,9 +200,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(anatomy) = Anatomy::of(&bytes) {
-                let _ = anatomy.issuer_shown();
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(certificate) = ParsedCertificate::of(&bytes) {
+                let _ = certificate.issuer_shown();
             }
         }
     }

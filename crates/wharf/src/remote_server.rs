@@ -1,4 +1,4 @@
-//! A server elsewhere: how it is written, where it is, and which certificates will do.
+//! Remote servers: parsing, resolving and connecting, and the trusted root certificates.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,10 +11,10 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::outcome::Failure;
 
-/// The host and the port in `HOST`, `HOST:PORT` or `[IPv6]:PORT`; `usual` where there is none.
+/// Parses `HOST`, `HOST:PORT` or `[IPv6]:PORT`; `usual` is the default port.
 ///
 /// # Errors
-/// It is none of them.
+/// The text has another form.
 pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok((address.ip().to_string(), address.port()));
@@ -24,7 +24,7 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
         return Ok((bare.to_owned(), usual));
     }
     let wrong = || {
-        Failure::usage(format!("`{text}` is no server"))
+        Failure::usage(format!("invalid server `{text}`"))
             .help("write HOST, HOST:PORT or [IPv6]:PORT, such as ftp.example.com:2121")
     };
     let (host, port) = match text.split_once(':') {
@@ -37,21 +37,24 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
     Ok((host.to_owned(), port))
 }
 
-/// The address of a host that can be connected to: of several the first that answers, or the first
-/// of all if none does. Which one that is shows when it is used.
+/// Resolves a host to an address that can be connected to: of several, the first that answers, or
+/// the first of all if none does; connecting then reports the error.
 ///
 /// # Errors
-/// The name is not known.
+/// The name cannot be resolved.
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let unknown = || Failure::new(format!("there is no server `{host}`")).help("is it spelled so?");
+    let unknown = || {
+        Failure::new(format!("unknown host `{host}`"))
+            .help("check the spelling and the DNS settings")
+    };
     let addresses: Vec<_> =
         (host, port).to_socket_addrs().map_err(|_| unknown())?.take(ADDRESSES_MAX).collect();
     first_that_answers(&addresses).ok_or_else(unknown)
 }
 
-/// Addresses of one name that are tried.
+/// Maximum number of addresses tried for one name.
 const ADDRESSES_MAX: usize = 8;
-/// How long one is tried: a network that drops IPv6 says nothing.
+/// Connection timeout for one address: networks that drop IPv6 send no error.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
@@ -63,13 +66,13 @@ fn first_that_answers(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     Some(*only)
 }
 
-/// The largest file of certificates that is read.
+/// Maximum size of a certificate file.
 const ROOTS_BYTES_MAX: u64 = 16 << 20;
 
-/// The certificates in a file.
+/// Reads the root certificates in a file.
 ///
 /// # Errors
-/// It cannot be read, or has none.
+/// The file cannot be read, or contains none.
 pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
     let shown = file.display();
     let mut text = Vec::new();
@@ -78,28 +81,28 @@ pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
         .map_err(|error| Failure::io(format!("cannot read certificates from {shown}"), &error))?;
     let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
     let mut roots = RootCertStore::empty();
-    // One that cannot be read is no reason to distrust the others.
+    // An unreadable certificate does not make the others untrusted.
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 {
-        return Err(Failure::new(format!("there is no certificate in {shown}"))
+        return Err(Failure::new(format!("{shown} contains no certificate"))
             .help("it must be PEM, with lines such as -----BEGIN CERTIFICATE-----"));
     }
     Ok(roots)
 }
 
-/// The certificates that the system trusts: its own store on Windows and macOS, files elsewhere,
-/// or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+/// The root certificates that the system trusts: the system store on Windows and macOS, files
+/// elsewhere, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 ///
 /// # Errors
-/// There are none.
+/// No certificates were found.
 pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
-    // One that cannot be read is no reason to distrust the others.
+    // An unreadable certificate does not make the others untrusted.
     let (added, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
-        return Err(Failure::new("this system's trusted certificates were not found")
-            .help("name them with --ca FILE, or take any certificate with --insecure"));
+        return Err(Failure::new("cannot find the trusted root certificates of this system")
+            .help("name them with --ca FILE, or accept any certificate with --insecure"));
     }
     Ok(roots)
 }
@@ -112,10 +115,10 @@ mod tests {
     use crate::outcome::Exit;
 
     #[test]
-    fn of_several_addresses_the_first_that_answers_is_used() {
+    fn the_first_address_that_answers_is_used() {
         let listening = TcpListener::bind("127.0.0.1:0").unwrap();
         let alive = listening.local_addr().unwrap();
-        // Bound and never listened on, so that nothing else takes it meanwhile.
+        // Bound but not listening, so that no other process can use the port.
         let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let silent = silent.unwrap();
         silent.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_written_in_many_ways() {
+    fn parses_all_forms_of_server_addresses() {
         for (text, usual, host, port) in [
             ("ftp.example.com", 21, "ftp.example.com", 21),
             ("ftp.example.com", 990, "ftp.example.com", 990),

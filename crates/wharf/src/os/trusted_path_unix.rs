@@ -1,10 +1,10 @@
-//! Unix: files that are opened with all rights in folders that others may change.
+//! Unix: opening files as root in folders that other users may change.
 //!
-//! A path is walked name by name from the top, on open folders. In a folder that only root (or
-//! this process's own user) may change, links are followed: `/dev/stdout` and a moved `/var/log`
-//! work. From the first folder on that another user may change, no link is followed, a file that
-//! is there must be a regular one with one name that belongs to root, this user or the folder's
-//! owner, and a new one is made only where nothing is.
+//! A path is resolved component by component with open folders. In a folder that only root (or this
+//! process's own user) may change, symbolic links are followed: `/dev/stdout` and a moved
+//! `/var/log` work. From the first folder on that another user may change, no symbolic link is
+//! followed, an existing file must be a regular file with a link count of one that belongs to root,
+//! this user or the folder's owner, and a new file is created exclusively.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,9 +21,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-/// How many links one path may lead through, as on Linux.
+/// Maximum number of symbolic links in a path, as on Linux.
 const LINKS_MAX: usize = 40;
-/// How often something is opened again that comes and goes meanwhile.
+/// Number of retries if a file is created and removed concurrently.
 const TRIES_MAX: usize = 4;
 
 #[cfg(target_os = "linux")]
@@ -31,53 +31,53 @@ const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
-/// A name in an open folder.
+/// A file name in an open folder.
 #[derive(Debug)]
-pub(crate) struct Spot {
+pub(crate) struct TrustedPath {
     folder: Arc<OwnedFd>,
     name: OsString,
-    /// Whether only root and this process's own user can change what the path leads to.
+    /// Whether only root and this process's own user can change what the path resolves to.
     is_ours: bool,
 }
 
-/// What is wanted of a file.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// To read it.
+    /// For reading.
     Read,
-    /// To write to its end; it is made with this mode if it is missing.
+    /// For appending; created with this mode if missing.
     Append(u32),
-    /// To write it from the start; it must not be there yet, and gets this mode.
+    /// For writing; it must not exist yet, and is created with this mode.
     New(u32),
 }
 
-impl Spot {
-    /// The folder of a path, and the name in it.
+impl TrustedPath {
+    /// Resolves a path to its folder and file name.
     ///
     /// # Errors
-    /// What the system says, or a link where another user could have made it.
+    /// An I/O error, or a symbolic link that another user could have created.
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        match walk(names(&path), Last::IsKept)? {
+        match walk(names(&path), LastComponent::Named)? {
             (folder, Some(name), is_ours) => Ok(Self { folder: folder.into(), name, is_ours }),
             (_, None, _) => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
-    /// The folder of a path, and its last name, whatever that is: a link is not followed.
+    /// Resolves a path without following a symbolic link in its last component.
     ///
     /// # Errors
-    /// As for [`Spot::find`].
+    /// As for [`TrustedPath::find`].
     pub(crate) fn entry(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
         let above = path.parent().map(names).unwrap_or_default();
-        let (folder, _, is_ours) = walk(above, Last::IsEntered)?;
+        let (folder, _, is_ours) = walk(above, LastComponent::Entered)?;
         let is_ours = is_ours && is_exclusive(&fstat(&folder)?);
         Ok(Self { folder: folder.into(), name, is_ours })
     }
 
-    /// Another name in the same folder.
+    /// Another file name in the same folder.
     pub(crate) fn beside(&self, name: &OsStr) -> Self {
         Self { folder: Arc::clone(&self.folder), name: name.to_owned(), is_ours: self.is_ours }
     }
@@ -85,7 +85,7 @@ impl Spot {
     /// Opens the file.
     ///
     /// # Errors
-    /// What the system says, or that the file is none that may be opened there.
+    /// An I/O error, or the file must not be opened in such a folder.
     pub(crate) fn open(&self, access: Access) -> io::Result<File> {
         let common = OFlags::CLOEXEC | OFlags::NOCTTY;
         let (flags, mode) = match access {
@@ -93,16 +93,16 @@ impl Spot {
             Access::Append(mode) => (OFlags::WRONLY | OFlags::APPEND, Some(mode)),
             Access::New(mode) => return self.make(OFlags::WRONLY | common, mode),
         };
-        // In the kernel's own folders names are links to what is open.
+        // In folders such as `/proc/self/fd` names are links to open files.
         let follow = if self.is_ours { OFlags::empty() } else { OFlags::NOFOLLOW };
-        // Whoever opens a pipe would wait for its other end.
+        // Opening a pipe would block until the other end is opened.
         let wait = if self.is_ours { OFlags::empty() } else { OFlags::NONBLOCK };
         for _ in 0..TRIES_MAX {
             match openat(&*self.folder, &self.name, flags | common | follow | wait, Mode::empty()) {
-                Ok(open) => return self.judged(open),
+                Ok(open) => return self.checked(open),
                 Err(Errno::NOENT) => {}
                 Err(Errno::LOOP | Errno::MLINK) => {
-                    return Err(refused("a link in a folder that another user may change"));
+                    return Err(refused("symbolic link in a folder that another user may change"));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -112,7 +112,7 @@ impl Spot {
                 done => return done,
             }
         }
-        Err(io::Error::other("another process makes and removes it"))
+        Err(io::Error::other("another process creates and removes it repeatedly"))
     }
 
     fn make(&self, flags: OFlags, mode: u32) -> io::Result<File> {
@@ -120,27 +120,29 @@ impl Spot {
         Ok(File::from(openat(&*self.folder, &self.name, flags, Mode::from_bits_truncate(mode))?))
     }
 
-    /// The file, if it may be opened in such a folder.
-    fn judged(&self, open: OwnedFd) -> io::Result<File> {
+    /// Checks whether the file may be opened in such a folder.
+    fn checked(&self, open: OwnedFd) -> io::Result<File> {
         if self.is_ours {
             return Ok(File::from(open));
         }
         let (about, folder) = (fstat(&open)?, fstat(&*self.folder)?);
         if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-            return Err(refused("no regular file, in a folder that another user may change"));
+            return Err(refused("not a regular file, in a folder that another user may change"));
         }
         if about.st_nlink != 1 {
-            return Err(refused("it has more than one name, in a folder that others may change"));
+            return Err(refused(
+                "more than one hard link, in a folder that another user may change",
+            ));
         }
         if !is_trusted(about.st_uid) && about.st_uid != folder.st_uid {
-            return Err(refused("it belongs to another user than its folder"));
+            return Err(refused("the owner differs from that of its folder"));
         }
         Ok(File::from(open))
     }
 
-    /// Gives what is there to another user and group, if it is of root's, has one name and is of
-    /// this kind.
-    pub(crate) fn give(&self, kind: FileType, user: Option<u32>, group: Option<u32>) {
+    /// Changes the owner of an existing file, if it belongs to root, has one hard link and is of
+    /// this type.
+    pub(crate) fn change_owner(&self, kind: FileType, user: Option<u32>, group: Option<u32>) {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{Gid, Uid};
@@ -155,7 +157,7 @@ impl Spot {
             });
             if is_ours {
                 let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
-                // Where that fails it stays root's, which is told where it is used.
+                // On failure it stays root's, and using it reports an error.
                 let _ = chownat(&open, c"", user, group, AtFlags::EMPTY_PATH);
             }
         }
@@ -163,12 +165,12 @@ impl Spot {
         let _ = (kind, user, group);
     }
 
-    /// Renames it to another name, in one step.
+    /// Renames it atomically.
     pub(crate) fn rename(&self, to: &Self) -> io::Result<()> {
         Ok(renameat(&*self.folder, &self.name, &*to.folder, &to.name)?)
     }
 
-    /// Renames it to a name that nothing has. `AlreadyExists` if something has it.
+    /// Renames it to an unused name; `AlreadyExists` if it is used.
     pub(crate) fn rename_to_free(&self, to: &Self) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "macos"))]
         match rustix::fs::renameat_with(
@@ -193,20 +195,20 @@ impl Spot {
     }
 }
 
-/// A folder that is open: it stays the same one, whatever its path is made to lead to.
+/// An open folder: it stays the same, even if its path is changed to lead elsewhere.
 #[derive(Debug)]
 pub(crate) struct OpenFolder {
     folder: OwnedFd,
-    /// Whether only root and this process's own user can change what the path leads to.
+    /// Whether only root and this process's own user can change what the path resolves to.
     is_ours: bool,
     was_made: bool,
 }
 
 impl OpenFolder {
-    /// Opens it, and makes it, with all that are missing above it, for its owner alone.
+    /// Opens it, and creates it and its missing parents with mode 0700.
     ///
     /// # Errors
-    /// What the system says, or a link where another user could have made it.
+    /// An I/O error, or a symbolic link that another user could have created.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let is_missing = |path: &Path| {
@@ -216,7 +218,7 @@ impl OpenFolder {
             path.ancestors().find(|above| !is_missing(above)).unwrap_or_else(|| Path::new("/"));
         let mut missing = names(path.strip_prefix(above).unwrap_or(&path));
         let was_made = !missing.is_empty();
-        let (mut folder, _, mut is_ours) = walk(names(above), Last::IsEntered)?;
+        let (mut folder, _, mut is_ours) = walk(names(above), LastComponent::Entered)?;
         while let Some(name) = missing.pop() {
             let about = fstat(&folder)?;
             match mkdirat(&folder, &name, Mode::from_raw_mode(0o700)) {
@@ -230,7 +232,7 @@ impl OpenFolder {
         Ok(Self { folder, is_ours, was_made })
     }
 
-    /// Whether it was missing.
+    /// Whether it was created.
     pub(crate) fn was_made(&self) -> bool {
         self.was_made
     }
@@ -240,8 +242,8 @@ impl OpenFolder {
         fstat(&self.folder).is_ok_and(|about| is_exclusive(&about))
     }
 
-    /// A path to this very folder, for as long as it is open. None is needed where the usual path
-    /// always leads here, and none is had where the system has no such paths.
+    /// A path to this folder while it is open, through `/proc`; `None` if the usual path is
+    /// trusted, or the system has no such paths.
     pub(crate) fn way(&self) -> Option<PathBuf> {
         let way = PathBuf::from(format!("/proc/self/fd/{}/.", self.folder.as_raw_fd()));
         let is_usable = cfg!(target_os = "linux") && !self.is_ours && way.is_dir();
@@ -249,54 +251,58 @@ impl OpenFolder {
     }
 }
 
-/// Opens a file that the configuration names, to read it. With root's rights no link is followed
-/// that another user could have made; any other process follows what it can read anyway.
+/// Opens a file that the configuration names for reading. A process of root follows no symbolic
+/// link that another user could have created; other processes follow all links.
 ///
 /// # Errors
-/// What the system says, or why the file may not be trusted.
+/// An I/O error, or why the file is not trusted.
 pub(crate) fn open_trusted(path: &Path) -> io::Result<File> {
-    if geteuid().is_root() { Spot::find(path)?.open(Access::Read) } else { File::open(path) }
+    if geteuid().is_root() { TrustedPath::find(path)?.open(Access::Read) } else { File::open(path) }
 }
 
-/// Refuses a file that root is about to run or to obey, if another user may change or replace it.
+/// Rejects a file that root is about to execute or to read as configuration, if another user may
+/// change or replace it.
 ///
 /// # Errors
-/// It may be changed, or cannot be looked at. Never for a process without root's rights: whatever
-/// it runs has no more than it has.
+/// It may be changed, or cannot be examined. Never for a process that is not root, since it cannot
+/// gain privileges that way.
 pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let spot = Spot::find(path)?;
-    let about = statat(&*spot.folder, &spot.name, AtFlags::empty())?;
+    let trusted_path = TrustedPath::find(path)?;
+    let about = statat(&*trusted_path.folder, &trusted_path.name, AtFlags::empty())?;
     let mode = mode_of(&about);
     let is_open = mode & 0o002 != 0 || mode & 0o020 != 0 && !is_own_group(about.st_gid);
-    if spot.is_ours && is_trusted(about.st_uid) && !is_open {
+    if trusted_path.is_ours && is_trusted(about.st_uid) && !is_open {
         return Ok(());
     }
     Err(refused(&format!("another user than root may change {}", path.display())))
 }
 
-/// What becomes of the last name of a path.
+/// How the last component of a path is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    /// It is a name in a folder; links that it is are followed.
-    IsKept,
-    /// It is a folder too.
-    IsEntered,
+enum LastComponent {
+    /// As a file name; symbolic links are followed.
+    Named,
+    /// As a folder.
+    Entered,
 }
 
-/// Walks these names, the first one last, from the top. Returns the folder, the name in it, and
-/// whether only root and this process's own user can change what the names lead to.
-fn walk(mut ahead: Vec<OsString>, last: Last) -> io::Result<(OwnedFd, Option<OsString>, bool)> {
+/// Resolves these components, in reverse order, from the root. Returns the folder, the file name,
+/// and whether only root and this process's own user can change what they resolve to.
+fn walk(
+    mut ahead: Vec<OsString>,
+    last: LastComponent,
+) -> io::Result<(OwnedFd, Option<OsString>, bool)> {
     let mut folder = open_folder(CWD, OsStr::new("/"))?;
     let mut is_ours = true;
     let mut links = 0;
     while let Some(name) = ahead.pop() {
         let about = fstat(&folder)?;
         let is_exclusive = is_ours && is_exclusive(&about);
-        // Magic links lead to what is open, wherever that is.
-        let is_last = last == Last::IsKept && ahead.is_empty();
+        // Magic links lead to open files.
+        let is_last = last == LastComponent::Named && ahead.is_empty();
         if is_ours && is_of_kernel(&folder) {
             let rest = ahead.iter().rev().fold(name, |mut path, name| {
                 path.push("/");
@@ -318,7 +324,7 @@ fn walk(mut ahead: Vec<OsString>, last: Last) -> io::Result<(OwnedFd, Option<OsS
         if kind == Some(FileType::Symlink) {
             links += 1;
             if !is_safe {
-                return Err(refused("a link in a folder that another user may change"));
+                return Err(refused("symbolic link in a folder that another user may change"));
             }
             if links > LINKS_MAX {
                 return Err(Errno::LOOP.into());
@@ -351,7 +357,7 @@ fn is_exclusive(about: &Stat) -> bool {
     is_trusted(about.st_uid) && mode & 0o002 == 0 && !is_open_to_group
 }
 
-/// Whether names in a folder that others may change belong to whoever made them.
+/// Whether a folder is sticky, so that only the owner can rename or remove an entry.
 fn is_sticky(about: &Stat) -> bool {
     is_trusted(about.st_uid) && mode_of(about) & 0o1000 != 0
 }
@@ -364,7 +370,7 @@ fn is_own_group(group: u32) -> bool {
     group == 0 || !geteuid().is_root() && group == getegid().as_raw()
 }
 
-/// Whether a folder is of the kernel's making, with links that lead to open files.
+/// Whether a folder is in `/proc` or the like, with links to open files.
 fn is_of_kernel(folder: impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -385,7 +391,7 @@ pub(crate) fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, format!("refused for safety: {why}"))
 }
 
-/// The names of a path, the first one last.
+/// The components of a path, in reverse order.
 fn names(path: &Path) -> Vec<OsString> {
     path.components()
         .rev()
@@ -397,7 +403,7 @@ fn names(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-/// The bits of a mode; systems keep them in numbers of different widths.
+/// The bits of a mode; their type differs between systems.
 #[cfg_attr(
     target_os = "linux",
     expect(clippy::useless_conversion, reason = "other systems have fewer bits")
@@ -414,7 +420,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder, and one in it that anybody may change.
+    /// A folder, and a world-writable one in it.
     fn world() -> (tempfile::TempDir, PathBuf) {
         let top = tempfile::tempdir().unwrap();
         let open = top.path().join("open");
@@ -425,11 +431,11 @@ mod tests {
     }
 
     fn append(path: &Path) -> io::Result<File> {
-        Spot::find(path)?.open(Access::Append(0o640))
+        TrustedPath::find(path)?.open(Access::Append(0o640))
     }
 
     #[test]
-    fn row_54_links_are_followed_only_where_no_other_user_could_have_made_them() {
+    fn row_54_links_are_followed_only_where_no_other_user_could_have_created_them() {
         let (top, open) = world();
         symlink("secret", top.path().join("link")).unwrap();
         symlink("../secret", open.join("link")).unwrap();
@@ -441,16 +447,16 @@ mod tests {
         append(&top.path().join("folder/log")).unwrap();
         assert!(open.join("log").is_file());
         let mut text = String::new();
-        let read = |path: &Path| Spot::find(path)?.open(Access::Read);
+        let read = |path: &Path| TrustedPath::find(path)?.open(Access::Read);
         read(&top.path().join("link")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "secret+");
         assert!(read(&open.join("link")).is_err());
     }
 
     #[test]
-    fn row_54_what_the_configuration_names_is_read_through_links_of_roots_alone() {
+    fn row_54_configured_files_are_read_through_links_of_root_only() {
         let (top, open) = world();
-        // As certbot keeps keys: live/NAME/privkey.pem leads to archive/NAME/privkey1.pem.
+        // As certbot stores keys: live/NAME/privkey.pem links to archive/NAME/privkey1.pem.
         for folder in ["live", "archive"] {
             fs::create_dir(top.path().join(folder)).unwrap();
         }
@@ -464,31 +470,31 @@ mod tests {
         };
         assert_eq!(read("live/privkey.pem").unwrap(), "key");
         assert_eq!(read("open/own.pem").unwrap(), "key");
-        // Without root's rights a link leads to nothing that could not be read anyway.
+        // A process that is not root follows all links.
         assert_eq!(read("open/privkey.pem").is_err(), geteuid().is_root());
     }
 
     #[test]
-    fn row_54_second_names_and_pipes_are_refused_where_others_may_change_the_folder() {
+    fn row_54_hard_links_and_pipes_are_rejected_in_folders_that_others_may_change() {
         let (top, open) = world();
         fs::hard_link(top.path().join("secret"), open.join("alias")).unwrap();
         assert!(append(&open.join("alias")).is_err());
-        // Where only its owner may change the folder it is what its owner wants.
+        // If only its owner may change the folder, everything is allowed.
         append(&top.path().join("secret")).unwrap();
         fs::remove_file(open.join("alias")).unwrap();
         for _ in 0..2 {
             append(&open.join("log")).unwrap().write_all(b"line\n").unwrap();
         }
         assert_eq!(fs::read(open.join("log")).unwrap(), b"line\nline\n");
-        assert!(Spot::find(&open.join("log")).unwrap().open(Access::New(0o600)).is_err());
-        let new = Spot::find(&open.join("new")).unwrap();
+        assert!(TrustedPath::find(&open.join("log")).unwrap().open(Access::New(0o600)).is_err());
+        let new = TrustedPath::find(&open.join("new")).unwrap();
         new.open(Access::New(0o600)).unwrap();
-        new.rename(&Spot::find(&open.join("newer")).unwrap()).unwrap();
+        new.rename(&TrustedPath::find(&open.join("newer")).unwrap()).unwrap();
         assert!(open.join("newer").is_file());
     }
 
     #[test]
-    fn row_54_no_folder_is_made_below_a_link_that_another_user_could_have_made() {
+    fn row_54_folders_are_not_created_below_links_of_other_users() {
         let (top, open) = world();
         let real = top.path().join("real");
         fs::create_dir(&real).unwrap();
@@ -506,7 +512,7 @@ mod tests {
         }
         assert!(real.join("deep").is_dir());
         assert!(!OpenFolder::of(&open).unwrap().is_exclusive());
-        // It stays the folder that was opened.
+        // It is still the folder that was opened.
         let deep = OpenFolder::of(&open.join("deep")).unwrap();
         fs::rename(open.join("deep"), open.join("gone")).unwrap();
         symlink("../real", open.join("deep")).unwrap();
@@ -517,9 +523,9 @@ mod tests {
     }
 
     #[test]
-    fn row_54_what_the_kernel_links_to_open_files_stays_usable() {
+    fn row_54_links_to_open_files_in_proc_stay_usable() {
         append(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
-        // Standard error of a test may be closed to a second opening; the way there is found.
-        assert!(Spot::find(Path::new("/dev/stderr")).is_ok());
+        // Standard error of a test may not be reopenable; its path is resolved.
+        assert!(TrustedPath::find(Path::new("/dev/stderr")).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Systems on which no user opens files for another: files are opened by their paths.
+//! Systems without privilege separation: files are opened by path.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 
 /// A path.
 #[derive(Debug)]
-pub(crate) struct Spot(PathBuf);
+pub(crate) struct TrustedPath(PathBuf);
 
-/// What is wanted of a file.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// To read it.
+    /// For reading.
     Read,
-    /// To write to its end; it is made if it is missing.
+    /// For appending; created if missing.
     Append(u32),
-    /// To write it from the start; it must not be there yet.
+    /// For writing; it must not exist yet.
     New(u32),
 }
 
-impl Spot {
-    #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
+impl TrustedPath {
+    #[expect(clippy::unnecessary_wraps, reason = "other systems check the folders of the path")]
     pub(crate) fn find(path: &Path) -> io::Result<Self> {
         Ok(Self(path.to_owned()))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "other systems look at the folders of the path")]
+    #[expect(clippy::unnecessary_wraps, reason = "other systems check the folders of the path")]
     pub(crate) fn entry(path: &Path) -> io::Result<Self> {
         Ok(Self(path.to_owned()))
     }
@@ -61,12 +61,12 @@ impl Spot {
     }
 }
 
-/// Opens a file that the configuration names, to read it.
+/// Opens a file that the configuration names for reading.
 pub(crate) fn open_trusted(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Nothing here runs with more rights than those who may change its files.
+/// No file is checked here: wharf runs with the rights of the user that started it.
 #[expect(clippy::unnecessary_wraps, reason = "other systems have such files")]
 pub(crate) fn only_root_changes(_: &Path) -> io::Result<()> {
     Ok(())
