@@ -194,10 +194,10 @@ fn plain(address: IpAddr) -> IpAddr {
 
 fn no_session(id: u64) -> Problem {
     let error = format!("there is no session {id}");
-    Problem { error, help: Some("which there are:  wharf who".to_owned()) }
+    Problem { error, hint: Some("which there are:  wharf who".to_owned()) }
 }
 
 fn no_network(text: &str) -> Problem {
     let error = format!("`{}` is neither an address nor a network", text.escape_debug());
-    Problem { error, help: Some("such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
+    Problem { error, hint: Some("such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
 }

@@ -165,7 +165,7 @@ async fn read(response: Response<Incoming>, take: &mut impl FnMut(&[u8])) -> Res
         return Ok(());
     }
     let said = String::from_utf8_lossy(&refusal).into_owned();
-    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error: said, help: None });
+    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error: said, hint: None });
     Err(AskError::Refused { status: status.as_u16(), problem })
 }
 

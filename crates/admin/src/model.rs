@@ -144,7 +144,7 @@ pub struct PassiveFailure {
     pub last: String,
     /// More about the last time, such as an address; may be empty.
     pub detail: String,
-    /// What would help.
+    /// How to fix it.
     pub remedy: String,
 }
 
@@ -395,6 +395,6 @@ pub struct Done {}
 pub struct Problem {
     /// What is wrong.
     pub error: String,
-    /// What would help.
-    pub help: Option<String>,
+    /// How to fix it.
+    pub hint: Option<String>,
 }

@@ -65,7 +65,7 @@ mod making {
             "responses": {
                 "200": { "description": "Done.", "content": answer(route.answer) },
                 "default": {
-                    "description": "What is wrong, and what would help.",
+                    "description": "The error, and how to fix it.",
                     "content": { "application/json": { "schema": reference("Problem") } },
                 },
             },

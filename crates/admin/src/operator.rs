@@ -17,7 +17,7 @@ pub type LogLines = Pin<Box<dyn Stream<Item = String> + Send>>;
 
 /// The program behind a server: its configuration, bans and log.
 ///
-/// Each error is for the person who asked: it says what is wrong and what would help.
+/// Each error is for the person who asked: it says what failed and how to fix it.
 #[async_trait]
 pub trait Operator: Send + Sync {
     /// The config file, if there is one.

@@ -1,4 +1,4 @@
-//! `wharf import`: another server's set-up becomes `wharf.toml` and `users.toml`.
+//! `wharf import`: converts the configuration of another server to `wharf.toml` and `users.toml`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::{Trouble, is_missing, waits};
 
-/// So many passwords are hashed without a word; more take a while.
+/// Number of passwords from which a progress message is printed before hashing.
 const HASHES_QUIET_MAX: usize = 40;
 
-/// Reads a set-up, shows what became of it, and writes it if asked to.
+/// Reads a configuration, shows the result, and writes it with `--write`.
 pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
@@ -73,7 +73,7 @@ fn read(what: &Import) -> Result<Found, Failure> {
     }
 }
 
-/// The command that was typed, for the first line of the file.
+/// The command line, for the first line of the file.
 fn source(what: &Import) -> String {
     let (kind, path) = match what {
         Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
@@ -85,13 +85,13 @@ fn source(what: &Import) -> String {
     format!("{kind} {}", path.display())
 }
 
-/// Where the result goes.
+/// The target of the import.
 struct Target {
     config: PathBuf,
     /// The folder of the configuration.
     folder: PathBuf,
     users: Box<dyn UserAdmin>,
-    /// Whether a configuration is written: not where only accounts were found and there is one.
+    /// Whether a configuration is written: not if only accounts were found and one exists.
     writes_config: bool,
 }
 
@@ -111,14 +111,14 @@ impl Target {
         let config = named.unwrap_or_else(|| PathBuf::from(CONFIG_NAME));
         let folder = folder(&config);
         if !folder.is_dir() {
-            return Err(Failure::new(format!("there is no folder {}", folder.display()))
-                .help("make it, or write elsewhere with -c FILE"));
+            return Err(Failure::new(format!("folder not found: {}", folder.display()))
+                .help("create it, or write elsewhere with -c FILE"));
         }
         let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
         Ok(Self { config, folder, users, writes_config: true })
     }
 
-    /// What happens to which account. Passwords are not hashed yet.
+    /// The changes to accounts. Passwords are not hashed yet.
     fn changes(
         &self,
         found: &mut Found,
@@ -135,8 +135,8 @@ impl Target {
         for account in accounts {
             let is_update = known.contains(&account.name);
             if is_update && how.on_conflict == OnConflict::Skip {
-                let what = format!("account `{}` is there already", account.name.escape_debug());
-                found.lost(&account.spot, what, "--on-conflict update puts this in its place");
+                let what = format!("account `{}` already exists", account.name.escape_debug());
+                found.lost(&account.spot, what, "--on-conflict update replaces it");
                 continue;
             }
             let mut settings = settings(&account);
@@ -147,7 +147,7 @@ impl Target {
         Ok(changes)
     }
 
-    /// Refuses accounts that are there already, unless told what to do with them.
+    /// Rejects existing accounts unless `--on-conflict` is given.
     fn refuse_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
@@ -161,33 +161,32 @@ impl Target {
             || names.join(", "),
             |first| format!("{} and {} more", first.join(", "), names.len() - NAMES_MAX),
         );
-        let what = format!("{} has accounts with these names: {shown}", self.users.place());
-        Err(Failure::new(format!("{what}; nothing was written")).help(
-            "--on-conflict skip keeps them, --on-conflict update puts the new ones over them",
-        ))
+        let what = format!("accounts already exist in {}: {shown}", self.users.place());
+        Err(Failure::new(format!("{what}; nothing was written"))
+            .help("--on-conflict skip keeps them, --on-conflict update replaces them"))
     }
 
     fn last_words(&self, has_config: bool) -> String {
         let users = self.users.place();
         let config = self.config.display();
         if !has_config {
-            return format!("\nNothing was written. With --write the accounts go to {users}.\n");
+            return format!("\nNothing was written. To write the accounts to {users}: --write\n");
         }
-        let force = if self.config.exists() { " --force (there is one already)" } else { "" };
+        let force = if self.config.exists() { " --force (it exists)" } else { "" };
         format!("\nNothing was written. To write {config} and {users}: --write{force}\n")
     }
 }
 
-/// The most names in a message.
+/// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
-/// The folder of a file, whole.
+/// The absolute folder of a file.
 fn folder(file: &Path) -> PathBuf {
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     whole.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// What an account's table says, but for a password that is yet to be hashed.
+/// The settings of an account, except a password that is not hashed yet.
 fn settings(account: &Account) -> Vec<Setting> {
     let mut settings = Vec::new();
     match &account.secret {
@@ -217,7 +216,7 @@ fn settings(account: &Account) -> Vec<Setting> {
     settings
 }
 
-/// Hashes the passwords that are known, and puts the hashes first in their accounts' tables.
+/// Hashes plain-text passwords, and puts the hashes first in the tables of their accounts.
 fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
     let is_plain = |account: &&Account| matches!(account.secret, Secret::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
@@ -233,7 +232,7 @@ fn hash(accounts: &[Account], changes: &mut [Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A last look at the whole: what is written must be what `wharf check` accepts.
+/// Checks the result: it must be a configuration that `wharf check` accepts.
 fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, Failure> {
     let loaded = load_found(found, &[], folder);
     if loaded.is_valid() {
@@ -242,14 +241,14 @@ fn check_result(found: &Found, config: &Path, folder: &Path) -> Result<Config, F
     let problem = loaded.problems.first().map(|one| one.title.clone()).unwrap_or_default();
     Err(Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("{} would not be sound: {problem}", config.display()))
-            .help("nothing was written; change this in the old settings and import again")
+        ..Failure::new(format!("the resulting {} would be invalid: {problem}", config.display()))
+            .help("nothing was written; change the old settings and import again")
     })
 }
 
 fn tell_done(plan: &Plan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
-        tell(&format!("the configuration that was there is now {}\n", old.display()));
+        tell(&format!("renamed the old configuration to {}\n", old.display()));
     }
     if let Some((config, _)) = plan.config {
         tell(&format!("wrote {}\n", config.display()));

@@ -1,6 +1,6 @@
 //! `wharf top`: the sessions of the running server, live.
 //!
-//! [`state`] is what is shown and what keys do to it, without a terminal; [`draw`] puts it on one.
+//! [`state`] is the model and handles keys, without a terminal; [`draw`] renders it.
 
 mod draw;
 mod state;
@@ -21,10 +21,10 @@ use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure, print};
 use state::{Answer, State, Wish};
 
-/// Lines of a session's log that are shown.
+/// Number of log lines shown of a session.
 const LOG_LINES: u32 = 200;
 
-/// Shows sessions until somebody has seen enough.
+/// Shows sessions until the user quits.
 pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure> {
     let client = client(global, &options.reach);
     let chosen = Chosen::of(&options.filter)?;
@@ -34,19 +34,18 @@ pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure>
         return batch(&client, &mut state, options);
     }
     if !std::io::stdout().is_terminal() {
-        return Err(
-            Failure::usage("top needs a terminal").help("for files and pipes:  wharf top -b")
-        );
+        return Err(Failure::usage("standard output is not a terminal")
+            .help("for files and pipes:  wharf top -b"));
     }
-    let mut terminal =
-        ratatui::try_init().map_err(|error| Failure::io("this terminal cannot be used", &error))?;
+    let mut terminal = ratatui::try_init()
+        .map_err(|error| Failure::io("cannot initialize the terminal", &error))?;
     let done = live(&client, &mut state, options, &mut terminal);
-    // Whatever happened, the terminal is given back as it was.
+    // The terminal is restored in any case.
     ratatui::restore();
     done.map(|()| Exit::Done)
 }
 
-/// A table now and then.
+/// Prints a table per interval.
 fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
     let mut left = options.count;
     loop {
@@ -61,7 +60,7 @@ fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit
     }
 }
 
-/// Draws, waits for a key or for the time to look again, and so on.
+/// Draws, and waits for a key or the next refresh.
 #[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
 fn live(
     client: &Client,
@@ -75,9 +74,9 @@ fn live(
     loop {
         terminal
             .draw(|frame| draw::draw(frame, state))
-            .map_err(|error| Failure::io("the terminal failed", &error))?;
+            .map_err(|error| Failure::io("cannot write to the terminal", &error))?;
         let wait = due.saturating_duration_since(std::time::Instant::now());
-        let failed = |error| Failure::io("no key can be read", &error);
+        let failed = |error| Failure::io("cannot read from the terminal", &error);
         if event::poll(wait).map_err(failed)? {
             if let Event::Key(key) = event::read().map_err(failed)?
                 && key.kind != KeyEventKind::Release
@@ -103,7 +102,7 @@ fn live(
     }
 }
 
-/// Asks the server how things are.
+/// Requests the state from the server.
 fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
     let (status, sessions) = ask(async {
         let status: Status = client.get("/v1/status").await?;
@@ -112,7 +111,7 @@ fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
     })?;
     state.look(status, sessions);
     if let Some(id) = state.details_of() {
-        // It may have ended; then what was last seen stays.
+        // It may have ended; then the last state is kept.
         if let Ok(details) = details(client, id) {
             state.answer(Answer::Details(Box::new(details)));
         }
@@ -120,7 +119,7 @@ fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does what a key asked for; what comes of it is shown.
+/// Runs the action of a key; its result is shown.
 fn grant(client: &Client, state: &mut State, wish: Wish) {
     let answer = match wish {
         Wish::Nothing | Wish::Quit => return,
@@ -139,8 +138,8 @@ fn grant(client: &Client, state: &mut State, wish: Wish) {
             };
             ask(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
                 Answer::Told(match kicked.banned.first() {
-                    Some(address) => format!("session {id} ends; {address} is banned"),
-                    None => format!("session {id} ends"),
+                    Some(address) => format!("disconnected session {id}, banned {address}"),
+                    None => format!("disconnected session {id}"),
                 })
             })
         }

@@ -1,4 +1,4 @@
-//! Numbers of things as values of keys.
+//! Counts as configuration values.
 
 use std::path::Path;
 
@@ -43,22 +43,22 @@ macro_rules! bounded {
 }
 
 bounded! {
-    /// Old logs; each rotation renames them all.
+    /// Number of rotated logs; each rotation renames all of them.
     KeptLogs = "a whole number from 1 to 1000", 1000;
-    /// Programs at a time; each is a process of its own.
+    /// Number of concurrent programs, each of which is a process.
     FewPrograms = "a whole number from 1 to 60", 60;
 }
 
-/// A number that follows from another one unless it is said.
+/// A number that is derived from another one unless it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AutoCount {
-    /// From the other one.
+    /// Derived.
     Auto,
     /// This one.
     Fixed(Count),
 }
 
-/// A small house must not turn its own people away.
+/// Minimum of the derived number, so that a small `connections` does not lock out users.
 const QUARTER_MIN: u32 = 16;
 
 impl AutoCount {

@@ -1,4 +1,4 @@
-//! Programs and web servers as values of keys.
+//! Hook programs and webhook URLs as configuration values.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use super::raw::Raw;
 use super::value::{Value, Wrong};
 use crate::log::catalog::{field_names, told_names};
 
-/// What a check before publishing says besides what every program is told.
+/// The placeholder that only the upload check has.
 pub(crate) const DRAFT: &str = "draft";
-/// More arguments than anybody types.
+/// Maximum number of arguments.
 const ARGUMENTS_MAX: usize = 100;
 
-/// A program and its arguments; empty for none. An argument that is `{name}` alone stands for what
-/// the event says.
+/// A program and its arguments; empty for none. An argument `{name}` is replaced by that field of
+/// the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramLine(pub(crate) Vec<String>);
 
@@ -26,7 +26,7 @@ impl Value for ProgramLine {
         let members = match raw {
             Raw::Text(text) if !text.is_empty() => {
                 return Err(Wrong::kind::<Self>(raw).help(format!(
-                    "no shell takes it apart: write each word for itself, as in [{}]",
+                    "programs run without a shell: write a list of arguments, as in [{}]",
                     text.split_whitespace()
                         .map(|word| format!("{word:?}"))
                         .collect::<Vec<_>>()
@@ -37,12 +37,12 @@ impl Value for ProgramLine {
         };
         let Some(program) = members.first() else { return Ok(Self::default()) };
         if !Path::new(program).is_absolute() {
-            return Err(Wrong::new(format!("`{program}` is no absolute path"))
-                .help("write where the program is, such as \"/usr/local/bin/hook\""));
+            return Err(Wrong::new(format!("invalid program `{program}`: not an absolute path"))
+                .help("write the full path, such as \"/usr/local/bin/hook\""));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
             return Err(Wrong::new(format!(
-                "at most {ARGUMENTS_MAX} arguments are possible, and none has a NUL character"
+                "invalid arguments: more than {ARGUMENTS_MAX}, or one contains a NUL character"
             )));
         }
         members.iter().try_for_each(|member| check_argument(member))?;
@@ -50,7 +50,7 @@ impl Value for ProgramLine {
     }
 }
 
-/// A misspelt placeholder would be an argument like any other.
+/// A misspelt placeholder would be passed literally.
 fn check_argument(argument: &str) -> Result<(), Wrong> {
     let known = || field_names().chain([DRAFT]);
     let word = argument.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
@@ -58,23 +58,25 @@ fn check_argument(argument: &str) -> Result<(), Wrong> {
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match word {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
-            let wrong = Wrong::new(format!("{{{word}}} stands for nothing that events say"));
+            let wrong = Wrong::new(format!("unknown placeholder {{{word}}}"));
             Err(match nearest(word, known()) {
                 Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
-                None => wrong.help("docs/reference/events.md lists what they say"),
+                None => wrong.help("docs/reference/events.md lists the placeholders"),
             })
         }
         Some(_) => Ok(()),
         None => match known().find(|name| argument.contains(&format!("{{{name}}}"))) {
-            Some(name) => Err(Wrong::new(format!("{{{name}}} is only a part of `{argument}`"))
-                .help(format!("it must stand alone, as an argument of its own: \"{{{name}}}\""))),
+            Some(name) => {
+                Err(Wrong::new(format!("placeholder {{{name}}} within the argument `{argument}`"))
+                    .help(format!("a placeholder must be a separate argument: \"{{{name}}}\"")))
+            }
             None => Ok(()),
         },
     }
 }
 
 impl Told {
-    /// Every key that names a program.
+    /// Every key with a program.
     pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
         [
             ("on_login", &self.on_login),
@@ -95,7 +97,7 @@ impl Told {
     }
 }
 
-/// Numbers with which a program can end.
+/// Exit codes of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
 
@@ -124,13 +126,11 @@ impl Value for EventNames {
             Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?;
         for name in &names {
             if !told_names().any(|known| known == name) {
-                let wrong = Wrong::new(format!("there is no event `{name}`"));
+                let wrong = Wrong::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, told_names()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!(
-                        "these are there: {}",
-                        told_names().collect::<Vec<_>>().join(", ")
-                    )),
+                    None => wrong
+                        .help(format!("events: {}", told_names().collect::<Vec<_>>().join(", "))),
                 });
             }
         }
@@ -138,25 +138,25 @@ impl Value for EventNames {
     }
 }
 
-/// The address of a web server, or none.
+/// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Url(pub(crate) Option<Address>);
 
-/// Where a web server is.
+/// The parts of a webhook URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// As it was written.
     pub(crate) whole: String,
-    /// Whether TLS protects it.
+    /// Whether it uses HTTPS.
     pub(crate) is_tls: bool,
     /// Name or IP address.
     pub(crate) host: String,
-    /// By itself or by custom.
+    /// The port, explicit or the default of the scheme.
     pub(crate) port: u16,
 }
 
 impl Address {
-    /// The address for logs: what stands behind the host is often a secret.
+    /// The URL for logs, without path and query, which are often secret.
     pub(crate) fn shown(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}:{}", self.host, self.port)
@@ -184,7 +184,7 @@ impl Address {
 }
 
 impl Value for Url {
-    const KIND: &'static str = "an address such as \"https://example.com/wharf\", or \"\" for none";
+    const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
@@ -193,10 +193,10 @@ impl Value for Url {
         }
         match Address::parse(text) {
             Some(address) => Ok(Self(Some(address))),
-            None if text.contains('@') => Err(Wrong::new("an address cannot hold a password")
-                .help("sign requests instead: secret_file")),
-            None => Err(Wrong::new(format!("`{text}` is no address of a web server"))
-                .help("write it whole, such as \"https://example.com/wharf\"")),
+            None if text.contains('@') => Err(Wrong::new("invalid URL: it contains a password")
+                .help("authenticate requests by a signature instead: secret_file")),
+            None => Err(Wrong::new(format!("invalid URL `{text}`"))
+                .help("write the full URL, such as \"https://example.com/wharf\"")),
         }
     }
 }
@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(program("[]").unwrap(), ProgramLine::default());
         for (text, part) in [
             (r#""/opt/hook {file}""#, "\"/opt/hook\", \"{file}\""),
-            (r#"["hook"]"#, "where the program is"),
+            (r#"["hook"]"#, "the full path"),
             (r#"["/opt/hook", "{fiel}"]"#, "did you mean {file}?"),
-            (r#"["/opt/hook", "--file={file}"]"#, "an argument of its own"),
+            (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();
             assert!(wrong.help.as_ref().unwrap().contains(part), "{text}: {wrong:?}");

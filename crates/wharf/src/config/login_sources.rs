@@ -1,4 +1,4 @@
-//! Who proves passwords, and where they are, as values of keys.
+//! Configuration values of authentication backends and their servers.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use wharf_users::rights::parse_rights;
 use super::raw::Raw;
 use super::value::{Value, Wrong};
 
-/// One who proves passwords.
+/// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginSource {
-    /// The file of accounts.
+    /// The account store.
     File,
-    /// This system.
+    /// PAM.
     Pam,
-    /// A directory.
+    /// LDAP.
     Ldap,
-    /// A web service.
+    /// An HTTP service.
     Http,
 }
 
 impl LoginSource {
     const ALL: [Self; 4] = [Self::File, Self::Pam, Self::Ldap, Self::Http];
 
-    /// Its word in the configuration.
+    /// Its name in the configuration.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -38,17 +38,17 @@ impl LoginSource {
     }
 }
 
-/// Those who prove passwords, in the order in which they are asked.
+/// The authentication backends, in the order in which they are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoginOrder(pub(crate) Vec<LoginSource>);
 
 impl LoginOrder {
-    /// Whether this one is asked.
+    /// Whether it contains this backend.
     pub(crate) fn has(&self, source: LoginSource) -> bool {
         self.0.contains(&source)
     }
 
-    /// Whether anybody but the file is asked.
+    /// Whether it contains a backend other than the account store.
     pub(crate) fn has_others(&self) -> bool {
         self.0.iter().any(|source| *source != LoginSource::File)
     }
@@ -64,25 +64,27 @@ impl Value for LoginOrder {
         for word in words {
             let found = LoginSource::ALL.into_iter().find(|source| source.word() == word);
             let source = found.ok_or_else(|| {
-                let wrong = Wrong::new(format!("nobody called `{word}` proves passwords"));
+                let wrong = Wrong::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("write {}", Self::KIND)),
+                    None => wrong.help(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
-                return Err(Wrong::new(format!("\"{word}\" is in the list twice")));
+                return Err(Wrong::new(format!(
+                    "authentication backend \"{word}\" is listed twice"
+                )));
             }
             order.push(source);
         }
         if order.is_empty() {
-            return Err(Wrong::new("nobody would prove passwords").help("write [\"file\"]"));
+            return Err(Wrong::new("no authentication backend is listed").help("write [\"file\"]"));
         }
         Ok(Self(order))
     }
 }
 
-/// Homes of accounts that are in no file, or none.
+/// Pattern for homes of users that are not in the account store, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 
@@ -97,22 +99,24 @@ impl Value for HomePattern {
         let whole = base.join(text);
         let template = HomeTemplate::parse(&whole.to_string_lossy());
         template.map(|template| Self(Some(template))).map_err(|error| {
-            let wrong = Wrong::new(format!("`{text}` is no home for accounts"));
+            let wrong = Wrong::new(format!("invalid pattern for homes `{text}`"));
             wrong.help(match error {
-                TemplateError::UnknownMark => "%u stands for the name, and no other % is known",
-                TemplateError::NotAbsolute => "write the whole path, such as \"/srv/ftp/%u\"",
-                TemplateError::Climbs => "a home is below /, and has no `..` in it",
+                TemplateError::UnknownMark => {
+                    "%u stands for the user name; other % are not supported"
+                }
+                TemplateError::NotAbsolute => "write an absolute path, such as \"/srv/ftp/%u\"",
+                TemplateError::Climbs => "a home must be below / and must not contain `..`",
             })
         })
     }
 }
 
-/// What an account may do.
+/// Permissions of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights(pub(crate) Permissions);
 
 impl Value for Rights {
-    const KIND: &'static str = "rights such as \"read-write\" or \"list,read,upload\"";
+    const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
@@ -120,11 +124,11 @@ impl Value for Rights {
     }
 }
 
-/// Servers of a directory.
+/// LDAP servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
 
-/// The most servers of one directory: each has its share of the time for a login.
+/// Maximum number of LDAP servers: each gets its share of the login timeout.
 const URLS_MAX: usize = 8;
 
 impl Value for Urls {
@@ -133,14 +137,14 @@ impl Value for Urls {
     fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
         let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
         if words.len() > URLS_MAX {
-            return Err(Wrong::new(format!("more than {URLS_MAX} servers")));
+            return Err(Wrong::new(format!("at most {URLS_MAX} servers are supported")));
         }
         let schemes = [Scheme::Ldap, Scheme::Ldaps];
         words.iter().map(|word| endpoint(word, &schemes)).collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// A web service, or none.
+/// URL of an HTTP service, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
 
@@ -161,12 +165,12 @@ fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, Wrong> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
     let help =
         format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
-    // What is wrong may be the password in it.
+    // The URL may contain a password, which must not be printed.
     let shown = if text.contains('@') { "the URL" } else { text };
     match Endpoint::parse(text) {
         Ok(endpoint) if schemes.contains(&endpoint.scheme) => Ok(endpoint),
         Ok(_) => {
-            Err(Wrong::new(format!("`{shown}` begins with neither of {}", words.join(" ")))
+            Err(Wrong::new(format!("invalid URL `{shown}`: expected one of {}", words.join(" ")))
                 .help(help))
         }
         Err(error) => Err(Wrong::new(format!("`{shown}` {error}")).help(help)),
@@ -183,7 +187,9 @@ mod tests {
         let order = parse::<LoginOrder>("ldap, file").unwrap();
         assert_eq!(order.0, [LoginSource::Ldap, LoginSource::File]);
         assert!(order.has_others() && !parse::<LoginOrder>("file").unwrap().has_others());
-        for (text, part) in [("", "nobody would"), ("ldap,ldap", "twice"), ("ldapp", "`ldapp`")] {
+        for (text, part) in
+            [("", "no authentication backend"), ("ldap,ldap", "twice"), ("ldapp", "`ldapp`")]
+        {
             assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
         }
         let help = parse::<LoginOrder>("ldapp").unwrap_err().help;
@@ -204,6 +210,6 @@ mod tests {
         let raw = Raw::Text("homes/%u".into());
         assert!(HomePattern::read(&raw, Path::new("/etc/wharf")).is_ok());
         let wrong = parse::<HomePattern>("/srv/%n").unwrap_err();
-        assert!(wrong.help.unwrap().contains("%u stands for the name"));
+        assert!(wrong.help.unwrap().contains("%u stands for the user name"));
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of values that keys have: each reads itself and says what it would have wanted.
+//! Types of configuration values, and parsing of them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -11,42 +11,42 @@ use wharf_users::units::{parse_quota, parse_rate, parse_size};
 
 use super::raw::Raw;
 
-/// Something a key can be.
+/// The type of a configuration value.
 pub(crate) trait Value: Sized {
-    /// What it is, to finish the sentence "expected …".
+    /// Its description, as it completes the sentence "expected …".
     const KIND: &'static str;
 
-    /// Makes it of what was written. `base` is where relative paths begin.
+    /// Parses a raw value. Relative paths are resolved against `base`.
     fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong>;
 }
 
-/// Why a value cannot be used.
+/// Why a value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
-    /// What is wrong with it.
+    /// The reason.
     pub(crate) why: String,
-    /// What would be right.
+    /// How to fix it.
     pub(crate) help: Option<String>,
 }
 
 impl Wrong {
-    /// A value that is wrong for a reason.
+    /// A value that is invalid for this reason.
     pub(crate) fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), help: None }
     }
 
-    /// With what would be right.
+    /// Adds a hint.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// A value of another kind than the key's.
+    /// A value of the wrong type.
     pub(crate) fn kind<T: Value>(raw: &Raw) -> Self {
         Self::new(format!("expected {}, found {}", T::KIND, raw.what()))
     }
 }
 
-/// Reads `text`, as it stands in a flag.
+/// Parses `text` from a flag.
 pub(crate) fn parse<T: Value>(text: &str) -> Result<T, Wrong> {
     T::read(&Raw::Plain(text.into()), Path::new(""))
 }
@@ -75,7 +75,7 @@ impl Value for String {
     }
 }
 
-/// The version of the configuration's language: 1 is the only one there is.
+/// The version of the format of the configuration: only 1 exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version;
 
@@ -85,8 +85,9 @@ impl Value for Version {
     fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
         match raw.integer() {
             Some(1) => Ok(Self),
-            Some(other) => Err(Wrong::new(format!("version {other} is not known to this wharf"))
-                .help("this wharf reads version 1; a newer file needs a newer wharf")),
+            Some(other) => Err(Wrong::new(format!("unsupported version {other}")).help(
+                "this version of wharf supports version 1; upgrade wharf to use a newer file",
+            )),
             None => Err(Wrong::kind::<Self>(raw)),
         }
     }
@@ -130,11 +131,11 @@ impl Value for Rate {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes_per_second)
-                .map_err(|_| Wrong::new("a rate cannot be below 0"));
+                .map_err(|_| Wrong::new("invalid rate: it is below 0"));
         }
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
         parse_rate(text)
-            .map_err(|error| Wrong::new(format!("`{text}` is no rate")).help(error.to_string()))
+            .map_err(|error| Wrong::new(format!("invalid rate `{text}`")).help(error.to_string()))
     }
 }
 
@@ -145,27 +146,28 @@ impl Value for Size {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes)
-                .map_err(|_| Wrong::new("a size cannot be below 0"));
+                .map_err(|_| Wrong::new("invalid size: it is below 0"));
         }
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
         parse_quota(text)
-            .map_err(|error| Wrong::new(format!("`{text}` is no size")).help(error.to_string()))
+            .map_err(|error| Wrong::new(format!("invalid size `{text}`")).help(error.to_string()))
     }
 }
 
-/// Room on a disk that uploads leave free.
+/// Free disk space reserved from uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// One hundredth of the disk, within reason.
+    /// 1 % of the disk, with a maximum.
     Auto,
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
-    /// So many hundredths of the disk.
+    /// A percentage of the disk.
     Percent(u8),
 }
 
 impl Value for Reserve {
-    const KIND: &'static str = "\"auto\", a size such as \"1GiB\", a share such as \"5%\", or 0";
+    const KIND: &'static str =
+        "\"auto\", a size such as \"1GiB\", a percentage such as \"5%\", or 0";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
         if let Some(number) = raw.integer() {
@@ -176,11 +178,11 @@ impl Value for Reserve {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let wrong = |why: String| Wrong::new(format!("`{text}` is no reserve")).help(why);
+        let wrong = |why: String| Wrong::new(format!("invalid free space `{text}`")).help(why);
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
-                _ => Err(wrong("a share is a whole number from 0% to 99%".to_owned())),
+                _ => Err(wrong("a percentage is a whole number from 0% to 99%".to_owned())),
             },
             None => parse_size(text).map(Self::Bytes).map_err(|error| wrong(error.to_string())),
         }
@@ -202,11 +204,11 @@ impl Value for PortRange {
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));
         let (from, to) = (port(from)?, port(to)?);
         if from == 0 || to == 0 {
-            return Err(Wrong::new("port 0 cannot be a data port")
+            return Err(Wrong::new("invalid port 0")
                 .help("write the first and the last port, such as \"30000-30999\""));
         }
         if from > to {
-            return Err(Wrong::new(format!("the range ends below its start: {from} to {to}"))
+            return Err(Wrong::new(format!("invalid port range: {to} is below {from}"))
                 .help(format!("write \"{to}-{from}\"")));
         }
         Ok(Self(from..=to))
@@ -216,7 +218,7 @@ impl Value for PortRange {
 /// The port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListenPort {
-    /// 21 (990 for implicit TLS) where the system allows it, else 2121 (2990).
+    /// 21 (990 for implicit TLS) if the system permits it, else 2121 (2990).
     Auto,
     /// This one; 0 lets the system choose.
     Fixed(u16),
@@ -242,9 +244,9 @@ fn port(text: &str) -> Result<u16, Wrong> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text
             .parse()
-            .map_err(|_| Wrong::new(format!("{text} is no port: ports go from 1 to 65535")));
+            .map_err(|_| Wrong::new(format!("invalid port {text}: out of range 1 to 65535")));
     }
-    Err(Wrong::new(format!("`{text}` is no port number")))
+    Err(Wrong::new(format!("invalid port `{text}`: not a number")))
 }
 
 impl Value for IpAddr {
@@ -254,17 +256,19 @@ impl Value for IpAddr {
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         bare.parse().map_err(|_| {
-            let wrong = Wrong::new(format!("`{text}` is no IP address"));
+            let wrong = Wrong::new(format!("invalid IP address `{text}`"));
             match text {
-                "" | "*" | "all" => wrong.help("all interfaces are \"[::]\""),
-                "localhost" => wrong.help("this computer alone is \"127.0.0.1\" or \"[::1]\""),
-                _ => wrong.help(format!("write {}", Self::KIND)),
+                "" | "*" | "all" => wrong.help("for all interfaces write \"[::]\""),
+                "localhost" => {
+                    wrong.help("for this computer only write \"127.0.0.1\" or \"[::1]\"")
+                }
+                _ => wrong.help(format!("expected {}", Self::KIND)),
             }
         })
     }
 }
 
-/// An address with a port, if there is one.
+/// An address with a port, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
 
@@ -277,15 +281,16 @@ impl Value for OptionalAddress {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            let wrong = Wrong::new(format!("`{text}` is no IP address with a port"));
+            let wrong =
+                Wrong::new(format!("invalid address `{text}`: expected IP address and port"));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
-            wrong.help(format!("for this computer alone write \"127.0.0.1:{port}\""))
+            wrong.help(format!("for this computer only write \"127.0.0.1:{port}\""))
         })
     }
 }
 
-/// What PASV announces.
+/// The address announced by PASV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
 
@@ -298,20 +303,20 @@ impl Value for Announced {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            Wrong::new(format!("`{text}` is neither \"auto\" nor an IPv4 address"))
-                .help("PASV can announce IPv4 only; IPv6 clients use EPSV and need no address")
+            Wrong::new(format!("invalid address `{text}`: expected \"auto\" or an IPv4 address"))
+                .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
     }
 }
 
-/// Where the outside finds us.
+/// The public address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PublicAddress {
-    /// Nothing is announced but the address that was reached.
+    /// None: the address that the client connected to is announced.
     None,
     /// This address.
     Address(Ipv4Addr),
-    /// Whatever address this name has when the server starts.
+    /// The address of this host name.
     Name(String),
 }
 
@@ -333,15 +338,19 @@ impl Value for PublicAddress {
         if is_name {
             return Ok(Self::Name(text.into()));
         }
-        let wrong = Wrong::new(format!("`{text}` is neither an IPv4 address nor a host name"));
+        let wrong = Wrong::new(format!(
+            "invalid address `{text}`: expected an IPv4 address or a host name"
+        ));
         Err(match text.parse::<IpAddr>() {
-            Ok(_) => wrong.help("PASV can announce IPv4 only; IPv6 clients need no address"),
-            Err(_) => wrong.help("write the address alone, such as \"203.0.113.7\""),
+            Ok(_) => {
+                wrong.help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+            }
+            Err(_) => wrong.help("write only the address, such as \"203.0.113.7\""),
         })
     }
 }
 
-/// Networks, `"private"` and `"loopback"` spelled out.
+/// Networks, with `"private"` and `"loopback"` expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Networks(pub(crate) Vec<IpNet>);
 
@@ -370,14 +379,14 @@ impl Value for Networks {
 fn network(text: &str) -> Result<IpNet, Wrong> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        Wrong::new(format!("`{text}` is no network")).help(
+        Wrong::new(format!("invalid network `{text}`")).help(
             "write \"private\", \"loopback\", an address, or address/length such as \
              \"192.168.1.0/24\"",
         )
     })
 }
 
-/// Words in a list.
+/// A list of text.
 impl Value for Vec<String> {
     const KIND: &'static str = "a list of text such as [\"a\", \"b\"]";
 
@@ -404,11 +413,11 @@ impl Value for Commands {
             let verb = word.trim().to_ascii_uppercase();
             if !(3..=4).contains(&verb.len()) || !verb.bytes().all(|byte| byte.is_ascii_uppercase())
             {
-                return Err(Wrong::new(format!("`{word}` is no FTP command")));
+                return Err(Wrong::new(format!("unknown FTP command `{word}`")));
             }
             if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
                 return Err(Wrong::new(format!("{verb} cannot be disabled"))
-                    .help("without it nobody could log in or leave"));
+                    .help("clients need USER, PASS and QUIT to log in and out"));
             }
             commands.push(verb);
         }
@@ -416,7 +425,7 @@ impl Value for Commands {
     }
 }
 
-/// A path; relative ones begin at the configuration file's folder.
+/// A path; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePath(pub(crate) PathBuf);
 
@@ -441,13 +450,13 @@ impl Value for OptionalPath {
     fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
         let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
         if text.contains('\0') {
-            return Err(Wrong::new("a path cannot hold a NUL character"));
+            return Err(Wrong::new("invalid path: it contains a NUL character"));
         }
         Ok(Self((!text.is_empty()).then(|| base.join(text))))
     }
 }
 
-/// Folders; relative ones begin at the configuration file's folder.
+/// Folders; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
 
@@ -457,7 +466,7 @@ impl Value for Folders {
     fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
         let members: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
         if members.iter().any(|member| member.is_empty() || member.contains('\0')) {
-            return Err(Wrong::new("a folder cannot be empty text or hold a NUL character"));
+            return Err(Wrong::new("invalid folder: it is empty or contains a NUL character"));
         }
         Ok(Self(members.iter().map(|member| base.join(member)).collect()))
     }
@@ -480,7 +489,7 @@ impl Value for AutoPath {
     }
 }
 
-/// Permission bits that new files do not get.
+/// Permission bits that are removed from new files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Umask(pub(crate) u32);
 
@@ -498,10 +507,10 @@ impl Value for Umask {
     }
 }
 
-/// The character set of clients that do not know UTF-8.
+/// The character set of clients that do not support UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum LegacyEncoding {
-    /// By the system's language.
+    /// By the system locale.
     Auto,
     /// This one.
     Fixed(&'static encoding_rs::Encoding),
@@ -518,12 +527,12 @@ impl Value for LegacyEncoding {
         let found = encoding_rs::Encoding::for_label(text.as_bytes());
         match found {
             Some(set) if set == encoding_rs::UTF_8 => {
-                Err(Wrong::new("the legacy character set cannot be UTF-8 itself")
-                    .help("for UTF-8 alone write  encoding = \"utf-8\""))
+                Err(Wrong::new("invalid legacy character set: UTF-8")
+                    .help("for UTF-8 only write  encoding = \"utf-8\""))
             }
             Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
             _ => {
-                let wrong = Wrong::new(format!("`{text}` is no character set for file names"));
+                let wrong = Wrong::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong.help(format!("common ones: {}", LABELS.join(", "))),

@@ -1,4 +1,4 @@
-//! Times as values of keys.
+//! Durations as configuration values.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use super::raw::Raw;
 use super::units::{parse_duration, show_duration};
 use super::value::{Value, Wrong};
 
-/// A time, 0 included.
+/// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
-/// How long to wait for something that must not take for ever.
+/// A timeout above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Duration);
 
-/// How long to bear with somebody; 0 and `unlimited` are as good as for ever.
+/// A timeout; 0 and `unlimited` disable it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience(pub(crate) Duration);
 
-/// The longest time a key takes.
+/// Maximum of a duration.
 const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
-/// The longest wait for a single thing.
+/// Maximum of a timeout.
 const WAIT_MAX: Duration = Duration::from_hours(24);
-/// For ever, as far as a server is concerned, and still addable to any clock.
+/// A duration that never elapses in practice and does not overflow a clock.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 impl Value for Span {
@@ -40,8 +40,9 @@ impl Value for Wait {
     fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
         let wait = duration::<Self>(raw, WAIT_MAX)?;
         if wait.is_zero() {
-            return Err(Wrong::new("this time must be above 0")
-                .help("with no time at all, no client could ever be in time"));
+            return Err(
+                Wrong::new("invalid time: must be above 0").help("write a time such as \"15s\"")
+            );
         }
         Ok(Self(wait))
     }
@@ -63,7 +64,7 @@ fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, Wrong> {
     let duration = match (raw.integer(), raw.text()) {
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {
-            let wrong = Wrong::new(format!("{number} what? a time needs a unit"));
+            let wrong = Wrong::new(format!("invalid time {number}: the unit is missing"));
             return Err(wrong.help(format!("for seconds write \"{number}s\"")));
         }
         (None, Some(text)) => parse_duration(text)
@@ -71,7 +72,7 @@ fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, Wrong> {
         (None, None) => return Err(Wrong::kind::<T>(raw)),
     };
     if duration > most {
-        return Err(Wrong::new(format!("at most {} are allowed here", show_duration(most))));
+        return Err(Wrong::new(format!("invalid time: the maximum is {}", show_duration(most))));
     }
     Ok(duration)
 }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn a_number_without_unit_is_asked_back() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
-        assert_eq!(wrong.why, "300 what? a time needs a unit");
+        assert_eq!(wrong.why, "invalid time 300: the unit is missing");
         assert_eq!(wrong.help.as_deref(), Some("for seconds write \"300s\""));
     }
 

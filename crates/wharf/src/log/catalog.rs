@@ -111,7 +111,7 @@ pub(crate) static KINDS: &[Kind] = &[
             ("tried", "the name"),
             REASON,
             ("tls", "whether TLS protects the control connection"),
-            ("help", "what would help, with NAME in place of the name"),
+            ("hint", "how to fix it, with NAME instead of the name"),
         ],
         ..AUDITED
     },
@@ -148,7 +148,7 @@ pub(crate) static KINDS: &[Kind] = &[
     Kind {
         name: "upload-denied",
         about: "An upload was refused before a byte of it came: no right, no room, a bad name.",
-        fields: &[PATH, REASON, ("help", "what would help; left out where nothing is known")],
+        fields: &[PATH, REASON, ("hint", "how to fix it, if known")],
         ..AUDITED
     },
     Kind { name: "download", about: "A file went out, whole or not.", fields: TRANSFER, ..AUDITED },
@@ -199,7 +199,7 @@ pub(crate) static KINDS: &[Kind] = &[
             ("failed", "how often in about the last day"),
             ("arrived", "how many came to be in that time"),
             ("reason", "what was seen"),
-            ("help", "what would help"),
+            ("hint", "how to fix it"),
         ],
         ..TOLD
     },
@@ -212,7 +212,7 @@ pub(crate) static KINDS: &[Kind] = &[
             ("charset", "the set, such as `GBK`"),
             ("certain", "whether the names show it clearly; else it is the most likely one"),
             ("reason", "what was seen"),
-            ("help", "what would help"),
+            ("hint", "how to fix it"),
         ],
         ..TOLD
     },

@@ -413,5 +413,5 @@ fn shown_certificate(facts: &Facts) -> Certificate {
 }
 
 fn problem(failure: Failure) -> Problem {
-    Problem { error: failure.message, help: failure.help }
+    Problem { error: failure.message, hint: failure.help }
 }

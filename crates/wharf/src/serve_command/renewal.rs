@@ -71,7 +71,7 @@ impl Watch {
                 if self.bad_looks == LOOKS_BEFORE_TELLING {
                     let record = Record::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
-                        .text("help", failure.help.as_deref().unwrap_or_default());
+                        .text("hint", failure.help.as_deref().unwrap_or_default());
                     reloader.log.note(&record);
                 }
             }

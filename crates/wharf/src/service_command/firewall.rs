@@ -1,9 +1,9 @@
-//! What a firewall must let through, in the words of each.
+//! Firewall rules, in the syntax of each firewall.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// What clients must reach.
+/// Ports that clients must reach.
 #[derive(Debug)]
 pub(super) struct Openings {
     /// Control ports.
@@ -12,11 +12,11 @@ pub(super) struct Openings {
     pub(super) data: RangeInclusive<u16>,
 }
 
-/// The name of our rule in the firewall of Windows.
+/// Name of the rule in the Windows firewall.
 pub(super) const RULE: &str = "wharf FTP server";
 
 impl Openings {
-    /// What `netsh` is told to let clients reach this program, at these ports alone.
+    /// Arguments of `netsh` to allow these ports for this program.
     pub(super) fn netsh(&self, program: &Path) -> Vec<String> {
         let ports: Vec<_> = self.ports('-');
         let mut words = netsh("add");
@@ -30,7 +30,7 @@ impl Openings {
         words
     }
 
-    /// The commands for the firewalls that Linux most often has.
+    /// Commands for the usual firewalls of Linux.
     pub(super) fn of_linux(&self) -> String {
         let all = self.ports(':').join(",");
         let each: Vec<_> =
@@ -48,7 +48,7 @@ impl Openings {
     }
 }
 
-/// What `netsh` is told to forget our rule.
+/// Arguments of `netsh` to delete the rule.
 pub(super) fn netsh_forget() -> Vec<String> {
     netsh("delete")
 }

@@ -1,4 +1,4 @@
-//! What `wharf top` shows, and what keys do to it.
+//! The model of `wharf top`, and its reaction to keys.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use wharf_admin::model::{Session, SessionDetails, SessionState, Status};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::Chosen;
 
-/// How long `b` bans.
+/// Duration of a ban by `b`.
 pub(super) const BAN: Duration = Duration::from_mins(15);
 
-/// Everything there is to show.
+/// The model.
 pub(super) struct State {
     chosen: Chosen,
     pub(super) status: Option<Status>,
     sessions: Vec<Session>,
     pub(super) sort: SortName,
-    /// Sessions whose account, address or path holds this.
+    /// Filter: text that the account, address or path of a session contains.
     pub(super) filter: String,
     pub(super) hides_idle: bool,
     pub(super) only: Option<SessionState>,
     pub(super) is_paused: bool,
     selected: Option<u64>,
     pub(super) view: View,
-    /// What came of the last key.
+    /// Result of the last action.
     pub(super) told: Option<Told>,
 }
 
-/// What takes up the screen.
+/// The current view.
 pub(super) enum View {
     Sessions,
     /// The filter is being typed.
@@ -40,7 +40,7 @@ pub(super) enum View {
         text: String,
     },
     Help,
-    /// Whether to end this session, and to ban its address.
+    /// Confirmation to disconnect this session, and to ban its address.
     Confirm {
         id: u64,
         ban: bool,
@@ -53,7 +53,7 @@ pub(super) enum Told {
     Problem(String),
 }
 
-/// What the server is to be asked.
+/// Action requested by a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     Nothing,
@@ -63,7 +63,7 @@ pub(super) enum Wish {
     Kick(u64, Option<Duration>),
 }
 
-/// What came of it.
+/// Result of an action.
 pub(super) enum Answer {
     Details(Box<SessionDetails>),
     Log(String),
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// Takes what the server says now.
+    /// Updates the model with the reply of the server.
     pub(super) fn look(&mut self, status: Status, sessions: Vec<Session>) {
         self.status = Some(status);
         self.sessions = sessions;
@@ -142,7 +142,7 @@ impl State {
         shown
     }
 
-    /// The row that the keys are about. A session keeps the bar when others come and go.
+    /// The selected row. The selection follows its session when others come and go.
     pub(super) fn selected_row(&self) -> usize {
         let shown = self.shown();
         let at = shown.iter().position(|session| Some(session.id) == self.selected);
@@ -159,7 +159,7 @@ impl State {
         self.selected = shown.get(row.min(last)).map(|session| session.id);
     }
 
-    /// What a key does.
+    /// Handles a key.
     pub(super) fn key(&mut self, key: KeyEvent) -> Wish {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Wish::Quit;
@@ -252,7 +252,7 @@ fn next(sort: SortName) -> SortName {
     }
 }
 
-/// Addresses by their value: `10.0.0.9` before `10.0.0.10`.
+/// Numeric order of addresses: `10.0.0.9` before `10.0.0.10`.
 fn address(session: &Session) -> Option<std::net::IpAddr> {
     session.ip.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What is on the screen, and what keys do, without a terminal.
+//! Tests of the screen and the keys, without a terminal.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -135,7 +135,7 @@ fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
     press(&mut state, "v");
     assert_eq!(press(&mut state, "k"), Wish::Nothing);
     assert_eq!(press(&mut state, "n"), Wish::Nothing);
-    // Another session comes first now; the bar is where it was.
+    // Another session comes first now; the selection is unchanged.
     state.look(
         status(),
         vec![

@@ -1,4 +1,4 @@
-//! `wharf user copy`: accounts from one store to another.
+//! `wharf user copy`: copies accounts from one store to another.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::config::raw::quoted;
 use crate::config::store::masked;
 use crate::outcome::{Failure, print, tell};
 
-/// The most names in a message.
+/// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
-/// What happens to one account.
+/// The action for one account.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Act {
     Copy,
@@ -37,7 +37,7 @@ impl Act {
     }
 }
 
-/// Copies accounts with everything that is known of them; nothing is taken from where they were.
+/// Copies accounts with all their settings; the source is not changed.
 pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
@@ -80,12 +80,12 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let skipped = rows.len() - count;
     tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
-        tell(&format!("left as they were, since they are there already: {skipped}\n"));
+        tell(&format!("skipped existing accounts: {skipped}\n"));
     }
     Ok(())
 }
 
-/// What the accounts' own tables say: what they take from groups they take there, too.
+/// The accounts' own settings, without those of groups, which apply in the target, too.
 async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     refuse_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
@@ -98,7 +98,7 @@ async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     }
 }
 
-/// The groups that the accounts have and the target has not. One that is there stays as it is.
+/// The groups of the accounts that the target does not have. Existing groups are kept.
 async fn missing_groups(
     from: &dyn UserAdmin,
     to: &dyn UserAdmin,
@@ -119,7 +119,7 @@ async fn missing_groups(
     Ok(missing.map(change).collect())
 }
 
-/// From where to where.
+/// Source and target.
 fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     let base = std::env::current_dir().unwrap_or_default();
     let end = |option: &str, text: Option<&String>| match text {
@@ -128,8 +128,8 @@ fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     };
     let (from, to) = (end("--from", options.from.as_ref())?, end("--to", options.to.as_ref())?);
     if from == to {
-        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the one in use)";
-        return Err(Failure::usage("that copies from a store to itself").help(help));
+        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
+        return Err(Failure::usage("source and target are the same store").help(help));
     }
     Ok((from, to))
 }
@@ -149,7 +149,7 @@ fn act(is_there: bool, options: &Copy) -> Act {
     }
 }
 
-/// The names that are taken. A store that is not there yet has none.
+/// The names that exist in the target. A store that does not exist yet is empty.
 async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, Trouble> {
     match everyone(store).await {
         Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
@@ -163,13 +163,11 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
         || taken.join(", "),
         |first| format!("{} and {} more", first.join(", "), taken.len() - NAMES_MAX),
     );
-    Failure::new(format!("{place} has accounts with these names: {shown}; nothing was copied"))
-        .help(
-            "--on-conflict skip keeps them, --on-conflict update puts the new ones in their place",
-        )
+    Failure::new(format!("accounts already exist in {place}: {shown}; nothing was copied"))
+        .help("--on-conflict skip keeps them, --on-conflict update replaces them")
 }
 
-/// What would be done: a table for people, JSON for scripts.
+/// The planned actions, as a table or as JSON.
 fn show(rows: &[(&str, Act)], is_json: bool) -> Result<(), Trouble> {
     if is_json {
         let line = |(name, act): &(&str, Act)| {
@@ -177,7 +175,7 @@ fn show(rows: &[(&str, Act)], is_json: bool) -> Result<(), Trouble> {
         };
         return Ok(print(&rows.iter().map(line).collect::<String>())?);
     }
-    let mut table = vec![["NAME", "WOULD"].map(str::to_owned)];
+    let mut table = vec![["NAME", "ACTION"].map(str::to_owned)];
     table.extend(rows.iter().map(|(name, act)| [name, act.word()].map(str::to_owned)));
     Ok(print(&list::table(&table))?)
 }

@@ -1,11 +1,11 @@
-//! What somebody may want to do, as `wharf why` takes it.
+//! The actions of `wharf why`.
 
 use wharf_core::permission::Permissions;
 
-/// An act on a path.
+/// An action on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// Logging in; the path does not matter.
+    /// Login; the path is ignored.
     Login,
     Enter,
     List,
@@ -22,8 +22,8 @@ pub(crate) enum Act {
     Copy,
 }
 
-/// An act: its name, what it is in a sentence, the rights without which it is refused, and the
-/// commands that clients send for it, the usual one first.
+/// An action: its name, its verb, the permissions that it requires, and its commands, the usual one
+/// first.
 struct Row {
     act: Act,
     name: &'static str,
@@ -38,24 +38,24 @@ const ROWS: &[Row] = &[
     row(
         Act::List,
         "list",
-        "see",
+        "list",
         Permissions::LIST,
         &["LIST", "NLST", "MLSD", "MLST", "STAT", "SIZE", "MDTM"],
     ),
-    row(Act::Read, "read", "fetch", Permissions::READ, &["RETR"]),
+    row(Act::Read, "read", "download", Permissions::READ, &["RETR"]),
     row(
         Act::Hash,
         "hash",
-        "ask for a check sum of",
+        "get the checksum of",
         Permissions::READ.union(Permissions::HASH),
         &["HASH", "XCRC", "MD5", "XMD5", "XSHA1", "XSHA256", "XSHA512"],
     ),
-    row(Act::Upload, "upload", "store", Permissions::UPLOAD, &["STOR", "STOU"]),
-    row(Act::Append, "append", "add to", Permissions::APPEND, &["APPE"]),
-    row(Act::Delete, "delete", "remove", Permissions::DELETE, &["DELE"]),
-    row(Act::Rmdir, "rmdir", "remove the folder", Permissions::RMDIR, &["RMD", "XRMD"]),
+    row(Act::Upload, "upload", "upload", Permissions::UPLOAD, &["STOR", "STOU"]),
+    row(Act::Append, "append", "append to", Permissions::APPEND, &["APPE"]),
+    row(Act::Delete, "delete", "delete", Permissions::DELETE, &["DELE"]),
+    row(Act::Rmdir, "rmdir", "delete the folder", Permissions::RMDIR, &["RMD", "XRMD"]),
     row(Act::Rename, "rename", "rename", Permissions::RENAME, &["RNFR", "RNTO"]),
-    row(Act::Mkdir, "mkdir", "make the folder", Permissions::MKDIR, &["MKD", "XMKD"]),
+    row(Act::Mkdir, "mkdir", "create the folder", Permissions::MKDIR, &["MKD", "XMKD"]),
     row(Act::Chmod, "chmod", "change the mode of", Permissions::CHMOD, &["SITE CHMOD"]),
     row(Act::Mtime, "mtime", "change the time of", Permissions::MTIME, &["MFMT"]),
     row(
@@ -78,11 +78,11 @@ const fn row(
 }
 
 impl Act {
-    /// By its name or by a command, in upper or lower case; `overwrite` is an upload to what is
-    /// there, which is what `upload` tells of such a path.
+    /// By its name or by a command, in upper or lower case; `overwrite` is an alias of `upload`,
+    /// which reports the same for an existing file.
     ///
     /// # Errors
-    /// A sentence with the names that there are.
+    /// A hint with the known names.
     pub(crate) fn read(word: &str) -> Result<Self, String> {
         let word = word.trim();
         let is_it = |row: &&Row| {
@@ -107,22 +107,22 @@ impl Act {
         row.expect("a test sees that each act has a row")
     }
 
-    /// As it is typed.
+    /// Its name.
     pub(crate) fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// As in "anna may `store` /a.txt".
+    /// Its verb, as in "anna may `upload` /a.txt".
     pub(crate) fn words(self) -> &'static str {
         self.row().words
     }
 
-    /// Rights without which the server refuses it.
+    /// Permissions that it requires.
     pub(crate) fn needs(self) -> Permissions {
         self.row().needs
     }
 
-    /// The commands of clients, the usual one first.
+    /// The FTP commands, the usual one first.
     pub(crate) fn verbs(self) -> &'static [&'static str] {
         self.row().verbs
     }

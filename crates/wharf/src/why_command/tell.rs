@@ -1,4 +1,4 @@
-//! The answer, for people and for scripts.
+//! The result, as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::act::Act;
 use super::{Case, Fact, Kind};
 use crate::config::raw::quoted;
 
-/// A few lines: the verdict, what decides it, from where, and what would change it.
+/// Lines with the verdict, the fact, its origin and a hint.
 pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, may, fact) = match decided {
         Ok(fact) => ("allow", "may", fact),
@@ -21,7 +21,7 @@ pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
         let _ = writeln!(out, "  {:<7} {from}", "from");
     }
     if let (Err(_), Some(help)) = (decided, &fact.help) {
-        let _ = writeln!(out, "  {:<7} {help}", "help");
+        let _ = writeln!(out, "  {:<7} {help}", "hint");
     }
     for note in notes {
         let _ = writeln!(out, "  {:<7} {note}", "note");
@@ -29,7 +29,7 @@ pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
     out
 }
 
-/// One object on one line.
+/// One JSON object on one line.
 pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, fact) = match decided {
         Ok(fact) => ("allow", fact),
@@ -46,7 +46,7 @@ pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
         ("from", or_null(fact.from.as_ref())),
-        ("help", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
+        ("hint", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
         ("notes", format!("[{}]", notes.join(","))),
     ];
     let members: Vec<_> =
@@ -55,7 +55,7 @@ pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
 }
 
 impl Kind {
-    /// One word, for the text and for scripts.
+    /// Its name in text and JSON.
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",

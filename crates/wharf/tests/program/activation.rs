@@ -124,7 +124,7 @@ fn a_socket_for_nobody_ends_the_start_with_a_remedy() {
     let error = server.says("error:");
     assert!(error.contains(&other.to_string()), "{error}");
     assert!(error.contains(&configured.port().to_string()), "{error}");
-    assert!(server.says("help:").contains("wharf service unit --kind socket"));
+    assert!(server.says("hint:").contains("wharf service unit --kind socket"));
     assert_eq!(server.child.wait().unwrap().code(), Some(78));
 }
 

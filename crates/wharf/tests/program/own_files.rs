@@ -53,7 +53,8 @@ fn row_53_no_account_reaches_what_wharf_keeps_for_itself_and_check_says_so() {
     assert!(client.says("RNFR mine.txt").starts_with("350 "));
     assert!(client.says("RNTO users.toml").starts_with("55"));
     let ran = place.run(&["check", "protection"]);
-    for part in ["the accounts file users.toml lies in the home", "the state folder state lies in"]
+    for part in
+        ["the accounts file users.toml is inside the home", "the state folder state is inside"]
     {
         assert!(ran.err.contains(part) || ran.out.contains(part), "{part}: {ran:?}");
     }
@@ -96,7 +97,7 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
     }
     let ran = place.run(&["check", "protection"]);
     for name in ["hooks/h.sh", "conf/it.conf", "top.sh"] {
-        let part = format!("a program of events {name} lies in the home");
+        let part = format!("a program of events {name} is inside the home");
         assert!(ran.err.contains(&part) || ran.out.contains(&part), "{part}: {ran:?}");
     }
     let why = place.run(&["why", "anna", "/hooks/beside", "write"]).exits(1);
