@@ -53,7 +53,8 @@ fn goes_on(place: &Place, mut server: Serving) {
     let ran = hand_over(place).exits(0);
     let new = answering(place);
     assert_ne!(new, server.pid());
-    assert!(ran.out.starts_with(&format!("process {new} accepts new connections; 1 s")), "{ran:?}");
+    let begin = format!("process {new} accepts new connections; 1 sessions");
+    assert!(ran.out.starts_with(&begin), "{ran:?}");
     // The one that was here is served by the old process, and one that comes by the new one.
     assert!(before.stores("old.txt", "old").starts_with("226 "));
     let mut behind = server.login("anna", "secret");

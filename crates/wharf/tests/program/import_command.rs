@@ -104,11 +104,11 @@ fn what_is_there_is_never_overwritten_unasked() {
     place.run(&words).exits(1).tells("wharf.toml already exists").tells("--force");
     assert_eq!(names(&place.path("")), ["old", "wharf.toml"]);
     let forced = ["import", "pyftpdlib", "old", "--write", "--force"];
-    place.run(&forced).exits(0).tells("is now wharf.toml.old");
+    place.run(&forced).exits(0).tells("wharf.toml.old");
     assert_eq!(place.read("wharf.toml.old"), "# mine\n");
 
     let users = place.read("users.toml");
-    place.run(&forced).exits(1).tells("accounts with these names: root").tells("--on-conflict");
+    place.run(&forced).exits(1).tells("users.toml: root").tells("--on-conflict");
     assert_eq!(place.read("users.toml"), users);
     let skip = [&forced[..], &["--on-conflict", "skip"]].concat();
     assert!(place.run(&skip).exits(0).out.contains("account `root` already exists"));

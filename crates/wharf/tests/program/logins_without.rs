@@ -102,7 +102,7 @@ fn conflicting_settings_are_reported() {
     }
     let plain = "[accounts]\nauth_backends = [\"ldap\"]\n[accounts.ldap]\nbase = \"x\"\n\
                  urls = [\"ldap://192.0.2.1\"]\nstart_tls = false\n";
-    check(plain).exits(0).tells("in the clear").tells("start_tls = true");
+    check(plain).exits(0).tells("unencrypted").tells("start_tls = true");
 }
 
 #[cfg(all(unix, feature = "http-login"))]

@@ -171,7 +171,7 @@ fn behind_a_router_the_doctor_tells_what_is_missing_until_all_works() {
     place.write("wharf.toml", &format!("{config}public_address = \"198.51.100.1\"\n"));
     place.run(&["reload"]).exits(0);
     let told = errors(&networks.asks(&place).exits(1));
-    assert!(!told.contains("announces") && told.contains("over PASV"), "{told}");
+    assert!(!told.contains("announces") && told.contains("with PASV"), "{told}");
 
     networks.forwards("2121, 30000-30009");
     let ran = networks.asks(&place).exits(0);

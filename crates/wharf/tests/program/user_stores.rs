@@ -60,7 +60,7 @@ fn every_command_works(place: &Place, shown: &str) {
     let export = place.run(&["user", "export"]).exits(0).out;
     assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
     add(place, "ben").exits(0);
-    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("removed ben; their files stay");
+    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("deleted ben; their files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
