@@ -28,8 +28,8 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
     let config = load(&inputs, global.color.is_on())?.config;
     let now = Timestamp::now().as_second();
     let book = match live::server(global, what.socket.as_deref(), path.as_deref())? {
-        Some(server) => Book::Server(server),
-        None => Book::File(BanFile::of(&config)),
+        Some(server) => BanStore::Server(server),
+        None => BanStore::File(BanFile::of(&config)),
     };
     match &what.act {
         Act::List { json } => list(&book.read()?, *json, now)?,
@@ -40,8 +40,8 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
             let reason = reason.as_deref().unwrap_or_default();
             refuse_long(reason)?;
             match &book {
-                Book::Server(server) => live::add(server, &networks, until, reason, now)?,
-                Book::File(file) => {
+                BanStore::Server(server) => live::add(server, &networks, until, reason, now)?,
+                BanStore::File(file) => {
                     refuse_allowed(&networks, &config.ban.allow.0)?;
                     add(file, &networks, until, reason, now)?;
                 }
@@ -61,14 +61,14 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
 }
 
 /// Where bans are stored.
-enum Book {
+enum BanStore {
     /// In a running server.
     Server(Client),
     /// In the file, while no server is running.
     File(BanFile),
 }
 
-impl Book {
+impl BanStore {
     fn read(&self) -> Result<Memory, Failure> {
         match self {
             Self::Server(server) => live::read(server),
@@ -143,7 +143,7 @@ pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
+fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
     // All or nothing: missing bans are reported before anything changes.
@@ -162,11 +162,11 @@ fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<
         Ok(())
     };
     match book {
-        Book::Server(server) => {
+        BanStore::Server(server) => {
             refuse_missing(&live::read(server)?)?;
             live::lift(server, &networks, users)?;
         }
-        Book::File(file) => edit(file, |found| {
+        BanStore::File(file) => edit(file, |found| {
             let memory = &mut found.memory;
             refuse_missing(memory)?;
             memory.bans.retain(|ban| !networks.contains(&ban.network));
@@ -183,7 +183,7 @@ fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<
     Ok(())
 }
 
-fn clear(book: &Book, has_yes: bool, now: i64) -> Result<(), Failure> {
+fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
     let memory = book.read()?;
     let bans = memory.bans.iter().filter(|ban| holds(ban, now)).count();
     let locks = memory.locks.iter().filter(|lock| now < lock.until).count();
@@ -198,8 +198,8 @@ fn clear(book: &Book, has_yes: bool, now: i64) -> Result<(), Failure> {
         }
     }
     match book {
-        Book::Server(server) => live::clear(server)?,
-        Book::File(file) => edit(file, |found| {
+        BanStore::Server(server) => live::clear(server)?,
+        BanStore::File(file) => edit(file, |found| {
             found.memory.bans.clear();
             found.memory.locks.clear();
             Ok(())

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn row_17_half_a_file_is_told_from_a_whole_one() {
+    fn row_17_an_incomplete_file_is_recognized() {
         let text = show(&memory(), Some(3));
         assert!(parse(&text).is_whole);
         assert!(parse(&format!("{text}# a remark\n")).is_whole);

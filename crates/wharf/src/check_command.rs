@@ -76,7 +76,7 @@ pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
     let mut page = Page::new(options.json);
     if let Some(server) = &options.ask {
         page.begin("ask", "");
-        if let Err(failure) = ask::look(server, options, &mut page) {
+        if let Err(failure) = ask::inspect(server, options, &mut page) {
             page.failed(failure);
         }
         page.print_section()?;
@@ -116,10 +116,10 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
         looks_at_tls: is_chosen(&Subject::Tls),
         server: OnceCell::new(),
     };
-    for (subject, name, title, look) in SUBJECTS {
+    for (subject, name, title, inspect) in SUBJECTS {
         if is_chosen(subject) {
             page.begin(name, title);
-            if let Err(failure) = look(&subjects, page) {
+            if let Err(failure) = inspect(&subjects, page) {
                 page.failed(failure);
             }
             page.print_section()?;
@@ -128,20 +128,20 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
     Ok(())
 }
 
-type Look = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
+type CheckFn = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
 
 /// The subjects with name, title and function, in the order of the output.
-const SUBJECTS: &[(Subject, &str, &str, Look)] = &[
-    (Subject::Config, "config", "", look_at_config),
-    (Subject::Protection, "protection", "Protection", protection::look),
-    (Subject::Ports, "ports", "Ports", ports::look),
-    (Subject::Tls, "tls", "TLS", tls::look),
-    (Subject::Net, "net", "Network", net::look),
-    (Subject::Users, "users", "Accounts", users::look),
-    (Subject::Fs, "fs", "Disks", fs::look),
+const SUBJECTS: &[(Subject, &str, &str, CheckFn)] = &[
+    (Subject::Config, "config", "", inspect_config),
+    (Subject::Protection, "protection", "Protection", protection::inspect),
+    (Subject::Ports, "ports", "Ports", ports::inspect),
+    (Subject::Tls, "tls", "TLS", tls::inspect),
+    (Subject::Net, "net", "Network", net::inspect),
+    (Subject::Users, "users", "Accounts", users::inspect),
+    (Subject::Fs, "fs", "Disks", fs::inspect),
 ];
 
-fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let warnings = match check_certificate(subjects.config) {
         Ok(warnings) => warnings,
         // It is reported once, with the rest of the certificate.

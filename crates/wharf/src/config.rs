@@ -50,7 +50,7 @@ pub(crate) struct Config {
     /// `[metrics]`
     pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
-    pub(crate) events: keys::Told,
+    pub(crate) events: keys::EventHooks,
     pub(crate) webhooks: Vec<keys::Webhook>,
 }
 
@@ -122,7 +122,7 @@ impl Config {
             control: keys::Control::read(reader, "control"),
             metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
-            events: keys::Told::read(reader, "events"),
+            events: keys::EventHooks::read(reader, "events"),
             webhooks,
         }
     }

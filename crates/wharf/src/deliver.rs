@@ -72,7 +72,7 @@ pub(crate) struct Prepared {
 /// The program that is asked about uploads.
 struct Check {
     program: usize,
-    config: keys::Told,
+    config: keys::EventHooks,
 }
 
 /// The events that wait for web servers, open.
@@ -283,7 +283,7 @@ impl Hook {
     }
 }
 
-fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
+fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
         ("on_login", &told.on_login, &["login"][..], When::Any),
         ("on_login_failed", &told.on_login_failed, &["login-failed"], When::Any),
@@ -311,7 +311,7 @@ fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     hooks
 }
 
-fn check_of(told: &keys::Told, programs: &mut Vec<Program>) -> Option<Check> {
+fn check_of(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<Check> {
     if told.check_upload.0.is_empty() {
         return None;
     }

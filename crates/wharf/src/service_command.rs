@@ -149,9 +149,9 @@ impl Setup {
     }
 
     /// Ports that clients must reach.
-    fn openings(&self) -> firewall::Openings {
+    fn openings(&self) -> firewall::FirewallPorts {
         let control = self.config.listen.iter().map(port).collect();
-        firewall::Openings { control, data: self.config.passive.ports.0.clone() }
+        firewall::FirewallPorts { control, data: self.config.passive.ports.0.clone() }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cli::{Global, live};
 use crate::live_command::sessions::{Chosen, table};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure, print};
-use state::{Answer, State, Wish};
+use state::{ActionResult, KeyAction, State};
 
 /// Number of log lines shown of a session.
 const LOG_LINES: u32 = 200;
@@ -29,7 +29,7 @@ pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure>
     let client = client(global, &options.reach);
     let chosen = Chosen::of(&options.filter)?;
     let mut state = State::new(chosen, options.sort);
-    look(&client, &mut state)?;
+    refresh(&client, &mut state)?;
     if options.batch {
         return batch(&client, &mut state, options);
     }
@@ -56,7 +56,7 @@ fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit
             return Ok(Exit::Done);
         }
         sleep(Duration::from_secs(options.delay));
-        look(client, state)?;
+        refresh(client, state)?;
     }
 }
 
@@ -82,8 +82,8 @@ fn live(
                 && key.kind != KeyEventKind::Release
             {
                 match state.key(key) {
-                    Wish::Nothing => {}
-                    Wish::Quit => return Ok(()),
+                    KeyAction::Nothing => {}
+                    KeyAction::Quit => return Ok(()),
                     wish => grant(client, state, wish),
                 }
             }
@@ -91,8 +91,8 @@ fn live(
         }
         due = std::time::Instant::now() + every;
         if !state.is_paused {
-            if let Err(failure) = look(client, state) {
-                state.answer(Answer::Problem(failure.message));
+            if let Err(failure) = refresh(client, state) {
+                state.answer(ActionResult::Problem(failure.message));
             }
             left = left.map(|left| left.saturating_sub(1));
             if left == Some(0) {
@@ -103,48 +103,50 @@ fn live(
 }
 
 /// Requests the state from the server.
-fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
+fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
     let (status, sessions) = ask(async {
         let status: Status = client.get("/v1/status").await?;
         let sessions: Vec<Session> = client.get("/v1/sessions").await?;
         Ok((status, sessions))
     })?;
-    state.look(status, sessions);
+    state.refresh(status, sessions);
     if let Some(id) = state.details_of() {
         // It may have ended; then the last state is kept.
         if let Ok(details) = details(client, id) {
-            state.answer(Answer::Details(Box::new(details)));
+            state.answer(ActionResult::Details(Box::new(details)));
         }
     }
     Ok(())
 }
 
 /// Runs the action of a key; its result is shown.
-fn grant(client: &Client, state: &mut State, wish: Wish) {
+fn grant(client: &Client, state: &mut State, wish: KeyAction) {
     let answer = match wish {
-        Wish::Nothing | Wish::Quit => return,
-        Wish::Details(id) => details(client, id).map(|details| Answer::Details(Box::new(details))),
-        Wish::Log(id) => {
+        KeyAction::Nothing | KeyAction::Quit => return,
+        KeyAction::Details(id) => {
+            details(client, id).map(|details| ActionResult::Details(Box::new(details)))
+        }
+        KeyAction::Log(id) => {
             let path = format!("/v1/log?lines={LOG_LINES}&session={id}");
             let mut text = Vec::new();
             ask(client.follow(&path, |piece| text.extend_from_slice(piece)))
-                .map(|()| Answer::Log(String::from_utf8_lossy(&text).into_owned()))
+                .map(|()| ActionResult::Log(String::from_utf8_lossy(&text).into_owned()))
         }
-        Wish::Kick(id, ban) => {
+        KeyAction::Kick(id, ban) => {
             let kick = Kick {
                 sessions: vec![id],
                 ban_seconds: ban.map(|time| time.as_secs()),
                 ..Kick::default()
             };
             ask(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
-                Answer::Told(match kicked.banned.first() {
+                ActionResult::Message(match kicked.banned.first() {
                     Some(address) => format!("disconnected session {id}, banned {address}"),
                     None => format!("disconnected session {id}"),
                 })
             })
         }
     };
-    state.answer(answer.unwrap_or_else(|failure| Answer::Problem(failure.message)));
+    state.answer(answer.unwrap_or_else(|failure| ActionResult::Problem(failure.message)));
 }
 
 fn details(client: &Client, id: u64) -> Result<SessionDetails, Failure> {

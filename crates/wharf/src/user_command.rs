@@ -89,7 +89,8 @@ async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), 
     match what {
         User::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
-            let wanted = list::Wanted { pattern, only_disabled: *disabled, only_expired: *expired };
+            let wanted =
+                list::AccountFilter { pattern, only_disabled: *disabled, only_expired: *expired };
             list::list(store, wanted, *json).await
         }
         User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,

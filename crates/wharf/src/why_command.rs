@@ -29,16 +29,16 @@ use crate::outcome::{Exit, Failure, print};
 use crate::protection::identity::{Identity, current_name};
 use crate::setup::{config_file, inputs, load};
 use crate::wire::accounts;
-use act::Act;
+use act::Action;
 use subject::Subject;
 
 /// The question.
-pub(crate) struct Case<'a> {
+pub(crate) struct Query<'a> {
     config: &'a Config,
     layers: &'a Layers,
     user: &'a str,
     at: VPath,
-    act: Act,
+    act: Action,
     /// Client address, if given.
     ip: Option<IpAddr>,
     /// Whether the client uses TLS.
@@ -100,7 +100,7 @@ impl Fact {
     }
 }
 
-impl Case<'_> {
+impl Query<'_> {
     /// Where a key of the configuration is set, as in `/etc/wharf/wharf.toml:7`.
     fn place(&self, key: &str) -> String {
         origin_of(self.layers, key)
@@ -122,12 +122,12 @@ fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
 
 /// Prints allow or deny with the reason; exit code 0 for allow, 1 for deny.
 pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
-    let act = Act::read(&options.action)
+    let act = Action::read(&options.action)
         .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
-    let case = Case {
+    let case = Query {
         config: &config,
         layers: &layers,
         user: &options.user,

@@ -41,7 +41,7 @@ struct Met {
     is_proven: bool,
 }
 
-pub(super) fn look(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
     page.line(format!("{host} at {address}"));
@@ -241,14 +241,14 @@ impl Asked<'_> {
     /// A listing over each of EPSV, PASV and active mode.
     fn try_data(&self, visit: &mut Visit, page: &mut Page) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
-            Ok(listed) => page.row("EPSV", &told(&listed)),
+            Ok(listed) => page.row("EPSV", &described_listing(&listed)),
             Err(error) => no_data("EPSV", &error, page),
         }
         if self.address.ip().to_canonical().is_ipv4() {
             self.try_pasv(visit, page);
         }
         match visit.list_active() {
-            Ok(listed) => page.row("active", &told(&listed)),
+            Ok(listed) => page.row("active", &described_listing(&listed)),
             Err(error) => page.note(
                 format!("active mode failed: {error}"),
                 "this is usual behind NAT and firewalls; clients use passive mode by default",
@@ -264,7 +264,7 @@ impl Asked<'_> {
         let (announced, ours) = (at.ip(), self.address.ip().to_canonical());
         if announced == ours {
             match visit.list_at(at) {
-                Ok(listed) => page.row("PASV", &format!("{at}, {}", told(&listed))),
+                Ok(listed) => page.row("PASV", &format!("{at}, {}", described_listing(&listed))),
                 Err(error) => no_data("PASV", &error, page),
             }
             return;
@@ -277,7 +277,7 @@ impl Asked<'_> {
         };
         match visit.list_at(at) {
             Ok(listed) => {
-                page.row("PASV", &format!("{at}, {}", told(&listed)));
+                page.row("PASV", &format!("{at}, {}", described_listing(&listed)));
                 page.note(what, remedy);
             }
             Err(_) => {
@@ -355,7 +355,7 @@ fn described(own: &CertificateDer<'_>) -> String {
     format!("for {names}{until}, sha256 {}", hex.join(":"))
 }
 
-fn told(listed: &Listed) -> String {
+fn described_listing(listed: &Listed) -> String {
     let tls = match listed.is_resumed {
         None => "not encrypted",
         Some(true) => "encrypted, TLS session resumed",

@@ -30,11 +30,11 @@ const SKEW_MAX: Duration = Duration::from_secs(5);
 /// Tolerance of file times in the future: file systems round, and clocks are adjusted.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
-    look_at_clock(subjects, page);
-    look_at_open_files(subjects, page);
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    inspect_clock(subjects, page);
+    inspect_open_files(subjects, page);
     let mut folders: BTreeMap<u64, (FileSystem, PathBuf)> = BTreeMap::new();
-    let mut leftovers = Leftovers::default();
+    let mut leftovers = PartialUploads::default();
     let keep = subjects.config.files.partial_upload_retention.0;
     for (_, home) in homes(subjects)?.0.into_iter().take(HOMES_MAX) {
         leftovers.count(&home, keep);
@@ -43,14 +43,14 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         }
     }
     for (system, folder) in folders.values() {
-        look_at_system(system, folder, page);
+        inspect_system(system, folder, page);
         try_folder(subjects, system, folder, page);
     }
     leftovers.tell(page);
     Ok(())
 }
 
-fn look_at_clock(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_clock(subjects: &Subjects<'_>, page: &mut Page) {
     let now = Timestamp::now();
     let remedy = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
     if now.as_second() < EPOCH {
@@ -74,7 +74,7 @@ fn look_at_clock(subjects: &Subjects<'_>, page: &mut Page) {
     }
 }
 
-fn look_at_open_files(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_open_files(subjects: &Subjects<'_>, page: &mut Page) {
     raise_file_limit();
     let room = Room::beside(subjects.config.listen.len());
     let (sessions, told) = room.of(subjects.config.limits.connections);
@@ -85,7 +85,7 @@ fn look_at_open_files(subjects: &Subjects<'_>, page: &mut Page) {
     }
 }
 
-fn look_at_system(system: &FileSystem, folder: &Path, page: &mut Page) {
+fn inspect_system(system: &FileSystem, folder: &Path, page: &mut Page) {
     let shown = folder.display();
     let kind = system.kind.as_deref().unwrap_or("of unknown kind");
     let free = format!("{} of {} free", show_size(system.free), show_size(system.total));
@@ -205,12 +205,12 @@ fn write_and_rename(
 
 /// Partial uploads.
 #[derive(Default)]
-struct Leftovers {
+struct PartialUploads {
     count: u64,
     bytes: u64,
 }
 
-impl Leftovers {
+impl PartialUploads {
     /// Counts those at the top of a home that are older than their retention.
     fn count(&mut self, home: &Path, keep: Duration) {
         let Ok(entries) = fs::read_dir(home) else { return };

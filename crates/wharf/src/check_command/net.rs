@@ -22,7 +22,7 @@ const PORTS_PUBLISHED_MANY: usize = 200;
 const FEW: u64 = 20;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail")]
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     let listeners: Vec<_> = config.listen.iter().map(wire::listen).collect();
     let own: Vec<IpAddr> = own_addresses().into_iter().filter(|ip| !ip.is_loopback()).collect();
@@ -46,17 +46,17 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         page.row("reach", "only clients on this computer (listen.address)");
     } else {
         if let Ok(announced) = announced {
-            look_at_public(config, announced, &own, page);
+            inspect_public(config, announced, &own, page);
         }
-        look_at_firewall(config, &listeners, page);
+        inspect_firewall(config, &listeners, page);
     }
-    look_at_range(config, page);
-    look_at_server(subjects, page);
+    inspect_range(config, page);
+    inspect_server(subjects, page);
     Ok(())
 }
 
 /// The address announced to outside clients.
-fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
+fn inspect_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
     let ports = &config.passive.ports.0;
     if let Some(container) = container() {
         let count = ports.clone().count();
@@ -82,12 +82,12 @@ fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], 
         }
     }
     match announced {
-        Some(address) => look_at_announced(address, config, page),
-        None => look_at_own(own, page),
+        Some(address) => inspect_announced(address, config, page),
+        None => inspect_own(own, page),
     }
 }
 
-fn look_at_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
+fn inspect_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
     let name = match &config.passive.public_address {
         PublicAddress::Name(name) => format!(" ({name}, resolved periodically)"),
         PublicAddress::None | PublicAddress::Address(_) => String::new(),
@@ -110,7 +110,7 @@ fn look_at_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
 }
 
 /// Without a public address, PASV announces the address that the client connected to.
-fn look_at_own(own: &[IpAddr], page: &mut Page) {
+fn inspect_own(own: &[IpAddr], page: &mut Page) {
     page.row("announces", "the address that each client connected to");
     let mut ipv4 = own.iter().filter(|ip| ip.is_ipv4()).peekable();
     let is_behind_nat = ipv4.peek().is_some() && ipv4.all(|ip| is_private(*ip));
@@ -128,7 +128,7 @@ fn look_at_own(own: &[IpAddr], page: &mut Page) {
 }
 
 /// Ports to open in firewalls, with the command.
-fn look_at_firewall(config: &Config, listeners: &[settings::Listen], page: &mut Page) {
+fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut Page) {
     let mut ports: Vec<u16> =
         listeners.iter().filter_map(|one| one.ports.first().copied()).collect();
     ports.retain(|port| *port > 0);
@@ -168,7 +168,7 @@ fn look_at_firewall(config: &Config, listeners: &[settings::Listen], page: &mut 
     }
 }
 
-fn look_at_range(config: &Config, page: &mut Page) {
+fn inspect_range(config: &Config, page: &mut Page) {
     let range = &config.passive.ports.0;
     let count = u32::try_from(range.clone().count()).unwrap_or(u32::MAX);
     page.row("data ports", &format!("{}, {count} of them", shown(range)));
@@ -186,7 +186,7 @@ fn look_at_range(config: &Config, page: &mut Page) {
 }
 
 /// Observations of the running server.
-fn look_at_server(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_server(subjects: &Subjects<'_>, page: &mut Page) {
     let Some(server) = subjects.server() else {
         page.row("clients", "unknown: no server is running");
         return;

@@ -19,16 +19,16 @@ use crate::wire;
 const OWNERS_MAX: usize = 64;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail as a whole")]
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let listeners: Vec<_> = subjects.config.listen.iter().map(wire::listen).collect();
     let own = subjects.server().map(|server| server.pid);
     for listen in &listeners {
-        look_at_listener(listen, &listeners, own, page);
+        inspect_listener(listen, &listeners, own, page);
     }
     let addresses: BTreeSet<IpAddr> = listeners.iter().map(|listen| listen.address).collect();
     let range = subjects.config.passive.ports.0.clone();
     for address in addresses {
-        look_at_range(address, &range, own, page);
+        inspect_range(address, &range, own, page);
     }
     for listen in &listeners {
         if let Some(port) = listen.ports.iter().find(|port| range.contains(port)) {
@@ -38,12 +38,12 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
             );
         }
     }
-    look_at_system_ranges(&range, page);
+    inspect_system_ranges(&range, page);
     Ok(())
 }
 
 /// Tries the ports of a listener as at start: the next one if permission is denied.
-fn look_at_listener(
+fn inspect_listener(
     listen: &settings::Listen,
     all: &[settings::Listen],
     own: Option<u32>,
@@ -131,7 +131,7 @@ fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &
 
 const UNKNOWN: &str = "an unknown program (run as root to see it)";
 
-fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
+fn inspect_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
     let mut taken = BTreeSet::new();
     let mut others: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for port in range.clone() {
@@ -187,7 +187,7 @@ fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
 }
 
 /// Ports of the range that the system reserves or uses itself.
-fn look_at_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
+fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
     for kept in refused_ports().iter().filter(|kept| overlaps(kept, range)) {
         page.warn(format!("the system reserves the ports {}", shown(kept)), PORT_REMEDY);
     }

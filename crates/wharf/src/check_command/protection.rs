@@ -13,9 +13,9 @@ use crate::protection::own_files::{MOVE, beneath, own_files, server_files, withi
 use crate::protection::reach::Reach;
 use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
-    look_at_user(subjects, page)?;
+    inspect_user(subjects, page)?;
     let (homes, reached) = homes(subjects)?;
     let homes: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
     let reach = Reach::of(config, &homes, &reached);
@@ -60,7 +60,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         let what = "uploaded files are writable by all users of this computer (files.umask)";
         page.warn(what, "write umask = \"022\" in [files]");
     }
-    look_at_own_files(subjects, &homes, page);
+    inspect_own_files(subjects, &homes, page);
     page.found(rights::of_config(config, subjects.file.as_deref()));
     for home in &homes {
         page.found(rights::of_home(home));
@@ -69,7 +69,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
 }
 
 /// Reports wharf's own files inside homes.
-fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
+fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
     let (config, file) = (subjects.config, subjects.file.as_deref());
     let own = own_files(config, file, &[], homes);
     let files = server_files(config, file, &[], homes);
@@ -86,7 +86,7 @@ fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page
     }
 }
 
-fn look_at_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     match subjects.identity()? {
         Some(identity) => page.row("user", &format!("switches to {} permanently", identity.name())),
         None => page.row("user", &format!("runs as {}", current_name())),

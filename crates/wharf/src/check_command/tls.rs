@@ -29,7 +29,7 @@ const RSA_BITS_MIN: usize = 2048;
 /// Maximum number of flights of a handshake.
 const FLIGHTS_MAX: usize = 10;
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         page.row("tls", "not offered by any listener");
@@ -52,18 +52,18 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         return Ok(());
     };
     let Some(own) = parts.first() else { return Ok(()) };
-    look_at_key(own, page);
-    look_at_dates(&parts, page);
-    look_at_names(subjects, &encryption.facts, page);
-    look_at_chain(&parts, &encryption.facts, page);
+    inspect_key(own, page);
+    inspect_dates(&parts, page);
+    inspect_names(subjects, &encryption.facts, page);
+    inspect_chain(&parts, &encryption.facts, page);
     shake_hands(&encryption, page);
     if !is_self_made {
-        look_as_a_client(&encryption, own, page);
+        verify_as_client(&encryption, own, page);
     }
     Ok(())
 }
 
-fn look_at_key(own: &Anatomy<'_>, page: &mut Page) {
+fn inspect_key(own: &Anatomy<'_>, page: &mut Page) {
     page.row("key", &format!("{}, matches the certificate", own.key.shown()));
     if let Key::Rsa(bits) = own.key
         && bits < RSA_BITS_MIN
@@ -82,7 +82,7 @@ fn look_at_key(own: &Anatomy<'_>, page: &mut Page) {
     }
 }
 
-fn look_at_dates(parts: &[Anatomy<'_>], page: &mut Page) {
+fn inspect_dates(parts: &[Anatomy<'_>], page: &mut Page) {
     const DAY: i64 = 24 * 60 * 60;
     let now = Timestamp::now();
     for (place, part) in parts.iter().enumerate() {
@@ -122,7 +122,7 @@ fn day(moment: Timestamp) -> String {
 }
 
 /// Whether the certificate contains the host names of this server.
-fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
+fn inspect_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
     let names = &facts.names;
     if names.is_empty() {
         page.warn(
@@ -164,7 +164,7 @@ fn look_at_names(subjects: &Subjects<'_>, facts: &Facts, page: &mut Page) {
     }
 }
 
-fn look_at_chain(parts: &[Anatomy<'_>], facts: &Facts, page: &mut Page) {
+fn inspect_chain(parts: &[Anatomy<'_>], facts: &Facts, page: &mut Page) {
     for (place, pair) in parts.windows(2).enumerate() {
         if let [one, next] = pair
             && one.issuer != next.subject
@@ -197,11 +197,11 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
     for version in versions {
         match handshake(encryption, &Trust::Any, Some(version)) {
             Ok(how) => agreed.push(how),
-            Err(Trouble::Rustls(error)) => page.fail(
+            Err(HandshakeError::Rustls(error)) => page.fail(
                 format!("a test handshake failed: {error}"),
                 "create certificate and key again; clients would fail in the same way",
             ),
-            Err(Trouble::Endless) => {
+            Err(HandshakeError::Endless) => {
                 page.fail("a test handshake does not finish", "create certificate and key again");
             }
         }
@@ -212,9 +212,10 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
 }
 
 /// Whether a client with the trusted CAs of this system would accept the certificate.
-fn look_as_a_client(encryption: &Encryption, own: &Anatomy<'_>, page: &mut Page) {
+fn verify_as_client(encryption: &Encryption, own: &Anatomy<'_>, page: &mut Page) {
     let Ok(roots) = system_roots() else { return };
-    let Err(Trouble::Rustls(error)) = handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
+    let Err(HandshakeError::Rustls(error)) =
+        handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
     else {
         return page.row("trust", "trusted by this system");
     };
@@ -254,12 +255,12 @@ fn look_as_a_client(encryption: &Encryption, own: &Anatomy<'_>, page: &mut Page)
 }
 
 /// Why a handshake in memory failed.
-enum Trouble {
+enum HandshakeError {
     Rustls(rustls::Error),
     Endless,
 }
 
-impl From<rustls::Error> for Trouble {
+impl From<rustls::Error> for HandshakeError {
     fn from(error: rustls::Error) -> Self {
         Self::Rustls(error)
     }
@@ -270,7 +271,7 @@ fn handshake(
     encryption: &Encryption,
     trust: &Trust,
     version: Option<&'static rustls::SupportedProtocolVersion>,
-) -> Result<String, Trouble> {
+) -> Result<String, HandshakeError> {
     let name = encryption.facts.names.iter().find_map(|name| {
         let plain = name.replacen("*.", "ftp.", 1);
         ServerName::try_from(plain).ok()
@@ -300,17 +301,17 @@ fn handshake(
         feed(&flight, |bytes| client.read_tls(bytes).map(drop))?;
         client.process_new_packets()?;
     }
-    Err(Trouble::Endless)
+    Err(HandshakeError::Endless)
 }
 
 fn feed(
     mut flight: &[u8],
     mut read: impl FnMut(&mut &[u8]) -> io::Result<()>,
-) -> Result<(), Trouble> {
+) -> Result<(), HandshakeError> {
     while !flight.is_empty() {
         let before = flight.len();
         if read(&mut flight).is_err() || flight.len() == before {
-            return Err(Trouble::Endless);
+            return Err(HandshakeError::Endless);
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ const WEAK_HASHES: &[(&str, &str)] = &[
 ];
 
 /// The home of an account, or one of its virtual folders.
-struct Tenant {
+struct AccountFolder {
     name: String,
     /// The consequence if the folder cannot be used.
     loses: String,
@@ -41,7 +41,7 @@ struct Tenant {
     is_enabled: bool,
 }
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     let shown = shown(config);
     let mut tenants = Vec::new();
@@ -49,9 +49,9 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         let disabled = records.iter().filter(|record| !record.is_enabled()).count();
         page.row("accounts", &format!("{} in {shown}, {disabled} disabled", records.len()));
         for record in &records {
-            look_at_record(record, config, page);
+            inspect_record(record, config, page);
         }
-        look_at_names(&records, page);
+        inspect_names(&records, page);
         tenants.extend(records.iter().flat_map(|record| folders(record, &folder)));
     } else {
         page.row("accounts", &format!("none: {shown} does not exist"));
@@ -60,7 +60,7 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         }
     }
     if let Some(home) = anonymous_home(config) {
-        tenants.push(Tenant {
+        tenants.push(AccountFolder {
             name: "anonymous".to_owned(),
             loses: "anonymous cannot log in".to_owned(),
             is_home: true,
@@ -74,14 +74,14 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let server = identity.as_ref().map_or_else(current_name, |identity| identity.name().to_owned());
     let mut sound = 0;
     for tenant in &tenants {
-        match look_at_home(tenant, numbers, &server) {
+        match inspect_home(tenant, numbers, &server) {
             None => sound += 1,
             Some((what, remedy)) if tenant.is_enabled => page.fail(what, remedy),
             Some((what, remedy)) => page.note(what, remedy),
         }
     }
     page.row("homes", &format!("{sound} of {} are accessible to {server}", tenants.len()));
-    look_at_nesting(&tenants, page);
+    inspect_nesting(&tenants, page);
     Ok(())
 }
 
@@ -110,11 +110,11 @@ fn kept(
 }
 
 /// Its home and its virtual folders.
-fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
+fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
     let account = record.account(folder, Timestamp::now());
     let is_enabled = record.is_enabled();
     let name = account.name;
-    let home = Tenant {
+    let home = AccountFolder {
         loses: format!("{name} cannot log in"),
         name: name.clone(),
         is_home: true,
@@ -122,7 +122,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
         home: account.home,
         is_enabled,
     };
-    let others = account.folders.into_iter().map(|other| Tenant {
+    let others = account.folders.into_iter().map(|other| AccountFolder {
         loses: format!("{name} cannot use {}", other.at),
         name: name.clone(),
         is_home: false,
@@ -133,7 +133,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
     std::iter::once(home).chain(others).collect()
 }
 
-fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
+fn inspect_record(record: &UserRecord, config: &Config, page: &mut Page) {
     let name = &record.name;
     let is_refused = |denied: &String| denied.to_lowercase() == name.to_lowercase();
     if record.is_enabled() && config.login.deny_users.iter().any(is_refused) {
@@ -185,7 +185,7 @@ fn no_password(record: &UserRecord, page: &mut Page) {
 }
 
 /// Names that are easily confused, such as names that differ only in case.
-fn look_at_names(records: &[UserRecord], page: &mut Page) {
+fn inspect_names(records: &[UserRecord], page: &mut Page) {
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for record in records {
         let folded = record.name.to_lowercase();
@@ -200,12 +200,12 @@ fn look_at_names(records: &[UserRecord], page: &mut Page) {
 }
 
 /// The problem of a home, and the hint.
-fn look_at_home(
-    tenant: &Tenant,
+fn inspect_home(
+    tenant: &AccountFolder,
     who: Option<(u32, u32)>,
     server: &str,
 ) -> Option<(String, String)> {
-    let Tenant { name, loses, home, rights, .. } = tenant;
+    let AccountFolder { name, loses, home, rights, .. } = tenant;
     let shown = home.display();
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
@@ -258,7 +258,7 @@ const CHANGES: Permissions = Permissions::UPLOAD
     .union(Permissions::MKDIR);
 
 /// Accounts with access to the files of another one.
-fn look_at_nesting(tenants: &[Tenant], page: &mut Page) {
+fn inspect_nesting(tenants: &[AccountFolder], page: &mut Page) {
     let mut homes: BTreeMap<PathBuf, Vec<&str>> = BTreeMap::new();
     for tenant in tenants.iter().filter(|tenant| tenant.is_home) {
         if let Ok(home) = std::fs::canonicalize(&tenant.home) {

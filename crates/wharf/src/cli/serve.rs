@@ -224,7 +224,7 @@ fn encoding(text: &str) -> Result<String, String> {
     }
 }
 
-fn joined(wrong: value::Wrong) -> String {
+fn joined(wrong: value::InvalidValue) -> String {
     match wrong.help {
         Some(help) => format!("{}; {help}", wrong.why),
         None => wrong.why,

@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 macro_rules! choice {
     ($(
@@ -29,11 +29,11 @@ macro_rules! choice {
         impl Value for $name {
             const KIND: &'static str = concat!("one of" $(, " \"", $word, "\"")+);
 
-            fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+            fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
                 match raw.text() {
                     $(Some($word) => Ok(Self::$variant),)+
                     Some(other) => Err(no_such_word(other, Self::WORDS)),
-                    None => Err(Wrong::kind::<Self>(raw)),
+                    None => Err(InvalidValue::kind::<Self>(raw)),
                 }
             }
         }
@@ -192,9 +192,9 @@ choice! {
     }
 }
 
-fn no_such_word(found: &str, words: &'static [&'static str]) -> Wrong {
+fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let wrong = Wrong::new(format!("expected one of {}", list.join(", ")));
+    let wrong = InvalidValue::new(format!("expected one of {}", list.join(", ")));
     match nearest(found, words.iter().copied()) {
         Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
         None => wrong,

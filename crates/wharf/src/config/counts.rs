@@ -5,7 +5,7 @@ use std::path::Path;
 use wharf_core::account::Count;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 /// A whole number, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub(crate) struct Whole(pub(crate) u32);
 impl Value for Whole {
     const KIND: &'static str = "a whole number";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .map(Self)
-            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+            .map_err(|_| InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
     }
 }
 
@@ -31,11 +31,11 @@ macro_rules! bounded {
         impl Value for $name {
             const KIND: &'static str = $kind;
 
-            fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-                let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+            fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+                let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
                 let fitting = u32::try_from(number).ok().filter(|n| (1..=$most).contains(n));
                 fitting.map(Self).ok_or_else(|| {
-                    Wrong::new(format!("expected {}, found {number}", Self::KIND))
+                    InvalidValue::new(format!("expected {}, found {number}", Self::KIND))
                 })
             }
         }
@@ -75,12 +75,12 @@ impl AutoCount {
 impl Value for AutoCount {
     const KIND: &'static str = "\"auto\", a whole number, or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self::Auto);
         }
         if raw.integer().is_none() && raw.text() != Some("unlimited") {
-            return Err(Wrong::kind::<Self>(raw));
+            return Err(InvalidValue::kind::<Self>(raw));
         }
         Count::read(raw, base).map(Self::Fixed)
     }

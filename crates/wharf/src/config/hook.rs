@@ -4,9 +4,9 @@ use std::path::Path;
 
 use wharf_users::nearest::nearest;
 
-use super::keys::Told;
+use super::keys::EventHooks;
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 use crate::log::catalog::{field_names, told_names};
 
 /// The placeholder that only the upload check has.
@@ -22,10 +22,10 @@ pub(crate) struct ProgramLine(pub(crate) Vec<String>);
 impl Value for ProgramLine {
     const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let members = match raw {
             Raw::Text(text) if !text.is_empty() => {
-                return Err(Wrong::kind::<Self>(raw).help(format!(
+                return Err(InvalidValue::kind::<Self>(raw).help(format!(
                     "programs run without a shell: write a list of arguments, as in [{}]",
                     text.split_whitespace()
                         .map(|word| format!("{word:?}"))
@@ -33,15 +33,18 @@ impl Value for ProgramLine {
                         .join(", ")
                 )));
             }
-            raw => Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?,
+            raw => Vec::<String>::read(raw, Path::new(""))
+                .map_err(|_| InvalidValue::kind::<Self>(raw))?,
         };
         let Some(program) = members.first() else { return Ok(Self::default()) };
         if !Path::new(program).is_absolute() {
-            return Err(Wrong::new(format!("invalid program `{program}`: not an absolute path"))
-                .help("write the full path, such as \"/usr/local/bin/hook\""));
+            return Err(InvalidValue::new(format!(
+                "invalid program `{program}`: not an absolute path"
+            ))
+            .help("write the full path, such as \"/usr/local/bin/hook\""));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
-            return Err(Wrong::new(format!(
+            return Err(InvalidValue::new(format!(
                 "invalid arguments: more than {ARGUMENTS_MAX}, or one contains a NUL character"
             )));
         }
@@ -51,14 +54,14 @@ impl Value for ProgramLine {
 }
 
 /// A misspelt placeholder would be passed literally.
-fn check_argument(argument: &str) -> Result<(), Wrong> {
+fn check_argument(argument: &str) -> Result<(), InvalidValue> {
     let known = || field_names().chain([DRAFT]);
     let word = argument.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let is_word =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match word {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
-            let wrong = Wrong::new(format!("unknown placeholder {{{word}}}"));
+            let wrong = InvalidValue::new(format!("unknown placeholder {{{word}}}"));
             Err(match nearest(word, known()) {
                 Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
                 None => wrong.help("docs/reference/events.md lists the placeholders"),
@@ -66,16 +69,16 @@ fn check_argument(argument: &str) -> Result<(), Wrong> {
         }
         Some(_) => Ok(()),
         None => match known().find(|name| argument.contains(&format!("{{{name}}}"))) {
-            Some(name) => {
-                Err(Wrong::new(format!("placeholder {{{name}}} within the argument `{argument}`"))
-                    .help(format!("a placeholder must be a separate argument: \"{{{name}}}\"")))
-            }
+            Some(name) => Err(InvalidValue::new(format!(
+                "placeholder {{{name}}} within the argument `{argument}`"
+            ))
+            .help(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
             None => Ok(()),
         },
     }
 }
 
-impl Told {
+impl EventHooks {
     /// Every key with a program.
     pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
         [
@@ -104,11 +107,12 @@ pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
 impl Value for ExitCodes {
     const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let members = raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         let code = |member: &Raw| {
             let code = member.integer().and_then(|number| i32::try_from(number).ok());
-            code.filter(|code| (1..=255).contains(code)).ok_or_else(|| Wrong::kind::<Self>(raw))
+            code.filter(|code| (1..=255).contains(code))
+                .ok_or_else(|| InvalidValue::kind::<Self>(raw))
         };
         members.iter().map(code).collect::<Result<_, _>>().map(Self)
     }
@@ -121,12 +125,12 @@ pub(crate) struct EventNames(pub(crate) Vec<String>);
 impl Value for EventNames {
     const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let names =
-            Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?;
+            Vec::<String>::read(raw, Path::new("")).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         for name in &names {
             if !told_names().any(|known| known == name) {
-                let wrong = Wrong::new(format!("unknown event `{name}`"));
+                let wrong = InvalidValue::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, told_names()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong
@@ -186,16 +190,18 @@ impl Address {
 impl Value for Url {
     const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         match Address::parse(text) {
             Some(address) => Ok(Self(Some(address))),
-            None if text.contains('@') => Err(Wrong::new("invalid URL: it contains a password")
-                .help("authenticate requests by a signature instead: secret_file")),
-            None => Err(Wrong::new(format!("invalid URL `{text}`"))
+            None if text.contains('@') => {
+                Err(InvalidValue::new("invalid URL: it contains a password")
+                    .help("authenticate requests by a signature instead: secret_file"))
+            }
+            None => Err(InvalidValue::new(format!("invalid URL `{text}`"))
                 .help("write the full URL, such as \"https://example.com/wharf\"")),
         }
     }
@@ -206,7 +212,7 @@ mod tests {
     use super::super::value::parse;
     use super::*;
 
-    fn program(text: &str) -> Result<ProgramLine, Wrong> {
+    fn program(text: &str) -> Result<ProgramLine, InvalidValue> {
         ProgramLine::read(&Raw::parse_toml(text).unwrap(), Path::new(""))
     }
 
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_whole_and_hold_no_password() {
+    fn urls_are_complete_and_without_password() {
         let address = |text: &str| parse::<Url>(text).unwrap().0.unwrap();
         assert_eq!(address("https://a.example/x?y=z").shown(), "https://a.example:443");
         assert_eq!(address("http://[::1]:8080").port, 8080);

@@ -22,7 +22,7 @@ use super::value::{
     OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
     Version,
 };
-use super::wait::{Patience, Span, Wait};
+use super::wait::{OptionalTimeout, Span, Wait};
 
 /// A configuration key.
 #[derive(Debug)]
@@ -376,9 +376,9 @@ sections! {
         /// files and folders of each account; users.toml can override it
         user_quota_files: Count = "0",
         /// close a session after this time without a command or transfer
-        idle_timeout: Patience = "\"5m\"",
+        idle_timeout: OptionalTimeout = "\"5m\"",
         /// abort a transfer after this time without progress
-        transfer_stall_timeout: Patience = "\"1m\"",
+        transfer_stall_timeout: OptionalTimeout = "\"1m\"",
         /// minimum average rate of a transfer; 0 = none
         /// not applied to transfers that are slowed by a rate limit above
         transfer_min_rate: Rate = "0",
@@ -477,7 +477,7 @@ sections! {
     }
 
     /// Hooks: programs to run after events, and one that checks uploads before they are published.
-    "events" Told {
+    "events" EventHooks {
         /// after a login, e.g. ["/usr/local/bin/hook", "{user}"]: the program and its arguments,
         /// run without a shell; arguments {user}, {file} … are replaced by fields of the event
         [R] on_login: ProgramLine = "[]",

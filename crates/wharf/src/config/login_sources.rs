@@ -9,7 +9,7 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::parse_rights;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 /// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,28 +57,31 @@ impl LoginOrder {
 impl Value for LoginOrder {
     const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         let known = || LoginSource::ALL.into_iter().map(LoginSource::word);
         let mut order = Vec::new();
         for word in words {
             let found = LoginSource::ALL.into_iter().find(|source| source.word() == word);
             let source = found.ok_or_else(|| {
-                let wrong = Wrong::new(format!("unknown authentication backend `{word}`"));
+                let wrong = InvalidValue::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong.help(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
-                return Err(Wrong::new(format!(
+                return Err(InvalidValue::new(format!(
                     "authentication backend \"{word}\" is listed twice"
                 )));
             }
             order.push(source);
         }
         if order.is_empty() {
-            return Err(Wrong::new("no authentication backend is listed").help("write [\"file\"]"));
+            return Err(
+                InvalidValue::new("no authentication backend is listed").help("write [\"file\"]")
+            );
         }
         Ok(Self(order))
     }
@@ -91,15 +94,15 @@ pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 impl Value for HomePattern {
     const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.is_empty() {
             return Ok(Self(None));
         }
         let whole = base.join(text);
         let template = HomeTemplate::parse(&whole.to_string_lossy());
         template.map(|template| Self(Some(template))).map_err(|error| {
-            let wrong = Wrong::new(format!("invalid pattern for homes `{text}`"));
+            let wrong = InvalidValue::new(format!("invalid pattern for homes `{text}`"));
             wrong.help(match error {
                 TemplateError::UnknownMark => {
                     "%u stands for the user name; other % are not supported"
@@ -118,9 +121,11 @@ pub(crate) struct Rights(pub(crate) Permissions);
 impl Value for Rights {
     const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_rights(text).map(Self).map_err(|bad| Wrong::new(bad.message()).help(bad.help()))
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_rights(text)
+            .map(Self)
+            .map_err(|bad| InvalidValue::new(bad.message()).help(bad.help()))
     }
 }
 
@@ -134,10 +139,11 @@ const URLS_MAX: usize = 8;
 impl Value for Urls {
     const KIND: &'static str = "a list of URLs such as [\"ldaps://dc1.example.com\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         if words.len() > URLS_MAX {
-            return Err(Wrong::new(format!("at most {URLS_MAX} servers are supported")));
+            return Err(InvalidValue::new(format!("at most {URLS_MAX} servers are supported")));
         }
         let schemes = [Scheme::Ldap, Scheme::Ldaps];
         words.iter().map(|word| endpoint(word, &schemes)).collect::<Result<_, _>>().map(Self)
@@ -152,8 +158,8 @@ impl Value for OptionalUrl {
     const KIND: &'static str =
         "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.is_empty() {
             return Ok(Self(None));
         }
@@ -161,7 +167,7 @@ impl Value for OptionalUrl {
     }
 }
 
-fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, Wrong> {
+fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
     let help =
         format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
@@ -169,11 +175,12 @@ fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, Wrong> {
     let shown = if text.contains('@') { "the URL" } else { text };
     match Endpoint::parse(text) {
         Ok(endpoint) if schemes.contains(&endpoint.scheme) => Ok(endpoint),
-        Ok(_) => {
-            Err(Wrong::new(format!("invalid URL `{shown}`: expected one of {}", words.join(" ")))
-                .help(help))
-        }
-        Err(error) => Err(Wrong::new(format!("`{shown}` {error}")).help(help)),
+        Ok(_) => Err(InvalidValue::new(format!(
+            "invalid URL `{shown}`: expected one of {}",
+            words.join(" ")
+        ))
+        .help(help)),
+        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).help(help)),
     }
 }
 

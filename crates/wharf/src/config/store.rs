@@ -5,7 +5,7 @@ use std::path::Path;
 use wharf_accounts_sql::{Address, BadAddress};
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 /// The account store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub(crate) struct AccountStore(pub(crate) Kept);
 impl Value for AccountStore {
     const KIND: &'static str = "\"file\", \"sqlite:PATH\" or \"postgres://…\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        Kept::parse(text, base).map(Self).map_err(|bad| Wrong::new(bad.why).help(bad.help))
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        Kept::parse(text, base).map(Self).map_err(|bad| InvalidValue::new(bad.why).help(bad.help))
     }
 }
 

@@ -94,7 +94,7 @@ fn listeners_repeat_and_variables_reach_each() {
 }
 
 #[test]
-fn row_13_a_listener_says_whose_proxy_headers_it_takes() {
+fn row_13_proxy_headers_require_addresses_of_proxies() {
     const ONE: &str = "[[listen]]\nport = 21\n";
     let whole = Given::file(&format!("{ONE}proxy = true\nproxy_from = [\"10.0.0.5\"]\n"));
     assert_eq!(whole.shown(), "");
@@ -116,7 +116,7 @@ fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
 }
 
 #[test]
-fn the_longest_ban_is_no_shorter_than_the_first() {
+fn time_max_is_at_least_the_time_of_the_first_ban() {
     let shown = Given::file("[ban]\ntime = \"2d\"\n").shown();
     assert!(shown.contains("`ban.time_max` is shorter than `ban.time`"), "{shown}");
     assert!(shown.contains("at least 2d"), "{shown}");
@@ -217,7 +217,7 @@ fn row_23_every_mistake_is_shown_with_place_and_remedy() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let given = Given::file("[server]\ngreting = \"\"\n[passive]\nports = \"x\"\n")
         .variable("WHARF__LIMITS__CONNECTIONS", "many");
     let loaded = given.load();
@@ -233,7 +233,7 @@ fn a_warning_does_not_keep_wharf_from_starting() {
 }
 
 #[test]
-fn a_file_in_another_encoding_is_told_so() {
+fn a_file_that_is_not_utf8_is_reported() {
     let given = Given::file("");
     let path = given.inputs.file.clone().unwrap();
     std::fs::write(&path, b"[server]\ngreeting = \"\xbb\xb6\xd3\xad\"\n").unwrap();
@@ -241,7 +241,7 @@ fn a_file_in_another_encoding_is_told_so() {
 }
 
 #[test]
-fn a_missing_file_is_told_with_the_way_to_make_one() {
+fn a_missing_file_is_reported_with_the_command_to_create_it() {
     let inputs = Inputs { file: Some("/no/such.toml".into()), ..Inputs::default() };
     let loaded = Loaded::load(&inputs);
     assert!(!loaded.is_valid());

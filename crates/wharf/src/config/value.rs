@@ -17,19 +17,19 @@ pub(crate) trait Value: Sized {
     const KIND: &'static str;
 
     /// Parses a raw value. Relative paths are resolved against `base`.
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong>;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue>;
 }
 
 /// Why a value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct InvalidValue {
     /// The reason.
     pub(crate) why: String,
     /// How to fix it.
     pub(crate) help: Option<String>,
 }
 
-impl Wrong {
+impl InvalidValue {
     /// A value that is invalid for this reason.
     pub(crate) fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), help: None }
@@ -47,16 +47,16 @@ impl Wrong {
 }
 
 /// Parses `text` from a flag.
-pub(crate) fn parse<T: Value>(text: &str) -> Result<T, Wrong> {
+pub(crate) fn parse<T: Value>(text: &str) -> Result<T, InvalidValue> {
     T::read(&Raw::Plain(text.into()), Path::new(""))
 }
 
 impl Value for bool {
     const KIND: &'static str = "true or false";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         raw.boolean().ok_or_else(|| {
-            let wrong = Wrong::kind::<Self>(raw);
+            let wrong = InvalidValue::kind::<Self>(raw);
             match raw.text() {
                 Some("true" | "yes" | "on" | "YES") => wrong.help("write true, without quotes"),
                 Some("false" | "no" | "off" | "NO") => wrong.help("write false, without quotes"),
@@ -69,8 +69,8 @@ impl Value for bool {
 impl Value for String {
     const KIND: &'static str = "text";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         Ok(text.into())
     }
 }
@@ -82,13 +82,13 @@ pub(crate) struct Version;
 impl Value for Version {
     const KIND: &'static str = "the number 1";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         match raw.integer() {
             Some(1) => Ok(Self),
-            Some(other) => Err(Wrong::new(format!("unsupported version {other}")).help(
+            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).help(
                 "this version of wharf supports version 1; upgrade wharf to use a newer file",
             )),
-            None => Err(Wrong::kind::<Self>(raw)),
+            None => Err(InvalidValue::kind::<Self>(raw)),
         }
     }
 }
@@ -100,57 +100,59 @@ pub(crate) struct Positive(pub(crate) u32);
 impl Value for Positive {
     const KIND: &'static str = "a whole number of at least 1";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .ok()
             .filter(|number| *number > 0)
             .map(Self)
-            .ok_or_else(|| Wrong::new(format!("expected {}, found {number}", Self::KIND)))
+            .ok_or_else(|| InvalidValue::new(format!("expected {}, found {number}", Self::KIND)))
     }
 }
 
 impl Value for Count {
     const KIND: &'static str = "a whole number, or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("unlimited") {
             return Ok(Self::Unlimited);
         }
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .map(Self::from_number)
-            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+            .map_err(|_| InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
     }
 }
 
 impl Value for Rate {
     const KIND: &'static str = "a rate such as \"2MiB/s\", or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes_per_second)
-                .map_err(|_| Wrong::new("invalid rate: it is below 0"));
+                .map_err(|_| InvalidValue::new("invalid rate: it is below 0"));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_rate(text)
-            .map_err(|error| Wrong::new(format!("invalid rate `{text}`")).help(error.to_string()))
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_rate(text).map_err(|error| {
+            InvalidValue::new(format!("invalid rate `{text}`")).help(error.to_string())
+        })
     }
 }
 
 impl Value for Size {
     const KIND: &'static str = "a size such as \"20GiB\", or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes)
-                .map_err(|_| Wrong::new("invalid size: it is below 0"));
+                .map_err(|_| InvalidValue::new("invalid size: it is below 0"));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_quota(text)
-            .map_err(|error| Wrong::new(format!("invalid size `{text}`")).help(error.to_string()))
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_quota(text).map_err(|error| {
+            InvalidValue::new(format!("invalid size `{text}`")).help(error.to_string())
+        })
     }
 }
 
@@ -169,16 +171,17 @@ impl Value for Reserve {
     const KIND: &'static str =
         "\"auto\", a size such as \"1GiB\", a percentage such as \"5%\", or 0";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
-            let bytes = u64::try_from(number).map_err(|_| Wrong::kind::<Self>(raw))?;
+            let bytes = u64::try_from(number).map_err(|_| InvalidValue::kind::<Self>(raw))?;
             return Ok(Self::Bytes(bytes));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let wrong = |why: String| Wrong::new(format!("invalid free space `{text}`")).help(why);
+        let wrong =
+            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).help(why);
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
@@ -196,19 +199,19 @@ pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 impl Value for PortRange {
     const KIND: &'static str = "a range of ports such as \"30000-30999\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = match raw {
             Raw::Integer(port) => port.to_string(),
-            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+            _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));
         let (from, to) = (port(from)?, port(to)?);
         if from == 0 || to == 0 {
-            return Err(Wrong::new("invalid port 0")
+            return Err(InvalidValue::new("invalid port 0")
                 .help("write the first and the last port, such as \"30000-30999\""));
         }
         if from > to {
-            return Err(Wrong::new(format!("invalid port range: {to} is below {from}"))
+            return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))
                 .help(format!("write \"{to}-{from}\"")));
         }
         Ok(Self(from..=to))
@@ -227,36 +230,36 @@ pub(crate) enum ListenPort {
 impl Value for ListenPort {
     const KIND: &'static str = "\"auto\" or a port from 0 to 65535";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self::Auto);
         }
         let text = match raw {
             Raw::Integer(port) => port.to_string(),
-            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+            _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         port(&text).map(Self::Fixed)
     }
 }
 
-fn port(text: &str) -> Result<u16, Wrong> {
+fn port(text: &str) -> Result<u16, InvalidValue> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text
-            .parse()
-            .map_err(|_| Wrong::new(format!("invalid port {text}: out of range 1 to 65535")));
+        return text.parse().map_err(|_| {
+            InvalidValue::new(format!("invalid port {text}: out of range 1 to 65535"))
+        });
     }
-    Err(Wrong::new(format!("invalid port `{text}`: not a number")))
+    Err(InvalidValue::new(format!("invalid port `{text}`: not a number")))
 }
 
 impl Value for IpAddr {
     const KIND: &'static str = "an IP address such as \"0.0.0.0\" or \"[::]\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         bare.parse().map_err(|_| {
-            let wrong = Wrong::new(format!("invalid IP address `{text}`"));
+            let wrong = InvalidValue::new(format!("invalid IP address `{text}`"));
             match text {
                 "" | "*" | "all" => wrong.help("for all interfaces write \"[::]\""),
                 "localhost" => {
@@ -275,14 +278,15 @@ pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
 impl Value for OptionalAddress {
     const KIND: &'static str = "an IP address with a port, such as \"127.0.0.1:9121\", or \"\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            let wrong =
-                Wrong::new(format!("invalid address `{text}`: expected IP address and port"));
+            let wrong = InvalidValue::new(format!(
+                "invalid address `{text}`: expected IP address and port"
+            ));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
             wrong.help(format!("for this computer only write \"127.0.0.1:{port}\""))
@@ -297,14 +301,16 @@ pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
 impl Value for Announced {
     const KIND: &'static str = "\"auto\" or an IPv4 address";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text == "auto" {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            Wrong::new(format!("invalid address `{text}`: expected \"auto\" or an IPv4 address"))
-                .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+            InvalidValue::new(format!(
+                "invalid address `{text}`: expected \"auto\" or an IPv4 address"
+            ))
+            .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
     }
 }
@@ -323,8 +329,8 @@ pub(crate) enum PublicAddress {
 impl Value for PublicAddress {
     const KIND: &'static str = "an IPv4 address or a host name";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self::None);
         }
@@ -338,7 +344,7 @@ impl Value for PublicAddress {
         if is_name {
             return Ok(Self::Name(text.into()));
         }
-        let wrong = Wrong::new(format!(
+        let wrong = InvalidValue::new(format!(
             "invalid address `{text}`: expected an IPv4 address or a host name"
         ));
         Err(match text.parse::<IpAddr>() {
@@ -358,10 +364,10 @@ impl Value for Networks {
     const KIND: &'static str =
         "a list of networks such as [\"private\", \"203.0.113.0/24\", \"2001:db8::/48\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let mut networks = Vec::new();
-        for member in raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))? {
-            let text = member.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        for member in raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))? {
+            let text = member.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
             match text {
                 "private" => networks.extend(wharf_server::settings::private_networks()),
                 "loopback" => networks.extend(
@@ -376,10 +382,10 @@ impl Value for Networks {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, Wrong> {
+fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        Wrong::new(format!("invalid network `{text}`")).help(
+        InvalidValue::new(format!("invalid network `{text}`")).help(
             "write \"private\", \"loopback\", an address, or address/length such as \
              \"192.168.1.0/24\"",
         )
@@ -390,11 +396,13 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
 impl Value for Vec<String> {
     const KIND: &'static str = "a list of text such as [\"a\", \"b\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let members = raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         members
             .iter()
-            .map(|member| member.text().map(str::to_owned).ok_or_else(|| Wrong::kind::<Self>(raw)))
+            .map(|member| {
+                member.text().map(str::to_owned).ok_or_else(|| InvalidValue::kind::<Self>(raw))
+            })
             .collect()
     }
 }
@@ -406,17 +414,18 @@ pub(crate) struct Commands(pub(crate) Vec<String>);
 impl Value for Commands {
     const KIND: &'static str = "a list of FTP commands such as [\"EPSV\", \"MLSD\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         let mut commands = Vec::new();
         for word in words {
             let verb = word.trim().to_ascii_uppercase();
             if !(3..=4).contains(&verb.len()) || !verb.bytes().all(|byte| byte.is_ascii_uppercase())
             {
-                return Err(Wrong::new(format!("unknown FTP command `{word}`")));
+                return Err(InvalidValue::new(format!("unknown FTP command `{word}`")));
             }
             if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
-                return Err(Wrong::new(format!("{verb} cannot be disabled"))
+                return Err(InvalidValue::new(format!("{verb} cannot be disabled"))
                     .help("clients need USER, PASS and QUIT to log in and out"));
             }
             commands.push(verb);
@@ -432,11 +441,11 @@ pub(crate) struct FilePath(pub(crate) PathBuf);
 impl Value for FilePath {
     const KIND: &'static str = "a path";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         OptionalPath::read(raw, base)?
             .0
             .map(Self)
-            .ok_or_else(|| Wrong::new("expected a path, found empty text"))
+            .ok_or_else(|| InvalidValue::new("expected a path, found empty text"))
     }
 }
 
@@ -447,10 +456,10 @@ pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
 impl Value for OptionalPath {
     const KIND: &'static str = "a path, or \"\" for none";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.contains('\0') {
-            return Err(Wrong::new("invalid path: it contains a NUL character"));
+            return Err(InvalidValue::new("invalid path: it contains a NUL character"));
         }
         Ok(Self((!text.is_empty()).then(|| base.join(text))))
     }
@@ -463,10 +472,13 @@ pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
 impl Value for Folders {
     const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let members: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let members: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         if members.iter().any(|member| member.is_empty() || member.contains('\0')) {
-            return Err(Wrong::new("invalid folder: it is empty or contains a NUL character"));
+            return Err(InvalidValue::new(
+                "invalid folder: it is empty or contains a NUL character",
+            ));
         }
         Ok(Self(members.iter().map(|member| base.join(member)).collect()))
     }
@@ -479,12 +491,14 @@ pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
 impl Value for AutoPath {
     const KIND: &'static str = "\"auto\" or a path";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self(None));
         }
-        let FilePath(path) = FilePath::read(raw, base)
-            .map_err(|wrong| Wrong { why: wrong.why.replace("a path", Self::KIND), ..wrong })?;
+        let FilePath(path) = FilePath::read(raw, base).map_err(|wrong| InvalidValue {
+            why: wrong.why.replace("a path", Self::KIND),
+            ..wrong
+        })?;
         Ok(Self(Some(path)))
     }
 }
@@ -496,14 +510,14 @@ pub(crate) struct Umask(pub(crate) u32);
 impl Value for Umask {
     const KIND: &'static str = "three octal digits in quotes such as \"022\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         let digits = text.strip_prefix("0o").unwrap_or(text);
         u32::from_str_radix(digits, 8)
             .ok()
             .filter(|bits| *bits <= 0o777 && !digits.starts_with('+'))
             .map(Self)
-            .ok_or_else(|| Wrong::new(format!("expected {}, found \"{text}\"", Self::KIND)))
+            .ok_or_else(|| InvalidValue::new(format!("expected {}, found \"{text}\"", Self::KIND)))
     }
 }
 
@@ -519,20 +533,20 @@ pub(crate) enum LegacyEncoding {
 impl Value for LegacyEncoding {
     const KIND: &'static str = "\"auto\" or a character set such as \"gbk\" or \"windows-1252\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text == "auto" {
             return Ok(Self::Auto);
         }
         let found = encoding_rs::Encoding::for_label(text.as_bytes());
         match found {
             Some(set) if set == encoding_rs::UTF_8 => {
-                Err(Wrong::new("invalid legacy character set: UTF-8")
+                Err(InvalidValue::new("invalid legacy character set: UTF-8")
                     .help("for UTF-8 only write  encoding = \"utf-8\""))
             }
             Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
             _ => {
-                let wrong = Wrong::new(format!("unknown character set `{text}`"));
+                let wrong = InvalidValue::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong.help(format!("common ones: {}", LABELS.join(", "))),

@@ -24,7 +24,7 @@ fn port_ranges_have_both_ends() {
 }
 
 #[test]
-fn listen_ports_and_addresses_read_as_people_write_them() {
+fn listen_ports_and_addresses_are_parsed_in_usual_notation() {
     assert_eq!(parse("auto"), Ok(ListenPort::Auto));
     assert_eq!(parse("2121"), Ok(ListenPort::Fixed(2121)));
     assert_eq!(ListenPort::read(&Raw::Text("21".into()), Path::new("")), Ok(ListenPort::Fixed(21)));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Ports that clients must reach.
 #[derive(Debug)]
-pub(super) struct Openings {
+pub(super) struct FirewallPorts {
     /// Control ports.
     pub(super) control: Vec<u16>,
     /// Data ports of passive mode.
@@ -15,7 +15,7 @@ pub(super) struct Openings {
 /// Name of the rule in the Windows firewall.
 pub(super) const RULE: &str = "wharf FTP server";
 
-impl Openings {
+impl FirewallPorts {
     /// Arguments of `netsh` to allow these ports for this program.
     pub(super) fn netsh(&self, program: &Path) -> Vec<String> {
         let ports: Vec<_> = self.ports('-');
@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_firewall_is_told_in_its_own_words() {
-        let openings = Openings { control: vec![21, 990], data: 30000..=30999 };
+    fn rules_have_the_syntax_of_each_firewall() {
+        let openings = FirewallPorts { control: vec![21, 990], data: 30000..=30999 };
         let words = openings.netsh(Path::new(r"C:\Program Files\wharf.exe"));
         let line = "advfirewall firewall add rule name=wharf FTP server dir=in action=allow \
                     protocol=TCP localport=21,990,30000-30999 program=C:\\Program Files\\wharf.exe";

@@ -81,7 +81,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
         made => made.map_err(|error| failed("create the service", &error, "install"))?,
     };
     if let Err(error) = describe(&service, setup) {
-        tell(&format!("warning: the service will not restart by itself: {}\n", told(&error)));
+        tell(&format!("warning: the service will not restart by itself: {}\n", message_of(&error)));
     }
     tell(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
     for (path, rights) in needed(setup) {
@@ -312,7 +312,7 @@ fn run_program(program: &str, words: &[String]) -> Result<(), String> {
 }
 
 fn failed(what: &str, error: &Error, verb: &str) -> Failure {
-    let failure = Failure::new(format!("cannot {what}: {}", told(error)));
+    let failure = Failure::new(format!("cannot {what}: {}", message_of(error)));
     if number(error) != Some(ACCESS_DENIED) {
         return failure;
     }
@@ -322,7 +322,7 @@ fn failed(what: &str, error: &Error, verb: &str) -> Failure {
     ))
 }
 
-fn told(error: &Error) -> String {
+fn message_of(error: &Error) -> String {
     match error {
         Error::Winapi(error) => plain(error),
         other => other.to_string(),

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn homes_of_people_are_seen_only_if_needed() {
+    fn protect_home_is_off_only_if_needed() {
         assert!(unit().text().contains("ProtectHome=yes"));
         let mut own = unit();
         own.writable.push(Path::new("/home").join("anna"));

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
 
-use super::state::{State, Told, View};
+use super::state::{Message, State, View};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::{tls, word};
 use crate::live_command::text::{clock, letters, progress, shortened, speed};
@@ -200,8 +200,10 @@ fn foot(state: &State) -> Line<'static> {
         (View::Confirm { id, ban: true }, _) => {
             Line::from(format!("disconnect session {id} and ban its address for 15 minutes? y/n"))
         }
-        (_, Some(Told::Fine(text))) => Line::from(text.clone()),
-        (_, Some(Told::Problem(text))) => Line::styled(text.clone(), Style::new().fg(Color::Red)),
+        (_, Some(Message::Fine(text))) => Line::from(text.clone()),
+        (_, Some(Message::Problem(text))) => {
+            Line::styled(text.clone(), Style::new().fg(Color::Red))
+        }
         (View::Details(_), None) => Line::from("k kick  b ban  l log  any other key: back"),
         (View::Log { .. } | View::Help, None) => Line::from("any key: back"),
         (View::Sessions, None) => Line::from(

@@ -26,7 +26,7 @@ pub(super) struct State {
     selected: Option<u64>,
     pub(super) view: View,
     /// Result of the last action.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<Message>,
 }
 
 /// The current view.
@@ -48,14 +48,14 @@ pub(super) enum View {
 }
 
 /// One line at the bottom.
-pub(super) enum Told {
+pub(super) enum Message {
     Fine(String),
     Problem(String),
 }
 
 /// Action requested by a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum KeyAction {
     Nothing,
     Quit,
     Details(u64),
@@ -64,10 +64,10 @@ pub(super) enum Wish {
 }
 
 /// Result of an action.
-pub(super) enum Answer {
+pub(super) enum ActionResult {
     Details(Box<SessionDetails>),
     Log(String),
-    Told(String),
+    Message(String),
     Problem(String),
 }
 
@@ -89,23 +89,23 @@ impl State {
     }
 
     /// Updates the model with the reply of the server.
-    pub(super) fn look(&mut self, status: Status, sessions: Vec<Session>) {
+    pub(super) fn refresh(&mut self, status: Status, sessions: Vec<Session>) {
         self.status = Some(status);
         self.sessions = sessions;
-        if matches!(self.told, Some(Told::Problem(_))) {
+        if matches!(self.told, Some(Message::Problem(_))) {
             self.told = None;
         }
     }
 
-    pub(super) fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: ActionResult) {
         match answer {
-            Answer::Details(details) => self.view = View::Details(details),
-            Answer::Log(text) => {
+            ActionResult::Details(details) => self.view = View::Details(details),
+            ActionResult::Log(text) => {
                 let id = self.selected.unwrap_or_default();
                 self.view = View::Log { id, text };
             }
-            Answer::Told(text) => self.told = Some(Told::Fine(text)),
-            Answer::Problem(text) => self.told = Some(Told::Problem(text)),
+            ActionResult::Message(text) => self.told = Some(Message::Fine(text)),
+            ActionResult::Problem(text) => self.told = Some(Message::Problem(text)),
         }
     }
 
@@ -160,16 +160,16 @@ impl State {
     }
 
     /// Handles a key.
-    pub(super) fn key(&mut self, key: KeyEvent) -> Wish {
+    pub(super) fn key(&mut self, key: KeyEvent) -> KeyAction {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
-            return Wish::Quit;
+            return KeyAction::Quit;
         }
         self.told = None;
         match &self.view {
             View::Sessions => return self.key_in_sessions(key.code),
             View::Filter => self.key_in_filter(key.code),
             View::Confirm { id, ban } => {
-                let wish = Wish::Kick(*id, ban.then_some(BAN));
+                let wish = KeyAction::Kick(*id, ban.then_some(BAN));
                 self.view = View::Sessions;
                 if key.code == KeyCode::Char('y') {
                     return wish;
@@ -178,7 +178,7 @@ impl State {
             View::Details(details) => {
                 let id = details.session.id;
                 match key.code {
-                    KeyCode::Char('l') => return Wish::Log(id),
+                    KeyCode::Char('l') => return KeyAction::Log(id),
                     KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
                     KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
                     _ => self.view = View::Sessions,
@@ -186,14 +186,14 @@ impl State {
             }
             View::Log { .. } | View::Help => self.view = View::Sessions,
         }
-        Wish::Nothing
+        KeyAction::Nothing
     }
 
-    fn key_in_sessions(&mut self, code: KeyCode) -> Wish {
+    fn key_in_sessions(&mut self, code: KeyCode) -> KeyAction {
         let toggled = |now: Option<SessionState>, state| (now != Some(state)).then_some(state);
         let row = self.selected_row();
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Wish::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return KeyAction::Quit,
             KeyCode::Char('?' | 'h') => self.view = View::Help,
             KeyCode::Char('/') => self.view = View::Filter,
             KeyCode::Char('s') => self.sort = next(self.sort),
@@ -209,21 +209,21 @@ impl State {
             KeyCode::End => self.select(usize::MAX),
             _ => {}
         }
-        let Some(id) = self.selected_id() else { return Wish::Nothing };
+        let Some(id) = self.selected_id() else { return KeyAction::Nothing };
         match code {
             KeyCode::Enter => {
                 self.selected = Some(id);
-                return Wish::Details(id);
+                return KeyAction::Details(id);
             }
             KeyCode::Char('l') => {
                 self.selected = Some(id);
-                return Wish::Log(id);
+                return KeyAction::Log(id);
             }
             KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
             KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
             _ => {}
         }
-        Wish::Nothing
+        KeyAction::Nothing
     }
 
     fn key_in_filter(&mut self, code: KeyCode) {

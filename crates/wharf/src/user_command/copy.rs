@@ -21,13 +21,13 @@ const NAMES_MAX: usize = 10;
 
 /// The action for one account.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum CopyAction {
     Copy,
     Replace,
     Skip,
 }
 
-impl Act {
+impl CopyAction {
     fn word(self) -> &'static str {
         match self {
             Self::Copy => "copy",
@@ -63,10 +63,10 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let folder = std::path::absolute(from.folder()).unwrap_or_else(|_| from.folder().to_owned());
     let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
-        if *act == Act::Replace {
+        if *act == CopyAction::Replace {
             changes.push(Change::remove(record.name.as_str()));
         }
-        if *act != Act::Skip {
+        if *act != CopyAction::Skip {
             changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
         }
     }
@@ -76,7 +76,7 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
         return show(&rows, options.json);
     }
     to.change(&changes).await?;
-    let count = rows.iter().filter(|(_, act)| *act != Act::Skip).count();
+    let count = rows.iter().filter(|(_, act)| *act != CopyAction::Skip).count();
     let skipped = rows.len() - count;
     tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
@@ -141,11 +141,11 @@ fn store(option: &str, text: &str, base: &Path) -> Result<Kept, Failure> {
     })
 }
 
-fn act(is_there: bool, options: &Copy) -> Act {
+fn act(is_there: bool, options: &Copy) -> CopyAction {
     match (is_there, options.on_conflict) {
-        (false, _) => Act::Copy,
-        (true, OnConflict::Skip) => Act::Skip,
-        (true, OnConflict::Update | OnConflict::Fail) => Act::Replace,
+        (false, _) => CopyAction::Copy,
+        (true, OnConflict::Skip) => CopyAction::Skip,
+        (true, OnConflict::Update | OnConflict::Fail) => CopyAction::Replace,
     }
 }
 
@@ -168,9 +168,9 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
 }
 
 /// The planned actions, as a table or as JSON.
-fn show(rows: &[(&str, Act)], is_json: bool) -> Result<(), Trouble> {
+fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), Trouble> {
     if is_json {
-        let line = |(name, act): &(&str, Act)| {
+        let line = |(name, act): &(&str, CopyAction)| {
             format!("{{\"name\":{},\"act\":{}}}\n", quoted(name), quoted(act.word()))
         };
         return Ok(print(&rows.iter().map(line).collect::<String>())?);

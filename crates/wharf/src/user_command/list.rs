@@ -13,7 +13,7 @@ use crate::outcome::print;
 
 /// Filter of accounts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct AccountFilter<'a> {
     /// Pattern of names.
     pub(super) pattern: Option<&'a str>,
     /// Only disabled ones.
@@ -25,7 +25,7 @@ pub(super) struct Wanted<'a> {
 /// Lists the accounts that match.
 pub(super) async fn list(
     store: &dyn UserAdmin,
-    wanted: Wanted<'_>,
+    wanted: AccountFilter<'_>,
     is_json: bool,
 ) -> Result<(), Trouble> {
     let records = everyone(store).await?;

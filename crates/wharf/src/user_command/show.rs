@@ -40,7 +40,8 @@ pub(super) async fn show(
         let more = [("origins", origins_json(&record, &origins))];
         return Ok(print(&(json::of(&record, store.folder(), &more) + "\n"))?);
     }
-    let mut sheet = Sheet { record: &record, folder: store.folder(), origins, rows: Vec::new() };
+    let mut sheet =
+        SettingsTable { record: &record, folder: store.folder(), origins, rows: Vec::new() };
     sheet.login();
     sheet.said();
     sheet.of_server(loaded);
@@ -49,7 +50,7 @@ pub(super) async fn show(
 
 /// The settings of a group, as rows.
 pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> String {
-    let mut sheet = Sheet { record: group, folder, origins, rows: Vec::new() };
+    let mut sheet = SettingsTable { record: group, folder, origins, rows: Vec::new() };
     sheet.rows.push(("name", group.name.clone(), String::new()));
     if let Some(is_enabled) = group.enabled {
         sheet.row("login", "enabled", if is_enabled { "yes" } else { "disabled" });
@@ -80,14 +81,14 @@ pub(super) fn origins_json(record: &UserRecord, origins: &Origins) -> String {
 }
 
 /// Rows of title, value and origin.
-struct Sheet<'a> {
+struct SettingsTable<'a> {
     record: &'a UserRecord,
     folder: &'a Path,
     origins: Origins,
     rows: Vec<(&'static str, String, String)>,
 }
 
-impl Sheet<'_> {
+impl SettingsTable<'_> {
     /// A row of a key.
     fn row(&mut self, title: &'static str, key: &str, value: impl Display) {
         let origin = self.origins.told(key, None).unwrap_or_else(|| DEFAULT.to_owned());

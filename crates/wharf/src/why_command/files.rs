@@ -9,28 +9,28 @@ use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
 use wharf_users::rights::format_rights;
 
-use super::act::Act;
+use super::act::Action;
 use super::subject::Subject;
-use super::{Case, Fact, Kind, real_path};
+use super::{Fact, Kind, Query, real_path};
 use crate::os;
 use crate::protection::identity::current_name;
 use crate::protection::own_files::{named, own_files, server_files};
 
 /// The fact that decides: the permission that allows it, or the first denial.
 pub(super) async fn decide(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     storage: &dyn Storage,
 ) -> Result<Fact, Fact> {
     commands(case)?;
-    if case.act == Act::Login {
+    if case.act == Action::Login {
         return Ok(Fact::new(Kind::Account, "login with the correct password is allowed")
             .from(subject.place("password")));
     }
     own(case, storage)?;
     let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
     let at = linked(case, subject, storage).await?;
-    if case.act == Act::Rename {
+    if case.act == Action::Rename {
         fixed(&case.at, subject, storage)?;
         fixed(&at, subject, storage)?;
     }
@@ -40,7 +40,7 @@ pub(super) async fn decide(
 }
 
 /// Whether its command is enabled.
-fn commands(case: &Case<'_>) -> Result<(), Fact> {
+fn commands(case: &Query<'_>) -> Result<(), Fact> {
     let off = &case.config.compat.disable_commands.0;
     let is_off = |verb: &&&str| off.iter().any(|known| known == **verb);
     match case.act.verbs().iter().find(is_off) {
@@ -53,7 +53,7 @@ fn commands(case: &Case<'_>) -> Result<(), Fact> {
 }
 
 /// Whether it is one of wharf's own files, or a parent folder of one.
-fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
+fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), Fact> {
     let Some(path) = storage.real_path(&case.at) else { return Ok(()) };
     let file = case.file.as_deref().map(Path::new);
     let files = server_files(case.config, file, &[], &case.homes);
@@ -61,7 +61,9 @@ fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
         let all = own_files(case.config, file, &[], &case.homes);
         let own = named(&all, &path).unwrap_or_else(|| "one of its own files".to_owned());
         (format!("access to {own} is not permitted"), path)
-    } else if matches!(case.act, Act::Rename | Act::Rmdir | Act::Delete) && files.is_above(&path) {
+    } else if matches!(case.act, Action::Rename | Action::Rmdir | Action::Delete)
+        && files.is_above(&path)
+    {
         ("it contains files of wharf itself".to_owned(), path)
     } else {
         return Ok(());
@@ -73,7 +75,7 @@ fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
 
 /// The rule of a path: that with the longest prefix.
 fn right(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     storage: &dyn Storage,
     at: &VPath,
@@ -114,12 +116,12 @@ fn right(
 }
 
 /// Resolves the path. If links lead elsewhere, the rule there applies, too.
-async fn linked(case: &Case<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
+async fn linked(case: &Query<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
     if !subject.account.rules.differ() {
         return Ok(case.at.clone());
     }
     let last = match case.act {
-        Act::Delete | Act::Rmdir | Act::Mkdir | Act::Rename => LastLink::Keep,
+        Action::Delete | Action::Rmdir | Action::Mkdir | Action::Rename => LastLink::Keep,
         _ => LastLink::Follow,
     };
     // Paths that cannot be resolved are reported by the check of the file system.
@@ -152,7 +154,7 @@ fn fixed(at: &VPath, subject: &Subject, storage: &dyn Storage) -> Result<(), Fac
 struct Question<'a> {
     /// The path with links resolved.
     at: VPath,
-    case: &'a Case<'a>,
+    case: &'a Query<'a>,
     subject: &'a Subject,
     storage: &'a dyn Storage,
 }
@@ -162,29 +164,29 @@ impl Question<'_> {
         let at = &self.at;
         let found = self.stat(at).await?;
         match self.case.act {
-            Act::Login => Ok(()),
-            Act::List | Act::Chmod | Act::Mtime => self.present(found).map(drop),
+            Action::Login => Ok(()),
+            Action::List | Action::Chmod | Action::Mtime => self.present(found).map(drop),
             // Any name can be entered if the account must not learn what exists.
-            Act::Enter if self.is_blind(at) => Ok(()),
-            Act::Enter => self.folder(found).map(drop),
-            Act::Read | Act::Hash | Act::Copy => self.readable(found).await,
-            Act::Upload | Act::Append => self.storable(found).await,
-            Act::Delete => {
+            Action::Enter if self.is_blind(at) => Ok(()),
+            Action::Enter => self.folder(found).map(drop),
+            Action::Read | Action::Hash | Action::Copy => self.readable(found).await,
+            Action::Upload | Action::Append => self.storable(found).await,
+            Action::Delete => {
                 self.file(found)?;
                 self.folder_changes(at)
             }
-            Act::Rmdir => {
+            Action::Rmdir => {
                 self.folder(found)?;
                 self.not_top()?;
                 self.empty(at).await?;
                 self.folder_changes(at)
             }
-            Act::Rename => {
+            Action::Rename => {
                 self.present(found)?;
                 self.not_top()?;
                 self.folder_changes(at)
             }
-            Act::Mkdir => {
+            Action::Mkdir => {
                 if found.is_some() && !self.is_blind(at) {
                     return Err(self.fact("file exists"));
                 }
@@ -259,7 +261,7 @@ impl Question<'_> {
             Some(entry) if entry.kind == FileKind::Dir => {
                 return Err(self.fact("is a folder, not a file"));
             }
-            Some(_) if self.case.act == Act::Upload => {
+            Some(_) if self.case.act == Action::Upload => {
                 if !self.case.config.files.overwrite {
                     return Err(self.case.setting(
                         Kind::Setting,
@@ -368,7 +370,7 @@ impl Question<'_> {
 
     /// Only the owner of a file may change its mode and its time.
     fn owned(&self) -> Result<(), Fact> {
-        if !matches!(self.case.act, Act::Chmod | Act::Mtime) {
+        if !matches!(self.case.act, Action::Chmod | Action::Mtime) {
             return Ok(());
         }
         let path = self.real_path(&self.at);

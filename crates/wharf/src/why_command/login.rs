@@ -13,9 +13,9 @@ use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Denied;
 use wharf_users::file::UserRecord;
 
-use super::act::Act;
+use super::act::Action;
 use super::subject::Subject;
-use super::{Case, Fact, Kind};
+use super::{Fact, Kind, Query};
 use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
@@ -31,7 +31,7 @@ const COUNT_LOOKS_MAX: u32 = 1000;
 const COUNT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Checks before files are opened.
-pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
+pub(super) fn before(case: &Query<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
     let bans = BanFile::of(case.config);
     let memory = bans
         .read()
@@ -68,7 +68,7 @@ pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fa
 }
 
 /// Whether the name is valid.
-fn named(case: &Case<'_>) -> Result<(), Fact> {
+fn named(case: &Query<'_>) -> Result<(), Fact> {
     if is_name(case.user) {
         return Ok(());
     }
@@ -76,7 +76,7 @@ fn named(case: &Case<'_>) -> Result<(), Fact> {
 }
 
 /// Whether the password may be sent without TLS.
-fn tls(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+fn tls(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
     let config = case.config;
     if case.is_tls || config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         return Ok(());
@@ -101,7 +101,7 @@ fn tls(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
 }
 
 /// Settings of the account.
-fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+fn account(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
     let user = case.user;
     if subject.is_anonymous {
         return Ok(());
@@ -129,7 +129,7 @@ fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
 }
 
 /// Whether address and time are allowed for the account.
-fn from_there_now(case: &Case<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
+fn from_there_now(case: &Query<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
     let told = |denied: Denied, key: &'static str, remedy: &str| {
         Fact::new(Kind::Account, denied.to_string())
             .from(subject.place(key))
@@ -148,7 +148,7 @@ fn from_there_now(case: &Case<'_>, subject: &Subject, record: &UserRecord) -> Re
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.
 pub(super) async fn enter(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     client: &Client,
     notes: &mut Vec<String>,
@@ -167,7 +167,9 @@ pub(super) async fn enter(
             .from(subject.place("home"))
             .help(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
-    if matches!(case.act, Act::Upload | Act::Append | Act::Mkdir) && !is_counted(&*storage).await {
+    if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
+        && !is_counted(&*storage).await
+    {
         notes.push(
             "the usage of the account is still being counted: its quota was not checked".to_owned(),
         );
@@ -190,7 +192,7 @@ pub(super) async fn enter(
 }
 
 /// The running server of this configuration and its sessions.
-async fn server(case: &Case<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
+async fn server(case: &Query<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
     let status = server_of(client, case.file.as_deref(), case.is_named).await?;
     Some((status, client.get("/v1/sessions").await.ok()?))
 }
@@ -207,7 +209,7 @@ async fn is_counted(storage: &dyn Storage) -> bool {
 }
 
 /// Whether limits permit one more session.
-fn seats(case: &Case<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
+fn seats(case: &Query<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
     let limits = &case.config.limits;
     let is_full = |most: Count, count: usize| !most.admits(count);
     if is_full(limits.connections, sessions.len()) {

@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
 
-use super::Case;
+use super::Query;
 use crate::accounts::{Kept, database, everyone};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
@@ -45,7 +45,7 @@ impl Subject {
     ///
     /// # Errors
     /// It is unknown, or its store cannot be read.
-    pub(super) fn find(case: &Case<'_>, is_coloured: bool) -> Result<Self, Failure> {
+    pub(super) fn find(case: &Query<'_>, is_coloured: bool) -> Result<Self, Failure> {
         let config = case.config;
         let path = &config.server.users_file.0;
         if let Some(account) = wire::visitor(config, case.user) {
@@ -89,7 +89,11 @@ impl Subject {
         })
     }
 
-    fn in_database(case: &Case<'_>, address: &Address, is_coloured: bool) -> Result<Self, Failure> {
+    fn in_database(
+        case: &Query<'_>,
+        address: &Address,
+        is_coloured: bool,
+    ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;
         let failed = |error| Trouble::from(error).into_failure(is_coloured);
         let found = waits(async {
@@ -147,7 +151,7 @@ impl Subject {
 }
 
 /// The error for an account that is not in the store, but may be known to another backend.
-fn elsewhere(case: &Case<'_>) -> Failure {
+fn elsewhere(case: &Query<'_>) -> Failure {
     let order = &case.config.accounts.auth_backends.0;
     let others: Vec<_> = order
         .iter()

@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::act::Act;
-use super::{Case, Fact, Kind};
+use super::act::Action;
+use super::{Fact, Kind, Query};
 use crate::config::raw::quoted;
 
 /// Lines with the verdict, the fact, its origin and a hint.
-pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
+pub(super) fn text(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, may, fact) = match decided {
         Ok(fact) => ("allow", "may", fact),
         Err(fact) => ("deny", "may not", fact),
     };
     let mut out = format!("{verdict}: {} {may} {}", case.user.escape_debug(), case.act.words());
-    if case.act != Act::Login {
+    if case.act != Action::Login {
         let _ = write!(out, " {}", case.at);
     }
     let _ = writeln!(out, "\n  {:<7} {}", fact.kind.name(), fact.what);
@@ -30,7 +30,7 @@ pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
 }
 
 /// One JSON object on one line.
-pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
+pub(super) fn json(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, fact) = match decided {
         Ok(fact) => ("allow", fact),
         Err(fact) => ("deny", fact),
