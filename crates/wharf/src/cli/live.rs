@@ -134,7 +134,7 @@ pub(crate) struct Reload {
 /// `wharf stop`.
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// Time for running transfers to finish [default: server.shutdown_grace]
+    /// Time for running transfers to finish [default: `server.shutdown_grace`]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) grace: Option<Duration>,
     #[command(flatten)]
