@@ -198,10 +198,10 @@ fn plain(address: IpAddr) -> IpAddr {
 
 fn unknown_session(id: u64) -> Problem {
     let error = format!("unknown session {id}");
-    Problem { error, help: Some("list sessions:  wharf who".to_owned()) }
+    Problem { error, hint: Some("list sessions:  wharf who".to_owned()) }
 }
 
 fn invalid_network(text: &str) -> Problem {
     let error = format!("invalid address or network \"{}\"", text.escape_debug());
-    Problem { error, help: Some("examples: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
+    Problem { error, hint: Some("examples: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
 }

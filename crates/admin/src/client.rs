@@ -170,7 +170,7 @@ async fn read(
         return Ok(());
     }
     let error = String::from_utf8_lossy(&refusal).into_owned();
-    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error, help: None });
+    let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error, hint: None });
     Err(RequestError::Refused { status: status.as_u16(), problem })
 }
 

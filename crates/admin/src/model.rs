@@ -144,7 +144,7 @@ pub struct PassiveFailure {
     pub last: String,
     /// Detail of the last failure, such as an address; may be empty.
     pub detail: String,
-    /// Hint.
+    /// How to fix it.
     pub remedy: String,
 }
 
@@ -395,6 +395,6 @@ pub struct Done {}
 pub struct Problem {
     /// Error message.
     pub error: String,
-    /// Hint.
-    pub help: Option<String>,
+    /// How to fix it.
+    pub hint: Option<String>,
 }

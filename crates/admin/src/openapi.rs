@@ -65,7 +65,7 @@ mod making {
             "responses": {
                 "200": { "description": "Success.", "content": answer(route.answer) },
                 "default": {
-                    "description": "Error message and hint.",
+                    "description": "The error, and how to fix it.",
                     "content": { "application/json": { "schema": reference("Problem") } },
                 },
             },

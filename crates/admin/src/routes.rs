@@ -99,8 +99,8 @@ const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The router of all paths.
 pub fn router(api: Api) -> Router {
     let unknown = || async {
-        let help = "paths are listed in /v1/openapi.json".to_owned();
-        let problem = Problem { error: "unknown path".to_owned(), help: Some(help) };
+        let hint = "paths are listed in /v1/openapi.json".to_owned();
+        let problem = Problem { error: "unknown path".to_owned(), hint: Some(hint) };
         (StatusCode::NOT_FOUND, Json(problem))
     };
     Router::new()
@@ -154,7 +154,7 @@ async fn sessions(State(api): State<Api>) -> Response {
 async fn session(State(api): State<Api>, Path(id): Path<String>) -> Answer {
     let number = id.parse().map_err(|_| Problem {
         error: format!("invalid session id \"{}\"", id.escape_debug()),
-        help: None,
+        hint: None,
     });
     Answer::of(StatusCode::NOT_FOUND, number.and_then(|id| api.session(id)))
 }
@@ -247,13 +247,13 @@ async fn openapi() -> Response {
 }
 
 fn bad_body(rejection: &JsonRejection) -> Answer {
-    Answer(Err((StatusCode::BAD_REQUEST, Problem { error: rejection.body_text(), help: None })))
+    Answer(Err((StatusCode::BAD_REQUEST, Problem { error: rejection.body_text(), hint: None })))
 }
 
 fn bad_query() -> Answer {
-    let help = Some("parameters are listed in /v1/openapi.json".to_owned());
+    let hint = Some("parameters are listed in /v1/openapi.json".to_owned());
     let error = "invalid query parameter".to_owned();
-    Answer(Err((StatusCode::BAD_REQUEST, Problem { error, help })))
+    Answer(Err((StatusCode::BAD_REQUEST, Problem { error, hint })))
 }
 
 /// Log lines as pieces of a body.

@@ -101,7 +101,7 @@ impl AdminBackend for RecordingBackend {
         Ok(lifted)
     }
     async fn reload(&self) -> Result<Reloaded, Problem> {
-        Err(Problem { error: "wharf.toml has mistakes: 1 error".into(), help: None })
+        Err(Problem { error: "invalid configuration in wharf.toml: 1 error".into(), hint: None })
     }
     async fn hand_over(&self) -> Result<HandedOver, Problem> {
         Ok(HandedOver { pid: 2, old_pid: 1, sessions: 3 })
@@ -233,7 +233,7 @@ fn the_status_counts_and_the_program_is_called() {
         assert_eq!(lifted, ["192.0.2.0/24"]);
 
         let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
-        assert_eq!(refused.to_string(), "wharf.toml has mistakes: 1 error");
+        assert_eq!(refused.to_string(), "invalid configuration in wharf.toml: 1 error");
         let handed: HandedOver = client.post("/v1/hand-over", &Done {}).await.unwrap();
         assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
         let mut log = Vec::new();

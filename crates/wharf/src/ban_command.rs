@@ -1,4 +1,4 @@
-//! `wharf ban`: who may not come in, shown and changed, with or without a running server.
+//! `wharf ban`: lists and changes bans, with or without a running server.
 
 mod live;
 
@@ -21,16 +21,15 @@ use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
 use crate::user_command::list::table;
 
-/// Does what was asked with the bans: the running server is asked, and without one the file is
-/// changed that the next one reads.
+/// Runs the command through the API of the running server, or without one on the file of bans.
 pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
     let path = config_file(global);
     let inputs = inputs(global, path.clone(), Vec::new());
     let config = load(&inputs, global.color.is_on())?.config;
     let now = Timestamp::now().as_second();
     let book = match live::server(global, what.socket.as_deref(), path.as_deref())? {
-        Some(server) => Book::Server(server),
-        None => Book::File(BanFile::of(&config)),
+        Some(server) => BanStore::Server(server),
+        None => BanStore::File(BanFile::of(&config)),
     };
     match &what.act {
         Act::List { json } => list(&book.read()?, *json, now)?,
@@ -41,14 +40,14 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
             let reason = reason.as_deref().unwrap_or_default();
             refuse_long(reason)?;
             match &book {
-                Book::Server(server) => live::add(server, &networks, until, reason, now)?,
-                Book::File(file) => {
+                BanStore::Server(server) => live::add(server, &networks, until, reason, now)?,
+                BanStore::File(file) => {
                     refuse_allowed(&networks, &config.ban.allow.0)?;
                     add(file, &networks, until, reason, now)?;
                 }
             }
             let time = until.map_or_else(
-                || "until you lift it".to_owned(),
+                || "until it is removed".to_owned(),
                 |at| format!("for {}", left(at, now)),
             );
             for network in networks {
@@ -61,15 +60,15 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where bans are.
-enum Book {
-    /// With a server that runs.
+/// Where bans are stored.
+enum BanStore {
+    /// In a running server.
     Server(Client),
-    /// In the file of one that does not.
+    /// In the file, while no server is running.
     File(BanFile),
 }
 
-impl Book {
+impl BanStore {
     fn read(&self) -> Result<ThrottleSnapshot, Failure> {
         match self {
             Self::Server(server) => live::read(server),
@@ -87,12 +86,12 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
         return print(&bans.chain(locks).collect::<String>());
     }
     if bans.is_empty() && locks.is_empty() {
-        tell("nobody is banned\n");
+        tell("no bans\n");
         return Ok(());
     }
-    let mut rows = vec![["WHO", "LEFT", "BY", "REASON"].map(str::to_owned)];
+    let mut rows = vec![["TARGET", "LEFT", "BY", "REASON"].map(str::to_owned)];
     rows.extend(bans.iter().map(|ban| {
-        let left = ban.until.map_or_else(|| "for ever".to_owned(), |until| left(until, now));
+        let left = ban.until.map_or_else(|| "unlimited".to_owned(), |until| left(until, now));
         let reason = match ban.times {
             0 | 1 => ban.reason.clone(),
             times => format!("{} ({times} bans in a row)", ban.reason),
@@ -101,7 +100,7 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
     }));
     rows.extend(locks.iter().map(|lock| {
         let who = format!("user {}", lock.user);
-        let reason = "guessed at from addresses that are not its own".to_owned();
+        let reason = "too many failed logins from unknown addresses".to_owned();
         [who, left(lock.until, now), "logins".to_owned(), reason]
     }));
     print(&table(&rows))
@@ -118,8 +117,10 @@ fn add(
         let bans = &mut found.memory.bans;
         bans.retain(|ban| !networks.contains(&ban.network));
         if bans.len() + networks.len() > BANS_MAX {
-            return Err(Failure::new(format!("there are {BANS_MAX} bans already"))
-                .help("ban a network in place of its addresses, as in 203.0.113.0/24"));
+            return Err(Failure::new(format!(
+                "cannot add a ban: the maximum of {BANS_MAX} is reached"
+            ))
+            .help("ban a network instead of single addresses, such as 203.0.113.0/24"));
         }
         bans.extend(networks.iter().map(|&network| Banned {
             network,
@@ -133,19 +134,19 @@ fn add(
     })
 }
 
-/// A reason is one line in the file.
+/// A reason is part of one line of the file.
 pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
     if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-        let what = format!("--reason: one line of {REASON_BYTES_MAX} bytes at most");
-        return Err(Failure::usage(what).help("say it shorter, without line ends"));
+        let what = format!("invalid --reason: more than one line or {REASON_BYTES_MAX} bytes");
+        return Err(Failure::usage(what).help("use a shorter text without line breaks"));
     }
     Ok(())
 }
 
-fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
+fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Result<(), Failure> {
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
-    // All or nothing: what is missing is told before anything changes.
+    // All or nothing: missing bans are reported before anything changes.
     let refuse_missing = |memory: &ThrottleSnapshot| {
         for network in &networks {
             let is_it = |ban: &Banned| ban.network == *network && holds(ban, now);
@@ -161,11 +162,11 @@ fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<
         Ok(())
     };
     match book {
-        Book::Server(server) => {
+        BanStore::Server(server) => {
             refuse_missing(&live::read(server)?)?;
             live::lift(server, &networks, users)?;
         }
-        Book::File(file) => edit(file, |found| {
+        BanStore::File(file) => edit(file, |found| {
             let memory = &mut found.memory;
             refuse_missing(memory)?;
             memory.bans.retain(|ban| !networks.contains(&ban.network));
@@ -174,37 +175,37 @@ fn del(book: &Book, addresses: &[String], users: &[String], now: i64) -> Result<
         })?,
     }
     for network in networks {
-        tell(&format!("{} may come in again\n", shown(network)));
+        tell(&format!("removed the ban of {}\n", shown(network)));
     }
     for user in users {
-        tell(&format!("{user} may log in from everywhere again\n"));
+        tell(&format!("unlocked {user}\n"));
     }
     Ok(())
 }
 
-fn clear(book: &Book, has_yes: bool, now: i64) -> Result<(), Failure> {
+fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
     let memory = book.read()?;
     let bans = memory.bans.iter().filter(|ban| holds(ban, now)).count();
     let locks = memory.locks.iter().filter(|lock| now < lock.until).count();
-    let what = format!("all bans ({bans}) and all locks of accounts ({locks})");
+    let what = format!("all bans ({bans}) and all account locks ({locks})");
     if !has_yes {
         if !std::io::stdin().is_terminal() {
-            let failure = Failure::usage(format!("lift {what}?"));
-            return Err(failure.help("where nobody can be asked, add --yes"));
+            let failure = Failure::usage(format!("cannot ask for confirmation to remove {what}"));
+            return Err(failure.help("without a terminal, add --yes"));
         }
-        if !confirm(&format!("Lift {what}?"))? {
-            return Err(Failure::new("nothing was lifted"));
+        if !confirm(&format!("Remove {what}?"))? {
+            return Err(Failure::new("cancelled: no bans were removed"));
         }
     }
     match book {
-        Book::Server(server) => live::clear(server)?,
-        Book::File(file) => edit(file, |found| {
+        BanStore::Server(server) => live::clear(server)?,
+        BanStore::File(file) => edit(file, |found| {
             found.memory.bans.clear();
             found.memory.locks.clear();
             Ok(())
         })?,
     }
-    tell(&format!("lifted {what}\n"));
+    tell(&format!("removed {what}\n"));
     Ok(())
 }
 
@@ -215,7 +216,7 @@ fn read(file: &BanFile) -> Result<Found, Failure> {
     if found.bad_lines > 0 {
         let path = file.path().display();
         let count = found.bad_lines;
-        tell(&format!("warning: {path}: lines that make no sense were passed over: {count}\n"));
+        tell(&format!("warning: {path}: invalid lines were ignored: {count}\n"));
     }
     Ok(found)
 }
@@ -231,45 +232,45 @@ fn edit(
     locked.write(&found.memory).map_err(failed)
 }
 
-/// The network that somebody typed. Of an IPv6 address it is the /64 that one customer has.
+/// Parses a network. An IPv6 address stands for its /64, which is usually one customer.
 pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
     let help = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
                 203.0.113.0/24";
-    let wrong = || Failure::usage(format!("`{}` is no address", text.escape_debug())).help(help);
+    let wrong = || Failure::usage(format!("invalid address `{}`", text.escape_debug())).help(help);
     let network = match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(address @ IpAddr::V4(_)) => IpNet::from(address),
         Ok(address @ IpAddr::V6(_)) => IpNet::new(address, 64).map_err(|_| wrong())?,
         Err(_) => text.trim().parse().map_err(|_| wrong())?,
     };
     if network.prefix_len() == 0 {
-        let what = format!("{} is everybody", network.trunc());
-        return Err(Failure::usage(what).help("to let nobody in, stop the server"));
+        let what = format!("invalid network {}: it contains all addresses", network.trunc());
+        return Err(Failure::usage(what).help("to refuse all clients, stop the server"));
     }
     Ok(network.trunc())
 }
 
-/// What `ban.allow` has cannot be banned.
+/// Addresses in `ban.allow` cannot be banned.
 pub(crate) fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
     let found = networks.iter().find_map(|network| {
         let allowed = allowed.iter().find(|allowed| allowed.contains(network))?;
         Some((network, allowed))
     });
     let Some((network, allowed)) = found else { return Ok(()) };
-    let what = format!("{} cannot be banned: ban.allow has {allowed}", shown(*network));
-    Err(Failure::new(what).help("take it out of ban.allow in the configuration first"))
+    let what = format!("cannot ban {}: {allowed} is in ban.allow", shown(*network));
+    Err(Failure::new(what).help("remove it from ban.allow in the configuration first"))
 }
 
-/// For one who unlocks an account that is not locked.
+/// The error if an account is not locked.
 pub(crate) fn not_locked(user: &str) -> Failure {
-    let what = format!("the account `{}` is not locked", user.escape_debug());
-    missing(what).help("what is:  wharf ban list")
+    let what = format!("account `{}` is not locked", user.escape_debug());
+    missing(what).help("list locked accounts:  wharf ban list")
 }
 
 fn missing(what: String) -> Failure {
     Failure { exit: Exit::NoSuchUser, ..Failure::new(what) }
 }
 
-/// For one who lifts a ban that there is not.
+/// The error if a network is not banned.
 pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
     let failure = missing(format!("{} is not banned", shown(network)));
     let around = bans.iter().find(|ban| ban.network.contains(&network) && holds(ban, now));
@@ -278,31 +279,31 @@ pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
             let around = shown(ban.network);
             failure.help(format!("it is part of {around}:  wharf ban del {around}"))
         }
-        None => failure.help("who is:  wharf ban list"),
+        None => failure.help("list bans:  wharf ban list"),
     }
 }
 
 fn until(time: &str, now: i64) -> Result<i64, Failure> {
     let help = "write a time such as 30m, 12h or 7d";
-    let time =
-        parse_duration(time).map_err(|why| Failure::usage(format!("--for: {why}")).help(help))?;
+    let time = parse_duration(time)
+        .map_err(|why| Failure::usage(format!("invalid --for: {why}")).help(help))?;
     let seconds = i64::try_from(time.as_secs()).ok().filter(|seconds| *seconds > 0);
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     let until = until.filter(|until| Timestamp::from_second(*until).is_ok());
     until.ok_or_else(|| {
-        Failure::usage("--for: between 1s and some thousand years")
-            .help("without --for a ban holds until it is lifted")
+        Failure::usage("invalid --for: out of range")
+            .help("without --for, a ban applies until it is removed")
     })
 }
 
-/// Whether it is not over.
+/// Whether it has not expired.
 pub(crate) fn holds(ban: &Banned, now: i64) -> bool {
     ban.until.is_none_or(|until| now < until)
 }
 
 fn left(until: i64, now: i64) -> String {
     let seconds = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
-    // Seconds matter to nobody when there are hours left.
+    // Seconds are omitted if hours are left.
     let step = if seconds >= 3600 { 60 } else { 1 };
     show_duration(std::time::Duration::from_secs(seconds / step * step))
 }
@@ -311,7 +312,7 @@ fn by(ban: &Banned) -> &'static str {
     if ban.is_manual { "hand" } else { "logins" }
 }
 
-/// A single IPv4 address as such.
+/// A network as text; a single IPv4 address without its prefix length.
 pub(crate) fn shown(network: IpNet) -> String {
     match network {
         IpNet::V4(network) if network.prefix_len() == 32 => network.addr().to_string(),
@@ -319,7 +320,7 @@ pub(crate) fn shown(network: IpNet) -> String {
     }
 }
 
-/// A ban as the API has it, and `--json`.
+/// A ban as in the API and in `--json`.
 pub(crate) fn model(ban: &Banned) -> model::Ban {
     model::Ban {
         address: shown(ban.network),
@@ -331,7 +332,7 @@ pub(crate) fn model(ban: &Banned) -> model::Ban {
     }
 }
 
-/// A locked account as the API has it, and `--json`.
+/// A locked account as in the API and in `--json`.
 pub(crate) fn model_of_lock(lock: &Lock) -> model::Lock {
     model::Lock { user: lock.user.clone(), until: moment(lock.until).unwrap_or_default() }
 }

@@ -1,8 +1,8 @@
-//! The file of bans: what the server remembers of those who guess, and what `wharf ban` changes.
+//! The file of bans, written by the server and by `wharf ban`.
 //!
-//! One line is one fact. Both change it under a lock and replace it as a whole. The last line says
-//! that it is complete, and which of the server's writings it was made from: whoever has it in an
-//! editor may save an old one over a newer one.
+//! Each line is one entry. Writers hold a lock and replace the whole file. The last line marks it
+//! as complete and has the revision of the server that it is based on, since an editor may save an
+//! old file over a newer one.
 //!
 //! ```text
 //! wharf-bans 1
@@ -25,39 +25,39 @@ use crate::config::Config;
 use crate::os::private_folder;
 use crate::place;
 
-/// The file's name in the folder for state.
+/// Name of the file in the state folder.
 const NAME: &str = "bans";
-/// What a file that could not be used is renamed to.
+/// New name of an invalid file.
 const REJECTED: &str = "bans.rejected";
-/// How the last line begins.
+/// Prefix of the last line.
 const END: &str = "# end of revision ";
 /// The first line.
 const TITLE: &str = "wharf-bans 1";
-/// The largest file that is read: all that the engine remembers takes less.
+/// Maximum size of the file, above what the engine can store.
 const BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// The longest reason in bytes.
+/// Maximum length of a reason in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 200;
 
-/// The file of bans, wherever it is.
+/// The file of bans.
 #[derive(Clone, Debug)]
 pub(crate) struct BanFile {
     path: PathBuf,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Sorted.
     pub(crate) memory: ThrottleSnapshot,
-    /// Lines that make no sense; they are passed over.
+    /// Number of invalid lines, which are ignored.
     pub(crate) bad_lines: usize,
-    /// Which of the server's writings it was made from; none if it does not say.
+    /// The revision of the server that it is based on, if present.
     pub(crate) revision: Option<u64>,
-    /// Whether the file is there, begins as it should, and ends with a whole line.
+    /// Whether the file exists, begins with the title, and ends with a complete line.
     pub(crate) is_whole: bool,
 }
 
-/// The right to change the file, until dropped.
+/// The lock for changes to the file, released on drop.
 #[derive(Debug)]
 pub(crate) struct Locked<'a> {
     file: &'a BanFile,
@@ -65,7 +65,7 @@ pub(crate) struct Locked<'a> {
 }
 
 impl BanFile {
-    /// The file that this configuration means.
+    /// The file of this configuration.
     pub(crate) fn of(config: &Config) -> Self {
         let folder = config.server.state_dir.0.clone().unwrap_or_else(place::state_folder);
         Self { path: folder.join(NAME) }
@@ -75,18 +75,18 @@ impl BanFile {
         &self.path
     }
 
-    /// What shows that it has changed; none while it is missing.
+    /// A stamp that changes with the file; none while it is missing.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         stamp(&self.path).ok()
     }
 
-    /// What it says; nothing if it is missing.
+    /// The content; empty if it is missing.
     pub(crate) fn read(&self) -> io::Result<Found> {
         self.read_stamped().map(|(found, _)| found)
     }
 
-    /// The same, with the stamp of the file that was read, from before the reading: if it changes
-    /// meanwhile, the next look sees it.
+    /// The same, with a stamp taken before reading, so that a concurrent change is noticed next
+    /// time.
     pub(crate) fn read_stamped(&self) -> io::Result<(Found, Option<Stamp>)> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -101,25 +101,25 @@ impl BanFile {
         Ok((parse(&text), Some(stamp)))
     }
 
-    /// Waits for whoever changes it, ten seconds at most.
+    /// Waits at most ten seconds for another process to release the lock.
     pub(crate) fn lock(&self) -> io::Result<Locked<'_>> {
         if let Some(folder) = self.path.parent() {
             private_folder(folder)?;
         }
         let held = lock(&self.path, LockWait::Bounded)?;
-        let lock = held.ok_or_else(|| io::Error::other("somebody else is changing it"))?;
+        let lock = held.ok_or_else(|| io::Error::other("another process holds its lock"))?;
         Ok(Locked { file: self, _lock: lock })
     }
 }
 
 impl Locked<'_> {
-    /// Puts this in the place of what it says.
+    /// Replaces the content.
     pub(crate) fn write(&self, memory: &ThrottleSnapshot) -> io::Result<()> {
         replace(&self.file.path, &show(memory, None))
     }
 
-    /// The same for the server, which tells its writings apart. Returns the stamp of what was
-    /// written, whatever has become of the file since.
+    /// The same for the server, with a revision. Returns the stamp of the written file, even if it
+    /// has changed since.
     pub(crate) fn write_revision(
         &self,
         memory: &ThrottleSnapshot,
@@ -128,7 +128,7 @@ impl Locked<'_> {
         replace_stamped(&self.file.path, &show(memory, Some(revision)))
     }
 
-    /// Renames a file that cannot be used, and returns its new path. Nothing if it is missing.
+    /// Renames an invalid file, and returns its new path; none if it is missing.
     pub(crate) fn put_rejected_beside(&self) -> io::Result<Option<PathBuf>> {
         let beside = self.file.path.with_file_name(REJECTED);
         match std::fs::rename(&self.file.path, &beside) {
@@ -139,7 +139,7 @@ impl Locked<'_> {
     }
 }
 
-/// In an order that does not change by itself.
+/// Sorted, so that the file is stable.
 pub(crate) fn sort(memory: &mut ThrottleSnapshot) {
     memory.bans.sort_by_key(|ban| ban.network);
     memory.locks.sort_by(|a, b| a.user.cmp(&b.user));
@@ -177,7 +177,7 @@ fn parse(text: &str) -> Found {
         if let Some(revision) = line.strip_prefix(END) {
             found.revision = revision.parse().ok();
         } else if line.starts_with('#') {
-            // A remark of an administrator.
+            // A comment of an administrator.
         } else if fact(line, &mut found.memory).is_none() {
             found.bad_lines += 1;
         }
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn row_17_half_a_file_is_told_from_a_whole_one() {
+    fn row_17_an_incomplete_file_is_recognized() {
         let text = show(&memory(), Some(3));
         assert!(parse(&text).is_whole);
         assert!(parse(&format!("{text}# a remark\n")).is_whole);

@@ -1,4 +1,4 @@
-//! `wharf bench`: measures any server by a short suite of cases.
+//! `wharf bench`: measures a server by a short suite of cases.
 
 mod bar;
 mod report;
@@ -14,7 +14,7 @@ use crate::os::Signals;
 use crate::outcome::{Exit, Failure, print, tell};
 use suite::Suite;
 
-/// Measures the server and prints what was found.
+/// Measures the server and prints the results.
 pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
     let target = target::target(options)?;
     let progress = Arc::new(Progress::default());
@@ -35,10 +35,10 @@ pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
     })
 }
 
-/// The first Ctrl+C ends the case under way, and what was stored is removed. A second one does not
-/// wait.
+/// The first Ctrl+C ends the current case and deletes the files that were stored. A second one
+/// exits immediately.
 fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::io("cannot watch for Ctrl+C", &error);
+    let failed = |error: std::io::Error| Failure::io("cannot handle Ctrl+C", &error);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let mut signals = {
@@ -50,7 +50,7 @@ fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
         runtime.block_on(async {
             signals.next().await;
             progress.stop();
-            tell("\nstopping; removing what was stored (Ctrl+C again: leave it there)\n");
+            tell("\nstopping; deleting the test files (Ctrl+C again to leave them)\n");
             signals.next().await;
             std::process::exit(INTERRUPTED);
         });

@@ -1,4 +1,4 @@
-//! `wharf check`: whether a server could start, how it would be protected, and what to mend.
+//! `wharf check`: whether a server can start, how it is protected, and what to fix.
 //!
 //! Each subject is a function that fills a [`Page`]; a new one needs a word in `cli::check` and a
 //! row in [`SUBJECTS`].
@@ -36,24 +36,24 @@ use crate::protection::rights;
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
 
-/// What is looked at.
+/// The context of a check.
 struct Subjects<'a> {
     global: &'a Global,
     config: &'a Config,
     file: Option<PathBuf>,
     is_coloured: bool,
-    /// Whether the certificate has a subject of its own this time.
+    /// Whether the certificate is checked as a separate subject.
     looks_at_tls: bool,
     server: OnceCell<Option<Status>>,
 }
 
 impl Subjects<'_> {
-    /// The server of this configuration, if it runs and lets us ask.
+    /// The running server of this configuration, if it can be reached.
     fn server(&self) -> Option<&Status> {
         let ask = || {
             let client = client(self.global, &Reach { socket: None });
             let status: Option<Status> = answer_of(async { client.get("/v1/status").await }).ok();
-            // The system's own server may be another one.
+            // The server at the standard socket may be another one.
             status.filter(|status| status.config == self.absolute_file())
         };
         self.server.get_or_init(ask).as_ref()
@@ -65,18 +65,18 @@ impl Subjects<'_> {
         Some(file.display().to_string())
     }
 
-    /// Who is going to serve: another account of the system, or nobody else.
+    /// The system user to switch to, if any.
     fn identity(&self) -> Result<Option<Identity>, Failure> {
         Identity::wanted(&self.config.server)
     }
 }
 
-/// Tests what it is asked to, says what it found, and ends with a number for scripts.
+/// Runs the checks, prints the findings, and returns the exit code.
 pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
     let mut page = Page::new(options.json);
     if let Some(server) = &options.ask {
         page.begin("ask", "");
-        if let Err(failure) = ask::look(server, options, &mut page) {
+        if let Err(failure) = ask::inspect(server, options, &mut page) {
             page.failed(failure);
         }
         page.print_section()?;
@@ -87,7 +87,7 @@ pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
     page.end(options.strict)
 }
 
-/// Tests this computer and its configuration.
+/// Checks this computer and its configuration.
 fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
@@ -96,7 +96,7 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
     for problem in &loaded.problems {
         match problem.severity {
             Severity::Error => page.problem(problem.title.clone(), problem.help.clone()),
-            // Else `load` has told it.
+            // Otherwise `load` has printed it.
             Severity::Warning => page.told(problem.title.clone(), problem.help.clone()),
         }
     }
@@ -116,10 +116,10 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
         looks_at_tls: is_chosen(&Subject::Tls),
         server: OnceCell::new(),
     };
-    for (subject, name, title, look) in SUBJECTS {
+    for (subject, name, title, inspect) in SUBJECTS {
         if is_chosen(subject) {
             page.begin(name, title);
-            if let Err(failure) = look(&subjects, page) {
+            if let Err(failure) = inspect(&subjects, page) {
                 page.failed(failure);
             }
             page.print_section()?;
@@ -128,43 +128,42 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
     Ok(())
 }
 
-type Look = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
+type CheckFn = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
 
-/// Each subject, its name for scripts, its title, and how it is looked at, in the order of the
-/// page.
-const SUBJECTS: &[(Subject, &str, &str, Look)] = &[
-    (Subject::Config, "config", "", look_at_config),
-    (Subject::Protection, "protection", "Protection", protection::look),
-    (Subject::Ports, "ports", "Ports", ports::look),
-    (Subject::Tls, "tls", "TLS", tls::look),
-    (Subject::Net, "net", "Network", net::look),
-    (Subject::Users, "users", "Accounts", users::look),
-    (Subject::Fs, "fs", "Disks", fs::look),
+/// The subjects with name, title and function, in the order of the output.
+const SUBJECTS: &[(Subject, &str, &str, CheckFn)] = &[
+    (Subject::Config, "config", "", inspect_config),
+    (Subject::Protection, "protection", "Protection", protection::inspect),
+    (Subject::Ports, "ports", "Ports", ports::inspect),
+    (Subject::Tls, "tls", "TLS", tls::inspect),
+    (Subject::Net, "net", "Network", net::inspect),
+    (Subject::Users, "users", "Accounts", users::inspect),
+    (Subject::Fs, "fs", "Disks", fs::inspect),
 ];
 
-fn look_at_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let warnings = match check_certificate(subjects.config) {
         Ok(warnings) => warnings,
-        // It is told once, where the rest of the certificate is.
+        // It is reported once, with the rest of the certificate.
         Err(_) if subjects.looks_at_tls => Vec::new(),
         Err(failure) => return Err(failure),
     };
     if !subjects.looks_at_tls {
         for warning in warnings {
-            page.warn(warning, "get a new one from where this one came");
+            page.warn(warning, "get a new one from its issuer");
         }
     }
     rights::reject_insecure(subjects.config, subjects.file.as_deref())?;
     logins::check(subjects.config)?;
     page.line(match &subjects.file {
-        Some(file) => format!("{}: the configuration is sound", file.display()),
-        None => "There is no config file; the defaults are sound.".to_owned(),
+        Some(file) => format!("{}: the configuration is valid", file.display()),
+        None => "Configuration file not found; the defaults are valid.".to_owned(),
     });
     Ok(())
 }
 
-/// The homes of all accounts, with whose they are, and what their store needs; nothing where there
-/// is no store of accounts yet.
+/// The homes of all accounts with their account, and the paths of their store; empty if the store
+/// does not exist yet.
 fn homes(subjects: &Subjects<'_>) -> Result<(Vec<(FolderUse, PathBuf)>, StoreAccess), Failure> {
     let config = subjects.config;
     let is_there = file(config).is_none_or(Path::exists);

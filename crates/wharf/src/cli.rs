@@ -1,4 +1,4 @@
-//! The command line: which command, and what belongs to all of them.
+//! The command line: the commands, and the options of every command.
 
 pub(crate) mod ban;
 pub(crate) mod bench;
@@ -51,14 +51,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    // As text, not as a doc comment: the help is no Markdown.
-    #[arg(help = "[env: WHARF_CONFIG] [default: the system's place]")]
+    // Not a doc comment: the help text is not Markdown.
+    #[arg(help = "[env: WHARF_CONFIG] [default: the standard path of the system]")]
     #[arg(short, long, value_name = "FILE", global = true, help_heading = EVERY_COMMAND)]
     pub(crate) config: Option<PathBuf>,
-    /// Override one setting; repeatable
+    /// Set one configuration key; repeatable
     #[arg(long, value_name = "KEY=VALUE", global = true, help_heading = EVERY_COMMAND)]
     #[arg(value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -73,46 +73,46 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Serve(Box<Serve>),
     Check(Check),
-    /// The running server in one screen
+    /// Show a summary of the running server
     Status(live::Status),
     /// List the sessions of the running server
     Who(live::Who),
-    /// Live sessions and speeds
+    /// Show sessions and transfer rates continuously
     Top(live::Top),
-    /// End sessions
+    /// Disconnect sessions
     Kick(live::Kick),
     /// Show the running server's log
     Log(live::Log),
-    /// Read config, accounts and certificates again; sessions stay
+    /// Reload configuration, accounts and certificates; sessions continue
     Reload(live::Reload),
-    /// Let running transfers finish, then stop the server
+    /// Wait for running transfers to finish, then stop the server
     Stop(live::Stop),
-    /// Print the default config, or what is in force
+    /// Print the default or the effective configuration
     #[command(subcommand)]
     Config(Config),
-    /// Manage accounts in users.toml; changes take effect at once
+    /// Manage accounts; changes take effect immediately
     #[command(subcommand)]
     User(Box<User>),
-    /// Manage groups: what many accounts have in common; changes take effect at once
+    /// Manage groups, which hold settings of several accounts; changes take effect immediately
     #[command(subcommand)]
     Group(Box<Group>),
-    /// Whether an account may do something somewhere, and what decides it: exit 0 or 1
+    /// Explain whether an account may do something, and which rule decides; exit code 0 or 1
     Why(Why),
-    /// List, add and lift bans; changes take effect at once
+    /// List, add and remove bans; changes take effect immediately
     Ban(Ban),
-    /// Move in from another server: read its set-up, show the result, write it with --write
+    /// Migrate from another server: read its configuration and show the result; --write writes it
     #[command(subcommand)]
     Import(Import),
     Bench(Box<Bench>),
-    /// Hash a password for use in a file
+    /// Hash a password for use in users.toml
     ///
-    /// Asks for the password twice without showing it, and prints an Argon2id hash that
-    /// `wharf user add --hash` and the file users.toml take.
+    /// Prompts twice for the password, without echo, and prints an Argon2id hash, as accepted by
+    /// `wharf user add --hash` and the file users.toml.
     Hash(Hash),
-    /// Start wharf with the computer: install, uninstall, start, stop, status, unit
+    /// Run wharf as a system service: install, uninstall, start, stop, status, unit
     #[command(subcommand)]
     Service(Service),
-    /// Print what a shell needs to complete commands
+    /// Print a shell completion script
     Completions {
         shell: clap_complete::Shell,
     },
@@ -121,32 +121,32 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Is started by wharf itself, to start programs
+    /// Internal: started by wharf to run programs
     #[command(name = crate::deliver::WORKER_COMMAND, hide = true)]
     StartPrograms,
-    /// Version and what it was built for
+    /// Print version, target and features
     Version,
 }
 
 /// `wharf config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Print a config file with every key at its default
+    /// Print a configuration file with the default of every key
     Default,
-    /// Print what is in force
+    /// Print the effective configuration
     Show {
-        /// Say for each key who set it
+        /// Show for each key where it was set
         #[arg(long)]
         origin: bool,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Print which config file is used
+    /// Print the path of the configuration file in use
     Path,
-    /// Rewrite a config file of an earlier version: old names of keys become current ones
+    /// Replace old names of keys in a configuration file of an earlier version
     Migrate {
-        /// Write the file; the old one is kept beside it as FILE.old. Else the changes are shown
+        /// Write the file, and keep the old one as FILE.old; otherwise only show the changes
         #[arg(long)]
         write: bool,
     },
@@ -160,7 +160,7 @@ pub(crate) struct Hash {
     pub(crate) password_file: Option<PathBuf>,
 }
 
-pub(crate) const EVERY_COMMAND: &str = "Options for every command";
+pub(crate) const EVERY_COMMAND: &str = "Global options";
 
 const TEMPLATE: &str = "\
 {about}
@@ -169,47 +169,46 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
        wharf <COMMAND>
 
 Share and run
-  serve       Share a folder, or run from a config file
-  check       Test config, ports, certificate, network, accounts and disks without serving
-  service     Start with the computer: install, uninstall, start, stop, status, unit
+  serve       Share a folder, or run with a configuration file
+  check       Check configuration, ports, certificate, network, accounts and disks
+  service     Run as a system service: install, uninstall, start, stop, status, unit
 
-Look and act on the running server
-  status      One-screen summary
+Monitor and control the running server
+  status      Show a summary
   who         List sessions
-  top         Live sessions and speeds
-  kick        End sessions
-  log         Show the log, and follow it
-  reload      Read config, accounts and certificates again; sessions stay
-  stop        Finish running transfers, then stop
+  top         Show sessions and transfer rates continuously
+  kick        Disconnect sessions
+  log         Show or follow the log
+  reload      Reload configuration, accounts and certificates; sessions continue
+  stop        Wait for running transfers, then stop
 
 Accounts and setup
   user        add, list, show, edit, passwd, enable, disable, del, export
   group       add, list, show, edit, del
   ban         list, add, del, clear
-  why         Whether an account may do something somewhere, and what decides it
+  why         Explain why an account is or is not allowed to do something
   config      default, show, path, migrate
-  import      Move in from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd, CSV
+  import      Migrate from pyftpdlib, Pure-FTPd, ProFTPD, vsftpd or a CSV file
 
 Other
-  bench       Measure any FTP or FTPS server, as its clients see it
-  hash        Hash a password for use in a file
-  completions For bash, zsh, fish, powershell, elvish
+  bench       Measure the performance of any FTP or FTPS server
+  hash        Hash a password for use in users.toml
+  completions Shell completions for bash, zsh, fish, powershell, elvish
   man         Write man pages to a folder
-  version     Version and what it was built for
+  version     Print version, target and features
 
 {options}
 
-A folder with the name of a command is written with its path: wharf ./user
-Everything that serving takes: wharf serve --help
+To share a folder that has the name of a command, write its path: wharf ./user
+All options for serving: wharf serve --help
 ";
 
-/// Reads the command line. A first word that is no command belongs to `serve`.
+/// Parses the command line. A first argument that is not a command is an argument of `serve`.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(with_command(words))
 }
 
-/// Puts `serve` where a command is missing: before the first word that is not an option of every
-/// command.
+/// Inserts `serve` if there is no command: before the first argument that is not a global option.
 fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
     let mut index = 1;
     while let Some(word) = words.get(index).and_then(|word| word.to_str()) {
@@ -230,7 +229,7 @@ fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// The command that a folder's name may have been meant for.
+/// The command that resembles the name of a folder.
 pub(crate) fn meant_command(word: &str) -> Option<String> {
     let names: Vec<_> = command_names().collect();
     nearest(word, names.iter().map(String::as_str)).map(str::to_owned)
@@ -244,6 +243,6 @@ fn command_names() -> impl Iterator<Item = String> {
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) =
-        text.split_once('=').ok_or("write KEY=VALUE, such as passive.ports=30000-31999")?;
+        text.split_once('=').ok_or("expected KEY=VALUE, such as passive.ports=30000-31999")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }

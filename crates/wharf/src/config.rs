@@ -1,8 +1,8 @@
-//! The configuration: typed keys out of layers, with every problem at once.
+//! The configuration: typed keys read from layers, with all problems.
 //!
-//! [`keys`] has every key; [`layers`] gathers what file, environment and flags say; [`value`] and
-//! its neighbours read single values; [`check`] looks for contradictions; [`problem`] shows what
-//! is wrong; [`show`] prints the default file, the reference and what is in force.
+//! [`keys`] defines all keys; [`layers`] merges file, environment and flags; [`value`] and the
+//! modules beside it parse values; [`check`] finds conflicts between keys; [`problem`] renders
+//! problems; [`show`] prints the default file, the reference and the effective values.
 
 pub(crate) mod check;
 pub(crate) mod check_logins;
@@ -28,7 +28,7 @@ use layers::{Layers, Reader};
 use problem::{Problem, Severity};
 use value::Version;
 
-/// Everything that can be configured.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) server: keys::Server,
@@ -50,18 +50,18 @@ pub(crate) struct Config {
     /// `[metrics]`
     pub(crate) metrics: keys::Metrics,
     pub(crate) log: keys::Logging,
-    pub(crate) events: keys::Told,
+    pub(crate) events: keys::EventHooks,
     pub(crate) webhooks: Vec<keys::Webhook>,
 }
 
-/// A configuration that was read, good or bad.
+/// The result of loading a configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
-    /// What was written, and where.
+    /// The merged layers.
     pub(crate) layers: Layers,
-    /// What it means; defaults stand where it means nothing.
+    /// The typed values; invalid ones are replaced by their default.
     pub(crate) config: Config,
-    /// What is wrong with it.
+    /// All problems.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -72,7 +72,7 @@ impl Loaded {
         Self::understood(layers, problems)
     }
 
-    /// Reads the keys out of layers in whose making `problems` were found, and checks them.
+    /// Reads and checks the keys of layers; `problems` are those found while merging.
     pub(crate) fn understood(layers: Layers, mut problems: Vec<Problem>) -> Self {
         let mut reader = Reader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
         let config = Config::read(&mut reader);
@@ -84,7 +84,7 @@ impl Loaded {
         Self { layers, config, problems }
     }
 
-    /// Whether wharf can start with it.
+    /// Whether the server can start with it.
     pub(crate) fn is_valid(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == Severity::Warning)
     }
@@ -97,7 +97,7 @@ impl Config {
         let mut webhooks: Vec<_> = (0..reader.layers.tables("webhook"))
             .map(|index| keys::Webhook::read(reader, &format!("webhook.{index}")))
             .collect();
-        // A table without an address, as the default file has it, is none.
+        // A webhook without a URL, as in the default file, is ignored.
         while webhooks.last().is_some_and(|webhook| webhook.url.0.is_none()) {
             webhooks.pop();
         }
@@ -122,7 +122,7 @@ impl Config {
             control: keys::Control::read(reader, "control"),
             metrics: keys::Metrics::read(reader, "metrics"),
             log: keys::Logging::read(reader, "log"),
-            events: keys::Told::read(reader, "events"),
+            events: keys::EventHooks::read(reader, "events"),
             webhooks,
         }
     }

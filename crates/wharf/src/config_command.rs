@@ -12,7 +12,7 @@ use crate::outcome::{Exit, Failure, print, tell};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
 
-/// Prints the default file, what is in force, or which file is used.
+/// Prints the default file, the effective values, or the path of the file; or migrates the file.
 pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {
     match what {
         Config::Default => print(&default_file())?,
@@ -31,7 +31,7 @@ pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Shows or writes the file with current names of keys.
+/// Replaces old names of keys: shows the changes or writes the file.
 fn migrate(global: &Global, writes: bool) -> Result<Exit, Failure> {
     let Some(path) = config_file(global) else { return Err(no_file()) };
     let shown = path.display().to_string();
@@ -40,19 +40,19 @@ fn migrate(global: &Global, writes: bool) -> Result<Exit, Failure> {
     let migrated = renamed::migrate(&source.text)
         .map_err(|problem| invalid(problem, Some(&source), is_coloured))?;
     if migrated.renames.is_empty() {
-        print(&format!("{shown} has no old names of keys\n"))?;
+        print(&format!("{shown} needs no migration\n"))?;
         return Ok(Exit::Done);
     }
     for (line, old, new) in &migrated.renames {
         print(&format!("{shown}:{line}: {old} -> {new}\n"))?;
     }
     if !writes {
-        print("nothing was written; to write it:  wharf config migrate --write\n")?;
+        print("no changes were written; to write them:  wharf config migrate --write\n")?;
         return Ok(Exit::Done);
     }
     let failed = |error: &io::Error| Failure::io(format!("cannot write {shown}"), error);
     let old = replace(&path, &migrated.text).map_err(|error| failed(&error))?;
-    print(&format!("{shown} was written; the old one is {}\n", old.display()))?;
+    print(&format!("wrote {shown}; the old file is {}\n", old.display()))?;
     Ok(Exit::Done)
 }
 
@@ -73,6 +73,6 @@ fn path(global: &Global) -> Result<Exit, Failure> {
 fn no_file() -> Failure {
     let places: Vec<_> =
         place::config_candidates().iter().map(|path| path.display().to_string()).collect();
-    Failure::new(format!("there is no config file; looked for {}", places.join(", ")))
-        .help("make one, and name it with -c:  wharf config default > FILE")
+    Failure::new(format!("configuration file not found; searched: {}", places.join(", ")))
+        .help("create one and use it with -c FILE:  wharf config default > FILE")
 }

@@ -71,7 +71,7 @@ pub(crate) struct Prepared {
 /// The program that checks uploads before they are published.
 struct UploadCheck {
     program: usize,
-    config: keys::Told,
+    config: keys::EventHooks,
 }
 
 /// The open spools of events for webhooks.
@@ -284,7 +284,7 @@ impl Hook {
     }
 }
 
-fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
+fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
         ("on_login", &told.on_login, &["login"][..], HookCondition::Any),
         ("on_login_failed", &told.on_login_failed, &["login-failed"], HookCondition::Any),
@@ -317,7 +317,7 @@ fn hooks(told: &keys::Told, programs: &mut Vec<Program>) -> Vec<Hook> {
     hooks
 }
 
-fn check_of(told: &keys::Told, programs: &mut Vec<Program>) -> Option<UploadCheck> {
+fn check_of(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<UploadCheck> {
     if told.check_upload.0.is_empty() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! `wharf hash`, and how commands come by a new password.
+//! `wharf hash`, and the prompt for a new password.
 
 use std::io::IsTerminal;
 
@@ -18,21 +18,25 @@ pub(crate) fn hash(options: &Hash) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Asks for a new password, and again, since what is typed cannot be seen.
+/// Prompts twice for a new password, since there is no echo.
 pub(crate) fn ask_twice() -> Result<String, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("there is no terminal to ask for the password")
-            .help("use --password-file FILE, or --password-file - for standard input"));
+        return Err(Failure::usage(
+            "cannot prompt for the password: standard input is not a terminal",
+        )
+        .help("use --password-file FILE, or --password-file - for standard input"));
     }
     let first = ask_password("New password: ")?;
     if ask_password("Again: ")? != first {
-        return Err(Failure::new("the two passwords differ").help("nothing was changed; try again"));
+        return Err(
+            Failure::new("the passwords do not match").help("nothing was changed; try again")
+        );
     }
     Ok(first)
 }
 
-/// The hash that is kept of a password.
+/// The hash of a password.
 pub(crate) fn hashed(password: &str) -> Result<String, Failure> {
     hash_new(password.as_bytes())
-        .map_err(|_| Failure::new("the password could not be hashed").help("is memory short?"))
+        .map_err(|_| Failure::new("cannot hash the password: not enough memory"))
 }

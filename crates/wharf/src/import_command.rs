@@ -1,4 +1,4 @@
-//! `wharf import`: converts another server's configuration to `wharf.toml` and `users.toml`.
+//! `wharf import`: converts the configuration of another server to `wharf.toml` and `users.toml`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::{Trouble, is_missing, waits};
 
-/// Number of passwords that are hashed without a progress message.
+/// Number of passwords from which a progress message is printed before hashing.
 const HASHES_QUIET_MAX: usize = 40;
 
-/// Reads the files, prints the result, and writes it with `--write`.
+/// Reads the configuration, prints the result, and writes it with `--write`.
 pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
@@ -73,7 +73,7 @@ fn read(what: &Import) -> Result<ImportResult, Failure> {
     }
 }
 
-/// The command for the first line of the file.
+/// The command line, for the first line of the file.
 fn source(what: &Import) -> String {
     let (kind, path) = match what {
         Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
@@ -85,7 +85,7 @@ fn source(what: &Import) -> String {
     format!("{kind} {}", path.display())
 }
 
-/// Where the result is written.
+/// The target of the import.
 struct ImportTarget {
     config: PathBuf,
     /// The folder of the configuration.
@@ -118,7 +118,7 @@ impl ImportTarget {
         Ok(Self { config, folder, users, writes_config: true })
     }
 
-    /// Plans the changes of accounts. Passwords are not hashed yet.
+    /// The changes changes accounts. Passwords are not hashed yet.
     fn changes(
         &self,
         found: &mut ImportResult,
@@ -136,7 +136,7 @@ impl ImportTarget {
             let is_update = known.contains(&account.name);
             if is_update && how.on_conflict == OnConflict::Skip {
                 let what = format!("account `{}` already exists", account.name.escape_debug());
-                found.lost(&account.location, what, "replace it with --on-conflict update");
+                found.lost(&account.location, what, "replace it with --on-conflict update replaces it");
                 continue;
             }
             let mut settings = settings(&account);
@@ -147,7 +147,7 @@ impl ImportTarget {
         Ok(changes)
     }
 
-    /// Rejects existing accounts, unless `--on-conflict` is given.
+    /// Rejects existing accounts unless `--on-conflict` is given.
     fn reject_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
@@ -163,14 +163,14 @@ impl ImportTarget {
         );
         let what = format!("accounts already exist in {}: {shown}", self.users.place());
         Err(Failure::new(format!("{what}; nothing was written"))
-            .help("--on-conflict skip keeps them, --on-conflict update updates them"))
+            .help("--on-conflict skip keeps them, --on-conflict update replaces them"))
     }
 
     fn closing_message(&self, has_config: bool) -> String {
         let users = self.users.place();
         let config = self.config.display();
         if !has_config {
-            return format!("\nNothing was written. With --write the accounts go to {users}.\n");
+            return format!("\nNothing was written. To write the accounts to {users}: --write\n");
         }
         let force = if self.config.exists() { " --force (it exists)" } else { "" };
         format!("\nNothing was written. To write {config} and {users}: --write{force}\n")
@@ -186,7 +186,7 @@ fn folder(file: &Path) -> PathBuf {
     whole.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// The settings of an account, except for a password that must be hashed first.
+/// The settings of an account, except a password that is not hashed yet.
 fn settings(account: &ImportedAccount) -> Vec<Setting> {
     let mut settings = Vec::new();
     match &account.secret {
@@ -216,7 +216,7 @@ fn settings(account: &ImportedAccount) -> Vec<Setting> {
     settings
 }
 
-/// Hashes plain-text passwords, and adds the hashes as first settings of their accounts.
+/// Hashes plain-text passwords, and adds the hashes as first settings of the tables of their accounts.
 fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
     let is_plain =
         |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
@@ -233,7 +233,7 @@ fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Fail
     Ok(())
 }
 
-/// A final check: the result must be accepted by `wharf check`.
+/// Checks the result: it must be a configuration that `wharf check`.
 fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Config, Failure> {
     let loaded = load_found(found, &[], folder);
     if loaded.is_valid() {
@@ -242,14 +242,14 @@ fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Co
     let problem = loaded.problems.first().map(|one| one.title.clone()).unwrap_or_default();
     Err(Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("invalid result for {}: {problem}", config.display()))
-            .help("nothing was written; correct this in the old configuration and import again")
+        ..Failure::new(format!("the resulting {} would be invalid: {problem}", config.display()))
+            .help("nothing was written; correct the old configuration and import again")
     })
 }
 
 fn print_result(plan: &Plan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
-        tell(&format!("the old configuration is now {}\n", old.display()));
+        tell(&format!("renamed the old configuration to {}\n", old.display()));
     }
     if let Some((config, _)) = plan.config {
         tell(&format!("wrote {}\n", config.display()));

@@ -1,4 +1,4 @@
-//! The commands that look at the running server, or act on it: all of them ask its API.
+//! The commands that monitor or control the running server through its API.
 
 pub(crate) mod sessions;
 mod summary;
@@ -42,8 +42,10 @@ pub(crate) fn who(global: &Global, options: &live::Who) -> Result<Exit, Failure>
 pub(crate) fn kick(global: &Global, options: &live::Kick) -> Result<Exit, Failure> {
     let is_empty = options.sessions.is_empty() && options.user.is_empty() && options.ip.is_empty();
     if is_empty && !options.all {
-        return Err(Failure::usage("whom? name sessions, or give --user, --ip or --all")
-            .help("which there are:  wharf who"));
+        return Err(Failure::usage(
+            "no session given: name sessions, or use --user, --ip or --all",
+        )
+        .help("list sessions:  wharf who"));
     }
     let kick = Kick {
         sessions: options.sessions.clone(),
@@ -113,8 +115,8 @@ fn hand_over(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
     }
     let HandedOver { pid, old_pid, sessions } = handed_over;
     print(&format!(
-        "Process {pid} serves now; {sessions} sessions finish in process {old_pid}, which ends \
-         with them.\n"
+        "process {pid} accepts new connections; {sessions} sessions continue in process {old_pid}, \
+         which exits after them\n"
     ))?;
     Ok(Exit::Done)
 }
@@ -123,12 +125,12 @@ fn hand_over(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
 pub(crate) fn stop(global: &Global, options: &live::Stop) -> Result<Exit, Failure> {
     let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
     let _: Done = ask(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
-    print("The server takes no more clients, lets transfers finish, and stops.\n")?;
+    print("the server accepts no more clients and stops after running transfers\n")?;
     Ok(Exit::Done)
 }
 
-/// The server to ask: the one that was named, else that of the configuration, else the first of
-/// the usual places at which there is one.
+/// The server at the given socket, else at that of the configuration, else at the first standard
+/// path that exists.
 pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
@@ -139,8 +141,8 @@ pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
     Client::new(&socket)
 }
 
-/// The running server of a config file, if it runs and can be asked: the system's own may be
-/// another one.
+/// The running server of a configuration file, if it can be reached; the server at the standard
+/// socket may be another one.
 pub(crate) async fn server_of(
     client: &Client,
     file: Option<&str>,
@@ -150,39 +152,38 @@ pub(crate) async fn server_of(
     (is_named || status.config.as_deref() == file).then_some(status)
 }
 
-/// Says that a running server cannot open a folder; nothing if it can.
+/// The reason why a running server cannot open a folder; none if it can.
 pub(crate) fn beyond_sandbox(server: &Status, folder: &Path) -> Option<String> {
     let folders = server.home_folders.as_ref()?;
-    // What is missing is made below what is there.
+    // A missing folder is created below an existing one.
     let there = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
     let covers = |root: &String| {
         folder.starts_with(root) || there.as_ref().is_some_and(|there| there.starts_with(root))
     };
     (!folders.iter().any(covers)).then(|| {
         let folder = folder.display();
-        format!("the running server confined itself without {folder} when it started")
+        format!("the sandbox of the running server does not include {folder}")
     })
 }
 
-/// What helps then.
+/// The hint for that.
 pub(crate) const RESTART: &str =
-    "restart wharf; with a folder above it in server.homes the next account needs no restart";
+    "restart wharf; add a parent folder to server.homes to avoid restarts for new accounts";
 
-/// The socket that the configuration names; a broken one names none, for whoever mends it may need
-/// these commands.
+/// The socket of the configuration; none if it is invalid, so that these commands still work.
 fn configured(global: &Global) -> Option<PathBuf> {
     let loaded = crate::config::Loaded::load(&inputs(global, config_file(global), Vec::new()));
     loaded.config.control.socket.0
 }
 
-/// Runs a question to its answer.
+/// Runs a request to completion.
 pub(crate) fn ask<T>(
     question: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::io("the system gives no event queue", &error))?;
+        .map_err(|error| Failure::io("cannot create an event loop", &error))?;
     runtime.block_on(question).map_err(|error| failure(&error))
 }
 
@@ -191,11 +192,11 @@ fn failure(error: &RequestError) -> Failure {
     match error {
         RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
-            ..told.help("start it:  wharf serve   or name its socket: --socket PATH")
+            ..told.help("start it:  wharf serve   or give its socket: --socket PATH")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
-            ..told.help("use sudo, or join the group that control.group names")
+            ..told.help("use sudo, or become a member of the group control.group")
         },
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
         RequestError::Refused { status, problem } => {
@@ -204,7 +205,7 @@ fn failure(error: &RequestError) -> Failure {
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };
-            Failure { exit, help: problem.help.clone(), ..told }
+            Failure { exit, help: problem.hint.clone(), ..told }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `wharf man` and `wharf completions`, both made from the command line itself.
+//! `wharf man` and `wharf completions`, generated from the command line definition.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::outcome::{Exit, Failure, print, tell};
 
-/// Prints what a shell needs to complete our commands.
+/// Prints a shell completion script.
 pub(crate) fn completions(shell: Shell) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "wharf", &mut text);
@@ -16,14 +16,14 @@ pub(crate) fn completions(shell: Shell) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Writes a man page for each command into a folder, which is made if it is missing.
+/// Writes a man page for each command to a folder, which is created if it is missing.
 pub(crate) fn man(folder: &Path) -> Result<Exit, Failure> {
     let failed =
         |error| Failure::io(format!("cannot write man pages to {}", folder.display()), &error);
     std::fs::create_dir_all(folder).map_err(failed)?;
-    // The template of the help is for terminals; a man page has sections of its own.
+    // The help template is for terminals; a man page has its own sections.
     let command = Cli::command().help_template("{all-args}");
     clap_mangen::generate_to(command, folder).map_err(failed)?;
-    tell(&format!("wrote the man pages to {}; see:  man -l {0}/wharf.1\n", folder.display()));
+    tell(&format!("wrote man pages to {}; to read one:  man -l {0}/wharf.1\n", folder.display()));
     Ok(Exit::Done)
 }

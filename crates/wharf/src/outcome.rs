@@ -1,48 +1,48 @@
-//! How a command ends: what it prints, and the number that a script sees.
+//! Exit codes and error output of commands.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// The number that a script sees.
+/// Exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is well.
+    /// Success.
     Done = 0,
-    /// It did not work.
+    /// The operation failed.
     Failed = 1,
-    /// The command line makes no sense.
+    /// Invalid command line.
     Usage = 2,
     /// No server is running, or it cannot be reached.
     NotRunning = 3,
-    /// There is no such user.
+    /// Unknown account, session or ban.
     NoSuchUser = 4,
-    /// The system does not permit it.
+    /// Permission denied by the operating system.
     Forbidden = 77,
-    /// The configuration has mistakes.
+    /// Invalid configuration.
     ConfigInvalid = 78,
-    /// Somebody pressed Ctrl+C.
+    /// Interrupted by Ctrl+C.
     Interrupted = 130,
 }
 
-/// Why a command did not work, for the one who typed it.
+/// The error of a command, as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The number for scripts.
+    /// Exit code.
     pub(crate) exit: Exit,
-    /// What happened, in one line; empty if all was said already.
+    /// What happened, in one line; empty if it was already printed.
     pub(crate) message: String,
-    /// The next thing to try.
+    /// What to do about it, printed as `hint: …`.
     pub(crate) help: Option<String>,
 }
 
 impl Failure {
-    /// Something that did not work.
+    /// An operation that failed.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: message.into(), help: None }
     }
 
-    /// A command line that makes no sense.
+    /// An invalid command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(message) }
     }
@@ -56,17 +56,17 @@ impl Failure {
         Self { exit, ..Self::new(format!("{}: {}", what.into(), plain(error))) }
     }
 
-    /// An end with nothing left to say.
+    /// An error that was already printed.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self { exit, ..Self::new("") }
     }
 
-    /// With the next thing to try.
+    /// Adds a hint.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Tells the person on standard error.
+    /// Prints the error to standard error.
     pub(crate) fn tell(&self, is_coloured: bool) {
         if self.message.is_empty() {
             return;
@@ -75,14 +75,14 @@ impl Failure {
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.message);
         if let Some(help) = &self.help {
-            let _ = writeln!(text, "{blue}help:{plain} {help}");
+            let _ = writeln!(text, "{blue}hint:{plain} {help}");
         }
         tell(&text);
     }
 }
 
 impl Exit {
-    /// The number itself.
+    /// The exit code as a number.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -103,15 +103,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The system's words without its number: "No such file or directory", not "… (os error 2)".
+/// The message of an I/O error without its number: "no such file or directory", not
+/// "… (os error 2)".
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" (os error ").unwrap_or(text.len());
     lower_first(text.get(..end).unwrap_or(&text))
 }
 
-/// A sentence as it stands within another: only its first letter is changed, since paths and names
-/// have their own, and only where an ordinary word begins.
+/// The text with a lower-case first letter, for use within a sentence. Paths, names and acronyms at
+/// the start stay unchanged.
 pub(crate) fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
@@ -141,7 +142,7 @@ mod tests {
     }
 }
 
-/// Prints to standard output. A reader that went away is no fault: `wharf config default | head`.
+/// Prints to standard output. A closed pipe is not an error: `wharf config default | head`.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
@@ -153,7 +154,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Prints to standard error. When even that fails nobody is left to hear of it.
+/// Prints to standard error. Errors are ignored, since there is nowhere to report them.
 pub(crate) fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
@@ -164,9 +165,9 @@ pub(crate) enum Colour {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// In any case.
+    /// Always.
     Always,
-    /// In no case.
+    /// Never.
     Never,
 }
 

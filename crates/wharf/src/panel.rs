@@ -1,4 +1,4 @@
-//! The start panel: what a person needs to know, on one screen.
+//! The start panel: address, account and encryption on one screen.
 
 pub(crate) mod words;
 
@@ -16,16 +16,16 @@ use crate::config::units::{show_duration, show_rate};
 use crate::share::{Access, Share};
 use words::{Words, columns};
 
-/// Everything that the panel tells.
+/// Content of the panel.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
     /// The language.
     pub(crate) words: &'static Words,
-    /// The config file in force, if there is one.
+    /// The configuration file in use, if any.
     pub(crate) config: Option<PathBuf>,
-    /// What is served.
+    /// The served folder or accounts.
     pub(crate) content: Content,
-    /// Where.
+    /// Listen addresses.
     pub(crate) listeners: Vec<(SocketAddr, ListenTls)>,
     /// The addresses of this computer.
     pub(crate) own_addresses: Vec<IpAddr>,
@@ -33,44 +33,44 @@ pub(crate) struct Panel {
     pub(crate) encryption: Option<Encryption>,
     /// The data ports.
     pub(crate) ports: RangeInclusive<u16>,
-    /// What all uploads may use.
+    /// Rate limit of all uploads.
     pub(crate) upload: Rate,
-    /// What all downloads may use.
+    /// Rate limit of all downloads.
     pub(crate) download: Rate,
-    /// When it stops by itself.
+    /// Time after which it stops.
     pub(crate) stop_after: Option<Duration>,
 }
 
-/// What is served.
+/// The served folder or accounts.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// One folder.
     Share(Share),
     /// Accounts.
     Accounts {
-        /// Where accounts are kept.
+        /// The account store.
         store: String,
-        /// How many accounts there are, and how many of them may log in.
+        /// Number of accounts, and of those that may log in.
         accounts: usize,
         /// The anonymous folder, if there is one.
         anonymous: Option<PathBuf>,
     },
 }
 
-/// How TLS is offered.
+/// TLS of the listeners.
 #[derive(Clone, Debug)]
 pub(crate) struct Encryption {
     /// SHA-256 of the certificate.
     pub(crate) fingerprint: [u8; 32],
-    /// Whether wharf made the certificate itself.
+    /// Whether the certificate is self-signed by wharf.
     pub(crate) is_self_made: bool,
-    /// Who must use it.
+    /// What requires TLS.
     pub(crate) require: TlsRequire,
 }
 
-/// The first column is this wide.
+/// Width of the first column.
 const LABEL_WIDTH: usize = 21;
-/// More addresses than this would push the rest off the screen.
+/// Maximum number of addresses, so that the panel fits on the screen.
 const ADDRESSES_MAX: usize = 6;
 
 impl Panel {
@@ -201,7 +201,7 @@ fn line(out: &mut String, label: &str, text: &str) {
     let _ = writeln!(out, "  {label}{}{text}", " ".repeat(gap));
 }
 
-/// An address that can be typed into a client.
+/// An address for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     at: SocketAddr,
@@ -209,7 +209,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// As a URL. Port 21, and 990 for ftps, go without saying.
+    /// As a URL. The default ports, 21 and 990 for ftps, are omitted.
     pub(crate) fn url(&self) -> String {
         let (scheme, usual) = if self.is_implicit { ("ftps", 990) } else { ("ftp", 21) };
         let host = match self.at.ip() {
@@ -228,13 +228,12 @@ impl Address {
     }
 }
 
-/// Every address at which the listeners can be reached: an unspecified one stands for all that
-/// this computer has.
+/// The addresses of the listeners; an unspecified one stands for all addresses of this computer.
 pub(crate) fn addresses(listeners: &[(SocketAddr, ListenTls)], own: &[IpAddr]) -> Vec<Address> {
     let mut found: Vec<Address> = Vec::new();
     for (at, tls) in listeners {
         let ips: Vec<IpAddr> = match at.ip() {
-            // `::` takes IPv4 as well, and IPv4 is what people type.
+            // `::` includes IPv4, and IPv4 addresses are easier to type.
             IpAddr::V6(ip) if ip.is_unspecified() => own.to_vec(),
             IpAddr::V4(ip) if ip.is_unspecified() => {
                 own.iter().copied().filter(IpAddr::is_ipv4).collect()
@@ -252,8 +251,7 @@ pub(crate) fn addresses(listeners: &[(SocketAddr, ListenTls)], own: &[IpAddr]) -
     found
 }
 
-/// The addresses of this computer that others may type: IPv4 first, loopback before all, none
-/// that need a zone.
+/// The addresses of this computer, loopback first, then IPv4, without those that need a zone.
 pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let mut addresses: Vec<IpAddr> = interfaces
@@ -269,7 +267,7 @@ pub(crate) fn own_addresses() -> Vec<IpAddr> {
     addresses
 }
 
-/// The first two and the last byte: enough to compare by eye.
+/// The first two and the last byte, for a visual comparison.
 fn short_fingerprint(fingerprint: &[u8; 32]) -> String {
     let [first, second, .., last] = fingerprint;
     format!("{first:02X}:{second:02X}:…:{last:02X}")

@@ -1,19 +1,19 @@
-//! `wharf service`: the system starts wharf with the computer, and again after a crash.
+//! `wharf service`: runs wharf as a system service.
 //!
-//! [`systemd`] and [`launchd`] write the files as text; [`manager`] puts them in place and speaks
-//! with the system's own manager of services, of which Windows has another one; [`firewall`] says
-//! what must be let through.
+//! [`systemd`] and [`launchd`] generate the files; [`manager`] installs them and controls the
+//! service manager of the system, with another implementation for Windows; [`firewall`] generates
+//! firewall rules.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "each system has its own words"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "each system has its own service manager"))]
 mod firewall;
-#[cfg_attr(windows, expect(dead_code, reason = "places of other systems"))]
+#[cfg_attr(windows, expect(dead_code, reason = "paths of other systems"))]
 mod launchd;
 #[cfg(not(windows))]
 mod manager;
 #[cfg(windows)]
 #[path = "service_command/manager_windows.rs"]
 mod manager;
-#[cfg_attr(windows, expect(dead_code, reason = "places of other systems"))]
+#[cfg_attr(windows, expect(dead_code, reason = "paths of other systems"))]
 mod systemd;
 
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ use crate::protection::reach::written;
 use crate::setup::{config_file, inputs, load};
 use crate::wire;
 
-/// Does what was asked with the service.
+/// Runs the command.
 pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> {
     match what {
         Service::Install(options) => manager::install(&setup(global)?, options),
@@ -50,7 +50,7 @@ pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> 
         Service::Successor { words } => ended(be_successor(words)),
         Service::Unit { account, kind } => {
             let Some(kind) = kind.or_else(manager::own_kind) else {
-                return Err(Failure::usage("services of this system have no files")
+                return Err(Failure::usage("this system does not have service files")
                     .help("print one for another system:  --kind systemd | socket | launchd"));
             };
             let setup = setup(global)?;
@@ -64,15 +64,15 @@ pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> 
     }
 }
 
-/// The end of a process that only a server starts.
+/// The result of a process that only a server starts.
 fn ended(how: std::io::Result<()>) -> Result<Exit, Failure> {
     how.map(|()| Exit::Done).map_err(|error| {
-        Failure::io("a server starts this, nobody else; it ended", &error)
-            .help("serve:  wharf serve   or put a new program in place:  wharf reload --binary")
+        Failure::io("this command is internal, started only by a server; it failed", &error)
+            .help("to serve:  wharf serve   to upgrade:  wharf reload --binary")
     })
 }
 
-/// What the service will serve from.
+/// Paths and settings of the service.
 pub(super) struct Setup {
     /// This program.
     program: PathBuf,
@@ -82,12 +82,12 @@ pub(super) struct Setup {
     homes: Vec<(FolderUse, PathBuf)>,
 }
 
-/// The configuration in use: a service has one, and it is sound.
+/// The configuration in use: a service requires a valid one.
 fn setup(global: &Global) -> Result<Setup, Failure> {
     let Some(path) = config_file(global) else {
-        return Err(Failure::new("a service needs a config file, and there is none").help(
-            "make one, and name it with -c:  wharf config default > wharf.toml   and an account:  \
-             wharf -c wharf.toml user add NAME --home DIR",
+        return Err(Failure::new("configuration file not found: a service requires one").help(
+            "create one and use it with -c:  wharf config default > wharf.toml   and add an \
+             account:  wharf -c wharf.toml user add NAME --home DIR",
         ));
     };
     let path = std::path::absolute(&path).unwrap_or(path);
@@ -98,17 +98,20 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
         logins::example_home(&loaded.config).map(|home| (FolderUse::Home(String::new()), home)),
     );
     let program = std::env::current_exe()
-        .map_err(|error| Failure::io("cannot find out where this program is", &error))?;
+        .map_err(|error| Failure::io("cannot determine the path of this program", &error))?;
     Ok(Setup { program, path, config: loaded.config, homes })
 }
 
 impl Setup {
-    /// The unit of systemd.
+    /// The systemd unit.
     fn unit(&self, account: &RunAs) -> Result<systemd::Unit, Failure> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         if account.user.is_empty() || !account.user.chars().all(is_name) {
-            return Err(Failure::usage(format!("--user: `{}` is no account name", account.user))
-                .help("use letters, digits, `.`, `_` and `-`"));
+            return Err(Failure::usage(format!(
+                "invalid --user `{}`: not a valid account name",
+                account.user
+            ))
+            .help("use letters, digits, `.`, `_` and `-`"));
         }
         Ok(systemd::Unit {
             program: self.program.clone(),
@@ -119,13 +122,13 @@ impl Setup {
         })
     }
 
-    /// Folders that the service writes to, each once, none below another.
+    /// Folders that the service writes to, without duplicates and nested ones.
     fn writable(&self) -> Vec<PathBuf> {
         let config = &self.config;
         let homes: Vec<_> =
             self.homes.iter().map(|(_, home)| shared_folder(home).to_path_buf()).collect();
         let written = written(config, &homes, accounts::file(config));
-        // The usual folder of the state is made by the manager of services.
+        // The standard state folder is created by the service manager.
         let usual = config.server.state_dir.0.is_none().then(place::state_folder);
         let all = written.iter().map(|place| place.path.as_path());
         let is_meant = |path: &&Path| usual.as_deref() != Some(*path) && !path.starts_with("/dev");
@@ -141,20 +144,20 @@ impl Setup {
         kept
     }
 
-    /// Where it listens, as systemd writes it.
+    /// Its listen addresses, in the syntax of systemd.
     fn addresses(&self) -> Vec<String> {
         let listen = self.config.listen.iter();
         listen.map(|listen| SocketAddr::new(listen.address, port(listen)).to_string()).collect()
     }
 
-    /// What clients must reach.
-    fn openings(&self) -> firewall::Openings {
+    /// Ports that clients must reach.
+    fn openings(&self) -> firewall::FirewallPorts {
         let control = self.config.listen.iter().map(port).collect();
-        firewall::Openings { control, data: self.config.passive.ports.0.clone() }
+        firewall::FirewallPorts { control, data: self.config.passive.ports.0.clone() }
     }
 }
 
-/// A service gets the port that everybody expects.
+/// A service gets the standard port.
 fn port(listen: &Listen) -> u16 {
     match (listen.port, listen.tls) {
         (ListenPort::Fixed(port), _) => port,
@@ -163,8 +166,8 @@ fn port(listen: &Listen) -> u16 {
     }
 }
 
-/// The folder in which homes lie side by side, so that the next account needs no new unit; but
-/// never as much as all of `/srv`.
+/// The parent folder of homes, so that further accounts do not need a new unit; but never all of
+/// `/srv`.
 fn shared_folder(home: &Path) -> &Path {
     home.parent().filter(|above| above.components().count() > 2).unwrap_or(home)
 }

@@ -1,4 +1,4 @@
-//! From the command line to a configuration: which file, which layers, and is it sound.
+//! Loads the configuration for a command: selects the file, merges the layers, reports problems.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::config::{Loaded, layers::Layers};
 use crate::outcome::{Exit, Failure, tell};
 use crate::place;
 
-/// The configuration file in use, if there is one: the one that was named, else the first found.
+/// The configuration file in use, if any: that of the option or variable, else the first found.
 pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
     let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
     let named = global.config.clone().or_else(|| named.map(PathBuf::from));
@@ -26,8 +26,8 @@ pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
     })
 }
 
-/// Says once that a file of the current folder is not used: earlier versions took it, and whoever
-/// may upload to that folder could have made it.
+/// Prints once that `wharf.toml` in the current folder is not used: earlier versions used it, and
+/// any user with write access to that folder could have created it.
 fn note_unused(used: Option<&Path>) {
     static NOTED: Once = Once::new();
     let real = |path: &Path| std::fs::canonicalize(path).ok();
@@ -40,7 +40,7 @@ fn note_unused(used: Option<&Path>) {
     }
 }
 
-/// All layers, with `flags` of the command itself; `--set` stands above those.
+/// All layers, with the `flags` of the command; `--set` takes precedence over them.
 pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -> Inputs {
     let folder = |path: &PathBuf| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -66,18 +66,18 @@ pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -
     }
 }
 
-/// Reads the configuration and tells of every mistake in it.
+/// Loads the configuration and prints all problems.
 ///
 /// # Errors
-/// `ConfigInvalid` if there is any; all was said then.
+/// `ConfigInvalid` if there is an error; it was printed then.
 pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
     if let Some(file) = &inputs.file
         && let Err(error) = std::fs::File::open(file)
         && error.kind() == std::io::ErrorKind::PermissionDenied
     {
         let shown = file.display();
-        return Err(Failure::io(format!("cannot read the config file {shown}"), &error)
-            .help("run as its owner, or share a folder without it:  wharf --no-config"));
+        return Err(Failure::io(format!("cannot read the configuration file {shown}"), &error)
+            .help("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
     tell(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
@@ -90,7 +90,7 @@ pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure
     };
     Err(Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("{place} has mistakes: {}", count(&loaded.problems)))
+        ..Failure::new(format!("invalid configuration in {place}: {}", count(&loaded.problems)))
     })
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn flags_as_file(layers: &Layers) -> String {
     out
 }
 
-/// A value as TOML, relative paths made absolute: they would begin elsewhere in a file.
+/// A value as TOML with relative paths made absolute, since a file has another base folder.
 fn portable(key: &Key, raw: &Raw) -> String {
     let is_path = [AutoPath::KIND, FilePath::KIND, OptionalPath::KIND].contains(&key.kind);
     match raw.text() {

@@ -1,4 +1,4 @@
-//! A quick share: one folder for one account, or for everybody, made of options alone.
+//! A quick share: one folder for one account or for anonymous users, defined by options.
 
 use std::fmt;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -16,37 +16,37 @@ use crate::os::real_folder;
 use crate::outcome::{Exit, Failure, tell};
 use crate::words::fresh_password;
 
-/// One folder and who may use it.
+/// A quick share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
     /// The folder, absolute.
     pub(crate) folder: PathBuf,
-    /// Who may use it.
+    /// Access to it.
     pub(crate) access: Access,
 }
 
-/// Who may use a shared folder.
+/// Access to a quick share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody.
+    /// Anonymous users.
     Anonymous(AnonymousPermissions),
-    /// Whoever knows the password.
+    /// One account with a password.
     Account {
         /// The account's name.
         user: String,
         /// Its password.
         password: Password,
-        /// What it may do.
+        /// Its permissions.
         rights: Permissions,
     },
 }
 
-/// A password in the clear, for as long as it is needed. Its `Debug` hides it.
+/// A plain-text password. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Password {
     /// The password.
     pub(crate) text: String,
-    /// Whether wharf made it up, so that nobody knows it yet.
+    /// Whether it was generated, so it must be printed.
     pub(crate) is_fresh: bool,
 }
 
@@ -56,13 +56,13 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The longest password, the same that the server takes after PASS.
+/// Maximum length of a password, the same as of the argument of PASS.
 const PASSWORD_BYTES_MAX: usize = 1024;
-/// The name of the account unless somebody chose one.
+/// Default name of the account.
 pub(crate) const USER: &str = "wharf";
 
 impl Share {
-    /// The share that the options describe. Asks for the password if it must.
+    /// The share described by the options. Prompts for the password if necessary.
     pub(crate) fn from_options(options: &Serve) -> Result<Self, Failure> {
         let folder = Self::folder(options)?;
         let access = if options.anonymous {
@@ -79,7 +79,7 @@ impl Share {
         Ok(Self { folder, access })
     }
 
-    /// The keys that say the same, as far as keys can.
+    /// The configuration keys that correspond to the share.
     pub(crate) fn flags(options: &Serve) -> Result<Vec<Flag>, Failure> {
         let folder = Self::folder(options)?;
         if !options.anonymous {
@@ -113,9 +113,9 @@ fn folder(options: &Serve) -> Result<PathBuf, Failure> {
     let shown = path.display();
     match real_folder(path) {
         Ok(folder) if folder.is_dir() => Ok(folder),
-        Ok(_) => Err(Failure::new(format!("{shown} is a file: only folders can be shared"))),
+        Ok(_) => Err(Failure::new(format!("cannot share {shown}: not a folder"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let failure = Failure::new(format!("there is no folder {shown}"));
+            let failure = Failure::new(format!("folder not found: {shown}"));
             let meant = options.folder.as_ref().and_then(|word| cli::meant_command(word.to_str()?));
             Err(match meant {
                 Some(command) => Failure {
@@ -142,14 +142,14 @@ fn password(options: &Serve) -> Result<Password, Failure> {
     }
 }
 
-/// A password that nobody knows yet.
+/// A generated password.
 pub(crate) fn fresh() -> Result<Password, Failure> {
     let text = fresh_password()
-        .map_err(|error| Failure::new(format!("the system gives no random numbers: {error}")))?;
+        .map_err(|error| Failure::new(format!("cannot generate a password: {error}")))?;
     Ok(Password { text, is_fresh: true })
 }
 
-/// The first line of a file. `-` is standard input; a person at a terminal is asked.
+/// The first line of a file. `-` is standard input, with a prompt on a terminal.
 pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
     let is_input = path == Path::new("-");
     if is_input && std::io::stdin().is_terminal() {
@@ -171,42 +171,46 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
         .map_err(|error| failed(&error))?;
     let text = line.trim_end_matches(['\r', '\n']).to_owned();
     if text.is_empty() {
-        return Err(Failure::new(format!("{shown}: the first line is empty"))
-            .help("the password is the first line"));
+        return Err(Failure::new(format!(
+            "invalid password file {shown}: the first line is empty"
+        ))
+        .help("write the password into the first line"));
     }
     check_password(&text)?;
     Ok(text)
 }
 
-/// Asks without showing what is typed.
+/// Prompts without echo.
 pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
     let text = rpassword::prompt_password(question).map_err(|error| {
-        Failure::io("cannot ask for the password", &error)
-            .help("where there is no terminal, use --password-file")
+        Failure::io("cannot read the password from the terminal", &error)
+            .help("without a terminal, use --password-file")
     })?;
     check_password(&text)?;
     Ok(text)
 }
 
-/// Refuses what no client could send after PASS.
+/// Rejects passwords that clients cannot send.
 pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
-        return Err(Failure::usage("an empty password lets everybody in")
-            .help("for a share without password use -A; else leave -P out and get a fresh one"));
+        return Err(Failure::usage("invalid password: it is empty")
+            .help("for a share without password use -A; without -P, a password is generated"));
     }
     if text.len() > PASSWORD_BYTES_MAX {
         return Err(Failure::usage(format!(
-            "the password is longer than {PASSWORD_BYTES_MAX} bytes"
+            "invalid password: it is longer than {PASSWORD_BYTES_MAX} bytes"
         )));
     }
     if text.contains(['\0', '\r', '\n']) {
-        return Err(Failure::usage("the password has a line break or a NUL in it")
-            .help("FTP cannot carry those"));
+        return Err(Failure::usage(
+            "invalid password: it contains a line break or a NUL character",
+        )
+        .help("FTP cannot transmit these characters"));
     }
     Ok(())
 }
 
-/// Asks before everybody may write, unless told not to.
+/// Asks for confirmation before anonymous users get write access, unless `--yes` is given.
 pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Failure> {
     if share.access != Access::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
         return Ok(());
@@ -214,17 +218,19 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
     let shown = share.folder.display();
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(format!(
-            "-A -w lets everybody change and delete what is in {shown}"
+            "-A -w allows anonymous users to change and delete all files in {shown}"
         ))
-        .help("if that is meant, add --yes; to only collect files use -A --dropbox"));
+        .help("to confirm, add --yes; to only receive files use -A --dropbox"));
     }
-    if confirm(&format!("Everybody may then change and delete what is in {shown}. Go on?"))? {
+    if confirm(&format!(
+        "Anonymous users can then change and delete all files in {shown}. Continue?"
+    ))? {
         return Ok(());
     }
-    Err(Failure::new("not started"))
+    Err(Failure::new("cancelled"))
 }
 
-/// Asks a question that has a safe answer: anything but yes is no.
+/// Asks for confirmation; any answer other than yes means no.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
     tell(&format!("{question} [y/N] "));
     let _ = std::io::stderr().flush();

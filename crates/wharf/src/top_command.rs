@@ -1,6 +1,6 @@
 //! `wharf top`: the sessions of the running server, live.
 //!
-//! [`state`] is what is shown and what keys do to it, without a terminal; [`draw`] puts it on one.
+//! [`state`] is the model and handles keys, without a terminal; [`draw`] renders it.
 
 mod draw;
 mod state;
@@ -19,34 +19,33 @@ use crate::cli::{Global, live};
 use crate::live_command::sessions::{Chosen, table};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure, print};
-use state::{Answer, State, Wish};
+use state::{ActionResult, KeyAction, State};
 
-/// Lines of a session's log that are shown.
+/// Number of log lines shown of a session.
 const LOG_LINES: u32 = 200;
 
-/// Shows sessions until somebody has seen enough.
+/// Shows sessions until the user quits.
 pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure> {
     let client = client(global, &options.reach);
     let chosen = Chosen::of(&options.filter)?;
     let mut state = State::new(chosen, options.sort);
-    look(&client, &mut state)?;
+    refresh(&client, &mut state)?;
     if options.batch {
         return batch(&client, &mut state, options);
     }
     if !std::io::stdout().is_terminal() {
-        return Err(
-            Failure::usage("top needs a terminal").help("for files and pipes:  wharf top -b")
-        );
+        return Err(Failure::usage("standard output is not a terminal")
+            .help("for files and pipes:  wharf top -b"));
     }
-    let mut terminal =
-        ratatui::try_init().map_err(|error| Failure::io("this terminal cannot be used", &error))?;
+    let mut terminal = ratatui::try_init()
+        .map_err(|error| Failure::io("cannot initialize the terminal", &error))?;
     let done = live(&client, &mut state, options, &mut terminal);
-    // Whatever happened, the terminal is given back as it was.
+    // The terminal is restored in any case.
     ratatui::restore();
     done.map(|()| Exit::Done)
 }
 
-/// A table now and then.
+/// Prints a table per interval.
 fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
     let mut left = options.count;
     loop {
@@ -57,11 +56,11 @@ fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit
             return Ok(Exit::Done);
         }
         sleep(Duration::from_secs(options.delay));
-        look(client, state)?;
+        refresh(client, state)?;
     }
 }
 
-/// Draws, waits for a key or for the time to look again, and so on.
+/// Draws, and waits for a key or the next refresh.
 #[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
 fn live(
     client: &Client,
@@ -75,16 +74,16 @@ fn live(
     loop {
         terminal
             .draw(|frame| draw::draw(frame, state))
-            .map_err(|error| Failure::io("the terminal failed", &error))?;
+            .map_err(|error| Failure::io("cannot write to the terminal", &error))?;
         let wait = due.saturating_duration_since(std::time::Instant::now());
-        let failed = |error| Failure::io("no key can be read", &error);
+        let failed = |error| Failure::io("cannot read from the terminal", &error);
         if event::poll(wait).map_err(failed)? {
             if let Event::Key(key) = event::read().map_err(failed)?
                 && key.kind != KeyEventKind::Release
             {
                 match state.key(key) {
-                    Wish::Nothing => {}
-                    Wish::Quit => return Ok(()),
+                    KeyAction::Nothing => {}
+                    KeyAction::Quit => return Ok(()),
                     wish => grant(client, state, wish),
                 }
             }
@@ -92,8 +91,8 @@ fn live(
         }
         due = std::time::Instant::now() + every;
         if !state.is_paused {
-            if let Err(failure) = look(client, state) {
-                state.answer(Answer::Problem(failure.message));
+            if let Err(failure) = refresh(client, state) {
+                state.answer(ActionResult::Problem(failure.message));
             }
             left = left.map(|left| left.saturating_sub(1));
             if left == Some(0) {
@@ -103,49 +102,51 @@ fn live(
     }
 }
 
-/// Asks the server how things are.
-fn look(client: &Client, state: &mut State) -> Result<(), Failure> {
+/// Requests the state from the server.
+fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
     let (status, sessions) = ask(async {
         let status: Status = client.get("/v1/status").await?;
         let sessions: Vec<Session> = client.get("/v1/sessions").await?;
         Ok((status, sessions))
     })?;
-    state.look(status, sessions);
+    state.refresh(status, sessions);
     if let Some(id) = state.details_of() {
-        // It may have ended; then what was last seen stays.
+        // It may have ended; then the last state is kept.
         if let Ok(details) = details(client, id) {
-            state.answer(Answer::Details(Box::new(details)));
+            state.answer(ActionResult::Details(Box::new(details)));
         }
     }
     Ok(())
 }
 
-/// Does what a key asked for; what comes of it is shown.
-fn grant(client: &Client, state: &mut State, wish: Wish) {
+/// Runs the action of a key; its result is shown.
+fn grant(client: &Client, state: &mut State, wish: KeyAction) {
     let answer = match wish {
-        Wish::Nothing | Wish::Quit => return,
-        Wish::Details(id) => details(client, id).map(|details| Answer::Details(Box::new(details))),
-        Wish::Log(id) => {
+        KeyAction::Nothing | KeyAction::Quit => return,
+        KeyAction::Details(id) => {
+            details(client, id).map(|details| ActionResult::Details(Box::new(details)))
+        }
+        KeyAction::Log(id) => {
             let path = format!("/v1/log?lines={LOG_LINES}&session={id}");
             let mut text = Vec::new();
             ask(client.follow(&path, |piece| text.extend_from_slice(piece)))
-                .map(|()| Answer::Log(String::from_utf8_lossy(&text).into_owned()))
+                .map(|()| ActionResult::Log(String::from_utf8_lossy(&text).into_owned()))
         }
-        Wish::Kick(id, ban) => {
+        KeyAction::Kick(id, ban) => {
             let kick = Kick {
                 sessions: vec![id],
                 ban_seconds: ban.map(|time| time.as_secs()),
                 ..Kick::default()
             };
             ask(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
-                Answer::Told(match kicked.banned.first() {
-                    Some(address) => format!("session {id} ends; {address} is banned"),
-                    None => format!("session {id} ends"),
+                ActionResult::Message(match kicked.banned.first() {
+                    Some(address) => format!("disconnected session {id}, banned {address}"),
+                    None => format!("disconnected session {id}"),
                 })
             })
         }
     };
-    state.answer(answer.unwrap_or_else(|failure| Answer::Problem(failure.message)));
+    state.answer(answer.unwrap_or_else(|failure| ActionResult::Problem(failure.message)));
 }
 
 fn details(client: &Client, id: u64) -> Result<SessionDetails, Failure> {

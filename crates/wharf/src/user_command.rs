@@ -1,4 +1,4 @@
-//! `wharf user`: accounts looked at and changed, in whichever store they are kept.
+//! `wharf user`: shows and changes accounts in any account store.
 
 mod copy;
 mod export;
@@ -31,7 +31,7 @@ use crate::share::{confirm, fresh, read_password_file};
 
 pub(crate) use self::group::group;
 
-/// Does what was asked with the accounts.
+/// Runs the command.
 pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
@@ -58,14 +58,14 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     reach::note_sandbox(global, file.as_deref(), &folders);
     if !has_config && matches!(what, User::Add { .. }) {
         tell(
-            "note: there is no config file, and without one wharf ignores accounts; make one and \
-              name it:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
+            "note: configuration file not found; without one, wharf ignores accounts; create and \
+              use one:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
         );
     }
     Ok(Exit::Done)
 }
 
-/// Whether a change is about what an account is shown.
+/// Whether a change concerns the folders of an account.
 fn shows_folders(facts: &Facts) -> bool {
     facts::Change::of(facts).is_ok_and(|change| {
         let is_of_folders = |setting: &Setting| {
@@ -75,13 +75,13 @@ fn shows_folders(facts: &Facts) -> bool {
     })
 }
 
-/// Waits for what is done with a store, on this thread.
+/// Runs an operation of a store on this thread.
 ///
 /// # Errors
-/// The system gives no runtime.
+/// The runtime cannot be created.
 pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::io("the system gives no runtime", &error))?;
+    let runtime = runtime.map_err(|error| Failure::io("cannot create an event loop", &error))?;
     Ok(runtime.block_on(act))
 }
 
@@ -89,7 +89,8 @@ async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), 
     match what {
         User::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
-            let wanted = list::Wanted { pattern, only_disabled: *disabled, only_expired: *expired };
+            let wanted =
+                list::AccountFilter { pattern, only_disabled: *disabled, only_expired: *expired };
             list::list(store, wanted, *json).await
         }
         User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
@@ -104,12 +105,12 @@ async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), 
     }
 }
 
-/// Why accounts were not changed or shown.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// The file, or what should happen to an account.
+    /// An error of the file, or of the change.
     File(EditError),
-    /// The database.
+    /// An error of the database.
     Store(StoreError),
     /// Everything else.
     Other(Failure),
@@ -149,7 +150,7 @@ impl From<Failure> for Trouble {
 }
 
 impl Trouble {
-    /// In the words and with the number for the one who typed the command.
+    /// The message, hint and exit code.
     pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
         let error = match self {
             Self::Other(failure) => return failure,
@@ -159,10 +160,11 @@ impl Trouble {
         let told = Failure::new(error.to_string());
         match error {
             EditError::NoSuchUser(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.help("which there are:  wharf user list")
+                Failure { exit: Exit::NoSuchUser, ..told }.help("list accounts:  wharf user list")
             }
-            EditError::NoSuchGroup(_) => Failure { exit: Exit::NoSuchUser, ..told }
-                .help("which there are:  wharf group list"),
+            EditError::NoSuchGroup(_) => {
+                Failure { exit: Exit::NoSuchUser, ..told }.help("list groups:  wharf group list")
+            }
             EditError::GroupExists(name) => {
                 told.help(format!("change it:  wharf group edit {name}"))
             }
@@ -180,7 +182,7 @@ impl Trouble {
     }
 }
 
-/// A file of accounts that cannot be used, with every mistake shown in its place.
+/// The error of an invalid accounts file, with all problems.
 pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
     match error {
         OpenError::Problems(found) => {
@@ -199,18 +201,18 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
                 })
                 .collect();
             tell(&render(&problems, Some(&source), is_coloured));
-            let title = format!("{} has mistakes", found.path.display());
+            let title = format!("invalid accounts in {}", found.path.display());
             Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
         }
         OpenError::Missing { path } => {
-            Failure::new(format!("there are no accounts yet: {} does not exist", path.display()))
-                .help("make the first:  wharf user add NAME --home DIR")
+            Failure::new(format!("accounts file not found: {}", path.display()))
+                .help("add the first account:  wharf user add NAME --home DIR")
         }
         OpenError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!(
-                "{} may be read or written by others (mode {mode:04o}), and it holds password \
-                 hashes",
+                "{} contains password hashes and is accessible to other users (mode \
+                 {mode:04o})",
                 path.display()
             ))
             .help(format!("chmod 600 '{}'", path.display()))
@@ -229,10 +231,10 @@ async fn add(
     password: &Password,
 ) -> Result<(), Trouble> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
-        Failure::usage(format!("where are the files of {name}?"))
-            .help(format!("wharf user add {name} --home DIR   (with --create-home to make it)"))
+        Failure::usage(format!("--home is missing for account {name}"))
+            .help(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
     })?;
-    // Before anyone is asked for a password that would be for nothing.
+    // Checked before the prompt for a password.
     if find(store, name).await?.is_some() {
         return Err(EditError::UserExists(name.to_owned()).into());
     }
@@ -253,7 +255,7 @@ async fn add(
     print_fresh(fresh)
 }
 
-/// The account, if the store has it. A store that is not there yet has none.
+/// The account, if it exists. A store that does not exist yet is empty.
 async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, Trouble> {
     match store.find(name).await {
         Ok(record) => Ok(record),
@@ -262,7 +264,7 @@ async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, T
     }
 }
 
-/// Whether there is no store yet.
+/// Whether the store does not exist yet.
 pub(crate) fn is_missing(error: &AdminError) -> bool {
     match error {
         AdminError::Edit(EditError::Open(OpenError::Missing { .. })) => true,
@@ -283,7 +285,7 @@ async fn edit(
     match &facts.home {
         Some(home) => facts::check_home(home, facts.create_home)?,
         None if facts.create_home => {
-            return Err(Failure::usage("--create-home needs --home DIR").into());
+            return Err(Failure::usage("--create-home requires --home DIR").into());
         }
         None => {}
     }
@@ -294,8 +296,8 @@ async fn edit(
         fresh = made;
     }
     if change.is_empty() {
-        return Err(Failure::usage("nothing to change was named")
-            .help("what can be changed:  wharf user edit --help")
+        return Err(Failure::usage("no settings to change were given")
+            .help("list settings:  wharf user edit --help")
             .into());
     }
     if let Some(home) = facts.home.as_ref().filter(|_| facts.create_home) {
@@ -316,7 +318,7 @@ async fn set_password(
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
     store.set_password(name, hash).await?;
-    tell(&format!("{name} has a new password\n"));
+    tell(&format!("changed the password of {name}\n"));
     print_fresh(fresh)
 }
 
@@ -328,8 +330,8 @@ async fn set_enabled(
     existing(store, names).await?;
     let change = |name: &String| Change::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
-    let what = if is_enabled { "may log in" } else { "may no longer log in" };
-    tell(&format!("{} {what}\n", names.join(", ")));
+    let what = if is_enabled { "enabled" } else { "disabled" };
+    tell(&format!("{what} {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -338,26 +340,26 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
     let list = names.join(", ");
     if !has_yes {
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("remove {list}?"))
-                .help("where nobody can be asked, add --yes")
+            return Err(Failure::usage(format!("cannot ask for confirmation to delete {list}"))
+                .help("without a terminal, add --yes")
                 .into());
         }
-        if !confirm(&format!("Remove {list}? Their files stay."))? {
-            return Err(Failure::new("nothing was removed").into());
+        if !confirm(&format!("Delete {list}? Their files are kept."))? {
+            return Err(Failure::new("cancelled: no accounts were deleted").into());
         }
     }
     let change = |name: &String| Change::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
-    tell(&format!("removed {list}; their files stay\n"));
+    tell(&format!("deleted {list}; their files are kept\n"));
     Ok(())
 }
 
-/// Refuses names that no account has, with the one that may have been meant.
+/// Rejects names of accounts that do not exist, with a suggestion.
 async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
     for name in names {
         match store.find(name).await {
             Ok(Some(_)) => {}
-            // It is there, and can be mended or removed.
+            // It exists, although invalid, and can be edited or deleted.
             Err(AdminError::Store(error)) if error.kind == StoreErrorKind::Invalid => {}
             Ok(None) => return Err(missing_user(store, name).await?.into()),
             Err(error) => return Err(error.into()),
@@ -371,14 +373,14 @@ async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trou
     Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
 }
 
-/// Nobody has this name; somebody may have one like it.
+/// The error for an unknown account, with a similar name as a suggestion.
 pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
-        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("there is no user `{shown}`")) };
+        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown user `{shown}`")) };
     match nearest(name, known) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
-        None => failure.help("which there are:  wharf user list"),
+        None => failure.help("list accounts:  wharf user list"),
     }
 }
 
@@ -388,12 +390,12 @@ impl Password {
     }
 }
 
-/// The hash of the new password, and the password itself if nobody knows it yet.
+/// The hash of the new password, and the password itself if it was generated.
 fn new_password(from: &Password) -> Result<(StoredHash, Option<String>), Failure> {
     if let Some(hash) = &from.hash {
         if !looks_like_hash(hash) {
-            return Err(Failure::usage("--hash: this is no password hash that wharf can verify")
-                .help("make one:  wharf hash   (in a shell, put it in 'single quotes')"));
+            return Err(Failure::usage("invalid --hash: unsupported format of password hash")
+                .help("create one:  wharf hash   (in a shell, use 'single quotes')"));
         }
         return Ok((StoredHash::from(hash.clone()), None));
     }
@@ -408,7 +410,7 @@ fn new_password(from: &Password) -> Result<(StoredHash, Option<String>), Failure
     Ok((StoredHash::from(hashed(&text)?), fresh))
 }
 
-/// A password that was made up is all that goes to standard output: scripts want it alone.
+/// Prints only a generated password to standard output, for scripts.
 fn print_fresh(fresh: Option<String>) -> Result<(), Trouble> {
     match fresh {
         Some(password) => Ok(print(&format!("{password}\n"))?),

@@ -1,8 +1,8 @@
-//! `wharf why`: whether an account may do something somewhere, and the one thing that decides it.
+//! `wharf why`: whether an action of an account is allowed, and which rule decides it.
 //!
-//! The questions stand in the order in which the server asks them: [`login`] until somebody is in,
-//! [`files`] for the act itself. The first "no" decides; where there is none, it is the right that
-//! allows it. Files are looked at as whom the server runs as, and nothing is changed.
+//! The checks run in the order of the server: [`login`], then [`files`] for the action itself. The
+//! first denial decides; if there is none, the permission that allows it. Files are accessed as the
+//! user of the server, and nothing is changed.
 
 mod act;
 mod files;
@@ -29,60 +29,60 @@ use crate::outcome::{Exit, Failure, print};
 use crate::protection::identity::{Identity, current_name};
 use crate::setup::{config_file, inputs, load};
 use crate::wire::accounts;
-use act::Act;
+use act::Action;
 use subject::Subject;
 
-/// What is asked.
-pub(crate) struct Case<'a> {
+/// The question.
+pub(crate) struct Query<'a> {
     config: &'a Config,
     layers: &'a Layers,
     user: &'a str,
     at: VPath,
-    act: Act,
-    /// From where; unknown if nobody said.
+    act: Action,
+    /// Client address, if given.
     ip: Option<IpAddr>,
     /// Whether the client uses TLS.
     is_tls: bool,
     /// Seconds since 1970.
     now: i64,
-    /// The config file, as a running server tells its own.
+    /// The configuration file, as in the status of a running server.
     file: Option<String>,
-    /// Whether the server to ask was named.
+    /// Whether the socket of the server was given.
     is_named: bool,
-    /// Every folder that is served.
+    /// All homes and virtual folders.
     homes: Vec<PathBuf>,
 }
 
-/// Something that decides, or could have.
+/// The fact that decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
     kind: Kind,
     /// The rule or the fact, as in `permissions = "read"`.
     what: String,
-    /// Where it stands, as in `/etc/wharf/users.toml:12`.
+    /// Where it is set, as in `/etc/wharf/users.toml:12`.
     from: Option<String>,
-    /// What would change the answer.
+    /// How to change the result.
     help: Option<String>,
 }
 
-/// What sort of thing decides.
+/// The kind of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The account as such: it is disabled, it has no password.
+    /// The account: it is disabled, it has no password.
     Account,
     /// A ban of an address, or the lock of an account.
     Ban,
-    /// A number of sessions.
+    /// A limit of sessions.
     Limit,
-    /// What TLS is asked for.
+    /// Required TLS.
     Tls,
     /// A setting of the server.
     Setting,
-    /// A right of the account.
+    /// A permission of the account.
     Right,
-    /// What it may keep.
+    /// A quota.
     Quota,
-    /// What is on the disk.
+    /// The file system.
     File,
 }
 
@@ -100,19 +100,19 @@ impl Fact {
     }
 }
 
-impl Case<'_> {
-    /// Where a key of the configuration is said, as in `/etc/wharf/wharf.toml:7`.
+impl Query<'_> {
+    /// Where a key of the configuration is set, as in `/etc/wharf/wharf.toml:7`.
     fn place(&self, key: &str) -> String {
         origin_of(self.layers, key)
     }
 
-    /// A fact about a key: what it says, and where.
+    /// A fact about a key: its value, and where it is set.
     fn setting(&self, kind: Kind, key: &str, value: impl std::fmt::Display) -> Fact {
         Fact::new(kind, format!("{key} = {value}")).from(self.place(key))
     }
 }
 
-/// Every folder that is served, as far as accounts can be read.
+/// All homes and virtual folders, as far as accounts can be read.
 fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
     let is_there = file(config).is_none_or(Path::exists);
     let known = is_there.then(|| accounts(config, is_coloured, Creation::No));
@@ -120,14 +120,14 @@ fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
     known.map(|(_, home)| home).chain(templated_homes(config)).collect()
 }
 
-/// Says allow or deny, and why: 0 for allow, 1 for deny.
+/// Prints allow or deny with the reason; exit code 0 for allow, 1 for deny.
 pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
-    let act = Act::read(&options.action)
-        .map_err(|help| Failure::usage(format!("{}: no such action", options.action)).help(help))?;
+    let act = Action::read(&options.action)
+        .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
-    let case = Case {
+    let case = Query {
         config: &config,
         layers: &layers,
         user: &options.user,
@@ -150,7 +150,7 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::io("the system gives no event queue", &error))?;
+        .map_err(|error| Failure::io("cannot create an event loop", &error))?;
     let decided = runtime.block_on(async {
         if let Err(fact) = before {
             return Err(fact);
@@ -166,13 +166,13 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
     Ok(if decided.is_ok() { Exit::Done } else { Exit::Failed })
 }
 
-/// Looks at files as the server does from here on.
+/// Switches to the user of the server for file access.
 fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure> {
     match Identity::wanted(&config.server) {
         Ok(Some(identity)) => identity.assume()?,
         Ok(None) => {}
         Err(_) => notes.push(format!(
-            "files were looked at as {}, and the server runs as {}: root can ask as the server",
+            "files were accessed as {}, but the server runs as {}; run as root to check as it",
             current_name(),
             config.server.user
         )),
@@ -180,15 +180,15 @@ fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure
     Ok(())
 }
 
-/// A path as clients write it; what does not begin with a slash lies below the account's home.
+/// A path as clients write it; relative paths are below the home of the account.
 fn virtual_path(text: &str) -> Result<VPath, Failure> {
     VPath::root().resolve(text.as_bytes()).map_err(|_| {
-        Failure::usage(format!("{}: this cannot be a path", text.escape_debug()))
-            .help("write it as clients do: / is the account's home")
+        Failure::usage(format!("invalid path {}", text.escape_debug()))
+            .help("write it as clients do: / is the home of the account")
     })
 }
 
-/// Where the account's file lies on this computer.
+/// The path of a file in the file system.
 fn real_path(subject: &Subject, at: &VPath) -> PathBuf {
     let names = at.names().map(|name| String::from_utf8_lossy(name).into_owned());
     names.fold(subject.account.home.clone(), |path, name| path.join(name))

@@ -1,9 +1,9 @@
-//! Fresh passwords that can be read out over the telephone: `maple-otter-26-quay-fern`.
+//! Generated passwords that are easy to read aloud: `maple-otter-26-quay-fern`.
 
-/// Makes a password of four words and a number, more than 40 bits of chance.
+/// Generates a password of four words and a number, with more than 40 bits of entropy.
 ///
 /// # Errors
-/// When the system has no random numbers to give.
+/// The system provides no random numbers.
 pub(crate) fn fresh_password() -> Result<String, getrandom::Error> {
     let mut parts = Vec::new();
     for _ in 0..WORDS_PER_PASSWORD {
@@ -22,10 +22,10 @@ fn word(index: usize) -> &'static str {
     WORDS.get(index).copied().unwrap_or_default()
 }
 
-/// A number below `count`, each as likely as the others.
+/// A uniformly distributed number below `count`.
 fn below(count: usize) -> Result<usize, getrandom::Error> {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
-    // The last, incomplete round of numbers would favour the small ones.
+    // Values of the last, incomplete range are rejected: they would favour small numbers.
     let fair = u64::MAX - u64::MAX % count;
     loop {
         let number = getrandom::u64()?;
@@ -35,7 +35,7 @@ fn below(count: usize) -> Result<usize, getrandom::Error> {
     }
 }
 
-/// Short, common, and hard to mistake for one another when heard.
+/// Short, common words that are hard to confuse when heard.
 static WORDS: &[&str] = &[
     "acorn", "actor", "agent", "album", "alder", "alley", "alpine", "amber", "anchor", "angle",
     "ankle", "anvil", "apple", "apron", "arch", "arena", "armor", "arrow", "artist", "aspen",

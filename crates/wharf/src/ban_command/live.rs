@@ -1,5 +1,5 @@
-//! Bans of a server that runs, over its API: whoever may use its socket need not be able to write
-//! its files, and what changes holds at once.
+//! Bans of a running server, through its API: access to its socket suffices, without write access
+//! to the file, and changes take effect immediately.
 
 use std::path::Path;
 
@@ -14,8 +14,7 @@ use crate::cli::{Global, live::Reach};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure};
 
-/// The server whose bans are meant: the one at a socket that was named, else the one that runs with
-/// this configuration, if there is one.
+/// The server at the given socket, else the running server of this configuration, if any.
 pub(super) fn server(
     global: &Global,
     socket: Option<&Path>,
@@ -28,7 +27,7 @@ pub(super) fn server(
         Ok(status) => {
             let config = config.and_then(|path| std::path::absolute(path).ok());
             let config = config.map(|path| path.display().to_string());
-            // Another server's bans are not in our file, and ours are not its.
+            // A server with another configuration has another file of bans.
             Ok((status.config == config).then_some(client))
         }
         Err(failure) if failure.exit == Exit::NotRunning && socket.is_none() => Ok(None),
@@ -36,7 +35,7 @@ pub(super) fn server(
     }
 }
 
-/// What the server knows.
+/// The bans and locks of the server.
 pub(super) fn read(server: &Client) -> Result<ThrottleSnapshot, Failure> {
     let (bans, locks) = ask(async {
         let bans: Vec<Ban> = server.get("/v1/bans").await?;
@@ -67,11 +66,11 @@ fn banned(ban: &Ban) -> Result<Banned, Failure> {
 }
 
 fn seconds(moment: &str) -> Result<i64, Failure> {
-    let wrong = |_| Failure::new(format!("the server tells of no time: {moment:?}"));
+    let wrong = |_| Failure::new(format!("invalid time in the reply of the server: {moment:?}"));
     moment.parse::<Timestamp>().map(Timestamp::as_second).map_err(wrong)
 }
 
-/// Bans networks, and ends their sessions.
+/// Bans networks, and disconnects their sessions.
 pub(super) fn add(
     server: &Client,
     networks: &[IpNet],
@@ -88,7 +87,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Lifts the bans of these networks, and unlocks these accounts.
+/// Removes the bans of these networks, and unlocks these accounts.
 pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Result<(), Failure> {
     ask(async {
         if !networks.is_empty() {
@@ -104,7 +103,7 @@ pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Res
     })
 }
 
-/// Lifts everything.
+/// Removes all bans and locks.
 pub(super) fn clear(server: &Client) -> Result<(), Failure> {
     ask(async {
         let _: Vec<String> = server.delete("/v1/bans").await?;

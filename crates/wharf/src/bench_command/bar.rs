@@ -10,23 +10,23 @@ use wharf_load::{Outcome, Prepared, Progress};
 use crate::config::units::show_size;
 use crate::outcome::tell;
 
-/// What there is to do in a case.
+/// The progress of a case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     pub(super) name: &'static str,
     pub(super) operations: u64,
-    /// For cases whose bytes say more than their operations.
+    /// For cases in which bytes matter more than operations.
     pub(super) bytes: Option<u64>,
 }
 
-/// Runs a case while its bar is shown, if anybody can see it.
+/// Runs a case with a progress bar if standard error is a terminal.
 pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> Outcome {
     if !std::io::stderr().is_terminal() {
         return prepared.run(progress);
     }
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Without a thread for it there is no bar, and nothing else is missing.
+        // Without a thread for it, only the bar is missing.
         let draw = || show(progress, work, &is_over);
         let shown = thread::Builder::new().spawn_scoped(scope, draw);
         let outcome = prepared.run(progress);

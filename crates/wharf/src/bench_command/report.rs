@@ -1,4 +1,4 @@
-//! What was found: a table for people, JSON for scripts.
+//! The results, as a table or as JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::cli::bench::Bench;
 use crate::config::raw::quoted;
 use crate::config::units::show_size;
 
-/// The table, and below it what went wrong and what it comes to.
+/// The table, followed by errors, notes and totals.
 pub(super) fn table(target: &Target, results: &Results) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for (case, ending) in &results.cases {
@@ -52,7 +52,7 @@ pub(super) fn table(target: &Target, results: &Results) -> String {
     out
 }
 
-/// What is told of each case in words.
+/// The cells of a case.
 const ERRORS_SHOWN_MAX: usize = 3;
 
 const HEADER: [&str; 9] =
@@ -96,7 +96,7 @@ fn millis(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64() * 1000.0)
 }
 
-/// The first column is words, the others are numbers and end at one place.
+/// Formats the table; the first column is left-aligned, the others are right-aligned.
 fn lines(rows: &[[String; 9]]) -> String {
     let widths: Vec<usize> = (0..9)
         .map(|column| {

@@ -1,4 +1,4 @@
-//! The cases one after another, in a folder that is removed again.
+//! Runs the cases in a temporary folder, which is deleted afterwards.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use crate::cli::bench::{Bench, Measured};
 use crate::outcome::Failure;
 use crate::share::fresh;
 
-/// What all cases came to.
+/// The results of all cases.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     pub(super) cases: Vec<(Measured, Ending)>,
-    /// What else the person should know, such as files that could not be removed.
+    /// Notes, such as files that could not be deleted.
     pub(super) notes: Vec<String>,
-    /// Whether something was left on the server.
+    /// Whether files remain on the server.
     pub(super) is_left: bool,
 }
 
-/// How a case ended.
+/// Result of a case.
 #[derive(Debug)]
 pub(super) enum Ending {
     /// It ran, with or without errors.
     Ran(Box<Outcome>),
-    /// It could not begin.
+    /// It could not start.
     Failed(Error),
-    /// It was not tried, and why.
+    /// It was skipped, with the reason.
     Skipped(&'static str),
 }
 
@@ -45,13 +45,13 @@ impl Results {
     }
 }
 
-/// The cases, and what is on the server for them.
+/// The state of the suite.
 #[derive(Debug)]
 pub(super) struct Suite<'a> {
     options: &'a Bench,
     target: &'a Target,
     progress: &'a Progress,
-    /// The folder that was made; without one there is nothing to write to.
+    /// The temporary folder; none without write permission.
     folder: Option<String>,
     small: Stored,
     large: Stored,
@@ -61,14 +61,14 @@ pub(super) struct Suite<'a> {
 /// Files on the server, numbered from 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stored {
-    /// So many are whole.
+    /// Number of complete files.
     whole: u64,
-    /// Those from here on were never begun.
+    /// Number of files that were started.
     begun: u64,
 }
 
 impl<'a> Suite<'a> {
-    /// Logs in once, to learn whether everything is right, and makes the folder.
+    /// Logs in once to verify the options, and creates the folder.
     pub(super) fn begin(
         options: &'a Bench,
         target: &'a Target,
@@ -94,7 +94,7 @@ impl<'a> Suite<'a> {
             match session.say(&format!("MKD {folder}")) {
                 Ok(()) => suite.folder = Some(folder),
                 Err(error) => suite.results.notes.push(format!(
-                    "nothing can be stored here ({error}); --dir PATH names another place"
+                    "uploads are not permitted here ({error}); use another folder with --dir PATH"
                 )),
             }
         }
@@ -102,7 +102,7 @@ impl<'a> Suite<'a> {
         Ok(suite)
     }
 
-    /// Runs what was asked for. An error of one case does not stop the next.
+    /// Runs the selected cases. An error of one case does not stop the next.
     pub(super) fn measure(&mut self) {
         for case in ORDER {
             if !self.is_wanted(*case) || self.progress.is_stopped() {
@@ -113,11 +113,11 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// Removes what was stored.
+    /// Deletes the files that were stored.
     pub(super) fn finish(mut self) -> Results {
         let Some(folder) = self.folder.take() else { return self.results };
         let mut removed = self.remove(&folder);
-        // An upload that was cut may appear a moment after its connection is gone.
+        // An interrupted upload can appear shortly after its connection is closed.
         for _ in 1..REMOVALS_MAX {
             if !matches!(&removed, Err(error) if is_refused(error)) {
                 break;
@@ -136,7 +136,7 @@ impl<'a> Suite<'a> {
         self.options.only.is_empty() || self.options.only.contains(&case)
     }
 
-    /// Whether any case is wanted that needs files of its own.
+    /// Whether a selected case needs test files.
     fn wants_folder(&self) -> bool {
         ORDER.iter().any(|case| {
             let needs = match case {
@@ -174,14 +174,14 @@ impl<'a> Suite<'a> {
             Ok(mut prepared) => {
                 let work = Work { name: measured.name(), operations: count, bytes };
                 let outcome = bar::run(&mut prepared, self.progress, work);
-                // Nothing is removed here, and a farewell that fails does no harm.
+                // Nothing is deleted here, and an error of QUIT is harmless.
                 let _ = prepared.finish();
                 Ending::Ran(Box::new(outcome))
             }
         }
     }
 
-    /// Lists the folder with the small files, or whatever there is. MLSD where the server knows it.
+    /// Lists the folder with the small files, or the current one; with MLSD if supported.
     fn list(&mut self, count: u64) -> Ending {
         let path = self.folder.clone().or_else(|| self.options.dir.clone()).unwrap_or_default();
         let listing = |verb| Case::List { verb, path: path.clone(), entries: None };
@@ -192,7 +192,7 @@ impl<'a> Suite<'a> {
         if !is_unknown {
             return ending;
         }
-        self.results.notes.push("the server knows no MLSD; the listings are those of LIST".into());
+        self.results.notes.push("the server does not support MLSD; LIST was used".into());
         self.run(Measured::List, listing(Listing::List), count)
     }
 
@@ -204,7 +204,7 @@ impl<'a> Suite<'a> {
         };
         let path = format!("{folder}/{prefix}{{i}}");
         let content = Content::Pattern;
-        // This suite removes everything itself, and also what a failed upload left behind.
+        // The suite deletes all files itself, including those of failed uploads.
         let ending =
             self.run(measured, Case::Store { path, length, content, is_deleted: false }, count);
         if let Ending::Ran(outcome) = &ending {
@@ -233,7 +233,7 @@ impl<'a> Suite<'a> {
     fn fetch_large(&mut self) -> Ending {
         let count = u64::from(self.options.sessions);
         if let Some(path) = self.options.file.clone() {
-            // Nobody knows what is in it, so there is nothing to compare.
+            // Its content is unknown, so it cannot be verified.
             let case = Case::Retrieve { path, length: None, reading: Reading::Decrypt };
             return self.run(Measured::LargeDown, case, count);
         }
@@ -257,7 +257,7 @@ impl<'a> Suite<'a> {
         let mut session = CommandSession::log_in(self.target)?;
         for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
             for number in 0..stored.begun {
-                // One that was never stored is refused; the folder shows whether anything is left.
+                // An error for a file that was never stored is ignored; RMD fails if files remain.
                 let removed = session.say(&format!("DELE {folder}/{prefix}{number}"));
                 removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
             }
@@ -275,7 +275,7 @@ fn is_refused(error: &Error) -> bool {
 const REMOVALS_MAX: usize = 5;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
 
-/// Small files before the listing, so that there is something to list.
+/// Small files before the listing, so that the listing has entries.
 const ORDER: &[Measured] = &[
     Measured::Login,
     Measured::Noop,
@@ -290,7 +290,7 @@ const SMALL_PREFIX: &str = "small-";
 const LARGE_PREFIX: &str = "large-";
 /// A listing is as much work as several files.
 const OPERATIONS_PER_LISTING: u64 = 10;
-const NO_FOLDER: &str = "no place to write";
+const NO_FOLDER: &str = "no write permission";
 const NO_FILES: &str = "its files could not be stored";
 
 impl Measured {

@@ -1,4 +1,4 @@
-//! Which server is meant, as whom, and whom to trust; and what went wrong, with a remedy.
+//! The server, account and trusted certificates of a run, and hints for errors.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::outcome::{Exit, Failure};
 use crate::remote_server::{resolve, roots, split, system_roots};
 use crate::share::{ask_password, check_password, read_password_file};
 
-/// Finds the server and asks for what is missing.
+/// Resolves the server and prompts for a missing password.
 pub(super) fn target(options: &Bench) -> Result<Target, Failure> {
     let usual = if options.tls == Mode::Implicit { 990 } else { 21 };
     let (host, port) = split(&options.server, usual)?;
@@ -31,11 +31,13 @@ fn password(options: &Bench) -> Result<String, Failure> {
     }
     match (&options.password, &options.username) {
         (Some(text), _) => check_password(text).map(|()| text.clone()),
-        // What anonymous servers want to hear (RFC 1635).
+        // The usual password of anonymous users (RFC 1635).
         (None, None) => Ok("wharf@".to_owned()),
         (None, Some(_)) if std::io::stdin().is_terminal() => ask_password("Password: "),
-        (None, Some(_)) => Err(Failure::usage("there is no terminal to ask for the password")
-            .help("use --password-file FILE, or --password-file - for standard input")),
+        (None, Some(_)) => {
+            Err(Failure::usage("cannot prompt for the password: standard input is not a terminal")
+                .help("use --password-file FILE, or --password-file - for standard input"))
+        }
     }
 }
 
@@ -46,7 +48,7 @@ fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
         Mode::Implicit => TlsMode::Implicit,
     };
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| Failure::usage(format!("`{host}` is no name that a certificate can have")))?;
+        .map_err(|_| Failure::usage(format!("invalid host name `{host}`")))?;
     let trust = match &options.ca {
         _ if options.insecure => Trust::Any,
         Some(file) => Trust::Roots(Arc::new(roots(file)?)),
@@ -55,35 +57,37 @@ fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
     Ok(Some(Tls { mode, trust, name }))
 }
 
-/// An error at the start, with what would help.
+/// Error of the first connection, with a hint.
 pub(super) fn failure(error: &Error, options: &Bench) -> Failure {
     let told = Failure::new(error.to_string());
     let is_tls = options.tls != Mode::Off;
     match &error.kind {
-        ErrorKind::Tls(_) => told.help(
-            "for a certificate that the system does not trust: --ca FILE, or --insecure for any",
-        ),
+        ErrorKind::Tls(_) => {
+            told.help("for a certificate that the system does not trust: --ca FILE, or --insecure")
+        }
         ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
-            told.help("without TLS the password can be read on the way; if that is fine: --tls off")
+            told.help("to send the password unencrypted:  --tls off")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("USER") && !is_tls => {
-            told.help("does it want TLS?  --tls explicit")
+            told.help("the server may require TLS:  --tls explicit")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("connect") => {
-            told.help("is it full? with fewer clients:  --sessions 1")
+            told.help("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { code: 421, .. } => {
-            told.help("is it full? with fewer clients:  --sessions 1")
+            told.help("the server may be full; use fewer clients:  --sessions 1")
         }
-        ErrorKind::Refused { .. } => told.help("-u NAME and --password-file FILE say who you are"),
+        ErrorKind::Refused { .. } => {
+            told.help("check the user name (-u NAME) and password (--password-file FILE)")
+        }
         ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {
-            told.help("is that its port, and does it begin with TLS?  --tls explicit or implicit")
+            told.help("check the port and the TLS mode:  --tls explicit or implicit")
         }
         ErrorKind::Io(std::io::ErrorKind::PermissionDenied, _) => {
             Failure { exit: Exit::Forbidden, ..told }
         }
         ErrorKind::Io(..) | ErrorKind::TimedOut => {
-            told.help("does it listen there?  wharf bench HOST:PORT")
+            told.help("check host and port:  wharf bench HOST:PORT")
         }
         _ => told,
     }

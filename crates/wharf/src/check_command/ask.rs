@@ -1,4 +1,4 @@
-//! `wharf check --ask`: what a client of some server meets, step by step, and what would help.
+//! `wharf check --ask`: checks a server as a client, step by step.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,31 +17,31 @@ use crate::outcome::Failure;
 use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
 
-/// The longest wait for one step: a firewall that drops what it does not like is silent.
+/// Timeout of one step: a firewall that drops packets does not reply.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PORT: u16 = 21;
-/// Where TLS begins at once, by custom.
+/// The usual port of implicit TLS.
 const PORT_IMPLICIT: u16 = 990;
 const SHOWN_LETTERS_MAX: usize = 200;
-/// What a greeting should be.
+/// The expected reply code of a greeting.
 const READY: u16 = 220;
 
-/// A server that is asked.
+/// The server to check.
 struct Asked<'a> {
     host: String,
     address: SocketAddr,
     options: &'a Check,
 }
 
-/// A connection, and what it is worth.
+/// A connection, and whether its certificate was verified.
 struct Met {
     visit: ControlClient,
     is_secure: bool,
-    /// Whether the certificate shows who the server is.
+    /// Whether the certificate was verified.
     is_proven: bool,
 }
 
-pub(super) fn look(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
     page.line(format!("{host} at {address}"));
@@ -49,14 +49,14 @@ pub(super) fn look(server: &str, options: &Check, page: &mut Page) -> Result<(),
     let Some(met) = asked.meet(page) else { return Ok(()) };
     let Some(user) = &options.user else {
         page.note(
-            "data connections were not tried: servers give none before a login",
+            "data connections were not tested: they require a login",
             "wharf check --ask HOST --user NAME",
         );
         return Ok(());
     };
     let Some(mut visit) = asked.log_in(met, user, page)? else { return Ok(()) };
     asked.try_data(&mut visit, page);
-    // It may hang up instead.
+    // The server may close the connection instead.
     let _ = visit.say("QUIT");
     Ok(())
 }
@@ -66,7 +66,7 @@ impl Asked<'_> {
         self.address.port() == PORT_IMPLICIT
     }
 
-    /// Connects, is greeted, and puts TLS on.
+    /// Connects, reads the greeting, and starts TLS.
     fn meet(&self, page: &mut Page) -> Option<Met> {
         let roots = match system_roots() {
             Ok(roots) => Trust::Roots(Arc::new(roots)),
@@ -83,8 +83,8 @@ impl Asked<'_> {
                 Ok(reply) if reply.code == 234 => {}
                 Ok(reply) => {
                     page.warn(
-                        format!("it offers no TLS: {} {}", reply.code, shown(&reply.text())),
-                        "passwords and files can be read on the way; switch TLS on at the server",
+                        format!("TLS is not offered: {} {}", reply.code, shown(&reply.text())),
+                        "passwords and files are sent unencrypted; enable TLS at the server",
                     );
                     return Some(Met { visit, is_secure: false, is_proven: false });
                 }
@@ -94,7 +94,7 @@ impl Asked<'_> {
         match visit.secure(&verified) {
             Ok(secured) => {
                 tell_of_tls(&secured, page);
-                page.row("verified", "yes: what this system trusts leads to its certificate");
+                page.row("verified", "yes: the certificate is trusted by this system");
                 if self.is_implicit() {
                     self.greet(&mut visit, page)?;
                 }
@@ -105,7 +105,7 @@ impl Asked<'_> {
         }
     }
 
-    /// The same, taking any certificate: a client that asks its user would go on.
+    /// The same, accepting any certificate, as clients do after confirmation by their user.
     fn meet_unproven(&self, why: &str, page: &mut Page) -> Option<Met> {
         let any = self.tls(Trust::Any)?;
         let mut visit = self.open(page)?;
@@ -122,8 +122,8 @@ impl Asked<'_> {
         }
         page.row("verified", &format!("no: {}", shown(why)));
         page.warn(
-            format!("clients that check it refuse or ask about its certificate: {why}"),
-            "with a certificate of an authority, for the name that clients use, nobody is asked",
+            format!("clients that verify the certificate refuse it or ask their user: {why}"),
+            "use a certificate of a trusted CA for the host name that clients use",
         );
         if self.is_implicit() {
             self.greet(&mut visit, page)?;
@@ -143,9 +143,11 @@ impl Asked<'_> {
             Err(error) => {
                 let remedy = match error.kind {
                     ErrorKind::TimedOut => {
-                        "a firewall on the way drops it, or the router does not forward this port"
+                        "a firewall drops the connection, or the router does not forward this port"
                     }
-                    _ => "does it listen there? at the server:  wharf check ports net",
+                    _ => {
+                        "check that the server listens there; on the server:  wharf check ports net"
+                    }
                 };
                 page.fail(error.to_string(), remedy);
                 None
@@ -161,19 +163,19 @@ impl Asked<'_> {
             }
             Ok(reply) => {
                 page.fail(
-                    format!("it turns us away: {} {}", reply.code, shown(&reply.text())),
-                    "is it full, or is this address banned there? at the server:  wharf ban list",
+                    format!("the connection is rejected: {} {}", reply.code, shown(&reply.text())),
+                    "the server may be full, or the address banned; on the server:  wharf ban list",
                 );
                 None
             }
             Err(error) => {
                 let remedy = match error.kind {
                     ErrorKind::TimedOut => {
-                        "something else may listen there, or TLS begins at once: try port 990"
+                        "another service may listen there, or it uses implicit TLS: try port 990"
                     }
-                    _ => "another program listens at this port: name the port of the FTP server",
+                    _ => "another program listens on this port: give the port of the FTP server",
                 };
-                page.fail(format!("{} does not speak FTP: {error}", self.address), remedy);
+                page.fail(format!("{} is not an FTP server: {error}", self.address), remedy);
                 None
             }
         }
@@ -188,8 +190,8 @@ impl Asked<'_> {
         let Met { mut visit, is_secure, is_proven } = met;
         if !is_secure {
             page.fail(
-                "the password was not sent: without TLS anything on the way could read it",
-                "switch TLS on at the server",
+                "the password was not sent: the connection is not encrypted",
+                "enable TLS at the server",
             );
             return Ok(None);
         }
@@ -197,13 +199,13 @@ impl Asked<'_> {
         if !(is_near || self.options.insecure || is_proven) {
             page.fail(
                 "the password was not sent: the certificate could not be verified",
-                "if that is fine:  --insecure",
+                "to send it anyway:  --insecure",
             );
             return Ok(None);
         }
         let password = password(self.options)?;
         if user.contains(['\r', '\n']) || password.contains(['\r', '\n']) {
-            return Err(Failure::usage("name and password are one line each"));
+            return Err(Failure::usage("invalid user name or password: it contains a line break"));
         }
         let said = visit.say(&format!("USER {user}")).and_then(|reply| match reply.code {
             331 => visit.say(&format!("PASS {password}")),
@@ -215,8 +217,8 @@ impl Asked<'_> {
             }
             Ok(reply) => {
                 page.fail(
-                    format!("{user} cannot log in: {} {}", reply.code, shown(&reply.text())),
-                    "name, password, or does the server want TLS from here?",
+                    format!("login of {user} failed: {} {}", reply.code, shown(&reply.text())),
+                    "check user name and password; the server may require TLS",
                 );
                 return Ok(None);
             }
@@ -229,8 +231,8 @@ impl Asked<'_> {
             match visit.say(line) {
                 Ok(reply) if (200..300).contains(&reply.code) => {}
                 Ok(reply) => page.warn(
-                    format!("it refuses {line}: {} {}", reply.code, shown(&reply.text())),
-                    "data would not be encrypted",
+                    format!("{line} is refused: {} {}", reply.code, shown(&reply.text())),
+                    "data connections would not be encrypted",
                 ),
                 Err(error) => {
                     failed::<()>(&error, page);
@@ -241,20 +243,20 @@ impl Asked<'_> {
         Ok(Some(visit))
     }
 
-    /// A listing each over EPSV, PASV and active mode.
+    /// A listing over each of EPSV, PASV and active mode.
     fn try_data(&self, visit: &mut ControlClient, page: &mut Page) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
-            Ok(listed) => page.row("EPSV", &told(&listed)),
+            Ok(listed) => page.row("EPSV", &described_listing(&listed)),
             Err(error) => no_data("EPSV", &error, page),
         }
         if self.address.ip().to_canonical().is_ipv4() {
             self.try_pasv(visit, page);
         }
         match visit.list_active() {
-            Ok(listed) => page.row("active", &told(&listed)),
+            Ok(listed) => page.row("active", &described_listing(&listed)),
             Err(error) => page.note(
-                format!("active mode does not work from here: {error}"),
-                "that is usual behind NAT and firewalls; passive mode is what clients use",
+                format!("active mode failed: {error}"),
+                "this is usual behind NAT and firewalls; clients use passive mode by default",
             ),
         }
     }
@@ -267,24 +269,24 @@ impl Asked<'_> {
         let (announced, ours) = (at.ip(), self.address.ip().to_canonical());
         if announced == ours {
             match visit.list_at(at) {
-                Ok(listed) => page.row("PASV", &format!("{at}, {}", told(&listed))),
+                Ok(listed) => page.row("PASV", &format!("{at}, {}", described_listing(&listed))),
                 Err(error) => no_data("PASV", &error, page),
             }
             return;
         }
         let what = format!("PASV announces {announced}, but the server was reached at {ours}");
         let remedy = if is_private(announced) && !is_private(ours) {
-            format!("set passive.public_address to {ours}, or to the name that clients use")
+            format!("set passive.public_address to {ours}, or to the host name that clients use")
         } else {
-            format!("is that the same server? else set passive.public_address to {ours}")
+            format!("if that is not the same server, set passive.public_address to {ours}")
         };
         match visit.list_at(at) {
             Ok(listed) => {
-                page.row("PASV", &format!("{at}, {}", told(&listed)));
+                page.row("PASV", &format!("{at}, {}", described_listing(&listed)));
                 page.note(what, remedy);
             }
             Err(_) => {
-                page.fail(format!("{what}, and no data connection comes to be there"), remedy);
+                page.fail(format!("{what}, and data connections to it fail"), remedy);
             }
         }
     }
@@ -293,7 +295,7 @@ impl Asked<'_> {
 fn no_data(how: &str, error: &Error, page: &mut Page) {
     let remedy = match &error.kind {
         ErrorKind::TimedOut => {
-            "a firewall on the way drops it: open the server's passive ports there, and \
+            "a firewall drops the connection: open the passive ports of the server there, and \
              forward them on its router"
         }
         ErrorKind::Io(std::io::ErrorKind::ConnectionRefused, _) => {
@@ -301,17 +303,17 @@ fn no_data(how: &str, error: &Error, page: &mut Page) {
              ports, or forwards them to other numbers"
         }
         ErrorKind::Refused { code: 425, .. } => {
-            "the server saw no connection of ours: something on the way changes addresses or \
-             ports; at the server:  wharf check net"
+            "the server received no data connection: a device between changes addresses or \
+             ports; on the server:  wharf check net"
         }
         ErrorKind::Refused { code: 500..=502, .. } => {
-            page.note(format!("it knows no {how}"), "few clients need it");
+            page.note(format!("{how} is not supported"), "few clients need it");
             return;
         }
-        ErrorKind::Tls(_) => "see the server's log; tls.session_reuse may be what it misses",
-        _ => "see the server's log; at the server:  wharf check net",
+        ErrorKind::Tls(_) => "see the log of the server; tls.session_reuse may be the cause",
+        _ => "see the log of the server; on the server:  wharf check net",
     };
-    page.fail(format!("no data connection over {how}: {error}"), remedy);
+    page.fail(format!("data connection with {how} failed: {error}"), remedy);
 }
 
 fn password(options: &Check) -> Result<String, Failure> {
@@ -330,7 +332,7 @@ fn features(visit: &mut ControlClient, page: &mut Page) {
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
     let words: Vec<_> = inner.iter().map(|line| line.trim()).collect();
     if words.is_empty() {
-        page.row("features", "none told");
+        page.row("features", "none");
     } else {
         page.row("features", &shown(&words.join(", ")));
     }
@@ -343,8 +345,8 @@ fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
     let end = ParsedCertificate::of(own).and_then(|certificate| certificate.not_after);
     if let Some(end) = end.filter(|end| *end < Timestamp::now()) {
         page.fail(
-            format!("its certificate ended on {}", end.strftime("%Y-%m-%d")),
-            "put a new one in its place; clients refuse this one",
+            format!("the certificate expired on {}", end.strftime("%Y-%m-%d")),
+            "replace it; clients refuse it",
         );
     }
 }
@@ -358,21 +360,21 @@ fn described(own: &CertificateDer<'_>) -> String {
     format!("for {names}{until}, sha256 {}", hex.join(":"))
 }
 
-fn told(listed: &ListingResult) -> String {
+fn described_listing(listed: &ListingResult) -> String {
     let tls = match listed.is_resumed {
         None => "not encrypted",
-        Some(true) => "encrypted, proven to be of the same session",
+        Some(true) => "encrypted, TLS session resumed",
         Some(false) => "encrypted",
     };
-    format!("a listing of {} bytes came, {tls}", listed.bytes)
+    format!("received a listing of {} bytes, {tls}", listed.bytes)
 }
 
 fn failed<T>(error: &Error, page: &mut Page) -> Option<T> {
-    page.fail(error.to_string(), "see the server's log");
+    page.fail(error.to_string(), "see the log of the server");
     None
 }
 
-/// What a stranger's server says, made fit for a terminal.
+/// Text of an untrusted server, escaped for a terminal.
 fn shown(text: &str) -> String {
     let harmless = |letter: char| if letter.is_control() { '?' } else { letter };
     text.chars().map(harmless).take(SHOWN_LETTERS_MAX).collect()

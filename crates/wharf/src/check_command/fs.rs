@@ -1,4 +1,4 @@
-//! The subject `fs`: whether files can be kept where the homes are, and how many can be open.
+//! The subject `fs`: file systems of homes, and the limit of open files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -17,24 +17,24 @@ use crate::os::{FileSystem, file_system, raise_file_limit};
 use crate::outcome::{Failure, plain};
 use crate::serve_command::capacity::DescriptorBudget;
 
-/// Homes that are looked at; more say no more.
+/// Maximum number of homes that are checked.
 const HOMES_MAX: usize = 10_000;
-/// Entries of a home's top that are looked at for what uploads left.
+/// Maximum number of entries of a home that are searched for partial uploads.
 const ENTRIES_MAX: usize = 10_000;
-/// Below one part in so many, there is little room.
+/// Free space is low below this fraction of the disk.
 const LITTLE: u64 = 20;
-/// A clock that says a time before this is wrong: wharf was not written then.
+/// A clock before this time is wrong: wharf did not exist then.
 const EPOCH: i64 = 1_767_225_600;
-/// Clocks of file servers that differ by more than this confuse clients that compare times.
+/// Maximum difference of clocks of file servers; clients compare times.
 const SKEW_MAX: Duration = Duration::from_secs(5);
-/// Times of files may be a little ahead: a disk rounds, and a clock was set.
+/// Tolerance of file times in the future: file systems round, and clocks are adjusted.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
-    look_at_clock(subjects, page);
-    look_at_open_files(subjects, page);
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+    inspect_clock(subjects, page);
+    inspect_open_files(subjects, page);
     let mut folders: BTreeMap<u64, (FileSystem, PathBuf)> = BTreeMap::new();
-    let mut leftovers = Leftovers::default();
+    let mut leftovers = PartialUploads::default();
     let keep = subjects.config.files.partial_upload_retention.0;
     for (_, home) in homes(subjects)?.0.into_iter().take(HOMES_MAX) {
         leftovers.count(&home, keep);
@@ -43,18 +43,18 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         }
     }
     for (system, folder) in folders.values() {
-        look_at_system(system, folder, page);
+        inspect_system(system, folder, page);
         try_folder(subjects, system, folder, page);
     }
     leftovers.tell(page);
     Ok(())
 }
 
-fn look_at_clock(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_clock(subjects: &Subjects<'_>, page: &mut Page) {
     let now = Timestamp::now();
-    let remedy = "set it, and keep it right with NTP: certificates and logs depend on it";
+    let remedy = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
     if now.as_second() < EPOCH {
-        page.fail(format!("the clock says {now}, which is wrong"), remedy);
+        page.fail(format!("the system clock is wrong: {now}"), remedy);
         return;
     }
     let files = subjects.file.iter().chain([&subjects.config.server.users_file.0]);
@@ -64,77 +64,80 @@ fn look_at_clock(subjects: &Subjects<'_>, page: &mut Page) {
     };
     match files.clone().find(is_ahead) {
         Some(file) => page.warn(
-            format!("{} was changed in the future: the clock may be wrong", file.display()),
+            format!(
+                "{} has a modification time in the future: the clock may be wrong",
+                file.display()
+            ),
             remedy,
         ),
         None => page.row("clock", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
     }
 }
 
-fn look_at_open_files(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_open_files(subjects: &Subjects<'_>, page: &mut Page) {
     raise_file_limit();
     let room = DescriptorBudget::beside(subjects.config.listen.len());
     let (sessions, told) = room.of(subjects.config.limits.connections);
     let sessions = sessions.number().map_or_else(|| "any number of".to_owned(), |n| n.to_string());
     page.row("open files", &format!("enough for {sessions} sessions, in this shell"));
     if let Some(told) = told {
-        page.warn(told, "a service has a limit of its own: systemctl show -p LimitNOFILE wharf");
+        page.warn(told, "a service has its own limit: systemctl show -p LimitNOFILE wharf");
     }
 }
 
-fn look_at_system(system: &FileSystem, folder: &Path, page: &mut Page) {
+fn inspect_system(system: &FileSystem, folder: &Path, page: &mut Page) {
     let shown = folder.display();
     let kind = system.kind.as_deref().unwrap_or("of unknown kind");
     let free = format!("{} of {} free", show_size(system.free), show_size(system.total));
     page.row("disk", &format!("{shown}: {kind}, {free}"));
     if system.total > 0 && system.free < system.total / LITTLE {
         page.warn(
-            format!("there is little room at {shown}: {free}"),
-            "make room, or give accounts quotas (limits.user_quota); uploads leave files.min_free_space \
-             free",
+            format!("low disk space at {shown}: {free}"),
+            "free disk space, or set quotas (limits.user_quota); files.min_free_space is reserved \
+             from uploads",
         );
     }
     if let Some((free, total)) = system.inodes
         && free < total / LITTLE
     {
         page.warn(
-            format!("the file system of {shown} takes {free} more files, of {total}"),
-            "remove small files, or give accounts quotas (limits.user_quota_files)",
+            format!("low number of free inodes at {shown}: {free} of {total}"),
+            "delete small files, or set quotas (limits.user_quota_files)",
         );
     }
     match kind {
         "nfs" | "nfs4" => page.note(
             format!("{shown} is on NFS"),
-            "mount it hard, not soft, or an upload can be confirmed and lost; locks keep two \
-             servers apart only where they work there",
+            "mount it hard, not soft, or confirmed uploads can be lost; two servers need \
+             working file locks",
         ),
         "cifs" | "smb3" | "smbfs" | "9p" | "virtiofs" | "vboxsf" => page.note(
-            format!("{shown} is on a folder of another computer ({kind})"),
-            "rights and names are those of the other side; if uploads fail, look there",
+            format!("{shown} is on a network file system ({kind})"),
+            "permissions and names are those of the remote system; if uploads fail, check it",
         ),
         "fuse" | "fuseblk" | "fuse.sshfs" | "fuse.rclone" | "fuse.mergerfs" | "fuse.s3fs" => page
             .note(
-                format!("{shown} is kept by a program ({kind})"),
-                "some of them cannot replace a file in one step; see that the trial above is fine",
+                format!("{shown} is on a FUSE file system ({kind})"),
+                "some of them cannot replace a file atomically; see the result of the test above",
             ),
         "tmpfs" | "ramfs" => page.note(
             format!("{shown} is in memory ({kind})"),
-            "what is uploaded there is gone after a restart of the computer",
+            "uploaded files are lost after a reboot",
         ),
         "vfat" | "exfat" | "msdos" => page.note(
             format!("{shown} is on {kind}"),
-            "times have two seconds, there are no permission bits, and a power failure can lose \
-             more than the newest files; a file has less than 4 GiB on vfat",
+            "times have a resolution of 2 s, permission bits are not supported, and a power \
+             failure can lose more than the newest files; on vfat, files are limited to 4 GiB",
         ),
         "overlay" => page.note(
-            format!("{shown} is within a container's own layers (overlay)"),
-            "mount a volume there, or what is uploaded goes with the container",
+            format!("{shown} is in the file system of a container (overlay)"),
+            "mount a volume there, or uploaded files are lost with the container",
         ),
         _ => {}
     }
 }
 
-/// Does what an upload does: writes, syncs, renames, removes.
+/// Does the operations of an upload: write, sync, rename, delete.
 fn try_folder(subjects: &Subjects<'_>, system: &FileSystem, folder: &Path, page: &mut Page) {
     if system.is_read_only {
         return;
@@ -148,20 +151,20 @@ fn try_folder(subjects: &Subjects<'_>, system: &FileSystem, folder: &Path, page:
     }
     let shown = folder.display();
     match tried {
-        Ok(()) => page.row("", "written, synced, renamed and removed there"),
-        // Whether the server may is asked of the accounts.
+        Ok(()) => page.row("", "write, sync, rename and delete succeeded"),
+        // Whether the server has access is checked with the accounts.
         Err((_, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-            page.row("", "not tried: this account of the system may not write there");
+            page.row("", "not tested: this system user has no write permission");
         }
         Err((step, error)) => page.fail(
             format!("uploads to {shown} would fail: {step}: {}", plain(&error)),
-            "see what the system's own log says of that file system",
+            "see the system log for errors of that file system",
         ),
     }
     if ignores_case {
         page.note(
-            format!("{shown} takes large and small letters of names for the same"),
-            "rights by path hold for each spelling; two files cannot differ in case alone",
+            format!("{shown} is on a case-insensitive file system"),
+            "permissions of paths apply to each spelling; two names cannot differ only in case",
         );
     }
     let skew = changed.map(|changed| match SystemTime::now().duration_since(changed) {
@@ -170,13 +173,16 @@ fn try_folder(subjects: &Subjects<'_>, system: &FileSystem, folder: &Path, page:
     });
     if let Some(skew) = skew.filter(|skew| *skew > SKEW_MAX) {
         page.warn(
-            format!("the clock of {shown} differs from ours by {} seconds", skew.as_secs()),
-            "keep both right with NTP: clients compare times to find what changed",
+            format!(
+                "the clock of {shown} differs from the system clock by {} seconds",
+                skew.as_secs()
+            ),
+            "synchronize both with NTP: clients compare times to find changed files",
         );
     }
 }
 
-/// A name that no client sees.
+/// A temporary name that is hidden from clients.
 fn trial(folder: &Path, letter: &str) -> PathBuf {
     folder.join(format!("{TEMP_PREFIX}check-{}-{letter}", std::process::id()))
 }
@@ -197,15 +203,15 @@ fn write_and_rename(
     fs::rename(from, to).map_err(told("rename"))
 }
 
-/// What uploads left that were cut.
+/// Partial uploads.
 #[derive(Default)]
-struct Leftovers {
+struct PartialUploads {
     count: u64,
     bytes: u64,
 }
 
-impl Leftovers {
-    /// Counts those at the top of a home that are older than cut uploads are kept.
+impl PartialUploads {
+    /// Counts those at the top of a home that are older than their retention.
     fn count(&mut self, home: &Path, keep: Duration) {
         let Ok(entries) = fs::read_dir(home) else { return };
         for entry in entries.take(ENTRIES_MAX).filter_map(Result::ok) {
@@ -226,11 +232,11 @@ impl Leftovers {
         if self.count > 0 {
             page.note(
                 format!(
-                    "{} uploads that were cut are older than files.partial_upload_retention, with {}",
+                    "{} partial uploads exceed files.partial_upload_retention, with {}",
                     self.count,
                     show_size(self.bytes)
                 ),
-                "the next start of the server removes them",
+                "the next start of the server deletes them",
             );
         }
     }

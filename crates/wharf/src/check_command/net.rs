@@ -1,4 +1,4 @@
-//! The subject `net`: how clients find their way here, and what stands in between.
+//! The subject `net`: addresses, NAT and firewalls between clients and the server.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -16,47 +16,47 @@ use crate::outcome::Failure;
 use crate::panel::own_addresses;
 use crate::wire;
 
-/// A container's proxy takes memory for each port that is published.
+/// The proxy of a container needs memory for each published port.
 const PORTS_PUBLISHED_MANY: usize = 200;
-/// Of so many data connections that came to be, one that did not is no reason to warn.
+/// One failure of so many data connections is not a reason to warn.
 const FEW: u64 = 20;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail")]
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     let listeners: Vec<_> = config.listen.iter().map(wire::listen).collect();
     let own: Vec<IpAddr> = own_addresses().into_iter().filter(|ip| !ip.is_loopback()).collect();
     let mut shown_own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if own.is_empty() {
-        "loopback alone".clone_into(&mut shown_own);
+        "only loopback".clone_into(&mut shown_own);
     }
     page.row("addresses", &shown_own);
     let announced = wire::public_address(&config.passive.public_address);
     if let Err(failure) = &announced {
         page.warn(
             format!(
-                "{}; clients from outside are told another address until it can be",
+                "{}; PASV announces another address to outside clients until it is resolved",
                 failure.message
             ),
-            "is the name in passive.public_address right, and does this computer's name server \
-             answer? wharf serves meanwhile, and looks it up again and again",
+            "check the host name in passive.public_address and the DNS server of this computer; \
+             wharf continues and resolves the name again periodically",
         );
     }
     if listeners.iter().all(|listen| listen.address.is_loopback()) {
-        page.row("reach", "clients of this computer alone (listen.address)");
+        page.row("reach", "only clients on this computer (listen.address)");
     } else {
         if let Ok(announced) = announced {
-            look_at_public(config, announced, &own, page);
+            inspect_public(config, announced, &own, page);
         }
-        look_at_firewall(config, &listeners, page);
+        inspect_firewall(config, &listeners, page);
     }
-    look_at_range(config, page);
-    look_at_server(subjects, page);
+    inspect_range(config, page);
+    inspect_server(subjects, page);
     Ok(())
 }
 
-/// What clients outside are told.
-fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
+/// The address announced to outside clients.
+fn inspect_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
     let ports = &config.passive.ports.0;
     if let Some(container) = container() {
         let count = ports.clone().count();
@@ -64,93 +64,93 @@ fn look_at_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], 
         if announced.is_none() {
             page.warn(
                 format!(
-                    "this is a container ({container}), and clients outside of it are told its own \
-                     address, which they cannot reach"
+                    "wharf runs in a container ({container}), and PASV announces its internal \
+                     address, which outside clients cannot reach"
                 ),
                 format!(
                     "publish the ports (-p 21:21 -p {range}:{range}) and set \
-                     passive.public_address to the address of the computer that it runs on"
+                     passive.public_address to the address of the host"
                 ),
             );
         }
         if count > PORTS_PUBLISHED_MANY {
             page.note(
-                format!("this is a container ({container}), and there are {count} passive ports"),
-                "each that is published costs memory and time: ten are enough for many clients, \
-                 such as passive.ports = \"30000-30009\"; or use the network of the computer",
+                format!("wharf runs in a container ({container}) with {count} passive ports"),
+                "each published port needs memory and time: ten suffice for many clients, \
+                 such as passive.ports = \"30000-30009\"; or use the network of the host",
             );
         }
     }
     match announced {
-        Some(address) => look_at_announced(address, config, page),
-        None => look_at_own(own, page),
+        Some(address) => inspect_announced(address, config, page),
+        None => inspect_own(own, page),
     }
 }
 
-fn look_at_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
+fn inspect_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
     let name = match &config.passive.public_address {
-        PublicAddress::Name(name) => format!(" ({name}, looked up again and again)"),
+        PublicAddress::Name(name) => format!(" ({name}, resolved periodically)"),
         PublicAddress::None | PublicAddress::Address(_) => String::new(),
     };
     page.row("announces", &format!("{address} to clients outside{name}"));
     if is_private(address.into()) {
         page.warn(
-            format!("passive.public_address is {address}, which nobody outside can reach"),
-            "set it to the address of the router, as clients see it",
+            format!("passive.public_address {address} is not reachable from outside"),
+            "set it to the public address of the router",
         );
     }
     let near = &config.passive.local_networks.0;
     if near.iter().any(|network| network.prefix_len() == 0) {
         page.warn(
-            "passive.local_networks takes everybody for near, so nobody is told \
-             passive.public_address",
-            "name the networks behind the router alone",
+            "passive.public_address has no effect: passive.local_networks contains all \
+             addresses",
+            "set it to the networks behind the router",
         );
     }
 }
 
-/// Without a public address, clients are told the one at which they came.
-fn look_at_own(own: &[IpAddr], page: &mut Page) {
-    page.row("announces", "the address at which each client reached this server");
+/// Without a public address, PASV announces the address that the client connected to.
+fn inspect_own(own: &[IpAddr], page: &mut Page) {
+    page.row("announces", "the address that each client connected to");
     let mut ipv4 = own.iter().filter(|ip| ip.is_ipv4()).peekable();
     let is_behind_nat = ipv4.peek().is_some() && ipv4.all(|ip| is_private(*ip));
     if is_behind_nat && container().is_none() {
         let place = cloud().map_or_else(
-            || "this computer has private addresses alone".to_owned(),
-            |cloud| format!("this is a machine of {cloud} with a private address"),
+            || "this computer has only private addresses".to_owned(),
+            |cloud| format!("this is a virtual machine of {cloud} with a private address"),
         );
         page.note(
-            format!("{place}: PASV tells them to clients from outside as well"),
-            "if there are such clients, set passive.public_address to the address or name by \
-             which they reach it; without, only those that use EPSV get data",
+            format!("{place}: PASV announces them to outside clients, too"),
+            "if there are such clients, set passive.public_address to the public address or host \
+             name; otherwise only clients that use EPSV can transfer files",
         );
     }
 }
 
-/// What to open, and how.
-fn look_at_firewall(config: &Config, listeners: &[settings::Listen], page: &mut Page) {
-    let mut doors: Vec<u16> =
+/// Ports to open in firewalls, with the command.
+fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut Page) {
+    let mut ports: Vec<u16> =
         listeners.iter().filter_map(|one| one.ports.first().copied()).collect();
-    doors.retain(|port| *port > 0);
-    doors.sort_unstable();
-    doors.dedup();
-    let doors: Vec<_> = doors.iter().map(ToString::to_string).collect();
-    let (doors, range) = (doors.join(","), config.passive.ports.0.clone());
+    ports.retain(|port| *port > 0);
+    ports.sort_unstable();
+    ports.dedup();
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    let (ports, range) = (ports.join(","), config.passive.ports.0.clone());
     let (first, last) = (range.start(), range.end());
-    page.row("to open", &format!("TCP {doors} and {first}-{last}, in every firewall on the way"));
+    page.row("to open", &format!("TCP {ports} and {first}-{last}, in every firewall between"));
     let command = match firewall() {
-        Some(Firewall::Ufw) => format!("sudo ufw allow {doors},{first}:{last}/tcp"),
+        Some(Firewall::Ufw) => format!("sudo ufw allow {ports},{first}:{last}/tcp"),
         Some(Firewall::Firewalld) => {
-            let ports = doors.split(',').map(|port| format!("--add-port={port}/tcp "));
-            let ports: String = ports.collect();
+            let options = ports.split(',').map(|port| format!("--add-port={port}/tcp "));
+            let options: String = options.collect();
             format!(
-                "sudo firewall-cmd --permanent {ports}--add-port={first}-{last}/tcp && sudo \
+                "sudo firewall-cmd --permanent {options}--add-port={first}-{last}/tcp && sudo \
                      firewall-cmd --reload"
             )
         }
         Some(Firewall::Windows) => format!(
             "netsh advfirewall firewall add rule name=wharf dir=in action=allow protocol=TCP \
-             localport={doors},{first}-{last}"
+             localport={ports},{first}-{last}"
         ),
         None => String::new(),
     };
@@ -159,16 +159,16 @@ fn look_at_firewall(config: &Config, listeners: &[settings::Listen], page: &mut 
     }
     if let Some(cloud) = cloud() {
         page.note(
-            format!("this is a machine of {cloud}, which has a firewall of its own outside of it"),
+            format!("this is a virtual machine of {cloud}, which has its own firewall"),
             format!(
-                "let TCP {doors} and {first}-{last} in there too (security group, network \
+                "allow TCP {ports} and {first}-{last} there, too (security group, network \
                      rules)"
             ),
         );
     }
 }
 
-fn look_at_range(config: &Config, page: &mut Page) {
+fn inspect_range(config: &Config, page: &mut Page) {
     let range = &config.passive.ports.0;
     let count = u32::try_from(range.clone().count()).unwrap_or(u32::MAX);
     page.row("data ports", &format!("{}, {count} of them", shown(range)));
@@ -177,23 +177,23 @@ fn look_at_range(config: &Config, page: &mut Page) {
         let most = of_address.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
         page.note(
             format!(
-                "one address may have {most} sessions, but there are {count} passive ports: \
-                 without TLS each transfer of one address needs a port of its own"
+                "one address may have {most} sessions, but there are only {count} passive ports: \
+                 without TLS, each transfer of an address needs a separate port"
             ),
             "widen passive.ports, or lower limits.connections_per_ip",
         );
     }
 }
 
-/// What the running server has seen of its clients.
-fn look_at_server(subjects: &Subjects<'_>, page: &mut Page) {
+/// Observations of the running server.
+fn inspect_server(subjects: &Subjects<'_>, page: &mut Page) {
     let Some(server) = subjects.server() else {
-        page.row("clients", "no server is running that could tell how they fare");
+        page.row("clients", "unknown: no server is running");
         return;
     };
     let failures = &server.passive.failures;
     if failures.is_empty() {
-        page.row("clients", "the running server has seen no data connection fail");
+        page.row("clients", "no failed data connections since the start of the server");
         return;
     }
     for failure in failures {

@@ -1,4 +1,4 @@
-//! What was found, as a person or a script reads it.
+//! Findings, as text or JSON.
 
 use std::fmt::Write as _;
 
@@ -12,24 +12,24 @@ pub(super) struct Page {
     is_json: bool,
     subject: &'static str,
     findings: Vec<Finding>,
-    /// Of the section that is being written, for standard output.
+    /// Text of the current section, for standard output.
     text: String,
-    /// How many findings were printed already.
+    /// Number of findings that were printed.
     printed: usize,
-    /// The worst that was found, as a number for scripts.
+    /// The exit code of the worst finding.
     exit: Option<Exit>,
 }
 
-/// One thing that was found. The names of fields are frozen: scripts read them.
+/// A finding. The names of fields are stable: scripts read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     subject: &'static str,
     level: Level,
-    /// What it is about, such as a port; nothing where `what` says it all.
+    /// Its subject, such as a port; none if `what` contains it.
     name: Option<String>,
     what: String,
-    help: Option<String>,
-    /// Whether a person has been told already.
+    hint: Option<String>,
+    /// Whether it was printed already.
     #[serde(skip)]
     is_told: bool,
 }
@@ -37,13 +37,13 @@ pub(super) struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// As it should be.
+    /// As expected.
     Ok,
-    /// Good to know.
+    /// Information.
     Note,
-    /// It serves, but not everybody, or not for long.
+    /// The server works, but with restrictions or not for long.
     Warning,
-    /// It does not serve, or not somebody whom it should.
+    /// The server cannot start, or some accounts or clients cannot use it.
     Error,
 }
 
@@ -58,32 +58,29 @@ impl Level {
     }
 }
 
-/// Room for the name of a row.
+/// Width of the name of a row.
 const NAME_WIDTH: usize = 12;
 
 /// The fields of a finding, for the reference.
 #[cfg(test)]
 pub(super) const FIELDS: &[(&str, &str)] = &[
     ("subject", "{subjects}, or `ask` for `--ask`"),
-    ("level", "how bad it is, as below"),
-    (
-        "name",
-        "what it is about, such as `[::]:21` or `certificate`; `null` where `what` says it all",
-    ),
-    ("what", "what was found, in a sentence"),
-    ("help", "what would help; `null` where nothing is wrong"),
+    ("level", "severity, as below"),
+    ("name", "its subject, such as `[::]:21` or `certificate`; `null` if `what` contains it"),
+    ("what", "the finding, as a sentence"),
+    ("hint", "how to fix it; `null` if there is no problem"),
 ];
 
 /// The levels, for the reference.
 #[cfg(test)]
 pub(super) const LEVELS: &[(Level, &str)] = &[
-    (Level::Ok, "as it should be"),
-    (Level::Note, "good to know"),
-    (Level::Warning, "it serves, but not everybody, or not for long"),
-    (Level::Error, "it does not serve, or not somebody whom it should"),
+    (Level::Ok, "as expected"),
+    (Level::Note, "information"),
+    (Level::Warning, "the server works, but with restrictions or not for long"),
+    (Level::Error, "the server cannot start, or some accounts or clients cannot use it"),
 ];
 
-/// All of it for scripts.
+/// The JSON output.
 #[derive(Serialize)]
 struct Whole<'a> {
     findings: &'a [Finding],
@@ -106,35 +103,35 @@ impl Page {
         }
     }
 
-    /// Something that is as it should be, in a sentence.
+    /// A finding without a problem, as a sentence.
     pub(super) fn line(&mut self, text: String) {
         let _ = writeln!(self.text, "{text}");
         self.add(Level::Ok, None, text, None);
     }
 
-    /// Something that is as it should be, by its name.
+    /// A finding without a problem, as a row with a name.
     pub(super) fn row(&mut self, name: &str, text: &str) {
         let gap = if name.chars().count() < NAME_WIDTH { "" } else { " " };
         let _ = writeln!(self.text, "  {name:<NAME_WIDTH$}{gap}{text}");
         self.add(Level::Ok, Some(name.to_owned()), text.to_owned(), None);
     }
 
-    /// Something that is good to know.
+    /// An informational finding.
     pub(super) fn note(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.add(Level::Note, None, what.into(), Some(remedy.into()));
     }
 
-    /// Something that should be mended.
+    /// A warning.
     pub(super) fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.add(Level::Warning, None, what.into(), Some(remedy.into()));
     }
 
-    /// Something that keeps it from serving, or somebody from being served.
+    /// An error.
     pub(super) fn fail(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.failed(Failure::new(what).help(remedy));
     }
 
-    /// The same, as it would end a start.
+    /// An error with the exit code that a start would have.
     pub(super) fn failed(&mut self, failure: Failure) {
         if failure.message.is_empty() {
             self.worsen(failure.exit);
@@ -144,13 +141,13 @@ impl Page {
         self.add(Level::Error, None, failure.message, failure.help);
     }
 
-    /// A mistake in the configuration.
+    /// An error in the configuration.
     pub(super) fn problem(&mut self, what: String, help: Option<String>) {
         let failure = Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(what) };
         self.failed(failure);
     }
 
-    /// A warning that a person has read already.
+    /// A warning that was printed already.
     pub(super) fn told(&mut self, what: String, help: Option<String>) {
         self.add(Level::Warning, None, what, help);
         if let Some(last) = self.findings.last_mut() {
@@ -158,7 +155,7 @@ impl Page {
         }
     }
 
-    /// What rights of files should be otherwise.
+    /// Wrong permissions of files.
     pub(super) fn found(&mut self, findings: Vec<rights::Finding>) {
         for finding in findings {
             let level = if finding.is_warning() { Level::Warning } else { Level::Note };
@@ -167,17 +164,17 @@ impl Page {
         }
     }
 
-    fn add(&mut self, level: Level, name: Option<String>, what: String, help: Option<String>) {
+    fn add(&mut self, level: Level, name: Option<String>, what: String, hint: Option<String>) {
         let subject = self.subject;
-        let finding = Finding { subject, level, name, what, help, is_told: false };
-        let is_same = |other: &Finding| other.what == finding.what && other.help == finding.help;
-        // Two subjects may come upon the same.
+        let finding = Finding { subject, level, name, what, hint, is_told: false };
+        let is_same = |other: &Finding| other.what == finding.what && other.hint == finding.hint;
+        // Two subjects can have the same finding.
         if level == Level::Ok || !self.findings.iter().any(is_same) {
             self.findings.push(finding);
         }
     }
 
-    /// A bad configuration is the first thing to mend, then what takes rights.
+    /// An invalid configuration takes precedence, then missing permissions.
     fn worsen(&mut self, exit: Exit) {
         let rank = |exit: Exit| match exit {
             Exit::ConfigInvalid => 2,
@@ -189,7 +186,7 @@ impl Page {
         }
     }
 
-    /// Shows the section: what is fine on standard output, what to mend on standard error.
+    /// Prints the section: findings without a problem to standard output, others to standard error.
     pub(super) fn print_section(&mut self) -> Result<(), Failure> {
         let text = std::mem::take(&mut self.text);
         let from = std::mem::replace(&mut self.printed, self.findings.len());
@@ -201,15 +198,15 @@ impl Page {
         trouble.retain(|finding| finding.level != Level::Ok && !finding.is_told);
         for finding in trouble {
             let mut lines = format!("{}: {}\n", finding.level.name(), finding.what);
-            if let Some(help) = &finding.help {
-                let _ = writeln!(lines, "help: {help}");
+            if let Some(hint) = &finding.hint {
+                let _ = writeln!(lines, "hint: {hint}");
             }
             tell(&lines);
         }
         Ok(())
     }
 
-    /// Says what it comes to.
+    /// Prints the summary.
     pub(super) fn end(mut self, is_strict: bool) -> Result<Exit, Failure> {
         self.print_section()?;
         let count = |level| self.findings.iter().filter(|one| one.level == level).count();
@@ -224,11 +221,11 @@ impl Page {
             |failure: Failure| if self.is_json { Failure::silent(failure.exit) } else { failure };
         let (of_errors, of_warnings) = (counted(errors, "error"), counted(warnings, "warning"));
         if let Some(exit) = self.exit {
-            let message = format!("the check found {of_errors} and {of_warnings}");
+            let message = format!("check failed: {of_errors} and {of_warnings}");
             return Err(told(Failure { exit, ..Failure::new(message) }));
         }
         if is_strict && warnings > 0 {
-            let message = format!("{of_warnings}, and --strict takes none");
+            let message = format!("check failed: {of_warnings} with --strict");
             return Err(told(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }));
         }
         Ok(Exit::Done)
@@ -284,9 +281,9 @@ mod tests {
         assert_eq!(
             text,
             "[{\"subject\":\"ports\",\"level\":\"ok\",\"name\":\"[::]:21\",\
-             \"what\":\"can be opened\",\"help\":null},\
+             \"what\":\"can be opened\",\"hint\":null},\
              {\"subject\":\"ports\",\"level\":\"warning\",\"name\":null,\
-             \"what\":\"port 30000 is in use\",\"help\":\"widen passive.ports\"}]"
+             \"what\":\"port 30000 is in use\",\"hint\":\"widen passive.ports\"}]"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The subject `ports`: whether each listener and every passive port can be had, and who has it.
+//! The subject `ports`: whether listeners and passive ports are available, and what uses them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,35 +17,35 @@ use crate::outcome::{Exit, Failure, plain};
 use crate::panel::own_addresses;
 use crate::wire;
 
-/// Ports whose owners are looked for; each is looked up in tables of the whole system.
+/// Maximum number of ports whose owners are determined; each needs a search of system tables.
 const OWNERS_MAX: usize = 64;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail as a whole")]
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let listeners: Vec<_> = subjects.config.listen.iter().map(wire::listen).collect();
     let own = subjects.server().map(|server| server.pid);
     for listen in &listeners {
-        look_at_listener(listen, &listeners, own, page);
+        inspect_listener(listen, &listeners, own, page);
     }
     let addresses: BTreeSet<IpAddr> = listeners.iter().map(|listen| listen.address).collect();
     let range = subjects.config.passive.ports.0.clone();
     for address in addresses {
-        look_at_range(address, &range, own, page);
+        inspect_range(address, &range, own, page);
     }
     for listen in &listeners {
         if let Some(port) = listen.ports.iter().find(|port| range.contains(port)) {
             page.warn(
-                format!("port {port} of a listener is one of the passive ports {}", shown(&range)),
-                "give passive.ports a range without it",
+                format!("listening port {port} is in the passive port range {}", shown(&range)),
+                "set passive.ports to a range without it",
             );
         }
     }
-    look_at_system_ranges(&range, page);
+    inspect_system_ranges(&range, page);
     Ok(())
 }
 
-/// Tries the ports of a listener as a start does: the next one if the system forbids one.
-fn look_at_listener(
+/// Tries the ports of a listener as at start: the next one if permission is denied.
+fn inspect_listener(
     listen: &settings::Listen,
     all: &[settings::Listen],
     own: Option<u32>,
@@ -62,9 +62,9 @@ fn look_at_listener(
                 let at = if port == 0 { at.ip().to_string() } else { at.to_string() };
                 let before = last.as_ref().map(|(before, _)| before.port());
                 let instead = before.map_or_else(String::new, |before| {
-                    format!("; this account of the system may not have port {before}")
+                    format!("; port {before} is not permitted for this system user")
                 });
-                page.row(&at, &format!("can be opened{instead}"));
+                page.row(&at, &format!("available{instead}"));
                 return;
             }
             Err((at, error)) => {
@@ -81,7 +81,7 @@ fn look_at_listener(
     }
 }
 
-/// A computer without IPv6 still serves IPv4.
+/// Without IPv6, IPv4 still works.
 fn try_either(at: SocketAddr, takes_ipv4: bool) -> Result<SocketAddr, (SocketAddr, io::Error)> {
     let lacks_ipv6 = |error: &io::Error| {
         at.is_ipv6()
@@ -103,47 +103,44 @@ fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &
     match error.kind() {
         io::ErrorKind::AddrInUse => match port_owners(&BTreeSet::from([port])).remove(&port) {
             Some(owner) if own == Some(owner.pid) => {
-                page.row(&at.to_string(), &format!("the running server has it, {owner}"));
+                page.row(&at.to_string(), &format!("in use by the running server, {owner}"));
             }
             owner => {
                 let who = owner.map_or_else(|| UNKNOWN.to_owned(), |owner| owner.to_string());
                 page.fail(
                     format!("port {port} is in use by {who}"),
-                    "stop that program, or choose another port: listen.port, or -p",
+                    "stop that program, or use another port: listen.port, or -p",
                 );
             }
         },
         io::ErrorKind::PermissionDenied => {
-            let what = format!("the system does not permit port {port}");
+            let what = format!("permission denied for port {port}");
             page.failed(
                 Failure { exit: Exit::Forbidden, ..Failure::new(what) }
-                    .help(format!("choose another (listen.port), or {PORT_REMEDY}")),
+                    .help(format!("use another (listen.port), or {PORT_REMEDY}")),
             );
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
             page.fail(
-                format!("this computer has no address {}", at.ip()),
-                format!("it has {}; name one of them, or all with \"::\"", own.join(", ")),
+                format!("cannot listen on {}: not an address of this computer", at.ip()),
+                format!("its addresses are {}; use one of them, or \"::\" for all", own.join(", ")),
             );
         }
-        _ => page.fail(
-            format!("{at} cannot be listened on: {}", plain(error)),
-            "the system's own log may say why",
-        ),
+        _ => page.fail(format!("cannot listen on {at}: {}", plain(error)), "see the system log"),
     }
 }
 
-const UNKNOWN: &str = "a program that is not to be seen from here (root sees all)";
+const UNKNOWN: &str = "an unknown program (run as root to see it)";
 
-fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
+fn inspect_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
     let mut taken = BTreeSet::new();
     let mut others: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for port in range.clone() {
         if let Err((_, error)) = try_either(SocketAddr::new(address, port), true) {
             match error.kind() {
                 io::ErrorKind::AddrInUse => drop(taken.insert(port)),
-                // Told once, for the listener.
+                // Reported once, for the listener.
                 io::ErrorKind::AddrNotAvailable => return,
                 _ => drop(others.entry(plain(&error)).or_default().insert(port)),
             }
@@ -163,13 +160,13 @@ fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
     if lost == 0 {
         page.row(
             &shown(range),
-            &format!("all {count} passive ports can be opened{name}{of_server}"),
+            &format!("all {count} passive ports are available{name}{of_server}"),
         );
         return;
     }
     page.row(
         &shown(range),
-        &format!("{} of {count} passive ports can be opened{name}{of_server}", count - lost),
+        &format!("{} of {count} passive ports are available{name}{of_server}", count - lost),
     );
     let mut who: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for port in taken.difference(&ours) {
@@ -181,7 +178,7 @@ fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
         let ports_shown = list(&ports);
         let plural = if ports.len() == 1 { "port" } else { "ports" };
         let what = format!("passive {plural} {ports_shown}{name}: {why}");
-        let remedy = "wharf passes over them; stop that program, or choose another range: \
+        let remedy = "wharf skips them; stop that program, or use another range: \
                       passive.ports";
         if lost == count {
             page.fail(what, remedy);
@@ -191,10 +188,10 @@ fn look_at_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
     }
 }
 
-/// The system's own ideas about ports of the range.
-fn look_at_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
+/// Ports of the range that the system reserves or uses itself.
+fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
     for kept in refused_ports().iter().filter(|kept| overlaps(kept, range)) {
-        page.warn(format!("the system keeps the ports {} for itself", shown(kept)), PORT_REMEDY);
+        page.warn(format!("the system reserves the ports {}", shown(kept)), PORT_REMEDY);
     }
     let reserved = reserved_ports();
     let Some(ephemeral) = ephemeral_ports().filter(|ephemeral| overlaps(ephemeral, range)) else {
@@ -206,13 +203,13 @@ fn look_at_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
     }
     page.note(
         format!(
-            "the system makes its own connections from {}, and takes some of the passive ports {} \
-             for them now and then",
+            "the ephemeral port range {} of the system overlaps the passive ports {}: some can \
+             be in use",
             shown(&ephemeral),
             shown(range)
         ),
         format!(
-            "keep them free:  sysctl -w net.ipv4.ip_local_reserved_ports={}   or choose lower ones",
+            "reserve them:  sysctl -w net.ipv4.ip_local_reserved_ports={}   or use lower ports",
             shown(range)
         ),
     );

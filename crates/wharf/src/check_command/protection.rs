@@ -1,4 +1,4 @@
-//! The subject `protection`: who serves, what the kernel refuses, and rights of files.
+//! The subject `protection`: system user, sandbox, and permissions of files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::protection::own_files::{MOVE, beneath, own_files, server_files, withi
 use crate::protection::reach::AccessPolicy;
 use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
-    look_at_user(subjects, page)?;
+    inspect_user(subjects, page)?;
     let (homes, reached) = homes(subjects)?;
     let homes: Vec<_> = homes.into_iter().map(|(_, home)| home).collect();
     let reach = AccessPolicy::of(config, &homes, &reached);
@@ -32,35 +32,35 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
                 _ if config.files.follow_symlinks == Symlinks::Always => {
                     "write follow_symlinks = \"inside\" in [files]"
                 }
-                _ => "a kernel of Linux 5.19 or newer with Landlock and seccomp can confine it",
+                _ => "use Linux 5.19 or newer with Landlock and seccomp",
             };
-            page.warn(format!("{what} are not confined: {why}"), remedy);
+            page.warn(format!("access to {what} is not restricted: {why}"), remedy);
         }
     }
     page.row(
         "paths",
         if system::has_openat2() {
-            "kept below each home by the kernel (openat2)"
+            "restricted to each home by the kernel (openat2)"
         } else {
-            "kept below each home by a walk that follows no links; there is no openat2"
+            "restricted to each home by resolving links in wharf; openat2 is not available"
         },
     );
     page.row(
         "uploads",
         match config.files.durability {
-            Durability::Full => "synced to the disk before they are confirmed",
+            Durability::Full => "synced to disk before they are confirmed",
             Durability::Fast => {
-                "whole, but not synced before they are confirmed (files.durability)"
+                "atomic, but not synced before they are confirmed (files.durability)"
             }
         },
     );
     let umask = config.files.umask.0;
     page.row("new files", &format!("{:04o}, folders {:04o}", 0o666 & !umask, 0o777 & !umask));
     if umask & 0o002 == 0 {
-        let what = "anybody on this computer may write what accounts upload (files.umask)";
+        let what = "uploaded files are writable by all users of this computer (files.umask)";
         page.warn(what, "write umask = \"022\" in [files]");
     }
-    look_at_own_files(subjects, &homes, page);
+    inspect_own_files(subjects, &homes, page);
     page.found(rights::of_config(config, subjects.file.as_deref()));
     for home in &homes {
         page.found(rights::of_home(home));
@@ -68,8 +68,8 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     Ok(())
 }
 
-/// Says of each home what of wharf's own lies in it.
-fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
+/// Reports wharf's own files inside homes.
+fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
     let (config, file) = (subjects.config, subjects.file.as_deref());
     let own = own_files(config, file, &[], homes);
     let files = server_files(config, file, &[], homes);
@@ -81,19 +81,19 @@ fn look_at_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page
         }
         for own in beneath(&own, &files, home) {
             let (what, path, home) = (own.what, own.path.display(), home.display());
-            page.warn(format!("{what} {path} lies in the home {home}"), own.remedy());
+            page.warn(format!("{what} {path} is inside the home {home}"), own.remedy());
         }
     }
 }
 
-fn look_at_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     match subjects.identity()? {
-        Some(identity) => page.row("user", &format!("becomes {} for good", identity.name())),
-        None => page.row("user", &format!("serves as {}", current_name())),
+        Some(identity) => page.row("user", &format!("switches to {} permanently", identity.name())),
+        None => page.row("user", &format!("runs as {}", current_name())),
     }
     if is_root() && subjects.config.server.user.is_empty() {
-        let remedy = "make an account of the system for it and name that in server.user";
-        page.warn("it would serve as root", remedy);
+        let remedy = "create a system user for it and set server.user";
+        page.warn("the server would run as root", remedy);
     }
     Ok(())
 }

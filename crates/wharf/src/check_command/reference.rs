@@ -1,4 +1,4 @@
-//! The reference of what `wharf check --json` prints, made of the program's own tables.
+//! The reference of the output of `wharf check --json`, generated from the program.
 
 use std::fmt::Write as _;
 
@@ -9,46 +9,46 @@ use super::page::{FIELDS, LEVELS};
 use crate::snapshot::assert_same;
 
 const HEAD: &str = "\
-# What `wharf check` prints for scripts
+# JSON output of `wharf check`
 
-Made of the program's own tables. This page is generated (`cargo xtask docs`); do not edit it.
+This page is generated from the program (`cargo xtask docs`); do not edit it.
 
-`wharf check --json` prints one object on one line, and nothing on standard error. Names of fields
-are frozen; fields may be added.
+`wharf check --json` prints one object on one line, and nothing to standard error. Names of fields
+are stable; fields may be added.
 
 | Field | Is |
 |---|---|
-| `findings` | what was found, in order: objects as below |
-| `errors`, `warnings`, `notes` | how many findings of that level |
+| `findings` | the findings, in order: objects as below |
+| `errors`, `warnings`, `notes` | number of findings of that level |
 
 ";
 
 const EXITS: &str = "
-What is fine goes to standard output without `--json`, and the rest to standard error, as `note:`,
-`warning:` or `error:` with `help:` below. `what` and `help` are for people and may change.
+Without `--json`, findings without a problem go to standard output, and others to standard error, as
+`note:`, `warning:` or `error:` with `hint:` below. The texts of `what` and `hint` may change.
 
 | Exit code | Means |
 |---|---|
 | 0 | no errors; with `--strict`, no warnings either |
-| 1 | something would not work: a port is taken, a home is missing, a server that was asked fails |
-| 2 | the command line makes no sense |
-| 77 | the system does not permit something |
-| 78 | the configuration or the certificate is bad; with `--strict`, there are warnings |
+| 1 | a check failed: a port is in use, a home is missing, a server that was asked fails |
+| 2 | usage error: invalid command line |
+| 77 | permission denied by the operating system |
+| 78 | invalid configuration or certificate; with `--strict`, warnings |
 
-Where there are several kinds of errors, 78 comes before 77, and that before 1.
+If there are several kinds of errors, 78 takes precedence over 77, and 77 over 1.
 ";
 
 #[test]
 fn the_reference_of_check_is_up_to_date() {
     let mut page = HEAD.to_owned();
-    page.push_str("| Field of a finding | Is |\n|---|---|\n");
+    page.push_str("| Field of a finding | Meaning |\n|---|---|\n");
     let names = SUBJECTS.iter().map(|(_, name, ..)| format!("`{name}`"));
     let names = names.collect::<Vec<_>>().join(", ");
     for (field, about) in FIELDS {
         let about = about.replace("{subjects}", &names);
         let _ = writeln!(page, "| `{field}` | {about} |");
     }
-    page.push_str("\n| Level | Means |\n|---|---|\n");
+    page.push_str("\n| Level | Meaning |\n|---|---|\n");
     for (level, about) in LEVELS {
         let _ = writeln!(page, "| `{}` | {about} |", level.name());
     }
@@ -57,7 +57,7 @@ fn the_reference_of_check_is_up_to_date() {
     page.push_str(
         "`cause` of `passive.failures`, and `cause` of the line `doctor` in the log:\n\n",
     );
-    page.push_str("| Cause | What was seen |\n|---|---|\n");
+    page.push_str("| Cause | Observation |\n|---|---|\n");
     for cause in Cause::ALL {
         let _ = writeln!(page, "| `{}` | {} |", cause.name(), cause.words());
     }

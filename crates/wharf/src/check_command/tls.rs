@@ -1,4 +1,4 @@
-//! The subject `tls`: the certificate and its key, and whether clients would take them.
+//! The subject `tls`: certificate and key, and whether clients accept them.
 
 use std::io;
 use std::sync::Arc;
@@ -21,27 +21,27 @@ use crate::protection::reach::state_folder;
 use crate::remote_server::system_roots;
 use crate::wire::{self, Encryption};
 
-/// Sooner than this, the end of a certificate is a warning.
+/// Fewer days before the expiry of a certificate are a warning.
 const DAYS_LEFT_FEW: i64 = 14;
-/// Sooner than this it is worth a note: certificates of ninety days are renewed by then.
+/// Fewer days are a note: certificates of 90 days are usually renewed by then.
 const DAYS_LEFT_SOME: i64 = 25;
 const RSA_BITS_MIN: usize = 2048;
-/// Flights of a handshake; more mean that it goes nowhere.
+/// Maximum number of flights of a handshake.
 const FLIGHTS_MAX: usize = 10;
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
-        page.row("tls", "no listener offers it");
+        page.row("tls", "not offered by any listener");
         page.note(
-            "passwords and files can be read and changed on the way",
-            "write tls = \"explicit\" in [[listen]]: clients that know no TLS go on without",
+            "passwords and files are sent unencrypted",
+            "write tls = \"explicit\" in [[listen]]: clients without TLS still work",
         );
         return Ok(());
     }
     let is_self_made = config.tls.certificate.0.is_none();
     if is_self_made && !has_kept(&state_folder(config)) {
-        page.row("certificate", "one is made at the first start, and kept");
+        page.row("certificate", "self-signed, created at the first start");
         return Ok(());
     }
     let encryption = wire::encryption(config)?;
@@ -50,44 +50,41 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let Some(parts) =
         chain.iter().map(|one| ParsedCertificate::of(one)).collect::<Option<Vec<_>>>()
     else {
-        page.fail(
-            "the certificate cannot be read: it is not written as RFC 5280 says",
-            "have it made anew",
-        );
+        page.fail("invalid certificate: it does not conform to RFC 5280", "have it issued again");
         return Ok(());
     };
     let Some(own) = parts.first() else { return Ok(()) };
-    look_at_key(own, page);
-    look_at_dates(&parts, page);
-    look_at_names(subjects, &encryption.facts, page);
-    look_at_chain(&parts, &encryption.facts, page);
+    inspect_key(own, page);
+    inspect_dates(&parts, page);
+    inspect_names(subjects, &encryption.facts, page);
+    inspect_chain(&parts, &encryption.facts, page);
     shake_hands(&encryption, page);
     if !is_self_made {
-        look_as_a_client(&encryption, own, page);
+        verify_as_client(&encryption, own, page);
     }
     Ok(())
 }
 
-fn look_at_key(own: &ParsedCertificate<'_>, page: &mut Page) {
-    page.row("key", &format!("{}, and it is that of the certificate", own.key.shown()));
+fn inspect_key(own: &ParsedCertificate<'_>, page: &mut Page) {
+    page.row("key", &format!("{}, matches the certificate", own.key.shown()));
     if let Key::Rsa(bits) = own.key
         && bits < RSA_BITS_MIN
     {
         page.warn(
-            format!("the key is weak: RSA with {bits} bits"),
-            "make a new one of 2048 bits or more, or on a curve (ECDSA P-256), with a new \
+            format!("weak private key: RSA with {bits} bits"),
+            "create a new one with at least 2048 bits, or ECDSA P-256, with a new \
              certificate",
         );
     }
     if own.has_weak_signature {
         page.warn(
             "the certificate's signature uses MD5 or SHA-1, which can be forged",
-            "have it issued anew; clients of today refuse it",
+            "have it issued again; current clients refuse it",
         );
     }
 }
 
-fn look_at_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
+fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
     const DAY: i64 = 24 * 60 * 60;
     let now = Timestamp::now();
     for (place, part) in parts.iter().enumerate() {
@@ -100,22 +97,22 @@ fn look_at_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
             page.failed(
                 Failure {
                     exit: Exit::ConfigInvalid,
-                    ..Failure::new(format!("{what} begins only on {}", day(begin)))
+                    ..Failure::new(format!("{what} is not valid before {}", day(begin)))
                 }
-                .help("is this computer's clock right?"),
+                .help("check the clock of this computer"),
             );
         }
         let Some(end) = part.not_after else { continue };
         let left = (end.as_second() - now.as_second()).div_euclid(DAY);
-        let remedy = "put a new one in its place, then:  wharf reload";
+        let remedy = "replace it, then:  wharf reload";
         if left < 0 {
-            let message = format!("{what} ended on {}: clients refuse it", day(end));
+            let message = format!("{what} expired on {}: clients refuse it", day(end));
             let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
             page.failed(failure.help(remedy));
         } else if left < DAYS_LEFT_FEW {
-            page.warn(format!("{what} ends in {left} days, on {}", day(end)), remedy);
+            page.warn(format!("{what} expires in {left} days, on {}", day(end)), remedy);
         } else if left < DAYS_LEFT_SOME {
-            page.note(format!("{what} ends in {left} days, on {}", day(end)), remedy);
+            page.note(format!("{what} expires in {left} days, on {}", day(end)), remedy);
         } else if place == 0 {
             page.row("dates", &format!("until {}, {left} days", day(end)));
         }
@@ -126,21 +123,21 @@ fn day(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d").to_string()
 }
 
-/// Whether the names by which clients find this server are in the certificate.
-fn look_at_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut Page) {
+/// Whether the certificate contains the host names of this server.
+fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut Page) {
     let names = &facts.names;
     if names.is_empty() {
         page.warn(
-            "the certificate is for no name (it has no subjectAltName)",
-            "have it issued with the names that clients use; a common name alone is not looked at",
+            "the certificate contains no host names (subjectAltName)",
+            "have it issued with the host names that clients use; the common name is ignored",
         );
         return;
     }
     page.row("names", &names.join(", "));
     if facts.is_self_made {
         page.note(
-            "wharf made the certificate itself: clients ask once whether to trust it",
-            "compare the fingerprint that wharf status shows, or name one of an authority: \
+            "the certificate is self-signed by wharf: clients ask once whether to trust it",
+            "compare the fingerprint that wharf status shows, or use a certificate of a CA: \
              tls.certificate",
         );
         return;
@@ -156,20 +153,20 @@ fn look_at_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
     for (key, name) in wanted.filter(|(_, name)| !covers(names, name)) {
         is_fine = false;
         page.warn(
-            format!("the certificate is not for {name}, which {key} names"),
-            "have it issued for that name too: clients that use it are warned",
+            format!("the certificate is not valid for {name}, which {key} contains"),
+            "have it issued for that name, too; clients that use it get a warning",
         );
     }
     let host = place::host_name().filter(|host| host.contains('.') && is_fine);
     if let Some(host) = host.filter(|host| !covers(names, host)) {
         page.note(
-            format!("the certificate is not for {host}, this computer's own name"),
-            "clients must use one of the names that it is for",
+            format!("the certificate is not valid for {host}, the name of this computer"),
+            "clients must use one of its names",
         );
     }
 }
 
-fn look_at_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, page: &mut Page) {
+fn inspect_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, page: &mut Page) {
     for (place, pair) in parts.windows(2).enumerate() {
         if let [one, next] = pair
             && one.issuer != next.subject
@@ -177,11 +174,11 @@ fn look_at_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, pa
             let (number, issuer) = (place + 1, one.issuer_shown());
             page.warn(
                 format!(
-                    "the chain is out of order: certificate {number} was issued by {issuer}, and \
-                     behind it stands {}",
+                    "invalid order of the certificate chain: certificate {number} was issued by \
+                     {issuer}, but is followed by {}",
                     next.subject_shown()
                 ),
-                "write the server's own certificate first, then the one of its issuer, and so on",
+                "write the certificate of the server first, then that of its issuer, and so on",
             );
             return;
         }
@@ -192,7 +189,7 @@ fn look_at_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, pa
     }
 }
 
-/// A handshake of each version with ourselves.
+/// A handshake in memory for each version.
 fn shake_hands(encryption: &Encryption, page: &mut Page) {
     let versions: &[_] = match encryption.tls.version_min {
         TlsVersion::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
@@ -202,12 +199,12 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
     for version in versions {
         match handshake(encryption, &Trust::Any, Some(version)) {
             Ok(how) => agreed.push(how),
-            Err(Trouble::Rustls(error)) => page.fail(
-                format!("a handshake with ourselves fails: {error}"),
-                "have certificate and key made anew; clients would fail in the same way",
+            Err(HandshakeError::Rustls(error)) => page.fail(
+                format!("a test handshake failed: {error}"),
+                "create certificate and key again; clients would fail in the same way",
             ),
-            Err(Trouble::Endless) => {
-                page.fail("a handshake with ourselves has no end", "have them made anew");
+            Err(HandshakeError::Endless) => {
+                page.fail("a test handshake does not finish", "create certificate and key again");
             }
         }
     }
@@ -216,33 +213,34 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
     }
 }
 
-/// Whether a client that trusts what this system trusts would take the certificate.
-fn look_as_a_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: &mut Page) {
+/// Whether a client with the trusted CAs of this system would accept the certificate.
+fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: &mut Page) {
     let Ok(roots) = system_roots() else { return };
-    let Err(Trouble::Rustls(error)) = handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
+    let Err(HandshakeError::Rustls(error)) =
+        handshake(encryption, &Trust::Roots(Arc::new(roots)), None)
     else {
-        return page.row("trust", "what this system trusts leads to it");
+        return page.row("trust", "trusted by this system");
     };
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             if own.is_self_signed() {
                 page.note(
-                    "the certificate is signed by itself: clients ask once whether to trust it",
-                    "one of an authority spares them that",
+                    "the certificate is self-signed: clients ask once whether to trust it",
+                    "use a certificate of a trusted CA to avoid this",
                 );
             } else {
                 page.warn(
                     format!(
-                        "no certificate that this system trusts leads to it: {} issued the last \
-                         one of the chain",
+                        "the certificate chain ends at an issuer that this system does not \
+                         trust: {}",
                         own.issuer_shown()
                     ),
-                    "append the certificates between (\"full chain\") to tls.certificate, unless \
-                     that issuer is one that your clients know",
+                    "append the intermediate certificates (\"full chain\") to tls.certificate, \
+                     unless the clients trust that issuer",
                 );
             }
         }
-        // Dates and names have been told in plainer words.
+        // Dates and names were reported above.
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::Expired
             | rustls::CertificateError::ExpiredContext { .. }
@@ -252,30 +250,30 @@ fn look_as_a_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: 
             | rustls::CertificateError::NotValidForNameContext { .. },
         ) => {}
         other => page.warn(
-            format!("a client that trusts what this system trusts would refuse it: {other}"),
-            "have it made anew",
+            format!("clients with the trusted CAs of this system would refuse it: {other}"),
+            "have it issued again",
         ),
     }
 }
 
-/// Why a handshake in memory does not come to its end.
-enum Trouble {
+/// Why a handshake in memory failed.
+enum HandshakeError {
     Rustls(rustls::Error),
     Endless,
 }
 
-impl From<rustls::Error> for Trouble {
+impl From<rustls::Error> for HandshakeError {
     fn from(error: rustls::Error) -> Self {
         Self::Rustls(error)
     }
 }
 
-/// What a client and a server with this certificate agree on, in memory.
+/// The parameters negotiated by a client and a server with this certificate, in memory.
 fn handshake(
     encryption: &Encryption,
     trust: &Trust,
     version: Option<&'static rustls::SupportedProtocolVersion>,
-) -> Result<String, Trouble> {
+) -> Result<String, HandshakeError> {
     let name = encryption.facts.names.iter().find_map(|name| {
         let plain = name.replacen("*.", "ftp.", 1);
         ServerName::try_from(plain).ok()
@@ -305,17 +303,17 @@ fn handshake(
         feed(&flight, |bytes| client.read_tls(bytes).map(drop))?;
         client.process_new_packets()?;
     }
-    Err(Trouble::Endless)
+    Err(HandshakeError::Endless)
 }
 
 fn feed(
     mut flight: &[u8],
     mut read: impl FnMut(&mut &[u8]) -> io::Result<()>,
-) -> Result<(), Trouble> {
+) -> Result<(), HandshakeError> {
     while !flight.is_empty() {
         let before = flight.len();
         if read(&mut flight).is_err() || flight.len() == before {
-            return Err(Trouble::Endless);
+            return Err(HandshakeError::Endless);
         }
     }
     Ok(())

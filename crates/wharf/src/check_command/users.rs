@@ -1,4 +1,4 @@
-//! The subject `users`: whether each account could log in, and do what it may.
+//! The subject `users`: whether each account can log in and use its permissions.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ use crate::protection::identity::current_name;
 use crate::user_command::{Trouble, open_failure, waits};
 use crate::wire::{anonymous_home, anonymous_rights};
 
-/// Kinds of hashes that are guessed too fast, each with its beginning.
+/// Weak hashes, each with its prefix.
 const WEAK_HASHES: &[(&str, &str)] = &[
     ("$1$", "MD5-crypt"),
     ("{SSHA}", "salted SHA-1"),
@@ -30,10 +30,10 @@ const WEAK_HASHES: &[(&str, &str)] = &[
     ("{SSHA512}", "one round of salted SHA-512"),
 ];
 
-/// An account, as far as its home goes, or one of its other folders.
-struct Tenant {
+/// The home of an account, or one of its virtual folders.
+struct AccountFolder {
     name: String,
-    /// What it loses if the folder cannot be used.
+    /// The consequence if the folder cannot be used.
     loses: String,
     is_home: bool,
     home: PathBuf,
@@ -41,7 +41,7 @@ struct Tenant {
     is_enabled: bool,
 }
 
-pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
     let config = subjects.config;
     let shown = shown(config);
     let mut tenants = Vec::new();
@@ -49,18 +49,18 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
         let disabled = records.iter().filter(|record| !record.is_enabled()).count();
         page.row("accounts", &format!("{} in {shown}, {disabled} disabled", records.len()));
         for record in &records {
-            look_at_record(record, config, page);
+            inspect_record(record, config, page);
         }
-        look_at_names(&records, page);
+        inspect_names(&records, page);
         tenants.extend(records.iter().flat_map(|record| folders(record, &folder)));
     } else {
-        page.row("accounts", &format!("none: there is no {shown}"));
+        page.row("accounts", &format!("none: {shown} does not exist"));
         if !config.login.anonymous {
-            page.note("nobody can log in yet", "wharf user add NAME --home DIR --create-home");
+            page.note("no accounts exist", "wharf user add NAME --home DIR --create-home");
         }
     }
     if let Some(home) = anonymous_home(config) {
-        tenants.push(Tenant {
+        tenants.push(AccountFolder {
             name: "anonymous".to_owned(),
             loses: "anonymous cannot log in".to_owned(),
             is_home: true,
@@ -74,18 +74,18 @@ pub(super) fn look(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failu
     let server = identity.as_ref().map_or_else(current_name, |identity| identity.name().to_owned());
     let mut sound = 0;
     for tenant in &tenants {
-        match look_at_home(tenant, numbers, &server) {
+        match inspect_home(tenant, numbers, &server) {
             None => sound += 1,
             Some((what, remedy)) if tenant.is_enabled => page.fail(what, remedy),
             Some((what, remedy)) => page.note(what, remedy),
         }
     }
-    page.row("homes", &format!("{sound} of {} can be used by {server}", tenants.len()));
-    look_at_nesting(&tenants, page);
+    page.row("homes", &format!("{sound} of {} are accessible to {server}", tenants.len()));
+    inspect_nesting(&tenants, page);
     Ok(())
 }
 
-/// Everyone in the store, and where relative homes begin; nothing where there is no store yet.
+/// All accounts, and the base of relative homes; none if the store does not exist yet.
 fn kept(
     subjects: &Subjects<'_>,
     page: &mut Page,
@@ -100,7 +100,7 @@ fn kept(
         let (records, faults) = read
             .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
         for warning in accounts::warnings(&address.to_string(), &faults) {
-            page.fail(warning, "mend the row, or:  wharf user edit NAME …; wharf user del NAME");
+            page.fail(warning, "fix the row, or:  wharf user edit NAME …; wharf user del NAME");
         }
         return Ok(Some((records, PathBuf::new())));
     }
@@ -109,12 +109,12 @@ fn kept(
     Ok(Some((file.records().to_vec(), file.folder().to_owned())))
 }
 
-/// Its home, and what else it is shown.
-fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
+/// Its home and its virtual folders.
+fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
     let account = record.account(folder, Timestamp::now());
     let is_enabled = record.is_enabled();
     let name = account.name;
-    let home = Tenant {
+    let home = AccountFolder {
         loses: format!("{name} cannot log in"),
         name: name.clone(),
         is_home: true,
@@ -122,7 +122,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
         home: account.home,
         is_enabled,
     };
-    let others = account.folders.into_iter().map(|other| Tenant {
+    let others = account.folders.into_iter().map(|other| AccountFolder {
         loses: format!("{name} cannot use {}", other.at),
         name: name.clone(),
         is_home: false,
@@ -133,19 +133,19 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<Tenant> {
     std::iter::once(home).chain(others).collect()
 }
 
-fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
+fn inspect_record(record: &UserRecord, config: &Config, page: &mut Page) {
     let name = &record.name;
     let is_refused = |denied: &String| denied.to_lowercase() == name.to_lowercase();
     if record.is_enabled() && config.login.deny_users.iter().any(is_refused) {
         page.warn(
-            format!("{name} cannot log in: login.deny_users names it"),
-            "take it out there, or disable the account",
+            format!("{name} cannot log in: it is in login.deny_users"),
+            "remove it there, or disable the account",
         );
     }
     if config.login.anonymous && ANONYMOUS_NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         page.warn(
-            format!("nobody can log in to the account {name}: visitors have that name"),
-            "give it another name, or write anonymous = false in [login]",
+            format!("{name} cannot log in: the name is used by anonymous users"),
+            "use another name, or write anonymous = false in [login]",
         );
     }
     if record.is_open() {
@@ -153,12 +153,12 @@ fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
         let from: Vec<_> = from.map(wharf_users::file::shown_network).collect();
         page.note(
             format!("{name} needs no password from {}", from.join(", ")),
-            format!("no_password = true says so; for one:  wharf user passwd {name}"),
+            format!("no_password = true; to set a password:  wharf user passwd {name}"),
         );
         return;
     }
     let Some(hash) = record.password.as_ref().filter(|hash| hash.is_usable()) else {
-        // Where others prove passwords, none is kept here.
+        // With other authentication backends, no password is stored here.
         let others = [LoginSource::Pam, LoginSource::Ldap, LoginSource::Http];
         if !others.into_iter().any(|source| config.accounts.auth_backends.has(source)) {
             no_password(record, page);
@@ -168,10 +168,8 @@ fn look_at_record(record: &UserRecord, config: &Config, page: &mut Page) {
     let weak = WEAK_HASHES.iter().find(|(start, _)| hash.as_str().starts_with(start));
     if let Some((_, kind)) = weak {
         page.note(
-            format!(
-                "the password of {name} is kept as {kind}, which is guessed fast if it is stolen"
-            ),
-            format!("it becomes Argon2id with the next login; at once:  wharf user passwd {name}"),
+            format!("the password hash of {name} is weak: {kind}"),
+            format!("it becomes Argon2id at the next login; at once:  wharf user passwd {name}"),
         );
     }
 }
@@ -186,8 +184,8 @@ fn no_password(record: &UserRecord, page: &mut Page) {
     }
 }
 
-/// Names that people, or phones that write the first letter large, take for the same.
-fn look_at_names(records: &[UserRecord], page: &mut Page) {
+/// Names that are easily confused, such as names that differ only in case.
+fn inspect_names(records: &[UserRecord], page: &mut Page) {
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for record in records {
         let folded = record.name.to_lowercase();
@@ -195,47 +193,49 @@ fn look_at_names(records: &[UserRecord], page: &mut Page) {
     }
     for names in alike.values().filter(|names| names.len() > 1) {
         page.warn(
-            format!("the accounts {} look alike", names.join(" and ")),
-            "they are different ones; give one of them another name before somebody mixes them up",
+            format!("similar account names: {}", names.join(", ")),
+            "they are different accounts; rename one of them to avoid confusion",
         );
     }
 }
 
-/// What is wrong with a home, and what would help.
-fn look_at_home(
-    tenant: &Tenant,
+/// The problem of a home, and the hint.
+fn inspect_home(
+    tenant: &AccountFolder,
     who: Option<(u32, u32)>,
     server: &str,
 ) -> Option<(String, String)> {
-    let Tenant { name, loses, home, rights, .. } = tenant;
+    let AccountFolder { name, loses, home, rights, .. } = tenant;
     let shown = home.display();
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
         Ok(_) => {
-            let remedy = format!("name a folder:  wharf user edit {name} --home DIR");
-            return Some((format!("{loses}: {shown} is no folder"), remedy));
+            let remedy = format!("set a folder:  wharf user edit {name} --home DIR");
+            return Some((format!("{loses}: {shown} is not a folder"), remedy));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let remedy = format!("make it:  mkdir -p '{shown}' && chown {server} '{shown}'");
-            return Some((format!("{loses}: there is no folder {shown}"), remedy));
+            let remedy = format!("create it:  mkdir -p '{shown}' && chown {server} '{shown}'");
+            return Some((format!("{loses}: folder not found: {shown}"), remedy));
         }
         Err(error) => {
-            let what =
-                format!("the home of {name}, {shown}, cannot be looked at: {}", plain(&error));
-            return Some((what, format!("let {server} enter the folders above it (chmod +x)")));
+            let what = format!("cannot access the home of {name}, {shown}: {}", plain(&error));
+            return Some((
+                what,
+                format!("allow {server} to enter the folders above it (chmod +x)"),
+            ));
         }
     }
     let above = home
         .ancestors()
         .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, FolderAccess::Enter));
     if let Some(folder) = above {
-        let what = format!("{loses}: {server} may not enter {}", folder.display());
+        let what = format!("{loses}: {server} has no permission to enter {}", folder.display());
         let remedy = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
         return Some((what, remedy));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
     if !rights.intersection(lists).is_empty() && !may(home, who, FolderAccess::Read) {
-        let what = format!("{name} may look and fetch, but {server} may not read {shown}");
+        let what = format!("{name} may list and download, but {server} cannot read {shown}");
         return Some((what, format!("chown {server} '{shown}', or chmod +r '{shown}'")));
     }
     if rights.intersection(CHANGES).is_empty() {
@@ -243,22 +243,22 @@ fn look_at_home(
     }
     if file_system(home).is_some_and(|system| system.is_read_only) {
         let what = format!("{name} may change files, but {shown} is mounted read-only");
-        return Some((what, "mount it for writing, or take those rights away".to_owned()));
+        return Some((what, "mount it read-write, or remove these permissions".to_owned()));
     }
     let is_writable = may(home, who, FolderAccess::Write);
-    let what = || format!("{name} may change files, but {server} may not write to {shown}");
+    let what = || format!("{name} may change files, but {server} cannot write to {shown}");
     (!is_writable).then(|| (what(), format!("chown {server} '{shown}', or chmod +w '{shown}'")))
 }
 
-/// Rights that change something in a folder.
+/// Permissions that change a folder.
 const CHANGES: Permissions = Permissions::UPLOAD
     .union(Permissions::APPEND)
     .union(Permissions::RENAME)
     .union(Permissions::DELETE)
     .union(Permissions::MKDIR);
 
-/// Accounts that see the files of another one.
-fn look_at_nesting(tenants: &[Tenant], page: &mut Page) {
+/// Accounts with access to the files of another one.
+fn inspect_nesting(tenants: &[AccountFolder], page: &mut Page) {
     let mut homes: BTreeMap<PathBuf, Vec<&str>> = BTreeMap::new();
     for tenant in tenants.iter().filter(|tenant| tenant.is_home) {
         if let Ok(home) = std::fs::canonicalize(&tenant.home) {
@@ -270,14 +270,16 @@ fn look_at_nesting(tenants: &[Tenant], page: &mut Page) {
             let shown = home.display();
             page.note(
                 format!("{} share the home {shown}", names.join(", ")),
-                "that is fine if they are meant to see each other's files",
+                "this is correct only if they may access each other's files",
             );
         }
         let above = home.ancestors().skip(1).find_map(|folder| homes.get(folder));
         if let (Some(above), Some(name)) = (above.and_then(|above| above.first()), names.first()) {
             page.note(
-                format!("the home of {name} lies in that of {above}, who can reach its files"),
-                "that is fine if it is meant so; else move one of them",
+                format!(
+                    "the home of {name} is inside that of {above}, which has access to its files"
+                ),
+                "this is correct only if intended; otherwise move one of them",
             );
         }
     }

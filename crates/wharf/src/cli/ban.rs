@@ -9,45 +9,45 @@ use clap::{Args, Subcommand};
 pub(crate) struct Ban {
     #[command(subcommand)]
     pub(crate) act: Act,
-    /// The server's control socket, if it is not that of the config in use
+    /// Control socket of the server [default: from the configuration]
     #[arg(long, global = true, value_name = "SOCKET", env = "WHARF_SOCKET")]
     #[arg(hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 }
 
-/// List, add and lift bans.
+/// List, add and remove bans.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Act {
     /// List bans and locked accounts
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Ban addresses or networks; ends their sessions
+    /// Ban addresses or networks and disconnect their sessions
     Add {
-        /// Such as 203.0.113.9 or 203.0.113.0/24; of an IPv6 address it is the /64
+        /// Such as 203.0.113.9 or 203.0.113.0/24; an IPv6 address stands for its /64
         #[arg(required = true, value_name = "ADDRESS")]
         addresses: Vec<String>,
-        /// How long, e.g. 30m, 12h or 7d [default: until it is lifted]
+        /// Duration, e.g. 30m, 12h or 7d [default: until it is removed]
         #[arg(long = "for", value_name = "TIME")]
         time: Option<String>,
-        /// For you
+        /// Comment
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Lift bans; the failed logins behind them are forgotten
+    /// Remove bans and reset the failed logins that caused them
     Del {
         /// As `wharf ban list` shows them
         #[arg(value_name = "ADDRESS", required_unless_present = "users")]
         addresses: Vec<String>,
-        /// Unlock an account that was guessed at; repeatable
+        /// Unlock an account that was locked by failed logins; repeatable
         #[arg(long = "user", value_name = "NAME")]
         users: Vec<String>,
     },
-    /// Lift all bans and unlock all accounts
+    /// Remove all bans and unlock all accounts
     Clear {
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long)]
         yes: bool,
     },

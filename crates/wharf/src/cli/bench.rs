@@ -1,4 +1,4 @@
-//! What `wharf bench` takes.
+//! The options of `wharf bench`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,77 +8,78 @@ use wharf_users::units::parse_size;
 
 use super::serve::time;
 
-/// Measure any FTP or FTPS server, as its clients see it
+/// Measure the performance of any FTP or FTPS server
 ///
-/// Logs in, says NOOP, lists, and moves small and large files up and down, in a folder of its own
-/// that it removes again. Prints rates, latencies and errors.
+/// Logs in, sends NOOP, lists, and uploads and downloads small and large files in a temporary
+/// folder, which is deleted afterwards. Prints rates, latencies and errors.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Bench {
-    /// HOST or HOST:PORT; the port is 21, or 990 with --tls implicit
+    /// HOST or HOST:PORT [default port: 21, or 990 with --tls implicit]
     #[arg(value_name = "HOST[:PORT]", help_heading = SERVER)]
     pub(crate) server: String,
-    /// [default: anonymous]
+    /// User name [default: anonymous]
     #[arg(short, long, value_name = "NAME", help_heading = SERVER, alias = "user")]
     pub(crate) username: Option<String>,
-    /// Visible to other local users: prefer --password-file
+    /// Password; visible to other local users, prefer --password-file
     #[arg(short = 'P', long, value_name = "PW", help_heading = SERVER)]
     pub(crate) password: Option<String>,
-    /// First line of a file; `-` reads standard input, and asks if that is a terminal
+    /// Read the password from the first line of a file; `-` is standard input, with a prompt on a
+    /// terminal
     #[arg(long, value_name = "F", help_heading = SERVER, conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
-    /// off | explicit | implicit [default: explicit]
+    /// TLS mode: off | explicit | implicit [default: explicit]
     #[arg(long, value_name = "MODE", help_heading = SERVER, hide_possible_values = true)]
     #[arg(default_value = "explicit", hide_default_value = true)]
     pub(crate) tls: Mode,
     /// Trust the certificates in this PEM file [default: those the system trusts]
     #[arg(long, value_name = "F", help_heading = SERVER, conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
-    /// Take any certificate, also a self-signed one
+    /// Accept any certificate, including self-signed ones
     #[arg(long, help_heading = SERVER)]
     pub(crate) insecure: bool,
-    /// Only these, with commas between: login, noop, list, small-up, small-down, large-up,
+    /// Only these cases, separated by commas: login, noop, list, small-up, small-down, large-up,
     /// large-down
     #[arg(long, value_name = "CASES", help_heading = WORK, hide_possible_values = true)]
     #[arg(value_delimiter = ',')]
     pub(crate) only: Vec<Measured>,
-    /// Clients at once [default: 4]
+    /// Number of concurrent clients [default: 4]
     #[arg(short, long, value_name = "N", help_heading = WORK)]
     #[arg(default_value = "4", hide_default_value = true)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) sessions: u16,
-    /// Small operations in each case; each is a file of 4 KiB, a login, a command
+    /// Number of small operations per case: a file of 4 KiB, a login or a command
     /// [default: 500]
     #[arg(long, value_name = "N", help_heading = WORK)]
     #[arg(default_value = "500", hide_default_value = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
-    /// Length of a large file; each client moves one [default: 64MiB]
+    /// Size of a large file; each client transfers one [default: 64MiB]
     #[arg(long, value_name = "SIZE", help_heading = WORK, value_parser = size)]
     #[arg(default_value = "64MiB", hide_default_value = true)]
     pub(crate) size: u64,
-    /// Begin nothing more in a case after this time [default: 10s]
+    /// Time after which a case starts no further operations [default: 10s]
     #[arg(long, value_name = "TIME", help_heading = WORK, value_parser = time)]
     #[arg(default_value = "10s", hide_default_value = true)]
     pub(crate) time: Duration,
-    /// Where to make the folder to work in [default: where a login leads]
+    /// Parent folder of the temporary folder [default: the folder after login]
     #[arg(long, value_name = "PATH", help_heading = WORK)]
     pub(crate) dir: Option<String>,
-    /// Download this file, and no large one of its own
+    /// Download this file instead of creating a large one
     #[arg(long, value_name = "PATH", help_heading = WORK)]
     pub(crate) file: Option<String>,
-    /// Compare each byte that comes back; slower
+    /// Verify the content of downloads; slower
     #[arg(long, help_heading = WORK)]
     pub(crate) verify: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long, help_heading = WORK)]
     pub(crate) json: bool,
 }
 
-/// How TLS is used.
+/// TLS mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Not at all: the password can be read on the way.
+    /// No TLS: the password is sent unencrypted.
     Off,
     /// After AUTH TLS.
     Explicit,
@@ -86,7 +87,7 @@ pub(crate) enum Mode {
     Implicit,
 }
 
-/// What can be measured, in the order in which it is.
+/// The cases, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Measured {
     /// From connecting to 230, then QUIT.
@@ -109,16 +110,15 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }
 
-const SERVER: &str = "The server";
-const WORK: &str = "The work";
+const SERVER: &str = "Server";
+const WORK: &str = "Measurement";
 
 const AFTER_HELP: &str = "\
-It works in a folder of its own, wharf-bench-… with a random end, and removes it, also after
-Ctrl+C. Where it may not write it says so, and measures the rest.
+The temporary folder is wharf-bench-… with a random suffix; it is deleted at the end, also after
+Ctrl+C. Without write permission, the cases that need it are skipped.
 
-Certificates are checked against those that the system trusts, and the password is sent after that.
-For a server whose certificate is self-signed, such as a wharf at home: --ca FILE with that
-certificate, or --insecure.
+Certificates are verified against the system's trusted CAs before the password is sent.
+For a server with a self-signed certificate: --ca FILE with that certificate, or --insecure.
 
 Examples:
   wharf bench ftp.example.com -u anna --password-file -
@@ -127,4 +127,4 @@ Examples:
   wharf bench ftp.example.com --only login,large-down --file pub/big.iso --json
 
 Exit codes:
-  0 done   1 something failed   2 wrong usage   130 interrupted";
+  0 success   1 a case failed   2 usage error   130 interrupted";

@@ -1,67 +1,67 @@
-//! What `wharf check` takes.
+//! The options of `wharf check`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Test config, ports, certificate, network, accounts and disks without serving
+/// Check configuration, ports, certificate, network, accounts and disks without serving
 ///
-/// Tells every mistake at once, with what would help. Exit 0: it would serve; 78: the configuration
-/// or the certificate is bad; 77 and 1: something else is in the way.
+/// Reports all problems with hints. Exit code 0: the server can start; 78: the configuration or the
+/// certificate is invalid; 77: permission denied; 1: another check failed.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Check {
-    /// What to test; all if none is named
+    /// Checks to run [default: all]
     #[arg(value_name = "WHAT")]
     pub(crate) what: Vec<Subject>,
-    /// Warnings are mistakes too: exit 78
+    /// Treat warnings as errors: exit code 78
     #[arg(long)]
     pub(crate) strict: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Ask a server as its clients do, best from outside: greeting, TLS, certificate, data
-    /// connections; nothing of this computer is tested then, unless it is named
+    /// Check a server as a client, best from outside: greeting, TLS, certificate, data connections;
+    /// local checks run only if they are named
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) ask: Option<String>,
-    /// For --ask: log in as this account, and list in passive and active mode
+    /// With --ask: log in as this account, and list in passive and active mode
     #[arg(long, value_name = "NAME", requires = "ask")]
     pub(crate) user: Option<String>,
-    /// For --user: first line of a file; `-` reads standard input
-    /// [default: that of `WHARF_PASSWORD`, or it is asked for]
+    /// With --user: read the password from the first line of a file; `-` is standard input
+    /// [default: `WHARF_PASSWORD`, else a prompt]
     #[arg(long, value_name = "F", requires = "user")]
     pub(crate) password_file: Option<PathBuf>,
-    /// For --user: send the password although the certificate is not verified (never without TLS)
+    /// With --user: send the password even if the certificate is not verified (never without TLS)
     #[arg(long, requires = "user")]
     pub(crate) insecure: bool,
 }
 
-/// What `wharf check` can test.
+/// The checks of `wharf check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
-    /// The config file, the environment and what they name
+    /// Configuration file, environment variables and the files that they name
     Config,
-    /// User, sandbox, rights of files and folders, and what could not be had
+    /// User, sandbox, permissions of files and folders, and unavailable protections
     Protection,
-    /// Whether each listener and every passive port can be had, and who has it
+    /// Whether each listener and every passive port is available, and which process uses it
     Ports,
-    /// Certificate and key, their dates and names, and a handshake
+    /// Certificate and key, their validity and names, and a handshake
     Tls,
-    /// Addresses, NAT and containers, firewall, and what the running server has seen
+    /// Addresses, NAT and containers, firewall, and observations of the running server
     Net,
-    /// Every account: home, rights, password
+    /// Every account: home, permissions, password
     Users,
-    /// Room, rename, sync and clocks where homes are, and the limit of open files
+    /// Free space, rename, sync and clocks of the file systems with homes, and the open file limit
     Fs,
-    /// All of them
+    /// All checks
     All,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  wharf check                          everything
-  wharf check ports net                these two
+  wharf check                          all checks
+  wharf check ports net                only these two
   wharf check --strict --json          for scripts
   wharf check --ask ftp.example.com --user anna
-                                       from a client's computer: do data connections come to be?
+                                       from a client: are data connections possible?
 ";

@@ -1,13 +1,13 @@
-//! What `wharf group` takes.
+//! The options of `wharf group`.
 
 use clap::{Args, Subcommand};
 
 use super::user::Common;
 
-/// Manage groups: what many accounts have in common.
+/// Manage groups, which hold settings of several accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Group {
-    /// Make a group; accounts are put in it with `wharf user edit NAME --group GROUP`
+    /// Add a group; add accounts to it with `wharf user edit NAME --group GROUP`
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
@@ -16,25 +16,25 @@ pub(crate) enum Group {
     },
     /// List groups
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Show a group, and who is in it
+    /// Show a group and its members
     Show {
         name: String,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Change a group; only what is named changes
+    /// Change a group; only the given settings change
     #[command(visible_alias = "set")]
     Edit {
         name: String,
         #[command(flatten)]
         facts: GroupFacts,
     },
-    /// Remove groups that nobody is in
+    /// Delete groups without members
     #[command(visible_alias = "remove")]
     Del {
         #[arg(required = true, value_name = "NAME")]
@@ -42,10 +42,10 @@ pub(crate) enum Group {
     },
 }
 
-/// What can be said of a group.
+/// Settings of a group.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct GroupFacts {
-    /// Where its accounts have their folders; %u stands for the account's name
+    /// Home folder of its accounts; %u is replaced by the user name
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What `wharf import` takes.
+//! The options of `wharf import`.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 
 use crate::import::text::SourceEncoding;
 
-/// Move in from another server.
+/// Migrate from another server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
-    /// The script with settings.py and user.py, or a program of one's own; read, never run
+    /// A script with settings.py and user.py, or another program; it is read, never executed
     Pyftpdlib {
         /// Folder, settings.py, user.py or FtpServer.py
         #[arg(value_name = "DIR|FILE")]
@@ -28,12 +28,12 @@ pub(crate) enum Import {
         #[command(flatten)]
         how: How,
     },
-    #[command(about = "The file of AuthUserFile, with or without groups and configuration")]
+    #[command(about = "The AuthUserFile, with or without groups and configuration")]
     Proftpd {
-        /// What ftpasswd writes
+        /// File written by ftpasswd
         #[arg(value_name = "PASSWD")]
         passwd: PathBuf,
-        #[arg(help = "The file of AuthGroupFile")]
+        #[arg(help = "The AuthGroupFile")]
         #[arg(long, value_name = "FILE")]
         group: Option<PathBuf>,
         /// proftpd.conf
@@ -42,22 +42,22 @@ pub(crate) enum Import {
         #[command(flatten)]
         how: How,
     },
-    /// The configuration, and accounts where there is a list of logins
+    /// The configuration, and accounts if a list of logins is given
     Vsftpd {
         /// vsftpd.conf
         #[arg(value_name = "CONF")]
         conf: PathBuf,
-        #[arg(help = "The folder of user_config_dir, with a file for each user")]
+        #[arg(help = "The user_config_dir, a folder with a file per user")]
         #[arg(long, value_name = "DIR")]
         user_config_dir: Option<PathBuf>,
-        /// A list of names and passwords, a line each in turn
+        /// List with user names and passwords on alternating lines
         #[arg(long, value_name = "FILE")]
         logins: Option<PathBuf>,
         #[command(flatten)]
         how: How,
     },
-    // As text, not as a doc comment: the help is no Markdown.
-    #[command(about = "Accounts in a table with a row of column names", long_about = CSV_ABOUT)]
+    // Not a doc comment: the help text is not Markdown.
+    #[command(about = "A table of accounts with a header row", long_about = CSV_ABOUT)]
     Csv {
         /// UTF-8 or GBK; commas, semicolons or tabs
         #[arg(value_name = "FILE")]
@@ -68,47 +68,47 @@ pub(crate) enum Import {
 }
 
 const CSV_ABOUT: &str = "\
-Accounts in a table with a row of column names
+A table of accounts with a header row
 
-Columns, in any order; name and home are needed: name, password or password_hash, no_password, home,
-permissions, paths (/in=upload;/old=read), enabled, upload_rate, download_rate,
+Columns, in any order; name and home are required: name, password or password_hash, no_password,
+home, permissions, paths (/in=upload;/old=read), enabled, upload_rate, download_rate,
 transfer_upload_rate, transfer_download_rate, sessions, require_tls, comment.
-`wharf user export` prints the same.";
+`wharf user export` prints this format.";
 
-/// What is done with what was read.
+/// How the result is written.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct How {
-    /// Show the result and every line not carried over; the default
+    /// Show the result and every line that cannot be converted; the default
     #[arg(long, conflicts_with = "write")]
     pub(crate) dry_run: bool,
     /// Write wharf.toml and users.toml
     #[arg(long)]
     pub(crate) write: bool,
-    /// Write wharf.toml where one is; the old one is kept beside it
+    /// Replace an existing wharf.toml; the old one is kept as wharf.toml.old
     #[arg(long, requires = "write")]
     pub(crate) force: bool,
-    /// Encoding of the old files [default: detect utf-8, gbk]
+    /// Character set of the files [default: detect utf-8, gbk]
     #[arg(long, value_name = "E", default_value = "detect", hide_default_value = true)]
     pub(crate) source_encoding: SourceEncoding,
-    /// Accounts that are there already: skip | update | fail [default: fail]
+    /// For existing accounts: skip | update | fail [default: fail]
     #[arg(long, value_name = "W", default_value = "fail", hide_default_value = true)]
     #[arg(hide_possible_values = true)]
     pub(crate) on_conflict: OnConflict,
 }
 
-/// What happens to an account that is in `users.toml` already.
+/// What happens to accounts that exist in `users.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum OnConflict {
-    /// It stays as it is.
+    /// They are kept unchanged.
     Skip,
-    /// It gets what the old set-up says, password included.
+    /// They are replaced, password included.
     Update,
-    /// Nothing is written at all.
+    /// Nothing is written.
     Fail,
 }
 
 impl Import {
-    /// What is done with what was read.
+    /// How the result is written.
     pub(crate) fn how(&self) -> &How {
         match self {
             Self::Pyftpdlib { how, .. }

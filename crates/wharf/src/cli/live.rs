@@ -1,4 +1,4 @@
-//! What the commands take that look at the running server, or act on it.
+//! The options of the commands that monitor or control the running server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 
 use crate::config::units::parse_duration;
 
-/// Where the server is.
+/// How to reach the server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
-    /// The server's control socket, if it is not that of the config in use
+    /// Control socket of the server [default: from the configuration]
     #[arg(long, value_name = "SOCKET", env = "WHARF_SOCKET", hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Reach {
 /// `wharf status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -28,31 +28,31 @@ pub(crate) struct Status {
 /// Which sessions to show.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Filter {
-    /// Only those of this account
+    /// Only sessions of this account
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// Only those from this address or network
+    /// Only sessions from this address or network
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Option<String>,
-    /// Only those that do this
+    /// Only sessions in this state
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Option<StateName>,
 }
 
-/// What a session does.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StateName {
     /// Not logged in yet
     Auth,
-    /// Nothing
+    /// Idle
     Idle,
-    /// A command
+    /// Running a command
     Command,
-    /// A listing
+    /// Sending a listing
     List,
-    /// An upload
+    /// Receiving an upload
     Up,
-    /// A download
+    /// Sending a download
     Down,
 }
 
@@ -61,10 +61,10 @@ pub(crate) enum StateName {
 pub(crate) struct Who {
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// Everything that is known of each
+    /// Show all details of each session
     #[arg(long, conflicts_with = "json")]
     pub(crate) wide: bool,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -74,28 +74,28 @@ pub(crate) struct Who {
 /// `wharf kick`.
 #[derive(Debug, Args)]
 pub(crate) struct Kick {
-    /// By number, as `wharf who` shows it
+    /// Session number, as shown by `wharf who`
     #[arg(value_name = "SESSION")]
     pub(crate) sessions: Vec<u64>,
-    /// All of an account; repeatable
+    /// All sessions of an account; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
-    /// All from an address or a network; repeatable
+    /// All sessions from an address or network; repeatable
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Vec<String>,
-    /// Everybody
+    /// All sessions
     #[arg(long)]
     pub(crate) all: bool,
-    /// Let a running transfer end first
+    /// Wait for a running transfer to finish
     #[arg(long)]
     pub(crate) after_transfer: bool,
-    /// Also ban the addresses, for a time such as 15m
+    /// Also ban the addresses for this time, such as 15m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) ban: Option<Duration>,
-    /// What the client hears, and the log
+    /// Message to the client, also logged
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -105,10 +105,10 @@ pub(crate) struct Kick {
 /// `wharf log`.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// Go on with the lines that come
+    /// Follow: print new lines as they are logged
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How many of the last lines
+    /// Number of past lines to print
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub(crate) lines: u32,
     /// Only lines of this session
@@ -121,10 +121,10 @@ pub(crate) struct Log {
 /// `wharf reload`.
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
-    /// Start the program anew, from its file as it is now; sessions end in the old process
+    /// Upgrade: start the executable file again; existing sessions continue in the old process
     #[arg(long)]
     pub(crate) binary: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -134,7 +134,7 @@ pub(crate) struct Reload {
 /// `wharf stop`.
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// How long running transfers may finish [default: as the server is set]
+    /// Time for running transfers to finish [default: `server.shutdown_grace`]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) grace: Option<Duration>,
     #[command(flatten)]
@@ -144,17 +144,17 @@ pub(crate) struct Stop {
 /// `wharf top`.
 #[derive(Debug, Args)]
 pub(crate) struct Top {
-    /// Look again after so many seconds
+    /// Refresh interval in seconds
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) delay: u64,
-    /// Look so many times, then end
+    /// Exit after this many refreshes
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) count: Option<u64>,
-    /// Plain lines instead of a screen, for files and pipes
+    /// Print plain lines instead of a full-screen view, for files and pipes
     #[arg(short, long)]
     pub(crate) batch: bool,
-    /// What comes first
+    /// Sort order
     #[arg(long, value_name = "KEY", default_value = "speed")]
     pub(crate) sort: SortName,
     #[command(flatten)]
@@ -163,17 +163,17 @@ pub(crate) struct Top {
     pub(crate) reach: Reach,
 }
 
-/// What sessions can be sorted by.
+/// Sort order of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SortName {
-    /// The fastest first
+    /// Fastest first
     Speed,
     /// By account
     User,
     /// By address
     Ip,
-    /// The longest here first
+    /// Oldest first
     Time,
-    /// The most bytes first
+    /// Most bytes first
     Bytes,
 }

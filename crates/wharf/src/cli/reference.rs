@@ -1,4 +1,4 @@
-//! The page of all commands, made of the command line itself.
+//! The reference page of all commands, generated from the command line definition.
 
 use std::fmt::Write as _;
 
@@ -8,29 +8,30 @@ use super::Cli;
 use crate::snapshot::assert_same;
 
 const HEAD: &str = "\
-# The command line
+# Command line
 
-Every command, with what it takes. This page is generated from the program (`cargo xtask docs`);
-do not edit it. `wharf COMMAND --help` says the same, `wharf man DIR` writes it as man pages.
+All commands with their arguments and options. This page is generated from the program
+(`cargo xtask docs`); do not edit it. `wharf COMMAND --help` prints the same, `wharf man DIR` writes
+man pages.
 
-A first word that is no command is a folder to share: `wharf DIR` is `wharf serve DIR`.
+A first argument that is not a command is a folder to share: `wharf DIR` is `wharf serve DIR`.
 
 ## Exit codes
 
 | Code | Means |
 |---|---|
-| 0 | done; for `wharf why`: allowed |
-| 1 | it did not work; for `wharf why`: denied |
-| 2 | the command line makes no sense |
+| 0 | success; for `wharf why`: allowed |
+| 1 | failed; for `wharf why`: denied |
+| 2 | usage error: invalid command line |
 | 3 | no server is running, or it cannot be reached |
-| 4 | no such account, session or ban |
-| 77 | the system does not permit it |
-| 78 | the configuration has mistakes |
-| 130 | somebody pressed Ctrl+C |
+| 4 | unknown account, session or ban |
+| 77 | permission denied by the operating system |
+| 78 | invalid configuration |
+| 130 | interrupted by Ctrl+C |
 
-Errors go to standard error, each with what would help; what was asked for goes to standard output.
-With `--json` that is one object, or one on each line where there are several; the names of its
-fields do not change, though new ones may come.
+Errors go to standard error, with hints; results go to standard output. With `--json`, the result is
+one JSON object, or one per line if there are several; field names are stable, new fields may be
+added.
 ";
 
 fn page() -> String {
@@ -39,7 +40,7 @@ fn page() -> String {
     let mut out = HEAD.to_owned();
     let is_global = |arg: &&Arg| arg.is_global_set();
     let of_all: Vec<_> = root.get_arguments().filter(is_global).cloned().collect();
-    out.push_str("\n## Options of every command\n");
+    out.push_str("\n## Global options\n");
     table(&mut out, of_all.iter());
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         section(&mut out, command, "wharf", 2);
@@ -71,7 +72,7 @@ fn section(out: &mut String, command: &Command, above: &str, depth: usize) {
 }
 
 fn table<'a>(out: &mut String, args: impl Iterator<Item = &'a Arg>) {
-    out.push_str("\n| Argument | What it is |\n|---|---|\n");
+    out.push_str("\n| Argument | Description |\n|---|---|\n");
     for arg in args {
         let help = arg.get_long_help().or_else(|| arg.get_help());
         let help = help.map(ToString::to_string).unwrap_or_default();

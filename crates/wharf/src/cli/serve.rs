@@ -1,4 +1,4 @@
-//! What `wharf serve` takes, and which keys its options stand for.
+//! The options of `wharf serve`, and the configuration keys that they set.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::config::raw::Raw;
 use crate::config::value::{self, LegacyEncoding, ListenPort, PortRange, PublicAddress, Value};
 use crate::config::wait::Wait;
 
-/// Share a folder, or run from a config file
+/// Share a folder, or run with a configuration file
 ///
-/// Without a config file a quick share starts: one account with a fresh password, read-only,
-/// passwords need TLS from outside the local network.
+/// Without a configuration file, a quick share is started: one account with a generated password,
+/// read-only; logins from outside the local network require TLS.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Serve {
-    /// Folder to share [default: current]
+    /// Folder to share [default: current folder]
     #[arg(value_name = "DIR", help_heading = SHARE)]
     pub(crate) folder: Option<PathBuf>,
     /// The same as DIR
@@ -29,16 +29,17 @@ pub(crate) struct Serve {
     /// Allow upload, rename, delete
     #[arg(short, long, help_heading = SHARE)]
     pub(crate) write: bool,
-    /// [default: wharf]
+    /// User name [default: wharf]
     #[arg(short, long, value_name = "NAME", help_heading = SHARE)]
     pub(crate) username: Option<String>,
-    /// Visible to other local users: prefer --password-file
+    /// Password; visible to other local users, prefer --password-file
     #[arg(short = 'P', long, value_name = "PW", help_heading = SHARE)]
     pub(crate) password: Option<String>,
-    /// First line of a file; `-` reads standard input, and asks if that is a terminal
+    /// Read the password from the first line of a file; `-` is standard input, with a prompt on a
+    /// terminal
     #[arg(long, value_name = "F", help_heading = SHARE, conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
-    /// No password. With -w wharf asks first (or needs --yes)
+    /// Allow anonymous users, without a password. With -w, asks for confirmation (or needs --yes)
     #[arg(short = 'A', long, help_heading = SHARE)]
     #[arg(conflicts_with_all = ["username", "password", "password_file"])]
     pub(crate) anonymous: bool,
@@ -49,11 +50,11 @@ pub(crate) struct Serve {
     #[arg(short, long, value_name = "ADDR", help_heading = SHARE)]
     #[arg(value_parser = text_of::<std::net::IpAddr>)]
     pub(crate) interface: Vec<String>,
-    /// [default: 21 if allowed, else 2121]
+    /// Port to listen on [default: 21 if permitted, else 2121]
     #[arg(short, long, value_name = "PORT", help_heading = SHARE)]
     #[arg(value_parser = text_of::<ListenPort>)]
     pub(crate) port: Option<String>,
-    /// Passive ports [default: 30000-30999]
+    /// Passive port range [default: 30000-30999]
     #[arg(short, long, value_name = "FROM-TO", help_heading = SHARE)]
     #[arg(value_parser = text_of::<PortRange>)]
     pub(crate) range: Option<String>,
@@ -61,81 +62,82 @@ pub(crate) struct Serve {
     #[arg(short, long, value_name = "ADDRESS", help_heading = SHARE)]
     #[arg(value_parser = text_of::<PublicAddress>)]
     pub(crate) nat_address: Option<String>,
-    /// off | explicit | implicit [default: explicit]
+    /// TLS mode: off | explicit | implicit [default: explicit]
     #[arg(long, value_name = "MODE", help_heading = SHARE, hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(TlsMode::WORDS))]
     pub(crate) tls: Option<String>,
-    /// off | public | login | all [default: public]
+    /// Require TLS: off | public | login | all [default: public]
     #[arg(long, value_name = "WHO", help_heading = SHARE, hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(TlsRequire::WORDS))]
     pub(crate) require_tls: Option<String>,
-    /// Certificate chain, PEM [default: self-signed, kept]
+    /// Certificate chain, PEM [default: self-signed, created once]
     #[arg(long, value_name = "F", help_heading = SHARE, requires = "key", alias = "certfile")]
     pub(crate) cert: Option<PathBuf>,
     /// Its private key, PEM
     #[arg(long, value_name = "F", help_heading = SHARE, requires = "cert", alias = "keyfile")]
     pub(crate) key: Option<PathBuf>,
-    /// auto | utf-8 | gbk | ... [default: auto]
+    /// Character set of file names: auto | utf-8 | gbk | ... [default: auto]
     #[arg(long, value_name = "E", help_heading = SHARE, value_parser = encoding)]
     pub(crate) encoding: Option<String>,
-    /// Sessions in all [default: 512]
+    /// Maximum number of sessions [default: 512]
     #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
     pub(crate) max_cons: Option<String>,
-    /// Sessions from one address [default: 40]
+    /// Maximum number of sessions of one IP address [default: 40]
     #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
     pub(crate) max_cons_per_ip: Option<String>,
-    /// All uploads together, e.g. 2MiB/s
+    /// Rate limit of all uploads together, e.g. 2MiB/s
     #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
     pub(crate) limit_up: Option<String>,
-    /// All downloads together
+    /// Rate limit of all downloads together
     #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
     pub(crate) limit_down: Option<String>,
-    /// Stop by itself after e.g. 2h
+    /// Stop after this time, e.g. 2h
     #[arg(long = "for", value_name = "TIME", help_heading = RUN, value_parser = time)]
     pub(crate) stop_after: Option<Duration>,
-    /// Ignore config files
+    /// Ignore configuration files
     #[arg(long, help_heading = RUN, conflicts_with = "config")]
     pub(crate) no_config: bool,
-    /// Print the config these flags amount to, then exit
+    /// Print the configuration that results from these options, then exit
     #[arg(long, help_heading = RUN)]
     pub(crate) print_config: bool,
-    /// Log lines instead of the start panel
+    /// Print log lines instead of the start panel
     #[arg(long, help_heading = RUN)]
     pub(crate) foreground_log: bool,
-    /// Do not ask
+    /// Skip confirmation
     #[arg(long, help_heading = RUN)]
     pub(crate) yes: bool,
-    /// Only errors
+    /// Log only errors
     #[arg(short, long, help_heading = RUN, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Every command and its reply too (as log.commands)
+    /// Log every command and its reply (log.commands = true)
     #[arg(short, long, help_heading = RUN)]
     pub(crate) verbose: bool,
 }
 
-const SHARE: &str = "Quick share (letters are those of `python -m pyftpdlib`)";
+const SHARE: &str = "Quick share (short options as in `python -m pyftpdlib`)";
 const RUN: &str = "Run";
 
 const AFTER_HELP: &str = "\
-With a config file:
-  Options that are settings (-i -p -r -n --tls ... --limit-down) override the file.
-  -d, DIR, -w, -u, -P, --password-file, -A and --dropbox say who may come: with any of them that
-  one account shares that one folder instead of the accounts of the config file, whose other
-  settings still hold. --no-config ignores the file altogether.
-  -i replaces the listeners of the file; -p and --tls change all of them.
+With a configuration file:
+  Options for settings (-i -p -r -n --tls ... --limit-down) override the file.
+  -d, DIR, -w, -u, -P, --password-file, -A and --dropbox select a quick share: one account and one
+  folder replace the accounts of the configuration file; its other settings still apply.
+  --no-config ignores the file.
+  -i replaces the listeners of the file; -p and --tls apply to all of them.
 
 Examples:
-  wharf                                  this folder, read-only, a fresh password
-  wharf -w -u me --password-file - /srv  one account that may write; asks for the password
-  wharf -A /srv/pub                      for everybody, read-only
-  wharf --for 2h -p 2121                 stops after two hours
-  wharf -c /etc/wharf/wharf.toml         the accounts and settings of a config file
+  wharf                                  current folder, read-only, generated password
+  wharf -w -u me --password-file - /srv  one account with write access; prompts for the password
+  wharf -A /srv/pub                      anonymous access, read-only
+  wharf --for 2h -p 2121                 stop after two hours
+  wharf -c /etc/wharf/wharf.toml         accounts and settings of a configuration file
 
 Exit codes:
-  0 done   1 failed   2 wrong usage   77 permission denied   78 config invalid   130 interrupted";
+  0 success   1 failed   2 usage error   77 permission denied   78 invalid configuration
+  130 interrupted";
 
 impl Serve {
-    /// Whether any option says who may come, which makes it a quick share.
+    /// Whether any option selects a quick share.
     pub(crate) fn is_share(&self) -> bool {
         self.folder.is_some()
             || self.directory.is_some()
@@ -146,7 +148,7 @@ impl Serve {
             || self.anonymous
     }
 
-    /// The keys that the options stand for, apart from those of who may come.
+    /// The keys that the options set, except those that define the quick share.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let mut flags = Vec::new();
         let mut put = |path: &str, flag: &str, value: Option<&String>| {
@@ -198,20 +200,20 @@ impl Serve {
     }
 }
 
-/// A path as text, absolute, so that it means the same in a config file elsewhere.
+/// A path as text, absolute, so that it can be used in a configuration file elsewhere.
 pub(crate) fn path_text(path: Option<&PathBuf>) -> Option<String> {
     let path = path?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
     Some(absolute.to_string_lossy().into_owned())
 }
 
-/// Checks that the text is such a value, and keeps the text.
+/// Validates the text as a value of the type, and returns the text.
 fn text_of<T: Value>(text: &str) -> Result<String, String> {
-    value::parse::<T>(text).map(|_| text.to_owned()).map_err(told)
+    value::parse::<T>(text).map(|_| text.to_owned()).map_err(joined)
 }
 
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    value::parse::<Wait>(text).map(|wait| wait.0).map_err(told)
+    value::parse::<Wait>(text).map(|wait| wait.0).map_err(joined)
 }
 
 fn encoding(text: &str) -> Result<String, String> {
@@ -222,7 +224,7 @@ fn encoding(text: &str) -> Result<String, String> {
     }
 }
 
-fn told(wrong: value::Wrong) -> String {
+fn joined(wrong: value::InvalidValue) -> String {
     match wrong.help {
         Some(help) => format!("{}; {help}", wrong.why),
         None => wrong.why,

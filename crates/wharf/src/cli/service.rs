@@ -1,4 +1,4 @@
-//! What `wharf service` takes.
+//! The options of `wharf service`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,34 +8,34 @@ use clap::{Args, Subcommand};
 /// Install, remove, start or stop the system service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
-    /// Make wharf start with the computer, from the config in use, and start it now
+    /// Install wharf as a service that uses the current configuration, and start it
     Install(Install),
-    /// Stop it and take it out again; config, accounts and files stay
+    /// Stop and remove the service; configuration, accounts and files are kept
     Uninstall {
-        /// Below this folder, as for `install`
+        /// Root folder, as for `install`
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
     },
-    /// Start it now
+    /// Start the service
     Start,
-    /// Let transfers finish, then stop it; it starts again with the computer
+    /// Wait for transfers to finish, then stop the service until the next boot
     Stop,
-    /// Say whether it is installed and running
+    /// Show whether the service is installed and running
     Status,
-    /// Serve as a service of Windows: its manager of services starts this
+    /// Internal: run as a Windows service, started by the service control manager
     #[command(hide = true)]
     Run,
-    /// Wait for a server's word to start it anew: each server starts one of these
+    /// Internal: wait for a server's request to start its successor
     #[command(hide = true)]
     Starter { words: Vec<OsString> },
-    /// Become a server at the sockets of another one
+    /// Internal: start a server on the sockets of another one
     #[command(hide = true)]
     Successor { words: Vec<OsString> },
     /// Print the service file that `install` would write
     Unit {
         #[command(flatten)]
         account: RunAs,
-        /// Of another kind than this system's
+        /// Kind of service file [default: that of this system]
         #[arg(long, value_name = "KIND")]
         kind: Option<Kind>,
     },
@@ -46,24 +46,24 @@ pub(crate) enum Service {
 pub(crate) struct Install {
     #[command(flatten)]
     pub(crate) account: RunAs,
-    /// Write it down, but do not start it now
+    /// Install the service without starting it
     #[arg(long)]
     pub(crate) no_start: bool,
-    /// Let clients through the firewall of Windows; elsewhere say how
+    /// Add a rule to the Windows firewall; on other systems, print the commands
     #[arg(long)]
     pub(crate) firewall: bool,
-    /// Replace a service file that is there
+    /// Replace an existing service file
     #[arg(long)]
     pub(crate) force: bool,
-    /// Below this folder instead of `/`, for images of other systems; starts nothing
+    /// Root folder instead of `/`, for system images; nothing is started
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
 }
 
-/// Who the service is.
+/// Account of the service.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunAs {
-    /// The account of the system under which it runs; `wharf` is made if it is missing
+    /// System user to run as; `wharf` is created if it is missing
     #[arg(long, value_name = "ACCOUNT", default_value = "wharf")]
     pub(crate) user: String,
 }
@@ -71,10 +71,10 @@ pub(crate) struct RunAs {
 /// The kinds of service files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
-    /// A unit of systemd
+    /// systemd service unit
     Systemd,
-    /// Its socket unit: systemd listens before wharf starts
+    /// systemd socket unit: systemd listens before wharf starts
     Socket,
-    /// A property list of launchd (macOS)
+    /// launchd property list (macOS)
     Launchd,
 }

@@ -60,20 +60,20 @@ fn the_letters_are_those_of_pyftpdlib() {
 }
 
 #[test]
-fn nonsense_is_refused_with_the_reason() {
+fn invalid_options_are_refused_with_the_reason() {
     for (line, part) in [
-        ("-p 70000", "70000 is no port"),
+        ("-p 70000", "invalid port 70000"),
         ("-r 9000-8000", "write \"8000-9000\""),
-        ("-i everywhere", "`everywhere` is no IP address"),
+        ("-i everywhere", "invalid IP address `everywhere`"),
         ("--tls maybe", "possible values: explicit, implicit, off"),
-        ("--limit-up fast", "`fast` is no rate"),
+        ("--limit-up fast", "invalid rate `fast`"),
         ("--for 0s", "must be above 0"),
-        ("--encoding klingon", "no character set"),
+        ("--encoding klingon", "unknown character set"),
         ("-A -u me", "cannot be used with"),
         ("--dropbox", "--anonymous"),
         ("--cert c.pem", "--key"),
         ("/a -d /b", "cannot be used with"),
-        ("--set nonsense", "write KEY=VALUE"),
+        ("--set nonsense", "expected KEY=VALUE"),
         ("-w --nope", "unexpected argument '--nope'"),
         ("check everything", "possible values: config"),
         ("user add", "required"),
@@ -85,7 +85,7 @@ fn nonsense_is_refused_with_the_reason() {
 }
 
 #[test]
-fn who_may_come_makes_a_share_and_settings_do_not() {
+fn options_of_accounts_select_a_share_and_settings_do_not() {
     for line in ["-w", "-u me", "-P x", "-A", "/srv", "-d /srv", "--password-file -"] {
         assert!(serve(line).is_share(), "{line}");
     }

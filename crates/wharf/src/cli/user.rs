@@ -1,4 +1,4 @@
-//! What `wharf user` takes.
+//! The options of `wharf user`.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::import::OnConflict;
 /// Manage accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
-    /// Make an account; asks for the password unless told where to get it
+    /// Add an account; prompts for the password unless an option provides it
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
@@ -20,35 +20,35 @@ pub(crate) enum User {
     },
     /// List accounts
     List {
-        /// Only names that fit; `*` and `?` stand for any letters and any letter
+        /// Only names that match the pattern; `*` matches any characters, `?` one character
         pattern: Option<String>,
-        /// Only those that are disabled
+        /// Only disabled accounts
         #[arg(long)]
         disabled: bool,
-        /// Only those that have ended
+        /// Only expired accounts
         #[arg(long)]
         expired: bool,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Print all accounts as CSV, which `wharf import csv` reads
+    /// Print all accounts as CSV, as read by `wharf import csv`
     Export {
-        /// As CSV; there is no other form yet, so it may be left out
+        /// As CSV, the only format and the default
         #[arg(long)]
         csv: bool,
-        /// The hashes of passwords too; keep such a file where nobody sees it
+        /// Include password hashes; keep the output secret
         #[arg(long)]
         with_hashes: bool,
     },
-    /// Show what is in force for an account, and who says it: it, a group, or nobody
+    /// Show the effective settings of an account and their origin: account, group or default
     Show {
         name: String,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Change an account; only what is named changes
+    /// Change an account; only the given settings change
     Edit {
         name: String,
         #[command(flatten)]
@@ -56,27 +56,27 @@ pub(crate) enum User {
         #[command(flatten)]
         password: Password,
     },
-    /// Give an account a new password
+    /// Change the password of an account
     Passwd {
         name: String,
         #[command(flatten)]
         password: Password,
     },
-    /// Let accounts log in again
+    /// Enable accounts
     Enable {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Keep accounts from logging in; ends their sessions
+    /// Disable accounts and disconnect their sessions
     Disable {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Remove accounts; their files stay
+    /// Delete accounts; their files are kept
     Del {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Do not ask
+        /// Skip confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -84,44 +84,44 @@ pub(crate) enum User {
     Copy(Copy),
 }
 
-/// Between which stores, and what of it.
+/// Stores and accounts to copy.
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
     /// Only these accounts
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Where they are: file, sqlite:PATH or postgres://… [default: accounts.store]
+    /// Source: file, sqlite:PATH or postgres://… [default: accounts.store]
     #[arg(long, value_name = "STORE")]
     pub(crate) from: Option<String>,
-    /// Where they go [default: accounts.store]
+    /// Target [default: accounts.store]
     #[arg(long, value_name = "STORE")]
     pub(crate) to: Option<String>,
-    /// Show what would be done, and do nothing
+    /// Show the changes without writing them
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What would be done, one JSON object a line: name, and act as copy, replace or skip
+    /// Print the changes, one JSON object per line: name, and act as copy, replace or skip
     #[arg(long, requires = "dry_run")]
     pub(crate) json: bool,
-    /// Accounts that are there already: skip | update | fail [default: fail]
+    /// For existing accounts: skip | update | fail [default: fail]
     #[arg(long, value_name = "W", default_value = "fail", hide_default_value = true)]
     #[arg(hide_possible_values = true)]
     pub(crate) on_conflict: OnConflict,
 }
 
-/// What can be said of an account.
+/// Settings of an account.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Facts {
-    /// Its folder; required by add unless a group says it
+    /// Home folder; required by add unless a group sets it
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// Make the folder if it is missing
+    /// Create the folder if it is missing
     #[arg(long)]
     pub(crate) create_home: bool,
-    /// A group that says what is not said here; repeatable, the first counts before the others;
-    /// empty = none
+    /// Group whose settings apply where the account has none; repeatable, the first takes
+    /// precedence; empty = none
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
-    /// Any password, or none, from the addresses of --allow alone
+    /// Accept any password, or none, but only from the addresses of --allow
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", conflicts_with = "Password")]
     pub(crate) no_password: Option<bool>,
@@ -129,70 +129,70 @@ pub(crate) struct Facts {
     pub(crate) common: Common,
 }
 
-/// What can be said of an account and of a group.
+/// Settings of an account or a group.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
-    /// read | read-write | upload | dropbox | full, a list such as list,read,upload, or letters
-    /// elradfmwMT [default: read]
+    /// Permissions: read | read-write | upload | dropbox | full, a list such as list,read,upload,
+    /// or letters elradfmwMT [default: read]
     #[arg(long, value_name = "P")]
     pub(crate) perm: Option<String>,
-    /// Other rights below a path of the account; repeatable; VPATH= takes them away
+    /// Other permissions below a path; repeatable; VPATH= removes the rule
     #[arg(long = "path", value_name = "VPATH=P")]
     pub(crate) paths: Vec<String>,
-    /// A folder from elsewhere, seen at a path, with rights and a quota of its own; repeatable;
-    /// VPATH= takes it away
+    /// Virtual folder: DIR appears at VPATH, with its own permissions and quota; repeatable;
+    /// VPATH= removes it
     #[arg(long = "folder", value_name = "VPATH=DIR[:P][:quota=SIZE][:quota_files=N]")]
     pub(crate) folders: Vec<String>,
-    /// Speed of its uploads together, e.g. 2MiB/s
+    /// Rate limit of its uploads together, e.g. 2MiB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) up: Option<String>,
-    /// Speed of its downloads together
+    /// Rate limit of its downloads together
     #[arg(long, value_name = "RATE")]
     pub(crate) down: Option<String>,
-    /// Sessions at a time; 0 = no limit
+    /// Maximum number of sessions; 0 = unlimited
     #[arg(long, value_name = "N")]
     pub(crate) sessions: Option<u32>,
-    /// How many bytes it may keep, e.g. 20GiB; 0 = no limit
+    /// Storage quota, e.g. 20GiB; 0 = unlimited
     #[arg(long, value_name = "SIZE")]
     pub(crate) quota: Option<String>,
-    /// How many files and folders it may keep; 0 = no limit
+    /// Quota of files and folders; 0 = unlimited
     #[arg(long, visible_alias = "max-files", value_name = "N")]
     pub(crate) quota_files: Option<u32>,
-    /// Logins from this address or network only; repeatable; empty = from anywhere
+    /// Allow logins only from this address or network; repeatable; empty = any
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<String>,
-    /// Logged in at this time only, e.g. "mon-fri 08:00-18:00" or "22:00-06:00 Europe/Berlin";
-    /// repeatable; empty = at any
+    /// Allow sessions only at these times, e.g. "mon-fri 08:00-18:00" or
+    /// "22:00-06:00 Europe/Berlin"; repeatable; empty = always
     #[arg(long, value_name = "WHEN")]
     pub(crate) hours: Vec<String>,
-    /// The last day, e.g. 2027-01-31, or a moment; empty = it does not end
+    /// Expiry: the last valid day, e.g. 2027-01-31, or a date and time; empty = never
     #[arg(long, value_name = "DATE")]
     pub(crate) expires: Option<String>,
-    /// Only with TLS
+    /// Allow logins only over TLS
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]
     pub(crate) require_tls: Option<bool>,
-    /// For you
+    /// Comment
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
-    /// Say nothing of this key of users.toml any more, so that groups or the server decide;
+    /// Remove this key of users.toml from the account, so that the groups or the server decide;
     /// repeatable
     #[arg(long, value_name = "KEY")]
     pub(crate) unset: Vec<String>,
 }
 
-/// Where a password comes from.
+/// Source of a password.
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]
 #[expect(clippy::struct_field_names, reason = "the field is named as the option")]
 pub(crate) struct Password {
-    /// First line of a file; `-` is standard input
+    /// Read the password from the first line of a file; `-` is standard input
     #[arg(long, value_name = "F")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Make one and print it
+    /// Generate a password and print it
     #[arg(long)]
     pub(crate) generate: bool,
-    /// A hash that `wharf hash` or another server made
+    /// Password hash, from `wharf hash` or another server
     #[arg(long, value_name = "H")]
     pub(crate) hash: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What `wharf why` takes.
+//! The options of `wharf why`.
 
 use std::net::IpAddr;
 
@@ -9,20 +9,20 @@ use super::live::Reach;
 /// `wharf why`.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// An account, or anonymous
+    /// Account, or `anonymous`
     pub(crate) user: String,
-    /// As clients see it: / is the account's home
+    /// Path as clients see it: / is the home of the account
     pub(crate) path: String,
-    /// login, enter, list, read, hash, upload, append, delete, rmdir, rename, mkdir, chmod, mtime,
-    /// copy; or a command such as STOR
+    /// Action: login, enter, list, read, hash, upload, append, delete, rmdir, rename, mkdir, chmod,
+    /// mtime, copy; or a command such as STOR
     pub(crate) action: String,
-    /// From this address: bans and networks count
+    /// Client address, to check bans and allowed networks
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Option<IpAddr>,
-    /// The client uses no TLS
+    /// The client does not use TLS
     #[arg(long)]
     pub(crate) plain: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What each key alone cannot know: contradictions between keys, and things that must exist.
+//! Checks of the whole configuration: conflicts between keys, and files that must exist.
 
 use super::check_logins;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
@@ -8,8 +8,8 @@ use super::units::show_duration;
 use super::value::ListenPort;
 use super::{Config, keys};
 
-/// Everything that is wrong with a configuration whose values are right each by itself. Where a
-/// key in `wrong` is concerned nothing is checked: its value is not what its author meant.
+/// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
+/// are skipped, since its value is only a default.
 pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (prefixes, check) in CHECKS {
@@ -22,7 +22,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<P
 
 type Check = fn(&Config, &Layers, &mut Vec<Problem>);
 
-/// Each check, with the beginnings of the keys that it looks at.
+/// The checks, each with prefixes of the keys that it uses.
 const CHECKS: &[(&[&str], Check)] = &[
     (&["listen."], check_listeners),
     (&["listen."], check_proxies),
@@ -40,7 +40,7 @@ const CHECKS: &[(&[&str], Check)] = &[
     (&["webhook."], check_webhooks),
 ];
 
-/// Where a listener was written: its port if it has one, else whatever it has.
+/// The location of a listener: its port if it is set, else another of its keys.
 fn listener_place(layers: &Layers, index: usize) -> Place {
     ["port", "address", "tls"]
         .iter()
@@ -57,28 +57,30 @@ fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
                 && one.port != ListenPort::Fixed(0)
         });
         if let Some(earlier) = earlier {
-            let title = "this address and port are listened on already";
+            let title = "duplicate listener: same address and port";
             let problem = Problem::error(title, listener_place(layers, index));
-            let problem = problem.also(listener_place(layers, earlier), "the first time");
-            problems.push(problem.help("give each [[listen]] a port or an address of its own"));
+            let problem = problem.also(listener_place(layers, earlier), "first listener");
+            problems.push(problem.help("give each [[listen]] a different port or address"));
         }
     }
 }
 
-/// A header that anybody may send is worth nothing, so whose it may be must be said.
+/// A PROXY header can be forged by any client, so the addresses of proxies must be configured.
 fn check_proxies(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (index, listen) in config.listen.iter().enumerate() {
         let place = |key| layers.place_of(&format!("listen.{index}.{key}"));
         let has_networks = !listen.proxy_from.0.is_empty();
         if listen.proxy && !has_networks {
-            let title = "this listener takes PROXY headers, but it is not said from whom";
+            let title = "`proxy_from` is missing: any client could forge a PROXY header";
             let problem = Problem::error(title, place("proxy"));
-            problems.push(problem.help("name the proxies: proxy_from = [\"10.0.0.5\"]"));
+            problems.push(
+                problem.help("add the addresses of the proxies: proxy_from = [\"10.0.0.5\"]"),
+            );
         }
         if !listen.proxy && has_networks {
-            let title = "proxy_from does nothing as long as `proxy` is false";
+            let title = "`proxy_from` has no effect: `proxy` is false";
             let problem = Problem::error(title, place("proxy_from"));
-            problems.push(problem.help("write proxy = true there, or leave proxy_from out"));
+            problems.push(problem.help("write proxy = true there, or remove proxy_from"));
         }
     }
 }
@@ -94,28 +96,31 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (index, listen) in config.listen.iter().enumerate() {
         if listen.tls == TlsMode::Off && is_needed {
             let title = format!(
-                "nobody could log in at this listener: it has no TLS, and `tls.require` is \
+                "logins are impossible at this listener: it has no TLS, and `tls.require` is \
                  \"{require}\""
             );
             let place = layers.place_of(&format!("listen.{index}.tls"));
-            let problem = Problem::error(title, place).also(require_place.clone(), "asks for TLS");
+            let problem = Problem::error(title, place).also(require_place.clone(), "requires TLS");
             problems.push(problem.help("write tls = \"explicit\" there, or require = \"off\""));
         }
     }
     let is_off = config.listen.iter().all(|listen| listen.tls == TlsMode::Off);
-    // A share for everybody has no password that could be overheard.
+    // Anonymous users have no password that could be intercepted.
     let is_for_all = layers.place_of("login.anonymous") == Place::Given("the option -A".into());
     if is_off && require == TlsRequire::Public && !is_for_all {
         let place = layers.place_of("listen.0.tls");
         let problem = if require_place == Place::Nowhere {
-            Problem::warning("passwords from outside the local networks will be refused", place)
+            Problem::warning(
+                "password logins from outside the local networks will be refused",
+                place,
+            )
         } else {
             Problem::error("`tls.require` is \"public\", but no listener offers TLS", place)
-                .also(require_place, "asks for TLS")
+                .also(require_place, "requires TLS")
         };
         problems.push(problem.help(
-            "without TLS they would cross the internet in the clear; tls.require = \"off\" \
-             (--require-tls off) lets them",
+            "enable TLS, or accept unencrypted passwords with tls.require = \"off\" \
+             (--require-tls off)",
         ));
     }
 }
@@ -124,15 +129,16 @@ fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Proble
     let (certificate, key) = (&config.tls.certificate.0, &config.tls.private_key.0);
     if certificate.is_none() && key.is_some() {
         let place = layers.place_of("tls.private_key");
-        let problem = Problem::error("`tls.private_key` has no certificate to go with", place);
-        problems.push(problem.help("name the certificate too: tls.certificate (--cert)"));
+        let problem = Problem::error("`tls.certificate` is missing for `tls.private_key`", place);
+        problems.push(problem.help("set tls.certificate (--cert)"));
     }
     if certificate.is_some() && key.is_none() {
         let place = layers.place_of("tls.certificate");
-        let problem = Problem::error("`tls.certificate` has no private key to go with", place);
-        problems.push(problem.help(
-            "name the key too: tls.private_key (--key); it may be the same file if both are in it",
-        ));
+        let problem = Problem::error("`tls.private_key` is missing for `tls.certificate`", place);
+        problems.push(
+            problem
+                .help("set tls.private_key (--key); it can be the same file if it contains both"),
+        );
     }
 }
 
@@ -142,8 +148,10 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
     }
     let Some(home) = &config.login.anonymous_home.0 else {
         let place = layers.place_of("login.anonymous");
-        let problem = Problem::error("anonymous visitors have no folder", place);
-        problems.push(problem.help("name one: anonymous_home = \"/srv/ftp/public\""));
+        let problem = Problem::error("`login.anonymous_home` is missing", place);
+        problems.push(
+            problem.help("set the folder of anonymous users: anonymous_home = \"/srv/ftp/public\""),
+        );
         return;
     };
     let place = layers.place_of("login.anonymous_home");
@@ -152,25 +160,25 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
         Ok(facts) if facts.is_dir() => check_anonymous_writes(config, layers, problems),
         Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place)),
         Err(error) => {
-            let title = format!("the anonymous folder {shown} cannot be used: {error}");
+            let title = format!("cannot use the folder of anonymous users {shown}: {error}");
             let problem = Problem::error(title, place);
             problems.push(match error.kind() {
-                std::io::ErrorKind::NotFound => problem.help(format!("make it:  mkdir {shown}")),
+                std::io::ErrorKind::NotFound => problem.help(format!("create it:  mkdir {shown}")),
                 _ => problem,
             });
         }
     }
 }
 
-/// Whoever writes it into a file should know what it means; whoever types it for a while does.
+/// Warns about write access for anonymous users in a file; on the command line it was confirmed.
 fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let place = layers.place_of("login.anonymous_permissions");
     let is_typed = matches!(place, Place::Given(_));
     if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
-        let title = "anybody may replace and remove everything in the anonymous folder";
+        let title = "anonymous users can replace and delete all files in the anonymous folder";
         let problem = Problem::warning(title, place);
         problems.push(problem.help(
-            "\"read\" only shows it; \"dropbox\" only takes files, and shows and replaces none",
+            "\"read\" permits only downloads; \"dropbox\" permits only uploads of new files",
         ));
     }
 }
@@ -179,18 +187,18 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
     let ports = &config.passive.ports.0;
     let place = layers.place_of("passive.ports");
     if *ports.start() < FIRST_UNPRIVILEGED_PORT {
-        let title = "data ports below 1024 need special rights, and many firewalls drop them";
+        let title = "passive ports below 1024 require privileges, and firewalls often block them";
         let problem = Problem::warning(title, place.clone());
-        problems.push(problem.help("a range such as \"30000-30999\" works everywhere"));
+        problems.push(problem.help("use a range such as \"30000-30999\""));
     }
     for (index, listen) in config.listen.iter().enumerate() {
         if let ListenPort::Fixed(port) = listen.port
             && ports.contains(&port)
         {
-            let title = format!("port {port} is both listened on and a data port");
+            let title = format!("port {port} is both a listening port and a passive port");
             let problem = Problem::error(title, place.clone());
-            let problem = problem.also(listener_place(layers, index), "listened on");
-            problems.push(problem.help("choose a range of data ports without it"));
+            let problem = problem.also(listener_place(layers, index), "listening port");
+            problems.push(problem.help("choose a passive port range without it"));
         }
     }
 }
@@ -200,16 +208,16 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let (first, longest) = (config.ban.time.0, config.ban.time_max.0);
     if first.is_zero() {
-        let title = "with `ban.time` = 0 every ban would be over at once";
+        let title = "`ban.time` is 0: bans expire immediately";
         let problem = Problem::warning(title, layers.place_of("ban.time"));
-        problems.push(problem.help("to ban nobody by tries write  ban.enabled = false"));
+        problems.push(problem.help("to disable automatic bans write  ban.enabled = false"));
     }
     if longest < first {
-        let title = "`ban.time_max` is shorter than the first ban";
+        let title = "`ban.time_max` is shorter than `ban.time`";
         let problem = Problem::warning(title, layers.place_of("ban.time_max"));
-        let problem = problem.also(layers.place_of("ban.time"), "the first ban");
+        let problem = problem.also(layers.place_of("ban.time"), "duration of the first ban");
         problems.push(problem.help(format!(
-            "each ban lasts twice as long as the one before, up to time_max: at least {}",
+            "the duration doubles with each ban, up to time_max; write at least {}",
             show_duration(first)
         )));
     }
@@ -222,12 +230,12 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     ];
     for (path, text) in texts {
         if text.chars().any(|letter| letter.is_control() && letter != '\n') {
-            let title = format!("`{path}`: it has control characters");
+            let title = format!("invalid `{path}`: it contains control characters");
             let problem = Problem::error(title, layers.place_of(path));
-            problems.push(problem.help("only line feeds (\\n) are possible, for several lines"));
+            problems.push(problem.help("only line feeds (\\n) are permitted, to separate lines"));
         }
         if text.len() > TEXT_BYTES_MAX {
-            let title = format!("`{path}`: it is longer than {TEXT_BYTES_MAX} bytes");
+            let title = format!("invalid `{path}`: it is longer than {TEXT_BYTES_MAX} bytes");
             problems.push(Problem::error(title, layers.place_of(path)));
         }
     }
@@ -235,41 +243,38 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     if let Some((_, rest)) = message.split_once('{')
         && let Some((word, _)) = rest.split_once('}')
     {
-        let title = format!("`server.login_message`: {{{word}}} is not filled in");
+        let title = format!("unknown placeholder {{{word}}} in `server.login_message`");
         let problem = Problem::warning(title, layers.place_of("server.login_message"));
-        problems.push(problem.help("{user} and {ip} are"));
+        problems.push(problem.help("{user} and {ip} are supported"));
     }
 }
 
-/// Enough for a page of text; some clients keep the whole greeting in a small buffer.
+/// Enough for a page of text; some clients read the greeting into a small buffer.
 const TEXT_BYTES_MAX: usize = 4096;
 
 fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let server = &config.server;
     if server.user.is_empty() && !server.group.is_empty() {
         let place = layers.place_of("server.group");
-        let problem = Problem::error("`server.group` has no user to go with", place);
-        problems.push(problem.help("name the account of the system too: server.user"));
+        let problem = Problem::error("`server.user` is missing for `server.group`", place);
+        problems.push(problem.help("set the system user: server.user"));
     }
     if !server.user.is_empty() && *config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT {
-        let title = "data ports below 1024 cannot be opened any more by `server.user`";
+        let title = "passive ports below 1024 cannot be opened by `server.user`";
         let problem = Problem::error(title, layers.place_of("passive.ports"));
-        let problem = problem.also(layers.place_of("server.user"), "who opens them");
-        problems.push(problem.help("choose data ports from 1024 up, such as \"30000-30999\""));
+        let problem = problem.also(layers.place_of("server.user"), "opens them");
+        problems.push(problem.help("choose a range above 1023, such as \"30000-30999\""));
     }
 }
 
 fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let is_anywhere = config.files.follow_symlinks == Symlinks::Always;
     if config.server.sandbox == Sandbox::On && is_anywhere {
-        let title = "links that lead anywhere cannot be followed from within a sandbox";
+        let title = "`server.sandbox` = \"on\" conflicts with `files.follow_symlinks` = \"always\"";
         let problem = Problem::error(title, layers.place_of("server.sandbox"));
-        let problem = problem.also(layers.place_of("files.follow_symlinks"), "follows all");
-        problems.push(
-            problem.help(
-                "write follow_symlinks = \"inside\", or sandbox = \"auto\" to confine the rest",
-            ),
-        );
+        let problem =
+            problem.also(layers.place_of("files.follow_symlinks"), "follows links to any folder");
+        problems.push(problem.help("write follow_symlinks = \"inside\", or sandbox = \"auto\""));
     }
 }
 
@@ -282,15 +287,16 @@ fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (index, (path, file)) in logs.iter().enumerate() {
         let earlier = logs.iter().take(index).find(|(_, other)| file.is_some() && other == file);
         if let Some((other, _)) = earlier {
-            let title = "both logs would write into one file";
+            let title = "two logs have the same file";
             let problem = Problem::error(title, layers.place_of(path))
-                .also(layers.place_of(other), "the other log");
-            problems.push(problem.help(format!("their lines differ: give `{path}` its own file")));
+                .also(layers.place_of(other), "other log");
+            problems
+                .push(problem.help(format!("the formats differ: set `{path}` to another file")));
         }
     }
 }
 
-/// What is missing is found now, and not when the first event comes.
+/// Finds a missing program or folder before the first event.
 fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let events = &config.events;
     for (name, line) in events.programs() {
@@ -298,13 +304,13 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>)
         if let Some(program) = line.0.first()
             && !std::fs::metadata(program).is_ok_and(|facts| facts.is_file())
         {
-            let title = format!("`events.{name}`: there is no program {program}");
+            let title = format!("`events.{name}`: program not found: {program}");
             problems.push(Problem::error(title, place()));
         }
         let is_draft = |word: &String| word == "{draft}";
         if name != "check_upload" && line.0.iter().any(is_draft) {
-            let title = format!("`events.{name}`: only check_upload has a {{draft}}");
-            let help = "{file} is where the operating system has the file";
+            let title = format!("`events.{name}`: {{draft}} is available only in check_upload");
+            let help = "use {file}, the path of the file in the file system";
             problems.push(Problem::error(title, place()).help(help));
         }
     }
@@ -312,9 +318,10 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>)
         let shown = folder.display();
         let place = layers.place_of("events.quarantine");
         let problem =
-            Problem::error(format!("there is no folder {shown} to put files into"), place);
-        problems
-            .push(problem.help(format!("make it, for the server's user:  mkdir -m 700 {shown}")));
+            Problem::error(format!("`events.quarantine`: folder not found: {shown}"), place);
+        problems.push(
+            problem.help(format!("create it as the user of the server:  mkdir -m 700 {shown}")),
+        );
     }
 }
 
@@ -324,23 +331,24 @@ fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<Problem>)
         let place = layers.place_of(&format!("webhook.{index}.url"));
         let is_same = |other: &&keys::Webhook| other.url.0.as_ref() == Some(address);
         if config.webhooks.iter().take(index).any(|other| is_same(&other)) {
-            let problem = Problem::error("two webhooks have this address", place.clone());
-            problems.push(problem.help("name all events in one of them"));
+            let problem =
+                Problem::error("duplicate webhook: another one has this URL", place.clone());
+            problems.push(problem.help("list all events in one of them"));
         }
         let host = address.host.trim_matches(['[', ']']);
         let is_here = host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         if !address.is_tls && !is_here {
-            let title = "names of accounts and files would cross the network in the clear";
+            let title = "events with names of accounts and files are sent unencrypted";
             let problem = Problem::warning(title, place.clone());
-            problems.push(problem.help("write https:// if the web server has a certificate"));
+            problems.push(problem.help("write https:// if the web server supports TLS"));
         }
         if index >= WEBHOOKS_MAX {
-            let title = format!("more than {WEBHOOKS_MAX} webhooks");
+            let title = format!("at most {WEBHOOKS_MAX} webhooks are supported");
             problems.push(Problem::error(title, place));
         }
     }
 }
 
-/// Each has a thread and a folder of its own.
+/// Each has a thread and a folder.
 const WEBHOOKS_MAX: usize = 16;

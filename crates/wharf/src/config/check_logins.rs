@@ -1,4 +1,4 @@
-//! What must be said about those who prove passwords, and what contradicts itself.
+//! Checks of the settings of authentication backends.
 
 use wharf_login::endpoint::Scheme;
 
@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::login_sources::LoginSource;
 use super::problem::{Place, Problem};
 
-/// Everything that is wrong with `[accounts]` and the tables below it.
+/// Checks `[accounts]` and the tables below it.
 pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     check_built(config, layers, problems);
     check_unasked(config, layers, problems);
@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem
     check_homes(config, layers, problems);
 }
 
-/// For each that can be left out: its features of cargo, and whether it is here.
+/// Optional backends: name, cargo feature, and whether it is compiled in.
 const BUILT: [(LoginSource, &str, &str, bool); 3] = [
     (LoginSource::Pam, "PAM", "pam", cfg!(feature = "pam")),
     (LoginSource::Ldap, "LDAP", "ldap", cfg!(feature = "ldap")),
@@ -35,16 +35,16 @@ const BUILT: [(LoginSource, &str, &str, bool); 3] = [
 fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (source, name, feature, is_built) in BUILT {
         if config.accounts.auth_backends.has(source) && !is_built {
-            let title = format!("this wharf was built without {name}");
+            let title = format!("{name} is not available: wharf was built without it");
             let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
             problems.push(problem.help(format!(
-                "take one that has it, or build it:  cargo build --release --features {feature}"
+                "install a build with it, or build it:  cargo build --release --features {feature}"
             )));
         }
     }
 }
 
-/// Somebody who is described and never asked.
+/// A backend that is configured but not used.
 fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let described = [
         (LoginSource::Ldap, "accounts.ldap.urls", !config.ldap.urls.0.is_empty()),
@@ -52,13 +52,13 @@ fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
     ];
     for (source, path, is_described) in described {
         if is_described && !config.accounts.auth_backends.has(source) {
-            let title = format!(
-                "`{path}` does nothing as long as `accounts.auth_backends` does not name it"
-            );
+            let title =
+                format!("`{path}` has no effect: the backend is not in `accounts.auth_backends`");
             let problem = Problem::warning(title, layers.place_of(path));
             let word = source.word();
-            problems
-                .push(problem.help(format!("write login = [\"file\", \"{word}\"] in [accounts]")));
+            problems.push(
+                problem.help(format!("write auth_backends = [\"file\", \"{word}\"] in [accounts]")),
+            );
         }
     }
 }
@@ -67,9 +67,9 @@ fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let service = &config.pam.service;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if service.is_empty() || service.starts_with('.') || !service.bytes().all(is_plain) {
-        let title = format!("`{}` is no name of PAM rules", service.escape_debug());
+        let title = format!("invalid PAM service `{}`", service.escape_debug());
         let problem = Problem::error(title, layers.place_of("accounts.pam.service"));
-        problems.push(problem.help("it is the name of a file in /etc/pam.d, such as \"wharf\""));
+        problems.push(problem.help("write the name of a file in /etc/pam.d, such as \"wharf\""));
     }
 }
 
@@ -83,45 +83,47 @@ fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         problems.push(Problem::error(title, place(key)).help(help));
     };
     if ldap.urls.0.is_empty() {
-        let help = "name its servers in [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
-        blame("urls", "it is not said where the directory is", help);
+        let help = "add to [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
+        blame("urls", "`accounts.ldap.urls` is missing", help);
     }
     if ldap.user_dn.is_empty() {
         if ldap.base.is_empty() {
             let help = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
-            blame("base", "it is not said where the directory is searched", help);
+            blame("base", "`accounts.ldap.base` is missing", help);
         }
         if !ldap.filter.contains("%u") {
-            let help = "%u stands for the name: filter = \"(uid=%u)\"";
-            blame("filter", "`accounts.ldap.filter` is the same for every name", help);
+            let help = "%u stands for the user name: filter = \"(uid=%u)\"";
+            blame("filter", "invalid `accounts.ldap.filter`: %u is missing", help);
         } else if !is_balanced(&ldap.filter) {
-            let help = "a filter stands in brackets: filter = \"(&(objectClass=person)(uid=%u))\"";
-            blame("filter", "`accounts.ldap.filter` is no filter", help);
+            let help = "a filter is in parentheses: filter = \"(&(objectClass=person)(uid=%u))\"";
+            blame("filter", "invalid `accounts.ldap.filter`: unbalanced parentheses", help);
         }
     } else {
         if !ldap.user_dn.contains("%u") {
-            let help = "%u stands for the name: user_dn = \"uid=%u,ou=people,dc=example,dc=org\"";
-            blame("user_dn", "`accounts.ldap.user_dn` is the same for every name", help);
+            let help =
+                "%u stands for the user name: user_dn = \"uid=%u,ou=people,dc=example,dc=org\"";
+            blame("user_dn", "invalid `accounts.ldap.user_dn`: %u is missing", help);
         }
         for (key, text) in [("base", &ldap.base), ("bind_dn", &ldap.bind_dn)] {
             if !text.is_empty() {
-                let title =
-                    format!("`accounts.ldap.{key}` is for a search, and user_dn needs none");
-                blame(key, &title, "leave one of the two out");
+                let title = format!(
+                    "`accounts.ldap.{key}` conflicts with `accounts.ldap.user_dn`, without a search"
+                );
+                blame(key, &title, "remove one of the two");
             }
         }
     }
     if ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_some() {
-        let help = "name it too: bind_dn = \"cn=wharf,dc=example,dc=org\"";
-        blame("bind_password_file", "it is not said whose password that is", help);
+        let help = "add bind_dn = \"cn=wharf,dc=example,dc=org\"";
+        blame("bind_password_file", "`accounts.ldap.bind_dn` is missing", help);
     }
     if !ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_none() {
-        let help = "write it into a file of its own: bind_password_file = \"ldap.password\"";
-        blame("bind_dn", "`accounts.ldap.bind_dn` has no password", help);
+        let help = "write the password to a file: bind_password_file = \"ldap.password\"";
+        blame("bind_dn", "`accounts.ldap.bind_password_file` is missing", help);
     }
 }
 
-/// Whether every bracket has its other half, with one filter around it all.
+/// Whether the parentheses are balanced and enclose the whole filter.
 fn is_balanced(filter: &str) -> bool {
     let mut depth = 0_usize;
     for letter in filter.chars() {
@@ -142,7 +144,7 @@ fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Probl
         server.scheme == Scheme::Ldap && !ldap.start_tls && !server.is_loopback()
     };
     if let Some(server) = ldap.urls.0.iter().find(is_open) {
-        let title = format!("passwords would cross the network to {server} in the clear");
+        let title = format!("passwords are sent to {server} unencrypted");
         let problem = Problem::warning(title, layers.place_of("accounts.ldap.start_tls"));
         problems.push(problem.help("write start_tls = true, or ldaps:// in urls"));
     }
@@ -150,16 +152,16 @@ fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Probl
 
 fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     let Some(url) = &config.http.url.0 else {
-        let title = "it is not said where the login service is";
+        let title = "`accounts.http.url` is missing";
         let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
-        let help = "name it in [accounts.http]: url = \"https://login.example.com/wharf\"";
+        let help = "add to [accounts.http]: url = \"https://login.example.com/wharf\"";
         problems.push(problem.help(help));
         return;
     };
     if url.scheme == Scheme::Http && !url.is_loopback() && !config.http.allow_plain {
-        let title = format!("passwords would cross the network to {url} in the clear");
+        let title = format!("passwords would be sent to {url} unencrypted");
         let problem = Problem::error(title, layers.place_of("accounts.http.url"));
-        let help = "write https://, or allow_plain = true where the network is yours alone";
+        let help = "write https://, or allow_plain = true in a trusted network";
         problems.push(problem.help(help));
     }
 }
@@ -174,15 +176,16 @@ fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
             Ok(facts) if facts.is_dir() => {}
             Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place())),
             Err(error) => {
-                let title = format!("the folder of homes {shown} cannot be used: {error}");
-                problems
-                    .push(Problem::error(title, place()).help(format!("make it:  mkdir {shown}")));
+                let title = format!("cannot use the folder for homes {shown}: {error}");
+                problems.push(
+                    Problem::error(title, place()).help(format!("create it:  mkdir {shown}")),
+                );
             }
         }
     }
     if accounts.create_home && accounts.home.0.is_none() {
-        let title = "there is no `accounts.home` that could be made";
+        let title = "`accounts.create_home` has no effect: `accounts.home` is empty";
         let problem = Problem::warning(title, layers.place_of("accounts.create_home"));
-        problems.push(problem.help("write home = \"/srv/ftp/%u\", or leave create_home out"));
+        problems.push(problem.help("write home = \"/srv/ftp/%u\", or remove create_home"));
     }
 }

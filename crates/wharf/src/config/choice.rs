@@ -1,4 +1,4 @@
-//! Values that are one of a few words.
+//! Configuration values with a fixed set of words.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 macro_rules! choice {
     ($(
@@ -29,11 +29,11 @@ macro_rules! choice {
         impl Value for $name {
             const KIND: &'static str = concat!("one of" $(, " \"", $word, "\"")+);
 
-            fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+            fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
                 match raw.text() {
                     $(Some($word) => Ok(Self::$variant),)+
                     Some(other) => Err(no_such_word(other, Self::WORDS)),
-                    None => Err(Wrong::kind::<Self>(raw)),
+                    None => Err(InvalidValue::kind::<Self>(raw)),
                 }
             }
         }
@@ -49,17 +49,17 @@ macro_rules! choice {
 }
 
 choice! {
-    /// How TLS begins on a listener.
+    /// TLS mode of a listener.
     TlsMode {
-        /// When the client asks for it.
+        /// After AUTH TLS.
         Explicit = "explicit",
-        /// At once.
+        /// From the first byte.
         Implicit = "implicit",
-        /// Never.
+        /// No TLS.
         Off = "off",
     }
 
-    /// The oldest version of TLS.
+    /// Minimum version of TLS.
     TlsVersion {
         /// RFC 5246.
         V1_2 = "1.2",
@@ -67,97 +67,97 @@ choice! {
         V1_3 = "1.3",
     }
 
-    /// Who must use TLS.
+    /// What requires TLS.
     TlsRequire {
-        /// Nobody.
+        /// Nothing.
         Off = "off",
-        /// Passwords from outside the local networks.
+        /// Password logins from outside the local networks.
         Public = "public",
-        /// Every password.
+        /// Every password login.
         Login = "login",
-        /// Data connections too.
+        /// Every password login and every data connection.
         All = "all",
     }
 
-    /// Whether data connections must resume the control session's TLS.
+    /// Whether data connections must resume the TLS session of the control connection.
     SessionReuse {
-        /// They need not.
+        /// Not checked.
         Off = "off",
-        /// Proven where they do.
+        /// Verified if they do.
         Prefer = "prefer",
-        /// They must.
+        /// Required.
         Require = "require",
     }
 
-    /// What anonymous visitors may do.
+    /// Permissions of anonymous users.
     AnonymousPermissions {
-        /// Look and fetch.
+        /// List and download.
         Read = "read",
-        /// Leave files, and see nothing.
+        /// Upload only, without listings.
         Dropbox = "dropbox",
-        /// Everything but permission bits.
+        /// Everything except permission bits.
         ReadWrite = "read-write",
     }
 
-    /// Where symbolic links may lead.
+    /// Which symbolic links are followed.
     Symlinks {
-        /// Within the account's home.
+        /// Those with a target inside the home.
         Inside = "inside",
-        /// Nowhere.
+        /// None.
         Never = "never",
-        /// Anywhere the server's user may go.
+        /// All.
         Always = "always",
     }
 
-    /// What becomes of uploads that could not be looked at.
+    /// What happens to an upload if its check fails.
     OnFailure {
-        /// They are not published.
+        /// It is not published.
         Refuse = "refuse",
-        /// They are.
+        /// It is published.
         Allow = "allow",
     }
 
-    /// Whether the process is confined.
+    /// Whether the process is sandboxed.
     Sandbox {
-        /// As far as the system can.
+        /// As far as the system supports it.
         Auto = "auto",
-        /// Or it does not start.
+        /// Required: without it, the server does not start.
         On = "on",
         /// Not at all.
         Off = "off",
     }
 
-    /// What the answer to an upload promises.
+    /// Durability of an upload when its reply is sent.
     Durability {
-        /// On disk.
+        /// Synced to disk.
         Full = "full",
-        /// Whole, but perhaps not on disk yet.
+        /// Atomic, but perhaps not yet synced.
         Fast = "fast",
     }
 
-    /// How names go over the wire.
+    /// Character set of file names in FTP.
     NameEncoding {
-        /// UTF-8 until a client shows that it does not know it.
+        /// UTF-8, or a detected legacy character set.
         Auto = "auto",
         /// UTF-8.
         Utf8 = "utf-8",
-        /// The legacy set.
+        /// The legacy character set.
         Legacy = "legacy",
     }
 
-    /// What a backslash in a path means.
+    /// Meaning of a backslash in a path.
     Backslash {
         /// A slash unless a file has that name.
         Auto = "auto",
         /// A slash.
         Always = "always",
-        /// Itself.
+        /// A literal backslash.
         Never = "never",
     }
 
-    /// The clock of LIST.
+    /// Time zone of LIST.
     ListTime {
-        /// The computer's time zone.
+        /// The time zone of the system.
         Local = "local",
         /// UTC.
         Utc = "utc",
@@ -165,36 +165,36 @@ choice! {
 
     /// What TYPE A does.
     Ascii {
-        /// Converts line ends.
+        /// Converts line endings.
         Convert = "convert",
         /// Nothing.
         Binary = "binary",
     }
 
-    /// What is worth a line.
+    /// Minimum severity of log lines.
     LogLevel {
-        /// Only faults of the server.
+        /// Only errors of the server.
         Error = "error",
-        /// Refused logins and broken data connections too.
+        /// Also refused logins and failed data connections.
         Warn = "warn",
-        /// All that happens.
+        /// All events.
         Info = "info",
     }
 
-    /// What a line looks like.
+    /// Format of log lines.
     LogFormat {
         /// Text.
         Auto = "auto",
-        /// Words for people.
+        /// Text.
         Text = "text",
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }
 
-fn no_such_word(found: &str, words: &'static [&'static str]) -> Wrong {
+fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let wrong = Wrong::new(format!("expected one of {}", list.join(", ")));
+    let wrong = InvalidValue::new(format!("expected one of {}", list.join(", ")));
     match nearest(found, words.iter().copied()) {
         Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
         None => wrong,

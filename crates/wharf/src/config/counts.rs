@@ -1,11 +1,11 @@
-//! Numbers of things as values of keys.
+//! Counts as configuration values.
 
 use std::path::Path;
 
 use wharf_core::account::Count;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
 /// A whole number, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub(crate) struct Whole(pub(crate) u32);
 impl Value for Whole {
     const KIND: &'static str = "a whole number";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .map(Self)
-            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+            .map_err(|_| InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
     }
 }
 
@@ -31,11 +31,11 @@ macro_rules! bounded {
         impl Value for $name {
             const KIND: &'static str = $kind;
 
-            fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-                let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+            fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+                let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
                 let fitting = u32::try_from(number).ok().filter(|n| (1..=$most).contains(n));
                 fitting.map(Self).ok_or_else(|| {
-                    Wrong::new(format!("expected {}, found {number}", Self::KIND))
+                    InvalidValue::new(format!("expected {}, found {number}", Self::KIND))
                 })
             }
         }
@@ -43,22 +43,22 @@ macro_rules! bounded {
 }
 
 bounded! {
-    /// Old logs; each rotation renames them all.
+    /// Number of rotated logs; each rotation renames all of them.
     KeptLogs = "a whole number from 1 to 1000", 1000;
-    /// Programs at a time; each is a process of its own.
+    /// Number of concurrent programs, each of which is a process.
     FewPrograms = "a whole number from 1 to 60", 60;
 }
 
-/// A number that follows from another one unless it is said.
+/// A number that is derived from another one unless it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AutoCount {
-    /// From the other one.
+    /// Derived.
     Auto,
     /// This one.
     Fixed(Count),
 }
 
-/// A small house must not turn its own people away.
+/// Minimum of the derived number, so that a small `connections` does not lock out users.
 const QUARTER_MIN: u32 = 16;
 
 impl AutoCount {
@@ -75,12 +75,12 @@ impl AutoCount {
 impl Value for AutoCount {
     const KIND: &'static str = "\"auto\", a whole number, or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self::Auto);
         }
         if raw.integer().is_none() && raw.text() != Some("unlimited") {
-            return Err(Wrong::kind::<Self>(raw));
+            return Err(InvalidValue::kind::<Self>(raw));
         }
         Count::read(raw, base).map(Self::Fixed)
     }

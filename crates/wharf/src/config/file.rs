@@ -1,4 +1,4 @@
-//! The configuration file: found, read, and taken apart into keys with their places.
+//! Reads the configuration file and splits it into keys with their locations.
 
 use std::io::Read;
 use std::ops::Range;
@@ -14,18 +14,20 @@ use super::problem::{Place, Problem, Source};
 use super::raw::Raw;
 use super::renamed::current_name;
 
-/// The largest file that is read; the default one has ten thousand bytes.
+/// Maximum size of the file; the default one has about ten thousand bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads the file as text. The problem says what kept it from being read.
+/// Reads the file as text.
 pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
-        let problem =
-            Problem::error(format!("cannot read the config file {shown}: {error}"), Place::Nowhere);
+        let problem = Problem::error(
+            format!("cannot read the configuration file {shown}: {error}"),
+            Place::Nowhere,
+        );
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                problem.help(format!("make one:  wharf config default > {shown}"))
+                problem.help(format!("create it:  wharf config default > {shown}"))
             }
             _ => problem,
         }
@@ -34,28 +36,28 @@ pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
     let file = trusted_file::open(path).map_err(failed)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        let title = format!("{shown} is larger than 1 MiB: that is no config file");
+        let title = format!("cannot read the configuration file {shown}: it is larger than 1 MiB");
         return Err(Problem::error(title, Place::Nowhere));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = line.filter(|byte| **byte == b'\n').count() + 1;
-        Problem::error(format!("{shown}, line {line}: this is not UTF-8"), Place::Nowhere)
-            .help("save the file as UTF-8; the editor's \"Save as\" has a choice of encodings")
+        Problem::error(format!("invalid UTF-8 in {shown}, line {line}"), Place::Nowhere)
+            .help("save the file with the encoding UTF-8")
     })?;
-    // Notepad puts a byte order mark before the text; TOML has none.
+    // Notepad writes a byte order mark, which TOML does not permit.
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     Ok(Source { path: path.into(), text })
 }
 
-/// Puts every key of the file into `layers`, and what cannot be one into `problems`.
+/// Adds the keys of the file to `layers`, and unknown keys and sections to `problems`.
 pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let place = error.span().map_or(Place::Nowhere, |span| Place::File(within(text, span)));
-        problems.push(Problem::error(format!("not valid TOML: {}", error.message()), place));
+        problems.push(Problem::error(format!("invalid TOML: {}", error.message()), place));
     }
-    // What a parser makes of a broken file is a guess; complaints about guesses help nobody.
+    // The recovered part of an invalid file is a guess; problems found in it would mislead.
     layers.is_broken |= !errors.is_empty();
     if layers.is_broken {
         return;
@@ -121,10 +123,10 @@ fn not_a_section(section: &Section, place: Place) -> Problem {
         format!("[{}]", section.name)
     };
     Problem::error(format!("`{}` is a section, not a key", section.name), place)
-        .help(format!("write {header} on a line of its own and its keys below it"))
+        .help(format!("write {header} on its own line, and the keys below it"))
 }
 
-/// A key that does not exist, with what may have been meant.
+/// An unknown key, with a suggestion.
 pub(crate) fn unknown(section: &str, name: &str, place: Place) -> Problem {
     let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
     let problem = Problem::error(format!("unknown key `{typed}`"), place);
@@ -133,24 +135,24 @@ pub(crate) fn unknown(section: &str, name: &str, place: Place) -> Problem {
             Place::File(_) => "; to rewrite the file:  wharf config migrate --write",
             _ => "",
         };
-        return problem.help(format!("it is called `{new}` now{way}"));
+        return problem.help(format!("renamed to `{new}`{way}"));
     }
     match meant(section, name) {
         Some(help) => problem.help(help),
-        None => problem.help("every key with its default:  wharf config default"),
+        None => problem.help("list all keys:  wharf config default"),
     }
 }
 
 fn meant(section: &str, name: &str) -> Option<String> {
     if let Some((_, path)) = ELSEWHERE.iter().find(|(word, _)| *word == name) {
-        return Some(format!("here it is called `{path}`"));
+        return Some(format!("the key is `{path}`"));
     }
     let siblings = keys().filter(|key| key.section == section).map(|key| key.name);
     if let Some(near) = nearest(name, siblings) {
         return Some(format!("did you mean `{}`?", join(section, near)));
     }
     if let Some(key) = keys().find(|key| key.name == name) {
-        return Some(format!("it belongs to another section: `{}`", key.path()));
+        return Some(format!("the key is in another section: `{}`", key.path()));
     }
     if section.is_empty()
         && let Some(near) = nearest(name, SECTIONS.iter().map(|section| section.name))
@@ -163,7 +165,7 @@ fn meant(section: &str, name: &str) -> Option<String> {
     Some(format!("did you mean `{}`?", key.path()))
 }
 
-/// What other servers call our keys.
+/// Names of other servers for our keys.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("banner", "server.greeting"),
     ("welcome_msg", "server.greeting"),
@@ -187,7 +189,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("keyfile", "tls.private_key"),
 ];
 
-/// The span, cut to what the text has: a parser may point one byte behind the end.
+/// The span, limited to the text: a parser can point one byte past the end.
 fn within(text: &str, span: Range<usize>) -> Range<usize> {
     let end = span.end.min(text.len());
     span.start.min(end)..end

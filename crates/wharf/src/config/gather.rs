@@ -1,4 +1,4 @@
-//! The layers of a configuration: command line over environment over file over default.
+//! Merges the layers of a configuration; precedence: command line, environment, file, default.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,20 @@ use super::layers::{Item, Layers, Origin};
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 
-/// Where values come from, before any is read.
+/// The sources of values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
     /// The configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
-    /// Where the paths of defaults begin: the file's folder, or where it would lie.
+    /// Base of relative default paths: the folder of the file, or its standard folder.
     pub(crate) base: PathBuf,
-    /// Where paths of variables and flags begin.
+    /// Base of relative paths in variables and flags.
     pub(crate) current_folder: PathBuf,
-    /// The environment; only names that begin with `WHARF__` are looked at.
+    /// The environment; only names that begin with `WHARF__` are used.
     pub(crate) environment: Vec<(String, String)>,
-    /// What flags say, the last one winning.
+    /// Keys set by flags; the last one takes precedence.
     pub(crate) flags: Vec<Flag>,
-    /// Whether the listeners of the file and the environment are forgotten, since flags say
-    /// where to listen.
+    /// Whether flags replace the listeners of the file and the environment.
     pub(crate) forgets_listeners: bool,
 }
 
@@ -37,16 +36,16 @@ pub(crate) struct Flag {
     pub(crate) raw: Raw,
 }
 
-/// What every variable's name begins with.
+/// Prefix of environment variables.
 pub(crate) const VARIABLE_PREFIX: &str = "WHARF__";
 
-/// What the path of a key of all listeners begins with.
+/// Prefix of a key of all listeners.
 const EVERY_LISTENER: &str = "listen.*.";
 
-/// In place of a listener's number: all of them.
+/// Instead of the number of a listener: all listeners.
 pub(crate) const EVERY: &str = "*";
 
-/// Reads all layers, the lowest first. What cannot be placed becomes a problem.
+/// Reads all layers, lowest precedence first. Unknown keys are reported as problems.
 pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut layers = Layers::new(&inputs.base, &inputs.current_folder);
@@ -85,17 +84,16 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
     (layers, problems)
 }
 
-/// A flag changes one listener; of several it cannot know which one is meant.
+/// A flag for one listener is ambiguous if there are several.
 fn which_listener(flag: &Flag, count: usize, place: Place) -> Problem {
     let key = flag.path.strip_prefix(EVERY_LISTENER).unwrap_or_default();
     let value = flag.shown.rsplit([' ', '=']).next().unwrap_or_default();
-    let title = format!("`{}`: there are {count} listeners; which one is meant?", flag.shown);
-    Problem::error(title, place).help(format!(
-        "--set listen.0.{key}={value} changes the first; -i ADDRESS puts others in their place"
-    ))
+    let title = format!("`{}` is ambiguous: there are {count} listeners", flag.shown);
+    Problem::error(title, place)
+        .help(format!("--set listen.0.{key}={value} changes the first; -i ADDRESS replaces all"))
 }
 
-/// Puts a value at a key that may not exist: one from a variable or a flag.
+/// Sets a value from a variable or a flag; the key may be unknown.
 fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem>) {
     let place = item.origin.place();
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -123,20 +121,20 @@ fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem
             layers.put(&join(&format!("{section}.{index}"), name), item);
         }
         (true, Some(Ok(index))) => {
-            let title = format!("`{path}`: there is no {} number {index}", what_of(section));
-            let help = format!("the next one is `{section}.{}.{name}`", layers.tables(section));
+            let title = format!("`{path}`: unknown {} number {index}", what_of(section));
+            let help = format!("the next number is `{section}.{}.{name}`", layers.tables(section));
             problems.push(Problem::error(title, place).help(help));
         }
         (true, _) => {
-            let title = format!("`{path}`: which {} is meant?", what_of(section));
-            let help = format!("they are counted from 0: `{section}.0.{name}`");
+            let title = format!("`{path}`: the number of the {} is missing", what_of(section));
+            let help = format!("numbers start at 0: `{section}.0.{name}`");
             problems.push(Problem::error(title, place).help(help));
         }
         (false, Some(_)) => problems.push(file::unknown(section, name, place)),
     }
 }
 
-/// What a table of a section that may be repeated is.
+/// The name of one table of a repeatable section.
 fn what_of(section: &str) -> &str {
     if section == "listen" { "listener" } else { section }
 }

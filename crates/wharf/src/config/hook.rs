@@ -1,48 +1,51 @@
-//! Programs and web servers as values of keys.
+//! Hook programs and webhook URLs as configuration values.
 
 use std::path::Path;
 
 use wharf_users::nearest::nearest;
 
-use super::keys::Told;
+use super::keys::EventHooks;
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 use crate::log::catalog::{delivered_names, field_names};
 
-/// What a check before publishing says besides what every program is told.
+/// The placeholder that only the upload check has.
 pub(crate) const DRAFT: &str = "draft";
-/// More arguments than anybody types.
+/// Maximum number of arguments.
 const ARGUMENTS_MAX: usize = 100;
 
-/// A program and its arguments; empty for none. An argument that is `{name}` alone stands for what
-/// the event says.
+/// A program and its arguments; empty for none. An argument `{name}` is replaced by that field of
+/// the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramLine(pub(crate) Vec<String>);
 
 impl Value for ProgramLine {
     const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let members = match raw {
             Raw::Text(text) if !text.is_empty() => {
-                return Err(Wrong::kind::<Self>(raw).help(format!(
-                    "no shell takes it apart: write each word for itself, as in [{}]",
+                return Err(InvalidValue::kind::<Self>(raw).help(format!(
+                    "programs run without a shell: write a list of arguments, as in [{}]",
                     text.split_whitespace()
                         .map(|word| format!("{word:?}"))
                         .collect::<Vec<_>>()
                         .join(", ")
                 )));
             }
-            raw => Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?,
+            raw => Vec::<String>::read(raw, Path::new(""))
+                .map_err(|_| InvalidValue::kind::<Self>(raw))?,
         };
         let Some(program) = members.first() else { return Ok(Self::default()) };
         if !Path::new(program).is_absolute() {
-            return Err(Wrong::new(format!("`{program}` is no absolute path"))
-                .help("write where the program is, such as \"/usr/local/bin/hook\""));
+            return Err(InvalidValue::new(format!(
+                "invalid program `{program}`: not an absolute path"
+            ))
+            .help("write the full path, such as \"/usr/local/bin/hook\""));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
-            return Err(Wrong::new(format!(
-                "at most {ARGUMENTS_MAX} arguments are possible, and none has a NUL character"
+            return Err(InvalidValue::new(format!(
+                "invalid arguments: more than {ARGUMENTS_MAX}, or one contains a NUL character"
             )));
         }
         members.iter().try_for_each(|member| check_argument(member))?;
@@ -50,31 +53,33 @@ impl Value for ProgramLine {
     }
 }
 
-/// A misspelt placeholder would be an argument like any other.
-fn check_argument(argument: &str) -> Result<(), Wrong> {
+/// A misspelt placeholder would be passed literally.
+fn check_argument(argument: &str) -> Result<(), InvalidValue> {
     let known = || field_names().chain([DRAFT]);
     let word = argument.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let is_word =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match word {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
-            let wrong = Wrong::new(format!("{{{word}}} stands for nothing that events say"));
+            let wrong = InvalidValue::new(format!("unknown placeholder {{{word}}}"));
             Err(match nearest(word, known()) {
                 Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
-                None => wrong.help("docs/reference/events.md lists what they say"),
+                None => wrong.help("docs/reference/events.md lists the placeholders"),
             })
         }
         Some(_) => Ok(()),
         None => match known().find(|name| argument.contains(&format!("{{{name}}}"))) {
-            Some(name) => Err(Wrong::new(format!("{{{name}}} is only a part of `{argument}`"))
-                .help(format!("it must stand alone, as an argument of its own: \"{{{name}}}\""))),
+            Some(name) => Err(InvalidValue::new(format!(
+                "placeholder {{{name}}} within the argument `{argument}`"
+            ))
+            .help(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
             None => Ok(()),
         },
     }
 }
 
-impl Told {
-    /// Every key that names a program.
+impl EventHooks {
+    /// Every key with a program.
     pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
         [
             ("on_login", &self.on_login),
@@ -95,18 +100,19 @@ impl Told {
     }
 }
 
-/// Numbers with which a program can end.
+/// Exit codes of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
 
 impl Value for ExitCodes {
     const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let members = raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         let code = |member: &Raw| {
             let code = member.integer().and_then(|number| i32::try_from(number).ok());
-            code.filter(|code| (1..=255).contains(code)).ok_or_else(|| Wrong::kind::<Self>(raw))
+            code.filter(|code| (1..=255).contains(code))
+                .ok_or_else(|| InvalidValue::kind::<Self>(raw))
         };
         members.iter().map(code).collect::<Result<_, _>>().map(Self)
     }
@@ -119,18 +125,16 @@ pub(crate) struct EventNames(pub(crate) Vec<String>);
 impl Value for EventNames {
     const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let names =
-            Vec::<String>::read(raw, Path::new("")).map_err(|_| Wrong::kind::<Self>(raw))?;
+            Vec::<String>::read(raw, Path::new("")).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         for name in &names {
             if !delivered_names().any(|known| known == name) {
-                let wrong = Wrong::new(format!("there is no event `{name}`"));
+                let wrong = InvalidValue::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, delivered_names()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!(
-                        "these are there: {}",
-                        delivered_names().collect::<Vec<_>>().join(", ")
-                    )),
+                    None => wrong
+                        .help(format!("events: {}", told_names().collect::<Vec<_>>().join(", "))),
                 });
             }
         }
@@ -138,25 +142,25 @@ impl Value for EventNames {
     }
 }
 
-/// The address of a web server, or none.
+/// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Url(pub(crate) Option<Address>);
 
-/// Where a web server is.
+/// The parts of a webhook URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// As it was written.
     pub(crate) whole: String,
-    /// Whether TLS protects it.
+    /// Whether it uses HTTPS.
     pub(crate) is_tls: bool,
     /// Name or IP address.
     pub(crate) host: String,
-    /// By itself or by custom.
+    /// The port, explicit or the default of the scheme.
     pub(crate) port: u16,
 }
 
 impl Address {
-    /// The address for logs: what stands behind the host is often a secret.
+    /// The URL for logs, without path and query, which are often secret.
     pub(crate) fn shown(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}:{}", self.host, self.port)
@@ -184,19 +188,21 @@ impl Address {
 }
 
 impl Value for Url {
-    const KIND: &'static str = "an address such as \"https://example.com/wharf\", or \"\" for none";
+    const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         match Address::parse(text) {
             Some(address) => Ok(Self(Some(address))),
-            None if text.contains('@') => Err(Wrong::new("an address cannot hold a password")
-                .help("sign requests instead: secret_file")),
-            None => Err(Wrong::new(format!("`{text}` is no address of a web server"))
-                .help("write it whole, such as \"https://example.com/wharf\"")),
+            None if text.contains('@') => {
+                Err(InvalidValue::new("invalid URL: it contains a password")
+                    .help("authenticate requests by a signature instead: secret_file"))
+            }
+            None => Err(InvalidValue::new(format!("invalid URL `{text}`"))
+                .help("write the full URL, such as \"https://example.com/wharf\"")),
         }
     }
 }
@@ -206,7 +212,7 @@ mod tests {
     use super::super::value::parse;
     use super::*;
 
-    fn program(text: &str) -> Result<ProgramLine, Wrong> {
+    fn program(text: &str) -> Result<ProgramLine, InvalidValue> {
         ProgramLine::read(&Raw::parse_toml(text).unwrap(), Path::new(""))
     }
 
@@ -217,9 +223,9 @@ mod tests {
         assert_eq!(program("[]").unwrap(), ProgramLine::default());
         for (text, part) in [
             (r#""/opt/hook {file}""#, "\"/opt/hook\", \"{file}\""),
-            (r#"["hook"]"#, "where the program is"),
+            (r#"["hook"]"#, "the full path"),
             (r#"["/opt/hook", "{fiel}"]"#, "did you mean {file}?"),
-            (r#"["/opt/hook", "--file={file}"]"#, "an argument of its own"),
+            (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();
             assert!(wrong.help.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_whole_and_hold_no_password() {
+    fn urls_are_complete_and_without_password() {
         let address = |text: &str| parse::<Url>(text).unwrap().0.unwrap();
         assert_eq!(address("https://a.example/x?y=z").shown(), "https://a.example:443");
         assert_eq!(address("http://[::1]:8080").port, 8080);

@@ -1,8 +1,8 @@
-//! Every key: its name, its kind, its default and what it is for, written down once.
+//! Every configuration key: its name, type, default and description.
 //!
-//! `sections!` makes of each section both the struct that the program reads and the rows of
+//! From each section, `sections!` generates the struct that the program reads and the rows of
 //! [`SECTIONS`], from which the default file, the reference, the suggestions and the checks of
-//! flags and variables follow.
+//! flags and environment variables are derived.
 
 use std::net::IpAddr;
 
@@ -22,9 +22,9 @@ use super::value::{
     OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
     Version,
 };
-use super::wait::{Patience, Span, Wait};
+use super::wait::{OptionalTimeout, Span, Wait};
 
-/// A key, as one row.
+/// A configuration key.
 #[derive(Debug)]
 pub(crate) struct Key {
     /// Its section; empty for keys before the first.
@@ -33,20 +33,20 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// Its default, as TOML.
     pub(crate) default: &'static str,
-    /// What it is, to finish the sentence "expected …".
+    /// Its type, as it completes the sentence "expected …".
     pub(crate) kind: &'static str,
-    /// What it is for, in lines as they were written.
+    /// Its description, one line of the default file each.
     pub(crate) about: &'static [&'static str],
-    /// Whether it concerns things that are made at the start only.
+    /// Whether a change takes effect only after a restart.
     pub(crate) needs_restart: bool,
 }
 
-/// A section, as a heading and its rows.
+/// A section of the configuration file.
 #[derive(Debug)]
 pub(crate) struct Section {
     /// Its name; empty for keys before the first.
     pub(crate) name: &'static str,
-    /// What it is about.
+    /// Its description.
     pub(crate) about: &'static str,
     /// Whether the table may be repeated.
     pub(crate) is_list: bool,
@@ -66,7 +66,7 @@ pub(crate) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.into() } else { format!("{section}.{name}") }
 }
 
-/// The key that a full name means, such as `listen.0.port`.
+/// The key with this full name, such as `listen.0.port`.
 pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
     let is_section = SECTIONS.iter().any(|known| known.name == section);
@@ -75,7 +75,7 @@ pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
     keys().find(|key| key.section == section && key.name == name)
 }
 
-/// Every key there is.
+/// All keys.
 pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
     SECTIONS.iter().flat_map(|section| section.keys)
 }
@@ -106,7 +106,7 @@ macro_rules! sections {
         }),+];
 
         $(
-            // The lines of a config file are no Markdown: they are not the documentation.
+            // The descriptions are not Markdown, so they cannot be doc comments.
             #[doc = concat!("The keys of `", $section, "`.")]
             #[derive(Clone, Debug)]
             pub(crate) struct $name {
@@ -128,423 +128,423 @@ macro_rules! sections {
 }
 
 sections! {
-    /// The file itself.
+    /// The configuration file itself.
     "" Preamble {
-        /// the language of this file
+        /// version of the format of this file
         config_version: Version = "1",
     }
 
-    /// The server as a whole.
+    /// Server.
     "server" Server {
         /// text after 220; the version is never sent
         greeting: String = "\"Service ready.\"",
-        /// text after a login; may use {user} and {ip}; empty = a plain sentence
+        /// text of the reply to a login; {user} and {ip} are replaced; empty = a default sentence
         login_message: String = "\"\"",
-        /// certificate and state; auto = the system's standard place
+        /// folder for the certificate and other state; auto = the standard folder of the system
         [R] state_dir: AutoPath = "\"auto\"",
-        /// accounts live apart from this file: wharf writes that one, never this one;
+        /// the file with the accounts; wharf writes to it, but never to this one;
         /// accounts.store can name a database instead
         [R] users_file: FilePath = "\"users.toml\"",
-        /// started as root: the system's account to become, once ports and keys are open (Linux)
+        /// if started as root: the system user to switch to after ports and keys are opened (Linux)
         [R] user: String = "\"\"",
-        /// the system's group to go with it; empty = the account's own
+        /// the system group to switch to; empty = the primary group of that user
         [R] group: String = "\"\"",
-        /// confine the process to the files, ports and system calls that it needs (Linux)
-        /// auto: as far as this system can | on: or else do not start | off
+        /// restrict the process to the files, ports and system calls that it needs (Linux)
+        /// auto: as far as the system supports it | on: refuse to start without it | off
         [R] sandbox: Sandbox = "\"auto\"",
-        /// folders where accounts added later may have their homes; a confined server
-        /// opens homes elsewhere only after a restart
+        /// folders that may contain homes of accounts that are added later; with the sandbox,
+        /// homes elsewhere can be opened only after a restart
         [R] homes: Folders = "[]",
-        /// on SIGTERM or Ctrl+C, how long running transfers may finish
+        /// on SIGTERM or Ctrl+C, time for running transfers to finish
         shutdown_grace: Span = "\"30s\"",
     }
 
-    /// Where to listen; repeat the table for more addresses.
+    /// Addresses to listen on; repeat the table for more.
     (list) "listen" Listen {
-        /// all interfaces, IPv4 and IPv6
+        /// [::] = all interfaces, IPv4 and IPv6
         [R] address: IpAddr = "\"[::]\"",
-        /// auto = 21 where the system allows it, else 2121 (implicit: 990, else 2990)
+        /// auto = 21 if the system permits it, else 2121 (implicit: 990, else 2990)
         [R] port: ListenPort = "\"auto\"",
-        /// explicit (AUTH TLS) | implicit (port 990 by custom) | off
+        /// explicit (AUTH TLS) | implicit (usually on port 990) | off
         [R] tls: TlsMode = "\"explicit\"",
-        /// true: clients come through a proxy that names them (PROXY protocol, v1 or v2)
+        /// true: connections come from a proxy that sends the PROXY protocol (v1 or v2)
         [R] proxy: bool = "false",
-        /// where those proxies are, e.g. ["10.0.0.5"]; nobody else may connect to this listener
+        /// addresses of these proxies, e.g. ["10.0.0.5"]; other connections are refused
         [R] proxy_from: Networks = "[]",
     }
 
     /// Passive mode: the client opens the data connection.
     "passive" Passive {
-        /// both ends included; below the ephemeral ranges of Linux and Windows
+        /// first and last port; the default is below the ephemeral ranges of Linux and Windows
         [R] ports: PortRange = "\"30000-30999\"",
-        /// what PASV announces: auto = the address at which the client reached us
+        /// address announced by PASV: auto = the one that the client connected to
         address: Announced = "\"auto\"",
         /// IPv4 address or host name announced to clients outside local_networks (NAT, Docker);
-        /// a name is looked up at the start, with each reload, and every `resolve_every`
+        /// a name is resolved at start, on each reload, and every `resolve_every`
         public_address: PublicAddress = "\"\"",
-        /// how often a host name in public_address is looked up again
+        /// how often a host name in public_address is resolved again
         resolve_every: Wait = "\"5m\"",
-        /// clients from here get `address`; "private" = RFC 1918, ULA, loopback, link-local
+        /// networks whose clients get `address`; "private" = RFC 1918, ULA, loopback, link-local
         local_networks: Networks = "[\"private\"]",
-        /// from the reply to PASV or EPSV to the data connection
+        /// time from the reply to PASV or EPSV to the data connection
         accept_timeout: Wait = "\"20s\"",
     }
 
-    /// Active mode: the server opens the data connection, to the client's own address only.
+    /// Active mode: the server opens the data connection, only to the address of the client.
     "active" Active {
-        /// ftp.exe of Windows and small devices know nothing else
+        /// ftp.exe of Windows and some devices support only active mode
         [R] enabled: bool = "true",
-        /// how long to try to reach the client
+        /// timeout for connecting to the client
         connect_timeout: Wait = "\"15s\"",
     }
 
-    /// Encryption.
+    /// TLS.
     "tls" Tls {
-        /// auto = make and keep a self-signed one; else the path of a PEM file with the chain
+        /// auto = create a self-signed one and store it; else the path of a PEM file with the chain
         certificate: AutoPath = "\"auto\"",
-        /// path of the PEM file with its key; needed unless certificate is auto
+        /// path of the PEM file with its private key; required unless certificate is auto
         private_key: OptionalPath = "\"\"",
-        /// oldest version accepted: 1.2 | 1.3
+        /// minimum version: 1.2 | 1.3
         min_version: TlsVersion = "\"1.2\"",
         /// off | public | login | all
         /// public: password logins from outside passive.local_networks need TLS
-        /// login: every password login needs TLS    all: data connections too
+        /// login: every password login needs TLS    all: data connections need it, too
         require: TlsRequire = "\"public\"",
-        /// a data connection resumes its session's TLS: off | prefer | require
-        /// prefer: proven where the client can, let in where it cannot
-        /// require: locks out clients that cannot (many in .NET and Java); TLS 1.2 where offered
+        /// TLS session resumption on data connections: off | prefer | require
+        /// prefer: verified if the client resumes, accepted if it does not
+        /// require: refuses clients that cannot (many in .NET and Java); uses TLS 1.2 if offered
         session_reuse: SessionReuse = "\"prefer\"",
-        /// an upload over TLS must end with close_notify, or with exactly the bytes of its ALLO
-        /// false: the end of the connection is enough, so a cut upload can be taken for a whole one
+        /// an upload over TLS must end with close_notify, or have exactly the size given by ALLO
+        /// false: the end of the connection suffices, so a truncated upload can appear complete
         require_close_notify: bool = "true",
-        /// names that clients may ask for (SNI), e.g. ["ftp.example.com"]; empty = any
-        /// who asks for another name is turned away; who asks for none is let in
+        /// host names accepted in SNI, e.g. ["ftp.example.com"]; empty = any
+        /// clients that send another name are rejected; clients without SNI are accepted
         server_names: Vec<String> = "[]",
     }
 
-    /// From the connection to a login.
+    /// Login.
     "login" Login {
-        /// a visitor without password, as `anonymous` or `ftp`
+        /// allow anonymous users: `anonymous` or `ftp`, without a password
         anonymous: bool = "false",
-        /// the visitor's folder
+        /// the folder of anonymous users
         anonymous_home: OptionalPath = "\"\"",
         /// read | dropbox (upload only, no listing; files get mode 0600) | read-write
         anonymous_permissions: AnonymousPermissions = "\"read\"",
-        /// failed tries on one connection, after which it ends
+        /// failed logins after which a connection is closed
         max_attempts: Positive = "3",
-        /// before the answer to a failed try; doubled with each of its address, up to 10s
+        /// delay of the reply to a failed login; doubles with each one of an address, up to 10s
         failure_delay: Span = "\"1s\"",
-        /// from the connection to a successful login
+        /// time from the connection to a successful login
         timeout: Wait = "\"60s\"",
-        /// names refused before any check
+        /// user names that are always refused
         deny_users: Vec<String> = "[]",
     }
 
-    /// Where accounts are kept, who proves their passwords, and who is kept nowhere here.
+    /// Where accounts are stored, and how logins are authenticated.
     "accounts" Accounts {
-        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, made if it is missing
-        /// | postgres://user@host:5432/database, which can serve many machines
+        /// file = server.users_file | sqlite:/var/lib/wharf/users.db, created if it is missing
+        /// | postgres://user@host:5432/database, which several servers can share
         [R] store: AccountStore = "\"file\"",
-        /// file whose first line is the password of the database; else the variable PGPASSWORD
+        /// file with the database password in the first line; else the variable PGPASSWORD is used
         [R] password_file: OptionalPath = "\"\"",
-        /// who is asked, in this order; the first that knows the name decides:
-        /// "file" (the store) | "pam" | "ldap" | "http". Whoever proves a password, an account of
-        /// that name in the store says home and rights; without `password` there others prove it
+        /// authentication backends, in this order; the first that knows the user name decides:
+        /// "file" (the store) | "pam" | "ldap" | "http". An account of that name in the store
+        /// sets home and permissions; without a `password` there, the other backends verify it
         [R] auth_backends: LoginOrder = "[\"file\"]",
-        /// home of an account that is in no file, such as "/srv/ftp/%u" (%u: its name); the folder
-        /// above must be there at the start; a home that LDAP or HTTP names stands above it
+        /// home of users that are not in the store, such as "/srv/ftp/%u" (%u: user name);
+        /// its parent folder must exist at start; a home from LDAP or HTTP takes precedence
         [R] home: HomePattern = "\"\"",
-        /// true: that home is made at the first login
+        /// true: create that home at the first login
         [R] create_home: bool = "false",
-        /// what an account that is in no file may do: read | read-write | upload | dropbox | full
-        /// or names of rights; LDAP and HTTP can say otherwise
+        /// permissions of users that are not in the store: read | read-write | upload | dropbox |
+        /// full, or a list of rights; LDAP and HTTP can override them
         [R] permissions: Rights = "\"read\"",
     }
 
-    /// Passwords of this system's accounts (Linux). Their files belong to who runs wharf.
+    /// Authentication by PAM (Linux). Files belong to the user that runs wharf.
     "accounts.pam" PamLogin {
-        /// the rules: the file of this name in /etc/pam.d
+        /// PAM service: the name of a file in /etc/pam.d
         [R] service: String = "\"wharf\"",
-        /// logins at once
+        /// concurrent logins
         [R] connections: Positive = "4",
-        /// how long one may take
+        /// timeout of a login
         [R] timeout: Wait = "\"15s\"",
     }
 
-    /// Passwords in a directory such as OpenLDAP or Active Directory.
+    /// Authentication by LDAP, such as OpenLDAP or Active Directory.
     "accounts.ldap" LdapLogin {
-        /// e.g. ["ldaps://dc1.example.com", "ldap://10.0.0.5:389"], tried in this order
+        /// servers, tried in this order, e.g. ["ldaps://dc1.example.com", "ldap://10.0.0.5:389"]
         [R] urls: Urls = "[]",
-        /// ldap:// becomes TLS before anything is said; false: passwords travel in the clear
+        /// use StartTLS with ldap://; false: passwords are sent unencrypted
         [R] start_tls: bool = "true",
-        /// PEM file with the authorities to trust; empty = those of the system
+        /// PEM file with trusted CA certificates; empty = those of the system
         [R] ca_file: OptionalPath = "\"\"",
-        /// who searches, e.g. "cn=wharf,ou=services,dc=example,dc=org"; empty = anybody may
+        /// DN to bind as, e.g. "cn=wharf,ou=services,dc=example,dc=org"; empty = anonymous bind
         [R] bind_dn: String = "\"\"",
-        /// a file with its password in the first line
+        /// file with its password in the first line
         [R] bind_password_file: OptionalPath = "\"\"",
-        /// below which entry to search, e.g. "ou=people,dc=example,dc=org"
+        /// search base, e.g. "ou=people,dc=example,dc=org"
         [R] base: String = "\"\"",
-        /// what the one entry of a name meets; Active Directory: "(sAMAccountName=%u)"
+        /// search filter (%u: user name); for Active Directory "(sAMAccountName=%u)"
         [R] filter: String = "\"(uid=%u)\"",
-        /// instead of a search: the DN of a name, e.g. "uid=%u,ou=people,dc=example,dc=org"
+        /// DN of the user instead of a search, e.g. "uid=%u,ou=people,dc=example,dc=org"
         [R] user_dn: String = "\"\"",
-        /// the DN of a group (member, uniqueMember or memberUid) that one must be in; empty = none
+        /// DN of a required group (member, uniqueMember or memberUid); empty = none
         [R] group: String = "\"\"",
-        /// the attribute with the name as it is spelled there: ANNA and anna are one account
+        /// attribute with the canonical user name, so that ANNA and anna are one account
         [R] name_attribute: String = "\"uid\"",
-        /// the attribute with the home, such as "homeDirectory"; empty = none
+        /// attribute with the home, such as "homeDirectory"; empty = none
         [R] home_attribute: String = "\"\"",
-        /// the attribute with the rights, written as in users_file; empty = none
+        /// attribute with the permissions, in the format of users_file; empty = none
         [R] permissions_attribute: String = "\"\"",
-        /// the attribute with the quota, in bytes or as "20GiB"; empty = none
+        /// attribute with the quota, in bytes or as "20GiB"; empty = none
         [R] quota_attribute: String = "\"\"",
-        /// logins at once, each with a connection
+        /// concurrent logins, each with a connection
         [R] connections: Positive = "8",
-        /// how long one may take
+        /// timeout of a login
         [R] timeout: Wait = "\"10s\"",
     }
 
-    /// Passwords checked by an HTTP service; see docs/guide/external-authentication.md.
+    /// Authentication by an HTTP service; see docs/guide/external-authentication.md.
     "accounts.http" HttpLogin {
-        /// e.g. "https://login.example.com/wharf"
+        /// URL of the service, e.g. "https://login.example.com/wharf"
         [R] url: OptionalUrl = "\"\"",
-        /// true: http:// to another computer is fine, though passwords travel in the clear
+        /// true: allow http:// to other hosts, although passwords are sent unencrypted
         [R] allow_plain: bool = "false",
-        /// PEM file with the authorities to trust; empty = those of the system
+        /// PEM file with trusted CA certificates; empty = those of the system
         [R] ca_file: OptionalPath = "\"\"",
-        /// a file with a token in the first line, sent as "Authorization: Bearer ..."
+        /// file with a token in the first line, sent as "Authorization: Bearer ..."
         [R] token_file: OptionalPath = "\"\"",
-        /// a file with a secret in the first line; signs each question (Wharf-Signature)
+        /// file with a secret in the first line; signs each request (Wharf-Signature)
         [R] secret_file: OptionalPath = "\"\"",
-        /// logins at once, each with a connection
+        /// concurrent logins, each with a connection
         [R] connections: Positive = "8",
-        /// how long one may take
+        /// timeout of a login
         [R] timeout: Wait = "\"10s\"",
     }
 
-    /// Those who guess passwords. `wharf ban` lists bans, and adds and lifts them.
+    /// Protection against guessing of passwords. Bans are managed with `wharf ban`.
     "ban" Banning {
-        /// false: nobody is banned by tries; bans by hand hold in any case
+        /// ban automatically after failed logins; manual bans always apply
         enabled: bool = "true",
-        /// failed logins within `window` for which an IPv4 address or an IPv6 /64 is banned
+        /// failed logins within `window` after which an IPv4 address or IPv6 /64 is banned
         attempts: Positive = "10",
-        /// failed logins with one name within `window`, for which that account is locked for `time`
-        /// never for the addresses from which it logged in before
+        /// failed logins of one account within `window` after which it is locked for `time`
+        /// addresses from which it logged in before are exempt
         account_attempts: Positive = "50",
-        /// failures are forgotten after this
+        /// period over which failed logins are counted
         window: Wait = "\"10m\"",
-        /// the first ban; each further one of an address lasts twice as long
+        /// duration of the first ban; each further one of an address lasts twice as long
         time: Span = "\"10m\"",
-        /// the longest ban
+        /// maximum duration of a ban
         time_max: Span = "\"24h\"",
         /// never banned: "loopback", "private", addresses and networks
         allow: Networks = "[\"loopback\"]",
     }
 
-    /// How many, how fast, how long. Every rate holds for itself: the strictest decides.
+    /// Limits; 0 = unlimited. If several rate limits apply, the lowest decides.
     "limits" Limits {
-        /// sessions in all
+        /// sessions in total
         connections: Count = "512",
         /// sessions from one IPv4 address or one IPv6 /64
         connections_per_ip: Count = "40",
-        /// clients that have not logged in; auto = a quarter of connections, 16 at least
-        /// addresses from which somebody logged in lately are not held to it
+        /// sessions that have not logged in; auto = a quarter of connections, at least 16
+        /// addresses with a recent login are exempt
         connections_before_login: AutoCount = "\"auto\"",
-        /// of connections, kept for addresses with a login in the last 30 days; a quarter at most
+        /// part of connections reserved for addresses with a login in the last 30 days; at most 1/4
         connections_reserved: Whole = "32",
-        /// sessions of one account; users.toml can say otherwise; anonymous may have any number
+        /// sessions of one account (not of anonymous users); users.toml can override it
         sessions_per_user: Count = "40",
-        /// whole server, shared by the running uploads
+        /// all uploads together
         upload_rate: Rate = "0",
-        /// whole server, shared by the running downloads
+        /// all downloads together
         download_rate: Rate = "0",
-        /// each address
+        /// uploads of each address
         ip_upload_rate: Rate = "0",
-        /// each address
+        /// downloads of each address
         ip_download_rate: Rate = "0",
-        /// each account; users.toml can say otherwise
+        /// uploads of each account; users.toml can override it
         user_upload_rate: Rate = "0",
-        /// each account; users.toml can say otherwise
+        /// downloads of each account; users.toml can override it
         user_download_rate: Rate = "0",
-        /// each upload; users.toml can say otherwise
+        /// each upload; users.toml can override it
         transfer_upload_rate: Rate = "0",
-        /// each download; users.toml can say otherwise
+        /// each download; users.toml can override it
         transfer_download_rate: Rate = "0",
-        /// what each account may keep; users.toml can say otherwise
+        /// storage of each account; users.toml can override it
         user_quota: Size = "0",
-        /// files and folders that each account may keep; users.toml can say otherwise
+        /// files and folders of each account; users.toml can override it
         user_quota_files: Count = "0",
-        /// how long a session may say nothing
-        idle_timeout: Patience = "\"5m\"",
-        /// how long a transfer may move nothing
-        transfer_stall_timeout: Patience = "\"1m\"",
-        /// the slowest a transfer may be on average; 0 = as slow as it likes
-        /// not for transfers that a rate above slows down
+        /// close a session after this time without a command or transfer
+        idle_timeout: OptionalTimeout = "\"5m\"",
+        /// abort a transfer after this time without progress
+        transfer_stall_timeout: OptionalTimeout = "\"1m\"",
+        /// minimum average rate of a transfer; 0 = none
+        /// not applied to transfers that are slowed by a rate limit above
         transfer_min_rate: Rate = "0",
-        /// over which time that is measured
+        /// period over which this average is measured
         transfer_min_rate_period: Wait = "\"1m\"",
     }
 
     /// Files.
     "files" Files {
-        /// permission bits that new files and folders do not get
+        /// permission bits that are removed from new files and folders
         umask: Umask = "\"022\"",
-        /// inside (the account's home) | never | always
+        /// inside (only if the target is inside the home of the account) | never | always
         [R] follow_symlinks: Symlinks = "\"inside\"",
-        /// false: nobody may replace a file that is there
+        /// false: existing files cannot be replaced
         overwrite: bool = "true",
-        /// full: on disk before 226 | fast: atomic, not synced
+        /// full: synced to disk before the reply 226 | fast: atomic, but not synced
         /// fast: after a power failure the newest files may be lost or empty
         durability: Durability = "\"full\"",
-        /// how long a cut upload can be resumed, on Linux until a reboot; 0 = never kept
+        /// how long an interrupted upload can be resumed, on Linux until a reboot; 0 = discard it
         partial_upload_retention: Span = "\"24h\"",
-        /// room on the disk that uploads leave free: auto (1 %, 256 MiB at most) | "1GiB" | "5%"
+        /// free disk space reserved from uploads: auto (1 %, at most 256 MiB) | "1GiB" | "5%"
         min_free_space: Reserve = "\"auto\"",
-        /// true: an upload shorter than its ALLO is cut; false: for clients that send it wrongly
+        /// true: an upload shorter than its ALLO is incomplete; false: ignore the size in ALLO
         enforce_allo_size: bool = "true",
-        /// true: uploads and MKD make missing parent folders (cameras, NVRs)
+        /// true: uploads and MKD create missing parent folders (for cameras, NVRs)
         create_parent_dirs: bool = "false",
     }
 
     /// Names and times in listings.
     "names" Names {
-        /// auto: UTF-8, and what a client is recognised to send if it is not | utf-8 | legacy
+        /// auto: UTF-8, or a legacy encoding that is detected per client | utf-8 | legacy
         encoding: NameEncoding = "\"auto\"",
-        /// a hint with encoding = auto: gbk | big5 | shift_jis ... | auto, by the system's language
+        /// gbk | big5 | shift_jis ... | auto (by system locale); with encoding = "auto" only a hint
         legacy_encoding: LegacyEncoding = "\"auto\"",
-        /// auto: a slash unless a file has that literal name | always | never
+        /// auto: \ is a slash unless a file of that literal name exists | always | never
         backslash_as_slash: Backslash = "\"auto\"",
-        /// LIST shows local | utc; MLSD and MDTM are always UTC
+        /// time zone of LIST: local | utc; MLSD and MDTM always use UTC
         list_time: ListTime = "\"local\"",
     }
 
-    /// For clients that need something special.
+    /// Compatibility with special clients.
     "compat" Compat {
-        /// answered as unknown, e.g. ["EPSV", "MLSD"]
+        /// commands to disable, e.g. ["EPSV", "MLSD"]
         disable_commands: Commands = "[]",
-        /// files and listings compressed on their way, for clients that ask (MODE Z)
-        /// lftp asks wherever it is offered, and is slower with it on fast networks
+        /// offer compressed transfers (MODE Z)
+        /// lftp uses it whenever it is offered, and is slower with it on fast networks
         mode_z: bool = "false",
-        /// convert | binary (TYPE A changes nothing: for devices that forget TYPE I)
+        /// TYPE A: convert line endings | binary (no conversion, for devices that omit TYPE I)
         ascii: Ascii = "\"convert\"",
     }
 
-    /// How commands such as `wharf who` reach the running server.
+    /// Control socket, used by commands such as `wharf who`.
     "control" Control {
-        /// a Unix socket (on Windows a named pipe); auto = the system's standard place
+        /// path of a Unix socket (on Windows a named pipe); auto = the standard path of the system
         [R] socket: AutoPath = "\"auto\"",
-        /// members of this group of the system may use it too; empty = who runs wharf, and root
+        /// system group that may use it, too; empty = only root and the user that runs wharf
         [R] group: String = "\"\"",
     }
 
-    /// Numbers for Prometheus. They are always at /metrics on the control socket.
+    /// Metrics for Prometheus. They are always available at /metrics on the control socket.
     "metrics" Metrics {
-        /// a TCP address for /metrics alone, e.g. "127.0.0.1:9121"; empty = none
-        /// whoever reaches it reads the names of accounts that have a quota
+        /// TCP address for /metrics, e.g. "127.0.0.1:9121"; empty = none
+        /// the metrics contain the names of accounts that have a quota
         [R] listen: OptionalAddress = "\"\"",
-        /// names it may be asked by there, besides addresses, names without a dot and own names
-        /// any other is refused: a page of another site must not read it (DNS rebinding)
+        /// accepted Host headers, besides addresses, names without a dot and the names of this host
+        /// others are refused as protection against DNS rebinding
         [R] hosts: Vec<String> = "[]",
     }
 
-    /// What is written down.
+    /// Logging.
     "log" Logging {
-        /// false: no log lines at all
+        /// false: no log at all
         enabled: bool = "true",
         /// error | warn | info
         level: LogLevel = "\"info\"",
         /// auto (text) | text | json
         [R] format: LogFormat = "\"auto\"",
-        /// empty = standard error; else lines are appended to this file
+        /// file to append to; empty = standard error
         [R] file: OptionalPath = "\"\"",
-        /// a file for the classic xferlog format, one line per transfer
+        /// file for transfers in the xferlog format, one line each
         [R] transfer_log: OptionalPath = "\"\"",
-        /// a file for logins, deletions and changes of rights as JSON lines, each written
-        /// before the client is answered
+        /// file for logins, deletions and permission changes as JSON lines, each written
+        /// before the reply is sent
         [R] audit_file: OptionalPath = "\"\"",
-        /// the three files above are put aside before they are larger than this; 0 = never
-        /// wharf.log becomes wharf.log.1, what was .1 becomes .2, and so on
+        /// rotate each of these three files before it exceeds this size; 0 = never
+        /// wharf.log is renamed to wharf.log.1, wharf.log.1 to wharf.log.2, and so on
         [R] rotate_size: Size = "0",
-        /// true: they are put aside when a day is over, too
+        /// true: also rotate at the end of each day
         [R] rotate_daily: bool = "false",
-        /// how many of each are kept beside the one that is written
+        /// number of rotated files to keep of each
         [R] rotate_keep: KeptLogs = "7",
-        /// true: all of those but the newest are packed (gzip)
+        /// true: compress rotated files except the newest (gzip)
         [R] rotate_compress: bool = "false",
-        /// every command and its reply; passwords are always masked
+        /// log every command and its reply; passwords are always masked
         commands: bool = "false",
     }
 
-    /// Programs that are told what happened, and one that is asked before uploads are published.
-    "events" Told {
-        /// after a login, e.g. ["/usr/local/bin/hook", "{user}"]: the program, then its arguments
-        /// no shell sees them; one that is {user}, {file} … alone stands for what the event says
+    /// Hooks: programs to run after events, and one that checks uploads before they are published.
+    "events" EventHooks {
+        /// after a login, e.g. ["/usr/local/bin/hook", "{user}"]: the program and its arguments,
+        /// run without a shell; arguments {user}, {file} … are replaced by fields of the event
         [R] on_login: ProgramLine = "[]",
-        /// after a login that failed
+        /// after a failed login
         [R] on_login_failed: ProgramLine = "[]",
-        /// after the session of somebody who had logged in
+        /// after the end of a session that had logged in
         [R] on_logout: ProgramLine = "[]",
-        /// once an upload stands under its name
+        /// after an upload was published under its name
         [R] on_upload: ProgramLine = "[]",
-        /// after an upload that was cut, or refused
+        /// after an upload that was interrupted or refused
         [R] on_upload_failed: ProgramLine = "[]",
-        /// after a whole download
+        /// after a complete download
         [R] on_download: ProgramLine = "[]",
-        /// after a download that was cut
+        /// after a download that was interrupted
         [R] on_download_failed: ProgramLine = "[]",
-        /// after a file was removed
+        /// after a file was deleted
         [R] on_delete: ProgramLine = "[]",
-        /// after something got another name
+        /// after a file or folder was renamed
         [R] on_rename: ProgramLine = "[]",
-        /// after a folder was made
+        /// after a folder was created
         [R] on_mkdir: ProgramLine = "[]",
         /// after a folder was removed
         [R] on_rmdir: ProgramLine = "[]",
         /// after an address was banned
         [R] on_ban: ProgramLine = "[]",
-        /// after anything that docs/reference/events.md lists
+        /// after every event of docs/reference/events.md
         [R] on_event: ProgramLine = "[]",
-        /// how long each of them may run; then it is killed, with all that it started
+        /// time limit of each program; then it is killed, with its child processes
         [R] timeout: Wait = "\"30s\"",
-        /// how many run at a time; up to 1000 events wait, and what comes then is dropped and told
+        /// programs that run at a time; up to 1000 events wait, further ones are dropped and logged
         [R] workers: FewPrograms = "2",
-        /// how often an event is told again if the program ends with another number than 0
+        /// retries if the program fails (exit code other than 0)
         [R] retries: Whole = "2",
-        /// the pause before that; each further one is twice as long
+        /// delay before the first retry; doubles with each further one
         [R] retry_pause: Span = "\"5s\"",
-        /// asked about each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
-        /// 0 publishes; check_reject_exit_codes says what refuses; its first line is what the client hears
+        /// checks each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
+        /// exit code 0 accepts it; its first line of output is sent to the client if it rejects
         [R] check_upload: ProgramLine = "[]",
-        /// numbers with which it refuses; all others but 0 mean that it failed
+        /// exit codes that reject the upload; all others except 0 mean that the check failed
         [R] check_reject_exit_codes: ExitCodes = "[1]",
-        /// what becomes of an upload if it fails or takes too long: refuse | allow
+        /// if the check fails or times out: refuse | allow
         [R] check_on_error: OnFailure = "\"refuse\"",
-        /// how long it may take
+        /// time limit of a check
         [R] check_timeout: Wait = "\"2m\"",
-        /// how many uploads are looked at, at a time; others wait
+        /// checks that run at a time; further ones wait
         [R] check_workers: FewPrograms = "4",
-        /// a folder for what was refused (1000 files at most); empty: it is removed
+        /// folder for rejected uploads (at most 1000 files); empty: delete them
         [R] quarantine: OptionalPath = "\"\"",
     }
 
-    /// A web server that is told what happened; repeat the table for more.
+    /// Webhook: events are sent to a web server; repeat the table for more.
     (list) "webhook" Webhook {
-        /// where to send events, e.g. "https://example.com/wharf"; empty = none
+        /// URL to send events to, e.g. "https://example.com/wharf"; empty = none
         [R] url: Url = "\"\"",
-        /// which, e.g. ["upload", "login-failed"]; empty = all
+        /// events to send, e.g. ["upload", "login-failed"]; empty = all
         [R] events: EventNames = "[]",
-        /// a file with the secret that requests are signed with, for its owner alone to read
+        /// file with the secret that signs requests, readable only by its owner
         [R] secret_file: OptionalPath = "\"\"",
-        /// a PEM file of authorities to trust instead of the system's
+        /// PEM file with trusted CA certificates; empty = those of the system
         [R] ca_file: OptionalPath = "\"\"",
-        /// how long a request may take
+        /// timeout of a request
         [R] timeout: Wait = "\"10s\"",
-        /// the pause before the second try; each further one is twice as long, 5m at most
+        /// delay before the first retry; doubles with each further one, up to 5m
         [R] retry_pause: Wait = "\"1s\"",
-        /// how long an event is tried
+        /// drop an event after retrying for this time
         [R] give_up_after: Wait = "\"24h\"",
-        /// what waits on disk at most, in server.state_dir; what comes then is dropped and told
+        /// size of the queue in server.state_dir; further events are dropped and logged
         [R] spool_size: Size = "\"64MiB\"",
     }
 }

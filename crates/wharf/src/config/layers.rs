@@ -1,4 +1,4 @@
-//! What the layers of a configuration say together, and typed values out of it.
+//! The merged layers of a configuration, and typed values read from them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,30 +8,30 @@ use super::problem::{Place, Problem, Source};
 use super::raw::Raw;
 use super::value::Value;
 
-/// What all layers say together.
+/// The merged values of all layers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layers {
     items: BTreeMap<String, Item>,
-    /// How many tables there are of each section that may be repeated.
+    /// Number of tables of each repeatable section.
     tables: BTreeMap<&'static str, usize>,
-    /// Whether the file could not be read at all.
+    /// Whether the file could not be parsed.
     pub(crate) is_broken: bool,
-    /// The file's text, to show excerpts of.
+    /// The file's text, to show excerpts in problems.
     pub(crate) source: Option<Source>,
     base: PathBuf,
     current_folder: PathBuf,
 }
 
-/// A value and who said it.
+/// A value and its origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     /// The value as written.
     pub(crate) raw: Raw,
-    /// Who said it.
+    /// Where it was set.
     pub(crate) origin: Origin,
 }
 
-/// Who said a value.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The file, at these bytes.
@@ -43,34 +43,34 @@ pub(crate) enum Origin {
 }
 
 impl Layers {
-    /// No values yet; paths of the file begin at `base`, those of variables and flags elsewhere.
+    /// No values yet; relative paths in the file are resolved against `base`.
     pub(crate) fn new(base: &Path, current_folder: &Path) -> Self {
         Self { base: base.into(), current_folder: current_folder.into(), ..Self::default() }
     }
 
-    /// Forgets every listener that was named so far.
+    /// Removes all listeners.
     pub(crate) fn forget_listeners(&mut self) {
         self.items.retain(|path, _| !path.starts_with("listen."));
         self.tables.remove("listen");
     }
 
-    /// How many tables of a section were named.
+    /// Number of tables of a section.
     pub(crate) fn tables(&self, section: &str) -> usize {
         self.tables.get(section).copied().unwrap_or_default()
     }
 
-    /// Takes note that there are so many, at least.
+    /// Ensures that there are at least this many tables.
     pub(crate) fn have_tables(&mut self, section: &'static str, count: usize) {
         let known = self.tables.entry(section).or_default();
         *known = count.max(*known);
     }
 
-    /// Puts a value at a key that is known to exist.
+    /// Sets the value of a known key.
     pub(crate) fn put(&mut self, path: &str, item: Item) {
         self.items.insert(path.into(), item);
     }
 
-    /// Takes the values of some keys from other layers, repeated tables with their number.
+    /// Copies the values of some keys from other layers, with the number of repeated tables.
     pub(crate) fn hold(&mut self, from: &Self, is_held: impl Fn(&str) -> bool) {
         self.items.retain(|path, _| !is_held(path));
         let held = from.items.iter().filter(|(path, _)| is_held(path));
@@ -78,17 +78,17 @@ impl Layers {
         self.tables.clone_from(&from.tables);
     }
 
-    /// The full name of every value that some layer says.
+    /// The full name of every value that is set.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.items.keys().map(String::as_str)
     }
 
-    /// The value at a full name, if any layer but the defaults has one.
+    /// The value of a key, unless it has its default.
     pub(crate) fn item(&self, path: &str) -> Option<&Item> {
         self.items.get(path)
     }
 
-    /// Every value that a flag set, by its full name.
+    /// Every value that was set by a flag, by full name.
     pub(crate) fn set_by_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.items
             .iter()
@@ -96,7 +96,7 @@ impl Layers {
             .map(|(path, item)| (path.as_str(), &item.raw))
     }
 
-    /// Where the value at a full name was said.
+    /// Where the value of a key was set.
     pub(crate) fn place_of(&self, path: &str) -> Place {
         self.item(path).map_or(Place::Nowhere, |item| item.origin.place())
     }
@@ -113,20 +113,20 @@ impl Origin {
     }
 }
 
-/// Reads typed values out of layers, and gathers what is wrong with them.
+/// Reads typed values from the layers, and collects problems.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
-    /// What was written.
+    /// The merged layers.
     pub(crate) layers: &'a Layers,
-    /// What is wrong so far.
+    /// The problems found so far.
     pub(crate) problems: Vec<Problem>,
-    /// The keys that could not be read.
+    /// The keys whose values are invalid.
     pub(crate) wrong: Vec<String>,
 }
 
 impl Reader<'_> {
-    /// The value of a key. A wrong one becomes a problem, and the default takes its place so that
-    /// the rest can be read too.
+    /// The value of a key. An invalid one is recorded as a problem and replaced by the default, so
+    /// that reading can continue.
     pub(crate) fn take<T: Value>(&mut self, path: &str, default: &str) -> T {
         if let Some(item) = self.layers.item(path) {
             let base = match item.origin {

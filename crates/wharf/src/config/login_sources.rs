@@ -1,4 +1,4 @@
-//! Who proves passwords, and where they are, as values of keys.
+//! Configuration values of authentication backends and their servers.
 
 use std::path::Path;
 
@@ -9,25 +9,25 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::parse_rights;
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
-/// One who proves passwords.
+/// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginSource {
-    /// The file of accounts.
+    /// The account store.
     File,
-    /// This system.
+    /// PAM.
     Pam,
-    /// A directory.
+    /// LDAP.
     Ldap,
-    /// A web service.
+    /// An HTTP service.
     Http,
 }
 
 impl LoginSource {
     const ALL: [Self; 4] = [Self::File, Self::Pam, Self::Ldap, Self::Http];
 
-    /// Its word in the configuration.
+    /// Its name in the configuration.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -38,17 +38,17 @@ impl LoginSource {
     }
 }
 
-/// Those who prove passwords, in the order in which they are asked.
+/// The authentication backends, in the order in which they are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoginOrder(pub(crate) Vec<LoginSource>);
 
 impl LoginOrder {
-    /// Whether this one is asked.
+    /// Whether it contains this backend.
     pub(crate) fn has(&self, source: LoginSource) -> bool {
         self.0.contains(&source)
     }
 
-    /// Whether anybody but the file is asked.
+    /// Whether it contains a backend other than the account store.
     pub(crate) fn has_others(&self) -> bool {
         self.0.iter().any(|source| *source != LoginSource::File)
     }
@@ -57,90 +57,100 @@ impl LoginOrder {
 impl Value for LoginOrder {
     const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         let known = || LoginSource::ALL.into_iter().map(LoginSource::word);
         let mut order = Vec::new();
         for word in words {
             let found = LoginSource::ALL.into_iter().find(|source| source.word() == word);
             let source = found.ok_or_else(|| {
-                let wrong = Wrong::new(format!("nobody called `{word}` proves passwords"));
+                let wrong = InvalidValue::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("write {}", Self::KIND)),
+                    None => wrong.help(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
-                return Err(Wrong::new(format!("\"{word}\" is in the list twice")));
+                return Err(InvalidValue::new(format!(
+                    "authentication backend \"{word}\" is listed twice"
+                )));
             }
             order.push(source);
         }
         if order.is_empty() {
-            return Err(Wrong::new("nobody would prove passwords").help("write [\"file\"]"));
+            return Err(
+                InvalidValue::new("no authentication backend is listed").help("write [\"file\"]")
+            );
         }
         Ok(Self(order))
     }
 }
 
-/// Homes of accounts that are in no file, or none.
+/// Pattern for homes of users that are not in the account store, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 
 impl Value for HomePattern {
     const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.is_empty() {
             return Ok(Self(None));
         }
         let whole = base.join(text);
         let template = HomeTemplate::parse(&whole.to_string_lossy());
         template.map(|template| Self(Some(template))).map_err(|error| {
-            let wrong = Wrong::new(format!("`{text}` is no home for accounts"));
+            let wrong = InvalidValue::new(format!("invalid pattern for homes `{text}`"));
             wrong.help(match error {
-                TemplateError::UnknownMark => "%u stands for the name, and no other % is known",
-                TemplateError::NotAbsolute => "write the whole path, such as \"/srv/ftp/%u\"",
-                TemplateError::Climbs => "a home is below /, and has no `..` in it",
+                TemplateError::UnknownMark => {
+                    "%u stands for the user name; other % are not supported"
+                }
+                TemplateError::NotAbsolute => "write an absolute path, such as \"/srv/ftp/%u\"",
+                TemplateError::Climbs => "a home must be below / and must not contain `..`",
             })
         })
     }
 }
 
-/// What an account may do.
+/// Permissions of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights(pub(crate) Permissions);
 
 impl Value for Rights {
-    const KIND: &'static str = "rights such as \"read-write\" or \"list,read,upload\"";
+    const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_rights(text).map(Self).map_err(|bad| Wrong::new(bad.message()).help(bad.help()))
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_rights(text)
+            .map(Self)
+            .map_err(|bad| InvalidValue::new(bad.message()).help(bad.help()))
     }
 }
 
-/// Servers of a directory.
+/// LDAP servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
 
-/// The most servers of one directory: each has its share of the time for a login.
+/// Maximum number of LDAP servers: each gets its share of the login timeout.
 const URLS_MAX: usize = 8;
 
 impl Value for Urls {
     const KIND: &'static str = "a list of URLs such as [\"ldaps://dc1.example.com\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         if words.len() > URLS_MAX {
-            return Err(Wrong::new(format!("more than {URLS_MAX} servers")));
+            return Err(InvalidValue::new(format!("at most {URLS_MAX} servers are supported")));
         }
         let schemes = [Scheme::Ldap, Scheme::Ldaps];
         words.iter().map(|word| endpoint(word, &schemes)).collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// A web service, or none.
+/// URL of an HTTP service, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
 
@@ -148,8 +158,8 @@ impl Value for OptionalUrl {
     const KIND: &'static str =
         "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.is_empty() {
             return Ok(Self(None));
         }
@@ -157,19 +167,20 @@ impl Value for OptionalUrl {
     }
 }
 
-fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, Wrong> {
+fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
     let help =
         format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
-    // What is wrong may be the password in it.
+    // The URL may contain a password, which must not be printed.
     let shown = if text.contains('@') { "the URL" } else { text };
     match Endpoint::parse(text) {
         Ok(endpoint) if schemes.contains(&endpoint.scheme) => Ok(endpoint),
-        Ok(_) => {
-            Err(Wrong::new(format!("`{shown}` begins with neither of {}", words.join(" ")))
-                .help(help))
-        }
-        Err(error) => Err(Wrong::new(format!("`{shown}` {error}")).help(help)),
+        Ok(_) => Err(InvalidValue::new(format!(
+            "invalid URL `{shown}`: expected one of {}",
+            words.join(" ")
+        ))
+        .help(help)),
+        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).help(help)),
     }
 }
 
@@ -183,7 +194,9 @@ mod tests {
         let order = parse::<LoginOrder>("ldap, file").unwrap();
         assert_eq!(order.0, [LoginSource::Ldap, LoginSource::File]);
         assert!(order.has_others() && !parse::<LoginOrder>("file").unwrap().has_others());
-        for (text, part) in [("", "nobody would"), ("ldap,ldap", "twice"), ("ldapp", "`ldapp`")] {
+        for (text, part) in
+            [("", "no authentication backend"), ("ldap,ldap", "twice"), ("ldapp", "`ldapp`")]
+        {
             assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
         }
         let help = parse::<LoginOrder>("ldapp").unwrap_err().help;
@@ -204,6 +217,6 @@ mod tests {
         let raw = Raw::Text("homes/%u".into());
         assert!(HomePattern::read(&raw, Path::new("/etc/wharf")).is_ok());
         let wrong = parse::<HomePattern>("/srv/%n").unwrap_err();
-        assert!(wrong.help.unwrap().contains("%u stands for the name"));
+        assert!(wrong.help.unwrap().contains("%u stands for the user name"));
     }
 }

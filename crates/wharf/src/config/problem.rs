@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where, and what would help; shown as compilers do.
+//! Problems of a configuration with their location and a hint, rendered as compilers do.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -7,68 +7,68 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::store::masked;
 
-/// One thing to mend or to know.
+/// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// Whether wharf starts in spite of it.
+    /// Whether it prevents the start.
     pub(crate) severity: Severity,
     /// What is wrong, in one line.
     pub(crate) title: String,
-    /// Where it was said.
+    /// Where the value was set.
     pub(crate) place: Place,
-    /// Other places that have to do with it, each with what it has.
+    /// Related places, each with a label.
     pub(crate) also: Vec<(Place, String)>,
-    /// What would be right.
+    /// How to fix it, printed as `hint: …`.
     pub(crate) help: Option<String>,
 }
 
-/// Whether wharf starts in spite of a problem.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// It does not.
+    /// The server does not start.
     Error,
-    /// It does.
+    /// The server starts.
     Warning,
 }
 
-/// Where something was said.
+/// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the configuration file, at these bytes.
     File(Range<usize>),
     /// In an environment variable or a flag, named here.
     Given(String),
-    /// Nowhere: a default, or the whole.
+    /// A default, or the configuration as a whole.
     Nowhere,
 }
 
 /// The configuration file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Where it lies.
+    /// Its path.
     pub(crate) path: PathBuf,
-    /// What it says.
+    /// Its content.
     pub(crate) text: String,
 }
 
 impl Problem {
-    /// Something that must be mended.
+    /// A problem that prevents the start.
     pub(crate) fn error(title: impl Into<String>, place: Place) -> Self {
         let severity = Severity::Error;
         Self { severity, title: title.into(), place, also: Vec::new(), help: None }
     }
 
-    /// Something that somebody should know.
+    /// A problem that the administrator should know.
     pub(crate) fn warning(title: impl Into<String>, place: Place) -> Self {
         Self { severity: Severity::Warning, ..Self::error(title, place) }
     }
 
-    /// With what would be right.
+    /// Adds a hint.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// With another place that has to do with it.
+    /// Adds a related place.
     pub(crate) fn also(mut self, place: Place, what: impl Into<String>) -> Self {
         self.also.push((place, what.into()));
         self
@@ -100,13 +100,13 @@ impl Problem {
             }
         }
         match &self.help {
-            Some(help) => group.element(Level::HELP.message(help.as_str())),
+            Some(help) => group.element(Level::HELP.with_name("hint").message(help.as_str())),
             None => group,
         }
     }
 }
 
-/// All problems, one below the other, with a line that counts them.
+/// All problems as text.
 pub(crate) fn render(problems: &[Problem], source: Option<&Source>, is_coloured: bool) -> String {
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
@@ -117,7 +117,7 @@ pub(crate) fn render(problems: &[Problem], source: Option<&Source>, is_coloured:
     out
 }
 
-/// How many errors and warnings there are, in words.
+/// The number of errors and warnings, such as "1 error, 2 warnings".
 pub(crate) fn count(problems: &[Problem]) -> String {
     let of = |severity, name: &str| {
         let number = problems.iter().filter(|problem| problem.severity == severity).count();

@@ -1,4 +1,4 @@
-//! A value as somebody wrote it, before anyone asks what it means.
+//! An unparsed configuration value.
 
 use std::fmt::Write as _;
 
@@ -16,10 +16,9 @@ pub(crate) enum Raw {
     Boolean(bool),
     /// A TOML array.
     List(Vec<Self>),
-    /// Characters without a TOML type, from the environment or a flag: what they are, the key
-    /// decides.
+    /// Text without a TOML type, from the environment or a flag; its type is that of the key.
     Plain(String),
-    /// Something no key takes, by what it is called.
+    /// A type that no key has, with its name.
     Other(&'static str),
 }
 
@@ -41,12 +40,12 @@ impl Raw {
         }
     }
 
-    /// From the TOML text of one value, as defaults are kept.
+    /// Parses the TOML text of one value, as used for defaults.
     pub(crate) fn parse_toml(text: &str) -> Option<Self> {
         DeValue::parse(text).ok().map(|value| Self::from_toml(value.get_ref()))
     }
 
-    /// The characters, if it is a string.
+    /// The text, if it is a string.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Plain(text) => Some(text),
@@ -63,7 +62,7 @@ impl Raw {
         }
     }
 
-    /// The yes or no, if it is one.
+    /// The boolean, if it is one.
     pub(crate) fn boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(is_true) => Some(*is_true),
@@ -72,7 +71,7 @@ impl Raw {
         }
     }
 
-    /// The members, if it is a list. Plain characters are a TOML array, or words with commas.
+    /// The members, if it is a list. Plain text is a TOML array, or words separated by commas.
     pub(crate) fn list(&self) -> Option<Vec<Self>> {
         match self {
             Self::List(members) => Some(members.clone()),
@@ -93,7 +92,7 @@ impl Raw {
         }
     }
 
-    /// What it is, to finish the sentence "this is …".
+    /// Its type, as it completes the sentence "found …".
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Plain(_) => "text",
@@ -119,7 +118,7 @@ impl Raw {
     }
 }
 
-/// A TOML basic string. What it escapes, JSON escapes in the same way.
+/// A TOML basic string. Its escapes are also valid in JSON.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

@@ -1,4 +1,4 @@
-//! Keys that had another name in earlier versions, and the rewriting of files that use them.
+//! Keys that had another name in earlier versions, and migration of files that use them.
 
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ pub(crate) struct Migrated {
 pub(crate) fn migrate(text: &str) -> Result<Migrated, Problem> {
     let table = DeTable::parse(text).map_err(|error| {
         let place = error.span().map_or(Place::Nowhere, Place::File);
-        Problem::error(format!("not valid TOML: {}", error.message()), place)
+        Problem::error(format!("invalid TOML: {}", error.message()), place)
     })?;
     let mut found = Vec::new();
     for (name, value) in table.get_ref() {
@@ -70,7 +70,7 @@ fn find(section: &Section, table: &DeTable<'_>, found: &mut Vec<Found>) -> Resul
         let path = join(section.name, name.get_ref());
         let Some(&(old, new)) = RENAMED.iter().find(|(old, _)| *old == path) else { continue };
         if table.keys().any(|other| join(section.name, other.get_ref()) == new) {
-            let title = format!("`{old}` and `{new}` are the same key");
+            let title = format!("duplicate key: `{old}` is the old name of `{new}`");
             let problem = Problem::error(title, Place::File(name.span()));
             return Err(problem.help("remove one of the two"));
         }

@@ -1,4 +1,4 @@
-//! The configuration as text: the default file, the reference, and what is in force.
+//! The configuration as text: the default file, the reference page, and the effective values.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,21 +12,21 @@ use super::raw::{Raw, quoted};
 use super::store::masked;
 use super::value::{ListenPort, Value};
 
-/// The column at which comments of the default file begin.
+/// The column of comments in the default file.
 const COMMENT_COLUMN: usize = 36;
 
-/// The file with every key at its default, each with what it is for.
+/// The file with every key, its default and its description.
 pub(crate) fn default_file() -> String {
     let mut out = String::from(
-        "# wharf.toml - every key, with its default. A missing key means the default.\n\
+        "# wharf.toml - every key with its default. Missing keys have their default.\n\
          # Check it:   wharf check      See what is in force and why:  wharf config show --origin\n\
          # Override:   --set passive.ports=30000-31999   or   WHARF__PASSIVE__PORTS=30000-31999\n\
          # Order of precedence: command line, environment, this file, built-in default.\n\
-         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" is no limit.\n\
+         # Rates take KiB/s MiB/s GiB/s, times take ms s m h d; 0 or \"unlimited\" = no limit.\n\
          # Relative paths begin at this file's folder.\n\
          # wharf reads the file that -c or WHARF_CONFIG names, else /etc/wharf/wharf.toml.\n\
          # Changed keys take effect with `wharf reload`, accounts (users.toml) at once.\n\
-         # [R] = takes effect at the next start of the server.\n",
+         # [R] = takes effect after a restart of the server.\n",
     );
     for section in SECTIONS {
         out.push('\n');
@@ -41,7 +41,7 @@ pub(crate) fn default_file() -> String {
 }
 
 fn write_key(out: &mut String, key: &Key) {
-    // The version is the one key that says nothing to a reader who has just met the file.
+    // The version needs no comment.
     if key.section.is_empty() {
         let _ = writeln!(out, "{} = {}", key.name, key.default);
         return;
@@ -64,7 +64,7 @@ fn header(section: &Section) -> String {
     if section.is_list { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) }
 }
 
-/// The reference page, in Markdown: `docs/reference/config.md` must hold this.
+/// The reference page `docs/reference/config.md`, in Markdown.
 #[cfg(test)]
 pub(crate) fn reference() -> String {
     let mut out = String::from(
@@ -85,7 +85,7 @@ pub(crate) fn reference() -> String {
          `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \
          limit. Relative paths in the file begin at the file's folder, those of variables and \
          options at the current one. Changed keys take \
-         effect with `wharf reload`; those marked **R** at the next start of the server.\n",
+         effect with `wharf reload`; those marked **R** after a restart of the server.\n",
     );
     for section in SECTIONS {
         if section.name.is_empty() {
@@ -93,7 +93,7 @@ pub(crate) fn reference() -> String {
         } else {
             let _ = writeln!(out, "\n## `{}`\n\n{}", header(section), section.about.trim());
         }
-        let _ = writeln!(out, "\n| Key | Default | What it is | What it is for |");
+        let _ = writeln!(out, "\n| Key | Default | Type | Description |");
         let _ = writeln!(out, "|---|---|---|---|");
         for key in section.keys {
             let about: Vec<_> = key.about.iter().map(|line| line.trim()).collect();
@@ -114,9 +114,9 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// A value as TOML of the type that the key has: variables and flags are plain characters.
+/// A value as TOML of the type of the key; variables and flags are plain text.
 pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
-    // A rate in the unit that people read best, however it was written.
+    // A rate in the most readable unit, however it was written.
     if key.kind == Rate::KIND
         && let Ok(rate) = Rate::read(raw, Path::new(""))
     {
@@ -138,7 +138,7 @@ pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
     typed.map_or_else(|| quoted(text), |typed| typed.to_toml())
 }
 
-/// What is in force, as TOML that wharf would accept.
+/// The effective configuration, as a valid configuration file.
 pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
     let mut out = String::new();
     for section in SECTIONS {
@@ -165,8 +165,8 @@ pub(crate) fn in_force(layers: &Layers, has_origin: bool) -> String {
     masked(&out)
 }
 
-/// What is in force, as one JSON object: the full name of each key to its value, and with
-/// `has_origin` to an object of `value` and `origin`.
+/// The effective configuration as one JSON object: the full name of each key with its value, or,
+/// with `has_origin`, with an object of `value` and `origin`.
 pub(crate) fn in_force_json(layers: &Layers, has_origin: bool) -> String {
     let mut members = Vec::new();
     for section in SECTIONS {
@@ -192,13 +192,13 @@ fn instances(section: &Section, layers: &Layers) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
-    // There is always somewhere to listen.
+    // There is always at least one listener.
     let least = usize::from(section.name == "listen");
     let count = layers.tables(section.name).max(least);
     (0..count).map(|index| format!("{}.{index}", section.name)).collect()
 }
 
-/// Who said the value of a key, by its full name.
+/// Where the value of a key was set.
 pub(crate) fn origin_of(layers: &Layers, path: &str) -> String {
     origin(layers.item(path), layers)
 }

@@ -1,26 +1,26 @@
-//! Where accounts are kept, as a key; and passwords in addresses, which are never shown.
+//! The account store as a configuration value, and masking of passwords in URLs.
 
 use std::path::Path;
 
 use wharf_accounts_sql::{Address, BadAddress};
 
 use super::raw::Raw;
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
-/// Where accounts are kept.
+/// The account store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// In the file that `server.users_file` names.
+    /// The file `server.users_file`.
     File,
-    /// In a database.
+    /// A database.
     Database(Address),
 }
 
 impl Kept {
-    /// Reads `file`, `sqlite:…` or `postgres://…`; a relative file lies below `base`.
+    /// Parses `file`, `sqlite:…` or `postgres://…`; a relative path is resolved against `base`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the text is invalid.
     pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
         if text == "file" {
             return Ok(Self::File);
@@ -36,14 +36,14 @@ pub(crate) struct AccountStore(pub(crate) Kept);
 impl Value for AccountStore {
     const KIND: &'static str = "\"file\", \"sqlite:PATH\" or \"postgres://…\"";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        Kept::parse(text, base).map(Self).map_err(|bad| Wrong::new(bad.why).help(bad.help))
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        Kept::parse(text, base).map(Self).map_err(|bad| InvalidValue::new(bad.why).help(bad.help))
     }
 }
 
-/// Every password in an address such as `postgres://user:password@host` within a text, as stars of
-/// the same length.
+/// Replaces every password in a URL such as `postgres://user:password@host` by stars of the same
+/// length.
 pub(crate) fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -60,7 +60,7 @@ pub(crate) fn masked(text: &str) -> String {
 
 const SIGN: &str = "://";
 
-/// What stands behind `://`.
+/// Masks the part of a URL after `://`.
 fn masked_address(address: &str) -> String {
     let (place, options) = address.split_at(address.find('?').unwrap_or(address.len()));
     let owner = place.rfind('@').unwrap_or(0);

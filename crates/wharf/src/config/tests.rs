@@ -94,14 +94,14 @@ fn listeners_repeat_and_variables_reach_each() {
 }
 
 #[test]
-fn row_13_a_listener_says_whose_proxy_headers_it_takes() {
+fn row_13_proxy_headers_require_addresses_of_proxies() {
     const ONE: &str = "[[listen]]\nport = 21\n";
     let whole = Given::file(&format!("{ONE}proxy = true\nproxy_from = [\"10.0.0.5\"]\n"));
     assert_eq!(whole.shown(), "");
     let told = Given::file(&format!("{ONE}proxy = true\n")).shown();
-    assert!(told.contains("it is not said from whom") && told.contains(":3:"), "{told}");
+    assert!(told.contains("`proxy_from` is missing") && told.contains(":3:"), "{told}");
     let told = Given::file(&format!("{ONE}proxy_from = [\"10.0.0.5\"]\n")).shown();
-    assert!(told.contains("proxy_from does nothing") && told.contains(":3:"), "{told}");
+    assert!(told.contains("`proxy_from` has no effect") && told.contains(":3:"), "{told}");
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
     assert_eq!(one.shown(), "");
     let two = format!("{ONE}port = 1\n{ONE}port = 2\n");
     let two = Given::file(&two).set("listen.*.port", "2222").shown();
-    assert!(two.contains("there are 2 listeners; which one is meant?"), "{two}");
+    assert!(two.contains("is ambiguous: there are 2 listeners"), "{two}");
     assert!(two.contains("--set listen.0.port=2222"), "{two}");
 }
 
 #[test]
-fn the_longest_ban_is_no_shorter_than_the_first() {
+fn time_max_is_at_least_the_time_of_the_first_ban() {
     let shown = Given::file("[ban]\ntime = \"2d\"\n").shown();
-    assert!(shown.contains("`ban.time_max` is shorter than the first ban"), "{shown}");
+    assert!(shown.contains("`ban.time_max` is shorter than `ban.time`"), "{shown}");
     assert!(shown.contains("at least 2d"), "{shown}");
     let shown = Given::file("[ban]\ntime = 0\n").shown();
     assert!(shown.contains("write  ban.enabled = false"), "{shown}");
@@ -217,7 +217,7 @@ fn row_23_every_mistake_is_shown_with_place_and_remedy() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let given = Given::file("[server]\ngreting = \"\"\n[passive]\nports = \"x\"\n")
         .variable("WHARF__LIMITS__CONNECTIONS", "many");
     let loaded = given.load();
@@ -233,20 +233,20 @@ fn a_warning_does_not_keep_wharf_from_starting() {
 }
 
 #[test]
-fn a_file_in_another_encoding_is_told_so() {
+fn a_file_that_is_not_utf8_is_reported() {
     let given = Given::file("");
     let path = given.inputs.file.clone().unwrap();
     std::fs::write(&path, b"[server]\ngreeting = \"\xbb\xb6\xd3\xad\"\n").unwrap();
-    assert!(given.shown().contains("wharf.toml, line 2: this is not UTF-8"), "{}", given.shown());
+    assert!(given.shown().contains("invalid UTF-8 in wharf.toml, line 2"), "{}", given.shown());
 }
 
 #[test]
-fn a_missing_file_is_told_with_the_way_to_make_one() {
+fn a_missing_file_is_reported_with_the_command_to_create_it() {
     let inputs = Inputs { file: Some("/no/such.toml".into()), ..Inputs::default() };
     let loaded = Loaded::load(&inputs);
     assert!(!loaded.is_valid());
     let help = loaded.problems[0].help.clone().unwrap();
-    assert_eq!(help, "make one:  wharf config default > /no/such.toml");
+    assert_eq!(help, "create it:  wharf config default > /no/such.toml");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Times as people write them, and amounts as they like to read them.
+//! Parsing of durations, and formatting of durations, sizes and rates.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use wharf_core::account::Rate;
 
 /// A time such as `30s`, `5m 30s`, `2h`, `1d` or `500ms`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time");
+    let wrong = || format!("invalid time `{text}`");
     let mut rest = text.trim();
     let mut sum = Duration::ZERO;
     if rest.is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
             "h" => 3_600_000,
             "d" => 86_400_000,
             "" if number == "0" => 0,
-            "" => return Err(format!("`{text}` has no unit")),
+            "" => return Err(format!("invalid time `{text}`: the unit is missing")),
             _ => return Err(wrong()),
         };
         let part = scaled(number, millis_per_unit).ok_or_else(wrong)?;
@@ -48,7 +48,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     if parts.is_empty() { "0s".into() } else { parts.join(" ") }
 }
 
-/// A number of bytes for people: `4.1 MiB`.
+/// A number of bytes in readable form: `4.1 MiB`.
 pub(crate) fn show_size(bytes: u64) -> String {
     const UNITS: &[&str] = &["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -72,7 +72,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
     }
 }
 
-/// A rate for people: `2 MiB/s`, `unlimited`.
+/// A rate in readable form: `2 MiB/s`, `unlimited`.
 pub(crate) fn show_rate(rate: Rate) -> String {
     rate.bytes_per_second()
         .map_or_else(|| "unlimited".into(), |bytes| format!("{}/s", show_size(bytes)))

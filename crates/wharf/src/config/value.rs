@@ -1,4 +1,4 @@
-//! The kinds of values that keys have: each reads itself and says what it would have wanted.
+//! Types of configuration values, and parsing of them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -11,52 +11,52 @@ use wharf_users::units::{parse_quota, parse_rate, parse_size};
 
 use super::raw::Raw;
 
-/// Something a key can be.
+/// The type of a configuration value.
 pub(crate) trait Value: Sized {
-    /// What it is, to finish the sentence "expected …".
+    /// Its description, as it completes the sentence "expected …".
     const KIND: &'static str;
 
-    /// Makes it of what was written. `base` is where relative paths begin.
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong>;
+    /// Parses a raw value. Relative paths are resolved against `base`.
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue>;
 }
 
-/// Why a value cannot be used.
+/// Why a value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    /// What is wrong with it.
+pub(crate) struct InvalidValue {
+    /// The reason.
     pub(crate) why: String,
-    /// What would be right.
+    /// How to fix it.
     pub(crate) help: Option<String>,
 }
 
-impl Wrong {
-    /// A value that is wrong for a reason.
+impl InvalidValue {
+    /// A value that is invalid for this reason.
     pub(crate) fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), help: None }
     }
 
-    /// With what would be right.
+    /// Adds a hint.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// A value of another kind than the key's.
+    /// A value of the wrong type.
     pub(crate) fn kind<T: Value>(raw: &Raw) -> Self {
         Self::new(format!("expected {}, found {}", T::KIND, raw.what()))
     }
 }
 
-/// Reads `text`, as it stands in a flag.
-pub(crate) fn parse<T: Value>(text: &str) -> Result<T, Wrong> {
+/// Parses `text` from a flag.
+pub(crate) fn parse<T: Value>(text: &str) -> Result<T, InvalidValue> {
     T::read(&Raw::Plain(text.into()), Path::new(""))
 }
 
 impl Value for bool {
     const KIND: &'static str = "true or false";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         raw.boolean().ok_or_else(|| {
-            let wrong = Wrong::kind::<Self>(raw);
+            let wrong = InvalidValue::kind::<Self>(raw);
             match raw.text() {
                 Some("true" | "yes" | "on" | "YES") => wrong.help("write true, without quotes"),
                 Some("false" | "no" | "off" | "NO") => wrong.help("write false, without quotes"),
@@ -69,25 +69,26 @@ impl Value for bool {
 impl Value for String {
     const KIND: &'static str = "text";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         Ok(text.into())
     }
 }
 
-/// The version of the configuration's language: 1 is the only one there is.
+/// The version of the format of the configuration: only 1 exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version;
 
 impl Value for Version {
     const KIND: &'static str = "the number 1";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         match raw.integer() {
             Some(1) => Ok(Self),
-            Some(other) => Err(Wrong::new(format!("version {other} is not known to this wharf"))
-                .help("this wharf reads version 1; a newer file needs a newer wharf")),
-            None => Err(Wrong::kind::<Self>(raw)),
+            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).help(
+                "this version of wharf supports version 1; upgrade wharf to use a newer file",
+            )),
+            None => Err(InvalidValue::kind::<Self>(raw)),
         }
     }
 }
@@ -99,88 +100,92 @@ pub(crate) struct Positive(pub(crate) u32);
 impl Value for Positive {
     const KIND: &'static str = "a whole number of at least 1";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .ok()
             .filter(|number| *number > 0)
             .map(Self)
-            .ok_or_else(|| Wrong::new(format!("expected {}, found {number}", Self::KIND)))
+            .ok_or_else(|| InvalidValue::new(format!("expected {}, found {number}", Self::KIND)))
     }
 }
 
 impl Value for Count {
     const KIND: &'static str = "a whole number, or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("unlimited") {
             return Ok(Self::Unlimited);
         }
-        let number = raw.integer().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number)
             .map(Self::from_number)
-            .map_err(|_| Wrong::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+            .map_err(|_| InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
     }
 }
 
 impl Value for Rate {
     const KIND: &'static str = "a rate such as \"2MiB/s\", or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes_per_second)
-                .map_err(|_| Wrong::new("a rate cannot be below 0"));
+                .map_err(|_| InvalidValue::new("invalid rate: it is below 0"));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_rate(text)
-            .map_err(|error| Wrong::new(format!("`{text}` is no rate")).help(error.to_string()))
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_rate(text).map_err(|error| {
+            InvalidValue::new(format!("invalid rate `{text}`")).help(error.to_string())
+        })
     }
 }
 
 impl Value for Size {
     const KIND: &'static str = "a size such as \"20GiB\", or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
             return u64::try_from(number)
                 .map(Self::from_bytes)
-                .map_err(|_| Wrong::new("a size cannot be below 0"));
+                .map_err(|_| InvalidValue::new("invalid size: it is below 0"));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
-        parse_quota(text)
-            .map_err(|error| Wrong::new(format!("`{text}` is no size")).help(error.to_string()))
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
+        parse_quota(text).map_err(|error| {
+            InvalidValue::new(format!("invalid size `{text}`")).help(error.to_string())
+        })
     }
 }
 
-/// Room on a disk that uploads leave free.
+/// Free disk space reserved from uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// One hundredth of the disk, within reason.
+    /// 1 % of the disk, with a maximum.
     Auto,
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
-    /// So many hundredths of the disk.
+    /// A percentage of the disk.
     Percent(u8),
 }
 
 impl Value for Reserve {
-    const KIND: &'static str = "\"auto\", a size such as \"1GiB\", a share such as \"5%\", or 0";
+    const KIND: &'static str =
+        "\"auto\", a size such as \"1GiB\", a percentage such as \"5%\", or 0";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
-            let bytes = u64::try_from(number).map_err(|_| Wrong::kind::<Self>(raw))?;
+            let bytes = u64::try_from(number).map_err(|_| InvalidValue::kind::<Self>(raw))?;
             return Ok(Self::Bytes(bytes));
         }
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let wrong = |why: String| Wrong::new(format!("`{text}` is no reserve")).help(why);
+        let wrong =
+            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).help(why);
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
-                _ => Err(wrong("a share is a whole number from 0% to 99%".to_owned())),
+                _ => Err(wrong("a percentage is a whole number from 0% to 99%".to_owned())),
             },
             None => parse_size(text).map(Self::Bytes).map_err(|error| wrong(error.to_string())),
         }
@@ -194,19 +199,19 @@ pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 impl Value for PortRange {
     const KIND: &'static str = "a range of ports such as \"30000-30999\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = match raw {
             Raw::Integer(port) => port.to_string(),
-            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+            _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));
         let (from, to) = (port(from)?, port(to)?);
         if from == 0 || to == 0 {
-            return Err(Wrong::new("port 0 cannot be a data port")
+            return Err(InvalidValue::new("invalid port 0")
                 .help("write the first and the last port, such as \"30000-30999\""));
         }
         if from > to {
-            return Err(Wrong::new(format!("the range ends below its start: {from} to {to}"))
+            return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))
                 .help(format!("write \"{to}-{from}\"")));
         }
         Ok(Self(from..=to))
@@ -216,7 +221,7 @@ impl Value for PortRange {
 /// The port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListenPort {
-    /// 21 (990 for implicit TLS) where the system allows it, else 2121 (2990).
+    /// 21 (990 for implicit TLS) if the system permits it, else 2121 (2990).
     Auto,
     /// This one; 0 lets the system choose.
     Fixed(u16),
@@ -225,101 +230,107 @@ pub(crate) enum ListenPort {
 impl Value for ListenPort {
     const KIND: &'static str = "\"auto\" or a port from 0 to 65535";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self::Auto);
         }
         let text = match raw {
             Raw::Integer(port) => port.to_string(),
-            _ => raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.to_owned(),
+            _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         port(&text).map(Self::Fixed)
     }
 }
 
-fn port(text: &str) -> Result<u16, Wrong> {
+fn port(text: &str) -> Result<u16, InvalidValue> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text
-            .parse()
-            .map_err(|_| Wrong::new(format!("{text} is no port: ports go from 1 to 65535")));
+        return text.parse().map_err(|_| {
+            InvalidValue::new(format!("invalid port {text}: out of range 1 to 65535"))
+        });
     }
-    Err(Wrong::new(format!("`{text}` is no port number")))
+    Err(InvalidValue::new(format!("invalid port `{text}`: not a number")))
 }
 
 impl Value for IpAddr {
     const KIND: &'static str = "an IP address such as \"0.0.0.0\" or \"[::]\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         bare.parse().map_err(|_| {
-            let wrong = Wrong::new(format!("`{text}` is no IP address"));
+            let wrong = InvalidValue::new(format!("invalid IP address `{text}`"));
             match text {
-                "" | "*" | "all" => wrong.help("all interfaces are \"[::]\""),
-                "localhost" => wrong.help("this computer alone is \"127.0.0.1\" or \"[::1]\""),
-                _ => wrong.help(format!("write {}", Self::KIND)),
+                "" | "*" | "all" => wrong.help("for all interfaces write \"[::]\""),
+                "localhost" => {
+                    wrong.help("for this computer only write \"127.0.0.1\" or \"[::1]\"")
+                }
+                _ => wrong.help(format!("expected {}", Self::KIND)),
             }
         })
     }
 }
 
-/// An address with a port, if there is one.
+/// An address with a port, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
 
 impl Value for OptionalAddress {
     const KIND: &'static str = "an IP address with a port, such as \"127.0.0.1:9121\", or \"\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            let wrong = Wrong::new(format!("`{text}` is no IP address with a port"));
+            let wrong = InvalidValue::new(format!(
+                "invalid address `{text}`: expected IP address and port"
+            ));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
-            wrong.help(format!("for this computer alone write \"127.0.0.1:{port}\""))
+            wrong.help(format!("for this computer only write \"127.0.0.1:{port}\""))
         })
     }
 }
 
-/// What PASV announces.
+/// The address announced by PASV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
 
 impl Value for Announced {
     const KIND: &'static str = "\"auto\" or an IPv4 address";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text == "auto" {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            Wrong::new(format!("`{text}` is neither \"auto\" nor an IPv4 address"))
-                .help("PASV can announce IPv4 only; IPv6 clients use EPSV and need no address")
+            InvalidValue::new(format!(
+                "invalid address `{text}`: expected \"auto\" or an IPv4 address"
+            ))
+            .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
     }
 }
 
-/// Where the outside finds us.
+/// The public address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PublicAddress {
-    /// Nothing is announced but the address that was reached.
+    /// None: the address that the client connected to is announced.
     None,
     /// This address.
     Address(Ipv4Addr),
-    /// Whatever address this name has when the server starts.
+    /// The address of this host name.
     Name(String),
 }
 
 impl Value for PublicAddress {
     const KIND: &'static str = "an IPv4 address or a host name";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
         if text.is_empty() {
             return Ok(Self::None);
         }
@@ -333,15 +344,19 @@ impl Value for PublicAddress {
         if is_name {
             return Ok(Self::Name(text.into()));
         }
-        let wrong = Wrong::new(format!("`{text}` is neither an IPv4 address nor a host name"));
+        let wrong = InvalidValue::new(format!(
+            "invalid address `{text}`: expected an IPv4 address or a host name"
+        ));
         Err(match text.parse::<IpAddr>() {
-            Ok(_) => wrong.help("PASV can announce IPv4 only; IPv6 clients need no address"),
-            Err(_) => wrong.help("write the address alone, such as \"203.0.113.7\""),
+            Ok(_) => {
+                wrong.help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+            }
+            Err(_) => wrong.help("write only the address, such as \"203.0.113.7\""),
         })
     }
 }
 
-/// Networks, `"private"` and `"loopback"` spelled out.
+/// Networks, with `"private"` and `"loopback"` expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Networks(pub(crate) Vec<IpNet>);
 
@@ -349,10 +364,10 @@ impl Value for Networks {
     const KIND: &'static str =
         "a list of networks such as [\"private\", \"203.0.113.0/24\", \"2001:db8::/48\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let mut networks = Vec::new();
-        for member in raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))? {
-            let text = member.text().ok_or_else(|| Wrong::kind::<Self>(raw))?.trim();
+        for member in raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))? {
+            let text = member.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
             match text {
                 "private" => networks.extend(wharf_server::settings::private_networks()),
                 "loopback" => networks.extend(
@@ -367,25 +382,27 @@ impl Value for Networks {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, Wrong> {
+fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        Wrong::new(format!("`{text}` is no network")).help(
+        InvalidValue::new(format!("invalid network `{text}`")).help(
             "write \"private\", \"loopback\", an address, or address/length such as \
              \"192.168.1.0/24\"",
         )
     })
 }
 
-/// Words in a list.
+/// A list of text.
 impl Value for Vec<String> {
     const KIND: &'static str = "a list of text such as [\"a\", \"b\"]";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let members = raw.list().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let members = raw.list().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         members
             .iter()
-            .map(|member| member.text().map(str::to_owned).ok_or_else(|| Wrong::kind::<Self>(raw)))
+            .map(|member| {
+                member.text().map(str::to_owned).ok_or_else(|| InvalidValue::kind::<Self>(raw))
+            })
             .collect()
     }
 }
@@ -397,18 +414,19 @@ pub(crate) struct Commands(pub(crate) Vec<String>);
 impl Value for Commands {
     const KIND: &'static str = "a list of FTP commands such as [\"EPSV\", \"MLSD\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let words: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let words: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         let mut commands = Vec::new();
         for word in words {
             let verb = word.trim().to_ascii_uppercase();
             if !(3..=4).contains(&verb.len()) || !verb.bytes().all(|byte| byte.is_ascii_uppercase())
             {
-                return Err(Wrong::new(format!("`{word}` is no FTP command")));
+                return Err(InvalidValue::new(format!("unknown FTP command `{word}`")));
             }
             if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
-                return Err(Wrong::new(format!("{verb} cannot be disabled"))
-                    .help("without it nobody could log in or leave"));
+                return Err(InvalidValue::new(format!("{verb} cannot be disabled"))
+                    .help("clients need USER, PASS and QUIT to log in and out"));
             }
             commands.push(verb);
         }
@@ -416,18 +434,18 @@ impl Value for Commands {
     }
 }
 
-/// A path; relative ones begin at the configuration file's folder.
+/// A path; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePath(pub(crate) PathBuf);
 
 impl Value for FilePath {
     const KIND: &'static str = "a path";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         OptionalPath::read(raw, base)?
             .0
             .map(Self)
-            .ok_or_else(|| Wrong::new("expected a path, found empty text"))
+            .ok_or_else(|| InvalidValue::new("expected a path, found empty text"))
     }
 }
 
@@ -438,26 +456,29 @@ pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
 impl Value for OptionalPath {
     const KIND: &'static str = "a path, or \"\" for none";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text.contains('\0') {
-            return Err(Wrong::new("a path cannot hold a NUL character"));
+            return Err(InvalidValue::new("invalid path: it contains a NUL character"));
         }
         Ok(Self((!text.is_empty()).then(|| base.join(text))))
     }
 }
 
-/// Folders; relative ones begin at the configuration file's folder.
+/// Folders; relative ones are resolved against the folder of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
 
 impl Value for Folders {
     const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
-        let members: Vec<String> = Vec::read(raw, base).map_err(|_| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
+        let members: Vec<String> =
+            Vec::read(raw, base).map_err(|_| InvalidValue::kind::<Self>(raw))?;
         if members.iter().any(|member| member.is_empty() || member.contains('\0')) {
-            return Err(Wrong::new("a folder cannot be empty text or hold a NUL character"));
+            return Err(InvalidValue::new(
+                "invalid folder: it is empty or contains a NUL character",
+            ));
         }
         Ok(Self(members.iter().map(|member| base.join(member)).collect()))
     }
@@ -470,38 +491,40 @@ pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
 impl Value for AutoPath {
     const KIND: &'static str = "\"auto\" or a path";
 
-    fn read(raw: &Raw, base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
             return Ok(Self(None));
         }
-        let FilePath(path) = FilePath::read(raw, base)
-            .map_err(|wrong| Wrong { why: wrong.why.replace("a path", Self::KIND), ..wrong })?;
+        let FilePath(path) = FilePath::read(raw, base).map_err(|wrong| InvalidValue {
+            why: wrong.why.replace("a path", Self::KIND),
+            ..wrong
+        })?;
         Ok(Self(Some(path)))
     }
 }
 
-/// Permission bits that new files do not get.
+/// Permission bits that are removed from new files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Umask(pub(crate) u32);
 
 impl Value for Umask {
     const KIND: &'static str = "three octal digits in quotes such as \"022\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         let digits = text.strip_prefix("0o").unwrap_or(text);
         u32::from_str_radix(digits, 8)
             .ok()
             .filter(|bits| *bits <= 0o777 && !digits.starts_with('+'))
             .map(Self)
-            .ok_or_else(|| Wrong::new(format!("expected {}, found \"{text}\"", Self::KIND)))
+            .ok_or_else(|| InvalidValue::new(format!("expected {}, found \"{text}\"", Self::KIND)))
     }
 }
 
-/// The character set of clients that do not know UTF-8.
+/// The character set of clients that do not support UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum LegacyEncoding {
-    /// By the system's language.
+    /// By the system locale.
     Auto,
     /// This one.
     Fixed(&'static encoding_rs::Encoding),
@@ -510,20 +533,20 @@ pub(crate) enum LegacyEncoding {
 impl Value for LegacyEncoding {
     const KIND: &'static str = "\"auto\" or a character set such as \"gbk\" or \"windows-1252\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
-        let text = raw.text().ok_or_else(|| Wrong::kind::<Self>(raw))?;
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
+        let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         if text == "auto" {
             return Ok(Self::Auto);
         }
         let found = encoding_rs::Encoding::for_label(text.as_bytes());
         match found {
             Some(set) if set == encoding_rs::UTF_8 => {
-                Err(Wrong::new("the legacy character set cannot be UTF-8 itself")
-                    .help("for UTF-8 alone write  encoding = \"utf-8\""))
+                Err(InvalidValue::new("invalid legacy character set: UTF-8")
+                    .help("for UTF-8 only write  encoding = \"utf-8\""))
             }
             Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
             _ => {
-                let wrong = Wrong::new(format!("`{text}` is no character set for file names"));
+                let wrong = InvalidValue::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
                     None => wrong.help(format!("common ones: {}", LABELS.join(", "))),

@@ -24,7 +24,7 @@ fn port_ranges_have_both_ends() {
 }
 
 #[test]
-fn listen_ports_and_addresses_read_as_people_write_them() {
+fn listen_ports_and_addresses_are_parsed_in_usual_notation() {
     assert_eq!(parse("auto"), Ok(ListenPort::Auto));
     assert_eq!(parse("2121"), Ok(ListenPort::Fixed(2121)));
     assert_eq!(ListenPort::read(&Raw::Text("21".into()), Path::new("")), Ok(ListenPort::Fixed(21)));
@@ -32,7 +32,7 @@ fn listen_ports_and_addresses_read_as_people_write_them() {
     assert!(ListenPort::read(&Raw::Integer(-1), Path::new("")).is_err());
     assert_eq!(parse::<IpAddr>("[::]"), parse::<IpAddr>("::"));
     let wrong = parse::<IpAddr>("*").unwrap_err();
-    assert_eq!(wrong.help.as_deref(), Some("all interfaces are \"[::]\""));
+    assert_eq!(wrong.help.as_deref(), Some("for all interfaces write \"[::]\""));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn an_address_for_metrics_has_a_port_and_no_name() {
     assert_eq!(address("127.0.0.1:9121"), Ok(Some("127.0.0.1:9121".parse().unwrap())));
     assert_eq!(address("[::1]:9121"), Ok(Some("[::1]:9121".parse().unwrap())));
     for (text, port) in [("9000", "9000"), (":9000", "9000"), ("localhost:9", "9"), ("x", "9121")] {
-        let help = format!("for this computer alone write \"127.0.0.1:{port}\"");
+        let help = format!("for this computer only write \"127.0.0.1:{port}\"");
         assert_eq!(address(text).unwrap_err().help, Some(help));
     }
 }

@@ -1,35 +1,35 @@
-//! Times as values of keys.
+//! Durations as configuration values.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::raw::Raw;
 use super::units::{parse_duration, show_duration};
-use super::value::{Value, Wrong};
+use super::value::{InvalidValue, Value};
 
-/// A time, 0 included.
+/// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
-/// How long to wait for something that must not take for ever.
+/// A timeout above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Duration);
 
-/// How long to bear with somebody; 0 and `unlimited` are as good as for ever.
+/// A timeout; 0 and `unlimited` disable it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Patience(pub(crate) Duration);
+pub(crate) struct OptionalTimeout(pub(crate) Duration);
 
-/// The longest time a key takes.
+/// Maximum of a duration.
 const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
-/// The longest wait for a single thing.
+/// Maximum of a timeout.
 const WAIT_MAX: Duration = Duration::from_hours(24);
-/// For ever, as far as a server is concerned, and still addable to any clock.
+/// A duration that never elapses in practice and does not overflow a clock.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 impl Value for Span {
     const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         duration::<Self>(raw, SPAN_MAX).map(Self)
     }
 }
@@ -37,20 +37,20 @@ impl Value for Span {
 impl Value for Wait {
     const KIND: &'static str = "a time above 0 such as \"15s\" or \"1m\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let wait = duration::<Self>(raw, WAIT_MAX)?;
         if wait.is_zero() {
-            return Err(Wrong::new("this time must be above 0")
-                .help("with no time at all, no client could ever be in time"));
+            return Err(InvalidValue::new("invalid time: must be above 0")
+                .help("write a time such as \"15s\""));
         }
         Ok(Self(wait))
     }
 }
 
-impl Value for Patience {
+impl Value for OptionalTimeout {
     const KIND: &'static str = "a time such as \"5m\", or 0 or \"unlimited\"";
 
-    fn read(raw: &Raw, _base: &Path) -> Result<Self, Wrong> {
+    fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("unlimited") {
             return Ok(Self(FOREVER));
         }
@@ -59,19 +59,23 @@ impl Value for Patience {
     }
 }
 
-fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, Wrong> {
+fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, InvalidValue> {
     let duration = match (raw.integer(), raw.text()) {
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {
-            let wrong = Wrong::new(format!("{number} what? a time needs a unit"));
+            let wrong = InvalidValue::new(format!("invalid time {number}: the unit is missing"));
             return Err(wrong.help(format!("for seconds write \"{number}s\"")));
         }
-        (None, Some(text)) => parse_duration(text)
-            .map_err(|why| Wrong::new(why).help("units are ms, s, m, h and d, as in \"5m 30s\""))?,
-        (None, None) => return Err(Wrong::kind::<T>(raw)),
+        (None, Some(text)) => parse_duration(text).map_err(|why| {
+            InvalidValue::new(why).help("units are ms, s, m, h and d, as in \"5m 30s\"")
+        })?,
+        (None, None) => return Err(InvalidValue::kind::<T>(raw)),
     };
     if duration > most {
-        return Err(Wrong::new(format!("at most {} are allowed here", show_duration(most))));
+        return Err(InvalidValue::new(format!(
+            "invalid time: the maximum is {}",
+            show_duration(most)
+        )));
     }
     Ok(duration)
 }
@@ -84,15 +88,15 @@ mod tests {
     #[test]
     fn a_number_without_unit_is_asked_back() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
-        assert_eq!(wrong.why, "300 what? a time needs a unit");
+        assert_eq!(wrong.why, "invalid time 300: the unit is missing");
         assert_eq!(wrong.help.as_deref(), Some("for seconds write \"300s\""));
     }
 
     #[test]
     fn zero_means_for_ever_only_where_it_says_so() {
         assert_eq!(Span::read(&Raw::Integer(0), Path::new("")), Ok(Span(Duration::ZERO)));
-        assert_eq!(parse::<Patience>("0"), Ok(Patience(FOREVER)));
-        assert_eq!(parse::<Patience>("unlimited"), Ok(Patience(FOREVER)));
+        assert_eq!(parse::<OptionalTimeout>("0"), Ok(OptionalTimeout(FOREVER)));
+        assert_eq!(parse::<OptionalTimeout>("unlimited"), Ok(OptionalTimeout(FOREVER)));
         assert!(parse::<Wait>("0s").is_err());
         assert!(parse::<Wait>("2d").is_err());
         assert_eq!(parse::<Wait>("15s"), Ok(Wait(Duration::from_secs(15))));

@@ -56,7 +56,7 @@ pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
             Record::new(Level::Error, "webhook-unreadable")
                 .text("url", url)
                 .text("reason", reason)
-                .text("help", UNREADABLE_HELP)
+                .text("hint", UNREADABLE_HELP)
         }
         webhook::Report::Readable { .. } => {
             Record::new(Level::Info, "webhook-readable").text("url", url)

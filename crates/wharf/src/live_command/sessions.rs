@@ -1,4 +1,4 @@
-//! Sessions: which are meant, and how they look in a table.
+//! Selection of sessions, and the table of sessions.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,10 +10,10 @@ use super::text::{clock, columns, progress, shortened, speed};
 use crate::cli::live::{Filter, StateName};
 use crate::outcome::Failure;
 
-/// Of a path, so that most lines fit into 80 columns.
+/// Width of a path, so that most lines fit into 80 columns.
 const PATH_LETTERS_MAX: usize = 24;
 
-/// Which sessions to show.
+/// A filter of sessions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chosen {
     user: Option<String>,
@@ -22,12 +22,12 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// What the options say.
+    /// The filter given by the options.
     pub(crate) fn of(filter: &Filter) -> Result<Self, Failure> {
         let network = |text: &String| {
             let one = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
             text.parse().ok().or_else(one).ok_or_else(|| {
-                Failure::usage(format!("--ip: `{text}` is neither an address nor a network"))
+                Failure::usage(format!("invalid --ip `{text}`: expected an address or a network"))
                     .help("such as 192.0.2.7 or 192.0.2.0/24")
             })
         };
@@ -38,7 +38,7 @@ impl Chosen {
         })
     }
 
-    /// Whether a session is among them.
+    /// Whether a session matches.
     pub(crate) fn fits(&self, session: &Session) -> bool {
         let is_near = |network: &IpNet| {
             session.ip.parse::<IpAddr>().is_ok_and(|address| network.contains(&address))
@@ -60,7 +60,7 @@ fn state(name: StateName) -> SessionState {
     }
 }
 
-/// The word for what a session does, as in the JSON.
+/// The state of a session, as in the JSON.
 pub(crate) fn word(session: &Session) -> &str {
     match session.state {
         SessionState::Auth => "auth",
@@ -72,12 +72,12 @@ pub(crate) fn word(session: &Session) -> &str {
     }
 }
 
-/// Sessions as a table for people.
+/// Sessions as a table.
 pub(crate) fn table(sessions: &[&Session], is_wide: bool) -> String {
     if sessions.is_empty() {
         return "no sessions\n".to_owned();
     }
-    let mut head = vec!["ID", "USER", "ADDRESS", "TLS", "DOES", "DONE", "SPEED", "FOR", "PATH"];
+    let mut head = vec!["ID", "USER", "ADDRESS", "TLS", "STATE", "DONE", "SPEED", "FOR", "PATH"];
     if is_wide {
         head.extend(["AVERAGE", "SINCE", "CHARSET", "CLIENT"]);
     }
@@ -113,21 +113,25 @@ pub(crate) fn tls(session: &Session) -> &str {
     session.tls.as_deref().map_or("-", |version| version.strip_prefix("TLSv").unwrap_or(version))
 }
 
-/// What `wharf kick` did.
+/// The result of `wharf kick`.
 pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
     let numbers: Vec<_> = kicked.sessions.iter().map(u64::to_string).collect();
     let mut text = match (numbers.len(), is_after_transfer) {
-        (0, _) => "no session fits\n".to_owned(),
-        (1, false) => format!("ended session {}\n", numbers.concat()),
-        (_, false) => format!("ended sessions {}\n", numbers.join(", ")),
-        (1, true) => format!("session {} ends with its transfer\n", numbers.concat()),
-        (_, true) => format!("sessions {} end with their transfers\n", numbers.join(", ")),
+        (0, _) => "no matching session\n".to_owned(),
+        (1, false) => format!("disconnected session {}\n", numbers.concat()),
+        (_, false) => format!("disconnected sessions {}\n", numbers.join(", ")),
+        (1, true) => {
+            format!("session {} will be disconnected after its transfer\n", numbers.concat())
+        }
+        (_, true) => {
+            format!("sessions {} will be disconnected after their transfers\n", numbers.join(", "))
+        }
     };
     for address in &kicked.banned {
         let _ = writeln!(text, "banned {address}");
     }
     for address in &kicked.spared {
-        let _ = writeln!(text, "left {address} alone: ban.allow has it");
+        let _ = writeln!(text, "did not ban {address}: it is in ban.allow");
     }
     text
 }
@@ -206,6 +210,6 @@ mod tests {
         assert_eq!(numbers(None, Some("192.168.1.0/24"), Some(StateName::Up)), [42]);
         assert!(numbers(None, Some("10.0.0.1"), None).is_empty());
         let wrong = Filter { ip: Some("192.168".into()), ..Filter::default() };
-        assert!(Chosen::of(&wrong).unwrap_err().message.contains("neither"));
+        assert!(Chosen::of(&wrong).unwrap_err().message.contains("expected an address"));
     }
 }

@@ -1,4 +1,4 @@
-//! `wharf status` and `wharf reload`, in words.
+//! The output of `wharf status` and `wharf reload`.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
 use super::text::{clock, speed};
 use crate::config::units::show_size;
 
-/// The server in one screen.
+/// The summary of the server.
 pub(super) fn screen(status: &Status) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     let state = match status.state {
         State::Serving => format!("serving for {}", clock(status.seconds)),
-        State::Draining => "stopping: transfers finish, nobody new comes in".to_owned(),
+        State::Draining => "stopping: waiting for transfers, no new connections".to_owned(),
     };
     rows.push(("wharf", format!("{} (pid {}), {state}", status.version, status.pid)));
     rows.push(("config", status.config.clone().unwrap_or_else(|| "none: a quick share".into())));
@@ -24,7 +24,7 @@ pub(super) fn screen(status: &Status) -> String {
     rows.push((
         "sessions",
         format!(
-            "{}{max}: {} logged in, {} with a file under way",
+            "{}{max}: {} logged in, {} transferring",
             sessions.total, sessions.logged_in, sessions.transferring
         ),
     ));
@@ -35,7 +35,7 @@ pub(super) fn screen(status: &Status) -> String {
     rows.push((
         "since start",
         format!(
-            "{} uploads ({}), {} downloads ({}), {} cut",
+            "{} uploads ({}), {} downloads ({}), {} interrupted",
             totals.uploads,
             show_size(totals.uploaded_bytes),
             totals.downloads,
@@ -46,7 +46,7 @@ pub(super) fn screen(status: &Status) -> String {
     rows.push((
         "",
         format!(
-            "{} connections ({} turned away), {} logins ({} failed)",
+            "{} connections ({} rejected), {} logins ({} failed)",
             totals.connections, totals.turned_away, totals.logins, totals.failed_logins
         ),
     ));
@@ -55,8 +55,8 @@ pub(super) fn screen(status: &Status) -> String {
     rows.extend(status.certificate.iter().map(|own| ("certificate", certificate(own))));
     if let Some(reload) = &status.reload {
         let how = match &reload.problem {
-            None => "in force".to_owned(),
-            Some(problem) => format!("refused, the old one stays: {problem}"),
+            None => "successful".to_owned(),
+            Some(problem) => format!("failed, the old configuration is kept: {problem}"),
         };
         rows.push(("last reload", format!("{}: {how}", reload.at)));
     }
@@ -77,31 +77,31 @@ fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
             "",
             format!("{} of {all} failed for {}: {}", failure.failed, failure.network, failure.seen),
         ));
-        rows.push(("", format!("  help: {}", failure.remedy)));
+        rows.push(("", format!("  hint: {}", failure.remedy)));
     }
     rows
 }
 
 fn certificate(certificate: &Certificate) -> String {
-    let made = if certificate.is_self_made { "made by wharf" } else { "from a file" };
+    let made = if certificate.is_self_made { "self-signed by wharf" } else { "from a file" };
     let ends = match certificate.days_left {
-        Some(days) if days < 0 => ", OVER".to_owned(),
+        Some(days) if days < 0 => ", EXPIRED".to_owned(),
         Some(days) => format!(", {days} days left"),
         None => String::new(),
     };
     format!("{made}{ends}, sha256 {}", certificate.fingerprint)
 }
 
-/// What a reload did.
+/// The result of a reload.
 pub(super) fn reloaded(reloaded: &Reloaded) -> String {
     let mut text = if reloaded.changed.is_empty() {
-        "Read again; nothing has changed.\n".to_owned()
+        "reloaded, no changes\n".to_owned()
     } else {
-        format!("Read again; in force now: {}\n", reloaded.changed.join(", "))
+        format!("reloaded, changed: {}\n", reloaded.changed.join(", "))
     };
     if !reloaded.needs_restart.is_empty() {
         let keys = reloaded.needs_restart.join(", ");
-        let _ = writeln!(text, "These keys need a restart: {keys}");
+        let _ = writeln!(text, "restart required for: {keys}");
     }
     text
 }
@@ -149,10 +149,10 @@ mod tests {
             reload: Some(LastReload {
                 at: "2026-11-22T15:07:41Z".into(),
                 is_in_force: false,
-                problem: Some("wharf.toml has mistakes: 1 error".into()),
+                problem: Some("invalid configuration in wharf.toml: 1 error".into()),
             }),
             home_folders: None,
-            warnings: vec!["anna cannot log in: there is no folder /srv/ftp/anna".into()],
+            warnings: vec!["anna cannot log in: folder not found: /srv/ftp/anna".into()],
         }
     }
 
@@ -171,8 +171,8 @@ mod tests {
         };
         let text = reloaded(&done);
         assert!(
-            text.contains("limits.connections") && text.contains("need a restart: listen.0.port")
+            text.contains("limits.connections") && text.contains("required for: listen.0.port")
         );
-        assert!(reloaded(&Reloaded::default()).contains("nothing has changed"));
+        assert!(reloaded(&Reloaded::default()).contains("no changes"));
     }
 }

@@ -1,11 +1,11 @@
-//! Columns, times and speeds for people.
+//! Formatting of tables, times and rates.
 
 use std::fmt::Write as _;
 
 use crate::config::units::show_size;
 
-/// Columns as wide as their widest cell, two spaces between them; `is_right` says which are
-/// numbers.
+/// Columns as wide as their widest cell, separated by two spaces; `is_right` selects those that are
+/// right-aligned.
 pub(crate) fn columns(rows: &[Vec<String>], is_right: &[bool]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -29,7 +29,7 @@ pub(crate) fn columns(rows: &[Vec<String>], is_right: &[bool]) -> String {
     text
 }
 
-/// How many columns of a terminal a text takes: Chinese, Japanese and Korean letters take two.
+/// Width of a text in columns of a terminal; Chinese, Japanese and Korean letters take two.
 pub(crate) fn letters(text: &str) -> usize {
     text.chars().map(letter).sum()
 }
@@ -49,7 +49,7 @@ fn letter(letter: char) -> usize {
     if wide.iter().any(|range| range.contains(&letter)) { 2 } else { 1 }
 }
 
-/// The end of a path, if the whole does not fit: the name is what people look for.
+/// The path, shortened at the start if necessary, since the file name matters most.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if letters(text) <= most {
         return text.to_owned();
@@ -81,7 +81,7 @@ pub(crate) fn clock(seconds: u64) -> String {
     }
 }
 
-/// How far a transfer is: a percentage where its size is known, else what it has moved.
+/// Progress of a transfer: a percentage if its size is known, else the bytes transferred.
 pub(crate) fn progress(bytes: u64, size: Option<u64>) -> String {
     match size {
         Some(size) if size > 0 => format!("{}%", u128::from(bytes) * 100 / u128::from(size)),

@@ -112,7 +112,7 @@ pub(crate) static KINDS: &[EventKind] = &[
             ("tried", "user name sent by the client"),
             REASON,
             ("tls", "whether TLS protects the control connection"),
-            ("help", "suggested fix, with NAME instead of the user name"),
+            ("hint", "how to fix it, with NAME instead of the user name"),
         ],
         ..AUDITED
     },
@@ -151,7 +151,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         about: "An upload was denied no the transfer: missing permission, exceeded quota, \
                 invalid \
                 also be found while its bytes arrive.",
-        fields: &[PATH, REASON, ("help", "suggested fix; omitted if none is known")],
+        fields: &[PATH, REASON, ("hint", "how to fix it, if known")],
         ..AUDITED
     },
     EventKind { name: "download", about: "A download ended.", fields: TRANSFER, ..AUDITED },
@@ -204,7 +204,7 @@ pub(crate) static KINDS: &[EventKind] = &[
             ("failed", "failures in about the last day"),
             ("arrived", "established data connections in the same time"),
             ("reason", "observation"),
-            ("help", "suggested fix"),
+            ("hint", "how to fix it"),
         ],
         ..DELIVERED
     },
@@ -220,7 +220,7 @@ pub(crate) static KINDS: &[EventKind] = &[
                 "true if the names are valid in this set only, false if it is the most likely one",
             ),
             ("reason", "observation"),
-            ("help", "suggested fix"),
+            ("hint", "how to fix it"),
         ],
         ..DELIVERED
     },

@@ -139,7 +139,7 @@ fn panel(now: &Zoned, record: &Record) -> String {
         parts.push("incomplete".to_owned());
     }
     parts.extend(text(record, "reason").filter(|reason| !reason.is_empty()).map(str::to_owned));
-    parts.extend(text(record, "help").map(|help| format!("help: {help}")));
+    parts.extend(text(record, "hint").map(|hint| format!("hint: {hint}")));
     // Text of a session was escaped by the engine; this also protects the terminal.
     let line = parts.join("  ");
     line.chars().map(|letter| if is_deceptive(letter) { '?' } else { letter }).collect()

@@ -133,7 +133,7 @@ impl Record {
                 .text("tried", user)
                 .text("reason", reason)
                 .boolean("tls", who.is_tls)
-                .text("help", login_help(reason)),
+                .text("hint", login_help(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
@@ -186,7 +186,7 @@ impl Record {
     fn of_denial(path: &VPath, reason: &str, help: &str) -> Self {
         let record = Self::new(Level::Warn, "upload-denied").path("path", path);
         let record = record.text("reason", reason);
-        if help.is_empty() { record } else { record.text("help", help) }
+        if help.is_empty() { record } else { record.text("hint", help) }
     }
 
     fn of_charset(charset: &str, is_certain: bool) -> Self {
@@ -198,7 +198,7 @@ impl Record {
         };
         let record = Self::new(level, "charset").text("charset", charset);
         let record = record.boolean("certain", is_certain).text("reason", reason);
-        record.text("help", "if file names are wrong, set names.legacy_encoding")
+        record.text("hint", "if file names are wrong, set names.legacy_encoding")
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {
@@ -208,7 +208,7 @@ impl Record {
         };
         let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
-        Some(record.number("arrived", *arrived).text("reason", reason).text("help", remedy))
+        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", remedy))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {

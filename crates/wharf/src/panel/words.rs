@@ -1,11 +1,11 @@
-//! What the panel says, in the languages that it speaks. Logs and errors are English always.
+//! The texts of the start panel, by language. Logs and errors are always English.
 
 use wharf_core::permission::Permissions;
 
 use crate::config::choice::AnonymousPermissions;
 use crate::share::Access;
 
-/// All that the panel says in one language.
+/// The texts of one language.
 #[derive(Debug)]
 pub(crate) struct Words {
     pub(super) sharing: &'static str,
@@ -54,38 +54,38 @@ pub(crate) static ENGLISH: Words = Words {
     one_account: "1 account",
     accounts: "accounts",
     config: "config",
-    here: "On this computer",
-    network: "On your network",
-    type_this: "<- type this in the other computer",
+    here: "This computer",
+    network: "Network",
+    type_this: "<- enter this in the FTP client",
     more: "more:",
     user: "User",
     password: "Password",
-    password_is_new: "(new at every start; keep one with -u/-P)",
-    password_is_given: "the one you gave",
-    no_password: "no password (any e-mail address will do)",
+    password_is_new: "(generated at each start; set one with -u/-P)",
+    password_is_given: "as given",
+    no_password: "no password (or any e-mail address)",
     accounts_file: "Accounts",
-    without_password: "Without password",
+    without_password: "Anonymous",
     encryption: "Encryption",
-    encryption_off: "off: names, passwords and files cross the network in the clear",
+    encryption_off: "off: user names, passwords and files are sent unencrypted",
     offered: "offered",
-    needed_to_log_in: "needed to log in",
-    needed: "needed for everything",
-    needed_outside: "passwords from outside the local network need it",
+    needed_to_log_in: "required to log in",
+    needed: "required for logins and data",
+    needed_outside: "required for password logins from outside the local network",
     certificate: "; certificate sha256",
-    made_here: " (made here)",
-    data_ports: "Data ports",
+    made_here: " (self-signed)",
+    data_ports: "Passive ports",
     limits: "Limits",
     uploads: "uploads",
     downloads: "downloads",
     stop: "Stop:",
-    or_after: ", or by itself after ",
+    or_after: ", or automatically after ",
     or_after_end: "",
     help: "Help:",
     read_only: "read-only",
-    read_write: "read, write and delete",
-    all_read: "everybody, read-only",
-    all_drop: "everybody may leave files, nobody may see them",
-    all_write: "everybody may read, write and delete",
+    read_write: "read-write",
+    all_read: "anonymous, read-only",
+    all_drop: "anonymous, upload only",
+    all_write: "anonymous, read-write",
 };
 
 /// Chinese in simplified characters.
@@ -97,11 +97,11 @@ pub(crate) static CHINESE: Words = Words {
     config: "配置",
     here: "本机地址",
     network: "局域网地址",
-    type_this: "<- 在另一台电脑上输入这个地址",
+    type_this: "<- 在 FTP 客户端中输入此地址",
     more: "其余地址数：",
     user: "用户",
     password: "密码",
-    password_is_new: "（每次启动都会更换；用 -u/-P 可固定）",
+    password_is_new: "（每次启动自动生成；用 -u/-P 指定）",
     password_is_given: "您设定的密码",
     no_password: "无需密码（任意邮箱地址均可）",
     accounts_file: "账户文件",
@@ -113,8 +113,8 @@ pub(crate) static CHINESE: Words = Words {
     needed: "必须全程使用",
     needed_outside: "来自局域网以外的密码登录必须加密",
     certificate: "；证书 sha256",
-    made_here: "（本机生成）",
-    data_ports: "数据端口",
+    made_here: "（自签名）",
+    data_ports: "被动端口",
     limits: "限速",
     uploads: "上传",
     downloads: "下载",
@@ -124,21 +124,20 @@ pub(crate) static CHINESE: Words = Words {
     help: "帮助：",
     read_only: "只读",
     read_write: "可读、可写、可删除",
-    all_read: "所有人可访问，只读",
-    all_drop: "所有人可上传，任何人都看不到内容",
-    all_write: "所有人可读、可写、可删除",
+    all_read: "匿名用户，只读",
+    all_drop: "匿名用户，仅上传",
+    all_write: "匿名用户，可读写",
 };
 
 impl Words {
-    /// The words of a locale such as `zh_CN.UTF-8`. A terminal that is not known to show UTF-8
-    /// gets English.
+    /// The texts for a locale such as `zh_CN.UTF-8`; English unless its character set is UTF-8.
     pub(crate) fn of_locale(locale: &str) -> &'static Self {
         let locale = locale.to_lowercase();
         let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
         if locale.starts_with("zh") && is_utf8 { &CHINESE } else { &ENGLISH }
     }
 
-    /// What may be done with a shared folder.
+    /// The permissions of a shared folder.
     pub(super) fn rights(&self, access: &Access) -> &'static str {
         match access {
             Access::Anonymous(AnonymousPermissions::Read) => self.all_read,
@@ -150,7 +149,7 @@ impl Words {
     }
 }
 
-/// How many columns a text takes: Chinese characters and their punctuation take two.
+/// Width of a text in columns; Chinese characters and their punctuation take two.
 pub(super) fn columns(text: &str) -> usize {
     text.chars().map(|letter| if is_wide(letter) { 2 } else { 1 }).sum()
 }

@@ -417,5 +417,5 @@ fn shown_certificate(facts: &CertificateSummary) -> Certificate {
 }
 
 fn problem(failure: Failure) -> Problem {
-    Problem { error: failure.message, help: failure.help }
+    Problem { error: failure.message, hint: failure.help }
 }

@@ -70,7 +70,7 @@ impl Watch {
                 if self.failed_checks == CHECKS_BEFORE_WARNING {
                     let record = Record::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
-                        .text("help", failure.help.as_deref().unwrap_or_default());
+                        .text("hint", failure.help.as_deref().unwrap_or_default());
                     reloader.log.note(&record);
                 }
             }

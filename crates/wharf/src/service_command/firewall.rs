@@ -1,22 +1,22 @@
-//! What a firewall must let through, in the words of each.
+//! Firewall rules, in the syntax of each firewall.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// What clients must reach.
+/// Ports that clients must reach.
 #[derive(Debug)]
-pub(super) struct Openings {
+pub(super) struct FirewallPorts {
     /// Control ports.
     pub(super) control: Vec<u16>,
     /// Data ports of passive mode.
     pub(super) data: RangeInclusive<u16>,
 }
 
-/// The name of our rule in the firewall of Windows.
+/// Name of the rule in the Windows firewall.
 pub(super) const RULE: &str = "wharf FTP server";
 
-impl Openings {
-    /// What `netsh` is told to let clients reach this program, at these ports alone.
+impl FirewallPorts {
+    /// Arguments of `netsh` to allow these ports for this program.
     pub(super) fn netsh(&self, program: &Path) -> Vec<String> {
         let ports: Vec<_> = self.ports('-');
         let mut words = netsh("add");
@@ -30,7 +30,7 @@ impl Openings {
         words
     }
 
-    /// The commands for the firewalls that Linux most often has.
+    /// Commands for the usual firewalls of Linux.
     pub(super) fn of_linux(&self) -> String {
         let all = self.ports(':').join(",");
         let each: Vec<_> =
@@ -48,7 +48,7 @@ impl Openings {
     }
 }
 
-/// What `netsh` is told to forget our rule.
+/// Arguments of `netsh` to delete the rule.
 pub(super) fn netsh_forget() -> Vec<String> {
     netsh("delete")
 }
@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_firewall_is_told_in_its_own_words() {
-        let openings = Openings { control: vec![21, 990], data: 30000..=30999 };
+    fn rules_have_the_syntax_of_each_firewall() {
+        let openings = FirewallPorts { control: vec![21, 990], data: 30000..=30999 };
         let words = openings.netsh(Path::new(r"C:\Program Files\wharf.exe"));
         let line = "advfirewall firewall add rule name=wharf FTP server dir=in action=allow \
                     protocol=TCP localport=21,990,30000-30999 program=C:\\Program Files\\wharf.exe";

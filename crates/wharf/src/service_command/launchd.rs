@@ -1,12 +1,12 @@
-//! A property list of launchd (macOS), as text.
+//! The launchd property list (macOS).
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Where services of the whole computer live.
+/// Folder of system services.
 pub(super) const PLIST: &str = "Library/LaunchDaemons/io.github.wharf-ftp.wharf.plist";
 
-/// The property list. launchd starts it with the computer, and again after a crash.
+/// The property list. launchd starts the service at boot, and again after a crash.
 pub(super) fn plist(program: &Path, config: &Path, user: &str) -> String {
     let program = escaped(&program.to_string_lossy());
     let config = escaped(&config.to_string_lossy());
@@ -52,15 +52,14 @@ pub(super) fn plist(program: &Path, config: &Path, user: &str) -> String {
     )
 }
 
-/// The home of the account, below which its state is.
+/// Home of the account, with its state below.
 pub(super) const HOME: &str = "/var/lib/wharf";
-/// Where the system's directory of accounts has them.
+/// Path of users in the directory of the system.
 const USERS: &str = "Users";
-/// Numbers that macOS leaves to services of others.
+/// User ids that macOS leaves to third-party services.
 const NUMBERS: std::ops::RangeInclusive<u32> = 400..=499;
 
-/// A number that no user and no group has, by what `dscl . -list` prints: a name and a number in
-/// each line.
+/// A free user and group id, from the output of `dscl . -list`: a name and an id in each line.
 pub(super) fn free_number(lists: &[&str]) -> Option<u32> {
     let taken: BTreeSet<u32> = lists
         .iter()
@@ -70,8 +69,8 @@ pub(super) fn free_number(lists: &[&str]) -> Option<u32> {
     NUMBERS.rev().find(|number| !taken.contains(number))
 }
 
-/// The arguments of `dscl` that make an account of the system with a group of its own, one call
-/// each. Nobody logs in to it.
+/// Arguments of `dscl` that create a system account with its own group, one call each. Logins are
+/// disabled.
 pub(super) fn account(user: &str, number: u32) -> Vec<Vec<String>> {
     let number = number.to_string();
     let (of_user, of_group) = (format!("/{USERS}/{user}"), format!("/Groups/{user}"));

@@ -1,4 +1,4 @@
-//! Puts the service's files in place, and speaks with the system's manager of services.
+//! Installs the service files, and controls the service manager of the system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::os::{change_owner, is_administrator, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, tell};
 
 const SERVICE: &str = "wharf.service";
-/// The account that is made where it is missing.
+/// The account that is created if it is missing.
 const OWN_USER: &str = "wharf";
 
 /// The kind of this system.
-#[expect(clippy::unnecessary_wraps, reason = "services of Windows have no files")]
+#[expect(clippy::unnecessary_wraps, reason = "Windows does not have service files")]
 pub(super) fn own_kind() -> Option<Kind> {
     Some(file_kind())
 }
@@ -27,16 +27,18 @@ fn file_kind() -> Kind {
 
 /// Only Windows starts services in this way.
 pub(super) fn serve(_global: &Global) -> Result<Exit, Failure> {
-    Err(Failure::usage("only the manager of services of Windows starts wharf like this")
-        .help("serve:  wharf serve   or make it a service:  wharf service install"))
+    Err(Failure::usage(
+        "this command is internal, started only by the Windows service control manager",
+    )
+    .help("to serve:  wharf serve   to install a service:  wharf service install"))
 }
 
-/// Writes the unit, and has it started now and with the computer.
+/// Writes the unit, enables and starts it.
 pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     need_rights(options.root.is_some(), "install")?;
     if options.firewall {
-        tell(&format!("a firewall must let this through:\n{}", setup.openings().of_linux()));
+        tell(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
     }
     let user = &options.account.user;
     let (place, text) = match file_kind() {
@@ -45,8 +47,8 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     };
     let file = root.join(place);
     if file.exists() && !options.force {
-        return Err(Failure::new(format!("{} is there already", file.display()))
-            .help("write it anew:  wharf service install --force"));
+        return Err(Failure::new(format!("file exists: {}", file.display()))
+            .help("replace it:  wharf service install --force"));
     }
     if file_kind() == Kind::Launchd {
         return install_launchd(setup, &file, &text, options);
@@ -66,7 +68,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
         return Ok(Exit::Done);
     }
     if !Path::new("/run/systemd/system").is_dir() {
-        tell("systemd does not run here now; it starts wharf when it next starts this computer\n");
+        tell("systemd is not running; it starts wharf at the next boot\n");
         systemctl(&["enable", SERVICE])?;
         return Ok(Exit::Done);
     }
@@ -74,7 +76,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     systemctl(&["enable", SERVICE])?;
     if !options.no_start {
         systemctl(&["restart", SERVICE])?;
-        tell("wharf runs, and starts with this computer; see:  wharf service status\n");
+        tell("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
@@ -92,13 +94,13 @@ fn install_launchd(
             Some(owner) => owner,
             None if user == OWN_USER => make_account_on_mac(user)?,
             None => {
-                return Err(Failure::new(format!("this system has no account `{user}`"))
-                    .help("leave --user out: `wharf` is made for you"));
+                return Err(Failure::new(format!("unknown system account `{user}`"))
+                    .help("without --user, the account `wharf` is created"));
             }
         };
         notes = hand_over(setup, Path::new("/"), user, owner);
     } else if user == OWN_USER {
-        notes.push(format!("accounts of another system are not made: make `{user}` there"));
+        notes.push(format!("the account `{user}` was not created: create it in the image"));
     }
     write(file, text)?;
     tell(&format!("wrote {}\n", file.display()));
@@ -111,7 +113,7 @@ fn install_launchd(
     Ok(Exit::Done)
 }
 
-/// Stops the service and takes its files out again.
+/// Stops the service and removes its files.
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     need_rights(root.is_some(), "uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
@@ -119,7 +121,7 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
     if !file.exists() {
         return Err(Failure::new(format!(
-            "there is no service to remove: {} does not exist",
+            "service is not installed: {} does not exist",
             file.display()
         )));
     }
@@ -143,7 +145,7 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
             }
         }
     }
-    tell("config, accounts and files stay where they are\n");
+    tell("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
@@ -165,7 +167,7 @@ pub(super) fn stop() -> Result<Exit, Failure> {
 
 const LAUNCHD_SERVICE: &str = "system/io.github.wharf-ftp.wharf";
 
-/// Says in one line whether it is installed and running: exit 0 if it runs, 3 if not.
+/// Prints in one line whether it is installed and running; exit code 0 if it runs, 3 if not.
 pub(super) fn status() -> Result<Exit, Failure> {
     let file = Path::new("/").join(match file_kind() {
         Kind::Launchd => launchd::PLIST,
@@ -173,7 +175,7 @@ pub(super) fn status() -> Result<Exit, Failure> {
     });
     let is_packaged = Path::new("/lib/systemd/system").join(SERVICE).exists();
     if !file.exists() && !is_packaged {
-        print("not installed; make wharf start with the computer:  wharf service install\n")?;
+        print("not installed; to install it:  wharf service install\n")?;
         return Ok(Exit::NotRunning);
     }
     let words: &[&str] = match file_kind() {
@@ -190,7 +192,7 @@ pub(super) fn status() -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let said = if said.is_empty() { "it does not run".to_owned() } else { said };
+    let said = if said.is_empty() { "inactive".to_owned() } else { said };
     print(&format!("installed, not running ({said}); start it:  wharf service start\n"))?;
     Ok(Exit::NotRunning)
 }
@@ -201,40 +203,41 @@ fn need_rights(is_elsewhere: bool, verb: &str) -> Result<(), Failure> {
     }
     Err(Failure {
         exit: Exit::Forbidden,
-        ..Failure::new("services of the system belong to its administrator")
+        ..Failure::new("permission denied: system services require root")
             .help(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
     })
 }
 
-/// Has systemd make the account of the service, if it is not there.
+/// Creates the account of the service with systemd, if it is missing.
 fn make_account(root: &Path) -> Result<(), Failure> {
     let file = root.join(systemd::SYSUSERS);
     write(&file, &systemd::sysusers(OWN_USER))?;
     run("systemd-sysusers", &[&format!("--root={}", root.display()), &file.to_string_lossy()])
 }
 
-/// Makes the account of the service with a group of its own, and its home.
+/// Creates the account of the service with its own group, and its home.
 fn make_account_on_mac(user: &str) -> Result<(u32, u32), Failure> {
     let list = |record: &str, key: &str| said_by("dscl", &[".", "-list", record, key]);
     let (users, groups) = (list("/Users", "UniqueID")?, list("/Groups", "PrimaryGroupID")?);
-    let number = launchd::free_number(&[&users, &groups])
-        .ok_or_else(|| Failure::new("no number is left for an account of a service (400-499)"))?;
+    let number = launchd::free_number(&[&users, &groups]).ok_or_else(|| {
+        Failure::new("cannot create the account: no free user id from 400 to 499")
+    })?;
     for call in launchd::account(user, number) {
         run("dscl", &call.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     let home = Path::new(launchd::HOME);
-    let failed = |error| Failure::io(format!("cannot make {}", home.display()), &error);
+    let failed = |error| Failure::io(format!("cannot create {}", home.display()), &error);
     private_folder(home).and_then(|()| change_owner(home, (number, number))).map_err(failed)?;
     Ok((number, number))
 }
 
-/// The numbers of an account and its group, if there is such an account.
+/// User and group id of an account, if it exists.
 fn owner_on_mac(user: &str) -> Option<(u32, u32)> {
     let number = |what| said_by("id", &[what, user]).ok()?.trim().parse().ok();
     Some((number("-u")?, number("-g")?))
 }
 
-/// The numbers of an account and its group, from the system's list.
+/// User and group id of an account, from the list of the system.
 fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     let list = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
     let own = |text: &str| numbers(text, user);
@@ -244,13 +247,13 @@ fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     let asked = Command::new("getent").args(["passwd", user]).output();
     let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     asked.ok().as_deref().and_then(own).ok_or_else(|| {
-        Failure::new(format!("this system has no account `{user}`")).help(format!(
-            "make it:  useradd --system {user}   or leave --user out: `wharf` is made for you"
+        Failure::new(format!("unknown system account `{user}`")).help(format!(
+            "create it:  useradd --system {user}   (without --user, the account `wharf` is created)"
         ))
     })
 }
 
-/// From lines like those of `/etc/passwd`.
+/// Parses lines of `/etc/passwd`.
 fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
     list.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -260,8 +263,8 @@ fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// Gives the file of accounts to the service, which renews hashes in it, and says what it will not
-/// be able to do.
+/// Makes the service user the owner of the accounts file, in which it renews hashes, and returns
+/// warnings about missing permissions.
 fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
     let mut notes = Vec::new();
     let users_file = accounts::file(&setup.config);
@@ -272,14 +275,14 @@ fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<S
         if path.exists()
             && let Err(error) = change_owner(&path, owner)
         {
-            notes.push(format!("{} stays as it is: {}", path.display(), plain(&error)));
+            notes.push(format!("cannot change the owner of {}: {}", path.display(), plain(&error)));
         }
     }
     for (used, home) in &setup.homes {
         if !crate::os::may_write(&below(root, home), owner) {
             let (name, home) = (used.account(), home.display());
             notes.push(format!(
-                "the service runs as {user}, which may not write to {home} of {name}; give it: \
+                "the service user {user} cannot write to {home} of {name}; to fix it: \
                  chown -R {user} '{home}'"
             ));
         }
@@ -291,7 +294,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Writes a file for everybody to read, in one step.
+/// Writes a world-readable file atomically.
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::io(format!("cannot write {}", file.display()), &error);
     let fresh = file.with_extension("new");
@@ -303,7 +306,7 @@ fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
     run("systemctl", arguments)
 }
 
-/// What a program of the system prints.
+/// The output of a system program.
 fn said_by(program: &str, arguments: &[&str]) -> Result<String, Failure> {
     let failed = |error| Failure::io(format!("cannot run {program}"), &error);
     let output = Command::new(program).args(arguments).output().map_err(failed)?;
@@ -314,20 +317,19 @@ fn said_by(program: &str, arguments: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program of the system to its end; its own words are told where it fails.
+/// Runs a system program; its output is part of the error.
 fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     let line = format!("{program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).output().map_err(|error| {
-        Failure::io(format!("cannot run {line}"), &error).help(
-            "this system has another manager of services; `wharf service unit` prints a start",
-        )
+        Failure::io(format!("cannot run {line}"), &error)
+            .help("this system has another service manager; wharf service unit prints a template")
     })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Failure::new(format!("{line} failed: {said}"))
-        .help("see what the service said:  journalctl -u wharf -n 20"))
+        .help("see the log of the service:  journalctl -u wharf -n 20"))
 }
 
 #[cfg(test)]

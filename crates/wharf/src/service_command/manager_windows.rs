@@ -1,4 +1,4 @@
-//! Windows: a service of its manager of services, under an account that has nothing else.
+//! Windows: a service under a dedicated virtual account.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -25,22 +25,22 @@ use crate::protection::reach::state_folder;
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
 
-/// `--user` as it is without being said: an account of the service alone, which Windows makes.
+/// Default of `--user`: the virtual account of the service, which Windows creates.
 const OWN_USER: &str = "wharf";
 const OWN_ACCOUNT: &str = r"NT SERVICE\wharf";
 const DISPLAY_NAME: &str = "wharf FTP server";
 const ABOUT: &str = "Serves files over FTP and FTPS. Settings: see  wharf config path";
-/// What follows a crash, one after the other; the last one again and again.
+/// Delays of restarts after crashes; the last one repeats.
 const RESTARTS: &[Duration] =
     &[Duration::from_secs(2), Duration::from_secs(10), Duration::from_mins(1)];
-/// Crashes are forgotten after this.
+/// Period after which the count of crashes is reset.
 const RESET: Duration = Duration::from_hours(24);
-/// Beyond the time that transfers get to finish: for the end of the program itself.
+/// Time to exit, in addition to the time for transfers to finish.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
-/// How often, and how many times, a service is looked at that starts or stops.
+/// Interval and number of polls while a service starts or stops.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const LOOKS_MAX: u32 = 600;
-/// Numbers by which Windows says what is wrong.
+/// Error codes of Windows.
 const ACCESS_DENIED: i32 = 5;
 const NOT_STARTED_AS_SERVICE: i32 = 1063;
 const ALREADY_RUNNING: i32 = 1056;
@@ -48,15 +48,15 @@ const NOT_INSTALLED: i32 = 1060;
 const NOT_RUNNING: i32 = 1062;
 const ALREADY_INSTALLED: i32 = 1073;
 
-/// There are no files of services here.
+/// Windows does not have service files.
 pub(super) fn own_kind() -> Option<Kind> {
     None
 }
 
-/// Makes the service, lets its account reach what it serves, and starts it.
+/// Creates the service, grants its account access to the served folders, and starts it.
 pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
     if options.root.is_some() {
-        return Err(Failure::usage("--root is for images of Linux and macOS"));
+        return Err(Failure::usage("--root is supported only on Linux and macOS"));
     }
     let account = match options.account.user.as_str() {
         OWN_USER => OWN_ACCOUNT,
@@ -75,30 +75,30 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
             changed.map_err(|error| failed("change the service", &error, "install"))?
         }
         Err(error) if number(&error) == Some(ALREADY_INSTALLED) => {
-            return Err(Failure::new(format!("there is a service `{SERVICE}` already"))
-                .help("make it anew:  wharf service install --force"));
+            return Err(Failure::new(format!("service `{SERVICE}` already exists"))
+                .help("replace it:  wharf service install --force"));
         }
-        made => made.map_err(|error| failed("make the service", &error, "install"))?,
+        made => made.map_err(|error| failed("create the service", &error, "install"))?,
     };
     if let Err(error) = describe(&service, setup) {
-        tell(&format!("warning: the service will not restart by itself: {}\n", told(&error)));
+        tell(&format!("warning: the service will not restart by itself: {}\n", message_of(&error)));
     }
-    tell(&format!("made the service `{SERVICE}`, which runs as {account}\n"));
+    tell(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
     for (path, rights) in needed(setup) {
         grant(&path, account, rights);
     }
     if options.firewall {
         let words = setup.openings().netsh(&setup.program);
         run_program("netsh", &words).map_err(|why| {
-            Failure::new(format!("the firewall takes no rule: {why}"))
-                .help("add it by hand: Windows Defender Firewall, inbound rules")
+            Failure::new(format!("cannot add a firewall rule: {why}"))
+                .help("add it manually: Windows Defender Firewall, inbound rules")
         })?;
-        tell(&format!("the firewall lets clients in by the rule \"{}\"\n", firewall::RULE));
+        tell(&format!("added the firewall rule \"{}\"\n", firewall::RULE));
     }
     if !options.no_start {
-        service.start::<&str>(&[]).map_err(|error| failed("start it", &error, "start"))?;
+        service.start::<&str>(&[]).map_err(|error| failed("start the service", &error, "start"))?;
         arrive(&service, ServiceState::Running)?;
-        tell("wharf runs, and starts with this computer; see:  wharf service status\n");
+        tell("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
@@ -120,7 +120,7 @@ fn info(setup: &Setup, account: &str) -> ServiceInfo {
     }
 }
 
-/// Says what it is, and what is to follow a crash and a shutdown of the computer.
+/// Sets the description, and the actions after a crash and at shutdown.
 fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
     service.set_description(ABOUT)?;
     let restart =
@@ -134,7 +134,7 @@ fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
     service.set_preshutdown_timeout(setup.config.server.shutdown_grace.0 + STOP_MARGIN)
 }
 
-/// What the account of the service must reach, in the words of `icacls`.
+/// Paths that the service account must access, with permissions in the syntax of `icacls`.
 fn needed(setup: &Setup) -> Vec<(PathBuf, &'static str)> {
     let tls = &setup.config.tls;
     let read = [Some(&setup.path), Some(&setup.program)].into_iter().flatten();
@@ -145,29 +145,29 @@ fn needed(setup: &Setup) -> Vec<(PathBuf, &'static str)> {
     read.chain(change.map(|path| (path.clone(), "(OI)(CI)(M)"))).collect()
 }
 
-/// Where it fails the service says so when it meets the file.
+/// Errors are only warnings; the service reports inaccessible files itself.
 fn grant(path: &Path, account: &str, rights: &str) {
     let to = format!("{account}:{rights}");
     let words = [path.display().to_string(), "/grant".to_owned(), to, "/Q".to_owned()];
     if let Err(why) = run_program("icacls", &words) {
         let path = path.display();
-        tell(&format!("warning: {account} may be unable to reach {path}: {why}\n"));
+        tell(&format!("warning: cannot grant {account} access to {path}: {why}\n"));
     }
 }
 
-/// Stops the service, and takes it and its rule of the firewall away.
+/// Stops and removes the service and its firewall rule.
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     if root.is_some() {
-        return Err(Failure::usage("--root is for images of Linux and macOS"));
+        return Err(Failure::usage("--root is supported only on Linux and macOS"));
     }
     let access = ServiceAccess::STOP | ServiceAccess::DELETE | ServiceAccess::QUERY_STATUS;
     let service = open(access, "uninstall")?;
     halt(&service)?;
     service.delete().map_err(|error| failed("remove the service", &error, "uninstall"))?;
     tell(&format!("removed the service `{SERVICE}`\n"));
-    // It fails where there is no such rule, too.
+    // It also fails if the rule does not exist.
     let _ = run_program("netsh", &firewall::netsh_forget());
-    tell("config, accounts and files stay where they are\n");
+    tell("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
@@ -195,32 +195,33 @@ fn halt(service: &Service) -> Result<(), Failure> {
     }
 }
 
-/// Says in one line whether it is installed and running: exit 0 if it runs, 3 if not.
+/// Prints in one line whether it is installed and running; exit code 0 if it runs, 3 if not.
 pub(super) fn status() -> Result<Exit, Failure> {
     let manager = manager(ServiceManagerAccess::CONNECT, "status")?;
     let service = match manager.open_service(SERVICE, ServiceAccess::QUERY_STATUS) {
         Err(error) if number(&error) == Some(NOT_INSTALLED) => {
-            print("not installed; make wharf start with the computer:  wharf service install\n")?;
+            print("not installed; to install it:  wharf service install\n")?;
             return Ok(Exit::NotRunning);
         }
-        opened => opened.map_err(|error| failed("ask for the service", &error, "status"))?,
+        opened => opened.map_err(|error| failed("query the service", &error, "status"))?,
     };
-    let state = service.query_status().map_err(|error| failed("ask it", &error, "status"))?;
+    let state =
+        service.query_status().map_err(|error| failed("query the service", &error, "status"))?;
     let word = match state.current_state {
         ServiceState::Running => {
             print("installed and running\n")?;
             return Ok(Exit::Done);
         }
-        ServiceState::StartPending => "it is starting",
-        ServiceState::StopPending => "it is stopping",
-        _ => "it does not run",
+        ServiceState::StartPending => "starting",
+        ServiceState::StopPending => "stopping",
+        _ => "stopped",
     };
     print(&format!("installed, not running ({word}); start it:  wharf service start\n"))?;
     Ok(Exit::NotRunning)
 }
 
-/// Serves as the service. Without a file for its log it makes one beside its state, for nobody
-/// reads what a service says.
+/// Serves as the service. Without `log.file`, it logs to a file in the state folder, since the
+/// output of a service is discarded.
 fn serve_with_log(global: &Global) -> u8 {
     let mut global = global.clone();
     let loaded = load(&inputs(&global, config_file(&global), Vec::new()), false);
@@ -251,22 +252,22 @@ fn serve_with_log(global: &Global) -> u8 {
     }
 }
 
-/// What the manager of services starts.
+/// Entry point for the service control manager.
 pub(super) fn serve(global: &Global) -> Result<Exit, Failure> {
     let global = global.clone();
     match become_service(Box::new(move || serve_with_log(&global))) {
         Ok(()) => Ok(Exit::Done),
-        Err(error) if number(&error) == Some(NOT_STARTED_AS_SERVICE) => {
-            Err(Failure::usage("only the manager of services of Windows starts wharf like this")
-                .help("serve:  wharf serve   or start the service:  wharf service start"))
-        }
-        Err(error) => Err(failed("become a service", &error, "start")),
+        Err(error) if number(&error) == Some(NOT_STARTED_AS_SERVICE) => Err(Failure::usage(
+            "this command is internal, started only by the Windows service control manager",
+        )
+        .help("to serve:  wharf serve   to start the service:  wharf service start")),
+        Err(error) => Err(failed("run as a service", &error, "start")),
     }
 }
 
 fn manager(access: ServiceManagerAccess, verb: &str) -> Result<ServiceManager, Failure> {
     ServiceManager::local_computer(None::<&str>, access)
-        .map_err(|error| failed("reach the manager of services", &error, verb))
+        .map_err(|error| failed("connect to the service control manager", &error, verb))
 }
 
 fn open(access: ServiceAccess, verb: &str) -> Result<Service, Failure> {
@@ -274,31 +275,33 @@ fn open(access: ServiceAccess, verb: &str) -> Result<Service, Failure> {
     manager.open_service(SERVICE, access).map_err(|error| match number(&error) {
         Some(NOT_INSTALLED) => Failure {
             exit: Exit::NotRunning,
-            ..Failure::new(format!("there is no service `{SERVICE}`"))
-                .help("make it:  wharf service install")
+            ..Failure::new(format!("service `{SERVICE}` is not installed"))
+                .help("install it:  wharf service install")
         },
         _ => failed("open the service", &error, verb),
     })
 }
 
-/// Waits until it is there.
+/// Waits until it is running.
 fn arrive(service: &Service, wanted: ServiceState) -> Result<(), Failure> {
     for _ in 0..LOOKS_MAX {
-        let state = service.query_status().map_err(|error| failed("ask it", &error, "status"))?;
+        let state = service
+            .query_status()
+            .map_err(|error| failed("query the service", &error, "status"))?;
         if state.current_state == wanted {
             return Ok(());
         }
         if state.current_state == ServiceState::Stopped {
-            return Err(Failure::new("the service started and ended at once")
-                .help("its log says why; it is `wharf.log` in the folder of its state"));
+            return Err(Failure::new("the service stopped immediately after its start")
+                .help("see its log `wharf.log` in the state folder"));
         }
         sleep(LOOK_EVERY);
     }
-    Err(Failure::new("the service takes longer than it should")
-        .help("look again later:  wharf service status"))
+    Err(Failure::new("timeout while waiting for the service")
+        .help("check again later:  wharf service status"))
 }
 
-/// Runs a program of the system to its end; its own words are told where it fails.
+/// Runs a system program; its output is part of the error.
 fn run_program(program: &str, words: &[String]) -> Result<(), String> {
     let output = Command::new(program).args(words).output().map_err(|error| plain(&error))?;
     if output.status.success() {
@@ -309,17 +312,17 @@ fn run_program(program: &str, words: &[String]) -> Result<(), String> {
 }
 
 fn failed(what: &str, error: &Error, verb: &str) -> Failure {
-    let failure = Failure::new(format!("cannot {what}: {}", told(error)));
+    let failure = Failure::new(format!("cannot {what}: {}", message_of(error)));
     if number(error) != Some(ACCESS_DENIED) {
         return failure;
     }
     Failure { exit: Exit::Forbidden, ..failure }.help(format!(
-        "services belong to administrators: open a terminal with \"Run as administrator\", then  \
+        "open a terminal with \"Run as administrator\", then  \
          wharf service {verb}"
     ))
 }
 
-fn told(error: &Error) -> String {
+fn message_of(error: &Error) -> String {
     match error {
         Error::Winapi(error) => plain(error),
         other => other.to_string(),

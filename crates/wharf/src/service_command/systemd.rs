@@ -1,29 +1,29 @@
-//! Units of systemd, as text.
+//! systemd units.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where an administrator's own units live.
+/// Path of the unit.
 pub(super) const UNIT: &str = "etc/systemd/system/wharf.service";
-/// Where it is written which accounts of the system a service needs.
+/// Path of the definition of the system account.
 pub(super) const SYSUSERS: &str = "etc/sysusers.d/wharf.conf";
-/// Beyond the time that transfers get to finish: for the end of the program itself.
+/// Time to exit, in addition to the time for transfers to finish.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 const PAGE: &str = "https://github.com/wharf-ftp/wharf";
 
-/// What is different from one computer to the next.
+/// Parameters of the unit.
 #[derive(Debug)]
 pub(super) struct Unit {
     /// The program.
     pub(super) program: PathBuf,
     /// The configuration.
     pub(super) config: PathBuf,
-    /// The account of the system.
+    /// The system user.
     pub(super) user: String,
-    /// Folders that it writes to, apart from its state.
+    /// Writable folders besides its state.
     pub(super) writable: Vec<PathBuf>,
-    /// How long transfers may go on after a stop.
+    /// Time for transfers to finish after a stop.
     pub(super) shutdown_grace: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Unit {
         text
     }
 
-    /// Homes of people are out of sight, unless somebody's files are there.
+    /// `ProtectHome` is on unless a served folder or the configuration is in a protected folder.
     fn protect_home(&self) -> &'static str {
         let is_home = |path: &PathBuf| {
             ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home))
@@ -120,7 +120,7 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 ";
 
-/// The socket unit: systemd holds the control ports, also while wharf is exchanged.
+/// The socket unit: systemd holds the listening sockets, also during an upgrade.
 pub(super) fn socket(addresses: &[String]) -> String {
     let mut text = format!(
         "[Unit]\n\
@@ -142,12 +142,12 @@ pub(super) fn socket(addresses: &[String]) -> String {
     text
 }
 
-/// The account of the system, for `systemd-sysusers`.
+/// The system account, for `systemd-sysusers`.
 pub(super) fn sysusers(user: &str) -> String {
     format!("u {user} - \"wharf FTP server\" /var/lib/wharf\n")
 }
 
-/// A path as units take it: quoted, and with what systemd would fill in made plain.
+/// A path in the syntax of units: quoted, with specifiers and variables escaped.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy().replace('%', "%%");
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+%".contains(letter);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn homes_of_people_are_seen_only_if_needed() {
+    fn protect_home_is_off_only_if_needed() {
         assert!(unit().text().contains("ProtectHome=yes"));
         let mut own = unit();
         own.writable.push(Path::new("/home").join("anna"));

@@ -1,4 +1,4 @@
-//! `wharf top` on a terminal, from 80 columns on.
+//! Renders `wharf top` on a terminal of at least 80 columns.
 
 use std::fmt::Write as _;
 
@@ -9,18 +9,18 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
 
-use super::state::{State, Told, View};
+use super::state::{Message, State, View};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::{tls, word};
 use crate::live_command::text::{clock, letters, progress, shortened, speed};
 
 const HELP: &str = "\
-Up Down PgUp PgDn   choose a session     Enter  its details and last 50 commands
-s  sort by the next column               l      its lines of the log
-/  show only what holds a text           k      end it
-i  hide idle sessions                    b      end it and ban its address
+Up Down PgUp PgDn   select a session     Enter  details and last 50 commands
+s  next sort order                       l      log lines of the session
+/  filter by text                        k      disconnect
+i  hide idle sessions                    b      disconnect and ban the address
 u  uploads only                          p      pause
-d  downloads only                        q      leave
+d  downloads only                        q      quit
 
 Any key goes back.";
 
@@ -59,14 +59,14 @@ pub(super) fn head(state: &State) -> String {
     };
     let mut notes = vec![format!("by {sort}")];
     notes.extend((!state.filter.is_empty()).then(|| format!("only \"{}\"", state.filter)));
-    notes.extend(state.hides_idle.then(|| "no idle ones".to_owned()));
+    notes.extend(state.hides_idle.then(|| "without idle".to_owned()));
     notes.extend(state.only.map(|only| match only {
         SessionState::Up => "uploads".to_owned(),
         _ => "downloads".to_owned(),
     }));
     notes.extend(state.is_paused.then(|| "PAUSED".to_owned()));
     format!(
-        "wharf {}  up {}  sessions {}{max}, {} with a file  ^ {}  v {}\n{} bans  {}",
+        "wharf {}  up {}  sessions {}{max}, {} transferring  ^ {}  v {}\n{} bans  {}",
         status.version,
         clock(status.seconds),
         sessions.total,
@@ -82,7 +82,7 @@ fn sessions(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let shown = state.shown();
     let mut cells = vec![NAMES.map(str::to_owned)];
     cells.extend(shown.iter().map(|session| texts(session)));
-    // Each column is as wide as what is in it; the path has the rest.
+    // Columns are as wide as their content; the path gets the rest.
     let widest = |column: usize| {
         let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| letters(cell));
         widths.max().unwrap_or_default().min(COLUMN_LETTERS_MAX)
@@ -106,12 +106,12 @@ fn sessions(frame: &mut Frame<'_>, state: &State, area: Rect) {
     frame.render_stateful_widget(table, area, &mut place);
 }
 
-const NAMES: [&str; 8] = ["ID", "USER", "ADDRESS", "TLS", "DOES", "DONE", "SPEED", "FOR"];
-/// Which of them are numbers, and stand at the right.
+const NAMES: [&str; 8] = ["ID", "USER", "ADDRESS", "TLS", "STATE", "DONE", "SPEED", "FOR"];
+/// Columns that are right-aligned.
 const NUMBERS: [usize; 4] = [0, 5, 6, 7];
-/// Where the word for what a session does stands.
+/// The column of the state.
 const DOES: usize = 4;
-/// Longer names lose their beginning.
+/// Maximum width of a name; longer ones are shortened at the start.
 const COLUMN_LETTERS_MAX: usize = 15;
 
 fn texts(session: &Session) -> [String; 8] {
@@ -160,14 +160,14 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
             session.local
         )),
         Line::from(format!(
-            "since {}  TLS {}  names in {}  client {}",
+            "since {}  TLS {}  charset {}  client {}",
             session.since,
             tls(session),
             session.charset,
             text(&session.client)
         )),
     ];
-    let mut doing = format!("does {}", word(session));
+    let mut doing = format!("state {}", word(session));
     if let (Some(bytes), Some(rate), Some(average)) = (session.bytes, session.rate, session.average)
     {
         let _ = write!(
@@ -181,7 +181,7 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
     }
     lines.push(Line::from(doing));
     lines.push(Line::from(""));
-    // The newest first: what fits is what matters.
+    // Newest first, in case not all fit.
     lines.extend(details.history.iter().rev().map(|said| {
         let time = said.at.get(11..19).unwrap_or(&said.at);
         Line::from(format!("{time}  {}  {}", said.code, said.line))
@@ -192,14 +192,18 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
 fn foot(state: &State) -> Line<'static> {
     match (&state.view, &state.told) {
         (View::Filter, _) => {
-            Line::from(format!("show only: {}_   (Enter keeps it, Esc shows all)", state.filter))
+            Line::from(format!("filter: {}_   (Enter applies it, Esc clears it)", state.filter))
         }
-        (View::Confirm { id, ban: false }, _) => Line::from(format!("end session {id}? y/n")),
+        (View::Confirm { id, ban: false }, _) => {
+            Line::from(format!("disconnect session {id}? y/n"))
+        }
         (View::Confirm { id, ban: true }, _) => {
-            Line::from(format!("end session {id} and ban its address for 15 minutes? y/n"))
+            Line::from(format!("disconnect session {id} and ban its address for 15 minutes? y/n"))
         }
-        (_, Some(Told::Fine(text))) => Line::from(text.clone()),
-        (_, Some(Told::Problem(text))) => Line::styled(text.clone(), Style::new().fg(Color::Red)),
+        (_, Some(Message::Fine(text))) => Line::from(text.clone()),
+        (_, Some(Message::Problem(text))) => {
+            Line::styled(text.clone(), Style::new().fg(Color::Red))
+        }
         (View::Details(_), None) => Line::from("k kick  b ban  l log  any other key: back"),
         (View::Log { .. } | View::Help, None) => Line::from("any key: back"),
         (View::Sessions, None) => Line::from(

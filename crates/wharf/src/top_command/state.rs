@@ -1,4 +1,4 @@
-//! What `wharf top` shows, and what keys do to it.
+//! The model of `wharf top`, and its reaction to keys.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use wharf_admin::model::{Session, SessionDetails, SessionState, Status};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::Chosen;
 
-/// How long `b` bans.
+/// Duration of a ban by `b`.
 pub(super) const BAN: Duration = Duration::from_mins(15);
 
-/// Everything there is to show.
+/// The model.
 pub(super) struct State {
     chosen: Chosen,
     pub(super) status: Option<Status>,
     sessions: Vec<Session>,
     pub(super) sort: SortName,
-    /// Sessions whose account, address or path holds this.
+    /// Filter: text that the account, address or path of a session contains.
     pub(super) filter: String,
     pub(super) hides_idle: bool,
     pub(super) only: Option<SessionState>,
     pub(super) is_paused: bool,
     selected: Option<u64>,
     pub(super) view: View,
-    /// What came of the last key.
-    pub(super) told: Option<Told>,
+    /// Result of the last action.
+    pub(super) told: Option<Message>,
 }
 
-/// What takes up the screen.
+/// The current view.
 pub(super) enum View {
     Sessions,
     /// The filter is being typed.
@@ -40,7 +40,7 @@ pub(super) enum View {
         text: String,
     },
     Help,
-    /// Whether to end this session, and to ban its address.
+    /// Confirmation to disconnect this session, and to ban its address.
     Confirm {
         id: u64,
         ban: bool,
@@ -48,14 +48,14 @@ pub(super) enum View {
 }
 
 /// One line at the bottom.
-pub(super) enum Told {
+pub(super) enum Message {
     Fine(String),
     Problem(String),
 }
 
-/// What the server is to be asked.
+/// Action requested by a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum KeyAction {
     Nothing,
     Quit,
     Details(u64),
@@ -63,11 +63,11 @@ pub(super) enum Wish {
     Kick(u64, Option<Duration>),
 }
 
-/// What came of it.
-pub(super) enum Answer {
+/// Result of an action.
+pub(super) enum ActionResult {
     Details(Box<SessionDetails>),
     Log(String),
-    Told(String),
+    Message(String),
     Problem(String),
 }
 
@@ -88,24 +88,24 @@ impl State {
         }
     }
 
-    /// Takes what the server says now.
-    pub(super) fn look(&mut self, status: Status, sessions: Vec<Session>) {
+    /// Updates the model with the reply of the server.
+    pub(super) fn refresh(&mut self, status: Status, sessions: Vec<Session>) {
         self.status = Some(status);
         self.sessions = sessions;
-        if matches!(self.told, Some(Told::Problem(_))) {
+        if matches!(self.told, Some(Message::Problem(_))) {
             self.told = None;
         }
     }
 
-    pub(super) fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: ActionResult) {
         match answer {
-            Answer::Details(details) => self.view = View::Details(details),
-            Answer::Log(text) => {
+            ActionResult::Details(details) => self.view = View::Details(details),
+            ActionResult::Log(text) => {
                 let id = self.selected.unwrap_or_default();
                 self.view = View::Log { id, text };
             }
-            Answer::Told(text) => self.told = Some(Told::Fine(text)),
-            Answer::Problem(text) => self.told = Some(Told::Problem(text)),
+            ActionResult::Message(text) => self.told = Some(Message::Fine(text)),
+            ActionResult::Problem(text) => self.told = Some(Message::Problem(text)),
         }
     }
 
@@ -142,7 +142,7 @@ impl State {
         shown
     }
 
-    /// The row that the keys are about. A session keeps the bar when others come and go.
+    /// The selected row. The selection follows its session when others come and go.
     pub(super) fn selected_row(&self) -> usize {
         let shown = self.shown();
         let at = shown.iter().position(|session| Some(session.id) == self.selected);
@@ -159,17 +159,17 @@ impl State {
         self.selected = shown.get(row.min(last)).map(|session| session.id);
     }
 
-    /// What a key does.
-    pub(super) fn key(&mut self, key: KeyEvent) -> Wish {
+    /// Handles a key.
+    pub(super) fn key(&mut self, key: KeyEvent) -> KeyAction {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
-            return Wish::Quit;
+            return KeyAction::Quit;
         }
         self.told = None;
         match &self.view {
             View::Sessions => return self.key_in_sessions(key.code),
             View::Filter => self.key_in_filter(key.code),
             View::Confirm { id, ban } => {
-                let wish = Wish::Kick(*id, ban.then_some(BAN));
+                let wish = KeyAction::Kick(*id, ban.then_some(BAN));
                 self.view = View::Sessions;
                 if key.code == KeyCode::Char('y') {
                     return wish;
@@ -178,7 +178,7 @@ impl State {
             View::Details(details) => {
                 let id = details.session.id;
                 match key.code {
-                    KeyCode::Char('l') => return Wish::Log(id),
+                    KeyCode::Char('l') => return KeyAction::Log(id),
                     KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
                     KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
                     _ => self.view = View::Sessions,
@@ -186,14 +186,14 @@ impl State {
             }
             View::Log { .. } | View::Help => self.view = View::Sessions,
         }
-        Wish::Nothing
+        KeyAction::Nothing
     }
 
-    fn key_in_sessions(&mut self, code: KeyCode) -> Wish {
+    fn key_in_sessions(&mut self, code: KeyCode) -> KeyAction {
         let toggled = |now: Option<SessionState>, state| (now != Some(state)).then_some(state);
         let row = self.selected_row();
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Wish::Quit,
+            KeyCode::Char('q') | KeyCode::Esc => return KeyAction::Quit,
             KeyCode::Char('?' | 'h') => self.view = View::Help,
             KeyCode::Char('/') => self.view = View::Filter,
             KeyCode::Char('s') => self.sort = next(self.sort),
@@ -209,21 +209,21 @@ impl State {
             KeyCode::End => self.select(usize::MAX),
             _ => {}
         }
-        let Some(id) = self.selected_id() else { return Wish::Nothing };
+        let Some(id) = self.selected_id() else { return KeyAction::Nothing };
         match code {
             KeyCode::Enter => {
                 self.selected = Some(id);
-                return Wish::Details(id);
+                return KeyAction::Details(id);
             }
             KeyCode::Char('l') => {
                 self.selected = Some(id);
-                return Wish::Log(id);
+                return KeyAction::Log(id);
             }
             KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },
             KeyCode::Char('b') => self.view = View::Confirm { id, ban: true },
             _ => {}
         }
-        Wish::Nothing
+        KeyAction::Nothing
     }
 
     fn key_in_filter(&mut self, code: KeyCode) {
@@ -252,7 +252,7 @@ fn next(sort: SortName) -> SortName {
     }
 }
 
-/// Addresses by their value: `10.0.0.9` before `10.0.0.10`.
+/// Numeric order of addresses: `10.0.0.9` before `10.0.0.10`.
 fn address(session: &Session) -> Option<std::net::IpAddr> {
     session.ip.parse().ok()
 }

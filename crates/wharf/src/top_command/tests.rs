@@ -1,4 +1,4 @@
-//! What is on the screen, and what keys do, without a terminal.
+//! Tests of the screen and the keys, without a terminal.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -9,7 +9,7 @@ use wharf_admin::model::{
 };
 
 use super::draw::draw;
-use super::state::{Answer, BAN, State, Wish};
+use super::state::{ActionResult, BAN, KeyAction, State};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::Chosen;
 use crate::snapshot::assert_same;
@@ -67,7 +67,7 @@ fn state() -> State {
         session(42, "cam-07", SessionState::Up, Some(900_000)),
         session(43, "", SessionState::Auth, None),
     ];
-    state.look(status(), sessions);
+    state.refresh(status(), sessions);
     state
 }
 
@@ -79,9 +79,9 @@ fn screen(state: &State) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn press(state: &mut State, keys: &str) -> Wish {
+fn press(state: &mut State, keys: &str) -> KeyAction {
     let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
-    let mut last = Wish::Nothing;
+    let mut last = KeyAction::Nothing;
     for letter in keys.chars() {
         last = state.key(key(match letter {
             '\n' => KeyCode::Enter,
@@ -113,7 +113,7 @@ fn the_screens_are_up_to_date() {
     };
     let history = vec![said("USER maria", 331), said("PASS", 230), said("RETR /video/a.mkv", 150)];
     let session = session(41, "maria", SessionState::Down, Some(43_000_000));
-    state.answer(Answer::Details(Box::new(SessionDetails { session, history })));
+    state.answer(ActionResult::Details(Box::new(SessionDetails { session, history })));
     screens += &screen(&state);
     assert_same("crates/wharf/snapshots/top.txt", &screens);
 }
@@ -136,10 +136,10 @@ fn keys_sort_filter_and_hide() {
 fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
     let mut state = state();
     press(&mut state, "v");
-    assert_eq!(press(&mut state, "k"), Wish::Nothing);
-    assert_eq!(press(&mut state, "n"), Wish::Nothing);
-    // Another session comes first now; the bar is where it was.
-    state.look(
+    assert_eq!(press(&mut state, "k"), KeyAction::Nothing);
+    assert_eq!(press(&mut state, "n"), KeyAction::Nothing);
+    // Another session comes first now; the selection is unchanged.
+    state.refresh(
         status(),
         vec![
             session(1, "new", SessionState::Down, Some(99_000_000)),
@@ -148,10 +148,10 @@ fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
         ],
     );
     press(&mut state, "k");
-    assert_eq!(press(&mut state, "y"), Wish::Kick(42, None));
+    assert_eq!(press(&mut state, "y"), KeyAction::Kick(42, None));
     press(&mut state, "b");
-    assert_eq!(press(&mut state, "y"), Wish::Kick(42, Some(BAN)));
-    assert_eq!(press(&mut state, "\n"), Wish::Details(42));
-    assert_eq!(press(&mut state, "l"), Wish::Log(42));
-    assert_eq!(press(&mut state, "q"), Wish::Quit);
+    assert_eq!(press(&mut state, "y"), KeyAction::Kick(42, Some(BAN)));
+    assert_eq!(press(&mut state, "\n"), KeyAction::Details(42));
+    assert_eq!(press(&mut state, "l"), KeyAction::Log(42));
+    assert_eq!(press(&mut state, "q"), KeyAction::Quit);
 }

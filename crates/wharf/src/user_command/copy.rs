@@ -1,4 +1,4 @@
-//! `wharf user copy`: accounts from one store to another.
+//! `wharf user copy`: copies accounts from one store to another.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,18 +16,18 @@ use crate::config::raw::quoted;
 use crate::config::store::masked;
 use crate::outcome::{Failure, print, tell};
 
-/// The most names in a message.
+/// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
-/// What happens to one account.
+/// The action for one account.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum CopyAction {
     Copy,
     Replace,
     Skip,
 }
 
-impl Act {
+impl CopyAction {
     fn word(self) -> &'static str {
         match self {
             Self::Copy => "copy",
@@ -37,7 +37,7 @@ impl Act {
     }
 }
 
-/// Copies accounts with everything that is known of them; nothing is taken from where they were.
+/// Copies accounts with all their settings; the source is not changed.
 pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
@@ -63,10 +63,10 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let folder = std::path::absolute(from.folder()).unwrap_or_else(|_| from.folder().to_owned());
     let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
-        if *act == Act::Replace {
+        if *act == CopyAction::Replace {
             changes.push(Change::remove(record.name.as_str()));
         }
-        if *act != Act::Skip {
+        if *act != CopyAction::Skip {
             changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
         }
     }
@@ -76,16 +76,16 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
         return show(&rows, options.json);
     }
     to.change(&changes).await?;
-    let count = rows.iter().filter(|(_, act)| *act != Act::Skip).count();
+    let count = rows.iter().filter(|(_, act)| *act != CopyAction::Skip).count();
     let skipped = rows.len() - count;
     tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
-        tell(&format!("left as they were, since they are there already: {skipped}\n"));
+        tell(&format!("skipped existing accounts: {skipped}\n"));
     }
     Ok(())
 }
 
-/// What the accounts' own tables say: what they take from groups they take there, too.
+/// The accounts' own settings, without those of groups, which apply in the target, too.
 async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     refuse_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
@@ -98,7 +98,7 @@ async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     }
 }
 
-/// The groups that the accounts have and the target has not. One that is there stays as it is.
+/// The groups of the accounts that the target does not have. Existing groups are kept.
 async fn missing_groups(
     from: &dyn UserAdmin,
     to: &dyn UserAdmin,
@@ -119,7 +119,7 @@ async fn missing_groups(
     Ok(missing.map(change).collect())
 }
 
-/// From where to where.
+/// Source and target.
 fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     let base = std::env::current_dir().unwrap_or_default();
     let end = |option: &str, text: Option<&String>| match text {
@@ -128,8 +128,8 @@ fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     };
     let (from, to) = (end("--from", options.from.as_ref())?, end("--to", options.to.as_ref())?);
     if from == to {
-        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the one in use)";
-        return Err(Failure::usage("that copies from a store to itself").help(help));
+        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
+        return Err(Failure::usage("source and target are the same store").help(help));
     }
     Ok((from, to))
 }
@@ -141,15 +141,15 @@ fn store(option: &str, text: &str, base: &Path) -> Result<Kept, Failure> {
     })
 }
 
-fn act(is_there: bool, options: &Copy) -> Act {
+fn act(is_there: bool, options: &Copy) -> CopyAction {
     match (is_there, options.on_conflict) {
-        (false, _) => Act::Copy,
-        (true, OnConflict::Skip) => Act::Skip,
-        (true, OnConflict::Update | OnConflict::Fail) => Act::Replace,
+        (false, _) => CopyAction::Copy,
+        (true, OnConflict::Skip) => CopyAction::Skip,
+        (true, OnConflict::Update | OnConflict::Fail) => CopyAction::Replace,
     }
 }
 
-/// The names that are taken. A store that is not there yet has none.
+/// The names that exist in the target. A store that does not exist yet is empty.
 async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, Trouble> {
     match everyone(store).await {
         Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
@@ -163,21 +163,19 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
         || taken.join(", "),
         |first| format!("{} and {} more", first.join(", "), taken.len() - NAMES_MAX),
     );
-    Failure::new(format!("{place} has accounts with these names: {shown}; nothing was copied"))
-        .help(
-            "--on-conflict skip keeps them, --on-conflict update puts the new ones in their place",
-        )
+    Failure::new(format!("accounts already exist in {place}: {shown}; nothing was copied"))
+        .help("--on-conflict skip keeps them, --on-conflict update replaces them")
 }
 
-/// What would be done: a table for people, JSON for scripts.
-fn show(rows: &[(&str, Act)], is_json: bool) -> Result<(), Trouble> {
+/// The planned actions, as a table or as JSON.
+fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), Trouble> {
     if is_json {
-        let line = |(name, act): &(&str, Act)| {
+        let line = |(name, act): &(&str, CopyAction)| {
             format!("{{\"name\":{},\"act\":{}}}\n", quoted(name), quoted(act.word()))
         };
         return Ok(print(&rows.iter().map(line).collect::<String>())?);
     }
-    let mut table = vec![["NAME", "WOULD"].map(str::to_owned)];
+    let mut table = vec![["NAME", "ACTION"].map(str::to_owned)];
     table.extend(rows.iter().map(|(name, act)| [name, act.word()].map(str::to_owned)));
     Ok(print(&list::table(&table))?)
 }

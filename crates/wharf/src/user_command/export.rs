@@ -1,4 +1,4 @@
-//! Accounts as CSV, which `wharf import csv` reads.
+//! Accounts as CSV, as read by `wharf import csv`.
 
 use std::path::Path;
 
@@ -13,8 +13,7 @@ use crate::accounts::everyone_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
-/// Prints all accounts. Hashes are left out unless they are asked for: whoever has them can try
-/// passwords for as long as he likes.
+/// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
     let records = everyone_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
@@ -33,7 +32,7 @@ pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<()
     Ok(print(&table)?)
 }
 
-/// What stands in a column; empty where the account says nothing.
+/// The value of a column; empty if the account does not set it.
 fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
     let rate = |rate: Option<Rate>| rate.map(format_rate).unwrap_or_default();
     match column {

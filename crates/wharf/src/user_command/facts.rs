@@ -1,4 +1,4 @@
-//! What options say of an account or a group, as settings of its table.
+//! Converts options to settings of an account or a group.
 
 use std::path::{Path, PathBuf};
 
@@ -17,17 +17,17 @@ use crate::cli::group::GroupFacts;
 use crate::cli::user::{Common, Facts};
 use crate::outcome::{Failure, tell};
 
-/// What is to be done to a table.
+/// Changes to an account or group.
 #[derive(Debug, Default)]
 pub(super) struct Change {
-    /// What it is to say.
+    /// Settings to write.
     pub(super) settings: Vec<Setting>,
-    /// What it is not to say any more.
+    /// Settings to remove.
     pub(super) cleared: Vec<Cleared>,
 }
 
 impl Change {
-    /// What the options of an account ask for.
+    /// The changes given by the options of an account.
     pub(super) fn of(facts: &Facts) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref())?;
@@ -39,7 +39,7 @@ impl Change {
         Ok(change)
     }
 
-    /// What the options of a group ask for.
+    /// The changes given by the options of a group.
     pub(super) fn of_group(facts: &GroupFacts) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref().map(Path::new))?;
@@ -47,12 +47,12 @@ impl Change {
         Ok(change)
     }
 
-    /// Whether nothing was asked for.
+    /// Whether there are no changes.
     pub(super) fn is_empty(&self) -> bool {
         self.settings.is_empty() && self.cleared.is_empty()
     }
 
-    /// Tells of folders that are not there yet.
+    /// Prints a note for folders that do not exist.
     pub(super) fn note_missing(&self) {
         for setting in &self.settings {
             if let Setting::Folder(folder) = setting
@@ -60,7 +60,7 @@ impl Change {
             {
                 let (path, target) = (&folder.path, folder.target.display());
                 tell(&format!(
-                    "note: there is no folder {target}; {path} is not seen until there is one\n"
+                    "note: folder not found: {target}; {path} is hidden until it exists\n"
                 ));
             }
         }
@@ -107,7 +107,7 @@ impl Change {
         Ok(())
     }
 
-    /// From where and when, and how long.
+    /// Allowed addresses, hours and expiry.
     fn times(&mut self, facts: &Common) -> Result<(), Failure> {
         if let Some(networks) = listed(&facts.allow) {
             let networks: Vec<_> = networks.map(network).collect::<Result<_, _>>()?;
@@ -119,7 +119,7 @@ impl Change {
                 self.cleared.push(Cleared::Key("hours"));
             } else {
                 let hours = Hours::parse(windows)
-                    .map_err(|bad| Failure::usage(format!("--hours: {bad}")))?;
+                    .map_err(|bad| Failure::usage(format!("invalid --hours: {bad}")))?;
                 self.settings.push(Setting::Hours(hours));
             }
         }
@@ -128,18 +128,18 @@ impl Change {
             Some("") => self.cleared.push(Cleared::Key("expires")),
             Some(text) => {
                 let expiry = Expiry::parse(text)
-                    .map_err(|bad| Failure::usage(format!("--expires: {bad}")))?;
+                    .map_err(|bad| Failure::usage(format!("invalid --expires: {bad}")))?;
                 self.settings.push(Setting::Expires(expiry));
             }
         }
         Ok(())
     }
 
-    /// Rights below paths, and folders.
+    /// Permissions of paths, and virtual folders.
     fn entries(&mut self, facts: &Common) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
-                Failure::usage(format!("--path {text}: write PATH=RIGHTS"))
+                Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
                     .help("such as --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
@@ -151,7 +151,7 @@ impl Change {
         }
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("--folder {text}: write PATH=FOLDER"))
+                Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
                     .help("such as --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
@@ -165,16 +165,16 @@ impl Change {
     }
 }
 
-/// The values of an option that may come several times; nothing if it did not come, and none if one
-/// of them is empty.
+/// The values of a repeatable option; none if it was not given, and an empty list if one of them is
+/// empty.
 fn listed(values: &[String]) -> Option<impl Iterator<Item = &str>> {
     let is_none = values.iter().any(String::is_empty);
     let count = if is_none { 0 } else { values.len() };
     (!values.is_empty()).then(|| values.iter().take(count).map(String::as_str))
 }
 
-/// `DIR[:P][:quota=SIZE][:quota_files=N]`. What holds a slash is a part of the folder's path, as in
-/// `C:\music`.
+/// `DIR[:P][:quota=SIZE][:quota_files=N]`. A part with a slash belongs to the path of the folder,
+/// as in `C:\music`.
 fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
     let mut folder = FolderRecord {
         path,
@@ -191,7 +191,9 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
             folder.quota = Some(size_of("--folder: quota", size)?);
         } else if let Some(files) = part.strip_prefix("quota_files=") {
             let count = files.parse().map(Count::from_number).map_err(|_| {
-                Failure::usage(format!("--folder: `{files}` is no whole number of files"))
+                Failure::usage(format!(
+                    "invalid --folder: quota_files `{files}` is not a whole number"
+                ))
             })?;
             folder.quota_files = Some(count);
         } else {
@@ -200,7 +202,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
         rest = before;
     }
     if rest.is_empty() {
-        return Err(Failure::usage(format!("--folder {text}: where is the folder?"))
+        return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
             .help("such as --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
@@ -212,11 +214,11 @@ fn whole(option: &str, path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::io(format!("{option} {}", path.display()), &error))
 }
 
-/// A key that may be taken away. Without a password nobody could log in; `disable` says so.
+/// A key that can be removed. The password cannot; to prevent logins, use `disable`.
 fn known_key(text: &str) -> Result<&'static str, Failure> {
     let known = || KEYS.iter().copied().filter(|key| *key != "password");
     known().find(|key| *key == text).ok_or_else(|| {
-        let failure = Failure::usage(format!("--unset {text}: there is no such key to take away"));
+        let failure = Failure::usage(format!("invalid --unset {text}: unknown key"));
         match nearest(text, known()) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None => failure.help(known().collect::<Vec<_>>().join(", ")),
@@ -224,62 +226,64 @@ fn known_key(text: &str) -> Result<&'static str, Failure> {
     })
 }
 
-/// Refuses a home that is missing and is not to be made.
+/// Rejects a home that is missing and is not to be created.
 pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
     let shown = home.display();
     match std::fs::metadata(home) {
         _ if is_made => Ok(()),
         Ok(facts) if facts.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(format!("--home {shown}: this is a file, not a folder"))),
+        Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::new(format!("--home {shown}: there is no such folder"))
-                .help("add --create-home to have it made"))
+            Err(Failure::new(format!("invalid --home {shown}: folder not found"))
+                .help("to create it, add --create-home"))
         }
         Err(error) => Err(Failure::io(format!("--home {shown}"), &error)),
     }
 }
 
-/// Makes a home.
+/// Creates a home.
 pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(home)
-        .map_err(|error| Failure::io(format!("cannot make {}", home.display()), &error))
+        .map_err(|error| Failure::io(format!("cannot create {}", home.display()), &error))
 }
 
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
-        Failure::usage(format!("--allow {text}: this is no address"))
+        Failure::usage(format!("invalid --allow {text}: not an address or network"))
             .help("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
 
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
-        Failure::usage(format!("{option} {text}: {}", bad.message())).help(bad.help())
+        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).help(bad.help())
     };
     parse_rights(text).map_err(wrong)
 }
 
 fn rate_of(option: &str, text: &str) -> Result<Rate, Failure> {
-    parse_rate(text).map_err(|error| Failure::usage(format!("{option} {text}: {error}")))
+    parse_rate(text).map_err(|error| Failure::usage(format!("invalid {option} {text}: {error}")))
 }
 
 fn size_of(option: &str, text: &str) -> Result<Size, Failure> {
-    parse_quota(text).map_err(|error| Failure::usage(format!("{option} {text}: {error}")))
+    parse_quota(text).map_err(|error| Failure::usage(format!("invalid {option} {text}: {error}")))
 }
 
 fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
     let shown = text.escape_debug();
     if !text.starts_with('/') {
-        return Err(Failure::usage(format!("{option} {shown}: a path begins with a slash"))
-            .help("it is a path as clients see it: / is the account's home"));
+        return Err(Failure::usage(format!(
+            "invalid {option} {shown}: the path must begin with a slash"
+        ))
+        .help("use the path that clients see: / is the home of the account"));
     }
     match VPath::root().resolve(text.as_bytes()) {
         Ok(path) if path.is_root() => {
-            Err(Failure::usage(format!("{option} {shown}: this is the home itself"))
-                .help("its rights are those of --perm, its place that of --home"))
+            Err(Failure::usage(format!("invalid {option} {shown}: it is the home itself"))
+                .help("for the home use --perm and --home"))
         }
         Ok(path) => Ok(path),
-        Err(_) => Err(Failure::usage(format!("{option} {shown}: this cannot be a path"))),
+        Err(_) => Err(Failure::usage(format!("invalid {option} {shown}: not a valid path"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `wharf group`: what many accounts have in common, in whichever store they are kept.
+//! `wharf group`: shows and changes groups in any account store.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -23,10 +23,10 @@ use crate::config::raw::quoted;
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
 
-/// The most names in a message.
+/// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
-/// Does what was asked with the groups.
+/// Runs the command.
 pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
     let is_coloured = global.color.is_on();
     let file = config_file(global);
@@ -55,8 +55,7 @@ pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where an account will have its files: its own folder, or what its groups say. Refuses groups
-/// that there are not.
+/// The home of a new account: its own, or that of its groups. Rejects unknown groups.
 pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
@@ -89,8 +88,8 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(
     let change = Change::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
-        return Err(Failure::usage("nothing to change was named")
-            .help("what can be changed:  wharf group edit --help")
+        return Err(Failure::usage("no settings to change were given")
+            .help("list settings:  wharf group edit --help")
             .into());
     }
     change.note_missing();
@@ -110,17 +109,17 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
         if let Some(first) = members.first() {
             let some = members.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
             let more = if members.len() > NAMES_MAX { ", …" } else { "" };
-            let are = if members.len() == 1 { "1 account is" } else { "accounts are" };
+            let are = if members.len() == 1 { "1 member" } else { "members" };
             let count =
                 if members.len() == 1 { String::new() } else { format!("{} ", members.len()) };
-            let what = format!("{count}{are} in the group `{name}`: {some}{more}");
-            let help = format!("take them out first:  wharf user edit {first} --group \"\"");
+            let what = format!("cannot delete group `{name}`: it has {count}{are}: {some}{more}");
+            let help = format!("remove members first:  wharf user edit {first} --group \"\"");
             return Err(Failure::new(what).help(help).into());
         }
     }
     let remove = |name: &String| Act::remove(Holder::Group(name.clone()));
     store.change(&names.iter().map(remove).collect::<Vec<_>>()).await?;
-    tell(&format!("removed group {}\n", names.join(", ")));
+    tell(&format!("deleted group {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -187,7 +186,7 @@ async fn show(
     Ok(print(&text)?)
 }
 
-/// The groups; none where there is no store yet.
+/// The groups; none if the store does not exist yet.
 async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     match store.groups().await {
         Ok(groups) => Ok(groups),
@@ -196,20 +195,20 @@ async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
     }
 }
 
-/// Who is in a group.
+/// The members of a group.
 fn members<'a>(everyone: &'a [UserRecord], group: &str) -> Vec<&'a str> {
     let is_in = |record: &&UserRecord| record.groups.iter().any(|name| name == group);
     everyone.iter().filter(is_in).map(|record| record.name.as_str()).collect()
 }
 
-/// The group of this name; refuses one that is not there, with the one that may have been meant.
+/// The group of this name; rejects an unknown one, with a suggestion.
 fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Failure> {
     known.iter().find(|group| group.name == name).ok_or_else(|| {
-        let what = format!("there is no group `{}`", name.escape_debug());
+        let what = format!("unknown group `{}`", name.escape_debug());
         let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
         match nearest(name, known.iter().map(|group| group.name.as_str())) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None => failure.help("which there are:  wharf group list"),
+            None => failure.help("list groups:  wharf group list"),
         }
     })
 }

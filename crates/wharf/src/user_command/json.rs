@@ -9,8 +9,8 @@ use wharf_users::rights::format_rights;
 
 use crate::config::raw::quoted;
 
-/// An account, one object on one line; rates in bytes a second, sizes in bytes, 0 for no limit,
-/// null for what neither the account nor its groups say. `more` are members behind the others.
+/// An account as one object on one line; rates in bytes per second, sizes in bytes, 0 = unlimited,
+/// null if neither the account nor its groups set it. `more` are additional members.
 pub(super) fn of(record: &UserRecord, folder: &Path, more: &[(&str, String)]) -> String {
     let rights = record.permissions.unwrap_or(PERMISSIONS_DEFAULT);
     let mut members = vec![
@@ -31,7 +31,7 @@ pub(super) fn of(record: &UserRecord, folder: &Path, more: &[(&str, String)]) ->
     object(&members)
 }
 
-/// A group: null for what it does not say.
+/// A group; null for settings that it does not have.
 pub(super) fn of_group(group: &UserRecord, folder: &Path, more: &[(&str, String)]) -> String {
     let home = (!group.home.as_os_str().is_empty())
         .then(|| quoted(&folder.join(&group.home).to_string_lossy()));

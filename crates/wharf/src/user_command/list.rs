@@ -1,4 +1,4 @@
-//! Accounts in a table for people, or line by line for scripts.
+//! Accounts as a table, or as JSON lines.
 
 use unicode_width::UnicodeWidthStr;
 use wharf_users::admin::{Holder, UserAdmin};
@@ -11,21 +11,21 @@ use crate::accounts::everyone;
 use crate::config::raw::quoted;
 use crate::outcome::print;
 
-/// Which accounts are listed.
+/// Filter of accounts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    /// Those whose name fits.
+pub(super) struct AccountFilter<'a> {
+    /// Pattern of names.
     pub(super) pattern: Option<&'a str>,
-    /// Those that are disabled.
+    /// Only disabled ones.
     pub(super) only_disabled: bool,
-    /// Those that have ended.
+    /// Only expired ones.
     pub(super) only_expired: bool,
 }
 
-/// Lists the accounts that are wanted.
+/// Lists the accounts that match.
 pub(super) async fn list(
     store: &dyn UserAdmin,
-    wanted: Wanted<'_>,
+    wanted: AccountFilter<'_>,
     is_json: bool,
 ) -> Result<(), Trouble> {
     let records = everyone(store).await?;
@@ -39,7 +39,7 @@ pub(super) async fn list(
         is_wanted && wanted.pattern.is_none_or(|pattern| fits(pattern, &record.name))
     });
     let faults = if is_any { store.faults().await? } else { Vec::new() };
-    // An invalid group concerns accounts, also those that are to become members.
+    // An invalid group affects its members, including future ones.
     let invalid = faults.iter().map(|fault| match &fault.holder {
         Holder::User(name) => ("name", name, fault.to_string()),
         Holder::Group(name) => ("group", name, fault.to_string()),
@@ -73,7 +73,7 @@ pub(super) async fn list(
     Ok(print(&table(&rows))?)
 }
 
-/// What stands in the place of facts about an account or a group that cannot be used.
+/// Shown instead of settings of an invalid account or group.
 pub(super) const INVALID: &str = "invalid";
 
 /// Columns as wide as their widest cell; the last is not padded.
@@ -93,12 +93,12 @@ pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String 
     out
 }
 
-/// With spaces up to a width in columns of a terminal, of which a Chinese letter takes two.
+/// Pads to a width in columns of a terminal, of which a Chinese letter takes two.
 fn padded(cell: &str, width: usize) -> String {
     format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
 }
 
-/// Whether a name fits a pattern in which `*` is any letters and `?` any letter.
+/// Whether a name matches a pattern in which `*` is any text and `?` any character.
 fn fits(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
@@ -113,7 +113,7 @@ fn fits(pattern: &str, name: &str) -> bool {
             at += 1;
             letter += 1;
         } else if let Some((star_at, taken)) = star {
-            // Let the last star take one letter more, and try the rest again.
+            // Extend the last star by one character, and retry.
             star = Some((star_at, taken + 1));
             at = star_at + 1;
             letter = taken + 1;

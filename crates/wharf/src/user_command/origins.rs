@@ -1,4 +1,4 @@
-//! From where the settings of an account or a group are, in the words for people and for scripts.
+//! Origins of the settings of an account or a group, as text and as JSON.
 
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -9,18 +9,18 @@ use crate::accounts::Kept;
 use crate::config::Config;
 use crate::config::raw::quoted;
 
-/// Who says what.
+/// Origins of settings.
 pub(super) struct Origins {
-    /// What the account's or group's own table says.
+    /// The account's or group's own settings.
     own: UserRecord,
     groups: Vec<UserRecord>,
     is_group: bool,
-    /// The file, where a file has lines to tell.
+    /// The file, if the store is a file.
     file: Option<(String, UserFile)>,
 }
 
 impl Origins {
-    /// Those of an account; nothing if there is none of this name.
+    /// Those of an account; empty if it is unknown.
     pub(super) async fn of_user(
         store: &dyn UserAdmin,
         config: &Config,
@@ -37,25 +37,25 @@ impl Origins {
         Ok(Self { own, groups, is_group: true, file: file(config)? })
     }
 
-    /// Who says a key.
+    /// The origin of a key.
     pub(super) fn of(&self, key: &str, inner: Option<&VPath>) -> Origin<'_> {
         let named = |name: &str| self.groups.iter().find(|group| group.name == name);
         self.own.origin_of(named, key, inner)
     }
 
-    /// In words; nothing if nobody says it.
+    /// As text; none if it is not set.
     pub(super) fn told(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let place = self.place(key, inner);
         match (self.of(key, inner), place) {
             (Origin::Unset, _) => None,
             (Origin::Own, Some(place)) => Some(place),
-            (Origin::Own, None) => Some("its own".to_owned()),
+            (Origin::Own, None) => Some("account".to_owned()),
             (Origin::Group(group), Some(place)) => Some(format!("group {group}, {place}")),
             (Origin::Group(group), None) => Some(format!("group {group}")),
         }
     }
 
-    /// One object; nothing if nobody says it.
+    /// As a JSON object; none if it is not set.
     pub(super) fn json(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let or_null = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), quoted);
         let group = match self.of(key, inner) {
@@ -68,7 +68,7 @@ impl Origins {
         Some(format!("{{\"group\":{group},\"place\":{place}}}"))
     }
 
-    /// The file and line where it is said.
+    /// The file and line where it is set.
     fn place(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let (path, file) = self.file.as_ref()?;
         let line = if self.is_group {

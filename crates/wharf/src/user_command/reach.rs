@@ -1,4 +1,4 @@
-//! Homes and folders that the running server cannot open before a restart.
+//! Warns of homes and folders that the running server can open only after a restart.
 
 use std::path::{Path, PathBuf};
 
@@ -13,17 +13,17 @@ use crate::cli::live::Reach;
 use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
 use crate::outcome::tell;
 
-/// Accounts of a group that are looked at; one warning is enough.
+/// Number of members of a group that are checked; one warning suffices.
 const MEMBERS_MAX: usize = 1000;
 
-/// What an account is shown: its home and other folders, its own or those of its groups. Nothing
-/// where the store does not say: the change itself is done.
+/// The home and virtual folders of an account, its own or those of its groups. Errors of the store
+/// are ignored, since the change itself succeeded.
 pub(super) async fn of_user(store: &dyn UserAdmin, name: &str) -> Vec<PathBuf> {
     let found = store.find(name).await.ok().flatten();
     found.map(|record| shown(store, &record)).unwrap_or_default()
 }
 
-/// What a group shows to its members, and to the next one.
+/// The folders of the members of a group, including future ones.
 pub(super) async fn of_group(store: &dyn UserAdmin, name: &str) -> Vec<PathBuf> {
     let groups = store.groups().await.unwrap_or_default();
     let Some(group) = groups.iter().find(|group| group.name == name) else { return Vec::new() };
@@ -45,14 +45,14 @@ fn shown(store: &dyn UserAdmin, record: &UserRecord) -> Vec<PathBuf> {
     std::iter::once(account.home).chain(folders).collect()
 }
 
-/// The part of a path that is the same for all members.
+/// The part of a path that is common to all members.
 fn before_name(path: &Path) -> PathBuf {
     let has_name =
         |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(NAME_MARK);
     path.components().take_while(|part| !has_name(part)).collect()
 }
 
-/// Warns of the first of these that the running server cannot open, if one runs.
+/// Warns of the first folder that the running server cannot open.
 pub(super) fn note_sandbox(global: &Global, file: Option<&Path>, folders: &[PathBuf]) {
     if folders.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! What is in force for one account, or said by one group, and who says it.
+//! Shows the effective settings of an account or the settings of a group, with their origin.
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
@@ -20,9 +20,9 @@ use crate::config::raw::quoted;
 use crate::config::show::origin_of;
 use crate::outcome::print;
 
-/// The widest value that makes room for what stands behind it.
+/// Maximum width of the value column.
 const VALUE_WIDTH_MAX: usize = 48;
-/// Where nobody says anything and the configuration has no say.
+/// The origin of a built-in default.
 const DEFAULT: &str = "default";
 
 /// Shows one account.
@@ -40,16 +40,17 @@ pub(super) async fn show(
         let more = [("origins", origins_json(&record, &origins))];
         return Ok(print(&(json::of(&record, store.folder(), &more) + "\n"))?);
     }
-    let mut sheet = Sheet { record: &record, folder: store.folder(), origins, rows: Vec::new() };
+    let mut sheet =
+        SettingsTable { record: &record, folder: store.folder(), origins, rows: Vec::new() };
     sheet.login();
     sheet.said();
     sheet.of_server(loaded);
     Ok(print(&sheet.text())?)
 }
 
-/// What a group says, in rows.
+/// The settings of a group, as rows.
 pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> String {
-    let mut sheet = Sheet { record: group, folder, origins, rows: Vec::new() };
+    let mut sheet = SettingsTable { record: group, folder, origins, rows: Vec::new() };
     sheet.rows.push(("name", group.name.clone(), String::new()));
     if let Some(is_enabled) = group.enabled {
         sheet.row("login", "enabled", if is_enabled { "yes" } else { "disabled" });
@@ -58,7 +59,7 @@ pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> S
     sheet.text()
 }
 
-/// Who says each key, as one JSON object.
+/// The origin of each key, as one JSON object.
 pub(super) fn origins_json(record: &UserRecord, origins: &Origins) -> String {
     let entries = |key: &str, paths: Vec<&VPath>| {
         let entries = paths.into_iter().filter_map(|path| {
@@ -79,34 +80,34 @@ pub(super) fn origins_json(record: &UserRecord, origins: &Origins) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// Rows of a title, a value and who says it.
-struct Sheet<'a> {
+/// Rows of title, value and origin.
+struct SettingsTable<'a> {
     record: &'a UserRecord,
     folder: &'a Path,
     origins: Origins,
     rows: Vec<(&'static str, String, String)>,
 }
 
-impl Sheet<'_> {
+impl SettingsTable<'_> {
     /// A row of a key.
     fn row(&mut self, title: &'static str, key: &str, value: impl Display) {
         let origin = self.origins.told(key, None).unwrap_or_else(|| DEFAULT.to_owned());
         self.rows.push((title, value.to_string(), origin));
     }
 
-    /// A row of a key, if anybody says it.
+    /// A row of a key, if it is set.
     fn if_said(&mut self, title: &'static str, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.row(title, key, value);
         }
     }
 
-    /// Whether and how somebody can log in.
+    /// Rows about logins.
     fn login(&mut self) {
         let record = self.record;
         self.rows.push(("name", record.name.clone(), String::new()));
         match login(record) {
-            Login::Ended => self.row("login", "expires", "ended"),
+            Login::Ended => self.row("login", "expires", "expired"),
             login => self.row("login", "enabled", login.word()),
         }
         self.row("password", "password", password(record));
@@ -118,7 +119,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// What the account or its groups say.
+    /// Settings of the account or its groups.
     fn said(&mut self) {
         let record = self.record;
         let groups = (!record.groups.is_empty()).then(|| record.groups.join(", "));
@@ -156,7 +157,7 @@ impl Sheet<'_> {
         self.if_said("comment", "comment", record.comment.as_ref());
     }
 
-    /// What the configuration says where nobody else does.
+    /// Settings of the configuration that apply because the account does not set them.
     fn of_server(&mut self, loaded: &Loaded) {
         let (record, limits) = (self.record, &loaded.config.limits);
         let mut rows = Vec::new();
@@ -180,7 +181,7 @@ impl Sheet<'_> {
         row(is_said, "quota", "limits.user_quota", format_quota(limits.user_quota));
         let is_said = record.quota_files.is_some();
         row(is_said, "quota files", "limits.user_quota_files", count(limits.user_quota_files));
-        // What an account need not do, the server may still ask of everybody.
+        // The server can require TLS even if the account does not.
         let is_said = record.require_tls == Some(true);
         row(is_said, "TLS", "tls.require", loaded.config.tls.require.to_string());
         self.rows.append(&mut rows);
@@ -198,7 +199,7 @@ impl Sheet<'_> {
     }
 }
 
-/// Whether somebody can log in, as far as the store says.
+/// Whether an account can log in, according to the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Login {
     Open,
@@ -207,12 +208,12 @@ pub(super) enum Login {
 }
 
 impl Login {
-    /// As it stands in a table.
+    /// As shown in tables.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Open => "yes",
             Self::Disabled => "disabled",
-            Self::Ended => "ended",
+            Self::Ended => "expired",
         }
     }
 }
@@ -228,7 +229,7 @@ pub(super) fn login(record: &UserRecord) -> Login {
     }
 }
 
-/// What an account or a group may keep, if anybody says so.
+/// The quota of an account or a group, if set.
 pub(super) fn quota(record: &UserRecord) -> Option<String> {
     let files = record.quota_files.map(|files| match files {
         Count::Unlimited => "any number of files".to_owned(),
@@ -245,7 +246,7 @@ fn shown_folder(folder: &FolderRecord, base: &Path) -> String {
     parts.extend(folder.quota.map(format_quota));
     parts.extend(folder.quota_files.map(|files| format!("{} files", count(files))));
     if !target.is_dir() {
-        parts.push("not there".to_owned());
+        parts.push("not found".to_owned());
     }
     parts.join(", ")
 }
@@ -256,10 +257,10 @@ fn count(count: Count) -> String {
 
 fn password(record: &UserRecord) -> &'static str {
     match &record.password {
-        None if record.is_open() => "not needed from its addresses (no_password)",
+        None if record.is_open() => "not required from its addresses (no_password)",
         Some(hash) if StoredHash::is_usable(hash) => "set",
-        Some(_) => "locked: what is kept is no hash",
-        None => "none: nobody can log in",
+        Some(_) => "locked: invalid password hash",
+        None => "none: logins are impossible",
     }
 }
 

@@ -1,11 +1,11 @@
-//! What somebody may want to do, as `wharf why` takes it.
+//! The actions of `wharf why`.
 
 use wharf_core::permission::Permissions;
 
-/// An act on a path.
+/// An action on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Logging in; the path does not matter.
+pub(crate) enum Action {
+    /// Login; the path is ignored.
     Login,
     Enter,
     List,
@@ -22,10 +22,10 @@ pub(crate) enum Act {
     Copy,
 }
 
-/// An act: its name, what it is in a sentence, the rights without which it is refused, and the
-/// commands that clients send for it, the usual one first.
+/// An action: its name, its verb, the permissions that it requires, and its commands, the usual one
+/// first.
 struct Row {
-    act: Act,
+    act: Action,
     name: &'static str,
     words: &'static str,
     needs: Permissions,
@@ -33,33 +33,33 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    row(Act::Login, "login", "log in", Permissions::NONE, &["USER", "PASS"]),
-    row(Act::Enter, "enter", "enter", Permissions::ENTER, &["CWD", "CDUP", "XCWD", "XCUP"]),
+    row(Action::Login, "login", "log in", Permissions::NONE, &["USER", "PASS"]),
+    row(Action::Enter, "enter", "enter", Permissions::ENTER, &["CWD", "CDUP", "XCWD", "XCUP"]),
     row(
-        Act::List,
+        Action::List,
         "list",
-        "see",
+        "list",
         Permissions::LIST,
         &["LIST", "NLST", "MLSD", "MLST", "STAT", "SIZE", "MDTM"],
     ),
-    row(Act::Read, "read", "fetch", Permissions::READ, &["RETR"]),
+    row(Action::Read, "read", "download", Permissions::READ, &["RETR"]),
     row(
-        Act::Hash,
+        Action::Hash,
         "hash",
-        "ask for a check sum of",
+        "get the checksum of",
         Permissions::READ.union(Permissions::HASH),
         &["HASH", "XCRC", "MD5", "XMD5", "XSHA1", "XSHA256", "XSHA512"],
     ),
-    row(Act::Upload, "upload", "store", Permissions::UPLOAD, &["STOR", "STOU"]),
-    row(Act::Append, "append", "add to", Permissions::APPEND, &["APPE"]),
-    row(Act::Delete, "delete", "remove", Permissions::DELETE, &["DELE"]),
-    row(Act::Rmdir, "rmdir", "remove the folder", Permissions::RMDIR, &["RMD", "XRMD"]),
-    row(Act::Rename, "rename", "rename", Permissions::RENAME, &["RNFR", "RNTO"]),
-    row(Act::Mkdir, "mkdir", "make the folder", Permissions::MKDIR, &["MKD", "XMKD"]),
-    row(Act::Chmod, "chmod", "change the mode of", Permissions::CHMOD, &["SITE CHMOD"]),
-    row(Act::Mtime, "mtime", "change the time of", Permissions::MTIME, &["MFMT"]),
+    row(Action::Upload, "upload", "upload", Permissions::UPLOAD, &["STOR", "STOU"]),
+    row(Action::Append, "append", "append to", Permissions::APPEND, &["APPE"]),
+    row(Action::Delete, "delete", "delete", Permissions::DELETE, &["DELE"]),
+    row(Action::Rmdir, "rmdir", "delete the folder", Permissions::RMDIR, &["RMD", "XRMD"]),
+    row(Action::Rename, "rename", "rename", Permissions::RENAME, &["RNFR", "RNTO"]),
+    row(Action::Mkdir, "mkdir", "create the folder", Permissions::MKDIR, &["MKD", "XMKD"]),
+    row(Action::Chmod, "chmod", "change the mode of", Permissions::CHMOD, &["SITE CHMOD"]),
+    row(Action::Mtime, "mtime", "change the time of", Permissions::MTIME, &["MFMT"]),
     row(
-        Act::Copy,
+        Action::Copy,
         "copy",
         "copy",
         Permissions::COPY.union(Permissions::READ),
@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
 ];
 
 const fn row(
-    act: Act,
+    act: Action,
     name: &'static str,
     words: &'static str,
     needs: Permissions,
@@ -77,12 +77,12 @@ const fn row(
     Row { act, name, words, needs, verbs }
 }
 
-impl Act {
-    /// By its name or by a command, in upper or lower case; `overwrite` is an upload to what is
-    /// there, which is what `upload` tells of such a path.
+impl Action {
+    /// By its name or by a command, in upper or lower case; `overwrite` is an alias of `upload`,
+    /// which reports the same for an existing file.
     ///
     /// # Errors
-    /// A sentence with the names that there are.
+    /// A hint with the known names.
     pub(crate) fn read(word: &str) -> Result<Self, String> {
         let word = word.trim();
         let is_it = |row: &&Row| {
@@ -107,22 +107,22 @@ impl Act {
         row.expect("a test sees that each act has a row")
     }
 
-    /// As it is typed.
+    /// Its name.
     pub(crate) fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// As in "anna may `store` /a.txt".
+    /// Its verb, as in "anna may `upload` /a.txt".
     pub(crate) fn words(self) -> &'static str {
         self.row().words
     }
 
-    /// Rights without which the server refuses it.
+    /// Permissions that it requires.
     pub(crate) fn needs(self) -> Permissions {
         self.row().needs
     }
 
-    /// The commands of clients, the usual one first.
+    /// The FTP commands, the usual one first.
     pub(crate) fn verbs(self) -> &'static [&'static str] {
         self.row().verbs
     }
@@ -135,14 +135,14 @@ mod tests {
     #[test]
     fn acts_are_known_by_name_and_by_command() {
         for row in ROWS {
-            assert_eq!(Act::read(row.name), Ok(row.act));
+            assert_eq!(Action::read(row.name), Ok(row.act));
             assert_eq!(row.act.name(), row.name);
             for verb in row.verbs {
-                assert_eq!(Act::read(&verb.to_lowercase()), Ok(row.act), "{verb}");
+                assert_eq!(Action::read(&verb.to_lowercase()), Ok(row.act), "{verb}");
             }
         }
-        assert_eq!(Act::read("overwrite"), Ok(Act::Upload));
-        assert!(Act::read("fly").unwrap_err().contains("use login, enter, list"));
+        assert_eq!(Action::read("overwrite"), Ok(Action::Upload));
+        assert!(Action::read("fly").unwrap_err().contains("use login, enter, list"));
     }
 
     #[test]

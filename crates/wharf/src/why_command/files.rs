@@ -1,4 +1,4 @@
-//! The act itself: the server's settings, the account's rights, and what is on the disk.
+//! Checks of the action: settings of the server, permissions of the account, and the file system.
 
 use std::path::{Path, PathBuf};
 
@@ -9,28 +9,28 @@ use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
 use wharf_users::rights::format_rights;
 
-use super::act::Act;
+use super::act::Action;
 use super::subject::Subject;
-use super::{Case, Fact, Kind, real_path};
+use super::{Fact, Kind, Query, real_path};
 use crate::os;
 use crate::protection::identity::current_name;
 use crate::protection::own_files::{named, own_files, server_files};
 
-/// What decides: a right that allows it, or whatever stands in its way first.
+/// The fact that decides: the permission that allows it, or the first denial.
 pub(super) async fn decide(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     storage: &dyn Storage,
 ) -> Result<Fact, Fact> {
     commands(case)?;
-    if case.act == Act::Login {
-        return Ok(Fact::new(Kind::Account, "nothing stands in the way of a right password")
+    if case.act == Action::Login {
+        return Ok(Fact::new(Kind::Account, "login with the correct password is allowed")
             .from(subject.place("password")));
     }
     own(case, storage)?;
     let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
     let at = linked(case, subject, storage).await?;
-    if case.act == Act::Rename {
+    if case.act == Action::Rename {
         fixed(&case.at, subject, storage)?;
         fixed(&at, subject, storage)?;
     }
@@ -39,12 +39,12 @@ pub(super) async fn decide(
     Ok(allowed)
 }
 
-/// Whether clients have a command for it.
-fn commands(case: &Case<'_>) -> Result<(), Fact> {
+/// Whether its command is enabled.
+fn commands(case: &Query<'_>) -> Result<(), Fact> {
     let off = &case.config.compat.disable_commands.0;
     let is_off = |verb: &&&str| off.iter().any(|known| known == **verb);
     match case.act.verbs().iter().find(is_off) {
-        // Only the usual command counts: others do the same.
+        // Only the usual command is checked; others have the same effect.
         Some(verb) if Some(verb) == case.act.verbs().first() => {
             Err(case.setting(Kind::Setting, "compat.disable_commands", format!("[… \"{verb}\" …]")))
         }
@@ -52,28 +52,30 @@ fn commands(case: &Case<'_>) -> Result<(), Fact> {
     }
 }
 
-/// Whether it is one of wharf's own files, or a folder above one.
-fn own(case: &Case<'_>, storage: &dyn Storage) -> Result<(), Fact> {
+/// Whether it is one of wharf's own files, or a parent folder of one.
+fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), Fact> {
     let Some(path) = storage.real_path(&case.at) else { return Ok(()) };
     let file = case.file.as_deref().map(Path::new);
     let files = server_files(case.config, file, &[], &case.homes);
     let (what, place) = if files.contains(&path) {
         let all = own_files(case.config, file, &[], &case.homes);
         let own = named(&all, &path).unwrap_or_else(|| "one of its own files".to_owned());
-        (format!("wharf keeps {own} for itself"), path)
-    } else if matches!(case.act, Act::Rename | Act::Rmdir | Act::Delete) && files.is_above(&path) {
-        ("files that wharf keeps for itself lie below it".to_owned(), path)
+        (format!("access to {own} is not permitted"), path)
+    } else if matches!(case.act, Action::Rename | Action::Rmdir | Action::Delete)
+        && files.is_above(&path)
+    {
+        ("it contains files of wharf itself".to_owned(), path)
     } else {
         return Ok(());
     };
     Err(Fact::new(Kind::Right, format!("\"none\" for every account: {what}"))
         .from(shown(&place))
-        .help("keep it elsewhere, away from what is served; wharf check names all of them"))
+        .help("move it outside of served folders; wharf check lists all of them"))
 }
 
-/// The rule that is about a path: that of the longest prefix.
+/// The rule of a path: that with the longest prefix.
 fn right(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     storage: &dyn Storage,
     at: &VPath,
@@ -104,55 +106,55 @@ fn right(
         .collect::<Vec<_>>()
         .join(",");
     let user = case.user;
-    Err(Fact { what: format!("{}, and `{missing}` is not in it", fact.what), ..fact }.help(
+    Err(Fact { what: format!("{}, without `{missing}`", fact.what), ..fact }.help(
         if subject.is_anonymous {
-            "login.anonymous_permissions says what visitors may do".to_owned()
+            "permissions of anonymous users are set by login.anonymous_permissions".to_owned()
         } else {
             format!("wharf user edit {user} --path {prefix}={shown},{missing}")
         },
     ))
 }
 
-/// Where the path leads. Where links on the way lead elsewhere, the rule there counts as well.
-async fn linked(case: &Case<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
+/// Resolves the path. If links lead elsewhere, the rule there applies, too.
+async fn linked(case: &Query<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
     if !subject.account.rules.differ() {
         return Ok(case.at.clone());
     }
     let last = match case.act {
-        Act::Delete | Act::Rmdir | Act::Mkdir | Act::Rename => LastLink::Keep,
+        Action::Delete | Action::Rmdir | Action::Mkdir | Action::Rename => LastLink::Keep,
         _ => LastLink::Follow,
     };
-    // What cannot be resolved is told by the look at the disk.
+    // Paths that cannot be resolved are reported by the check of the file system.
     let Ok(real) = storage.resolve(&case.at, last).await else { return Ok(case.at.clone()) };
     if real != case.at {
         right(case, subject, storage, &real, case.act.needs()).map_err(|fact| Fact {
-            what: format!("a link leads to {real}, and there {}", fact.what),
+            what: format!("a symbolic link leads to {real}, where {}", fact.what),
             ..fact
         })?;
     }
     Ok(real)
 }
 
-/// What has a rule or a virtual folder for itself, or for something in it, keeps its name.
+/// A path with a rule or a virtual folder, at or below it, cannot be renamed.
 fn fixed(at: &VPath, subject: &Subject, storage: &dyn Storage) -> Result<(), Fact> {
     let rules = &subject.account.rules;
     if let Some((prefix, rights)) = rules.at_or_below(at, storage.caps().ignores_case) {
         let what = format!(
-            "a rule is at or below it, paths.\"{prefix}\" = \"{}\", and would be left behind",
+            "a permission rule is at or below it: paths.\"{prefix}\" = \"{}\"",
             format_rights(rights)
         );
-        let help = "rename it on the server, and the rule with it";
+        let help = "rename it on the server, and change the rule";
         return Err(Fact::new(Kind::Right, what).from(subject.place_of_path(prefix)).help(help));
     }
     let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
-    let what = format!("a virtual folder is at or below it, folders.\"{place}\"");
+    let what = format!("a virtual folder is at or below it: folders.\"{place}\"");
     Err(Fact::new(Kind::Right, what).from(subject.place_of_path(&place)))
 }
 
 struct Question<'a> {
-    /// What is asked for, without links.
+    /// The path with links resolved.
     at: VPath,
-    case: &'a Case<'a>,
+    case: &'a Query<'a>,
     subject: &'a Subject,
     storage: &'a dyn Storage,
 }
@@ -162,31 +164,31 @@ impl Question<'_> {
         let at = &self.at;
         let found = self.stat(at).await?;
         match self.case.act {
-            Act::Login => Ok(()),
-            Act::List | Act::Chmod | Act::Mtime => self.present(found).map(drop),
-            // Any name can be entered where the account may not know what exists.
-            Act::Enter if self.is_blind(at) => Ok(()),
-            Act::Enter => self.folder(found).map(drop),
-            Act::Read | Act::Hash | Act::Copy => self.readable(found).await,
-            Act::Upload | Act::Append => self.storable(found).await,
-            Act::Delete => {
+            Action::Login => Ok(()),
+            Action::List | Action::Chmod | Action::Mtime => self.present(found).map(drop),
+            // Any name can be entered if the account must not learn what exists.
+            Action::Enter if self.is_blind(at) => Ok(()),
+            Action::Enter => self.folder(found).map(drop),
+            Action::Read | Action::Hash | Action::Copy => self.readable(found).await,
+            Action::Upload | Action::Append => self.storable(found).await,
+            Action::Delete => {
                 self.file(found)?;
                 self.folder_changes(at)
             }
-            Act::Rmdir => {
+            Action::Rmdir => {
                 self.folder(found)?;
                 self.not_top()?;
                 self.empty(at).await?;
                 self.folder_changes(at)
             }
-            Act::Rename => {
+            Action::Rename => {
                 self.present(found)?;
                 self.not_top()?;
                 self.folder_changes(at)
             }
-            Act::Mkdir => {
+            Action::Mkdir => {
                 if found.is_some() && !self.is_blind(at) {
-                    return Err(self.fact("something has that name already"));
+                    return Err(self.fact("file exists"));
                 }
                 self.room_for_a_file()?;
                 self.parent(at).await
@@ -195,7 +197,7 @@ impl Question<'_> {
         self.owned()
     }
 
-    /// Whether the account may list neither what is there nor the folder that it is in.
+    /// Whether the account may list neither the path nor its parent folder.
     fn is_blind(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return false };
         let rules = &self.subject.account.rules;
@@ -204,7 +206,7 @@ impl Question<'_> {
         !rights(at).union(rights(&folder)).contains(Permissions::LIST)
     }
 
-    /// Something on the disk, by its real path.
+    /// A fact about the file system, with the real path.
     fn fact(&self, what: &str) -> Fact {
         let path = self.real_path(&self.at);
         Fact::new(Kind::File, what).from(shown(&path))
@@ -219,13 +221,13 @@ impl Question<'_> {
     }
 
     fn present(&self, found: Option<Entry>) -> Result<Entry, Fact> {
-        found.ok_or_else(|| self.fact("nothing has that name"))
+        found.ok_or_else(|| self.fact("no such file or directory"))
     }
 
     fn file(&self, found: Option<Entry>) -> Result<Entry, Fact> {
         let entry = self.present(found)?;
         if entry.kind == FileKind::Dir {
-            return Err(self.fact("this is a folder, not a file"));
+            return Err(self.fact("is a folder, not a file"));
         }
         Ok(entry)
     }
@@ -233,14 +235,14 @@ impl Question<'_> {
     fn folder(&self, found: Option<Entry>) -> Result<Entry, Fact> {
         let entry = self.present(found)?;
         if entry.kind != FileKind::Dir {
-            return Err(self.fact("this is no folder"));
+            return Err(self.fact("not a folder"));
         }
         Ok(entry)
     }
 
     fn not_top(&self) -> Result<(), Fact> {
         if self.at.is_root() {
-            return Err(self.fact("the top folder stays as it is"));
+            return Err(self.fact("the home itself cannot be changed"));
         }
         Ok(())
     }
@@ -257,14 +259,14 @@ impl Question<'_> {
         let at = &self.at;
         match found {
             Some(entry) if entry.kind == FileKind::Dir => {
-                return Err(self.fact("this is a folder, not a file"));
+                return Err(self.fact("is a folder, not a file"));
             }
-            Some(_) if self.case.act == Act::Upload => {
+            Some(_) if self.case.act == Action::Upload => {
                 if !self.case.config.files.overwrite {
                     return Err(self.case.setting(
                         Kind::Setting,
                         "files.overwrite",
-                        "false, and a file is there",
+                        "false, and the file exists",
                     ));
                 }
                 let needed = Permissions::OVERWRITE;
@@ -277,7 +279,7 @@ impl Question<'_> {
         self.parent(at).await
     }
 
-    /// Whether bytes more may be kept.
+    /// Whether quota and free space permit more bytes.
     async fn room(&self) -> Result<(), Fact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
@@ -287,7 +289,7 @@ impl Question<'_> {
         }
         match self.storage.space().await {
             Ok(Some(space)) if space.free == 0 => {
-                Err(self.fact("the disk has no room left beside files.min_free_space"))
+                Err(self.fact("no free disk space besides files.min_free_space"))
             }
             _ => Ok(()),
         }
@@ -307,33 +309,33 @@ impl Question<'_> {
         let limits = &self.subject.account.limits;
         let is_own =
             if key == "quota" { limits.quota.is_some() } else { limits.quota_files.is_some() };
-        let value = format!("{most}, and {kept} are kept");
+        let value = format!("{most}, and {kept} are in use");
         let fact = if is_own {
             Fact::new(Kind::Quota, format!("{key} = {value}")).from(self.subject.place(key))
         } else {
             self.case.setting(Kind::Quota, &format!("limits.user_{key}"), value)
         };
-        fact.help(format!("wharf user edit {} --quota SIZE, or remove files", self.case.user))
+        fact.help(format!("wharf user edit {} --quota SIZE, or delete files", self.case.user))
     }
 
     async fn empty(&self, at: &VPath) -> Result<(), Fact> {
         let is_empty = match self.storage.list(at, Wanted::Names).await {
             Ok(Entries::Blocking(mut entries)) => entries.next().is_none(),
-            // Every store of a server of ours blocks; of others nothing is told.
+            // All stores of this server are blocking; others are not checked.
             Ok(Entries::Stream(_)) => true,
             Err(error) => {
                 return Err(self.fact(&error.to_string()).help(remedy(error.kind)));
             }
         };
-        if is_empty { Ok(()) } else { Err(self.fact("the folder is not empty")) }
+        if is_empty { Ok(()) } else { Err(self.fact("directory not empty")) }
     }
 
-    /// Whether the folder in which a name comes to be is there, or may be made.
+    /// Whether the parent folder of a new name exists, or may be created.
     async fn parent(&self, at: &VPath) -> Result<(), Fact> {
         let parent = at.parent().unwrap_or_else(VPath::root);
         match self.stat(&parent).await? {
             Some(entry) if entry.kind == FileKind::Dir => self.folder_changes(at),
-            Some(_) => Err(self.fact("what should be its folder is none")),
+            Some(_) => Err(self.fact("its parent is not a folder")),
             None if self.is_blind(&parent) => {
                 let needed = Permissions::UPLOAD;
                 right(self.case, self.subject, self.storage, &parent, needed).map(drop)
@@ -342,33 +344,33 @@ impl Question<'_> {
                 let needed = Permissions::MKDIR;
                 right(self.case, self.subject, self.storage, &parent, needed).map(drop)
             }
-            None => Err(self.fact("its folder is missing").help(
-                "make it, or let uploads make missing folders:  files.create_parent_dirs = true",
-            )),
+            None => Err(self
+                .fact("its parent folder does not exist")
+                .help("create it, or let uploads create it:  files.create_parent_dirs = true")),
         }
     }
 
-    /// Where the system has a path: below the home, or in a virtual folder.
+    /// The path in the file system: below the home, or in a virtual folder.
     fn real_path(&self, at: &VPath) -> PathBuf {
         self.storage.real_path(at).unwrap_or_else(|| real_path(self.subject, at))
     }
 
-    /// Whether the system lets the server change names in the folder of `at`.
+    /// Whether the server has write permission for the parent folder of `at`.
     fn folder_changes(&self, at: &VPath) -> Result<(), Fact> {
         let parent = at.parent().unwrap_or_else(VPath::root);
         let folder = self.real_path(&parent);
         os::can_change(&folder).map_err(|error| {
             let who = current_name();
-            let what = format!("the system does not let {who} change this folder: {error}");
+            let what = format!("{who} has no write permission for this folder: {error}");
             Fact::new(Kind::File, what)
                 .from(shown(&folder))
                 .help(format!("chown {who} {0}, or chmod it", folder.display()))
         })
     }
 
-    /// Only who has a file may change its mode and its time.
+    /// Only the owner of a file may change its mode and its time.
     fn owned(&self) -> Result<(), Fact> {
-        if !matches!(self.case.act, Act::Chmod | Act::Mtime) {
+        if !matches!(self.case.act, Action::Chmod | Action::Mtime) {
             return Ok(());
         }
         let path = self.real_path(&self.at);
@@ -376,23 +378,23 @@ impl Question<'_> {
             return Ok(());
         }
         let who = current_name();
-        Err(self.fact(&format!("it does not belong to {who}, as whom the server runs")))
+        Err(self.fact(&format!("it is not owned by {who}, the user of the server")))
     }
 }
 
-/// A path of this computer that was made of what clients say.
+/// A path of the file system that contains text of clients, escaped.
 fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }
 
-/// What helps against an error of the disk.
+/// The hint for an error of the file system.
 fn remedy(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::Forbidden => format!(
-            "the system refuses it to {}, or a link leads out of the home \
+            "permission denied for {}, or a symbolic link leads out of the home \
              (files.follow_symlinks)",
             current_name()
         ),
-        _ => "look at the path on the server".to_owned(),
+        _ => "check the path on the server".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! From the connection to a login: who is let in at all.
+//! Checks from the connection to the login.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Denied;
 use wharf_users::file::UserRecord;
 
-use super::act::Act;
+use super::act::Action;
 use super::subject::Subject;
-use super::{Case, Fact, Kind};
+use super::{Fact, Kind, Query};
 use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
@@ -26,12 +26,12 @@ use crate::protection::own_files::server_files;
 use crate::protection::reach::{AccessPolicy, StoreAccess};
 use crate::wire;
 
-/// How often, and how long each time, a count of the account's files is waited for: 10 s in all.
+/// Number and interval of polls for the count of the account's files: 10 s in total.
 const COUNT_LOOKS_MAX: u32 = 1000;
 const COUNT_PAUSE: Duration = Duration::from_millis(10);
 
-/// What is asked before the files are opened.
-pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
+/// Checks before files are opened.
+pub(super) fn before(case: &Query<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
     let bans = BanFile::of(case.config);
     let memory = bans
         .read()
@@ -43,7 +43,7 @@ pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fa
                 memory.bans.iter().find(|ban| ban.network.contains(&ip) && holds(ban, case.now));
             if let Some(ban) = ban {
                 let network = shown(ban.network);
-                let why = if ban.reason.is_empty() { "by hand" } else { &ban.reason };
+                let why = if ban.reason.is_empty() { "manual ban" } else { &ban.reason };
                 return Err(Fact::new(Kind::Ban, format!("{network} is banned: {why}"))
                     .from(bans.path().display().to_string())
                     .help(format!("wharf ban del {network}")));
@@ -51,14 +51,14 @@ pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fa
         }
         named(case)?;
         tls(case, subject)?;
-        // As the server does: spellings of one name are one.
+        // As in the server: spellings of a name are equivalent.
         let is_same = |user: &str| user.to_lowercase() == case.user.to_lowercase();
         let lock = memory.locks.iter().find(|lock| is_same(&lock.user) && case.now < lock.until);
         let is_usual = case.ip.is_some_and(|ip| {
             memory.usual.iter().any(|usual| is_same(&usual.user) && usual.network.contains(&ip))
         });
         if lock.is_some() && !is_usual {
-            let what = "the account is locked for addresses from which it never logged in";
+            let what = "the account is locked for unknown addresses after failed logins";
             return Err(Fact::new(Kind::Ban, what)
                 .from(bans.path().display().to_string())
                 .help(format!("wharf ban del --user {}", case.user)));
@@ -67,16 +67,16 @@ pub(super) fn before(case: &Case<'_>, subject: &Subject) -> Result<Result<(), Fa
     })())
 }
 
-/// Whether it can be said at all.
-fn named(case: &Case<'_>) -> Result<(), Fact> {
+/// Whether the name is valid.
+fn named(case: &Query<'_>) -> Result<(), Fact> {
     if is_name(case.user) {
         return Ok(());
     }
-    Err(Fact::new(Kind::Account, "the server takes no such name from a client"))
+    Err(Fact::new(Kind::Account, "invalid user name"))
 }
 
-/// Whether the password may come in the clear.
-fn tls(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+/// Whether the password may be sent without TLS.
+fn tls(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
     let config = case.config;
     if case.is_tls || config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         return Ok(());
@@ -92,16 +92,16 @@ fn tls(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
         TlsRequire::All => true,
     };
     if is_refused {
-        let value = format!("\"{}\", and the client uses no TLS", config.tls.require);
+        let value = format!("\"{}\", and the client does not use TLS", config.tls.require);
         return Err(case
             .setting(Kind::Tls, "tls.require", value)
-            .help("choose FTPS, explicit, in the client"));
+            .help("use explicit FTPS (FTP over TLS) in the client"));
     }
     Ok(())
 }
 
-/// What the account itself says of logins.
-fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
+/// Settings of the account.
+fn account(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
     let user = case.user;
     if subject.is_anonymous {
         return Ok(());
@@ -112,7 +112,7 @@ fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
             .help(format!("wharf user enable {user}")));
     }
     if !subject.has_password {
-        return Err(Fact::new(Kind::Account, "it has no password that anybody could give")
+        return Err(Fact::new(Kind::Account, "it has no usable password")
             .from(subject.place("password"))
             .help(format!("wharf user passwd {user}")));
     }
@@ -121,15 +121,15 @@ fn account(case: &Case<'_>, subject: &Subject) -> Result<(), Fact> {
         return Err(case.setting(Kind::Setting, "login.deny_users", format!("[… \"{user}\" …]")));
     }
     if subject.account.requires_tls && !case.is_tls {
-        return Err(Fact::new(Kind::Tls, "require_tls = true, and the client uses no TLS")
+        return Err(Fact::new(Kind::Tls, "require_tls = true, and the client does not use TLS")
             .from(subject.place("require_tls"))
-            .help("choose FTPS, explicit, in the client"));
+            .help("use explicit FTPS (FTP over TLS) in the client"));
     }
     subject.record.as_ref().map_or(Ok(()), |record| from_there_now(case, subject, record))
 }
 
-/// Whether the account may come from there, at this time.
-fn from_there_now(case: &Case<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
+/// Whether address and time are allowed for the account.
+fn from_there_now(case: &Query<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
     let told = |denied: Denied, key: &'static str, remedy: &str| {
         Fact::new(Kind::Account, denied.to_string())
             .from(subject.place(key))
@@ -148,7 +148,7 @@ fn from_there_now(case: &Case<'_>, subject: &Subject, record: &UserRecord) -> Re
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.
 pub(super) async fn enter(
-    case: &Case<'_>,
+    case: &Query<'_>,
     subject: &Subject,
     client: &Client,
     notes: &mut Vec<String>,
@@ -163,12 +163,16 @@ pub(super) async fn enter(
     let own = server_files(config, file, &[], &case.homes);
     let stores = wire::stores(config, Some(&quotas), &reach, own);
     let storage = stores.open(&subject.account).await.map_err(|error| {
-        Fact::new(Kind::File, format!("the home {} cannot be opened: {error}", home.display()))
+        Fact::new(Kind::File, format!("cannot open the home {}: {error}", home.display()))
             .from(subject.place("home"))
-            .help(format!("wharf user edit {} --home DIR, or mend the folder", case.user))
+            .help(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
-    if matches!(case.act, Act::Upload | Act::Append | Act::Mkdir) && !is_counted(&*storage).await {
-        notes.push("what the account keeps is still being counted: its quota was not".to_owned());
+    if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
+        && !is_counted(&*storage).await
+    {
+        notes.push(
+            "the usage of the account is still being counted: its quota was not checked".to_owned(),
+        );
     }
     match server(case, client).await {
         Some((server, sessions)) => {
@@ -181,18 +185,19 @@ pub(super) async fn enter(
             }
             seats(case, subject, &sessions)?;
         }
-        None => notes.push("no running server was found: sessions were not counted".to_owned()),
+        None => notes
+            .push("no running server was found: limits of sessions were not checked".to_owned()),
     }
     Ok(storage)
 }
 
-/// The server of this configuration and who is there, if it runs.
-async fn server(case: &Case<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
+/// The running server of this configuration and its sessions.
+async fn server(case: &Query<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
     let status = server_of(client, case.file.as_deref(), case.is_named).await?;
     Some((status, client.get("/v1/sessions").await.ok()?))
 }
 
-/// Waits for the count of what the account keeps, where there is a quota.
+/// Waits for the count of the account's usage if it has a quota.
 async fn is_counted(storage: &dyn Storage) -> bool {
     for _ in 0..COUNT_LOOKS_MAX {
         if storage.usage().is_none_or(|usage| usage.kept.is_some()) {
@@ -203,12 +208,13 @@ async fn is_counted(storage: &dyn Storage) -> bool {
     false
 }
 
-/// Whether one more session fits.
-fn seats(case: &Case<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
+/// Whether limits permit one more session.
+fn seats(case: &Query<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
     let limits = &case.config.limits;
     let is_full = |most: Count, count: usize| !most.admits(count);
     if is_full(limits.connections, sessions.len()) {
-        let value = format!("{}, and {} are here", shown_count(limits.connections), sessions.len());
+        let value =
+            format!("{}, and {} are in use", shown_count(limits.connections), sessions.len());
         return Err(case.setting(Kind::Limit, "limits.connections", value));
     }
     let of_user = |session: &&Session| session.user.as_deref() == Some(&subject.account.name);
@@ -218,19 +224,19 @@ fn seats(case: &Case<'_>, subject: &Subject, sessions: &[Session]) -> Result<(),
         None => (limits.sessions_per_user, false),
     };
     if is_full(most, count) {
-        let value = format!("{}, and {count} are here", shown_count(most));
+        let value = format!("{}, and {count} are in use", shown_count(most));
         let fact = if is_own {
             Fact::new(Kind::Limit, format!("sessions = {value}")).from(subject.place("sessions"))
         } else {
             case.setting(Kind::Limit, "limits.sessions_per_user", value)
         };
-        return Err(fact.help("wharf who --user shows them; wharf kick ends them"));
+        return Err(fact.help("wharf who --user lists them; wharf kick disconnects them"));
     }
     let Some(ip) = case.ip else { return Ok(()) };
     let near = |session: &&Session| session.ip.parse() == Ok(ip);
     let count = sessions.iter().filter(near).count();
     if is_full(limits.connections_per_ip, count) {
-        let value = format!("{}, and {count} are here", shown_count(limits.connections_per_ip));
+        let value = format!("{}, and {count} are in use", shown_count(limits.connections_per_ip));
         return Err(case.setting(Kind::Limit, "limits.connections_per_ip", value));
     }
     Ok(())

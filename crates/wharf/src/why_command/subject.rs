@@ -1,4 +1,4 @@
-//! The account that is asked about, and where each of its settings stands.
+//! The account, and the origins of its settings.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
 
-use super::Case;
+use super::Query;
 use crate::accounts::{Kept, database, everyone};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
@@ -17,26 +17,26 @@ use crate::outcome::{Exit, Failure};
 use crate::user_command::{Trouble, no_such_user, open_failure, waits};
 use crate::wire;
 
-/// An account, as it stands in its store.
+/// An account of a store.
 pub(super) struct Subject {
-    /// As the engine has it.
+    /// The account as used by the engine.
     pub(super) account: Account,
     pub(super) is_anonymous: bool,
     pub(super) is_enabled: bool,
-    /// Whether any password could be right.
+    /// Whether it has a usable password.
     pub(super) has_password: bool,
-    /// What its store says of it; nothing of a visitor.
+    /// Its record; none for anonymous users.
     pub(super) record: Option<UserRecord>,
     origin: Origin,
 }
 
-/// From where its settings are.
+/// The origin of its settings.
 enum Origin {
-    /// The file of accounts: its path, its content, the account's name.
+    /// The accounts file: its path, its content, the account's name.
     File(PathBuf, UserFile, String),
-    /// A database: what it and the account are called.
+    /// A database, with the name of the account.
     Database(String),
-    /// The configuration: where the visitor's rights and folder are said.
+    /// The configuration: where permissions and folder of anonymous users are set.
     Visitor { rights: String, home: String },
 }
 
@@ -44,8 +44,8 @@ impl Subject {
     /// Finds the account.
     ///
     /// # Errors
-    /// There is none of this name, or its store cannot be read.
-    pub(super) fn find(case: &Case<'_>, is_coloured: bool) -> Result<Self, Failure> {
+    /// It is unknown, or its store cannot be read.
+    pub(super) fn find(case: &Query<'_>, is_coloured: bool) -> Result<Self, Failure> {
         let config = case.config;
         let path = &config.server.users_file.0;
         if let Some(account) = wire::anonymous_account(config, case.user) {
@@ -75,7 +75,7 @@ impl Subject {
             }
             no_such_user(file.records().iter().map(|record| record.name.as_str()), case.user)
         })?;
-        // What is not said here, others prove.
+        // Without a password here, another backend authenticates.
         let is_proven_elsewhere = order.has_others() && record.password.is_none();
         Ok(Self {
             account: record.account(file.folder(), Timestamp::now()),
@@ -89,7 +89,11 @@ impl Subject {
         })
     }
 
-    fn in_database(case: &Case<'_>, address: &Address, is_coloured: bool) -> Result<Self, Failure> {
+    fn in_database(
+        case: &Query<'_>,
+        address: &Address,
+        is_coloured: bool,
+    ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;
         let failed = |error| Trouble::from(error).into_failure(is_coloured);
         let found = waits(async {
@@ -113,7 +117,7 @@ impl Subject {
         })
     }
 
-    /// Where a key of the account is said; where nobody says it, so.
+    /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
             Origin::Visitor { rights, home } => match key {
@@ -125,7 +129,7 @@ impl Subject {
                 said_at(path, file, name, key, None).unwrap_or_else(|| {
                     let path = path.display();
                     match file.line_of(name) {
-                        Some(line) => format!("{path}:{line} (says nothing; the default)"),
+                        Some(line) => format!("{path}:{line} (not set: default)"),
                         None => path.to_string(),
                     }
                 })
@@ -133,7 +137,7 @@ impl Subject {
         }
     }
 
-    /// Where the rights below a path are said.
+    /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
             Origin::Visitor { rights, .. } => rights.clone(),
@@ -146,8 +150,8 @@ impl Subject {
     }
 }
 
-/// No account of this name is kept here, and somebody else may know it.
-fn elsewhere(case: &Case<'_>) -> Failure {
+/// The error for an account that is not in the store, but may be known to another backend.
+fn elsewhere(case: &Query<'_>) -> Failure {
     let order = &case.config.accounts.auth_backends.0;
     let others: Vec<_> = order
         .iter()
@@ -157,12 +161,14 @@ fn elsewhere(case: &Case<'_>) -> Failure {
     let (name, others) = (case.user.escape_debug(), others.join(", "));
     Failure {
         exit: Exit::NoSuchUser,
-        ..Failure::new(format!("no account {name} is kept here; only {others} may know the name"))
+        ..Failure::new(format!(
+            "account {name} is not in the account store; it may exist in {others}"
+        ))
     }
-    .help("what it may do is known once it logs in; an account in users_file would decide it")
+    .help("its permissions are known after its login, or if the account is in users_file")
 }
 
-/// The file and line where an account's key is said, and the group that says it.
+/// The file and line where a key of an account is set, with the group if it is set there.
 fn said_at(
     path: &Path,
     file: &UserFile,

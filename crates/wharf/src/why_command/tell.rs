@@ -1,19 +1,19 @@
-//! The answer, for people and for scripts.
+//! The result, as text and as JSON.
 
 use std::fmt::Write as _;
 
-use super::act::Act;
-use super::{Case, Fact, Kind};
+use super::act::Action;
+use super::{Fact, Kind, Query};
 use crate::config::raw::quoted;
 
-/// A few lines: the verdict, what decides it, from where, and what would change it.
-pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
+/// Lines with the verdict, the fact, its origin and a hint.
+pub(super) fn text(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, may, fact) = match decided {
         Ok(fact) => ("allow", "may", fact),
         Err(fact) => ("deny", "may not", fact),
     };
     let mut out = format!("{verdict}: {} {may} {}", case.user.escape_debug(), case.act.words());
-    if case.act != Act::Login {
+    if case.act != Action::Login {
         let _ = write!(out, " {}", case.at);
     }
     let _ = writeln!(out, "\n  {:<7} {}", fact.kind.name(), fact.what);
@@ -21,7 +21,7 @@ pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
         let _ = writeln!(out, "  {:<7} {from}", "from");
     }
     if let (Err(_), Some(help)) = (decided, &fact.help) {
-        let _ = writeln!(out, "  {:<7} {help}", "help");
+        let _ = writeln!(out, "  {:<7} {help}", "hint");
     }
     for note in notes {
         let _ = writeln!(out, "  {:<7} {note}", "note");
@@ -29,8 +29,8 @@ pub(super) fn text(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
     out
 }
 
-/// One object on one line.
-pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
+/// One JSON object on one line.
+pub(super) fn json(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
     let (verdict, fact) = match decided {
         Ok(fact) => ("allow", fact),
         Err(fact) => ("deny", fact),
@@ -46,7 +46,7 @@ pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
         ("from", or_null(fact.from.as_ref())),
-        ("help", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
+        ("hint", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
         ("notes", format!("[{}]", notes.join(","))),
     ];
     let members: Vec<_> =
@@ -55,7 +55,7 @@ pub(super) fn json(case: &Case<'_>, decided: &Result<Fact, Fact>, notes: &[Strin
 }
 
 impl Kind {
-    /// One word, for the text and for scripts.
+    /// Its name in text and JSON.
     fn name(self) -> &'static str {
         match self {
             Self::Account => "account",

@@ -85,7 +85,7 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
     place
         .run(&["check", "users"])
         .exits(1)
-        .tells("anna cannot use /music: there is no folder music");
+        .tells("anna cannot use /music: folder not found: music");
     let told = "anna cannot use /music: folder not found: ";
     let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
     place.write("wharf.toml", &config);

@@ -124,7 +124,7 @@ fn an_unused_socket_stops_the_start_with_a_hint() {
     let error = server.says("error:");
     assert!(error.contains(&other.to_string()), "{error}");
     assert!(error.contains(&configured.port().to_string()), "{error}");
-    assert!(server.says("help:").contains("wharf service unit --kind socket"));
+    assert!(server.says("hint:").contains("wharf service unit --kind socket"));
     assert_eq!(server.child.wait().unwrap().code(), Some(78));
 }
 

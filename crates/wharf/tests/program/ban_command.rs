@@ -45,13 +45,13 @@ fn row_17_a_manual_ban_applies_immediately_ends_sessions_and_is_lifted() {
     place
         .run(&["ban", "add", "127.0.0.1", "--reason", "a test", "--set", "ban.allow=[]"])
         .exits(0)
-        .tells("banned 127.0.0.1 until you lift it");
+        .tells("banned 127.0.0.1 until it is removed");
     let goodbye = client.reply();
     assert!(goodbye.starts_with("421 Your address is banned"), "{goodbye}");
     comes_to(server.address, "421 Your address is banned");
     let list = place.run(&["ban", "list"]).exits(0).out;
-    assert!(list.contains("127.0.0.1  for ever  hand  a test"), "{list}");
-    place.run(&["ban", "del", "127.0.0.1"]).exits(0).tells("may come in again");
+    assert!(list.contains("127.0.0.1  unlimited  hand  a test"), "{list}");
+    place.run(&["ban", "del", "127.0.0.1"]).exits(0).tells("removed the ban of 127.0.0.1");
     comes_to(server.address, "220 ");
     let (_, rest) = server.stop();
     for part in [
@@ -83,7 +83,7 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     let server = serve(&place);
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
     place.run(&["ban", "clear"]).exits(2).tells("add --yes");
-    place.run(&["ban", "clear", "--yes"]).exits(0).tells("lifted all bans (1)");
+    place.run(&["ban", "clear", "--yes"]).exits(0).tells("removed all bans (1)");
     comes_to(server.address, "220 ");
 }
 
@@ -107,7 +107,7 @@ fn bans_of_a_running_server_are_listed_and_changed_immediately() {
     place.run(&["ban", "del", "127.0.0.1"]).exits(0);
     assert!(greeting(server.address).starts_with("220 "));
     place.run(&["ban", "clear", "--yes"]).exits(0);
-    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+    place.run(&["ban", "list"]).exits(0).tells("no bans");
     // Another configuration is another server's, with a file of its own.
     place.write("other.toml", "config_version = 1\n");
     let other = |words: &[&str]| place.run(&[&["-c", "other.toml", "ban"], words].concat());
@@ -122,15 +122,15 @@ fn bans_of_a_running_server_are_listed_and_changed_immediately() {
 #[test]
 fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
     let place = Place::new();
-    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+    place.run(&["ban", "list"]).exits(0).tells("no bans");
     let words = ["ban", "add", "203.0.113.7/24", "2001:db8:1:2::7", "--for", "12h"];
     let ran = place.run(&words).exits(0);
     assert_eq!(ran.err, "banned 203.0.113.0/24 for 12h\nbanned 2001:db8:1:2::/64 for 12h\n");
     for (words, code, part) in [
         (&["ban", "add"][..], 2, "ADDRESS"),
-        (&["ban", "add", "anna"], 2, "`anna` is no address"),
-        (&["ban", "add", "0.0.0.0/0"], 2, "is everybody"),
-        (&["ban", "add", "127.0.0.1"], 1, "ban.allow has 127.0.0.0/8"),
+        (&["ban", "add", "anna"], 2, "invalid address `anna`"),
+        (&["ban", "add", "0.0.0.0/0"], 2, "contains all addresses"),
+        (&["ban", "add", "127.0.0.1"], 1, "127.0.0.0/8 is in ban.allow"),
         (&["ban", "add", "192.0.2.1", "--for", "soon"], 2, "write a time such as 30m"),
         (&["ban", "add", "192.0.2.1", "--reason", "a\nb"], 2, "one line"),
         (&["ban", "del"], 2, "ADDRESS"),
@@ -141,7 +141,7 @@ fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
         place.run(words).exits(code).tells(part);
     }
     place.run(&["ban", "del", "203.0.113.0/24", "2001:db8:1:2::9"]).exits(0);
-    place.run(&["ban", "list"]).exits(0).tells("nobody is banned");
+    place.run(&["ban", "list"]).exits(0).tells("no bans");
 }
 
 /// Whatever is requested: no reply contains a local path, the version, or another client.

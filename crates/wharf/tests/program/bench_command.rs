@@ -66,7 +66,7 @@ fn where_nothing_can_be_stored_the_rest_is_measured() {
     let ran = bench(&place, &serving, &["--insecure", "--file", "big"]).exits(0);
     assert!(ran.out.contains("\nsmall-up: not measured, no place to write\n"), "{}", ran.out);
     assert!(
-        ran.out.contains("\nnote: nothing can be stored here (MKD wharf-bench-"),
+        ran.out.contains("\nnote: uploads are not permitted here (MKD wharf-bench-"),
         "{}",
         ran.out
     );
@@ -88,7 +88,7 @@ fn ctrl_c_ends_it_and_the_folder_is_removed_all_the_same() {
     let output = child.wait_with_output().unwrap();
     reader.join().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("removing what was stored"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("deleting the test files"));
     assert_eq!(names(&place.path("files")), ["big"]);
 }
 
@@ -99,8 +99,8 @@ fn errors_are_reported_with_a_hint() {
     for (words, code, part) in [
         (&["-P", "wrong"][..], 1, "--insecure"),
         (&["-P", "wrong", "--insecure"], 1, "PASS: unexpected reply 530"),
-        (&["-P", "wrong", "--tls", "off"], 1, "-u NAME and --password-file FILE"),
-        (&[], 2, "there is no terminal to ask for the password"),
+        (&["-P", "wrong", "--tls", "off"], 1, "check the user name"),
+        (&[], 2, "cannot prompt for the password"),
         (&["-P", "x", "--ca", "nowhere.pem"], 1, "cannot read certificates from nowhere.pem"),
         (&["-P", "x", "--only", "everything"], 2, "possible values"),
         (&["-P", "x", "--sessions", "0"], 2, "0 is not in 1..="),
@@ -111,7 +111,7 @@ fn errors_are_reported_with_a_hint() {
     }
     drop(serving);
     for (server, code, part) in [
-        (server.as_str(), 1, "does it listen there?"),
+        (server.as_str(), 1, "check host and port"),
         ("nonsense:port", 2, "write HOST, HOST:PORT"),
         ("", 2, "write HOST, HOST:PORT"),
         ("ftp://x", 2, "write HOST, HOST:PORT"),

@@ -8,7 +8,7 @@ fn the_default_file_is_accepted() {
     let file = place.run(&["config", "default"]).exits(0).out;
     place.write("wharf.toml", &file);
     let ran = place.run(&["check", "config"]).exits(0);
-    assert_eq!(ran.out, "wharf.toml: the configuration is sound\n");
+    assert_eq!(ran.out, "wharf.toml: the configuration is valid\n");
     assert_eq!(ran.err, "");
     place.run(&["check"]).exits(0);
 }
@@ -25,7 +25,7 @@ fn row_45_all_errors_are_reported_at_once_and_nothing_starts() {
             .exits(78)
             .tells("did you mean `server.greeting`?")
             .tells("--> bad.toml:4:16")
-            .tells("error: bad.toml has mistakes: 2 errors");
+            .tells("error: invalid configuration in bad.toml: 2 errors");
     }
 }
 
@@ -35,7 +35,7 @@ fn a_named_config_file_must_exist() {
     place
         .run(&["-c", "none.toml", "check"])
         .exits(78)
-        .tells("cannot read the config file none.toml")
+        .tells("cannot read the configuration file none.toml")
         .tells("wharf config default > none.toml");
 }
 

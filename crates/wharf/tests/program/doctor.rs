@@ -58,7 +58,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
-    assert!(screen.contains(told) && screen.contains("help: "), "{screen}");
+    assert!(screen.contains(told) && screen.contains("hint: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
     let counted = "wharf_diagnosed_failures_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
@@ -68,7 +68,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=data-diagnosis ").count(), 1, "{log}");
-    assert!(log.contains("cause=\"no-connection\"") && log.contains("help=\""), "{log}");
+    assert!(log.contains("cause=\"no-connection\"") && log.contains("hint=\""), "{log}");
 }
 
 #[test]

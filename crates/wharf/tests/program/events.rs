@@ -410,9 +410,12 @@ fn many_uploads_wait_for_few_checks() {
 fn errors_in_the_configuration_are_reported_with_a_hint() {
     let bench = Bench::new();
     for (setting, part) in [
-        ("events.on_upload=[\"/no/such/program\"]", "there is no program /no/such/program"),
+        ("events.on_upload=[\"/no/such/program\"]", "program not found: /no/such/program"),
         ("events.on_upload=[\"/bin/sh\", \"{fiel}\"]", "did you mean {file}?"),
-        ("events.on_upload=[\"/bin/sh\", \"{draft}\"]", "only check_upload has a {draft}"),
+        (
+            "events.on_upload=[\"/bin/sh\", \"{draft}\"]",
+            "{draft} is available only in check_upload",
+        ),
         ("events.check_reject_exit_codes=[0]", "a list of numbers from 1 to 255"),
         ("events.quarantine=/no/such/folder", "mkdir -m 700 /no/such/folder"),
         ("webhook.0.url=example.com", "https://example.com/wharf"),

@@ -54,7 +54,8 @@ fn goes_on(place: &Place, mut server: Serving) {
     let ran = hand_over(place).exits(0);
     let new = answering(place);
     assert_ne!(new, server.pid());
-    assert!(ran.out.starts_with(&format!("Process {new} serves now; 1 sessions")), "{ran:?}");
+    let begin = format!("process {new} accepts new connections; 1 sessions");
+    assert!(ran.out.starts_with(&begin), "{ran:?}");
     // The existing session is served by the old process, a new one by the new process.
     assert!(before.stores("old.txt", "old").starts_with("226 "));
     let mut behind = server.login("anna", "secret");

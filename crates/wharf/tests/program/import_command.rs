@@ -101,17 +101,17 @@ fn what_is_there_is_never_overwritten_unasked() {
     let place = old_server();
     place.write("wharf.toml", "# mine\n");
     let words = ["import", "pyftpdlib", "old", "--write"];
-    place.run(&words).exits(1).tells("wharf.toml is there already").tells("--force");
+    place.run(&words).exits(1).tells("wharf.toml already exists").tells("--force");
     assert_eq!(names(&place.path("")), ["old", "wharf.toml"]);
     let forced = ["import", "pyftpdlib", "old", "--write", "--force"];
-    place.run(&forced).exits(0).tells("is now wharf.toml.old");
+    place.run(&forced).exits(0).tells("wharf.toml.old");
     assert_eq!(place.read("wharf.toml.old"), "# mine\n");
 
     let users = place.read("users.toml");
-    place.run(&forced).exits(1).tells("accounts with these names: root").tells("--on-conflict");
+    place.run(&forced).exits(1).tells("users.toml: root").tells("--on-conflict");
     assert_eq!(place.read("users.toml"), users);
     let skip = [&forced[..], &["--on-conflict", "skip"]].concat();
-    assert!(place.run(&skip).exits(0).out.contains("account `root` is there already"));
+    assert!(place.run(&skip).exits(0).out.contains("account `root` already exists"));
     assert_eq!(place.read("users.toml"), users);
     place.run(&["user", "edit", "root", "--perm", "read", "--comment", "kept"]).exits(0);
     let update = [&forced[..], &["--on-conflict", "update"]].concat();
@@ -139,7 +139,7 @@ fn an_import_source_without_settings_exits_with_78_and_changes_nothing() {
     ] {
         for more in [&[][..], &["--write"]] {
             let words = [&["import", "pyftpdlib", path], more].concat();
-            place.run(&words).exits(code).tells(part).tells("help:");
+            place.run(&words).exits(code).tells(part).tells("hint:");
         }
     }
     assert_eq!(names(&place.path("")), before);
@@ -191,7 +191,7 @@ const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
 fn is_sound(place: &Place) {
     place.run(&["check"]).exits(0);
     let said = place.run(&["check", "config", "protection"]).exits(0).err;
-    let to_root = "warning: it would serve as root\nhelp: make an account of the system for it and \
+    let to_root = "warning: it would serve as root\nhint: make an account of the system for it and \
                    name that in server.user\n";
     assert_eq!(said.replace(to_root, ""), "");
 }

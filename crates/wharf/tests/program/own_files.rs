@@ -56,7 +56,8 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     assert!(client.says("RNFR mine.txt").starts_with("350 "));
     assert!(client.says("RNTO users.toml").starts_with("55"));
     let ran = place.run(&["check", "protection"]);
-    for part in ["the accounts file users.toml lies in the home", "the state folder state lies in"]
+    for part in
+        ["the accounts file users.toml is inside the home", "the state folder state is inside"]
     {
         assert!(ran.err.contains(part) || ran.out.contains(part), "{part}: {ran:?}");
     }

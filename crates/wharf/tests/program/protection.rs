@@ -156,9 +156,11 @@ fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     };
     serve(&["--set", "server.user=no-such-user"]).exits(78).tells("there is no such user here");
     serve(&["--set", "server.user=root"]).exits(78).tells("which is root itself");
-    serve(&["--set", "server.group=daemon"]).exits(78).tells("`server.group` has no user");
+    serve(&["--set", "server.group=daemon"])
+        .exits(78)
+        .tells("`server.user` is missing for `server.group`");
     let low = ["--set", "server.user=nobody", "-r", "1000-1100"];
-    serve(&low).exits(78).tells("cannot be opened any more by `server.user`");
+    serve(&low).exits(78).tells("cannot be opened by `server.user`");
     if is_root() {
         // What it needs belongs to root: reported before any client is served, with a hint.
         let ran = serve(&["--set", "server.user=nobody"]).exits(77);
@@ -247,7 +249,7 @@ fn row_46_the_sandbox_can_be_demanded_and_left_out() {
     assert!(of_threads(without.pid(), "Seccomp").iter().all(|mode| mode == "0"));
     assert_eq!(without.login("me", "secret").downloads("RETR a.txt"), "hello");
     let anywhere = ["--set", "server.sandbox=on", "--set", "files.follow_symlinks=always", "share"];
-    place.run(&anywhere).exits(78).tells("from within a sandbox");
+    place.run(&anywhere).exits(78).tells("conflicts with `files.follow_symlinks`");
 }
 
 #[test]
@@ -317,9 +319,10 @@ fn row_46_check_reports_the_protections_with_hints() {
     assert_eq!(ran.err.contains("server.user"), is_root(), "{}", ran.err);
     place.run(&["check", "config", "--strict"]).exits(0);
     let ran = place.run(&["check", "protection", "--set", "server.sandbox=off"]).exits(0);
-    ran.tells("warning: files are not confined: server.sandbox is \"off\"").tells("help: write");
+    ran.tells("warning: access to files is not restricted: server.sandbox is \"off\"")
+        .tells("hint: write");
     let ran = place.run(&["check", "--strict", "--set", "server.sandbox=off"]).exits(78);
-    ran.tells("--strict takes none");
+    ran.tells("with --strict");
 }
 
 #[test]
@@ -329,7 +332,7 @@ fn row_29_a_world_writable_home_is_reported_at_the_start_and_rejected_by_strict(
     let server = place.serve(&[]);
     let part = "is writable by all users of this computer";
     assert!(server.before.contains(part), "{}", server.before);
-    place.run(&["check"]).exits(0).tells(part).tells("help: chmod o-w");
+    place.run(&["check"]).exits(0).tells(part).tells("hint: chmod o-w");
     place.run(&["check", "--strict"]).exits(78);
     // A folder like /tmp, where users cannot change the files of others, causes no warning.
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o1777)).unwrap();

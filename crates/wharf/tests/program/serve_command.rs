@@ -124,9 +124,9 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
     let place = shared();
     place.write("empty", "");
     for (words, code, part) in [
-        (&["nowhere"][..], 1, "there is no folder nowhere"),
-        (&["share/a.txt"], 1, "is a file: only folders can be shared"),
-        (&["-P", "", "share"], 2, "an empty password lets everybody in"),
+        (&["nowhere"][..], 1, "folder not found: nowhere"),
+        (&["share/a.txt"], 1, "a.txt: not a folder"),
+        (&["-P", "", "share"], 2, "invalid password: it is empty"),
         (&["--password-file", "none", "share"], 1, "cannot read the password from none"),
         (&["-u", "a/b", "share"], 2, "-u a/b"),
         (&["--cert", "none.pem", "--key", "none.pem", "share"], 78, "cannot read the certificate"),

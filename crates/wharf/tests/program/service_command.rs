@@ -90,11 +90,14 @@ fn a_unit_lists_every_place_that_the_running_server_writes_to() {
 #[test]
 fn a_service_needs_a_sound_config() {
     let place = Place::new();
-    place.run(&["service", "unit"]).exits(1).tells("a service needs a config file");
+    place
+        .run(&["service", "unit"])
+        .exits(1)
+        .tells("configuration file not found: a service requires one");
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
     place.run(&["service", "unit"]).exits(78).tells("connections");
     let place = set_up();
-    place.run(&["service", "unit", "--user", "an na"]).exits(2).tells("is no account name");
+    place.run(&["service", "unit", "--user", "an na"]).exits(2).tells("not a valid account name");
 }
 
 #[test]
@@ -114,9 +117,9 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
     assert!(accounts.contains("\nwharf:"), "{accounts}");
     place.run(&["service", "install", "--root", root]).exits(1).tells("is there already");
     place.run(&["service", "install", "--root", root, "--force"]).exits(0);
-    place.run(&["service", "uninstall", "--root", root]).exits(0).tells("stay where they are");
+    place.run(&["service", "uninstall", "--root", root]).exits(0).tells("were kept");
     assert!(wanted.symlink_metadata().is_err());
-    place.run(&["service", "uninstall", "--root", root]).exits(1).tells("no service to remove");
+    place.run(&["service", "uninstall", "--root", root]).exits(1).tells("service is not installed");
 }
 
 #[test]

@@ -27,13 +27,17 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
     let before = place.read("users.toml");
     for (words, code, part) in [
         (&["user", "add", "anna", "--home", "anna"][..], 1, "user `anna` already exists"),
-        (&["user", "add", "ben"], 2, "where are the files of ben?"),
+        (&["user", "add", "ben"], 2, "--home is missing for account ben"),
         (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
         (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid user name"),
         (&["user", "add", "ben", "--home", "anna", "--perm", "raedx"], 2, "is no right"),
         (&["user", "add", "ben", "--home", "anna", "--up", "fast"], 2, "--up fast"),
-        (&["user", "add", "ben", "--home", "anna", "--path", "in=read"], 2, "begins with a slash"),
-        (&["user", "add", "ben", "--home", "anna", "--hash", "x"], 2, "no password hash"),
+        (
+            &["user", "add", "ben", "--home", "anna", "--path", "in=read"],
+            2,
+            "must begin with a slash",
+        ),
+        (&["user", "add", "ben", "--home", "anna", "--hash", "x"], 2, "invalid --hash"),
         (&["user", "add", "ben", "--home", "anna"], 2, "--password-file"),
     ] {
         place.run(words).exits(code).tells(part);
@@ -52,7 +56,7 @@ fn an_unknown_name_exits_with_4_for_every_command() {
         &["user", "disable", "anna", "ana"],
         &["user", "del", "ana", "--yes"],
     ] {
-        place.run(words).exits(4).tells("there is no user `ana`").tells("did you mean `anna`?");
+        place.run(words).exits(4).tells("unknown user `ana`").tells("did you mean `anna`?");
     }
     let list = place.run(&["user", "list", "--disabled"]).exits(0).out;
     assert!(!list.contains("anna"), "all or nothing: {list}");
@@ -133,7 +137,7 @@ fn a_file_of_accounts_that_others_may_read_is_refused() {
     let place = with_anna();
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(place.path("users.toml"), open).unwrap();
-    place.run(&["user", "list"]).exits(78).tells("help: chmod 600 'users.toml'");
+    place.run(&["user", "list"]).exits(78).tells("hint: chmod 600 'users.toml'");
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn errors_in_the_accounts_file_are_shown_with_their_position() {
     let place = with_anna();
     let file = place.read("users.toml");
     std::fs::remove_file(place.path("users.toml")).unwrap();
-    place.run(&["user", "list"]).exits(1).tells("there are no accounts yet");
+    place.run(&["user", "list"]).exits(1).tells("accounts file not found");
     place.run(&["user", "add", "x", "--home", "anna", "--generate"]).exits(0);
     place.write("users.toml", &file.replace("home", "hom"));
     place.run(&["user", "list"]).exits(78).tells("did you mean `home`?").tells("users.toml:");
@@ -156,7 +160,7 @@ fn row_19_an_account_without_a_password_needs_its_addresses() {
     assert!(!list.contains("cam"), "{list}");
     place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).tells("added cam");
     let shown = place.run(&["user", "show", "cam"]).exits(0).out;
-    assert!(shown.contains("not needed from its addresses"), "{shown}");
+    assert!(shown.contains("not required from its addresses"), "{shown}");
     let why = ["why", "cam", "/", "login", "--ip"];
     place.run(&[&why[..], &["192.0.2.7"]].concat()).exits(0);
     let denied = place.run(&[&why[..], &["192.0.2.8"]].concat()).exits(1).out;

@@ -54,13 +54,13 @@ fn every_command_works(place: &Place, shown: &str) {
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(list.contains("\nanna  yes    read-write  20GiB  "), "{list}");
-    place.run(&["user", "disable", "anna"]).exits(0).tells("anna may no longer log in");
+    place.run(&["user", "disable", "anna"]).exits(0).tells("disabled anna");
     assert!(place.run(&["user", "list", "--disabled"]).exits(0).out.contains("anna"));
     place.run(&["user", "enable", "anna"]).exits(0);
     let export = place.run(&["user", "export"]).exits(0).out;
     assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
     add(place, "ben").exits(0);
-    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("removed ben; their files stay");
+    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("deleted ben; their files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
@@ -167,7 +167,7 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     assert!(server.tries("anna", "secret").starts_with("530 "));
     server.waits_for("event=accounts-unreachable");
     assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
-    place.run(&["user", "list"]).exits(1).tells("cannot connect to PostgreSQL").tells("help:");
+    place.run(&["user", "list"]).exits(1).tells("cannot connect to PostgreSQL").tells("hint:");
     database.start_again();
     server.waits_for("event=accounts-back");
     server.login("anna", "secret");
@@ -207,7 +207,7 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
         ("postgres://wharf:hidden@127.0.0.1:1/x", 1, ": connection refused"),
     ] {
         place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));
-        let ran = add(&place, "anna").exits(code).tells(part).tells("help");
+        let ran = add(&place, "anna").exits(code).tells(part).tells("hint");
         assert!(!ran.err.contains("hidden") && !ran.out.contains("hidden"), "{ran:?}");
         assert!(!place.path("anna").exists(), "{store}");
     }
@@ -233,7 +233,7 @@ fn a_newer_schema_is_refused_with_78() {
     let by_hand = rusqlite::Connection::open(place.path("users.db")).unwrap();
     by_hand.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
     drop(by_hand);
-    place.run(&["user", "list"]).exits(78).tells("newer wharf").tells("help:");
+    place.run(&["user", "list"]).exits(78).tells("newer wharf").tells("hint:");
     place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).tells("newer wharf");
 }
 
@@ -272,7 +272,7 @@ fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
     let before = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert!(before.contains(",new") && before.contains("$argon2id$"), "{before}");
     place.run(&[&again[..], &["nobody"]].concat()).exits(4).tells("no user `nobody`");
-    place.run(&["user", "copy"]).exits(2).tells("to itself");
+    place.run(&["user", "copy"]).exits(2).tells("the same store");
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     let after = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert_eq!(after, before);

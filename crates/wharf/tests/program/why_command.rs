@@ -160,7 +160,10 @@ fn every_reason_that_refuses_a_login_is_reported() {
         (told["kind"].as_str().unwrap().to_owned(), told["what"].as_str().unwrap().to_owned())
     };
     let (of, what) = kind(&["anna", "/", "login", "--ip", "203.0.113.9", "--plain"]);
-    assert_eq!((&*of, &*what), ("tls", "tls.require = \"public\", and the client uses no TLS"));
+    assert_eq!(
+        (&*of, &*what),
+        ("tls", "tls.require = \"public\", and the client does not use TLS")
+    );
     place.run(&["ban", "add", "203.0.113.9", "--reason", "scanner"]).exits(0);
     let (of, what) = kind(&["anna", "/", "login", "--ip", "203.0.113.9"]);
     assert_eq!((&*of, &*what), ("ban", "203.0.113.9 is banned: scanner"));
@@ -170,7 +173,7 @@ fn every_reason_that_refuses_a_login_is_reported() {
     assert_eq!(why(&place, &["anna", "/all/over.txt", "upload"])["verdict"], "allow");
     place.write("wharf.toml", "config_version = 1\n[files]\noverwrite = false\n");
     let (of, what) = kind(&["anna", "/all/over.txt", "upload"]);
-    assert_eq!((&*of, &*what), ("setting", "files.overwrite = false, and a file is there"));
+    assert_eq!((&*of, &*what), ("setting", "files.overwrite = false, and the file exists"));
     let off = "config_version = 1\n[compat]\ndisable_commands = [\"RETR\"]\n";
     place.write("wharf.toml", off);
     let (of, what) = kind(&["anna", "/a.txt", "read"]);
