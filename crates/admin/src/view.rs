@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use wharf_core::event::Direction;
 use wharf_proto::path::escaped;
-use wharf_server::session_status::{Activity, CommandLogEntry, Payload, SessionView};
+use wharf_server::session_status::{self, Activity, Payload, SessionView};
 
 use crate::model::{CommandLogEntry, Session, SessionState};
 
@@ -56,7 +56,10 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
 }
 
 /// A line of a session for the API.
-pub(crate) fn command_log_entry(view: &CommandLogEntry, now: SystemTime) -> CommandLogEntry {
+pub(crate) fn command_log_entry(
+    view: &session_status::CommandLogEntry,
+    now: SystemTime,
+) -> CommandLogEntry {
     CommandLogEntry {
         at: timestamp(now, view.ago),
         line: escaped(&view.line),

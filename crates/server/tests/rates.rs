@@ -111,7 +111,7 @@ impl RateTest {
         };
         assert!(
             timeout(Duration::from_secs(2), enough).await.is_err(),
-            "{way:?}: {} bytes in {:?}",
+            "{case:?}: {} bytes in {:?}",
             sum() - before,
             began.elapsed()
         );
@@ -152,7 +152,7 @@ async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, case: Case) 
         }
     };
     let in_time = timeout(patience, enough).await;
-    assert!(in_time.is_ok(), "{way:?}: {moved:?} of {bytes} bytes");
+    assert!(in_time.is_ok(), "{case:?}: {moved:?} of {bytes} bytes");
 }
 
 /// Logs in and begins a transfer: its control and its data connection.

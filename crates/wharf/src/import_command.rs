@@ -136,7 +136,11 @@ impl ImportTarget {
             let is_update = known.contains(&account.name);
             if is_update && how.on_conflict == OnConflict::Skip {
                 let what = format!("account `{}` already exists", account.name.escape_debug());
-                found.lost(&account.location, what, "replace it with --on-conflict update replaces it");
+                found.lost(
+                    &account.location,
+                    what,
+                    "replace it with --on-conflict update replaces it",
+                );
                 continue;
             }
             let mut settings = settings(&account);

@@ -77,10 +77,15 @@ fn path(name: &str) -> VPath {
 
 impl Bench {
     async fn store_file(&self, name: &str, text: &'static str) -> Result<Stored> {
-        self.stores_from(name, text, Start::Fresh).await
+        self.store_file_from(name, text, Start::Fresh).await
     }
 
-    async fn stores_from(&self, name: &str, text: &'static str, start: Start) -> Result<Stored> {
+    async fn store_file_from(
+        &self,
+        name: &str,
+        text: &'static str,
+        start: Start,
+    ) -> Result<Stored> {
         let how = Write { start, replace: Replace::Allowed };
         let mut sink = self.store.write(&path(name), how).await?;
         sink.write(Bytes::from_static(text.as_bytes())).await?;
@@ -119,14 +124,14 @@ async fn clean_files_are_published_and_a_virus_is_not() {
 #[tokio::test]
 async fn an_append_is_checked_with_the_file_that_it_adds_to() {
     let bench = bench(SCANNER, Unchecked::Refused);
-    bench.stores("/a.txt", "EI").await.unwrap();
+    bench.store_file("/a.txt", "EI").await.unwrap();
     let stands = || std::fs::read_to_string(bench.folder.path().join("home/a.txt")).unwrap();
-    bench.stores_from("/a.txt", "C", Start::End).await.unwrap();
+    bench.store_file_from("/a.txt", "C", Start::End).await.unwrap();
     assert_eq!(stands(), "EIC");
-    let error = bench.stores_from("/a.txt", "AR", Start::End).await.unwrap_err();
+    let error = bench.store_file_from("/a.txt", "AR", Start::End).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(stands(), "EIC");
-    let error = bench.stores_from("/a.txt", " EICAR", Start::End).await.unwrap_err();
+    let error = bench.store_file_from("/a.txt", " EICAR", Start::End).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert_eq!(stands(), "EIC");
 }

@@ -12,7 +12,7 @@ use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied, Users};
 use wharf_proto::time::Timestamp;
-use wharf_storage::ThrottleSnapshot;
+use wharf_storage::Memory;
 
 use super::Server;
 use crate::net::{Listener, Net, Socket};
@@ -57,8 +57,7 @@ async fn row_47_a_session_that_panics_ends_alone() {
 /// Serves while the clients talk, and then stops.
 async fn serve(script: VecDeque<io::Result<Socket>>, clients: impl Future<Output = ()>) {
     let net = Arc::new(Scripted(Arc::new(Mutex::new(script))));
-    let server =
-        Server::new(Settings::default(), Arc::new(Fragile), Arc::new(ThrottleSnapshot::new()));
+    let server = Server::new(Settings::default(), Arc::new(Fragile), Arc::new(Memory::new()));
     let bound = server.net(net).bind().await.unwrap();
     let handle = bound.handle();
     let clients = async {

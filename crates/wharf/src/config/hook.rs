@@ -133,8 +133,10 @@ impl Value for EventNames {
                 let wrong = InvalidValue::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, delivered_names()) {
                     Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong
-                        .help(format!("events: {}", told_names().collect::<Vec<_>>().join(", "))),
+                    None => wrong.help(format!(
+                        "events: {}",
+                        delivered_names().collect::<Vec<_>>().join(", ")
+                    )),
                 });
             }
         }

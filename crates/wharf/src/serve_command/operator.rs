@@ -20,7 +20,7 @@ use wharf_admin::{AdminBackend, LogLines};
 use wharf_core::async_trait;
 use wharf_server::Handle;
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
-use wharf_server::doctor::{Failure as Failing, Report};
+use wharf_server::diagnostics::{DataConnFailure, DiagnosticsReport};
 use wharf_server::session_status::{Activity, SessionView};
 
 use super::Plan;
