@@ -32,8 +32,9 @@ pub struct AdminSocket(Listener);
 
 impl AdminSocket {
     /// Listens at `path`, for its owner and the members of the group with the id `group`. A socket
-    /// file left by a server that has ended is replaced. `stable_path` is another path to the same place
-    /// that cannot be redirected meanwhile, such as one below an open folder; else it is `path`.
+    /// file left by a server that has ended is replaced. `stable_path` is another path to the same
+    /// place that cannot be redirected meanwhile, such as one below an open folder; else it is
+    /// `path`.
     ///
     /// # Errors
     /// `AddrInUse` if another server listens there; what the system says otherwise.

@@ -16,7 +16,7 @@ use crate::prove::workload::{Clients, Promise, check};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "kill",
-    about: "kill -9 at any moment of STOR, APPE, RNTO, DELE and resumed uploads: old, new or nothing",
+    about: "kill -9 at any moment of STOR, APPE, RNTO, DELE and resuming: old, new or nothing",
     unit: "kills",
     short: Plan::count(25),
     long: Plan::count(1000),

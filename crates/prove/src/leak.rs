@@ -20,7 +20,7 @@ use crate::prove::watch::{ProcessSample, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",
-    about: "sessions that end in every way: descriptors, listeners, hidden files, memory are released",
+    about: "sessions that end in every way: descriptors, listeners, files, memory are released",
     unit: "sessions",
     short: Plan::count(200),
     long: Plan::count(50_000),

@@ -220,7 +220,8 @@ fn settings(account: &ImportedAccount) -> Vec<Setting> {
     settings
 }
 
-/// Hashes plain-text passwords, and adds the hashes as first settings of the tables of their accounts.
+/// Hashes plain-text passwords, and adds the hashes as first settings of the tables of their
+/// accounts.
 fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
     let is_plain =
         |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));

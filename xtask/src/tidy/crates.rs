@@ -131,7 +131,7 @@ static SILENCES: &[Silence] = &[
         words: &["wharf_server", "wharf_storage"],
         rule: Rule {
             name: "login",
-            why: "external authentication does not depend on the engine, so that either can be replaced",
+            why: "external authentication needs no engine, so that either can be replaced",
             remedy: "extend the contract in wharf-core",
         },
     },

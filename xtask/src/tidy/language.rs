@@ -105,9 +105,8 @@ pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     for source in tree.sources.iter().filter(|source| source.path != LIST) {
         let mut parts = source.path.split('/');
-        let name = match (parts.next(), parts.next()) {
-            (Some("crates"), Some(name)) | (Some(name), _) => name,
-            (None, _) => continue,
+        let ((Some("crates"), Some(name)) | (Some(name), _)) = (parts.next(), parts.next()) else {
+            continue;
         };
         let count = counts.entry(name.to_owned()).or_default();
         for token in prose::of_rust(&source.raw, Part::Comments, |_| true) {

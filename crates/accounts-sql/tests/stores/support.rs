@@ -1,8 +1,15 @@
 //! What every store of this crate must do.
 
 #[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "a database needs no ports for data")]
+#[path = "../../../wharf/tests/clients/support/ports.rs"]
+mod ports;
+#[cfg(target_os = "linux")]
 pub(crate) mod server;
 pub(crate) mod suite;
+
+#[cfg(target_os = "linux")]
+pub(crate) use ports::Ports;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -88,7 +88,8 @@ impl MetricsListener {
                     let log_request = Arc::clone(&has_asked);
                     let handle = running.spawn(async move {
                         // A client that disconnects or is too slow gets no response.
-                        drop(timeout(REQUEST_TIMEOUT, answer(stream, &log_request, &hosts, &*page)).await);
+                        let answered = answer(stream, &log_request, &hosts, &*page);
+                        drop(timeout(REQUEST_TIMEOUT, answered).await);
                     });
                     open.push_back(MetricsConnection { handle, has_asked });
                 }

@@ -99,10 +99,10 @@ async fn row_25_27_28_no_command_leads_out_of_the_root() {
             match bench.run(&line).await {
                 Ok(Next::Transfer(Transfer { job, .. })) => came(&line, job).await,
                 Ok(Next::ServerSideJob(ServerSideJob::Digest { source, .. })) => {
-                    shows_nothing(&line, source)
+                    shows_nothing(&line, source);
                 }
                 Ok(Next::ServerSideJob(ServerSideJob::RemoveTree { .. })) => {
-                    drop(bench.send(&line).await)
+                    drop(bench.send(&line).await);
                 }
                 _ => {}
             }

@@ -50,7 +50,7 @@ pub(crate) fn migrate(text: &str) -> Result<Migrated, Problem> {
         match value.get_ref() {
             DeValue::Table(table) => find(section, table, &mut found)?,
             DeValue::Array(tables) => {
-                for table in tables.iter() {
+                for table in tables {
                     if let DeValue::Table(table) = table.get_ref() {
                         find(section, table, &mut found)?;
                     }
@@ -112,10 +112,13 @@ mod tests {
     #[test]
     fn old_names_are_replaced_and_everything_else_stays() {
         let old = "# keep_partials\r\n[files] # here\r\n  keep_partials   = \"1h\" # why\r\n\
-                   umask = \"022\"\r\n\"reserve\" = \"5%\"\r\n[tls]\r\nnames = [\"keep_partials\"]\r\n";
+                   umask = \"022\"\r\n\"reserve\" = \"5%\"\r\n\
+                   [tls]\r\nnames = [\"keep_partials\"]\r\n";
         let migrated = migrate(old).expect("it is TOML");
-        let new = "# keep_partials\r\n[files] # here\r\n  partial_upload_retention   = \"1h\" # why\r\n\
-                   umask = \"022\"\r\nmin_free_space = \"5%\"\r\n[tls]\r\nserver_names = [\"keep_partials\"]\r\n";
+        let new = "# keep_partials\r\n[files] # here\r\n  \
+                   partial_upload_retention   = \"1h\" # why\r\n\
+                   umask = \"022\"\r\nmin_free_space = \"5%\"\r\n\
+                   [tls]\r\nserver_names = [\"keep_partials\"]\r\n";
         assert_eq!(migrated.text, new);
         let lines: Vec<_> = migrated.renames.iter().map(|(line, old, _)| (*line, *old)).collect();
         assert_eq!(lines, [(3, "files.keep_partials"), (5, "files.reserve"), (7, "tls.names")]);

@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_does_not_panic(hash in "\\PC{0,30}|\\$[0-9a-z]{1,8}\\$[a-z0-9=,$]{0,20}") {
+        fn any_text_does_not_panic(hash in "\\PC{0,30}|\\$[0-9a-z]{1,8}\\$[a-z0-9=,$]{0,20}") {
             let _ = refusal(&hash);
         }
     }

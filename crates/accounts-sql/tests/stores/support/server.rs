@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-#[expect(dead_code, reason = "a database needs no ports for data")]
-#[path = "../../../../wharf/tests/clients/support/ports.rs"]
-mod ports;
-use ports::Ports;
+use crate::support::Ports;
 
 /// The user of the database, and its password.
 pub(crate) const USER: &str = "wharf";

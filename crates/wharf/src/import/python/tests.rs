@@ -134,9 +134,8 @@ fn an_invalid_line_does_not_affect_others() {
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!("a = {}1{}\nb = 2\n", "(".repeat(50_000), ")".repeat(50_000));
-    assert!(
-        matches!(&read(&deep).unwrap()[0].kind, StatementKind::Broken(why) if why.contains("brackets"))
-    );
+    let kind = &read(&deep).unwrap()[0].kind;
+    assert!(matches!(kind, StatementKind::Broken(why) if why.contains("brackets")));
     let signs = format!("a = {}1\nb = 2\n", "-".repeat(50_000));
     assert_eq!(
         read(&signs).unwrap()[0].kind,
