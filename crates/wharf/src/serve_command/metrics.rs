@@ -1,5 +1,6 @@
 //! The metrics, in the text format of Prometheus.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -83,10 +84,11 @@ fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     let about = "Number of active warnings, as listed by wharf status.";
     page.one("gauge", "warnings", about, moment.warnings);
     let about = "Resident memory size in bytes.";
-    page.known("gauge", "resident_memory_bytes", about, moment.memory);
-    page.known("gauge", "open_files", "Number of open file descriptors.", moment.open_files);
+    page.known("gauge", "process_resident_memory_bytes", about, moment.memory);
+    let about = "Number of open file descriptors.";
+    page.known("gauge", "process_open_fds", about, moment.open_files);
     let about = "Maximum number of open file descriptors.";
-    page.known("gauge", "open_files_max", about, moment.open_files_max);
+    page.known("gauge", "process_max_fds", about, moment.open_files_max);
 }
 
 fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
@@ -267,16 +269,23 @@ fn rate_of(view: &SessionView) -> u64 {
     }
 }
 
+/// With the prefix of wharf, apart from the names that Prometheus client libraries use for every
+/// process.
+fn full_name(name: &str) -> Cow<'_, str> {
+    if name.starts_with("process_") { name.into() } else { format!("wharf_{name}").into() }
+}
+
 struct MetricsText(String);
 
 impl MetricsText {
     fn head(&mut self, kind: &str, name: &str, about: &str) {
-        let _ = writeln!(self.0, "# HELP wharf_{name} {about}\n# TYPE wharf_{name} {kind}");
+        let name = full_name(name);
+        let _ = writeln!(self.0, "# HELP {name} {about}\n# TYPE {name} {kind}");
     }
 
     fn one(&mut self, kind: &str, name: &str, about: &str, value: impl Display) {
         self.head(kind, name, about);
-        let _ = writeln!(self.0, "wharf_{name} {value}");
+        let _ = writeln!(self.0, "{} {value}", full_name(name));
     }
 
     /// The same; omitted without a value.
@@ -289,7 +298,7 @@ impl MetricsText {
     fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<_> =
             labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
-        let _ = writeln!(self.0, "wharf_{name}{{{}}} {value}", labels.join(","));
+        let _ = writeln!(self.0, "{}{{{}}} {value}", full_name(name), labels.join(","));
     }
 
     fn histogram(&mut self, name: &str, label: Option<(&str, &str)>, histogram: &Histogram) {
@@ -309,7 +318,7 @@ impl MetricsText {
         for (part, value) in [("sum", seconds(read.sum)), ("count", read.count.to_string())] {
             match label {
                 Some(label) => self.value(&format!("{name}_{part}"), &[label], value),
-                None => drop(writeln!(self.0, "wharf_{name}_{part} {value}")),
+                None => drop(writeln!(self.0, "{}_{part} {value}", full_name(name))),
             }
         }
     }

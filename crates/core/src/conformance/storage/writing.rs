@@ -392,7 +392,7 @@ async fn an_unfinished_upload_is_void_when_the_file_is_another(harness: &Harness
             // Within the current file, which is not the one that the client began to send.
             let within = Write { start: Start::At(2), replace: Allowed };
             let begun = harness.store.write(&f, within).await;
-            harness.fails(begun, &[ErrorKind::Outdated], "it is no beginning of that");
+            harness.fails(begun, &[ErrorKind::Outdated], "it is not a beginning of that");
             harness.holds("/f", b"other", "nothing happened").await;
         }
         let mut sink = harness.begin("/f", Start::End, Allowed).await;
@@ -414,7 +414,7 @@ async fn an_upload_cut_before_its_first_byte_is_known_as_one(harness: &Harness) 
         return;
     }
     harness.begin("/f", Start::Fresh, Allowed).await.abort().await;
-    harness.same(unfinished(harness, "/f").await, None, "there is nothing to be told of");
+    harness.same(unfinished(harness, "/f").await, None, "there is nothing to report");
     // Resuming at the length of the old file would mix two files.
     let behind = Write { start: Start::At(3), replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), behind).await;

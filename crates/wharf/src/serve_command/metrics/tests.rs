@@ -125,7 +125,8 @@ fn histogram_buckets_are_cumulative() {
 fn named(text: &str) -> BTreeSet<String> {
     let is_word = |letter: char| letter.is_ascii_lowercase() || letter == '_';
     let words = text.split(|letter: char| !is_word(letter));
-    let metrics = words.filter(|word| word.starts_with("wharf_"));
+    let metrics =
+        words.filter(|word| ["wharf_", "process_"].iter().any(|start| word.starts_with(start)));
     let plain = |word: &str| {
         let parts = ["_bucket", "_sum", "_count"];
         parts.iter().find_map(|part| word.strip_suffix(part)).unwrap_or(word).to_owned()
