@@ -80,7 +80,6 @@ fn run(words: &[&str]) -> Result<(), String> {
         ["test", rest @ ..] => steps::run(&root, rest),
         ["setup"] => setup::run(&root),
         ["tidy"] => tidy::run(&root),
-        ["tidy", "--language"] => tidy::language(&root),
         ["docs"] => docs::run(&root),
         ["book"] => book::run(&root),
         ["translations", rest @ ..] => translations::run(&root, rest),

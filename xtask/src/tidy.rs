@@ -36,6 +36,8 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     language::list,
     trust::check,
     documents::translations,
+    language::check,
+    language::bound,
 ];
 
 /// A rule that holds everywhere.
@@ -63,10 +65,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = Tree::read(root)?;
     let findings = check(&tree);
     eprint!("{}", language::report(&language::counts(&tree)));
-    eprintln!(
-        "tidy: {} refused phrases; cargo xtask tidy --language lists them",
-        language::check(&tree).len()
-    );
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -78,14 +76,6 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
         number => Err(format!("tidy: {number} findings in {files} files")),
     }
-}
-
-/// Lists the refused phrases, which do not fail yet.
-pub(crate) fn language(root: &Path) -> Result<(), String> {
-    for finding in language::check(&Tree::read(root)?) {
-        eprintln!("{}:{}: {}", finding.file, finding.line, finding.what);
-    }
-    Ok(())
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {

@@ -18,6 +18,15 @@ static PHRASE: Rule = Rule {
     remedy: "write the suggested term; the list is in CONTRIBUTING.md",
 };
 
+/// Words of persons in 10,000 words of the comments of a crate: 1.0 in 1,000.
+const PERSONS_MAX: usize = 10;
+
+static PERSON: Rule = Rule {
+    name: "persons",
+    why: "a program, a client and an account are not persons, and have terms of their own",
+    remedy: "name the user, the client, the session, the administrator or the program",
+};
+
 static STALE: Rule = Rule {
     name: "vocabulary",
     why: "the list that people read must be the one that is checked",
@@ -116,6 +125,17 @@ pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
         }
     }
     counts
+}
+
+/// No crate has more words of persons than the bound.
+pub(super) fn bound(tree: &Tree) -> Vec<Finding> {
+    let counts = counts(tree).into_iter().filter(|(_, count)| count.per_10_000() > PERSONS_MAX);
+    let finding = |(name, count): (String, Count)| {
+        let Count { persons, words } = count;
+        let what = format!("{persons} in {words} words of comments");
+        PERSON.broken(&name, 1, what)
+    };
+    counts.map(finding).collect()
 }
 
 /// One line for each crate: words, and words for persons per 1,000.
