@@ -7,6 +7,9 @@
 //! sent back and finds the same file, also one that is not valid text; and a session gets back the
 //! bytes that it sent (`sent_names`), in whichever set they were read.
 
+#[cfg(test)]
+mod account_tests;
+mod certainty;
 mod charset_memory;
 mod guess;
 mod letters;
@@ -22,7 +25,8 @@ use std::sync::Arc;
 
 use encoding_rs::{Encoding as Charset, UTF_8, WINDOWS_1252};
 
-use self::guess::{OTHERWISE, rank};
+use self::certainty::Certainty;
+use self::guess::{Hint, HintOrigin, OTHERWISE};
 use self::sent_names::SentNames;
 use self::utf8::{Utf8Verdict, is_doubtful, judge};
 use self::weigh::weigh;
@@ -48,8 +52,8 @@ pub(crate) struct NameCodec {
     certainty: Certainty,
     /// The set in the settings.
     configured: Option<&'static Charset>,
-    /// The set that earlier sessions of the account settled on.
-    remembered_charset: Option<&'static Charset>,
+    /// The set that this account's sessions settled on, or that its password is in.
+    account_hint: Option<Hint>,
     /// Names that are not UTF-8, one a line, until the set is settled.
     evidence: Vec<u8>,
     utf8: Utf8,
@@ -72,16 +76,6 @@ enum Utf8 {
 enum WireEncoding {
     Utf8,
     Legacy,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Certainty {
-    /// Nothing was sent yet.
-    Open,
-    /// It is the most likely set; later names may show that it is another.
-    Guessed,
-    /// A name that exists, or that is clear, has shown it.
-    Settled,
 }
 
 /// What the bytes after a command may mean as a path.
@@ -123,21 +117,11 @@ impl NameCodec {
             set: settings.legacy.unwrap_or(otherwise),
             certainty: Certainty::Open,
             configured: settings.legacy,
-            remembered_charset: None,
+            account_hint: None,
             evidence: Vec::new(),
             utf8: Utf8::Assumed,
             sent_names: Arc::default(),
             backslash: settings.backslash,
-        }
-    }
-
-    /// Uses the set that earlier sessions of the account settled on as a hint.
-    pub(crate) fn expect(&mut self, remembered_charset: Option<&'static Charset>) {
-        self.remembered_charset = remembered_charset;
-        if let (Certainty::Open, false, Some(set)) =
-            (self.certainty, self.is_pinned, remembered_charset)
-        {
-            self.set = set;
         }
     }
 
@@ -205,14 +189,12 @@ impl NameCodec {
     /// The readings of `typed` that is valid UTF-8, perhaps by chance.
     fn doubtful_readings(&self, typed: &[u8], found: &mut ReadingList<'_>) {
         let text = std::str::from_utf8(typed).unwrap_or_default();
-        let unknown: Vec<&str> = text
-            .split('/')
-            .filter(|part| !part.is_ascii() && self.sent_names.disk(part.as_bytes()).is_none())
-            .collect();
+        let unknown = self.unknown(typed);
+        let unknown = std::str::from_utf8(&unknown).unwrap_or_default();
         if self.utf8 == Utf8::Shown || unknown.is_empty() || !is_doubtful(text) {
             return found.means(Reading::literal(typed));
         }
-        match judge(&unknown.join("\n"), self.remembered_charset, self.configured) {
+        match judge(unknown, self.account_hint, self.configured) {
             Utf8Verdict::Utf8 { is_clear: true, .. } => found.means(Reading::literal(typed)),
             Utf8Verdict::Utf8 { others, .. } => {
                 found.means(Reading { is_clear: false, ..Reading::literal(typed) });
@@ -222,8 +204,10 @@ impl NameCodec {
             }
             Utf8Verdict::Legacy(ranking) => {
                 found.is_tried(Reading::literal(typed));
+                let mut is_clear = ranking.is_clear;
                 for set in ranking.sets {
-                    found.means_in(typed, set, ranking.is_clear);
+                    found.means_in(typed, set, is_clear);
+                    is_clear = false;
                 }
             }
         }
@@ -231,29 +215,20 @@ impl NameCodec {
 
     /// The readings in each set that `typed` can be in, the most likely first.
     fn legacy_readings(&self, typed: &[u8], found: &mut ReadingList<'_>) {
-        let unknown: Vec<&[u8]> = parts(typed)
-            .filter(|part| {
-                std::str::from_utf8(part).is_err() && self.sent_names.disk(part).is_none()
-            })
-            .collect();
-        let is_of = |set| unknown.iter().all(|part| weigh(set, part).is_some());
-        if unknown.is_empty() || (self.certainty == Certainty::Settled && is_of(self.set)) {
-            return found.means_in(typed, self.set, true);
+        let names = self.unknown(typed);
+        let is_settled = self.certainty == Certainty::Settled;
+        if names.is_empty() || (is_settled && weigh(self.set, &names).is_some()) {
+            return found.means_in(typed, self.set, is_settled);
         }
-        let names = unknown.join(&b'\n');
-        let hint = self.remembered_charset.or(self.configured);
-        let all = [self.evidence.as_slice(), &names].concat();
-        let mut ranking = rank(&all, hint, self.configured);
-        if ranking.sets.is_empty() || self.certainty == Certainty::Settled {
-            // What came before was in another set, or in none.
-            ranking = rank(&names, hint, self.configured);
-        }
+        let ranking = self.ranking(&names);
         // With a full memory, what was sent under one set could not be given back under another.
         let is_stuck = self.sent_names.is_full() && self.certainty != Certainty::Open;
+        let mut is_clear = ranking.is_clear;
         for set in ranking.sets {
             if !is_stuck || set == self.set {
-                found.means_in(typed, set, ranking.is_clear);
+                found.means_in(typed, set, is_clear);
             }
+            is_clear = false;
         }
     }
 
@@ -269,18 +244,22 @@ impl NameCodec {
             return None;
         }
         let is_utf8 = std::str::from_utf8(typed).is_ok();
+        let names = self.unknown(typed);
+        let shown = reading.set.map(|set| self.shown(&names, set, reading.is_clear, exists));
         if reading.set.is_some() || is_utf8 {
             self.keep(typed, reading);
         }
         if is_utf8 && self.wire_encoding == WireEncoding::Utf8 && reading.set.is_none() {
             return self.takes_for_utf8(reading, exists);
         }
-        let set = reading.set.filter(|_| !is_utf8 || self.wire_encoding == WireEncoding::Utf8)?;
-        if self.evidence.len() + typed.len() < EVIDENCE_BYTES_MAX {
-            self.evidence.extend_from_slice(typed);
+        let (set, certainty) =
+            shown.filter(|_| !is_utf8 || self.wire_encoding == WireEncoding::Utf8)?;
+        // A name that is sent again shows nothing new.
+        if !names.is_empty() && self.evidence.len() + names.len() < EVIDENCE_BYTES_MAX {
+            self.evidence.extend_from_slice(&names);
             self.evidence.push(b'\n');
         }
-        self.speaks(set, exists || reading.is_clear)
+        self.turns_to(set, certainty)
     }
 
     /// A name was read as UTF-8. Reported once if another reading was plausible too.
@@ -296,28 +275,27 @@ impl NameCodec {
         is_news.then_some(RecognisedCharset { set: UTF_8, is_settled: false })
     }
 
-    /// This client speaks `set`.
-    pub(crate) fn speaks(
+    /// This client speaks `set`: its user name is in that.
+    pub(crate) fn speaks(&mut self, set: &'static Charset) -> Option<RecognisedCharset> {
+        if self.is_pinned { None } else { self.turns_to(set, Certainty::Settled) }
+    }
+
+    fn turns_to(
         &mut self,
         set: &'static Charset,
-        is_sure: bool,
+        certainty: Certainty,
     ) -> Option<RecognisedCharset> {
-        if self.is_pinned {
-            return None;
-        }
         let before = (self.certainty, self.set);
         self.wire_encoding = WireEncoding::Legacy;
         self.utf8 = Utf8::Assumed;
         self.set = set;
-        let is_settled = is_sure || before == (Certainty::Settled, set);
-        self.certainty = if is_settled { Certainty::Settled } else { Certainty::Guessed };
+        self.certainty = if before.1 == set { certainty.max(before.0) } else { certainty };
+        let is_settled = self.certainty == Certainty::Settled;
+        if is_settled {
+            self.account_hint = Some(Hint { set, origin: HintOrigin::Remembered });
+        }
         let is_news = before.0 == Certainty::Open || before.1 != set;
         is_news.then_some(RecognisedCharset { set, is_settled })
-    }
-
-    /// The set that is settled.
-    pub(crate) fn settled(&self) -> Option<&'static Charset> {
-        (self.certainty == Certainty::Settled && !self.is_pinned).then_some(self.set)
     }
 
     /// Keeps each part of a path with what was sent for it.

@@ -374,8 +374,8 @@ impl Session {
     /// password.
     pub(crate) fn note_login_charset(&mut self, set: &'static Charset, is_name: bool) {
         if !is_name {
-            self.names.expect(Some(set));
-        } else if let Some(recognised) = self.names.speaks(set, true) {
+            self.names.assume(set);
+        } else if let Some(recognised) = self.names.speaks(set) {
             self.report_charset(recognised);
             self.remember_charset();
         }
@@ -383,7 +383,7 @@ impl Session {
 
     /// Records the settled character set for the account's next session.
     fn remember_charset(&mut self) {
-        if let (Some(set), Some(inside)) = (self.names.settled(), self.logged_in())
+        if let (Some(set), Some(inside)) = (self.names.charset_to_remember(), self.logged_in())
             && self.remembered_charset != Some(set)
         {
             self.shared.charset_memory.note(&inside.account.name, set);

@@ -19,6 +19,13 @@ pub(super) const OTHERWISE: &Charset = GBK;
 
 /// The weight of a hint, in tenths of the natural logarithm of a probability, as all of these.
 const HINT: u32 = 20;
+/// The same if earlier sessions of the account settled on the set.
+const HINT_REMEMBERED: u32 = 35;
+/// That counts only for names of common characters, of at most this cost per byte above ASCII:
+/// rare ones are rather of another set.
+const HINT_REMEMBERED_COST_MAX: u32 = 42;
+/// The same if, in addition, names of this session were read in it.
+const HINT_CONFIRMED: u32 = 60;
 /// The weight of the detector's guess.
 const DETECTED: u32 = 10;
 /// The additional weight of a hint if the detector's guess is not a candidate.
@@ -29,6 +36,40 @@ pub(super) const CLEAR: u32 = 60;
 const SENSELESS: u32 = 65;
 /// The same for sets of single bytes, where a byte is a whole letter.
 const SENSELESS_SINGLE: u32 = 85;
+
+/// A set that is preferred where several are about as likely.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hint {
+    pub(super) set: &'static Charset,
+    pub(super) origin: HintOrigin,
+}
+
+/// Where a hint comes from: the more it is based on, the more it weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HintOrigin {
+    /// The settings or a password.
+    Assumed,
+    /// Earlier sessions of the account.
+    Remembered,
+    /// These, and names of this session.
+    Confirmed,
+}
+
+impl Hint {
+    pub(super) fn assumed(set: &'static Charset) -> Self {
+        Self { set, origin: HintOrigin::Assumed }
+    }
+
+    /// The bonus for a reading in the set.
+    fn weight(self, reading: &Weight) -> u32 {
+        match self.origin {
+            HintOrigin::Remembered if reading.is_above(HINT_REMEMBERED_COST_MAX) => HINT,
+            HintOrigin::Remembered => HINT_REMEMBERED,
+            HintOrigin::Assumed => HINT,
+            HintOrigin::Confirmed => HINT_CONFIRMED,
+        }
+    }
+}
 
 /// The sets that bytes can be in.
 #[derive(Debug, Default)]
@@ -43,7 +84,7 @@ pub(super) struct Ranking {
 /// are about as likely.
 pub(super) fn rank(
     bytes: &[u8],
-    hint: Option<&'static Charset>,
+    hint: Option<Hint>,
     configured: Option<&'static Charset>,
 ) -> Ranking {
     let sets = candidates(configured);
@@ -51,17 +92,18 @@ pub(super) fn rank(
     detector.feed(bytes, true);
     let detected = detector.guess(None, Utf8Detection::Deny);
     let is_candidate = sets.contains(&detected);
-    let fallback = hint.unwrap_or(OTHERWISE);
+    let fallback = hint.map_or(OTHERWISE, |hint| hint.set);
     let mut weighed: Vec<(u32, &'static Charset, Weight)> = Vec::with_capacity(sets.len());
     for set in sets {
         let Some(weight) = weigh(set, bytes) else { continue };
         let is_detected = if is_candidate { set == detected } else { set == fallback };
         let mut bonus = if is_detected { DETECTED } else { 0 };
-        if hint == Some(set) {
-            bonus += if is_candidate { HINT } else { HINT + UNDETECTED };
+        if let Some(hint) = hint.filter(|hint| hint.set == set) {
+            bonus += hint.weight(&weight) + if is_candidate { 0 } else { UNDETECTED };
         }
         // The largest possible bonus is added to all, so that no difference is negative.
-        weighed.push((weight.cost + HINT + UNDETECTED + DETECTED - bonus, set, weight));
+        let bonus_max = HINT_CONFIRMED + UNDETECTED + DETECTED;
+        weighed.push((weight.cost + bonus_max - bonus, set, weight));
     }
     weighed.sort_by_key(|(cost, ..)| *cost);
     let is_senseless = weighed.first().is_none_or(|(_, set, best)| {
@@ -70,7 +112,12 @@ pub(super) fn rank(
     let is_clear = match &weighed[..] {
         [] => false,
         [_] => !is_senseless,
-        [(first, ..), (second, ..), ..] => !is_senseless && second - first >= CLEAR,
+        [(first, set, weight), (second, ..), ..] => {
+            // A strong hint decides for its set, but does not make that clear.
+            let hint = hint.filter(|hint| hint.set == *set);
+            let needed = CLEAR + hint.map_or(0, |hint| hint.weight(weight) - HINT);
+            !is_senseless && second - first >= needed
+        }
     };
     let mut sets: Vec<_> = weighed.into_iter().map(|(_, set, _)| set).collect();
     if is_senseless && let Some(at) = sets.iter().position(|set| *set == fallback) {
@@ -99,7 +146,8 @@ mod tests {
     use super::*;
 
     fn best(bytes: &[u8], hint: Option<&'static Charset>) -> &'static str {
-        rank(bytes, hint, hint).sets.first().unwrap().name()
+        let assumed = hint.map(Hint::assumed);
+        rank(bytes, assumed, hint).sets.first().unwrap().name()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use encoding_rs::Encoding as Charset;
 use wharf_proto::path::escaped;
 
-use super::guess::rank;
+use super::guess::{Hint, rank};
 use super::{NameCodec, WireEncoding};
 
 /// The most decodings of one attempt: each costs a password hash.
@@ -37,10 +37,9 @@ impl NameCodec {
             let is_legacy = self.wire_encoding == WireEncoding::Legacy;
             if is_legacy { vec![self.set] } else { Vec::new() }
         } else if text.is_none() {
-            rank(user, self.remembered_charset.or(self.configured), self.configured).sets
+            rank(user, self.hint(), self.configured).sets
         } else if std::str::from_utf8(secret).is_err() {
-            let known = self.settled();
-            let hint = known.or(self.remembered_charset).or(self.configured);
+            let hint = self.settled().map(Hint::assumed).or_else(|| self.hint());
             rank(secret, hint, self.configured).sets
         } else {
             Vec::new()

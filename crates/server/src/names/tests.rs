@@ -14,7 +14,7 @@ mod real_names;
 use self::corpus::CORPUS;
 use self::real_names::REAL_NAMES;
 
-fn names(encoding: Encoding) -> NameCodec {
+pub(super) fn names(encoding: Encoding) -> NameCodec {
     let legacy = Some(GBK).filter(|_| encoding == Encoding::Legacy);
     NameCodec::new(&NamesSettings {
         encoding,
@@ -44,7 +44,7 @@ fn paths(readings: &Readings) -> Vec<&[u8]> {
     readings.tried.iter().map(|reading| reading.path.as_slice()).collect()
 }
 
-fn bytes(set: &'static Charset, text: &str) -> Vec<u8> {
+pub(super) fn bytes(set: &'static Charset, text: &str) -> Vec<u8> {
     let (bytes, _, is_bad) = set.encode(text);
     assert!(!is_bad, "{text} is not {}", set.name());
     bytes.into_owned()

@@ -6,7 +6,7 @@
 
 use encoding_rs::Encoding as Charset;
 
-use super::guess::{CLEAR, Ranking, rank};
+use super::guess::{CLEAR, Hint, Ranking, rank};
 use super::weigh::{utf8_cost, weigh};
 
 /// How much more likely UTF-8 is before the name is seen, in the unit of `weigh`: most clients
@@ -42,20 +42,21 @@ fn is_unused(letter: char) -> bool {
         | '\u{f0000}'..)
 }
 
-/// Decides between UTF-8 and the sets for `text`.
+/// Decides between UTF-8 and the sets for `text`. `hint`: what is known of the account.
 pub(super) fn judge(
     text: &str,
-    remembered_charset: Option<&'static Charset>,
+    hint: Option<Hint>,
     configured: Option<&'static Charset>,
 ) -> Utf8Verdict {
     if is_western_word(text) {
         return Utf8Verdict::Utf8 { is_clear: true, others: Ranking::default() };
     }
-    let mut others = rank(text.as_bytes(), remembered_charset.or(configured), configured);
+    let preferred = hint.or_else(|| configured.map(Hint::assumed));
+    let mut others = rank(text.as_bytes(), preferred, configured);
     let best = others.sets.first().and_then(|set| weigh(set, text.as_bytes()));
     let Some(best) = best else { return Utf8Verdict::Utf8 { is_clear: true, others } };
     let prior = match others.sets.first() {
-        _ if remembered_charset.is_some() => PRIOR_AGAINST_HINT,
+        _ if hint.is_some() => PRIOR_AGAINST_HINT,
         Some(set) if configured == Some(*set) => PRIOR_AGAINST_HINT,
         _ => PRIOR,
     };
@@ -87,13 +88,16 @@ fn is_western_word(text: &str) -> bool {
 mod tests {
     use encoding_rs::{BIG5, EUC_KR, GBK};
 
+    use super::super::guess::HintOrigin;
     use super::*;
 
     fn doubtful_readings(
         bytes: &[u8],
         remembered_charset: Option<&'static Charset>,
     ) -> (&'static str, bool) {
-        match judge(std::str::from_utf8(bytes).unwrap(), remembered_charset, None) {
+        let origin = HintOrigin::Remembered;
+        let hint = remembered_charset.map(|set| Hint { set, origin });
+        match judge(std::str::from_utf8(bytes).unwrap(), hint, None) {
             Utf8Verdict::Utf8 { is_clear, .. } => ("UTF-8", is_clear),
             Utf8Verdict::Legacy(ranking) => (ranking.sets[0].name(), ranking.is_clear),
         }
