@@ -126,6 +126,18 @@ pub(crate) struct Document {
 /// Replaces a name or path that is not text. It is never valid, so its account is invalid.
 const UNREADABLE: &str = "(not text)";
 
+/// Replaces the path or group in a row whose holder is the bytes of a name, not text. It is never
+/// valid either: the row may be a restriction, and a query by name does not find it.
+const HOLDER_UNREADABLE: &str = "(row with a name that is not text)";
+
+/// A path or group of a row, or what makes the holder of the row invalid.
+fn entry_name<'a>(holder: &Value, name: &'a Value) -> &'a str {
+    match holder {
+        Value::Bytes(_) => HOLDER_UNREADABLE,
+        _ => name.text().unwrap_or(UNREADABLE),
+    }
+}
+
 impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
     pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
@@ -158,7 +170,7 @@ impl Document {
     /// Takes a row of `memberships`: account, group.
     pub(crate) fn take_membership(&mut self, row: &Row) {
         let [account, group] = row.as_slice() else { return };
-        let group = group.text().unwrap_or(UNREADABLE);
+        let group = entry_name(account, group);
         let Some(account) = self.holder(&ACCOUNTS, account) else { return };
         let groups = account.entry("groups").or_insert_with(|| Item::Value(Array::new().into()));
         if let Some(groups) = groups.as_array_mut() {
@@ -195,7 +207,7 @@ impl Document {
         entry: Toml,
     ) {
         // An unreadable path makes its account invalid: its permissions may be a restriction.
-        let path = path.text().unwrap_or(UNREADABLE);
+        let path = entry_name(holder, path);
         let Some(holder) = self.holder(tables, holder) else { return };
         let entries = holder.entry(key).or_insert_with(|| Item::Table(Table::new()));
         if let Some(entries) = entries.as_table_mut() {
@@ -259,12 +271,17 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
     let is_group = column == GROUPS.holder || table == GROUPS.main;
     let name = shown.clone();
     let holder = if is_group { Holder::Group(name) } else { Holder::User(name) };
+    let effect = if [ACCOUNTS.main, GROUPS.main].contains(&table) {
+        "so the row is ignored"
+    } else {
+        "so the row cannot be applied"
+    };
     let problem = Problem {
         line: 1,
         column: 1,
         span: 0..0,
         key: format!("{table}.{column}"),
-        message: "the name is not text, so the row is ignored".to_owned(),
+        message: format!("the name is not text, {effect}"),
         help: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }

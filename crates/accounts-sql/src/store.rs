@@ -247,12 +247,40 @@ impl RowSelection {
         }
     }
 
+    /// The same for the column of the holder in the tables of paths, folders and memberships.
+    fn holder_clause(&self, column: &str, dialect: Dialect) -> String {
+        match (dialect, self) {
+            // SQLite stores bytes in a column of text, and never compares them equal to text. A
+            // row whose holder is the bytes of a name may be a restriction of that account, so it
+            // is selected too.
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, Self::One(_)) => holder_is_first(column, dialect),
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, Self::Between(..)) => format!(
+                "WHERE {column} BETWEEN ?1 AND ?2 \
+                 OR {column} BETWEEN CAST(?1 AS BLOB) AND CAST(?2 AS BLOB)"
+            ),
+            _ => self.clause(column),
+        }
+    }
+
     fn values(&self) -> Vec<Value> {
         match self {
             Self::All => Vec::new(),
             Self::One(name) => vec![name.clone()],
             Self::Between(first, last) => vec![first.clone(), last.clone()],
         }
+    }
+}
+
+/// The rows of the holder with the name `?1`, as text or, in SQLite, as bytes.
+fn holder_is_first(column: &str, dialect: Dialect) -> String {
+    match dialect {
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => format!("WHERE {column} IN (?1, CAST(?1 AS BLOB))"),
+        // PostgreSQL allows only text there.
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => format!("WHERE {column} = ?1"),
     }
 }
 
@@ -279,7 +307,7 @@ async fn take_entries(
     selection: &RowSelection,
 ) -> Result<(), StoreError> {
     let (holder, values) = (tables.holder, selection.values());
-    let clause = selection.clause(holder);
+    let clause = selection.holder_clause(holder, connection.dialect());
     let order = format!("ORDER BY {holder}, path");
     let sql = format!("SELECT {holder}, path, permissions FROM {} {clause} {order}", tables.paths);
     for row in connection.run(&sql, &values).await? {
@@ -437,8 +465,9 @@ async fn write(
     if matches!(holder, Holder::User(_)) {
         inner.push(("memberships", "group_name, position", &rows.memberships));
     }
+    let clause = holder_is_first(column, connection.dialect());
     for (table, others, rows) in inner {
-        connection.run(&format!("DELETE FROM {table} WHERE {column} = ?1"), name).await?;
+        connection.run(&format!("DELETE FROM {table} {clause}"), name).await?;
         for row in rows {
             let placeholders = placeholders(row.len());
             let sql = format!("INSERT INTO {table} ({column}, {others}) VALUES ({placeholders})");

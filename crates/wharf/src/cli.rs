@@ -128,6 +128,21 @@ pub(crate) enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it serves, or is a process of a server. Others, such as `wharf bench`, keep the
+    /// default actions of signals.
+    pub(crate) fn is_server_process(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::StartPrograms => true,
+            Self::Service(service) => matches!(
+                service,
+                Service::Run | Service::Starter { .. } | Service::Successor { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// `wharf config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {

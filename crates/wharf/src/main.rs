@@ -58,6 +58,9 @@ fn main() -> ExitCode {
             return if error.exit_code() == 0 { Exit::Done.into() } else { Exit::Usage.into() };
         }
     };
+    if cli.command.is_server_process() {
+        os::catch_unrelated_signals();
+    }
     let is_coloured = cli.global.color.is_on();
     match run(&cli) {
         Ok(exit) => exit.into(),

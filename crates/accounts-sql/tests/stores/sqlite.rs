@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
 use wharf_core::users::{Denied, Users};
-use wharf_users::admin::{Change, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{Change, Holder, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
 use wharf_users::hasher::Hasher;
 
@@ -178,7 +178,7 @@ async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
     run("INSERT INTO accounts (name, home) VALUES (CAST('ben' AS BLOB), '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (NULL, '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (CAST(x'62ff' AS TEXT), '/srv/ben')");
-    run("PRAGMA foreign_keys = OFF; INSERT INTO paths VALUES (x'616e6e61', '/a', 'none')");
+    run("PRAGMA foreign_keys = OFF; INSERT INTO paths VALUES (x'616e6e62', '/a', 'none')");
     assert_eq!(suite::names(&store).await, ["anna", "zoe"]);
     let mut found = suite::faults(&store).await;
     found.sort();
@@ -186,7 +186,7 @@ async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
         ("accounts.name", "(bytes 62656E)"),
         ("accounts.name", "(bytes 62FF)"),
         ("accounts.name", "(no name)"),
-        ("paths.account", "(bytes 616E6E61)"),
+        ("paths.account", "(bytes 616E6E62)"),
     ];
     assert_eq!(found.len(), parts.len(), "{found:?}");
     for (fault, (key, name)) in found.iter().zip(parts) {
@@ -194,6 +194,73 @@ async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
     }
     store.login(&attempt("zoe", "secret")).await.unwrap();
     assert!(store.login(&attempt("ben", "secret")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_row_with_the_bytes_of_a_name_makes_only_that_account_invalid() {
+    let rows = [
+        ("dora", "paths VALUES (CAST('dora' AS BLOB), '/secret', 'none')"),
+        ("dora", "folders (account, path, target) VALUES (CAST('dora' AS BLOB), '/m', '/m')"),
+        ("dora", "memberships VALUES (CAST('dora' AS BLOB), 'staff', 1)"),
+        ("carl", "group_paths VALUES (CAST('staff' AS BLOB), '/secret', 'none')"),
+        ("carl", "group_folders (group_name, path, target) VALUES (x'7374616666', '/m', '/m')"),
+    ];
+    let place = TestStore::new();
+    let store = place.store();
+    for name in ["anna", "carl", "dora", "zoe"] {
+        add(&store, name, "secret").await;
+    }
+    let staff = Holder::Group("staff".to_owned());
+    store.change(&[Change::add(staff, Vec::new())]).await.unwrap();
+    store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
+    for (name, row) in rows {
+        let run = |sql: &str| {
+            place.by_hand().execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+        };
+        run(&format!("INSERT INTO {row}"));
+        let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
+        assert!(matches!(denied, Denied::Refused(_)), "{row}: {denied}");
+        assert!(denied.to_string().contains(&format!("users.{name}.")), "{row}: {denied}");
+        // A wrong password is still reported as such, and other accounts are valid.
+        let denied = store.login(&attempt(name, "wrong")).await.unwrap_err();
+        assert!(matches!(denied, Denied::WrongPassword), "{row}: {denied}");
+        let others: Vec<_> =
+            ["anna", "carl", "dora", "zoe"].into_iter().filter(|other| *other != name).collect();
+        for other in &others {
+            store.login(&attempt(other, "secret")).await.unwrap();
+        }
+        assert_eq!(suite::names(&store).await, others, "{row}");
+        let table = row.split_once(' ').unwrap().0;
+        let faults = suite::faults(&store).await;
+        let is_named = |part: &str| faults.iter().any(|fault| fault.starts_with(part));
+        let owner = if name == "dora" { "users.dora." } else { "groups.staff." };
+        assert!(is_named(&format!("{table}.")) && is_named(owner), "{faults:?}");
+        // No change drops what may be a restriction.
+        let change = store.set(name, vec![Setting::Enabled(true)]).await;
+        assert!(change.is_err(), "{row}");
+        run(&format!(
+            "DELETE FROM {table} WHERE typeof({}) = 'blob'",
+            match name {
+                "dora" => "account",
+                _ => "group_name",
+            }
+        ));
+        store.login(&attempt(name, "secret")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_new_account_does_not_take_over_rows_with_the_bytes_of_its_name() {
+    let place = TestStore::new();
+    let store = place.store();
+    add(&store, "dora", "secret").await;
+    let sql = "PRAGMA foreign_keys = OFF; \
+               INSERT INTO paths VALUES (CAST('dora' AS BLOB), '/secret', 'none')";
+    place.by_hand().execute_batch(sql).unwrap();
+    assert!(store.login(&attempt("dora", "secret")).await.is_err());
+    store.remove("dora").await.unwrap();
+    add(&store, "dora", "secret").await;
+    store.login(&attempt("dora", "secret")).await.unwrap();
 }
 
 #[tokio::test]

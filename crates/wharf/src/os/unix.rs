@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
@@ -26,25 +28,48 @@ pub(crate) struct Signals {
     summary: Signal,
     hang_up: Signal,
     quit: Signal,
-    /// Caught and ignored: see `MEANINGLESS`.
-    _meaningless: Vec<Signal>,
     /// Whether it runs in a terminal: then SIGHUP means that the terminal was closed.
     has_terminal: bool,
 }
 
-/// Signals that terminate a process by default and mean nothing to a server: timers and descriptor
-/// notifications that it did not request, and a broken pipe. One sent by mistake must not end all
-/// transfers. Signals that report a fault of the process itself, or an exceeded CPU limit, keep
-/// their default action.
-const MEANINGLESS: &[fn() -> SignalKind] = &[
-    SignalKind::alarm,
-    SignalKind::pipe,
-    SignalKind::io,
-    || SignalKind::from_raw(ProcessSignal::VTALARM.as_raw()),
-    || SignalKind::from_raw(ProcessSignal::PROF.as_raw()),
+/// Signals that end or stop a process by default and mean nothing to a server: timers and
+/// descriptor notifications that it did not request, a power failure, and a broken pipe. One sent
+/// by mistake must not end all transfers. Signals that report a fault of the process itself, or an
+/// exceeded CPU limit, keep their default action.
+const UNRELATED: &[ProcessSignal] = &[
+    ProcessSignal::ALARM,
+    ProcessSignal::PIPE,
+    ProcessSignal::IO,
+    ProcessSignal::VTALARM,
+    ProcessSignal::PROF,
     // Exceeding the file size limit is reported as a write error.
-    || SignalKind::from_raw(ProcessSignal::XFSZ.as_raw()),
+    ProcessSignal::XFSZ,
+    #[cfg(target_os = "linux")]
+    ProcessSignal::POWER,
+    #[cfg(target_os = "linux")]
+    ProcessSignal::STKFLT,
 ];
+
+/// Sent by the system to a background process that uses its terminal, which must then stop:
+/// otherwise it would repeat the access for ever. Without a terminal only another process sends
+/// them.
+const TERMINAL_ACCESS: &[ProcessSignal] = &[ProcessSignal::TTIN, ProcessSignal::TTOU];
+
+/// Catches the signals that mean nothing to a server, for the rest of the process. Programs that
+/// it starts have the default actions.
+pub(crate) fn catch_unrelated_signals() {
+    // The flag is never read: a signal that is caught has no other effect.
+    let flag = Arc::new(AtomicBool::new(false));
+    let access = if has_terminal() { &[] } else { TERMINAL_ACCESS };
+    for signal in UNRELATED.iter().chain(access) {
+        // If a signal cannot be caught, its default action stays.
+        let _ = signal_hook::flag::register(signal.as_raw(), Arc::clone(&flag));
+    }
+}
+
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
 
 impl Signals {
     /// Installs the signal handlers.
@@ -56,11 +81,7 @@ impl Signals {
             summary: signal(SignalKind::user_defined2())?,
             hang_up: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
-            // If a signal cannot be caught, its default action stays.
-            _meaningless: MEANINGLESS.iter().filter_map(|kind| signal(kind()).ok()).collect(),
-            has_terminal: io::stdin().is_terminal()
-                || io::stdout().is_terminal()
-                || io::stderr().is_terminal(),
+            has_terminal: has_terminal(),
         })
     }
 

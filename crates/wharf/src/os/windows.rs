@@ -85,6 +85,9 @@ pub(crate) fn appended() -> OpenOptions {
     options
 }
 
+/// Does nothing: Windows has no such signals.
+pub(crate) fn catch_unrelated_signals() {}
+
 /// Does nothing: new files inherit the permissions of their folder.
 pub(crate) fn mask_new_files() {}
 

@@ -1,7 +1,10 @@
 //! Connections without any command: port checks, stray signals, and what a stop must not wait for.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -26,7 +29,7 @@ fn with_an_account(config: &str) -> Place {
 fn row_44_a_signal_without_a_meaning_does_not_end_the_server() {
     let place = Place::new();
     let server = serve(&place);
-    for name in ["ALRM", "VTALRM", "PROF", "IO", "PIPE", "XFSZ"] {
+    for name in UNRELATED {
         server.signal(name);
         assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello", "{name}");
     }
@@ -37,6 +40,56 @@ fn row_44_a_signal_without_a_meaning_does_not_end_the_server() {
     server.signal("QUIT");
     assert_eq!(server.ends().0, Some(0));
 }
+
+#[test]
+fn row_44_a_signal_without_a_meaning_does_not_end_the_start_and_a_stop_signal_does() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    let fifo = place.path("password");
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
+    // Opening waits for the program, which then waits for the password.
+    let start = || {
+        let words = ["-w", "share", "-u", "me", "--password-file", "password"];
+        let child = place.spawn(&words);
+        (child, File::options().write(true).open(&fifo).unwrap())
+    };
+    let signal = |child: &Child, name: &str| {
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
+    let (child, mut password) = start();
+    for name in UNRELATED {
+        signal(&child, name);
+    }
+    password.write_all(b"secret\n").unwrap();
+    drop(password);
+    let server = Serving::start(child);
+    assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello");
+    assert_eq!(server.stop().0, Some(0));
+    for (name, number) in [("TERM", 15), ("INT", 2)] {
+        let (mut child, _password) = start();
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+    }
+}
+
+/// Without a meaning to a server that has no terminal. The default action of each ends or stops a
+/// process.
+const UNRELATED: &[&str] = &[
+    "ALRM",
+    "VTALRM",
+    "PROF",
+    "IO",
+    "PIPE",
+    "XFSZ",
+    "TTIN",
+    "TTOU",
+    #[cfg(target_os = "linux")]
+    "PWR",
+    #[cfg(target_os = "linux")]
+    "STKFLT",
+];
 
 #[test]
 fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {

@@ -149,7 +149,8 @@ impl Place {
         Serving { child, lines, address, before: String::new() }
     }
 
-    fn spawn(&self, words: &[&str]) -> Child {
+    /// Starts serving, without waiting for it.
+    pub(crate) fn spawn(&self, words: &[&str]) -> Child {
         let range = self.range();
         let ports: &[_] = if words.contains(&"-r") { &[] } else { &["-r", &range] };
         let words: Vec<_> = words.iter().chain(LOOPBACK).chain(ports).copied().collect();
