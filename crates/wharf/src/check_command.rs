@@ -22,10 +22,11 @@ use wharf_admin::model::Status;
 
 use self::page::Page;
 use crate::accounts::{FolderUse, file};
+use crate::chinese;
 use crate::cli::Global;
 use crate::cli::check::{Check, Subject};
 use crate::cli::live::Reach;
-use crate::config::problem::Severity;
+use crate::config::problem::{Problem, Severity};
 use crate::config::{Config, Loaded};
 use crate::live_command::{ask as answer_of, client};
 use crate::logins;
@@ -33,7 +34,7 @@ use crate::outcome::{Exit, Failure};
 use crate::protection::identity::Identity;
 use crate::protection::reach::StoreAccess;
 use crate::protection::rights;
-use crate::setup::{config_file, inputs, load};
+use crate::setup::{config_file, inputs, load_with};
 use crate::wire::{accounts, check_certificate};
 
 /// The context of a check.
@@ -73,7 +74,14 @@ impl Subjects<'_> {
 
 /// Runs the checks, prints the findings, and returns the exit code.
 pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
-    let mut page = Page::new(options.json);
+    let is_chinese = !options.json && chinese::is_session_chinese();
+    inspect(global, options, is_chinese).map_err(|failure| {
+        if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
+    })
+}
+
+fn inspect(global: &Global, options: &Check, is_chinese: bool) -> Result<Exit, Failure> {
+    let mut page = Page::new(options.json, is_chinese);
     if let Some(server) = &options.ask {
         page.begin("ask", "");
         if let Err(failure) = ask::inspect(server, options, &mut page) {
@@ -91,7 +99,9 @@ pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
 fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let loaded = if options.json { Loaded::load(&inputs) } else { load(&inputs, is_coloured)? };
+    let shown = if page.is_chinese() { chinese::problem } else { Problem::clone };
+    let loaded =
+        if options.json { Loaded::load(&inputs) } else { load_with(&inputs, is_coloured, shown)? };
     page.begin("config", "");
     for problem in &loaded.problems {
         match problem.severity {

@@ -10,6 +10,7 @@ mod ban_file;
 mod bench_command;
 mod certificate;
 mod check_command;
+mod chinese;
 mod cli;
 mod config;
 mod config_command;

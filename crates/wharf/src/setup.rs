@@ -7,7 +7,7 @@ use std::sync::Once;
 use crate::cli::Global;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::keys::{Key, key_at};
-use crate::config::problem::{count, render};
+use crate::config::problem::{Problem, count, render};
 use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;
 use crate::config::value::{AutoPath, FilePath, OptionalPath, Value};
@@ -71,6 +71,18 @@ pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -
 /// # Errors
 /// `ConfigInvalid` if there is an error; it was printed then.
 pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
+    load_with(inputs, is_coloured, Problem::clone)
+}
+
+/// The same, with the problems as `shown` returns them, such as in another language.
+///
+/// # Errors
+/// As above.
+pub(crate) fn load_with(
+    inputs: &Inputs,
+    is_coloured: bool,
+    shown: fn(&Problem) -> Problem,
+) -> Result<Loaded, Failure> {
     if let Some(file) = &inputs.file
         && let Err(error) = std::fs::File::open(file)
         && error.kind() == std::io::ErrorKind::PermissionDenied
@@ -80,7 +92,8 @@ pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure
             .help("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
-    tell(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
+    let problems: Vec<_> = loaded.problems.iter().map(shown).collect();
+    tell(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {
         return Ok(loaded);
     }

@@ -18,16 +18,18 @@ use wharf_accounts_sql::Creation;
 use wharf_proto::path::VPath;
 
 use crate::accounts::file;
+use crate::chinese;
 use crate::cli::Global;
 use crate::cli::why::Why;
 use crate::config::layers::Layers;
+use crate::config::problem::Problem;
 use crate::config::show::origin_of;
 use crate::config::{Config, Loaded};
 use crate::live_command::client;
 use crate::logins::templated_homes;
 use crate::outcome::{Exit, Failure, print};
 use crate::protection::identity::{Identity, current_name};
-use crate::setup::{config_file, inputs, load};
+use crate::setup::{config_file, inputs, load_with};
 use crate::wire::accounts;
 use act::Action;
 use subject::Subject;
@@ -122,11 +124,22 @@ fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
 
 /// Prints allow or deny with the reason; exit code 0 for allow, 1 for deny.
 pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
+    let is_chinese = !options.json && chinese::is_session_chinese();
+    answer(global, options, is_chinese).map_err(|failure| {
+        if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
+    })
+}
+
+fn answer(global: &Global, options: &Why, is_chinese: bool) -> Result<Exit, Failure> {
     let act = Action::read(&options.action)
         .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
+    let Loaded { config, layers, .. } = load_with(
+        &inputs,
+        is_coloured,
+        if is_chinese { chinese::problem } else { Problem::clone },
+    )?;
     let case = Query {
         config: &config,
         layers: &layers,
@@ -161,7 +174,7 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
     print(&if options.json {
         tell::json(&case, &decided, &notes)
     } else {
-        tell::text(&case, &decided, &notes)
+        tell::text(&case, &decided, &notes, is_chinese)
     })?;
     Ok(if decided.is_ok() { Exit::Done } else { Exit::Failed })
 }

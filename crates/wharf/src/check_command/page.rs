@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::chinese;
 use crate::outcome::{Exit, Failure, print, tell};
+use crate::panel::words::columns;
 use crate::protection::rights;
 
 /// The findings of all subjects, in order.
 pub(super) struct Page {
     is_json: bool,
+    /// Whether text is Chinese; JSON never is.
+    is_chinese: bool,
     subject: &'static str,
     findings: Vec<Finding>,
     /// Text of the current section, for standard output.
@@ -90,29 +94,36 @@ struct Whole<'a> {
 }
 
 impl Page {
-    pub(super) fn new(is_json: bool) -> Self {
+    pub(super) fn new(is_json: bool, is_chinese: bool) -> Self {
         let (findings, text) = (Vec::new(), String::new());
-        Self { is_json, subject: "", findings, text, printed: 0, exit: None }
+        Self { is_json, is_chinese, subject: "", findings, text, printed: 0, exit: None }
+    }
+
+    pub(super) fn is_chinese(&self) -> bool {
+        self.is_chinese
     }
 
     /// Begins a section; `title` may be empty.
     pub(super) fn begin(&mut self, subject: &'static str, title: &str) {
         self.subject = subject;
         if !title.is_empty() {
+            let title = self.label(title).to_owned();
             let _ = writeln!(self.text, "{title}");
         }
     }
 
     /// A finding without a problem, as a sentence.
     pub(super) fn line(&mut self, text: String) {
-        let _ = writeln!(self.text, "{text}");
+        let shown = self.shown(&text);
+        let _ = writeln!(self.text, "{shown}");
         self.add(Level::Ok, None, text, None);
     }
 
     /// A finding without a problem, as a row with a name.
     pub(super) fn row(&mut self, name: &str, text: &str) {
-        let gap = if name.chars().count() < NAME_WIDTH { "" } else { " " };
-        let _ = writeln!(self.text, "  {name:<NAME_WIDTH$}{gap}{text}");
+        let (label, shown) = (self.label(name).to_owned(), self.shown(text));
+        let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(&label)).max(1));
+        let _ = writeln!(self.text, "  {label}{gap}{shown}");
         self.add(Level::Ok, Some(name.to_owned()), text.to_owned(), None);
     }
 
@@ -164,6 +175,26 @@ impl Page {
         }
     }
 
+    /// A message in the language of the page.
+    fn shown(&self, text: &str) -> String {
+        if self.is_chinese { chinese::message(text) } else { text.to_owned() }
+    }
+
+    fn label<'t>(&self, name: &'t str) -> &'t str {
+        if self.is_chinese { chinese::label(name) } else { name }
+    }
+
+    /// Lines with the level, the finding and its hint.
+    fn described(&self, finding: &Finding) -> String {
+        let colon = if self.is_chinese { "：" } else { ": " };
+        let level = self.label(finding.level.name());
+        let mut lines = format!("{level}{colon}{}\n", self.shown(&finding.what));
+        if let Some(hint) = &finding.hint {
+            let _ = writeln!(lines, "{}{colon}{}", self.label("hint"), self.shown(hint));
+        }
+        lines
+    }
+
     fn add(&mut self, level: Level, name: Option<String>, what: String, hint: Option<String>) {
         let subject = self.subject;
         let finding = Finding { subject, level, name, what, hint, is_told: false };
@@ -197,11 +228,7 @@ impl Page {
         let mut trouble: Vec<_> = self.findings.iter().skip(from).collect();
         trouble.retain(|finding| finding.level != Level::Ok && !finding.is_told);
         for finding in trouble {
-            let mut lines = format!("{}: {}\n", finding.level.name(), finding.what);
-            if let Some(hint) = &finding.hint {
-                let _ = writeln!(lines, "hint: {hint}");
-            }
-            tell(&lines);
+            tell(&self.described(finding));
         }
         Ok(())
     }
@@ -247,7 +274,7 @@ mod tests {
     #[test]
     fn the_worst_decides_the_number() {
         let end = |fill: fn(&mut Page), is_strict| {
-            let mut page = Page::new(true);
+            let mut page = Page::new(true, false);
             fill(&mut page);
             page.end(is_strict).map_err(|failure| failure.exit)
         };
@@ -268,8 +295,37 @@ mod tests {
     }
 
     #[test]
+    fn findings_are_in_the_language_of_the_session() {
+        let page = |is_chinese| {
+            let mut page = Page::new(false, is_chinese);
+            page.begin("ports", "Ports");
+            page.row("[::]:21", "available");
+            page.row("open files", "enough for 100 sessions, in this shell");
+            page.fail(
+                "port 21 is in use by pid 7 (ftpd)",
+                "stop that program, or use another port: listen.port, or -p",
+            );
+            let told: String =
+                page.findings.iter().skip(2).map(|one| page.described(one)).collect();
+            page.text + &told
+        };
+        assert_eq!(
+            page(false),
+            "Ports\n  [::]:21     available\n  open files  enough for 100 sessions, in this shell\n\
+             error: port 21 is in use by pid 7 (ftpd)\n\
+             hint: stop that program, or use another port: listen.port, or -p\n"
+        );
+        assert_eq!(
+            page(true),
+            "端口\n  [::]:21     可用\n  打开文件数  在当前 shell 中足够 100 个会话使用\n\
+             错误：端口 21 已被占用：pid 7 (ftpd)\n\
+             提示：请停止该程序，或换用其他端口：listen.port 或 -p\n"
+        );
+    }
+
+    #[test]
     fn fields_for_scripts_are_frozen() {
-        let mut page = Page::new(true);
+        let mut page = Page::new(true, false);
         page.begin("ports", "Ports");
         page.row("[::]:21", "can be opened");
         page.warn("port 30000 is in use", "widen passive.ports");

@@ -1,7 +1,8 @@
-//! The texts of the start panel, by language. Logs and errors are always English.
+//! The texts of the start panel, by language. Logs are always English.
 
 use wharf_core::permission::Permissions;
 
+use crate::chinese::is_chinese;
 use crate::config::choice::AnonymousPermissions;
 use crate::share::Access;
 
@@ -132,9 +133,7 @@ pub(crate) static CHINESE: Words = Words {
 impl Words {
     /// The texts for a locale such as `zh_CN.UTF-8`; English unless its character set is UTF-8.
     pub(crate) fn of_locale(locale: &str) -> &'static Self {
-        let locale = locale.to_lowercase();
-        let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
-        if locale.starts_with("zh") && is_utf8 { &CHINESE } else { &ENGLISH }
+        if is_chinese(locale) { &CHINESE } else { &ENGLISH }
     }
 
     /// The permissions of a shared folder.
@@ -150,7 +149,7 @@ impl Words {
 }
 
 /// Width of a text in columns; Chinese characters and their punctuation take two.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(|letter| if is_wide(letter) { 2 } else { 1 }).sum()
 }
 

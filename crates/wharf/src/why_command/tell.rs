@@ -4,27 +4,63 @@ use std::fmt::Write as _;
 
 use super::act::Action;
 use super::{Fact, Kind, Query};
+use crate::chinese;
 use crate::config::raw::quoted;
+use crate::panel::words::columns;
+
+/// Width of the name of a line.
+const NAME_WIDTH: usize = 7;
 
 /// Lines with the verdict, the fact, its origin and a hint.
-pub(super) fn text(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
-    let (verdict, may, fact) = match decided {
-        Ok(fact) => ("allow", "may", fact),
-        Err(fact) => ("deny", "may not", fact),
-    };
-    let mut out = format!("{verdict}: {} {may} {}", case.user.escape_debug(), case.act.words());
+pub(super) fn text(
+    case: &Query<'_>,
+    decided: &Result<Fact, Fact>,
+    notes: &[String],
+    is_chinese: bool,
+) -> String {
+    let user = case.user.escape_debug().to_string();
+    let mut action = case.act.words().to_owned();
     if case.act != Action::Login {
-        let _ = write!(out, " {}", case.at);
+        let _ = write!(action, " {}", case.at);
     }
-    let _ = writeln!(out, "\n  {:<7} {}", fact.kind.name(), fact.what);
+    lines(&user, &action, decided, notes, is_chinese)
+}
+
+fn lines(
+    user: &str,
+    action: &str,
+    decided: &Result<Fact, Fact>,
+    notes: &[String],
+    is_chinese: bool,
+) -> String {
+    let (is_allowed, fact) = match decided {
+        Ok(fact) => (true, fact),
+        Err(fact) => (false, fact),
+    };
+    let mut out = match (is_chinese, is_allowed) {
+        (false, true) => format!("allow: {user} may {action}\n"),
+        (false, false) => format!("deny: {user} may not {action}\n"),
+        (true, true) => format!("允许：{user} 可以{}\n", chinese::action(action)),
+        (true, false) => format!("拒绝：{user} 不能{}\n", chinese::action(action)),
+    };
+    let mut line = |name: &str, text: &str, translated: fn(&str) -> String| {
+        let (name, text) = if is_chinese {
+            (chinese::label(name), translated(text))
+        } else {
+            (name, text.to_owned())
+        };
+        let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(name)));
+        let _ = writeln!(out, "  {name}{gap} {text}");
+    };
+    line(fact.kind.name(), &fact.what, chinese::message);
     if let Some(from) = &fact.from {
-        let _ = writeln!(out, "  {:<7} {from}", "from");
+        line("from", from, chinese::part);
     }
-    if let (Err(_), Some(help)) = (decided, &fact.help) {
-        let _ = writeln!(out, "  {:<7} {help}", "hint");
+    if let (false, Some(help)) = (is_allowed, &fact.help) {
+        line("hint", help, chinese::message);
     }
     for note in notes {
-        let _ = writeln!(out, "  {:<7} {note}", "note");
+        line("note", note, chinese::message);
     }
     out
 }
@@ -67,5 +103,40 @@ impl Kind {
             Self::Quota => "quota",
             Self::File => "file",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_in_the_language_of_the_session() {
+        let what = "permissions = \"read\", without `upload`";
+        let fact = Fact::new(Kind::Right, what)
+            .from("/etc/wharf/users.toml:7 (group staff)")
+            .help("wharf user edit anna --path /=read,upload");
+        let notes = ["no running server was found: limits of sessions were not checked".to_owned()];
+        let denied = Err(fact.clone());
+        assert_eq!(
+            lines("anna", "upload /a.txt", &denied, &notes, false),
+            "deny: anna may not upload /a.txt\n  \
+             right   permissions = \"read\", without `upload`\n  \
+             from    /etc/wharf/users.toml:7 (group staff)\n  \
+             hint    wharf user edit anna --path /=read,upload\n  \
+             note    no running server was found: limits of sessions were not checked\n"
+        );
+        assert_eq!(
+            lines("anna", "upload /a.txt", &denied, &notes, true),
+            "拒绝：anna 不能上传 /a.txt\n  \
+             权限    permissions = \"read\"，缺少 `upload`\n  \
+             来源    /etc/wharf/users.toml:7（组 staff）\n  \
+             提示    wharf user edit anna --path /=read,upload\n  \
+             注意    没有找到正在运行的服务器：未检查会话数限制\n"
+        );
+        assert_eq!(
+            lines("anna", "log in", &Ok(fact), &[], true).lines().next(),
+            Some("允许：anna 可以登录")
+        );
     }
 }

@@ -77,6 +77,8 @@ impl Place {
         command.env("WHARF__SERVER__STATE_DIR", self.path("state"));
         command.env("RUNTIME_DIRECTORY", self.path("run"));
         command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
+        // Tests expect English messages, also where the session is Chinese.
+        command.env("LC_ALL", "C.UTF-8").env("LANG", "C.UTF-8");
         // No command takes the one of the current folder by itself.
         if self.path("wharf.toml").exists() {
             command.env("WHARF_CONFIG", "wharf.toml");

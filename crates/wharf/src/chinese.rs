@@ -1,0 +1,166 @@
+//! Simplified Chinese for the output of `wharf check` and `wharf why`.
+//!
+//! Commands build their messages in English, since JSON and scripts need them. A finished message
+//! is translated where it is printed: it is compared with templates such as `{} is in use by {}`,
+//! and the values are put into the Chinese text. A message without a template stays English.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use crate::config::problem::Problem;
+use crate::outcome::{Failure, tell};
+use crate::place;
+
+/// English templates with `{}` for values, each followed by an indented line in Chinese.
+///
+/// There, `{0}` is the first value; `{0:m}` if the value is a message, which is translated, too.
+const MESSAGES: &[&str] = &[
+    include_str!("chinese/check.txt"),
+    include_str!("chinese/why.txt"),
+    include_str!("chinese/shared.txt"),
+];
+/// Texts that are too short or too general to be recognized outside of a message.
+const PARTS: &[&str] = &[include_str!("chinese/parts.txt")];
+const ACTIONS: &[&str] = &[include_str!("chinese/actions.txt")];
+const LABELS: &[&str] = &[include_str!("chinese/labels.txt")];
+/// Begins the Chinese line of a template.
+const INDENT: &str = "    ";
+
+static ALL_MESSAGES: LazyLock<Vec<Template>> = LazyLock::new(|| templates(MESSAGES));
+static ALL_PARTS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(PARTS));
+static ALL_ACTIONS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(ACTIONS));
+static ALL_LABELS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(LABELS));
+
+/// A text in two languages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Template {
+    english: &'static str,
+    chinese: &'static str,
+}
+
+/// Whether texts are Chinese in a locale such as `zh_CN.UTF-8`: the terminal must be able to
+/// display them.
+pub(crate) fn is_chinese(locale: &str) -> bool {
+    let locale = locale.to_lowercase();
+    let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
+    locale.starts_with("zh") && is_utf8
+}
+
+/// Whether the language of the session is Chinese.
+pub(crate) fn is_session_chinese() -> bool {
+    is_chinese(&place::language())
+}
+
+/// A message in Chinese; unchanged if it is unknown.
+pub(crate) fn message(text: &str) -> String {
+    translated(&ALL_MESSAGES, text).unwrap_or_else(|| text.to_owned())
+}
+
+/// A part of a message, such as where a key is set.
+pub(crate) fn part(text: &str) -> String {
+    translated(&ALL_PARTS, text).unwrap_or_else(|| message(text))
+}
+
+/// An action with its path, such as `upload /a.txt`.
+pub(crate) fn action(text: &str) -> String {
+    translated(&ALL_ACTIONS, text).unwrap_or_else(|| text.to_owned())
+}
+
+/// The name of a row, a section, a level or a kind.
+pub(crate) fn label(name: &str) -> &str {
+    ALL_LABELS.iter().find(|one| one.english == name).map_or(name, |one| one.chinese)
+}
+
+/// A problem of the configuration, to be displayed.
+pub(crate) fn problem(problem: &Problem) -> Problem {
+    let also = problem.also.iter().map(|(place, what)| (place.clone(), message(what)));
+    Problem {
+        title: message(&problem.title),
+        help: problem.help.as_deref().map(message),
+        also: also.collect(),
+        ..problem.clone()
+    }
+}
+
+/// Prints an error, and returns it as printed.
+pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
+    if !failure.message.is_empty() {
+        let (red, blue, plain) =
+            if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+        let (error, hint) = (label("error"), label("hint"));
+        let mut text = format!("{red}{error}：{plain}{}\n", message(&failure.message));
+        if let Some(help) = &failure.help {
+            let _ = writeln!(text, "{blue}{hint}：{plain}{}", message(help));
+        }
+        tell(&text);
+    }
+    Failure::silent(failure.exit)
+}
+
+fn templates(tables: &'static [&'static str]) -> Vec<Template> {
+    let mut known: Vec<Template> = Vec::new();
+    for line in tables.iter().flat_map(|table| table.lines()) {
+        match line.strip_prefix(INDENT) {
+            Some(chinese) => {
+                if let Some(last) = known.last_mut() {
+                    last.chinese = chinese;
+                }
+            }
+            None if line.starts_with('#') => {}
+            None => known.push(Template { english: line, chinese: "" }),
+        }
+    }
+    known
+}
+
+/// The translation by the template with the longest fixed text.
+fn translated(known: &[Template], text: &str) -> Option<String> {
+    let matching = known.iter().filter_map(|one| Some((one, values(one.english, text)?)));
+    let (template, values) = matching.max_by_key(|(one, _)| fixed_length(one.english))?;
+    filled(template.chinese, &values)
+}
+
+fn fixed_length(english: &str) -> usize {
+    english.split("{}").map(str::len).sum()
+}
+
+/// The values of a text that matches a template.
+fn values<'t>(english: &str, text: &'t str) -> Option<Vec<&'t str>> {
+    let mut fixed = english.split("{}").peekable();
+    let mut rest = text.strip_prefix(fixed.next()?)?;
+    let mut values = Vec::new();
+    while let Some(next) = fixed.next() {
+        let is_last = fixed.peek().is_none();
+        let (value, after) =
+            if is_last { (rest.strip_suffix(next)?, "") } else { rest.split_once(next)? };
+        values.push(value);
+        rest = after;
+    }
+    rest.is_empty().then_some(values)
+}
+
+/// The Chinese text with its values. Values are shorter than their message, so the recursion ends.
+fn filled(chinese: &str, values: &[&str]) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = chinese;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let (number, is_message) = match name.strip_suffix(":m") {
+            Some(number) => (number, true),
+            None => (name, false),
+        };
+        let value = *values.get(number.parse::<usize>().ok()?)?;
+        out += before;
+        if is_message {
+            out += &part(value)
+        } else {
+            out += value
+        }
+        rest = after;
+    }
+    Some(out + rest)
+}
+
+#[cfg(test)]
+#[path = "chinese/tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! Tests of the translations, and that no message is without one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+
+const TABLES: [(&str, &[&str]); 4] =
+    [("messages", MESSAGES), ("parts", PARTS), ("actions", ACTIONS), ("labels", LABELS)];
+
+/// Literals with spaces that are not messages: commands, formats, names of FTP commands, values
+/// and parts of a text that are not translated.
+const NOT_MESSAGES: &[&str] = &[
+    "AUTH TLS",
+    "USER {user}",
+    "PASS {password}",
+    "PBSZ 0",
+    "PROT P",
+    "SITE CHMOD",
+    "SITE CPFR",
+    "SITE CPTO",
+    "Password: ",
+    "wharf check\\n",
+    "a test sees that each act has a row",
+    "{host} at {address}",
+    // Values of settings.
+    "enabled = false",
+    "sessions = {value}",
+    "permissions = \"{shown}\"",
+    "paths.\"{prefix}\" = \"{shown}\"",
+    // A template for each kind of file, file system and number of ports.
+    "{what} {path} is inside the home {home}",
+    "{shown} is on {kind}",
+    "passive {plural} {ports_shown}{name}: {why}",
+];
+
+/// Beginnings of commands for a shell, which are the same in each language.
+const COMMANDS: [&str; 5] = ["wharf ", "sudo ", "netsh ", "chown ", "--"];
+
+fn is_han(letter: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&letter)
+}
+
+#[test]
+fn both_sides_of_a_template_have_the_same_values() {
+    for (name, tables) in TABLES {
+        let known = templates(tables);
+        let mut seen = BTreeSet::new();
+        for Template { english, chinese } in known {
+            assert!(seen.insert(english), "{name}: two templates {english:?}");
+            assert!(fixed_length(english) > 3 || name == "labels", "{english:?}: too general");
+            assert!(!chinese.is_empty() && chinese.trim() == chinese, "{english:?}");
+            assert!(!english.contains("{}{}"), "{english:?}");
+            let count = english.matches("{}").count();
+            let used: BTreeSet<usize> = chinese
+                .split('{')
+                .skip(1)
+                .map(|rest| rest.split('}').next().unwrap().trim_end_matches(":m").parse().unwrap())
+                .collect();
+            assert_eq!(used, (0..count).collect(), "{english:?}: {chinese:?}");
+            assert_eq!(chinese.matches('{').count(), count, "{english:?}: {chinese:?}");
+        }
+    }
+}
+
+#[test]
+fn values_stay_and_messages_within_messages_are_translated() {
+    for (english, chinese) in [
+        ("port 21 is in use by pid 7 (ftpd)", "端口 21 已被占用：pid 7 (ftpd)"),
+        (
+            "port 21 is in use by an unknown program (run as root to see it)",
+            "端口 21 已被占用：未知程序（以 root 执行即可查看）",
+        ),
+        // Also an account with the name of a row.
+        ("files cannot log in: it has no password", "files 无法登录：没有设置密码"),
+        ("anna cannot log in: /a: b is not a folder", "anna 无法登录：/a: b 不是文件夹"),
+        ("available", "可用"),
+        (
+            "available; port 21 is not permitted for this system user",
+            "可用；当前系统用户无权使用端口 21",
+        ),
+        ("check failed: 2 errors and no warning", "检查未通过：2 个错误，没有警告"),
+        ("limits.connections = 5, and 5 are in use", "limits.connections = 5，已使用 5"),
+        ("", ""),
+        ("a sentence that is not in the tables", "a sentence that is not in the tables"),
+    ] {
+        assert_eq!(message(english), chinese);
+    }
+    assert_eq!(part("/etc/users.toml:7 (group staff)"), "/etc/users.toml:7（组 staff）");
+    assert_eq!(action("get the checksum of /a b"), "计算 /a b 的校验和");
+    assert_eq!((label("open files"), label("[::]:21")), ("打开文件数", "[::]:21"));
+}
+
+#[test]
+fn problems_of_the_configuration_are_translated() {
+    use crate::config::gather::{Flag, Inputs};
+    use crate::config::raw::Raw;
+
+    let flag = |path: &str, value: &str| Flag {
+        shown: path.to_owned(),
+        path: path.to_owned(),
+        raw: Raw::Plain(value.to_owned()),
+    };
+    let flags = vec![flag("passive.ports", "9-5"), flag("ban.tim", "5m")];
+    let loaded = crate::config::Loaded::load(&Inputs { flags, ..Inputs::default() });
+    let titles: Vec<_> = loaded.problems.iter().map(|one| problem(one).title).collect();
+    assert!(
+        titles.iter().any(|title| title == "`passive.ports`：端口范围无效：5 小于 9"),
+        "{titles:?}"
+    );
+    assert!(titles.iter().any(|title| title == "未知的配置项 `ban.tim`"), "{titles:?}");
+}
+
+/// A message that is added to these commands needs a translation in `src/chinese/*.txt`.
+#[test]
+fn every_message_of_check_and_why_has_a_translation() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files: Vec<_> =
+        ["check_command.rs", "why_command.rs"].map(|one| source.join(one)).into();
+    for folder in ["check_command", "why_command"] {
+        let entries = std::fs::read_dir(source.join(folder)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for file in files {
+        // These build the output itself, and the reference.
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if ["page.rs", "tell.rs", "reference.rs"].contains(&name.as_str()) {
+            continue;
+        }
+        for literal in literals(&std::fs::read_to_string(&file).unwrap()) {
+            if !is_message(&literal) {
+                continue;
+            }
+            count += 1;
+            if !is_translated(&literal) {
+                missing.push(format!("{name}: {literal}"));
+            }
+        }
+    }
+    assert!(count > 250, "only {count} messages were found");
+    assert!(missing.is_empty(), "without a translation:\n{}", missing.join("\n"));
+}
+
+/// Whether a literal of the source is text for people.
+fn is_message(literal: &str) -> bool {
+    // A format without words, such as `{} = {}`, has only values.
+    let fixed = normal(literal).replace("{}", "");
+    literal.contains(' ')
+        && fixed.contains(|letter: char| letter.is_ascii_alphabetic())
+        && !NOT_MESSAGES.contains(&literal)
+        && !(COMMANDS.iter().any(|start| literal.starts_with(start)) && !fixed.contains(", or "))
+}
+
+fn is_translated(literal: &str) -> bool {
+    let mut text = String::new();
+    for (number, fixed) in normal(literal).split("{}").enumerate() {
+        if number > 0 {
+            let _ = write!(text, "v{number}");
+        }
+        text += fixed;
+    }
+    let (of_action, of_error) = (format!("{text} /a"), format!("{text}: v"));
+    let known =
+        [message(&text), part(&text), message(&of_error), action(&text), action(&of_action)];
+    known.iter().any(|text| text.contains(is_han)) || label(&text).contains(is_han)
+}
+
+/// The literal with `{}` for each value.
+fn normal(literal: &str) -> String {
+    let mut out = String::new();
+    let mut rest = literal;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((_, after)) = after.split_once('}') else { break };
+        out += before;
+        out += "{}";
+        rest = after;
+    }
+    out + rest
+}
+
+/// The string literals of a source, without its comments, attributes and tests.
+fn literals(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let is_code = |line: &&str| !["//", "#["].iter().any(|start| line.trim().starts_with(start));
+    let code: Vec<_> = source.lines().filter(is_code).collect();
+    let code = code.join("\n").replace("'\"'", "' '");
+    let mut found = Vec::new();
+    let mut letters = code.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '"' {
+            continue;
+        }
+        let mut literal = String::new();
+        while let Some(letter) = letters.next_if(|letter| *letter != '"') {
+            match (letter, letters.peek()) {
+                ('\\', Some('"')) => literal.extend(letters.next()),
+                ('\\', Some('\n')) => {
+                    while letters.next_if(|next| next.is_whitespace()).is_some() {}
+                }
+                _ => literal.push(letter),
+            }
+        }
+        letters.next();
+        found.push(literal);
+    }
+    found
+}
