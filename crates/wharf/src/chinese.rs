@@ -152,9 +152,9 @@ fn filled(chinese: &str, values: &[&str]) -> Option<String> {
         let value = *values.get(number.parse::<usize>().ok()?)?;
         out += before;
         if is_message {
-            out += &part(value)
+            out += &part(value);
         } else {
-            out += value
+            out += value;
         }
         rest = after;
     }

@@ -150,7 +150,7 @@ fn is_message(literal: &str) -> bool {
     literal.contains(' ')
         && fixed.contains(|letter: char| letter.is_ascii_alphabetic())
         && !NOT_MESSAGES.contains(&literal)
-        && !(COMMANDS.iter().any(|start| literal.starts_with(start)) && !fixed.contains(", or "))
+        && (fixed.contains(", or ") || !COMMANDS.iter().any(|start| literal.starts_with(start)))
 }
 
 fn is_translated(literal: &str) -> bool {
