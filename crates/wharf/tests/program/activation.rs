@@ -109,7 +109,7 @@ fn the_name_of_a_socket_defines_its_use_and_the_others_are_opened_by_wharf() {
     let mut server = activated(&place, &[(elsewhere, "listen.1")]);
     assert!(greeted(elsewhere, "NOOP").starts_with("220 "));
     let note = server.says("event=sockets");
-    assert!(note.contains("listen.0") && note.contains("was handed no socket"), "{note}");
+    assert!(note.contains("listen.0") && note.contains("has no inherited socket"), "{note}");
     assert!(greeted(own, "NOOP").starts_with("220 "));
     assert!(TcpStream::connect(named).is_err(), "its socket is the one that was handed over");
     assert_eq!(server.ends(), Some(0));

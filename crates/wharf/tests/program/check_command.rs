@@ -109,7 +109,7 @@ fn tls_finds_certificates_that_are_over_not_begun_or_soon_over() {
     params.not_after = soon.into();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     write(&place, &params.self_signed(&key).unwrap().pem(), &key.serialize_pem());
-    place.run(&["check", "tls"]).exits(0).tells("ends in 5 days");
+    place.run(&["check", "tls"]).exits(0).tells("expires in 5 days");
     place.run(&["check", "tls", "--strict"]).exits(78);
 }
 
@@ -123,10 +123,10 @@ fn tls_finds_keys_and_names_that_do_not_fit() {
     let public = ["--set", "passive.public_address=home.example.net"];
     place
         .run(&[&["check", "tls"][..], &public].concat())
-        .tells("not for home.example.net, which passive.public_address names");
+        .tells("not valid for home.example.net, which passive.public_address contains");
     let other = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     place.write("key.pem", &other.serialize_pem());
-    place.run(&["check", "tls"]).exits(78).tells("is not the key of tls.certificate");
+    place.run(&["check", "tls"]).exits(78).tells("does not match tls.certificate");
     place.run(&["check"]).exits(78);
     fs::set_permissions(place.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     place.run(&["check", "tls"]).exits(78).tells("chmod 600");
@@ -166,7 +166,7 @@ fn users_finds_homes_that_cannot_be_used() {
     fs::remove_dir(place.path("home/dora")).unwrap();
     let ran = place.run(&["check", "users"]).exits(1);
     let ran = ran.tells("error: ben cannot log in: folder not found").tells("mkdir -p");
-    let ran = ran.tells("carl cannot log in").tells("is no folder");
+    let ran = ran.tells("carl cannot log in").tells("is not a folder");
     // A disabled account is not counted.
     ran.tells("note: dora cannot log in");
 }
@@ -185,7 +185,7 @@ fn users_asks_for_the_account_that_is_going_to_serve() {
     for (folder, home, told) in [
         (0o755, 0o700, "nobody has no permission to enter"),
         (0o755, 0o711, "nobody cannot read"),
-        (0o755, 0o755, "nobody may not write"),
+        (0o755, 0o755, "nobody cannot write"),
         (0o700, 0o777, "nobody has no permission to enter"),
     ] {
         set("", 0o755);
@@ -231,7 +231,7 @@ fn fs_tries_what_an_upload_does_and_leaves_nothing() {
         .exits(0)
         .tells("1 partial uploads");
     let few = ["check", "fs", "--set", "limits.connections=4000000"];
-    place.run(&few).exits(0).tells("limits.connections = 4000000 does not fit");
+    place.run(&few).exits(0).tells("limits.connections = 4000000 exceeds the limit of open files");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn ask_reports_what_a_client_of_wharf_observes() {
     for part in ["Service ready.", "AUTH TLS", "TLSv1.3", "sha256 "] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
-    ran.tells("its certificate").tells("they require a login");
+    ran.tells("verify the certificate").tells("they require a login");
     let ask = ["check", "--ask", &address, "--user", "anna", "--password-file", "-"];
     let ran = place.run_with(&ask, "secret\n").exits(0);
     for part in ["EPSV", "PASV", "active", "TLS session resumed"] {
@@ -342,7 +342,7 @@ fn ask_detects_what_is_not_an_ftp_server() {
     drop(other.join().unwrap());
     let ran = place.run(&["check", "--ask", &format!("127.0.0.1:{port}")]).exits(1);
     ran.tells(&format!("connect to 127.0.0.1:{port}"))
-        .tells("hint: check whether the server listens there");
+        .tells("hint: check that the server listens there");
     place.run(&["check", "--ask", "a:b:c"]).exits(2);
     place.run(&["check", "--user", "anna"]).exits(2);
 }

@@ -403,7 +403,7 @@ fn many_uploads_wait_for_few_checks() {
     let mut page = String::new();
     socket.read_to_string(&mut page).unwrap();
     assert!(page.contains("\nwharf_upload_checks_total 6\n"), "{page}");
-    assert!(page.contains("\nwharf_programs_waiting 0\n"), "{page}");
+    assert!(page.contains("\nwharf_hook_queue_length 0\n"), "{page}");
 }
 
 #[test]

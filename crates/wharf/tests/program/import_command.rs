@@ -42,7 +42,7 @@ fn the_script_with_settings_in_gbk_is_imported_and_its_account_logs_in() {
     ran.tells("wrote wharf.toml\n").tells("wrote users.toml, accounts: 1\n");
     let config = place.read("wharf.toml");
     for line in [
-        "# Made by `wharf import pyftpdlib old`.",
+        "# Created by `wharf import pyftpdlib old`.",
         "address = \"0.0.0.0\"",
         "port = 2121                         # old/conf/settings.py:3 port",
         "ports = \"2000-2120\"                 # old/conf/settings.py:9 passive_ports",
@@ -191,8 +191,8 @@ const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
 fn is_sound(place: &Place) {
     place.run(&["check"]).exits(0);
     let said = place.run(&["check", "config", "protection"]).exits(0).err;
-    let to_root = "warning: it would serve as root\nhint: make an account of the system for it and \
-                   name that in server.user\n";
+    let to_root = "warning: the server would run as root\nhint: create a system user for it and set \
+                   server.user\n";
     assert_eq!(said.replace(to_root, ""), "");
 }
 

@@ -48,7 +48,7 @@ impl Rules {
         place.write(
             "wharf.toml",
             &format!(
-                "[accounts]\nlogin = [\"file\", \"pam\"]\nhome = \"homes/%u\"\n\
+                "[accounts]\nauth_backends = [\"file\", \"pam\"]\nhome = \"homes/%u\"\n\
                  create_home = true\npermissions = \"read-write\"\n\
                  [accounts.pam]\nservice = \"{service}\"\ntimeout = \"10s\"\n\
                  [login]\nfailure_delay = \"0s\"\n[ban]\nenabled = false\n"

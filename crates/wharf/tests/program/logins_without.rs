@@ -30,7 +30,11 @@ fn errors_are_reported_with_location_and_hint() {
         ("[accounts.ldap]\nurls = [\"http://a\"]", "invalid URL", "ldap://HOST"),
         ("[accounts.ldap]\nurl = [\"ldap://a\"]", "unknown key `accounts.ldap.url`", "urls"),
         ("[accounts]\nldap = 1", "is a section, not a key", "[accounts.ldap]"),
-        ("[accounts.http]\nurl = \"https://a:b@c/\"", "the URL` holds a name", "https://HOST"),
+        (
+            "[accounts.http]\nurl = \"https://a:b@c/\"",
+            "the URL` contains a user name",
+            "https://HOST",
+        ),
     ] {
         check(config).exits(78).tells("wharf.toml:").tells(what).tells(remedy);
     }

@@ -86,7 +86,7 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
     let words = ["user", "add", "anna", "--home", home, "--perm", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     let server = place.serve(&["serve"]);
-    let moved = "move programs out of every home";
+    let moved = "move programs out of all homes";
     assert_eq!(server.before.matches(moved).count(), 1, "{}", server.before);
     let mut client = server.login("anna", "secret");
     for name in ["hooks/h.sh", "hooks/beside", "hooks/new", "conf/it.conf", "top.sh"] {
@@ -113,7 +113,7 @@ fn row_53_a_share_of_wharfs_own_folder_does_not_start() {
     let place = Place::new();
     fs::create_dir_all(place.path("state/below")).unwrap();
     let words = ["-d", "state/below", "-u", "me", "-P", "secret", "-i", "127.0.0.1", "-p", "0"];
-    place.run(&words).exits(78).tells("which wharf keeps for itself");
+    place.run(&words).exits(78).tells("which belongs to the server itself");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
         return;
     }
     let near = add("bert", "homes/anna");
-    assert!(!near.err.contains("confined itself"), "{near:?}");
+    assert!(!near.err.contains("sandbox"), "{near:?}");
     let far = add("carl", "far");
     // What a group shows is known as well, and the account that takes it from the group.
     let in_group = |home: &str| {
@@ -148,27 +148,30 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
     let beyond = |name: &str| outside.path().join(name).display().to_string();
     let (group, user) = in_group(&beyond("staff"));
     for told in [&group, &user] {
-        assert!(told.contains("warning: ") && told.contains("confined itself"), "{told}");
+        assert!(
+            told.contains("warning: ") && told.contains("the sandbox of the running server"),
+            "{told}"
+        );
     }
     let (group, user) = in_group("homes/anna");
-    assert!(!group.contains("confined itself") && !user.contains("confined itself"), "{group}");
+    assert!(!group.contains("sandbox") && !user.contains("sandbox"), "{group}");
     let denied = |user: &str, path: &str| {
         let ran = place.run(&["why", user, path, "list"]).exits(1);
-        assert!(ran.out.contains("confined itself"), "{user} {path}: {ran:?}");
+        assert!(ran.out.contains("sandbox"), "{user} {path}: {ran:?}");
     };
     denied("of-staff", "/");
     // A virtual folder is where the storage has it, not below the home.
     fs::create_dir(outside.path().join("music")).unwrap();
     let folder = format!("/music={}", beyond("music"));
     let edited = place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
-    assert!(edited.err.contains("confined itself"), "{edited:?}");
+    assert!(edited.err.contains("sandbox"), "{edited:?}");
     denied("anna", "/music");
     fs::create_dir_all(place.path("homes/shared")).unwrap();
     let folder = format!("/shared={}", place.path("homes/shared").display());
     place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
     place.run(&["why", "anna", "/shared", "list"]).exits(0);
     // Its folder contains the accounts file and is accessible: no warning then.
-    let is_open = !far.err.contains("confined itself");
+    let is_open = !far.err.contains("sandbox");
     let why = place.run(&["why", "carl", "/", "list"]);
     assert_eq!(why.code == Some(0), is_open, "{why:?}");
     place.run(&["why", "anna", "/", "list"]).exits(0);

@@ -115,7 +115,7 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
     assert!(wanted.symlink_metadata().is_ok(), "it starts with the computer");
     let accounts = std::fs::read_to_string(image.join("etc/passwd")).unwrap();
     assert!(accounts.contains("\nwharf:"), "{accounts}");
-    place.run(&["service", "install", "--root", root]).exits(1).tells("is there already");
+    place.run(&["service", "install", "--root", root]).exits(1).tells("file exists");
     place.run(&["service", "install", "--root", root, "--force"]).exits(0);
     place.run(&["service", "uninstall", "--root", root]).exits(0).tells("were kept");
     assert!(wanted.symlink_metadata().is_err());

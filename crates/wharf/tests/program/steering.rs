@@ -303,7 +303,7 @@ fn a_renewed_certificate_is_served_automatically_and_half_a_pair_is_not() {
     put(2, &pair("two.example"));
     point("chain", 2);
     let told = logged(&place, "event=certificate-unusable");
-    assert!(told.contains("is not the key of tls.certificate"), "{told}");
+    assert!(told.contains("does not match tls.certificate"), "{told}");
     assert_eq!(fingerprint(&place), first);
     point("key", 2);
     let told = logged(&place, "event=certificate-renewed names=\"two.example\"");
