@@ -71,7 +71,7 @@ pub(crate) static ENGLISH: Words = Words {
     offered: "offered",
     needed_to_log_in: "required to log in",
     needed: "required for logins and data",
-    needed_outside: "required for password logins from outside the local network",
+    needed_outside: "required for passwords from outside the local network",
     certificate: "; certificate sha256",
     made_here: " (self-signed)",
     data_ports: "Passive ports",

@@ -57,13 +57,13 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert!(failure["remedy"].as_str().unwrap().contains(&place.range()), "{failure}");
     assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
-    let told = "3 of 4 failed for 127.0.0.0/24: no data connection came";
+    let told = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
     assert!(screen.contains(told) && screen.contains("hint: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
     let counted = "wharf_diagnosed_failures_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_connections_total 1\n"), "{metrics}");
-    let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection came";
+    let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection arrived";
     place.run(&["check", "net"]).exits(0).tells(told).tells(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();

@@ -246,7 +246,10 @@ fn pure_ftpd_is_imported_with_its_hashes() {
     std::fs::write(place.path("x.pdb"), b"PDB2\x00\x01\x02").unwrap();
     let ran = place.run(&["import", "pureftpd", "x.pdb"]).exits(78);
     ran.tells("compiled database").tells("pureftpd.passwd");
-    place.run(&["import", "pureftpd", "anna/a.txt"]).exits(78).tells("anna/a.txt:1: no line of it");
+    place
+        .run(&["import", "pureftpd", "anna/a.txt"])
+        .exits(78)
+        .tells("anna/a.txt:1: no valid Pure-FTPd account line");
 }
 
 #[test]
@@ -275,7 +278,10 @@ fn proftpd_is_imported_with_md5_crypt() {
         assert!(users.contains(part), "{part} is not in {users}");
     }
     serves(&place, "anna", "secret");
-    place.run(&["import", "proftpd", "proftpd.conf"]).exits(78).tells("proftpd.conf:1: no line");
+    place
+        .run(&["import", "proftpd", "proftpd.conf"])
+        .exits(78)
+        .tells("proftpd.conf:1: no valid ProFTPD account line");
     place.write("cut.conf", "Port 21\n<Global>\nUmask 022\n");
     place
         .run(&["import", "proftpd", "ftpd.passwd", "--conf", "cut.conf", "--write", "--force"])
