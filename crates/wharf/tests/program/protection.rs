@@ -154,8 +154,8 @@ fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     let serve = |words: &[&str]| -> Ran {
         place.run(&[words, &["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]].concat())
     };
-    serve(&["--set", "server.user=no-such-user"]).exits(78).tells("unknown");
-    serve(&["--set", "server.user=root"]).exits(78).tells("which is root itself");
+    serve(&["--set", "server.user=no-such-user"]).exits(78).tells("unknown server.user no-such-user");
+    serve(&["--set", "server.user=root"]).exits(78).tells("it is root");
     serve(&["--set", "server.group=daemon"])
         .exits(78)
         .tells("`server.user` is missing for `server.group`");
