@@ -154,7 +154,9 @@ fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     let serve = |words: &[&str]| -> Ran {
         place.run(&[words, &["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]].concat())
     };
-    serve(&["--set", "server.user=no-such-user"]).exits(78).tells("unknown server.user no-such-user");
+    serve(&["--set", "server.user=no-such-user"])
+        .exits(78)
+        .tells("unknown server.user no-such-user");
     serve(&["--set", "server.user=root"]).exits(78).tells("it is root");
     serve(&["--set", "server.group=daemon"])
         .exits(78)
@@ -164,7 +166,7 @@ fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     if is_root() {
         // What it needs belongs to root: reported before any client is served, with a hint.
         let ran = serve(&["--set", "server.user=nobody"]).exits(77);
-        ran.tells("who may not read").tells("chown nobody");
+        ran.tells("server.user nobody cannot read").tells("chown nobody");
     }
 }
 

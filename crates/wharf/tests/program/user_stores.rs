@@ -147,7 +147,7 @@ fn a_server_starts_with_an_empty_store_and_takes_the_first_account() {
     let place = with_sqlite();
     std::fs::create_dir(place.path("anna")).unwrap();
     let server = place.serve(&["--set", &homes(&place)]);
-    assert!(server.before.contains("there is no account yet"), "{}", server.before);
+    assert!(server.before.contains("there are no accounts yet"), "{}", server.before);
     add(&place, "anna").exits(0);
     server.login("anna", "secret");
 }
@@ -183,7 +183,7 @@ fn a_server_starts_without_its_database_and_reports_it() {
     add(&place, "anna").exits(0);
     database.stop();
     let mut server = place.serve(&["--set", &homes(&place)]);
-    assert!(server.before.contains("nobody can log in yet"), "{}", server.before);
+    assert!(server.before.contains("logins are not possible yet"), "{}", server.before);
     assert!(server.tries("anna", "secret").starts_with("530 "));
     database.start_again();
     server.waits_for("event=accounts-back");
@@ -271,7 +271,7 @@ fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
     place.run(&[&again[..], &["anna", "--on-conflict", "update"]].concat()).exits(0);
     let before = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert!(before.contains(",new") && before.contains("$argon2id$"), "{before}");
-    place.run(&[&again[..], &["nobody"]].concat()).exits(4).tells("no user `nobody`");
+    place.run(&[&again[..], &["nobody"]].concat()).exits(4).tells("unknown user `nobody`");
     place.run(&["user", "copy"]).exits(2).tells("the same store");
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     let after = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
