@@ -213,7 +213,10 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
     }
     assert_eq!(place.read("users.db"), text);
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
-    place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).tells("is no database");
+    place
+        .run(&["serve", "-i", "127.0.0.1", "-p", "0"])
+        .exits(78)
+        .tells("is not an SQLite database");
 }
 
 #[test]

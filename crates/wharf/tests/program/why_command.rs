@@ -137,10 +137,10 @@ fn the_deciding_rule_is_reported_with_its_line() {
     let ran = place.run(&["why", "anna", "/in/new.txt", "read"]).exits(1);
     assert_eq!(
         ran.out,
-        "deny: anna may not fetch /in/new.txt\n  \
-         right   paths.\"/in\" = \"upload\", and `read` is not in it\n  \
+        "deny: anna may not download /in/new.txt\n  \
+         right   paths.\"/in\" = \"upload\", without `read`\n  \
          from    users.toml:10\n  \
-         help    wharf user edit anna --path /in=upload,read\n  \
+         hint    wharf user edit anna --path /in=upload,read\n  \
          note    no running server was found: sessions were not counted\n",
         "{}",
         place.read("users.toml")
@@ -169,7 +169,7 @@ fn every_reason_that_refuses_a_login_is_reported() {
     assert_eq!((&*of, &*what), ("ban", "203.0.113.9 is banned: scanner"));
     place.run(&["user", "edit", "anna", "--quota-files", "1"]).exits(0);
     let (of, what) = kind(&["anna", "/all/new.txt", "upload"]);
-    assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are kept"));
+    assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are in use"));
     assert_eq!(why(&place, &["anna", "/all/over.txt", "upload"])["verdict"], "allow");
     place.write("wharf.toml", "config_version = 1\n[files]\noverwrite = false\n");
     let (of, what) = kind(&["anna", "/all/over.txt", "upload"]);
@@ -194,7 +194,7 @@ fn sessions_of_a_running_server_count() {
     let told = why(&place, &["anna", "/", "login"]);
     assert_eq!(
         (&told["kind"], &told["what"]),
-        (&"limit".into(), &"sessions = 1, and 1 are here".into())
+        (&"limit".into(), &"sessions = 1, and 1 are in use".into())
     );
 }
 
