@@ -141,7 +141,7 @@ fn the_deciding_rule_is_reported_with_its_line() {
          right   paths.\"/in\" = \"upload\", without `read`\n  \
          from    users.toml:10\n  \
          hint    wharf user edit anna --path /in=upload,read\n  \
-         note    no running server was found: sessions were not counted\n",
+         note    no running server was found: limits of sessions were not checked\n",
         "{}",
         place.read("users.toml")
     );
