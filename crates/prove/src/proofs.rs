@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_reported_with_the_known_ones() {
         let message = chosen(&["kil".to_owned()]).err().unwrap();
-        assert!(message.contains("kil\n") && message.contains("kill"), "{message}");
+        assert!(message.contains("\"kil\"\n") && message.contains("kill"), "{message}");
         assert_eq!(chosen(&[]).ok().unwrap().len(), PROOFS.len());
     }
 }

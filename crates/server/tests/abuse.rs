@@ -121,7 +121,7 @@ fn row_5_a_login_gives_its_place_to_the_next_and_leaving_takes_it_back() {
     };
     world().settings(narrow).run(&format!(
         "CLIENT one 198.51.100.1\n{LOGIN}CLIENT two 198.51.100.2\n{LOGIN}C: REIN\nS: 220 *\n\
-         CLIENT three 198.51.100.3\nS: 421 Too many clients*\nS: EOF\n"
+         CLIENT three 198.51.100.3\nS: 421 Too many connections*\nS: EOF\n"
     ));
 }
 
@@ -129,7 +129,7 @@ fn row_5_a_login_gives_its_place_to_the_next_and_leaving_takes_it_back() {
 fn row_7_after_a_logout_the_login_timeout_starts_again() {
     world().run(&format!(
         "{LOGIN}WAIT 120s\nC: USER anna\nS: 331 *\nWAIT 50s\nC: PASS secret\nS: 230 *\n\
-         C: REIN\nS: 220 *\nWAIT 61s\nS: 421 No login*\nS: EOF\n"
+         C: REIN\nS: 220 *\nWAIT 61s\nS: 421 Login timeout*\nS: EOF\n"
     ));
 }
 
@@ -141,7 +141,7 @@ fn row_7_a_transfer_that_drips_ends_where_a_rate_is_asked_for() {
     });
     world.run(&format!(
         "{LOGIN}C: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... one\nWAIT 20s\nU... two\nWAIT 11s\n\
-         S: 426 This transfer is slower*\nHASNOT /b\n\
+         S: 426 Transfer below the minimum rate*\nHASNOT /b\n\
          C: EPSV\nS: 229 *\nC: STOR c\nS: 150 *\nU*4000: x\nS: 226 *\nC: NOOP\nS: 200 *\n"
     ));
 }
@@ -156,7 +156,9 @@ fn row_10_the_words_of_other_protocols_end_a_session_at_once() {
         "Content-Type: text/plain",
         "X-A:b",
     ] {
-        world().run(&format!("C: {line}\nS: 421 This is an FTP server*\nS: EOF"));
+        world().run(&format!(
+            "C: {line}\nS: 421 Protocol error: request of another protocol*\nS: EOF"
+        ));
     }
     // Behind a login a colon is a part of a name.
     world().run(&format!("{LOGIN}C: Host: example.com\nS: 500 *\nC: NOOP\nS: 200 *"));

@@ -42,7 +42,7 @@ fn row_33_an_upload_without_close_notify_is_cut_and_the_key_is_named() {
         "EPSV;C: STOR b\nS: 150 *\nU... half\nUF\nCUT;\nHASNOT /b\nEPSV;C: STOR b\nS: 150 *\n\
          U: whole\nS: 226 Transfer complete.\nHAS /b whole",
     );
-    assert!(has_event(&events, "tls.require_close_notify = false would take it"), "{events:#?}");
+    assert!(has_event(&events, "tls.require_close_notify = false would accept it"), "{events:#?}");
 }
 
 #[test]

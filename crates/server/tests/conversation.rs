@@ -97,7 +97,7 @@ fn row_7_a_session_that_says_nothing_ends() {
 fn row_7_a_login_has_its_time_however_busy_the_client_is() {
     world().run(
         "WAIT 30s\nC: NOOP\nS: 200 *\nWAIT 29s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
-        S: 421 No login*\nS: EOF",
+        S: 421 Login timeout*\nS: EOF",
     );
 }
 

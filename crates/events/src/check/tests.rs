@@ -114,7 +114,7 @@ async fn clean_files_are_published_and_a_virus_is_not() {
     let error = bench.store_file("/bad name.txt", "EICAR").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     let reported = error.to_string();
-    assert_eq!(reported, "refused (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
+    assert_eq!(reported, "rejected by a check (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
     assert_eq!(bench.files("home"), ["a.txt"]);
     assert_eq!(bench.files("aside"), ["1-bad_name.txt"]);
     assert!(bench.reports.lock().unwrap()[0].starts_with("Quarantined"));

@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn an_invalid_response_is_an_error_with_the_reason() {
         for (text, part) in [
-            ("", "no JSON object"),
-            ("[]", "no JSON object"),
-            ("null", "no JSON object"),
+            ("", "not a JSON object"),
+            ("[]", "not a JSON object"),
+            ("null", "not a JSON object"),
             ("{", "EOF"),
             (r#"{"permision": "read"}"#, "permision"),
             (r#"{"permissions": "everything"}"#, "permissions: "),
