@@ -150,7 +150,7 @@ mod tests {
             ("{", "EOF"),
             (r#"{"permision": "read"}"#, "permision"),
             (r#"{"permissions": "everything"}"#, "permissions: "),
-            (r#"{"paths": {"in": "read"}}"#, "no path from /"),
+            (r#"{"paths": {"in": "read"}}"#, "path"),
             (r#"{"paths": {"/in": "x"}}"#, "permissions: "),
             (r#"{"quota": "much"}"#, "quota: "),
             (r#"{"upload_rate": "fast"}"#, "upload_rate: "),
