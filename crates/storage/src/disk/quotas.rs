@@ -196,10 +196,10 @@ impl Quotas {
         queue.workers > 0 || !queue.waiting.is_empty()
     }
 
-    /// Removes old temporary files like [`super::sweep`], and subtracts them from the count.
+    /// Removes old temporary files like [`super::sweep()`], and subtracts them from the count.
     ///
     /// # Errors
-    /// As for [`super::sweep`].
+    /// As for [`super::sweep()`].
     pub fn sweep(&self, root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
         let Ok(home) = root.canonicalize() else { return sweep_counted(root, options, None) };
         let counter = {

@@ -41,7 +41,7 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure>
     }
 }
 
-/// Like [`give`] for a setting that may be empty.
+/// Like [`read`] for a setting that may be empty.
 pub(super) fn read_optional(
     key: &str,
     path: Option<&Path>,

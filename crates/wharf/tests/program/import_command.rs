@@ -191,8 +191,8 @@ const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
 fn is_sound(place: &Place) {
     place.run(&["check"]).exits(0);
     let said = place.run(&["check", "config", "protection"]).exits(0).err;
-    let to_root = "warning: the server would run as root\nhint: create a system user for it and set \
-                   server.user\n";
+    let to_root = "warning: the server would run as root\nhint: create a system user for it and \
+                   set server.user\n";
     assert_eq!(said.replace(to_root, ""), "");
 }
 

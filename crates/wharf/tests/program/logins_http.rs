@@ -102,7 +102,8 @@ fn place(service: &Service, more: &str) -> Place {
     std::fs::create_dir(place.path("homes")).unwrap();
     std::fs::create_dir(place.path("kept")).unwrap();
     let config = format!(
-        "[accounts]\nauth_backends = [\"file\", \"http\"]\nhome = \"homes/%u\"\ncreate_home = true\n\
+        "[accounts]\nauth_backends = [\"file\", \"http\"]\n\
+         home = \"homes/%u\"\ncreate_home = true\n\
          [accounts.http]\nurl = \"http://{}/login\"\ntimeout = \"20s\"\n{more}\n\
          [login]\nfailure_delay = \"0s\"\n[ban]\nenabled = false\n",
         service.address

@@ -147,7 +147,8 @@ impl Slapd {
         fs::set_permissions(place.path("password"), PermissionsExt::from_mode(0o600)).unwrap();
         place.write("ca.pem", &self.place.read("ca.pem"));
         let config = format!(
-            "[accounts]\nauth_backends = [\"file\", \"ldap\"]\nhome = \"homes/%u\"\ncreate_home = true\n\
+            "[accounts]\nauth_backends = [\"file\", \"ldap\"]\n\
+             home = \"homes/%u\"\ncreate_home = true\n\
              [accounts.ldap]\nurls = [\"ldap://127.0.0.1:{}\"]\nca_file = \"ca.pem\"\n\
              timeout = \"20s\"\n{more}\n\
              [login]\nfailure_delay = \"0s\"\n[ban]\nenabled = false\n",
