@@ -95,7 +95,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-//! let files = Arc::new(Same(Arc::new(Greetings)));
+//! let files = Arc::new(SharedStore(Arc::new(Greetings)));
 //! let users = Arc::new(WordOfTheDay(b"sesame"));
 //! let listen = Listen { address: "127.0.0.1".parse()?, ports: vec![0], ..Listen::default() };
 //! let settings = Settings { listen: vec![listen], ..Settings::default() };

@@ -66,8 +66,8 @@ const COMMIT_MAX: Duration = Duration::from_mins(1);
 /// let bound = Server::new(settings, users, Arc::new(Memory::new())).bind().await?;
 /// println!("listening on {}", bound.listeners()[0].address);
 /// let handle = bound.handle();
-/// # handle.shut_down(std::time::Duration::ZERO); bound.serve().await; // until
-/// handle.shut_down(grace) is called
+/// # handle.shut_down(std::time::Duration::ZERO);
+/// bound.serve().await; // until `handle.shut_down(grace)` is called
 /// # Ok(())
 /// # }
 /// ```
