@@ -46,7 +46,7 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// (aria2 then waits a minute for it). Most clients are much faster. Indexed by the number of
 /// consecutive downloads at which the client kept its end open until the last reply: a client that
 /// always does so waits less each time, and one that was slow once gets the full time again.
-const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(120)];
+const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(600), Duration::from_millis(400)];
 /// The same for a client that has kept its end open more often.
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
 /// A longer transfer needs no wait: its client has read 150 long ago.
