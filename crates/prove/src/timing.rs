@@ -73,7 +73,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     report.set("median ms", median(unknown));
     for (name, times) in NAMES.iter().skip(1).zip(known) {
         let (difference, guess) = (median(times) - median(unknown), guess(unknown, times));
-        report.set(&format!("median of {name} minus that of nobody, ms"), difference);
+        report.set(&format!("median of {name} minus that of unknown names, ms"), difference);
         report.set(&format!("AUC of {name}"), guess);
         let has_weight = times.len() >= ROUNDS_SIGNIFICANT;
         let most = if has_weight { GUESS_MAX } else { GUESS_MAX_FEW_ROUNDS };

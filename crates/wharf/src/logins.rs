@@ -164,7 +164,7 @@ pub(crate) fn templated_homes(config: &Config) -> Vec<PathBuf> {
 /// The home that the template creates for a user.
 pub(crate) fn example_home(config: &Config) -> Option<PathBuf> {
     let template = config.accounts.home.0.as_ref();
-    Some(template.filter(|_| config.accounts.auth_backends.has_others())?.home("somebody"))
+    Some(template.filter(|_| config.accounts.auth_backends.has_others())?.home("user"))
 }
 
 fn endpoints(config: &Config) -> Vec<&Endpoint> {

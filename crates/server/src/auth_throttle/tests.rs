@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ANYBODY: &str = "203.0.113.9";
+const CLIENT_IP: &str = "203.0.113.9";
 
 fn throttle() -> Arc<AuthThrottle> {
     AuthThrottle::new(&settings::Ban::default())
@@ -36,8 +36,8 @@ fn ban(network: &str, until: Option<i64>) -> Ban {
 #[test]
 fn row_17_of_a_thousand_guesses_ten_are_checked() {
     let throttle = throttle();
-    assert_eq!(guess(&throttle, ANYBODY, "anna", 1000, 0), 10);
-    assert!(throttle.is_banned(ip(ANYBODY), 0));
+    assert_eq!(guess(&throttle, CLIENT_IP, "anna", 1000, 0), 10);
+    assert!(throttle.is_banned(ip(CLIENT_IP), 0));
     assert!(!throttle.is_banned(ip("203.0.113.10"), 0));
 }
 
@@ -46,7 +46,7 @@ fn row_17_of_a_thousand_guesses_ten_are_checked() {
 fn row_17_no_five_minutes_have_more_than_twenty_checks_of_an_address() {
     let throttle = throttle();
     let checked: Vec<i64> =
-        (0..7200).flat_map(|now| vec![now; guess(&throttle, ANYBODY, "anna", 3, now)]).collect();
+        (0..7200).flat_map(|now| vec![now; guess(&throttle, CLIENT_IP, "anna", 3, now)]).collect();
     let most = checked.windows(21).filter(|span| span[20] - span[0] < 300).count();
     assert_eq!(most, 0, "{checked:?}");
 }
@@ -57,11 +57,11 @@ fn row_17_a_ban_doubles_up_to_its_longest_and_is_forgotten() {
     let mut now = 0;
     let mut lasted = Vec::new();
     for _ in 0..10 {
-        guess(&throttle, ANYBODY, "anna", 10, now);
+        guess(&throttle, CLIENT_IP, "anna", 10, now);
         let until = throttle.snapshot().bans[0].until.unwrap();
         lasted.push((until - now) / 60);
         now = until;
-        assert!(!throttle.is_banned(ip(ANYBODY), now));
+        assert!(!throttle.is_banned(ip(CLIENT_IP), now));
     }
     assert_eq!(lasted, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
     throttle.sweep(now + 24 * 3600 - 1);
@@ -73,30 +73,30 @@ fn row_17_a_ban_doubles_up_to_its_longest_and_is_forgotten() {
 #[test]
 fn row_17_guesses_at_once_are_not_checked_beyond_the_ban() {
     let throttle = throttle();
-    let starts: Vec<_> = (0..50).map(|_| throttle.begin(ip(ANYBODY), "anna", 0)).collect();
+    let starts: Vec<_> = (0..50).map(|_| throttle.begin(ip(CLIENT_IP), "anna", 0)).collect();
     assert_eq!(
         starts.iter().filter(|start| matches!(start, AttemptStart::Admitted(_))).count(),
         10
     );
     assert_eq!(starts.iter().filter(|start| matches!(start, AttemptStart::Wait)).count(), 40);
     drop(starts);
-    assert!(matches!(throttle.begin(ip(ANYBODY), "anna", 0), AttemptStart::Banned));
+    assert!(matches!(throttle.begin(ip(CLIENT_IP), "anna", 0), AttemptStart::Banned));
 }
 
 #[test]
 fn row_17_an_office_behind_one_address_logs_in() {
     let throttle = throttle();
-    assert!((0..1000).all(|_| log_in(&throttle, ANYBODY, "anna", 0)));
+    assert!((0..1000).all(|_| log_in(&throttle, CLIENT_IP, "anna", 0)));
 }
 
 #[test]
 fn row_17_failures_are_forgotten_after_their_window() {
     let throttle = throttle();
-    assert_eq!(guess(&throttle, ANYBODY, "anna", 9, 0), 9);
-    assert_eq!(throttle.failures(ip(ANYBODY), 599), 9);
-    assert_eq!(throttle.failures(ip(ANYBODY), 600), 0);
-    assert_eq!(guess(&throttle, ANYBODY, "anna", 9, 600), 9);
-    assert!(!throttle.is_banned(ip(ANYBODY), 600));
+    assert_eq!(guess(&throttle, CLIENT_IP, "anna", 9, 0), 9);
+    assert_eq!(throttle.failures(ip(CLIENT_IP), 599), 9);
+    assert_eq!(throttle.failures(ip(CLIENT_IP), 600), 0);
+    assert_eq!(guess(&throttle, CLIENT_IP, "anna", 9, 600), 9);
+    assert!(!throttle.is_banned(ip(CLIENT_IP), 600));
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn row_17_allowed_networks_are_never_banned() {
 fn row_17_with_bans_disabled_only_manual_bans_apply() {
     let throttle =
         AuthThrottle::new(&settings::Ban { is_enabled: false, ..settings::Ban::default() });
-    assert_eq!(guess(&throttle, ANYBODY, "anna", 1000, 0), 1000);
+    assert_eq!(guess(&throttle, CLIENT_IP, "anna", 1000, 0), 1000);
     throttle.ban(ban("203.0.113.0/24", None), 0).unwrap();
-    assert!(throttle.is_banned(ip(ANYBODY), i64::MAX));
+    assert!(throttle.is_banned(ip(CLIENT_IP), i64::MAX));
 }
 
 #[test]
@@ -162,15 +162,15 @@ fn row_17_memory_survives_a_restart() {
     for customer in 0..10 {
         guess(&before, &format!("203.0.113.{customer}"), "anna", 5, 1);
     }
-    guess(&before, ANYBODY, "ben", 10, 1);
+    guess(&before, CLIENT_IP, "ben", 10, 1);
     before.ban(ban("2001:db8::/32", None), 1).unwrap();
     after.restore(before.snapshot(), 2);
-    assert!(after.is_banned(ip(ANYBODY), 2) && after.is_banned(ip("2001:db8::1"), 2));
+    assert!(after.is_banned(ip(CLIENT_IP), 2) && after.is_banned(ip("2001:db8::1"), 2));
     assert!(matches!(after.begin(ip("192.0.2.1"), "anna", 2), AttemptStart::Locked));
     assert!(log_in(&after, "198.51.100.1", "anna", 2));
     assert!(after.is_known(ip("198.51.100.1"), 2));
     // The next ban continues the doubling.
-    guess(&after, ANYBODY, "ben", 10, 700);
+    guess(&after, CLIENT_IP, "ben", 10, 700);
     assert_eq!(after.snapshot().bans.iter().map(|ban| ban.times).max(), Some(2));
 }
 
@@ -178,12 +178,12 @@ fn row_17_memory_survives_a_restart() {
 fn row_17_a_manual_ban_begins_and_ends() {
     let throttle = throttle();
     throttle.ban(ban("203.0.113.7/24", Some(100)), 0).unwrap();
-    assert!(throttle.is_banned(ip(ANYBODY), 99));
+    assert!(throttle.is_banned(ip(CLIENT_IP), 99));
     assert!(throttle.is_banned(ip("::ffff:203.0.113.200"), 99));
-    assert!(!throttle.is_banned(ip(ANYBODY), 100));
+    assert!(!throttle.is_banned(ip(CLIENT_IP), 100));
     let network = "203.0.113.0/24".parse().unwrap();
     assert!(throttle.lift(network) && !throttle.lift(network));
-    assert!(!throttle.is_banned(ip(ANYBODY), 99));
+    assert!(!throttle.is_banned(ip(CLIENT_IP), 99));
     let events: Vec<_> = throttle.take_events();
     assert!(matches!(&events[..], [AuthEvent::Banned(_), AuthEvent::Lifted { .. }]), "{events:?}");
 }
@@ -191,18 +191,18 @@ fn row_17_a_manual_ban_begins_and_ends() {
 #[test]
 fn row_17_lifting_a_ban_clears_its_failures() {
     let throttle = throttle();
-    guess(&throttle, ANYBODY, "anna", 10, 0);
+    guess(&throttle, CLIENT_IP, "anna", 10, 0);
     throttle.lift("203.0.113.9/32".parse().unwrap());
-    assert_eq!(guess(&throttle, ANYBODY, "anna", 9, 0), 9);
-    assert!(!throttle.is_banned(ip(ANYBODY), 0));
+    assert_eq!(guess(&throttle, CLIENT_IP, "anna", 9, 0), 9);
+    assert!(!throttle.is_banned(ip(CLIENT_IP), 0));
 }
 
 #[test]
 fn row_17_a_ban_from_a_wrong_clock_does_not_last_for_years() {
     let throttle = throttle();
-    guess(&throttle, ANYBODY, "anna", 10, 4_000_000_000);
-    assert!(throttle.is_banned(ip(ANYBODY), 4_000_000_000));
-    assert!(!throttle.is_banned(ip(ANYBODY), 1_800_000_000));
+    guess(&throttle, CLIENT_IP, "anna", 10, 4_000_000_000);
+    assert!(throttle.is_banned(ip(CLIENT_IP), 4_000_000_000));
+    assert!(!throttle.is_banned(ip(CLIENT_IP), 1_800_000_000));
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn row_18_where_one_hash_is_slow_every_name_looks_slow_for_an_hour() {
 fn row_5_a_banned_address_is_reported_once_a_minute() {
     let throttle = throttle();
     throttle.ban(ban("203.0.113.9/32", None), 0).unwrap();
-    assert_eq!(throttle.ban_decision(ip(ANYBODY), 0), BanDecision::BannedAndReported(1));
+    assert_eq!(throttle.ban_decision(ip(CLIENT_IP), 0), BanDecision::BannedAndReported(1));
     for now in 1..60 {
-        assert_eq!(throttle.ban_decision(ip(ANYBODY), now), BanDecision::Banned);
+        assert_eq!(throttle.ban_decision(ip(CLIENT_IP), now), BanDecision::Banned);
     }
-    assert_eq!(throttle.ban_decision(ip(ANYBODY), 60), BanDecision::BannedAndReported(60));
+    assert_eq!(throttle.ban_decision(ip(CLIENT_IP), 60), BanDecision::BannedAndReported(60));
     assert_eq!(throttle.ban_decision(ip("203.0.113.8"), 60), BanDecision::Allowed);
 }
 
@@ -234,11 +234,11 @@ fn row_17_18_other_spellings_of_a_name_have_no_guesses_of_their_own() {
         let user = ["anna", "ANNA", "Anna"][usize::try_from(number % 3).unwrap()];
         drop(throttle.begin(IpAddr::from((0x0b00_0000 + number).to_be_bytes()), user, 0));
     }
-    assert!(matches!(throttle.begin(ip(ANYBODY), "aNNa", 0), AttemptStart::Locked));
-    assert!(matches!(throttle.begin(ip(ANYBODY), "ben", 0), AttemptStart::Admitted(_)));
+    assert!(matches!(throttle.begin(ip(CLIENT_IP), "aNNa", 0), AttemptStart::Locked));
+    assert!(matches!(throttle.begin(ip(CLIENT_IP), "ben", 0), AttemptStart::Admitted(_)));
     assert_eq!(throttle.snapshot().locks.len(), 1);
     throttle.unlock("ANNA");
-    assert!(matches!(throttle.begin(ip(ANYBODY), "anna", 0), AttemptStart::Admitted(_)));
+    assert!(matches!(throttle.begin(ip(CLIENT_IP), "anna", 0), AttemptStart::Admitted(_)));
 }
 
 #[test]
@@ -253,8 +253,8 @@ fn row_17_18_an_attempt_fails_once_for_the_address_and_for_each_of_its_names() {
             assert_eq!(throttle.failures(address, 0), 1);
         }
     }
-    assert!(matches!(throttle.begin(ip(ANYBODY), "anna", 0), AttemptStart::Locked));
-    let AttemptStart::Admitted(mut attempt) = throttle.begin(ip(ANYBODY), "a.m@example.com", 0)
+    assert!(matches!(throttle.begin(ip(CLIENT_IP), "anna", 0), AttemptStart::Locked));
+    let AttemptStart::Admitted(mut attempt) = throttle.begin(ip(CLIENT_IP), "a.m@example.com", 0)
     else {
         panic!("this spelling was never tried");
     };

@@ -198,5 +198,5 @@ fn a_data_port_is_reused_unless_an_unexpected_peer_connected() {
     let first = port();
     assert_eq!(port(), first, "it saves making another");
     let _stranger = TcpStream::connect(first).unwrap();
-    assert_ne!(port(), first, "somebody waits there");
+    assert_ne!(port(), first, "another session waits there");
 }

@@ -126,7 +126,7 @@ fn row_33_many_uploads_to_one_name_leave_a_complete_file_and_readers_see_no_othe
         let reader = scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
                 let read = wire.download("RETR one");
-                assert!(contents.contains(&read), "{} bytes of nobody", read.len());
+                assert!(contents.contains(&read), "{} bytes of no upload", read.len());
             }
         });
         let writers: Vec<_> = contents[1..]

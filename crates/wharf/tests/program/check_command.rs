@@ -174,7 +174,7 @@ fn users_finds_homes_that_cannot_be_used() {
 #[test]
 fn users_asks_for_the_account_that_is_going_to_serve() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: only root can serve as somebody else");
+        eprintln!("not run: only root can serve as another user");
         return;
     }
     let place = place("[server]\nuser = \"nobody\"\n");

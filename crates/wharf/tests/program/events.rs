@@ -237,7 +237,7 @@ fn signals_to_the_whole_service_do_not_end_the_program_starter() {
 fn programs_run_as_the_server_and_not_as_root() {
     const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: only root can become somebody else");
+        eprintln!("not run: only root can change to another user");
         return;
     }
     let bench = Bench::new();

@@ -83,7 +83,7 @@ fn a_new_process_takes_clients_and_the_old_one_ends_with_its_last() {
 #[test]
 fn a_server_that_dropped_root_and_is_sandboxed_can_be_upgraded_too() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: only root can become somebody else");
+        eprintln!("not run: only root can change to another user");
         return;
     }
     let place = for_user_nobody();
@@ -111,7 +111,7 @@ fn for_user_nobody() -> Place {
 #[test]
 fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_change() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not run: only root can become somebody else");
+        eprintln!("not run: only root can change to another user");
         return;
     }
     let place = for_user_nobody();

@@ -87,7 +87,7 @@ fn for_user_nobody() -> Place {
 #[test]
 fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
     if !is_root() {
-        eprintln!("not run: only root can become somebody else");
+        eprintln!("not run: only root can change to another user");
         return;
     }
     let place = for_user_nobody();
@@ -346,7 +346,7 @@ fn row_29_a_world_writable_home_is_reported_at_the_start_and_rejected_by_strict(
 #[test]
 fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
     if !is_root() {
-        eprintln!("not run: only root opens files for somebody else");
+        eprintln!("not run: only root opens files for another user");
         return;
     }
     for key in ["file", "transfer_log", "audit_file"] {
@@ -399,7 +399,7 @@ fn row_54_the_folder_that_is_made_for_the_control_socket_stays_roots() {
 #[test]
 fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answers() {
     if !is_root() {
-        eprintln!("not run: only root opens sockets for somebody else");
+        eprintln!("not run: only root opens sockets for another user");
         return;
     }
     let place = for_user_nobody();
@@ -426,7 +426,7 @@ fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answe
 #[test]
 fn row_54_root_keeps_no_state_below_a_link_that_the_servers_user_made() {
     if !is_root() {
-        eprintln!("not run: only root makes folders for somebody else");
+        eprintln!("not run: only root makes folders for another user");
         return;
     }
     let place = for_user_nobody();

@@ -343,7 +343,7 @@ fn a_storm_leaves_others_alone(place: &Place) {
         storm.join().unwrap();
         answers
     });
-    assert!(answers > 0, "somebody who is logged in hears nothing during a storm");
+    assert!(answers > 0, "a logged-in session gets no reply during a storm");
     server.login("anna", "secret");
 }
 
