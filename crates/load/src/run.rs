@@ -131,15 +131,21 @@ const IDLE_THREADS_MAX: usize = 16;
 impl Prepared {
     /// The timed part. May be called again for another round with the same sessions.
     pub fn run(&mut self, progress: &Progress) -> Outcome {
+        let mut reserved = 0;
         for slot in &mut self.slots {
-            (slot.bytes, slot.ended) = (0, None);
+            (slot.bytes, slot.ended, slot.reserved) = (0, None, None);
+            if slot.session.is_some() || self.plan.case.makes_sessions() {
+                slot.reserved = Some(reserved);
+                reserved += 1;
+            }
             slot.session.iter_mut().for_each(Session::recount);
         }
         let most =
             if matches!(self.plan.case, Case::Idle) { IDLE_THREADS_MAX } else { THREADS_MAX };
         let share = self.slots.len().div_ceil(most).max(1);
+        let pattern = self.pattern.as_ref();
         let shared =
-            Shared::new(&self.client, &self.plan, self.length, self.pattern.as_ref(), progress);
+            Shared::new(&self.client, &self.plan, self.length, pattern, progress, reserved);
         let (barrier, is_over) = (StartBarrier::default(), AtomicBool::new(false));
         let interval = self.plan.bystander.unwrap_or_default();
         let bystander = self.bystander.as_mut();

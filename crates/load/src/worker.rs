@@ -32,20 +32,22 @@ impl<'a> Shared<'a> {
         length: Option<u64>,
         pattern: Option<&'a SharedPattern>,
         progress: &'a Progress,
+        reserved: u64,
     ) -> Self {
-        let (next, failures) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (next, failures) = (AtomicU64::new(reserved), AtomicU64::new(0));
         Self { client, plan, length, pattern, progress, next, failures }
     }
 
-    /// The number of the next operation; `None` if no more may start.
-    fn next(&self, start: Instant) -> Option<u64> {
+    /// The number of the next operation: `reserved`, or one that no session has reserved. `None` if
+    /// no more may start.
+    fn next(&self, start: Instant, reserved: Option<u64>) -> Option<u64> {
         let is_over = self.progress.is_stopped()
             || self.failures.load(Relaxed) >= FAILURES_MAX
             || self.plan.time.is_some_and(|time| now().saturating_duration_since(start) >= time);
         if is_over {
             return None;
         }
-        let index = self.next.fetch_add(1, Relaxed);
+        let index = reserved.unwrap_or_else(|| self.next.fetch_add(1, Relaxed));
         (index < self.plan.count).then_some(index)
     }
 }
@@ -61,6 +63,9 @@ pub(crate) struct SessionSlot {
     pub(crate) number: usize,
     /// `None` if it failed and could not be replaced.
     pub(crate) session: Option<Session>,
+    /// The number of its first operation, so that no session is left without one because others
+    /// were faster.
+    pub(crate) reserved: Option<u64>,
     pub(crate) bytes: u64,
     /// The end of its last operation.
     pub(crate) ended: Option<Instant>,
@@ -70,7 +75,7 @@ pub(crate) struct SessionSlot {
 
 impl SessionSlot {
     pub(crate) fn new(number: usize, session: Option<Session>) -> Self {
-        Self { number, session, bytes: 0, ended: None, stored: Vec::new() }
+        Self { number, session, reserved: None, bytes: 0, ended: None, stored: Vec::new() }
     }
 }
 
@@ -169,7 +174,9 @@ impl<'a> Worker<'a> {
                 if slot.session.is_none() && !self.makes_sessions() {
                     continue;
                 }
-                let Some(index) = self.shared.next(start) else { return self.result };
+                let Some(index) = self.shared.next(start, slot.reserved.take()) else {
+                    return self.result;
+                };
                 self.operate(slot, index, start);
             }
         }

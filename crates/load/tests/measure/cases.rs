@@ -28,6 +28,9 @@ fn downloads_are_counted_in_every_mode() {
             assert!(fairness.ratio() > 0.0 && fairness.ratio() <= 1.0);
             assert_eq!(outcome.first_byte.unwrap().samples, 7);
         }
+        // Each session has an operation of its own, however fast the others are.
+        let case = Case::Retrieve { path: "/a".into(), length: None, reading: Reading::Drain };
+        assert!(server.measure(&plan(case, 5, 5)).fairness.is_some());
     }
 }
 
