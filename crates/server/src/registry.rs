@@ -126,6 +126,11 @@ impl SessionHandle {
         self.status.view(self.number, self.peer, self.moved.load(Ordering::Relaxed))
     }
 
+    /// Counts bytes moved by the transfer.
+    pub(crate) fn count_moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Marks the beginning or the end of publishing a file.
     pub(crate) fn commits(&self, is_committing: bool) {
         self.is_committing.store(is_committing, Ordering::Release);

@@ -17,7 +17,7 @@ use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::files::Files;
 use crate::lines::Walk;
 use crate::next::ServerSideJob;
-use crate::pump::LocalCopy;
+use crate::pump::{LocalCopy, Mover};
 use crate::rate_limit::RateLimiter;
 use crate::refusal::Refusal;
 use crate::registry::SessionHandle;
@@ -125,8 +125,7 @@ impl JobLimits {
 
     fn local(&self) -> LocalCopy<'_> {
         LocalCopy {
-            rate_limiter: &self.rate_limiter,
-            handle: &self.handle,
+            mover: Mover::new(&self.rate_limiter, &self.handle),
             blocking_pool: &self.shared.blocking_pool,
         }
     }

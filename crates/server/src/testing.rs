@@ -24,7 +24,7 @@ use crate::files::Files;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Job, Next, ServerSideJob, Transfer};
-use crate::pump::LocalCopy;
+use crate::pump::{LocalCopy, Mover};
 use crate::refusal::Refusal;
 use crate::session::{LoggedIn, LoginState, Session};
 use crate::settings::{ListenTls, Settings};
@@ -159,8 +159,7 @@ impl TestSession {
     async fn run_job(&self, job: ServerSideJob) -> Reply {
         let (rate_limiter, shared) = (self.session.rate_limiter(None), &self.session.shared);
         let local = LocalCopy {
-            rate_limiter: &rate_limiter,
-            handle: &self.session.handle,
+            mover: Mover::new(&rate_limiter, &self.session.handle),
             blocking_pool: &shared.blocking_pool,
         };
         match job {

@@ -6,7 +6,7 @@ mod upload_start;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ use crate::data_conn_outcome::Opened;
 use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::next::{AnnouncedSize, Job, Target, Transfer};
 use crate::ports::{Lease, UnexpectedPeers};
-use crate::pump::{self, Closing, EndRule, Flow, Sent, TransferError};
+use crate::pump::{self, Closing, EndRule, Flow, Mover, Sent, TransferError};
 use crate::rate_limit::RateLimiter;
 use crate::registry::{End, SessionHandle};
 use crate::session::Session;
@@ -51,15 +51,6 @@ const PEER_CLOSE_MAX: [Duration; 2] = [Duration::from_millis(600), Duration::fro
 const KEEPS_OPEN_MAX: Duration = Duration::from_millis(20);
 /// A longer transfer needs no wait: its client has read 150 long ago.
 const SHORT_MAX: Duration = Duration::from_secs(2);
-/// During a shutdown, a transfer in which nothing has moved yet may wait this long.
-const BEGINS_MAX: Duration = Duration::from_millis(700);
-/// The same for one that has stopped. A slow client first reads what is buffered on both sides, and
-/// seems to have stopped meanwhile.
-const STOPPED_MAX: Duration = Duration::from_millis(750);
-/// How often progress is checked. With `STOPPED_MAX` and `LAST_REPLY_MAX`, a stopped transfer ends
-/// within a second.
-const CHECKED_EVERY: Duration = Duration::from_millis(50);
-
 /// Runs the transfer requested by `line` to its last reply. Returns a line that was received
 /// meanwhile and is to be processed next.
 ///
@@ -237,49 +228,6 @@ struct DataTransfer {
     resumes: Option<bool>,
 }
 
-/// Waits until a transfer is below the minimum rate. A configuration change starts a new period.
-async fn is_too_slow(rate_limiter: &RateLimiter, handle: &SessionHandle, is_whole: &AtomicBool) {
-    loop {
-        let before = handle.moved.load(Ordering::Relaxed);
-        let Some(min_rate) = rate_limiter.min_rate() else {
-            rate_limiter.changed().await;
-            continue;
-        };
-        tokio::select! {
-            // Under the new limits it may be fast enough.
-            biased;
-            () = rate_limiter.changed() => continue,
-            () = sleep(min_rate.period) => {}
-        }
-        let moved = handle.moved.load(Ordering::Relaxed);
-        if moved.saturating_sub(before) < min_rate.bytes && !is_whole.load(Ordering::Relaxed) {
-            return;
-        }
-    }
-}
-
-/// Waits until the session is to end and its transfer makes no progress, although it waits for
-/// neither a rate limit nor the disk. Returns why the session ends.
-async fn stands_still_at_the_end(
-    rate_limiter: &RateLimiter,
-    handle: &SessionHandle,
-    is_whole: &AtomicBool,
-) -> String {
-    let reason = handle.ended(End::AfterTransfer).await.to_owned();
-    let (mut before, mut since) = (handle.moved.load(Ordering::Relaxed), Instant::now());
-    loop {
-        sleep(CHECKED_EVERY).await;
-        let moved = handle.moved.load(Ordering::Relaxed);
-        // Waiting for a rate limit or the disk counts as progress.
-        if moved != before || rate_limiter.is_waiting() || is_whole.load(Ordering::Relaxed) {
-            (before, since) = (moved, Instant::now());
-        }
-        if since.elapsed() >= if moved == 0 { BEGINS_MAX } else { STOPPED_MAX } {
-            return reason;
-        }
-    }
-}
-
 /// How the data side ended.
 enum DataEnd {
     Moved,
@@ -430,13 +378,11 @@ impl DataTransfer {
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
-        let is_whole = AtomicBool::new(false);
+        let mover = Mover::new(&self.rate_limiter, &self.handle);
         let flow = Flow {
-            rate_limiter: &self.rate_limiter,
-            handle: &self.handle,
+            mover: &mover,
             blocking_pool: &self.shared.blocking_pool,
             is_ascii: self.is_ascii,
-            is_whole: &is_whole,
             deflate: self.deflate,
             end: self.end,
         };
@@ -451,17 +397,7 @@ impl DataTransfer {
                 (None, None) => Ok(Closing::Orderly),
             }
         };
-        let ended = tokio::select! {
-            // Completion comes first.
-            biased;
-            moved = payload => moved,
-            () = is_too_slow(&self.rate_limiter, &self.handle, &is_whole) => {
-                Err(TransferError::TooSlow)
-            }
-            reason = stands_still_at_the_end(&self.rate_limiter, &self.handle, &is_whole) => {
-                return DataEnd::Ended(reason);
-            }
-        };
+        let ended = mover.watched(payload).await;
         self.done(ended).await
     }
 
@@ -469,6 +405,7 @@ impl DataTransfer {
     async fn done(&mut self, ended: Result<Closing, TransferError>) -> DataEnd {
         let came = self.handle.moved.load(Ordering::Relaxed);
         match ended {
+            Err(TransferError::SessionEnded(reason)) => DataEnd::Ended(reason),
             Err(cut) => DataEnd::Failed(cut),
             Ok(_) if self.announced.is_some_and(|announced| announced.is_cut(came)) => {
                 DataEnd::Short

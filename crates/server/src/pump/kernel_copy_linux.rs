@@ -12,7 +12,6 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,9 +26,12 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::DetachedFile;
 
 use self::tls_copy::{TlsReceiving, TlsSending};
-use super::{Closing, FileRemainder, Flow, TransferError, bound, shortened, within};
+use super::mover::{Moved, Mover, Step};
+use super::source_chunks::shortened;
+use super::{Closing, FileRemainder, Flow, TransferError, bound};
 use crate::blocking_pool::BlockingWorker;
 use crate::net::{Connection, Socket, Stream};
+use crate::rate_limit::Burst;
 use crate::registry::SessionHandle;
 
 /// Bytes per system call, so that counters are updated regularly.
@@ -63,7 +65,7 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
         Stream::Tls(stream) => stream.get_ref().0,
     };
     let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
-    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.rate_limiter.is_limited()
+    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.mover.is_limited()
 }
 
 /// Sends bytes `from..from + len` of a file, and `close_notify`. Returns the stream, without TLS
@@ -78,18 +80,15 @@ pub(super) async fn send(
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Sending { file, from, left: len };
-            let (back, is_done) = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?
-                .run_to_end(work, SlowPeer::Wait)
-                .await?;
-            let rest = FileRemainder { file: back.file, from: back.from, len: back.left };
+            let (work, is_done) = copy(&mut connection, SlowPeer::Wait, work, flow).await?;
+            let rest = FileRemainder { file: work.file, from: work.from, len: work.left };
             Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
             let work = TlsSending::new(file, from, len, tls);
-            let copy = KernelCopy::new(&mut connection, Interest::WRITABLE, flow)?;
-            copy.run_to_end(work, SlowPeer::Wait).await?;
+            copy(&mut connection, SlowPeer::Wait, work, flow).await?;
             Ok((None, Stream::Plain(Socket::Tcp(connection))))
         }
         stream @ Stream::Plain(Socket::Link(_)) => {
@@ -108,18 +107,16 @@ pub(super) async fn receive(
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
             let work = Receiving { file: Target(detached), pipe: Pipe::new().map_err(store)? };
-            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
-            let (_, is_done) = copy.run_to_end(work, SlowPeer::FallBack).await?;
+            let (_, is_done) = copy(&mut connection, SlowPeer::FallBack, work, flow).await?;
             let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
             Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
             let (socket, tls) = stream.into_inner();
             let mut connection = tcp(socket)?;
-            let copy = KernelCopy::new(&mut connection, Interest::READABLE, flow)?;
-            let received = flow.handle.moved.load(Ordering::Relaxed);
+            let received = flow.mover.moved();
             let work = TlsReceiving::new(Target(detached), tls, flow.end, received);
-            let (work, _) = copy.run_to_end(work, SlowPeer::Accumulate).await?;
+            let (work, _) = copy(&mut connection, SlowPeer::Accumulate, work, flow).await?;
             Ok((None, work.closing()))
         }
         stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
@@ -148,16 +145,45 @@ fn store(error: Errno) -> TransferError {
     TransferError::Store(io::Error::from(error).into())
 }
 
+/// Copies until the work is complete, or cannot continue in the kernel. Returns whether it is
+/// complete.
+async fn copy<W: CopyWork>(
+    connection: &mut Connection,
+    slow_peer: SlowPeer,
+    work: W,
+    flow: &Flow<'_>,
+) -> Result<(W, bool), TransferError> {
+    let socket = Arc::new(connection.duplicate().map_err(TransferError::Network)?);
+    let mut copying = KernelCopy {
+        connection,
+        socket,
+        slow_peer,
+        flow,
+        work: Some(work),
+        keeps_up: true,
+        is_worthwhile: true,
+        is_running: false,
+        last: RunEnd::Yield,
+    };
+    let is_done = flow.mover.run(&mut copying).await?;
+    let work = copying.work.take();
+    work.map(|work| (work, is_done)).ok_or_else(|| store(Errno::IO))
+}
+
 /// The kernel copy of one transfer. Dropping it stops the current run.
-struct KernelCopy<'a> {
+struct KernelCopy<'a, W> {
     connection: &'a mut Connection,
     socket: Arc<Socket2>,
-    interest: Interest,
+    slow_peer: SlowPeer,
     flow: &'a Flow<'a>,
+    /// `None` while a run has it.
+    work: Option<W>,
     keeps_up: bool,
     /// Whether the last run moved enough to be worth its cost.
     is_worthwhile: bool,
     is_running: bool,
+    /// How the last run ended.
+    last: RunEnd,
 }
 
 /// The limits of one run.
@@ -173,8 +199,9 @@ struct RunBudget {
 
 /// The copying of one run.
 trait CopyWork: Send + 'static {
-    /// The readiness of the socket that is needed.
+    /// The readiness of the socket that is needed: for `poll`, and for the reactor.
     const FOR: PollFlags;
+    const INTEREST: Interest;
     /// Bytes per run if others wait for a worker: a few milliseconds of work.
     const RUN_BYTES: u64;
 
@@ -192,29 +219,10 @@ enum CopyStep {
     Failed(TransferError),
 }
 
-impl<'a> KernelCopy<'a> {
-    fn new(
-        connection: &'a mut Connection,
-        interest: Interest,
-        flow: &'a Flow<'a>,
-    ) -> Result<Self, TransferError> {
-        let socket = Arc::new(connection.duplicate().map_err(TransferError::Network)?);
-        Ok(Self {
-            connection,
-            socket,
-            interest,
-            flow,
-            keeps_up: true,
-            is_worthwhile: true,
-            is_running: false,
-        })
-    }
-
-    /// Copies on a blocking worker until a reason to release it. Under a rate limit it copies one
-    /// burst, and waits for the next.
-    async fn run<W: CopyWork>(&mut self, mut work: W) -> Result<(W, RunEnd), TransferError> {
-        let rate_limiter = self.flow.rate_limiter;
-        let burst = rate_limiter.burst(usize::MAX);
+impl<W: CopyWork> KernelCopy<'_, W> {
+    /// Copies on a blocking worker until a reason to release it. Returns the bytes copied.
+    async fn run(&mut self, burst: &Burst) -> Result<u64, TransferError> {
+        let Some(mut work) = self.work.take() else { return Err(store(Errno::IO)) };
         let budget = RunBudget {
             generation: burst.generation,
             bytes: bound(burst.bytes),
@@ -222,9 +230,9 @@ impl<'a> KernelCopy<'a> {
         };
         let worker = self.flow.blocking_pool.acquire().await;
         let socket = Arc::clone(&self.socket);
-        let handle = Arc::clone(self.flow.handle);
+        let handle = Arc::clone(self.flow.mover.handle());
         // Readiness from before the run is outdated after it.
-        self.connection.clear_ready(self.interest);
+        self.connection.clear_ready(W::INTEREST);
         self.is_running = true;
         let running = spawn_blocking(move || {
             let ended = run(&mut work, &socket, &worker, &handle, budget);
@@ -235,48 +243,49 @@ impl<'a> KernelCopy<'a> {
             .await
             .map_err(|panic| TransferError::Store(Error::new(ErrorKind::Broken, panic)))?;
         self.is_running = false;
-        let (stop, moved) = ended?;
-        if rate_limiter.is_limited() {
-            // Bytes copied before a limit existed are not charged to it.
-            rate_limiter.take(&burst, usize::try_from(moved).unwrap_or(usize::MAX)).await;
-            return Ok((work, stop));
-        }
-        self.is_worthwhile = moved >= WORTHWHILE_BYTES;
-        self.keeps_up = moved >= W::RUN_BYTES / 4;
-        Ok((work, stop))
+        self.work = Some(work);
+        let (last, moved) = ended?;
+        self.last = last;
+        Ok(moved)
     }
+}
 
-    /// Runs until the copy is complete or, depending on `slow_peer`, the client does not keep up.
-    /// Returns whether it is complete.
-    async fn run_to_end<W: CopyWork>(
-        mut self,
-        mut work: W,
-        slow_peer: SlowPeer,
-    ) -> Result<(W, bool), TransferError> {
-        loop {
-            let (back, stop) = self.run(work).await?;
-            match stop {
-                RunEnd::Done => return Ok((back, true)),
-                RunEnd::Unsupported => return Ok((back, false)),
-                RunEnd::Yield => {}
-                RunEnd::Slow if slow_peer == SlowPeer::FallBack && !self.is_worthwhile => {
-                    return Ok((back, false));
-                }
-                RunEnd::Slow => {
-                    let ready = self.connection.ready(self.interest);
-                    within(self.flow, ready).await?;
-                    if slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
-                        sleep(PATIENCE).await;
-                    }
+impl<W: CopyWork> Step for KernelCopy<'_, W> {
+    /// Whether the work is complete.
+    type Output = bool;
+    const BYTES_MAX: usize = usize::MAX;
+
+    /// One run. Its end is considered in the next step, when what it moved is paid for.
+    async fn step(
+        &mut self,
+        mover: &Mover<'_>,
+        budget: &Burst,
+    ) -> Result<Moved<bool>, TransferError> {
+        match self.last {
+            RunEnd::Done => return Ok(Moved::Over(true)),
+            RunEnd::Unsupported => return Ok(Moved::Over(false)),
+            RunEnd::Yield => {}
+            RunEnd::Slow if self.slow_peer == SlowPeer::FallBack && !self.is_worthwhile => {
+                return Ok(Moved::Over(false));
+            }
+            RunEnd::Slow => {
+                mover.within(self.connection.ready(W::INTEREST)).await?;
+                if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
+                    sleep(PATIENCE).await;
                 }
             }
-            work = back;
         }
+        let moved = self.run(budget).await?;
+        if !mover.is_limited() {
+            self.is_worthwhile = moved >= WORTHWHILE_BYTES;
+            self.keeps_up = moved >= W::RUN_BYTES / 4;
+        }
+        Ok(Moved::Bytes(usize::try_from(moved).unwrap_or(usize::MAX)))
     }
 }
 
 /// A blocking run cannot be cancelled, but shutting down its socket ends it at once.
-impl Drop for KernelCopy<'_> {
+impl<W> Drop for KernelCopy<'_, W> {
     fn drop(&mut self) {
         if self.is_running {
             let _ = self.socket.shutdown(Shutdown::Both);
@@ -297,7 +306,7 @@ fn run<W: CopyWork>(
         match work.step(socket, budget.bytes.saturating_sub(moved)) {
             CopyStep::Moved(bytes) => {
                 moved = moved.saturating_add(bytes);
-                handle.moved.fetch_add(bytes, Ordering::Relaxed);
+                handle.count_moved(bytes);
                 let is_over = || moved >= W::RUN_BYTES || began.elapsed() >= RUN_TIME;
                 let is_bound = || moved >= budget.bytes || handle.generation() != budget.generation;
                 if is_bound() || worker.is_wanted() && is_over() {
@@ -333,6 +342,7 @@ struct Sending {
 
 impl CopyWork for Sending {
     const FOR: PollFlags = PollFlags::OUT;
+    const INTEREST: Interest = Interest::WRITABLE;
     const RUN_BYTES: u64 = 16 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
@@ -408,6 +418,7 @@ impl Receiving {
 
 impl CopyWork for Receiving {
     const FOR: PollFlags = PollFlags::IN;
+    const INTEREST: Interest = Interest::READABLE;
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {

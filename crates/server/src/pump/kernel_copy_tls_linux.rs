@@ -8,9 +8,12 @@ use std::os::unix::fs::FileExt;
 use rustix::event::PollFlags;
 use rustls::ServerConnection;
 use socket2::Socket;
+use tokio::io::Interest;
 
 use super::{CopyStep, CopyWork, Target};
-use crate::pump::{Closing, EndRule, TransferError, ended_between_records, shortened};
+use crate::pump::TransferError;
+use crate::pump::closing::{Closing, EndRule, ended_between_records};
+use crate::pump::source_chunks::shortened;
 
 /// One read of a file that is sent.
 const PLAIN_BYTES: usize = 128 * 1024;
@@ -53,6 +56,7 @@ impl TlsSending {
 
 impl CopyWork for TlsSending {
     const FOR: PollFlags = PollFlags::OUT;
+    const INTEREST: Interest = Interest::WRITABLE;
     const RUN_BYTES: u64 = 4 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
@@ -180,6 +184,7 @@ impl TlsReceiving {
 
 impl CopyWork for TlsReceiving {
     const FOR: PollFlags = PollFlags::IN;
+    const INTEREST: Interest = Interest::READABLE;
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
     fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {

@@ -1,20 +1,21 @@
 //! Copies within storage: for checksums, or from file to file.
 
+use tokio::task::yield_now;
 use wharf_core::Bytes;
-use wharf_core::error::Error;
+use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::{Sink, Source};
 
-use super::{SourceChunks, TransferError, bound, count, run_blocking};
+use super::mover::{Moved, Mover, Step};
+use super::source_chunks::SourceChunks;
+use super::{PIECE_BYTES, TransferError, run_blocking};
 use crate::blocking_pool::BlockingPool;
-use crate::digest::Algorithm;
-use crate::rate_limit::RateLimiter;
-use crate::registry::SessionHandle;
+use crate::digest::{Algorithm, Digest};
+use crate::rate_limit::Burst;
 
-/// Parameters of a copy within storage. It is counted and rate limited like a transfer, so that it
-/// cannot bypass a limit.
+/// Copies within storage. They are counted and rate limited like transfers, so that they cannot
+/// bypass a limit.
 pub(crate) struct LocalCopy<'a> {
-    pub(crate) rate_limiter: &'a RateLimiter,
-    pub(crate) handle: &'a SessionHandle,
+    pub(crate) mover: Mover<'a>,
     pub(crate) blocking_pool: &'a BlockingPool,
 }
 
@@ -26,44 +27,108 @@ impl LocalCopy<'_> {
         most: u64,
         of: Algorithm,
     ) -> Result<String, Error> {
-        let mut digest = of.start();
-        let mut pieces = SourceChunks::of(shortened(source, most));
-        let mut left = most;
-        while left > 0 {
-            let Some(mut piece) = pieces.next().await? else { break };
-            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= bound(piece.len()).min(left);
-            self.pass(&piece).await;
-            digest = run_blocking(piece.len(), self.blocking_pool, move || {
-                digest.update(&piece);
-                Ok(digest)
-            })
-            .await?;
-        }
-        Ok(digest.finish())
+        let mut digesting = Digesting {
+            chunks: LocalChunks::new(shortened(source, most)),
+            left: most,
+            digest: Some(of.start()),
+            blocking_pool: self.blocking_pool,
+        };
+        Ok(self.mover.run(&mut digesting).await?)
     }
 
     /// Copies a source to a sink, and syncs it. The sink is neither committed nor aborted.
     pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
-        let mut pieces = SourceChunks::of(source);
-        while let Some(piece) = pieces.next().await? {
-            self.pass(&piece).await;
-            sink.write(piece).await?;
-        }
+        let chunks = LocalChunks::new(source);
+        self.mover.run(&mut Copying { chunks, sink: &mut *sink }).await?;
         sink.sync().await
     }
+}
 
-    async fn pass(&self, piece: &Bytes) {
-        let mut left = piece.len();
-        while left > 0 {
-            let burst = self.rate_limiter.burst(super::PIECE_BYTES);
-            let bytes = burst.bytes.min(left);
-            self.rate_limiter.take(&burst, bytes).await;
-            count(self.handle, bytes);
-            left -= bytes;
+/// The chunks of a source, in parts of a budget.
+struct LocalChunks {
+    chunks: SourceChunks,
+    ready: Bytes,
+}
+
+impl LocalChunks {
+    fn new(source: Source) -> Self {
+        Self { chunks: SourceChunks::of(source), ready: Bytes::new() }
+    }
+
+    /// The next `most` bytes at most; empty at the end.
+    async fn next(&mut self, most: usize) -> Result<Bytes, Error> {
+        while self.ready.is_empty() {
+            // Storage in memory never waits; yield to other tasks.
+            yield_now().await;
+            let Some(chunk) = self.chunks.next().await? else { break };
+            self.ready = chunk;
         }
-        // Storage in memory never waits; yield to other tasks.
-        tokio::task::yield_now().await;
+        Ok(self.ready.split_to(most.min(self.ready.len())))
+    }
+}
+
+/// A checksum.
+struct Digesting<'a> {
+    chunks: LocalChunks,
+    left: u64,
+    /// `None` while another thread has it.
+    digest: Option<Digest>,
+    blocking_pool: &'a BlockingPool,
+}
+
+impl Step for Digesting<'_> {
+    type Output = String;
+    const BYTES_MAX: usize = PIECE_BYTES;
+
+    async fn step(
+        &mut self,
+        mover: &Mover<'_>,
+        budget: &Burst,
+    ) -> Result<Moved<String>, TransferError> {
+        let Some(mut digest) = self.digest.take() else {
+            return Err(Error::new(ErrorKind::Broken, "the checksum is complete").into());
+        };
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let piece =
+            if left == 0 { Bytes::new() } else { self.chunks.next(budget.bytes.min(left)).await? };
+        if piece.is_empty() {
+            return Ok(Moved::Over(digest.finish()));
+        }
+        let bytes = piece.len();
+        self.left = self.left.saturating_sub(super::bound(bytes));
+        mover.count(bytes);
+        let digest = run_blocking(bytes, self.blocking_pool, move || {
+            digest.update(&piece);
+            Ok(digest)
+        });
+        self.digest = Some(digest.await?);
+        Ok(Moved::Bytes(bytes))
+    }
+}
+
+/// A copy from file to file.
+struct Copying<'a> {
+    chunks: LocalChunks,
+    sink: &'a mut dyn Sink,
+}
+
+impl Step for Copying<'_> {
+    type Output = ();
+    const BYTES_MAX: usize = PIECE_BYTES;
+
+    async fn step(
+        &mut self,
+        mover: &Mover<'_>,
+        budget: &Burst,
+    ) -> Result<Moved<()>, TransferError> {
+        let piece = self.chunks.next(budget.bytes).await?;
+        if piece.is_empty() {
+            return Ok(Moved::Over(()));
+        }
+        let bytes = piece.len();
+        mover.count(bytes);
+        self.sink.write(piece).await?;
+        Ok(Moved::Bytes(bytes))
     }
 }
 
@@ -79,7 +144,7 @@ impl From<TransferError> for Error {
     fn from(cut: TransferError) -> Self {
         match cut {
             TransferError::Store(error) => error,
-            cut => Self::new(wharf_core::error::ErrorKind::Broken, format!("{cut:?}")),
+            cut => Self::new(ErrorKind::Broken, format!("{cut:?}")),
         }
     }
 }

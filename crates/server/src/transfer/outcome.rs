@@ -163,6 +163,7 @@ fn not_completed(error: TransferError) -> TransferOutcome {
                           missing";
             TransferOutcome::new(vec![reply], reason.into())
         }
+        TransferError::SessionEnded(reason) => failed(Ending::Ended(reason)),
         TransferError::Stalled => {
             let reply = aborted("Data timeout: no data was transferred for too long.");
             TransferOutcome::new(

@@ -1,0 +1,227 @@
+//! Receives an upload into a sink.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use wharf_core::Bytes;
+use wharf_core::storage::Sink;
+use wharf_proto::ascii::FromNetwork;
+
+use super::closing::{Closing, ended_between_records};
+use super::mover::{Moved, Mover, Step};
+use super::zlib::Decompressor;
+use super::{Flow, PIECE_BYTES, TransferError, bound, kernel_copy};
+use crate::net::{Socket, Stream};
+use crate::rate_limit::Burst;
+
+/// The first read of an upload.
+const FIRST_PIECE_BYTES: usize = 16 * 1024;
+/// How long the server waits to send `close_notify` after a complete upload.
+const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
+
+/// Copies the stream into the sink until an end that the [`EndRule`](super::EndRule) accepts, sends
+/// `close_notify`, and syncs. The sink is neither committed nor aborted. Dropping the future closes
+/// the stream.
+pub(crate) async fn receive(
+    stream: Stream,
+    sink: &mut dyn Sink,
+    flow: &Flow<'_>,
+) -> Result<Closing, TransferError> {
+    let mover = flow.mover;
+    if let (Stream::Plain(socket), Some(rate)) = (&stream, mover.bytes_per_second()) {
+        let ahead = usize::try_from(rate / 4).unwrap_or(usize::MAX);
+        socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
+    }
+    let mut receiving = Receiving {
+        stream,
+        room: FIRST_PIECE_BYTES,
+        buffer: Vec::new(),
+        decoder: UploadDecoder::new(flow),
+        can_detach: true,
+        taken: 0,
+        sink,
+        flow,
+    };
+    let closing = loop {
+        match mover.run(&mut receiving).await? {
+            ReceiveEnd::Closed(closing) => break closing,
+            ReceiveEnd::KernelCopy => {}
+        }
+        receiving.taken = 0;
+        let Receiving { stream, sink, .. } = receiving;
+        let Some(detached) = sink.detach_file().await? else {
+            receiving = Receiving { stream, sink, can_detach: false, ..receiving };
+            continue;
+        };
+        let received = kernel_copy::receive(detached, stream, flow).await;
+        sink.reattach_file(matches!(received, Err(TransferError::Store(_))));
+        match received? {
+            (Some(stream), _) => receiving = Receiving { stream, sink, ..receiving },
+            (None, closing) => {
+                mover.arrived();
+                sink.sync().await?;
+                return Ok(closing);
+            }
+        }
+    };
+    let Receiving { mut stream, decoder, sink, .. } = receiving;
+    decoder.finish(sink).await?;
+    // The upload is complete, whether the client reads the close_notify or not.
+    if !matches!(stream, Stream::Plain(Socket::Tcp(_))) {
+        let _ = timeout(CLOSE_NOTIFY_MAX, stream.shutdown()).await;
+    }
+    drop(stream);
+    mover.arrived();
+    sink.sync().await?;
+    Ok(closing)
+}
+
+/// An upload through memory.
+struct Receiving<'a> {
+    stream: Stream,
+    /// The size of the next read: enough for small files at first; it grows when it was filled.
+    room: usize,
+    buffer: Vec<u8>,
+    decoder: UploadDecoder,
+    /// Whether the sink may have a file for a kernel copy.
+    can_detach: bool,
+    /// Bytes received since a kernel copy was tried.
+    taken: usize,
+    sink: &'a mut dyn Sink,
+    flow: &'a Flow<'a>,
+}
+
+/// Why receiving through memory ended.
+enum ReceiveEnd {
+    Closed(Closing),
+    /// A kernel copy is possible.
+    KernelCopy,
+}
+
+impl Step for Receiving<'_> {
+    type Output = ReceiveEnd;
+    const BYTES_MAX: usize = PIECE_BYTES;
+
+    async fn step(
+        &mut self,
+        mover: &Mover<'_>,
+        budget: &Burst,
+    ) -> Result<Moved<ReceiveEnd>, TransferError> {
+        let is_long = self.can_detach && self.taken >= PIECE_BYTES;
+        if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
+            return Ok(Moved::Over(ReceiveEnd::KernelCopy));
+        }
+        let room = self.room.min(budget.bytes);
+        self.buffer.reserve_exact(room);
+        let got = match self.read(mover, room).await? {
+            ReadResult::Bytes(got) => got,
+            ReadResult::End(closing) => return Ok(Moved::Over(ReceiveEnd::Closed(closing))),
+        };
+        mover.count(got);
+        self.taken = self.taken.saturating_add(got);
+        if got == room {
+            self.room = PIECE_BYTES.min(room.saturating_mul(4));
+        }
+        let piece = Bytes::from(std::mem::take(&mut self.buffer));
+        self.decoder.take(piece, self.sink, self.flow).await?;
+        Ok(Moved::Bytes(got))
+    }
+}
+
+/// The result of a read.
+enum ReadResult {
+    Bytes(usize),
+    End(Closing),
+}
+
+impl Receiving<'_> {
+    /// Reads `room` bytes at most.
+    async fn read(&mut self, mover: &Mover<'_>, room: usize) -> Result<ReadResult, TransferError> {
+        match mover.within((&mut self.stream).take(bound(room)).read_buf(&mut self.buffer)).await {
+            Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
+            Ok(got) => Ok(ReadResult::Bytes(got)),
+            // rustls reports FIN without `close_notify` this way; a reset has another kind.
+            Err(TransferError::Network(error)) if is_fin(&self.stream, &error) => {
+                if !self.flow.end.accepts(mover.moved()) {
+                    return Err(TransferError::NoCloseNotify);
+                }
+                let is_whole = match &mut self.stream {
+                    Stream::Tls(stream) => ended_between_records(stream.get_mut().1),
+                    Stream::Plain(_) => true,
+                };
+                if !is_whole {
+                    return Err(TransferError::MidRecord);
+                }
+                Ok(ReadResult::End(Closing::WithoutNotify))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_fin(stream: &Stream, error: &io::Error) -> bool {
+    matches!(stream, Stream::Tls(_)) && error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// Converts received data to what is stored: decompression, line ends.
+struct UploadDecoder {
+    decompressor: Option<Decompressor>,
+    from_network: Option<FromNetwork>,
+}
+
+impl UploadDecoder {
+    fn new(flow: &Flow<'_>) -> Self {
+        Self {
+            decompressor: flow.deflate.map(|_| Decompressor::new()),
+            from_network: flow.is_ascii.then(FromNetwork::default),
+        }
+    }
+
+    async fn take(
+        &mut self,
+        piece: Bytes,
+        sink: &mut dyn Sink,
+        flow: &Flow<'_>,
+    ) -> Result<(), TransferError> {
+        let Some(decompressor) = self.decompressor.take() else {
+            return self.store(piece, sink).await;
+        };
+        let mut step = decompressor.decompress(piece, flow.blocking_pool).await?;
+        self.store(Bytes::from(step.piece), sink).await?;
+        while let Some(rest) = step.rest {
+            step = step.decompressor.decompress_rest(rest, flow.blocking_pool).await?;
+            self.store(Bytes::from(step.piece), sink).await?;
+        }
+        self.decompressor = Some(step.decompressor);
+        Ok(())
+    }
+
+    async fn store(&mut self, mut piece: Bytes, sink: &mut dyn Sink) -> Result<(), TransferError> {
+        if let Some(from_network) = &mut self.from_network {
+            let mut converted = Vec::with_capacity(piece.len());
+            from_network.convert(&piece, &mut converted);
+            piece = Bytes::from(converted);
+        }
+        if !piece.is_empty() {
+            sink.write(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// At the end of the connection.
+    async fn finish(self, sink: &mut dyn Sink) -> Result<(), TransferError> {
+        if let Some(decompressor) = self.decompressor {
+            decompressor.finish()?;
+        }
+        let mut last = Vec::new();
+        if let Some(mut from_network) = self.from_network {
+            from_network.finish(&mut last);
+        }
+        if !last.is_empty() {
+            sink.write(Bytes::from(last)).await?;
+        }
+        Ok(())
+    }
+}
