@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 /// Idle time of a control connection before the kernel sends keepalive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
-/// The largest read before the connection is registered.
-const FIRST_READ_BYTES: usize = 16 * 1024;
+/// The largest read before the connection is registered: it initializes its buffer.
+const UNREGISTERED_READ_BYTES: usize = 64 * 1024;
 
 /// A TCP connection.
 ///
@@ -191,9 +191,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let ConnectionState::Unregistered(stream) = &mut this.state {
-            let room = buffer.remaining().min(FIRST_READ_BYTES);
-            let tried = stream.read(buffer.initialize_unfilled_to(room));
+        if let ConnectionState::Unregistered(stream) = &mut this.state
+            && buffer.remaining() <= UNREGISTERED_READ_BYTES
+        {
+            let tried = stream.read(buffer.initialize_unfilled());
             if is_done(&tried) {
                 buffer.advance(tried?);
                 return Poll::Ready(Ok(()));

@@ -18,6 +18,9 @@ use crate::rate_limit::Burst;
 
 /// The first read of an upload.
 const FIRST_PIECE_BYTES: usize = 16 * 1024;
+/// Bytes received through memory before a kernel copy: smaller uploads are not worth its threads
+/// and pipe.
+const KERNEL_COPY_FROM: usize = 2 * 1024 * 1024;
 /// How long the server waits to send `close_notify` after a complete upload.
 const CLOSE_NOTIFY_MAX: Duration = Duration::from_secs(10);
 
@@ -109,7 +112,7 @@ impl Step for Receiving<'_> {
         mover: &Mover<'_>,
         budget: &Burst,
     ) -> Result<Moved<ReceiveEnd>, TransferError> {
-        let is_long = self.can_detach && self.taken >= PIECE_BYTES;
+        let is_long = self.can_detach && self.taken >= KERNEL_COPY_FROM;
         if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
             return Ok(Moved::Over(ReceiveEnd::KernelCopy));
         }

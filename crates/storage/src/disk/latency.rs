@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call that took longer waited for a disk. On a busy machine the scheduler alone can add several
-/// milliseconds, which a blocking thread would not avoid.
+/// A call that took longer may have waited for a disk. On a busy machine the scheduler alone can add
+/// tens of milliseconds, which a blocking thread would not avoid.
 const QUICK_MAX: Duration = Duration::from_millis(20);
 /// How long calls then run on blocking threads.
 const SLOW_FOR: Duration = Duration::from_secs(5);
+/// How many calls are examined after a long one: whether their thread gave up its processor to
+/// wait, or only had to share it.
+const EXAMINED: u64 = 1000;
 
 /// The kind of file system of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +37,18 @@ pub(super) struct CallLatency {
     began: Instant,
     /// In milliseconds since `began`.
     slow_until: AtomicU64,
+    /// The number of further calls to examine.
+    examined: AtomicU64,
 }
 
 impl CallLatency {
     pub(super) fn new(medium: Medium) -> Self {
-        Self { medium, began: Instant::now(), slow_until: AtomicU64::new(0) }
+        Self {
+            medium,
+            began: Instant::now(),
+            slow_until: AtomicU64::new(0),
+            examined: AtomicU64::new(0),
+        }
     }
 
     /// Whether a small operation may run directly.
@@ -51,18 +61,41 @@ impl CallLatency {
     }
 
     /// Runs a small operation, and remembers if it was slow.
+    ///
+    /// A single long call only leads to the next ones being examined.
     pub(super) fn timed<T>(&self, act: impl FnOnce() -> T) -> T {
+        let is_examined = self.examined.load(Ordering::Relaxed) > 0;
+        let waits = if is_examined { waits_of_this_thread() } else { None };
         let start = Instant::now();
         let done = act();
-        self.note(start.elapsed());
+        let took = start.elapsed();
+        if is_examined {
+            let has_waited = waits.is_none() || waits != waits_of_this_thread();
+            self.note_examined(took, has_waited);
+        } else {
+            self.note(took);
+        }
         done
     }
 
     fn note(&self, took: Duration) {
         if took > QUICK_MAX {
+            self.examined.store(EXAMINED, Ordering::Relaxed);
+        }
+    }
+
+    /// `has_waited` is whether the call gave up its processor.
+    fn note_examined(&self, took: Duration, has_waited: bool) {
+        if took > QUICK_MAX && has_waited {
             let wait = u64::try_from(SLOW_FOR.as_millis()).unwrap_or(u64::MAX);
             let until = self.milliseconds().saturating_add(wait);
             self.slow_until.store(until, Ordering::Relaxed);
+        } else if took > QUICK_MAX {
+            self.examined.store(EXAMINED, Ordering::Relaxed);
+        } else {
+            // Another thread may have ended it meanwhile.
+            let less = |left: u64| left.checked_sub(1);
+            let _ = self.examined.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
 
@@ -71,19 +104,55 @@ impl CallLatency {
     }
 }
 
+/// How often this thread has given up its processor to wait; `None` if the system does not say.
+#[cfg(target_os = "linux")]
+fn waits_of_this_thread() -> Option<i64> {
+    use nix::sys::resource::{UsageWho, getrusage};
+
+    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.voluntary_context_switches().into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn waits_of_this_thread() -> Option<i64> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_slow_call_blocking_threads_are_used_for_a_while() {
+    async fn after_calls_that_waited_blocking_threads_are_used_for_a_while() {
         let latency = CallLatency::new(Medium::Disk);
         latency.note(QUICK_MAX);
-        assert!(latency.is_quick());
+        assert_eq!(latency.examined.load(Ordering::Relaxed), 0);
         latency.note(QUICK_MAX * 2);
+        assert!(latency.is_quick(), "one long call shows nothing");
+        latency.note_examined(QUICK_MAX * 2, false);
+        assert!(latency.is_quick(), "the processor was shared");
+        latency.note_examined(QUICK_MAX * 2, true);
         assert!(!latency.is_quick());
         tokio::time::advance(SLOW_FOR).await;
         assert!(latency.is_quick());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn examining_ends_after_enough_fast_calls() {
+        let latency = CallLatency::new(Medium::Disk);
+        latency.note(QUICK_MAX * 2);
+        for _ in 0..EXAMINED {
+            assert!(latency.examined.load(Ordering::Relaxed) > 0);
+            latency.timed(|| ());
+        }
+        assert_eq!(latency.examined.load(Ordering::Relaxed), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_call_that_waits_is_told_from_one_that_computes() {
+        let before = waits_of_this_thread();
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(before.is_some() && waits_of_this_thread() > before);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,11 @@ use super::tree::Tree;
 /// chunk are in memory: those being written and those buffered in the meantime.
 const GATHERED_BYTES: usize = 256 * 1024;
 
+/// The first bytes of an upload are written without a blocking thread where calls are fast; a
+/// longer upload can fill the memory that the system has for unwritten data, and then waits for
+/// the disk.
+const AT_ONCE_BYTES: usize = 2 * 1024 * 1024;
+
 /// An upload in progress. The partial upload has one owner at a time: this struct, or the thread
 /// that writes.
 pub(super) struct DiskUpload {
@@ -26,12 +31,21 @@ pub(super) struct DiskUpload {
     writing: Option<JoinHandle<Result<PartialUpload>>>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
+    /// Bytes written without a blocking thread.
+    at_once_bytes: usize,
 }
 
 impl DiskUpload {
     pub(super) fn new(tree: Arc<Tree>, partial_upload: PartialUpload) -> Self {
         let partial_upload = Some(partial_upload);
-        Self { tree, partial_upload, writing: None, gathered: Vec::new(), gathered_bytes: 0 }
+        Self {
+            tree,
+            partial_upload,
+            writing: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            at_once_bytes: 0,
+        }
     }
 
     /// The partial upload, once the writing thread has ended. `None` after an error.
@@ -99,7 +113,14 @@ impl Sink for DiskUpload {
         self.gathered_bytes = self.gathered_bytes.saturating_add(chunk.len());
         self.gathered.push(chunk);
         if self.gathered_bytes >= GATHERED_BYTES {
+            let bytes = self.gathered_bytes;
             let (mut partial_upload, pieces) = self.take().await?;
+            if self.at_once_bytes < AT_ONCE_BYTES && self.tree.changes_at_once() {
+                self.at_once_bytes = self.at_once_bytes.saturating_add(bytes);
+                self.tree.latency.timed(|| partial_upload.write(&pieces))?;
+                self.partial_upload = Some(partial_upload);
+                return Ok(());
+            }
             self.writing = Some(spawn_blocking(move || {
                 partial_upload.write(&pieces)?;
                 Ok(partial_upload)
