@@ -13,7 +13,7 @@ use wharf_proto::line::{LineDecoder, LineTooLong};
 use wharf_proto::reply::Reply;
 
 use crate::names::NameCodec;
-use crate::net::{Socket, Stream};
+use crate::net::{self, Socket, Stream};
 use crate::tls::{Acceptor, BindingId, Protection, describe, protection};
 
 /// Longest line before login: PASS with a long password.
@@ -144,6 +144,16 @@ impl Control {
             Poll::Ready(false)
         })
         .await
+    }
+
+    /// Lets `time`, below a second, pass, so that the end of this connection can arrive.
+    pub(crate) async fn pause(&mut self, time: Duration) {
+        let is_tcp = match &self.stream {
+            Some(Stream::Plain(socket)) => matches!(socket, Socket::Tcp(_)),
+            Some(Stream::Tls(stream)) => matches!(stream.get_ref().0, Socket::Tcp(_)),
+            None => return,
+        };
+        net::pause(time, is_tcp).await;
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {

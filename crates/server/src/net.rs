@@ -6,6 +6,9 @@ mod connection;
 mod proxy_header;
 mod reserve_fd;
 #[cfg(target_os = "linux")]
+#[path = "net/short_pause_linux.rs"]
+mod short_pause;
+#[cfg(target_os = "linux")]
 #[path = "net/tcp_listener_linux.rs"]
 mod tcp_listener;
 #[cfg(not(target_os = "linux"))]
@@ -16,11 +19,12 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::{Domain, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpSocket;
+use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
@@ -144,6 +148,17 @@ impl Net for Tcp {
             nanos: since.subsec_nanos(),
         }
     }
+}
+
+/// Lets `time`, below a second, pass. Connections other than TCP sockets may have a clock of their
+/// own: that of the runtime.
+pub(crate) async fn pause(time: Duration, is_tcp: bool) {
+    #[cfg(target_os = "linux")]
+    if is_tcp {
+        return short_pause::short_pause(time).await;
+    }
+    let _ = is_tcp;
+    sleep(time).await;
 }
 
 async fn dial(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {

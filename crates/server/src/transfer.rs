@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
 use wharf_proto::path::VPath;
@@ -36,8 +36,8 @@ use crate::shared::Shared;
 use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 
 /// A killed client closes all its connections, one after the other: after the end of a plain
-/// upload, the end of its control connection follows within this time.
-const DYING_MAX: Duration = Duration::from_millis(2);
+/// upload, the end of its control connection follows within this time, also on a busy machine.
+const DYING_MAX: Duration = Duration::from_micros(200);
 /// From this size on the wait is negligible beside the duration of the upload.
 const LARGE_BYTES: u64 = 1 << 20;
 
@@ -101,9 +101,8 @@ pub(crate) async fn run(
     }
     if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
         let moved = session.handle.moved.load(Ordering::Relaxed);
-        // With FIN alone, TLS shows no more than TCP.
-        let is_proven = transfer_side.is_tls && transfer_side.closing == Closing::Orderly;
-        wait_for_dying_client(!is_proven && (transfer_side.is_tls || moved >= LARGE_BYTES)).await;
+        let is_doubtful = transfer_side.is_doubtful(moved);
+        wait_for_dying_client(control, is_doubtful).await;
     }
     let mut outcome = finish(control, &session.handle, end, sink).await;
     let is_unnoticed =
@@ -171,9 +170,9 @@ async fn wait_for_peer_close(
 
 /// Waits after an upload whose end could also be that of a killed client, which closes all its
 /// connections.
-async fn wait_for_dying_client(takes_long: bool) {
-    if takes_long {
-        sleep(DYING_MAX).await;
+async fn wait_for_dying_client(control: &mut Control, is_doubtful: bool) {
+    if is_doubtful {
+        control.pause(DYING_MAX).await;
     } else {
         // Yield at least once, so that the reactor sees the control connection.
         yield_now().await;
@@ -329,6 +328,13 @@ impl DataTransfer {
             Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), said),
             end => (end, said),
         })
+    }
+
+    /// Whether an upload that ended after `moved` bytes may be one of a killed client, and a wait is
+    /// worthwhile. With FIN alone, TLS shows no more than TCP.
+    fn is_doubtful(&self, moved: u64) -> bool {
+        let is_proven = self.is_tls && self.closing == Closing::Orderly;
+        !is_proven && (self.is_tls || moved >= LARGE_BYTES)
     }
 
     /// The total in bytes, if the source has a known size.

@@ -275,12 +275,12 @@ impl<W: CopyWork> Step for KernelCopy<'_, W> {
                 }
             }
         }
-        let moved = self.run(budget).await?;
+        let bytes = self.run(budget).await?;
         if !mover.is_limited() {
-            self.is_worthwhile = moved >= WORTHWHILE_BYTES;
-            self.keeps_up = moved >= W::RUN_BYTES / 4;
+            self.is_worthwhile = bytes >= WORTHWHILE_BYTES;
+            self.keeps_up = bytes >= W::RUN_BYTES / 4;
         }
-        Ok(Moved::Bytes(usize::try_from(moved).unwrap_or(usize::MAX)))
+        Ok(Moved::Bytes(usize::try_from(bytes).unwrap_or(usize::MAX)))
     }
 }
 

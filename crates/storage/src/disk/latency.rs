@@ -1,5 +1,6 @@
 //! Detecting whether calls to a file system are fast enough to run without a blocking thread.
 
+use std::ffi::c_long;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -106,14 +107,14 @@ impl CallLatency {
 
 /// How often this thread has given up its processor to wait; `None` if the system does not say.
 #[cfg(target_os = "linux")]
-fn waits_of_this_thread() -> Option<i64> {
+fn waits_of_this_thread() -> Option<c_long> {
     use nix::sys::resource::{UsageWho, getrusage};
 
-    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.voluntary_context_switches().into())
+    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.voluntary_context_switches())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn waits_of_this_thread() -> Option<i64> {
+fn waits_of_this_thread() -> Option<c_long> {
     None
 }
 
