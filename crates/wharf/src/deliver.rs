@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::trusted_file;
-use wharf_events::check::{self, Checker, Upload};
-use wharf_events::programs::{self, Limits, Program, Programs, WorkerProcess};
+use wharf_events::check::{self, Checker, UncheckedUpload};
+use wharf_events::programs::{self, Program, ProgramLimits, Programs, WorkerProcess};
 use wharf_events::webhook::{self, Webhook};
 
 use crate::config::choice::OnFailure;
@@ -60,10 +60,10 @@ enum HookCondition {
 /// Everything that is read before the process is sandboxed.
 pub(crate) struct Prepared {
     programs: Vec<Program>,
-    limits: Limits,
+    limits: ProgramLimits,
     hooks: Vec<Hook>,
     check: Option<UploadCheck>,
-    webhooks: Vec<(webhook::Prepared, String, Vec<String>)>,
+    webhooks: Vec<(webhook::PreparedWebhook, String, Vec<String>)>,
     messages: Arc<MessageFactory>,
     log: Arc<Log>,
 }
@@ -98,7 +98,7 @@ impl Prepared {
         if programs.is_empty() && webhooks.is_empty() {
             return Ok(None);
         }
-        let limits = Limits {
+        let limits = ProgramLimits {
             runs_max: usize_of(config.events.workers.0),
             checks_max: usize_of(config.events.check_workers.0),
             retries_max: config.events.retries.0,
@@ -159,7 +159,8 @@ impl Prepared {
     ) -> Result<Delivery, Failure> {
         let no_threads = |error| Failure::io("cannot start threads", &error);
         let log = Arc::clone(&self.log);
-        let tell = Box::new(move |told: &programs::Report<'_>| log.note(&report::of_program(told)));
+        let tell =
+            Box::new(move |told: &programs::ProgramReport<'_>| log.note(&report::of_program(told)));
         let begin = |started: WorkerProcess| started.begin(self.limits, tell);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
         for (webhook, _) in &webhooks {
@@ -205,9 +206,9 @@ pub(crate) struct Delivery {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Of programs.
-    pub(crate) programs: programs::Counts,
+    pub(crate) programs: programs::ProgramCounts,
     /// Of web servers.
-    pub(crate) webhooks: webhook::Counts,
+    pub(crate) webhooks: webhook::WebhookCounts,
 }
 
 impl Delivery {
@@ -220,15 +221,16 @@ impl Delivery {
     pub(crate) fn counts(&self) -> Counts {
         let programs = self.programs.as_ref().map(Programs::counts).unwrap_or_default();
         let each = self.webhooks.iter().map(|(webhook, _)| webhook.counts());
-        let webhooks = each.fold(webhook::Counts::default(), |sum, one| webhook::Counts {
-            delivered: sum.delivered + one.delivered,
-            retried: sum.retried + one.retried,
-            given_up: sum.given_up + one.given_up,
-            dropped: sum.dropped + one.dropped,
-            read_errors: sum.read_errors + one.read_errors,
-            damaged: sum.damaged + one.damaged,
-            spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
-        });
+        let webhooks =
+            each.fold(webhook::WebhookCounts::default(), |sum, one| webhook::WebhookCounts {
+                delivered: sum.delivered + one.delivered,
+                retried: sum.retried + one.retried,
+                given_up: sum.given_up + one.given_up,
+                dropped: sum.dropped + one.dropped,
+                read_errors: sum.read_errors + one.read_errors,
+                damaged: sum.damaged + one.damaged,
+                spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
+            });
         Counts { programs, webhooks }
     }
 
@@ -342,8 +344,10 @@ fn checker(
             OnFailure::Allow => check::Unchecked::Allowed,
         },
         quarantine: config.quarantine.0.clone(),
-        notice: Box::new(move |upload: &Upload<'_>| messages.of_upload(upload)),
-        on_report: Box::new(move |told: &check::Report<'_>| log.note(&report::of_check(told))),
+        notice: Box::new(move |upload: &UncheckedUpload<'_>| messages.of_upload(upload)),
+        on_report: Box::new(move |told: &check::UploadCheckReport<'_>| {
+            log.note(&report::of_check(told))
+        }),
     }
 }
 
@@ -357,7 +361,7 @@ fn prepare(
     webhook: &keys::Webhook,
     config: &Config,
     log: &Arc<Log>,
-) -> Result<Option<(webhook::Prepared, String)>, Failure> {
+) -> Result<Option<(webhook::PreparedWebhook, String)>, Failure> {
     let Some(address) = &webhook.url.0 else { return Ok(None) };
     let secret = match &webhook.secret_file.0 {
         None => Vec::new(),
@@ -367,7 +371,7 @@ fn prepare(
         let key = "webhook.ca_file";
         read(key, path, open(key, path)?)
     });
-    let settings = webhook::Settings {
+    let settings = webhook::WebhookSettings {
         url: address.whole.clone(),
         secret,
         authorities: authorities.transpose()?,
@@ -379,8 +383,9 @@ fn prepare(
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (log, shown) = (Arc::clone(log), address.shown());
-    let tell: webhook::ReportFn = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
-    match webhook::Prepared::new(settings, tell) {
+    let tell: webhook::WebhookReportFn =
+        Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
+    match webhook::PreparedWebhook::new(settings, tell) {
         Ok(prepared) => Ok(Some((prepared, address.shown()))),
         Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
     }

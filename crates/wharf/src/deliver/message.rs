@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Zoned;
 use wharf_core::event::ClientInfo;
 use wharf_events::Notice;
-use wharf_events::check::Upload;
+use wharf_events::check::UncheckedUpload;
 use wharf_proto::path::{VPath, escaped};
 
 use crate::config::raw::quoted;
@@ -70,7 +70,7 @@ impl MessageFactory {
     }
 
     /// Builds the message for the upload check.
-    pub(super) fn of_upload(&self, upload: &Upload<'_>) -> Notice {
+    pub(super) fn of_upload(&self, upload: &UncheckedUpload<'_>) -> Notice {
         let mut message = self.begin("check-upload", None);
         message.text("user", upload.user);
         message.path("path", upload.path);

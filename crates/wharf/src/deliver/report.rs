@@ -1,7 +1,7 @@
 //! Log lines about the delivery of events.
 
 use wharf_events::programs;
-use wharf_events::worker::{End, Outcome};
+use wharf_events::worker::{ProgramEnd, ProgramOutcome};
 use wharf_events::{check, webhook};
 use wharf_proto::path::escaped;
 
@@ -15,9 +15,9 @@ const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the f
 const OUTPUT_BYTES_MAX: usize = 1000;
 
 /// About a program.
-pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
+pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> Record {
     match report {
-        programs::Report::Failed { program, notice, outcome, is_final } => {
+        programs::ProgramReport::Failed { program, notice, outcome, is_final } => {
             Record::new(Level::Warn, "program-failed")
                 .text("program", program)
                 .text("told", notice.event())
@@ -26,17 +26,17 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
                 .text("output", output(outcome))
                 .flag("final", *is_final)
         }
-        programs::Report::Output { program, notice, outcome } => {
+        programs::ProgramReport::Output { program, notice, outcome } => {
             Record::new(Level::Info, "program-said")
                 .text("program", program)
                 .text("told", notice.event())
                 .text("id", notice.id())
                 .text("output", output(outcome))
         }
-        programs::Report::Dropped(count) => {
+        programs::ProgramReport::Dropped(count) => {
             Record::new(Level::Warn, "events-dropped").number("count", *count)
         }
-        programs::Report::Lost => Record::new(Level::Error, "programs-lost").text(
+        programs::ProgramReport::Lost => Record::new(Level::Error, "programs-lost").text(
             "reason",
             "the process that starts programs has ended; restart wharf to run programs again",
         ),
@@ -44,43 +44,45 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
 }
 
 /// About a webhook; `url` is the part of its address that may be shown.
-pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
+pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> Record {
     match report {
-        webhook::Report::Failing { reason, .. } => {
+        webhook::WebhookReport::Failing { reason, .. } => {
             Record::new(Level::Warn, "webhook-failing").text("url", url).text("reason", reason)
         }
-        webhook::Report::Recovered { .. } => {
+        webhook::WebhookReport::Recovered { .. } => {
             Record::new(Level::Info, "webhook-recovered").text("url", url)
         }
-        webhook::Report::Unreadable { reason, .. } => {
+        webhook::WebhookReport::Unreadable { reason, .. } => {
             Record::new(Level::Error, "webhook-unreadable")
                 .text("url", url)
                 .text("reason", reason)
                 .text("hint", UNREADABLE_HELP)
         }
-        webhook::Report::Readable { .. } => {
+        webhook::WebhookReport::Readable { .. } => {
             Record::new(Level::Info, "webhook-readable").text("url", url)
         }
-        webhook::Report::Damaged { reason, .. } => {
+        webhook::WebhookReport::Damaged { reason, .. } => {
             Record::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
         }
-        webhook::Report::GivenUp { id, reason, .. } => Record::new(Level::Error, "webhook-gave-up")
-            .text("url", url)
-            .text("id", id)
-            .text("reason", reason),
-        webhook::Report::Full { reason, .. } => {
+        webhook::WebhookReport::GivenUp { id, reason, .. } => {
+            Record::new(Level::Error, "webhook-gave-up")
+                .text("url", url)
+                .text("id", id)
+                .text("reason", reason)
+        }
+        webhook::WebhookReport::Full { reason, .. } => {
             Record::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
         }
-        webhook::Report::Dropped { count, .. } => {
+        webhook::WebhookReport::Dropped { count, .. } => {
             Record::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
         }
     }
 }
 
 /// About the upload check.
-pub(super) fn of_check(report: &check::Report<'_>) -> Record {
+pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> Record {
     match report {
-        check::Report::Failed { upload, id, reason, is_allowed } => {
+        check::UploadCheckReport::Failed { upload, id, reason, is_allowed } => {
             Record::new(Level::Error, "upload-unchecked")
                 .text("user", upload.user)
                 .text("path", upload.path)
@@ -88,7 +90,7 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
                 .text("reason", reason)
                 .flag("allowed", *is_allowed)
         }
-        check::Report::Quarantined { upload, id, place } => {
+        check::UploadCheckReport::Quarantined { upload, id, place } => {
             let record = Record::new(Level::Warn, "quarantined")
                 .text("user", upload.user)
                 .text("path", upload.path)
@@ -104,17 +106,17 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
     }
 }
 
-fn ending(end: &End) -> String {
+fn ending(end: &ProgramEnd) -> String {
     match end {
-        End::Exited(code) => format!("exit code {code}"),
-        End::Killed => "killed by a signal".to_owned(),
-        End::TimedOut => "timed out".to_owned(),
-        End::NotStarted(why) => format!("cannot start it: {why}"),
+        ProgramEnd::Exited(code) => format!("exit code {code}"),
+        ProgramEnd::Killed => "killed by a signal".to_owned(),
+        ProgramEnd::TimedOut => "timed out".to_owned(),
+        ProgramEnd::NotStarted(why) => format!("cannot start it: {why}"),
     }
 }
 
 /// Standard output and standard error, escaped.
-fn output(outcome: &Outcome) -> String {
+fn output(outcome: &ProgramOutcome) -> String {
     let all = [outcome.out.trim_ascii(), outcome.err.trim_ascii()];
     let all: Vec<_> = all.into_iter().filter(|part| !part.is_empty()).collect();
     let all = all.join(&b'\n');
