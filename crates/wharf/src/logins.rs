@@ -16,8 +16,8 @@ use wharf_core::users::{Attempt, Users};
 use wharf_login::endpoint::Endpoint;
 use wharf_login::logins::{LoginChain, LoginStep};
 use wharf_login::outage::{OutageEvent, Outages};
-use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
-use wharf_login::template::Template;
+use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, SourceOpenError};
+use wharf_login::template::AccountTemplate;
 
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
@@ -35,7 +35,7 @@ const HOMES_MAX: usize = 10_000;
 /// The authentication sources, in addition to the account store or instead of it.
 pub(crate) struct Sources {
     steps: Vec<LoginStep>,
-    template: Template,
+    template: AccountTemplate,
     outages: Arc<Outages>,
 }
 
@@ -66,7 +66,7 @@ impl Sources {
             }))
         };
         let steps: Result<Vec<_>, Failure> = accounts.auth_backends.0.iter().map(step).collect();
-        let template = Template {
+        let template = AccountTemplate {
             home: accounts.home.0.clone(),
             creates_home: accounts.create_home,
             permissions: accounts.permissions.0,
@@ -180,10 +180,10 @@ fn invalid(message: String) -> Failure {
 }
 
 /// The failure for a source that cannot be opened; `key` is its setting.
-fn not_opened(key: &str, error: &OpenError) -> Failure {
+fn not_opened(key: &str, error: &SourceOpenError) -> Failure {
     let failure = invalid(format!("{key}: {error}"));
     match error {
-        OpenError::Roots { .. } | OpenError::NoRoots { .. } => failure
+        SourceOpenError::Roots { .. } | SourceOpenError::NoRoots { .. } => failure
             .help("a PEM file with the certificate of the CA that issued the server's certificate"),
         _ => failure,
     }
