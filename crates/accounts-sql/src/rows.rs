@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
-use wharf_users::file::{Editor, Fault, OpenError, Problem, UserFile, UserRecord};
+use wharf_users::file::{Editor, Fault, UserFile, UserRecord, UsersFileError, UsersFileProblem};
 
 use crate::connection::{Row, Value};
 
@@ -276,7 +276,7 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
     } else {
         "so the row cannot be applied"
     };
-    let problem = Problem {
+    let problem = UsersFileProblem {
         line: 1,
         column: 1,
         span: 0..0,
@@ -319,8 +319,8 @@ pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
 }
 
 /// The error without line numbers, since the text is generated.
-pub(crate) fn store_error(place: &str, error: &OpenError) -> StoreError {
-    let OpenError::Problems(found) = error else {
+pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
+    let UsersFileError::Problems(found) = error else {
         return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
     };
     let lines = found.problems.iter().map(|problem| {

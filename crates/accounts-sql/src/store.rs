@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wharf_users::admin::{AdminError, Change, Holder, StoreError};
+use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError};
 use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
 use crate::connection::{DbConnection, Dialect, Row, Value};
@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Does all of it or nothing.
-    pub(crate) async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+    pub(crate) async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError> {
         let (changes, shown) = (changes.to_vec(), self.shown.clone());
         self.pool
             .change(|connection| {
@@ -357,9 +357,9 @@ async fn page(
 async fn change(
     connection: &mut DbConnection,
     shown: &str,
-    changes: &[Change],
+    changes: &[StoreChange],
 ) -> Result<Result<(), AdminError>, StoreError> {
-    let touched: BTreeSet<&Holder> = changes.iter().map(Change::holder).collect();
+    let touched: BTreeSet<&Holder> = changes.iter().map(StoreChange::holder).collect();
     let mut document = Document::default();
     take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
     for name in affected_accounts(connection, &touched).await? {
@@ -415,7 +415,7 @@ async fn affected_accounts(
 }
 
 /// Applies the changes to a text.
-fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminError> {
+fn edit(shown: &str, text: &str, changes: &[StoreChange]) -> Result<Editor, AdminError> {
     let unusable = |error: EditError| match error {
         EditError::Open(error) => AdminError::Store(store_error(shown, &error)),
         other => AdminError::Edit(other),

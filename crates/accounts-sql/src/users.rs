@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
-use wharf_users::admin::{AdminError, Change, Holder, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
@@ -260,7 +260,7 @@ impl UserAdmin for SqlUsers {
         Ok(self.store.own(name).await?)
     }
 
-    async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+    async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError> {
         self.store.change(changes).await
     }
 }

@@ -14,8 +14,8 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
+use wharf_users::admin::{AdminError, StoreChange, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{EditError, Setting, StoredHash, UserRecord, UsersFileError};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
 
@@ -122,8 +122,8 @@ impl From<EditError> for Trouble {
     }
 }
 
-impl From<OpenError> for Trouble {
-    fn from(error: OpenError) -> Self {
+impl From<UsersFileError> for Trouble {
+    fn from(error: UsersFileError) -> Self {
         Self::File(EditError::Open(error))
     }
 }
@@ -183,9 +183,9 @@ impl Trouble {
 }
 
 /// The error of an invalid accounts file, with all problems.
-pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
+pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure {
     match error {
-        OpenError::Problems(found) => {
+        UsersFileError::Problems(found) => {
             let source = Source { path: found.path.clone(), text: found.source.clone() };
             let problems: Vec<_> = found
                 .problems
@@ -204,11 +204,11 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
             let title = format!("invalid accounts in {}", found.path.display());
             Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
         }
-        OpenError::Missing { path } => {
+        UsersFileError::Missing { path } => {
             Failure::new(format!("accounts file not found: {}", path.display()))
                 .help("add the first account:  wharf user add NAME --home DIR")
         }
-        OpenError::TooOpen { path, mode } => Failure {
+        UsersFileError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!(
                 "{} contains password hashes and is accessible to other users (mode \
@@ -217,7 +217,7 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
             ))
             .help(format!("chmod 600 '{}'", path.display()))
         },
-        OpenError::Unreadable { path, source } => {
+        UsersFileError::Unreadable { path, source } => {
             Failure::io(format!("cannot read {}", path.display()), source)
         }
         other => Failure { exit: Exit::ConfigInvalid, ..Failure::new(other.to_string()) },
@@ -267,7 +267,7 @@ async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, T
 /// Whether the store does not exist yet.
 pub(crate) fn is_missing(error: &AdminError) -> bool {
     match error {
-        AdminError::Edit(EditError::Open(OpenError::Missing { .. })) => true,
+        AdminError::Edit(EditError::Open(UsersFileError::Missing { .. })) => true,
         AdminError::Store(error) => error.kind == StoreErrorKind::Missing,
         AdminError::Edit(_) => false,
     }
@@ -305,7 +305,7 @@ async fn edit(
     }
     change.note_missing();
     let facts::Change { settings, cleared } = change;
-    store.change(&[Change::Set { holder: name.into(), settings, cleared }]).await?;
+    store.change(&[StoreChange::Set { holder: name.into(), settings, cleared }]).await?;
     tell(&format!("changed {name}\n"));
     print_fresh(fresh)
 }
@@ -328,7 +328,8 @@ async fn set_enabled(
     is_enabled: bool,
 ) -> Result<(), Trouble> {
     existing(store, names).await?;
-    let change = |name: &String| Change::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
+    let change =
+        |name: &String| StoreChange::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     let what = if is_enabled { "enabled" } else { "disabled" };
     tell(&format!("{what} {}\n", names.join(", ")));
@@ -348,7 +349,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
             return Err(Failure::new("cancelled: no accounts were deleted").into());
         }
     }
-    let change = |name: &String| Change::remove(name.as_str());
+    let change = |name: &String| StoreChange::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     tell(&format!("deleted {list}; their files are kept\n"));
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
 use wharf_core::users::{Denied, Users};
-use wharf_users::admin::{Change, Holder, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
 use wharf_users::hasher::Hasher;
 
@@ -211,7 +211,7 @@ async fn a_row_with_the_bytes_of_a_name_makes_only_that_account_invalid() {
         add(&store, name, "secret").await;
     }
     let staff = Holder::Group("staff".to_owned());
-    store.change(&[Change::add(staff, Vec::new())]).await.unwrap();
+    store.change(&[StoreChange::add(staff, Vec::new())]).await.unwrap();
     store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
     for (name, row) in rows {
         let run = |sql: &str| {
@@ -364,7 +364,7 @@ async fn a_locked_file_makes_a_change_wait_and_then_fail() {
     add(&store, "anna", "secret").await;
     let by_hand = place.by_hand();
     by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let change = Change::set("anna", vec![Setting::Enabled(false)]);
+    let change = StoreChange::set("anna", vec![Setting::Enabled(false)]);
     let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
     assert!(error.contains("locked by another program"), "{error}");
     // Readers do not wait.

@@ -11,7 +11,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
 use super::masked::{likely_secrets, masked};
-use super::problem::{Fault, FileProblems, Problem};
+use super::problem::{Fault, FileProblems, UsersFileProblem};
 use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord};
 use crate::admin::Holder;
 use crate::hours::{Expiry, Hours};
@@ -49,7 +49,7 @@ pub type RecordCheck = fn(&UserRecord) -> Option<(&'static str, String, String)>
 
 /// Reads the accounts and groups; `path` is for the messages.
 pub(super) fn read(path: &Path, source: &str) -> Result<ParsedFile, FileProblems> {
-    read_with(RecordReader::new(source), path, source).map(|(parsed, _)| parsed)
+    read_with(UserRecordReader::new(source), path, source).map(|(parsed, _)| parsed)
 }
 
 /// Parses the valid records, and returns the others as faults. A member of an invalid group is
@@ -60,11 +60,11 @@ pub(super) fn read_valid(
     check: RecordCheck,
 ) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
     let collector = Some(FaultCollector { check, faults: Vec::new() });
-    read_with(RecordReader { collector, ..RecordReader::new(source) }, path, source)
+    read_with(UserRecordReader { collector, ..UserRecordReader::new(source) }, path, source)
 }
 
 fn read_with(
-    mut reader: RecordReader<'_>,
+    mut reader: UserRecordReader<'_>,
     path: &Path,
     source: &str,
 ) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
@@ -90,9 +90,9 @@ fn read_with(
 }
 
 /// What was found so far.
-struct RecordReader<'a> {
+struct UserRecordReader<'a> {
     source: &'a str,
-    problems: Vec<Problem>,
+    problems: Vec<UsersFileProblem>,
     /// The positions of passwords.
     secrets: Vec<Range<usize>>,
     collector: Option<FaultCollector>,
@@ -115,7 +115,7 @@ struct TomlEntry<'a> {
     span: Range<usize>,
 }
 
-impl<'a> RecordReader<'a> {
+impl<'a> UserRecordReader<'a> {
     fn new(source: &'a str) -> Self {
         Self { source, problems: Vec::new(), secrets: Vec::new(), collector: None }
     }
@@ -131,7 +131,7 @@ impl<'a> RecordReader<'a> {
         if let Some((of, message, help)) = record.as_ref().and_then(collector.check) {
             let key = format!("{key}.{of}");
             let (line, column, span, help) = (1, 1, 0..0, Some(help));
-            self.problems.push(Problem { line, column, span, key, message, help });
+            self.problems.push(UsersFileProblem { line, column, span, key, message, help });
         }
         let problems = std::mem::take(&mut self.problems);
         if problems.is_empty() {
@@ -149,7 +149,7 @@ impl<'a> RecordReader<'a> {
     }
 }
 
-impl RecordReader<'_> {
+impl UserRecordReader<'_> {
     fn document(&mut self, root: &dyn TableLike) -> ParsedFile {
         const HELP: &str =
             "accounts are tables such as [users.anna], groups such as [groups.staff]";
@@ -561,7 +561,7 @@ impl RecordReader<'_> {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        self.problems.push(Problem { line, column, span, key, message, help });
+        self.problems.push(UsersFileProblem { line, column, span, key, message, help });
     }
 }
 

@@ -80,9 +80,9 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
     let changes = plan.changes.iter().map(|change| {
         let Change { name, is_update, settings } = change.clone();
         if is_update {
-            admin::Change::set(name.as_str(), settings)
+            admin::StoreChange::set(name.as_str(), settings)
         } else {
-            admin::Change::add(name.as_str(), settings)
+            admin::StoreChange::add(name.as_str(), settings)
         }
     });
     let changes: Vec<_> = changes.collect();
@@ -95,7 +95,7 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
 }
 
 /// New empty groups for memberships whose group does not exist in the store.
-async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> {
+async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::StoreChange>, Trouble> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {
@@ -113,7 +113,8 @@ async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> 
         Err(error) => return Err(error.into()),
     };
     let missing = names.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
-    let add = |name: &String| admin::Change::add(admin::Holder::Group(name.clone()), Vec::new());
+    let add =
+        |name: &String| admin::StoreChange::add(admin::Holder::Group(name.clone()), Vec::new());
     Ok(missing.map(add).collect())
 }
 

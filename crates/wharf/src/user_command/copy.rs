@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Change, Holder, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
@@ -64,10 +64,10 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
         if *act == CopyAction::Replace {
-            changes.push(Change::remove(record.name.as_str()));
+            changes.push(StoreChange::remove(record.name.as_str()));
         }
         if *act != CopyAction::Skip {
-            changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
+            changes.push(StoreChange::add(record.name.as_str(), record.settings(&folder)));
         }
     }
     let rows: Vec<_> =
@@ -104,7 +104,7 @@ async fn missing_groups(
     to: &dyn UserAdmin,
     records: &[UserRecord],
     folder: &Path,
-) -> Result<Vec<Change>, Trouble> {
+) -> Result<Vec<StoreChange>, Trouble> {
     let known = match to.groups().await {
         Ok(groups) => groups,
         Err(error) if is_missing(&error) => Vec::new(),
@@ -114,8 +114,9 @@ async fn missing_groups(
     let is_wanted = |name: &String| records.iter().any(|record| record.groups.contains(name));
     let groups = from.groups().await?.into_iter();
     let missing = groups.filter(|group| is_wanted(&group.name) && !is_known(&group.name));
-    let change =
-        |group: UserRecord| Change::add(Holder::Group(group.name.clone()), group.settings(folder));
+    let change = |group: UserRecord| {
+        StoreChange::add(Holder::Group(group.name.clone()), group.settings(folder))
+    };
     Ok(missing.map(change).collect())
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Change as Act, Holder, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
 use wharf_users::file::{EditError, UserRecord};
 use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;

@@ -7,7 +7,7 @@ use wharf_accounts_sql::{Address, Creation};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
+use wharf_users::file::{SettingOrigin as Said, StoredHash, UserFile, UserRecord};
 
 use super::Query;
 use crate::accounts::{Kept, database, everyone};
