@@ -18,7 +18,7 @@ use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -135,8 +135,8 @@ impl PgConnection {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
+        values: &[SqlValue],
+    ) -> Result<Vec<SqlRow>, StoreError> {
         let sql = sql.replace('?', "$");
         let values: Vec<(&(dyn ToSql + Sync), Type)> = values.iter().map(parameter).collect();
         let query = async {
@@ -161,26 +161,26 @@ impl PgConnection {
         found.iter().map(|row| self.row(row)).collect()
     }
 
-    fn row(&self, row: &tokio_postgres::Row) -> Result<Row, StoreError> {
+    fn row(&self, row: &tokio_postgres::Row) -> Result<SqlRow, StoreError> {
         let value = |(at, column): (usize, &tokio_postgres::Column)| match *column.type_() {
-            Type::BOOL => row.try_get(at).map(Value::Bool),
+            Type::BOOL => row.try_get(at).map(SqlValue::Bool),
             Type::INT2 => {
-                row.try_get::<_, Option<i16>>(at).map(|n| Value::Number(n.map(i64::from)))
+                row.try_get::<_, Option<i16>>(at).map(|n| SqlValue::Number(n.map(i64::from)))
             }
             Type::INT4 => {
-                row.try_get::<_, Option<i32>>(at).map(|n| Value::Number(n.map(i64::from)))
+                row.try_get::<_, Option<i32>>(at).map(|n| SqlValue::Number(n.map(i64::from)))
             }
-            Type::INT8 => row.try_get(at).map(Value::Number),
-            Type::VOID => Ok(Value::Text(None)),
+            Type::INT8 => row.try_get(at).map(SqlValue::Number),
+            Type::VOID => Ok(SqlValue::Text(None)),
             _ => row.try_get::<_, Option<RawText<'_>>>(at).map(|raw| match raw {
-                None => Value::Text(None),
+                None => SqlValue::Text(None),
                 Some(RawText(bytes)) => match std::str::from_utf8(bytes) {
-                    Ok(text) => Value::Text(Some(text.to_owned())),
-                    Err(_) => Value::Bytes(bytes.to_vec()),
+                    Ok(text) => SqlValue::Text(Some(text.to_owned())),
+                    Err(_) => SqlValue::Bytes(bytes.to_vec()),
                 },
             }),
         };
-        let values: Result<Row, Error> = row.columns().iter().enumerate().map(value).collect();
+        let values: Result<SqlRow, Error> = row.columns().iter().enumerate().map(value).collect();
         values.map_err(|error| store_error(&self.shown, &error))
     }
 }
@@ -199,12 +199,12 @@ impl<'a> FromSql<'a> for RawText<'a> {
     }
 }
 
-fn parameter(value: &Value) -> (&(dyn ToSql + Sync), Type) {
+fn parameter(value: &SqlValue) -> (&(dyn ToSql + Sync), Type) {
     match value {
-        Value::Text(text) => (text, Type::TEXT),
-        Value::Number(number) => (number, Type::INT8),
-        Value::Bool(boolean) => (boolean, Type::BOOL),
-        Value::Bytes(bytes) => (bytes, Type::BYTEA),
+        SqlValue::Text(text) => (text, Type::TEXT),
+        SqlValue::Number(number) => (number, Type::INT8),
+        SqlValue::Bool(boolean) => (boolean, Type::BOOL),
+        SqlValue::Bytes(bytes) => (bytes, Type::BYTEA),
     }
 }
 

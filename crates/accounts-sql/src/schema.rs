@@ -83,7 +83,7 @@ async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError>
 async fn number(connection: &mut DbConnection, asked: &str) -> Result<i64, StoreError> {
     let rows = connection.run(asked, &[]).await?;
     let number =
-        rows.first().and_then(|row| row.first()).and_then(crate::connection::Value::number);
+        rows.first().and_then(|row| row.first()).and_then(crate::connection::SqlValue::number);
     Ok(number.unwrap_or_default())
 }
 

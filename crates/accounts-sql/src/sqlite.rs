@@ -14,7 +14,7 @@ use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{create_private, open_to_others};
 
-use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// One connection.
 pub(crate) struct SqliteConnection {
@@ -65,8 +65,8 @@ impl SqliteConnection {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
+        values: &[SqlValue],
+    ) -> Result<Vec<SqlRow>, StoreError> {
         let closed = || failed(&self.path, "the connection was closed after a timeout");
         let connection = self.connection.take().ok_or_else(closed)?;
         let interrupt = connection.get_interrupt_handle();
@@ -147,7 +147,7 @@ fn not_a_database(path: &Path) -> StoreError {
         .help("set accounts.store to the accounts database, or to a new file, which is created")
 }
 
-fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
+fn query(connection: &Connection, sql: &str, values: &[SqlValue]) -> rusqlite::Result<Vec<SqlRow>> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
     let mut found = statement.query(params_from_iter(values))?;
@@ -158,25 +158,25 @@ fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Resu
             return Err(rusqlite::Error::SqliteFailure(error, Some(TOO_MANY.to_owned())));
         }
         let values = (0..columns).map(|column| row.get_ref(column).map(value));
-        rows.push(values.collect::<rusqlite::Result<Row>>()?);
+        rows.push(values.collect::<rusqlite::Result<SqlRow>>()?);
     }
     Ok(rows)
 }
 
-fn value(found: ValueRef<'_>) -> Value {
+fn value(found: ValueRef<'_>) -> SqlValue {
     match found {
-        ValueRef::Integer(number) => Value::Number(Some(number)),
-        ValueRef::Real(number) => Value::Text(Some(number.to_string())),
+        ValueRef::Integer(number) => SqlValue::Number(Some(number)),
+        ValueRef::Real(number) => SqlValue::Text(Some(number.to_string())),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Value::Text(Some(text.to_owned())),
-            Err(_) => Value::Bytes(text.to_vec()),
+            Ok(text) => SqlValue::Text(Some(text.to_owned())),
+            Err(_) => SqlValue::Bytes(text.to_vec()),
         },
-        ValueRef::Null => Value::Text(None),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        ValueRef::Null => SqlValue::Text(None),
+        ValueRef::Blob(bytes) => SqlValue::Bytes(bytes.to_vec()),
     }
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
             Self::Text(Some(text)) => ToSqlOutput::from(text.as_str()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::runtime::Builder;
-use wharf_accounts_sql::{Address, Creation, SqlUsers};
+use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, Holder, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, FileAdmin, FileUsers, UserRecord};
@@ -20,8 +20,8 @@ use crate::share::read_password_file;
 pub(crate) fn file(config: &Config) -> Option<&Path> {
     match &config.accounts.store.0 {
         Kept::File => Some(&config.server.users_file.0),
-        Kept::Database(Address::Sqlite(path)) => Some(path),
-        Kept::Database(Address::Postgres(_)) => None,
+        Kept::Database(DatabaseAddress::Sqlite(path)) => Some(path),
+        Kept::Database(DatabaseAddress::Postgres(_)) => None,
     }
 }
 
@@ -67,13 +67,13 @@ pub(crate) fn admin_of(
 /// # Errors
 /// As [`admin`].
 pub(crate) fn database(
-    address: &Address,
+    address: &DatabaseAddress,
     config: &Config,
     creation: Creation,
 ) -> Result<SqlUsers, Failure> {
     let password = match address {
-        Address::Sqlite(_) => None,
-        Address::Postgres(_) => password(config.accounts.password_file.0.as_deref())?,
+        DatabaseAddress::Sqlite(_) => None,
+        DatabaseAddress::Postgres(_) => password(config.accounts.password_file.0.as_deref())?,
     };
     let hasher = Arc::new(Hasher::default());
     SqlUsers::new(address, password.as_deref(), creation, hasher).map_err(|error| failure(&error))

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
+use wharf_accounts_sql::{
+    CONNECTIONS_MAX, Creation, DatabaseAddress, SqlUsers, StoreEvent, VERSION,
+};
 use wharf_core::users::{Denied, Users};
 use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
@@ -29,7 +31,7 @@ impl TestStore {
 
     fn open(&self, creation: Creation) -> SqlUsers {
         let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
-        SqlUsers::new(&Address::Sqlite(self.path()), None, creation, hasher).unwrap()
+        SqlUsers::new(&DatabaseAddress::Sqlite(self.path()), None, creation, hasher).unwrap()
     }
 
     fn store(&self) -> SqlUsers {
@@ -70,7 +72,7 @@ async fn what_the_pages_show_is_everyone_once() {
 async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
     let place = TestStore::new();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
-    let address = Address::Sqlite(place.path());
+    let address = DatabaseAddress::Sqlite(place.path());
     let store = SqlUsers::new(&address, None, Creation::Wanted, Arc::clone(&hasher)).unwrap();
     add(&store, "anna", "secret").await;
     for (name, secret) in [("anna", "wrong"), ("nobody", "wrong")] {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wharf_accounts_sql::{Address, BadAddress};
+use wharf_accounts_sql::{DatabaseAddress, InvalidDatabaseAddress};
 
 use super::raw::Raw;
 use super::value::{InvalidValue, Value};
@@ -13,7 +13,7 @@ pub(crate) enum Kept {
     /// The file `server.users_file`.
     File,
     /// A database.
-    Database(Address),
+    Database(DatabaseAddress),
 }
 
 impl Kept {
@@ -21,11 +21,11 @@ impl Kept {
     ///
     /// # Errors
     /// The reason why the text is invalid.
-    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
+    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
         if text == "file" {
             return Ok(Self::File);
         }
-        Address::parse(text, base).map(Self::Database)
+        DatabaseAddress::parse(text, base).map(Self::Database)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use wharf_accounts_sql::{Address, Creation};
+use wharf_accounts_sql::{Creation, DatabaseAddress};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
@@ -91,7 +91,7 @@ impl Subject {
 
     fn in_database(
         case: &Query<'_>,
-        address: &Address,
+        address: &DatabaseAddress,
         is_coloured: bool,
     ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_accounts_sql::{Address, Creation, SqlUsers};
+use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
@@ -160,7 +160,7 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
 /// start.
 fn of_database(
     config: &Config,
-    address: &Address,
+    address: &DatabaseAddress,
     creation: Creation,
 ) -> Result<Accounts, Failure> {
     let users = database(address, config, creation)?;
@@ -189,8 +189,8 @@ fn of_database(
         ));
     }
     let file = match address {
-        Address::Sqlite(path) => Some(path.clone()),
-        Address::Postgres(_) => None,
+        DatabaseAddress::Sqlite(path) => Some(path.clone()),
+        DatabaseAddress::Postgres(_) => None,
     };
     Ok(Accounts {
         users: Arc::new(users.clone()),
