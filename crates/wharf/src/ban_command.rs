@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 
@@ -63,7 +63,7 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
 /// Where bans are stored.
 enum BanStore {
     /// In a running server.
-    Server(Client),
+    Server(AdminClient),
     /// In the file, while no server is running.
     File(BanFile),
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wharf_admin::client::{Client, RequestError};
+use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
 
 use crate::cli::{Global, live};
@@ -131,20 +131,20 @@ pub(crate) fn stop(global: &Global, options: &live::Stop) -> Result<Exit, Failur
 
 /// The server at the given socket, else at that of the configuration, else at the first standard
 /// path that exists.
-pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
+pub(crate) fn client(global: &Global, reach: &live::Reach) -> AdminClient {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
         let places = place::control_sockets();
         let first = places.first().cloned().unwrap_or_default();
         places.into_iter().find(|path| path.exists()).unwrap_or(first)
     });
-    Client::new(&socket)
+    AdminClient::new(&socket)
 }
 
 /// The running server of a configuration file, if it can be reached; the server at the standard
 /// socket may be another one.
 pub(crate) async fn server_of(
-    client: &Client,
+    client: &AdminClient,
     file: Option<&str>,
     is_named: bool,
 ) -> Option<Status> {

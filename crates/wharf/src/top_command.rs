@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
 
 use crate::cli::{Global, live};
@@ -46,7 +46,7 @@ pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure>
 }
 
 /// Prints a table per interval.
-fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
+fn batch(client: &AdminClient, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
     let mut left = options.count;
     loop {
         let shown = state.shown();
@@ -63,7 +63,7 @@ fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit
 /// Draws, and waits for a key or the next refresh.
 #[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
 fn live(
-    client: &Client,
+    client: &AdminClient,
     state: &mut State,
     options: &live::Top,
     terminal: &mut ratatui::DefaultTerminal,
@@ -103,7 +103,7 @@ fn live(
 }
 
 /// Requests the state from the server.
-fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
+fn refresh(client: &AdminClient, state: &mut State) -> Result<(), Failure> {
     let (status, sessions) = ask(async {
         let status: Status = client.get("/v1/status").await?;
         let sessions: Vec<Session> = client.get("/v1/sessions").await?;
@@ -120,7 +120,7 @@ fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
 }
 
 /// Runs the action of a key; its result is shown.
-fn grant(client: &Client, state: &mut State, wish: KeyAction) {
+fn grant(client: &AdminClient, state: &mut State, wish: KeyAction) {
     let answer = match wish {
         KeyAction::Nothing | KeyAction::Quit => return,
         KeyAction::Details(id) => {
@@ -149,6 +149,6 @@ fn grant(client: &Client, state: &mut State, wish: KeyAction) {
     state.answer(answer.unwrap_or_else(|failure| ActionResult::Problem(failure.message)));
 }
 
-fn details(client: &Client, id: u64) -> Result<SessionDetails, Failure> {
+fn details(client: &AdminClient, id: u64) -> Result<SessionDetails, Failure> {
     ask(client.get(&format!("/v1/sessions/{id}")))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::sleep;
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Session, Status};
 use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
@@ -150,7 +150,7 @@ fn from_there_now(case: &Query<'_>, subject: &Subject, record: &UserRecord) -> R
 pub(super) async fn enter(
     case: &Query<'_>,
     subject: &Subject,
-    client: &Client,
+    client: &AdminClient,
     notes: &mut Vec<String>,
 ) -> Result<Arc<dyn Storage>, Fact> {
     let config = case.config;
@@ -192,7 +192,7 @@ pub(super) async fn enter(
 }
 
 /// The running server of this configuration and its sessions.
-async fn server(case: &Query<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
+async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<Session>)> {
     let status = server_of(client, case.file.as_deref(), case.is_named).await?;
     Some((status, client.get("/v1/sessions").await.ok()?))
 }
