@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use wharf_load::{
-    Case as Task, Content, Listing, Outcome, Plan, Prepared, Progress, Reading, Target, Tls,
+    Case as Task, Content, DownloadMode, Listing, Plan, PreparedRun, RunOutcome, RunProgress,
+    TargetServer, TlsOptions,
 };
 
 use crate::bench::account::{Account, Certificate, PASSWORD, USER};
@@ -119,7 +120,7 @@ impl Bench {
         let mut prepared =
             wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;
         let (cpu, own, busy) = (group.cpu(pid), clock::own_cpu(), proc::busy());
-        let (outcome, peak) = watch(running, || prepared.run(&Progress::default()));
+        let (outcome, peak) = watch(running, || prepared.run(&RunProgress::default()));
         let (cpu, own) = (group.cpu(pid) - cpu, clock::own_cpu() - own);
         let others = (proc::busy() - busy - cpu - own).max(0.0);
         let connects = matches!(case.work, Work::Connects { .. });
@@ -190,8 +191,12 @@ impl Bench {
     }
 
     /// How downloads are read: at the least cost, unless every byte is compared.
-    fn reading(&self, local: std::path::PathBuf) -> Reading {
-        if self.verifies { Reading::Compare(Content::File(local)) } else { Reading::Drain }
+    fn reading(&self, local: std::path::PathBuf) -> DownloadMode {
+        if self.verifies {
+            DownloadMode::Compare(Content::File(local))
+        } else {
+            DownloadMode::Drain
+        }
     }
 
     fn compare_uploads(&self, case: &Case) -> Result<(), String> {
@@ -203,19 +208,19 @@ impl Bench {
     }
 }
 
-fn target(running: &Running, is_tls: bool) -> Target {
-    let mut target = Target::new(running.address, USER, PASSWORD);
+fn target(running: &Running, is_tls: bool) -> TargetServer {
+    let mut target = TargetServer::new(running.address, USER, PASSWORD);
     target.timeout = TIMEOUT;
     if is_tls {
         let name = ServerName::from(running.address.ip());
-        target.tls = Some(Tls::accepting_any_certificate(name));
+        target.tls = Some(TlsOptions::accepting_any_certificate(name));
     }
     target
 }
 
-fn run_once(target: &Target, plan: &Plan) -> Result<Outcome, String> {
+fn run_once(target: &TargetServer, plan: &Plan) -> Result<RunOutcome, String> {
     let mut prepared = wharf_load::prepare(target, plan).map_err(|error| error.to_string())?;
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     finished(prepared)?;
     match outcome.error_list.first() {
         Some(error) => Err(error.to_string()),
@@ -223,12 +228,12 @@ fn run_once(target: &Target, plan: &Plan) -> Result<Outcome, String> {
     }
 }
 
-fn finished(prepared: Prepared) -> Result<(), String> {
+fn finished(prepared: PreparedRun) -> Result<(), String> {
     prepared.finish().map_err(|error| error.to_string())
 }
 
 /// A measurement counts only if there were no errors.
-fn checked(outcome: &Outcome, case: &Case) -> Result<(), String> {
+fn checked(outcome: &RunOutcome, case: &Case) -> Result<(), String> {
     if outcome.errors > 0 {
         let first = outcome.error_list.first().map(ToString::to_string).unwrap_or_default();
         return Err(format!("{} errors, the first: {first}", outcome.errors));
@@ -239,7 +244,7 @@ fn checked(outcome: &Outcome, case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-fn figures(case: &Case, outcome: &Outcome, cpu: f64, own: f64) -> Figures {
+fn figures(case: &Case, outcome: &RunOutcome, cpu: f64, own: f64) -> Figures {
     let wall = outcome.wall.as_secs_f64();
     let (units, cpu_scale) = match case.unit {
         Unit::Gib => (figure(outcome.bytes) / figure(GIB), 1.0),
@@ -291,7 +296,7 @@ fn add_peak(figures: &mut Figures, peak: &Peak, before: MemoryUse) {
 
 /// One login, after which the server is left alone until it is idle: what it does for its first
 /// client is not part of the cost of later ones.
-fn log_in_once(running: &Running, target: &Target) -> Result<(), String> {
+fn log_in_once(running: &Running, target: &TargetServer) -> Result<(), String> {
     run_once(target, &Plan::new(Task::Login))?;
     let (group, pid) = running.counted();
     let since = clock::now();
@@ -308,7 +313,12 @@ fn log_in_once(running: &Running, target: &Target) -> Result<(), String> {
 }
 
 /// Idle sessions: their memory, and whether they still answer.
-fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Result<Figures, String> {
+fn idle(
+    running: &Running,
+    target: &TargetServer,
+    plan: &Plan,
+    sessions: u64,
+) -> Result<Figures, String> {
     let (group, pid) = running.counted();
     log_in_once(running, target)?;
     let private = |pids: &[u32]| figure(proc::memory(pids).private);
@@ -323,7 +333,7 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
     let (since, cpu) = (clock::now(), group.cpu(pid));
     clock::pause(IDLE_WATCH);
     let idle_cpu = (group.cpu(pid) - cpu) / since.elapsed().as_secs_f64();
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     finished(prepared)?;
     let kib = figure(KIB) * figure(sessions);
     let each = |after: f64, before: f64| (after - before).max(0.0) / kib;
@@ -341,7 +351,7 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
 }
 
 /// From the start of the program to the last byte of a tiny file.
-fn started(running: &Running, target: &Target) -> Result<Figures, String> {
+fn started(running: &Running, target: &TargetServer) -> Result<Figures, String> {
     let task = Task::Session { path: file_name(TINY_BYTES), length: Some(TINY_BYTES) };
     run_once(target, &Plan::new(task))?;
     Ok(Figures::from([(Figure::StartMs, running.began.elapsed().as_secs_f64() * 1e3)]))

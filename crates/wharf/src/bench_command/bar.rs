@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use wharf_load::{Outcome, Prepared, Progress};
+use wharf_load::{PreparedRun, RunOutcome, RunProgress};
 
 use crate::config::units::show_size;
 use crate::outcome::tell;
@@ -20,7 +20,7 @@ pub(super) struct Work {
 }
 
 /// Runs a case with a progress bar if standard error is a terminal.
-pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> Outcome {
+pub(super) fn run(prepared: &mut PreparedRun, progress: &RunProgress, work: Work) -> RunOutcome {
     if !std::io::stderr().is_terminal() {
         return prepared.run(progress);
     }
@@ -38,7 +38,7 @@ pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> O
     })
 }
 
-fn show(progress: &Progress, work: Work, is_over: &AtomicBool) {
+fn show(progress: &RunProgress, work: Work, is_over: &AtomicBool) {
     let (operations, bytes) = (progress.operations(), progress.bytes());
     let mut last = bytes;
     while !is_over.load(Relaxed) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use wharf_load::{Latency, Outcome, Target, TlsFacts, TlsMode};
+use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 
 use super::suite::{Ending, Results};
 use crate::cli::bench::Bench;
@@ -11,7 +11,7 @@ use crate::config::raw::quoted;
 use crate::config::units::show_size;
 
 /// The table, followed by errors, notes and totals.
-pub(super) fn table(target: &Target, results: &Results) -> String {
+pub(super) fn table(target: &TargetServer, results: &Results) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for (case, ending) in &results.cases {
         rows.push(match ending {
@@ -58,7 +58,7 @@ const ERRORS_SHOWN_MAX: usize = 3;
 const HEADER: [&str; 9] =
     ["CASE", "DONE", "TIME", "PER SECOND", "SPEED", "P50 ms", "P99 ms", "MAX ms", "ERRORS"];
 
-fn row(name: &str, outcome: &Outcome) -> [String; 9] {
+fn row(name: &str, outcome: &RunOutcome) -> [String; 9] {
     let Latency { p50, p99, max, .. } = outcome.latency;
     let speed = if outcome.bytes > 0 {
         format!("{:.1} MiB/s", outcome.bytes_per_second() / MIB)
@@ -131,7 +131,7 @@ fn facts(results: &Results) -> Option<TlsFacts> {
     })
 }
 
-fn tls(target: &Target, results: &Results) -> String {
+fn tls(target: &TargetServer, results: &Results) -> String {
     let Some(tls) = &target.tls else { return "without TLS".to_owned() };
     let mode = match tls.mode {
         TlsMode::Explicit => "explicit TLS",
@@ -175,7 +175,7 @@ impl Total {
 }
 
 /// One object. Times are in seconds, latencies in microseconds.
-pub(super) fn json(options: &Bench, target: &Target, results: &Results) -> String {
+pub(super) fn json(options: &Bench, target: &TargetServer, results: &Results) -> String {
     let cases: Vec<String> = results
         .cases
         .iter()
@@ -218,7 +218,7 @@ pub(super) fn json(options: &Bench, target: &Target, results: &Results) -> Strin
     object(&members) + "\n"
 }
 
-fn members_of(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn members_of(outcome: &RunOutcome) -> Vec<(&'static str, String)> {
     let messages: Vec<String> = outcome.error_list.iter().map(ToString::to_string).collect();
     let fairness = outcome.fairness.map(|fairness| format!("{:.3}", fairness.ratio()));
     vec![
@@ -274,12 +274,12 @@ mod tests {
             p99: Duration::from_millis(2),
             max: Duration::from_millis(3),
         };
-        let outcome = Outcome {
+        let outcome = RunOutcome {
             wall: Duration::from_secs(2),
             bytes: 4 << 20,
             operations: 2,
             latency,
-            ..Outcome::default()
+            ..RunOutcome::default()
         };
         Results {
             cases: vec![
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn numbers_end_at_one_place() {
-        let target = Target::new(([127, 0, 0, 1], 21).into(), "", "");
+        let target = TargetServer::new(([127, 0, 0, 1], 21).into(), "", "");
         assert_eq!(
             table(&target, &results()),
             "127.0.0.1:21   without TLS\n\n\

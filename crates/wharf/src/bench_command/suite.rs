@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wharf_load::{
-    Case, CommandSession, Content, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading,
-    Target, prepare,
+    Case, CommandSession, Content, DownloadMode, Error, ErrorKind, Listing, Plan, RunOutcome,
+    RunProgress, TargetServer, prepare,
 };
 
 use super::bar::{self, Work};
@@ -27,7 +27,7 @@ pub(super) struct Results {
 #[derive(Debug)]
 pub(super) enum Ending {
     /// It ran, with or without errors.
-    Ran(Box<Outcome>),
+    Ran(Box<RunOutcome>),
     /// It could not start.
     Failed(Error),
     /// It was skipped, with the reason.
@@ -49,8 +49,8 @@ impl Results {
 #[derive(Debug)]
 pub(super) struct Suite<'a> {
     options: &'a Bench,
-    target: &'a Target,
-    progress: &'a Progress,
+    target: &'a TargetServer,
+    progress: &'a RunProgress,
     /// The temporary folder; none without write permission.
     folder: Option<String>,
     small: Stored,
@@ -71,8 +71,8 @@ impl<'a> Suite<'a> {
     /// Logs in once to verify the options, and creates the folder.
     pub(super) fn begin(
         options: &'a Bench,
-        target: &'a Target,
-        progress: &'a Progress,
+        target: &'a TargetServer,
+        progress: &'a RunProgress,
     ) -> Result<Self, Failure> {
         let mut session =
             CommandSession::log_in(target).map_err(|error| failure(&error, options))?;
@@ -234,7 +234,7 @@ impl<'a> Suite<'a> {
         let count = u64::from(self.options.sessions);
         if let Some(path) = self.options.file.clone() {
             // Its content is unknown, so it cannot be verified.
-            let case = Case::Retrieve { path, length: None, reading: Reading::Decrypt };
+            let case = Case::Retrieve { path, length: None, reading: DownloadMode::Decrypt };
             return self.run(Measured::LargeDown, case, count);
         }
         if self.folder.is_some() && self.large.whole == 0 {
@@ -249,8 +249,12 @@ impl<'a> Suite<'a> {
         self.run(Measured::LargeDown, Case::Retrieve { path, length, reading }, count)
     }
 
-    fn reading(&self) -> Reading {
-        if self.options.verify { Reading::Compare(Content::Pattern) } else { Reading::Decrypt }
+    fn reading(&self) -> DownloadMode {
+        if self.options.verify {
+            DownloadMode::Compare(Content::Pattern)
+        } else {
+            DownloadMode::Decrypt
+        }
     }
 
     fn remove(&self, folder: &str) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
-use wharf_load::{Error, ErrorKind, Target, Tls, TlsMode, Trust};
+use wharf_load::{Error, ErrorKind, TargetServer, TlsMode, TlsOptions, Trust};
 
 use crate::cli::bench::{Bench, Mode};
 use crate::outcome::{Exit, Failure};
@@ -12,13 +12,13 @@ use crate::remote_server::{resolve, roots, split, system_roots};
 use crate::share::{ask_password, check_password, read_password_file};
 
 /// Resolves the server and prompts for a missing password.
-pub(super) fn target(options: &Bench) -> Result<Target, Failure> {
+pub(super) fn target(options: &Bench) -> Result<TargetServer, Failure> {
     let usual = if options.tls == Mode::Implicit { 990 } else { 21 };
     let (host, port) = split(&options.server, usual)?;
     let tls = tls(options, &host)?;
     let address = resolve(&host, port)?;
     let user = options.username.as_deref().unwrap_or(ANONYMOUS);
-    let mut target = Target::new(address, user, password(options)?);
+    let mut target = TargetServer::new(address, user, password(options)?);
     target.tls = tls;
     Ok(target)
 }
@@ -41,7 +41,7 @@ fn password(options: &Bench) -> Result<String, Failure> {
     }
 }
 
-fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
+fn tls(options: &Bench, host: &str) -> Result<Option<TlsOptions>, Failure> {
     let mode = match options.tls {
         Mode::Off => return Ok(None),
         Mode::Explicit => TlsMode::Explicit,
@@ -54,7 +54,7 @@ fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
         Some(file) => Trust::Roots(Arc::new(roots(file)?)),
         None => Trust::Roots(Arc::new(system_roots()?)),
     };
-    Ok(Some(Tls { mode, trust, name }))
+    Ok(Some(TlsOptions { mode, trust, name }))
 }
 
 /// Error of the first connection, with a hint.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
-use wharf_load::{ControlClient, Error, ErrorKind, ListingResult, Tls, TlsInfo, TlsMode, Trust};
+use wharf_load::{
+    ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust,
+};
 use wharf_server::diagnostics::is_private;
 
 use super::page::Page;
@@ -131,10 +133,10 @@ impl Asked<'_> {
         Some(Met { visit, is_secure: true, is_proven: false })
     }
 
-    fn tls(&self, trust: Trust) -> Option<Tls> {
+    fn tls(&self, trust: Trust) -> Option<TlsOptions> {
         let name = ServerName::try_from(self.host.clone()).ok()?;
         let mode = if self.is_implicit() { TlsMode::Implicit } else { TlsMode::Explicit };
-        Some(Tls { mode, trust, name })
+        Some(TlsOptions { mode, trust, name })
     }
 
     fn open(&self, page: &mut Page) -> Option<ControlClient> {

@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
-use wharf_load::{Case, Content, Pattern, Plan, Progress, Reading, Target, Tls, prepare};
+use wharf_load::{
+    Case, Content, DownloadMode, Pattern, Plan, RunProgress, TargetServer, TlsOptions, prepare,
+};
 
 use crate::support::{Place, Serving};
 
@@ -62,18 +64,18 @@ const LOOKS_MAX: usize = 5000;
 
 /// Clients that go on until they are stopped.
 struct Busy {
-    progress: Arc<Progress>,
-    thread: JoinHandle<wharf_load::Outcome>,
+    progress: Arc<RunProgress>,
+    thread: JoinHandle<wharf_load::RunOutcome>,
 }
 
 impl Busy {
     fn begin(server: &Serving, has_tls: bool, sessions: usize, case: Case) -> Self {
-        let mut target = Target::new(server.address, "anna", "secret");
+        let mut target = TargetServer::new(server.address, "anna", "secret");
         target.tls =
-            has_tls.then(|| Tls::accepting_any_certificate("localhost".try_into().unwrap()));
+            has_tls.then(|| TlsOptions::accepting_any_certificate("localhost".try_into().unwrap()));
         let plan = Plan { sessions, count: u64::MAX, ..Plan::new(case) };
         let mut prepared = prepare(&target, &plan).unwrap();
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::<RunProgress>::default();
         let watched = Arc::clone(&progress);
         let thread = std::thread::spawn(move || prepared.run(&watched));
         Self { progress, thread }
@@ -89,7 +91,7 @@ impl Busy {
 }
 
 fn download(path: &str) -> Case {
-    let reading = Reading::Compare(Content::Pattern);
+    let reading = DownloadMode::Compare(Content::Pattern);
     Case::Retrieve { path: path.into(), length: None, reading }
 }
 
@@ -217,7 +219,7 @@ fn every_new_limit_applies_to_running_transfers_and_can_be_removed() {
     let reading = || Case::Retrieve {
         path: "large".into(),
         length: Some(1 << 42),
-        reading: Reading::Decrypt,
+        reading: DownloadMode::Decrypt,
     };
     let busy = [false, true].map(|has_tls| Busy::begin(&server, has_tls, 1, reading()));
     let store = || upload("sealed", 1 << 42);
