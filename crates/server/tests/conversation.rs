@@ -12,7 +12,7 @@ fn world() -> World {
 }
 
 /// Plays a script behind a login.
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{script}"))
 }
 

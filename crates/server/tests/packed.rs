@@ -17,7 +17,7 @@ fn world() -> World {
     world.settings(|settings| settings.compat.mode_z = true)
 }
 
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
 }
 

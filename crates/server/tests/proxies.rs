@@ -3,7 +3,7 @@
 
 use wharf_core::account::Count;
 use wharf_core::permission::Permissions;
-use wharf_sim::{Outcome, World};
+use wharf_sim::{DialogueOutcome, World};
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 
@@ -20,7 +20,7 @@ fn world() -> World {
 }
 
 /// `FOR 198.51.100.7;` stands for the header of a proxy for that client.
-fn play(world: &World, script: &str) -> Outcome {
+fn play(world: &World, script: &str) -> DialogueOutcome {
     let mut told = String::new();
     for (number, part) in script.replace("LOGIN;", LOGIN).split("FOR ").enumerate() {
         match part.split_once(';').filter(|_| number > 0) {
@@ -35,7 +35,7 @@ fn play(world: &World, script: &str) -> Outcome {
     world.run(&told)
 }
 
-fn assert_event(outcome: &Outcome, what: &str) {
+fn assert_event(outcome: &DialogueOutcome, what: &str) {
     assert!(outcome.events.iter().any(|line| line.contains(what)), "{:?}", outcome.events);
 }
 

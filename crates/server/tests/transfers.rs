@@ -15,7 +15,7 @@ fn world() -> World {
         .file("/big", vec![b'x'; 1_000_000])
 }
 
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
 }
 

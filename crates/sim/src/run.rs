@@ -14,7 +14,7 @@ use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 
-use crate::client::{Client, ClientProfile};
+use crate::client::{ClientProfile, SimClient};
 use crate::faults::{FaultPlan, Faults};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
@@ -276,7 +276,7 @@ impl RunningWorld {
     }
 
     /// The clients, and the number of actions of each.
-    fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(Client, u64)> {
+    fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(SimClient, u64)> {
         let Self { rng, net, oracle, .. } = self;
         let addresses = if self.may_share { 3 } else { u8::MAX };
         let accounts: Vec<_> = (0..rng.between(1, 5)).map(|_| *rng.pick(ACCOUNTS)).collect();
@@ -299,7 +299,7 @@ impl RunningWorld {
                 is_faultless,
                 is_well_behaved: false,
             };
-            let client = Client::new(who, rng.fork(), net.clone(), oracle.clone());
+            let client = SimClient::new(who, rng.fork(), net.clone(), oracle.clone());
             made.push((client, rng.between(5, 40)));
         }
         made
@@ -314,7 +314,7 @@ impl RunningWorld {
         for (user, secret) in ACCOUNTS {
             let who = last_client(user, secret);
             let (net, oracle) = (self.net.clone(), self.oracle.clone());
-            Client::new(who, self.rng.fork(), net, oracle).check_service().await;
+            SimClient::new(who, self.rng.fork(), net, oracle).check_service().await;
         }
     }
 }
