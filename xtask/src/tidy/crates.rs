@@ -1,6 +1,6 @@
 //! Dependencies between the crates, and names that a crate must not use.
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// For each crate: its folder, the workspace crates that it may use, and those that its tests may
@@ -164,7 +164,7 @@ static SILENCES: &[Silence] = &[
     },
 ];
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let manifests = tree.texts.iter().filter_map(|(path, text)| {
         let folder = path.strip_suffix("/Cargo.toml")?;
         Some(arrows(path, folder, text))

@@ -1,7 +1,7 @@
 //! Trust: each row of docs/reference/trust.md has a test, the page is current, and no crate may
 //! contain unsafe code.
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::trust::{Known, PAGE};
 
@@ -23,7 +23,7 @@ static SAFE: Rule = Rule {
     remedy: "put `[lints]` with `workspace = true` into the manifest; rustix has safe system calls",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = unsafe_code(tree);
     let Some(page) = tree.text(PAGE) else { return findings };
     let known = Known::read(tree.texts.iter().map(|(path, text)| (path.as_str(), text.as_str())));
@@ -35,7 +35,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 /// The workspace forbids unsafe code, and every crate in it takes that over or says so itself.
-fn unsafe_code(tree: &Tree) -> Vec<Finding> {
+fn unsafe_code(tree: &SourceTree) -> Vec<Finding> {
     const FORBIDS: &str = "unsafe_code = \"forbid\"";
     let manifests = tree.texts.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
     let open = manifests.filter(|(_, text)| {
