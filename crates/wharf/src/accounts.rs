@@ -12,16 +12,16 @@ use wharf_users::file::{Fault, FileAdmin, FileUsers, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::config::Config;
-pub(crate) use crate::config::store::Kept;
+pub(crate) use crate::config::store::AccountStoreKind;
 use crate::outcome::{Exit, Failure};
 use crate::share::read_password_file;
 
 /// The file of the account store, TOML or SQLite; `None` for a database server.
 pub(crate) fn file(config: &Config) -> Option<&Path> {
     match &config.accounts.store.0 {
-        Kept::File => Some(&config.server.users_file.0),
-        Kept::Database(DatabaseAddress::Sqlite(path)) => Some(path),
-        Kept::Database(DatabaseAddress::Postgres(_)) => None,
+        AccountStoreKind::File => Some(&config.server.users_file.0),
+        AccountStoreKind::Database(DatabaseAddress::Sqlite(path)) => Some(path),
+        AccountStoreKind::Database(DatabaseAddress::Postgres(_)) => None,
     }
 }
 
@@ -37,8 +37,8 @@ pub(crate) enum WatchedStore {
 /// The name of the configured store in messages.
 pub(crate) fn shown(config: &Config) -> String {
     match &config.accounts.store.0 {
-        Kept::File => config.server.users_file.0.display().to_string(),
-        Kept::Database(address) => address.to_string(),
+        AccountStoreKind::File => config.server.users_file.0.display().to_string(),
+        AccountStoreKind::Database(address) => address.to_string(),
     }
 }
 
@@ -52,13 +52,13 @@ pub(crate) fn admin(config: &Config, creation: Creation) -> Result<Box<dyn UserA
 
 /// Like [`admin`], for any store.
 pub(crate) fn admin_of(
-    kept: &Kept,
+    kept: &AccountStoreKind,
     config: &Config,
     creation: Creation,
 ) -> Result<Box<dyn UserAdmin>, Failure> {
     Ok(match kept {
-        Kept::File => Box::new(FileAdmin::new(&config.server.users_file.0)),
-        Kept::Database(address) => Box::new(database(address, config, creation)?),
+        AccountStoreKind::File => Box::new(FileAdmin::new(&config.server.users_file.0)),
+        AccountStoreKind::Database(address) => Box::new(database(address, config, creation)?),
     })
 }
 

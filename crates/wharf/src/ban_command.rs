@@ -12,9 +12,9 @@ use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 
-use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
-use crate::cli::Global;
-use crate::cli::ban::{Act, Ban};
+use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
+use crate::cli::GlobalArgs;
+use crate::cli::ban::{BanArgs, BanCommand};
 use crate::config::units::{parse_duration, show_duration};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
@@ -22,7 +22,7 @@ use crate::share::confirm;
 use crate::user_command::list::table;
 
 /// Runs the command through the API of the running server, or without one on the file of bans.
-pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
+pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> {
     let path = config_file(global);
     let inputs = inputs(global, path.clone(), Vec::new());
     let config = load(&inputs, global.color.is_on())?.config;
@@ -32,8 +32,8 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
         None => BanStore::File(BanFile::of(&config)),
     };
     match &what.act {
-        Act::List { json } => list(&book.read()?, *json, now)?,
-        Act::Add { addresses, time, reason } => {
+        BanCommand::List { json } => list(&book.read()?, *json, now)?,
+        BanCommand::Add { addresses, time, reason } => {
             let networks = addresses.iter().map(|address| network(address));
             let networks = networks.collect::<Result<Vec<_>, _>>()?;
             let until = time.as_deref().map(|time| until(time, now)).transpose()?;
@@ -54,8 +54,8 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
                 tell(&format!("banned {} {time}\n", shown(network)));
             }
         }
-        Act::Del { addresses, users } => del(&book, addresses, users, now)?,
-        Act::Clear { yes } => clear(&book, *yes, now)?,
+        BanCommand::Del { addresses, users } => del(&book, addresses, users, now)?,
+        BanCommand::Clear { yes } => clear(&book, *yes, now)?,
     }
     Ok(Exit::Done)
 }
@@ -209,7 +209,7 @@ fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &BanFile) -> Result<Found, Failure> {
+fn read(file: &BanFile) -> Result<BanFileContent, Failure> {
     let found = file
         .read()
         .map_err(|error| Failure::io(format!("cannot read {}", file.path().display()), &error))?;
@@ -223,7 +223,7 @@ fn read(file: &BanFile) -> Result<Found, Failure> {
 
 fn edit(
     file: &BanFile,
-    change: impl FnOnce(&mut Found) -> Result<(), Failure>,
+    change: impl FnOnce(&mut BanFileContent) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::io(format!("cannot change {}", file.path().display()), &error);
     let locked = file.lock().map_err(failed)?;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use wharf_load::RunProgress;
 
-use crate::cli::bench::Bench;
+use crate::cli::bench::BenchArgs;
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, print, tell};
 use suite::Suite;
 
 /// Measures the server and prints the results.
-pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
+pub(crate) fn bench(options: &BenchArgs) -> Result<Exit, Failure> {
     let target = target::target(options)?;
     let progress = Arc::new(RunProgress::default());
     stop_on_signals(&progress)?;

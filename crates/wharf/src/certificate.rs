@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use wharf_core::trusted_file;
 
-pub(crate) use self::parsed::{Key, ParsedCertificate, covers};
+pub(crate) use self::parsed::{ParsedCertificate, PublicKey, covers};
 use crate::os::{Access, TrustedPath, mode_if_open, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 

@@ -1,6 +1,6 @@
 //! Hooks, webhooks and the upload check: connects their configuration with `wharf-events`.
 //!
-//! [`Prepared`] holds what is opened before the process is sandboxed; [`Delivery`] receives
+//! [`PreparedDelivery`] holds what is opened before the process is sandboxed; [`Delivery`] receives
 //! events afterwards. [`message`] builds the message of an event, [`report`] the log lines about
 //! its delivery.
 
@@ -20,7 +20,7 @@ use crate::config::choice::OnFailure;
 use crate::config::{Config, keys};
 use crate::log::Log;
 use crate::log::catalog::kind;
-use crate::log::record::{Field, Record};
+use crate::log::record::{Field, LogRecord};
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use crate::protection::reach::state_folder;
@@ -58,7 +58,7 @@ enum HookCondition {
 }
 
 /// Everything that is read before the process is sandboxed.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedDelivery {
     programs: Vec<Program>,
     limits: ProgramLimits,
     hooks: Vec<Hook>,
@@ -78,9 +78,9 @@ struct UploadCheck {
 pub(crate) struct WebhookSpools(Vec<(Webhook, Vec<String>)>);
 
 /// The process that starts programs, if any are configured.
-pub(crate) struct Worker(Option<WorkerProcess>);
+pub(crate) struct HookWorker(Option<WorkerProcess>);
 
-impl Prepared {
+impl PreparedDelivery {
     /// Reads what the configuration names; `None` if it has no hooks, webhooks or check.
     ///
     /// # Errors
@@ -133,9 +133,9 @@ impl Prepared {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start_worker(&self) -> Result<Worker, Failure> {
+    pub(crate) fn start_worker(&self) -> Result<HookWorker, Failure> {
         if self.programs.is_empty() {
-            return Ok(Worker(None));
+            return Ok(HookWorker(None));
         }
         let started = crate::place::own_program().and_then(|own| {
             let mut command = std::process::Command::new(own);
@@ -145,7 +145,7 @@ impl Prepared {
         let started = started.map_err(|error| {
             Failure::io("cannot start the process that starts programs", &error)
         })?;
-        Ok(Worker(Some(started)))
+        Ok(HookWorker(Some(started)))
     }
 
     /// Starts the threads that deliver events.
@@ -154,7 +154,7 @@ impl Prepared {
     /// The threads cannot be started.
     pub(crate) fn begin(
         self,
-        worker: Worker,
+        worker: HookWorker,
         WebhookSpools(webhooks): WebhookSpools,
     ) -> Result<Delivery, Failure> {
         let no_threads = |error| Failure::io("cannot start threads", &error);
@@ -204,7 +204,7 @@ pub(crate) struct Delivery {
 
 /// Counters since the start, for all programs and all webhooks.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct DeliveryCounts {
     /// Of programs.
     pub(crate) programs: programs::ProgramCounts,
     /// Of web servers.
@@ -218,7 +218,7 @@ impl Delivery {
     }
 
     /// Counts since the start.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> DeliveryCounts {
         let programs = self.programs.as_ref().map(Programs::counts).unwrap_or_default();
         let each = self.webhooks.iter().map(|(webhook, _)| webhook.counts());
         let webhooks =
@@ -231,7 +231,7 @@ impl Delivery {
                 damaged: sum.damaged + one.damaged,
                 spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
             });
-        Counts { programs, webhooks }
+        DeliveryCounts { programs, webhooks }
     }
 
     /// Delivers queued events for a limited time, then stops. Undelivered events of webhooks stay
@@ -248,7 +248,7 @@ impl Delivery {
 
 impl Events for Delivery {
     fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
-        let Some(record) = Record::of(who, event) else { return };
+        let Some(record) = LogRecord::of(who, event) else { return };
         if !kind(record.event).is_some_and(|kind| kind.is_delivered) {
             return;
         }
@@ -274,7 +274,7 @@ impl Events for Delivery {
 }
 
 impl Hook {
-    fn is_about(&self, record: &Record) -> bool {
+    fn is_about(&self, record: &LogRecord) -> bool {
         let is_complete = || record.field("complete") == Some(&Field::Boolean(true));
         (self.events.is_empty() || self.events.contains(&record.event))
             && match self.when {

@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 
 use wharf_users::password::hash_new;
 
-use crate::cli::Hash;
+use crate::cli::HashArgs;
 use crate::outcome::{Exit, Failure, print};
 use crate::share::{ask_password, read_password_file};
 
 /// Prints the hash of a password.
-pub(crate) fn hash(options: &Hash) -> Result<Exit, Failure> {
+pub(crate) fn hash(options: &HashArgs) -> Result<Exit, Failure> {
     let password = match &options.password_file {
         Some(file) => read_password_file(file)?,
         None => ask_twice()?,

@@ -8,15 +8,15 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{FileAdmin, Setting, StoredHash};
 
 use crate::accounts::{admin, everyone};
-use crate::cli::Global;
-use crate::cli::import::{How, Import, OnConflict};
+use crate::cli::GlobalArgs;
+use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
 use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
 use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::render::{config_file as render_config, preview, report};
 use crate::import::resolve::{load as load_found, resolve};
-use crate::import::write::{Change, Plan, exists, write};
+use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::place::CONFIG_NAME;
@@ -27,7 +27,7 @@ use crate::user_command::{Trouble, is_missing, waits};
 const HASHES_QUIET_MAX: usize = 40;
 
 /// Reads the configuration, prints the result, and writes it with `--write`.
-pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
+pub(crate) fn import(global: &GlobalArgs, what: &ImportCommand) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
@@ -49,38 +49,39 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     }
     target.reject_conflicts(how, &changes)?;
     hash(&found.accounts, &mut changes)?;
-    let plan = Plan { config, has_force: how.force, users: &*target.users, changes: &changes };
+    let plan =
+        ImportPlan { config, has_force: how.force, users: &*target.users, changes: &changes };
     let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
     print_result(&plan, old.as_deref());
     Ok(Exit::Done)
 }
 
-fn read(what: &Import) -> Result<ImportResult, Failure> {
+fn read(what: &ImportCommand) -> Result<ImportResult, Failure> {
     let encoding = what.how().source_encoding;
     match what {
-        Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
-        Import::Pureftpd { passwd, conf, .. } => {
+        ImportCommand::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
+        ImportCommand::Pureftpd { passwd, conf, .. } => {
             pureftpd::import(passwd, conf.as_deref(), encoding)
         }
-        Import::Proftpd { passwd, group, conf, .. } => {
+        ImportCommand::Proftpd { passwd, group, conf, .. } => {
             proftpd::import(passwd, group.as_deref(), conf.as_deref(), encoding)
         }
-        Import::Vsftpd { conf, user_config_dir, logins, .. } => {
+        ImportCommand::Vsftpd { conf, user_config_dir, logins, .. } => {
             vsftpd::import(conf, user_config_dir.as_deref(), logins.as_deref(), encoding)
         }
-        Import::Csv { file, .. } => csv::import(file, encoding),
+        ImportCommand::Csv { file, .. } => csv::import(file, encoding),
     }
 }
 
 /// The command line, for the first line of the file.
-fn source(what: &Import) -> String {
+fn source(what: &ImportCommand) -> String {
     let (kind, path) = match what {
-        Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
-        Import::Pureftpd { passwd, .. } => ("pureftpd", passwd),
-        Import::Proftpd { passwd, .. } => ("proftpd", passwd),
-        Import::Vsftpd { conf, .. } => ("vsftpd", conf),
-        Import::Csv { file, .. } => ("csv", file),
+        ImportCommand::Pyftpdlib { path, .. } => ("pyftpdlib", path),
+        ImportCommand::Pureftpd { passwd, .. } => ("pureftpd", passwd),
+        ImportCommand::Proftpd { passwd, .. } => ("proftpd", passwd),
+        ImportCommand::Vsftpd { conf, .. } => ("vsftpd", conf),
+        ImportCommand::Csv { file, .. } => ("csv", file),
     };
     format!("{kind} {}", path.display())
 }
@@ -96,7 +97,7 @@ struct ImportTarget {
 }
 
 impl ImportTarget {
-    fn of(global: &Global, found: &ImportResult, how: &How) -> Result<Self, Failure> {
+    fn of(global: &GlobalArgs, found: &ImportResult, how: &ImportArgs) -> Result<Self, Failure> {
         let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
         let named = global.config.clone().or_else(|| named.map(PathBuf::from));
         let in_use = config_file(global).filter(|path| path.is_file());
@@ -122,9 +123,9 @@ impl ImportTarget {
     fn changes(
         &self,
         found: &mut ImportResult,
-        how: &How,
+        how: &ImportArgs,
         is_coloured: bool,
-    ) -> Result<Vec<Change>, Failure> {
+    ) -> Result<Vec<ImportedAccountChange>, Failure> {
         let known: BTreeSet<String> = match waits(everyone(&*self.users))? {
             Ok(records) => records.into_iter().map(|record| record.name).collect(),
             Err(error) if is_missing(&error) => BTreeSet::new(),
@@ -145,14 +146,18 @@ impl ImportTarget {
             }
             let mut settings = settings(&account);
             settings.extend(facts::settings(&account, found));
-            changes.push(Change { name: account.name.clone(), is_update, settings });
+            changes.push(ImportedAccountChange { name: account.name.clone(), is_update, settings });
             found.accounts.push(account);
         }
         Ok(changes)
     }
 
     /// Rejects existing accounts unless `--on-conflict` is given.
-    fn reject_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
+    fn reject_conflicts(
+        &self,
+        how: &ImportArgs,
+        changes: &[ImportedAccountChange],
+    ) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
             .filter(|change| change.is_update)
@@ -222,7 +227,10 @@ fn settings(account: &ImportedAccount) -> Vec<Setting> {
 
 /// Hashes plain-text passwords, and adds the hashes as first settings of the tables of their
 /// accounts.
-fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
+fn hash(
+    accounts: &[ImportedAccount],
+    changes: &mut [ImportedAccountChange],
+) -> Result<(), Failure> {
     let is_plain =
         |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
@@ -252,7 +260,7 @@ fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Co
     })
 }
 
-fn print_result(plan: &Plan<'_>, old: Option<&Path>) {
+fn print_result(plan: &ImportPlan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
         tell(&format!("renamed the old configuration to {}\n", old.display()));
     }

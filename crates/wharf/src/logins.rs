@@ -21,7 +21,7 @@ use wharf_login::template::AccountTemplate;
 
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::outcome::{Exit, Failure};
 use crate::protection::reach::{AccessPolicy, PathAccess};
 
@@ -81,13 +81,15 @@ impl Sources {
     }
 
     /// Outages and recoveries since the last call, for the log.
-    pub(crate) fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
         let record = |notice| match notice {
-            OutageEvent::Down { source, reason } => Record::new(Level::Error, "login-source-down")
-                .text("source", source)
-                .text("reason", reason),
+            OutageEvent::Down { source, reason } => {
+                LogRecord::new(Level::Error, "login-source-down")
+                    .text("source", source)
+                    .text("reason", reason)
+            }
             OutageEvent::Back { source } => {
-                Record::new(Level::Info, "login-source-back").text("source", source)
+                LogRecord::new(Level::Info, "login-source-back").text("source", source)
             }
         };
         self.outages.take().into_iter().map(record).collect()

@@ -8,7 +8,7 @@ use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
 use crate::cli;
-use crate::cli::serve::{Serve, path_text};
+use crate::cli::serve::{ServeArgs, path_text};
 use crate::config::choice::AnonymousPermissions;
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
@@ -22,12 +22,12 @@ pub(crate) struct Share {
     /// The folder, absolute.
     pub(crate) folder: PathBuf,
     /// Access to it.
-    pub(crate) access: Access,
+    pub(crate) access: ShareAccess,
 }
 
 /// Access to a quick share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum ShareAccess {
     /// Anonymous users.
     Anonymous(AnonymousPermissions),
     /// One account with a password.
@@ -63,10 +63,10 @@ pub(crate) const USER: &str = "wharf";
 
 impl Share {
     /// The share described by the options. Prompts for the password if necessary.
-    pub(crate) fn from_options(options: &Serve) -> Result<Self, Failure> {
+    pub(crate) fn from_options(options: &ServeArgs) -> Result<Self, Failure> {
         let folder = Self::folder(options)?;
         let access = if options.anonymous {
-            Access::Anonymous(anonymous_rights(options))
+            ShareAccess::Anonymous(anonymous_rights(options))
         } else {
             let user = options.username.clone().unwrap_or_else(|| USER.into());
             check_name(&user).map_err(|problem| {
@@ -74,13 +74,13 @@ impl Share {
             })?;
             let rights = if options.write { "read-write" } else { "read" };
             let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
-            Access::Account { user, password: password(options)?, rights }
+            ShareAccess::Account { user, password: password(options)?, rights }
         };
         Ok(Self { folder, access })
     }
 
     /// The configuration keys that correspond to the share.
-    pub(crate) fn flags(options: &Serve) -> Result<Vec<Flag>, Failure> {
+    pub(crate) fn flags(options: &ServeArgs) -> Result<Vec<Flag>, Failure> {
         let folder = Self::folder(options)?;
         if !options.anonymous {
             return Ok(Vec::new());
@@ -94,12 +94,12 @@ impl Share {
     }
 
     /// The folder to share, absolute.
-    pub(crate) fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+    pub(crate) fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
         folder(options)
     }
 }
 
-fn anonymous_rights(options: &Serve) -> AnonymousPermissions {
+fn anonymous_rights(options: &ServeArgs) -> AnonymousPermissions {
     match (options.dropbox, options.write) {
         (true, _) => AnonymousPermissions::Dropbox,
         (false, true) => AnonymousPermissions::ReadWrite,
@@ -107,7 +107,7 @@ fn anonymous_rights(options: &Serve) -> AnonymousPermissions {
     }
 }
 
-fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
     let typed = options.folder.as_deref().or(options.directory.as_deref());
     let path = typed.unwrap_or_else(|| Path::new("."));
     let shown = path.display();
@@ -129,7 +129,7 @@ fn folder(options: &Serve) -> Result<PathBuf, Failure> {
     }
 }
 
-fn password(options: &Serve) -> Result<Password, Failure> {
+fn password(options: &ServeArgs) -> Result<Password, Failure> {
     if let Some(file) = &options.password_file {
         return Ok(Password { text: read_password_file(file)?, is_fresh: false });
     }
@@ -212,7 +212,7 @@ pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
 
 /// Asks for confirmation before anonymous users get write access, unless `--yes` is given.
 pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Failure> {
-    if share.access != Access::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
+    if share.access != ShareAccess::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
         return Ok(());
     }
     let shown = share.folder.display();

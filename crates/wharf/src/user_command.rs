@@ -20,10 +20,10 @@ use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
 
 use crate::accounts;
-use crate::cli::Global;
-use crate::cli::user::{Facts, Password, User};
+use crate::cli::GlobalArgs;
+use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
 use crate::config::Loaded;
-use crate::config::problem::{Place, Problem, Source, render};
+use crate::config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use crate::hash_command::{ask_twice, hashed};
 use crate::outcome::{Exit, Failure, print, tell};
 use crate::setup::{config_file, inputs, load};
@@ -32,23 +32,23 @@ use crate::share::{confirm, fresh, read_password_file};
 pub(crate) use self::group::group;
 
 /// Runs the command.
-pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
+pub(crate) fn user(global: &GlobalArgs, what: &UserCommand) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
     let file = config.clone();
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
     let done = waits(async {
-        if let User::Copy(options) = what {
+        if let UserCommand::Copy(options) = what {
             return copy::copy(&loaded.config, options).await.map(|()| Vec::new());
         }
-        let is_new = matches!(what, User::Add { .. });
+        let is_new = matches!(what, UserCommand::Add { .. });
         let creation = if is_new { Creation::Wanted } else { Creation::No };
         let store = accounts::admin(&loaded.config, creation)?;
         act(&*store, &loaded, what).await?;
         Ok(match what {
-            User::Add { name, .. } => reach::of_user(&*store, name).await,
-            User::Edit { name, facts, .. } if shows_folders(facts) => {
+            UserCommand::Add { name, .. } => reach::of_user(&*store, name).await,
+            UserCommand::Edit { name, facts, .. } if shows_folders(facts) => {
                 reach::of_user(&*store, name).await
             }
             _ => Vec::new(),
@@ -56,7 +56,7 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     })?;
     let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
-    if !has_config && matches!(what, User::Add { .. }) {
+    if !has_config && matches!(what, UserCommand::Add { .. }) {
         tell(
             "note: configuration file not found; without one, wharf ignores accounts; create and \
               use one:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
@@ -66,8 +66,8 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
 }
 
 /// Whether a change concerns the folders of an account.
-fn shows_folders(facts: &Facts) -> bool {
-    facts::Change::of(facts).is_ok_and(|change| {
+fn shows_folders(facts: &AccountArgs) -> bool {
+    facts::SettingChanges::of(facts).is_ok_and(|change| {
         let is_of_folders = |setting: &Setting| {
             matches!(setting, Setting::Home(_) | Setting::Folder(_) | Setting::Groups(_))
         };
@@ -85,23 +85,23 @@ pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(act))
 }
 
-async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), Trouble> {
+async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &UserCommand) -> Result<(), Trouble> {
     match what {
-        User::List { pattern, disabled, expired, json } => {
+        UserCommand::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
             let wanted =
                 list::AccountFilter { pattern, only_disabled: *disabled, only_expired: *expired };
             list::list(store, wanted, *json).await
         }
-        User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
-        User::Show { name, json } => show::show(store, loaded, name, *json).await,
-        User::Add { name, facts, password } => add(store, name, facts, password).await,
-        User::Edit { name, facts, password } => edit(store, name, facts, password).await,
-        User::Passwd { name, password } => set_password(store, name, password).await,
-        User::Enable { names } => set_enabled(store, names, true).await,
-        User::Disable { names } => set_enabled(store, names, false).await,
-        User::Del { names, yes } => delete(store, names, *yes).await,
-        User::Copy(_) => Ok(()),
+        UserCommand::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
+        UserCommand::Show { name, json } => show::show(store, loaded, name, *json).await,
+        UserCommand::Add { name, facts, password } => add(store, name, facts, password).await,
+        UserCommand::Edit { name, facts, password } => edit(store, name, facts, password).await,
+        UserCommand::Passwd { name, password } => set_password(store, name, password).await,
+        UserCommand::Enable { names } => set_enabled(store, names, true).await,
+        UserCommand::Disable { names } => set_enabled(store, names, false).await,
+        UserCommand::Del { names, yes } => delete(store, names, *yes).await,
+        UserCommand::Copy(_) => Ok(()),
     }
 }
 
@@ -186,7 +186,7 @@ impl Trouble {
 pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure {
     match error {
         UsersFileError::Problems(found) => {
-            let source = Source { path: found.path.clone(), text: found.source.clone() };
+            let source = ConfigText { path: found.path.clone(), text: found.source.clone() };
             let problems: Vec<_> = found
                 .problems
                 .iter()
@@ -196,8 +196,11 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
                     } else {
                         format!("`{}`: {}", problem.key, problem.message)
                     };
-                    let place = Place::File(problem.span.clone());
-                    Problem { help: problem.help.clone(), ..Problem::error(title, place) }
+                    let place = ProblemLocation::File(problem.span.clone());
+                    ConfigProblem {
+                        help: problem.help.clone(),
+                        ..ConfigProblem::error(title, place)
+                    }
                 })
                 .collect();
             tell(&render(&problems, Some(&source), is_coloured));
@@ -227,8 +230,8 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
 async fn add(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
-    password: &Password,
+    facts: &AccountArgs,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
         Failure::usage(format!("--home is missing for account {name}"))
@@ -238,7 +241,7 @@ async fn add(
     if find(store, name).await?.is_some() {
         return Err(EditError::UserExists(name.to_owned()).into());
     }
-    let mut change = facts::Change::of(facts)?;
+    let mut change = facts::SettingChanges::of(facts)?;
     facts::check_home(&home, facts.create_home)?;
     let mut fresh = None;
     if facts.no_password != Some(true) {
@@ -276,10 +279,10 @@ pub(crate) fn is_missing(error: &AdminError) -> bool {
 async fn edit(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
-    password: &Password,
+    facts: &AccountArgs,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
-    let mut change = facts::Change::of(facts)?;
+    let mut change = facts::SettingChanges::of(facts)?;
     existing(store, &[name.to_owned()]).await?;
     group::home_of(store, name, facts).await?;
     match &facts.home {
@@ -304,7 +307,7 @@ async fn edit(
         facts::make_home(home)?;
     }
     change.note_missing();
-    let facts::Change { settings, cleared } = change;
+    let facts::SettingChanges { settings, cleared } = change;
     store.change(&[StoreChange::Set { holder: name.into(), settings, cleared }]).await?;
     tell(&format!("changed {name}\n"));
     print_fresh(fresh)
@@ -313,7 +316,7 @@ async fn edit(
 async fn set_password(
     store: &dyn UserAdmin,
     name: &str,
-    password: &Password,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
@@ -385,14 +388,14 @@ pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str)
     }
 }
 
-impl Password {
+impl PasswordArgs {
     fn is_given(&self) -> bool {
         self.password_file.is_some() || self.generate || self.hash.is_some()
     }
 }
 
 /// The hash of the new password, and the password itself if it was generated.
-fn new_password(from: &Password) -> Result<(StoredHash, Option<String>), Failure> {
+fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Failure> {
     if let Some(hash) = &from.hash {
         if !looks_like_hash(hash) {
             return Err(Failure::usage("invalid --hash: unsupported format of password hash")

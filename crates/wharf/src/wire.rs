@@ -288,9 +288,9 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         umask: config.files.umask.0,
         partial_upload_retention: config.files.partial_upload_retention.0,
         min_free_space: match config.files.min_free_space {
-            value::Reserve::Auto => Reserve::Auto,
-            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
-            value::Reserve::Percent(share) => Reserve::Percent(share),
+            value::FreeSpaceReserve::Auto => Reserve::Auto,
+            value::FreeSpaceReserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::FreeSpaceReserve::Percent(share) => Reserve::Percent(share),
         },
     }
 }

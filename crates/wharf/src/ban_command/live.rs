@@ -10,17 +10,17 @@ use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
 use super::network;
-use crate::cli::{Global, live::Reach};
+use crate::cli::{GlobalArgs, live::SocketArgs};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure};
 
 /// The server at the given socket, else the running server of this configuration, if any.
 pub(super) fn server(
-    global: &Global,
+    global: &GlobalArgs,
     socket: Option<&Path>,
     config: Option<&Path>,
 ) -> Result<Option<AdminClient>, Failure> {
-    let client = client(global, &Reach { socket: socket.map(Path::to_owned) });
+    let client = client(global, &SocketArgs { socket: socket.map(Path::to_owned) });
     let asked = ask(async { client.get::<Status>("/v1/status").await });
     match asked {
         Ok(_) if socket.is_some() => Ok(Some(client)),

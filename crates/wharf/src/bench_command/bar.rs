@@ -12,7 +12,7 @@ use crate::outcome::tell;
 
 /// The progress of a case.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
+pub(super) struct CaseProgress {
     pub(super) name: &'static str,
     pub(super) operations: u64,
     /// For cases in which bytes matter more than operations.
@@ -20,7 +20,11 @@ pub(super) struct Work {
 }
 
 /// Runs a case with a progress bar if standard error is a terminal.
-pub(super) fn run(prepared: &mut PreparedRun, progress: &RunProgress, work: Work) -> RunOutcome {
+pub(super) fn run(
+    prepared: &mut PreparedRun,
+    progress: &RunProgress,
+    work: CaseProgress,
+) -> RunOutcome {
     if !std::io::stderr().is_terminal() {
         return prepared.run(progress);
     }
@@ -38,7 +42,7 @@ pub(super) fn run(prepared: &mut PreparedRun, progress: &RunProgress, work: Work
     })
 }
 
-fn show(progress: &RunProgress, work: Work, is_over: &AtomicBool) {
+fn show(progress: &RunProgress, work: CaseProgress, is_over: &AtomicBool) {
     let (operations, bytes) = (progress.operations(), progress.bytes());
     let mut last = bytes;
     while !is_over.load(Relaxed) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 
-use super::suite::{Ending, Results};
-use crate::cli::bench::Bench;
+use super::suite::{CaseResult, Results};
+use crate::cli::bench::BenchArgs;
 use crate::config::raw::quoted;
 use crate::config::units::show_size;
 
@@ -15,22 +15,22 @@ pub(super) fn table(target: &TargetServer, results: &Results) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for (case, ending) in &results.cases {
         rows.push(match ending {
-            Ending::Ran(outcome) => row(case.name(), outcome),
-            Ending::Failed(_) => only(case.name(), "failed"),
-            Ending::Skipped(_) => only(case.name(), "-"),
+            CaseResult::Ran(outcome) => row(case.name(), outcome),
+            CaseResult::Failed(_) => only(case.name(), "failed"),
+            CaseResult::Skipped(_) => only(case.name(), "-"),
         });
     }
     let mut out = format!("{}   {}\n\n{}\n", target.address, tls(target, results), lines(&rows));
     for (case, ending) in &results.cases {
         let name = case.name();
         match ending {
-            Ending::Failed(error) => {
+            CaseResult::Failed(error) => {
                 let _ = writeln!(out, "{name}: {error}");
             }
-            Ending::Skipped(why) => {
+            CaseResult::Skipped(why) => {
                 let _ = writeln!(out, "{name}: not measured, {why}");
             }
-            Ending::Ran(outcome) => {
+            CaseResult::Ran(outcome) => {
                 for error in outcome.error_list.iter().take(ERRORS_SHOWN_MAX) {
                     let _ = writeln!(out, "{name}: {error}");
                 }
@@ -121,7 +121,7 @@ fn lines(rows: &[[String; 9]]) -> String {
 
 fn facts(results: &Results) -> Option<TlsFacts> {
     let outcomes = results.cases.iter().filter_map(|(_, ending)| match ending {
-        Ending::Ran(outcome) => outcome.tls.clone(),
+        CaseResult::Ran(outcome) => outcome.tls.clone(),
         _ => None,
     });
     outcomes.reduce(|one, other| TlsFacts {
@@ -160,14 +160,14 @@ impl Total {
         let mut total = Self::default();
         for (_, ending) in &results.cases {
             match ending {
-                Ending::Ran(outcome) => {
+                CaseResult::Ran(outcome) => {
                     total.operations += outcome.operations;
                     total.bytes += outcome.bytes;
                     total.errors += outcome.errors;
                     total.wall += outcome.wall;
                 }
-                Ending::Failed(_) => total.errors += 1,
-                Ending::Skipped(_) => {}
+                CaseResult::Failed(_) => total.errors += 1,
+                CaseResult::Skipped(_) => {}
             }
         }
         total
@@ -175,19 +175,19 @@ impl Total {
 }
 
 /// One object. Times are in seconds, latencies in microseconds.
-pub(super) fn json(options: &Bench, target: &TargetServer, results: &Results) -> String {
+pub(super) fn json(options: &BenchArgs, target: &TargetServer, results: &Results) -> String {
     let cases: Vec<String> = results
         .cases
         .iter()
         .map(|(case, ending)| {
             let mut members = vec![("case", quoted(case.name()))];
             match ending {
-                Ending::Ran(outcome) => members.extend(members_of(outcome)),
-                Ending::Failed(error) => {
+                CaseResult::Ran(outcome) => members.extend(members_of(outcome)),
+                CaseResult::Failed(error) => {
                     members.push(("errors", "1".to_owned()));
                     members.push(("messages", list(&[error.to_string()])));
                 }
-                Ending::Skipped(why) => members.push(("skipped", quoted(why))),
+                CaseResult::Skipped(why) => members.push(("skipped", quoted(why))),
             }
             object(&members)
         })
@@ -264,7 +264,7 @@ fn object(members: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::Measured;
+    use crate::cli::bench::BenchCases;
 
     fn results() -> Results {
         let latency = Latency {
@@ -283,8 +283,8 @@ mod tests {
         };
         Results {
             cases: vec![
-                (Measured::LargeDown, Ending::Ran(Box::new(outcome))),
-                (Measured::SmallUp, Ending::Skipped("no place to write")),
+                (BenchCases::LargeDown, CaseResult::Ran(Box::new(outcome))),
+                (BenchCases::SmallUp, CaseResult::Skipped("no place to write")),
             ],
             notes: vec!["nothing \"here\"".to_owned()],
             ..Results::default()

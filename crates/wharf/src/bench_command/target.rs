@@ -6,14 +6,14 @@ use std::sync::Arc;
 use rustls_pki_types::ServerName;
 use wharf_load::{Error, ErrorKind, TargetServer, TlsMode, TlsOptions, Trust};
 
-use crate::cli::bench::{Bench, Mode};
+use crate::cli::bench::{BenchArgs, BenchTlsMode};
 use crate::outcome::{Exit, Failure};
 use crate::remote_server::{resolve, roots, split, system_roots};
 use crate::share::{ask_password, check_password, read_password_file};
 
 /// Resolves the server and prompts for a missing password.
-pub(super) fn target(options: &Bench) -> Result<TargetServer, Failure> {
-    let usual = if options.tls == Mode::Implicit { 990 } else { 21 };
+pub(super) fn target(options: &BenchArgs) -> Result<TargetServer, Failure> {
+    let usual = if options.tls == BenchTlsMode::Implicit { 990 } else { 21 };
     let (host, port) = split(&options.server, usual)?;
     let tls = tls(options, &host)?;
     let address = resolve(&host, port)?;
@@ -25,7 +25,7 @@ pub(super) fn target(options: &Bench) -> Result<TargetServer, Failure> {
 
 const ANONYMOUS: &str = "anonymous";
 
-fn password(options: &Bench) -> Result<String, Failure> {
+fn password(options: &BenchArgs) -> Result<String, Failure> {
     if let Some(file) = &options.password_file {
         return read_password_file(file);
     }
@@ -41,11 +41,11 @@ fn password(options: &Bench) -> Result<String, Failure> {
     }
 }
 
-fn tls(options: &Bench, host: &str) -> Result<Option<TlsOptions>, Failure> {
+fn tls(options: &BenchArgs, host: &str) -> Result<Option<TlsOptions>, Failure> {
     let mode = match options.tls {
-        Mode::Off => return Ok(None),
-        Mode::Explicit => TlsMode::Explicit,
-        Mode::Implicit => TlsMode::Implicit,
+        BenchTlsMode::Off => return Ok(None),
+        BenchTlsMode::Explicit => TlsMode::Explicit,
+        BenchTlsMode::Implicit => TlsMode::Implicit,
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::usage(format!("invalid host name `{host}`")))?;
@@ -58,9 +58,9 @@ fn tls(options: &Bench, host: &str) -> Result<Option<TlsOptions>, Failure> {
 }
 
 /// Error of the first connection, with a hint.
-pub(super) fn failure(error: &Error, options: &Bench) -> Failure {
+pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
     let told = Failure::new(error.to_string());
-    let is_tls = options.tls != Mode::Off;
+    let is_tls = options.tls != BenchTlsMode::Off;
     match &error.kind {
         ErrorKind::Tls(_) => {
             told.help("for a certificate that the system does not trust: --ca FILE, or --insecure")

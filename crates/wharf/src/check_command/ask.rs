@@ -12,9 +12,9 @@ use wharf_load::{
 };
 use wharf_server::diagnostics::is_private;
 
-use super::page::Page;
+use super::page::CheckPage;
 use crate::certificate::{ParsedCertificate, names_of};
-use crate::cli::check::Check;
+use crate::cli::check::CheckArgs;
 use crate::outcome::Failure;
 use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
@@ -32,7 +32,7 @@ const READY: u16 = 220;
 struct Asked<'a> {
     host: String,
     address: SocketAddr,
-    options: &'a Check,
+    options: &'a CheckArgs,
 }
 
 /// A connection, and whether its certificate was verified.
@@ -43,7 +43,11 @@ struct Met {
     is_proven: bool,
 }
 
-pub(super) fn inspect(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(
+    server: &str,
+    options: &CheckArgs,
+    page: &mut CheckPage,
+) -> Result<(), Failure> {
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
     page.line(format!("{host} at {address}"));
@@ -69,7 +73,7 @@ impl Asked<'_> {
     }
 
     /// Connects, reads the greeting, and starts TLS.
-    fn meet(&self, page: &mut Page) -> Option<Met> {
+    fn meet(&self, page: &mut CheckPage) -> Option<Met> {
         let roots = match system_roots() {
             Ok(roots) => Trust::Roots(Arc::new(roots)),
             Err(failure) => return self.meet_unproven(&failure.message, page),
@@ -108,7 +112,7 @@ impl Asked<'_> {
     }
 
     /// The same, accepting any certificate, as clients do after confirmation by their user.
-    fn meet_unproven(&self, why: &str, page: &mut Page) -> Option<Met> {
+    fn meet_unproven(&self, why: &str, page: &mut CheckPage) -> Option<Met> {
         let any = self.tls(Trust::Any)?;
         let mut visit = self.open(page)?;
         if !self.is_implicit() {
@@ -139,7 +143,7 @@ impl Asked<'_> {
         Some(TlsOptions { mode, trust, name })
     }
 
-    fn open(&self, page: &mut Page) -> Option<ControlClient> {
+    fn open(&self, page: &mut CheckPage) -> Option<ControlClient> {
         match ControlClient::open(self.address, PATIENCE) {
             Ok(visit) => Some(visit),
             Err(error) => {
@@ -157,7 +161,7 @@ impl Asked<'_> {
         }
     }
 
-    fn greet(&self, visit: &mut ControlClient, page: &mut Page) -> Option<()> {
+    fn greet(&self, visit: &mut ControlClient, page: &mut CheckPage) -> Option<()> {
         match visit.greeting() {
             Ok(reply) if reply.code == READY => {
                 page.row("greeting", &shown(&reply.text()));
@@ -187,7 +191,7 @@ impl Asked<'_> {
         &self,
         met: Met,
         user: &str,
-        page: &mut Page,
+        page: &mut CheckPage,
     ) -> Result<Option<ControlClient>, Failure> {
         let Met { mut visit, is_secure, is_proven } = met;
         if !is_secure {
@@ -246,7 +250,7 @@ impl Asked<'_> {
     }
 
     /// A listing over each of EPSV, PASV and active mode.
-    fn try_data(&self, visit: &mut ControlClient, page: &mut Page) {
+    fn try_data(&self, visit: &mut ControlClient, page: &mut CheckPage) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
             Ok(listed) => page.row("EPSV", &described_listing(&listed)),
             Err(error) => no_data("EPSV", &error, page),
@@ -263,7 +267,7 @@ impl Asked<'_> {
         }
     }
 
-    fn try_pasv(&self, visit: &mut ControlClient, page: &mut Page) {
+    fn try_pasv(&self, visit: &mut ControlClient, page: &mut CheckPage) {
         let at = match visit.passive(false) {
             Ok(at) => at,
             Err(error) => return no_data("PASV", &error, page),
@@ -294,7 +298,7 @@ impl Asked<'_> {
     }
 }
 
-fn no_data(how: &str, error: &Error, page: &mut Page) {
+fn no_data(how: &str, error: &Error, page: &mut CheckPage) {
     let remedy = match &error.kind {
         ErrorKind::TimedOut => {
             "a firewall drops the connection: open the passive ports of the server there, and \
@@ -318,7 +322,7 @@ fn no_data(how: &str, error: &Error, page: &mut Page) {
     page.fail(format!("data connection with {how} failed: {error}"), remedy);
 }
 
-fn password(options: &Check) -> Result<String, Failure> {
+fn password(options: &CheckArgs) -> Result<String, Failure> {
     if let Some(file) = &options.password_file {
         return read_password_file(file);
     }
@@ -328,7 +332,7 @@ fn password(options: &Check) -> Result<String, Failure> {
     }
 }
 
-fn features(visit: &mut ControlClient, page: &mut Page) {
+fn features(visit: &mut ControlClient, page: &mut CheckPage) {
     let Ok(reply) = visit.say("FEAT") else { return };
     let count = reply.lines.len();
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
@@ -340,7 +344,7 @@ fn features(visit: &mut ControlClient, page: &mut Page) {
     }
 }
 
-fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
+fn tell_of_tls(secured: &TlsInfo, page: &mut CheckPage) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));
@@ -371,7 +375,7 @@ fn described_listing(listed: &ListingResult) -> String {
     format!("received a listing of {} bytes, {tls}", listed.bytes)
 }
 
-fn failed<T>(error: &Error, page: &mut Page) -> Option<T> {
+fn failed<T>(error: &Error, page: &mut CheckPage) -> Option<T> {
     page.fail(error.to_string(), "see the log of the server");
     None
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::page::Page;
+use super::page::CheckPage;
 use super::{Subjects, homes};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::logins;
@@ -13,7 +13,7 @@ use crate::protection::own_files::{MOVE, beneath, own_files, server_files, withi
 use crate::protection::reach::AccessPolicy;
 use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
     inspect_user(subjects, page)?;
     let (homes, reached) = homes(subjects)?;
@@ -69,7 +69,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
 }
 
 /// Reports wharf's own files inside homes.
-fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
+fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut CheckPage) {
     let (config, file) = (subjects.config, subjects.file.as_deref());
     let own = own_files(config, file, &[], homes);
     let files = server_files(config, file, &[], homes);
@@ -86,7 +86,7 @@ fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page
     }
 }
 
-fn inspect_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_user(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     match subjects.identity()? {
         Some(identity) => page.row("user", &format!("switches to {} permanently", identity.name())),
         None => page.row("user", &format!("runs as {}", current_name())),

@@ -46,7 +46,7 @@ fn both_sides_of_a_template_have_the_same_values() {
     for (name, tables) in TABLES {
         let known = templates(tables);
         let mut seen = BTreeSet::new();
-        for Template { english, chinese } in known {
+        for BilingualTemplate { english, chinese } in known {
             assert!(seen.insert(english), "{name}: two templates {english:?}");
             assert!(fixed_length(english) > 3 || name == "labels", "{english:?}: too general");
             assert!(!chinese.is_empty() && chinese.trim() == chinese, "{english:?}");

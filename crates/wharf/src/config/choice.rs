@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 macro_rules! choice {
     ($(
@@ -26,7 +26,7 @@ macro_rules! choice {
             pub(crate) const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        impl Value for $name {
+        impl ConfigValue for $name {
             const KIND: &'static str = concat!("one of" $(, " \"", $word, "\"")+);
 
             fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {

@@ -6,7 +6,7 @@ use wharf_users::nearest::nearest;
 
 use super::keys::EventHooks;
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 use crate::log::catalog::{delivered_names, field_names};
 
 /// The placeholder that only the upload check has.
@@ -19,7 +19,7 @@ const ARGUMENTS_MAX: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramLine(pub(crate) Vec<String>);
 
-impl Value for ProgramLine {
+impl ConfigValue for ProgramLine {
     const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -104,7 +104,7 @@ impl EventHooks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
 
-impl Value for ExitCodes {
+impl ConfigValue for ExitCodes {
     const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -122,7 +122,7 @@ impl Value for ExitCodes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventNames(pub(crate) Vec<String>);
 
-impl Value for EventNames {
+impl ConfigValue for EventNames {
     const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -146,11 +146,11 @@ impl Value for EventNames {
 
 /// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Url(pub(crate) Option<Address>);
+pub(crate) struct Url(pub(crate) Option<UrlParts>);
 
 /// The parts of a webhook URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct UrlParts {
     /// As it was written.
     pub(crate) whole: String,
     /// Whether it uses HTTPS.
@@ -161,7 +161,7 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-impl Address {
+impl UrlParts {
     /// The URL for logs, without path and query, which are often secret.
     pub(crate) fn shown(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
@@ -189,7 +189,7 @@ impl Address {
     }
 }
 
-impl Value for Url {
+impl ConfigValue for Url {
     const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -197,7 +197,7 @@ impl Value for Url {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        match Address::parse(text) {
+        match UrlParts::parse(text) {
             Some(address) => Ok(Self(Some(address))),
             None if text.contains('@') => {
                 Err(InvalidValue::new("invalid URL: it contains a password")

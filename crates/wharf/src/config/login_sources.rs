@@ -9,7 +9,7 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::parse_rights;
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl LoginOrder {
     }
 }
 
-impl Value for LoginOrder {
+impl ConfigValue for LoginOrder {
     const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -91,7 +91,7 @@ impl Value for LoginOrder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 
-impl Value for HomePattern {
+impl ConfigValue for HomePattern {
     const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -118,7 +118,7 @@ impl Value for HomePattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights(pub(crate) Permissions);
 
-impl Value for Rights {
+impl ConfigValue for Rights {
     const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -136,7 +136,7 @@ pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
 /// Maximum number of LDAP servers: each gets its share of the login timeout.
 const URLS_MAX: usize = 8;
 
-impl Value for Urls {
+impl ConfigValue for Urls {
     const KIND: &'static str = "a list of URLs such as [\"ldaps://dc1.example.com\"]";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -154,7 +154,7 @@ impl Value for Urls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
 
-impl Value for OptionalUrl {
+impl ConfigValue for OptionalUrl {
     const KIND: &'static str =
         "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
 

@@ -293,7 +293,7 @@ fn nothing_in_a_file_breaks_the_reader() {
         let mut layers = Layers::default();
         let mut problems = Vec::new();
         file::take_apart(&text, &mut layers, &mut problems);
-        let source = problem::Source { path: Path::new("wharf.toml").into(), text };
+        let source = problem::ConfigText { path: Path::new("wharf.toml").into(), text };
         render(&problems, Some(&source), false);
     });
 }

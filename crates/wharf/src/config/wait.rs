@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::raw::Raw;
 use super::units::{parse_duration, show_duration};
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_hours(24);
 /// A duration that never elapses in practice and does not overflow a clock.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-impl Value for Span {
+impl ConfigValue for Span {
     const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -34,7 +34,7 @@ impl Value for Span {
     }
 }
 
-impl Value for Wait {
+impl ConfigValue for Wait {
     const KIND: &'static str = "a time above 0 such as \"15s\" or \"1m\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -47,7 +47,7 @@ impl Value for Wait {
     }
 }
 
-impl Value for OptionalTimeout {
+impl ConfigValue for OptionalTimeout {
     const KIND: &'static str = "a time such as \"5m\", or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -59,7 +59,7 @@ impl Value for OptionalTimeout {
     }
 }
 
-fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, InvalidValue> {
+fn duration<T: ConfigValue>(raw: &Raw, most: Duration) -> Result<Duration, InvalidValue> {
     let duration = match (raw.integer(), raw.text()) {
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {

@@ -5,7 +5,7 @@ use wharf_events::worker::{ProgramEnd, ProgramOutcome};
 use wharf_events::{check, webhook};
 use wharf_proto::path::escaped;
 
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 
 /// Hint for events on the disk that cannot be read.
 const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
@@ -15,10 +15,10 @@ const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the f
 const OUTPUT_BYTES_MAX: usize = 1000;
 
 /// About a program.
-pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> Record {
+pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> LogRecord {
     match report {
         programs::ProgramReport::Failed { program, notice, outcome, is_final } => {
-            Record::new(Level::Warn, "program-failed")
+            LogRecord::new(Level::Warn, "program-failed")
                 .text("program", program)
                 .text("told", notice.event())
                 .text("id", notice.id())
@@ -27,16 +27,16 @@ pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> Record {
                 .flag("final", *is_final)
         }
         programs::ProgramReport::Output { program, notice, outcome } => {
-            Record::new(Level::Info, "program-said")
+            LogRecord::new(Level::Info, "program-said")
                 .text("program", program)
                 .text("told", notice.event())
                 .text("id", notice.id())
                 .text("output", output(outcome))
         }
         programs::ProgramReport::Dropped(count) => {
-            Record::new(Level::Warn, "events-dropped").number("count", *count)
+            LogRecord::new(Level::Warn, "events-dropped").number("count", *count)
         }
-        programs::ProgramReport::Lost => Record::new(Level::Error, "programs-lost").text(
+        programs::ProgramReport::Lost => LogRecord::new(Level::Error, "programs-lost").text(
             "reason",
             "the process that starts programs has ended; restart wharf to run programs again",
         ),
@@ -44,46 +44,46 @@ pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> Record {
 }
 
 /// About a webhook; `url` is the part of its address that may be shown.
-pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> Record {
+pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> LogRecord {
     match report {
         webhook::WebhookReport::Failing { reason, .. } => {
-            Record::new(Level::Warn, "webhook-failing").text("url", url).text("reason", reason)
+            LogRecord::new(Level::Warn, "webhook-failing").text("url", url).text("reason", reason)
         }
         webhook::WebhookReport::Recovered { .. } => {
-            Record::new(Level::Info, "webhook-recovered").text("url", url)
+            LogRecord::new(Level::Info, "webhook-recovered").text("url", url)
         }
         webhook::WebhookReport::Unreadable { reason, .. } => {
-            Record::new(Level::Error, "webhook-unreadable")
+            LogRecord::new(Level::Error, "webhook-unreadable")
                 .text("url", url)
                 .text("reason", reason)
                 .text("hint", UNREADABLE_HELP)
         }
         webhook::WebhookReport::Readable { .. } => {
-            Record::new(Level::Info, "webhook-readable").text("url", url)
+            LogRecord::new(Level::Info, "webhook-readable").text("url", url)
         }
         webhook::WebhookReport::Damaged { reason, .. } => {
-            Record::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
+            LogRecord::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
         }
         webhook::WebhookReport::GivenUp { id, reason, .. } => {
-            Record::new(Level::Error, "webhook-gave-up")
+            LogRecord::new(Level::Error, "webhook-gave-up")
                 .text("url", url)
                 .text("id", id)
                 .text("reason", reason)
         }
         webhook::WebhookReport::Full { reason, .. } => {
-            Record::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
+            LogRecord::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
         }
         webhook::WebhookReport::Dropped { count, .. } => {
-            Record::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
+            LogRecord::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
         }
     }
 }
 
 /// About the upload check.
-pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> Record {
+pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> LogRecord {
     match report {
         check::UploadCheckReport::Failed { upload, id, reason, is_allowed } => {
-            Record::new(Level::Error, "upload-unchecked")
+            LogRecord::new(Level::Error, "upload-unchecked")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id)
@@ -91,7 +91,7 @@ pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> Record {
                 .flag("allowed", *is_allowed)
         }
         check::UploadCheckReport::Quarantined { upload, id, place } => {
-            let record = Record::new(Level::Warn, "quarantined")
+            let record = LogRecord::new(Level::Warn, "quarantined")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id);

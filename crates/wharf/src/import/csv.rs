@@ -19,12 +19,12 @@ use wharf_users::units::{UNLIMITED, parse_rate, parse_size};
 
 pub(crate) use rows::written;
 
-use self::rows::{Row, rows};
+use self::rows::{CsvRow, rows};
 use super::hashes;
 use super::model::{
     AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
 };
-use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
+use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// The columns that an export writes; an import accepts them in any order.
@@ -86,7 +86,7 @@ pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResu
 }
 
 /// Reads accounts; relative homes are below `base`.
-fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
+fn read(text: &SourceText, base: &Path) -> Result<ImportResult, ImportError> {
     let all = rows(&text.content).map_err(|line| {
         ImportError::new(
             format!("{}: a quote is never closed", text.location(line)),
@@ -125,15 +125,15 @@ fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
     if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
         let what = format!("{} still contains passwords in plain text", text.shown);
         let hint = "after the migration, delete it or move it to a protected folder";
-        found.note(super::model::Kind::Advice, None, what, hint);
+        found.note(super::model::NoteKind::Advice, None, what, hint);
     }
     Ok(found)
 }
 
 /// Maps the header to column names; each unknown one is reported once.
 fn columns(
-    header: &Row,
-    text: &Text,
+    header: &CsvRow,
+    text: &SourceText,
     found: &mut ImportResult,
 ) -> Result<Vec<String>, ImportError> {
     let location = text.location(header.line);
@@ -172,7 +172,7 @@ fn columns(
 /// A row with its column names.
 struct CsvLine<'a> {
     columns: &'a [String],
-    row: &'a Row,
+    row: &'a CsvRow,
     location: SourceLocation,
 }
 
@@ -270,7 +270,7 @@ impl CsvLine<'_> {
                 let shown = name.escape_debug();
                 let what = format!("account `{shown}` has no password");
                 let hint = format!("set one:  wharf user passwd {shown}");
-                found.note(super::model::Kind::Advice, Some(&self.location), what, hint);
+                found.note(super::model::NoteKind::Advice, Some(&self.location), what, hint);
                 ImportedPassword::None
             }
         }

@@ -15,7 +15,7 @@ pub(crate) const ACCOUNTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A file as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
+pub(crate) struct SourceText {
     /// Its path.
     pub(crate) path: PathBuf,
     /// Its name in messages, as typed.
@@ -24,7 +24,7 @@ pub(crate) struct Text {
     pub(crate) content: String,
 }
 
-impl Text {
+impl SourceText {
     /// The location of a line.
     pub(crate) fn location(&self, line: usize) -> SourceLocation {
         SourceLocation { file: self.shown.clone(), line }
@@ -64,7 +64,11 @@ impl std::str::FromStr for SourceEncoding {
 }
 
 /// Reads a file.
-pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Result<Text, Failure> {
+pub(crate) fn read(
+    path: &Path,
+    bytes_max: u64,
+    encoding: SourceEncoding,
+) -> Result<SourceText, Failure> {
     let shown = path.display().to_string();
     let failed = |error: std::io::Error| {
         let failure = Failure::io(format!("cannot read {shown}"), &error);
@@ -97,7 +101,7 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
                     big5";
         Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), help))
     })?;
-    Ok(Text { path: path.to_owned(), shown, content })
+    Ok(SourceText { path: path.to_owned(), shown, content })
 }
 
 impl From<ImportError> for Failure {

@@ -22,11 +22,11 @@ pub(crate) enum Level {
 
 /// A log record.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Record {
+pub(crate) struct LogRecord {
     /// The level.
     pub(crate) level: Level,
     /// The session, if any.
-    pub(crate) session: Option<Session>,
+    pub(crate) session: Option<SessionFields>,
     /// The name of the event.
     pub(crate) event: &'static str,
     /// The other fields, in order.
@@ -35,7 +35,7 @@ pub(crate) struct Record {
 
 /// Fields of every line of a session.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Session {
+pub(crate) struct SessionFields {
     /// The session number.
     pub(crate) number: u64,
     /// The client.
@@ -59,7 +59,7 @@ pub(crate) enum Field {
     Boolean(bool),
 }
 
-impl Record {
+impl LogRecord {
     /// A record without a session.
     pub(crate) fn new(level: Level, event: &'static str) -> Self {
         Self { level, session: None, event, fields: Vec::new() }
@@ -171,7 +171,7 @@ impl Record {
             }
             _ => return None,
         };
-        let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
+        let session = SessionFields { number: who.session, peer: who.peer, user: who.user.clone() };
         Some(Self { session: Some(session), ..record })
     }
 

@@ -10,7 +10,7 @@ use tokio::signal::windows::{
 };
 
 use super::service::asked_by_windows;
-use super::{Inherited, SignalRequest, Stop};
+use super::{Inherited, SignalRequest, StopReason};
 use crate::outcome::tell;
 
 /// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
@@ -46,10 +46,10 @@ impl Signals {
         tokio::select! {
             // Keys pressed in a terminal come first; the others can wait.
             biased;
-            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
-            _ = self.pause.recv() => SignalRequest::Stop(Stop::Interrupt),
-            _ = self.close.recv() => SignalRequest::Stop(Stop::Terminate),
-            _ = self.shutdown.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(StopReason::Interrupt),
+            _ = self.pause.recv() => SignalRequest::Stop(StopReason::Interrupt),
+            _ = self.close.recv() => SignalRequest::Stop(StopReason::Terminate),
+            _ = self.shutdown.recv() => SignalRequest::Stop(StopReason::Terminate),
             asked = asked_by_windows() => asked,
         }
     }

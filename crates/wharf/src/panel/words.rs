@@ -4,7 +4,7 @@ use wharf_core::permission::Permissions;
 
 use crate::chinese::is_chinese;
 use crate::config::choice::AnonymousPermissions;
-use crate::share::Access;
+use crate::share::ShareAccess;
 
 /// The texts of one language.
 #[derive(Debug)]
@@ -137,13 +137,15 @@ impl Words {
     }
 
     /// The permissions of a shared folder.
-    pub(super) fn rights(&self, access: &Access) -> &'static str {
+    pub(super) fn rights(&self, access: &ShareAccess) -> &'static str {
         match access {
-            Access::Anonymous(AnonymousPermissions::Read) => self.all_read,
-            Access::Anonymous(AnonymousPermissions::Dropbox) => self.all_drop,
-            Access::Anonymous(AnonymousPermissions::ReadWrite) => self.all_write,
-            Access::Account { rights, .. } if *rights == Permissions::READ_ONLY => self.read_only,
-            Access::Account { .. } => self.read_write,
+            ShareAccess::Anonymous(AnonymousPermissions::Read) => self.all_read,
+            ShareAccess::Anonymous(AnonymousPermissions::Dropbox) => self.all_drop,
+            ShareAccess::Anonymous(AnonymousPermissions::ReadWrite) => self.all_write,
+            ShareAccess::Account { rights, .. } if *rights == Permissions::READ_ONLY => {
+                self.read_only
+            }
+            ShareAccess::Account { .. } => self.read_write,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure};
 
 /// A system user to change to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct SystemUser {
     name: String,
     user: Uid,
     group: Gid,
@@ -37,7 +37,7 @@ const KEPT_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
 /// Maximum number of files in the state folder that change their owner.
 const STATE_FILES_MAX: usize = 1000;
 
-impl Identity {
+impl SystemUser {
     /// The configured user, if there is one and this process does not already run as it.
     ///
     /// # Errors
@@ -278,19 +278,19 @@ mod tests {
 
     #[test]
     fn row_46_root_is_rejected_as_server_user() {
-        assert_eq!(Identity::wanted(&server("", "")), Ok(None));
+        assert_eq!(SystemUser::wanted(&server("", "")), Ok(None));
         for root in ["root", "0"] {
-            let failure = Identity::wanted(&server(root, "")).unwrap_err();
+            let failure = SystemUser::wanted(&server(root, "")).unwrap_err();
             assert!(failure.message.contains("it is root"), "{}", failure.message);
         }
     }
 
     #[test]
     fn row_46_unknown_users_and_groups_are_reported() {
-        let failure = Identity::wanted(&server("no-such-user", "")).unwrap_err();
+        let failure = SystemUser::wanted(&server("no-such-user", "")).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.help.unwrap().starts_with("create it:  useradd"));
-        let failure = Identity::wanted(&server("nobody", "no-such-group")).unwrap_err();
+        let failure = SystemUser::wanted(&server("nobody", "no-such-group")).unwrap_err();
         assert!(failure.message.starts_with("unknown server.group no-such-group"));
     }
 }

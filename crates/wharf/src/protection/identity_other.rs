@@ -8,9 +8,9 @@ use crate::outcome::{Exit, Failure};
 
 /// A system user to change to; not supported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {}
+pub(crate) enum SystemUser {}
 
-impl Identity {
+impl SystemUser {
     /// Always `None`.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub(super) struct MetricsSnapshot<'a> {
     pub(super) metrics: &'a EngineMetrics,
     pub(super) found: &'a GaugeValues,
     /// Delivery counters; `None` without hooks and webhooks.
-    pub(super) delivery: Option<deliver::Counts>,
+    pub(super) delivery: Option<deliver::DeliveryCounts>,
     pub(super) sessions_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Setup, launchd, systemd};
+use super::{ServiceSetup, launchd, systemd};
 use crate::accounts;
-use crate::cli::Global;
-use crate::cli::service::{Install, Kind};
+use crate::cli::GlobalArgs;
+use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{change_owner, is_administrator, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, tell};
 
@@ -17,16 +17,20 @@ const OWN_USER: &str = "wharf";
 
 /// The kind of this system.
 #[expect(clippy::unnecessary_wraps, reason = "Windows does not have service files")]
-pub(super) fn own_kind() -> Option<Kind> {
+pub(super) fn own_kind() -> Option<ServiceFileKind> {
     Some(file_kind())
 }
 
-fn file_kind() -> Kind {
-    if std::env::consts::OS == "macos" { Kind::Launchd } else { Kind::Systemd }
+fn file_kind() -> ServiceFileKind {
+    if std::env::consts::OS == "macos" {
+        ServiceFileKind::Launchd
+    } else {
+        ServiceFileKind::Systemd
+    }
 }
 
 /// Only Windows starts services in this way.
-pub(super) fn serve(_global: &Global) -> Result<Exit, Failure> {
+pub(super) fn serve(_global: &GlobalArgs) -> Result<Exit, Failure> {
     Err(Failure::usage(
         "this command is internal, started only by the Windows service control manager",
     )
@@ -34,7 +38,7 @@ pub(super) fn serve(_global: &Global) -> Result<Exit, Failure> {
 }
 
 /// Writes the unit, enables and starts it.
-pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
+pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exit, Failure> {
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     need_rights(options.root.is_some(), "install")?;
     if options.firewall {
@@ -42,15 +46,19 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     }
     let user = &options.account.user;
     let (place, text) = match file_kind() {
-        Kind::Launchd => (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user)),
-        Kind::Systemd | Kind::Socket => (systemd::UNIT, setup.unit(&options.account)?.text()),
+        ServiceFileKind::Launchd => {
+            (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user))
+        }
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => {
+            (systemd::UNIT, setup.unit(&options.account)?.text())
+        }
     };
     let file = root.join(place);
     if file.exists() && !options.force {
         return Err(Failure::new(format!("file exists: {}", file.display()))
             .help("replace it:  wharf service install --force"));
     }
-    if file_kind() == Kind::Launchd {
+    if file_kind() == ServiceFileKind::Launchd {
         return install_launchd(setup, &file, &text, options);
     }
     if user == OWN_USER {
@@ -82,10 +90,10 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
 }
 
 fn install_launchd(
-    setup: &Setup,
+    setup: &ServiceSetup,
     file: &Path,
     text: &str,
-    options: &Install,
+    options: &InstallArgs,
 ) -> Result<Exit, Failure> {
     let user = &options.account.user;
     let mut notes = Vec::new();
@@ -117,7 +125,7 @@ fn install_launchd(
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     need_rights(root.is_some(), "uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
-    let is_launchd = file_kind() == Kind::Launchd;
+    let is_launchd = file_kind() == ServiceFileKind::Launchd;
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
     if !file.exists() {
         return Err(Failure::new(format!(
@@ -151,16 +159,16 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
 
 pub(super) fn start() -> Result<Exit, Failure> {
     match file_kind() {
-        Kind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
-        Kind::Systemd | Kind::Socket => systemctl(&["start", SERVICE])?,
+        ServiceFileKind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["start", SERVICE])?,
     }
     Ok(Exit::Done)
 }
 
 pub(super) fn stop() -> Result<Exit, Failure> {
     match file_kind() {
-        Kind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
-        Kind::Systemd | Kind::Socket => systemctl(&["stop", SERVICE])?,
+        ServiceFileKind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["stop", SERVICE])?,
     }
     Ok(Exit::Done)
 }
@@ -170,8 +178,8 @@ const LAUNCHD_SERVICE: &str = "system/io.github.wharf-ftp.wharf";
 /// Prints in one line whether it is installed and running; exit code 0 if it runs, 3 if not.
 pub(super) fn status() -> Result<Exit, Failure> {
     let file = Path::new("/").join(match file_kind() {
-        Kind::Launchd => launchd::PLIST,
-        Kind::Systemd | Kind::Socket => systemd::UNIT,
+        ServiceFileKind::Launchd => launchd::PLIST,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemd::UNIT,
     });
     let is_packaged = Path::new("/lib/systemd/system").join(SERVICE).exists();
     if !file.exists() && !is_packaged {
@@ -179,8 +187,8 @@ pub(super) fn status() -> Result<Exit, Failure> {
         return Ok(Exit::NotRunning);
     }
     let words: &[&str] = match file_kind() {
-        Kind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
-        Kind::Systemd | Kind::Socket => &["systemctl", "is-active", SERVICE],
+        ServiceFileKind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => &["systemctl", "is-active", SERVICE],
     };
     let [program, arguments @ ..] = words else { return Ok(Exit::NotRunning) };
     let output = Command::new(program)
@@ -265,7 +273,7 @@ fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
 
 /// Makes the service user the owner of the accounts file, in which it renews hashes, and returns
 /// warnings about missing permissions.
-fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
+fn hand_over(setup: &ServiceSetup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
     let mut notes = Vec::new();
     let users_file = accounts::file(&setup.config);
     let own_folder = Path::new("/etc/wharf");

@@ -15,10 +15,10 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
-use super::{Setup, firewall};
-use crate::cli::Global;
-use crate::cli::serve::Serve;
-use crate::cli::service::{Install, Kind};
+use super::{ServiceSetup, firewall};
+use crate::cli::GlobalArgs;
+use crate::cli::serve::ServeArgs;
+use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, tell};
 use crate::protection::reach::state_folder;
@@ -49,12 +49,12 @@ const NOT_RUNNING: i32 = 1062;
 const ALREADY_INSTALLED: i32 = 1073;
 
 /// Windows does not have service files.
-pub(super) fn own_kind() -> Option<Kind> {
+pub(super) fn own_kind() -> Option<ServiceFileKind> {
     None
 }
 
 /// Creates the service, grants its account access to the served folders, and starts it.
-pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
+pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exit, Failure> {
     if options.root.is_some() {
         return Err(Failure::usage("--root is supported only on Linux and macOS"));
     }
@@ -103,7 +103,7 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-fn info(setup: &Setup, account: &str) -> ServiceInfo {
+fn info(setup: &ServiceSetup, account: &str) -> ServiceInfo {
     let words: [OsString; 4] =
         ["--config".into(), setup.path.clone().into(), "service".into(), "run".into()];
     ServiceInfo {
@@ -121,7 +121,7 @@ fn info(setup: &Setup, account: &str) -> ServiceInfo {
 }
 
 /// Sets the description, and the actions after a crash and at shutdown.
-fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
+fn describe(service: &Service, setup: &ServiceSetup) -> Result<(), Error> {
     service.set_description(ABOUT)?;
     let restart =
         |delay: &Duration| ServiceAction { action_type: ServiceActionType::Restart, delay: *delay };
@@ -135,7 +135,7 @@ fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
 }
 
 /// Paths that the service account must access, with permissions in the syntax of `icacls`.
-fn needed(setup: &Setup) -> Vec<(PathBuf, &'static str)> {
+fn needed(setup: &ServiceSetup) -> Vec<(PathBuf, &'static str)> {
     let tls = &setup.config.tls;
     let read = [Some(&setup.path), Some(&setup.program)].into_iter().flatten();
     let read = read.chain([&tls.certificate.0, &tls.private_key.0].into_iter().flatten());
@@ -222,7 +222,7 @@ pub(super) fn status() -> Result<Exit, Failure> {
 
 /// Serves as the service. Without `log.file`, it logs to a file in the state folder, since the
 /// output of a service is discarded.
-fn serve_with_log(global: &Global) -> u8 {
+fn serve_with_log(global: &GlobalArgs) -> u8 {
     let mut global = global.clone();
     let loaded = load(&inputs(&global, config_file(&global), Vec::new()), false);
     let log = match &loaded {
@@ -238,7 +238,7 @@ fn serve_with_log(global: &Global) -> u8 {
         Err(_) => crate::place::state_folder().join("wharf.log"),
     };
     let served = loaded.and_then(|_| {
-        serve_command::serve(&global, &Serve { foreground_log: true, ..Serve::default() })
+        serve_command::serve(&global, &ServeArgs { foreground_log: true, ..ServeArgs::default() })
     });
     match served {
         Ok(exit) => exit.number(),
@@ -253,7 +253,7 @@ fn serve_with_log(global: &Global) -> u8 {
 }
 
 /// Entry point for the service control manager.
-pub(super) fn serve(global: &Global) -> Result<Exit, Failure> {
+pub(super) fn serve(global: &GlobalArgs) -> Result<Exit, Failure> {
     let global = global.clone();
     match become_service(Box::new(move || serve_with_log(&global))) {
         Ok(()) => Ok(Exit::Done),

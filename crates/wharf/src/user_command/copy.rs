@@ -8,9 +8,9 @@ use wharf_users::admin::{Holder, StoreChange, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
-use crate::accounts::{Kept, admin_of, everyone, refuse_faults};
+use crate::accounts::{AccountStoreKind, admin_of, everyone, refuse_faults};
 use crate::cli::import::OnConflict;
-use crate::cli::user::Copy;
+use crate::cli::user::CopyArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
 use crate::config::store::masked;
@@ -38,7 +38,7 @@ impl CopyAction {
 }
 
 /// Copies accounts with all their settings; the source is not changed.
-pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble> {
+pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trouble> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
@@ -121,7 +121,10 @@ async fn missing_groups(
 }
 
 /// Source and target.
-fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
+fn ends(
+    config: &Config,
+    options: &CopyArgs,
+) -> Result<(AccountStoreKind, AccountStoreKind), Failure> {
     let base = std::env::current_dir().unwrap_or_default();
     let end = |option: &str, text: Option<&String>| match text {
         None => Ok(config.accounts.store.0.clone()),
@@ -135,14 +138,14 @@ fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     Ok((from, to))
 }
 
-fn store(option: &str, text: &str, base: &Path) -> Result<Kept, Failure> {
-    Kept::parse(text, base).map_err(|bad| {
+fn store(option: &str, text: &str, base: &Path) -> Result<AccountStoreKind, Failure> {
+    AccountStoreKind::parse(text, base).map_err(|bad| {
         let shown = masked(text);
         Failure::usage(format!("{option} {shown}: {}", bad.why)).help(bad.help)
     })
 }
 
-fn act(is_there: bool, options: &Copy) -> CopyAction {
+fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
     match (is_there, options.on_conflict) {
         (false, _) => CopyAction::Copy,
         (true, OnConflict::Skip) => CopyAction::Skip,

@@ -13,22 +13,22 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::{InvalidPermissions, parse_rights};
 use wharf_users::units::{parse_quota, parse_rate};
 
-use crate::cli::group::GroupFacts;
-use crate::cli::user::{Common, Facts};
+use crate::cli::group::GroupArgs;
+use crate::cli::user::{AccountArgs, SettingArgs};
 use crate::outcome::{Failure, tell};
 
 /// Changes to an account or group.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct SettingChanges {
     /// Settings to write.
     pub(super) settings: Vec<Setting>,
     /// Settings to remove.
     pub(super) cleared: Vec<Cleared>,
 }
 
-impl Change {
+impl SettingChanges {
     /// The changes given by the options of an account.
-    pub(super) fn of(facts: &Facts) -> Result<Self, Failure> {
+    pub(super) fn of(facts: &AccountArgs) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref())?;
         if let Some(names) = listed(&facts.groups) {
@@ -40,7 +40,7 @@ impl Change {
     }
 
     /// The changes given by the options of a group.
-    pub(super) fn of_group(facts: &GroupFacts) -> Result<Self, Failure> {
+    pub(super) fn of_group(facts: &GroupArgs) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref().map(Path::new))?;
         change.common(&facts.common)?;
@@ -73,7 +73,7 @@ impl Change {
         Ok(())
     }
 
-    fn common(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn common(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         let settings = &mut self.settings;
         if let Some(rights) = &facts.perm {
             settings.push(Setting::Permissions(rights_of("--perm", rights)?));
@@ -108,7 +108,7 @@ impl Change {
     }
 
     /// Allowed addresses, hours and expiry.
-    fn times(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn times(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         if let Some(networks) = listed(&facts.allow) {
             let networks: Vec<_> = networks.map(network).collect::<Result<_, _>>()?;
             self.settings.push(Setting::AllowedAddresses(networks));
@@ -136,7 +136,7 @@ impl Change {
     }
 
     /// Permissions of paths, and virtual folders.
-    fn entries(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn entries(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
@@ -313,18 +313,23 @@ mod tests {
 
     #[test]
     fn an_empty_value_takes_a_list_away() {
-        let change = |common: Common| Change::of(&Facts { common, ..Facts::default() }).unwrap();
+        let change = |common: SettingArgs| {
+            SettingChanges::of(&AccountArgs { common, ..AccountArgs::default() }).unwrap()
+        };
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (allow, hours) = (texts(&[""]), texts(&[""]));
         let expires = Some(String::new());
-        let cleared = change(Common { allow, hours, expires, ..Common::default() });
+        let cleared = change(SettingArgs { allow, hours, expires, ..SettingArgs::default() });
         assert_eq!(cleared.settings, [Setting::AllowedAddresses(Vec::new())]);
         assert_eq!(cleared.cleared, [Cleared::Key("hours"), Cleared::Key("expires")]);
-        let unset = change(Common { unset: texts(&["quota"]), ..Common::default() });
+        let unset = change(SettingArgs { unset: texts(&["quota"]), ..SettingArgs::default() });
         assert_eq!(unset.cleared, [Cleared::Key("quota")]);
         for wrong in ["qouta", "password"] {
-            let common = Common { unset: texts(&[wrong]), ..Common::default() };
-            assert!(Change::of(&Facts { common, ..Facts::default() }).is_err(), "{wrong}");
+            let common = SettingArgs { unset: texts(&[wrong]), ..SettingArgs::default() };
+            assert!(
+                SettingChanges::of(&AccountArgs { common, ..AccountArgs::default() }).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

@@ -10,14 +10,14 @@ use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
 use wharf_users::rights::format_rights;
 
-use super::facts::Change;
+use super::facts::SettingChanges;
 use super::list::{self, table};
 use super::origins::Origins;
 use super::{Trouble, is_missing, json, reach, show, waits};
 use crate::accounts::{self, everyone};
-use crate::cli::Global;
-use crate::cli::group::{Group, GroupFacts};
-use crate::cli::user::Facts;
+use crate::cli::GlobalArgs;
+use crate::cli::group::{GroupArgs, GroupCommand};
+use crate::cli::user::AccountArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
 use crate::outcome::{Exit, Failure, print, tell};
@@ -27,24 +27,24 @@ use crate::setup::{config_file, inputs, load};
 const NAMES_MAX: usize = 10;
 
 /// Runs the command.
-pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
+pub(crate) fn group(global: &GlobalArgs, what: &GroupCommand) -> Result<Exit, Failure> {
     let is_coloured = global.color.is_on();
     let file = config_file(global);
     let inputs = inputs(global, file.clone(), Vec::new());
     let config = load(&inputs, is_coloured)?.config;
-    let is_new = matches!(what, Group::Add { .. });
+    let is_new = matches!(what, GroupCommand::Add { .. });
     let creation = if is_new { Creation::Wanted } else { Creation::No };
     let done = waits(async {
         let store = accounts::admin(&config, creation)?;
         match what {
-            Group::Add { name, facts } => add(&*store, name, facts).await?,
-            Group::List { json } => list(&*store, *json).await?,
-            Group::Show { name, json } => show(&*store, &config, name, *json).await?,
-            Group::Edit { name, facts } => edit(&*store, name, facts).await?,
-            Group::Del { names } => delete(&*store, names).await?,
+            GroupCommand::Add { name, facts } => add(&*store, name, facts).await?,
+            GroupCommand::List { json } => list(&*store, *json).await?,
+            GroupCommand::Show { name, json } => show(&*store, &config, name, *json).await?,
+            GroupCommand::Edit { name, facts } => edit(&*store, name, facts).await?,
+            GroupCommand::Del { names } => delete(&*store, names).await?,
         }
         Ok(match what {
-            Group::Add { name, .. } | Group::Edit { name, .. } => {
+            GroupCommand::Add { name, .. } | GroupCommand::Edit { name, .. } => {
                 reach::of_group(&*store, name).await
             }
             _ => Vec::new(),
@@ -59,7 +59,7 @@ pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
 pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
+    facts: &AccountArgs,
 ) -> Result<Option<PathBuf>, Trouble> {
     check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
     let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
@@ -76,16 +76,16 @@ pub(super) async fn home_of(
     Ok(is_said.then(|| store.folder().join(whole.home)))
 }
 
-async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
-    let change = Change::of_group(facts)?;
+async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+    let change = SettingChanges::of_group(facts)?;
     store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
     change.note_missing();
     tell(&format!("added group {name} to {}\n", store.place()));
     Ok(())
 }
 
-async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
-    let change = Change::of_group(facts)?;
+async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+    let change = SettingChanges::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
         return Err(Failure::usage("no settings to change were given")
@@ -93,7 +93,7 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(
             .into());
     }
     change.note_missing();
-    let Change { settings, cleared } = change;
+    let SettingChanges { settings, cleared } = change;
     let holder = Holder::Group(name.to_owned());
     store.change(&[Act::Set { holder, settings, cleared }]).await?;
     tell(&format!("changed group {name}\n"));

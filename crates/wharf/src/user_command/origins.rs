@@ -5,7 +5,7 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Owner, SettingOrigin, UserFile, UserRecord};
 
 use super::Trouble;
-use crate::accounts::Kept;
+use crate::accounts::AccountStoreKind;
 use crate::config::Config;
 use crate::config::raw::quoted;
 
@@ -81,7 +81,7 @@ impl Origins {
 }
 
 fn file(config: &Config) -> Result<Option<(String, UserFile)>, Trouble> {
-    let Kept::File = config.accounts.store.0 else { return Ok(None) };
+    let AccountStoreKind::File = config.accounts.store.0 else { return Ok(None) };
     let path = &config.server.users_file.0;
     Ok(Some((path.display().to_string(), UserFile::read(path)?)))
 }

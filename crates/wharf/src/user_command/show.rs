@@ -107,7 +107,7 @@ impl SettingsTable<'_> {
         let record = self.record;
         self.rows.push(("name", record.name.clone(), String::new()));
         match login(record) {
-            Login::Ended => self.row("login", "expires", "expired"),
+            LoginStatus::Ended => self.row("login", "expires", "expired"),
             login => self.row("login", "enabled", login.word()),
         }
         self.row("password", "password", password(record));
@@ -201,13 +201,13 @@ impl SettingsTable<'_> {
 
 /// Whether an account can log in, according to the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Login {
+pub(super) enum LoginStatus {
     Open,
     Disabled,
     Ended,
 }
 
-impl Login {
+impl LoginStatus {
     /// As shown in tables.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -219,13 +219,13 @@ impl Login {
 }
 
 /// Whether an account is open.
-pub(super) fn login(record: &UserRecord) -> Login {
+pub(super) fn login(record: &UserRecord) -> LoginStatus {
     if !record.is_enabled() {
-        Login::Disabled
+        LoginStatus::Disabled
     } else if record.expires.is_some_and(|expires| expires.end() <= Timestamp::now()) {
-        Login::Ended
+        LoginStatus::Ended
     } else {
-        Login::Open
+        LoginStatus::Open
     }
 }
 

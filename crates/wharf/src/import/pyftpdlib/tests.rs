@@ -10,8 +10,8 @@ use crate::import::model::{ImportedAccount, ImportedPassword};
 
 const BASE: &str = "/srv/old";
 
-fn text(name: &str, text: &str) -> Text {
-    Text { path: PathBuf::from(name), shown: name.into(), content: text.into() }
+fn text(name: &str, text: &str) -> SourceText {
+    SourceText { path: PathBuf::from(name), shown: name.into(), content: text.into() }
 }
 
 fn read_as(role: FileRole, source: &str) -> Result<ImportResult, ImportError> {
