@@ -21,6 +21,7 @@ mod source;
 mod systems;
 mod tree;
 mod trust;
+mod types;
 mod words;
 
 /// Every family of rules.
@@ -29,6 +30,7 @@ const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     crates::check,
     acts::check,
     systems::check,
+    types::check,
     shape::check,
     words::check,
     documents::check,
@@ -65,6 +67,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = SourceTree::read(root)?;
     let findings = check(&tree);
     eprint!("{}", language::report(&language::counts(&tree)));
+    eprint!("{}", types::report(&tree));
     for finding in &findings {
         eprintln!("{finding}");
     }
