@@ -38,8 +38,8 @@ impl Files {
             has_rules: rules.differ() || store.mount_at_or_below(&VPath::root()).is_some(),
             store,
             rules: Arc::new(rules),
-            makes_parents: settings.makes_parents,
-            may_overwrite: settings.may_overwrite,
+            makes_parents: settings.create_parent_dirs,
+            may_overwrite: settings.overwrite,
         }
     }
 

@@ -163,15 +163,15 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
 fn limit(settings: &mut Settings, rng: &mut Rng) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
-        limits.upload = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
-        limits.download = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+        limits.upload_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+        limits.download_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
     }
     if rng.chance(1, 5) {
-        limits.user_upload = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
-        limits.transfer_download = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+        limits.user_upload_rate = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+        limits.transfer_download_rate = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
     }
     if rng.chance(1, 6) {
-        limits.sessions = Count::from_number(2);
+        limits.connections = Count::from_number(2);
     }
     if rng.chance(1, 6) {
         limits.sessions_per_user = Count::from_number(1);
@@ -179,8 +179,8 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     if rng.chance(1, 5) {
         settings.passive.ports = 30_000..=30_001;
     }
-    settings.files.makes_parents = rng.chance(1, 3);
-    settings.files.may_overwrite = !rng.chance(1, 8);
+    settings.files.create_parent_dirs = rng.chance(1, 3);
+    settings.files.overwrite = !rng.chance(1, 8);
 }
 
 async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {

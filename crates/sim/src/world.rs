@@ -103,11 +103,11 @@ impl World {
     pub fn tls(mut self) -> Self {
         self.settings.tls = Some(Tls {
             certificate: certificate(),
-            version_min: TlsVersion::V1_2,
+            min_version: TlsVersion::V1_2,
             require: TlsRequire::Off,
             session_reuse: SessionReuse::Prefer,
-            requires_close_notify: true,
-            names: Vec::new(),
+            require_close_notify: true,
+            server_names: Vec::new(),
         });
         self
     }

@@ -46,17 +46,17 @@ impl TestServer {
         let listen =
             Listen { address: [127, 0, 0, 1].into(), ports: vec![0], tls, ..Listen::default() };
         let mut settings = Settings { listen: vec![listen], ..Settings::default() };
-        settings.limits.sessions_per_address = Count::from_number(0);
+        settings.limits.connections_per_ip = Count::from_number(0);
         settings.limits.sessions_per_user = Count::from_number(0);
         settings.login.failure_delay = Duration::ZERO;
         settings.passive.ports = 49_300..=49_999;
         settings.tls = Some(wharf_server::settings::Tls {
             certificate,
             require: if mode.is_some() { TlsRequire::All } else { TlsRequire::Off },
-            version_min: TlsVersion::V1_2,
+            min_version: TlsVersion::V1_2,
             session_reuse: SessionReuse::Prefer,
-            requires_close_notify: true,
-            names: Vec::new(),
+            require_close_notify: true,
+            server_names: Vec::new(),
         });
         let rules = Rules::everywhere(Permissions::ALL);
         let users = Arc::new(Single::new(Account::new("anna", "/", rules), b"secret"));

@@ -41,11 +41,11 @@ pub(crate) fn any_settings() -> TlsSettings {
 fn settings(certificate: Certificate, session_reuse: SessionReuse, names: &[&str]) -> TlsSettings {
     TlsSettings {
         certificate,
-        version_min: TlsVersion::V1_2,
+        min_version: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse,
-        requires_close_notify: true,
-        names: names.iter().map(|&name| name.to_owned()).collect(),
+        require_close_notify: true,
+        server_names: names.iter().map(|&name| name.to_owned()).collect(),
     }
 }
 

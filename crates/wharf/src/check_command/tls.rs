@@ -195,7 +195,7 @@ fn inspect_chain(
 
 /// A handshake in memory for each version.
 fn shake_hands(encryption: &Encryption, page: &mut CheckPage) {
-    let versions: &[_] = match encryption.tls.version_min {
+    let versions: &[_] = match encryption.tls.min_version {
         TlsVersion::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };

@@ -205,8 +205,8 @@ impl Reloader {
         let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
         let public_address = self.public_address(&config)?;
         let mut settings = wire::settings(&config, tls, public_address)?;
-        let (sessions, no_room) = self.room.of(settings.limits.sessions);
-        settings.limits.sessions = sessions;
+        let (sessions, no_room) = self.room.of(settings.limits.connections);
+        settings.limits.connections = sessions;
         let (users, homes) = match &self.accounts {
             ReloadAccounts::Fixed(users, _) => (Arc::clone(users), Vec::new()),
             ReloadAccounts::Configured(store, sources) => {

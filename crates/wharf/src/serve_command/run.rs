@@ -191,8 +191,8 @@ async fn prepare(
     let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = DescriptorBudget::beside(settings.listen.len());
-    let (sessions, no_room) = room.of(settings.limits.sessions);
-    settings.limits.sessions = sessions;
+    let (sessions, no_room) = room.of(settings.limits.connections);
+    settings.limits.connections = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
     // Before the first client, so that a stop during the start is graceful too.
