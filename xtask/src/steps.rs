@@ -149,7 +149,7 @@ impl StepWork {
             Self::Cargo(arguments, environment) => {
                 let mut command = cargo(root);
                 command.args(*arguments).envs(environment.iter().copied());
-                told(&mut command, &arguments.join(" "))
+                run_cargo(&mut command, &arguments.join(" "))
             }
             Self::Tidy => tidy::run(root),
             Self::Book => book::run(root),
@@ -160,7 +160,7 @@ impl StepWork {
     }
 }
 
-fn told(command: &mut Command, arguments: &str) -> Result<(), String> {
+fn run_cargo(command: &mut Command, arguments: &str) -> Result<(), String> {
     if succeeds(command)? { Ok(()) } else { Err(format!("`cargo {arguments}` failed, see above")) }
 }
 

@@ -49,7 +49,7 @@ struct Rule {
     /// What goes wrong without it.
     why: &'static str,
     /// How to fix a finding.
-    remedy: &'static str,
+    hint: &'static str,
 }
 
 /// A place that breaks a rule.
@@ -107,7 +107,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, file, line, what } = self;
         writeln!(out, "{file}:{line}: {}: {what}", rule.name)?;
-        write!(out, "  why:  {}\n  hint: {}", rule.why, rule.remedy)
+        write!(out, "  why:  {}\n  hint: {}", rule.why, rule.hint)
     }
 }
 

@@ -25,7 +25,7 @@ pub struct InvalidDatabaseAddress {
     /// The reason. Contains no password.
     pub why: String,
     /// What would be right.
-    pub help: String,
+    pub hint: String,
 }
 
 impl DatabaseAddress {
@@ -44,7 +44,7 @@ impl DatabaseAddress {
             if file.is_empty() || file.contains('\0') {
                 return Err(InvalidDatabaseAddress {
                     why: "the file name is missing".to_owned(),
-                    help: "write it as sqlite:/var/lib/wharf/users.db".to_owned(),
+                    hint: "write it as sqlite:/var/lib/wharf/users.db".to_owned(),
                 });
             }
             return Ok(Self::Sqlite(base.join(file)));
@@ -55,7 +55,7 @@ impl DatabaseAddress {
         let kind = text.split(':').next().unwrap_or_default();
         Err(InvalidDatabaseAddress {
             why: format!("unknown kind of store `{}`", kind.escape_debug()),
-            help: "write file, sqlite:/path/users.db or postgres://user@host:5432/database"
+            hint: "write file, sqlite:/path/users.db or postgres://user@host:5432/database"
                 .to_owned(),
         })
     }
@@ -63,9 +63,9 @@ impl DatabaseAddress {
 
 impl Postgres {
     fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
-        let bad = |why: &str, help: &str| InvalidDatabaseAddress {
+        let bad = |why: &str, hint: &str| InvalidDatabaseAddress {
             why: why.to_owned(),
-            help: help.to_owned(),
+            hint: hint.to_owned(),
         };
         let (url, options) = text.split_once('?').unwrap_or((text, ""));
         let mut root = None;
@@ -178,7 +178,7 @@ mod tests {
             ("postgres://a@b/c?sslmode=perhaps", "unknown sslmode"),
         ] {
             let bad = parse(text).unwrap_err();
-            assert!(bad.why.contains(part) && !bad.help.is_empty(), "{text}: {bad:?}");
+            assert!(bad.why.contains(part) && !bad.hint.is_empty(), "{text}: {bad:?}");
         }
     }
 

@@ -58,12 +58,12 @@ impl PgServer {
         let mut config: Config = address.url().parse().map_err(|error: Error| {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
             unusable(&reason.unwrap_or_else(|| error.to_string()))
-                .help("write it as postgres://user@host:5432/database")
+                .hint("write it as postgres://user@host:5432/database")
         })?;
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {
-            let help = "write it as postgres://user@host:5432/database";
-            return Err(unusable("the address has no user or no host").help(help));
+            let hint = "write it as postgres://user@host:5432/database";
+            return Err(unusable("the address has no user or no host").hint(hint));
         }
         match password {
             Some(password) => config.password(password),
@@ -75,7 +75,7 @@ impl PgServer {
         let tls = match address.root() {
             Some(root) => Some(PgTls::new(root).map_err(|reason| {
                 unusable(&reason)
-                    .help("set sslrootcert to a PEM file with the authority of the server")
+                    .hint("set sslrootcert to a PEM file with the authority of the server")
             })?),
             None => None,
         };
@@ -213,11 +213,11 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
     let Some(refused) = error.as_db_error() else {
         let reason = innermost(error);
         let what = format!("cannot connect to PostgreSQL at {shown}: {reason}");
-        let help = "check that it runs, and its address in accounts.store";
-        return StoreError::new(StoreErrorKind::Unreachable, what).help(help);
+        let hint = "check that it runs, and its address in accounts.store";
+        return StoreError::new(StoreErrorKind::Unreachable, what).hint(hint);
     };
     let reason = refused.message();
-    let (kind, help) = match refused.code() {
+    let (kind, hint) = match refused.code() {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
             StoreErrorKind::Forbidden,
             "accounts.password_file names a file with the password; pg_hba.conf of the server \
@@ -243,7 +243,7 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
         ),
         _ => (StoreErrorKind::Unreachable, "see the log of PostgreSQL"),
     };
-    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).help(help)
+    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).hint(hint)
 }
 
 /// The innermost error, without the texts of the libraries around it.
@@ -260,7 +260,7 @@ fn innermost(error: &Error) -> String {
 fn slow(shown: &str, waited: Duration) -> StoreError {
     let what = format!("no response from PostgreSQL at {shown} within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
-        .help("check that it runs, and its address in accounts.store")
+        .hint("check that it runs, and its address in accounts.store")
 }
 
 /// Lower case for the first letter of an ordinary word; names and paths are unchanged.

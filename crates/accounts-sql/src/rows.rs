@@ -282,7 +282,7 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
         span: 0..0,
         key: format!("{table}.{column}"),
         message: format!("the name is not text, {effect}"),
-        help: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
+        hint: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }
 }
@@ -309,8 +309,8 @@ pub(crate) fn relative_path(record: &UserRecord) -> Option<(&'static str, String
     let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
     let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
     let (key, _) = whole.find(|(_, path)| is_relative(path))?;
-    let help = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
-    Some((key, "not an absolute path".to_owned(), help.to_owned()))
+    let hint = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
+    Some((key, "not an absolute path".to_owned(), hint.to_owned()))
 }
 
 /// The error for an invalid account or group.
@@ -324,8 +324,8 @@ pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
         return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
     };
     let lines = found.problems.iter().map(|problem| {
-        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        format!("{place}: {}: {}{help}", problem.key, problem.message)
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{place}: {}: {}{hint}", problem.key, problem.message)
     });
     StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
 }

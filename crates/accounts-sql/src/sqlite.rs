@@ -104,12 +104,12 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
                  password hashes"
             );
             let error = StoreError::new(StoreErrorKind::Unusable, what);
-            return Err(error.help(format!("chmod 600 '{shown}'")));
+            return Err(error.hint(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = format!("no accounts yet: {} does not exist", path.display());
-            let help = "create the first:  wharf user add NAME --home DIR";
-            return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
+            let hint = "create the first:  wharf user add NAME --home DIR";
+            return Err(StoreError::new(StoreErrorKind::Missing, what).hint(hint));
         }
         Err(error) => return Err(unreadable(path, "open", &error)),
     }
@@ -144,7 +144,7 @@ const HEADER: &[u8] = b"SQLite format 3\0";
 fn not_a_database(path: &Path) -> StoreError {
     let what = format!("{} is not an SQLite database", path.display());
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("set accounts.store to the accounts database, or to a new file, which is created")
+        .hint("set accounts.store to the accounts database, or to a new file, which is created")
 }
 
 fn query(connection: &Connection, sql: &str, values: &[SqlValue]) -> rusqlite::Result<Vec<SqlRow>> {
@@ -197,7 +197,7 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
         other => other.to_string(),
     };
-    let (kind, what, help) = match error.sqlite_error_code() {
+    let (kind, what, hint) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => return not_a_database(path),
         Some(ErrorCode::ConstraintViolation) => (
             StoreErrorKind::Conflict,
@@ -230,7 +230,7 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
             "check the file and its disk",
         ),
     };
-    StoreError::new(kind, what).help(help)
+    StoreError::new(kind, what).hint(hint)
 }
 
 fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
@@ -241,7 +241,7 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         _ => StoreErrorKind::Unusable,
     };
     let what = format!("cannot {act} the database {}: {error}", path.display());
-    StoreError::new(kind, what).help("check the path in accounts.store, and its folder")
+    StoreError::new(kind, what).hint("check the path in accounts.store, and its folder")
 }
 
 fn slow(path: &Path) -> StoreError {

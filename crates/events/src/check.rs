@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result, UploadRefusal};
 use wharf_core::storage::{
-    Caps, Change, DetachedFile, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stored,
-    Usage, Wanted, Write,
+    Capabilities, Change, DetachedFile, Entries, LastLink, ListDetail, Replace, Sink, Source,
+    Space, Storage, Stored, Usage, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::{VPath, escaped};
@@ -219,7 +219,7 @@ struct CheckedStorage {
 
 #[async_trait]
 impl Storage for CheckedStorage {
-    fn caps(&self) -> Caps {
+    fn caps(&self) -> Capabilities {
         self.store.caps()
     }
 
@@ -227,7 +227,7 @@ impl Storage for CheckedStorage {
         self.store.stat(at).await
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         self.store.list(at, wanted).await
     }
 
@@ -330,7 +330,7 @@ impl CheckedSink {
     /// Runs the check.
     async fn check(&mut self) -> Result<()> {
         let checker = Arc::clone(&self.checker);
-        let Some(draft) = self.sink.draft().await? else {
+        let Some(draft) = self.sink.partial_file().await? else {
             // A store without files on disk has nothing that a program could open.
             let why = "this store has no files on disk to check";
             return Err(Error::new(ErrorKind::Unchecked, why));
@@ -387,8 +387,8 @@ impl Sink for CheckedSink {
         self.sink.sync().await
     }
 
-    async fn draft(&mut self) -> Result<Option<PathBuf>> {
-        self.sink.draft().await
+    async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
+        self.sink.partial_file().await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {

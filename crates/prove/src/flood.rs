@@ -81,8 +81,8 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
         if has_fallen { Err("a thread of abusive clients panicked".to_owned()) } else { result }
     });
     ended?;
-    abusive_clients.tell(report);
-    times.tell(report);
+    abusive_clients.report_to(report);
+    times.report_to(report);
     // Without abusive clients the proof shows nothing.
     if let Some(what) = abusive_clients.missing() {
         report.failed(run.seed, what);
@@ -155,7 +155,7 @@ struct Times {
 }
 
 impl Times {
-    fn tell(&mut self, report: &ProofReport) {
+    fn report_to(&mut self, report: &ProofReport) {
         let all =
             [("login", &mut self.logins), ("noop", &mut self.noops), ("file", &mut self.files)];
         for (name, times) in all {

@@ -198,7 +198,7 @@ pub struct StoreError {
     /// What happened, with the path or address. Contains no password.
     pub what: String,
     /// What would help.
-    pub help: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// The category of a store error.
@@ -223,20 +223,20 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// Without help.
     pub fn new(kind: StoreErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), help: None }
+        Self { kind, what: what.into(), hint: None }
     }
 
     /// With what would help.
     #[must_use]
-    pub fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.what)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(out, " ({help})"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(out, " ({hint})"))
     }
 }
 

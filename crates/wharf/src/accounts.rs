@@ -101,7 +101,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
         | StoreErrorKind::Conflict
         | StoreErrorKind::Busy => Exit::Failed,
     };
-    Failure { exit, help: error.help.clone(), ..Failure::new(error.what.clone()) }
+    Failure { exit, hint: error.hint.clone(), ..Failure::new(error.what.clone()) }
 }
 
 /// Reads all accounts of a store page by page, with the settings inherited from groups.

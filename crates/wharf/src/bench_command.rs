@@ -11,7 +11,7 @@ use wharf_load::RunProgress;
 
 use crate::cli::bench::BenchArgs;
 use crate::os::Signals;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use suite::Suite;
 
 /// Measures the server and prints the results.
@@ -50,7 +50,7 @@ fn stop_on_signals(progress: &Arc<RunProgress>) -> Result<(), Failure> {
         runtime.block_on(async {
             signals.next().await;
             progress.stop();
-            tell("\nstopping; deleting the test files (Ctrl+C again to leave them)\n");
+            print_error("\nstopping; deleting the test files (Ctrl+C again to leave them)\n");
             signals.next().await;
             std::process::exit(INTERRUPTED);
         });

@@ -109,9 +109,9 @@ fn check_here(
     page.begin("config", "");
     for problem in &loaded.problems {
         match problem.severity {
-            Severity::Error => page.problem(problem.title.clone(), problem.help.clone()),
+            Severity::Error => page.problem(problem.title.clone(), problem.hint.clone()),
             // Otherwise `load` has printed it.
-            Severity::Warning => page.told(problem.title.clone(), problem.help.clone()),
+            Severity::Warning => page.printed_warning(problem.title.clone(), problem.hint.clone()),
         }
     }
     if !loaded.is_valid() {

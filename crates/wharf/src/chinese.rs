@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::config::problem::ConfigProblem;
-use crate::outcome::{Failure, tell};
+use crate::outcome::{Failure, print_error};
 use crate::place;
 
 /// English templates with `{}` for values, each followed by an indented line in Chinese.
@@ -76,7 +76,7 @@ pub(crate) fn problem(problem: &ConfigProblem) -> ConfigProblem {
     let also = problem.also.iter().map(|(place, what)| (place.clone(), message(what)));
     ConfigProblem {
         title: message(&problem.title),
-        help: problem.help.as_deref().map(message),
+        hint: problem.hint.as_deref().map(message),
         also: also.collect(),
         ..problem.clone()
     }
@@ -87,12 +87,12 @@ pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
     if !failure.message.is_empty() {
         let (red, blue, plain) =
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-        let (error, hint) = (label("error"), label("hint"));
+        let (error, hint_label) = (label("error"), label("hint"));
         let mut text = format!("{red}{error}：{plain}{}\n", message(&failure.message));
-        if let Some(help) = &failure.help {
-            let _ = writeln!(text, "{blue}{hint}：{plain}{}", message(help));
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(text, "{blue}{hint_label}：{plain}{}", message(hint));
         }
-        tell(&text);
+        print_error(&text);
     }
     Failure::silent(failure.exit)
 }

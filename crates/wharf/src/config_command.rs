@@ -8,7 +8,7 @@ use crate::config::problem::{ConfigProblem, ConfigText, render};
 use crate::config::renamed;
 use crate::config::show::{default_file, in_force, in_force_json};
 use crate::import::write::replace;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
 
@@ -57,7 +57,7 @@ fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
 }
 
 fn invalid(problem: ConfigProblem, source: Option<&ConfigText>, is_coloured: bool) -> Failure {
-    tell(&render(&[problem], source, is_coloured));
+    print_error(&render(&[problem], source, is_coloured));
     Failure { exit: Exit::ConfigInvalid, ..Failure::new("") }
 }
 
@@ -74,5 +74,5 @@ fn no_file() -> Failure {
     let places: Vec<_> =
         place::config_candidates().iter().map(|path| path.display().to_string()).collect();
     Failure::new(format!("configuration file not found; searched: {}", places.join(", ")))
-        .help("create one and use it with -c FILE:  wharf config default > FILE")
+        .hint("create one and use it with -c FILE:  wharf config default > FILE")
 }

@@ -119,7 +119,7 @@ impl PreparedDelivery {
             std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
                 let opened = prepared.open().map_err(|why| {
                     let failure = Failure::new(format!("cannot send events to {url}: {why}"));
-                    failure.help(
+                    failure.hint(
                         "the user that runs wharf needs write permission for server.state_dir",
                     )
                 });
@@ -159,9 +159,10 @@ impl PreparedDelivery {
     ) -> Result<Delivery, Failure> {
         let no_threads = |error| Failure::io("cannot start threads", &error);
         let log = Arc::clone(&self.log);
-        let tell =
-            Box::new(move |told: &programs::ProgramReport<'_>| log.note(&report::of_program(told)));
-        let begin = |started: WorkerProcess| started.begin(self.limits, tell);
+        let report = Box::new(move |config: &programs::ProgramReport<'_>| {
+            log.note(&report::of_program(config))
+        });
+        let begin = |started: WorkerProcess| started.begin(self.limits, report);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
         for (webhook, _) in &webhooks {
             webhook.begin().map_err(no_threads)?;
@@ -286,26 +287,26 @@ impl Hook {
     }
 }
 
-fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
+fn hooks(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
-        ("on_login", &told.on_login, &["login"][..], HookCondition::Any),
-        ("on_login_failed", &told.on_login_failed, &["login-failed"], HookCondition::Any),
-        ("on_logout", &told.on_logout, &["session-ended"], HookCondition::OfUser),
-        ("on_upload", &told.on_upload, &["upload"], HookCondition::Complete),
+        ("on_login", &config.on_login, &["login"][..], HookCondition::Any),
+        ("on_login_failed", &config.on_login_failed, &["login-failed"], HookCondition::Any),
+        ("on_logout", &config.on_logout, &["session-ended"], HookCondition::OfUser),
+        ("on_upload", &config.on_upload, &["upload"], HookCondition::Complete),
         (
             "on_upload_failed",
-            &told.on_upload_failed,
+            &config.on_upload_failed,
             &["upload", "upload-refused"],
             HookCondition::Cut,
         ),
-        ("on_download", &told.on_download, &["download"], HookCondition::Complete),
-        ("on_download_failed", &told.on_download_failed, &["download"], HookCondition::Cut),
-        ("on_delete", &told.on_delete, &["delete"], HookCondition::Any),
-        ("on_rename", &told.on_rename, &["rename"], HookCondition::Any),
-        ("on_mkdir", &told.on_mkdir, &["mkdir"], HookCondition::Any),
-        ("on_rmdir", &told.on_rmdir, &["rmdir"], HookCondition::Any),
-        ("on_ban", &told.on_ban, &["ban-added"], HookCondition::Any),
-        ("on_event", &told.on_event, &[], HookCondition::Any),
+        ("on_download", &config.on_download, &["download"], HookCondition::Complete),
+        ("on_download_failed", &config.on_download_failed, &["download"], HookCondition::Cut),
+        ("on_delete", &config.on_delete, &["delete"], HookCondition::Any),
+        ("on_rename", &config.on_rename, &["rename"], HookCondition::Any),
+        ("on_mkdir", &config.on_mkdir, &["mkdir"], HookCondition::Any),
+        ("on_rmdir", &config.on_rmdir, &["rmdir"], HookCondition::Any),
+        ("on_ban", &config.on_ban, &["ban-added"], HookCondition::Any),
+        ("on_event", &config.on_event, &[], HookCondition::Any),
     ];
     let mut hooks = Vec::new();
     for (name, line, events, when) in rows {
@@ -314,18 +315,18 @@ fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
         }
         hooks.push(Hook { events, when, program: programs.len() });
         let (name, arguments) = (name.to_owned(), line.0.clone());
-        programs.push(Program { name, arguments, time_max: told.timeout.0 });
+        programs.push(Program { name, arguments, time_max: config.timeout.0 });
     }
     hooks
 }
 
-fn check_of(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<UploadCheck> {
-    if told.check_upload.0.is_empty() {
+fn check_of(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<UploadCheck> {
+    if config.check_upload.0.is_empty() {
         return None;
     }
-    let (name, arguments) = ("check_upload".to_owned(), told.check_upload.0.clone());
-    programs.push(Program { name, arguments, time_max: told.check_timeout.0 });
-    Some(UploadCheck { program: programs.len() - 1, config: told.clone() })
+    let (name, arguments) = ("check_upload".to_owned(), config.check_upload.0.clone());
+    programs.push(Program { name, arguments, time_max: config.check_timeout.0 });
+    Some(UploadCheck { program: programs.len() - 1, config: config.clone() })
 }
 
 fn checker(
@@ -345,8 +346,8 @@ fn checker(
         },
         quarantine: config.quarantine.0.clone(),
         notice: Box::new(move |upload: &UncheckedUpload<'_>| messages.of_upload(upload)),
-        on_report: Box::new(move |told: &check::UploadCheckReport<'_>| {
-            log.note(&report::of_check(told))
+        on_report: Box::new(move |found: &check::UploadCheckReport<'_>| {
+            log.note(&report::of_check(found))
         }),
     }
 }
@@ -383,9 +384,9 @@ fn prepare(
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (log, shown) = (Arc::clone(log), address.shown());
-    let tell: webhook::WebhookReportFn =
-        Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
-    match webhook::PreparedWebhook::new(settings, tell) {
+    let report: webhook::WebhookReportFn =
+        Arc::new(move |found| log.note(&report::of_webhook(&shown, found)));
+    match webhook::PreparedWebhook::new(settings, report) {
         Ok(prepared) => Ok(Some((prepared, address.shown()))),
         Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
     }
@@ -397,12 +398,12 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let file = open("webhook.secret_file", path)?;
     if let Some(mode) = crate::os::mode_if_open(&file) {
         let what = format!("the secret in {shown} is readable by other users (mode {mode:04o})");
-        return Err(wrong(what).help(format!("chmod 600 '{shown}'")));
+        return Err(wrong(what).hint(format!("chmod 600 '{shown}'")));
     }
     let secret = read("webhook.secret_file", path, file)?.trim_ascii().to_vec();
     if secret.len() < SECRET_BYTES_MIN {
         let what = format!("the secret in {shown} is shorter than {SECRET_BYTES_MIN} bytes");
-        return Err(wrong(what).help(format!("generate one:  openssl rand -hex 32 > '{shown}'")));
+        return Err(wrong(what).hint(format!("generate one:  openssl rand -hex 32 > '{shown}'")));
     }
     Ok(secret)
 }

@@ -24,12 +24,12 @@ pub(crate) fn ask_twice() -> Result<String, Failure> {
         return Err(Failure::usage(
             "cannot prompt for the password: standard input is not a terminal",
         )
-        .help("use --password-file FILE, or --password-file - for standard input"));
+        .hint("use --password-file FILE, or --password-file - for standard input"));
     }
     let first = ask_password("New password: ")?;
     if ask_password("Again: ")? != first {
         return Err(
-            Failure::new("the passwords do not match").help("nothing was changed; try again")
+            Failure::new("the passwords do not match").hint("nothing was changed; try again")
         );
     }
     Ok(first)

@@ -18,7 +18,7 @@ use crate::import::render::{config_file as render_config, preview, report};
 use crate::import::resolve::{load as load_found, resolve};
 use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::{Trouble, is_missing, waits};
@@ -113,7 +113,7 @@ impl ImportTarget {
         let folder = folder(&config);
         if !folder.is_dir() {
             return Err(Failure::new(format!("folder not found: {}", folder.display()))
-                .help("create it, or choose another with -c FILE"));
+                .hint("create it, or choose another with -c FILE"));
         }
         let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
         Ok(Self { config, folder, users, writes_config: true })
@@ -172,7 +172,7 @@ impl ImportTarget {
         );
         let what = format!("accounts already exist in {}: {shown}", self.users.place());
         Err(Failure::new(format!("{what}; nothing was written"))
-            .help("--on-conflict skip keeps them, --on-conflict update replaces them"))
+            .hint("--on-conflict skip keeps them, --on-conflict update replaces them"))
     }
 
     fn closing_message(&self, has_config: bool) -> String {
@@ -235,7 +235,7 @@ fn hash(
         |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
     if count > HASHES_QUIET_MAX {
-        tell(&format!("hashing {count} passwords; this takes a while\n"));
+        print_error(&format!("hashing {count} passwords; this takes a while\n"));
     }
     for (account, change) in accounts.iter().zip(changes) {
         if let ImportedPassword::Plain(password) = &account.secret {
@@ -256,23 +256,23 @@ fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Co
     Err(Failure {
         exit: Exit::ConfigInvalid,
         ..Failure::new(format!("the resulting {} would be invalid: {problem}", config.display()))
-            .help("nothing was written; correct the old configuration and import again")
+            .hint("nothing was written; correct the old configuration and import again")
     })
 }
 
 fn print_result(plan: &ImportPlan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
-        tell(&format!("renamed the old configuration to {}\n", old.display()));
+        print_error(&format!("renamed the old configuration to {}\n", old.display()));
     }
     if let Some((config, _)) = plan.config {
-        tell(&format!("wrote {}\n", config.display()));
+        print_error(&format!("wrote {}\n", config.display()));
     }
     if !plan.changes.is_empty() {
         let (count, users) = (plan.changes.len(), plan.users.place());
-        tell(&format!("wrote {users}, accounts: {count}\n"));
+        print_error(&format!("wrote {users}, accounts: {count}\n"));
     }
     match plan.config {
-        Some((config, _)) => tell(&format!("next:  wharf -c {} check\n", config.display())),
-        None => tell("next:  wharf check\n"),
+        Some((config, _)) => print_error(&format!("next:  wharf -c {} check\n", config.display())),
+        None => print_error("next:  wharf check\n"),
     }
 }

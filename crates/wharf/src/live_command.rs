@@ -12,7 +12,7 @@ use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
 
 use crate::cli::{GlobalArgs, live};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place;
 use crate::setup::{config_file, inputs};
 
@@ -45,7 +45,7 @@ pub(crate) fn kick(global: &GlobalArgs, options: &live::KickArgs) -> Result<Exit
         return Err(Failure::usage(
             "no session given: name sessions, or use --user, --ip or --all",
         )
-        .help("list sessions:  wharf who"));
+        .hint("list sessions:  wharf who"));
     }
     let kick = Kick {
         sessions: options.sessions.clone(),
@@ -99,7 +99,7 @@ pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<
         return Ok(Exit::Done);
     }
     for warning in &reloaded.warnings {
-        tell(&format!("warning: {warning}\n"));
+        print_error(&format!("warning: {warning}\n"));
     }
     print(&summary::reloaded(&reloaded))?;
     Ok(Exit::Done)
@@ -192,11 +192,11 @@ fn failure(error: &RequestError) -> Failure {
     match error {
         RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
-            ..told.help("start it:  wharf serve   or give its socket: --socket PATH")
+            ..told.hint("start it:  wharf serve   or give its socket: --socket PATH")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
-            ..told.help("use sudo, or become a member of the group control.group")
+            ..told.hint("use sudo, or become a member of the group control.group")
         },
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
         RequestError::Refused { status, problem } => {
@@ -205,7 +205,7 @@ fn failure(error: &RequestError) -> Failure {
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };
-            Failure { exit, help: problem.hint.clone(), ..told }
+            Failure { exit, hint: problem.hint.clone(), ..told }
         }
     }
 }

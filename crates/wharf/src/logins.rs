@@ -186,7 +186,7 @@ fn not_opened(key: &str, error: &SourceOpenError) -> Failure {
     let failure = invalid(format!("{key}: {error}"));
     match error {
         SourceOpenError::Roots { .. } | SourceOpenError::NoRoots { .. } => failure
-            .help("a PEM file with the certificate of the CA that issued the server's certificate"),
+            .hint("a PEM file with the certificate of the CA that issued the server's certificate"),
         _ => failure,
     }
 }

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            failure.tell(is_coloured);
+            failure.report(is_coloured);
             os::report_to_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()

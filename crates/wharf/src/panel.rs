@@ -95,7 +95,7 @@ impl Panel {
             }
             None => "Ctrl+C".to_owned(),
         };
-        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.help);
+        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.hint);
         out
     }
 

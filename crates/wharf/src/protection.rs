@@ -91,7 +91,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Protecti
                 let message =
                     format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
-                    .help("to use what this system supports, set server.sandbox = \"auto\""));
+                    .hint("to use what this system supports, set server.sandbox = \"auto\""));
             }
         }
     }

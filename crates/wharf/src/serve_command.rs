@@ -32,7 +32,7 @@ use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::raw::Raw;
 use crate::os::{is_successor, only_root_changes};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, flags_as_file, inputs, load};
 use crate::share::{Share, ShareAccess, confirm_open_share};
 
@@ -94,7 +94,7 @@ fn reject_untrusted_config(file: &Path) -> Result<(), Failure> {
     if is_successor() {
         only_root_changes(file).map_err(|error| {
             Failure::io(format!("cannot use the config file {}", file.display()), &error)
-                .help("make it and the folders above it writable by root only, or restart wharf")
+                .hint("make it and the folders above it writable by root only, or restart wharf")
         })?;
     }
     Ok(())
@@ -120,7 +120,7 @@ fn reject_generated_password(share: &Share) -> Result<(), Failure> {
     match &share.access {
         ShareAccess::Account { password, .. } if password.is_fresh && outputs::is_service() => {
             Err(Failure::usage("a service cannot display a generated password")
-                .help("set one with --password-file FILE, or add accounts: wharf user add"))
+                .hint("set one with --password-file FILE, or add accounts: wharf user add"))
         }
         _ => Ok(()),
     }
@@ -131,6 +131,6 @@ fn print_generated_password(share: &Share) {
     if let ShareAccess::Account { user, password, .. } = &share.access
         && password.is_fresh
     {
-        tell(&format!("note: log in as {user} with the password {}\n", password.text));
+        print_error(&format!("note: log in as {user} with the password {}\n", password.text));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn service(global: &GlobalArgs, what: &ServiceCommand) -> Result<Exit
         ServiceCommand::Unit { account, kind } => {
             let Some(kind) = kind.or_else(manager::own_kind) else {
                 return Err(Failure::usage("this system does not have service files")
-                    .help("print one for another system:  --kind systemd | socket | launchd"));
+                    .hint("print one for another system:  --kind systemd | socket | launchd"));
             };
             let setup = setup(global)?;
             print(&match kind {
@@ -70,7 +70,7 @@ pub(crate) fn service(global: &GlobalArgs, what: &ServiceCommand) -> Result<Exit
 fn ended(how: std::io::Result<()>) -> Result<Exit, Failure> {
     how.map(|()| Exit::Done).map_err(|error| {
         Failure::io("this command is internal, started only by a server; it failed", &error)
-            .help("to serve:  wharf serve   to upgrade:  wharf reload --binary")
+            .hint("to serve:  wharf serve   to upgrade:  wharf reload --binary")
     })
 }
 
@@ -87,7 +87,7 @@ pub(super) struct ServiceSetup {
 /// The configuration in use: a service requires a valid one.
 fn setup(global: &GlobalArgs) -> Result<ServiceSetup, Failure> {
     let Some(path) = config_file(global) else {
-        return Err(Failure::new("configuration file not found: a service requires one").help(
+        return Err(Failure::new("configuration file not found: a service requires one").hint(
             "create one and use it with -c:  wharf config default > wharf.toml   and add an \
              account:  wharf -c wharf.toml user add NAME --home DIR",
         ));
@@ -113,7 +113,7 @@ impl ServiceSetup {
                 "invalid --user `{}`: not a valid account name",
                 account.user
             ))
-            .help("use letters, digits, `.`, `_` and `-`"));
+            .hint("use letters, digits, `.`, `_` and `-`"));
         }
         Ok(systemd::SystemdUnit {
             program: self.program.clone(),

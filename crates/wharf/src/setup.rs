@@ -12,7 +12,7 @@ use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;
 use crate::config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
 use crate::config::{Loaded, layers::Layers};
-use crate::outcome::{Exit, Failure, tell};
+use crate::outcome::{Exit, Failure, print_error};
 use crate::place;
 
 /// The configuration file in use, if any: that of the option or variable, else the first found.
@@ -35,7 +35,7 @@ fn note_unused(used: Option<&Path>) {
     let is_used = used.is_some_and(|used| real(used) == real(unused));
     if unused.symlink_metadata().is_ok() && !is_used {
         NOTED.call_once(|| {
-            tell("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
+            print_error("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
         });
     }
 }
@@ -89,11 +89,11 @@ pub(crate) fn load_with(
     {
         let shown = file.display();
         return Err(Failure::io(format!("cannot read the configuration file {shown}"), &error)
-            .help("run as its owner, or without it:  wharf --no-config"));
+            .hint("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
     let problems: Vec<_> = loaded.problems.iter().map(shown).collect();
-    tell(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
+    print_error(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {
         return Ok(loaded);
     }

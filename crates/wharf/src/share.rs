@@ -13,7 +13,7 @@ use crate::config::choice::AnonymousPermissions;
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::os::real_folder;
-use crate::outcome::{Exit, Failure, tell};
+use crate::outcome::{Exit, Failure, print_error};
 use crate::words::fresh_password;
 
 /// A quick share.
@@ -120,7 +120,7 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
             Err(match meant {
                 Some(command) => Failure {
                     exit: Exit::Usage,
-                    ..failure.help(format!("did you mean the command `wharf {command}`?"))
+                    ..failure.hint(format!("did you mean the command `wharf {command}`?"))
                 },
                 None => failure,
             })
@@ -174,7 +174,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
         return Err(Failure::new(format!(
             "invalid password file {shown}: the first line is empty"
         ))
-        .help("write the password into the first line"));
+        .hint("write the password into the first line"));
     }
     check_password(&text)?;
     Ok(text)
@@ -184,7 +184,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
 pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
     let text = rpassword::prompt_password(question).map_err(|error| {
         Failure::io("cannot read the password from the terminal", &error)
-            .help("without a terminal, use --password-file")
+            .hint("without a terminal, use --password-file")
     })?;
     check_password(&text)?;
     Ok(text)
@@ -194,7 +194,7 @@ pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
 pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
         return Err(Failure::usage("invalid password: it is empty")
-            .help("for a share without password use -A; without -P, a password is generated"));
+            .hint("for a share without password use -A; without -P, a password is generated"));
     }
     if text.len() > PASSWORD_BYTES_MAX {
         return Err(Failure::usage(format!(
@@ -205,7 +205,7 @@ pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
         return Err(Failure::usage(
             "invalid password: it contains a line break or a NUL character",
         )
-        .help("FTP cannot transmit these characters"));
+        .hint("FTP cannot transmit these characters"));
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
         return Err(Failure::usage(format!(
             "-A -w allows anonymous users to change and delete all files in {shown}"
         ))
-        .help("to confirm, add --yes; to only receive files use -A --dropbox"));
+        .hint("to confirm, add --yes; to only receive files use -A --dropbox"));
     }
     if confirm(&format!(
         "Anonymous users can then change and delete all files in {shown}. Continue?"
@@ -232,7 +232,7 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
 
 /// Asks for confirmation; any answer other than yes means no.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
-    tell(&format!("{question} [y/N] "));
+    print_error(&format!("{question} [y/N] "));
     let _ = std::io::stderr().flush();
     let mut line = String::new();
     let failed = |error| Failure::io("cannot read the answer", &error);

@@ -35,7 +35,7 @@ pub(crate) fn top(global: &GlobalArgs, options: &live::TopArgs) -> Result<Exit, 
     }
     if !std::io::stdout().is_terminal() {
         return Err(Failure::usage("standard output is not a terminal")
-            .help("for files and pipes:  wharf top -b"));
+            .hint("for files and pipes:  wharf top -b"));
     }
     let mut terminal = ratatui::try_init()
         .map_err(|error| Failure::io("cannot initialize the terminal", &error))?;

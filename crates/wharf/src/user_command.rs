@@ -25,7 +25,7 @@ use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
 use crate::config::Loaded;
 use crate::config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use crate::hash_command::{ask_twice, hashed};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
 
@@ -57,7 +57,7 @@ pub(crate) fn user(global: &GlobalArgs, what: &UserCommand) -> Result<Exit, Fail
     let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
     if !has_config && matches!(what, UserCommand::Add { .. }) {
-        tell(
+        print_error(
             "note: configuration file not found; without one, wharf ignores accounts; create and \
               use one:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
         );
@@ -160,15 +160,15 @@ impl Trouble {
         let told = Failure::new(error.to_string());
         match error {
             EditError::NoSuchUser(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.help("list accounts:  wharf user list")
+                Failure { exit: Exit::NoSuchUser, ..told }.hint("list accounts:  wharf user list")
             }
             EditError::NoSuchGroup(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.help("list groups:  wharf group list")
+                Failure { exit: Exit::NoSuchUser, ..told }.hint("list groups:  wharf group list")
             }
             EditError::GroupExists(name) => {
-                told.help(format!("change it:  wharf group edit {name}"))
+                told.hint(format!("change it:  wharf group edit {name}"))
             }
-            EditError::UserExists(name) => told.help(format!("change it:  wharf user edit {name}")),
+            EditError::UserExists(name) => told.hint(format!("change it:  wharf user edit {name}")),
             EditError::BadName(..) => Failure { exit: Exit::Usage, ..told },
             EditError::Open(error) => open_failure(&error, is_coloured),
             EditError::Write { path, source } => {
@@ -198,18 +198,18 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
                     };
                     let place = ProblemLocation::File(problem.span.clone());
                     ConfigProblem {
-                        help: problem.help.clone(),
+                        hint: problem.hint.clone(),
                         ..ConfigProblem::error(title, place)
                     }
                 })
                 .collect();
-            tell(&render(&problems, Some(&source), is_coloured));
+            print_error(&render(&problems, Some(&source), is_coloured));
             let title = format!("invalid accounts in {}", found.path.display());
             Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
         }
         UsersFileError::Missing { path } => {
             Failure::new(format!("accounts file not found: {}", path.display()))
-                .help("add the first account:  wharf user add NAME --home DIR")
+                .hint("add the first account:  wharf user add NAME --home DIR")
         }
         UsersFileError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,
@@ -218,7 +218,7 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
                  {mode:04o})",
                 path.display()
             ))
-            .help(format!("chmod 600 '{}'", path.display()))
+            .hint(format!("chmod 600 '{}'", path.display()))
         },
         UsersFileError::Unreadable { path, source } => {
             Failure::io(format!("cannot read {}", path.display()), source)
@@ -235,7 +235,7 @@ async fn add(
 ) -> Result<(), Trouble> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
         Failure::usage(format!("--home is missing for account {name}"))
-            .help(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
+            .hint(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
     })?;
     // Checked before the prompt for a password.
     if find(store, name).await?.is_some() {
@@ -254,7 +254,7 @@ async fn add(
     }
     change.note_missing();
     store.add(name, change.settings).await?;
-    tell(&format!("added {name} to {}\n", store.place()));
+    print_error(&format!("added {name} to {}\n", store.place()));
     print_fresh(fresh)
 }
 
@@ -300,7 +300,7 @@ async fn edit(
     }
     if change.is_empty() {
         return Err(Failure::usage("no settings to change were given")
-            .help("list settings:  wharf user edit --help")
+            .hint("list settings:  wharf user edit --help")
             .into());
     }
     if let Some(home) = facts.home.as_ref().filter(|_| facts.create_home) {
@@ -309,7 +309,7 @@ async fn edit(
     change.note_missing();
     let facts::SettingChanges { settings, cleared } = change;
     store.change(&[StoreChange::Set { holder: name.into(), settings, cleared }]).await?;
-    tell(&format!("changed {name}\n"));
+    print_error(&format!("changed {name}\n"));
     print_fresh(fresh)
 }
 
@@ -321,7 +321,7 @@ async fn set_password(
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
     store.set_password(name, hash).await?;
-    tell(&format!("changed the password of {name}\n"));
+    print_error(&format!("changed the password of {name}\n"));
     print_fresh(fresh)
 }
 
@@ -335,7 +335,7 @@ async fn set_enabled(
         |name: &String| StoreChange::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     let what = if is_enabled { "enabled" } else { "disabled" };
-    tell(&format!("{what} {}\n", names.join(", ")));
+    print_error(&format!("{what} {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -345,7 +345,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
     if !has_yes {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format!("cannot ask for confirmation to delete {list}"))
-                .help("without a terminal, add --yes")
+                .hint("without a terminal, add --yes")
                 .into());
         }
         if !confirm(&format!("Delete {list}? Their files are kept."))? {
@@ -354,7 +354,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
     }
     let change = |name: &String| StoreChange::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
-    tell(&format!("deleted {list}; their files are kept\n"));
+    print_error(&format!("deleted {list}; their files are kept\n"));
     Ok(())
 }
 
@@ -383,8 +383,8 @@ pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str)
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown user `{shown}`")) };
     match nearest(name, known) {
-        Some(near) => failure.help(format!("did you mean `{near}`?")),
-        None => failure.help("list accounts:  wharf user list"),
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("list accounts:  wharf user list"),
     }
 }
 
@@ -399,7 +399,7 @@ fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Fai
     if let Some(hash) = &from.hash {
         if !looks_like_hash(hash) {
             return Err(Failure::usage("invalid --hash: unsupported format of password hash")
-                .help("create one:  wharf hash   (in a shell, use 'single quotes')"));
+                .hint("create one:  wharf hash   (in a shell, use 'single quotes')"));
         }
         return Ok((StoredHash::from(hash.clone()), None));
     }

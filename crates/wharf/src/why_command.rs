@@ -7,8 +7,8 @@
 mod act;
 mod files;
 mod login;
+mod render;
 mod subject;
-mod tell;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ pub(crate) struct DecidingFact {
     /// Where it is set, as in `/etc/wharf/users.toml:12`.
     from: Option<String>,
     /// How to change the result.
-    help: Option<String>,
+    hint: Option<String>,
 }
 
 /// The kind of a fact.
@@ -90,15 +90,15 @@ pub(crate) enum FactKind {
 
 impl DecidingFact {
     fn new(kind: FactKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), from: None, help: None }
+        Self { kind, what: what.into(), from: None, hint: None }
     }
 
     fn from(self, place: impl Into<String>) -> Self {
         Self { from: Some(place.into()), ..self }
     }
 
-    fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn why(global: &GlobalArgs, options: &WhyArgs) -> Result<Exit, Failur
 
 fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Exit, Failure> {
     let act = Action::read(&options.action)
-        .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
+        .map_err(|hint| Failure::usage(format!("unknown action {}", options.action)).hint(hint))?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load_with(
@@ -172,9 +172,9 @@ fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Ex
         files::decide(&case, &subject, &*storage).await
     });
     print(&if options.json {
-        tell::json(&case, &decided, &notes)
+        render::json(&case, &decided, &notes)
     } else {
-        tell::text(&case, &decided, &notes, is_chinese)
+        render::text(&case, &decided, &notes, is_chinese)
     })?;
     Ok(if decided.is_ok() { Exit::Done } else { Exit::Failed })
 }
@@ -197,7 +197,7 @@ fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure
 fn virtual_path(text: &str) -> Result<VPath, Failure> {
     VPath::root().resolve(text.as_bytes()).map_err(|_| {
         Failure::usage(format!("invalid path {}", text.escape_debug()))
-            .help("write it as clients do: / is the home of the account")
+            .hint("write it as clients do: / is the home of the account")
     })
 }
 

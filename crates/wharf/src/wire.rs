@@ -165,9 +165,9 @@ pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>
 
 /// Resolves a host name to at least one IPv4 address.
 pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
-    let help = "set passive.public_address (-n) to an IP address";
+    let hint = "set passive.public_address (-n) to an IP address";
     let found = (name, 0).to_socket_addrs().map_err(|error| {
-        Failure::io(format!("cannot resolve the public address {name}"), &error).help(help)
+        Failure::io(format!("cannot resolve the public address {name}"), &error).hint(hint)
     })?;
     let ipv4 = found.into_iter().filter_map(|address| match address.ip().to_canonical() {
         IpAddr::V4(ip) => Some(ip),
@@ -176,7 +176,7 @@ pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     let ipv4: Vec<_> = ipv4.collect();
     if ipv4.is_empty() {
         return Err(
-            Failure::new(format!("the public address {name} has no IPv4 address")).help(help)
+            Failure::new(format!("the public address {name} has no IPv4 address")).hint(hint)
         );
     }
     Ok(ipv4)
@@ -209,7 +209,7 @@ fn certificate(
     Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new("tls.private_key does not match tls.certificate").help(
+            ..Failure::new("tls.private_key does not match tls.certificate").hint(
                 "check whether only one of the two files was renewed; the server's own certificate \
                  must be the first in its file",
             )
@@ -321,9 +321,9 @@ impl Stores for ConfinedFolders {
         let opened = self.disks.open(account).await;
         // Without a kernel sandbox, opening has succeeded.
         if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
-            let help = "the sandbox does not include it; restart wharf, or add a parent folder to \
+            let hint = "the sandbox does not include it; restart wharf, or add a parent folder to \
                         server.homes and restart once";
-            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
+            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(hint)));
         }
         let opened = opened?;
         Ok(match self.checker.get() {

@@ -26,7 +26,7 @@ static ACTS: &[RestrictedOperation] = &[
         rule: Rule {
             name: "spawn",
             why: "one task owns one client, so that dropping it releases everything",
-            remedy: "poll the future beside the others in the current task",
+            hint: "poll the future beside the others in the current task",
         },
     },
     RestrictedOperation {
@@ -51,7 +51,7 @@ static ACTS: &[RestrictedOperation] = &[
         rule: Rule {
             name: "blocking",
             why: "work on a blocking thread is not stopped by dropping it; each place needs care",
-            remedy: "use Storage, Users or the copy loops, which can stop it",
+            hint: "use Storage, Users or the copy loops, which can stop it",
         },
     },
     RestrictedOperation {
@@ -88,7 +88,7 @@ static ACTS: &[RestrictedOperation] = &[
         rule: Rule {
             name: "sockets",
             why: "all sockets are made in one module, so that the simulation can replace them",
-            remedy: "use Net, and extend it if necessary",
+            hint: "use Net, and extend it if necessary",
         },
     },
     RestrictedOperation {
@@ -122,7 +122,7 @@ static ACTS: &[RestrictedOperation] = &[
             name: "paths",
             why: "what a client sends becomes a VPath once, and only the disk store makes names of \
                   the operating system of it: two ways to read a path are a way around the rules",
-            remedy: "take a VPath, and use Files",
+            hint: "take a VPath, and use Files",
         },
     },
 ];
@@ -135,7 +135,7 @@ const OUT_OF_REACH: &[&str] = &["control", "net", "pump"];
 static REACH: Rule = Rule {
     name: "commands",
     why: "a command decides and returns Next, so it can be tested without sockets",
-    remedy: "return a Next, and use files through Files, which checks permissions",
+    hint: "return a Next, and use files through Files, which checks permissions",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

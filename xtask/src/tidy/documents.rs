@@ -21,43 +21,43 @@ const GENERATED_LINES: usize = 5;
 static PAIR: Rule = Rule {
     name: "readme",
     why: "both languages must have the same content",
-    remedy: "give README.md and README.zh-CN.md the same headings in the same order",
+    hint: "give README.md and README.zh-CN.md the same headings in the same order",
 };
 
 static LINK: Rule = Rule {
     name: "readme",
     why: "a reader of the other language must find it at once",
-    remedy: "link to the other README in the first line",
+    hint: "link to the other README in the first line",
 };
 
 static LENGTH: Rule = Rule {
     name: "readme",
     why: "a README is read once, to decide; details belong into a guide",
-    remedy: "move details into docs/guide",
+    hint: "move details into docs/guide",
 };
 
 static NAMED_TEST: Rule = Rule {
     name: "named test",
     why: "a promise that names a missing test is not tested",
-    remedy: "name the test that covers the row, or write it",
+    hint: "name the test that covers the row, or write it",
 };
 
 static REFERENCE_PAGE: Rule = Rule {
     name: "reference",
     why: "reference pages are generated, and a manual edit would be lost",
-    remedy: "change the source of the page, then run cargo xtask docs",
+    hint: "change the source of the page, then run cargo xtask docs",
 };
 
 static STALE: Rule = Rule {
     name: "picture",
     why: "the picture must show the output of the program",
-    remedy: "run cargo xtask picture",
+    hint: "run cargo xtask picture",
 };
 
 static TRANSLATION: Rule = Rule {
     name: "translation",
     why: "both languages say the same, so a reader of either misses nothing",
-    remedy: "update the translation, then run cargo xtask translations --accept FILE",
+    hint: "update the translation, then run cargo xtask translations --accept FILE",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

@@ -55,19 +55,19 @@ const SYSTEM_SUFFIXES: &[&str] = &["_linux", "_unix", "_windows", "_other"];
 static UPWARD: Rule = Rule {
     name: "floors",
     why: "imports only run down, so that a module can be read and tested without those above it",
-    remedy: "pass the value in or return it; or move what both need to the lower floor",
+    hint: "pass the value in or return it; or move what both need to the lower floor",
 };
 
 static CIRCLE: Rule = Rule {
     name: "floors",
     why: "two modules that need each other are one module in two files",
-    remedy: "move what both need into one of them, or to a lower floor",
+    hint: "move what both need into one of them, or to a lower floor",
 };
 
 static UNKNOWN: Rule = Rule {
     name: "floors",
     why: "a module without a floor could be imported from anywhere, and imports could form a cycle",
-    remedy: "add it to the table in xtask/src/tidy/floors.rs",
+    hint: "add it to the table in xtask/src/tidy/floors.rs",
 };
 
 /// One use of a module by another.

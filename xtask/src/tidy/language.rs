@@ -15,7 +15,7 @@ const LIST: &str = "xtask/src/vocabulary.rs";
 static PHRASE: Rule = Rule {
     name: "language",
     why: "readers search for the usual term, and must not have to learn another",
-    remedy: "write the suggested term; the list is in CONTRIBUTING.md",
+    hint: "write the suggested term; the list is in CONTRIBUTING.md",
 };
 
 /// Words of persons in 10,000 words of the comments of a crate: 1.0 in 1,000.
@@ -24,13 +24,13 @@ const PERSONS_MAX: usize = 10;
 static PERSON: Rule = Rule {
     name: "persons",
     why: "a program, a client and an account are not persons, and have terms of their own",
-    remedy: "name the user, the client, the session, the administrator or the program",
+    hint: "name the user, the client, the session, the administrator or the program",
 };
 
 static STALE: Rule = Rule {
     name: "vocabulary",
     why: "the list that people read must be the one that is checked",
-    remedy: "run cargo xtask vocabulary",
+    hint: "run cargo xtask vocabulary",
 };
 
 /// Words of persons among the words of the comments of one crate.

@@ -10,7 +10,7 @@ use crate::paths;
 static DEAD: Rule = Rule {
     name: "dead link",
     why: "the link is dead",
-    remedy: "name a file of this repository, relative to the document, and one of its headings",
+    hint: "name a file of this repository, relative to the document, and one of its headings",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

@@ -16,19 +16,19 @@ const COLUMNS_MAX: usize = 100;
 static LENGTH: Rule = Rule {
     name: "length",
     why: "one idea per file; a longer one has two",
-    remedy: "move the second idea, or the tests, into a file of its own",
+    hint: "move the second idea, or the tests, into a file of its own",
 };
 
 static WIDTH: Rule = Rule {
     name: "width",
     why: "a line that runs off the screen is not read",
-    remedy: "break it; the formatter leaves long strings and comments to you",
+    hint: "break it; the formatter leaves long strings and comments to you",
 };
 
 static BIASED: Rule = Rule {
     name: "select",
     why: "a random order cannot be replayed from a seed",
-    remedy: "begin with `biased;`, and explain the order in a comment",
+    hint: "begin with `biased;`, and explain the order in a comment",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

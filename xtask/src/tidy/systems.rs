@@ -21,7 +21,7 @@ const SYSTEMS: &[&str] = &["unix", "windows", "target_os", "target_family"];
 static RULE: Rule = Rule {
     name: "systems",
     why: "scattered code for one operating system cannot be tested",
-    remedy: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
+    hint: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
              halves one interface",
 };
 

@@ -8,19 +8,19 @@ use crate::trust::{Known, PAGE};
 static SHOWN: Rule = Rule {
     name: "trust",
     why: "a promise must be tested",
-    remedy: "put the number of the row into the name of the test that shows it",
+    hint: "put the number of the row into the name of the test that shows it",
 };
 
 static STALE: Rule = Rule {
     name: "trust",
     why: "the page must list the current tests and results",
-    remedy: "run cargo xtask trust",
+    hint: "run cargo xtask trust",
 };
 
 static SAFE: Rule = Rule {
     name: "unsafe",
     why: "what is safe by construction needs no review for faults of memory",
-    remedy: "put `[lints]` with `workspace = true` into the manifest; rustix has safe system calls",
+    hint: "put `[lints]` with `workspace = true` into the manifest; rustix has safe system calls",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

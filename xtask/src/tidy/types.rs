@@ -58,14 +58,14 @@ const LIST: &str = "xtask/src/tidy/types.rs";
 static UNIQUE: Rule = Rule {
     name: "types",
     why: "a name that means several things has to be looked up at each place",
-    remedy: "give it a specific name; if it is one idea in two layers, add it to SHARED in \
+    hint: "give it a specific name; if it is one idea in two layers, add it to SHARED in \
              xtask/src/tidy/types.rs",
 };
 
 static LISTED: Rule = Rule {
     name: "types",
     why: "an entry that is not needed permits a second type with that name",
-    remedy: "correct or remove the entry in SHARED",
+    hint: "correct or remove the entry in SHARED",
 };
 
 /// A definition of a type.

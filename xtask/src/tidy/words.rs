@@ -32,25 +32,25 @@ const PRIVATE: &[&str] = &[
 static ALLOW: Rule = Rule {
     name: "allow",
     why: "an `allow` outlives its reason without a warning",
-    remedy: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
+    hint: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
 };
 
 static MARK: Rule = Rule {
     name: "unfinished",
     why: "the main branch has finished work only, and a test that does not run tests nothing",
-    remedy: "finish it, or open an issue and remove the mark",
+    hint: "finish it, or open an issue and remove the mark",
 };
 
 static PLACE: Rule = Rule {
     name: "private path",
     why: "it does not exist on other machines",
-    remedy: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
+    hint: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
 };
 
 static SEEDS: Rule = Rule {
     name: "seeds",
     why: "proptest finds no place for failures of a test that has no lib.rs or main.rs above it",
-    remedy: "use FileFailurePersistence::WithSource(\"proptest-regressions\") in its config",
+    hint: "use FileFailurePersistence::WithSource(\"proptest-regressions\") in its config",
 };
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {

@@ -130,7 +130,7 @@ async fn each_way_to_be_refused_has_a_sentence_and_a_remedy() {
         (&elsewhere, Some(PASSWORD), StoreErrorKind::Unusable, "does not exist"),
     ] {
         let error = open(url, password).check_connection().await.unwrap_err();
-        assert!(error.what.contains(part) && error.help.is_some(), "{error}");
+        assert!(error.what.contains(part) && error.hint.is_some(), "{error}");
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.to_string().contains(PASSWORD), "{error}");
     }

@@ -306,7 +306,7 @@ async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
         write_private(&place.path(), content);
         let error = place.store().check_connection().await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unusable, "{error}");
-        assert!(error.what.contains(part) && error.help.is_some(), "{error}");
+        assert!(error.what.contains(part) && error.hint.is_some(), "{error}");
         assert_eq!(std::fs::read_to_string(place.path()).unwrap(), content);
     }
     let place = TestStore::new();
@@ -324,7 +324,7 @@ async fn a_newer_schema_is_refused_and_stays_as_it_was() {
     place.by_hand().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
     let error = place.store().check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable);
-    assert!(error.what.contains("newer wharf") && error.help.is_some(), "{error}");
+    assert!(error.what.contains("newer wharf") && error.hint.is_some(), "{error}");
     let denied = place.store().login(&attempt("anna", "secret")).await.unwrap_err();
     assert!(matches!(denied, Denied::Broken(_)), "{denied}");
 }

@@ -215,7 +215,7 @@ impl AbusiveClients {
     }
 
     /// Reports the counts.
-    pub(super) fn tell(&self, report: &ProofReport) {
+    pub(super) fn report_to(&self, report: &ProofReport) {
         for (name, count) in [
             ("dripping", &self.dripping),
             ("crawling", &self.crawling),

@@ -2,7 +2,7 @@
 
 use wharf_core::async_trait;
 use wharf_core::error::Result as StoreResult;
-use wharf_core::storage::Caps;
+use wharf_core::storage::Capabilities;
 
 use super::*;
 
@@ -13,8 +13,8 @@ struct Everything {
 
 #[async_trait]
 impl Storage for Everything {
-    fn caps(&self) -> Caps {
-        Caps {
+    fn caps(&self) -> Capabilities {
+        Capabilities {
             resumes: false,
             appends: false,
             sets_times: false,
@@ -27,7 +27,7 @@ impl Storage for Everything {
         Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
     }
 
-    async fn list(&self, _: &VPath, _: Wanted) -> StoreResult<Entries> {
+    async fn list(&self, _: &VPath, _: ListDetail) -> StoreResult<Entries> {
         Err(ErrorKind::Unsupported.into())
     }
 

@@ -22,7 +22,7 @@ pub struct UsersFileProblem {
     /// The error message.
     pub message: String,
     /// What would help.
-    pub help: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// All problems of the file, in the order of its lines.
@@ -53,8 +53,8 @@ impl fmt::Display for Fault {
         for (index, problem) in self.problems.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
             write!(out, "{between}{}: {}", problem.key, problem.message)?;
-            if let Some(help) = &problem.help {
-                write!(out, " ({help})")?;
+            if let Some(hint) = &problem.hint {
+                write!(out, " ({hint})")?;
             }
         }
         Ok(())
@@ -71,8 +71,8 @@ impl fmt::Display for FileProblems {
                 write!(out, "{}: ", problem.key)?;
             }
             out.write_str(&problem.message)?;
-            if let Some(help) = &problem.help {
-                write!(out, " ({help})")?;
+            if let Some(hint) = &problem.hint {
+                write!(out, " ({hint})")?;
             }
         }
         Ok(())

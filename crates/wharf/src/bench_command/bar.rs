@@ -8,7 +8,7 @@ use std::time::Duration;
 use wharf_load::{PreparedRun, RunOutcome, RunProgress};
 
 use crate::config::units::show_size;
-use crate::outcome::tell;
+use crate::outcome::print_error;
 
 /// The progress of a case.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +53,10 @@ fn show(progress: &RunProgress, work: CaseProgress, is_over: &AtomicBool) {
             None => percent(progress.operations() - operations, work.operations),
         };
         let speed = (now - last).saturating_mul(STEPS_PER_S);
-        tell(&format!("\r{}\x1b[K", line(work.name, done, speed)));
+        print_error(&format!("\r{}\x1b[K", line(work.name, done, speed)));
         last = now;
     }
-    tell("\r\x1b[K");
+    print_error("\r\x1b[K");
 }
 
 const STEP: Duration = Duration::from_millis(200);

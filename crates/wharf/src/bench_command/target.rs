@@ -36,7 +36,7 @@ fn password(options: &BenchArgs) -> Result<String, Failure> {
         (None, Some(_)) if std::io::stdin().is_terminal() => ask_password("Password: "),
         (None, Some(_)) => {
             Err(Failure::usage("cannot prompt for the password: standard input is not a terminal")
-                .help("use --password-file FILE, or --password-file - for standard input"))
+                .hint("use --password-file FILE, or --password-file - for standard input"))
         }
     }
 }
@@ -63,31 +63,31 @@ pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
     let is_tls = options.tls != BenchTlsMode::Off;
     match &error.kind {
         ErrorKind::Tls(_) => {
-            told.help("for a certificate that the system does not trust: --ca FILE, or --insecure")
+            told.hint("for a certificate that the system does not trust: --ca FILE, or --insecure")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
-            told.help("to send the password unencrypted:  --tls off")
+            told.hint("to send the password unencrypted:  --tls off")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("USER") && !is_tls => {
-            told.help("the server may require TLS:  --tls explicit")
+            told.hint("the server may require TLS:  --tls explicit")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("connect") => {
-            told.help("the server may be full; use fewer clients:  --sessions 1")
+            told.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { code: 421, .. } => {
-            told.help("the server may be full; use fewer clients:  --sessions 1")
+            told.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { .. } => {
-            told.help("check the user name (-u NAME) and password (--password-file FILE)")
+            told.hint("check the user name (-u NAME) and password (--password-file FILE)")
         }
         ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {
-            told.help("check the port and the TLS mode:  --tls explicit or implicit")
+            told.hint("check the port and the TLS mode:  --tls explicit or implicit")
         }
         ErrorKind::Io(std::io::ErrorKind::PermissionDenied, _) => {
             Failure { exit: Exit::Forbidden, ..told }
         }
         ErrorKind::Io(..) | ErrorKind::TimedOut => {
-            told.help("check host and port:  wharf bench HOST:PORT")
+            told.hint("check host and port:  wharf bench HOST:PORT")
         }
         _ => told,
     }

@@ -76,7 +76,7 @@ fn only_its_owner_may_read_it() {
     fs::set_permissions(state.join(KEPT_NAME), fs::Permissions::from_mode(0o640)).unwrap();
     let failure = self_made(&state, &names()).unwrap_err();
     assert_eq!(failure.exit, Exit::ConfigInvalid);
-    assert!(failure.help.unwrap().starts_with("chmod 600 "));
+    assert!(failure.hint.unwrap().starts_with("chmod 600 "));
 }
 
 #[test]

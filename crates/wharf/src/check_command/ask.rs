@@ -99,7 +99,7 @@ impl Asked<'_> {
         }
         match visit.secure(&verified) {
             Ok(secured) => {
-                tell_of_tls(&secured, page);
+                report_tls(&secured, page);
                 page.row("verified", "yes: the certificate is trusted by this system");
                 if self.is_implicit() {
                     self.greet(&mut visit, page)?;
@@ -123,7 +123,7 @@ impl Asked<'_> {
             }
         }
         match visit.secure(&any) {
-            Ok(secured) => tell_of_tls(&secured, page),
+            Ok(secured) => report_tls(&secured, page),
             Err(error) => return failed(&error, page),
         }
         page.row("verified", &format!("no: {}", shown(why)));
@@ -147,7 +147,7 @@ impl Asked<'_> {
         match ControlClient::open(self.address, PATIENCE) {
             Ok(visit) => Some(visit),
             Err(error) => {
-                let remedy = match error.kind {
+                let hint = match error.kind {
                     ErrorKind::TimedOut => {
                         "a firewall drops the connection, or the router does not forward this port"
                     }
@@ -155,7 +155,7 @@ impl Asked<'_> {
                         "check that the server listens there; on the server:  wharf check ports net"
                     }
                 };
-                page.fail(error.to_string(), remedy);
+                page.fail(error.to_string(), hint);
                 None
             }
         }
@@ -175,13 +175,13 @@ impl Asked<'_> {
                 None
             }
             Err(error) => {
-                let remedy = match error.kind {
+                let hint = match error.kind {
                     ErrorKind::TimedOut => {
                         "another service may listen there, or it uses implicit TLS: try port 990"
                     }
                     _ => "another program listens on this port: give the port of the FTP server",
                 };
-                page.fail(format!("{} is not an FTP server: {error}", self.address), remedy);
+                page.fail(format!("{} is not an FTP server: {error}", self.address), hint);
                 None
             }
         }
@@ -281,7 +281,7 @@ impl Asked<'_> {
             return;
         }
         let what = format!("PASV announces {announced}, but the server was reached at {ours}");
-        let remedy = if is_private(announced) && !is_private(ours) {
+        let hint = if is_private(announced) && !is_private(ours) {
             format!("set passive.public_address to {ours}, or to the host name that clients use")
         } else {
             format!("if that is not the same server, set passive.public_address to {ours}")
@@ -289,17 +289,17 @@ impl Asked<'_> {
         match visit.list_at(at) {
             Ok(listed) => {
                 page.row("PASV", &format!("{at}, {}", described_listing(&listed)));
-                page.note(what, remedy);
+                page.note(what, hint);
             }
             Err(_) => {
-                page.fail(format!("{what}, and data connections to it fail"), remedy);
+                page.fail(format!("{what}, and data connections to it fail"), hint);
             }
         }
     }
 }
 
 fn no_data(how: &str, error: &Error, page: &mut CheckPage) {
-    let remedy = match &error.kind {
+    let hint = match &error.kind {
         ErrorKind::TimedOut => {
             "a firewall drops the connection: open the passive ports of the server there, and \
              forward them on its router"
@@ -319,7 +319,7 @@ fn no_data(how: &str, error: &Error, page: &mut CheckPage) {
         ErrorKind::Tls(_) => "see the log of the server; tls.session_reuse may be the cause",
         _ => "see the log of the server; on the server:  wharf check net",
     };
-    page.fail(format!("data connection with {how} failed: {error}"), remedy);
+    page.fail(format!("data connection with {how} failed: {error}"), hint);
 }
 
 fn password(options: &CheckArgs) -> Result<String, Failure> {
@@ -344,7 +344,7 @@ fn features(visit: &mut ControlClient, page: &mut CheckPage) {
     }
 }
 
-fn tell_of_tls(secured: &TlsInfo, page: &mut CheckPage) {
+fn report_tls(secured: &TlsInfo, page: &mut CheckPage) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));

@@ -46,15 +46,15 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         inspect_system(system, folder, page);
         try_folder(subjects, system, folder, page);
     }
-    leftovers.tell(page);
+    leftovers.report(page);
     Ok(())
 }
 
 fn inspect_clock(subjects: &Subjects<'_>, page: &mut CheckPage) {
     let now = Timestamp::now();
-    let remedy = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
+    let hint = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
     if now.as_second() < EPOCH {
-        page.fail(format!("the system clock is wrong: {now}"), remedy);
+        page.fail(format!("the system clock is wrong: {now}"), hint);
         return;
     }
     let files = subjects.file.iter().chain([&subjects.config.server.users_file.0]);
@@ -68,7 +68,7 @@ fn inspect_clock(subjects: &Subjects<'_>, page: &mut CheckPage) {
                 "{} has a modification time in the future: the clock may be wrong",
                 file.display()
             ),
-            remedy,
+            hint,
         ),
         None => page.row("clock", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
     }
@@ -228,7 +228,7 @@ impl PartialUploads {
         }
     }
 
-    fn tell(&self, page: &mut CheckPage) {
+    fn report(&self, page: &mut CheckPage) {
         if self.count > 0 {
             page.note(
                 format!(

@@ -209,9 +209,9 @@ fn inspect_server(subjects: &Subjects<'_>, page: &mut CheckPage) {
             failed + arrived
         );
         if failed.saturating_mul(FEW) >= *arrived {
-            page.warn(what, failure.remedy.clone());
+            page.warn(what, failure.hint.clone());
         } else {
-            page.note(what, failure.remedy.clone());
+            page.note(what, failure.hint.clone());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::chinese;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::panel::words::columns;
 use crate::protection::rights;
 
@@ -35,7 +35,7 @@ pub(super) struct CheckFinding {
     hint: Option<String>,
     /// Whether it was printed already.
     #[serde(skip)]
-    is_told: bool,
+    is_printed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -128,18 +128,18 @@ impl CheckPage {
     }
 
     /// An informational finding.
-    pub(super) fn note(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(FindingLevel::Note, None, what.into(), Some(remedy.into()));
+    pub(super) fn note(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.add(FindingLevel::Note, None, what.into(), Some(hint.into()));
     }
 
     /// A warning.
-    pub(super) fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(FindingLevel::Warning, None, what.into(), Some(remedy.into()));
+    pub(super) fn warn(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.add(FindingLevel::Warning, None, what.into(), Some(hint.into()));
     }
 
     /// An error.
-    pub(super) fn fail(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.failed(Failure::new(what).help(remedy));
+    pub(super) fn fail(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.failed(Failure::new(what).hint(hint));
     }
 
     /// An error with the exit code that a start would have.
@@ -149,20 +149,20 @@ impl CheckPage {
             return;
         }
         self.worsen(failure.exit);
-        self.add(FindingLevel::Error, None, failure.message, failure.help);
+        self.add(FindingLevel::Error, None, failure.message, failure.hint);
     }
 
     /// An error in the configuration.
-    pub(super) fn problem(&mut self, what: String, help: Option<String>) {
-        let failure = Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(what) };
+    pub(super) fn problem(&mut self, what: String, hint: Option<String>) {
+        let failure = Failure { exit: Exit::ConfigInvalid, hint, ..Failure::new(what) };
         self.failed(failure);
     }
 
     /// A warning that was printed already.
-    pub(super) fn told(&mut self, what: String, help: Option<String>) {
-        self.add(FindingLevel::Warning, None, what, help);
+    pub(super) fn printed_warning(&mut self, what: String, hint: Option<String>) {
+        self.add(FindingLevel::Warning, None, what, hint);
         if let Some(last) = self.findings.last_mut() {
-            last.is_told = true;
+            last.is_printed = true;
         }
     }
 
@@ -171,8 +171,8 @@ impl CheckPage {
         for finding in findings {
             let level =
                 if finding.is_warning() { FindingLevel::Warning } else { FindingLevel::Note };
-            let remedy = Some(finding.remedy().to_owned());
-            self.add(level, None, finding.what().to_owned(), remedy);
+            let hint = Some(finding.hint().to_owned());
+            self.add(level, None, finding.what().to_owned(), hint);
         }
     }
 
@@ -204,7 +204,7 @@ impl CheckPage {
         hint: Option<String>,
     ) {
         let subject = self.subject;
-        let finding = CheckFinding { subject, level, name, what, hint, is_told: false };
+        let finding = CheckFinding { subject, level, name, what, hint, is_printed: false };
         let is_same =
             |other: &CheckFinding| other.what == finding.what && other.hint == finding.hint;
         // Two subjects can have the same finding.
@@ -234,9 +234,9 @@ impl CheckPage {
         }
         print(&text)?;
         let mut trouble: Vec<_> = self.findings.iter().skip(from).collect();
-        trouble.retain(|finding| finding.level != FindingLevel::Ok && !finding.is_told);
+        trouble.retain(|finding| finding.level != FindingLevel::Ok && !finding.is_printed);
         for finding in trouble {
-            tell(&self.described(finding));
+            print_error(&self.described(finding));
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ fn inspect_listener(
         }
     }
     if let Some((at, error)) = last {
-        tell_of_listener(at, &error, own, page);
+        report_listener(at, &error, own, page);
     }
 }
 
@@ -98,7 +98,7 @@ fn try_either(at: SocketAddr, takes_ipv4: bool) -> Result<SocketAddr, (SocketAdd
     }
 }
 
-fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &mut CheckPage) {
+fn report_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &mut CheckPage) {
     let port = at.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => match port_owners(&BTreeSet::from([port])).remove(&port) {
@@ -117,7 +117,7 @@ fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &
             let what = format!("permission denied for port {port}");
             page.failed(
                 Failure { exit: Exit::Forbidden, ..Failure::new(what) }
-                    .help(format!("use another (listen.port), or {PORT_REMEDY}")),
+                    .hint(format!("use another (listen.port), or {PORT_REMEDY}")),
             );
         }
         io::ErrorKind::AddrNotAvailable => {
@@ -183,12 +183,12 @@ fn inspect_range(
         let ports_shown = list(&ports);
         let plural = if ports.len() == 1 { "port" } else { "ports" };
         let what = format!("passive {plural} {ports_shown}{name}: {why}");
-        let remedy = "wharf skips them; stop that program, or use another range: \
+        let hint = "wharf skips them; stop that program, or use another range: \
                       passive.ports";
         if lost == count {
-            page.fail(what, remedy);
+            page.fail(what, hint);
         } else {
-            page.warn(what, remedy);
+            page.warn(what, hint);
         }
     }
 }

@@ -27,14 +27,14 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {
         if let ProtectionStatus::Off(why) = part {
-            let remedy = match config.server.sandbox {
+            let hint = match config.server.sandbox {
                 Sandbox::Off => "write sandbox = \"auto\" in [server]",
                 _ if config.files.follow_symlinks == Symlinks::Always => {
                     "write follow_symlinks = \"inside\" in [files]"
                 }
                 _ => "use Linux 5.19 or newer with Landlock and seccomp",
             };
-            page.warn(format!("access to {what} is not restricted: {why}"), remedy);
+            page.warn(format!("access to {what} is not restricted: {why}"), hint);
         }
     }
     page.row(
@@ -81,7 +81,7 @@ fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Chec
         }
         for own in beneath(&own, &files, home) {
             let (what, path, home) = (own.what, own.path.display(), home.display());
-            page.warn(format!("{what} {path} is inside the home {home}"), own.remedy());
+            page.warn(format!("{what} {path} is inside the home {home}"), own.hint());
         }
     }
 }
@@ -92,8 +92,8 @@ fn inspect_user(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Fai
         None => page.row("user", &format!("runs as {}", current_name())),
     }
     if is_root() && subjects.config.server.user.is_empty() {
-        let remedy = "create a system user for it and set server.user";
-        page.warn("the server would run as root", remedy);
+        let hint = "create a system user for it and set server.user";
+        page.warn("the server would run as root", hint);
     }
     Ok(())
 }

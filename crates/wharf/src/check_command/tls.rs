@@ -99,20 +99,20 @@ fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut CheckPage) {
                     exit: Exit::ConfigInvalid,
                     ..Failure::new(format!("{what} is not valid before {}", day(begin)))
                 }
-                .help("check the clock of this computer"),
+                .hint("check the clock of this computer"),
             );
         }
         let Some(end) = part.not_after else { continue };
         let left = (end.as_second() - now.as_second()).div_euclid(DAY);
-        let remedy = "replace it, then:  wharf reload";
+        let hint = "replace it, then:  wharf reload";
         if left < 0 {
             let message = format!("{what} expired on {}: clients refuse it", day(end));
             let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
-            page.failed(failure.help(remedy));
+            page.failed(failure.hint(hint));
         } else if left < DAYS_LEFT_FEW {
-            page.warn(format!("{what} expires in {left} days, on {}", day(end)), remedy);
+            page.warn(format!("{what} expires in {left} days, on {}", day(end)), hint);
         } else if left < DAYS_LEFT_SOME {
-            page.note(format!("{what} expires in {left} days, on {}", day(end)), remedy);
+            page.note(format!("{what} expires in {left} days, on {}", day(end)), hint);
         } else if place == 0 {
             page.row("dates", &format!("until {}, {left} days", day(end)));
         }

@@ -76,8 +76,8 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     for tenant in &tenants {
         match inspect_home(tenant, numbers, &server) {
             None => sound += 1,
-            Some((what, remedy)) if tenant.is_enabled => page.fail(what, remedy),
-            Some((what, remedy)) => page.note(what, remedy),
+            Some((what, hint)) if tenant.is_enabled => page.fail(what, hint),
+            Some((what, hint)) => page.note(what, hint),
         }
     }
     page.row("homes", &format!("{sound} of {} are accessible to {server}", tenants.len()));
@@ -210,12 +210,12 @@ fn inspect_home(
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
         Ok(_) => {
-            let remedy = format!("set a folder:  wharf user edit {name} --home DIR");
-            return Some((format!("{loses}: {shown} is not a folder"), remedy));
+            let hint = format!("set a folder:  wharf user edit {name} --home DIR");
+            return Some((format!("{loses}: {shown} is not a folder"), hint));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let remedy = format!("create it:  mkdir -p '{shown}' && chown {server} '{shown}'");
-            return Some((format!("{loses}: folder not found: {shown}"), remedy));
+            let hint = format!("create it:  mkdir -p '{shown}' && chown {server} '{shown}'");
+            return Some((format!("{loses}: folder not found: {shown}"), hint));
         }
         Err(error) => {
             let what = format!("cannot access the home of {name}, {shown}: {}", plain(&error));
@@ -230,8 +230,8 @@ fn inspect_home(
         .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, FolderAccess::Enter));
     if let Some(folder) = above {
         let what = format!("{loses}: {server} has no permission to enter {}", folder.display());
-        let remedy = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
-        return Some((what, remedy));
+        let hint = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
+        return Some((what, hint));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
     if !rights.intersection(lists).is_empty() && !may(home, who, FolderAccess::Read) {

@@ -227,8 +227,8 @@ fn encoding(text: &str) -> Result<String, String> {
 }
 
 fn joined(wrong: value::InvalidValue) -> String {
-    match wrong.help {
-        Some(help) => format!("{}; {help}", wrong.why),
+    match wrong.hint {
+        Some(hint) => format!("{}; {hint}", wrong.why),
         None => wrong.why,
     }
 }

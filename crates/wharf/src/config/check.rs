@@ -60,7 +60,7 @@ fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPr
             let title = "duplicate listener: same address and port";
             let problem = ConfigProblem::error(title, listener_place(layers, index));
             let problem = problem.also(listener_place(layers, earlier), "first listener");
-            problems.push(problem.help("give each [[listen]] a different port or address"));
+            problems.push(problem.hint("give each [[listen]] a different port or address"));
         }
     }
 }
@@ -74,13 +74,13 @@ fn check_proxies(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
             let title = "`proxy_from` is missing: any client could forge a PROXY header";
             let problem = ConfigProblem::error(title, place("proxy"));
             problems.push(
-                problem.help("add the addresses of the proxies: proxy_from = [\"10.0.0.5\"]"),
+                problem.hint("add the addresses of the proxies: proxy_from = [\"10.0.0.5\"]"),
             );
         }
         if !listen.proxy && has_networks {
             let title = "`proxy_from` has no effect: `proxy` is false";
             let problem = ConfigProblem::error(title, place("proxy_from"));
-            problems.push(problem.help("write proxy = true there, or remove proxy_from"));
+            problems.push(problem.hint("write proxy = true there, or remove proxy_from"));
         }
     }
 }
@@ -102,7 +102,7 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProbl
             let place = layers.place_of(&format!("listen.{index}.tls"));
             let problem =
                 ConfigProblem::error(title, place).also(require_place.clone(), "requires TLS");
-            problems.push(problem.help("write tls = \"explicit\" there, or require = \"off\""));
+            problems.push(problem.hint("write tls = \"explicit\" there, or require = \"off\""));
         }
     }
     let is_off = config.listen.iter().all(|listen| listen.tls == TlsMode::Off);
@@ -120,7 +120,7 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProbl
             ConfigProblem::error("`tls.require` is \"public\", but no listener offers TLS", place)
                 .also(require_place, "requires TLS")
         };
-        problems.push(problem.help(
+        problems.push(problem.hint(
             "enable TLS, or accept unencrypted passwords with tls.require = \"off\" \
              (--require-tls off)",
         ));
@@ -133,7 +133,7 @@ fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Config
         let place = layers.place_of("tls.private_key");
         let problem =
             ConfigProblem::error("`tls.certificate` is missing for `tls.private_key`", place);
-        problems.push(problem.help("set tls.certificate (--cert)"));
+        problems.push(problem.hint("set tls.certificate (--cert)"));
     }
     if certificate.is_some() && key.is_none() {
         let place = layers.place_of("tls.certificate");
@@ -141,7 +141,7 @@ fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Config
             ConfigProblem::error("`tls.private_key` is missing for `tls.certificate`", place);
         problems.push(
             problem
-                .help("set tls.private_key (--key); it can be the same file if it contains both"),
+                .hint("set tls.private_key (--key); it can be the same file if it contains both"),
         );
     }
 }
@@ -154,7 +154,7 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPr
         let place = layers.place_of("login.anonymous");
         let problem = ConfigProblem::error("`login.anonymous_home` is missing", place);
         problems.push(
-            problem.help("set the folder of anonymous users: anonymous_home = \"/srv/ftp/public\""),
+            problem.hint("set the folder of anonymous users: anonymous_home = \"/srv/ftp/public\""),
         );
         return;
     };
@@ -167,7 +167,7 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPr
             let title = format!("cannot use the folder of anonymous users {shown}: {error}");
             let problem = ConfigProblem::error(title, place);
             problems.push(match error.kind() {
-                std::io::ErrorKind::NotFound => problem.help(format!("create it:  mkdir {shown}")),
+                std::io::ErrorKind::NotFound => problem.hint(format!("create it:  mkdir {shown}")),
                 _ => problem,
             });
         }
@@ -181,7 +181,7 @@ fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<C
     if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
         let title = "anonymous users can replace and delete all files in the anonymous folder";
         let problem = ConfigProblem::warning(title, place);
-        problems.push(problem.help(
+        problems.push(problem.hint(
             "\"read\" permits only downloads; \"dropbox\" permits only uploads of new files",
         ));
     }
@@ -193,7 +193,7 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
     if *ports.start() < FIRST_UNPRIVILEGED_PORT {
         let title = "passive ports below 1024 require privileges, and firewalls often block them";
         let problem = ConfigProblem::warning(title, place.clone());
-        problems.push(problem.help("use a range such as \"30000-30999\""));
+        problems.push(problem.hint("use a range such as \"30000-30999\""));
     }
     for (index, listen) in config.listen.iter().enumerate() {
         if let ListenPort::Fixed(port) = listen.port
@@ -202,7 +202,7 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
             let title = format!("port {port} is both a listening port and a passive port");
             let problem = ConfigProblem::error(title, place.clone());
             let problem = problem.also(listener_place(layers, index), "listening port");
-            problems.push(problem.help("choose a passive port range without it"));
+            problems.push(problem.hint("choose a passive port range without it"));
         }
     }
 }
@@ -214,13 +214,13 @@ fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem
     if first.is_zero() {
         let title = "`ban.time` is 0: bans expire immediately";
         let problem = ConfigProblem::warning(title, layers.place_of("ban.time"));
-        problems.push(problem.help("to disable automatic bans write  ban.enabled = false"));
+        problems.push(problem.hint("to disable automatic bans write  ban.enabled = false"));
     }
     if longest < first {
         let title = "`ban.time_max` is shorter than `ban.time`";
         let problem = ConfigProblem::warning(title, layers.place_of("ban.time_max"));
         let problem = problem.also(layers.place_of("ban.time"), "duration of the first ban");
-        problems.push(problem.help(format!(
+        problems.push(problem.hint(format!(
             "the duration doubles with each ban, up to time_max; write at least {}",
             show_duration(first)
         )));
@@ -236,7 +236,7 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
         if text.chars().any(|letter| letter.is_control() && letter != '\n') {
             let title = format!("invalid `{path}`: it contains control characters");
             let problem = ConfigProblem::error(title, layers.place_of(path));
-            problems.push(problem.help("only line feeds (\\n) are permitted, to separate lines"));
+            problems.push(problem.hint("only line feeds (\\n) are permitted, to separate lines"));
         }
         if text.len() > TEXT_BYTES_MAX {
             let title = format!("invalid `{path}`: it is longer than {TEXT_BYTES_MAX} bytes");
@@ -249,7 +249,7 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
     {
         let title = format!("unknown placeholder {{{word}}} in `server.login_message`");
         let problem = ConfigProblem::warning(title, layers.place_of("server.login_message"));
-        problems.push(problem.help("{user} and {ip} are supported"));
+        problems.push(problem.hint("{user} and {ip} are supported"));
     }
 }
 
@@ -261,13 +261,13 @@ fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
     if server.user.is_empty() && !server.group.is_empty() {
         let place = layers.place_of("server.group");
         let problem = ConfigProblem::error("`server.user` is missing for `server.group`", place);
-        problems.push(problem.help("set the system user: server.user"));
+        problems.push(problem.hint("set the system user: server.user"));
     }
     if !server.user.is_empty() && *config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT {
         let title = "passive ports below 1024 cannot be opened by `server.user`";
         let problem = ConfigProblem::error(title, layers.place_of("passive.ports"));
         let problem = problem.also(layers.place_of("server.user"), "opens them");
-        problems.push(problem.help("choose a range above 1023, such as \"30000-30999\""));
+        problems.push(problem.hint("choose a range above 1023, such as \"30000-30999\""));
     }
 }
 
@@ -278,7 +278,7 @@ fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
         let problem = ConfigProblem::error(title, layers.place_of("server.sandbox"));
         let problem =
             problem.also(layers.place_of("files.follow_symlinks"), "follows links to any folder");
-        problems.push(problem.help("write follow_symlinks = \"inside\", or sandbox = \"auto\""));
+        problems.push(problem.hint("write follow_symlinks = \"inside\", or sandbox = \"auto\""));
     }
 }
 
@@ -295,7 +295,7 @@ fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem
             let problem = ConfigProblem::error(title, layers.place_of(path))
                 .also(layers.place_of(other), "other log");
             problems
-                .push(problem.help(format!("the formats differ: set `{path}` to another file")));
+                .push(problem.hint(format!("the formats differ: set `{path}` to another file")));
         }
     }
 }
@@ -314,8 +314,8 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         let is_draft = |word: &String| word == "{draft}";
         if name != "check_upload" && line.0.iter().any(is_draft) {
             let title = format!("`events.{name}`: {{draft}} is available only in check_upload");
-            let help = "use {file}, the path of the file in the file system";
-            problems.push(ConfigProblem::error(title, place()).help(help));
+            let hint = "use {file}, the path of the file in the file system";
+            problems.push(ConfigProblem::error(title, place()).hint(hint));
         }
     }
     if let Some(folder) = events.quarantine.0.as_deref().filter(|folder| !folder.is_dir()) {
@@ -324,7 +324,7 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         let problem =
             ConfigProblem::error(format!("`events.quarantine`: folder not found: {shown}"), place);
         problems.push(
-            problem.help(format!("create it as the user of the server:  mkdir -m 700 {shown}")),
+            problem.hint(format!("create it as the user of the server:  mkdir -m 700 {shown}")),
         );
     }
 }
@@ -337,7 +337,7 @@ fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         if config.webhooks.iter().take(index).any(|other| is_same(&other)) {
             let problem =
                 ConfigProblem::error("duplicate webhook: another one has this URL", place.clone());
-            problems.push(problem.help("list all events in one of them"));
+            problems.push(problem.hint("list all events in one of them"));
         }
         let host = address.host.trim_matches(['[', ']']);
         let is_here = host == "localhost"
@@ -345,7 +345,7 @@ fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         if !address.is_tls && !is_here {
             let title = "events with names of accounts and files are sent unencrypted";
             let problem = ConfigProblem::warning(title, place.clone());
-            problems.push(problem.help("write https:// if the web server supports TLS"));
+            problems.push(problem.hint("write https:// if the web server supports TLS"));
         }
         if index >= WEBHOOKS_MAX {
             let title = format!("at most {WEBHOOKS_MAX} webhooks are supported");

@@ -37,7 +37,7 @@ fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
         if config.accounts.auth_backends.has(source) && !is_built {
             let title = format!("{name} is not available: wharf was built without it");
             let problem = ConfigProblem::error(title, layers.place_of("accounts.auth_backends"));
-            problems.push(problem.help(format!(
+            problems.push(problem.hint(format!(
                 "install a build with it, or build it:  cargo build --release --features {feature}"
             )));
         }
@@ -57,7 +57,7 @@ fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
             let problem = ConfigProblem::warning(title, layers.place_of(path));
             let word = source.word();
             problems.push(
-                problem.help(format!("write auth_backends = [\"file\", \"{word}\"] in [accounts]")),
+                problem.hint(format!("write auth_backends = [\"file\", \"{word}\"] in [accounts]")),
             );
         }
     }
@@ -69,7 +69,7 @@ fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>
     if service.is_empty() || service.starts_with('.') || !service.bytes().all(is_plain) {
         let title = format!("invalid PAM service `{}`", service.escape_debug());
         let problem = ConfigProblem::error(title, layers.place_of("accounts.pam.service"));
-        problems.push(problem.help("write the name of a file in /etc/pam.d, such as \"wharf\""));
+        problems.push(problem.hint("write the name of a file in /etc/pam.d, such as \"wharf\""));
     }
 }
 
@@ -79,30 +79,30 @@ fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem
         ProblemLocation::Nowhere => layers.place_of("accounts.auth_backends"),
         place => place,
     };
-    let mut blame = |key: &str, title: &str, help: &str| {
-        problems.push(ConfigProblem::error(title, place(key)).help(help));
+    let mut blame = |key: &str, title: &str, hint: &str| {
+        problems.push(ConfigProblem::error(title, place(key)).hint(hint));
     };
     if ldap.urls.0.is_empty() {
-        let help = "add to [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
-        blame("urls", "`accounts.ldap.urls` is missing", help);
+        let hint = "add to [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
+        blame("urls", "`accounts.ldap.urls` is missing", hint);
     }
     if ldap.user_dn.is_empty() {
         if ldap.base.is_empty() {
-            let help = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
-            blame("base", "`accounts.ldap.base` is missing", help);
+            let hint = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
+            blame("base", "`accounts.ldap.base` is missing", hint);
         }
         if !ldap.filter.contains("%u") {
-            let help = "%u stands for the user name: filter = \"(uid=%u)\"";
-            blame("filter", "invalid `accounts.ldap.filter`: %u is missing", help);
+            let hint = "%u stands for the user name: filter = \"(uid=%u)\"";
+            blame("filter", "invalid `accounts.ldap.filter`: %u is missing", hint);
         } else if !is_balanced(&ldap.filter) {
-            let help = "a filter is in parentheses: filter = \"(&(objectClass=person)(uid=%u))\"";
-            blame("filter", "invalid `accounts.ldap.filter`: unbalanced parentheses", help);
+            let hint = "a filter is in parentheses: filter = \"(&(objectClass=person)(uid=%u))\"";
+            blame("filter", "invalid `accounts.ldap.filter`: unbalanced parentheses", hint);
         }
     } else {
         if !ldap.user_dn.contains("%u") {
-            let help =
+            let hint =
                 "%u stands for the user name: user_dn = \"uid=%u,ou=people,dc=example,dc=org\"";
-            blame("user_dn", "invalid `accounts.ldap.user_dn`: %u is missing", help);
+            blame("user_dn", "invalid `accounts.ldap.user_dn`: %u is missing", hint);
         }
         for (key, text) in [("base", &ldap.base), ("bind_dn", &ldap.bind_dn)] {
             if !text.is_empty() {
@@ -114,12 +114,12 @@ fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem
         }
     }
     if ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_some() {
-        let help = "add bind_dn = \"cn=wharf,dc=example,dc=org\"";
-        blame("bind_password_file", "`accounts.ldap.bind_dn` is missing", help);
+        let hint = "add bind_dn = \"cn=wharf,dc=example,dc=org\"";
+        blame("bind_password_file", "`accounts.ldap.bind_dn` is missing", hint);
     }
     if !ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_none() {
-        let help = "write the password to a file: bind_password_file = \"ldap.password\"";
-        blame("bind_dn", "`accounts.ldap.bind_password_file` is missing", help);
+        let hint = "write the password to a file: bind_password_file = \"ldap.password\"";
+        blame("bind_dn", "`accounts.ldap.bind_password_file` is missing", hint);
     }
 }
 
@@ -146,7 +146,7 @@ fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Confi
     if let Some(server) = ldap.urls.0.iter().find(is_open) {
         let title = format!("passwords are sent to {server} unencrypted");
         let problem = ConfigProblem::warning(title, layers.place_of("accounts.ldap.start_tls"));
-        problems.push(problem.help("write start_tls = true, or ldaps:// in urls"));
+        problems.push(problem.hint("write start_tls = true, or ldaps:// in urls"));
     }
 }
 
@@ -154,15 +154,15 @@ fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem
     let Some(url) = &config.http.url.0 else {
         let title = "`accounts.http.url` is missing";
         let problem = ConfigProblem::error(title, layers.place_of("accounts.auth_backends"));
-        let help = "add to [accounts.http]: url = \"https://login.example.com/wharf\"";
-        problems.push(problem.help(help));
+        let hint = "add to [accounts.http]: url = \"https://login.example.com/wharf\"";
+        problems.push(problem.hint(hint));
         return;
     };
     if url.scheme == Scheme::Http && !url.is_loopback() && !config.http.allow_plain {
         let title = format!("passwords would be sent to {url} unencrypted");
         let problem = ConfigProblem::error(title, layers.place_of("accounts.http.url"));
-        let help = "write https://, or allow_plain = true in a trusted network";
-        problems.push(problem.help(help));
+        let hint = "write https://, or allow_plain = true in a trusted network";
+        problems.push(problem.hint(hint));
     }
 }
 
@@ -180,7 +180,7 @@ fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
             Err(error) => {
                 let title = format!("cannot use the folder for homes {shown}: {error}");
                 problems.push(
-                    ConfigProblem::error(title, place()).help(format!("create it:  mkdir {shown}")),
+                    ConfigProblem::error(title, place()).hint(format!("create it:  mkdir {shown}")),
                 );
             }
         }
@@ -188,6 +188,6 @@ fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
     if accounts.create_home && accounts.home.0.is_none() {
         let title = "`accounts.create_home` has no effect: `accounts.home` is empty";
         let problem = ConfigProblem::warning(title, layers.place_of("accounts.create_home"));
-        problems.push(problem.help("write home = \"/srv/ftp/%u\", or remove create_home"));
+        problems.push(problem.hint("write home = \"/srv/ftp/%u\", or remove create_home"));
     }
 }

@@ -196,7 +196,7 @@ fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
     let wrong = InvalidValue::new(format!("expected one of {}", list.join(", ")));
     match nearest(found, words.iter().copied()) {
-        Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
+        Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
         None => wrong,
     }
 }
@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_word() {
         let wrong = parse::<TlsRequire>("pubilc").unwrap_err();
-        assert_eq!(wrong.help.as_deref(), Some("did you mean \"public\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"public\"?"));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
         );
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                problem.help(format!("create it:  wharf config default > {shown}"))
+                problem.hint(format!("create it:  wharf config default > {shown}"))
             }
             _ => problem,
         }
@@ -46,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
             format!("invalid UTF-8 in {shown}, line {line}"),
             ProblemLocation::Nowhere,
         )
-        .help("save the file with the encoding UTF-8")
+        .hint("save the file with the encoding UTF-8")
     })?;
     // Notepad writes a byte order mark, which TOML does not permit.
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
@@ -132,7 +132,7 @@ fn not_a_section(section: &ConfigSection, place: ProblemLocation) -> ConfigProbl
         format!("[{}]", section.name)
     };
     ConfigProblem::error(format!("`{}` is a section, not a key", section.name), place)
-        .help(format!("write {header} on its own line, and the keys below it"))
+        .hint(format!("write {header} on its own line, and the keys below it"))
 }
 
 /// An unknown key, with a suggestion.
@@ -144,11 +144,11 @@ pub(crate) fn unknown(section: &str, name: &str, place: ProblemLocation) -> Conf
             ProblemLocation::File(_) => "; to rewrite the file:  wharf config migrate --write",
             _ => "",
         };
-        return problem.help(format!("renamed to `{new}`{way}"));
+        return problem.hint(format!("renamed to `{new}`{way}"));
     }
     match meant(section, name) {
-        Some(help) => problem.help(help),
-        None => problem.help("list all keys:  wharf config default"),
+        Some(hint) => problem.hint(hint),
+        None => problem.hint("list all keys:  wharf config default"),
     }
 }
 

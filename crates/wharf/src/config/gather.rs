@@ -90,7 +90,7 @@ fn which_listener(flag: &Flag, count: usize, place: ProblemLocation) -> ConfigPr
     let value = flag.shown.rsplit([' ', '=']).next().unwrap_or_default();
     let title = format!("`{}` is ambiguous: there are {count} listeners", flag.shown);
     ConfigProblem::error(title, place)
-        .help(format!("--set listen.0.{key}={value} changes the first; -i ADDRESS replaces all"))
+        .hint(format!("--set listen.0.{key}={value} changes the first; -i ADDRESS replaces all"))
 }
 
 /// Sets a value from a variable or a flag; the key may be unknown.
@@ -122,13 +122,13 @@ fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<ConfigP
         }
         (true, Some(Ok(index))) => {
             let title = format!("`{path}`: unknown {} number {index}", what_of(section));
-            let help = format!("the next number is `{section}.{}.{name}`", layers.tables(section));
-            problems.push(ConfigProblem::error(title, place).help(help));
+            let hint = format!("the next number is `{section}.{}.{name}`", layers.tables(section));
+            problems.push(ConfigProblem::error(title, place).hint(hint));
         }
         (true, _) => {
             let title = format!("`{path}`: the number of the {} is missing", what_of(section));
-            let help = format!("numbers start at 0: `{section}.0.{name}`");
-            problems.push(ConfigProblem::error(title, place).help(help));
+            let hint = format!("numbers start at 0: `{section}.0.{name}`");
+            problems.push(ConfigProblem::error(title, place).hint(hint));
         }
         (false, Some(_)) => problems.push(file::unknown(section, name, place)),
     }

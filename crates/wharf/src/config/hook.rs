@@ -25,7 +25,7 @@ impl ConfigValue for ProgramLine {
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let members = match raw {
             Raw::Text(text) if !text.is_empty() => {
-                return Err(InvalidValue::kind::<Self>(raw).help(format!(
+                return Err(InvalidValue::kind::<Self>(raw).hint(format!(
                     "programs run without a shell: write a list of arguments, as in [{}]",
                     text.split_whitespace()
                         .map(|word| format!("{word:?}"))
@@ -41,7 +41,7 @@ impl ConfigValue for ProgramLine {
             return Err(InvalidValue::new(format!(
                 "invalid program `{program}`: not an absolute path"
             ))
-            .help("write the full path, such as \"/usr/local/bin/hook\""));
+            .hint("write the full path, such as \"/usr/local/bin/hook\""));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
             return Err(InvalidValue::new(format!(
@@ -63,8 +63,8 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
             let wrong = InvalidValue::new(format!("unknown placeholder {{{word}}}"));
             Err(match nearest(word, known()) {
-                Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
-                None => wrong.help("docs/reference/events.md lists the placeholders"),
+                Some(near) => wrong.hint(format!("did you mean {{{near}}}?")),
+                None => wrong.hint("docs/reference/events.md lists the placeholders"),
             })
         }
         Some(_) => Ok(()),
@@ -72,7 +72,7 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
             Some(name) => Err(InvalidValue::new(format!(
                 "placeholder {{{name}}} within the argument `{argument}`"
             ))
-            .help(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
+            .hint(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
             None => Ok(()),
         },
     }
@@ -132,8 +132,8 @@ impl ConfigValue for EventNames {
             if !delivered_names().any(|known| known == name) {
                 let wrong = InvalidValue::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, delivered_names()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!(
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!(
                         "events: {}",
                         delivered_names().collect::<Vec<_>>().join(", ")
                     )),
@@ -201,10 +201,10 @@ impl ConfigValue for Url {
             Some(address) => Ok(Self(Some(address))),
             None if text.contains('@') => {
                 Err(InvalidValue::new("invalid URL: it contains a password")
-                    .help("authenticate requests by a signature instead: secret_file"))
+                    .hint("authenticate requests by a signature instead: secret_file"))
             }
             None => Err(InvalidValue::new(format!("invalid URL `{text}`"))
-                .help("write the full URL, such as \"https://example.com/wharf\"")),
+                .hint("write the full URL, such as \"https://example.com/wharf\"")),
         }
     }
 }
@@ -230,7 +230,7 @@ mod tests {
             (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();
-            assert!(wrong.help.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
+            assert!(wrong.hint.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
         }
     }
 
@@ -258,7 +258,7 @@ mod tests {
     fn events_and_numbers_are_checked() {
         assert!(parse::<EventNames>("upload, login-failed").is_ok());
         let wrong = parse::<EventNames>("uplaod").unwrap_err();
-        assert_eq!(wrong.help.as_deref(), Some("did you mean \"upload\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"upload\"?"));
         assert!(parse::<EventNames>("command").is_err());
         assert_eq!(parse::<ExitCodes>("1, 3").unwrap().0, [1, 3]);
         assert!(parse::<ExitCodes>("0").is_err() && parse::<ExitCodes>("256").is_err());

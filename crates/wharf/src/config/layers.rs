@@ -140,7 +140,7 @@ impl ConfigReader<'_> {
                 Err(wrong) => {
                     let title = format!("`{path}`: {}", wrong.why);
                     let problem = ConfigProblem::error(title, item.origin.place());
-                    self.problems.push(ConfigProblem { help: wrong.help, ..problem });
+                    self.problems.push(ConfigProblem { hint: wrong.hint, ..problem });
                     self.wrong.push(path.into());
                 }
             }

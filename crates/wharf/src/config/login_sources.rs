@@ -67,8 +67,8 @@ impl ConfigValue for LoginOrder {
             let source = found.ok_or_else(|| {
                 let wrong = InvalidValue::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("expected {}", Self::KIND)),
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
@@ -80,7 +80,7 @@ impl ConfigValue for LoginOrder {
         }
         if order.is_empty() {
             return Err(
-                InvalidValue::new("no authentication backend is listed").help("write [\"file\"]")
+                InvalidValue::new("no authentication backend is listed").hint("write [\"file\"]")
             );
         }
         Ok(Self(order))
@@ -103,7 +103,7 @@ impl ConfigValue for HomePattern {
         let template = HomeTemplate::parse(&whole.to_string_lossy());
         template.map(|template| Self(Some(template))).map_err(|error| {
             let wrong = InvalidValue::new(format!("invalid pattern for homes `{text}`"));
-            wrong.help(match error {
+            wrong.hint(match error {
                 TemplateError::UnknownMark => {
                     "%u stands for the user name; other % are not supported"
                 }
@@ -125,7 +125,7 @@ impl ConfigValue for Rights {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_rights(text)
             .map(Self)
-            .map_err(|bad| InvalidValue::new(bad.message()).help(bad.help()))
+            .map_err(|bad| InvalidValue::new(bad.message()).hint(bad.hint()))
     }
 }
 
@@ -169,7 +169,7 @@ impl ConfigValue for OptionalUrl {
 
 fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
-    let help =
+    let hint =
         format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
     // The URL may contain a password, which must not be printed.
     let shown = if text.contains('@') { "the URL" } else { text };
@@ -179,8 +179,8 @@ fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
             "invalid URL `{shown}`: expected one of {}",
             words.join(" ")
         ))
-        .help(help)),
-        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).help(help)),
+        .hint(hint)),
+        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).hint(hint)),
     }
 }
 
@@ -199,8 +199,8 @@ mod tests {
         {
             assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
         }
-        let help = parse::<LoginOrder>("ldapp").unwrap_err().help;
-        assert_eq!(help.as_deref(), Some("did you mean \"ldap\"?"));
+        let hint = parse::<LoginOrder>("ldapp").unwrap_err().hint;
+        assert_eq!(hint.as_deref(), Some("did you mean \"ldap\"?"));
     }
 
     #[test]
@@ -217,6 +217,6 @@ mod tests {
         let raw = Raw::Text("homes/%u".into());
         assert!(HomePattern::read(&raw, Path::new("/etc/wharf")).is_ok());
         let wrong = parse::<HomePattern>("/srv/%n").unwrap_err();
-        assert!(wrong.help.unwrap().contains("%u stands for the user name"));
+        assert!(wrong.hint.unwrap().contains("%u stands for the user name"));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct ConfigProblem {
     /// Related places, each with a label.
     pub(crate) also: Vec<(ProblemLocation, String)>,
     /// How to fix it, printed as `hint: …`.
-    pub(crate) help: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 /// Severity of a problem.
@@ -55,7 +55,7 @@ impl ConfigProblem {
     /// A problem that prevents the start.
     pub(crate) fn error(title: impl Into<String>, place: ProblemLocation) -> Self {
         let severity = Severity::Error;
-        Self { severity, title: title.into(), place, also: Vec::new(), help: None }
+        Self { severity, title: title.into(), place, also: Vec::new(), hint: None }
     }
 
     /// A problem that the administrator should know.
@@ -64,8 +64,8 @@ impl ConfigProblem {
     }
 
     /// Adds a hint.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Adds a related place.
@@ -99,8 +99,8 @@ impl ConfigProblem {
                 group = group.element(Level::NOTE.message(format!("{what}: {by}")));
             }
         }
-        match &self.help {
-            Some(help) => group.element(Level::HELP.with_name("hint").message(help.as_str())),
+        match &self.hint {
+            Some(hint) => group.element(Level::HELP.with_name("hint").message(hint.as_str())),
             None => group,
         }
     }

@@ -76,7 +76,7 @@ fn find(
         if table.keys().any(|other| join(section.name, other.get_ref()) == new) {
             let title = format!("duplicate key: `{old}` is the old name of `{new}`");
             let problem = ConfigProblem::error(title, ProblemLocation::File(name.span()));
-            return Err(problem.help("remove one of the two"));
+            return Err(problem.hint("remove one of the two"));
         }
         found.push((name.span(), old, new));
     }

@@ -40,7 +40,7 @@ impl ConfigValue for AccountStore {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         AccountStoreKind::parse(text, base)
             .map(Self)
-            .map_err(|bad| InvalidValue::new(bad.why).help(bad.help))
+            .map_err(|bad| InvalidValue::new(bad.why).hint(bad.hint))
     }
 }
 

@@ -26,18 +26,18 @@ pub(crate) struct InvalidValue {
     /// The reason.
     pub(crate) why: String,
     /// How to fix it.
-    pub(crate) help: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl InvalidValue {
     /// A value that is invalid for this reason.
     pub(crate) fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), help: None }
+        Self { why: why.into(), hint: None }
     }
 
     /// Adds a hint.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// A value of the wrong type.
@@ -58,8 +58,8 @@ impl ConfigValue for bool {
         raw.boolean().ok_or_else(|| {
             let wrong = InvalidValue::kind::<Self>(raw);
             match raw.text() {
-                Some("true" | "yes" | "on" | "YES") => wrong.help("write true, without quotes"),
-                Some("false" | "no" | "off" | "NO") => wrong.help("write false, without quotes"),
+                Some("true" | "yes" | "on" | "YES") => wrong.hint("write true, without quotes"),
+                Some("false" | "no" | "off" | "NO") => wrong.hint("write false, without quotes"),
                 _ => wrong,
             }
         })
@@ -85,7 +85,7 @@ impl ConfigValue for Version {
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         match raw.integer() {
             Some(1) => Ok(Self),
-            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).help(
+            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).hint(
                 "this version of wharf supports version 1; upgrade wharf to use a newer file",
             )),
             None => Err(InvalidValue::kind::<Self>(raw)),
@@ -135,7 +135,7 @@ impl ConfigValue for Rate {
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_rate(text).map_err(|error| {
-            InvalidValue::new(format!("invalid rate `{text}`")).help(error.to_string())
+            InvalidValue::new(format!("invalid rate `{text}`")).hint(error.to_string())
         })
     }
 }
@@ -151,7 +151,7 @@ impl ConfigValue for Size {
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_quota(text).map_err(|error| {
-            InvalidValue::new(format!("invalid size `{text}`")).help(error.to_string())
+            InvalidValue::new(format!("invalid size `{text}`")).hint(error.to_string())
         })
     }
 }
@@ -181,7 +181,7 @@ impl ConfigValue for FreeSpaceReserve {
             return Ok(Self::Auto);
         }
         let wrong =
-            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).help(why);
+            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).hint(why);
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
@@ -208,11 +208,11 @@ impl ConfigValue for PortRange {
         let (from, to) = (port(from)?, port(to)?);
         if from == 0 || to == 0 {
             return Err(InvalidValue::new("invalid port 0")
-                .help("write the first and the last port, such as \"30000-30999\""));
+                .hint("write the first and the last port, such as \"30000-30999\""));
         }
         if from > to {
             return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))
-                .help(format!("write \"{to}-{from}\"")));
+                .hint(format!("write \"{to}-{from}\"")));
         }
         Ok(Self(from..=to))
     }
@@ -261,11 +261,11 @@ impl ConfigValue for IpAddr {
         bare.parse().map_err(|_| {
             let wrong = InvalidValue::new(format!("invalid IP address `{text}`"));
             match text {
-                "" | "*" | "all" => wrong.help("for all interfaces write \"[::]\""),
+                "" | "*" | "all" => wrong.hint("for all interfaces write \"[::]\""),
                 "localhost" => {
-                    wrong.help("for this computer only write \"127.0.0.1\" or \"[::1]\"")
+                    wrong.hint("for this computer only write \"127.0.0.1\" or \"[::1]\"")
                 }
-                _ => wrong.help(format!("expected {}", Self::KIND)),
+                _ => wrong.hint(format!("expected {}", Self::KIND)),
             }
         })
     }
@@ -289,7 +289,7 @@ impl ConfigValue for OptionalAddress {
             ));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
-            wrong.help(format!("for this computer only write \"127.0.0.1:{port}\""))
+            wrong.hint(format!("for this computer only write \"127.0.0.1:{port}\""))
         })
     }
 }
@@ -310,7 +310,7 @@ impl ConfigValue for Announced {
             InvalidValue::new(format!(
                 "invalid address `{text}`: expected \"auto\" or an IPv4 address"
             ))
-            .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+            .hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
     }
 }
@@ -349,9 +349,9 @@ impl ConfigValue for PublicAddress {
         ));
         Err(match text.parse::<IpAddr>() {
             Ok(_) => {
-                wrong.help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+                wrong.hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
             }
-            Err(_) => wrong.help("write only the address, such as \"203.0.113.7\""),
+            Err(_) => wrong.hint("write only the address, such as \"203.0.113.7\""),
         })
     }
 }
@@ -385,7 +385,7 @@ impl ConfigValue for Networks {
 fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        InvalidValue::new(format!("invalid network `{text}`")).help(
+        InvalidValue::new(format!("invalid network `{text}`")).hint(
             "write \"private\", \"loopback\", an address, or address/length such as \
              \"192.168.1.0/24\"",
         )
@@ -426,7 +426,7 @@ impl ConfigValue for Commands {
             }
             if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
                 return Err(InvalidValue::new(format!("{verb} cannot be disabled"))
-                    .help("clients need USER, PASS and QUIT to log in and out"));
+                    .hint("clients need USER, PASS and QUIT to log in and out"));
             }
             commands.push(verb);
         }
@@ -542,14 +542,14 @@ impl ConfigValue for LegacyEncoding {
         match found {
             Some(set) if set == encoding_rs::UTF_8 => {
                 Err(InvalidValue::new("invalid legacy character set: UTF-8")
-                    .help("for UTF-8 only write  encoding = \"utf-8\""))
+                    .hint("for UTF-8 only write  encoding = \"utf-8\""))
             }
             Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
             _ => {
                 let wrong = InvalidValue::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("common ones: {}", LABELS.join(", "))),
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!("common ones: {}", LABELS.join(", "))),
                 })
             }
         }

@@ -41,7 +41,7 @@ impl ConfigValue for Wait {
         let wait = duration::<Self>(raw, WAIT_MAX)?;
         if wait.is_zero() {
             return Err(InvalidValue::new("invalid time: must be above 0")
-                .help("write a time such as \"15s\""));
+                .hint("write a time such as \"15s\""));
         }
         Ok(Self(wait))
     }
@@ -64,10 +64,10 @@ fn duration<T: ConfigValue>(raw: &Raw, most: Duration) -> Result<Duration, Inval
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {
             let wrong = InvalidValue::new(format!("invalid time {number}: the unit is missing"));
-            return Err(wrong.help(format!("for seconds write \"{number}s\"")));
+            return Err(wrong.hint(format!("for seconds write \"{number}s\"")));
         }
         (None, Some(text)) => parse_duration(text).map_err(|why| {
-            InvalidValue::new(why).help("units are ms, s, m, h and d, as in \"5m 30s\"")
+            InvalidValue::new(why).hint("units are ms, s, m, h and d, as in \"5m 30s\"")
         })?,
         (None, None) => return Err(InvalidValue::kind::<T>(raw)),
     };
@@ -89,7 +89,7 @@ mod tests {
     fn a_number_without_unit_is_asked_back() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
         assert_eq!(wrong.why, "invalid time 300: the unit is missing");
-        assert_eq!(wrong.help.as_deref(), Some("for seconds write \"300s\""));
+        assert_eq!(wrong.hint.as_deref(), Some("for seconds write \"300s\""));
     }
 
     #[test]

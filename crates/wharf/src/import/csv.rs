@@ -118,9 +118,9 @@ fn read(text: &SourceText, base: &Path) -> Result<ImportResult, ImportError> {
     if found.accounts.is_empty() {
         let what = format!("{} contains no accounts", text.shown);
         let told = found.notes.first().map(|note| note.what.clone());
-        let help =
+        let hint =
             told.unwrap_or_else(|| "write a row for each account below the column names".into());
-        return Err(ImportError::new(what, help));
+        return Err(ImportError::new(what, hint));
     }
     if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
         let what = format!("{} still contains passwords in plain text", text.shown);
@@ -161,9 +161,9 @@ fn columns(
     for needed in ["name", "home"] {
         if !columns.iter().any(|name| name == needed) {
             let what = format!("{location}: missing column `{needed}`");
-            let help = "the first row must contain the column names, such as: \
+            let hint = "the first row must contain the column names, such as: \
                         name,password,home,permissions";
-            return Err(ImportError::new(what, help));
+            return Err(ImportError::new(what, hint));
         }
     }
     Ok(columns)
@@ -221,7 +221,7 @@ impl CsvLine<'_> {
                 found.lost(
                     &self.location,
                     format!("account `{name}`: {}", bad.message()),
-                    bad.help(),
+                    bad.hint(),
                 );
                 return None;
             }

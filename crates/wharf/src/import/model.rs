@@ -164,12 +164,12 @@ pub(crate) struct ImportError {
     /// The error, with file and line.
     pub(crate) what: String,
     /// How to fix it.
-    pub(crate) help: String,
+    pub(crate) hint: String,
 }
 
 impl ImportError {
-    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), help: help.into() }
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 

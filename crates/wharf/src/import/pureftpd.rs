@@ -78,7 +78,7 @@ fn accounts(
         line.limits(&mut account, found);
         line.facts(&mut account);
         account.secret = hashes::keep(line.text(1), name, &account.location, found);
-        line.tell(&account, found);
+        line.report_unsupported(&account, found);
         found.add(account);
     }
     match first_bad {
@@ -163,7 +163,7 @@ impl PasswdLine<'_> {
     }
 
     /// Reports the properties that are not supported.
-    fn tell(&self, account: &ImportedAccount, found: &mut ImportResult) {
+    fn report_unsupported(&self, account: &ImportedAccount, found: &mut ImportResult) {
         let name = account.name.escape_debug();
         let is_ratio = |index: usize| !matches!(self.text(index).trim(), "" | "0");
         if is_ratio(8) || is_ratio(9) {

@@ -74,7 +74,7 @@ pub(crate) fn read(
         let failure = Failure::io(format!("cannot read {shown}"), &error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                failure.help("give the file or folder of the old server")
+                failure.hint("give the file or folder of the old server")
             }
             _ => failure,
         }
@@ -89,24 +89,24 @@ pub(crate) fn read(
     }
     if bytes.starts_with(b"PDB") {
         let what = format!("{shown} is a compiled database of Pure-FTPd (.pdb)");
-        let help = "give the text file it was generated from, often /etc/pure-ftpd/pureftpd.passwd";
-        return Err(ImportError::new(what, help).into());
+        let hint = "give the text file it was generated from, often /etc/pure-ftpd/pureftpd.passwd";
+        return Err(ImportError::new(what, hint).into());
     }
     let content = decode(&bytes, encoding).map_err(|line| {
         let what = match encoding {
             SourceEncoding::Detect => "neither UTF-8 nor GBK text",
             SourceEncoding::Fixed(_) => "not text in this encoding",
         };
-        let help = "check the file; if it is correct, set its encoding, as in --source-encoding \
+        let hint = "check the file; if it is correct, set its encoding, as in --source-encoding \
                     big5";
-        Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), help))
+        Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), hint))
     })?;
     Ok(SourceText { path: path.to_owned(), shown, content })
 }
 
 impl From<ImportError> for Failure {
     fn from(refused: ImportError) -> Self {
-        Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).help(refused.help) }
+        Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).hint(refused.hint) }
     }
 }
 

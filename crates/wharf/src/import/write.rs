@@ -67,7 +67,7 @@ pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, Trouble> {
 /// The failure for an existing configuration.
 pub(crate) fn exists(config: &Path) -> Failure {
     let what = format!("{} already exists; nothing was written", config.display());
-    Failure::new(what).help(
+    Failure::new(what).hint(
         "--force replaces it and keeps a copy of the old one; -c FILE writes \
          another",
     )

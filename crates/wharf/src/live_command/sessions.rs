@@ -28,7 +28,7 @@ impl Chosen {
             let one = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
             text.parse().ok().or_else(one).ok_or_else(|| {
                 Failure::usage(format!("invalid --ip `{text}`: expected an address or a network"))
-                    .help("such as 192.0.2.7 or 192.0.2.0/24")
+                    .hint("such as 192.0.2.7 or 192.0.2.0/24")
             })
         };
         Ok(Self {

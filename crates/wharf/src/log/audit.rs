@@ -48,7 +48,7 @@ impl Audit {
         if std::fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
             let message = format!("invalid log.audit_file {shown}: not a regular file");
             return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-                .help("the audit log is written synchronously and cannot be a pipe or a device"));
+                .hint("the audit log is written synchronously and cannot be a pipe or a device"));
         }
         let target = LogTarget::private_file(path)
             .map_err(|error| Failure::io(format!("cannot open the audit log {shown}"), &error))?;

@@ -133,7 +133,7 @@ impl LogRecord {
                 .text("tried", user)
                 .text("reason", reason)
                 .boolean("tls", who.is_tls)
-                .text("hint", login_help(reason)),
+                .text("hint", login_hint(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
@@ -202,13 +202,12 @@ impl LogRecord {
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {
-        let Event::DataConnProblem { network, cause, reason, failed, arrived, remedy } = event
-        else {
+        let Event::DataConnProblem { network, cause, reason, failed, arrived, hint } = event else {
             return None;
         };
         let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
-        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", remedy))
+        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", hint))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {
@@ -231,7 +230,7 @@ impl LogRecord {
 
 /// The hint for a failed login. It does not contain the user name, which the client chooses, since
 /// the administrator may paste the hint into a shell.
-fn login_help(reason: &str) -> &'static str {
+fn login_hint(reason: &str) -> &'static str {
     match reason {
         "no such account" => "list accounts: wharf user list; add one: wharf user add NAME",
         "wrong password" | "the account has no usable password" => {

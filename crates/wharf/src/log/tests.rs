@@ -124,7 +124,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
             reason: "no data connection arrived",
             failed: 14,
             arrived: 0,
-            remedy: "open TCP 30000-30999 in the firewall",
+            hint: "open TCP 30000-30999 in the firewall",
         },
         Event::DataUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StoreFailed { reason: "write /a: input/output error" },

@@ -11,7 +11,7 @@ use tokio::signal::windows::{
 
 use super::service::asked_by_windows;
 use super::{Inherited, SignalRequest, StopReason};
-use crate::outcome::tell;
+use crate::outcome::print_error;
 
 /// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
 /// Hyper-V.
@@ -163,7 +163,7 @@ pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
 pub(crate) fn hold_window() {
     let is_alone = std::env::args_os().len() == 1 && std::env::var_os("PROMPT").is_none();
     if is_alone && io::stdin().is_terminal() && io::stderr().is_terminal() {
-        tell("\nPress Enter to close.\n");
+        print_error("\nPress Enter to close.\n");
         // Any input, or its end, ends the waiting.
         let _ = io::stdin().read_line(&mut String::new());
     }

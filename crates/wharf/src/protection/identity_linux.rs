@@ -60,7 +60,7 @@ impl SystemUser {
                 current_name()
             );
             return Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }
-                .help("start it as root or as that user, or remove server.user"));
+                .hint("start it as root or as that user, or remove server.user"));
         }
         Ok(Some(identity))
     }
@@ -81,9 +81,9 @@ impl SystemUser {
             Err(_) => User::from_name(user),
         };
         let Some(found) = found.map_err(|error| unknown("user", user, Some(error)))? else {
-            let help =
+            let hint =
                 format!("create it:  useradd --system --no-create-home --shell /bin/false {user}");
-            return Err(unknown("user", user, None).help(help));
+            return Err(unknown("user", user, None).hint(hint));
         };
         let group = if group.is_empty() {
             found.gid
@@ -103,7 +103,7 @@ impl SystemUser {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!("invalid server.user {}: it is root", self.name))
         }
-        .help("set an unprivileged user, or remove server.user")
+        .hint("set an unprivileged user, or remove server.user")
     }
 
     /// Changes the owner of the state folder and its files, so that they can be read and replaced.
@@ -178,7 +178,7 @@ impl SystemUser {
         let _ = set_no_new_privs(true);
         self.check().map_err(|what| {
             Failure::new(format!("changing to user {name} was incomplete: {what}"))
-                .help("please report this as a bug; serving would not be safe")
+                .hint("please report this as a bug; serving would not be safe")
         })
     }
 
@@ -289,7 +289,7 @@ mod tests {
     fn row_46_unknown_users_and_groups_are_reported() {
         let failure = SystemUser::wanted(&server("no-such-user", "")).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
-        assert!(failure.help.unwrap().starts_with("create it:  useradd"));
+        assert!(failure.hint.unwrap().starts_with("create it:  useradd"));
         let failure = SystemUser::wanted(&server("nobody", "no-such-group")).unwrap_err();
         assert!(failure.message.starts_with("unknown server.group no-such-group"));
     }

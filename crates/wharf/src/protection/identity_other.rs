@@ -21,7 +21,7 @@ impl SystemUser {
         }
         let message = "server.user is supported on Linux only";
         Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-            .help("remove it, and start wharf as that user"))
+            .hint("remove it, and start wharf as that user"))
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -26,7 +26,7 @@ impl RightsFinding {
     }
 
     /// How to fix it.
-    pub(crate) fn remedy(&self) -> &str {
+    pub(crate) fn hint(&self) -> &str {
         match *self {}
     }
 }

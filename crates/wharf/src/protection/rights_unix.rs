@@ -19,7 +19,7 @@ use crate::outcome::{Exit, Failure};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RightsFinding {
     what: String,
-    remedy: String,
+    hint: String,
     severity: RightsSeverity,
 }
 
@@ -41,7 +41,7 @@ impl RightsFinding {
 
     /// One line, with the hint.
     pub(crate) fn described(&self) -> String {
-        format!("{}: {}", self.what, self.remedy)
+        format!("{}: {}", self.what, self.hint)
     }
 
     /// The problem.
@@ -50,8 +50,8 @@ impl RightsFinding {
     }
 
     /// How to fix it.
-    pub(crate) fn remedy(&self) -> &str {
-        &self.remedy
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
     }
 }
 
@@ -69,8 +69,10 @@ pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<()
     let findings = of_config(config, file);
     match findings.into_iter().find(|finding| finding.severity == RightsSeverity::Fatal) {
         None => Ok(()),
-        Some(finding) => Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
-            .help(finding.remedy)),
+        Some(finding) => {
+            Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
+                .hint(finding.hint))
+        }
     }
 }
 
@@ -90,7 +92,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
                 what: format!(
                     "the state folder {shown} is {access} by other users (mode {mode:04o})"
                 ),
-                remedy: format!("chmod 700 '{shown}'"),
+                hint: format!("chmod 700 '{shown}'"),
                 severity: if is_writable { RightsSeverity::Fatal } else { RightsSeverity::Info },
             });
         }
@@ -108,7 +110,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
             let shown = path.display();
             findings.push(RightsFinding {
                 what: format!("the program {shown}, which wharf starts, is writable by all users"),
-                remedy: format!("chmod o-w '{shown}'"),
+                hint: format!("chmod o-w '{shown}'"),
                 severity: RightsSeverity::Fatal,
             });
         }
@@ -119,7 +121,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
             let shown = path.display();
             findings.push(RightsFinding {
                 what: format!("the log {shown} is writable by all users (mode {mode:04o})"),
-                remedy: format!("chmod o-w '{shown}'"),
+                hint: format!("chmod o-w '{shown}'"),
                 severity: RightsSeverity::Warning,
             });
         }
@@ -134,15 +136,13 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<RightsF
     if mode & OTHERS_WRITE != 0 {
         findings.push(RightsFinding {
             what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
-            remedy: format!("chmod o-w '{shown}'"),
+            hint: format!("chmod o-w '{shown}'"),
             severity: RightsSeverity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
         findings.push(RightsFinding {
             what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
-            remedy: format!(
-                "chmod g-w '{shown}', unless all its members may administer this server"
-            ),
+            hint: format!("chmod g-w '{shown}', unless all its members may administer this server"),
             severity: RightsSeverity::Info,
         });
     }
@@ -151,11 +151,10 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<RightsF
     if is_exposed {
         findings.push(RightsFinding {
             what: format!("another user than root may change {shown} or a folder above it"),
-            remedy:
-                "make it owned by root: else a server that has dropped root's privileges could \
+            hint: "make it owned by root: else a server that has dropped root's privileges could \
                      regain them, so wharf reload --binary rejects it; keep users.toml in a \
                      separate folder"
-                    .to_owned(),
+                .to_owned(),
             severity: RightsSeverity::Warning,
         });
     }
@@ -179,8 +178,8 @@ pub(crate) fn of_home(home: &Path) -> Vec<RightsFinding> {
             let home = home.display();
             format!("any user may replace {home}: {shown} is world-writable")
         };
-        let remedy = format!("chmod o-w '{shown}'");
-        findings.push(RightsFinding { what, remedy, severity: RightsSeverity::Warning });
+        let hint = format!("chmod o-w '{shown}'");
+        findings.push(RightsFinding { what, hint, severity: RightsSeverity::Warning });
     }
     if let Ok(facts) = fs::metadata(&home) {
         findings.extend(foreign_owner(&home, &facts));
@@ -197,8 +196,8 @@ pub(crate) fn readable_by(name: &str, users_file: &Path) -> Result<(), Failure> 
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let shown = users_file.display();
             let message = format!("server.user {name} cannot read {shown}");
-            let help = format!("change its owner:  chown {name} '{shown}'");
-            Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.help(help))
+            let hint = format!("change its owner:  chown {name} '{shown}'");
+            Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.hint(hint))
         }
         _ => Ok(()),
     }
@@ -209,7 +208,7 @@ fn foreign_owner(path: &Path, facts: &Metadata) -> Option<RightsFinding> {
     let is_ours = owner == 0 || owner == geteuid().as_raw();
     (!is_ours).then(|| RightsFinding {
         what: format!("{} belongs to another user (UID {owner})", path.display()),
-        remedy: format!(
+        hint: format!(
             "that user can change it; to prevent this:  chown {} '{}'",
             super::identity::current_name(),
             path.display()
@@ -223,7 +222,7 @@ fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<RightsFinding> {
     let (shown, mode) = (path.display(), mode(&facts));
     (facts.is_file() && mode & 0o077 != 0).then(|| RightsFinding {
         what: format!("the secret in {shown} is accessible to other users (mode {mode:04o})"),
-        remedy: format!("chmod 600 '{shown}'"),
+        hint: format!("chmod 600 '{shown}'"),
         // Another program may need access through a dedicated group.
         severity: if mode & 0o027 == 0 { RightsSeverity::Info } else { RightsSeverity::Fatal },
     })

@@ -106,7 +106,7 @@ impl AdminService {
         let number = outcome.await.unwrap_or_else(|_| Err("cannot start a thread".into()));
         number.map_err(|why| {
             Failure::new(format!("the new program failed to start: {why}"))
-                .help("the old server continues; fix the problem, then:  wharf reload --binary")
+                .hint("the old server continues; fix the problem, then:  wharf reload --binary")
         })
     }
 
@@ -385,7 +385,7 @@ fn passive_failure(failure: &DataConnFailure) -> PassiveFailure {
         arrived: failure.arrived,
         last: moment(failure.last).unwrap_or_default(),
         detail: failure.detail.clone(),
-        remedy: failure.remedy.clone(),
+        hint: failure.hint.clone(),
     }
 }
 
@@ -396,7 +396,7 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
         Failure::usage(
             "invalid ban duration: it must be at least one second and at most some thousand years",
         )
-        .help("without a duration the ban is permanent")
+        .hint("without a duration the ban is permanent")
     })
 }
 
@@ -417,5 +417,5 @@ fn shown_certificate(facts: &CertificateSummary) -> Certificate {
 }
 
 fn problem(failure: Failure) -> Problem {
-    Problem { error: failure.message, hint: failure.help }
+    Problem { error: failure.message, hint: failure.hint }
 }

@@ -141,7 +141,7 @@ impl Reloader {
         self.log.reopen();
         let (layers, problems) = gather(&self.inputs);
         let done = self.take_over(layers, problems);
-        self.tell(&done);
+        self.log_result(&done);
         announce(ServiceState::Ready);
         done
     }
@@ -171,7 +171,7 @@ impl Reloader {
         Ok(CertificateReload::Served(next.facts))
     }
 
-    fn tell(&self, done: &Result<Reloaded, Failure>) {
+    fn log_result(&self, done: &Result<Reloaded, Failure>) {
         // The rest of the message shows the lines in the file.
         let problem = done
             .as_ref()
@@ -285,7 +285,7 @@ impl Reloader {
                 "invalid configuration in {place}: {count}\n\n{}",
                 shown.trim_end()
             ))
-            .help("the old configuration stays active; fix the file, then:  wharf reload")
+            .hint("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }
@@ -296,10 +296,10 @@ fn refused(error: &rustls::Error) -> Failure {
 
 /// A sandboxed server may be unable to read files that other processes can read.
 fn beyond_reach(failure: Failure) -> Failure {
-    if failure.exit != Exit::Forbidden || failure.help.is_some() {
+    if failure.exit != Exit::Forbidden || failure.hint.is_some() {
         return failure;
     }
-    failure.help(
+    failure.hint(
         "the sandbox allows only paths that were configured at the start; restart wharf, or \
          replace the old file",
     )

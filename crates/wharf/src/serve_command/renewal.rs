@@ -70,7 +70,7 @@ impl Watch {
                 if self.failed_checks == CHECKS_BEFORE_WARNING {
                     let record = LogRecord::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
-                        .text("hint", failure.help.as_deref().unwrap_or_default());
+                        .text("hint", failure.hint.as_deref().unwrap_or_default());
                     reloader.log.note(&record);
                 }
             }

@@ -51,7 +51,7 @@ use crate::os::{
     mask_new_files, raise_file_limit,
 };
 use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
-use crate::outcome::{Exit, Failure, plain, tell};
+use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::place;
@@ -74,7 +74,7 @@ pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure
     mask_new_files();
     let inherited = inherited().map_err(|why| {
         Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
-            .help("wharf needs stream sockets:  ListenStream=  in the socket unit")
+            .hint("wharf needs stream sockets:  ListenStream=  in the socket unit")
     })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
@@ -283,7 +283,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(PanelAddress::url).collect();
     if has_panel {
-        tell(&panel.text());
+        print_error(&panel.text());
     } else if let Some(share) = &plan.share {
         print_generated_password(share);
     }
@@ -508,7 +508,7 @@ impl Stopper<'_> {
         let record = LogRecord::new(Level::Info, "stopping").text("reason", reason);
         self.admin.log.note(&record.number("sessions", sessions));
         if self.has_panel {
-            tell(&if sessions == 0 {
+            print_error(&if sessions == 0 {
                 "\n  Stopped.\n".to_owned()
             } else {
                 let grace = show_duration(grace);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::accounts::FolderUse;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::outcome::tell;
+use crate::outcome::print_error;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::{ProtectionReport, ProtectionStatus, rights};
 
@@ -49,12 +49,12 @@ impl Warner {
 
     /// Reports a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
-        self.tell(text, false);
+        self.report(text, false);
     }
 
     /// Reports a warning, and keeps it until the end.
     pub(super) fn warn_for_good(&self, text: &str) {
-        self.tell(text, true);
+        self.report(text, true);
     }
 
     /// Removes a warning that no longer applies.
@@ -62,9 +62,9 @@ impl Warner {
         self.kept().retain(|entry| entry.text != text);
     }
 
-    fn tell(&self, text: &str, is_lasting: bool) {
+    fn report(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
-            tell(&format!("warning: {text}\n"));
+            print_error(&format!("warning: {text}\n"));
         } else {
             self.log.note(&LogRecord::new(Level::Warn, "warning").text("reason", text));
         }

@@ -9,7 +9,7 @@ use crate::accounts;
 use crate::cli::GlobalArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{change_owner, is_administrator, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, tell};
+use crate::outcome::{Exit, Failure, plain, print, print_error};
 
 const SERVICE: &str = "wharf.service";
 /// The account that is created if it is missing.
@@ -34,7 +34,7 @@ pub(super) fn serve(_global: &GlobalArgs) -> Result<Exit, Failure> {
     Err(Failure::usage(
         "this command is internal, started only by the Windows service control manager",
     )
-    .help("to serve:  wharf serve   to install a service:  wharf service install"))
+    .hint("to serve:  wharf serve   to install a service:  wharf service install"))
 }
 
 /// Writes the unit, enables and starts it.
@@ -42,7 +42,7 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     need_rights(options.root.is_some(), "install")?;
     if options.firewall {
-        tell(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
+        print_error(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
     }
     let user = &options.account.user;
     let (place, text) = match file_kind() {
@@ -56,7 +56,7 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
     let file = root.join(place);
     if file.exists() && !options.force {
         return Err(Failure::new(format!("file exists: {}", file.display()))
-            .help("replace it:  wharf service install --force"));
+            .hint("replace it:  wharf service install --force"));
     }
     if file_kind() == ServiceFileKind::Launchd {
         return install_launchd(setup, &file, &text, options);
@@ -67,16 +67,16 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
     let owner = owner_of(&root, user)?;
     write(&file, &text)?;
     let notes = hand_over(setup, &root, user, owner);
-    tell(&format!("wrote {}\n", file.display()));
+    print_error(&format!("wrote {}\n", file.display()));
     for note in notes {
-        tell(&format!("warning: {note}\n"));
+        print_error(&format!("warning: {note}\n"));
     }
     if options.root.is_some() {
         systemctl(&[&format!("--root={}", root.display()), "enable", SERVICE])?;
         return Ok(Exit::Done);
     }
     if !Path::new("/run/systemd/system").is_dir() {
-        tell("systemd is not running; it starts wharf at the next boot\n");
+        print_error("systemd is not running; it starts wharf at the next boot\n");
         systemctl(&["enable", SERVICE])?;
         return Ok(Exit::Done);
     }
@@ -84,7 +84,7 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
     systemctl(&["enable", SERVICE])?;
     if !options.no_start {
         systemctl(&["restart", SERVICE])?;
-        tell("wharf is running and starts at boot; to check:  wharf service status\n");
+        print_error("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
@@ -103,7 +103,7 @@ fn install_launchd(
             None if user == OWN_USER => make_account_on_mac(user)?,
             None => {
                 return Err(Failure::new(format!("unknown system account `{user}`"))
-                    .help("without --user, the account `wharf` is created"));
+                    .hint("without --user, the account `wharf` is created"));
             }
         };
         notes = hand_over(setup, Path::new("/"), user, owner);
@@ -111,9 +111,9 @@ fn install_launchd(
         notes.push(format!("the account `{user}` was not created: create it in the image"));
     }
     write(file, text)?;
-    tell(&format!("wrote {}\n", file.display()));
+    print_error(&format!("wrote {}\n", file.display()));
     for note in notes {
-        tell(&format!("warning: {note}\n"));
+        print_error(&format!("warning: {note}\n"));
     }
     if options.root.is_none() && !options.no_start {
         run("launchctl", &["bootstrap", "system", &file.to_string_lossy()])?;
@@ -146,14 +146,14 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     }
     for file in [file, below.join(systemd::SYSUSERS)] {
         match fs::remove_file(&file) {
-            Ok(()) => tell(&format!("removed {}\n", file.display())),
+            Ok(()) => print_error(&format!("removed {}\n", file.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(Failure::io(format!("cannot remove {}", file.display()), &error));
             }
         }
     }
-    tell("configuration, accounts and files were kept\n");
+    print_error("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
@@ -212,7 +212,7 @@ fn need_rights(is_elsewhere: bool, verb: &str) -> Result<(), Failure> {
     Err(Failure {
         exit: Exit::Forbidden,
         ..Failure::new("permission denied: system services require root")
-            .help(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
+            .hint(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
     })
 }
 
@@ -255,7 +255,7 @@ fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     let asked = Command::new("getent").args(["passwd", user]).output();
     let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     asked.ok().as_deref().and_then(own).ok_or_else(|| {
-        Failure::new(format!("unknown system account `{user}`")).help(format!(
+        Failure::new(format!("unknown system account `{user}`")).hint(format!(
             "create it:  useradd --system {user}   (without --user, the account `wharf` is created)"
         ))
     })
@@ -330,14 +330,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     let line = format!("{program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).output().map_err(|error| {
         Failure::io(format!("cannot run {line}"), &error)
-            .help("this system has another service manager; wharf service unit prints a template")
+            .hint("this system has another service manager; wharf service unit prints a template")
     })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Failure::new(format!("{line} failed: {said}"))
-        .help("see the log of the service:  journalctl -u wharf -n 20"))
+        .hint("see the log of the service:  journalctl -u wharf -n 20"))
 }
 
 #[cfg(test)]

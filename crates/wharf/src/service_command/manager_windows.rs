@@ -20,7 +20,7 @@ use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, tell};
+use crate::outcome::{Exit, Failure, plain, print, print_error};
 use crate::protection::reach::state_folder;
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
@@ -76,14 +76,17 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
         }
         Err(error) if number(&error) == Some(ALREADY_INSTALLED) => {
             return Err(Failure::new(format!("service `{SERVICE}` already exists"))
-                .help("replace it:  wharf service install --force"));
+                .hint("replace it:  wharf service install --force"));
         }
         made => made.map_err(|error| failed("create the service", &error, "install"))?,
     };
     if let Err(error) = describe(&service, setup) {
-        tell(&format!("warning: the service will not restart by itself: {}\n", message_of(&error)));
+        print_error(&format!(
+            "warning: the service will not restart by itself: {}\n",
+            message_of(&error)
+        ));
     }
-    tell(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
+    print_error(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
     for (path, rights) in needed(setup) {
         grant(&path, account, rights);
     }
@@ -91,14 +94,14 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
         let words = setup.openings().netsh(&setup.program);
         run_program("netsh", &words).map_err(|why| {
             Failure::new(format!("cannot add a firewall rule: {why}"))
-                .help("add it manually: Windows Defender Firewall, inbound rules")
+                .hint("add it manually: Windows Defender Firewall, inbound rules")
         })?;
-        tell(&format!("added the firewall rule \"{}\"\n", firewall::RULE));
+        print_error(&format!("added the firewall rule \"{}\"\n", firewall::RULE));
     }
     if !options.no_start {
         service.start::<&str>(&[]).map_err(|error| failed("start the service", &error, "start"))?;
         arrive(&service, ServiceState::Running)?;
-        tell("wharf is running and starts at boot; to check:  wharf service status\n");
+        print_error("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
@@ -151,7 +154,7 @@ fn grant(path: &Path, account: &str, rights: &str) {
     let words = [path.display().to_string(), "/grant".to_owned(), to, "/Q".to_owned()];
     if let Err(why) = run_program("icacls", &words) {
         let path = path.display();
-        tell(&format!("warning: cannot grant {account} access to {path}: {why}\n"));
+        print_error(&format!("warning: cannot grant {account} access to {path}: {why}\n"));
     }
 }
 
@@ -164,10 +167,10 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     let service = open(access, "uninstall")?;
     halt(&service)?;
     service.delete().map_err(|error| failed("remove the service", &error, "uninstall"))?;
-    tell(&format!("removed the service `{SERVICE}`\n"));
+    print_error(&format!("removed the service `{SERVICE}`\n"));
     // It also fails if the rule does not exist.
     let _ = run_program("netsh", &firewall::netsh_forget());
-    tell("configuration, accounts and files were kept\n");
+    print_error("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
@@ -243,9 +246,9 @@ fn serve_with_log(global: &GlobalArgs) -> u8 {
     match served {
         Ok(exit) => exit.number(),
         Err(failure) => {
-            let help = failure.help.unwrap_or_default();
+            let hint = failure.hint.unwrap_or_default();
             if let Ok(mut file) = appended().open(log) {
-                let _ = writeln!(file, "error: {} {help}", failure.message);
+                let _ = writeln!(file, "error: {} {hint}", failure.message);
             }
             failure.exit.number()
         }
@@ -260,7 +263,7 @@ pub(super) fn serve(global: &GlobalArgs) -> Result<Exit, Failure> {
         Err(error) if number(&error) == Some(NOT_STARTED_AS_SERVICE) => Err(Failure::usage(
             "this command is internal, started only by the Windows service control manager",
         )
-        .help("to serve:  wharf serve   to start the service:  wharf service start")),
+        .hint("to serve:  wharf serve   to start the service:  wharf service start")),
         Err(error) => Err(failed("run as a service", &error, "start")),
     }
 }
@@ -276,7 +279,7 @@ fn open(access: ServiceAccess, verb: &str) -> Result<Service, Failure> {
         Some(NOT_INSTALLED) => Failure {
             exit: Exit::NotRunning,
             ..Failure::new(format!("service `{SERVICE}` is not installed"))
-                .help("install it:  wharf service install")
+                .hint("install it:  wharf service install")
         },
         _ => failed("open the service", &error, verb),
     })
@@ -293,12 +296,12 @@ fn arrive(service: &Service, wanted: ServiceState) -> Result<(), Failure> {
         }
         if state.current_state == ServiceState::Stopped {
             return Err(Failure::new("the service stopped immediately after its start")
-                .help("see its log `wharf.log` in the state folder"));
+                .hint("see its log `wharf.log` in the state folder"));
         }
         sleep(LOOK_EVERY);
     }
     Err(Failure::new("timeout while waiting for the service")
-        .help("check again later:  wharf service status"))
+        .hint("check again later:  wharf service status"))
 }
 
 /// Runs a system program; its output is part of the error.
@@ -316,7 +319,7 @@ fn failed(what: &str, error: &Error, verb: &str) -> Failure {
     if number(error) != Some(ACCESS_DENIED) {
         return failure;
     }
-    Failure { exit: Exit::Forbidden, ..failure }.help(format!(
+    Failure { exit: Exit::Forbidden, ..failure }.hint(format!(
         "open a terminal with \"Run as administrator\", then  \
          wharf service {verb}"
     ))

@@ -190,7 +190,7 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
 }
 
 fn foot(state: &TopState) -> Line<'static> {
-    match (&state.view, &state.told) {
+    match (&state.view, &state.message) {
         (View::Filter, _) => {
             Line::from(format!("filter: {}_   (Enter applies it, Esc clears it)", state.filter))
         }

@@ -26,7 +26,7 @@ pub(super) struct TopState {
     selected: Option<u64>,
     pub(super) view: View,
     /// Result of the last action.
-    pub(super) told: Option<BottomLine>,
+    pub(super) message: Option<BottomLine>,
 }
 
 /// The current view.
@@ -84,7 +84,7 @@ impl TopState {
             is_paused: false,
             selected: None,
             view: View::Sessions,
-            told: None,
+            message: None,
         }
     }
 
@@ -92,8 +92,8 @@ impl TopState {
     pub(super) fn refresh(&mut self, status: Status, sessions: Vec<Session>) {
         self.status = Some(status);
         self.sessions = sessions;
-        if matches!(self.told, Some(BottomLine::Problem(_))) {
-            self.told = None;
+        if matches!(self.message, Some(BottomLine::Problem(_))) {
+            self.message = None;
         }
     }
 
@@ -104,8 +104,8 @@ impl TopState {
                 let id = self.selected.unwrap_or_default();
                 self.view = View::Log { id, text };
             }
-            ActionResult::Message(text) => self.told = Some(BottomLine::Fine(text)),
-            ActionResult::Problem(text) => self.told = Some(BottomLine::Problem(text)),
+            ActionResult::Message(text) => self.message = Some(BottomLine::Fine(text)),
+            ActionResult::Problem(text) => self.message = Some(BottomLine::Problem(text)),
         }
     }
 
@@ -164,7 +164,7 @@ impl TopState {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return KeyAction::Quit;
         }
-        self.told = None;
+        self.message = None;
         match &self.view {
             View::Sessions => return self.key_in_sessions(key.code),
             View::Filter => self.key_in_filter(key.code),

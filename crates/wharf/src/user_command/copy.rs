@@ -14,7 +14,7 @@ use crate::cli::user::CopyArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
 use crate::config::store::masked;
-use crate::outcome::{Failure, print, tell};
+use crate::outcome::{Failure, print, print_error};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
@@ -78,9 +78,9 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trou
     to.change(&changes).await?;
     let count = rows.iter().filter(|(_, act)| *act != CopyAction::Skip).count();
     let skipped = rows.len() - count;
-    tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
+    print_error(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
-        tell(&format!("skipped existing accounts: {skipped}\n"));
+        print_error(&format!("skipped existing accounts: {skipped}\n"));
     }
     Ok(())
 }
@@ -132,8 +132,8 @@ fn ends(
     };
     let (from, to) = (end("--from", options.from.as_ref())?, end("--to", options.to.as_ref())?);
     if from == to {
-        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
-        return Err(Failure::usage("source and target are the same store").help(help));
+        let hint = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
+        return Err(Failure::usage("source and target are the same store").hint(hint));
     }
     Ok((from, to))
 }
@@ -141,7 +141,7 @@ fn ends(
 fn store(option: &str, text: &str, base: &Path) -> Result<AccountStoreKind, Failure> {
     AccountStoreKind::parse(text, base).map_err(|bad| {
         let shown = masked(text);
-        Failure::usage(format!("{option} {shown}: {}", bad.why)).help(bad.help)
+        Failure::usage(format!("{option} {shown}: {}", bad.why)).hint(bad.hint)
     })
 }
 
@@ -168,7 +168,7 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
         |first| format!("{} and {} more", first.join(", "), taken.len() - NAMES_MAX),
     );
     Failure::new(format!("accounts already exist in {place}: {shown}; nothing was copied"))
-        .help("--on-conflict skip keeps them, --on-conflict update replaces them")
+        .hint("--on-conflict skip keeps them, --on-conflict update replaces them")
 }
 
 /// The planned actions, as a table or as JSON.

@@ -15,7 +15,7 @@ use wharf_users::units::{parse_quota, parse_rate};
 
 use crate::cli::group::GroupArgs;
 use crate::cli::user::{AccountArgs, SettingArgs};
-use crate::outcome::{Failure, tell};
+use crate::outcome::{Failure, print_error};
 
 /// Changes to an account or group.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl SettingChanges {
                 && !folder.target.is_dir()
             {
                 let (path, target) = (&folder.path, folder.target.display());
-                tell(&format!(
+                print_error(&format!(
                     "note: folder not found: {target}; {path} is hidden until it exists\n"
                 ));
             }
@@ -140,7 +140,7 @@ impl SettingChanges {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
-                    .help("such as --path /incoming=upload")
+                    .hint("such as --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
             if rights.is_empty() {
@@ -152,7 +152,7 @@ impl SettingChanges {
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
-                    .help("such as --folder /music=/srv/music:read")
+                    .hint("such as --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
             if rest.is_empty() {
@@ -203,7 +203,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
     }
     if rest.is_empty() {
         return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
-            .help("such as --folder /music=/srv/music:read"));
+            .hint("such as --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
     Ok(folder)
@@ -220,8 +220,8 @@ fn known_key(text: &str) -> Result<&'static str, Failure> {
     known().find(|key| *key == text).ok_or_else(|| {
         let failure = Failure::usage(format!("invalid --unset {text}: unknown key"));
         match nearest(text, known()) {
-            Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None => failure.help(known().collect::<Vec<_>>().join(", ")),
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(known().collect::<Vec<_>>().join(", ")),
         }
     })
 }
@@ -235,7 +235,7 @@ pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
         Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Failure::new(format!("invalid --home {shown}: folder not found"))
-                .help("to create it, add --create-home"))
+                .hint("to create it, add --create-home"))
         }
         Err(error) => Err(Failure::io(format!("--home {shown}"), &error)),
     }
@@ -250,13 +250,13 @@ pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
         Failure::usage(format!("invalid --allow {text}: not an address or network"))
-            .help("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
+            .hint("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
 
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
-        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).help(bad.help())
+        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).hint(bad.hint())
     };
     parse_rights(text).map_err(wrong)
 }
@@ -275,12 +275,12 @@ fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
         return Err(Failure::usage(format!(
             "invalid {option} {shown}: the path must begin with a slash"
         ))
-        .help("use the path that clients see: / is the home of the account"));
+        .hint("use the path that clients see: / is the home of the account"));
     }
     match VPath::root().resolve(text.as_bytes()) {
         Ok(path) if path.is_root() => {
             Err(Failure::usage(format!("invalid {option} {shown}: it is the home itself"))
-                .help("for the home use --perm and --home"))
+                .hint("for the home use --perm and --home"))
         }
         Ok(path) => Ok(path),
         Err(_) => Err(Failure::usage(format!("invalid {option} {shown}: not a valid path"))),

@@ -20,7 +20,7 @@ use crate::cli::group::{GroupArgs, GroupCommand};
 use crate::cli::user::AccountArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 
 /// Maximum number of names in a message.
@@ -80,7 +80,7 @@ async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(),
     let change = SettingChanges::of_group(facts)?;
     store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
     change.note_missing();
-    tell(&format!("added group {name} to {}\n", store.place()));
+    print_error(&format!("added group {name} to {}\n", store.place()));
     Ok(())
 }
 
@@ -89,14 +89,14 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<()
     named(&groups(store).await?, name)?;
     if change.is_empty() {
         return Err(Failure::usage("no settings to change were given")
-            .help("list settings:  wharf group edit --help")
+            .hint("list settings:  wharf group edit --help")
             .into());
     }
     change.note_missing();
     let SettingChanges { settings, cleared } = change;
     let holder = Holder::Group(name.to_owned());
     store.change(&[Act::Set { holder, settings, cleared }]).await?;
-    tell(&format!("changed group {name}\n"));
+    print_error(&format!("changed group {name}\n"));
     Ok(())
 }
 
@@ -113,13 +113,13 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
             let count =
                 if members.len() == 1 { String::new() } else { format!("{} ", members.len()) };
             let what = format!("cannot delete group `{name}`: it has {count}{are}: {some}{more}");
-            let help = format!("remove members first:  wharf user edit {first} --group \"\"");
-            return Err(Failure::new(what).help(help).into());
+            let hint = format!("remove members first:  wharf user edit {first} --group \"\"");
+            return Err(Failure::new(what).hint(hint).into());
         }
     }
     let remove = |name: &String| Act::remove(Holder::Group(name.clone()));
     store.change(&names.iter().map(remove).collect::<Vec<_>>()).await?;
-    tell(&format!("deleted group {}\n", names.join(", ")));
+    print_error(&format!("deleted group {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -207,8 +207,8 @@ fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Fail
         let what = format!("unknown group `{}`", name.escape_debug());
         let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
         match nearest(name, known.iter().map(|group| group.name.as_str())) {
-            Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None => failure.help("list groups:  wharf group list"),
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("list groups:  wharf group list"),
         }
     })
 }

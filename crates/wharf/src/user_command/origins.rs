@@ -44,7 +44,7 @@ impl Origins {
     }
 
     /// As text; none if it is not set.
-    pub(super) fn told(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
+    pub(super) fn text(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let place = self.place(key, inner);
         match (self.of(key, inner), place) {
             (SettingOrigin::Unset, _) => None,

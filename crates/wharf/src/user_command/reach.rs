@@ -11,7 +11,7 @@ use crate::accounts::everyone;
 use crate::cli::GlobalArgs;
 use crate::cli::live::SocketArgs;
 use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
-use crate::outcome::tell;
+use crate::outcome::print_error;
 
 /// Number of members of a group that are checked; one warning suffices.
 const MEMBERS_MAX: usize = 1000;
@@ -63,7 +63,7 @@ pub(super) fn note_sandbox(global: &GlobalArgs, file: Option<&Path>, folders: &[
     let client = client(global, &SocketArgs { socket: None });
     let Ok(Some(server)) = waits(server_of(&client, file.as_deref(), false)) else { return };
     if let Some(why) = folders.iter().find_map(|folder| beyond_sandbox(&server, folder)) {
-        tell(&format!("warning: {why}; {RESTART}\n"));
+        print_error(&format!("warning: {why}; {RESTART}\n"));
     }
 }
 

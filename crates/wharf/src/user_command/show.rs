@@ -91,7 +91,7 @@ struct SettingsTable<'a> {
 impl SettingsTable<'_> {
     /// A row of a key.
     fn row(&mut self, title: &'static str, key: &str, value: impl Display) {
-        let origin = self.origins.told(key, None).unwrap_or_else(|| DEFAULT.to_owned());
+        let origin = self.origins.text(key, None).unwrap_or_else(|| DEFAULT.to_owned());
         self.rows.push((title, value.to_string(), origin));
     }
 
@@ -129,12 +129,12 @@ impl SettingsTable<'_> {
         }
         self.if_said("rights", "permissions", record.permissions.map(format_rights));
         for (path, rights) in &record.paths {
-            let origin = self.origins.told("paths", Some(path)).unwrap_or_default();
+            let origin = self.origins.text("paths", Some(path)).unwrap_or_default();
             let value = format!("below {path}: {}", format_rights(*rights));
             self.rows.push(("", value, origin));
         }
         for folder in &record.folders {
-            let origin = self.origins.told("folders", Some(&folder.path)).unwrap_or_default();
+            let origin = self.origins.text("folders", Some(&folder.path)).unwrap_or_default();
             self.rows.push(("folder", shown_folder(folder, self.folder), origin));
         }
         let addresses = record.allowed_addresses.as_ref();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::{Entries, LastLink, Storage, Wanted};
+use wharf_core::storage::{Entries, LastLink, ListDetail, Storage};
 use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
 use wharf_users::rights::format_rights;
@@ -75,7 +75,7 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
     };
     Err(DecidingFact::new(FactKind::Right, format!("\"none\" for every account: {what}"))
         .from(shown(&place))
-        .help("move it outside of served folders; wharf check lists all of them"))
+        .hint("move it outside of served folders; wharf check lists all of them"))
 }
 
 /// The rule of a path: that with the longest prefix.
@@ -111,7 +111,7 @@ fn right(
         .collect::<Vec<_>>()
         .join(",");
     let user = case.user;
-    Err(DecidingFact { what: format!("{}, without `{missing}`", fact.what), ..fact }.help(
+    Err(DecidingFact { what: format!("{}, without `{missing}`", fact.what), ..fact }.hint(
         if subject.is_anonymous {
             "permissions of anonymous users are set by login.anonymous_permissions".to_owned()
         } else {
@@ -152,10 +152,10 @@ fn fixed(at: &VPath, subject: &AccountSubject, storage: &dyn Storage) -> Result<
             "a permission rule is at or below it: paths.\"{prefix}\" = \"{}\"",
             format_rights(rights)
         );
-        let help = "rename it on the server, and change the rule";
+        let hint = "rename it on the server, and change the rule";
         return Err(DecidingFact::new(FactKind::Right, what)
             .from(subject.place_of_path(prefix))
-            .help(help));
+            .hint(hint));
     }
     let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
     let what = format!("a virtual folder is at or below it: folders.\"{place}\"");
@@ -227,7 +227,7 @@ impl Question<'_> {
         match self.storage.stat(at).await {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+            Err(error) => Err(self.fact(&error.to_string()).hint(hint(error.kind))),
         }
     }
 
@@ -262,7 +262,7 @@ impl Question<'_> {
         self.file(found)?;
         match self.storage.read(&self.at, 0).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+            Err(error) => Err(self.fact(&error.to_string()).hint(hint(error.kind))),
         }
     }
 
@@ -327,16 +327,16 @@ impl Question<'_> {
         } else {
             self.case.setting(FactKind::Quota, &format!("limits.user_{key}"), value)
         };
-        fact.help(format!("wharf user edit {} --quota SIZE, or delete files", self.case.user))
+        fact.hint(format!("wharf user edit {} --quota SIZE, or delete files", self.case.user))
     }
 
     async fn empty(&self, at: &VPath) -> Result<(), DecidingFact> {
-        let is_empty = match self.storage.list(at, Wanted::Names).await {
+        let is_empty = match self.storage.list(at, ListDetail::Names).await {
             Ok(Entries::Blocking(mut entries)) => entries.next().is_none(),
             // All stores of this server are blocking; others are not checked.
             Ok(Entries::Stream(_)) => true,
             Err(error) => {
-                return Err(self.fact(&error.to_string()).help(remedy(error.kind)));
+                return Err(self.fact(&error.to_string()).hint(hint(error.kind)));
             }
         };
         if is_empty { Ok(()) } else { Err(self.fact("directory not empty")) }
@@ -358,7 +358,7 @@ impl Question<'_> {
             }
             None => Err(self
                 .fact("its parent folder does not exist")
-                .help("create it, or let uploads create it:  files.create_parent_dirs = true")),
+                .hint("create it, or let uploads create it:  files.create_parent_dirs = true")),
         }
     }
 
@@ -376,7 +376,7 @@ impl Question<'_> {
             let what = format!("{who} has no write permission for this folder: {error}");
             DecidingFact::new(FactKind::File, what)
                 .from(shown(&folder))
-                .help(format!("chown {who} {0}, or chmod it", folder.display()))
+                .hint(format!("chown {who} {0}, or chmod it", folder.display()))
         })
     }
 
@@ -400,7 +400,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The hint for an error of the file system.
-fn remedy(kind: ErrorKind) -> String {
+fn hint(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::Forbidden => format!(
             "permission denied for {}, or a symbolic link leads out of the home \

@@ -52,7 +52,7 @@ pub(super) fn before(
                     format!("{network} is banned: {why}"),
                 )
                 .from(bans.path().display().to_string())
-                .help(format!("wharf ban del {network}")));
+                .hint(format!("wharf ban del {network}")));
             }
         }
         named(case)?;
@@ -67,7 +67,7 @@ pub(super) fn before(
             let what = "the account is locked for unknown addresses after failed logins";
             return Err(DecidingFact::new(FactKind::Ban, what)
                 .from(bans.path().display().to_string())
-                .help(format!("wharf ban del --user {}", case.user)));
+                .hint(format!("wharf ban del --user {}", case.user)));
         }
         account(case, subject)
     })())
@@ -101,7 +101,7 @@ fn tls(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFact> {
         let value = format!("\"{}\", and the client does not use TLS", config.tls.require);
         return Err(case
             .setting(FactKind::Tls, "tls.require", value)
-            .help("use explicit FTPS (FTP over TLS) in the client"));
+            .hint("use explicit FTPS (FTP over TLS) in the client"));
     }
     Ok(())
 }
@@ -115,12 +115,12 @@ fn account(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFac
     if !subject.is_enabled {
         return Err(DecidingFact::new(FactKind::Account, "enabled = false")
             .from(subject.place("enabled"))
-            .help(format!("wharf user enable {user}")));
+            .hint(format!("wharf user enable {user}")));
     }
     if !subject.has_password {
         return Err(DecidingFact::new(FactKind::Account, "it has no usable password")
             .from(subject.place("password"))
-            .help(format!("wharf user passwd {user}")));
+            .hint(format!("wharf user passwd {user}")));
     }
     let is_same = |denied: &String| denied.to_lowercase() == user.to_lowercase();
     if case.config.login.deny_users.iter().any(is_same) {
@@ -136,7 +136,7 @@ fn account(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFac
             "require_tls = true, and the client does not use TLS",
         )
         .from(subject.place("require_tls"))
-        .help("use explicit FTPS (FTP over TLS) in the client"));
+        .hint("use explicit FTPS (FTP over TLS) in the client"));
     }
     subject.record.as_ref().map_or(Ok(()), |record| from_there_now(case, subject, record))
 }
@@ -147,10 +147,10 @@ fn from_there_now(
     subject: &AccountSubject,
     record: &UserRecord,
 ) -> Result<(), DecidingFact> {
-    let told = |denied: Denied, key: &'static str, remedy: &str| {
+    let told = |denied: Denied, key: &'static str, hint: &str| {
         DecidingFact::new(FactKind::Account, denied.to_string())
             .from(subject.place(key))
-            .help(format!("wharf user edit {} {remedy}", case.user))
+            .hint(format!("wharf user edit {} {hint}", case.user))
     };
     if let Some(ip) = case.ip {
         let from_there = record.admits_address(ip);
@@ -158,9 +158,9 @@ fn from_there_now(
     }
     let now = Timestamp::from_second(case.now).unwrap_or(Timestamp::MAX);
     let is_over = record.expires.is_some_and(|expires| expires.end() <= now);
-    let (key, remedy) =
+    let (key, hint) =
         if is_over { ("expires", "--expires DAY") } else { ("hours", "--hours WHEN") };
-    record.admits_time(now).map_err(|denied| told(denied, key, remedy))
+    record.admits_time(now).map_err(|denied| told(denied, key, hint))
 }
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.
@@ -185,7 +185,7 @@ pub(super) async fn enter(
             format!("cannot open the home {}: {error}", home.display()),
         )
         .from(subject.place("home"))
-        .help(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
+        .hint(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
     if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
         && !is_counted(&*storage).await
@@ -201,7 +201,7 @@ pub(super) async fn enter(
                 if let Some(what) = beyond_sandbox(&server, &folder) {
                     let fact =
                         DecidingFact::new(FactKind::Setting, what).from(subject.place("home"));
-                    return Err(fact.help(RESTART));
+                    return Err(fact.hint(RESTART));
                 }
             }
             seats(case, subject, &sessions)?;
@@ -256,7 +256,7 @@ fn seats(
         } else {
             case.setting(FactKind::Limit, "limits.sessions_per_user", value)
         };
-        return Err(fact.help("wharf who --user lists them; wharf kick disconnects them"));
+        return Err(fact.hint("wharf who --user lists them; wharf kick disconnects them"));
     }
     let Some(ip) = case.ip else { return Ok(()) };
     let near = |session: &&Session| session.ip.parse() == Ok(ip);

@@ -164,7 +164,7 @@ fn elsewhere(case: &Query<'_>) -> Failure {
             "account {name} is not in the account store; it may exist in {others}"
         ))
     }
-    .help("its permissions are known after its login, or if the account is in users_file")
+    .hint("its permissions are known after its login, or if the account is in users_file")
 }
 
 /// The file and line where a key of an account is set, with the group if it is set there.

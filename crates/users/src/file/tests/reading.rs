@@ -175,7 +175,7 @@ fn a_password_in_place_of_a_hash_is_reported_and_not_shown() {
     let found = problems("[users.anna]\npassword = \"hunter2 ü\"\nhome = 1\n");
     assert!(!format!("{found:?} {found}").contains("hunter2"));
     assert!(found.source.contains("password = \"**********\""), "{}", found.source);
-    assert!(found.problems[0].help.as_deref().unwrap().contains("wharf hash"));
+    assert!(found.problems[0].hint.as_deref().unwrap().contains("wharf hash"));
     assert_eq!(&found.source[found.problems[1].span.clone()], "1");
     for locked in ["", "!", "*", "!$6$x$y"] {
         let text = format!("[users.anna]\npassword = '{locked}'\nhome = '/a'\n");

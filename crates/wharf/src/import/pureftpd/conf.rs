@@ -142,8 +142,8 @@ pub(super) fn read(
     };
     if !directives.iter().any(|directive| is_known(&directive)) {
         let what = format!("{shown} contains no Pure-FTPd directives");
-        let help = "give pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
-        return Err(ImportError::new(what, help));
+        let hint = "give pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
+        return Err(ImportError::new(what, hint));
     }
     for directive in directives {
         apply(directive, TABLE, found);

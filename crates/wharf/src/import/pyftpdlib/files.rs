@@ -51,9 +51,9 @@ pub(super) fn find(
     }
     if found.is_empty() {
         let what = format!("no pyftpdlib server found in {}", path.display());
-        let help = "searched for conf/settings.py, conf/user.py, settings.py, user.py and programs \
+        let hint = "searched for conf/settings.py, conf/user.py, settings.py, user.py and programs \
                     that use pyftpdlib; give the file itself if it has another name";
-        return Err(Failure::new(what).help(help));
+        return Err(Failure::new(what).hint(hint));
     }
     Ok(found)
 }

@@ -36,8 +36,8 @@ pub(super) fn read(
             }
             StatementKind::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
                 let what = format!("{location}: unexpected end of file in `{name}`");
-                let help = "the file is truncated; get a complete copy. Nothing was written";
-                return Err(ImportError::new(what, help));
+                let hint = "the file is truncated; get a complete copy. Nothing was written";
+                return Err(ImportError::new(what, hint));
             }
             StatementKind::Program(word) if word == "import" || word == "from" => {}
             StatementKind::Value(_) => {}
@@ -56,8 +56,8 @@ pub(super) fn read(
     }
     if known == 0 {
         let what = format!("{} contains no known settings", text.shown);
-        let help = "expected settings such as ip, port, max_cons, passive_ports";
-        return Err(ImportError::new(what, help));
+        let hint = "expected settings such as ip, port, max_cons, passive_ports";
+        return Err(ImportError::new(what, hint));
     }
     end(found);
     Ok(())

@@ -56,8 +56,8 @@ fn lines(
     if let Some(from) = &fact.from {
         line("from", from, chinese::part);
     }
-    if let (false, Some(help)) = (is_allowed, &fact.help) {
-        line("hint", help, chinese::message);
+    if let (false, Some(hint)) = (is_allowed, &fact.hint) {
+        line("hint", hint, chinese::message);
     }
     for note in notes {
         line("note", note, chinese::message);
@@ -86,7 +86,7 @@ pub(super) fn json(
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
         ("from", or_null(fact.from.as_ref())),
-        ("hint", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
+        ("hint", or_null(fact.hint.as_ref().filter(|_| decided.is_err()))),
         ("notes", format!("[{}]", notes.join(","))),
     ];
     let members: Vec<_> =
@@ -119,7 +119,7 @@ mod tests {
         let what = "permissions = \"read\", without `upload`";
         let fact = DecidingFact::new(FactKind::Right, what)
             .from("/etc/wharf/users.toml:7 (group staff)")
-            .help("wharf user edit anna --path /=read,upload");
+            .hint("wharf user edit anna --path /=read,upload");
         let notes = ["no running server was found: limits of sessions were not checked".to_owned()];
         let denied = Err(fact.clone());
         assert_eq!(
