@@ -17,7 +17,7 @@ mod log {
 
 use libfuzzer_sys::fuzz_target;
 use program::config::layers::Layers;
-use program::config::problem::{Source, render};
+use program::config::problem::{ConfigText, render};
 use program::config::{Loaded, file, show};
 
 fuzz_target!(|text: &str| {
@@ -31,7 +31,7 @@ fuzz_target!(|text: &str| {
         return;
     }
     let loaded = Loaded::understood(layers, problems);
-    let source = Source { path: folder.into(), text: text.to_owned() };
+    let source = ConfigText { path: folder.into(), text: text.to_owned() };
     if !loaded.problems.is_empty() {
         let shown = render(&loaded.problems, Some(&source), false);
         assert!(!shown.is_empty());

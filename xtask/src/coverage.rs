@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let lines = lines_of_crates(&text);
-    let (told, is_enough) = told(&lines);
+    let (told, is_enough) = summary(&lines);
     let file = target(root).join("coverage.txt");
     fs::write(&file, format!("{told}\n{text}"))
         .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
@@ -80,7 +80,7 @@ fn lines_of_crates(table: &str) -> BTreeMap<&'static str, (u64, u64)> {
     sums
 }
 
-fn told(crates: &BTreeMap<&str, (u64, u64)>) -> (String, bool) {
+fn summary(crates: &BTreeMap<&str, (u64, u64)>) -> (String, bool) {
     let (mut out, mut is_enough) = (String::new(), crates.len() == CRATES.len());
     for (name, (lines, missed)) in crates {
         let reached = lines.saturating_sub(*missed);
@@ -106,7 +106,7 @@ mod tests {
         let lines = lines_of_crates(table);
         assert_eq!(lines["proto"], (200, 10));
         assert!(!lines.contains_key("users"));
-        let (text, is_enough) = told(&lines);
+        let (text, is_enough) = summary(&lines);
         assert!(text.contains("proto     95.0 % of    200 lines") && !is_enough, "{text}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::outcome::Outcome;
+use crate::outcome::ProofOutcome;
 use crate::process::{cargo, succeeds};
 
 /// How long each target runs in the tests.
@@ -81,8 +81,8 @@ fn outcome<'a>(
     about: &'a str,
     unit: &'a str,
     (count, failed, seconds): (u64, u64, u64),
-) -> Outcome<'a> {
-    Outcome { name, about, unit, count, failed, seconds }
+) -> ProofOutcome<'a> {
+    ProofOutcome { name, about, unit, count, failed, seconds }
 }
 
 /// The result of one target in a long run.

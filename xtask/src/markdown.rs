@@ -16,7 +16,7 @@ pub(crate) struct Heading {
 }
 
 /// The target of a link outside code.
-pub(crate) struct Link<'a> {
+pub(crate) struct LinkTarget<'a> {
     /// Counted from 1.
     pub(crate) line: usize,
     /// Where the target is, in bytes of the text.
@@ -52,7 +52,7 @@ pub(crate) fn headings(text: &str) -> Vec<Heading> {
 }
 
 /// The targets of links and pictures, in order.
-pub(crate) fn links(text: &str) -> Vec<Link<'_>> {
+pub(crate) fn links(text: &str) -> Vec<LinkTarget<'_>> {
     let blank = without_code(text);
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for (before, ends) in BEFORE_TARGET {
@@ -73,7 +73,7 @@ pub(crate) fn links(text: &str) -> Vec<Link<'_>> {
     let link = |range: Range<usize>| {
         let line = lines.nth(range.start - at)?;
         at = range.start + 1;
-        Some(Link { line, target: text.get(range.clone())?, range })
+        Some(LinkTarget { line, target: text.get(range.clone())?, range })
     };
     ranges.into_iter().filter_map(link).collect()
 }

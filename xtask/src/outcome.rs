@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// A finished proof.
-pub(crate) struct Outcome<'a> {
+pub(crate) struct ProofOutcome<'a> {
     pub(crate) name: &'a str,
     pub(crate) about: &'a str,
     pub(crate) unit: &'a str,
@@ -14,7 +14,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) seconds: u64,
 }
 
-impl Outcome<'_> {
+impl ProofOutcome<'_> {
     /// Writes `target/prove/NAME.json`.
     pub(crate) fn write(&self, root: &Path) -> Result<(), String> {
         let Self { name, about, unit, count, failed, seconds } = self;

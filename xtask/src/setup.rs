@@ -167,9 +167,9 @@ fn missing_packages(
 
 fn install_packages(packages: &[&str]) -> Result<(), String> {
     let names = packages.join(" ");
-    let help = format!("hint: install them manually ({names}), then run this again");
+    let hint = format!("hint: install them manually ({names}), then run this again");
     if find("apt-get").is_none() {
-        return Err(format!("the tests need {names}, and there is no apt-get here\n{help}"));
+        return Err(format!("the tests need {names}, and there is no apt-get here\n{hint}"));
     }
     eprintln!("xtask: installing Debian packages: {names}");
     // An old package list names versions that the mirror has dropped, so it comes first.
@@ -178,7 +178,7 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
     for words in [&update[..], &[&install[..], packages].concat()] {
         let mut command = as_root(words)?;
         if !process::succeeds(command.env("DEBIAN_FRONTEND", "noninteractive"))? {
-            return Err(format!("`{}` failed, see above\n{help}", words.join(" ")));
+            return Err(format!("`{}` failed, see above\n{hint}", words.join(" ")));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::outcome::{Outcome, target};
+use crate::outcome::{ProofOutcome, target};
 use crate::process::{cargo, succeeds};
 
 /// Simulated runs of a long run.
@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     let failed = text.lines().filter(|line| line.trim().starts_with("replay:")).count();
     let failed = u64::try_from(failed).unwrap_or(u64::MAX);
     let count = u64::saturating_sub(end, first);
-    let outcome = Outcome {
+    let outcome = ProofOutcome {
         name: "sim",
         about: "worlds by seed: the server under delays, resets and failing stores, with an oracle",
         unit: "seeds",

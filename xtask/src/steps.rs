@@ -8,14 +8,14 @@ use crate::process::{cargo, succeeds};
 use crate::{book, fuzz, package, prove, setup, tidy};
 
 /// One step.
-struct Step {
+struct TestStep {
     name: &'static str,
     about: &'static str,
-    work: Work,
+    work: StepWork,
 }
 
 /// The work of a step.
-enum Work {
+enum StepWork {
     /// Cargo with these arguments and this environment.
     Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
     Tidy,
@@ -26,61 +26,68 @@ enum Work {
 }
 
 // The features are the same in every step, so that build results are reused.
-static STEPS: &[Step] = &[
-    Step {
+static STEPS: &[TestStep] = &[
+    TestStep {
         name: "fmt",
         about: "the code is formatted",
-        work: Work::Cargo(&["fmt", "--all", "--check"], &[]),
+        work: StepWork::Cargo(&["fmt", "--all", "--check"], &[]),
     },
-    Step { name: "tidy", about: "the rules of docs/ARCHITECTURE.md hold", work: Work::Tidy },
-    Step {
+    TestStep {
+        name: "tidy",
+        about: "the rules of docs/ARCHITECTURE.md hold",
+        work: StepWork::Tidy,
+    },
+    TestStep {
         name: "clippy",
         about: "no warning from the compiler or clippy",
-        work: Work::Cargo(
+        work: StepWork::Cargo(
             &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
             &[],
         ),
     },
-    Step {
+    TestStep {
         name: "deny",
         about: "licences, versions and sources of dependencies",
-        work: Work::Cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"], &[]),
+        work: StepWork::Cargo(
+            &["deny", "--all-features", "check", "bans", "licenses", "sources"],
+            &[],
+        ),
     },
-    Step {
+    TestStep {
         name: "doc",
         about: "the documentation builds without warnings",
-        work: Work::Cargo(
+        work: StepWork::Cargo(
             &["doc", "--no-deps", "--workspace", "--all-features"],
             &[("RUSTDOCFLAGS", "-D warnings")],
         ),
     },
-    Step {
+    TestStep {
         name: "book",
         about: "the documentation site builds, without dead links",
-        work: Work::Book,
+        work: StepWork::Book,
     },
-    Step {
+    TestStep {
         name: "nextest",
         about: "every test, real clients and simulation included",
-        work: Work::Cargo(&["nextest", "run", "--workspace", "--all-features"], &[]),
+        work: StepWork::Cargo(&["nextest", "run", "--workspace", "--all-features"], &[]),
     },
-    Step {
+    TestStep {
         name: "doctest",
         about: "the examples in the documentation",
-        work: Work::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
+        work: StepWork::Cargo(&["test", "--doc", "--workspace", "--all-features", "--quiet"], &[]),
     },
-    Step {
+    TestStep {
         name: "package",
         about: "the Debian package is built, installed, run, upgraded and purged",
-        work: Work::Package,
+        work: StepWork::Package,
     },
-    Step { name: "prove", about: "the short form of every proof", work: Work::Prove },
-    Step { name: "fuzz", about: "a short run of every fuzz target", work: Work::Fuzz },
+    TestStep { name: "prove", about: "the short form of every proof", work: StepWork::Prove },
+    TestStep { name: "fuzz", about: "a short run of every fuzz target", work: StepWork::Fuzz },
 ];
 
 /// How a step ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StepEnd {
     Passed,
     Failed,
     NotRun,
@@ -90,11 +97,11 @@ enum End {
 pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
     let (steps, keeps_going) = chosen(words)?;
     setup::run(root)?;
-    let mut ends: Vec<(&str, End, Duration)> = Vec::new();
+    let mut ends: Vec<(&str, StepEnd, Duration)> = Vec::new();
     let mut has_failed = false;
     for step in steps {
         if has_failed && !keeps_going {
-            ends.push((step.name, End::NotRun, Duration::ZERO));
+            ends.push((step.name, StepEnd::NotRun, Duration::ZERO));
             continue;
         }
         eprintln!("\nxtask: {} ({})", step.name, step.about);
@@ -105,7 +112,11 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
             eprintln!("error: {message}");
             has_failed = true;
         }
-        ends.push((step.name, if outcome.is_ok() { End::Passed } else { End::Failed }, took));
+        ends.push((
+            step.name,
+            if outcome.is_ok() { StepEnd::Passed } else { StepEnd::Failed },
+            took,
+        ));
     }
     eprintln!("\n{}", report(&ends));
     if has_failed { Err("some steps failed".to_owned()) } else { Ok(()) }
@@ -113,12 +124,12 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
 
 /// The steps, for the help text.
 pub(crate) fn help() -> String {
-    let line = |step: &Step| format!("  {:<9}{}\n", step.name, step.about);
+    let line = |step: &TestStep| format!("  {:<9}{}\n", step.name, step.about);
     let lines: Vec<String> = STEPS.iter().map(line).collect();
     format!("\nSteps of `test`, in order:\n{}", lines.concat())
 }
 
-fn chosen(words: &[&str]) -> Result<(Vec<&'static Step>, bool), String> {
+fn chosen(words: &[&str]) -> Result<(Vec<&'static TestStep>, bool), String> {
     let (flags, names): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| word.starts_with('-'));
     if let Some(flag) = flags.iter().find(|flag| **flag != "--keep-going") {
@@ -128,17 +139,17 @@ fn chosen(words: &[&str]) -> Result<(Vec<&'static Step>, bool), String> {
         let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         return Err(format!("unknown step \"{name}\"\nhint: steps are {}", known.join(", ")));
     }
-    let is_chosen = |step: &&Step| names.is_empty() || names.contains(&step.name);
+    let is_chosen = |step: &&TestStep| names.is_empty() || names.contains(&step.name);
     Ok((STEPS.iter().filter(is_chosen).collect(), !flags.is_empty()))
 }
 
-impl Work {
+impl StepWork {
     fn run(&self, root: &Path) -> Result<(), String> {
         match self {
             Self::Cargo(arguments, environment) => {
                 let mut command = cargo(root);
                 command.args(*arguments).envs(environment.iter().copied());
-                told(&mut command, &arguments.join(" "))
+                run_cargo(&mut command, &arguments.join(" "))
             }
             Self::Tidy => tidy::run(root),
             Self::Book => book::run(root),
@@ -149,25 +160,25 @@ impl Work {
     }
 }
 
-fn told(command: &mut Command, arguments: &str) -> Result<(), String> {
+fn run_cargo(command: &mut Command, arguments: &str) -> Result<(), String> {
     if succeeds(command)? { Ok(()) } else { Err(format!("`cargo {arguments}` failed, see above")) }
 }
 
 /// One line per step, and one summary.
-fn report(ends: &[(&str, End, Duration)]) -> String {
-    let count = |wanted: End| ends.iter().filter(|(_, end, _)| *end == wanted).count();
-    let line = |(name, end, took): &(&str, End, Duration)| {
+fn report(ends: &[(&str, StepEnd, Duration)]) -> String {
+    let count = |wanted: StepEnd| ends.iter().filter(|(_, end, _)| *end == wanted).count();
+    let line = |(name, end, took): &(&str, StepEnd, Duration)| {
         let word = match end {
-            End::Passed => "passed",
-            End::Failed => "FAILED",
-            End::NotRun => "not run",
+            StepEnd::Passed => "passed",
+            StepEnd::Failed => "FAILED",
+            StepEnd::NotRun => "not run",
         };
         format!("{name:<9}{word:<9}{:>7.1} s\n", took.as_secs_f64())
     };
     let lines = ends.iter().map(line).collect::<Vec<_>>().concat();
     let total: Duration = ends.iter().map(|(_, _, took)| *took).sum();
-    let (passed, failed) = (count(End::Passed), count(End::Failed));
-    let not_run = match count(End::NotRun) {
+    let (passed, failed) = (count(StepEnd::Passed), count(StepEnd::Failed));
+    let not_run = match count(StepEnd::NotRun) {
         0 => String::new(),
         number => format!(", {number} not run"),
     };
@@ -209,9 +220,9 @@ mod tests {
     #[test]
     fn the_report_counts_what_ran_and_what_did_not() {
         let ends = [
-            ("fmt", End::Passed, Duration::from_millis(1500)),
-            ("tidy", End::Failed, Duration::from_millis(600)),
-            ("clippy", End::NotRun, Duration::ZERO),
+            ("fmt", StepEnd::Passed, Duration::from_millis(1500)),
+            ("tidy", StepEnd::Failed, Duration::from_millis(600)),
+            ("clippy", StepEnd::NotRun, Duration::ZERO),
         ];
         let text = report(&ends);
         assert!(text.ends_with("steps: 1 passed, 1 failed, 1 not run; 2 s"), "{text}");

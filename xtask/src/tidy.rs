@@ -6,8 +6,8 @@
 use std::fmt;
 use std::path::Path;
 
-use source::Source;
-use tree::Tree;
+use source::SourceFile;
+use tree::SourceTree;
 
 mod acts;
 mod crates;
@@ -21,14 +21,16 @@ mod source;
 mod systems;
 mod tree;
 mod trust;
+mod types;
 mod words;
 
 /// Every family of rules.
-const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     floors::check,
     crates::check,
     acts::check,
     systems::check,
+    types::check,
     shape::check,
     words::check,
     documents::check,
@@ -47,7 +49,7 @@ struct Rule {
     /// What goes wrong without it.
     why: &'static str,
     /// How to fix a finding.
-    remedy: &'static str,
+    hint: &'static str,
 }
 
 /// A place that breaks a rule.
@@ -62,9 +64,10 @@ struct Finding {
 
 /// Checks every rule on the files that git tracks, or would track after `git add`.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let tree = Tree::read(root)?;
+    let tree = SourceTree::read(root)?;
     let findings = check(&tree);
     eprint!("{}", language::report(&language::counts(&tree)));
+    eprint!("{}", types::report(&tree));
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -78,7 +81,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
 }
 
-fn check(tree: &Tree) -> Vec<Finding> {
+fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings: Vec<_> = RULES.iter().flat_map(|rule| rule(tree)).collect();
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     findings
@@ -90,7 +93,7 @@ impl Rule {
     }
 
     /// A finding for each occurrence of `needles` in `source`, outside tests.
-    fn forbids(&'static self, source: &Source, needles: &[&str]) -> Vec<Finding> {
+    fn forbids(&'static self, source: &SourceFile, needles: &[&str]) -> Vec<Finding> {
         let lines = source.lines().filter(|line| !line.is_test);
         let hits = lines.flat_map(|line| {
             let found = needles.iter().filter(|needle| source::has_word(line.code, needle));
@@ -104,14 +107,14 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, file, line, what } = self;
         writeln!(out, "{file}:{line}: {}: {what}", rule.name)?;
-        write!(out, "  why:  {}\n  hint: {}", rule.why, rule.remedy)
+        write!(out, "  why:  {}\n  hint: {}", rule.why, rule.hint)
     }
 }
 
 /// The findings of `rule` in invented files: the first line of each.
 #[cfg(test)]
-fn found(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
-    let tree = Tree::new(files.iter().map(|(path, text)| ((*path).into(), (*text).into())));
+fn found(rule: fn(&SourceTree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<String> {
+    let tree = SourceTree::new(files.iter().map(|(path, text)| ((*path).into(), (*text).into())));
     let findings = rule(&tree);
     findings.iter().filter_map(|finding| Some(finding.to_string().lines().next()?.into())).collect()
 }

@@ -27,12 +27,12 @@ const END: &str = " -->";
 pub(crate) struct Stale {
     pub(crate) translation: String,
     original: String,
-    fault: Fault,
+    fault: TranslationFault,
 }
 
 /// The problem of a translation.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+enum TranslationFault {
     /// There is none.
     Missing,
     /// Its first line does not name the original.
@@ -114,12 +114,12 @@ pub(crate) fn stale(texts: &[(String, String)]) -> Vec<Stale> {
     pairs.dedup();
     let fault = |(translation, original): (String, String)| {
         let fault = match (text(&translation), text(&original)) {
-            (None, _) => Fault::Missing,
-            (_, None) => Fault::WithoutOriginal,
+            (None, _) => TranslationFault::Missing,
+            (_, None) => TranslationFault::WithoutOriginal,
             (Some(text), Some(english)) => match mark(text) {
                 Some((path, known)) if path == original && known == sum(english) => return None,
-                Some((path, _)) if path == original => Fault::Changed,
-                _ => Fault::Unmarked,
+                Some((path, _)) if path == original => TranslationFault::Changed,
+                _ => TranslationFault::Unmarked,
             },
         };
         Some(Stale { translation, original, fault })
@@ -158,12 +158,16 @@ impl fmt::Display for Stale {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { original, fault, .. } = self;
         match fault {
-            Fault::Missing => write!(out, "{original} is not translated"),
-            Fault::Changed => write!(out, "{original} has changed since it was translated"),
-            Fault::Unmarked => {
+            TranslationFault::Missing => write!(out, "{original} is not translated"),
+            TranslationFault::Changed => {
+                write!(out, "{original} has changed since it was translated")
+            }
+            TranslationFault::Unmarked => {
                 write!(out, "the first line does not say `{BEGIN}{original}{MIDDLE}…{END}`")
             }
-            Fault::WithoutOriginal => write!(out, "it translates {original}, which does not exist"),
+            TranslationFault::WithoutOriginal => {
+                write!(out, "it translates {original}, which does not exist")
+            }
         }
     }
 }
@@ -175,7 +179,7 @@ mod tests {
     const ENGLISH: &str = "docs/guide/tls.md";
     const CHINESE: &str = "docs/zh-CN/guide/tls.md";
 
-    fn faults(texts: &[(&str, &str)]) -> Vec<(String, Fault)> {
+    fn faults(texts: &[(&str, &str)]) -> Vec<(String, TranslationFault)> {
         let texts: Vec<_> = texts.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         stale(&texts).into_iter().map(|one| (one.translation, one.fault)).collect()
     }
@@ -186,7 +190,7 @@ mod tests {
         assert_eq!(faults(&[(ENGLISH, "# TLS\n"), (CHINESE, &chinese)]), []);
         assert_eq!(faults(&[(ENGLISH, "# TLS\r\n"), (CHINESE, &chinese)]), []);
         let changed = faults(&[(ENGLISH, "# TLS!\n"), (CHINESE, &chinese)]);
-        assert_eq!(changed, [(CHINESE.to_owned(), Fault::Changed)]);
+        assert_eq!(changed, [(CHINESE.to_owned(), TranslationFault::Changed)]);
         let again = accepted(&chinese, ENGLISH, "# TLS!\n");
         assert_eq!(again.lines().count(), chinese.lines().count());
         assert_eq!(faults(&[(ENGLISH, "# TLS!\n"), (CHINESE, &again)]), []);
@@ -195,19 +199,24 @@ mod tests {
     #[test]
     fn guides_and_the_readme_must_be_translated_and_others_may_be() {
         let english = [("README.md", "a"), (ENGLISH, "b"), ("docs/TRUST.md", "c")];
-        let missing =
-            [("README.zh-CN.md".to_owned(), Fault::Missing), (CHINESE.to_owned(), Fault::Missing)];
+        let missing = [
+            ("README.zh-CN.md".to_owned(), TranslationFault::Missing),
+            (CHINESE.to_owned(), TranslationFault::Missing),
+        ];
         assert_eq!(faults(&english), missing);
         let trust = accepted("丙", "docs/TRUST.md", "old");
         let stale = faults(&[("docs/TRUST.md", "c"), ("docs/zh-CN/TRUST.md", &trust)]);
-        assert_eq!(stale, [("docs/zh-CN/TRUST.md".to_owned(), Fault::Changed)]);
+        assert_eq!(stale, [("docs/zh-CN/TRUST.md".to_owned(), TranslationFault::Changed)]);
     }
 
     #[test]
     fn a_translation_names_its_own_original() {
-        assert_eq!(faults(&[(ENGLISH, "b"), (CHINESE, "# 加密\n")])[0].1, Fault::Unmarked);
+        assert_eq!(
+            faults(&[(ENGLISH, "b"), (CHINESE, "# 加密\n")])[0].1,
+            TranslationFault::Unmarked
+        );
         let other = accepted("", "docs/guide/logging.md", "b");
-        assert_eq!(faults(&[(ENGLISH, "b"), (CHINESE, &other)])[0].1, Fault::Unmarked);
-        assert_eq!(faults(&[(CHINESE, &other)])[0].1, Fault::WithoutOriginal);
+        assert_eq!(faults(&[(ENGLISH, "b"), (CHINESE, &other)])[0].1, TranslationFault::Unmarked);
+        assert_eq!(faults(&[(CHINESE, &other)])[0].1, TranslationFault::WithoutOriginal);
     }
 }

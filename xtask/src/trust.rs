@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use found::Found;
+use found::CoveringTest;
 use rows::{ROWS, WITHOUT_TESTS};
 
 mod found;
@@ -23,8 +23,8 @@ const TEMPLATE: &str = include_str!("trust/template.md");
 
 /// The input of the page: all Rust files and the results of proofs.
 pub(crate) struct Known {
-    tests: Vec<Found>,
-    proofs: Vec<proofs::Proof>,
+    tests: Vec<CoveringTest>,
+    proofs: Vec<proofs::ProofResult>,
 }
 
 impl Known {
@@ -38,7 +38,7 @@ impl Known {
                 found.extend(found::tests_in(path, text));
             }
         }
-        let order = |test: &Found| (test.file.clone(), test.sentence.clone());
+        let order = |test: &CoveringTest| (test.file.clone(), test.sentence.clone());
         found.sort_by_key(order);
         Self { tests: found, proofs }
     }
@@ -139,7 +139,7 @@ fn placeholder(name: &str) -> String {
 }
 
 /// The machines on which proofs were run.
-fn machines(proofs: &[proofs::Proof]) -> Vec<String> {
+fn machines(proofs: &[proofs::ProofResult]) -> Vec<String> {
     let mut machines: Vec<String> = Vec::new();
     for proof in proofs.iter().filter(|proof| !proof.text("processor").is_empty()) {
         let (processor, cores) = (proof.text("processor"), proof.text("cores"));

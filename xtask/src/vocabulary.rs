@@ -15,7 +15,7 @@ pub(crate) const PERSONS: &[&str] =
     &["who", "whom", "whose", "nobody", "somebody", "anybody", "whoever"];
 
 /// A phrase that is refused.
-pub(crate) struct Entry {
+pub(crate) struct RefusedPhrase {
     /// In lower case; words with one space between them.
     pub(crate) phrases: &'static [&'static str],
     /// What to write.
@@ -25,12 +25,12 @@ pub(crate) struct Entry {
     pub(crate) except_before: &'static [&'static str],
 }
 
-const fn entry(phrases: &'static [&'static str], instead: &'static str) -> Entry {
-    Entry { phrases, instead, except_after: &[], except_before: &[] }
+const fn entry(phrases: &'static [&'static str], instead: &'static str) -> RefusedPhrase {
+    RefusedPhrase { phrases, instead, except_after: &[], except_before: &[] }
 }
 
 /// The list, in alphabetical order.
-pub(crate) static ENTRIES: &[Entry] = &[
+pub(crate) static ENTRIES: &[RefusedPhrase] = &[
     entry(&["anew"], "again"),
     entry(&["as it were", "so to speak"], "nothing; or the plain fact"),
     entry(&["attend", "attends"], "drive; read the control connection"),
@@ -42,7 +42,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
     entry(&["far end", "far server", "far side"], "peer; remote server"),
     entry(&["farewell", "farewells"], "close_notify"),
     entry(&["hears"], "receives"),
-    Entry {
+    RefusedPhrase {
         phrases: &["is no", "are no", "was no", "were no"],
         instead: "is not a; is an invalid",
         except_after: &["there"],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A database of accounts.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Address {
+pub enum DatabaseAddress {
     /// A file.
     Sqlite(PathBuf),
     /// A server.
@@ -21,14 +21,14 @@ pub struct Postgres {
 
 /// Why a text is not a valid database address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadAddress {
+pub struct InvalidDatabaseAddress {
     /// The reason. Contains no password.
     pub why: String,
     /// What would be right.
-    pub help: String,
+    pub hint: String,
 }
 
-impl Address {
+impl DatabaseAddress {
     /// Parses an address; a relative file is resolved against `base`.
     ///
     /// Of the options after `?`, `sslrootcert` is the PEM file of the authority that signed the
@@ -37,14 +37,14 @@ impl Address {
     ///
     /// # Errors
     /// The reason.
-    pub fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
+    pub fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
         if let Some(file) = text.strip_prefix("sqlite:") {
             // `sqlite:///x` is how some write `/x`.
             let file = file.strip_prefix("//").unwrap_or(file);
             if file.is_empty() || file.contains('\0') {
-                return Err(BadAddress {
+                return Err(InvalidDatabaseAddress {
                     why: "the file name is missing".to_owned(),
-                    help: "write it as sqlite:/var/lib/wharf/users.db".to_owned(),
+                    hint: "write it as sqlite:/var/lib/wharf/users.db".to_owned(),
                 });
             }
             return Ok(Self::Sqlite(base.join(file)));
@@ -53,17 +53,20 @@ impl Address {
             return Postgres::parse(text, base).map(Self::Postgres);
         }
         let kind = text.split(':').next().unwrap_or_default();
-        Err(BadAddress {
+        Err(InvalidDatabaseAddress {
             why: format!("unknown kind of store `{}`", kind.escape_debug()),
-            help: "write file, sqlite:/path/users.db or postgres://user@host:5432/database"
+            hint: "write file, sqlite:/path/users.db or postgres://user@host:5432/database"
                 .to_owned(),
         })
     }
 }
 
 impl Postgres {
-    fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
-        let bad = |why: &str, help: &str| BadAddress { why: why.to_owned(), help: help.to_owned() };
+    fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
+        let bad = |why: &str, hint: &str| InvalidDatabaseAddress {
+            why: why.to_owned(),
+            hint: hint.to_owned(),
+        };
         let (url, options) = text.split_once('?').unwrap_or((text, ""));
         let mut root = None;
         let mut mode = None;
@@ -130,7 +133,7 @@ impl fmt::Debug for Postgres {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for DatabaseAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(out, "{}", path.display()),
@@ -139,7 +142,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for DatabaseAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Address({self})")
     }
@@ -149,8 +152,8 @@ impl fmt::Debug for Address {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, BadAddress> {
-        Address::parse(text, Path::new("/etc/wharf"))
+    fn parse(text: &str) -> Result<DatabaseAddress, InvalidDatabaseAddress> {
+        DatabaseAddress::parse(text, Path::new("/etc/wharf"))
     }
 
     #[test]
@@ -160,7 +163,7 @@ mod tests {
             ("sqlite:///var/lib/users.db", "/var/lib/users.db"),
             ("sqlite:users.db", "/etc/wharf/users.db"),
         ] {
-            assert_eq!(parse(text), Ok(Address::Sqlite(path.into())), "{text}");
+            assert_eq!(parse(text), Ok(DatabaseAddress::Sqlite(path.into())), "{text}");
         }
     }
 
@@ -175,7 +178,7 @@ mod tests {
             ("postgres://a@b/c?sslmode=perhaps", "unknown sslmode"),
         ] {
             let bad = parse(text).unwrap_err();
-            assert!(bad.why.contains(part) && !bad.help.is_empty(), "{text}: {bad:?}");
+            assert!(bad.why.contains(part) && !bad.hint.is_empty(), "{text}: {bad:?}");
         }
     }
 
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn an_authority_is_taken_out_of_the_address() {
         let address = parse("postgres://a@b/c?sslmode=verify-full&sslrootcert=ca.pem&x=y").unwrap();
-        let Address::Postgres(server) = address else { panic!("a server") };
+        let DatabaseAddress::Postgres(server) = address else { panic!("a server") };
         assert_eq!(server.url, "postgres://a@b/c?x=y");
         assert_eq!(server.root(), Some(Path::new("/etc/wharf/ca.pem")));
     }

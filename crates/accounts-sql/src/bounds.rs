@@ -31,5 +31,5 @@ pub enum Creation {
 pub(crate) fn missing(shown: &str) -> StoreError {
     let what = format!("{shown}: this wharf was built without that kind of database");
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("use a build with it:  cargo build --features sqlite,postgres")
+        .hint("use a build with it:  cargo build --features sqlite,postgres")
 }

@@ -9,7 +9,7 @@ use crate::sqlite;
 
 /// A column value or a parameter. An absent value still has a type, which PostgreSQL requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum SqlValue {
     /// Text.
     Text(Option<String>),
     /// An integer.
@@ -21,7 +21,7 @@ pub(crate) enum Value {
 }
 
 /// The values of one row, in the order of the columns.
-pub(crate) type Row = Vec<Value>;
+pub(crate) type SqlRow = Vec<SqlValue>;
 
 /// What differs between the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl DbConnection {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
+        values: &[SqlValue],
+    ) -> Result<Vec<SqlRow>, StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(connection) => connection.run(sql, values).await,
@@ -95,7 +95,7 @@ impl DbConnection {
             Dialect::Postgres => {
                 self.run("BEGIN", &[]).await?;
                 let lock = "SELECT pg_advisory_xact_lock(?1)";
-                self.run(lock, &[Value::from(CHANGE_LOCK)]).await.map(drop)
+                self.run(lock, &[SqlValue::from(CHANGE_LOCK)]).await.map(drop)
             }
         }
     }
@@ -116,7 +116,7 @@ pub(crate) const TOO_MANY: &str = "too many rows";
 #[cfg(feature = "postgres")]
 const CHANGE_LOCK: i64 = 0x77_68_61_72_66;
 
-impl Value {
+impl SqlValue {
     /// The text, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
@@ -145,19 +145,19 @@ impl Value {
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for SqlValue {
     fn from(text: &str) -> Self {
         Self::Text(Some(text.to_owned()))
     }
 }
 
-impl From<i64> for Value {
+impl From<i64> for SqlValue {
     fn from(number: i64) -> Self {
         Self::Number(Some(number))
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for SqlValue {
     fn from(boolean: bool) -> Self {
         Self::Bool(Some(boolean))
     }

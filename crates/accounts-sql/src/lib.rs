@@ -27,7 +27,7 @@ mod users;
 #[path = "users_without.rs"]
 mod users;
 
-pub use address::{Address, BadAddress, Postgres, without_password};
+pub use address::{DatabaseAddress, InvalidDatabaseAddress, Postgres, without_password};
 pub use bounds::{CONNECTIONS_MAX, Creation, StoreEvent, WAITING_MAX};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use schema::VERSION;

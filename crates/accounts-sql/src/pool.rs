@@ -33,7 +33,7 @@ pub(crate) enum StoreLocation {
 }
 
 /// The connections of one store.
-pub(crate) struct Pool {
+pub(crate) struct ConnectionPool {
     location: StoreLocation,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -61,7 +61,8 @@ pub(crate) struct PooledConnection {
 }
 
 /// What is done over a connection.
-pub(crate) type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type SqlOperation<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Which connection will do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,7 @@ enum ReleasedPermit {
     Own(Option<OwnedSemaphorePermit>),
 }
 
-impl Pool {
+impl ConnectionPool {
     /// No connection yet.
     pub(crate) fn new(location: StoreLocation) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl Pool {
     /// dead.
     pub(crate) async fn ask<T: Send>(
         &self,
-        operation: impl for<'a> Fn(&'a mut DbConnection) -> Operation<'a, T> + Send + Sync,
+        operation: impl for<'a> Fn(&'a mut DbConnection) -> SqlOperation<'a, T> + Send + Sync,
     ) -> Result<T, StoreError> {
         let mut pooled = self.acquire(ConnectionChoice::Any).await?;
         let mut done = operation(&mut pooled.connection).await;
@@ -113,7 +114,7 @@ impl Pool {
     /// Changes something over a new connection: whatever fails, it was not done twice.
     pub(crate) async fn change<T: Send>(
         &self,
-        operation: impl for<'a> FnOnce(&'a mut DbConnection) -> Operation<'a, T> + Send,
+        operation: impl for<'a> FnOnce(&'a mut DbConnection) -> SqlOperation<'a, T> + Send,
     ) -> Result<T, StoreError> {
         let mut pooled = self.acquire(ConnectionChoice::New).await?;
         let done = operation(&mut pooled.connection).await;

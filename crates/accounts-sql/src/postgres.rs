@@ -18,7 +18,7 @@ use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -58,12 +58,12 @@ impl PgServer {
         let mut config: Config = address.url().parse().map_err(|error: Error| {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
             unusable(&reason.unwrap_or_else(|| error.to_string()))
-                .help("write it as postgres://user@host:5432/database")
+                .hint("write it as postgres://user@host:5432/database")
         })?;
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {
-            let help = "write it as postgres://user@host:5432/database";
-            return Err(unusable("the address has no user or no host").help(help));
+            let hint = "write it as postgres://user@host:5432/database";
+            return Err(unusable("the address has no user or no host").hint(hint));
         }
         match password {
             Some(password) => config.password(password),
@@ -75,7 +75,7 @@ impl PgServer {
         let tls = match address.root() {
             Some(root) => Some(PgTls::new(root).map_err(|reason| {
                 unusable(&reason)
-                    .help("set sslrootcert to a PEM file with the authority of the server")
+                    .hint("set sslrootcert to a PEM file with the authority of the server")
             })?),
             None => None,
         };
@@ -135,8 +135,8 @@ impl PgConnection {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
+        values: &[SqlValue],
+    ) -> Result<Vec<SqlRow>, StoreError> {
         let sql = sql.replace('?', "$");
         let values: Vec<(&(dyn ToSql + Sync), Type)> = values.iter().map(parameter).collect();
         let query = async {
@@ -161,26 +161,26 @@ impl PgConnection {
         found.iter().map(|row| self.row(row)).collect()
     }
 
-    fn row(&self, row: &tokio_postgres::Row) -> Result<Row, StoreError> {
+    fn row(&self, row: &tokio_postgres::Row) -> Result<SqlRow, StoreError> {
         let value = |(at, column): (usize, &tokio_postgres::Column)| match *column.type_() {
-            Type::BOOL => row.try_get(at).map(Value::Bool),
+            Type::BOOL => row.try_get(at).map(SqlValue::Bool),
             Type::INT2 => {
-                row.try_get::<_, Option<i16>>(at).map(|n| Value::Number(n.map(i64::from)))
+                row.try_get::<_, Option<i16>>(at).map(|n| SqlValue::Number(n.map(i64::from)))
             }
             Type::INT4 => {
-                row.try_get::<_, Option<i32>>(at).map(|n| Value::Number(n.map(i64::from)))
+                row.try_get::<_, Option<i32>>(at).map(|n| SqlValue::Number(n.map(i64::from)))
             }
-            Type::INT8 => row.try_get(at).map(Value::Number),
-            Type::VOID => Ok(Value::Text(None)),
+            Type::INT8 => row.try_get(at).map(SqlValue::Number),
+            Type::VOID => Ok(SqlValue::Text(None)),
             _ => row.try_get::<_, Option<RawText<'_>>>(at).map(|raw| match raw {
-                None => Value::Text(None),
+                None => SqlValue::Text(None),
                 Some(RawText(bytes)) => match std::str::from_utf8(bytes) {
-                    Ok(text) => Value::Text(Some(text.to_owned())),
-                    Err(_) => Value::Bytes(bytes.to_vec()),
+                    Ok(text) => SqlValue::Text(Some(text.to_owned())),
+                    Err(_) => SqlValue::Bytes(bytes.to_vec()),
                 },
             }),
         };
-        let values: Result<Row, Error> = row.columns().iter().enumerate().map(value).collect();
+        let values: Result<SqlRow, Error> = row.columns().iter().enumerate().map(value).collect();
         values.map_err(|error| store_error(&self.shown, &error))
     }
 }
@@ -199,12 +199,12 @@ impl<'a> FromSql<'a> for RawText<'a> {
     }
 }
 
-fn parameter(value: &Value) -> (&(dyn ToSql + Sync), Type) {
+fn parameter(value: &SqlValue) -> (&(dyn ToSql + Sync), Type) {
     match value {
-        Value::Text(text) => (text, Type::TEXT),
-        Value::Number(number) => (number, Type::INT8),
-        Value::Bool(boolean) => (boolean, Type::BOOL),
-        Value::Bytes(bytes) => (bytes, Type::BYTEA),
+        SqlValue::Text(text) => (text, Type::TEXT),
+        SqlValue::Number(number) => (number, Type::INT8),
+        SqlValue::Bool(boolean) => (boolean, Type::BOOL),
+        SqlValue::Bytes(bytes) => (bytes, Type::BYTEA),
     }
 }
 
@@ -213,11 +213,11 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
     let Some(refused) = error.as_db_error() else {
         let reason = innermost(error);
         let what = format!("cannot connect to PostgreSQL at {shown}: {reason}");
-        let help = "check that it runs, and its address in accounts.store";
-        return StoreError::new(StoreErrorKind::Unreachable, what).help(help);
+        let hint = "check that it runs, and its address in accounts.store";
+        return StoreError::new(StoreErrorKind::Unreachable, what).hint(hint);
     };
     let reason = refused.message();
-    let (kind, help) = match refused.code() {
+    let (kind, hint) = match refused.code() {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
             StoreErrorKind::Forbidden,
             "accounts.password_file names a file with the password; pg_hba.conf of the server \
@@ -243,7 +243,7 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
         ),
         _ => (StoreErrorKind::Unreachable, "see the log of PostgreSQL"),
     };
-    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).help(help)
+    StoreError::new(kind, format!("PostgreSQL at {shown}: {reason}")).hint(hint)
 }
 
 /// The innermost error, without the texts of the libraries around it.
@@ -260,7 +260,7 @@ fn innermost(error: &Error) -> String {
 fn slow(shown: &str, waited: Duration) -> StoreError {
     let what = format!("no response from PostgreSQL at {shown} within {} s", waited.as_secs());
     StoreError::new(StoreErrorKind::Unreachable, what)
-        .help("check that it runs, and its address in accounts.store")
+        .hint("check that it runs, and its address in accounts.store")
 }
 
 /// Lower case for the first letter of an ordinary word; names and paths are unchanged.

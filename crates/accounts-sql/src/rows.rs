@@ -8,12 +8,12 @@ use std::path::Path;
 
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
 use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
-use wharf_users::file::{Editor, Fault, OpenError, Problem, UserFile, UserRecord};
+use wharf_users::file::{Editor, Fault, UserFile, UserRecord, UsersFileError, UsersFileProblem};
 
-use crate::connection::{Row, Value};
+use crate::connection::{SqlRow, SqlValue};
 
 /// A key of a table, and the column of the same name.
-pub(crate) struct Column {
+pub(crate) struct SqlColumn {
     /// The name of both.
     pub(crate) key: &'static str,
     kind: ColumnKind,
@@ -28,12 +28,12 @@ enum ColumnKind {
     List(char),
 }
 
-const fn column(key: &'static str, kind: ColumnKind) -> Column {
-    Column { key, kind }
+const fn column(key: &'static str, kind: ColumnKind) -> SqlColumn {
+    SqlColumn { key, kind }
 }
 
 /// The columns of `groups` after the name, and of `accounts` after name and [`OWN`].
-const COMMON: [Column; 15] = [
+const COMMON: [SqlColumn; 15] = [
     column("home", ColumnKind::Text),
     column("permissions", ColumnKind::Text),
     column("enabled", ColumnKind::Bool),
@@ -50,9 +50,9 @@ const COMMON: [Column; 15] = [
     column("expires", ColumnKind::Text),
     column("comment", ColumnKind::Text),
 ];
-const OWN: [Column; 2] =
+const OWN: [SqlColumn; 2] =
     [column("password", ColumnKind::Text), column("no_password", ColumnKind::Bool)];
-const FOLDER: [Column; 4] = [
+const FOLDER: [SqlColumn; 4] = [
     column("target", ColumnKind::Text),
     column("permissions", ColumnKind::Text),
     column("quota", ColumnKind::Text),
@@ -70,7 +70,7 @@ pub(crate) struct Tables {
     /// Shared folders.
     pub(crate) folders: &'static str,
     section: &'static str,
-    columns: [&'static [Column]; 2],
+    columns: [&'static [SqlColumn]; 2],
 }
 
 /// Those of accounts.
@@ -110,7 +110,7 @@ impl Tables {
         std::iter::once("name").chain(self.keys().map(|column| column.key)).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = &'static Column> {
+    fn keys(&self) -> impl Iterator<Item = &'static SqlColumn> {
         self.columns.into_iter().flatten()
     }
 }
@@ -131,21 +131,21 @@ const UNREADABLE: &str = "(not text)";
 const HOLDER_UNREADABLE: &str = "(row with a name that is not text)";
 
 /// A path or group of a row, or what makes the holder of the row invalid.
-fn entry_name<'a>(holder: &Value, name: &'a Value) -> &'a str {
+fn entry_name<'a>(holder: &SqlValue, name: &'a SqlValue) -> &'a str {
     match holder {
-        Value::Bytes(_) => HOLDER_UNREADABLE,
+        SqlValue::Bytes(_) => HOLDER_UNREADABLE,
         _ => name.text().unwrap_or(UNREADABLE),
     }
 }
 
 impl Document {
     /// Takes a row of the main table: the columns of [`Tables::columns`].
-    pub(crate) fn take(&mut self, tables: &Tables, row: &Row) {
+    pub(crate) fn take(&mut self, tables: &Tables, row: &SqlRow) {
         let mut values = row.iter();
         // A name that is not text never matches a login; [`nameless`] reports such rows.
         let name = match values.next() {
-            Some(Value::Text(Some(name))) => name,
-            Some(Value::Bytes(bytes)) if self.nameless.len() < NAMELESS_MAX => {
+            Some(SqlValue::Text(Some(name))) => name,
+            Some(SqlValue::Bytes(bytes)) if self.nameless.len() < NAMELESS_MAX => {
                 let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
                     let _ = write!(hex, "{byte:02X}");
                     hex
@@ -168,7 +168,7 @@ impl Document {
     }
 
     /// Takes a row of `memberships`: account, group.
-    pub(crate) fn take_membership(&mut self, row: &Row) {
+    pub(crate) fn take_membership(&mut self, row: &SqlRow) {
         let [account, group] = row.as_slice() else { return };
         let group = entry_name(account, group);
         let Some(account) = self.holder(&ACCOUNTS, account) else { return };
@@ -179,7 +179,7 @@ impl Document {
     }
 
     /// Takes a row of paths: holder, path, rights.
-    pub(crate) fn take_path(&mut self, tables: &Tables, row: &Row) {
+    pub(crate) fn take_path(&mut self, tables: &Tables, row: &SqlRow) {
         let [holder, path, rights] = row.as_slice() else { return };
         // A permission that is not text must not be skipped: it may be a restriction.
         let rights = toml(ColumnKind::Text, rights).unwrap_or_else(|| Toml::from(NO_TEXT));
@@ -187,7 +187,7 @@ impl Document {
     }
 
     /// Takes a row of folders: holder, path, [`FOLDER_COLUMNS`].
-    pub(crate) fn take_folder(&mut self, tables: &Tables, row: &Row) {
+    pub(crate) fn take_folder(&mut self, tables: &Tables, row: &SqlRow) {
         let [holder, path, facts @ ..] = row.as_slice() else { return };
         let mut folder = InlineTable::new();
         for (column, value) in FOLDER.iter().zip(facts) {
@@ -201,9 +201,9 @@ impl Document {
     fn take_entry(
         &mut self,
         tables: &Tables,
-        holder: &Value,
+        holder: &SqlValue,
         key: &str,
-        path: &Value,
+        path: &SqlValue,
         entry: Toml,
     ) {
         // An unreadable path makes its account invalid: its permissions may be a restriction.
@@ -215,7 +215,7 @@ impl Document {
         }
     }
 
-    fn holder(&mut self, tables: &Tables, name: &Value) -> Option<&mut Table> {
+    fn holder(&mut self, tables: &Tables, name: &SqlValue) -> Option<&mut Table> {
         self.root.get_mut(tables.section)?.as_table_mut()?.get_mut(name.text()?)?.as_table_mut()
     }
 
@@ -260,7 +260,7 @@ impl ParsedAccounts {
 
 /// The fault of a row with an invalid name: it never matches a login. `row` contains the table,
 /// the column and the bytes of the name in hexadecimal.
-pub(crate) fn nameless(row: &Row) -> Option<Fault> {
+pub(crate) fn nameless(row: &SqlRow) -> Option<Fault> {
     let [table, column, hex] = row.as_slice() else { return None };
     Some(nameless_in(table.text()?, column.text()?, hex.text().unwrap_or_default()))
 }
@@ -276,13 +276,13 @@ fn nameless_in(table: &str, column: &str, hex: &str) -> Fault {
     } else {
         "so the row cannot be applied"
     };
-    let problem = Problem {
+    let problem = UsersFileProblem {
         line: 1,
         column: 1,
         span: 0..0,
         key: format!("{table}.{column}"),
         message: format!("the name is not text, {effect}"),
-        help: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
+        hint: Some(format!("fix the name by SQL, or delete the row: table {table}, {shown}")),
     };
     Fault { holder, password: None, problems: vec![problem] }
 }
@@ -309,8 +309,8 @@ pub(crate) fn relative_path(record: &UserRecord) -> Option<(&'static str, String
     let targets = record.folders.iter().map(|one| ("folders", one.target.as_path()));
     let mut whole = std::iter::once(("home", record.home.as_path())).chain(targets);
     let (key, _) = whole.find(|(_, path)| is_relative(path))?;
-    let help = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
-    Some((key, "not an absolute path".to_owned(), help.to_owned()))
+    let hint = "a relative path cannot be resolved for a database; write /srv/ftp/NAME";
+    Some((key, "not an absolute path".to_owned(), hint.to_owned()))
 }
 
 /// The error for an invalid account or group.
@@ -319,13 +319,13 @@ pub(crate) fn invalid(place: &str, fault: &Fault) -> StoreError {
 }
 
 /// The error without line numbers, since the text is generated.
-pub(crate) fn store_error(place: &str, error: &OpenError) -> StoreError {
-    let OpenError::Problems(found) = error else {
+pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
+    let UsersFileError::Problems(found) = error else {
         return StoreError::new(StoreErrorKind::Unusable, format!("{place}: {error}"));
     };
     let lines = found.problems.iter().map(|problem| {
-        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        format!("{place}: {}: {}{help}", problem.key, problem.message)
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{place}: {}: {}{hint}", problem.key, problem.message)
     });
     StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
 }
@@ -333,26 +333,26 @@ pub(crate) fn store_error(place: &str, error: &OpenError) -> StoreError {
 /// The rows of one account or group.
 pub(crate) struct Rows {
     /// The columns of [`Tables::columns`].
-    pub(crate) main: Row,
+    pub(crate) main: SqlRow,
     /// Account, group, position.
-    pub(crate) memberships: Vec<Row>,
+    pub(crate) memberships: Vec<SqlRow>,
     /// Holder, path, rights.
-    pub(crate) paths: Vec<Row>,
+    pub(crate) paths: Vec<SqlRow>,
     /// Holder, path, [`FOLDER_COLUMNS`].
-    pub(crate) folders: Vec<Row>,
+    pub(crate) folders: Vec<SqlRow>,
 }
 
 /// The rows of a holder in the text of an [`Editor`].
 pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
     let table = editor.table_of(holder.owner())?;
     let (Holder::User(name) | Holder::Group(name)) = holder;
-    let name = || Value::from(name.as_str());
+    let name = || SqlValue::from(name.as_str());
     let keys = Tables::of(holder).keys();
     let main = keys.map(|column| value(column.kind, table.get(column.key)));
     let groups = table.get("groups").and_then(Item::as_array);
     let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
     let paths = entries(table, "paths").map(|(path, rights)| {
-        vec![name(), Value::from(path), value(ColumnKind::Text, Some(rights))]
+        vec![name(), SqlValue::from(path), value(ColumnKind::Text, Some(rights))]
     });
     let folders = entries(table, "folders").map(|(path, folder)| {
         let facts = FOLDER.iter().map(|column| match folder.as_table_like() {
@@ -360,7 +360,7 @@ pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
             // A target alone.
             None => value(column.kind, Some(folder).filter(|_| column.key == "target")),
         });
-        [name(), Value::from(path)].into_iter().chain(facts).collect()
+        [name(), SqlValue::from(path)].into_iter().chain(facts).collect()
     });
     Some(Rows {
         main: std::iter::once(name()).chain(main).collect(),
@@ -380,35 +380,37 @@ const NO_TEXT: i64 = i64::MIN;
 
 /// Converts a column to the value of its key. A value of another type is kept: the parser reports
 /// it.
-fn toml(kind: ColumnKind, value: &Value) -> Option<Toml> {
+fn toml(kind: ColumnKind, value: &SqlValue) -> Option<Toml> {
     match (kind, value) {
         (ColumnKind::Bool, value) if value.boolean().is_some() => value.boolean().map(Toml::from),
-        (ColumnKind::List(between), Value::Text(text)) => {
+        (ColumnKind::List(between), SqlValue::Text(text)) => {
             let parts = text.as_deref()?.split(between).map(str::trim);
             Some(Toml::Array(parts.filter(|part| !part.is_empty()).collect()))
         }
-        (_, Value::Text(text)) => text.as_deref().map(Toml::from),
-        (_, Value::Number(number)) => number.map(Toml::from),
-        (_, Value::Bool(boolean)) => boolean.map(Toml::from),
+        (_, SqlValue::Text(text)) => text.as_deref().map(Toml::from),
+        (_, SqlValue::Number(number)) => number.map(Toml::from),
+        (_, SqlValue::Bool(boolean)) => boolean.map(Toml::from),
         // Bytes that are not text must not count as NULL: without its list of addresses an account
         // could log in from anywhere.
-        (kind, Value::Bytes(bytes)) => match std::str::from_utf8(bytes) {
-            Ok(text) => toml(kind, &Value::from(text)),
+        (kind, SqlValue::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(text) => toml(kind, &SqlValue::from(text)),
             Err(_) => Some(Toml::from(NO_TEXT)),
         },
     }
 }
 
 /// Converts the value of a key to its column.
-fn value(kind: ColumnKind, item: Option<&Item>) -> Value {
+fn value(kind: ColumnKind, item: Option<&Item>) -> SqlValue {
     match kind {
-        ColumnKind::Text => Value::Text(item.and_then(|item| {
+        ColumnKind::Text => SqlValue::Text(item.and_then(|item| {
             item.as_str().map(str::to_owned).or_else(|| Some(item.as_integer()?.to_string()))
         })),
         // The only text allowed in place of a number is "unlimited".
-        ColumnKind::Number => Value::Number(item.map(|item| item.as_integer().unwrap_or_default())),
-        ColumnKind::Bool => Value::Bool(item.and_then(Item::as_bool)),
-        ColumnKind::List(between) => Value::Text(item.and_then(Item::as_array).map(|parts| {
+        ColumnKind::Number => {
+            SqlValue::Number(item.map(|item| item.as_integer().unwrap_or_default()))
+        }
+        ColumnKind::Bool => SqlValue::Bool(item.and_then(Item::as_bool)),
+        ColumnKind::List(between) => SqlValue::Text(item.and_then(Item::as_array).map(|parts| {
             let parts: Vec<_> = parts.iter().filter_map(Toml::as_str).collect();
             parts.join(&format!("{between} "))
         })),

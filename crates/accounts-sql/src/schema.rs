@@ -27,8 +27,8 @@ pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreEr
             "the accounts were written by a newer wharf: version {found} of the tables; \
              this wharf supports versions up to {VERSION}"
         );
-        let help = "run the newer wharf, or set accounts.store to another store";
-        return Err(StoreError::new(StoreErrorKind::Unusable, what).help(help));
+        let hint = "run the newer wharf, or set accounts.store to another store";
+        return Err(StoreError::new(StoreErrorKind::Unusable, what).hint(hint));
     }
     if found == 0 {
         refuse_foreign(connection).await?;
@@ -77,13 +77,13 @@ async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError>
     }
     let what = "the database belongs to another program: its tables are not those of wharf";
     Err(StoreError::new(StoreErrorKind::Unusable, what)
-        .help("set accounts.store to a separate file; a new one is created"))
+        .hint("set accounts.store to a separate file; a new one is created"))
 }
 
 async fn number(connection: &mut DbConnection, asked: &str) -> Result<i64, StoreError> {
     let rows = connection.run(asked, &[]).await?;
     let number =
-        rows.first().and_then(|row| row.first()).and_then(crate::connection::Value::number);
+        rows.first().and_then(|row| row.first()).and_then(crate::connection::SqlValue::number);
     Ok(number.unwrap_or_default())
 }
 

@@ -14,7 +14,7 @@ use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{create_private, open_to_others};
 
-use crate::connection::{ROWS_MAX, Row, STATEMENT_TIME_MAX, TOO_MANY, Value};
+use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// One connection.
 pub(crate) struct SqliteConnection {
@@ -65,8 +65,8 @@ impl SqliteConnection {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
+        values: &[SqlValue],
+    ) -> Result<Vec<SqlRow>, StoreError> {
         let closed = || failed(&self.path, "the connection was closed after a timeout");
         let connection = self.connection.take().ok_or_else(closed)?;
         let interrupt = connection.get_interrupt_handle();
@@ -104,12 +104,12 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
                  password hashes"
             );
             let error = StoreError::new(StoreErrorKind::Unusable, what);
-            return Err(error.help(format!("chmod 600 '{shown}'")));
+            return Err(error.hint(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = format!("no accounts yet: {} does not exist", path.display());
-            let help = "create the first:  wharf user add NAME --home DIR";
-            return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
+            let hint = "create the first:  wharf user add NAME --home DIR";
+            return Err(StoreError::new(StoreErrorKind::Missing, what).hint(hint));
         }
         Err(error) => return Err(unreadable(path, "open", &error)),
     }
@@ -144,10 +144,10 @@ const HEADER: &[u8] = b"SQLite format 3\0";
 fn not_a_database(path: &Path) -> StoreError {
     let what = format!("{} is not an SQLite database", path.display());
     StoreError::new(StoreErrorKind::Unusable, what)
-        .help("set accounts.store to the accounts database, or to a new file, which is created")
+        .hint("set accounts.store to the accounts database, or to a new file, which is created")
 }
 
-fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
+fn query(connection: &Connection, sql: &str, values: &[SqlValue]) -> rusqlite::Result<Vec<SqlRow>> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
     let mut found = statement.query(params_from_iter(values))?;
@@ -158,25 +158,25 @@ fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Resu
             return Err(rusqlite::Error::SqliteFailure(error, Some(TOO_MANY.to_owned())));
         }
         let values = (0..columns).map(|column| row.get_ref(column).map(value));
-        rows.push(values.collect::<rusqlite::Result<Row>>()?);
+        rows.push(values.collect::<rusqlite::Result<SqlRow>>()?);
     }
     Ok(rows)
 }
 
-fn value(found: ValueRef<'_>) -> Value {
+fn value(found: ValueRef<'_>) -> SqlValue {
     match found {
-        ValueRef::Integer(number) => Value::Number(Some(number)),
-        ValueRef::Real(number) => Value::Text(Some(number.to_string())),
+        ValueRef::Integer(number) => SqlValue::Number(Some(number)),
+        ValueRef::Real(number) => SqlValue::Text(Some(number.to_string())),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Value::Text(Some(text.to_owned())),
-            Err(_) => Value::Bytes(text.to_vec()),
+            Ok(text) => SqlValue::Text(Some(text.to_owned())),
+            Err(_) => SqlValue::Bytes(text.to_vec()),
         },
-        ValueRef::Null => Value::Text(None),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        ValueRef::Null => SqlValue::Text(None),
+        ValueRef::Blob(bytes) => SqlValue::Bytes(bytes.to_vec()),
     }
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
             Self::Text(Some(text)) => ToSqlOutput::from(text.as_str()),
@@ -197,7 +197,7 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
         other => other.to_string(),
     };
-    let (kind, what, help) = match error.sqlite_error_code() {
+    let (kind, what, hint) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => return not_a_database(path),
         Some(ErrorCode::ConstraintViolation) => (
             StoreErrorKind::Conflict,
@@ -230,7 +230,7 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
             "check the file and its disk",
         ),
     };
-    StoreError::new(kind, what).help(help)
+    StoreError::new(kind, what).hint(hint)
 }
 
 fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
@@ -241,7 +241,7 @@ fn unreadable(path: &Path, act: &str, error: &io::Error) -> StoreError {
         _ => StoreErrorKind::Unusable,
     };
     let what = format!("cannot {act} the database {}: {error}", path.display());
-    StoreError::new(kind, what).help("check the path in accounts.store, and its folder")
+    StoreError::new(kind, what).hint("check the path in accounts.store, and its folder")
 }
 
 fn slow(path: &Path) -> StoreError {

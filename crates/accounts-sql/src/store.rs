@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wharf_users::admin::{AdminError, Change, Holder, StoreError};
+use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError};
 use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
-use crate::connection::{DbConnection, Dialect, Row, Value};
-use crate::pool::{Pool, StoreLocation};
+use crate::connection::{DbConnection, Dialect, SqlRow, SqlValue};
+use crate::pool::{ConnectionPool, StoreLocation};
 use crate::rows::{
     ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, ParsedAccounts, Rows, Tables,
     invalid, nameless, read, relative_path, rows, store_error,
 };
 
 /// The accounts of one database.
-pub(crate) struct Store {
-    pub(crate) pool: Pool,
+pub(crate) struct SqlStore {
+    pub(crate) pool: ConnectionPool,
     /// What it is called in messages.
     pub(crate) shown: String,
 }
@@ -33,9 +33,9 @@ const PAGE_MAX: i64 = 500;
 /// The most names in one query.
 const NAMES_AT_ONCE: usize = 200;
 
-impl Store {
+impl SqlStore {
     pub(crate) fn new(place: StoreLocation, shown: String) -> Self {
-        Self { pool: Pool::new(place), shown }
+        Self { pool: ConnectionPool::new(place), shown }
     }
 
     /// The account with this name, with the settings inherited from its groups. A missing account
@@ -46,7 +46,7 @@ impl Store {
         Ok(parsed.file.record(name).cloned())
     }
 
-    /// As [`Store::find`], for a login, where an invalid account is not an error.
+    /// As [`SqlStore::find`], for a login, where an invalid account is not an error.
     pub(crate) async fn look_up_account(&self, name: &str) -> Result<Lookup, StoreError> {
         let parsed = self.with_groups(name).await?;
         Ok(match parsed.fault(&Holder::from(name)) {
@@ -140,7 +140,8 @@ impl Store {
                 })
             };
             let enabled_names = ask(some.to_vec()).await?;
-            for name in enabled_names.iter().filter_map(|row| row.first().and_then(Value::text)) {
+            for name in enabled_names.iter().filter_map(|row| row.first().and_then(SqlValue::text))
+            {
                 ended.remove(name);
             }
         }
@@ -158,7 +159,7 @@ impl Store {
 
     /// Replaces the hash `old`, unless the account has another one by now.
     pub(crate) async fn renew(&self, name: &str, old: &str, new: &str) -> Result<(), StoreError> {
-        let values = [new, name, old].map(Value::from);
+        let values = [new, name, old].map(SqlValue::from);
         let sql = "UPDATE accounts SET password = ?1 WHERE name = ?2 AND password = ?3";
         self.pool
             .change(|connection| {
@@ -168,7 +169,7 @@ impl Store {
     }
 
     /// Does all of it or nothing.
-    pub(crate) async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+    pub(crate) async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError> {
         let (changes, shown) = (changes.to_vec(), self.shown.clone());
         self.pool
             .change(|connection| {
@@ -185,7 +186,7 @@ impl Store {
 }
 
 /// Table, column and name of rows with an invalid name.
-async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<Row>, StoreError> {
+async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, StoreError> {
     match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => {
@@ -217,7 +218,7 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<Row>, StoreE
 async fn enabled_names(
     connection: &mut DbConnection,
     names: &[String],
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<Vec<SqlRow>, StoreError> {
     let values: Vec<_> = names.iter().map(|name| name.as_str().into()).collect();
     let sql = format!(
         "SELECT name FROM accounts WHERE coalesce(enabled, ( \
@@ -234,8 +235,8 @@ async fn enabled_names(
 #[derive(Clone)]
 enum RowSelection {
     All,
-    One(Value),
-    Between(Value, Value),
+    One(SqlValue),
+    Between(SqlValue, SqlValue),
 }
 
 impl RowSelection {
@@ -264,7 +265,7 @@ impl RowSelection {
         }
     }
 
-    fn values(&self) -> Vec<Value> {
+    fn values(&self) -> Vec<SqlValue> {
         match self {
             Self::All => Vec::new(),
             Self::One(name) => vec![name.clone()],
@@ -342,7 +343,7 @@ async fn page(
         document.take(&ACCOUNTS, row);
     }
     let mut names = rows.iter().filter_map(|row| match row.first() {
-        Some(Value::Text(name)) => name.clone(),
+        Some(SqlValue::Text(name)) => name.clone(),
         _ => None,
     });
     let Some(first) = names.next() else { return Ok((document, None)) };
@@ -357,9 +358,9 @@ async fn page(
 async fn change(
     connection: &mut DbConnection,
     shown: &str,
-    changes: &[Change],
+    changes: &[StoreChange],
 ) -> Result<Result<(), AdminError>, StoreError> {
-    let touched: BTreeSet<&Holder> = changes.iter().map(Change::holder).collect();
+    let touched: BTreeSet<&Holder> = changes.iter().map(StoreChange::holder).collect();
     let mut document = Document::default();
     take(connection, &mut document, &GROUPS, &RowSelection::All).await?;
     for name in affected_accounts(connection, &touched).await? {
@@ -415,7 +416,7 @@ async fn affected_accounts(
 }
 
 /// Applies the changes to a text.
-fn edit(shown: &str, text: &str, changes: &[Change]) -> Result<Editor, AdminError> {
+fn edit(shown: &str, text: &str, changes: &[StoreChange]) -> Result<Editor, AdminError> {
     let unusable = |error: EditError| match error {
         EditError::Open(error) => AdminError::Store(store_error(shown, &error)),
         other => AdminError::Edit(other),
@@ -455,7 +456,7 @@ async fn write(
         sets.join(", ")
     );
     connection.run(&sql, &rows.main).await?;
-    let name = rows.main.first().cloned().unwrap_or(Value::Text(None));
+    let name = rows.main.first().cloned().unwrap_or(SqlValue::Text(None));
     let name = std::slice::from_ref(&name);
     let column = tables.holder;
     let mut inner = vec![

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
-use wharf_users::admin::{AdminError, Change, Holder, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 
-use crate::address::Address;
+use crate::address::DatabaseAddress;
 use crate::bounds::{Creation, StoreEvent};
 use crate::pool::StoreLocation;
-use crate::store::{Lookup, Store};
+use crate::store::{Lookup, SqlStore};
 
 /// The accounts of a database. Each login queries it, so every change takes effect at once.
 ///
@@ -24,7 +24,7 @@ use crate::store::{Lookup, Store};
 /// automatically.
 #[derive(Clone)]
 pub struct SqlUsers {
-    store: Arc<Store>,
+    store: Arc<SqlStore>,
     hasher: Arc<Hasher>,
     /// The ports of the server, for the sandbox of the process.
     ports: Vec<u16>,
@@ -38,7 +38,7 @@ impl SqlUsers {
     /// # Errors
     /// The address cannot be used, or this program was built without that kind of database.
     pub fn new(
-        address: &Address,
+        address: &DatabaseAddress,
         password: Option<&str>,
         creation: Creation,
         hasher: Arc<Hasher>,
@@ -46,20 +46,20 @@ impl SqlUsers {
         let shown = address.to_string();
         match address {
             #[cfg(feature = "sqlite")]
-            Address::Sqlite(path) => {
+            DatabaseAddress::Sqlite(path) => {
                 let _ = password;
                 let create = creation == Creation::Wanted;
                 let location = StoreLocation::File { path: Arc::new(path.clone()), create };
-                let store = Arc::new(Store::new(location, shown));
+                let store = Arc::new(SqlStore::new(location, shown));
                 Ok(Self { store, hasher, ports: Vec::new(), is_unencrypted: false })
             }
             #[cfg(feature = "postgres")]
-            Address::Postgres(server) => {
+            DatabaseAddress::Postgres(server) => {
                 // Databases on a server are created by their administrator.
                 let _ = creation;
                 let server = crate::postgres::PgServer::new(server, password)?;
                 let (ports, is_unencrypted) = (server.ports(), server.is_unencrypted());
-                let store = Arc::new(Store::new(StoreLocation::Server(Box::new(server)), shown));
+                let store = Arc::new(SqlStore::new(StoreLocation::Server(Box::new(server)), shown));
                 Ok(Self { store, hasher, ports, is_unencrypted })
             }
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
@@ -260,7 +260,7 @@ impl UserAdmin for SqlUsers {
         Ok(self.store.own(name).await?)
     }
 
-    async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+    async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError> {
         self.store.change(changes).await
     }
 }

@@ -11,17 +11,17 @@ use wharf_users::admin::{AdminError, Change, StoreError, UserAdmin};
 use wharf_users::file::{Fault, UserRecord};
 use wharf_users::hasher::Hasher;
 
-use crate::address::Address;
+use crate::address::DatabaseAddress;
 use crate::bounds::{Creation, StoreEvent, missing};
 
 /// The accounts of a database. There is none.
 #[derive(Clone)]
 pub struct SqlUsers {
-    never: Never,
+    never: NoDriver,
 }
 
 #[derive(Clone, Copy)]
-enum Never {}
+enum NoDriver {}
 
 impl SqlUsers {
     /// Fails in any case.
@@ -29,7 +29,7 @@ impl SqlUsers {
     /// # Errors
     /// This program was built without databases.
     pub fn new(
-        address: &Address,
+        address: &DatabaseAddress,
         _password: Option<&str>,
         _creation: Creation,
         _hasher: Arc<Hasher>,

@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A client of the API on one socket.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct AdminClient {
     socket: PathBuf,
 }
 
@@ -45,7 +45,7 @@ pub enum RequestError {
     },
 }
 
-impl Client {
+impl AdminClient {
     /// A client for the server that listens at `socket`.
     pub fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned() }

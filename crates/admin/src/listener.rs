@@ -21,14 +21,14 @@ pub use metrics::MetricsListener;
 #[cfg(unix)]
 pub(crate) use unix::connect;
 #[cfg(unix)]
-use unix::{Listener, PeerIdentity};
+use unix::{LocalListener, PeerIdentity};
 #[cfg(windows)]
 pub(crate) use windows::connect;
 #[cfg(windows)]
 use windows::{Listener, PeerIdentity};
 
 /// The local socket of the API. Dropping it removes the socket file.
-pub struct AdminSocket(Listener);
+pub struct AdminSocket(LocalListener);
 
 impl AdminSocket {
     /// Listens at `path`, for its owner and the members of the group with the id `group`. A socket
@@ -39,7 +39,7 @@ impl AdminSocket {
     /// # Errors
     /// `AddrInUse` if another server listens there; what the system says otherwise.
     pub fn open(path: &Path, stable_path: &Path, group: Option<u32>) -> io::Result<Self> {
-        Listener::open(path, stable_path, group).map(Self)
+        LocalListener::open(path, stable_path, group).map(Self)
     }
 
     /// Listens beside `path`, for a server that will replace the one there; see
@@ -52,7 +52,7 @@ impl AdminSocket {
         stable_path: &Path,
         group: Option<u32>,
     ) -> io::Result<Self> {
-        Listener::open_for_takeover(path, stable_path, group).map(Self)
+        LocalListener::open_for_takeover(path, stable_path, group).map(Self)
     }
 
     /// Moves the socket to its path in one step: new requests reach this server. The server that

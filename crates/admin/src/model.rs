@@ -145,7 +145,7 @@ pub struct PassiveFailure {
     /// Detail of the last failure, such as an address; may be empty.
     pub detail: String,
     /// How to fix it.
-    pub remedy: String,
+    pub hint: String,
 }
 
 /// A certificate in use.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use wharf_admin::client::{Client, RequestError};
+use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::listener::AdminSocket;
 use wharf_admin::model::{
     Ban, Certificate, Done, HandedOver, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure,
@@ -132,7 +132,7 @@ struct Running {
 
 impl Running {
     /// Runs `test` beside the server and its API.
-    fn with<F: Future<Output = ()>>(test: impl FnOnce(Self, Client) -> F) {
+    fn with<F: Future<Output = ()>>(test: impl FnOnce(Self, AdminClient) -> F) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ impl Running {
             let handle = bound.handle();
             let api = Api::new(handle.clone(), bound.listeners(), backend.clone());
             let address = bound.listeners()[0].address;
-            let client = Client::new(&socket);
+            let client = AdminClient::new(&socket);
             let running = Self { socket, address, handle, backend };
             tokio::select! {
                 biased;
@@ -293,7 +293,7 @@ fn a_socket_is_for_its_owner_and_one_server() {
             AdminSocket::open(&running.socket, &running.socket, None).err().expect("it is taken");
         assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
         let _: Status = client.get("/v1/status").await.expect("the first still answers");
-        let missing = Client::new(Path::new("/nowhere/control"));
+        let missing = AdminClient::new(Path::new("/nowhere/control"));
         let refused = missing.get::<Status>("/v1/status").await.unwrap_err();
         assert!(matches!(&refused, RequestError::NotRunning(_)), "{refused:?}");
         // A socket file left by a killed server.

@@ -8,7 +8,7 @@ use crate::bench::places::{make_folder, set_mode, write};
 
 /// An account, and the system user that the servers run as.
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
+pub(crate) struct BenchAccount {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// Whether this process runs as root, and so can change the user.
@@ -27,7 +27,7 @@ pub(crate) const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZm
 /// `nobody` on every Linux: the user of servers that drop privileges.
 const NOBODY: u32 = 65_534;
 
-impl Account {
+impl BenchAccount {
     /// For root it is `nobody`, since files should not be served as root; else the current user.
     pub(crate) fn find() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -52,19 +52,19 @@ impl Account {
 
 /// A self-signed certificate for the loopback interface, in files.
 #[derive(Clone, Debug)]
-pub(crate) struct Certificate {
+pub(crate) struct CertificateFiles {
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
     /// Key and certificate in one file, for Pure-FTPd.
     pub(crate) both: PathBuf,
 }
 
-impl Certificate {
+impl CertificateFiles {
     /// Makes one in `folder`, readable by the account.
     ///
     /// # Errors
     /// When it cannot be made or written.
-    pub(crate) fn make(folder: &Path, account: &Account) -> Result<Self, String> {
+    pub(crate) fn make(folder: &Path, account: &BenchAccount) -> Result<Self, String> {
         make_folder(folder)?;
         let key = KeyPair::generate().map_err(|error| format!("cannot generate a key: {error}"))?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -89,7 +89,7 @@ impl Certificate {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write_secret(path: &Path, text: &str, account: &Account) -> Result<(), String> {
+pub(crate) fn write_secret(path: &Path, text: &str, account: &BenchAccount) -> Result<(), String> {
     write(path, text)?;
     set_mode(path, 0o600)?;
     account.own(path)

@@ -3,22 +3,22 @@
 use crate::bench::number::{GIB, KIB, MIB};
 use crate::bench::result::Figure;
 
-use Group::{Full, Quick};
-use Unit::{Entry, Gib, Operation};
+use CaseGroup::{Full, Quick};
+use CountUnit::{Entry, Gib, Operation};
 
 /// One case. Every server that takes part does the same work.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Case {
+pub(crate) struct BenchCase {
     pub(crate) name: &'static str,
     /// A description for readers.
     pub(crate) title: &'static str,
-    pub(crate) group: Group,
-    pub(crate) unit: Unit,
+    pub(crate) group: CaseGroup,
+    pub(crate) unit: CountUnit,
     /// The figure that is compared first.
     pub(crate) headline: Figure,
-    pub(crate) work: Work,
+    pub(crate) work: CaseWork,
     pub(crate) is_tls: bool,
-    pub(crate) place: Place,
+    pub(crate) place: FileLocation,
     /// The configuration of wharf; other servers have no such settings.
     pub(crate) variant: Variant,
     /// Only wharf takes part.
@@ -31,7 +31,7 @@ pub(crate) struct Case {
 
 /// The groups of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum CaseGroup {
     /// In `quick` and in `full`.
     Quick,
     /// In `full` only.
@@ -42,13 +42,13 @@ pub(crate) enum Group {
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum CountUnit {
     Gib,
     Operation,
     Entry,
 }
 
-impl Unit {
+impl CountUnit {
     pub(crate) fn rate(self) -> &'static str {
         match self {
             Self::Gib => "GiB/s",
@@ -68,7 +68,7 @@ impl Unit {
 
 /// Where the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FileLocation {
     /// tmpfs: no disk slows the servers down.
     Memory,
     Disk,
@@ -87,7 +87,7 @@ pub(crate) struct Variant {
 
 /// The work of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum CaseWork {
     Retrieve {
         bytes: u64,
         count: u64,
@@ -116,7 +116,7 @@ pub(crate) enum Work {
         count: u64,
     },
     List {
-        verb: Verb,
+        verb: ListingCommand,
         entries: u64,
         count: u64,
     },
@@ -139,7 +139,7 @@ pub(crate) enum Work {
 
 /// A listing command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum ListingCommand {
     Mlsd,
     List,
 }
@@ -158,11 +158,11 @@ const SMALL_SPAN: Option<u64> = Some(MIB);
 const fn case(
     name: &'static str,
     title: &'static str,
-    group: Group,
-    unit: Unit,
-    work: Work,
-) -> Case {
-    Case {
+    group: CaseGroup,
+    unit: CountUnit,
+    work: CaseWork,
+) -> BenchCase {
+    BenchCase {
         name,
         title,
         group,
@@ -170,7 +170,7 @@ const fn case(
         headline: Figure::Rate,
         work,
         is_tls: false,
-        place: Place::Memory,
+        place: FileLocation::Memory,
         variant: PLAIN,
         is_wharf_only: false,
         limit_span: None,
@@ -178,61 +178,69 @@ const fn case(
     }
 }
 
-const fn retr(name: &'static str, title: &'static str, bytes: u64, sessions: u64) -> Case {
-    let work = Work::Retrieve { bytes, count: sessions, sessions };
-    Case { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
+const fn retr(name: &'static str, title: &'static str, bytes: u64, sessions: u64) -> BenchCase {
+    let work = CaseWork::Retrieve { bytes, count: sessions, sessions };
+    BenchCase { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
 }
 
-const fn stor(name: &'static str, title: &'static str, bytes: u64, sessions: u64) -> Case {
-    let work = Work::Store { bytes, count: sessions, sessions };
-    Case { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
+const fn stor(name: &'static str, title: &'static str, bytes: u64, sessions: u64) -> BenchCase {
+    let work = CaseWork::Store { bytes, count: sessions, sessions };
+    BenchCase { limit_span: SMALL_SPAN, ..case(name, title, Quick, Gib, work) }
 }
 
 /// Long enough that unfair scheduling evens out, which takes more than a second.
-const fn fair(case: Case) -> Case {
-    Case { group: Full, is_wharf_only: true, rounds_max: 2, ..case }
+const fn fair(case: BenchCase) -> BenchCase {
+    BenchCase { group: Full, is_wharf_only: true, rounds_max: 2, ..case }
 }
 
-const fn idle(name: &'static str, title: &'static str, sessions: u64) -> Case {
-    Case {
+const fn idle(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
+    BenchCase {
         headline: Figure::SessionKib,
         rounds_max: 1,
-        ..case(name, title, Full, Operation, Work::Idle { sessions })
+        ..case(name, title, Full, Operation, CaseWork::Idle { sessions })
     }
 }
 
-const fn sessions_growth(name: &'static str, title: &'static str, sessions: u64) -> Case {
-    let work = Work::Retrieve { bytes: 2 * GIB / sessions, count: sessions, sessions };
-    Case { rounds_max: 2, ..case(name, title, Group::Growth, Gib, work) }
+const fn sessions_growth(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
+    let work = CaseWork::Retrieve { bytes: 2 * GIB / sessions, count: sessions, sessions };
+    BenchCase { rounds_max: 2, ..case(name, title, CaseGroup::Growth, Gib, work) }
 }
 
-const fn list_growth(name: &'static str, title: &'static str, entries: u64, count: u64) -> Case {
-    let work = Work::List { verb: Verb::Mlsd, entries, count };
-    Case { rounds_max: 2, ..case(name, title, Group::Growth, Entry, work) }
+const fn list_growth(
+    name: &'static str,
+    title: &'static str,
+    entries: u64,
+    count: u64,
+) -> BenchCase {
+    let work = CaseWork::List { verb: ListingCommand::Mlsd, entries, count };
+    BenchCase { rounds_max: 2, ..case(name, title, CaseGroup::Growth, Entry, work) }
 }
 
 const fn list(
     name: &'static str,
     title: &'static str,
-    unit: Unit,
-    verb: Verb,
+    unit: CountUnit,
+    verb: ListingCommand,
     entries: u64,
     count: u64,
-) -> Case {
-    let group = if matches!(verb, Verb::Mlsd) { Quick } else { Full };
-    let work = Work::List { verb, entries, count };
-    Case { limit_span: SMALL_SPAN, ..case(name, title, group, unit, work) }
+) -> BenchCase {
+    let group = if matches!(verb, ListingCommand::Mlsd) { Quick } else { Full };
+    let work = CaseWork::List { verb, entries, count };
+    BenchCase { limit_span: SMALL_SPAN, ..case(name, title, group, unit, work) }
 }
 
 /// All cases, in the order of the report.
-pub(crate) static CASES: &[Case] = &[
-    Case { limit_span: LARGE_SPAN, ..retr("retr-1", "download 4 GiB", 4 * GIB, 1) },
-    Case { group: Full, ..retr("retr-10", "10 downloads of 400 MiB at once", 400 * MIB, 10) },
+pub(crate) static CASES: &[BenchCase] = &[
+    BenchCase { limit_span: LARGE_SPAN, ..retr("retr-1", "download 4 GiB", 4 * GIB, 1) },
+    BenchCase { group: Full, ..retr("retr-10", "10 downloads of 400 MiB at once", 400 * MIB, 10) },
     retr("retr-100", "100 downloads of 40 MiB at once", 40 * MIB, 100),
-    Case { group: Full, ..retr("retr-300", "300 clients download 10 MiB each", 10 * MIB, 300) },
+    BenchCase {
+        group: Full,
+        ..retr("retr-300", "300 clients download 10 MiB each", 10 * MIB, 300)
+    },
     stor("stor-1", "upload 2 GiB", 2 * GIB, 1),
-    Case { group: Full, ..stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10) },
-    Case { group: Full, ..stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100) },
+    BenchCase { group: Full, ..stor("stor-10", "10 uploads of 200 MiB at once", 200 * MIB, 10) },
+    BenchCase { group: Full, ..stor("stor-100", "100 uploads of 20 MiB at once", 20 * MIB, 100) },
     fair(retr("fair-retr-100", "100 downloads of 400 MiB at once, fairness", 400 * MIB, 100)),
     fair(stor("fair-stor-100", "100 uploads of 64 MiB at once, fairness", 64 * MIB, 100)),
     small_retr("small-retr-1", "download 5,000 files of 4 KiB, one session", 1),
@@ -241,7 +249,7 @@ pub(crate) static CASES: &[Case] = &[
     small_stor("small-stor-8", "upload 5,000 files of 4 KiB, eight sessions", 8),
     case("login-1", "log in, one after the other", Quick, Operation, login(200, 1)),
     case("login-16", "log in, 16 at a time", Quick, Operation, login(2000, 16)),
-    Case {
+    BenchCase {
         variant: Variant { is_argon2: true, ..PLAIN },
         is_wharf_only: true,
         ..case(
@@ -252,63 +260,73 @@ pub(crate) static CASES: &[Case] = &[
             login(200, 16),
         )
     },
-    Case {
+    BenchCase {
         limit_span: SMALL_SPAN,
-        ..case("noop", "NOOP", Quick, Operation, Work::Command { line: "NOOP", count: 20_000 })
+        ..case("noop", "NOOP", Quick, Operation, CaseWork::Command { line: "NOOP", count: 20_000 })
     },
-    case("pwd", "PWD", Quick, Operation, Work::Command { line: "PWD", count: 20_000 }),
-    list("mlsd-1k", "MLSD of 1,000 entries", Operation, Verb::Mlsd, 1_000, 50),
-    list("mlsd-100k", "MLSD of 100,000 entries", Entry, Verb::Mlsd, 100_000, 2),
-    list("list-1k", "LIST of 1,000 entries", Operation, Verb::List, 1_000, 50),
-    list("list-100k", "LIST of 100,000 entries", Entry, Verb::List, 100_000, 2),
-    Case { is_tls: true, ..retr("ftps-retr", "FTPS: download 1 GiB", GIB, 1) },
-    Case { is_tls: true, ..stor("ftps-stor", "FTPS: upload 1 GiB", GIB, 1) },
-    Case {
+    case("pwd", "PWD", Quick, Operation, CaseWork::Command { line: "PWD", count: 20_000 }),
+    list("mlsd-1k", "MLSD of 1,000 entries", Operation, ListingCommand::Mlsd, 1_000, 50),
+    list("mlsd-100k", "MLSD of 100,000 entries", Entry, ListingCommand::Mlsd, 100_000, 2),
+    list("list-1k", "LIST of 1,000 entries", Operation, ListingCommand::List, 1_000, 50),
+    list("list-100k", "LIST of 100,000 entries", Entry, ListingCommand::List, 100_000, 2),
+    BenchCase { is_tls: true, ..retr("ftps-retr", "FTPS: download 1 GiB", GIB, 1) },
+    BenchCase { is_tls: true, ..stor("ftps-stor", "FTPS: upload 1 GiB", GIB, 1) },
+    BenchCase {
         is_tls: true,
         ..case(
             "ftps-session",
             "FTPS: connect, log in, download 64 bytes, QUIT",
             Quick,
             Operation,
-            Work::Session { count: 300 },
+            CaseWork::Session { count: 300 },
         )
     },
-    Case { group: Quick, ..idle("idle-500", "500 idle sessions", 500) },
+    BenchCase { group: Quick, ..idle("idle-500", "500 idle sessions", 500) },
     idle("idle-5000", "5,000 idle sessions", 5_000),
     idle("idle-10000", "10,000 idle sessions", 10_000),
-    Case { is_tls: true, group: Quick, ..idle("idle-ftps-500", "FTPS: 500 idle sessions", 500) },
-    Case { is_tls: true, ..idle("idle-ftps-5000", "FTPS: 5,000 idle sessions", 5_000) },
-    Case { is_tls: true, ..idle("idle-ftps-10000", "FTPS: 10,000 idle sessions", 10_000) },
-    case("connects", "1,000 connections at once", Full, Operation, Work::Connects { count: 1_000 }),
-    Case {
-        place: Place::Disk,
+    BenchCase {
+        is_tls: true,
+        group: Quick,
+        ..idle("idle-ftps-500", "FTPS: 500 idle sessions", 500)
+    },
+    BenchCase { is_tls: true, ..idle("idle-ftps-5000", "FTPS: 5,000 idle sessions", 5_000) },
+    BenchCase { is_tls: true, ..idle("idle-ftps-10000", "FTPS: 10,000 idle sessions", 10_000) },
+    case(
+        "connects",
+        "1,000 connections at once",
+        Full,
+        Operation,
+        CaseWork::Connects { count: 1_000 },
+    ),
+    BenchCase {
+        place: FileLocation::Disk,
         ..case(
             "cold",
             "download 1 GiB that is not in the page cache, beside a session that sends NOOP",
             Full,
             Gib,
-            Work::RetrieveCold { bytes: GIB },
+            CaseWork::RetrieveCold { bytes: GIB },
         )
     },
-    Case {
-        place: Place::Disk,
+    BenchCase {
+        place: FileLocation::Disk,
         group: Full,
         limit_span: None,
         ..stor("stor-disk", "upload 1 GiB to disk, not synced", GIB, 1)
     },
-    durable("stor-full-disk", "upload 1 GiB to disk, synced (`full`)", Place::Disk),
-    durable("stor-full-memory", "upload 1 GiB to tmpfs, `full`", Place::Memory),
+    durable("stor-full-disk", "upload 1 GiB to disk, synced (`full`)", FileLocation::Disk),
+    durable("stor-full-memory", "upload 1 GiB to tmpfs, `full`", FileLocation::Memory),
     throttled("throttled", "download at 32 MiB/s, set in wharf", true),
     throttled("throttled-stor", "upload at 32 MiB/s, set in wharf", false),
-    Case {
+    BenchCase {
         headline: Figure::StartMs,
-        ..case("start", "from program start to the first file", Quick, Operation, Work::Start)
+        ..case("start", "from program start to the first file", Quick, Operation, CaseWork::Start)
     },
-    Case {
+    BenchCase {
         headline: Figure::SizeMb,
         is_wharf_only: true,
         rounds_max: 1,
-        ..case("size", "size of the stripped program", Quick, Operation, Work::Size)
+        ..case("size", "size of the stripped program", Quick, Operation, CaseWork::Size)
     },
     sessions_growth("sessions-growth-1", "1 session downloads 2 GiB", 1),
     sessions_growth("sessions-growth-10", "10 sessions download 2 GiB together", 10),
@@ -322,21 +340,21 @@ pub(crate) static CASES: &[Case] = &[
     list_growth("list-growth-1000000", "MLSD of 1,000,000 entries", 1_000_000, 1),
 ];
 
-const fn login(count: u64, sessions: u64) -> Work {
-    Work::Login { count, sessions }
+const fn login(count: u64, sessions: u64) -> CaseWork {
+    CaseWork::Login { count, sessions }
 }
 
-const fn small_retr(name: &'static str, title: &'static str, sessions: u64) -> Case {
-    case(name, title, Quick, Operation, Work::RetrieveSmall { count: SMALL_COUNT, sessions })
+const fn small_retr(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
+    case(name, title, Quick, Operation, CaseWork::RetrieveSmall { count: SMALL_COUNT, sessions })
 }
 
-const fn small_stor(name: &'static str, title: &'static str, sessions: u64) -> Case {
-    let work = Work::Store { bytes: SMALL_BYTES, count: SMALL_COUNT, sessions };
+const fn small_stor(name: &'static str, title: &'static str, sessions: u64) -> BenchCase {
+    let work = CaseWork::Store { bytes: SMALL_BYTES, count: SMALL_COUNT, sessions };
     case(name, title, Quick, Operation, work)
 }
 
-const fn durable(name: &'static str, title: &'static str, place: Place) -> Case {
-    Case {
+const fn durable(name: &'static str, title: &'static str, place: FileLocation) -> BenchCase {
+    BenchCase {
         place,
         group: Full,
         limit_span: None,
@@ -349,14 +367,14 @@ const fn durable(name: &'static str, title: &'static str, place: Place) -> Case 
 /// The rate limit of throttled cases, in bytes per second.
 const THROTTLE: u64 = 32 * MIB;
 
-const fn throttled(name: &'static str, title: &'static str, is_download: bool) -> Case {
+const fn throttled(name: &'static str, title: &'static str, is_download: bool) -> BenchCase {
     let (bytes, count, sessions) = (96 * MIB, 1, 1);
     let work = if is_download {
-        Work::Retrieve { bytes, count, sessions }
+        CaseWork::Retrieve { bytes, count, sessions }
     } else {
-        Work::Store { bytes, count, sessions }
+        CaseWork::Store { bytes, count, sessions }
     };
-    Case {
+    BenchCase {
         headline: Figure::RateErrorPercent,
         is_wharf_only: true,
         variant: Variant { rate: Some(THROTTLE), ..PLAIN },
@@ -366,7 +384,7 @@ const fn throttled(name: &'static str, title: &'static str, is_download: bool) -
 }
 
 /// The case of that name.
-pub(crate) fn find(name: &str) -> Option<&'static Case> {
+pub(crate) fn find(name: &str) -> Option<&'static BenchCase> {
     CASES.iter().find(|case| case.name == name)
 }
 
@@ -374,7 +392,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Case> {
 ///
 /// # Errors
 /// The word that is neither.
-pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Case>, String> {
+pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchCase>, String> {
     if let Some(word) = words.iter().find(|word| !CASES.iter().any(|case| is_in(case, word))) {
         return Err(format!(
             "unknown case \"{word}\"\nhint: list cases with `cargo xtask bench --list`; groups are \
@@ -384,25 +402,25 @@ pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Case>, String> {
     Ok(CASES.iter().filter(|case| words.iter().any(|word| is_in(case, word))).collect())
 }
 
-fn is_in(case: &Case, word: &str) -> bool {
+fn is_in(case: &BenchCase, word: &str) -> bool {
     match word {
         "quick" => case.group == Quick,
         "full" => true,
-        "growth" => case.group == Group::Growth,
+        "growth" => case.group == CaseGroup::Growth,
         name => case.name == name,
     }
 }
 
-impl Case {
+impl BenchCase {
     /// The number of clients at a time.
     pub(crate) fn sessions(&self) -> u64 {
         match self.work {
-            Work::Retrieve { sessions, .. }
-            | Work::RetrieveSmall { sessions, .. }
-            | Work::Store { sessions, .. }
-            | Work::Login { sessions, .. }
-            | Work::Idle { sessions } => sessions,
-            Work::Connects { count } => count,
+            CaseWork::Retrieve { sessions, .. }
+            | CaseWork::RetrieveSmall { sessions, .. }
+            | CaseWork::Store { sessions, .. }
+            | CaseWork::Login { sessions, .. }
+            | CaseWork::Idle { sessions } => sessions,
+            CaseWork::Connects { count } => count,
             _ => 1,
         }
     }

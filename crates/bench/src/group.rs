@@ -11,12 +11,12 @@ const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// Counts the CPU time and memory of a server.
 #[derive(Debug)]
-pub(crate) struct Group {
-    kind: Kind,
+pub(crate) struct UsageCounter {
+    kind: UsageSource,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum UsageSource {
     /// The controllers `cpuacct` and `memory` of cgroup v1, each with its own folder.
     One { cpu: PathBuf, memory: PathBuf },
     /// One folder of cgroup v2.
@@ -35,22 +35,22 @@ pub(crate) struct MemoryUse {
     pub(crate) kernel: u64,
 }
 
-impl Group {
+impl UsageCounter {
     /// Makes a group; without permission, one that reads `/proc`.
     pub(crate) fn new(name: &str) -> Self {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let root = Path::new("/sys/fs/cgroup");
         let kind = version_1(root, &own, name).or_else(|| version_2(root, &own, name));
-        Self { kind: kind.unwrap_or(Kind::Proc) }
+        Self { kind: kind.unwrap_or(UsageSource::Proc) }
     }
 
     /// Limits the memory of the processes in this group. A process that exceeds it is killed by the
     /// kernel; other processes on the machine are not affected.
     pub(crate) fn limit_memory(&self, bytes: u64) {
         let file = match &self.kind {
-            Kind::One { memory, .. } => memory.join("memory.limit_in_bytes"),
-            Kind::Two { folder } => folder.join("memory.max"),
-            Kind::Proc => return,
+            UsageSource::One { memory, .. } => memory.join("memory.limit_in_bytes"),
+            UsageSource::Two { folder } => folder.join("memory.max"),
+            UsageSource::Proc => return,
         };
         // Without the controller there is no such file, and no limit.
         drop(std::fs::write(file, bytes.to_string()));
@@ -64,9 +64,9 @@ impl Group {
     /// A description of the method, for readers.
     pub(crate) fn about(&self) -> &'static str {
         match self.kind {
-            Kind::One { .. } => "cgroup v1 (cpuacct, memory)",
-            Kind::Two { .. } => "cgroup v2",
-            Kind::Proc => "/proc (no cgroup may be made; kernel memory is not counted)",
+            UsageSource::One { .. } => "cgroup v1 (cpuacct, memory)",
+            UsageSource::Two { .. } => "cgroup v2",
+            UsageSource::Proc => "/proc (no cgroup may be made; kernel memory is not counted)",
         }
     }
 
@@ -82,13 +82,13 @@ impl Group {
     /// CPU seconds of all processes that ever ran here.
     pub(crate) fn cpu(&self, first: u32) -> f64 {
         let counted = match &self.kind {
-            Kind::One { cpu, .. } => {
+            UsageSource::One { cpu, .. } => {
                 read(&cpu.join("cpuacct.usage")).and_then(|text| parse_nanoseconds(&text))
             }
-            Kind::Two { folder } => {
+            UsageSource::Two { folder } => {
                 read(&folder.join("cpu.stat")).and_then(|text| parse_cpu_stat(&text))
             }
-            Kind::Proc => None,
+            UsageSource::Proc => None,
         };
         counted.unwrap_or_else(|| proc::cpu(&proc::tree(first)))
     }
@@ -96,18 +96,18 @@ impl Group {
     /// Memory in use now.
     pub(crate) fn held(&self, first: u32) -> MemoryUse {
         let counted = match &self.kind {
-            Kind::One { memory, .. } => {
+            UsageSource::One { memory, .. } => {
                 let kernel = read(&memory.join("memory.kmem.usage_in_bytes"));
                 let kernel = kernel.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
                 let stat = read(&memory.join("memory.stat"));
                 stat.and_then(|text| parse_field(&text, "total_rss"))
                     .map(|anonymous| MemoryUse { anonymous, kernel })
             }
-            Kind::Two { folder } => read(&folder.join("memory.stat")).and_then(|text| {
+            UsageSource::Two { folder } => read(&folder.join("memory.stat")).and_then(|text| {
                 let kernel = parse_field(&text, "kernel").unwrap_or(0);
                 Some(MemoryUse { anonymous: parse_field(&text, "anon")?, kernel })
             }),
-            Kind::Proc => None,
+            UsageSource::Proc => None,
         };
         counted.unwrap_or_else(|| {
             let memory = proc::memory(&self.pids(first));
@@ -129,26 +129,26 @@ impl Group {
 
     fn folders(&self) -> Vec<&Path> {
         match &self.kind {
-            Kind::One { cpu, memory } => vec![cpu, memory],
-            Kind::Two { folder } => vec![folder],
-            Kind::Proc => Vec::new(),
+            UsageSource::One { cpu, memory } => vec![cpu, memory],
+            UsageSource::Two { folder } => vec![folder],
+            UsageSource::Proc => Vec::new(),
         }
     }
 }
 
-fn version_1(root: &Path, own: &str, name: &str) -> Option<Kind> {
+fn version_1(root: &Path, own: &str, name: &str) -> Option<UsageSource> {
     let cpu = made(&parent(root, own, "cpuacct")?, name)?;
     let Some(memory) = parent(root, own, "memory").and_then(|parent| made(&parent, name)) else {
         drop(std::fs::remove_dir(cpu));
         return None;
     };
-    Some(Kind::One { cpu, memory })
+    Some(UsageSource::One { cpu, memory })
 }
 
-fn version_2(root: &Path, own: &str, name: &str) -> Option<Kind> {
+fn version_2(root: &Path, own: &str, name: &str) -> Option<UsageSource> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     root.join("cgroup.controllers").exists().then_some(())?;
-    Some(Kind::Two { folder: made(&root.join(path), name)? })
+    Some(UsageSource::Two { folder: made(&root.join(path), name)? })
 }
 
 /// The folder of this process's own group of a v1 controller. In a container its path may be one of

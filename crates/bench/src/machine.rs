@@ -3,29 +3,29 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::bench::cases::Place;
-use crate::bench::group::Group;
+use crate::bench::cases::FileLocation;
+use crate::bench::group::UsageCounter;
 use crate::bench::proc;
-use crate::bench::result::Machine;
-use crate::bench::tree::Tree;
+use crate::bench::result::BenchMachine;
+use crate::bench::tree::TestTrees;
 
 /// Queries the system.
-pub(crate) fn describe(tree: &Tree) -> Machine {
+pub(crate) fn describe(tree: &TestTrees) -> BenchMachine {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let group = Group::new(&format!("wharf-bench-{}-try", std::process::id()));
+    let group = UsageCounter::new(&format!("wharf-bench-{}-try", std::process::id()));
     let counting = group.about().to_owned();
     group.remove();
     let system = |place| file_system(&mounts, &tree.root(place)).unwrap_or("?").to_owned();
-    Machine {
+    BenchMachine {
         processor: processor(&cpu).unwrap_or("?").to_owned(),
         cores: u64::try_from(cores()).unwrap_or(0),
         memory_bytes: proc::parse_meminfo(&memory, "MemTotal").unwrap_or(0),
         kernel: kernel.trim().to_owned(),
-        memory_root: system(Place::Memory),
-        disk_root: system(Place::Disk),
+        memory_root: system(FileLocation::Memory),
+        disk_root: system(FileLocation::Disk),
         counting,
     }
 }

@@ -7,27 +7,30 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use wharf_load::{
-    Case as Task, Content, Listing, Outcome, Plan, Prepared, Progress, Reading, Target, Tls,
+    Case as Task, Content, DownloadMode, Listing, Plan, PreparedRun, RunOutcome, RunProgress,
+    TargetServer, TlsOptions,
 };
 
-use crate::bench::account::{Account, Certificate, PASSWORD, USER};
-use crate::bench::cases::{Case, Place, SMALL_BYTES, TINY_BYTES, Unit, Verb, Work};
+use crate::bench::account::{BenchAccount, CertificateFiles, PASSWORD, USER};
+use crate::bench::cases::{
+    BenchCase, CaseWork, CountUnit, FileLocation, ListingCommand, SMALL_BYTES, TINY_BYTES,
+};
 use crate::bench::group::MemoryUse;
 use crate::bench::number::{GIB, KIB, MIB, figure, length, ratio, size};
 use crate::bench::places::remove_folder;
 use crate::bench::result::Figure;
-use crate::bench::running::{Running, free_port, work_folder};
+use crate::bench::running::{RunningServer, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
-use crate::bench::servers::{Installation, Server, Setting};
-use crate::bench::tree::{Tree, UPLOADS, file_name, folder_name};
+use crate::bench::servers::{BenchServer, Installation, ServerSetup};
+use crate::bench::tree::{TestTrees, UPLOADS, file_name, folder_name};
 use crate::bench::{clock, compare, machine, proc};
 
 /// What all measurements share.
 #[derive(Debug)]
-pub(crate) struct Bench {
-    pub(crate) tree: Tree,
-    pub(crate) account: Account,
-    pub(crate) certificate: Certificate,
+pub(crate) struct MeasurementContext {
+    pub(crate) tree: TestTrees,
+    pub(crate) account: BenchAccount,
+    pub(crate) certificate: CertificateFiles,
     /// Compare every byte, which takes longer than moving it.
     pub(crate) verifies: bool,
     /// No operation starts after this time.
@@ -49,25 +52,25 @@ const BYSTANDER_PAUSE: Duration = Duration::from_millis(5);
 const IDLE_WATCH: Duration = Duration::from_secs(2);
 const IDLE_SETTLE: Duration = Duration::from_millis(500);
 
-impl Bench {
+impl MeasurementContext {
     /// Starts `server`, does the work of `case`, and stops the server.
     ///
     /// # Errors
     /// The reason of a failure: there are no figures then, since work that fails is fast work.
     pub(crate) fn measure(
         &self,
-        case: &Case,
-        server: &Server,
+        case: &BenchCase,
+        server: &BenchServer,
         found: &Installation,
     ) -> Result<Figures, String> {
-        if case.work == Work::Size {
+        if case.work == CaseWork::Size {
             return size_of(&found.program);
         }
         // Only uploads are cleaned up: other measurements may use the tree.
-        let uploads = matches!(case.work, Work::Store { .. });
+        let uploads = matches!(case.work, CaseWork::Store { .. });
         let clean = || if uploads { self.tree.clean_uploads(case.place) } else { Ok(()) };
         clean()?;
-        if let Work::RetrieveCold { bytes } = case.work {
+        if let CaseWork::RetrieveCold { bytes } = case.work {
             self.tree.forget(case.place, &file_name(self.tree.bytes(bytes)))?;
         }
         let running = Arc::new(self.start(case, server, found)?);
@@ -81,9 +84,14 @@ impl Bench {
         cleaned.map(|()| figures)
     }
 
-    fn start(&self, case: &Case, server: &Server, found: &Installation) -> Result<Running, String> {
+    fn start(
+        &self,
+        case: &BenchCase,
+        server: &BenchServer,
+        found: &Installation,
+    ) -> Result<RunningServer, String> {
         let (work, port) = (work_folder()?, free_port()?);
-        let setting = Setting {
+        let setting = ServerSetup {
             port,
             root: &self.tree.root(case.place),
             account: &self.account,
@@ -94,35 +102,35 @@ impl Bench {
         };
         let start = (server.start)(found, &setting);
         let start = start.inspect_err(|_| remove_folder(&work))?;
-        Running::start(server.name, &start, port, work, &self.account)
+        RunningServer::start(server.name, &start, port, work, &self.account)
     }
 
     fn work(
         &self,
-        case: &Case,
-        server: &Server,
-        running: &Arc<Running>,
+        case: &BenchCase,
+        server: &BenchServer,
+        running: &Arc<RunningServer>,
     ) -> Result<Figures, String> {
         let target = target(running, case.is_tls);
         let plan = self.plan(case, server);
         match case.work {
-            Work::Start => return started(running, &target),
-            Work::Idle { sessions } => return idle(running, &target, &plan, sessions),
+            CaseWork::Start => return started(running, &target),
+            CaseWork::Idle { sessions } => return idle(running, &target, &plan, sessions),
             _ => {}
         }
         let (group, pid) = running.counted();
         log_in_once(running, &target)?;
-        if let Work::Store { bytes, count, .. } = case.work {
+        if let CaseWork::Store { bytes, count, .. } = case.work {
             self.tree.touch(case.place, self.tree.bytes(bytes).saturating_mul(count))?;
         }
         let before = group.held(pid);
         let mut prepared =
             wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;
         let (cpu, own, busy) = (group.cpu(pid), clock::own_cpu(), proc::busy());
-        let (outcome, peak) = watch(running, || prepared.run(&Progress::default()));
+        let (outcome, peak) = watch(running, || prepared.run(&RunProgress::default()));
         let (cpu, own) = (group.cpu(pid) - cpu, clock::own_cpu() - own);
         let others = (proc::busy() - busy - cpu - own).max(0.0);
-        let connects = matches!(case.work, Work::Connects { .. });
+        let connects = matches!(case.work, CaseWork::Connects { .. });
         let verified = if connects { Ok(()) } else { checked(&outcome, case) };
         let ended = finished(prepared);
         verified.and(ended)?;
@@ -136,8 +144,8 @@ impl Bench {
         Ok(figures)
     }
 
-    fn plan(&self, case: &Case, server: &Server) -> Plan {
-        let root = self.tree.root(Place::Memory);
+    fn plan(&self, case: &BenchCase, server: &BenchServer) -> Plan {
+        let root = self.tree.root(FileLocation::Memory);
         let plan = |task: Task, sessions: u64, count: u64| Plan {
             sessions: size(sessions),
             count,
@@ -150,72 +158,78 @@ impl Bench {
             length: Some(bytes),
         };
         match case.work {
-            Work::Retrieve { bytes, count, sessions } => {
+            CaseWork::Retrieve { bytes, count, sessions } => {
                 let bytes = self.tree.bytes(bytes);
                 plan(retrieve(file_name(bytes), bytes, &root), sessions, count)
             }
-            Work::RetrieveCold { bytes } => {
+            CaseWork::RetrieveCold { bytes } => {
                 let bytes = self.tree.bytes(bytes);
                 let task = retrieve(file_name(bytes), bytes, &self.tree.root(case.place));
                 Plan { bystander: Some(BYSTANDER_PAUSE), ..plan(task, 1, 1) }
             }
-            Work::RetrieveSmall { count, sessions } => {
+            CaseWork::RetrieveSmall { count, sessions } => {
                 let local = root.join(file_name(SMALL_BYTES));
                 let (path, length) = ("small/f{i}".to_owned(), Some(SMALL_BYTES));
                 let reading = self.reading(local);
                 plan(Task::Retrieve { path, length, reading }, sessions, count)
             }
-            Work::Store { bytes, count, sessions } => {
+            CaseWork::Store { bytes, count, sessions } => {
                 let length = self.tree.bytes(bytes);
                 let content = Content::File(root.join(file_name(length)));
                 let path = format!("{UPLOADS}/u{{i}}");
                 plan(Task::Store { path, length, content, is_deleted: false }, sessions, count)
             }
-            Work::Login { count, sessions } => plan(Task::Login, sessions, count),
-            Work::Command { line, count } => plan(Task::Command { line: line.into() }, 1, count),
-            Work::List { verb, entries, count } => {
-                let has_verb = verb == Verb::Mlsd && server.has_mlsd;
+            CaseWork::Login { count, sessions } => plan(Task::Login, sessions, count),
+            CaseWork::Command { line, count } => {
+                plan(Task::Command { line: line.into() }, 1, count)
+            }
+            CaseWork::List { verb, entries, count } => {
+                let has_verb = verb == ListingCommand::Mlsd && server.has_mlsd;
                 let verb = if has_verb { Listing::Mlsd } else { Listing::List };
                 let path = folder_name(entries);
                 plan(Task::List { verb, path, entries: Some(entries) }, 1, count)
             }
-            Work::Idle { sessions } => plan(Task::Idle, sessions, sessions),
-            Work::Session { count } => {
+            CaseWork::Idle { sessions } => plan(Task::Idle, sessions, sessions),
+            CaseWork::Session { count } => {
                 let task = Task::Session { path: file_name(TINY_BYTES), length: Some(TINY_BYTES) };
                 plan(task, 1, count)
             }
-            Work::Connects { count } => plan(Task::Connects, 1, count),
-            Work::Start | Work::Size => Plan::new(Task::Login),
+            CaseWork::Connects { count } => plan(Task::Connects, 1, count),
+            CaseWork::Start | CaseWork::Size => Plan::new(Task::Login),
         }
     }
 
     /// How downloads are read: at the least cost, unless every byte is compared.
-    fn reading(&self, local: std::path::PathBuf) -> Reading {
-        if self.verifies { Reading::Compare(Content::File(local)) } else { Reading::Drain }
+    fn reading(&self, local: std::path::PathBuf) -> DownloadMode {
+        if self.verifies {
+            DownloadMode::Compare(Content::File(local))
+        } else {
+            DownloadMode::Drain
+        }
     }
 
-    fn compare_uploads(&self, case: &Case) -> Result<(), String> {
-        let Work::Store { bytes, .. } = case.work else { return Ok(()) };
+    fn compare_uploads(&self, case: &BenchCase) -> Result<(), String> {
+        let CaseWork::Store { bytes, .. } = case.work else { return Ok(()) };
         let bytes = self.tree.bytes(bytes);
-        let source = self.tree.root(Place::Memory).join(file_name(bytes));
+        let source = self.tree.root(FileLocation::Memory).join(file_name(bytes));
         let uploads = self.tree.root(case.place).join(UPLOADS);
         compare::compare_all(&source, &uploads)
     }
 }
 
-fn target(running: &Running, is_tls: bool) -> Target {
-    let mut target = Target::new(running.address, USER, PASSWORD);
+fn target(running: &RunningServer, is_tls: bool) -> TargetServer {
+    let mut target = TargetServer::new(running.address, USER, PASSWORD);
     target.timeout = TIMEOUT;
     if is_tls {
         let name = ServerName::from(running.address.ip());
-        target.tls = Some(Tls::accepting_any_certificate(name));
+        target.tls = Some(TlsOptions::accepting_any_certificate(name));
     }
     target
 }
 
-fn run_once(target: &Target, plan: &Plan) -> Result<Outcome, String> {
+fn run_once(target: &TargetServer, plan: &Plan) -> Result<RunOutcome, String> {
     let mut prepared = wharf_load::prepare(target, plan).map_err(|error| error.to_string())?;
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     finished(prepared)?;
     match outcome.error_list.first() {
         Some(error) => Err(error.to_string()),
@@ -223,12 +237,12 @@ fn run_once(target: &Target, plan: &Plan) -> Result<Outcome, String> {
     }
 }
 
-fn finished(prepared: Prepared) -> Result<(), String> {
+fn finished(prepared: PreparedRun) -> Result<(), String> {
     prepared.finish().map_err(|error| error.to_string())
 }
 
 /// A measurement counts only if there were no errors.
-fn checked(outcome: &Outcome, case: &Case) -> Result<(), String> {
+fn checked(outcome: &RunOutcome, case: &BenchCase) -> Result<(), String> {
     if outcome.errors > 0 {
         let first = outcome.error_list.first().map(ToString::to_string).unwrap_or_default();
         return Err(format!("{} errors, the first: {first}", outcome.errors));
@@ -239,12 +253,12 @@ fn checked(outcome: &Outcome, case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-fn figures(case: &Case, outcome: &Outcome, cpu: f64, own: f64) -> Figures {
+fn figures(case: &BenchCase, outcome: &RunOutcome, cpu: f64, own: f64) -> Figures {
     let wall = outcome.wall.as_secs_f64();
     let (units, cpu_scale) = match case.unit {
-        Unit::Gib => (figure(outcome.bytes) / figure(GIB), 1.0),
-        Unit::Operation => (figure(outcome.operations), 1e6),
-        Unit::Entry => (figure(outcome.entries), 1e6),
+        CountUnit::Gib => (figure(outcome.bytes) / figure(GIB), 1.0),
+        CountUnit::Operation => (figure(outcome.operations), 1e6),
+        CountUnit::Entry => (figure(outcome.entries), 1e6),
     };
     let mut figures = Figures::from([
         (Figure::Rate, ratio(units, wall)),
@@ -268,7 +282,7 @@ fn figures(case: &Case, outcome: &Outcome, cpu: f64, own: f64) -> Figures {
         let data = figure(tls.resumed + tls.full);
         add(Figure::Resumed, (data > 0.0).then(|| 100.0 * figure(tls.resumed) / data));
     }
-    if let Work::Connects { count } = case.work {
+    if let CaseWork::Connects { count } = case.work {
         add(Figure::Answered, Some(100.0 * figure(outcome.operations) / figure(count)));
     }
     if let Some(rate) = case.variant.rate {
@@ -291,7 +305,7 @@ fn add_peak(figures: &mut Figures, peak: &Peak, before: MemoryUse) {
 
 /// One login, after which the server is left alone until it is idle: what it does for its first
 /// client is not part of the cost of later ones.
-fn log_in_once(running: &Running, target: &Target) -> Result<(), String> {
+fn log_in_once(running: &RunningServer, target: &TargetServer) -> Result<(), String> {
     run_once(target, &Plan::new(Task::Login))?;
     let (group, pid) = running.counted();
     let since = clock::now();
@@ -308,7 +322,12 @@ fn log_in_once(running: &Running, target: &Target) -> Result<(), String> {
 }
 
 /// Idle sessions: their memory, and whether they still answer.
-fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Result<Figures, String> {
+fn idle(
+    running: &RunningServer,
+    target: &TargetServer,
+    plan: &Plan,
+    sessions: u64,
+) -> Result<Figures, String> {
     let (group, pid) = running.counted();
     log_in_once(running, target)?;
     let private = |pids: &[u32]| figure(proc::memory(pids).private);
@@ -323,7 +342,7 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
     let (since, cpu) = (clock::now(), group.cpu(pid));
     clock::pause(IDLE_WATCH);
     let idle_cpu = (group.cpu(pid) - cpu) / since.elapsed().as_secs_f64();
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     finished(prepared)?;
     let kib = figure(KIB) * figure(sessions);
     let each = |after: f64, before: f64| (after - before).max(0.0) / kib;
@@ -341,7 +360,7 @@ fn idle(running: &Running, target: &Target, plan: &Plan, sessions: u64) -> Resul
 }
 
 /// From the start of the program to the last byte of a tiny file.
-fn started(running: &Running, target: &Target) -> Result<Figures, String> {
+fn started(running: &RunningServer, target: &TargetServer) -> Result<Figures, String> {
     let task = Task::Session { path: file_name(TINY_BYTES), length: Some(TINY_BYTES) };
     run_once(target, &Plan::new(task))?;
     Ok(Figures::from([(Figure::StartMs, running.began.elapsed().as_secs_f64() * 1e3)]))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::bench::places::Places;
-use crate::bench::servers::{SERVERS, Server};
+use crate::bench::servers::{BenchServer, SERVERS};
 use crate::bench::text::put;
 use crate::bench::{cases, report, runner, running, servers, tree};
 
@@ -16,7 +16,7 @@ use crate::bench::{cases, report, runner, running, servers, tree};
 /// files. Servers take turns: A B C, A B C. Results are medians of the rounds.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     /// Cases by name, or the groups `quick` (some 10 minutes), `full` (an hour) and `growth`
     #[arg(long, value_delimiter = ',', default_value = "quick")]
     pub(crate) cases: Vec<String>,
@@ -58,7 +58,7 @@ pub(crate) struct Options {
 /// # Errors
 /// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<(), String> {
-    let options = Options::parse();
+    let options = BenchOptions::parse();
     let places = Places::find()?;
     if options.list {
         return list(&places);
@@ -98,9 +98,9 @@ fn list(places: &Places) -> Result<(), String> {
     let mut text = String::from("Cases:\n");
     for case in cases::CASES {
         let group = match case.group {
-            cases::Group::Quick => "quick",
-            cases::Group::Full => "full",
-            cases::Group::Growth => "growth",
+            cases::CaseGroup::Quick => "quick",
+            cases::CaseGroup::Full => "full",
+            cases::CaseGroup::Growth => "growth",
         };
         put(&mut text, format_args!("  {:<24}{:<8}{}\n", case.name, group, case.title));
     }
@@ -116,7 +116,7 @@ fn list(places: &Places) -> Result<(), String> {
     report::print(&text)
 }
 
-fn install(places: &Places, servers: &[&Server]) -> Result<(), String> {
+fn install(places: &Places, servers: &[&BenchServer]) -> Result<(), String> {
     let mut failed = Vec::new();
     for server in servers {
         // One failed installation does not prevent the others.

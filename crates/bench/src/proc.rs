@@ -20,14 +20,14 @@ pub(crate) struct Stat {
 
 /// Memory of a process in bytes, from `/proc/PID/smaps_rollup`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub(crate) struct ProcessMemory {
     /// Memory that is not shared with other processes.
     pub(crate) private: u64,
     /// Anonymous memory, including its share of common pages.
     pub(crate) anonymous: u64,
 }
 
-impl std::ops::Add for Memory {
+impl std::ops::Add for ProcessMemory {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -50,8 +50,8 @@ pub(crate) fn parse_stat(line: &str) -> Option<Stat> {
 }
 
 /// Adds up the relevant lines of `/proc/PID/smaps_rollup`.
-pub(crate) fn parse_rollup(text: &str) -> Memory {
-    let mut memory = Memory::default();
+pub(crate) fn parse_rollup(text: &str) -> ProcessMemory {
+    let mut memory = ProcessMemory::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let (Some(name), Some(Ok(kib))) = (words.next(), words.next().map(str::parse::<u64>))
@@ -101,11 +101,11 @@ pub(crate) fn threads(pids: &[u32]) -> u64 {
 }
 
 /// The memory of these processes.
-pub(crate) fn memory(pids: &[u32]) -> Memory {
+pub(crate) fn memory(pids: &[u32]) -> ProcessMemory {
     let texts = pids.iter().filter_map(|pid| {
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup")).ok()
     });
-    texts.map(|text| parse_rollup(&text)).fold(Memory::default(), std::ops::Add::add)
+    texts.map(|text| parse_rollup(&text)).fold(ProcessMemory::default(), std::ops::Add::add)
 }
 
 /// Seconds in which the processors of the machine were busy so far, added up.
@@ -157,7 +157,7 @@ mod tests {
         let text = "55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss: 900 kB\nPss_Anon: 40 kB\n\
                     Private_Clean:    8 kB\nPrivate_Dirty:   32 kB\nShared_Dirty: 100 kB\n";
         let memory = parse_rollup(text);
-        assert_eq!(memory, Memory { private: 40 * KIB, anonymous: 40 * KIB });
+        assert_eq!(memory, ProcessMemory { private: 40 * KIB, anonymous: 40 * KIB });
     }
 
     #[test]

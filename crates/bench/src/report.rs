@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::bench::places::{make_folder, write};
-use crate::bench::result::{FORMAT, Record};
+use crate::bench::result::{FORMAT, MeasurementRecord};
 
 pub(crate) mod chart;
 pub(crate) mod growth;
@@ -37,7 +37,7 @@ pub(crate) fn say(text: &str) {
 ///
 /// # Errors
 /// The output cannot be written.
-pub(crate) fn show(record: &Record) -> Result<(), String> {
+pub(crate) fn show(record: &MeasurementRecord) -> Result<(), String> {
     print(&terminal::verdicts(record))
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn show(record: &Record) -> Result<(), String> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write_json(record: &Record, out: &Path) -> Result<(), String> {
+pub(crate) fn write_json(record: &MeasurementRecord, out: &Path) -> Result<(), String> {
     if let Some(folder) = out.parent() {
         make_folder(folder)?;
     }
@@ -57,7 +57,7 @@ pub(crate) fn write_json(record: &Record, out: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// When one cannot be written.
-pub(crate) fn write_files(record: &Record, out: &Path) -> Result<(), String> {
+pub(crate) fn write_files(record: &MeasurementRecord, out: &Path) -> Result<(), String> {
     write_json(record, out)?;
     say(&format!("results: {}", out.display()));
     let stem = out.file_stem().map_or_else(|| "result".into(), |stem| stem.to_string_lossy());
@@ -74,11 +74,11 @@ pub(crate) fn write_files(record: &Record, out: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// The file is missing or invalid.
-pub(crate) fn read(path: &Path) -> Result<Record, String> {
+pub(crate) fn read(path: &Path) -> Result<MeasurementRecord, String> {
     let name = path.display();
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
-    let mut record: Record =
+    let mut record: MeasurementRecord =
         serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
     if record.format != FORMAT {
         return Err(format!("{name} has the unknown format {}, expected {FORMAT}", record.format));
@@ -91,7 +91,7 @@ pub(crate) fn read(path: &Path) -> Result<Record, String> {
 ///
 /// # Errors
 /// When one cannot be written.
-pub(crate) fn write_page(record: &Record, docs: &Path) -> Result<(), String> {
+pub(crate) fn write_page(record: &MeasurementRecord, docs: &Path) -> Result<(), String> {
     let pictures = pictures(record);
     let names: Vec<&str> = pictures.iter().map(|(name, _)| *name).collect();
     let folder = docs.join(PICTURES);
@@ -106,7 +106,7 @@ pub(crate) fn write_page(record: &Record, docs: &Path) -> Result<(), String> {
 }
 
 /// All charts with content, with their names.
-fn pictures(record: &Record) -> Vec<(&'static str, String)> {
+fn pictures(record: &MeasurementRecord) -> Vec<(&'static str, String)> {
     let all = [
         ("speed", chart::speed(record)),
         ("cpu", chart::cpu(record)),

@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 /// A whole measurement. This is the JSON file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct MeasurementRecord {
     /// The version of this format.
     pub(crate) format: u32,
     /// The start time, in UTC.
     pub(crate) date: String,
     /// The commit of wharf; with `+` if files were changed since.
     pub(crate) commit: String,
-    pub(crate) machine: Machine,
+    pub(crate) machine: BenchMachine,
     /// All servers with their versions, or why they are missing.
     pub(crate) servers: Vec<ServerInfo>,
     /// Notes for readers: reduced sizes, omitted cases.
     pub(crate) notes: Vec<String>,
     /// In the order of execution.
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: Vec<ServerRun>,
     /// Medians, ratios and verdicts, for readers of the file; computed again for each report.
     #[serde(default)]
-    pub(crate) summary: Vec<crate::bench::summary::Row>,
+    pub(crate) summary: Vec<crate::bench::summary::SummaryRow>,
     #[serde(default)]
-    pub(crate) verdicts: Vec<crate::bench::targets::Verdict>,
+    pub(crate) verdicts: Vec<crate::bench::targets::TargetResult>,
 }
 
 /// The format that this program writes and reads.
@@ -32,7 +32,7 @@ pub(crate) const FORMAT: u32 = 1;
 
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub(crate) struct BenchMachine {
     pub(crate) processor: String,
     pub(crate) cores: u64,
     pub(crate) memory_bytes: u64,
@@ -57,7 +57,7 @@ pub(crate) struct ServerInfo {
 
 /// One server, started for one measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Run {
+pub(crate) struct ServerRun {
     pub(crate) case: String,
     pub(crate) server: String,
     pub(crate) round: u32,

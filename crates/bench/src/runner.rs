@@ -3,23 +3,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::bench::account::{Account, Certificate};
-use crate::bench::cases::{Case, Work};
-use crate::bench::measure::{Bench, Figures};
+use crate::bench::account::{BenchAccount, CertificateFiles};
+use crate::bench::cases::{BenchCase, CaseWork};
+use crate::bench::measure::{Figures, MeasurementContext};
 use crate::bench::number::{GIB, MIB, figure};
 use crate::bench::places::Places;
 use crate::bench::report::{self, terminal};
-use crate::bench::result::{FORMAT, Figure, LIMIT, Record, Run, ServerInfo, WHARF};
-use crate::bench::servers::{BARE, Installation, Server};
+use crate::bench::result::{
+    FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun, WHARF,
+};
+use crate::bench::servers::{BARE, BenchServer, Installation};
 use crate::bench::statistics::sample;
-use crate::bench::tree::Tree;
+use crate::bench::tree::TestTrees;
 use crate::bench::{clock, machine, proc};
 
 /// What to measure.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    pub(crate) cases: Vec<&'static Case>,
-    pub(crate) servers: Vec<&'static Server>,
+    pub(crate) cases: Vec<&'static BenchCase>,
+    pub(crate) servers: Vec<&'static BenchServer>,
     pub(crate) rounds: u32,
     pub(crate) verifies: bool,
     pub(crate) time_max: Duration,
@@ -33,20 +35,24 @@ const PROCESS_BYTES: u64 = 3 * MIB / 4;
 /// The same with TLS.
 const TLS_PROCESS_BYTES: u64 = 2 * MIB;
 
-type InstalledServer = (&'static Server, Installation);
+type InstalledServer = (&'static BenchServer, Installation);
 
 /// Measures all selected cases. The results so far are written to `out` after each case, so that
 /// nothing is lost if it is stopped.
 ///
 /// Nothing can be measured at all. Failures of servers are in the record.
-pub(crate) fn run(places: &Places, selection: &Selection, out: &Path) -> Result<Record, String> {
-    let account = Account::find();
+pub(crate) fn run(
+    places: &Places,
+    selection: &Selection,
+    out: &Path,
+) -> Result<MeasurementRecord, String> {
+    let account = BenchAccount::find();
     let (installed, servers) = find_installed(places, selection, &account)?;
     raise_file_limit();
     report::say(&format!("preparing test files for {} cases", selection.cases.len()));
-    let tree = Tree::prepare(places, &selection.cases, &account)?;
-    let certificate = Certificate::make(&places.base(false).join("tls"), &account)?;
-    let mut record = Record {
+    let tree = TestTrees::prepare(places, &selection.cases, &account)?;
+    let certificate = CertificateFiles::make(&places.base(false).join("tls"), &account)?;
+    let mut record = MeasurementRecord {
         format: FORMAT,
         date: clock::date(),
         commit: machine::commit(),
@@ -66,7 +72,7 @@ pub(crate) fn run(places: &Places, selection: &Selection, out: &Path) -> Result<
         record.notes.push("Every byte was compared: rates are those of the comparison.".into());
     }
     let (verifies, time_max) = (selection.verifies, selection.time_max);
-    let bench = Bench { tree, account, certificate, verifies, time_max };
+    let bench = MeasurementContext { tree, account, certificate, verifies, time_max };
     report::print(&terminal::head(&record))?;
     for (case, number) in selection.cases.iter().zip(1..) {
         report::say(&format!("case {number} of {}: {}", selection.cases.len(), case.name));
@@ -80,7 +86,7 @@ pub(crate) fn run(places: &Places, selection: &Selection, out: &Path) -> Result<
 }
 
 /// CPU used by other programs. Figures of a busy machine are less reliable.
-fn other_cpu_note(record: &Record) -> Option<String> {
+fn other_cpu_note(record: &MeasurementRecord) -> Option<String> {
     let others = record.runs.iter().filter_map(|run| run.figures.get(&Figure::OthersCpu).copied());
     let sample = sample(&others.collect::<Vec<_>>())?;
     Some(format!(
@@ -90,7 +96,7 @@ fn other_cpu_note(record: &Record) -> Option<String> {
     ))
 }
 
-impl Record {
+impl MeasurementRecord {
     /// Replaces cases by those of another record.
     pub(crate) fn merge(&mut self, other: Self) {
         let is_newer = |case: &str| other.runs.iter().any(|run| run.case == case);
@@ -118,7 +124,7 @@ impl Record {
 fn find_installed(
     places: &Places,
     selection: &Selection,
-    account: &Account,
+    account: &BenchAccount,
 ) -> Result<(Vec<InstalledServer>, Vec<ServerInfo>), String> {
     let (mut installed, mut servers) = (Vec::new(), Vec::new());
     for server in &selection.servers {
@@ -146,11 +152,11 @@ fn find_installed(
 }
 
 fn run_case(
-    bench: &Bench,
+    bench: &MeasurementContext,
     selection: &Selection,
-    case: &Case,
+    case: &BenchCase,
     installed: &[InstalledServer],
-    record: &mut Record,
+    record: &mut MeasurementRecord,
 ) {
     let mut waiting: Vec<&InstalledServer> =
         installed.iter().filter(|(server, _)| takes_part(case, server)).collect();
@@ -182,15 +188,20 @@ fn run_case(
     }
 }
 
-fn as_run(case: &Case, server: &Server, round: u32, result: Result<Figures, String>) -> Run {
+fn as_run(
+    case: &BenchCase,
+    server: &BenchServer,
+    round: u32,
+    result: Result<Figures, String>,
+) -> ServerRun {
     let (figures, failed) = match result {
         Ok(figures) => (figures, None),
         Err(why) => (Figures::new(), Some(why)),
     };
-    Run { case: case.name.into(), server: server.name.into(), round, failed, figures }
+    ServerRun { case: case.name.into(), server: server.name.into(), round, failed, figures }
 }
 
-fn takes_part(case: &Case, server: &Server) -> bool {
+fn takes_part(case: &BenchCase, server: &BenchServer) -> bool {
     if server.name == LIMIT {
         return case.limit_span.is_some();
     }
@@ -198,13 +209,13 @@ fn takes_part(case: &Case, server: &Server) -> bool {
 }
 
 /// Why a server cannot take part in a case with many sessions.
-fn no_room(case: &Case, server: &Server) -> Option<String> {
+fn no_room(case: &BenchCase, server: &BenchServer) -> Option<String> {
     let each = if case.is_tls { TLS_PROCESS_BYTES } else { PROCESS_BYTES };
     let needed = case.sessions() * server.processes_per_session * each;
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0);
     // Connections without a login need no process for long.
-    let is_short = needed > free / 2 && !matches!(case.work, Work::Connects { .. });
+    let is_short = needed > free / 2 && !matches!(case.work, CaseWork::Connects { .. });
     let gib = |bytes: u64| figure(bytes) / figure(GIB);
     is_short.then(|| {
         format!("its processes would need {:.1} GiB and {:.1} are free", gib(needed), gib(free))

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bench::account::Account;
-use crate::bench::group::Group;
+use crate::bench::account::BenchAccount;
+use crate::bench::group::UsageCounter;
 use crate::bench::places::{make_folder, remove_folder};
-use crate::bench::servers::Start;
+use crate::bench::servers::StartCommand;
 use crate::bench::{clock, proc};
 
 /// A server and its processes. Dropping it ends all of them.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningServer {
     pub(crate) address: SocketAddr,
     /// The start time.
     pub(crate) began: Instant,
@@ -32,7 +32,7 @@ pub(crate) struct Running {
 struct ServerProcess {
     child: Mutex<Child>,
     pid: u32,
-    group: Group,
+    group: UsageCounter,
     work: PathBuf,
 }
 
@@ -83,20 +83,20 @@ pub(crate) fn free_port() -> Result<u16, String> {
     Err(format!("no free port from {PORT_FIRST} on"))
 }
 
-impl Running {
+impl RunningServer {
     /// Starts a server and waits until it accepts connections.
     ///
     /// # Errors
     /// The server does not start; with the end of its log. It is cleaned up.
     pub(crate) fn start(
         name: &str,
-        start: &Start,
+        start: &StartCommand,
         port: u16,
         work: PathBuf,
-        account: &Account,
+        account: &BenchAccount,
     ) -> Result<Self, String> {
         let folder = work.file_name().map(|name| name.to_string_lossy().into_owned());
-        let group = Group::new(&folder.unwrap_or_else(|| name.to_owned()));
+        let group = UsageCounter::new(&folder.unwrap_or_else(|| name.to_owned()));
         group.limit_memory(memory_max());
         let child = match spawn(start, &group, &work, account) {
             Ok(child) => child,
@@ -117,7 +117,7 @@ impl Running {
     }
 
     /// The control group and the first process in it.
-    pub(crate) fn counted(&self) -> (&Group, u32) {
+    pub(crate) fn counted(&self) -> (&UsageCounter, u32) {
         (&self.live.group, self.live.pid)
     }
 
@@ -140,7 +140,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.live.end();
         all().retain(|other| !Arc::ptr_eq(other, &self.live));
@@ -166,7 +166,12 @@ fn all() -> std::sync::MutexGuard<'static, Vec<Arc<ServerProcess>>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn spawn(start: &Start, group: &Group, work: &Path, account: &Account) -> Result<Child, String> {
+fn spawn(
+    start: &StartCommand,
+    group: &UsageCounter,
+    work: &Path,
+    account: &BenchAccount,
+) -> Result<Child, String> {
     let log = File::create(work.join("log"))
         .map_err(|error| format!("cannot create the log: {error}"))?;
     let other = log.try_clone().map_err(|error| format!("cannot create the log: {error}"))?;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::bench::group::MemoryUse;
-use crate::bench::running::Running;
+use crate::bench::running::RunningServer;
 use crate::bench::{clock, proc};
 
 /// The highest figures seen.
@@ -23,7 +23,7 @@ const SAMPLES_PER_COUNT: u32 = 4;
 const PROCESSES_MAX: usize = 1_000;
 
 /// Runs `work` and observes `server` meanwhile.
-pub(crate) fn watch<T>(server: &Arc<Running>, work: impl FnOnce() -> T) -> (T, Peak) {
+pub(crate) fn watch<T>(server: &Arc<RunningServer>, work: impl FnOnce() -> T) -> (T, Peak) {
     let is_done = Arc::new(AtomicBool::new(false));
     let thread = spawn(Arc::clone(server), Arc::clone(&is_done));
     let value = work();
@@ -32,7 +32,7 @@ pub(crate) fn watch<T>(server: &Arc<Running>, work: impl FnOnce() -> T) -> (T, P
     (value, peak)
 }
 
-fn spawn(server: Arc<Running>, is_done: Arc<AtomicBool>) -> Option<JoinHandle<Peak>> {
+fn spawn(server: Arc<RunningServer>, is_done: Arc<AtomicBool>) -> Option<JoinHandle<Peak>> {
     let watch = move || {
         let mut peak = Peak::default();
         let mut take_sample = 0;
@@ -50,7 +50,7 @@ fn spawn(server: Arc<Running>, is_done: Arc<AtomicBool>) -> Option<JoinHandle<Pe
 }
 
 impl Peak {
-    fn take_sample(&mut self, server: &Running, counts_threads: bool) {
+    fn take_sample(&mut self, server: &RunningServer, counts_threads: bool) {
         let (group, pid) = server.counted();
         let held = group.held(pid);
         self.held.anonymous = self.held.anonymous.max(held.anonymous);

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::bench::account::{Account, Certificate};
+use crate::bench::account::{BenchAccount, CertificateFiles};
 use crate::bench::cases::Variant;
 use crate::bench::places::Places;
 
@@ -21,7 +21,7 @@ mod wharf;
 
 /// A server, and how to handle it.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct BenchServer {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     /// How it verifies passwords, and other differences.
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     /// It must be started as root.
     pub(crate) needs_root: bool,
     pub(crate) find: fn(&Places) -> Result<Installation, String>,
-    pub(crate) start: fn(&Installation, &Setting<'_>) -> Result<Start, String>,
+    pub(crate) start: fn(&Installation, &ServerSetup<'_>) -> Result<StartCommand, String>,
     pub(crate) install: fn(&Places) -> Result<(), String>,
 }
 
@@ -46,13 +46,13 @@ pub(crate) struct Installation {
 
 /// The configuration of a server.
 #[derive(Debug)]
-pub(crate) struct Setting<'a> {
+pub(crate) struct ServerSetup<'a> {
     pub(crate) port: u16,
     /// The folder that it serves.
     pub(crate) root: &'a Path,
-    pub(crate) account: &'a Account,
+    pub(crate) account: &'a BenchAccount,
     /// For explicit TLS; without it TLS is off.
-    pub(crate) certificate: Option<&'a Certificate>,
+    pub(crate) certificate: Option<&'a CertificateFiles>,
     /// Its own folder, removed after it has ended.
     pub(crate) work: &'a Path,
     pub(crate) variant: Variant,
@@ -62,7 +62,7 @@ pub(crate) struct Setting<'a> {
 
 /// How to start a server in the foreground.
 #[derive(Debug, Default)]
-pub(crate) struct Start {
+pub(crate) struct StartCommand {
     /// The program and its arguments.
     pub(crate) words: Vec<OsString>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
@@ -80,7 +80,7 @@ pub(crate) const PASSIVE_LAST: u16 = 29_999;
 pub(crate) const INSTALL_HINT: &str = "cargo xtask bench --install";
 
 /// All servers; wharf is first.
-pub(crate) static SERVERS: &[&Server] = &[
+pub(crate) static SERVERS: &[&BenchServer] = &[
     &wharf::SERVER,
     &vsftpd::SERVER,
     &proftpd::SERVER,
@@ -92,23 +92,23 @@ pub(crate) static SERVERS: &[&Server] = &[
 pub(crate) use limit::WORD as BARE_WORD;
 
 /// The bare program, used by some cases.
-pub(crate) static BARE: &Server = &limit::SERVER;
+pub(crate) static BARE: &BenchServer = &limit::SERVER;
 
 /// The servers named in `words`, or all.
 ///
 /// # Errors
 /// The word that is not a server.
-pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static Server>, String> {
+pub(crate) fn chosen(words: &[String]) -> Result<Vec<&'static BenchServer>, String> {
     if let Some(word) = words.iter().find(|word| !SERVERS.iter().any(|one| one.name == **word)) {
         let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
         return Err(format!("unknown server \"{word}\"\nhint: servers are {}", names.join(", ")));
     }
     let is_chosen =
-        |server: &&&Server| words.is_empty() || words.iter().any(|word| *word == server.name);
+        |server: &&&BenchServer| words.is_empty() || words.iter().any(|word| *word == server.name);
     Ok(SERVERS.iter().filter(is_chosen).copied().collect())
 }
 
-impl Start {
+impl StartCommand {
     fn new(program: &Path) -> Self {
         Self { words: vec![program.into()], ..Self::default() }
     }

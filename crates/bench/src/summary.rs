@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::cases;
-use crate::bench::result::{Figure, LIMIT, Run, WHARF};
+use crate::bench::result::{Figure, LIMIT, ServerRun, WHARF};
 use crate::bench::statistics::sample;
 
 /// One server in one case: the medians of its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct SummaryRow {
     pub(crate) case: String,
     pub(crate) server: String,
     /// Successful rounds.
@@ -22,7 +22,7 @@ pub(crate) struct Row {
     pub(crate) spread: f64,
 }
 
-impl Row {
+impl SummaryRow {
     pub(crate) fn get(&self, figure: Figure) -> Option<f64> {
         self.medians.get(&figure).copied()
     }
@@ -33,8 +33,8 @@ impl Row {
 }
 
 /// All runs in rows, in the order of the first run of each.
-pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
+pub(crate) fn rows(runs: &[ServerRun]) -> Vec<SummaryRow> {
+    let mut rows: Vec<SummaryRow> = Vec::new();
     for run in runs {
         let is_known = rows.iter().any(|row| row.case == run.case && row.server == run.server);
         if !is_known {
@@ -45,8 +45,8 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
     rows
 }
 
-fn row(first: &Run, runs: &[&Run]) -> Row {
-    let good: Vec<&&Run> = runs.iter().filter(|run| run.failed.is_none()).collect();
+fn row(first: &ServerRun, runs: &[&ServerRun]) -> SummaryRow {
+    let good: Vec<&&ServerRun> = runs.iter().filter(|run| run.failed.is_none()).collect();
     let mut samples = BTreeMap::new();
     for figure in good.iter().flat_map(|run| run.figures.keys()) {
         let values: Vec<f64> =
@@ -57,7 +57,7 @@ fn row(first: &Run, runs: &[&Run]) -> Row {
     }
     let headline = cases::find(&first.case).map_or(Figure::Rate, |case| case.headline);
     let spread = samples.get(&headline).map_or(0.0, |sample| sample.spread);
-    Row {
+    SummaryRow {
         case: first.case.clone(),
         server: first.server.clone(),
         rounds: good.len(),
@@ -68,15 +68,15 @@ fn row(first: &Run, runs: &[&Run]) -> Row {
 }
 
 /// The rows of one case.
-pub(crate) fn of_case<'a>(rows: &'a [Row], case: &str) -> Vec<&'a Row> {
+pub(crate) fn of_case<'a>(rows: &'a [SummaryRow], case: &str) -> Vec<&'a SummaryRow> {
     rows.iter().filter(|row| row.case == case).collect()
 }
 
 /// The best of `rows` by `figure`.
 pub(crate) fn best<'a>(
-    rows: impl Iterator<Item = &'a Row>,
+    rows: impl Iterator<Item = &'a SummaryRow>,
     figure: Figure,
-) -> Option<(&'a Row, f64)> {
+) -> Option<(&'a SummaryRow, f64)> {
     let with = rows.filter_map(|row| Some((row, row.get(figure)?)));
     with.max_by(
         |(_, a), (_, b)| {
@@ -89,8 +89,8 @@ pub(crate) fn best<'a>(
 mod tests {
     use super::*;
 
-    fn run(server: &str, round: u32, rate: f64, failed: Option<&str>) -> Run {
-        Run {
+    fn run(server: &str, round: u32, rate: f64, failed: Option<&str>) -> ServerRun {
+        ServerRun {
             case: "retr-1".into(),
             server: server.into(),
             round,

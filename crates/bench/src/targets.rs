@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bench::result::{Figure, LIMIT, WHARF};
-use crate::bench::summary::{Row, best, of_case};
+use crate::bench::summary::{SummaryRow, best, of_case};
 
 /// One target.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
+pub(crate) struct PerformanceTarget {
     pub(crate) case: &'static str,
     pub(crate) figure: Figure,
-    pub(crate) bar: Bound,
+    pub(crate) bar: TargetBound,
 }
 
 /// The bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Bound {
+pub(crate) enum TargetBound {
     AtMost(f64),
     AtLeast(f64),
     /// At least this part of the best other server's.
@@ -26,7 +26,7 @@ pub(crate) enum Bound {
 
 /// The result for one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
+pub(crate) struct TargetResult {
     pub(crate) case: String,
     pub(crate) figure: Figure,
     /// The target for readers, without the unit.
@@ -39,7 +39,7 @@ pub(crate) struct Verdict {
     pub(crate) margin: Option<f64>,
 }
 
-impl Verdict {
+impl TargetResult {
     /// `None` if it was not measured, or there was no reference.
     pub(crate) fn is_met(&self) -> Option<bool> {
         self.margin.map(|margin| margin >= 0.0)
@@ -69,15 +69,15 @@ impl Verdict {
 /// The prefix of upper bounds.
 const AT_MOST: &str = "at most";
 
-const fn target(case: &'static str, figure: Figure, bar: Bound) -> Target {
-    Target { case, figure, bar }
+const fn target(case: &'static str, figure: Figure, bar: TargetBound) -> PerformanceTarget {
+    PerformanceTarget { case, figure, bar }
 }
 
-use Bound::{AtLeast, AtMost, OfLimit, OfRival};
+use TargetBound::{AtLeast, AtMost, OfLimit, OfRival};
 
 /// Targets in figures. In addition every rate should be that of the best other server or higher, in
 /// each case with other servers: see [`judge`].
-pub(crate) static TARGETS: &[Target] = &[
+pub(crate) static TARGETS: &[PerformanceTarget] = &[
     target("retr-1", Figure::Cpu, AtMost(0.150)),
     target("retr-1", Figure::Rate, OfLimit(0.95)),
     target("retr-10", Figure::Cpu, AtMost(0.110)),
@@ -130,7 +130,7 @@ pub(crate) static TARGETS: &[Target] = &[
 ];
 
 /// Judges all targets of the measured cases, in the order of `cases`.
-pub(crate) fn judge(rows: &[Row], cases: &[&'static str]) -> Vec<Verdict> {
+pub(crate) fn judge(rows: &[SummaryRow], cases: &[&'static str]) -> Vec<TargetResult> {
     let mut verdicts = Vec::new();
     for case in cases {
         let rows = of_case(rows, case);
@@ -146,8 +146,8 @@ pub(crate) fn judge(rows: &[Row], cases: &[&'static str]) -> Vec<Verdict> {
     verdicts
 }
 
-impl Target {
-    fn judge(&self, wharf: &Row, rows: &[&Row]) -> Verdict {
+impl PerformanceTarget {
+    fn judge(&self, wharf: &SummaryRow, rows: &[&SummaryRow]) -> TargetResult {
         let figure = self.figure;
         let own = wharf.get(figure);
         let rival = best(rows.iter().copied().filter(|row| row.is_rival()), figure);
@@ -172,11 +172,11 @@ impl Target {
         // A failed server meets no target.
         let margin = if wharf.rounds == 0 { Some(-1.0) } else { margin };
         let case = self.case.to_owned();
-        Verdict { case, figure, wanted, got, against, margin }
+        TargetResult { case, figure, wanted, got, against, margin }
     }
 }
 
-fn quotient(own: Option<f64>, other: Option<(&Row, f64)>) -> Option<f64> {
+fn quotient(own: Option<f64>, other: Option<(&SummaryRow, f64)>) -> Option<f64> {
     let (_, other) = other?;
     (other > 0.0).then_some(own? / other)
 }
@@ -186,8 +186,8 @@ mod tests {
     use super::*;
     use crate::bench::cases::CASES;
 
-    fn row(case: &str, server: &str, rate: f64, cpu: f64) -> Row {
-        Row {
+    fn row(case: &str, server: &str, rate: f64, cpu: f64) -> SummaryRow {
+        SummaryRow {
             case: case.into(),
             server: server.into(),
             rounds: 1,
@@ -213,7 +213,7 @@ mod tests {
             row("retr-1", LIMIT, 12.0, 0.09),
         ];
         let verdicts = judge(&rows, &["retr-1"]);
-        let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();
+        let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
         assert_eq!(outcomes, ["NOT MET, 10 % short", "met, 20 % to spare", "NOT MET, 21 % short"]);
         assert_eq!(verdicts.first().unwrap().against.as_deref(), Some("quick"));
     }
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn a_failed_server_meets_no_target() {
-        let failed = Row { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
+        let failed = SummaryRow { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
         let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
-        let outcomes: Vec<String> = verdicts.iter().map(Verdict::outcome).collect();
+        let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
         assert_eq!(outcomes, ["NOT MET, wharf failed", "NOT MET, wharf failed"]);
         assert_eq!(verdicts.first().unwrap().is_met(), Some(false));
     }

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::cases::find;
 use super::report::{chart, growth, page, terminal};
-use super::result::{FORMAT, Figure, LIMIT, Machine, Record, Run, ServerInfo};
+use super::result::{
+    BenchMachine, FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun,
+};
 
-fn run(case: &str, server: &str, round: u32, figures: &[(Figure, f64)]) -> Run {
-    Run {
+fn run(case: &str, server: &str, round: u32, figures: &[(Figure, f64)]) -> ServerRun {
+    ServerRun {
         case: case.into(),
         server: server.into(),
         round,
@@ -16,7 +18,7 @@ fn run(case: &str, server: &str, round: u32, figures: &[(Figure, f64)]) -> Run {
     }
 }
 
-fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> Run {
+fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> ServerRun {
     let memory = [(Figure::AnonymousMib, 12.0 * cpu), (Figure::KernelMib, 0.4)];
     let mut run = run(case, server, round, &memory);
     run.figures.extend([(Figure::Rate, rate), (Figure::Cpu, cpu)]);
@@ -24,7 +26,7 @@ fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> Run {
 }
 
 /// wharf wins one case and loses one; a server is missing, and another one fails once.
-fn record() -> Record {
+fn record() -> MeasurementRecord {
     let mut runs = vec![
         moved("retr-1", "wharf", 0, 5.0, 0.140),
         moved("retr-1", "proftpd", 0, 4.0, 0.163),
@@ -60,11 +62,11 @@ fn record() -> Record {
         version: version.map(Into::into),
         missing: version.is_none().then(|| "not installed; hint: install it".into()),
     };
-    let mut record = Record {
+    let mut record = MeasurementRecord {
         format: FORMAT,
         date: "2026-01-31T12:00:00Z".into(),
         commit: "0123456789ab".into(),
-        machine: Machine {
+        machine: BenchMachine {
             processor: "Some <Processor> & Sons".into(),
             cores: 2,
             memory_bytes: 24 << 30,
@@ -130,7 +132,7 @@ fn the_charts_are_drawn() {
 
 #[test]
 fn without_measurements_there_are_no_charts() {
-    let record = Record { runs: Vec::new(), summary: Vec::new(), ..record() };
+    let record = MeasurementRecord { runs: Vec::new(), summary: Vec::new(), ..record() };
     assert!(chart::speed(&record).is_none());
     assert!(growth::draw(&record).is_none());
 }
@@ -150,7 +152,7 @@ fn a_case_that_was_measured_again_takes_the_place_of_the_first() {
     let case = whole.runs.first().unwrap().case.clone();
     let others = whole.runs.iter().filter(|run| run.case != case).count();
     let again = whole.runs.first().unwrap().clone();
-    let part = Record { runs: vec![again.clone()], commit: "other".into(), ..record() };
+    let part = MeasurementRecord { runs: vec![again.clone()], commit: "other".into(), ..record() };
     whole.merge(part);
     assert_eq!(whole.runs.len(), others + 1);
     assert_eq!(whole.runs.last(), Some(&again));
@@ -161,6 +163,6 @@ fn a_case_that_was_measured_again_takes_the_place_of_the_first() {
 fn a_record_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
-    super::report::write_json(&Record { format: 99, ..record() }, &path).unwrap();
+    super::report::write_json(&MeasurementRecord { format: 99, ..record() }, &path).unwrap();
     assert!(super::report::read(&path).unwrap_err().contains("format 99"));
 }

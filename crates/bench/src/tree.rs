@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise, statvfs};
 
-use crate::bench::account::Account;
-use crate::bench::cases::{Case, Place, SMALL_BYTES, SMALL_COUNT, TINY_BYTES, Work};
+use crate::bench::account::BenchAccount;
+use crate::bench::cases::{
+    BenchCase, CaseWork, FileLocation, SMALL_BYTES, SMALL_COUNT, TINY_BYTES,
+};
 use crate::bench::number::{MIB, size};
 use crate::bench::places::{Places, make_folder};
 use crate::bench::proc;
 
 /// The test trees, and the sizes of their files.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub(crate) struct TestTrees {
     memory: PathBuf,
     disk: PathBuf,
     /// Divisor of the sizes of large files, if there is not enough space.
@@ -45,19 +47,19 @@ const UNFINISHED: &str = "unfinished";
 /// The folder of uploads.
 pub(crate) const UPLOADS: &str = "up";
 
-impl Tree {
+impl TestTrees {
     /// Makes the files that `cases` need and that do not exist yet.
     ///
     /// # Errors
     /// There is no space even for small files, or a file cannot be written.
     pub(crate) fn prepare(
         places: &Places,
-        cases: &[&Case],
-        account: &Account,
+        cases: &[&BenchCase],
+        account: &BenchAccount,
     ) -> Result<Self, String> {
         let mut tree = Self { memory: places.base(false), disk: places.base(true), divisor: 1 };
         let fits = |divisor: &u64| {
-            [Place::Memory, Place::Disk].iter().all(|place| {
+            [FileLocation::Memory, FileLocation::Disk].iter().all(|place| {
                 let needs = Needs::of(cases, *place, *divisor);
                 needs.bytes() == 0 || needs.bytes() <= tree.room(*place, &needs)
             })
@@ -67,7 +69,7 @@ impl Tree {
             let (memory, disk) = (tree.memory.display(), tree.disk.display());
             format!("not enough space for test files in {memory} and {disk}")
         })?;
-        for place in [Place::Memory, Place::Disk] {
+        for place in [FileLocation::Memory, FileLocation::Disk] {
             let needs = Needs::of(cases, place, tree.divisor);
             // The source of uploads to disk is in memory, so both trees may be needed.
             if needs != Needs::default() {
@@ -78,8 +80,8 @@ impl Tree {
     }
 
     /// The folder that the servers serve.
-    pub(crate) fn root(&self, place: Place) -> PathBuf {
-        let base = if place == Place::Memory { &self.memory } else { &self.disk };
+    pub(crate) fn root(&self, place: FileLocation) -> PathBuf {
+        let base = if place == FileLocation::Memory { &self.memory } else { &self.disk };
         base.join("root")
     }
 
@@ -92,7 +94,7 @@ impl Tree {
     ///
     /// # Errors
     /// The file that could not be removed.
-    pub(crate) fn clean_uploads(&self, place: Place) -> Result<(), String> {
+    pub(crate) fn clean_uploads(&self, place: FileLocation) -> Result<(), String> {
         let folder = self.root(place).join(UPLOADS);
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         for entry in entries {
@@ -110,8 +112,8 @@ impl Tree {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn touch(&self, place: Place, bytes: u64) -> Result<(), String> {
-        if place != Place::Memory {
+    pub(crate) fn touch(&self, place: FileLocation, bytes: u64) -> Result<(), String> {
+        if place != FileLocation::Memory {
             return Ok(());
         }
         let path = self.root(place).join(UPLOADS).join("memory");
@@ -127,7 +129,7 @@ impl Tree {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub(crate) fn forget(&self, place: Place, name: &str) -> Result<(), String> {
+    pub(crate) fn forget(&self, place: FileLocation, name: &str) -> Result<(), String> {
         let path = self.root(place).join(name);
         let message = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let file = File::open(&path).map_err(|error| message(&error))?;
@@ -136,12 +138,12 @@ impl Tree {
     }
 
     /// Available bytes, including those that the tree already uses.
-    fn room(&self, place: Place, needs: &Needs) -> u64 {
-        let base = if place == Place::Memory { &self.memory } else { &self.disk };
+    fn room(&self, place: FileLocation, needs: &Needs) -> u64 {
+        let base = if place == FileLocation::Memory { &self.memory } else { &self.disk };
         let existing = base.ancestors().find(|folder| folder.exists());
         let free = existing.and_then(|folder| statvfs(folder).ok());
         let mut free = free.map_or(0, |free| free.f_bavail.saturating_mul(free.f_frsize));
-        if place == Place::Memory {
+        if place == FileLocation::Memory {
             let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
             free = free.min(proc::parse_meminfo(&text, "MemAvailable").unwrap_or(0));
         }
@@ -152,15 +154,15 @@ impl Tree {
 }
 
 impl Needs {
-    fn of(cases: &[&Case], place: Place, divisor: u64) -> Self {
+    fn of(cases: &[&BenchCase], place: FileLocation, divisor: u64) -> Self {
         let mut needs = Self::default();
         for case in cases {
             if case.place == place {
                 needs.add(case, divisor);
             }
             // The source of all uploads is a file in memory.
-            if let Work::Store { bytes, .. } = case.work
-                && place == Place::Memory
+            if let CaseWork::Store { bytes, .. } = case.work
+                && place == FileLocation::Memory
             {
                 needs.files.insert(divided(bytes, divisor));
             }
@@ -168,29 +170,29 @@ impl Needs {
         needs
     }
 
-    fn add(&mut self, case: &Case, divisor: u64) {
+    fn add(&mut self, case: &BenchCase, divisor: u64) {
         // Used to test whether a server works.
         self.files.insert(TINY_BYTES);
         match case.work {
-            Work::Retrieve { bytes, .. } | Work::RetrieveCold { bytes } => {
+            CaseWork::Retrieve { bytes, .. } | CaseWork::RetrieveCold { bytes } => {
                 self.files.insert(divided(bytes, divisor));
             }
-            Work::RetrieveSmall { .. } => {
+            CaseWork::RetrieveSmall { .. } => {
                 self.has_small = true;
                 // All uploads are equal; this file is used to compare them.
                 self.files.insert(SMALL_BYTES);
             }
-            Work::Store { bytes, count, .. } => {
+            CaseWork::Store { bytes, count, .. } => {
                 self.upload = self.upload.max(divided(bytes, divisor) * count);
             }
-            Work::List { entries, .. } => {
+            CaseWork::List { entries, .. } => {
                 self.folders.insert(entries);
             }
             _ => {}
         }
     }
 
-    fn make(&self, root: &Path, account: &Account) -> Result<(), String> {
+    fn make(&self, root: &Path, account: &BenchAccount) -> Result<(), String> {
         let uploads = root.join(UPLOADS);
         make_folder(&uploads)?;
         account.own(root)?;
@@ -304,9 +306,9 @@ mod tests {
     #[test]
     fn a_case_on_disk_takes_its_upload_from_memory() {
         let case = find("stor-disk").unwrap();
-        let memory = Needs::of(&[case], Place::Memory, 1);
+        let memory = Needs::of(&[case], FileLocation::Memory, 1);
         assert_eq!((memory.files.len(), memory.upload), (1, 0));
-        let disk = Needs::of(&[case], Place::Disk, 1);
+        let disk = Needs::of(&[case], FileLocation::Disk, 1);
         assert_eq!(disk.upload, 1 << 30);
     }
 
@@ -319,8 +321,8 @@ mod tests {
     #[test]
     fn smaller_files_need_less_room() {
         let cases: Vec<_> = CASES.iter().collect();
-        let whole = Needs::of(&cases, Place::Memory, 1).bytes();
-        assert!(Needs::of(&cases, Place::Memory, 16).bytes() < whole / 2);
+        let whole = Needs::of(&cases, FileLocation::Memory, 1).bytes();
+        assert!(Needs::of(&cases, FileLocation::Memory, 16).bytes() < whole / 2);
     }
 
     #[test]

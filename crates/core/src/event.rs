@@ -211,7 +211,7 @@ pub enum Event<'a> {
         /// Established data connections in that time.
         arrived: u64,
         /// A hint.
-        remedy: &'a str,
+        hint: &'a str,
     },
     /// The store failed in a way that needs the attention of an administrator.
     StoreFailed {

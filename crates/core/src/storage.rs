@@ -30,7 +30,7 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// The capabilities of this store, so that unsupported operations are rejected early.
-    fn caps(&self) -> Caps;
+    fn caps(&self) -> Capabilities;
 
     /// The facts of one path. The root always exists. For a symbolic link to a target within the
     /// root, the facts of the target, with the name of the link.
@@ -38,7 +38,7 @@ pub trait Storage: Send + Sync {
 
     /// The entries of a directory, each with at least the `wanted` facts, without temporary files
     /// of the store.
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries>;
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries>;
 
     /// A file's content from byte `from` on; `BadOffset` if the file is shorter than that.
     async fn read(&self, at: &VPath, from: u64) -> Result<Source>;
@@ -128,7 +128,7 @@ pub trait Storage: Send + Sync {
 
 /// The capabilities of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
+pub struct Capabilities {
     /// Whether a write can start at an offset (REST + STOR).
     pub resumes: bool,
     /// Whether a write can start at the end (APPE).
@@ -227,7 +227,7 @@ pub enum Change {
 
 /// Which facts a listing needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ListDetail {
     /// Names only. Other facts may be wrong, so that a store need not look them up.
     Names,
     /// All facts.
@@ -294,7 +294,7 @@ pub trait Sink: Send {
     /// Flushes all data to the partial file and returns its path, for programs that check an upload
     /// before it is published. When appending, this is the whole future file. Called before `sync`.
     /// `None`: there is no such file. After an error only `abort` may follow.
-    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+    async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 

@@ -14,15 +14,15 @@ use tokio::sync::oneshot;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result, UploadRefusal};
 use wharf_core::storage::{
-    Caps, Change, DetachedFile, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stored,
-    Usage, Wanted, Write,
+    Capabilities, Change, DetachedFile, Entries, LastLink, ListDetail, Replace, Sink, Source,
+    Space, Storage, Stored, Usage, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::{VPath, escaped};
 
 use crate::Notice;
 use crate::programs::Programs;
-use crate::worker::{End, Outcome};
+use crate::worker::{ProgramEnd, ProgramOutcome};
 
 /// Longest part of the program's reason that is sent to the client.
 const REASON_CHARS_MAX: usize = 200;
@@ -31,7 +31,7 @@ const QUARANTINE_FILES_MAX: usize = 1000;
 
 /// An upload that waits for its verdict.
 #[derive(Debug)]
-pub struct Upload<'a> {
+pub struct UncheckedUpload<'a> {
     /// The account's name.
     pub user: &'a str,
     /// The target path, as the client names it.
@@ -53,11 +53,11 @@ pub enum Unchecked {
 
 /// Reports for the administrator.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum UploadCheckReport<'a> {
     /// An upload could not be checked.
     Failed {
         /// The upload.
-        upload: &'a Upload<'a>,
+        upload: &'a UncheckedUpload<'a>,
         /// The id of the event that the program got.
         id: &'a str,
         /// The reason.
@@ -68,7 +68,7 @@ pub enum Report<'a> {
     /// An upload was refused, and moved to the quarantine folder or not.
     Quarantined {
         /// The upload.
-        upload: &'a Upload<'a>,
+        upload: &'a UncheckedUpload<'a>,
         /// The id of the event that the program got.
         id: &'a str,
         /// The path in the quarantine folder, or the error.
@@ -89,9 +89,9 @@ pub struct Checker {
     /// The quarantine folder; without one, refused uploads are removed.
     pub quarantine: Option<PathBuf>,
     /// Makes the event that the program gets.
-    pub notice: Box<dyn Fn(&Upload<'_>) -> Notice + Send + Sync>,
+    pub notice: Box<dyn Fn(&UncheckedUpload<'_>) -> Notice + Send + Sync>,
     /// Receives reports.
-    pub on_report: Box<dyn Fn(&Report<'_>) + Send + Sync>,
+    pub on_report: Box<dyn Fn(&UploadCheckReport<'_>) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Checker {
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Checker {
 }
 
 /// The result of a check.
-enum Verdict {
+enum CheckVerdict {
     Pass,
     Refused(String),
     Failed(String),
@@ -117,32 +117,34 @@ impl Checker {
         })
     }
 
-    async fn ask(&self, upload: &Upload<'_>, notice: &Notice) -> Verdict {
+    async fn ask(&self, upload: &UncheckedUpload<'_>, notice: &Notice) -> CheckVerdict {
         match self.programs.ask(self.program, notice).await {
             Ok(outcome) => self.verdict(upload, &outcome),
-            Err(why) => Verdict::Failed(why.to_owned()),
+            Err(why) => CheckVerdict::Failed(why.to_owned()),
         }
     }
 
-    fn verdict(&self, upload: &Upload<'_>, outcome: &Outcome) -> Verdict {
+    fn verdict(&self, upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> CheckVerdict {
         match &outcome.end {
-            End::Exited(0) => Verdict::Pass,
-            End::Exited(code) if self.refusing.contains(code) => {
-                Verdict::Refused(reason(upload, outcome))
+            ProgramEnd::Exited(0) => CheckVerdict::Pass,
+            ProgramEnd::Exited(code) if self.refusing.contains(code) => {
+                CheckVerdict::Refused(reason(upload, outcome))
             }
-            End::Exited(code) => {
+            ProgramEnd::Exited(code) => {
                 let said = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
                 let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-                Verdict::Failed(format!("the program exited with code {code}{said}"))
+                CheckVerdict::Failed(format!("the program exited with code {code}{said}"))
             }
-            End::Killed => Verdict::Failed("the program was killed".to_owned()),
-            End::TimedOut => Verdict::Failed("the program timed out".to_owned()),
-            End::NotStarted(why) => Verdict::Failed(format!("cannot start the program: {why}")),
+            ProgramEnd::Killed => CheckVerdict::Failed("the program was killed".to_owned()),
+            ProgramEnd::TimedOut => CheckVerdict::Failed("the program timed out".to_owned()),
+            ProgramEnd::NotStarted(why) => {
+                CheckVerdict::Failed(format!("cannot start the program: {why}"))
+            }
         }
     }
 
     /// Moves a refused upload to the quarantine folder, if there is one.
-    async fn quarantine_upload(&self, upload: &Upload<'_>, id: &str) {
+    async fn quarantine_upload(&self, upload: &UncheckedUpload<'_>, id: &str) {
         let Some(folder) = self.quarantine.clone() else { return };
         let (draft, name) = (upload.draft.to_owned(), quarantine_name(id, upload));
         let (answer, answered) = oneshot::channel();
@@ -156,13 +158,13 @@ impl Checker {
             Err(error) => Err(error.to_string()),
         };
         let place = kept.as_deref().map_err(String::as_str);
-        (self.on_report)(&Report::Quarantined { upload, id, place });
+        (self.on_report)(&UploadCheckReport::Quarantined { upload, id, place });
     }
 }
 
 /// The reason for the client: the program's first line of output, without the path of the uploaded
 /// data.
-fn reason(upload: &Upload<'_>, outcome: &Outcome) -> String {
+fn reason(upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> String {
     let said = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
     let Some(said) = said else { return "The file was refused.".to_owned() };
     let name = upload.path.name().map(escaped).unwrap_or_default();
@@ -180,7 +182,7 @@ fn first_line(said: &[u8]) -> Option<String> {
 }
 
 /// A unique name from which the original one can be recognised.
-fn quarantine_name(id: &str, upload: &Upload<'_>) -> String {
+fn quarantine_name(id: &str, upload: &UncheckedUpload<'_>) -> String {
     let name = upload.path.name().unwrap_or_default();
     let name: String = String::from_utf8_lossy(name)
         .chars()
@@ -217,7 +219,7 @@ struct CheckedStorage {
 
 #[async_trait]
 impl Storage for CheckedStorage {
-    fn caps(&self) -> Caps {
+    fn caps(&self) -> Capabilities {
         self.store.caps()
     }
 
@@ -225,7 +227,7 @@ impl Storage for CheckedStorage {
         self.store.stat(at).await
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         self.store.list(at, wanted).await
     }
 
@@ -328,28 +330,30 @@ impl CheckedSink {
     /// Runs the check.
     async fn check(&mut self) -> Result<()> {
         let checker = Arc::clone(&self.checker);
-        let Some(draft) = self.sink.draft().await? else {
+        let Some(draft) = self.sink.partial_file().await? else {
             // A store without files on disk has nothing that a program could open.
             let why = "this store has no files on disk to check";
             return Err(Error::new(ErrorKind::Unchecked, why));
         };
         let (user, file) = (Arc::clone(&self.user), self.file.clone());
         let at = self.at.clone();
-        let upload = Upload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
+        let upload =
+            UncheckedUpload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
         // One id for the program, the log and the file in quarantine.
         let notice = (checker.notice)(&upload);
         let id = notice.id();
         match checker.ask(&upload, &notice).await {
-            Verdict::Pass => {}
-            Verdict::Refused(reason) => {
+            CheckVerdict::Pass => {}
+            CheckVerdict::Refused(reason) => {
                 self.state = CheckState::Refused;
                 checker.quarantine_upload(&upload, id).await;
                 let refusal = UploadRefusal { reason, id: id.to_owned() };
                 return Err(Error::new(ErrorKind::Refused, refusal));
             }
-            Verdict::Failed(reason) => {
+            CheckVerdict::Failed(reason) => {
                 let is_allowed = checker.unchecked == Unchecked::Allowed;
-                let report = Report::Failed { upload: &upload, id, reason: &reason, is_allowed };
+                let report =
+                    UploadCheckReport::Failed { upload: &upload, id, reason: &reason, is_allowed };
                 (checker.on_report)(&report);
                 if !is_allowed {
                     return Err(Error::new(ErrorKind::Unchecked, reason));
@@ -383,8 +387,8 @@ impl Sink for CheckedSink {
         self.sink.sync().await
     }
 
-    async fn draft(&mut self) -> Result<Option<PathBuf>> {
-        self.sink.draft().await
+    async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
+        self.sink.partial_file().await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Stored> {

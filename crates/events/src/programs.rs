@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::clock::now;
-use crate::worker::{End, Outcome, answered};
+use crate::worker::{ProgramEnd, ProgramOutcome, answered};
 use crate::{Notice, frame};
 
 mod queue;
@@ -33,7 +33,7 @@ pub struct Program {
 
 /// Limits on running programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ProgramLimits {
     /// Programs that run for events at a time.
     pub runs_max: usize,
     /// Programs that run for verdicts at a time.
@@ -46,7 +46,7 @@ pub struct Limits {
 
 /// Reports for the administrator.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum ProgramReport<'a> {
     /// A program failed.
     Failed {
         /// The program.
@@ -54,7 +54,7 @@ pub enum Report<'a> {
         /// The event.
         notice: &'a Notice,
         /// The result.
-        outcome: &'a Outcome,
+        outcome: &'a ProgramOutcome,
         /// Whether there is no further attempt.
         is_final: bool,
     },
@@ -65,7 +65,7 @@ pub enum Report<'a> {
         /// The event.
         notice: &'a Notice,
         /// The result.
-        outcome: &'a Outcome,
+        outcome: &'a ProgramOutcome,
     },
     /// This many events were dropped since the last report because the queue was full.
     Dropped(u64),
@@ -74,11 +74,11 @@ pub enum Report<'a> {
 }
 
 /// Receives reports. It is called on a thread of this crate and must return quickly.
-pub type ReportFn = Box<dyn Fn(&Report<'_>) + Send + Sync>;
+pub type ProgramReportFn = Box<dyn Fn(&ProgramReport<'_>) + Send + Sync>;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ProgramCounts {
     /// Events delivered.
     pub done: u64,
     /// Failed runs with a further attempt.
@@ -152,9 +152,9 @@ impl WorkerProcess {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn begin(self, limits: Limits, on_report: ReportFn) -> io::Result<Programs> {
+    pub fn begin(self, limits: ProgramLimits, on_report: ProgramReportFn) -> io::Result<Programs> {
         let Self { child, input, output, programs } = self;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProgramsState {
             state: Mutex::new(Queue::new(limits)),
             changed: Condvar::new(),
             programs,
@@ -171,7 +171,7 @@ impl WorkerProcess {
 /// Handle to the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Programs {
-    shared: Arc<Shared>,
+    shared: Arc<ProgramsState>,
 }
 
 impl std::fmt::Debug for Programs {
@@ -192,7 +192,11 @@ impl Programs {
     ///
     /// # Errors
     /// Why it could not be asked.
-    pub async fn ask(&self, program: usize, notice: &Notice) -> Result<Outcome, &'static str> {
+    pub async fn ask(
+        &self,
+        program: usize,
+        notice: &Notice,
+    ) -> Result<ProgramOutcome, &'static str> {
         let (answer, answered) = oneshot::channel();
         let id = self.shared.queue().ask(program, notice.clone(), answer)?;
         self.shared.changed.notify_all();
@@ -203,7 +207,7 @@ impl Programs {
     }
 
     /// Counts since the start.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ProgramCounts {
         self.shared.queue().counts()
     }
 
@@ -226,7 +230,7 @@ impl Programs {
 
 /// Withdraws a request for a verdict when the future is dropped.
 struct Withdrawal<'a> {
-    shared: &'a Shared,
+    shared: &'a ProgramsState,
     id: u64,
 }
 
@@ -237,14 +241,14 @@ impl Drop for Withdrawal<'_> {
     }
 }
 
-struct Shared {
+struct ProgramsState {
     state: Mutex<Queue>,
     changed: Condvar,
     programs: Vec<Program>,
-    on_report: ReportFn,
+    on_report: ProgramReportFn,
 }
 
-impl Shared {
+impl ProgramsState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,7 +276,7 @@ impl Shared {
                     frame::write(&mut input, &[b"stop", id.to_string().as_bytes()])
                 }
                 NextStep::ReportFn(dropped) => {
-                    (self.on_report)(&Report::Dropped(dropped));
+                    (self.on_report)(&ProgramReport::Dropped(dropped));
                     Ok(())
                 }
                 NextStep::End | NextStep::Rest(_) => return,
@@ -288,8 +292,8 @@ impl Shared {
     fn failed_to_send(&self, why: String) {
         let last = self.queue().last_sent();
         if let Some(id) = last {
-            let end = End::NotStarted(why);
-            self.settle(id, Outcome { end, out: Vec::new(), err: Vec::new() });
+            let end = ProgramEnd::NotStarted(why);
+            self.settle(id, ProgramOutcome { end, out: Vec::new(), err: Vec::new() });
         }
     }
 
@@ -304,24 +308,24 @@ impl Shared {
         let was_ended = self.queue().connection_lost();
         self.changed.notify_all();
         if !was_ended {
-            (self.on_report)(&Report::Lost);
+            (self.on_report)(&ProgramReport::Lost);
         }
         if let Some(mut child) = child {
             let _ = child.wait();
         }
     }
 
-    fn settle(&self, id: u64, outcome: Outcome) {
+    fn settle(&self, id: u64, outcome: ProgramOutcome) {
         let settled = self.queue().settle(id, outcome, now());
         self.changed.notify_all();
         let Some(FinishedOrder { program, notice, outcome, is_final }) = settled else { return };
         let name = |program: &Program| program.name.clone();
         let program = &self.programs.get(program).map(name).unwrap_or_default();
         let (notice, outcome) = (&notice, &outcome);
-        if outcome.end != End::Exited(0) {
-            (self.on_report)(&Report::Failed { program, notice, outcome, is_final });
+        if outcome.end != ProgramEnd::Exited(0) {
+            (self.on_report)(&ProgramReport::Failed { program, notice, outcome, is_final });
         } else if !outcome.out.is_empty() || !outcome.err.is_empty() {
-            (self.on_report)(&Report::Output { program, notice, outcome });
+            (self.on_report)(&ProgramReport::Output { program, notice, outcome });
         }
     }
 }

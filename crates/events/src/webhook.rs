@@ -19,7 +19,7 @@ pub mod sign;
 mod spool;
 
 use send::{DeliveryResult, Sender};
-use spool::{Appended, AtEnd, NextEvent, Spool, Spooled, has_events};
+use spool::{Appended, AtEnd, Spool, SpoolHead, Spooled, has_events};
 
 /// The longest pause between two attempts.
 const RETRY_PAUSE_MAX: Duration = Duration::from_mins(5);
@@ -36,7 +36,7 @@ const ORPHAN_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where and how events are sent.
 #[derive(Clone)]
-pub struct Settings {
+pub struct WebhookSettings {
     /// `https://…` or `http://…`.
     pub url: String,
     /// The secret that signs requests; empty for none.
@@ -58,15 +58,15 @@ pub struct Settings {
     pub agent: String,
 }
 
-impl std::fmt::Debug for Settings {
+impl std::fmt::Debug for WebhookSettings {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Settings").field("url", &self.url).finish_non_exhaustive()
+        out.debug_struct("WebhookSettings").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
 /// Reports for the administrator.
 #[derive(Debug)]
-pub enum Report<'a> {
+pub enum WebhookReport<'a> {
     /// An event was not accepted and will be sent again. Reported for the first of consecutive
     /// failures.
     Failing {
@@ -126,11 +126,11 @@ pub enum Report<'a> {
 }
 
 /// Receives reports. It is called on a thread of this crate or of a session, and must not block.
-pub type ReportFn = Arc<dyn Fn(&Report<'_>) + Send + Sync>;
+pub type WebhookReportFn = Arc<dyn Fn(&WebhookReport<'_>) + Send + Sync>;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct WebhookCounts {
     /// Events accepted by the server.
     pub delivered: u64,
     /// Failed attempts.
@@ -150,16 +150,16 @@ pub struct Counts {
 /// One web server that gets events.
 #[derive(Clone)]
 pub struct Webhook {
-    shared: Arc<Shared>,
+    shared: Arc<WebhookState>,
 }
 
-struct Shared {
-    settings: Settings,
+struct WebhookState {
+    settings: WebhookSettings,
     sender: Sender,
     spool: Spool,
     /// Spools of ended processes, while their events are sent.
     orphaned: Mutex<Vec<Arc<Spool>>>,
-    on_report: ReportFn,
+    on_report: WebhookReportFn,
 }
 
 impl std::fmt::Debug for Webhook {
@@ -169,24 +169,26 @@ impl std::fmt::Debug for Webhook {
 }
 
 /// A webhook with its certificates, before privileges are dropped.
-pub struct Prepared {
-    settings: Settings,
+pub struct PreparedWebhook {
+    settings: WebhookSettings,
     sender: Sender,
-    on_report: ReportFn,
+    on_report: WebhookReportFn,
 }
 
-impl std::fmt::Debug for Prepared {
+impl std::fmt::Debug for PreparedWebhook {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Prepared").field("settings", &self.settings).finish_non_exhaustive()
+        out.debug_struct("PreparedWebhook")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
-impl Prepared {
+impl PreparedWebhook {
     /// Reads the CA certificates.
     ///
     /// # Errors
     /// What cannot be read, in a sentence.
-    pub fn new(settings: Settings, on_report: ReportFn) -> Result<Self, String> {
+    pub fn new(settings: WebhookSettings, on_report: WebhookReportFn) -> Result<Self, String> {
         let sender = Sender::new(&settings)?;
         Ok(Self { settings, sender, on_report })
     }
@@ -209,7 +211,7 @@ impl Prepared {
             };
             let orphaned = Mutex::default();
             return Ok(Webhook {
-                shared: Arc::new(Shared { settings, sender, spool, orphaned, on_report }),
+                shared: Arc::new(WebhookState { settings, sender, spool, orphaned, on_report }),
             });
         }
         Err(format!("{SPOOLS_MAX} other processes use its folders"))
@@ -230,19 +232,21 @@ impl Webhook {
 
     /// Keeps an event until it is accepted. The operating system has it when this returns.
     pub fn keep(&self, notice: &Notice) {
-        let Shared { spool, on_report, settings, .. } = &*self.shared;
+        let WebhookState { spool, on_report, settings, .. } = &*self.shared;
         let url = settings.url.as_str();
         let line =
             format!("{} {} {} {}\n", unix_millis(), notice.id(), notice.event(), notice.body());
         match spool.append(line.as_bytes()) {
             Appended::Whole | Appended::Lost(None) => {}
-            Appended::After(count) => on_report(&Report::Dropped { url, count }),
-            Appended::Lost(Some(reason)) => on_report(&Report::Full { url, reason: &reason }),
+            Appended::After(count) => on_report(&WebhookReport::Dropped { url, count }),
+            Appended::Lost(Some(reason)) => {
+                on_report(&WebhookReport::Full { url, reason: &reason })
+            }
         }
     }
 
     /// Counts since the start.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> WebhookCounts {
         let mut counts = self.shared.spool.counts();
         for spool in &*self.shared.orphaned() {
             counts.spooled_bytes =
@@ -263,12 +267,15 @@ impl Webhook {
             spool.close(Duration::ZERO);
         }
         if count > 0 {
-            (self.shared.on_report)(&Report::Dropped { url: &self.shared.settings.url, count });
+            (self.shared.on_report)(&WebhookReport::Dropped {
+                url: &self.shared.settings.url,
+                count,
+            });
         }
     }
 }
 
-impl Settings {
+impl WebhookSettings {
     /// The possible spool folders; the first that no other process has locked is used.
     fn spool_folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
         let first = self.folder.join(sign::folder_name(&self.url));
@@ -289,7 +296,7 @@ fn start(act: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
 }
 
 /// Sends the events left by ended processes, until this one ends.
-fn send_orphaned(shared: &Arc<Shared>) {
+fn send_orphaned(shared: &Arc<WebhookState>) {
     loop {
         for folder in shared.settings.spool_folders() {
             if folder == shared.spool.folder() || !has_events(&folder) {
@@ -324,7 +331,7 @@ struct LastReports {
     unread: u32,
 }
 
-impl Shared {
+impl WebhookState {
     fn orphaned(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
         self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -334,18 +341,18 @@ impl Shared {
         let mut reported = LastReports::default();
         loop {
             match spool.next() {
-                NextEvent::Event(spooled) => {
+                SpoolHead::Event(spooled) => {
                     if std::mem::take(&mut reported.unread) > 0 {
-                        (self.on_report)(&Report::Readable { url });
+                        (self.on_report)(&WebhookReport::Readable { url });
                     }
                     if !self.deliver(spool, &spooled, &mut reported) {
                         return;
                     }
                 }
-                NextEvent::Unreadable(reason) => {
+                SpoolHead::Unreadable(reason) => {
                     self.spool.count(|counts| counts.read_errors += 1);
                     if reported.unread == 0 {
-                        (self.on_report)(&Report::Unreadable { url, reason: &reason });
+                        (self.on_report)(&WebhookReport::Unreadable { url, reason: &reason });
                     }
                     reported.unread = reported.unread.saturating_add(1);
                     let pause = pause(self.settings.pause, reported.unread).min(READ_PAUSE_MAX);
@@ -353,11 +360,11 @@ impl Shared {
                         return;
                     }
                 }
-                NextEvent::Damaged(reason) => {
+                SpoolHead::Damaged(reason) => {
                     self.spool.count(|counts| counts.damaged += 1);
-                    (self.on_report)(&Report::Damaged { url, reason: &reason });
+                    (self.on_report)(&WebhookReport::Damaged { url, reason: &reason });
                 }
-                NextEvent::Closed => return,
+                SpoolHead::Closed => return,
             }
         }
     }
@@ -371,13 +378,13 @@ impl Shared {
             rejections = if failed.is_rejected { rejections + 1 } else { 0 };
             if self.is_given_up(spooled, rejections, unix_millis()) {
                 let (id, reason) = (spooled.id.as_str(), failed.reason.as_str());
-                (self.on_report)(&Report::GivenUp { url, id, reason });
+                (self.on_report)(&WebhookReport::GivenUp { url, id, reason });
                 self.spool.count(|counts| counts.given_up += 1);
                 spool.done(spooled);
                 return true;
             }
             if !std::mem::replace(&mut reported.is_failing, true) {
-                (self.on_report)(&Report::Failing { url, reason: &failed.reason });
+                (self.on_report)(&WebhookReport::Failing { url, reason: &failed.reason });
             }
             self.spool.count(|counts| counts.retried += 1);
             if !spool.rest(pause(self.settings.pause, failures)) {
@@ -386,7 +393,7 @@ impl Shared {
         }
         spool.done(spooled);
         if std::mem::take(&mut reported.is_failing) {
-            (self.on_report)(&Report::Recovered { url });
+            (self.on_report)(&WebhookReport::Recovered { url });
         }
         true
     }

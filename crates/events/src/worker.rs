@@ -28,7 +28,7 @@ const OUTPUT_BYTES_MAX: usize = 4096;
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ProgramEnd {
     /// It exited with this code.
     Exited(i32),
     /// It was killed by a signal.
@@ -41,9 +41,9 @@ pub enum End {
 
 /// The result of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ProgramOutcome {
     /// How it ended.
-    pub end: End,
+    pub end: ProgramEnd,
     /// The beginning of its standard output.
     pub out: Vec<u8>,
     /// The beginning of its standard error.
@@ -133,8 +133,12 @@ pub fn serve(mut input: impl Read, output: impl Write + Send) -> io::Result<()> 
                     let act = move || answer(output, run.id, &execute(known, running, &run));
                     let begun = std::thread::Builder::new().spawn_scoped(scope, act);
                     if let Err(error) = begun {
-                        let end = End::NotStarted(error.to_string());
-                        answer(output, id, &Outcome { end, out: Vec::new(), err: Vec::new() });
+                        let end = ProgramEnd::NotStarted(error.to_string());
+                        answer(
+                            output,
+                            id,
+                            &ProgramOutcome { end, out: Vec::new(), err: Vec::new() },
+                        );
                     }
                 }
                 None => break Err(io::ErrorKind::InvalidData.into()),
@@ -196,8 +200,16 @@ fn parse_request(parts: Vec<Vec<u8>>) -> Option<Request> {
     }
 }
 
-fn execute(known: &[AllowedProgram], running: &RunningPrograms, run: &RunRequest) -> Outcome {
-    let not = |why: String| Outcome { end: End::NotStarted(why), out: Vec::new(), err: Vec::new() };
+fn execute(
+    known: &[AllowedProgram],
+    running: &RunningPrograms,
+    run: &RunRequest,
+) -> ProgramOutcome {
+    let not = |why: String| ProgramOutcome {
+        end: ProgramEnd::NotStarted(why),
+        out: Vec::new(),
+        err: Vec::new(),
+    };
     let Some(program) = known.get(run.program) else { return not("no such program".to_owned()) };
     if running.groups().groups.len() >= RUNS_MAX {
         return not("too many programs are running".to_owned());
@@ -236,12 +248,12 @@ fn command(program: &AllowedProgram, run: &RunRequest) -> Result<Command, String
     Ok(command)
 }
 
-fn answer(output: &Mutex<impl Write>, id: u64, outcome: &Outcome) {
+fn answer(output: &Mutex<impl Write>, id: u64, outcome: &ProgramOutcome) {
     let (kind, detail) = match &outcome.end {
-        End::Exited(code) => ("exited", code.to_string()),
-        End::Killed => ("killed", String::new()),
-        End::TimedOut => ("timed-out", String::new()),
-        End::NotStarted(why) => ("not-started", why.clone()),
+        ProgramEnd::Exited(code) => ("exited", code.to_string()),
+        ProgramEnd::Killed => ("killed", String::new()),
+        ProgramEnd::TimedOut => ("timed-out", String::new()),
+        ProgramEnd::NotStarted(why) => ("not-started", why.clone()),
     };
     let id = id.to_string();
     let parts = [id.as_bytes(), kind.as_bytes(), detail.as_bytes(), &outcome.out, &outcome.err];
@@ -251,16 +263,16 @@ fn answer(output: &Mutex<impl Write>, id: u64, outcome: &Outcome) {
 }
 
 /// Parses a result sent by [`serve`]: the id of the order, and the outcome.
-pub(crate) fn answered(parts: Vec<Vec<u8>>) -> Option<(u64, Outcome)> {
+pub(crate) fn answered(parts: Vec<Vec<u8>>) -> Option<(u64, ProgramOutcome)> {
     let [id, kind, detail, out, err] = <[Vec<u8>; 5]>::try_from(parts).ok()?;
     let detail = String::from_utf8_lossy(&detail).into_owned();
     let end = match kind.as_slice() {
-        b"exited" => End::Exited(detail.parse().ok()?),
-        b"killed" => End::Killed,
-        b"timed-out" => End::TimedOut,
-        _ => End::NotStarted(detail),
+        b"exited" => ProgramEnd::Exited(detail.parse().ok()?),
+        b"killed" => ProgramEnd::Killed,
+        b"timed-out" => ProgramEnd::TimedOut,
+        _ => ProgramEnd::NotStarted(detail),
     };
-    Some((number(&id)?, Outcome { end, out, err }))
+    Some((number(&id)?, ProgramOutcome { end, out, err }))
 }
 
 fn number(text: &[u8]) -> Option<u64> {

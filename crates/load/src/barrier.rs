@@ -8,12 +8,12 @@ use crate::clock::now;
 /// Opens once, for all threads.
 #[derive(Debug, Default)]
 pub(crate) struct StartBarrier {
-    state: Mutex<State>,
+    state: Mutex<BarrierState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BarrierState {
     waiting: usize,
     opened: Option<Instant>,
 }
@@ -45,7 +45,7 @@ impl StartBarrier {
         (opened, value)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BarrierState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

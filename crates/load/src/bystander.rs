@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::clock::now;
 use crate::error::Error;
-use crate::histogram::Histogram;
-use crate::session::Session;
+use crate::histogram::LatencyHistogram;
+use crate::session::ClientSession;
 
 /// Sends NOOP every `interval` until `is_over`, and returns how long the replies took; at least
 /// one. The thread that sets `is_over` should unpark this one.
 pub(crate) fn watch(
-    session: &mut Session,
+    session: &mut ClientSession,
     interval: Duration,
     is_over: &AtomicBool,
-) -> (Histogram, Option<Error>) {
-    let mut waits = Histogram::new();
+) -> (LatencyHistogram, Option<Error>) {
+    let mut waits = LatencyHistogram::new();
     loop {
         let begun = now();
         if let Err(error) = session.succeed("NOOP") {

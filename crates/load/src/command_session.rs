@@ -1,20 +1,20 @@
 //! A session for commands around a measurement: create a folder, remove files.
 
 use crate::error::Error;
-use crate::session::{Client, Session};
-use crate::target::Target;
+use crate::session::{ClientContext, ClientSession};
+use crate::target::TargetServer;
 
 /// A session that sends single commands.
 #[derive(Debug)]
-pub struct CommandSession(Session);
+pub struct CommandSession(ClientSession);
 
 impl CommandSession {
     /// Connects and logs in.
     ///
     /// # Errors
     /// At which step that failed, and why.
-    pub fn log_in(target: &Target) -> Result<Self, Error> {
-        Client::new(target)?.ready(0).map(Self)
+    pub fn log_in(target: &TargetServer) -> Result<Self, Error> {
+        ClientContext::new(target)?.ready(0).map(Self)
     }
 
     /// Sends a command; a reply of 200 to 299 is success.

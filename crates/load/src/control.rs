@@ -9,7 +9,7 @@ use crate::net::Transport;
 
 /// A control connection.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub(crate) struct ControlConnection {
     transport: Transport,
     /// Bytes received and not parsed yet.
     inbox: Vec<u8>,
@@ -17,7 +17,7 @@ pub(crate) struct Control {
     outbox: Vec<u8>,
 }
 
-impl Control {
+impl ControlConnection {
     pub(crate) fn new(transport: Transport) -> Self {
         Self { transport, inbox: Vec::new(), outbox: Vec::new() }
     }

@@ -9,10 +9,10 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
-use crate::control::Control;
+use crate::control::ControlConnection;
 use crate::error::{Error, ErrorKind};
 use crate::net::{Connector, Transport, accept_one, listen_beside};
-use crate::target::Tls;
+use crate::target::TlsOptions;
 use crate::tls::{self, TlsStream};
 
 /// A control connection, driven line by line.
@@ -23,13 +23,13 @@ pub struct ControlClient {
     local: SocketAddr,
     timeout: Duration,
     /// Missing only during the TLS handshake, or after it has failed.
-    control: Option<Control>,
-    tls: Option<(Arc<ClientConfig>, Tls)>,
+    control: Option<ControlConnection>,
+    tls: Option<(Arc<ClientConfig>, TlsOptions)>,
 }
 
 /// A reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct FtpReply {
     /// The code.
     pub code: u16,
     /// Its lines, without the code.
@@ -67,7 +67,7 @@ impl ControlClient {
         let socket = Connector::new(address, 0, timeout).connect(None).map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;
-        let control = Some(Control::new(Transport::Plain(socket)));
+        let control = Some(ControlConnection::new(Transport::Plain(socket)));
         Ok(Self { address, local, timeout, control, tls: None })
     }
 
@@ -75,7 +75,7 @@ impl ControlClient {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidReply`] if the server does not speak FTP, for example.
-    pub fn greeting(&mut self) -> Result<Reply, Error> {
+    pub fn greeting(&mut self) -> Result<FtpReply, Error> {
         self.hear("the greeting")
     }
 
@@ -83,10 +83,10 @@ impl ControlClient {
     ///
     /// # Errors
     /// A network error. It never contains a password.
-    pub fn say(&mut self, line: &str) -> Result<Reply, Error> {
+    pub fn say(&mut self, line: &str) -> Result<FtpReply, Error> {
         let step = line.split(' ').next().unwrap_or(line).to_owned();
         let said = self.control().and_then(|control| control.call(line));
-        said.map(|reply| Reply::of(&reply)).map_err(|kind| Error::new(step, kind))
+        said.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
     }
 
     /// Performs the TLS handshake on the control connection: right after connecting, or after `AUTH
@@ -94,10 +94,11 @@ impl ControlClient {
     ///
     /// # Errors
     /// The handshake failed. The connection cannot be used any more.
-    pub fn secure(&mut self, tls: &Tls) -> Result<TlsInfo, Error> {
+    pub fn secure(&mut self, tls: &TlsOptions) -> Result<TlsInfo, Error> {
         let step = |kind| Error::new("the TLS handshake", kind);
         let config = tls::of_session(&tls::config(&tls.trust).map_err(step)?);
-        let Some(Transport::Plain(socket)) = self.control.take().and_then(Control::into_transport)
+        let Some(Transport::Plain(socket)) =
+            self.control.take().and_then(ControlConnection::into_transport)
         else {
             let what = "unexpected bytes before the TLS handshake".to_owned();
             return Err(step(ErrorKind::InvalidReply(what)));
@@ -105,7 +106,7 @@ impl ControlClient {
         let stream = TlsStream::handshake(&config, &tls.name, socket, false).map_err(step)?;
         let (version, cipher) = stream.agreed();
         let chain = stream.certificates();
-        self.control = Some(Control::new(Transport::Tls(Box::new(stream))));
+        self.control = Some(ControlConnection::new(Transport::Tls(Box::new(stream))));
         self.tls = Some((config, tls.clone()));
         Ok(TlsInfo { version, cipher, chain })
     }
@@ -204,12 +205,12 @@ impl ControlClient {
         self.local
     }
 
-    fn hear(&mut self, step: &str) -> Result<Reply, Error> {
-        let heard = self.control().and_then(Control::reply);
-        heard.map(|reply| Reply::of(&reply)).map_err(|kind| Error::new(step, kind))
+    fn hear(&mut self, step: &str) -> Result<FtpReply, Error> {
+        let heard = self.control().and_then(ControlConnection::reply);
+        heard.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
     }
 
-    fn control(&mut self) -> Result<&mut Control, ErrorKind> {
+    fn control(&mut self) -> Result<&mut ControlConnection, ErrorKind> {
         self.control.as_mut().ok_or(ErrorKind::Closed)
     }
 }
@@ -217,7 +218,7 @@ impl ControlClient {
 /// Longer listings are not read to their end.
 const LISTING_BYTES_MAX: u64 = 16 << 20;
 
-impl Reply {
+impl FtpReply {
     fn of(reply: &wharf_proto::reply::Reply) -> Self {
         let lines = reply.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned());
         Self { code: reply.code.number(), lines: lines.collect() }

@@ -20,13 +20,13 @@ pub struct Latency {
 /// Counts of durations in buckets that grow with the duration. Its size does not depend on how many
 /// are counted.
 #[derive(Clone, Debug)]
-pub(crate) struct Histogram {
+pub(crate) struct LatencyHistogram {
     counts: Vec<u64>,
     samples: u64,
     max: u64,
 }
 
-impl Histogram {
+impl LatencyHistogram {
     pub(crate) fn new() -> Self {
         Self { counts: vec![0; BUCKETS], samples: 0, max: 0 }
     }
@@ -112,13 +112,13 @@ mod tests {
 
     #[test]
     fn nothing_measured_has_no_percentiles() {
-        assert_eq!(Histogram::new().latency(), None);
+        assert_eq!(LatencyHistogram::new().latency(), None);
     }
 
     #[test]
     fn the_last_bucket_holds_whatever_is_longer() {
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
-        let mut histogram = Histogram::new();
+        let mut histogram = LatencyHistogram::new();
         histogram.add(Duration::MAX);
         assert_eq!(histogram.latency().unwrap().samples, 1);
     }
@@ -145,7 +145,7 @@ mod tests {
             mut list in prop::collection::vec(0_u64..10_000_000_000, 1..400),
             split in 0_usize..400,
         ) {
-            let (mut one, mut other) = (Histogram::new(), Histogram::new());
+            let (mut one, mut other) = (LatencyHistogram::new(), LatencyHistogram::new());
             for (index, nanos) in list.iter().enumerate() {
                 let half = if index < split { &mut one } else { &mut other };
                 half.add(Duration::from_nanos(*nanos));

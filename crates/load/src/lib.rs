@@ -1,17 +1,17 @@
 //! Measures any FTP or FTPS server as its clients see it: rates, latencies, errors.
 //!
-//! Set where ([`Target`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
-//! [`Prepared::run`] does the timed part and returns an [`Outcome`]. Counters of the server are
-//! read between the two, so that logins are not included.
+//! Set where ([`TargetServer`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
+//! [`PreparedRun::run`] does the timed part and returns a [`RunOutcome`]. Counters of the server
+//! are read between the two, so that logins are not included.
 //!
 //! ```no_run
-//! use wharf_load::{Case, Plan, Progress, Target, prepare};
+//! use wharf_load::{Case, Plan, RunProgress, TargetServer, prepare};
 //!
-//! let target = Target::new("127.0.0.1:2121".parse()?, "anna", "secret");
+//! let target = TargetServer::new("127.0.0.1:2121".parse()?, "anna", "secret");
 //! let noop = Case::Command { line: "NOOP".into() };
 //! let plan = Plan { sessions: 8, count: 10_000, ..Plan::new(noop) };
 //! let mut prepared = prepare(&target, &plan)?;
-//! let outcome = prepared.run(&Progress::default());
+//! let outcome = prepared.run(&RunProgress::default());
 //! println!("{:.0} a second, p99 {:?}", outcome.operations_per_second(), outcome.latency.p99);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
@@ -48,13 +48,13 @@ mod transfer;
 mod worker;
 
 pub use command_session::CommandSession;
-pub use control_client::{ControlClient, ListingResult, Reply, TlsInfo};
+pub use control_client::{ControlClient, FtpReply, ListingResult, TlsInfo};
 pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
-pub use outcome::{Fairness, Outcome, TlsFacts};
+pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
-pub use plan::{Case, Content, Listing, Plan, Reading};
-pub use progress::Progress;
-pub use run::{Prepared, prepare};
-pub use target::{Target, Tls, TlsMode, Trust};
+pub use plan::{Case, Content, DownloadMode, Listing, Plan};
+pub use progress::RunProgress;
+pub use run::{PreparedRun, prepare};
+pub use target::{TargetServer, TlsMode, TlsOptions, Trust};
 pub use tls::client_config;

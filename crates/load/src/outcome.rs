@@ -7,7 +7,7 @@ use crate::histogram::{Latency, float};
 
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// From the start of the first operation to the end of the last one.
     pub wall: Duration,
     /// Bytes of files and listings in both directions, without the overhead of FTP and TLS.
@@ -35,7 +35,7 @@ pub struct Outcome {
     pub bystander: Option<Latency>,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Bytes per second, over all sessions.
     pub fn bytes_per_second(&self) -> f64 {
         rate(self.bytes, self.wall)

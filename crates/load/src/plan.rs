@@ -38,7 +38,7 @@ pub enum Case {
         /// in advance; otherwise any size is accepted.
         length: Option<u64>,
         /// How the bytes are processed.
-        reading: Reading,
+        reading: DownloadMode,
     },
     /// Uploads (STOR).
     Store {
@@ -117,7 +117,7 @@ impl Listing {
 
 /// How the bytes of a download are processed.
 #[derive(Clone, Debug, Default)]
-pub enum Reading {
+pub enum DownloadMode {
     /// They are counted at the least cost. Without TLS the kernel drops them unread; with TLS they
     /// are not decrypted, so the length is only checked to about a kilobyte, and must be known.
     Drain,

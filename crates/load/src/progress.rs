@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Shared between a run and its observers.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct RunProgress {
     operations: AtomicU64,
     bytes: AtomicU64,
     is_stopped: AtomicBool,
 }
 
-impl Progress {
+impl RunProgress {
     /// Finished operations.
     pub fn operations(&self) -> u64 {
         self.operations.load(Relaxed)

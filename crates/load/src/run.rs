@@ -9,24 +9,24 @@ use crate::barrier::StartBarrier;
 use crate::bystander;
 use crate::content::SharedPattern;
 use crate::error::{Error, ErrorKind};
-use crate::histogram::Histogram;
-use crate::outcome::{Fairness, Outcome, TlsFacts, rate};
-use crate::plan::{Case, Content, Plan, Reading};
+use crate::histogram::LatencyHistogram;
+use crate::outcome::{Fairness, RunOutcome, TlsFacts, rate};
+use crate::plan::{Case, Content, DownloadMode, Plan};
 use crate::process;
-use crate::progress::Progress;
-use crate::session::{Client, Session};
-use crate::target::Target;
-use crate::worker::{ERRORS_SHOWN_MAX, SessionSlot, Shared, ThreadResult, Worker};
+use crate::progress::RunProgress;
+use crate::session::{ClientContext, ClientSession};
+use crate::target::TargetServer;
+use crate::worker::{ERRORS_SHOWN_MAX, RunContext, SessionSlot, ThreadResult, WorkerThread};
 
 /// Sessions that are logged in and wait for the start.
 #[derive(Debug)]
-pub struct Prepared {
-    client: Client,
+pub struct PreparedRun {
+    client: ClientContext,
     plan: Plan,
     length: Option<u64>,
     pattern: Option<SharedPattern>,
     slots: Vec<SessionSlot>,
-    bystander: Option<Session>,
+    bystander: Option<ClientSession>,
 }
 
 /// Connects and logs in as many sessions as the plan needs; none for [`Case::Login`],
@@ -35,7 +35,7 @@ pub struct Prepared {
 /// # Errors
 /// What went wrong with the first session that could not be logged in, or what is wrong with the
 /// plan.
-pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
+pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error> {
     let refuse = |text| Err(Error::new("prepare", ErrorKind::Plan(text)));
     if plan.sessions == 0 || plan.count == 0 {
         return refuse("the plan needs at least one session and one operation");
@@ -45,7 +45,7 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
         plan.sessions = usize::try_from(plan.count).unwrap_or(usize::MAX);
     }
     make_room(plan.sessions)?;
-    let client = Client::new(target)?;
+    let client = ClientContext::new(target)?;
     let slots = if plan.case.makes_sessions() {
         (0..plan.sessions).map(|number| SessionSlot::new(number, None)).collect()
     } else {
@@ -54,9 +54,9 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
     let uses_pattern = matches!(
         &plan.case,
         Case::Store { content: Content::Pattern, .. }
-            | Case::Retrieve { reading: Reading::Compare(Content::Pattern), .. }
+            | Case::Retrieve { reading: DownloadMode::Compare(Content::Pattern), .. }
     );
-    let mut prepared = Prepared {
+    let mut prepared = PreparedRun {
         bystander: plan.bystander.map(|_| client.ready(plan.sessions)).transpose()?,
         length: None,
         pattern: uses_pattern.then(SharedPattern::new),
@@ -65,7 +65,8 @@ pub fn prepare(target: &Target, plan: &Plan) -> Result<Prepared, Error> {
         slots,
     };
     prepared.length = prepared.known_length()?;
-    let is_drained = matches!(prepared.plan.case, Case::Retrieve { reading: Reading::Drain, .. });
+    let is_drained =
+        matches!(prepared.plan.case, Case::Retrieve { reading: DownloadMode::Drain, .. });
     if is_drained && prepared.client.has_tls() && prepared.length.is_none() {
         return refuse("draining with TLS requires the length of the files");
     }
@@ -86,7 +87,7 @@ const OWN_FILES: usize = 100;
 /// Logins at a time: a server with a short queue would drop more.
 const LOGINS_AT_ONCE: usize = 16;
 
-fn log_in_all(client: &Client, sessions: usize) -> Result<Vec<SessionSlot>, Error> {
+fn log_in_all(client: &ClientContext, sessions: usize) -> Result<Vec<SessionSlot>, Error> {
     let next = AtomicUsize::new(0);
     let slots = Mutex::new(Vec::with_capacity(sessions));
     let first_error = Mutex::new(None);
@@ -128,9 +129,9 @@ const STACK: usize = 256 << 10;
 /// The sessions of [`Case::Idle`] do not need a thread each.
 const IDLE_THREADS_MAX: usize = 16;
 
-impl Prepared {
+impl PreparedRun {
     /// The timed part. May be called again for another round with the same sessions.
-    pub fn run(&mut self, progress: &Progress) -> Outcome {
+    pub fn run(&mut self, progress: &RunProgress) -> RunOutcome {
         let mut reserved = 0;
         for slot in &mut self.slots {
             (slot.bytes, slot.ended, slot.reserved) = (0, None, None);
@@ -138,14 +139,14 @@ impl Prepared {
                 slot.reserved = Some(reserved);
                 reserved += 1;
             }
-            slot.session.iter_mut().for_each(Session::recount);
+            slot.session.iter_mut().for_each(ClientSession::recount);
         }
         let most =
             if matches!(self.plan.case, Case::Idle) { IDLE_THREADS_MAX } else { THREADS_MAX };
         let share = self.slots.len().div_ceil(most).max(1);
         let pattern = self.pattern.as_ref();
         let shared =
-            Shared::new(&self.client, &self.plan, self.length, pattern, progress, reserved);
+            RunContext::new(&self.client, &self.plan, self.length, pattern, progress, reserved);
         let (barrier, is_over) = (StartBarrier::default(), AtomicBool::new(false));
         let interval = self.plan.bystander.unwrap_or_default();
         let bystander = self.bystander.as_mut();
@@ -170,7 +171,8 @@ impl Prepared {
                 result.fail(Error::new("start a thread", error.into()));
                 None
             });
-            let mut run = Run { start, cpu: None, results: vec![result], bystander: None };
+            let mut run =
+                ThreadResults { start, cpu: None, results: vec![result], bystander: None };
             // A thread that panicked has printed a message; its part is missing.
             run.results.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
             run.cpu = process::cpu().zip(cpu).map(|(after, before)| after.saturating_sub(before));
@@ -216,9 +218,9 @@ impl Prepared {
         }
     }
 
-    fn outcome(&self, run: Run) -> Outcome {
-        let mut outcome = Outcome { cpu: run.cpu, ..Outcome::default() };
-        let (mut latency, mut first_byte) = (Histogram::new(), Histogram::new());
+    fn outcome(&self, run: ThreadResults) -> RunOutcome {
+        let mut outcome = RunOutcome { cpu: run.cpu, ..RunOutcome::default() };
+        let (mut latency, mut first_byte) = (LatencyHistogram::new(), LatencyHistogram::new());
         let mut tls: Option<TlsFacts> = None;
         if let Some((waits, error)) = run.bystander {
             outcome.bystander = waits.latency();
@@ -261,15 +263,19 @@ impl Prepared {
 }
 
 /// The results of the threads.
-struct Run {
+struct ThreadResults {
     start: Instant,
     cpu: Option<Duration>,
     results: Vec<ThreadResult>,
-    bystander: Option<(Histogram, Option<Error>)>,
+    bystander: Option<(LatencyHistogram, Option<Error>)>,
 }
 
-fn work(shared: &Shared<'_>, barrier: &StartBarrier, slots: &mut [SessionSlot]) -> ThreadResult {
-    let worker = Worker::new(shared);
+fn work(
+    shared: &RunContext<'_>,
+    barrier: &StartBarrier,
+    slots: &mut [SessionSlot],
+) -> ThreadResult {
+    let worker = WorkerThread::new(shared);
     let start = barrier.wait();
     match worker {
         Ok(worker) => worker.work(slots, start),

@@ -6,22 +6,22 @@ use rustls::ClientConfig;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
 use wharf_proto::reply::{Code, Reply};
 
-use crate::control::Control;
+use crate::control::ControlConnection;
 use crate::error::{Error, ErrorKind};
 use crate::net::{Connector, Transport};
 use crate::outcome::TlsFacts;
-use crate::target::{Target, Tls, TlsMode};
+use crate::target::{TargetServer, TlsMode, TlsOptions};
 use crate::tls::{self, TlsStream};
 
 /// What all sessions with one server share.
 #[derive(Debug)]
-pub(crate) struct Client {
-    target: Target,
-    tls: Option<(Tls, ClientConfig)>,
+pub(crate) struct ClientContext {
+    target: TargetServer,
+    tls: Option<(TlsOptions, ClientConfig)>,
 }
 
-impl Client {
-    pub(crate) fn new(target: &Target) -> Result<Self, Error> {
+impl ClientContext {
+    pub(crate) fn new(target: &TargetServer) -> Result<Self, Error> {
         let tls = match &target.tls {
             None => None,
             Some(tls) => {
@@ -33,28 +33,28 @@ impl Client {
     }
 
     /// Connects the session with this number, and reads the greeting.
-    pub(crate) fn connect(&self, number: usize) -> Result<Session, Error> {
+    pub(crate) fn connect(&self, number: usize) -> Result<ClientSession, Error> {
         let step = || format!("connect to {}", self.target.address);
         self.greeted(number).map_err(|kind| Error::new(step(), kind))
     }
 
-    fn greeted(&self, number: usize) -> Result<Session, ErrorKind> {
+    fn greeted(&self, number: usize) -> Result<ClientSession, ErrorKind> {
         let connector = Connector::new(self.target.address, number, self.target.timeout);
         let socket = connector.connect(None)?;
         socket.set_nodelay(true)?;
-        let mut session = Session {
+        let mut session = ClientSession {
             connector,
             control: None,
             tls: None,
             facts: TlsFacts::default(),
             has_extended_passive: true,
         };
-        let is_implicit = |(tls, _): &&(Tls, ClientConfig)| tls.mode == TlsMode::Implicit;
+        let is_implicit = |(tls, _): &&(TlsOptions, ClientConfig)| tls.mode == TlsMode::Implicit;
         let transport = match self.tls.as_ref().filter(is_implicit) {
             None => Transport::Plain(socket),
             Some((tls, config)) => session.secure(tls, config, socket)?,
         };
-        let control = session.control.insert(Control::new(transport));
+        let control = session.control.insert(ControlConnection::new(transport));
         match control.reply()? {
             reply if reply.code == Code::READY => Ok(session),
             reply => Err(refused(&reply)),
@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// Connects, and logs in.
-    pub(crate) fn log_in(&self, number: usize) -> Result<Session, Error> {
+    pub(crate) fn log_in(&self, number: usize) -> Result<ClientSession, Error> {
         let mut session = self.connect(number)?;
         if let Some((tls, config)) = &self.tls
             && tls.mode == TlsMode::Explicit
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// Connects, logs in, and prepares for binary transfers.
-    pub(crate) fn ready(&self, number: usize) -> Result<Session, Error> {
+    pub(crate) fn ready(&self, number: usize) -> Result<ClientSession, Error> {
         let mut session = self.log_in(number)?;
         if self.tls.is_some() {
             session.expect("PBSZ 0", Code::OK)?;
@@ -105,10 +105,10 @@ const NEEDS_PASSWORD: u16 = 331;
 
 /// One connected client.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct ClientSession {
     connector: Connector,
     /// Missing only during the TLS handshake.
-    control: Option<Control>,
+    control: Option<ControlConnection>,
     tls: Option<SessionTls>,
     facts: TlsFacts,
     has_extended_passive: bool,
@@ -117,10 +117,10 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct SessionTls {
     config: Arc<ClientConfig>,
-    tls: Tls,
+    tls: TlsOptions,
 }
 
-impl Session {
+impl ClientSession {
     /// Sends a command and returns the reply, whatever it is.
     pub(crate) fn call(&mut self, line: &str) -> Result<Reply, Error> {
         let answered = self.control().and_then(|control| control.call(line));
@@ -190,7 +190,7 @@ impl Session {
         self.connector.timeout()
     }
 
-    fn control(&mut self) -> Result<&mut Control, ErrorKind> {
+    fn control(&mut self) -> Result<&mut ControlConnection, ErrorKind> {
         self.control.as_mut().ok_or(ErrorKind::Closed)
     }
 
@@ -217,21 +217,22 @@ impl Session {
         self.connector.connect(port).map_err(failed)
     }
 
-    fn upgrade(&mut self, tls: &Tls, config: &ClientConfig) -> Result<(), ErrorKind> {
-        let Some(Transport::Plain(socket)) = self.control.take().and_then(Control::into_transport)
+    fn upgrade(&mut self, tls: &TlsOptions, config: &ClientConfig) -> Result<(), ErrorKind> {
+        let Some(Transport::Plain(socket)) =
+            self.control.take().and_then(ControlConnection::into_transport)
         else {
             return Err(ErrorKind::InvalidReply(
                 "unexpected bytes before the TLS handshake".to_owned(),
             ));
         };
         let transport = self.secure(tls, config, socket)?;
-        self.control = Some(Control::new(transport));
+        self.control = Some(ControlConnection::new(transport));
         Ok(())
     }
 
     fn secure(
         &mut self,
-        tls: &Tls,
+        tls: &TlsOptions,
         config: &ClientConfig,
         socket: std::net::TcpStream,
     ) -> Result<Transport, ErrorKind> {

@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 
 /// A server to measure, and the account used.
 #[derive(Clone)]
-pub struct Target {
+pub struct TargetServer {
     /// The address of the control connection. Data connections go to the same address, whatever the
     /// server replies (the client's counterpart of RFC 2577 §3).
     pub address: SocketAddr,
@@ -19,12 +19,12 @@ pub struct Target {
     /// The password; not sent if the server answers USER with 230.
     pub password: String,
     /// TLS for the control connection and, by PROT P, for every data connection.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsOptions>,
     /// The longest wait for any one reply, connection or block of data.
     pub timeout: Duration,
 }
 
-impl Target {
+impl TargetServer {
     /// A server without TLS, with a timeout of 60 seconds.
     pub fn new(address: SocketAddr, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
@@ -33,9 +33,9 @@ impl Target {
 }
 
 /// The password is omitted.
-impl fmt::Debug for Target {
+impl fmt::Debug for TargetServer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Target")
+        out.debug_struct("TargetServer")
             .field("address", &self.address)
             .field("user", &self.user)
             .field("tls", &self.tls)
@@ -46,7 +46,7 @@ impl fmt::Debug for Target {
 
 /// How TLS is used.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub struct TlsOptions {
     /// When the handshake starts.
     pub mode: TlsMode,
     /// Which certificates are accepted.
@@ -56,7 +56,7 @@ pub struct Tls {
     pub name: ServerName<'static>,
 }
 
-impl Tls {
+impl TlsOptions {
     /// Explicit TLS with any certificate, for servers with self-signed ones.
     pub fn accepting_any_certificate(name: ServerName<'static>) -> Self {
         Self { mode: TlsMode::Explicit, trust: Trust::Any, name }

@@ -74,7 +74,7 @@ impl TlsStream {
             ClientConnection::new(Arc::clone(config), name.clone()).map_err(told)?;
         connection.set_buffer_limit(None);
         let mut stream = Self { connection, socket };
-        let mut records = Records::default();
+        let mut records = TlsRecords::default();
         loop {
             stream.send()?;
             if !stream.connection.is_handshaking() {
@@ -176,7 +176,7 @@ impl Write for TlsStream {
 /// Reads TLS records one by one, without reading ahead: one byte of type, two of version, two of
 /// length, then the payload.
 #[derive(Default)]
-struct Records {
+struct TlsRecords {
     header: [u8; HEADER],
     filled: usize,
     body: usize,
@@ -184,9 +184,9 @@ struct Records {
 
 const HEADER: usize = 5;
 
-impl Records {
+impl TlsRecords {
     fn of<'a>(&'a mut self, socket: &'a TcpStream) -> impl Read + 'a {
-        RecordReader { records: self, socket }
+        TlsRecordReader { records: self, socket }
     }
 
     fn consumed(&mut self, bytes: &[u8]) {
@@ -206,12 +206,12 @@ impl Records {
     }
 }
 
-struct RecordReader<'a> {
-    records: &'a mut Records,
+struct TlsRecordReader<'a> {
+    records: &'a mut TlsRecords,
     socket: &'a TcpStream,
 }
 
-impl Read for RecordReader<'_> {
+impl Read for TlsRecordReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let missing = match self.records.body {
             0 => HEADER - self.records.filled,

@@ -11,15 +11,15 @@ use crate::listing::Counter;
 use crate::net::Transport;
 use crate::pattern::upto;
 use crate::plan::Listing;
-use crate::progress::Progress;
-use crate::session::Session;
+use crate::progress::RunProgress;
+use crate::session::ClientSession;
 use crate::system;
 use crate::tls::TlsStream;
 
 /// The buffers of a thread for its transfers.
 #[derive(Debug)]
-pub(crate) struct Transfers<'a> {
-    progress: &'a Progress,
+pub(crate) struct TransferBuffers<'a> {
+    progress: &'a RunProgress,
     buffer: Vec<u8>,
     /// When the first byte of the current transfer was received.
     first_byte: Option<Instant>,
@@ -35,14 +35,14 @@ pub(crate) struct TransferResult {
 
 /// How a download is read.
 #[derive(Debug)]
-pub(crate) enum Reader<'a> {
+pub(crate) enum DownloadReader<'a> {
     Drain,
     Decrypt,
     Compare(&'a mut Comparison),
 }
 
-impl<'a> Transfers<'a> {
-    pub(crate) fn new(progress: &'a Progress) -> Self {
+impl<'a> TransferBuffers<'a> {
+    pub(crate) fn new(progress: &'a RunProgress) -> Self {
         // Draining never writes here, so this allocates no memory yet.
         Self { progress, buffer: vec![0; BUFFER], first_byte: None }
     }
@@ -50,23 +50,26 @@ impl<'a> Transfers<'a> {
     /// RETR. Small files are always decrypted: that is exact, and costs little.
     pub(crate) fn retrieve(
         &mut self,
-        session: &mut Session,
+        session: &mut ClientSession,
         path: &str,
         length: Option<u64>,
-        reader: Reader<'_>,
+        reader: DownloadReader<'_>,
     ) -> Result<TransferResult, Error> {
         let line = format!("RETR {path}");
         let begun = self.begin();
-        let drained = length
-            .filter(|length| matches!(reader, Reader::Drain) && *length >= DRAINED_LENGTH_MIN);
+        let drained = length.filter(|length| {
+            matches!(reader, DownloadReader::Drain) && *length >= DRAINED_LENGTH_MIN
+        });
         let mut transport = session.open(&line, drained.is_some())?;
         let timeout = session.timeout();
         let received = match (&mut transport, reader) {
-            (Transport::Plain(socket), Reader::Drain | Reader::Decrypt) => self.drain(socket),
-            (Transport::Tls(stream), Reader::Drain) if let Some(length) = drained => {
+            (Transport::Plain(socket), DownloadReader::Drain | DownloadReader::Decrypt) => {
+                self.drain(socket)
+            }
+            (Transport::Tls(stream), DownloadReader::Drain) if let Some(length) = drained => {
                 self.drain_records(stream, length, timeout)
             }
-            (transport, Reader::Compare(comparison)) => self.compare(transport, comparison),
+            (transport, DownloadReader::Compare(comparison)) => self.compare(transport, comparison),
             (Transport::Tls(stream), _) => self.decrypt(stream),
         };
         let bytes = received.map_err(|kind| Error::new(line.as_str(), kind))?;
@@ -83,7 +86,7 @@ impl<'a> Transfers<'a> {
     /// STOR.
     pub(crate) fn store(
         &mut self,
-        session: &mut Session,
+        session: &mut ClientSession,
         path: &str,
         length: u64,
         content_source: &mut UploadContent,
@@ -116,7 +119,7 @@ impl<'a> Transfers<'a> {
     /// A listing; also returns the number of its entries.
     pub(crate) fn list(
         &mut self,
-        session: &mut Session,
+        session: &mut ClientSession,
         verb: Listing,
         path: &str,
     ) -> Result<(TransferResult, u64), Error> {

@@ -6,32 +6,32 @@ use std::time::{Duration, Instant};
 use crate::clock::now;
 use crate::content::{Comparison, SharedPattern, UploadContent};
 use crate::error::{Error, ErrorKind};
-use crate::histogram::Histogram;
-use crate::plan::{Case, Plan, Reading};
-use crate::progress::Progress;
-use crate::session::{Client, Session};
-use crate::transfer::{Reader, TransferResult, Transfers};
+use crate::histogram::LatencyHistogram;
+use crate::plan::{Case, DownloadMode, Plan};
+use crate::progress::RunProgress;
+use crate::session::{ClientContext, ClientSession};
+use crate::transfer::{DownloadReader, TransferBuffers, TransferResult};
 
 /// What the threads of a run share.
 #[derive(Debug)]
-pub(crate) struct Shared<'a> {
-    pub(crate) client: &'a Client,
+pub(crate) struct RunContext<'a> {
+    pub(crate) client: &'a ClientContext,
     pub(crate) plan: &'a Plan,
     /// The length of the files, if known.
     pub(crate) length: Option<u64>,
     pub(crate) pattern: Option<&'a SharedPattern>,
-    pub(crate) progress: &'a Progress,
+    pub(crate) progress: &'a RunProgress,
     next: AtomicU64,
     failures: AtomicU64,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> RunContext<'a> {
     pub(crate) fn new(
-        client: &'a Client,
+        client: &'a ClientContext,
         plan: &'a Plan,
         length: Option<u64>,
         pattern: Option<&'a SharedPattern>,
-        progress: &'a Progress,
+        progress: &'a RunProgress,
         reserved: u64,
     ) -> Self {
         let (next, failures) = (AtomicU64::new(reserved), AtomicU64::new(0));
@@ -62,7 +62,7 @@ pub(crate) const ERRORS_SHOWN_MAX: usize = 10;
 pub(crate) struct SessionSlot {
     pub(crate) number: usize,
     /// `None` if it failed and could not be replaced.
-    pub(crate) session: Option<Session>,
+    pub(crate) session: Option<ClientSession>,
     /// The number of its first operation, so that no session is left without one because others
     /// were faster.
     pub(crate) reserved: Option<u64>,
@@ -74,7 +74,7 @@ pub(crate) struct SessionSlot {
 }
 
 impl SessionSlot {
-    pub(crate) fn new(number: usize, session: Option<Session>) -> Self {
+    pub(crate) fn new(number: usize, session: Option<ClientSession>) -> Self {
         Self { number, session, reserved: None, bytes: 0, ended: None, stored: Vec::new() }
     }
 }
@@ -87,13 +87,13 @@ pub(crate) struct ThreadResult {
     pub(crate) entries: u64,
     pub(crate) errors: u64,
     pub(crate) error_list: Vec<Error>,
-    pub(crate) latency: Histogram,
-    pub(crate) first_byte: Histogram,
+    pub(crate) latency: LatencyHistogram,
+    pub(crate) first_byte: LatencyHistogram,
     pub(crate) ended: Option<Instant>,
     /// Sessions opened during the run, for their TLS parameters.
     pub(crate) tls: Option<crate::outcome::TlsFacts>,
     /// Connections that stay open until all threads are done.
-    pub(crate) open_sessions: Vec<Session>,
+    pub(crate) open_sessions: Vec<ClientSession>,
 }
 
 impl ThreadResult {
@@ -104,8 +104,8 @@ impl ThreadResult {
             entries: 0,
             errors: 0,
             error_list: Vec::new(),
-            latency: Histogram::new(),
-            first_byte: Histogram::new(),
+            latency: LatencyHistogram::new(),
+            first_byte: LatencyHistogram::new(),
             ended: None,
             tls: None,
             open_sessions: Vec::new(),
@@ -136,28 +136,28 @@ impl From<TransferResult> for OperationResult {
 
 /// One thread.
 #[derive(Debug)]
-pub(crate) struct Worker<'a> {
-    shared: &'a Shared<'a>,
-    transfers: Transfers<'a>,
+pub(crate) struct WorkerThread<'a> {
+    shared: &'a RunContext<'a>,
+    transfers: TransferBuffers<'a>,
     content_source: Option<UploadContent>,
     comparison: Option<Comparison>,
     result: ThreadResult,
 }
 
-impl<'a> Worker<'a> {
+impl<'a> WorkerThread<'a> {
     /// Prepares everything local, so that the timed part does not wait for it.
-    pub(crate) fn new(shared: &'a Shared<'a>) -> Result<Self, Error> {
+    pub(crate) fn new(shared: &'a RunContext<'a>) -> Result<Self, Error> {
         let (mut content_source, mut comparison) = (None, None);
         match &shared.plan.case {
             Case::Store { content, length, .. } => {
                 content_source = Some(UploadContent::open(content, *length, shared.pattern)?);
             }
-            Case::Retrieve { reading: Reading::Compare(content), .. } => {
+            Case::Retrieve { reading: DownloadMode::Compare(content), .. } => {
                 comparison = Some(Comparison::open(content, shared.pattern)?);
             }
             _ => {}
         }
-        let transfers = Transfers::new(shared.progress);
+        let transfers = TransferBuffers::new(shared.progress);
         Ok(Self { shared, transfers, content_source, comparison, result: ThreadResult::new() })
     }
 
@@ -248,7 +248,7 @@ impl<'a> Worker<'a> {
             Case::Session { path, .. } => {
                 let mut session = self.shared.client.ready(slot.number)?;
                 let path = fill_placeholders(path, index, slot.number);
-                let reader = Reader::Decrypt;
+                let reader = DownloadReader::Decrypt;
                 let length = self.shared.length;
                 let moved = self.transfers.retrieve(&mut session, &path, length, reader)?;
                 session.quit()?;
@@ -271,9 +271,11 @@ impl<'a> Worker<'a> {
             Case::Retrieve { path, reading, .. } => {
                 let path = fill_placeholders(path, index, slot.number);
                 let reader = match (reading, &mut self.comparison) {
-                    (Reading::Drain, _) => Reader::Drain,
-                    (Reading::Compare(_), Some(comparison)) => Reader::Compare(comparison),
-                    _ => Reader::Decrypt,
+                    (DownloadMode::Drain, _) => DownloadReader::Drain,
+                    (DownloadMode::Compare(_), Some(comparison)) => {
+                        DownloadReader::Compare(comparison)
+                    }
+                    _ => DownloadReader::Decrypt,
                 };
                 let length = self.shared.length;
                 self.transfers.retrieve(session, &path, length, reader).map(OperationResult::from)
@@ -309,7 +311,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Records the TLS parameters of a session of one operation.
-    fn record_tls(&mut self, session: &Session) {
+    fn record_tls(&mut self, session: &ClientSession) {
         let facts = session.facts();
         let all = self.result.tls.get_or_insert_with(|| crate::outcome::TlsFacts {
             resumed: 0,

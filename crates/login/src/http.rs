@@ -31,7 +31,7 @@ pub const SIGNATURE_HEADER: &str = "wharf-signature";
 
 /// Everything about a login service.
 #[derive(Clone)]
-pub struct Settings {
+pub struct HttpSettings {
     /// Where it is.
     pub endpoint: Endpoint,
     /// The authorities to trust, as PEM; none: those of the system.
@@ -47,9 +47,9 @@ pub struct Settings {
 }
 
 /// Token and secret are left out.
-impl fmt::Debug for Settings {
+impl fmt::Debug for HttpSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Settings")
+        out.debug_struct("HttpSettings")
             .field("endpoint", &self.endpoint)
             .field("ca_file", &self.ca_file)
             .field("connections", &self.connections)

@@ -27,7 +27,7 @@ pub const USER_MARK: &str = "%u";
 
 /// Everything about a directory.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LdapSettings {
     /// The servers; the next one is tried if one does not respond. Not empty.
     pub servers: Vec<Endpoint>,
     /// Whether `ldap://` connections switch to TLS first (`StartTLS`, RFC 4511 §4.14).

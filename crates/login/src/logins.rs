@@ -11,7 +11,7 @@ use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 
 use crate::outage::Outages;
 use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, ExternalAccount};
-use crate::template::Template;
+use crate::template::AccountTemplate;
 
 /// Failed logins are answered at multiples of this interval. The time of a directory or a hash
 /// differs between names, and would reveal which names exist.
@@ -36,7 +36,7 @@ pub enum LoginStep {
 pub struct LoginChain {
     store: Arc<dyn Users>,
     steps: Vec<LoginStep>,
-    template: Template,
+    template: AccountTemplate,
     outages: Arc<Outages>,
 }
 
@@ -45,7 +45,7 @@ impl LoginChain {
     pub fn new(
         store: Arc<dyn Users>,
         steps: Vec<LoginStep>,
-        template: Template,
+        template: AccountTemplate,
         outages: Arc<Outages>,
     ) -> Self {
         Self { store, steps, template, outages }

@@ -17,7 +17,7 @@ pub use system::{helper, open};
 
 /// Everything about PAM.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PamSettings {
     /// The name of its rules: the file in `/etc/pam.d`.
     pub service: String,
     /// Concurrent logins.

@@ -65,7 +65,7 @@ pub enum AuthUnavailable {
 /// Why a source cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum SourceOpenError {
     /// Not compiled in; with the name of the backend.
     NotBuilt(&'static str),
     /// The file of authorities has no certificates, or cannot be read.
@@ -84,7 +84,7 @@ pub enum OpenError {
     Helper(std::io::Error),
 }
 
-impl fmt::Display for OpenError {
+impl fmt::Display for SourceOpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBuilt(name) => write!(out, "this wharf was built without {name}"),
@@ -97,7 +97,7 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for SourceOpenError {}
 
 impl AuthOutcome {
     /// The password is right, and nothing else is known.

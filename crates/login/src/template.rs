@@ -57,7 +57,7 @@ impl HomeTemplate {
 
 /// The settings of an externally authenticated account that is in no store.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub struct AccountTemplate {
     /// The home, unless the backend returns one.
     pub home: Option<HomeTemplate>,
     /// Whether that home is created if missing.
@@ -66,7 +66,7 @@ pub struct Template {
     pub permissions: Permissions,
 }
 
-impl Template {
+impl AccountTemplate {
     /// The account of `name`.
     ///
     /// # Errors
@@ -127,9 +127,9 @@ async fn make(home: PathBuf) -> Result<(), Denied> {
 mod tests {
     use super::*;
 
-    fn template(home: &str) -> Template {
+    fn template(home: &str) -> AccountTemplate {
         let home = (!home.is_empty()).then(|| HomeTemplate::parse(home).unwrap());
-        Template { home, creates_home: false, permissions: Permissions::READ_ONLY }
+        AccountTemplate { home, creates_home: false, permissions: Permissions::READ_ONLY }
     }
 
     #[test]

@@ -8,10 +8,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::source::OpenError;
+use crate::source::SourceOpenError;
 
 /// TLS that trusts the authorities of `ca_file` alone, or those of the system. Blocks.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, OpenError> {
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, SourceOpenError> {
     let roots = match ca_file {
         Some(path) => of_file(path)?,
         None => of_system()?,
@@ -19,12 +19,12 @@ pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, OpenEr
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| OpenError::NoRoots { why: error.to_string() })?;
+        .map_err(|error| SourceOpenError::NoRoots { why: error.to_string() })?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-fn of_file(path: &Path) -> Result<RootCertStore, OpenError> {
-    let wrong = |why: String| OpenError::Roots { path: path.to_owned(), why };
+fn of_file(path: &Path) -> Result<RootCertStore, SourceOpenError> {
+    let wrong = |why: String| SourceOpenError::Roots { path: path.to_owned(), why };
     let mut roots = RootCertStore::empty();
     let file = wharf_core::trusted_file::open(path).map_err(|error| wrong(error.to_string()))?;
     for certificate in CertificateDer::pem_reader_iter(file) {
@@ -37,13 +37,13 @@ fn of_file(path: &Path) -> Result<RootCertStore, OpenError> {
     Ok(roots)
 }
 
-fn of_system() -> Result<RootCertStore, OpenError> {
+fn of_system() -> Result<RootCertStore, SourceOpenError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map_or_else(|| "none was found".into(), ToString::to_string);
-        return Err(OpenError::NoRoots { why });
+        return Err(SourceOpenError::NoRoots { why });
     }
     Ok(roots)
 }

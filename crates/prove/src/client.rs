@@ -10,13 +10,13 @@ use rustls::ClientConfig;
 use wharf_proto::address::parse_epsv_reply;
 use wharf_proto::reply::{Code, Reply};
 
-use crate::prove::stream::{Security, Stream};
+use crate::prove::stream::{ProofStream, Security};
 
 /// A connected client.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct ProofClient {
     /// Missing only during the TLS handshake, and after it has failed.
-    control: Option<Stream>,
+    control: Option<ProofStream>,
     inbox: Vec<u8>,
     /// With TLS: the configuration for data connections, too.
     tls: Option<Arc<ClientConfig>>,
@@ -43,7 +43,7 @@ const REPLY_BYTES_MAX: usize = 1 << 20;
 /// The piece of an upload after which the proof is notified of the bytes sent.
 const PIECE_BYTES: usize = 16 << 10;
 
-impl Client {
+impl ProofClient {
     /// Connects, and reads the greeting.
     pub(crate) fn connect(port: u16) -> ClientResult<Self> {
         Self::connect_from(Ipv4Addr::LOCALHOST, port)
@@ -54,7 +54,7 @@ impl Client {
     pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> ClientResult<Self> {
         let stream = dial(source, port)?;
         let mut client =
-            Self { control: Some(Stream::Plain(stream)), inbox: Vec::new(), tls: None };
+            Self { control: Some(ProofStream::Plain(stream)), inbox: Vec::new(), tls: None };
         let greeting = client.reply()?;
         if greeting.code == Code::READY {
             return Ok(client);
@@ -66,10 +66,10 @@ impl Client {
     pub(crate) fn secure(&mut self, security: &Security) -> ClientResult<()> {
         self.expect("AUTH TLS", Code::SECURITY_DONE)?;
         let config = security.of_one_client();
-        let socket = self.control.take().and_then(Stream::into_plain);
+        let socket = self.control.take().and_then(ProofStream::into_plain);
         let socket =
             socket.ok_or_else(|| ClientError::InvalidReply("TLS began twice".to_owned()))?;
-        self.control = Some(Stream::secured(socket, &config)?);
+        self.control = Some(ProofStream::secured(socket, &config)?);
         self.tls = Some(config);
         self.expect("PBSZ 0", Code::OK)?;
         self.expect("PROT P", Code::OK).map(drop)
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Opens a data connection for a command, and sends the command.
-    pub(crate) fn open(&mut self, line: &str) -> ClientResult<Stream> {
+    pub(crate) fn open(&mut self, line: &str) -> ClientResult<ProofStream> {
         let reply = self.expect("EPSV", Code::EXTENDED_PASSIVE)?;
         let text = last_line(&reply);
         let port = parse_epsv_reply(text.as_bytes()).ok_or(ClientError::InvalidReply(text))?;
@@ -138,8 +138,8 @@ impl Client {
         let reply = self.ask(line)?;
         wanted(line, reply, Code::is_preliminary)?;
         match &self.tls {
-            None => Ok(Stream::Plain(socket)),
-            Some(config) => Ok(Stream::secured(socket, config)?),
+            None => Ok(ProofStream::Plain(socket)),
+            Some(config) => Ok(ProofStream::secured(socket, config)?),
         }
     }
 
@@ -207,11 +207,11 @@ impl Client {
     }
 
     /// Returns the control connection, to end it in a special way.
-    pub(crate) fn into_control(self) -> Option<Stream> {
+    pub(crate) fn into_control(self) -> Option<ProofStream> {
         self.control
     }
 
-    fn control(&mut self) -> ClientResult<&mut Stream> {
+    fn control(&mut self) -> ClientResult<&mut ProofStream> {
         self.control
             .as_mut()
             .ok_or_else(|| ClientError::InvalidReply("TLS did not begin".to_owned()))

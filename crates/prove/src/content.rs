@@ -8,16 +8,16 @@ use crate::prove::random::Random;
 /// Random bytes, made once. All contents consist of pieces of it, so thousands of contents cost
 /// nothing, and no two contents above a certain length are equal.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Arc<[u8]>);
+pub(crate) struct ContentPool(Arc<[u8]>);
 
 /// The whole content of a file: these pieces of the pool, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Content(Vec<Range<usize>>);
+pub(crate) struct PooledContent(Vec<Range<usize>>);
 
 /// The size of the pool; no content made of one piece is longer.
 pub(crate) const POOL_BYTES: usize = 8 << 20;
 
-impl Pool {
+impl ContentPool {
     pub(crate) fn new() -> Self {
         let mut random = Random::new(POOL_SEED);
         let mut bytes = Vec::with_capacity(POOL_BYTES);
@@ -28,14 +28,14 @@ impl Pool {
     }
 
     /// A content of this length, from a random place.
-    pub(crate) fn piece(&self, random: &mut Random, length: usize) -> Content {
+    pub(crate) fn piece(&self, random: &mut Random, length: usize) -> PooledContent {
         let length = length.min(self.0.len());
         let start = random.below(self.0.len() - length + 1);
-        Content(std::iter::once(start..start + length).collect())
+        PooledContent(std::iter::once(start..start + length).collect())
     }
 
     /// The bytes of a content.
-    pub(crate) fn bytes(&self, content: &Content) -> Vec<u8> {
+    pub(crate) fn bytes(&self, content: &PooledContent) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(content.len());
         for range in &content.0 {
             bytes.extend_from_slice(self.0.get(range.clone()).unwrap_or_default());
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// Whether these bytes are that content.
-    pub(crate) fn is(&self, content: &Content, bytes: &[u8]) -> bool {
+    pub(crate) fn is(&self, content: &PooledContent, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         for range in &content.0 {
             let Some(piece) = self.0.get(range.clone()) else { return false };
@@ -55,7 +55,7 @@ impl Pool {
     }
 }
 
-impl Content {
+impl PooledContent {
     pub(crate) fn len(&self) -> usize {
         self.0.iter().map(Range::len).sum()
     }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_content_is_itself_and_nothing_else() {
-        let (pool, mut random) = (Pool::new(), Random::new(1));
+        let (pool, mut random) = (ContentPool::new(), Random::new(1));
         let (one, two) = (pool.piece(&mut random, 1000), pool.piece(&mut random, 1000));
         let both = one.with(&two);
         let bytes = pool.bytes(&both);

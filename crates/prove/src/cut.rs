@@ -10,25 +10,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_proto::reply::Code;
 
-use crate::prove::content::Pool;
+use crate::prove::content::ContentPool;
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 
 mod interruption;
 mod upload;
 
-use upload::Upload;
+use upload::SeededUpload;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "cut",
     about: "uploads interrupted by RST, FIN, missing close_notify or a lost control connection",
     unit: "cuts",
-    short: Plan::count(120),
-    long: Plan::count(1000),
+    short: ProofExtent::count(120),
+    long: ProofExtent::count(1000),
     mounts: false,
     run,
 };
@@ -38,9 +38,9 @@ const BATCH: u64 = 40;
 /// Clients at a time.
 const CLIENTS: usize = 4;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
+    let mut server = ProofServer::new(run)?;
     let mut round = 0;
     while report.goes_on() {
         let (done, failed) = report.counts();
@@ -54,7 +54,12 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 /// Interrupts uploads, stops the server, and checks the files.
-fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Result<(), String> {
+fn batch(
+    server: &mut ProofServer,
+    pool: &ContentPool,
+    seeds: &[u64],
+    report: &ProofReport,
+) -> Result<(), String> {
     folder::make(&server.home())?;
     folder::empty(&server.home())?;
     let durability =
@@ -62,7 +67,7 @@ fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Re
     server.set("files", &format!("durability = {durability:?}"));
     let mut uploads = Vec::new();
     for seed in seeds {
-        uploads.push(Upload::prepared(*seed, pool, &server.home())?);
+        uploads.push(SeededUpload::prepared(*seed, pool, &server.home())?);
     }
     server.start()?;
     let answers = cut_all(server, pool, &uploads);
@@ -89,7 +94,11 @@ fn batch(server: &mut Server, pool: &Pool, seeds: &[u64], report: &Report) -> Re
 }
 
 /// Interrupts each upload, several at a time, and returns the result of each.
-fn cut_all(server: &Server, pool: &Pool, uploads: &[Upload]) -> Vec<Result<(), String>> {
+fn cut_all(
+    server: &ProofServer,
+    pool: &ContentPool,
+    uploads: &[SeededUpload],
+) -> Vec<Result<(), String>> {
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(vec![Err("not attempted".to_owned()); uploads.len()]);
     std::thread::scope(|scope| {

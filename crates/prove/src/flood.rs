@@ -12,13 +12,13 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, ClientError};
+use crate::prove::client::{ClientError, ProofClient};
 use crate::prove::clock;
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
-use crate::prove::report::{Report, say};
-use crate::prove::run::Run;
-use crate::prove::server::{PASSWORD, Server, USER};
+use crate::prove::proofs::{Proof, ProofExtent};
+use crate::prove::report::{ProofReport, say};
+use crate::prove::run::ProofRun;
+use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib};
 
 mod abusive_clients;
@@ -29,8 +29,8 @@ pub(crate) static PROOF: Proof = Proof {
     name: "flood",
     about: "slow clients, incomplete handshakes, storms and a huge listing; a normal client works",
     unit: "normal sessions",
-    short: Plan { count: 100, time: Duration::from_secs(5) },
-    long: Plan { count: 2000, time: Duration::from_mins(2) },
+    short: ProofExtent { count: 100, time: Duration::from_secs(5) },
+    long: ProofExtent { count: 2000, time: Duration::from_mins(2) },
     mounts: false,
     run,
 };
@@ -60,10 +60,10 @@ const NORMAL_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 const SMALL_BYTES: usize = 20_000;
 const BIG_BYTES: usize = 64 << 20;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let sizes = if run.plan.count >= PROOF.long.count { LARGE } else { SMALL };
     raise_file_limit();
-    let mut server = Server::new(run)?;
+    let mut server = ProofServer::new(run)?;
     server.set("limits", "connections = 10000");
     server.set("limits", "connections_per_ip = 20");
     let content = files(&server, sizes)?;
@@ -81,8 +81,8 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         if has_fallen { Err("a thread of abusive clients panicked".to_owned()) } else { result }
     });
     ended?;
-    abusive_clients.tell(report);
-    times.tell(report);
+    abusive_clients.report_to(report);
+    times.report_to(report);
     // Without abusive clients the proof shows nothing.
     if let Some(what) = abusive_clients.missing() {
         report.failed(run.seed, what);
@@ -91,7 +91,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 /// Creates the files; returns the content of the normal client's one.
-fn files(server: &Server, sizes: Sizes) -> Result<Vec<u8>, String> {
+fn files(server: &ProofServer, sizes: Sizes) -> Result<Vec<u8>, String> {
     let home = server.home();
     let vast = home.join(abusive_clients::VAST);
     folder::make(&vast)?;
@@ -106,9 +106,9 @@ fn files(server: &Server, sizes: Sizes) -> Result<Vec<u8>, String> {
 
 /// The sessions of the normal client, one after the other.
 fn normal_client(
-    run: &Run,
-    server: &Server,
-    report: &Report,
+    run: &ProofRun,
+    server: &ProofServer,
+    report: &ProofReport,
     content: &[u8],
     times: &mut Times,
 ) -> Result<(), String> {
@@ -129,7 +129,7 @@ fn normal_client(
 
 fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), ClientError> {
     let began = clock::now();
-    let mut client = Client::connect_from(NORMAL_CLIENT, port)?;
+    let mut client = ProofClient::connect_from(NORMAL_CLIENT, port)?;
     client.log_in(USER, PASSWORD)?;
     times.logins.push(began.elapsed());
     for _ in 0..NOOPS {
@@ -155,7 +155,7 @@ struct Times {
 }
 
 impl Times {
-    fn tell(&mut self, report: &Report) {
+    fn report_to(&mut self, report: &ProofReport) {
         let all =
             [("login", &mut self.logins), ("noop", &mut self.noops), ("file", &mut self.files)];
         for (name, times) in all {

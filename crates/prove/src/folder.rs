@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A locked file beside it shows that it is in use: process ids do not work for that, because some
 /// proofs run in their own PID namespace.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct TemporaryFolder {
     path: PathBuf,
     lock_path: PathBuf,
     _lock: File,
@@ -18,7 +18,7 @@ pub(crate) struct Folder {
 const TRIES_MAX: u32 = 1000;
 const LOCK: &str = "lock";
 
-impl Folder {
+impl TemporaryFolder {
     /// Makes a folder below `place`, and removes those of processes that have died.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         // It is removed by the next run if that fails.
         if fs::remove_dir_all(&self.path).is_ok() {

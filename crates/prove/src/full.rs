@@ -9,22 +9,22 @@ use std::path::Path;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, ClientResult};
-use crate::prove::content::{Content, Pool};
+use crate::prove::client::{ClientResult, ProofClient};
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::drive::{Drive, Health, Mounted, mount_memory};
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "full",
     about: "disks full, failing or read-only: 452, 451, 550 or 553, and the session goes on",
     unit: "events",
-    short: Plan::count(15),
-    long: Plan::count(200),
+    short: ProofExtent::count(15),
+    long: ProofExtent::count(200),
     mounts: true,
     run,
 };
@@ -56,18 +56,18 @@ const DISK_FAULTS: &[DiskFault] = &[
 ];
 
 /// What all faults share.
-struct Setup<'a> {
-    server: Server,
+struct FaultSetup<'a> {
+    server: ProofServer,
     drive: &'a Drive,
     place: &'a Path,
-    pool: &'a Pool,
+    pool: &'a ContentPool,
     random: Random,
-    old: Content,
+    old: PooledContent,
     is_secure: bool,
 }
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
     let folder = run.folder()?;
     let drive = Drive::new(folder.path(), DRIVE_BYTES)?;
     drive.format()?;
@@ -79,13 +79,20 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
         round += 1;
         let mut random = Random::new(seed);
         drive.restore(&blank);
-        let mut server = Server::new(run)?;
+        let mut server = ProofServer::new(run)?;
         server.homes_at(&place);
         let length = random.skewed_below(OLD_BYTES_MAX) + 5000;
         let (old, is_secure) = (pool.piece(&mut random, length), random.once_in(2));
         let event = random.pick(DISK_FAULTS).copied().unwrap_or(DiskFault::DiskFull);
-        let mut setup =
-            Setup { server, drive: &drive, place: &place, pool: &pool, random, old, is_secure };
+        let mut setup = FaultSetup {
+            server,
+            drive: &drive,
+            place: &place,
+            pool: &pool,
+            random,
+            old,
+            is_secure,
+        };
         let result = setup.play(event).map_err(|what| format!("{event:?}: {what}"));
         // The server first: otherwise its folder could not be unmounted.
         drop(setup);
@@ -95,7 +102,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-impl Setup<'_> {
+impl FaultSetup<'_> {
     fn play(&mut self, event: DiskFault) -> Result<(), String> {
         let mounted = match event {
             DiskFault::MemoryFull => {
@@ -191,7 +198,7 @@ impl Setup<'_> {
     }
 
     /// The session answers, the next login works, and existing files are unchanged.
-    fn still_serves(&self, client: &mut Client) -> Result<(), String> {
+    fn still_serves(&self, client: &mut ProofClient) -> Result<(), String> {
         client.expect("NOOP", Code::OK)?;
         let mut next = self.server.client(!self.is_secure)?;
         for client in [client, &mut next] {
@@ -205,7 +212,7 @@ impl Setup<'_> {
         Ok(next.quit()?)
     }
 
-    fn stores_again(&mut self, client: &mut Client) -> Result<(), String> {
+    fn stores_again(&mut self, client: &mut ProofClient) -> Result<(), String> {
         let bytes = self.little();
         client.store("STOR new", &bytes)?;
         if client.download("RETR new")? == bytes {
@@ -235,7 +242,7 @@ fn refused<T>(line: &str, result: ClientResult<T>, codes: &[Code]) -> Result<(),
     }
 }
 
-fn hidden(server: &Server) -> Vec<String> {
+fn hidden(server: &ProofServer) -> Vec<String> {
     let entries = std::fs::read_dir(server.home()).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".wharf-")).collect()

@@ -5,28 +5,28 @@
 //! command in progress allows; everything confirmed is there; interrupted uploads are hidden, few,
 //! and can be resumed to the complete file.
 
-use crate::prove::content::Pool;
+use crate::prove::content::ContentPool;
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 use crate::prove::workload::{Clients, Promise, check};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "kill",
     about: "kill -9 at any moment of STOR, APPE, RNTO, DELE and resuming: old, new or nothing",
     unit: "kills",
-    short: Plan::count(25),
-    long: Plan::count(1000),
+    short: ProofExtent::count(25),
+    long: ProofExtent::count(1000),
     mounts: false,
     run,
 };
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
+    let mut server = ProofServer::new(run)?;
     let mut round = 0;
     while report.goes_on() {
         let seed = run.seed_of(round);
@@ -37,7 +37,12 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 /// One round, determined by its seed.
-fn one_kill(server: &mut Server, pool: &Pool, seed: u64, report: &Report) -> Result<(), String> {
+fn one_kill(
+    server: &mut ProofServer,
+    pool: &ContentPool,
+    seed: u64,
+    report: &ProofReport,
+) -> Result<(), String> {
     let mut random = Random::new(seed);
     server.kill();
     folder::make(&server.home())?;
@@ -46,7 +51,7 @@ fn one_kill(server: &mut Server, pool: &Pool, seed: u64, report: &Report) -> Res
     server.set("files", &format!("durability = {durability:?}"));
     let clients = Clients::prepared(server, pool, &mut random)?;
     server.start()?;
-    let workload = clients.live(server, pool, &mut random, Server::kill)?;
+    let workload = clients.live(server, pool, &mut random, ProofServer::kill)?;
     report.add("confirmed", workload.confirmed());
     server.start()?;
     let found = check(server, pool, &workload, &mut random, Promise::SurvivingWrites)?;

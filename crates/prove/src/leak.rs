@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, ClientResult};
+use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::clock;
-use crate::prove::content::Pool;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::content::ContentPool;
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::{Report, say};
-use crate::prove::run::Run;
-use crate::prove::server::{PASSWORD, Server, USER};
+use crate::prove::report::{ProofReport, say};
+use crate::prove::run::ProofRun;
+use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",
     about: "sessions that end in every way: descriptors, listeners, files, memory are released",
     unit: "sessions",
-    short: Plan::count(200),
-    long: Plan::count(50_000),
+    short: ProofExtent::count(200),
+    long: ProofExtent::count(50_000),
     mounts: false,
     run,
 };
@@ -41,9 +41,9 @@ const GROWTH_MIB: f64 = 8.0;
 const SLOPE_BATCHES: f64 = 10.0;
 const BYTES_MAX: usize = 300_000;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
+    let mut server = ProofServer::new(run)?;
     // Then every hidden file is a leak.
     server.set("files", "partial_upload_retention = \"0s\"");
     server.set("login", "failure_delay = \"1ms\"");
@@ -77,7 +77,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 /// Checks that everything is released, and no hidden file remains.
-fn back(server: &Server, first: ProcessSample) -> Result<ProcessSample, String> {
+fn back(server: &ProofServer, first: ProcessSample) -> Result<ProcessSample, String> {
     let sample = at_rest(server, Some(first.descriptors))?;
     if sample.descriptors > first.descriptors {
         let (from, to) = (first.descriptors, sample.descriptors);
@@ -89,7 +89,7 @@ fn back(server: &Server, first: ProcessSample) -> Result<ProcessSample, String> 
 
 /// Waits until no more descriptors are open than before; without such a number, until the number is
 /// stable.
-fn at_rest(server: &Server, most: Option<u64>) -> Result<ProcessSample, String> {
+fn at_rest(server: &ProofServer, most: Option<u64>) -> Result<ProcessSample, String> {
     let began = clock::now();
     let mut sample = ProcessSample::at(server.pid())?;
     let mut same = 0;
@@ -108,14 +108,14 @@ fn at_rest(server: &Server, most: Option<u64>) -> Result<ProcessSample, String> 
 /// Consecutive samples that must be equal.
 const STABLE_SAMPLES: u32 = 10;
 
-fn hidden(server: &Server) -> Vec<String> {
+fn hidden(server: &ProofServer) -> Vec<String> {
     let entries = std::fs::read_dir(server.home()).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".wharf-")).collect()
 }
 
 /// One session for each seed, several at a time.
-fn sessions(server: &Server, pool: &Pool, seeds: &[u64]) -> Result<(), String> {
+fn sessions(server: &ProofServer, pool: &ContentPool, seeds: &[u64]) -> Result<(), String> {
     let next = AtomicU64::new(0);
     let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
         let work = || {
@@ -133,14 +133,14 @@ fn sessions(server: &Server, pool: &Pool, seeds: &[u64]) -> Result<(), String> {
 }
 
 /// A session that ends in one of the ways.
-fn one(server: &Server, pool: &Pool, seed: u64) -> Result<(), String> {
+fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let is_secure = random.once_in(2);
     match random.below(WAYS) {
         // Without a login: nothing sent, an incomplete line, handshake or login.
-        0 => drop(Client::connect(server.port())?),
+        0 => drop(ProofClient::connect(server.port())?),
         1 => {
-            let mut client = Client::connect(server.port())?;
+            let mut client = ProofClient::connect(server.port())?;
             client.say("USER anna\r\nPASS qu")?;
             reset(client);
         }
@@ -157,8 +157,8 @@ fn one(server: &Server, pool: &Pool, seed: u64) -> Result<(), String> {
 const WAYS: usize = 13;
 
 fn logged_in(
-    mut client: Client,
-    pool: &Pool,
+    mut client: ProofClient,
+    pool: &ContentPool,
     random: &mut Random,
     interruption: usize,
 ) -> ClientResult<()> {
@@ -232,8 +232,8 @@ fn logged_in(
     }
 }
 
-fn incomplete_handshake(server: &Server) -> ClientResult<()> {
-    let mut client = Client::connect(server.port())?;
+fn incomplete_handshake(server: &ProofServer) -> ClientResult<()> {
+    let mut client = ProofClient::connect(server.port())?;
     client.expect("AUTH TLS", Code::SECURITY_DONE)?;
     // The header of a record of 512 bytes, without its content.
     if let Some(mut control) = client.into_control() {
@@ -244,15 +244,15 @@ fn incomplete_handshake(server: &Server) -> ClientResult<()> {
 }
 
 /// From its own address, so that only that one is banned.
-fn wrong_password(server: &Server, random: &mut Random) -> ClientResult<()> {
+fn wrong_password(server: &ProofServer, random: &mut Random) -> ClientResult<()> {
     let part = u8::try_from(random.below(250) + 1).unwrap_or(1);
-    let mut client = Client::connect_from(Ipv4Addr::new(127, 77, part, 1), server.port())?;
+    let mut client = ProofClient::connect_from(Ipv4Addr::new(127, 77, part, 1), server.port())?;
     client.ask(&format!("USER {USER}"))?;
     client.ask(&format!("PASS not-{PASSWORD}"))?;
     Ok(())
 }
 
-fn reset(client: Client) {
+fn reset(client: ProofClient) {
     if let Some(control) = client.into_control() {
         control.reset();
     }

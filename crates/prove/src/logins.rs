@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::Client;
+use crate::prove::client::ProofClient;
 use crate::prove::clock;
-use crate::prove::proofs::{Plan, Proof};
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::proofs::{Proof, ProofExtent};
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "logins",
     about: "parallel logins all succeed in the end, and memory stays bounded meanwhile",
     unit: "logins",
-    short: Plan::count(100),
-    long: Plan::count(500),
+    short: ProofExtent::count(100),
+    long: ProofExtent::count(500),
     mounts: false,
     run,
 };
@@ -35,8 +35,8 @@ const PASSWORD: &str = "Pier 39, Zürich";
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
     3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let mut server = ProofServer::new(run)?;
     server.account("anna", &format!("password = {HASH:?}\nsessions = 0"));
     server.start()?;
     let before = ProcessSample::at(server.pid())?.rss_kib;
@@ -77,7 +77,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 /// Logs in; returns how often the server was busy before.
 fn log_in(port: u16) -> Result<u32, String> {
     for busy in 0..TRIES_MAX {
-        let mut client = Client::connect(port)?;
+        let mut client = ProofClient::connect(port)?;
         client.expect("USER anna", Code::NEED_PASSWORD)?;
         let reply = client.ask(&format!("PASS {PASSWORD}"))?;
         match reply.code {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Facts on the machine for readers of the result.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Machine {
+pub(crate) struct ProofMachine {
     processor: String,
     cores: usize,
     kernel: String,
@@ -15,7 +15,7 @@ pub(crate) struct Machine {
     files: String,
 }
 
-impl Machine {
+impl ProofMachine {
     /// Queries the system; `place` is the folder of the files.
     pub(crate) fn describe(place: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::prove::proofs::{PROOFS, Plan, Proof, chosen};
-use crate::prove::report::{self, Label, Report, say};
-use crate::prove::run::Run;
+use crate::prove::proofs::{PROOFS, Proof, ProofExtent, chosen};
+use crate::prove::report::{self, Label, ProofReport, say};
+use crate::prove::run::ProofRun;
 use crate::prove::{folder, namespace};
 
 /// Tests the server destructively and checks its promises.
@@ -17,7 +17,7 @@ use crate::prove::{folder, namespace};
 /// carried out.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask prove", bin_name = "cargo xtask prove")]
-struct Options {
+struct ProofOptions {
     /// Proofs by name; all of them if none is named
     names: Vec<String>,
     /// Run the short form: seconds each, as in every test run. Otherwise the long one
@@ -45,7 +45,7 @@ struct Options {
 /// # Errors
 /// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<bool, String> {
-    let options = Options::parse();
+    let options = ProofOptions::parse();
     if options.list {
         list();
         return Ok(true);
@@ -73,12 +73,12 @@ pub(crate) fn run() -> Result<bool, String> {
 /// Runs one proof, prints its result, and returns how many rounds passed and failed.
 fn prove(
     proof: &Proof,
-    options: &Options,
+    options: &ProofOptions,
     wharf: &Path,
     target: &Path,
 ) -> Result<(u64, u64), String> {
     let (plan, form) = options.plan(proof);
-    let run = Run {
+    let run = ProofRun {
         plan,
         seed: options.seed,
         wharf: wharf.to_owned(),
@@ -86,7 +86,7 @@ fn prove(
     };
     folder::make(&run.place)?;
     say(&format!("{}: {} ({form} form, seed {})", proof.name, proof.about, options.seed));
-    let report = Report::new(proof, plan);
+    let report = ProofReport::new(proof, plan);
     if let Err(message) = (proof.run)(&run, &report) {
         report.failed(options.seed, format!("the proof could not be carried out: {message}"));
     }
@@ -99,7 +99,7 @@ fn prove(
 /// Runs one proof in its own namespaces, and reads the counts from its result.
 fn apart(
     proof: &Proof,
-    options: &Options,
+    options: &ProofOptions,
     wharf: &Path,
     target: &Path,
 ) -> Result<(u64, u64), String> {
@@ -121,13 +121,14 @@ fn apart(
     })
 }
 
-impl Options {
-    fn plan(&self, proof: &Proof) -> (Plan, &'static str) {
+impl ProofOptions {
+    fn plan(&self, proof: &Proof) -> (ProofExtent, &'static str) {
         match (self.count, self.time) {
             (None, None) if self.short => (proof.short, "short"),
             (None, None) => (proof.long, "long"),
             (count, time) => {
-                let plan = Plan { count: count.unwrap_or(0), time: time.unwrap_or_default() };
+                let plan =
+                    ProofExtent { count: count.unwrap_or(0), time: time.unwrap_or_default() };
                 let long = proof.long;
                 let is_long = plan.count >= long.count && plan.time >= long.time;
                 (plan, if is_long { "long" } else { "other" })
@@ -138,7 +139,7 @@ impl Options {
 
 fn list() {
     for proof in PROOFS {
-        let describe = |plan: Plan| match (plan.count, plan.time.as_secs()) {
+        let describe = |plan: ProofExtent| match (plan.count, plan.time.as_secs()) {
             (count, 0) => format!("{count} {}", proof.unit),
             (0, seconds) => format!("{seconds} s"),
             (count, seconds) => format!("{count} {} and {seconds} s", proof.unit),
@@ -205,8 +206,8 @@ mod tests {
     #[test]
     fn an_explicit_count_replaces_the_plan_and_may_count_as_long() {
         let proof = PROOFS.iter().find(|proof| proof.long.time.is_zero()).unwrap();
-        let options = |words: &[&str]| Options::parse_from([&["prove"], words].concat());
-        assert_eq!(options(&["--count", "1"]).plan(proof), (Plan::count(1), "other"));
+        let options = |words: &[&str]| ProofOptions::parse_from([&["prove"], words].concat());
+        assert_eq!(options(&["--count", "1"]).plan(proof), (ProofExtent::count(1), "other"));
         let count = proof.long.count.to_string();
         assert_eq!(options(&["--count", &count]).plan(proof).1, "long");
         assert_eq!(options(&["--short"]).plan(proof), (proof.short, "short"));

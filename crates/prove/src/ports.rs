@@ -12,12 +12,12 @@ const BLOCKS: u16 = 40;
 
 /// A block of ports, reserved until it is dropped, by a lock on a file shared by all processes.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub(crate) struct PortBlock {
     first: u16,
     _lock: File,
 }
 
-impl Ports {
+impl PortBlock {
     /// Reserves the first free block.
     ///
     /// # Errors

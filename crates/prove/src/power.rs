@@ -13,22 +13,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::prove::clock;
-use crate::prove::content::Pool;
+use crate::prove::content::ContentPool;
 use crate::prove::drive::{self, Drive, Mounted};
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 use crate::prove::workload::{Clients, Promise, check};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "power",
     about: "power failures: full loses nothing confirmed, fast shows no foreign bytes",
     unit: "power failures",
-    short: Plan::count(10),
-    long: Plan::count(200),
+    short: ProofExtent::count(10),
+    long: ProofExtent::count(200),
     mounts: true,
     run,
 };
@@ -39,13 +39,13 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Attempts for an operation that a killed server may still block.
 const TRIES_MAX: u32 = 400;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
     let folder = run.folder()?;
     let drive = Drive::new(folder.path(), DRIVE_BYTES)?;
     drive.format()?;
     let blank = drive.image();
-    let mut server = Server::new(run)?;
+    let mut server = ProofServer::new(run)?;
     let place = folder.path().join("mounted");
     server.homes_at(&place);
     let mut round = 0;
@@ -71,12 +71,12 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 fn one_cut(
-    server: &mut Server,
+    server: &mut ProofServer,
     drive: &Drive,
     place: &Path,
-    pool: &Pool,
+    pool: &ContentPool,
     (random, promise): (&mut Random, Promise),
-    report: &Report,
+    report: &ProofReport,
 ) -> Result<(), String> {
     let mounted = drive.mount(place)?;
     folder::make(&server.home())?;

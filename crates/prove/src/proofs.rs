@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::prove::report::Report;
-use crate::prove::run::Run;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
 use crate::prove::{cut, flood, full, kill, leak, logins, power, race, soak, timing, torture};
 
 /// A destructive test of a promise.
@@ -15,27 +15,27 @@ pub(crate) struct Proof {
     /// The counted events, in the plural: `kills`.
     pub(crate) unit: &'static str,
     /// Seconds, for every test run. It must pass on a slow, busy machine.
-    pub(crate) short: Plan,
+    pub(crate) short: ProofExtent,
     /// The evidence for docs/TRUST.md; run manually.
-    pub(crate) long: Plan,
+    pub(crate) long: ProofExtent,
     /// Whether it mounts file systems. It then runs in its own namespaces, so that nothing stays
     /// mounted or running, however it ends.
     pub(crate) mounts: bool,
-    /// Runs rounds as long as [`Report::goes_on`] returns true.
+    /// Runs rounds as long as [`ProofReport::goes_on`] returns true.
     ///
     /// An error means that the proof could not be carried out. Failures that it finds go to the
     /// report instead, with the seed that repeats them.
-    pub(crate) run: fn(&Run, &Report) -> Result<(), String>,
+    pub(crate) run: fn(&ProofRun, &ProofReport) -> Result<(), String>,
 }
 
 /// The extent of a proof: until both are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct ProofExtent {
     pub(crate) count: u64,
     pub(crate) time: Duration,
 }
 
-impl Plan {
+impl ProofExtent {
     /// This many rounds, however long they take.
     pub(crate) const fn count(count: u64) -> Self {
         Self { count, time: Duration::ZERO }

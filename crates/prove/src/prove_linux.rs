@@ -1,8 +1,8 @@
 //! Overview of the modules.
 //!
 //! To follow a proof, read its row in [`proofs`], then its own module: its function is called once
-//! with a [`run::Run`] (count, seed, server) and adds the result of each round to a
-//! [`report::Report`]. What the proofs share:
+//! with a [`run::ProofRun`] (count, seed, server) and adds the result of each round to a
+//! [`report::ProofReport`]. What the proofs share:
 //!
 //! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
 //! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;

@@ -13,21 +13,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{RenameFlags, renameat_with};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, ClientResult};
+use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::clock;
 use crate::prove::folder;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "race",
     about: "folders and files swapped for links that lead out: nothing outside is touched",
     unit: "swaps",
-    short: Plan::count(20_000),
-    long: Plan::count(1_000_000),
+    short: ProofExtent::count(20_000),
+    long: ProofExtent::count(1_000_000),
     mounts: false,
     run,
 };
@@ -44,10 +44,10 @@ const INSIDE: &[u8] = b"inside";
 const FAILURES_MAX: u64 = 20;
 
 /// The files outside, each with inode, mode, length and time.
-type FileFacts = BTreeMap<PathBuf, (u64, u32, u64, i64)>;
+type OutsideFiles = BTreeMap<PathBuf, (u64, u32, u64, i64)>;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let mut server = ProofServer::new(run)?;
     let modes = ["inside", "never"];
     for (turn, mode) in (1_u64..).zip(modes) {
         server.set("files", &format!("follow_symlinks = {mode:?}"));
@@ -100,9 +100,9 @@ fn prepared(home: &Path) -> Result<PathBuf, String> {
     Ok(outside)
 }
 
-fn facts(outside: &Path) -> Result<FileFacts, String> {
+fn facts(outside: &Path) -> Result<OutsideFiles, String> {
     let describe = |error: std::io::Error| format!("cannot read {}: {error}", outside.display());
-    let mut facts = FileFacts::new();
+    let mut facts = OutsideFiles::new();
     let mut add = |path: PathBuf| {
         let found = fs::symlink_metadata(&path).map_err(describe)?;
         let fact = (found.ino(), found.mode(), found.len(), found.mtime_nsec());
@@ -120,8 +120,8 @@ fn facts(outside: &Path) -> Result<FileFacts, String> {
 fn swap(
     home: &Path,
     outside: &Path,
-    before: &FileFacts,
-    report: &Report,
+    before: &OutsideFiles,
+    report: &ProofReport,
     acts: &AtomicU64,
     goes_on: impl Fn() -> bool,
 ) -> Result<(), String> {
@@ -155,8 +155,8 @@ fn swap(
 
 /// What the clients share.
 struct SharedState<'a> {
-    server: &'a Server,
-    report: &'a Report,
+    server: &'a ProofServer,
+    report: &'a ProofReport,
     is_over: &'a AtomicBool,
     acts: &'a AtomicU64,
 }
@@ -191,7 +191,7 @@ impl SharedState<'_> {
 }
 
 /// One operation on the swapped files; returns whether the server allowed it. All may be refused.
-fn act(client: &mut Client, random: &mut Random) -> Result<bool, String> {
+fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
     const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
     let path = random.pick(&PATHS).copied().unwrap_or("f");
     Ok(match random.below(14) {
@@ -236,11 +236,11 @@ fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
     }
 }
 
-fn said(client: &mut Client, line: &str) -> Result<bool, String> {
+fn said(client: &mut ProofClient, line: &str) -> Result<bool, String> {
     Ok(!client.ask(line)?.code.is_failure())
 }
 
-fn listed(client: &mut Client, line: &str) -> Result<bool, String> {
+fn listed(client: &mut ProofClient, line: &str) -> Result<bool, String> {
     let bytes = got(client.download(line))?;
     let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     if text.contains("only-outside") {

@@ -8,40 +8,40 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::prove::machine::{Machine, commit};
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::machine::{ProofMachine, commit};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::{clock, folder};
 
 /// The progress of a proof. Threads share it by reference.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct ProofReport {
     name: &'static str,
     unit: &'static str,
-    plan: Plan,
+    plan: ProofExtent,
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<ReportState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReportState {
     passed: u64,
     failed: u64,
     /// The first failures; more of the same are not useful.
-    failures: Vec<Failure>,
+    failures: Vec<ProofFailure>,
     figures: BTreeMap<String, f64>,
     describe: Option<Instant>,
 }
 
 /// A failure.
 #[derive(Clone, Debug, Serialize)]
-struct Failure {
+struct ProofFailure {
     seed: u64,
     what: String,
 }
 
 /// The content of `target/prove/NAME.json`, from which docs/reference/trust.md is generated.
 #[derive(Debug, Serialize)]
-struct Record<'a> {
+struct ProofRecord<'a> {
     name: &'a str,
     about: &'a str,
     unit: &'a str,
@@ -52,8 +52,8 @@ struct Record<'a> {
     seed: u64,
     seconds: f64,
     figures: &'a BTreeMap<String, f64>,
-    failures: &'a [Failure],
-    machine: Machine,
+    failures: &'a [ProofFailure],
+    machine: ProofMachine,
     commit: String,
     result: &'a str,
 }
@@ -70,8 +70,8 @@ pub(crate) struct Label<'a> {
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 const FAILURES_SHOWN: usize = 20;
 
-impl Report {
-    pub(crate) fn new(proof: &Proof, plan: Plan) -> Self {
+impl ProofReport {
+    pub(crate) fn new(proof: &Proof, plan: ProofExtent) -> Self {
         let (name, unit) = (proof.name, proof.unit);
         Self { name, unit, plan, began: clock::now(), state: Mutex::default() }
     }
@@ -117,7 +117,7 @@ impl Report {
                  --count 1",
                 self.name
             ));
-            state.failures.push(Failure { seed, what });
+            state.failures.push(ProofFailure { seed, what });
         }
     }
 
@@ -175,7 +175,7 @@ impl Report {
         files: &Path,
     ) -> Result<(), String> {
         let state = self.state();
-        let record = Record {
+        let record = ProofRecord {
             name: proof.name,
             about: proof.about,
             unit: proof.unit,
@@ -187,7 +187,7 @@ impl Report {
             seconds: (self.began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
             figures: &state.figures,
             failures: &state.failures,
-            machine: Machine::describe(files),
+            machine: ProofMachine::describe(files),
             commit: commit(),
             result: if state.failed == 0 && state.passed > 0 { "passed" } else { "failed" },
         };
@@ -196,7 +196,7 @@ impl Report {
         folder::write(&place.join(format!("{}.json", proof.name)), text + "\n")
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReportState> {
         // No code panics while it holds this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,15 +233,15 @@ mod tests {
         name: "none",
         about: "nothing",
         unit: "rounds",
-        short: Plan::count(2),
-        long: Plan::count(3),
+        short: ProofExtent::count(2),
+        long: ProofExtent::count(3),
         mounts: false,
         run: |_, _| Ok(()),
     };
 
     #[test]
     fn rounds_that_passed_and_failed_count_towards_the_plan() {
-        let report = Report::new(&PROOF, PROOF.short);
+        let report = ProofReport::new(&PROOF, PROOF.short);
         assert!(report.goes_on());
         report.ended(1, Ok(()));
         assert!(report.goes_on());
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_proof_without_a_round_has_not_passed() {
         let folder = std::env::temp_dir().join(format!("wharf-prove-test-{}", std::process::id()));
-        let report = Report::new(&PROOF, PROOF.short);
+        let report = ProofReport::new(&PROOF, PROOF.short);
         let label = Label { form: "short", seed: 1 };
         report.write(&PROOF, label, &folder, &folder).unwrap();
         let text = std::fs::read_to_string(folder.join("none.json")).unwrap();

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::prove::folder::Folder;
-use crate::prove::proofs::Plan;
+use crate::prove::folder::TemporaryFolder;
+use crate::prove::proofs::ProofExtent;
 
 /// The parameters of a proof.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) plan: Plan,
+pub(crate) struct ProofRun {
+    pub(crate) plan: ProofExtent,
     /// The seed of round 0; that of round `n` is `seed + n`, so that `--seed S --count 1` repeats
     /// one round.
     pub(crate) seed: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Run {
     pub(crate) place: PathBuf,
 }
 
-impl Run {
+impl ProofRun {
     /// The seed of a round.
     pub(crate) fn seed_of(&self, round: u64) -> u64 {
         self.seed.wrapping_add(round)
@@ -28,8 +28,8 @@ impl Run {
     ///
     /// # Errors
     /// It cannot be made.
-    pub(crate) fn folder(&self) -> Result<Folder, String> {
-        Folder::new(&self.place)
+    pub(crate) fn folder(&self) -> Result<TemporaryFolder, String> {
+        TemporaryFolder::new(&self.place)
     }
 
     pub(crate) fn wharf(&self) -> &Path {

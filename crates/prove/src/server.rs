@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::prove::client::{Client, ClientResult};
-use crate::prove::folder::Folder;
-use crate::prove::ports::Ports;
-use crate::prove::run::Run;
+use crate::prove::client::{ClientResult, ProofClient};
+use crate::prove::folder::TemporaryFolder;
+use crate::prove::ports::PortBlock;
+use crate::prove::run::ProofRun;
 use crate::prove::stream::Security;
 use crate::prove::{clock, folder};
 
 /// A server with its folder, ports and accounts. Dropping it kills the process and removes all
 /// files.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct ProofServer {
     wharf: PathBuf,
-    folder: Folder,
+    folder: TemporaryFolder,
     /// The folder of the homes; in the server's folder unless the proof sets another.
     homes: PathBuf,
-    ports: Ports,
+    ports: PortBlock,
     security: Security,
     sections: BTreeMap<&'static str, Vec<String>>,
     accounts: BTreeMap<String, String>,
@@ -47,15 +47,15 @@ const STOP_MAX: Duration = Duration::from_mins(1);
 /// The part of the server's log that is shown.
 const LOG_BYTES_MAX: usize = 2000;
 
-impl Server {
+impl ProofServer {
     /// Configures a server, with the account [`USER`] that has all permissions.
     ///
     /// # Errors
     /// There is no free port, or the folder cannot be made.
-    pub(crate) fn new(run: &Run) -> Result<Self, String> {
+    pub(crate) fn new(run: &ProofRun) -> Result<Self, String> {
         let folder = run.folder()?;
         let homes = folder.path().join("homes");
-        let (ports, security) = (Ports::take()?, Security::new()?);
+        let (ports, security) = (PortBlock::take()?, Security::new()?);
         let mut server = Self {
             wharf: run.wharf().to_owned(),
             folder,
@@ -171,13 +171,13 @@ impl Server {
     }
 
     /// A logged-in client of [`USER`].
-    pub(crate) fn client(&self, is_secure: bool) -> ClientResult<Client> {
+    pub(crate) fn client(&self, is_secure: bool) -> ClientResult<ProofClient> {
         self.client_of(USER, is_secure)
     }
 
     /// A logged-in client of an account.
-    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> ClientResult<Client> {
-        let mut client = Client::connect(self.port())?;
+    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> ClientResult<ProofClient> {
+        let mut client = ProofClient::connect(self.port())?;
         if is_secure {
             client.secure(&self.security)?;
         }
@@ -259,7 +259,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ProofServer {
     fn drop(&mut self) {
         self.kill();
     }

@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::prove::client::Client;
-use crate::prove::content::Pool;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::client::ProofClient;
+use crate::prove::content::ContentPool;
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::{Report, say};
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::{ProofReport, say};
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib, slope};
 use crate::prove::{clock, folder};
 
@@ -22,8 +22,8 @@ pub(crate) static PROOF: Proof = Proof {
     name: "soak",
     about: "mixed work of many clients, half by TLS: each byte compared, memory flat",
     unit: "operations",
-    short: Plan { count: 2_000, time: Duration::from_secs(8) },
-    long: Plan { count: 500_000, time: Duration::from_hours(1) },
+    short: ProofExtent { count: 2_000, time: Duration::from_secs(8) },
+    long: ProofExtent { count: 500_000, time: Duration::from_hours(1) },
     mounts: false,
     run,
 };
@@ -41,9 +41,9 @@ const REST_MAX: Duration = Duration::from_secs(20);
 const GROWTH_PART: f64 = 0.05;
 const GROWTH_MIB: f64 = 6.0;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let pool = Pool::new();
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let pool = ContentPool::new();
+    let mut server = ProofServer::new(run)?;
     // Wrong passwords are a part of the work, but their delay is not tested here.
     server.set("login", "failure_delay = \"10ms\"");
     server.start()?;
@@ -66,11 +66,11 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 
 /// Works until it is over. After an unexpected result the client starts again.
 fn work(
-    server: &Server,
-    pool: &Pool,
+    server: &ProofServer,
+    pool: &ContentPool,
     number: u64,
     seed: u64,
-    report: &Report,
+    report: &ProofReport,
     is_over: &AtomicBool,
 ) {
     let mut random = Random::new(seed);
@@ -90,8 +90,8 @@ fn work(
 
 /// The observed server and report.
 struct Watched<'a> {
-    server: &'a Server,
-    report: &'a Report,
+    server: &'a ProofServer,
+    report: &'a ProofReport,
     is_over: &'a AtomicBool,
 }
 
@@ -129,7 +129,7 @@ fn lowest<'a>(
 }
 
 /// Memory may rise while clients connect; then it must be stable.
-fn check_memory(samples: &[ProcessSample], report: &Report, run: &Run) {
+fn check_memory(samples: &[ProcessSample], report: &ProofReport, run: &ProofRun) {
     let memory: Vec<f64> = samples.iter().map(|sample| mib(sample.rss_kib)).collect();
     let third = memory.len().div_ceil(3);
     let least = |part: &[f64]| part.iter().copied().fold(f64::MAX, f64::min);
@@ -151,7 +151,7 @@ fn check_memory(samples: &[ProcessSample], report: &Report, run: &Run) {
 const MINUTES_FOR_A_SLOPE: usize = 5;
 
 /// Open descriptors without clients, after the server has done everything once.
-fn at_first_rest(server: &Server) -> Result<ProcessSample, String> {
+fn at_first_rest(server: &ProofServer) -> Result<ProcessSample, String> {
     for is_secure in [false, true] {
         let mut client = server.client(is_secure)?;
         client.store("STOR warm", b"warm")?;
@@ -162,7 +162,7 @@ fn at_first_rest(server: &Server) -> Result<ProcessSample, String> {
 }
 
 /// Samples until the open descriptors are as before, or stable.
-fn resting(server: &Server, wanted: Option<u64>) -> Result<ProcessSample, String> {
+fn resting(server: &ProofServer, wanted: Option<u64>) -> Result<ProcessSample, String> {
     let began = clock::now();
     let mut sample = ProcessSample::at(server.pid())?;
     while began.elapsed() < REST_MAX {
@@ -181,10 +181,10 @@ fn resting(server: &Server, wanted: Option<u64>) -> Result<ProcessSample, String
 }
 
 fn check_rest(
-    server: &mut Server,
+    server: &mut ProofServer,
     before: ProcessSample,
-    report: &Report,
-    run: &Run,
+    report: &ProofReport,
+    run: &ProofRun,
 ) -> Result<(), String> {
     let after = resting(server, Some(before.descriptors))?;
     say(&format!("  at the end:   {}", after.describe()));
@@ -200,17 +200,17 @@ fn check_rest(
 }
 
 /// A login with a wrong password, from its own address.
-fn fail_login(server: &Server, random: &mut Random) -> Result<(), String> {
+fn fail_login(server: &ProofServer, random: &mut Random) -> Result<(), String> {
     let part = |random: &mut Random| u8::try_from(random.below(250) + 1).unwrap_or(1);
     let source = std::net::Ipv4Addr::new(127, 66, part(random), part(random));
-    let mut client = Client::connect_from(source, server.port())?;
+    let mut client = ProofClient::connect_from(source, server.port())?;
     client.ask("USER nobody")?;
     let reply = client.ask("PASS wrong")?;
     if reply.code.is_failure() { Ok(()) } else { Err(format!("a wrong password: {reply:?}")) }
 }
 
 /// The folder of one client.
-fn folder_of(server: &Server, number: u64) -> Result<String, String> {
+fn folder_of(server: &ProofServer, number: u64) -> Result<String, String> {
     let name = format!("desk-{number}");
     let path = server.home().join(&name);
     folder::make(&path)?;

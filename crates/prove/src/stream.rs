@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 use socket2::SockRef;
+use wharf_load::{Trust, client_config};
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum ProofStream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
@@ -29,13 +28,8 @@ impl Security {
     /// # Errors
     /// The TLS library supports no protocol version.
     pub(crate) fn new() -> Result<Self, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(any);
-        Ok(Self(builder.with_no_client_auth()))
+        let config = client_config(&Trust::Any, rustls::ALL_VERSIONS);
+        config.map(Self).map_err(|error| error.to_string())
     }
 
     /// The configuration of one client: with its own cache of TLS sessions.
@@ -48,7 +42,7 @@ impl Security {
 
 const SESSIONS: usize = 8;
 
-impl Stream {
+impl ProofStream {
     /// Performs the TLS handshake on a connection.
     pub(crate) fn secured(mut socket: TcpStream, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
@@ -104,7 +98,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for ProofStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
@@ -113,7 +107,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for ProofStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
@@ -126,45 +120,5 @@ impl Write for Stream {
             Self::Plain(_) => Ok(()),
             Self::Tls(stream) => stream.flush(),
         }
-    }
-}
-
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

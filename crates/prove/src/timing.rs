@@ -6,20 +6,20 @@
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::Client;
+use crate::prove::client::ProofClient;
 use crate::prove::clock;
-use crate::prove::proofs::{Plan, Proof};
+use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "timing",
     about: "failed logins of unknown, known and disabled names take the same time",
     unit: "rounds",
-    short: Plan::count(40),
-    long: Plan::count(10_000),
+    short: ProofExtent::count(40),
+    long: ProofExtent::count(10_000),
     mounts: false,
     run,
 };
@@ -43,8 +43,8 @@ const GUESS_MAX_FEW_ROUNDS: f64 = 0.85;
 const ROUNDS_FOR_MEDIANS: usize = 10_000;
 const MEDIANS_MAX: f64 = 1.0;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
-    let mut server = Server::new(run)?;
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
+    let mut server = ProofServer::new(run)?;
     server.set("login", "failure_delay = 0");
     server.set("login", "max_attempts = 4000000");
     server.set("login", "timeout = \"24h\"");
@@ -54,7 +54,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
     server.account("barred", &format!("password = {HASH:?}\n{elsewhere}"));
     server.account("camera", &format!("no_password = true\n{elsewhere}"));
     server.start()?;
-    let mut client = Client::connect(server.port())?;
+    let mut client = ProofClient::connect(server.port())?;
     let mut times: Vec<Vec<f64>> = NAMES.iter().map(|_| Vec::new()).collect();
     let mut random = Random::new(run.seed);
     // The first rounds warm up caches.
@@ -89,7 +89,7 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 }
 
 /// The response time of a failed login, in milliseconds.
-fn fail(client: &mut Client, name: &str) -> Result<f64, String> {
+fn fail(client: &mut ProofClient, name: &str) -> Result<f64, String> {
     client.expect(&format!("USER {name}"), Code::NEED_PASSWORD)?;
     let secret = if name == "barred" { SECRET } else { "wrong" };
     let began = clock::now();

@@ -12,10 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::prove::client::ClientError;
-use crate::prove::proofs::{Plan, Proof};
-use crate::prove::report::{Report, say};
-use crate::prove::run::Run;
-use crate::prove::server::Server;
+use crate::prove::proofs::{Proof, ProofExtent};
+use crate::prove::report::{ProofReport, say};
+use crate::prove::run::ProofRun;
+use crate::prove::server::ProofServer;
 use crate::prove::watch::ProcessSample;
 use crate::prove::{clock, folder};
 
@@ -23,16 +23,16 @@ mod calls;
 mod sessions;
 mod strace;
 
-use calls::{CALLS, Call};
-use sessions::{SESSION_CASES, SessionCase, State};
+use calls::{CALLS, SystemCall};
+use sessions::{HomeState, SESSION_CASES, SessionCase};
 use strace::Strace;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "torture",
     about: "each system call of 36 sessions fails, one by one: correct reply, no torn file",
     unit: "failed calls",
-    short: Plan::count(40),
-    long: Plan::count(1_000_000),
+    short: ProofExtent::count(40),
+    long: ProofExtent::count(1_000_000),
     mounts: false,
     run,
 };
@@ -46,9 +46,9 @@ const SESSION_MAX: Duration = Duration::from_secs(30);
 /// Allowed increase of open descriptors: those of threads.
 const DESCRIPTORS_SPARE: u64 = 8;
 
-fn run(run: &Run, report: &Report) -> Result<(), String> {
+fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let is_short = run.plan.count < 1000;
-    let mut server = Server::new(run)?;
+    let mut server = ProofServer::new(run)?;
     server.set("passive", "accept_timeout = \"3s\"");
     server.start()?;
     // Half of the sessions store files; one of each kind is enough for the short form.
@@ -80,14 +80,17 @@ fn run(run: &Run, report: &Report) -> Result<(), String> {
 
 /// Counts the calls of each kind in each thread of a session. Also checks that the session succeeds
 /// if no call fails.
-fn survey(server: &mut Server, case: &SessionCase) -> Result<Vec<(&'static Call, u32)>, String> {
+fn survey(
+    server: &mut ProofServer,
+    case: &SessionCase,
+) -> Result<Vec<(&'static SystemCall, u32)>, String> {
     prepare(server, case)?;
     let names: Vec<_> = CALLS.iter().map(|call| call.name).collect();
     let strace = Strace::attach(server.pid(), &names, None)?;
     let made = (case.act)(server);
     let trace = strace.detach()?;
     made.map_err(|fault| format!("{} fails without a failed call: {fault}", case.name))?;
-    let found = State::read(&server.home())?;
+    let found = HomeState::read(&server.home())?;
     if !found.is(case.after) {
         return Err(format!("{} leaves without a failed call: {found}", case.name));
     }
@@ -102,11 +105,11 @@ fn survey(server: &mut Server, case: &SessionCase) -> Result<Vec<(&'static Call,
 
 /// One session in which one call fails.
 fn fail(
-    server: &mut Server,
+    server: &mut ProofServer,
     case: &SessionCase,
-    call: &Call,
+    call: &SystemCall,
     number: u32,
-    report: &Report,
+    report: &ProofReport,
 ) -> Result<(), String> {
     prepare(server, case)?;
     let strace = Strace::attach(server.pid(), &[call.name], Some((call, number)))?;
@@ -139,7 +142,7 @@ fn fail(
 
 /// Runs the session. If threads cannot wake each other any more it would wait for long, so the
 /// server is killed then.
-fn run_case(server: &Server, case: &SessionCase, strace: &Strace) -> Result<(), ClientError> {
+fn run_case(server: &ProofServer, case: &SessionCase, strace: &Strace) -> Result<(), ClientError> {
     let goes_on = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -154,12 +157,12 @@ fn run_case(server: &Server, case: &SessionCase, strace: &Strace) -> Result<(), 
 }
 
 fn judge(
-    server: &mut Server,
+    server: &mut ProofServer,
     case: &SessionCase,
-    call: &Call,
+    call: &SystemCall,
     made: &Result<(), ClientError>,
 ) -> Result<(), String> {
-    let found = State::read(&server.home())?;
+    let found = HomeState::read(&server.home())?;
     match made {
         Ok(()) if !found.is(case.after) => {
             return Err(format!("success was reported, but {found}"));
@@ -183,7 +186,7 @@ fn judge(
 }
 
 /// Creates the initial files of the session.
-fn prepare(server: &mut Server, case: &SessionCase) -> Result<(), String> {
+fn prepare(server: &mut ProofServer, case: &SessionCase) -> Result<(), String> {
     let home = server.home();
     empty(&home)?;
     for (name, content) in case.before {

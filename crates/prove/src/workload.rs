@@ -6,11 +6,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::prove::client::Client;
+use crate::prove::client::ProofClient;
 use crate::prove::clock;
-use crate::prove::content::{Content, Pool};
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::random::Random;
-use crate::prove::server::Server;
+use crate::prove::server::ProofServer;
 
 mod client_files;
 mod verdict;
@@ -31,7 +31,7 @@ const END_MAX: Duration = Duration::from_millis(120);
 pub(crate) struct Workload {
     shelves: Vec<ClientFiles>,
     /// The possible contents of the shared name, and whether it must exist.
-    shared: Vec<Content>,
+    shared: Vec<PooledContent>,
     is_shared_there: bool,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct Clients(Vec<ClientFiles>);
 impl Clients {
     /// Writes the initial files into the server's home.
     pub(crate) fn prepared(
-        server: &Server,
-        pool: &Pool,
+        server: &ProofServer,
+        pool: &ContentPool,
         random: &mut Random,
     ) -> Result<Self, String> {
         let home = server.home();
@@ -54,10 +54,10 @@ impl Clients {
     /// Runs the clients and the end, and returns what they did.
     pub(crate) fn live(
         self,
-        server: &mut Server,
-        pool: &Pool,
+        server: &mut ProofServer,
+        pool: &ContentPool,
         random: &mut Random,
-        end: impl FnOnce(&mut Server),
+        end: impl FnOnce(&mut ProofServer),
     ) -> Result<Workload, String> {
         let mut clients = Vec::new();
         for client_files in self.0 {
@@ -69,7 +69,7 @@ impl Clients {
         let start = Barrier::new(CLIENTS + 1);
         let wait = moment(random);
         let ended = std::thread::scope(|scope| {
-            let work = |(client, client_files, random): (Client, ClientFiles, Random)| {
+            let work = |(client, client_files, random): (ProofClient, ClientFiles, Random)| {
                 let (start, is_ended) = (&start, &is_ended);
                 scope.spawn(move || {
                     start.wait();
@@ -113,7 +113,7 @@ fn moment(random: &mut Random) -> Duration {
 type HomeFiles = (BTreeMap<String, Vec<u8>>, BTreeSet<String>);
 
 /// The files of the home.
-fn on_disk(server: &Server) -> Result<HomeFiles, String> {
+fn on_disk(server: &ProofServer) -> Result<HomeFiles, String> {
     let home = server.home();
     let describe = |error| format!("cannot read {}: {error}", home.display());
     let (mut files, mut hidden) = (BTreeMap::new(), BTreeSet::new());
@@ -130,6 +130,6 @@ fn on_disk(server: &Server) -> Result<HomeFiles, String> {
 }
 
 /// The names as a client sees them.
-fn seen(client: &mut Client) -> Result<BTreeSet<String>, String> {
+fn seen(client: &mut ProofClient) -> Result<BTreeSet<String>, String> {
     Ok(client.names()?.into_iter().collect())
 }

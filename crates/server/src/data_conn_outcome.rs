@@ -112,7 +112,7 @@ impl Session {
             reason: &reason,
             failed: failure.failed,
             arrived: failure.arrived,
-            remedy: &failure.remedy,
+            hint: &failure.hint,
         });
     }
 }

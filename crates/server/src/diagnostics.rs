@@ -72,7 +72,7 @@ pub struct DataConnFailure {
     /// Details of the last failure: an address, a TLS alert. May be empty.
     pub detail: String,
     /// How to fix it.
-    pub remedy: String,
+    pub hint: String,
 }
 
 /// A summary of the diagnostics.
@@ -324,7 +324,7 @@ impl CauseStats {
             arrived,
             last: self.last,
             detail: self.detail.clone(),
-            remedy: hints::hint(cause, &facts),
+            hint: hints::hint(cause, &facts),
         }
     }
 }

@@ -9,7 +9,7 @@ use wharf_core::error::ErrorKind;
 use wharf_core::event::AccountFiles;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{
-    Change, Entries, LastLink, Replace, Sink, Source, Start, Storage, Usage, Wanted, Write,
+    Change, Entries, LastLink, ListDetail, Replace, Sink, Source, Start, Storage, Usage, Write,
 };
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::path::VPath;
@@ -38,8 +38,8 @@ impl Files {
             has_rules: rules.differ() || store.mount_at_or_below(&VPath::root()).is_some(),
             store,
             rules: Arc::new(rules),
-            makes_parents: settings.makes_parents,
-            may_overwrite: settings.may_overwrite,
+            makes_parents: settings.create_parent_dirs,
+            may_overwrite: settings.overwrite,
         }
     }
 
@@ -143,14 +143,14 @@ impl Files {
 
     /// The error for a link that is not followed: it is broken, circular, or leads out of the home.
     pub(crate) async fn link_error(&self, at: &VPath) -> Refusal {
-        match self.store.list(at, Wanted::Names).await {
+        match self.store.list(at, ListDetail::Names).await {
             Ok(_) => ErrorKind::NotADirectory.into_refusal(),
             Err(error) => error.into(),
         }
     }
 
     /// The entries of a directory.
-    pub(crate) async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries, Refusal> {
+    pub(crate) async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries, Refusal> {
         let real = self.authorize(at, Permissions::LIST).await?;
         self.hide_existence(at, self.store.list(&real, wanted).await)
     }
@@ -162,7 +162,7 @@ impl Files {
         right: Permissions,
     ) -> Option<wharf_core::error::Result<Entries>> {
         let real = self.authorize(at, right).await.ok()?;
-        Some(self.store.list(&real, Wanted::Facts).await)
+        Some(self.store.list(&real, ListDetail::Facts).await)
     }
 
     /// Removes a directory if it is empty, and returns whether it was. A link to a directory does

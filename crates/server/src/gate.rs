@@ -9,7 +9,7 @@ use crate::settings::TlsRequire;
 
 /// Admits a command, or returns the reason why not.
 pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Refusal> {
-    let disabled = &session.settings.compat.disabled_commands;
+    let disabled = &session.settings.compat.disable_commands;
     if disabled.iter().any(|verb| verb == spec.verb || spec.also.contains(&verb.as_str())) {
         return Err(Refusal::say(
             Code::NOT_IMPLEMENTED,
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_command_can_be_disabled_by_any_of_its_names() {
-        let compat = Compat { disabled_commands: vec!["XPWD".into()], ..Compat::default() };
+        let compat = Compat { disable_commands: vec!["XPWD".into()], ..Compat::default() };
         let settings = crate::settings::Settings { compat, ..Default::default() };
         let bench = TestSession::with(settings).logged_in(Permissions::ALL);
         let off: Vec<_> = rows()

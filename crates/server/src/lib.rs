@@ -56,8 +56,8 @@
 //!
 //! #[async_trait]
 //! impl Storage for Greetings {
-//!     fn caps(&self) -> Caps {
-//!         Caps {
+//!     fn caps(&self) -> Capabilities {
+//!         Capabilities {
 //!             resumes: false,
 //!             appends: false,
 //!             sets_times: false,
@@ -72,7 +72,7 @@
 //!             _ => Err(NotFound.into()),
 //!         }
 //!     }
-//!     async fn list(&self, _: &VPath, _: Wanted) -> Result<Entries> {
+//!     async fn list(&self, _: &VPath, _: ListDetail) -> Result<Entries> {
 //!         let entries = [Ok(Entry::new("hello.txt", Kind::File, 6))];
 //!         Ok(Entries::Blocking(Box::new(entries.into_iter())))
 //!     }

@@ -114,14 +114,14 @@ impl NameCodec {
                 Encoding::Legacy => WireEncoding::Legacy,
             },
             is_pinned,
-            set: settings.legacy.unwrap_or(otherwise),
+            set: settings.legacy_encoding.unwrap_or(otherwise),
             certainty: Certainty::Open,
-            configured: settings.legacy,
+            configured: settings.legacy_encoding,
             account_hint: None,
             evidence: Vec::new(),
             utf8: Utf8::Assumed,
             sent_names: Arc::default(),
-            backslash: settings.backslash,
+            backslash: settings.backslash_as_slash,
         }
     }
 

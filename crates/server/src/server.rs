@@ -332,10 +332,10 @@ fn admit(
     let config = shared.config();
     let limits = &config.settings.limits;
     let connection_limits = ConnectionLimits {
-        total_max: limits.sessions,
-        before_login_max: limits.sessions_before_login,
-        per_address_max: limits.sessions_per_address,
-        reserved: limits.sessions_reserved,
+        total_max: limits.connections,
+        before_login_max: limits.connections_before_login,
+        per_address_max: limits.connections_per_ip,
+        reserved: limits.connections_reserved,
     };
     let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, connection_limits);

@@ -1,4 +1,5 @@
-//! The settings of the engine, as plain data. The program reads them from its configuration.
+//! The settings of the engine, as plain data, each with the name of its key in the configuration
+//! of the program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -98,17 +99,17 @@ pub struct Tls {
     /// The certificate and its key.
     pub certificate: Certificate,
     /// The oldest version accepted.
-    pub version_min: TlsVersion,
+    pub min_version: TlsVersion,
     /// Which clients must use it.
     pub require: TlsRequire,
     /// Whether a data connection must resume the TLS session of its control connection.
     pub session_reuse: SessionReuse,
     /// Whether an upload must end with the `close_notify` of TLS. If not, a FIN is enough, but
     /// never a reset.
-    pub requires_close_notify: bool,
+    pub require_close_notify: bool,
     /// The accepted server names (SNI); other names are rejected with the alert
     /// `unrecognized_name`. Empty: any name. Clients that send no name are always accepted.
-    pub names: Vec<String>,
+    pub server_names: Vec<String>,
 }
 
 /// A version of TLS.
@@ -149,7 +150,7 @@ pub enum SessionReuse {
 #[derive(Clone, Debug)]
 pub struct Login {
     /// Failed attempts after which the session is closed with 421.
-    pub attempts_max: u32,
+    pub max_attempts: u32,
     /// The delay of the reply to the first failed attempt; doubled for each further one, up to ten
     /// seconds.
     pub failure_delay: Duration,
@@ -166,10 +167,10 @@ pub struct Ban {
     pub is_enabled: bool,
     /// Failed logins from one address within `window`, on any connections, after which it is
     /// banned.
-    pub attempts_max: u32,
+    pub attempts: u32,
     /// Failed logins with one name within `window`, from addresses from which that account never
     /// logged in, after which logins from such addresses are rejected for `time`.
-    pub account_attempts_max: u32,
+    pub account_attempts: u32,
     /// The period in which failures are counted.
     pub window: Duration,
     /// The duration of the first ban of an address; each further one lasts twice as long.
@@ -184,51 +185,52 @@ pub struct Ban {
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Concurrent sessions.
-    pub sessions: Count,
+    pub connections: Count,
     /// Concurrent unauthenticated sessions. Addresses with a recent login are exempt.
-    pub sessions_before_login: Count,
-    /// How many of `sessions`, at most a quarter, are reserved for addresses with a recent login.
-    pub sessions_reserved: u32,
+    pub connections_before_login: Count,
+    /// How many of `connections`, at most a quarter, are reserved for addresses with a recent
+    /// login.
+    pub connections_reserved: u32,
     /// Concurrent sessions from one IPv4 address or one IPv6 /64.
-    pub sessions_per_address: Count,
+    pub connections_per_ip: Count,
     /// Concurrent sessions of one account; the account can override it.
     pub sessions_per_user: Count,
     /// The rate of all uploads together.
-    pub upload: Rate,
+    pub upload_rate: Rate,
     /// The rate of all downloads together.
-    pub download: Rate,
+    pub download_rate: Rate,
     /// The rate of all uploads of one address.
-    pub address_upload: Rate,
+    pub ip_upload_rate: Rate,
     /// The rate of all downloads of one address.
-    pub address_download: Rate,
+    pub ip_download_rate: Rate,
     /// The rate of all uploads of one account; the account can override it.
-    pub user_upload: Rate,
+    pub user_upload_rate: Rate,
     /// The rate of all downloads of one account; the account can override it.
-    pub user_download: Rate,
+    pub user_download_rate: Rate,
     /// The rate of one upload; the account can override it.
-    pub transfer_upload: Rate,
+    pub transfer_upload_rate: Rate,
     /// The rate of one download; the account can override it.
-    pub transfer_download: Rate,
+    pub transfer_download_rate: Rate,
     /// After how long without a command and without a transfer a session is closed.
     pub idle_timeout: Duration,
     /// After how long without progress a transfer is aborted.
-    pub stall_timeout: Duration,
-    /// The minimum average rate of a transfer over `transfer_min_period`; `Unlimited`: none. Time
-    /// that a transfer waits for rate limits does not count.
-    pub transfer_min: Rate,
-    /// The period over which `transfer_min` is measured.
-    pub transfer_min_period: Duration,
+    pub transfer_stall_timeout: Duration,
+    /// The minimum average rate of a transfer over `transfer_min_rate_period`; `Unlimited`: none.
+    /// Time that a transfer waits for rate limits does not count.
+    pub transfer_min_rate: Rate,
+    /// The period over which `transfer_min_rate` is measured.
+    pub transfer_min_rate_period: Duration,
 }
 
 /// Files.
 #[derive(Clone, Debug)]
 pub struct Files {
     /// Whether files may be replaced at all; `false` removes that right from all accounts.
-    pub may_overwrite: bool,
+    pub overwrite: bool,
     /// Whether STOR, STOU, APPE and MKD create missing parent directories.
-    pub makes_parents: bool,
+    pub create_parent_dirs: bool,
     /// Whether an upload with fewer bytes than announced with ALLO counts as truncated.
-    pub checks_announced_size: bool,
+    pub enforce_allo_size: bool,
 }
 
 /// Character sets and clocks of names and listings.
@@ -238,9 +240,9 @@ pub struct Names {
     pub encoding: Encoding,
     /// The legacy character set of clients that do not support UTF-8. With [`Encoding::Auto`] it is
     /// a hint: the set is detected from what each client sends. None: no hint.
-    pub legacy: Option<&'static encoding_rs::Encoding>,
+    pub legacy_encoding: Option<&'static encoding_rs::Encoding>,
     /// What a backslash in a path from a client means.
-    pub backslash: Backslash,
+    pub backslash_as_slash: Backslash,
     /// The clock of LIST. MLSD and MDTM are in UTC always.
     pub list_time: ListTime,
 }
@@ -282,7 +284,7 @@ pub enum ListTime {
 #[derive(Clone, Debug, Default)]
 pub struct Compat {
     /// Commands that are answered 502, in upper case.
-    pub disabled_commands: Vec<String>,
+    pub disable_commands: Vec<String>,
     /// Whether MODE Z (compression) is offered.
     pub mode_z: bool,
     /// What TYPE A does.
@@ -318,7 +320,7 @@ impl Default for Settings {
             login: Login::default(),
             ban: Ban::default(),
             limits: Limits::default(),
-            files: Files { may_overwrite: true, makes_parents: false, checks_announced_size: true },
+            files: Files { overwrite: true, create_parent_dirs: false, enforce_allo_size: true },
             names: Names::default(),
             compat: Compat::default(),
         }
@@ -351,7 +353,7 @@ impl Default for Passive {
 impl Default for Login {
     fn default() -> Self {
         Self {
-            attempts_max: 3,
+            max_attempts: 3,
             failure_delay: Duration::from_secs(1),
             timeout: Duration::from_mins(1),
             deny_users: Vec::new(),
@@ -364,8 +366,8 @@ impl Default for Ban {
         let is_loopback = |network: &IpNet| network.network().is_loopback();
         Self {
             is_enabled: true,
-            attempts_max: 10,
-            account_attempts_max: 50,
+            attempts: 10,
+            account_attempts: 50,
             window: Duration::from_mins(10),
             time: Duration::from_mins(10),
             time_max: Duration::from_hours(24),
@@ -377,23 +379,23 @@ impl Default for Ban {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            sessions: Count::from_number(512),
-            sessions_before_login: Count::from_number(128),
-            sessions_reserved: 32,
-            sessions_per_address: Count::from_number(40),
+            connections: Count::from_number(512),
+            connections_before_login: Count::from_number(128),
+            connections_reserved: 32,
+            connections_per_ip: Count::from_number(40),
             sessions_per_user: Count::from_number(40),
-            upload: Rate::Unlimited,
-            download: Rate::Unlimited,
-            address_upload: Rate::Unlimited,
-            address_download: Rate::Unlimited,
-            user_upload: Rate::Unlimited,
-            user_download: Rate::Unlimited,
-            transfer_upload: Rate::Unlimited,
-            transfer_download: Rate::Unlimited,
+            upload_rate: Rate::Unlimited,
+            download_rate: Rate::Unlimited,
+            ip_upload_rate: Rate::Unlimited,
+            ip_download_rate: Rate::Unlimited,
+            user_upload_rate: Rate::Unlimited,
+            user_download_rate: Rate::Unlimited,
+            transfer_upload_rate: Rate::Unlimited,
+            transfer_download_rate: Rate::Unlimited,
             idle_timeout: Duration::from_mins(5),
-            stall_timeout: Duration::from_mins(1),
-            transfer_min: Rate::Unlimited,
-            transfer_min_period: Duration::from_mins(1),
+            transfer_stall_timeout: Duration::from_mins(1),
+            transfer_min_rate: Rate::Unlimited,
+            transfer_min_rate_period: Duration::from_mins(1),
         }
     }
 }
@@ -402,8 +404,8 @@ impl Default for Names {
     fn default() -> Self {
         Self {
             encoding: Encoding::Auto,
-            legacy: None,
-            backslash: Backslash::Auto,
+            legacy_encoding: None,
+            backslash_as_slash: Backslash::Auto,
             list_time: ListTime::Local,
         }
     }

@@ -293,7 +293,7 @@ impl LimitSource for Shared {
         let limits = &config.settings.limits;
         let mut transfer_limits = rate_limit::TransferLimits {
             buckets: Vec::new(),
-            stall_max: limits.stall_timeout,
+            stall_max: limits.transfer_stall_timeout,
             min_rate: None,
         };
         let Some(direction) = direction else { return transfer_limits };
@@ -301,17 +301,17 @@ impl LimitSource for Shared {
         let (speed, total, per_address, per_account, per_transfer) = match direction {
             Direction::Upload => (
                 &self.upload,
-                limits.upload,
-                limits.address_upload,
-                own.upload.unwrap_or(limits.user_upload),
-                own.transfer_upload.unwrap_or(limits.transfer_upload),
+                limits.upload_rate,
+                limits.ip_upload_rate,
+                own.upload.unwrap_or(limits.user_upload_rate),
+                own.transfer_upload.unwrap_or(limits.transfer_upload_rate),
             ),
             Direction::Download => (
                 &self.download,
-                limits.download,
-                limits.address_download,
-                own.download.unwrap_or(limits.user_download),
-                own.transfer_download.unwrap_or(limits.transfer_download),
+                limits.download_rate,
+                limits.ip_download_rate,
+                own.download.unwrap_or(limits.user_download_rate),
+                own.transfer_download.unwrap_or(limits.transfer_download_rate),
             ),
         };
         transfer_limits.buckets.extend(bucket(per_transfer));
@@ -325,8 +325,8 @@ impl LimitSource for Shared {
 }
 
 fn min_rate(limits: &Limits) -> Option<MinRate> {
-    let rate = limits.transfer_min.bytes_per_second()?;
-    let period = limits.transfer_min_period;
+    let rate = limits.transfer_min_rate.bytes_per_second()?;
+    let period = limits.transfer_min_rate_period;
     let bytes = u128::from(rate) * period.as_millis() / 1000;
     Some(MinRate { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), period })
 }

@@ -148,12 +148,12 @@ impl Acceptor {
     }
 
     fn with(settings: &TlsSettings, shared: ResumptionState) -> Result<Self, rustls::Error> {
-        let base = match settings.version_min {
+        let base = match settings.min_version {
             TlsVersion::V1_2 => config_of(settings, rustls::ALL_VERSIONS)?,
             TlsVersion::V1_3 => config_of(settings, &[&rustls::version::TLS13])?,
         };
         let must_resume = settings.session_reuse == SessionReuse::Require;
-        let reusable = (must_resume && settings.version_min == TlsVersion::V1_2)
+        let reusable = (must_resume && settings.min_version == TlsVersion::V1_2)
             .then(|| config_of(settings, &[&rustls::version::TLS12]))
             .transpose()?;
         Ok(Self {
@@ -161,8 +161,8 @@ impl Acceptor {
             reusable,
             shared,
             must_resume,
-            version_min: settings.version_min,
-            names: settings.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            version_min: settings.min_version,
+            names: settings.server_names.iter().map(|name| name.to_ascii_lowercase()).collect(),
         })
     }
 

@@ -70,7 +70,7 @@ fn row_17_a_ban_ends_sessions_before_their_login_and_spares_the_others() {
 
 #[test]
 fn row_17_new_connections_for_each_attempt_do_not_shorten_the_delay() {
-    let outcome = world().settings(|settings| settings.login.attempts_max = 100).run(&format!(
+    let outcome = world().settings(|settings| settings.login.max_attempts = 100).run(&format!(
         "CLIENT a 203.0.113.9\n{WRONG}{WRONG}{WRONG}CLIENT b 203.0.113.9\n\
          C: USER anna\nS: 331 *\nC: PASS wrong\nWAIT 7s\nC: NOOP\nS: 530 *\nS: 200 *\n"
     ));
@@ -103,7 +103,7 @@ fn row_18_20_all_failures_have_the_same_replies() {
 #[test]
 fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
     let narrow = |settings: &mut Settings| {
-        settings.limits.sessions_before_login = Count::from_number(3);
+        settings.limits.connections_before_login = Count::from_number(3);
     };
     let flood = each(1..=3, |n| format!("CLIENT f{n} 2001:db8::{n}\nC: NOOP\nS: 200 *\n"));
     world().settings(narrow).run(&format!(
@@ -117,7 +117,7 @@ fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
 #[test]
 fn row_5_a_login_gives_its_place_to_the_next_and_leaving_takes_it_back() {
     let narrow = |settings: &mut Settings| {
-        settings.limits.sessions_before_login = Count::from_number(1);
+        settings.limits.connections_before_login = Count::from_number(1);
     };
     world().settings(narrow).run(&format!(
         "CLIENT one 198.51.100.1\n{LOGIN}CLIENT two 198.51.100.2\n{LOGIN}C: REIN\nS: 220 *\n\
@@ -136,8 +136,8 @@ fn row_7_after_a_logout_the_login_timeout_starts_again() {
 #[test]
 fn row_7_a_transfer_that_drips_ends_where_a_rate_is_asked_for() {
     let world = world().settings(|settings| {
-        settings.limits.transfer_min = Rate::from_bytes_per_second(100);
-        settings.limits.transfer_min_period = Duration::from_secs(30);
+        settings.limits.transfer_min_rate = Rate::from_bytes_per_second(100);
+        settings.limits.transfer_min_rate_period = Duration::from_secs(30);
     });
     world.run(&format!(
         "{LOGIN}C: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... one\nWAIT 20s\nU... two\nWAIT 11s\n\

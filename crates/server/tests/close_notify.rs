@@ -23,7 +23,7 @@ fn world() -> World {
 
 fn lenient() -> World {
     world()
-        .settings(|all| all.tls.as_mut().expect("the world has TLS").requires_close_notify = false)
+        .settings(|all| all.tls.as_mut().expect("the world has TLS").require_close_notify = false)
 }
 
 fn inside(world: &World, script: &str) -> Vec<String> {

@@ -12,7 +12,7 @@ fn world() -> World {
 }
 
 /// Plays a script behind a login.
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{script}"))
 }
 
@@ -136,7 +136,7 @@ fn row_17_three_failed_logins_end_the_session() {
 
 #[test]
 fn row_5_no_more_sessions_than_allowed_and_a_reason_for_the_next() {
-    let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
+    let world = world().settings(|settings| settings.limits.connections = Count::from_number(1));
     world.run("C: NOOP\nS: 200 *\nCLIENT bob 203.0.113.10\nS: 421 Too many connections*\nS: EOF");
     world.run("C: QUIT\nS: 221 *\nS: EOF\nCLIENT bob 203.0.113.10\nC: NOOP\nS: 200 *");
 }
@@ -144,7 +144,7 @@ fn row_5_no_more_sessions_than_allowed_and_a_reason_for_the_next() {
 #[test]
 fn row_5_no_more_sessions_of_one_address_than_allowed() {
     let limit = |settings: &mut wharf_server::settings::Settings| {
-        settings.limits.sessions_per_address = Count::from_number(1);
+        settings.limits.connections_per_ip = Count::from_number(1);
     };
     let world = world().settings(limit);
     world.run(
@@ -214,7 +214,8 @@ fn row_44_a_shut_down_waits_for_no_handshake_and_no_answer_that_is_held_back() {
 /// rate limit continues.
 #[test]
 fn row_44_a_shut_down_waits_for_a_limit_and_not_for_a_client_that_has_stopped() {
-    let slow = || world().settings(|all| all.limits.user_upload = Rate::from_bytes_per_second(200));
+    let slow =
+        || world().settings(|all| all.limits.user_upload_rate = Rate::from_bytes_per_second(200));
     for world in [world(), slow()] {
         inside(
             &world,
@@ -274,7 +275,7 @@ fn row_11_a_policy_for_all_covers_the_data_too() {
     let world = world().tls().settings(|settings| {
         if let Some(tls) = &mut settings.tls {
             tls.require = TlsRequire::All;
-            tls.version_min = TlsVersion::V1_3;
+            tls.min_version = TlsVersion::V1_3;
         }
     });
     world.clone().peer("192.168.1.20").run("C: USER anna\nS: 530 *");
@@ -310,7 +311,8 @@ fn row_42_every_command_and_its_reply_can_be_reported_without_secrets() {
 
 #[test]
 fn the_old_character_set_is_found_out_and_kept_for_the_session() {
-    let world = world().settings(|settings| settings.names.legacy = Some(encoding_rs::GBK));
+    let world =
+        world().settings(|settings| settings.names.legacy_encoding = Some(encoding_rs::GBK));
     inside(
         &world,
         "C< MKD \\xd6\\xd0\\xce\\xc4\\r\\n\nS: 257 *\nC: EPSV\nS: 229 *\nC: NLST\nS: 150 *\n\

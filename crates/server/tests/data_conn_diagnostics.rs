@@ -2,7 +2,7 @@
 
 use wharf_core::permission::Permissions;
 use wharf_server::settings::SessionReuse;
-use wharf_sim::{Outcome, World};
+use wharf_sim::{DialogueOutcome, World};
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
@@ -16,7 +16,7 @@ fn world() -> World {
         .settings(|settings| settings.passive.ports = 30_000..=30_009)
 }
 
-fn play(world: &World, script: &str) -> Outcome {
+fn play(world: &World, script: &str) -> DialogueOutcome {
     world.run(
         &script
             .replace("SECURE;", SECURE)
@@ -28,7 +28,7 @@ fn play(world: &World, script: &str) -> Outcome {
 }
 
 /// The reported causes, in order.
-fn causes(outcome: &Outcome) -> Vec<String> {
+fn causes(outcome: &DialogueOutcome) -> Vec<String> {
     let told = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
@@ -38,7 +38,7 @@ fn causes(outcome: &Outcome) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_diagnosed(world: &World, script: &str, causes_expected: &[&str]) -> Outcome {
+fn assert_diagnosed(world: &World, script: &str, causes_expected: &[&str]) -> DialogueOutcome {
     let outcome = play(world, script);
     assert_eq!(causes(&outcome), causes_expected, "{:#?}", outcome.events);
     outcome

@@ -6,7 +6,8 @@ use wharf_core::account::Account;
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Storage, Stored, Stores, Wanted, Write,
+    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Storage, Stored, Stores,
+    Write,
 };
 use wharf_core::{Bytes, async_trait};
 use wharf_proto::entry::Entry;
@@ -39,7 +40,7 @@ impl Stores for Failing {
 
 #[async_trait]
 impl Storage for Failing {
-    fn caps(&self) -> Caps {
+    fn caps(&self) -> Capabilities {
         self.memory.caps()
     }
 
@@ -47,7 +48,7 @@ impl Storage for Failing {
         self.memory.stat(at).await
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         self.memory.list(at, wanted).await
     }
 

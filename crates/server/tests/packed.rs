@@ -17,7 +17,7 @@ fn world() -> World {
     world.settings(|settings| settings.compat.mode_z = true)
 }
 
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
 }
 
@@ -205,7 +205,7 @@ fn row_16_the_level_is_an_option() {
 #[test]
 fn row_16_checksums_are_computed_one_at_a_time_and_abor_ends_one() {
     let world = world().file("/big", vec![b'x'; 50_000_000]).settings(|settings| {
-        settings.limits.transfer_download =
+        settings.limits.transfer_download_rate =
             wharf_core::account::Rate::from_bytes_per_second(1_000_000);
     });
     inside(

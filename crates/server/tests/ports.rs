@@ -2,7 +2,7 @@
 
 use wharf_core::permission::Permissions;
 use wharf_server::settings::SessionReuse;
-use wharf_sim::{Outcome, World};
+use wharf_sim::{DialogueOutcome, World};
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 const SECURE: &str = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
@@ -19,7 +19,7 @@ fn world() -> World {
 }
 
 /// `SECURE;`, `FORGETFUL;`, `LOGIN;` and `EPSV;` are replaced by their dialogues.
-fn play(world: &World, script: &str) -> Outcome {
+fn play(world: &World, script: &str) -> DialogueOutcome {
     world.run(
         &script
             .replace("SECURE;", SECURE)

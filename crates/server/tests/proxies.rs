@@ -3,7 +3,7 @@
 
 use wharf_core::account::Count;
 use wharf_core::permission::Permissions;
-use wharf_sim::{Outcome, World};
+use wharf_sim::{DialogueOutcome, World};
 
 const LOGIN: &str = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n";
 
@@ -20,7 +20,7 @@ fn world() -> World {
 }
 
 /// `FOR 198.51.100.7;` stands for the header of a proxy for that client.
-fn play(world: &World, script: &str) -> Outcome {
+fn play(world: &World, script: &str) -> DialogueOutcome {
     let mut told = String::new();
     for (number, part) in script.replace("LOGIN;", LOGIN).split("FOR ").enumerate() {
         match part.split_once(';').filter(|_| number > 0) {
@@ -35,7 +35,7 @@ fn play(world: &World, script: &str) -> Outcome {
     world.run(&told)
 }
 
-fn assert_event(outcome: &Outcome, what: &str) {
+fn assert_event(outcome: &DialogueOutcome, what: &str) {
     assert!(outcome.events.iter().any(|line| line.contains(what)), "{:?}", outcome.events);
 }
 
@@ -49,7 +49,7 @@ fn row_13_a_client_behind_a_proxy_is_served_under_its_own_address() {
 #[test]
 fn row_13_clients_of_one_proxy_are_counted_apart() {
     let world =
-        world().settings(|settings| settings.limits.sessions_per_address = Count::from_number(1));
+        world().settings(|settings| settings.limits.connections_per_ip = Count::from_number(1));
     let outcome = play(
         &world,
         "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFOR 198.51.100.8;LOGIN;\
@@ -71,7 +71,7 @@ fn row_13_a_binary_header_does_as_well_and_a_proxy_may_come_for_itself() {
 #[test]
 fn row_13_a_health_check_of_a_proxy_is_not_a_session_before_a_command() {
     let local = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x20\\x00\\x00\\x00";
-    let world = world().settings(|settings| settings.limits.sessions = Count::from_number(1));
+    let world = world().settings(|settings| settings.limits.connections = Count::from_number(1));
     for header in [local, "PROXY UNKNOWN\\r\\n"] {
         for way in ["CX\nWAIT 1s", "CR\nWAIT 1s", "WAIT 61s\nS: EOF"] {
             // It takes no place: the only one is another client's.

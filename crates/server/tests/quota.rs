@@ -155,6 +155,6 @@ fn row_33_sizes_of_text_and_unchecked_sizes_truncate_nothing() {
     let text =
         "C: TYPE A\nS: 200 *\nC: ALLO 100\nS: 200 *\nEPSV;C: STOR b\nS: 150 *\nU: x\nS: 226 *";
     inside(&open(), text);
-    let lax = open().settings(|settings| settings.files.checks_announced_size = false);
+    let lax = open().settings(|settings| settings.files.enforce_allo_size = false);
     inside(&lax, "C: ALLO 100\nS: 200 *\nEPSV;C: STOR b\nS: 150 *\nU: x\nS: 226 *");
 }

@@ -118,8 +118,11 @@ impl RateTest {
     }
 
     fn limit(&mut self, rate: Rate) {
-        let limits =
-            Limits { user_upload: rate, user_download: rate, ..self.settings.limits.clone() };
+        let limits = Limits {
+            user_upload_rate: rate,
+            user_download_rate: rate,
+            ..self.settings.limits.clone()
+        };
         self.settings = Settings { limits, ..self.settings.clone() };
         let (users, stores) = (Arc::clone(&self.users), Arc::clone(&self.stores));
         self.handle.adopt(self.settings.clone(), users, stores).unwrap();
@@ -213,11 +216,11 @@ fn tls() -> Tls {
     let chain = vec![made.cert.der().clone()];
     Tls {
         certificate: Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap(),
-        version_min: TlsVersion::V1_2,
+        min_version: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse: SessionReuse::Prefer,
-        requires_close_notify: true,
-        names: Vec::new(),
+        require_close_notify: true,
+        server_names: Vec::new(),
     }
 }
 

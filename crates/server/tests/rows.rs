@@ -13,7 +13,7 @@ fn world() -> World {
     World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello")
 }
 
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", "C: EPSV\nS: 229 *\n")))
 }
 

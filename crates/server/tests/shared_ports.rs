@@ -185,17 +185,17 @@ async fn server(memory: Memory) -> wharf_server::Bound {
     let chain = vec![made.cert.der().clone()];
     let tls = Tls {
         certificate: Certificate::from_der(chain, PrivateKeyDer::Pkcs8(key)).unwrap(),
-        version_min: TlsVersion::V1_2,
+        min_version: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse: SessionReuse::Prefer,
-        requires_close_notify: true,
-        names: Vec::new(),
+        require_close_notify: true,
+        server_names: Vec::new(),
     };
     let listen = Listen { address: [127, 0, 0, 1].into(), ports: vec![0], ..Listen::default() };
     let mut settings = Settings { listen: vec![listen], tls: Some(tls), ..Settings::default() };
     settings.passive.ports = free_ports();
-    settings.limits.sessions = Count::Unlimited;
-    settings.limits.sessions_per_address = Count::Unlimited;
+    settings.limits.connections = Count::Unlimited;
+    settings.limits.connections_per_ip = Count::Unlimited;
     settings.limits.sessions_per_user = Count::Unlimited;
     let anna = Account::new("anna", "/", Rules::everywhere(Permissions::ALL));
     let users = Arc::new(Single::new(anna, b"secret"));

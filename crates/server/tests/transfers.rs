@@ -15,7 +15,7 @@ fn world() -> World {
         .file("/big", vec![b'x'; 1_000_000])
 }
 
-fn inside(world: &World, script: &str) -> wharf_sim::Outcome {
+fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
 }
 
@@ -252,8 +252,8 @@ fn row_04_a_passive_port_is_given_up_when_nothing_comes_of_it() {
 
 #[test]
 fn row_7_a_transfer_in_which_nothing_moves_ends() {
-    let world =
-        world().settings(|settings| settings.limits.stall_timeout = Duration::from_secs(10));
+    let world = world()
+        .settings(|settings| settings.limits.transfer_stall_timeout = Duration::from_secs(10));
     inside(
         &world,
         "EPSV;C: STOR b\nS: 150 *\nU... x\nWAIT 11s\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
@@ -264,7 +264,7 @@ fn row_7_a_transfer_in_which_nothing_moves_ends() {
 fn an_idle_time_out_does_not_count_transfers() {
     let world = world().settings(|settings| {
         settings.limits.idle_timeout = Duration::from_secs(5);
-        settings.limits.stall_timeout = Duration::from_mins(10);
+        settings.limits.transfer_stall_timeout = Duration::from_mins(10);
     });
     inside(
         &world,
@@ -311,7 +311,7 @@ fn row_23_28_a_dropbox_takes_files_and_shows_none() {
 #[test]
 fn missing_parents_are_made_where_that_is_wanted() {
     inside(&world(), "EPSV;C: STOR x/y/z\nS: 553 *\nHASNOT /x/y/z");
-    let world = world().settings(|settings| settings.files.makes_parents = true);
+    let world = world().settings(|settings| settings.files.create_parent_dirs = true);
     inside(
         &world,
         "EPSV;C: STOR x/y/z\nS: 150 *\nU: 1\nS: 226 *\nHAS /x/y/z 1\nC: MKD p/q/r\nS: 257 *\n\

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use wharf_proto::reply::Reply;
 
-use crate::client::{Client, Disconnected};
+use crate::client::{Disconnected, SimClient};
 use crate::oracle::{FileOperation, ReportedResult};
 use crate::rng::Rng;
 
@@ -30,7 +30,7 @@ pub(crate) fn text_of(reply: &Reply) -> String {
     last.map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
 }
 
-impl Client {
+impl SimClient {
     /// Performs this many actions, in as many sessions as necessary.
     pub(crate) async fn run(&mut self, actions: u64) {
         let mut logins = 0;

@@ -48,7 +48,7 @@ pub(crate) struct ClientProfile {
 }
 
 /// A client.
-pub(crate) struct Client {
+pub(crate) struct SimClient {
     pub(crate) profile: ClientProfile,
     pub(crate) rng: Rng,
     pub(crate) net: SimNet,
@@ -85,7 +85,7 @@ pub(crate) enum ReplyEvent {
     Final { verb: String, reply: Reply },
 }
 
-impl Client {
+impl SimClient {
     pub(crate) fn new(profile: ClientProfile, rng: Rng, net: SimNet, oracle: Oracle) -> Self {
         Self {
             profile,

@@ -49,7 +49,7 @@ use crate::script_client::{Received, ScriptClient};
 
 /// The result of a dialogue.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct DialogueOutcome {
     /// The files.
     pub memory: Memory,
     /// The events that the server emitted: session, account, event.
@@ -74,7 +74,7 @@ pub(crate) struct ScriptRunner {
 }
 
 /// The result of a step; the error describes the difference.
-type Step = Result<(), String>;
+type StepResult = Result<(), String>;
 
 impl ScriptRunner {
     pub(crate) fn new(
@@ -123,7 +123,7 @@ impl ScriptRunner {
         panic!("line {}: {what}\nThe transcript so far:\n{}", self.line, self.transcript);
     }
 
-    async fn step(&mut self, line: &str) -> Step {
+    async fn step(&mut self, line: &str) -> StepResult {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if word == "CLIENT" {
             return self.client(without_comment(rest)).await;
@@ -153,7 +153,7 @@ impl ScriptRunner {
     }
 
     /// Steps other than commands, replies and data.
-    async fn run_step(&mut self, word: &str, rest: &str) -> Step {
+    async fn run_step(&mut self, word: &str, rest: &str) -> StepResult {
         self.log_line(word, rest);
         match word {
             "WAIT" => tokio::time::sleep(duration(rest)?).await,
@@ -203,7 +203,7 @@ impl ScriptRunner {
     }
 
     /// Switches to the client of this name, and connects it if necessary.
-    async fn client(&mut self, words: &str) -> Step {
+    async fn client(&mut self, words: &str) -> StepResult {
         let mut words = words.split_whitespace();
         let name = words.next().unwrap_or("1").to_owned();
         if let Some(at) = self.talkers.iter().position(|(known, _)| *known == name) {
@@ -234,7 +234,7 @@ impl ScriptRunner {
     }
 
     /// Reads the greeting, if nothing was read yet.
-    async fn greeted(&mut self) -> Step {
+    async fn greeted(&mut self) -> StepResult {
         while !self.script_client()?.is_greeted {
             match self.script_client()?.line().await {
                 Received::Line(line) if line.starts_with(b"220") => {
@@ -247,7 +247,7 @@ impl ScriptRunner {
         Ok(())
     }
 
-    async fn say(&mut self, text: &str) -> Step {
+    async fn say(&mut self, text: &str) -> StepResult {
         let text = self.script_client()?.with_addresses(text);
         self.log_line("C:", &text);
         let mut line = bytes(&text)?;
@@ -255,7 +255,7 @@ impl ScriptRunner {
         self.script_client()?.command(&line).await
     }
 
-    async fn expect(&mut self, pattern: &str) -> Step {
+    async fn expect(&mut self, pattern: &str) -> StepResult {
         loop {
             self.script_client()?.is_greeted = true;
             let heard = self.script_client()?.line().await;
@@ -286,7 +286,7 @@ impl ScriptRunner {
         }
     }
 
-    async fn download(&mut self, word: &str, rest: &str, times: usize) -> Step {
+    async fn download(&mut self, word: &str, rest: &str, times: usize) -> StepResult {
         let script_client = self.script_client()?;
         match word {
             "DX" => script_client.data_ends().await?,
@@ -309,7 +309,7 @@ impl ScriptRunner {
         Ok(())
     }
 
-    async fn upload(&mut self, word: &str, rest: &str, times: usize) -> Step {
+    async fn upload(&mut self, word: &str, rest: &str, times: usize) -> StepResult {
         self.log_line(word, rest);
         let script_client = self.script_client()?;
         match word {

@@ -9,7 +9,8 @@ use tokio::time::{Sleep, sleep};
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, Entries, Replace, Sink, Source, Start, Storage, Stored, Stores, Wanted, Write,
+    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
+    Stores, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
 use wharf_proto::entry::Entry;
@@ -151,7 +152,7 @@ impl Stores for Faults {
 
 #[async_trait]
 impl Storage for Faults {
-    fn caps(&self) -> Caps {
+    fn caps(&self) -> Capabilities {
         self.memory.caps()
     }
 
@@ -160,7 +161,7 @@ impl Storage for Faults {
         self.memory.stat(at).await
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         self.pass("list", at).await?;
         Ok(match self.memory.list(at, wanted).await? {
             Entries::Stream(inner) => Entries::Stream(self.faulty(inner)),

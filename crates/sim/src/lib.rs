@@ -27,7 +27,7 @@ pub mod users;
 pub mod world;
 
 pub use arbitrary_client::ArbitraryClient;
-pub use dialogue::Outcome;
+pub use dialogue::DialogueOutcome;
 pub use link::SimLink;
 pub use net::SimNet;
 pub use network_faults::NetworkFaults;

@@ -24,7 +24,7 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024;
 /// One end of a connection. Dropping it closes it like a kernel does: with a FIN, or with a RST if
 /// received bytes were not read.
 pub struct SimLink {
-    shared: Arc<Mutex<Connection>>,
+    shared: Arc<Mutex<LinkState>>,
     side: Side,
     local: SocketAddr,
     peer: SocketAddr,
@@ -40,9 +40,9 @@ enum Side {
 }
 
 /// The state that both ends share.
-struct Connection {
-    to_acceptor: Pipe,
-    to_dialer: Pipe,
+struct LinkState {
+    to_acceptor: LinkDirection,
+    to_dialer: LinkDirection,
     is_reset: bool,
     network_faults: NetworkFaults,
     rng: Rng,
@@ -54,7 +54,7 @@ struct Connection {
 
 /// One direction.
 #[derive(Default)]
-struct Pipe {
+struct LinkDirection {
     segments: VecDeque<Segment>,
     unread_bytes: usize,
     end: Option<DirectionEnd>,
@@ -88,9 +88,9 @@ pub(crate) fn connection(
     let distance = Duration::from_millis(if is_wild { rng.below(60) } else { 0 });
     let is_doomed = is_wild && rng.chance(1, 25);
     let cut_after = is_doomed.then(|| rng.size(1, 200_000));
-    let shared = Arc::new(Mutex::new(Connection {
-        to_acceptor: Pipe::default(),
-        to_dialer: Pipe::default(),
+    let shared = Arc::new(Mutex::new(LinkState {
+        to_acceptor: LinkDirection::default(),
+        to_dialer: LinkDirection::default(),
         is_reset: false,
         network_faults,
         rng,
@@ -140,14 +140,14 @@ impl SimLink {
         fails_now
     }
 
-    fn shared(&self) -> MutexGuard<'_, Connection> {
+    fn shared(&self) -> MutexGuard<'_, LinkState> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Connection {
+impl LinkState {
     /// The direction in which this side reads, and the one in which it writes.
-    fn pipes(&mut self, side: Side) -> (&mut Pipe, &mut Pipe) {
+    fn pipes(&mut self, side: Side) -> (&mut LinkDirection, &mut LinkDirection) {
         match side {
             Side::Dialer => (&mut self.to_dialer, &mut self.to_acceptor),
             Side::Acceptor => (&mut self.to_acceptor, &mut self.to_dialer),
@@ -246,7 +246,7 @@ impl Connection {
     }
 }
 
-impl Pipe {
+impl LinkDirection {
     fn wake(&mut self) {
         for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
             waker.wake();

@@ -14,7 +14,7 @@ use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 
-use crate::client::{Client, ClientProfile};
+use crate::client::{ClientProfile, SimClient};
 use crate::faults::{FaultPlan, Faults};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
@@ -163,15 +163,15 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
 fn limit(settings: &mut Settings, rng: &mut Rng) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
-        limits.upload = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
-        limits.download = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+        limits.upload_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
+        limits.download_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
     }
     if rng.chance(1, 5) {
-        limits.user_upload = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
-        limits.transfer_download = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+        limits.user_upload_rate = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
+        limits.transfer_download_rate = Rate::from_bytes_per_second(rng.between(10_000, 200_000));
     }
     if rng.chance(1, 6) {
-        limits.sessions = Count::from_number(2);
+        limits.connections = Count::from_number(2);
     }
     if rng.chance(1, 6) {
         limits.sessions_per_user = Count::from_number(1);
@@ -179,8 +179,8 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     if rng.chance(1, 5) {
         settings.passive.ports = 30_000..=30_001;
     }
-    settings.files.makes_parents = rng.chance(1, 3);
-    settings.files.may_overwrite = !rng.chance(1, 8);
+    settings.files.create_parent_dirs = rng.chance(1, 3);
+    settings.files.overwrite = !rng.chance(1, 8);
 }
 
 async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
@@ -276,7 +276,7 @@ impl RunningWorld {
     }
 
     /// The clients, and the number of actions of each.
-    fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(Client, u64)> {
+    fn clients(&mut self, has_reliable_network: bool, is_faultless: bool) -> Vec<(SimClient, u64)> {
         let Self { rng, net, oracle, .. } = self;
         let addresses = if self.may_share { 3 } else { u8::MAX };
         let accounts: Vec<_> = (0..rng.between(1, 5)).map(|_| *rng.pick(ACCOUNTS)).collect();
@@ -299,7 +299,7 @@ impl RunningWorld {
                 is_faultless,
                 is_well_behaved: false,
             };
-            let client = Client::new(who, rng.fork(), net.clone(), oracle.clone());
+            let client = SimClient::new(who, rng.fork(), net.clone(), oracle.clone());
             made.push((client, rng.between(5, 40)));
         }
         made
@@ -314,7 +314,7 @@ impl RunningWorld {
         for (user, secret) in ACCOUNTS {
             let who = last_client(user, secret);
             let (net, oracle) = (self.net.clone(), self.oracle.clone());
-            Client::new(who, self.rng.fork(), net, oracle).check_service().await;
+            SimClient::new(who, self.rng.fork(), net, oracle).check_service().await;
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct ScriptClient {
     server: SocketAddr,
     control: Option<ClientStream>,
     unread: Vec<u8>,
-    data: Data,
+    data: ScriptDataConn,
     target: SocketAddr,
     tls: Option<DataTls>,
     /// Bytes sent first on each connection.
@@ -45,7 +45,7 @@ struct DataTls {
 }
 
 /// The current data connection.
-enum Data {
+enum ScriptDataConn {
     None,
     Passive(SocketAddr),
     Listening(SimListener),
@@ -88,7 +88,7 @@ impl ScriptClient {
             server,
             control: Some(ClientStream::Plain(link)),
             unread: Vec::new(),
-            data: Data::None,
+            data: ScriptDataConn::None,
             target: SocketAddr::new(address, 0),
             tls: None,
             first: Vec::new(),
@@ -131,13 +131,13 @@ impl ScriptClient {
         let ip = self.server.ip();
         if line.starts_with(b"227 ") {
             self.data = match line.get(4..).and_then(parse_pasv_reply) {
-                Some(at) => Data::Passive(at.into()),
-                None => Data::Failed("the reply to PASV contains no address".into()),
+                Some(at) => ScriptDataConn::Passive(at.into()),
+                None => ScriptDataConn::Failed("the reply to PASV contains no address".into()),
             };
         } else if line.starts_with(b"229 ") {
             self.data = match line.get(4..).and_then(parse_epsv_reply) {
-                Some(port) => Data::Passive(SocketAddr::new(ip, port)),
-                None => Data::Failed("the reply to EPSV contains no port".into()),
+                Some(port) => ScriptDataConn::Passive(SocketAddr::new(ip, port)),
+                None => ScriptDataConn::Failed("the reply to EPSV contains no port".into()),
             };
         } else if line.starts_with(b"150 ") || line.starts_with(b"125 ") {
             self.open_data().await;
@@ -188,7 +188,7 @@ impl ScriptClient {
         let listener = self.net.listen_at(SocketAddr::new(self.address, 0));
         let listener = listener.map_err(|error| format!("cannot listen: {error}"))?;
         self.target = listener.address();
-        self.data = Data::Listening(listener);
+        self.data = ScriptDataConn::Listening(listener);
         Ok(())
     }
 
@@ -204,7 +204,9 @@ impl ScriptClient {
 
     /// Connects to the passive port from an unexpected address, and disconnects.
     pub(crate) async fn connect_unexpected(&self, from: IpAddr) -> Result<(), String> {
-        let Data::Passive(at) = self.data else { return Err("there is no passive port".into()) };
+        let ScriptDataConn::Passive(at) = self.data else {
+            return Err("there is no passive port".into());
+        };
         let link = self.net.dial(SocketAddr::new(from, 0), at).await;
         link.map(drop).map_err(|error| format!("cannot connect to the passive port: {error}"))
     }
@@ -224,40 +226,40 @@ impl ScriptClient {
 
     /// Connects to the passive port.
     pub(crate) async fn dial_data(&mut self) {
-        if let Data::Passive(at) = self.data {
+        if let ScriptDataConn::Passive(at) = self.data {
             let link = self.net.dial(SocketAddr::new(self.address, 0), at).await;
             self.data = match link {
                 Ok(mut link) => match link.write_all(&self.first).await {
-                    Ok(()) => Data::Connected(ClientStream::Plain(link)),
-                    Err(error) => Data::Failed(error.to_string()),
+                    Ok(()) => ScriptDataConn::Connected(ClientStream::Plain(link)),
+                    Err(error) => ScriptDataConn::Failed(error.to_string()),
                 },
-                Err(error) => Data::Failed(error.to_string()),
+                Err(error) => ScriptDataConn::Failed(error.to_string()),
             };
         }
     }
 
     /// Waits for the server in active mode, and starts TLS if required.
     async fn open_data(&mut self) {
-        let stream = match std::mem::replace(&mut self.data, Data::None) {
-            Data::Listening(listener) => {
+        let stream = match std::mem::replace(&mut self.data, ScriptDataConn::None) {
+            ScriptDataConn::Listening(listener) => {
                 let Ok(link) = timeout(DATA_WAIT_MAX, listener.next()).await else {
-                    self.data = Data::Failed("the server did not connect".into());
+                    self.data = ScriptDataConn::Failed("the server did not connect".into());
                     return;
                 };
                 ClientStream::Plain(link)
             }
-            Data::Connected(stream) => stream,
+            ScriptDataConn::Connected(stream) => stream,
             other => {
                 self.data = other;
                 return;
             }
         };
         self.data = match self.tls.as_ref().filter(|tls| tls.is_private) {
-            None => Data::Open(stream),
+            None => ScriptDataConn::Open(stream),
             Some(tls) => match timeout(DATA_WAIT_MAX, stream.secured(&tls.config)).await {
-                Ok(Ok(stream)) => Data::Open(stream),
-                Ok(Err(error)) => Data::Failed(format!("TLS failed: {error}")),
-                Err(_) => Data::Failed("the TLS handshake took too long".into()),
+                Ok(Ok(stream)) => ScriptDataConn::Open(stream),
+                Ok(Err(error)) => ScriptDataConn::Failed(format!("TLS failed: {error}")),
+                Err(_) => ScriptDataConn::Failed("the TLS handshake took too long".into()),
             },
         };
     }
@@ -265,8 +267,8 @@ impl ScriptClient {
     async fn data(&mut self) -> Result<&mut ClientStream, String> {
         self.open_data().await;
         match &mut self.data {
-            Data::Open(stream) => Ok(stream),
-            Data::Failed(why) => Err(format!("there is no data connection: {why}")),
+            ScriptDataConn::Open(stream) => Ok(stream),
+            ScriptDataConn::Failed(why) => Err(format!("there is no data connection: {why}")),
             _ => Err("there is no data connection".into()),
         }
     }
@@ -276,7 +278,7 @@ impl ScriptClient {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
         with_timeout(stream.read_to_end(&mut bytes)).await?;
-        self.data = Data::None;
+        self.data = ScriptDataConn::None;
         Ok(bytes)
     }
 
@@ -292,7 +294,7 @@ impl ScriptClient {
         let mut bytes = Vec::new();
         let stream = self.data().await?;
         let ended = timeout(WAIT_MAX, stream.read_to_end(&mut bytes)).await;
-        self.data = Data::None;
+        self.data = ScriptDataConn::None;
         ended.map(|_| ()).map_err(|_| "the data connection did not end".into())
     }
 
@@ -322,7 +324,7 @@ impl ScriptClient {
     /// Resets the data connection.
     pub(crate) async fn break_data(&mut self) -> Result<(), String> {
         self.data().await?.link().reset();
-        self.data = Data::None;
+        self.data = ScriptDataConn::None;
         Ok(())
     }
 }

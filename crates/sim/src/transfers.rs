@@ -10,7 +10,7 @@ use wharf_core::storage::Start;
 use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
 use crate::actions::{file_name, text_of};
-use crate::client::{Client, Disconnected, ReplyEvent};
+use crate::client::{Disconnected, ReplyEvent, SimClient};
 use crate::link::SimLink;
 use crate::net::SimListener;
 use crate::oracle::{Download, SentUpload};
@@ -31,7 +31,7 @@ enum DataRoute {
 }
 
 /// The start of a transfer.
-enum Opened {
+enum TransferStart {
     /// It ended before it began.
     Refused,
     Open {
@@ -71,7 +71,7 @@ enum TransferEnd {
     Cut,
 }
 
-impl Client {
+impl SimClient {
     /// STOR, APPE or STOU.
     pub(crate) async fn upload(&mut self) -> Result<(), Disconnected> {
         let path = file_name(&mut self.rng);
@@ -137,11 +137,11 @@ impl Client {
         let is_fresh = upload.start == Start::Fresh;
         let id = self.oracle.begin_upload(upload);
         let (mut link, name) = match self.open(command, route).await? {
-            Opened::Refused => {
+            TransferStart::Refused => {
                 self.oracle.end_upload(id, false);
                 return Ok(());
             }
-            Opened::Open { link, name } => (link, name),
+            TransferStart::Open { link, name } => (link, name),
         };
         if verb == "STOU" {
             self.oracle.set_name(id, format!("/{}", name.trim_start_matches("FILE: ")));
@@ -196,7 +196,9 @@ impl Client {
             return Ok(());
         }
         let asked = Instant::now();
-        let Opened::Open { mut link, .. } = self.open(&format!("RETR {path}"), route).await? else {
+        let TransferStart::Open { mut link, .. } =
+            self.open(&format!("RETR {path}"), route).await?
+        else {
             return Ok(());
         };
         let opened = Instant::now();
@@ -222,7 +224,9 @@ impl Client {
         };
         let Some(route) = self.route().await? else { return Ok(()) };
         let asked = Instant::now();
-        let Opened::Open { mut link, .. } = self.open(&line, route).await? else { return Ok(()) };
+        let TransferStart::Open { mut link, .. } = self.open(&line, route).await? else {
+            return Ok(());
+        };
         let fault = self.fault();
         let mut bytes = Vec::new();
         let moved = self.receive_data(&mut link, &mut bytes, fault).await?;
@@ -306,7 +310,11 @@ impl Client {
     }
 
     /// Sends the command and opens the data connection, in either order.
-    async fn open(&mut self, command: &str, route: DataRoute) -> Result<Opened, Disconnected> {
+    async fn open(
+        &mut self,
+        command: &str,
+        route: DataRoute,
+    ) -> Result<TransferStart, Disconnected> {
         let mut link = None;
         let is_early = self.rng.chance(1, 2);
         if let (DataRoute::To(to), true) = (&route, is_early) {
@@ -314,7 +322,7 @@ impl Client {
         }
         self.send_commands(&[command]).await?;
         let name = match self.next_reply().await? {
-            ReplyEvent::Final { .. } => return Ok(Opened::Refused),
+            ReplyEvent::Final { .. } => return Ok(TransferStart::Refused),
             ReplyEvent::Preliminary(reply) => text_of(&reply),
         };
         if link.is_none() {
@@ -327,9 +335,9 @@ impl Client {
         let Some(link) = link else {
             self.log_line("has no data connection");
             self.reply_to(verb_of(command)).await?;
-            return Ok(Opened::Refused);
+            return Ok(TransferStart::Refused);
         };
-        Ok(Opened::Open { link, name })
+        Ok(TransferStart::Open { link, name })
     }
 
     async fn dial(&mut self, to: SocketAddr) -> Option<SimLink> {

@@ -16,7 +16,7 @@ use wharf_server::settings::{
 };
 use wharf_storage::Memory;
 
-use crate::dialogue::{Outcome, ScriptRunner};
+use crate::dialogue::{DialogueOutcome, ScriptRunner};
 use crate::net::{BEGIN, SimNet};
 use crate::network_faults::NetworkFaults;
 use crate::stream::certificate;
@@ -103,11 +103,11 @@ impl World {
     pub fn tls(mut self) -> Self {
         self.settings.tls = Some(Tls {
             certificate: certificate(),
-            version_min: TlsVersion::V1_2,
+            min_version: TlsVersion::V1_2,
             require: TlsRequire::Off,
             session_reuse: SessionReuse::Prefer,
-            requires_close_notify: true,
-            names: Vec::new(),
+            require_close_notify: true,
+            server_names: Vec::new(),
         });
         self
     }
@@ -159,7 +159,7 @@ impl World {
     ///
     /// # Panics
     /// If the dialogue and the server differ, with the transcript so far.
-    pub fn run(&self, script: &str) -> Outcome {
+    pub fn run(&self, script: &str) -> DialogueOutcome {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -168,7 +168,7 @@ impl World {
         runtime.block_on(self.play(script))
     }
 
-    async fn play(&self, script: &str) -> Outcome {
+    async fn play(&self, script: &str) -> DialogueOutcome {
         let net = SimNet::new(NetworkFaults::Off);
         let events = EventRecorder::default();
         let stores = self.stores.clone().unwrap_or_else(|| Arc::new(self.memory.clone()));
@@ -193,7 +193,7 @@ impl World {
         assert_eq!((open.listeners, open.links), (0, 0), "the network is not empty:\n{transcript}");
         assert_eq!(handle.sessions(), 0, "a session was left over:\n{transcript}");
         assert_eq!(handle.passive_ports_in_use(), 0, "a port was left over:\n{transcript}");
-        Outcome { memory: self.memory.clone(), events: events.lines(), transcript }
+        DialogueOutcome { memory: self.memory.clone(), events: events.lines(), transcript }
     }
 }
 

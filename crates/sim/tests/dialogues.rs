@@ -9,7 +9,7 @@ fn world() -> World {
     World::new().account("anna", "secret", Permissions::ALL).file("/a", b"hello\r\n")
 }
 
-fn play(world: &World, script: &str) -> wharf_sim::Outcome {
+fn play(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{script}"))
 }
 

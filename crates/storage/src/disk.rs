@@ -59,8 +59,8 @@ use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
-    Caps, Change, Entries, LastLink, Replace, Sink, Source, Space, Storage, Stores, Usage, Wanted,
-    Write,
+    Capabilities, Change, Entries, LastLink, ListDetail, Replace, Sink, Source, Space, Storage,
+    Stores, Usage, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -241,8 +241,8 @@ impl fmt::Debug for Disk {
 
 #[async_trait]
 impl Storage for Disk {
-    fn caps(&self) -> Caps {
-        Caps {
+    fn caps(&self) -> Capabilities {
+        Capabilities {
             resumes: true,
             appends: true,
             sets_times: true,
@@ -259,7 +259,7 @@ impl Storage for Disk {
         self.act(move |tree| tree.stat(&at)).await
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         let at = at.clone();
         let reader = self.act(move |tree| tree.list(&at, wanted)).await?;
         Ok(Entries::Blocking(Box::new(DirectoryListing::new(Arc::clone(&self.tree), reader))))

@@ -17,8 +17,8 @@ use futures_core::Stream;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Caps, Change, Entries, Kept, Replace, Sink, Source, Start, Storage, Stored, Stores, Usage,
-    Wanted, Write,
+    Capabilities, Change, Entries, Kept, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
+    Stores, Usage, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -264,8 +264,8 @@ impl Stores for Memory {
 
 #[async_trait]
 impl Storage for Memory {
-    fn caps(&self) -> Caps {
-        Caps {
+    fn caps(&self) -> Capabilities {
+        Capabilities {
             resumes: true,
             appends: true,
             sets_times: true,
@@ -278,7 +278,7 @@ impl Storage for Memory {
         self.tree().stat(at)
     }
 
-    async fn list(&self, at: &VPath, _: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, _: ListDetail) -> Result<Entries> {
         self.tree().check_dir(at)?;
         let listing = MemoryListing { memory: self.clone(), at: at.clone(), after: Vec::new() };
         Ok(Entries::Stream(Box::pin(listing)))

@@ -11,8 +11,8 @@ use futures_core::Stream;
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::permission::{folded, folded_name};
 use wharf_core::storage::{
-    Caps, Change, Entries, EntryStream, LastLink, Replace, Sink, Source, Space, Storage, Usage,
-    Wanted, Write,
+    Capabilities, Change, Entries, EntryStream, LastLink, ListDetail, Replace, Sink, Source, Space,
+    Storage, Usage, Write,
 };
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
@@ -115,13 +115,15 @@ impl Mounts {
 #[async_trait]
 impl Storage for Mounts {
     /// What all of them support; names are case-insensitive if they are in one of them.
-    fn caps(&self) -> Caps {
-        self.folders.values().map(|store| store.caps()).fold(self.home.caps(), |all, one| Caps {
-            resumes: all.resumes && one.resumes,
-            appends: all.appends && one.appends,
-            sets_times: all.sets_times && one.sets_times,
-            sets_mode: all.sets_mode && one.sets_mode,
-            ignores_case: all.ignores_case || one.ignores_case,
+    fn caps(&self) -> Capabilities {
+        self.folders.values().map(|store| store.caps()).fold(self.home.caps(), |all, one| {
+            Capabilities {
+                resumes: all.resumes && one.resumes,
+                appends: all.appends && one.appends,
+                sets_times: all.sets_times && one.sets_times,
+                sets_mode: all.sets_mode && one.sets_mode,
+                ignores_case: all.ignores_case || one.ignores_case,
+            }
         })
     }
 
@@ -138,7 +140,7 @@ impl Storage for Mounts {
         })
     }
 
-    async fn list(&self, at: &VPath, wanted: Wanted) -> Result<Entries> {
+    async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         let location = self.location(at);
         let next = self.next(at);
         let listed = location.store.list(&location.at, wanted).await;
@@ -366,7 +368,7 @@ mod tests {
 
     async fn names(store: &dyn Storage, at: &str) -> Vec<String> {
         let mut names = Vec::new();
-        match store.list(&path(at), Wanted::Facts).await.unwrap() {
+        match store.list(&path(at), ListDetail::Facts).await.unwrap() {
             Entries::Blocking(entries) => {
                 names.extend(entries.map(|entry| entry.unwrap().name));
             }

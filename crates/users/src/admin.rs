@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_core::async_trait;
 use wharf_proto::path::VPath;
 
-use crate::file::{EditError, Fault, OpenError, Owner, Setting, StoredHash, UserRecord};
+use crate::file::{EditError, Fault, Owner, Setting, StoredHash, UserRecord, UsersFileError};
 
 /// The most accounts on one page of [`UserAdmin::page`].
 pub const PAGE_MAX: usize = 1000;
@@ -61,14 +61,14 @@ pub trait UserAdmin: Send + Sync {
     /// # Errors
     /// The store is as it was: a name is taken or unknown, the result would be unusable, or the
     /// store cannot be changed.
-    async fn change(&self, changes: &[Change]) -> Result<(), AdminError>;
+    async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError>;
 
     /// Adds an account; it or one of its groups must have a home.
     ///
     /// # Errors
     /// As [`UserAdmin::change`].
     async fn add(&self, name: &str, settings: Vec<Setting>) -> Result<(), AdminError> {
-        self.change(&[Change::add(name, settings)]).await
+        self.change(&[StoreChange::add(name, settings)]).await
     }
 
     /// Sets some things of an account and leaves the others.
@@ -76,7 +76,7 @@ pub trait UserAdmin: Send + Sync {
     /// # Errors
     /// As [`UserAdmin::change`].
     async fn set(&self, name: &str, settings: Vec<Setting>) -> Result<(), AdminError> {
-        self.change(&[Change::set(name, settings)]).await
+        self.change(&[StoreChange::set(name, settings)]).await
     }
 
     /// Changes the password of an account.
@@ -92,7 +92,7 @@ pub trait UserAdmin: Send + Sync {
     /// # Errors
     /// As [`UserAdmin::change`].
     async fn remove(&self, name: &str) -> Result<(), AdminError> {
-        self.change(&[Change::remove(name)]).await
+        self.change(&[StoreChange::remove(name)]).await
     }
 }
 
@@ -124,7 +124,7 @@ impl From<&str> for Holder {
 
 /// One thing to be done to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum StoreChange {
     /// A new account or group.
     Add {
         /// The account or group.
@@ -157,7 +157,7 @@ pub enum Cleared {
     Entry(&'static str, VPath),
 }
 
-impl Change {
+impl StoreChange {
     /// A new account or group.
     pub fn add(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
         Self::Add { holder: holder.into(), settings }
@@ -198,7 +198,7 @@ pub struct StoreError {
     /// What happened, with the path or address. Contains no password.
     pub what: String,
     /// What would help.
-    pub help: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// The category of a store error.
@@ -223,20 +223,20 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// Without help.
     pub fn new(kind: StoreErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), help: None }
+        Self { kind, what: what.into(), hint: None }
     }
 
     /// With what would help.
     #[must_use]
-    pub fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.what)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(out, " ({help})"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(out, " ({hint})"))
     }
 }
 
@@ -266,8 +266,8 @@ impl From<EditError> for AdminError {
     }
 }
 
-impl From<OpenError> for AdminError {
-    fn from(error: OpenError) -> Self {
+impl From<UsersFileError> for AdminError {
+    fn from(error: UsersFileError) -> Self {
         Self::Edit(EditError::Open(error))
     }
 }

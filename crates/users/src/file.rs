@@ -55,8 +55,8 @@ pub use disk::{
 };
 pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
-pub use origin::Origin;
-pub use problem::{Fault, FileProblems, OpenError, Problem};
+pub use origin::SettingOrigin;
+pub use problem::{Fault, FileProblems, UsersFileError, UsersFileProblem};
 pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck, parse_network};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
@@ -102,11 +102,12 @@ impl FileUsers {
     /// Reads the accounts of `path`. Blocks; `hasher` is shared with the other stores.
     ///
     /// # Errors
-    /// [`OpenError`]: the file is missing, accessible to other users, or invalid (all problems).
-    pub fn open(path: impl AsRef<Path>, hasher: Arc<Hasher>) -> Result<Self, OpenError> {
+    /// [`UsersFileError`]: the file is missing, accessible to other users, or invalid (with all
+    /// problems).
+    pub fn open(path: impl AsRef<Path>, hasher: Arc<Hasher>) -> Result<Self, UsersFileError> {
         let path = path.as_ref();
         let whole = std::path::absolute(path)
-            .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })?;
+            .map_err(|source| UsersFileError::Unreadable { path: path.to_owned(), source })?;
         let (records, stamp) = read_all(&whole)?;
         let (enabled, open) = (enabled(&records), open(&records));
         let state = FileState { records, enabled, open, ..FileState::new(stamp) };
@@ -125,7 +126,7 @@ impl FileUsers {
     /// # Errors
     /// The file has become invalid. Reported once for each change of the file; the accounts stay in
     /// use.
-    pub async fn refresh(&self) -> Result<Changes, OpenError> {
+    pub async fn refresh(&self) -> Result<Changes, UsersFileError> {
         let inner = Arc::clone(&self.inner);
         // Fails only when the runtime shuts down.
         let _ = spawn_blocking(move || inner.reload_if_changed()).await;
@@ -236,7 +237,7 @@ fn verify_cheap_hash(record: &UserRecord, secret: &[u8]) -> Option<Verified> {
     matches!(verified, Verified::Right | Verified::RightButOld).then_some(verified)
 }
 
-type Records = HashMap<String, Arc<UserRecord>>;
+type UserRecords = HashMap<String, Arc<UserRecord>>;
 
 #[derive(Debug)]
 struct Inner {
@@ -250,7 +251,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct FileState {
-    records: Records,
+    records: UserRecords,
     /// Of the file as last read, usable or not.
     stamp: Option<Stamp>,
     /// The accounts that could log in when `refresh` last looked.
@@ -261,7 +262,7 @@ struct FileState {
     maybe_removed: BTreeSet<String>,
     is_reread: bool,
     is_in_place: bool,
-    problem: Option<OpenError>,
+    problem: Option<UsersFileError>,
     renewal_problem: Option<EditError>,
     /// After a failure nothing is renewed until the file changes: each login would fail again.
     is_renewing: bool,
@@ -270,7 +271,7 @@ struct FileState {
 impl FileState {
     fn new(stamp: Option<Stamp>) -> Self {
         Self {
-            records: Records::new(),
+            records: UserRecords::new(),
             stamp,
             enabled: BTreeSet::new(),
             open: BTreeSet::new(),
@@ -323,7 +324,7 @@ impl Inner {
     }
 
     /// The changes since the last call.
-    fn changes(&self) -> Result<Changes, OpenError> {
+    fn changes(&self) -> Result<Changes, UsersFileError> {
         let mut state = self.state();
         if let Some(problem) = state.problem.take() {
             return Err(problem);
@@ -371,9 +372,9 @@ impl Inner {
     }
 }
 
-fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
+fn read_all(path: &Path) -> Result<(UserRecords, Option<Stamp>), UsersFileError> {
     let (text, stamp) = disk::read(path)?;
-    let parsed = read::read(path, &text).map_err(OpenError::Problems)?;
+    let parsed = read::read(path, &text).map_err(UsersFileError::Problems)?;
     let named = parsed
         .effective_records()
         .into_iter()
@@ -381,16 +382,16 @@ fn read_all(path: &Path) -> Result<(Records, Option<Stamp>), OpenError> {
     Ok((named.collect(), Some(stamp)))
 }
 
-fn enabled(records: &Records) -> BTreeSet<String> {
+fn enabled(records: &UserRecords) -> BTreeSet<String> {
     names(records, UserRecord::is_enabled)
 }
 
-fn open(records: &Records) -> BTreeSet<String> {
+fn open(records: &UserRecords) -> BTreeSet<String> {
     let now = Timestamp::now();
     names(records, |record| record.admits_time(now).is_ok())
 }
 
-fn names(records: &Records, fits: impl Fn(&UserRecord) -> bool) -> BTreeSet<String> {
+fn names(records: &UserRecords, fits: impl Fn(&UserRecord) -> bool) -> BTreeSet<String> {
     let fitting = records.values().filter(|record| fits(record));
     fitting.map(|record| record.name.clone()).collect()
 }

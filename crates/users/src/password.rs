@@ -136,9 +136,9 @@ pub(crate) fn is_cheap(stored: &str) -> bool {
 }
 
 /// Checks a password against one kind of hash; nothing where the hash is not to be trusted.
-type Check = fn(&str, &[u8]) -> Option<Verified>;
+type VerifyFn = fn(&str, &[u8]) -> Option<Verified>;
 
-const KINDS: &[(&str, Check)] = &[
+const KINDS: &[(&str, VerifyFn)] = &[
     ("$argon2id$", argon2id),
     ("$2a$", bcrypt),
     ("$2b$", bcrypt),

@@ -22,7 +22,7 @@ impl InvalidPermissions {
     }
 
     /// What would help.
-    pub fn help(&self) -> String {
+    pub fn hint(&self) -> String {
         self.meant.map_or_else(
             || {
                 format!(
@@ -37,7 +37,7 @@ impl InvalidPermissions {
 
 impl fmt::Display for InvalidPermissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} ({})", self.message(), self.help())
+        write!(out, "{} ({})", self.message(), self.hint())
     }
 }
 

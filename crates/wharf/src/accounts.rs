@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::runtime::Builder;
-use wharf_accounts_sql::{Address, Creation, SqlUsers};
+use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_proto::path::VPath;
 use wharf_users::admin::{AdminError, Holder, StoreError, StoreErrorKind, UserAdmin};
 use wharf_users::file::{Fault, FileAdmin, FileUsers, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::config::Config;
-pub(crate) use crate::config::store::Kept;
+pub(crate) use crate::config::store::AccountStoreKind;
 use crate::outcome::{Exit, Failure};
 use crate::share::read_password_file;
 
 /// The file of the account store, TOML or SQLite; `None` for a database server.
 pub(crate) fn file(config: &Config) -> Option<&Path> {
     match &config.accounts.store.0 {
-        Kept::File => Some(&config.server.users_file.0),
-        Kept::Database(Address::Sqlite(path)) => Some(path),
-        Kept::Database(Address::Postgres(_)) => None,
+        AccountStoreKind::File => Some(&config.server.users_file.0),
+        AccountStoreKind::Database(DatabaseAddress::Sqlite(path)) => Some(path),
+        AccountStoreKind::Database(DatabaseAddress::Postgres(_)) => None,
     }
 }
 
@@ -37,8 +37,8 @@ pub(crate) enum WatchedStore {
 /// The name of the configured store in messages.
 pub(crate) fn shown(config: &Config) -> String {
     match &config.accounts.store.0 {
-        Kept::File => config.server.users_file.0.display().to_string(),
-        Kept::Database(address) => address.to_string(),
+        AccountStoreKind::File => config.server.users_file.0.display().to_string(),
+        AccountStoreKind::Database(address) => address.to_string(),
     }
 }
 
@@ -52,13 +52,13 @@ pub(crate) fn admin(config: &Config, creation: Creation) -> Result<Box<dyn UserA
 
 /// Like [`admin`], for any store.
 pub(crate) fn admin_of(
-    kept: &Kept,
+    kept: &AccountStoreKind,
     config: &Config,
     creation: Creation,
 ) -> Result<Box<dyn UserAdmin>, Failure> {
     Ok(match kept {
-        Kept::File => Box::new(FileAdmin::new(&config.server.users_file.0)),
-        Kept::Database(address) => Box::new(database(address, config, creation)?),
+        AccountStoreKind::File => Box::new(FileAdmin::new(&config.server.users_file.0)),
+        AccountStoreKind::Database(address) => Box::new(database(address, config, creation)?),
     })
 }
 
@@ -67,13 +67,13 @@ pub(crate) fn admin_of(
 /// # Errors
 /// As [`admin`].
 pub(crate) fn database(
-    address: &Address,
+    address: &DatabaseAddress,
     config: &Config,
     creation: Creation,
 ) -> Result<SqlUsers, Failure> {
     let password = match address {
-        Address::Sqlite(_) => None,
-        Address::Postgres(_) => password(config.accounts.password_file.0.as_deref())?,
+        DatabaseAddress::Sqlite(_) => None,
+        DatabaseAddress::Postgres(_) => password(config.accounts.password_file.0.as_deref())?,
     };
     let hasher = Arc::new(Hasher::default());
     SqlUsers::new(address, password.as_deref(), creation, hasher).map_err(|error| failure(&error))
@@ -101,7 +101,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
         | StoreErrorKind::Conflict
         | StoreErrorKind::Busy => Exit::Failed,
     };
-    Failure { exit, help: error.help.clone(), ..Failure::new(error.what.clone()) }
+    Failure { exit, hint: error.hint.clone(), ..Failure::new(error.what.clone()) }
 }
 
 /// Reads all accounts of a store page by page, with the settings inherited from groups.

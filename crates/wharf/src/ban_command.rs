@@ -8,21 +8,21 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
 
-use crate::ban_file::{BanFile, Found, REASON_BYTES_MAX};
-use crate::cli::Global;
-use crate::cli::ban::{Act, Ban};
+use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
+use crate::cli::GlobalArgs;
+use crate::cli::ban::{BanArgs, BanCommand};
 use crate::config::units::{parse_duration, show_duration};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
 use crate::user_command::list::table;
 
 /// Runs the command through the API of the running server, or without one on the file of bans.
-pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
+pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> {
     let path = config_file(global);
     let inputs = inputs(global, path.clone(), Vec::new());
     let config = load(&inputs, global.color.is_on())?.config;
@@ -32,8 +32,8 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
         None => BanStore::File(BanFile::of(&config)),
     };
     match &what.act {
-        Act::List { json } => list(&book.read()?, *json, now)?,
-        Act::Add { addresses, time, reason } => {
+        BanCommand::List { json } => list(&book.read()?, *json, now)?,
+        BanCommand::Add { addresses, time, reason } => {
             let networks = addresses.iter().map(|address| network(address));
             let networks = networks.collect::<Result<Vec<_>, _>>()?;
             let until = time.as_deref().map(|time| until(time, now)).transpose()?;
@@ -51,11 +51,11 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
                 |at| format!("for {}", left(at, now)),
             );
             for network in networks {
-                tell(&format!("banned {} {time}\n", shown(network)));
+                print_error(&format!("banned {} {time}\n", shown(network)));
             }
         }
-        Act::Del { addresses, users } => del(&book, addresses, users, now)?,
-        Act::Clear { yes } => clear(&book, *yes, now)?,
+        BanCommand::Del { addresses, users } => del(&book, addresses, users, now)?,
+        BanCommand::Clear { yes } => clear(&book, *yes, now)?,
     }
     Ok(Exit::Done)
 }
@@ -63,7 +63,7 @@ pub(crate) fn ban(global: &Global, what: &Ban) -> Result<Exit, Failure> {
 /// Where bans are stored.
 enum BanStore {
     /// In a running server.
-    Server(Client),
+    Server(AdminClient),
     /// In the file, while no server is running.
     File(BanFile),
 }
@@ -86,7 +86,7 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
         return print(&bans.chain(locks).collect::<String>());
     }
     if bans.is_empty() && locks.is_empty() {
-        tell("no bans\n");
+        print_error("no bans\n");
         return Ok(());
     }
     let mut rows = vec![["TARGET", "LEFT", "BY", "REASON"].map(str::to_owned)];
@@ -120,7 +120,7 @@ fn add(
             return Err(Failure::new(format!(
                 "cannot add a ban: the maximum of {BANS_MAX} is reached"
             ))
-            .help("ban a network instead of single addresses, such as 203.0.113.0/24"));
+            .hint("ban a network instead of single addresses, such as 203.0.113.0/24"));
         }
         bans.extend(networks.iter().map(|&network| Banned {
             network,
@@ -138,7 +138,7 @@ fn add(
 pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
     if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         let what = format!("invalid --reason: more than one line or {REASON_BYTES_MAX} bytes");
-        return Err(Failure::usage(what).help("use a shorter text without line breaks"));
+        return Err(Failure::usage(what).hint("use a shorter text without line breaks"));
     }
     Ok(())
 }
@@ -175,10 +175,10 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
         })?,
     }
     for network in networks {
-        tell(&format!("removed the ban of {}\n", shown(network)));
+        print_error(&format!("removed the ban of {}\n", shown(network)));
     }
     for user in users {
-        tell(&format!("unlocked {user}\n"));
+        print_error(&format!("unlocked {user}\n"));
     }
     Ok(())
 }
@@ -191,7 +191,7 @@ fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
     if !has_yes {
         if !std::io::stdin().is_terminal() {
             let failure = Failure::usage(format!("cannot ask for confirmation to remove {what}"));
-            return Err(failure.help("without a terminal, add --yes"));
+            return Err(failure.hint("without a terminal, add --yes"));
         }
         if !confirm(&format!("Remove {what}?"))? {
             return Err(Failure::new("cancelled: no bans were removed"));
@@ -205,25 +205,25 @@ fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
             Ok(())
         })?,
     }
-    tell(&format!("removed {what}\n"));
+    print_error(&format!("removed {what}\n"));
     Ok(())
 }
 
-fn read(file: &BanFile) -> Result<Found, Failure> {
+fn read(file: &BanFile) -> Result<BanFileContent, Failure> {
     let found = file
         .read()
         .map_err(|error| Failure::io(format!("cannot read {}", file.path().display()), &error))?;
     if found.bad_lines > 0 {
         let path = file.path().display();
         let count = found.bad_lines;
-        tell(&format!("warning: {path}: invalid lines were ignored: {count}\n"));
+        print_error(&format!("warning: {path}: invalid lines were ignored: {count}\n"));
     }
     Ok(found)
 }
 
 fn edit(
     file: &BanFile,
-    change: impl FnOnce(&mut Found) -> Result<(), Failure>,
+    change: impl FnOnce(&mut BanFileContent) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::io(format!("cannot change {}", file.path().display()), &error);
     let locked = file.lock().map_err(failed)?;
@@ -234,9 +234,9 @@ fn edit(
 
 /// Parses a network. An IPv6 address stands for its /64, which is usually one customer.
 pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
-    let help = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
+    let hint = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
                 203.0.113.0/24";
-    let wrong = || Failure::usage(format!("invalid address `{}`", text.escape_debug())).help(help);
+    let wrong = || Failure::usage(format!("invalid address `{}`", text.escape_debug())).hint(hint);
     let network = match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(address @ IpAddr::V4(_)) => IpNet::from(address),
         Ok(address @ IpAddr::V6(_)) => IpNet::new(address, 64).map_err(|_| wrong())?,
@@ -244,7 +244,7 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
     };
     if network.prefix_len() == 0 {
         let what = format!("invalid network {}: it contains all addresses", network.trunc());
-        return Err(Failure::usage(what).help("to refuse all clients, stop the server"));
+        return Err(Failure::usage(what).hint("to refuse all clients, stop the server"));
     }
     Ok(network.trunc())
 }
@@ -257,13 +257,13 @@ pub(crate) fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<()
     });
     let Some((network, allowed)) = found else { return Ok(()) };
     let what = format!("cannot ban {}: {allowed} is in ban.allow", shown(*network));
-    Err(Failure::new(what).help("remove it from ban.allow in the configuration first"))
+    Err(Failure::new(what).hint("remove it from ban.allow in the configuration first"))
 }
 
 /// The error if an account is not locked.
 pub(crate) fn not_locked(user: &str) -> Failure {
     let what = format!("account `{}` is not locked", user.escape_debug());
-    missing(what).help("list locked accounts:  wharf ban list")
+    missing(what).hint("list locked accounts:  wharf ban list")
 }
 
 fn missing(what: String) -> Failure {
@@ -277,22 +277,22 @@ pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
     match around {
         Some(ban) => {
             let around = shown(ban.network);
-            failure.help(format!("it is part of {around}:  wharf ban del {around}"))
+            failure.hint(format!("it is part of {around}:  wharf ban del {around}"))
         }
-        None => failure.help("list bans:  wharf ban list"),
+        None => failure.hint("list bans:  wharf ban list"),
     }
 }
 
 fn until(time: &str, now: i64) -> Result<i64, Failure> {
-    let help = "write a time such as 30m, 12h or 7d";
+    let hint = "write a time such as 30m, 12h or 7d";
     let time = parse_duration(time)
-        .map_err(|why| Failure::usage(format!("invalid --for: {why}")).help(help))?;
+        .map_err(|why| Failure::usage(format!("invalid --for: {why}")).hint(hint))?;
     let seconds = i64::try_from(time.as_secs()).ok().filter(|seconds| *seconds > 0);
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     let until = until.filter(|until| Timestamp::from_second(*until).is_ok());
     until.ok_or_else(|| {
         Failure::usage("invalid --for: out of range")
-            .help("without --for, a ban applies until it is removed")
+            .hint("without --for, a ban applies until it is removed")
     })
 }
 
@@ -364,7 +364,7 @@ mod tests {
         }
         for text in ["", "anna", "203.0.113", "203.0.113.9/33", "0.0.0.0/0", "::/0"] {
             let failure = network(text).unwrap_err();
-            assert!(failure.exit == Exit::Usage && failure.help.is_some(), "{text}");
+            assert!(failure.exit == Exit::Usage && failure.hint.is_some(), "{text}");
         }
     }
 

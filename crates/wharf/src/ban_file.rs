@@ -46,7 +46,7 @@ pub(crate) struct BanFile {
 
 /// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct BanFileContent {
     /// Sorted.
     pub(crate) memory: ThrottleSnapshot,
     /// Number of invalid lines, which are ignored.
@@ -81,17 +81,17 @@ impl BanFile {
     }
 
     /// The content; empty if it is missing.
-    pub(crate) fn read(&self) -> io::Result<Found> {
+    pub(crate) fn read(&self) -> io::Result<BanFileContent> {
         self.read_stamped().map(|(found, _)| found)
     }
 
     /// The same, with a stamp taken before reading, so that a concurrent change is noticed next
     /// time.
-    pub(crate) fn read_stamped(&self) -> io::Result<(Found, Option<Stamp>)> {
+    pub(crate) fn read_stamped(&self) -> io::Result<(BanFileContent, Option<Stamp>)> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Found::default(), None));
+                return Ok((BanFileContent::default(), None));
             }
             Err(error) => return Err(error),
         };
@@ -170,9 +170,9 @@ fn show(memory: &ThrottleSnapshot, revision: Option<u64>) -> String {
     text
 }
 
-fn parse(text: &str) -> Found {
+fn parse(text: &str) -> BanFileContent {
     let is_whole = text.lines().next() == Some(TITLE) && text.ends_with('\n');
-    let mut found = Found { is_whole, ..Found::default() };
+    let mut found = BanFileContent { is_whole, ..BanFileContent::default() };
     for line in text.lines().filter(|line| !line.is_empty() && *line != TITLE) {
         if let Some(revision) = line.strip_prefix(END) {
             found.revision = revision.parse().ok();
@@ -266,7 +266,7 @@ mod tests {
     fn row_17_what_is_written_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = BanFile { path: folder.path().join("state").join(NAME) };
-        assert_eq!(file.read().unwrap(), Found::default());
+        assert_eq!(file.read().unwrap(), BanFileContent::default());
         file.lock().unwrap().write(&memory()).unwrap();
         let found = file.read().unwrap();
         assert_eq!((found.memory, found.bad_lines, found.revision), (memory(), 0, None));
@@ -289,7 +289,7 @@ mod tests {
         std::fs::write(file.path(), "wharf-bans 1").unwrap();
         assert_ne!(file.stamp(), Some(written));
         std::fs::remove_file(file.path()).unwrap();
-        assert_eq!(file.read_stamped().unwrap(), (Found::default(), None));
+        assert_eq!(file.read_stamped().unwrap(), (BanFileContent::default(), None));
     }
 
     #[cfg(unix)]

@@ -7,17 +7,17 @@ mod target;
 
 use std::sync::Arc;
 
-use wharf_load::Progress;
+use wharf_load::RunProgress;
 
-use crate::cli::bench::Bench;
+use crate::cli::bench::BenchArgs;
 use crate::os::Signals;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use suite::Suite;
 
 /// Measures the server and prints the results.
-pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
+pub(crate) fn bench(options: &BenchArgs) -> Result<Exit, Failure> {
     let target = target::target(options)?;
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(RunProgress::default());
     stop_on_signals(&progress)?;
     let mut suite = Suite::begin(options, &target, &progress)?;
     suite.measure();
@@ -37,7 +37,7 @@ pub(crate) fn bench(options: &Bench) -> Result<Exit, Failure> {
 
 /// The first Ctrl+C ends the current case and deletes the files that were stored. A second one
 /// exits immediately.
-fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
+fn stop_on_signals(progress: &Arc<RunProgress>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io("cannot handle Ctrl+C", &error);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -50,7 +50,7 @@ fn stop_on_signals(progress: &Arc<Progress>) -> Result<(), Failure> {
         runtime.block_on(async {
             signals.next().await;
             progress.stop();
-            tell("\nstopping; deleting the test files (Ctrl+C again to leave them)\n");
+            print_error("\nstopping; deleting the test files (Ctrl+C again to leave them)\n");
             signals.next().await;
             std::process::exit(INTERRUPTED);
         });

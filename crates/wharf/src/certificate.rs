@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use wharf_core::trusted_file;
 
-pub(crate) use self::parsed::{Key, ParsedCertificate, covers};
+pub(crate) use self::parsed::{ParsedCertificate, PublicKey, covers};
 use crate::os::{Access, TrustedPath, mode_if_open, private_folder, sync_folder};
 use crate::outcome::{Exit, Failure, plain};
 
@@ -87,19 +87,19 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<CertificateAn
     let chain = chain_of(&read(certificate, "certificate", FileReaders::Everyone)?);
     if chain.is_empty() {
         return Err(invalid(format!("{} contains no PEM certificate", certificate.display()))
-            .help("it must contain -----BEGIN CERTIFICATE-----"));
+            .hint("it must contain -----BEGIN CERTIFICATE-----"));
     }
     let text = read(key, "private key", FileReaders::OwnerOnly)?;
     let key_der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
         let failure = invalid(format!("{} contains no PEM private key", key.display()));
         if text.contains("ENCRYPTED") {
-            failure.help(format!(
+            failure.hint(format!(
                 "it is encrypted with a passphrase; decrypt it:  openssl pkey -in {0} -out \
                  plain.pem",
                 key.display()
             ))
         } else {
-            failure.help("it must contain -----BEGIN PRIVATE KEY-----")
+            failure.hint("it must contain -----BEGIN PRIVATE KEY-----")
         }
     })?;
     let warnings = expiry_warning(&chain, certificate).into_iter().collect();
@@ -162,7 +162,7 @@ fn kept_or_made(
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).ok().filter(|_| !chain.is_empty());
     let key = key.ok_or_else(|| {
         Failure::new(format!("{} is damaged", path.display()))
-            .help("delete it; a new certificate is generated at the next start")
+            .hint("delete it; a new certificate is generated at the next start")
     })?;
     warnings.extend(expiry_warning(&chain, &path));
     Ok((chain, key))
@@ -230,7 +230,7 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
             io::ErrorKind::InvalidData => Failure::new(format!(
                 "invalid {what} {shown}: DER (binary) instead of PEM"
             ))
-            .help(format!(
+            .hint(format!(
                 "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
             )),
             _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
@@ -267,7 +267,7 @@ fn reject_readable_key(file: &File, path: &Path) -> Result<(), Failure> {
     let shown = path.display();
     let title = format!("the private key {shown} is readable by other users (mode {mode:04o})");
     let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) };
-    Err(failure.help(format!("chmod 600 '{shown}'")))
+    Err(failure.hint(format!("chmod 600 '{shown}'")))
 }
 
 /// Generates a key and a certificate for these names, as PEM.

@@ -1,7 +1,7 @@
 //! `wharf check`: whether a server can start, how it is protected, and what to fix.
 //!
-//! Each subject is a function that fills a [`Page`]; a new one needs a word in `cli::check` and a
-//! row in [`SUBJECTS`].
+//! Each subject is a function that fills a [`CheckPage`]; a new one needs a word in `cli::check`
+//! and a row in [`SUBJECTS`].
 
 mod ask;
 mod fs;
@@ -20,18 +20,18 @@ use std::path::{Path, PathBuf};
 use wharf_accounts_sql::Creation;
 use wharf_admin::model::Status;
 
-use self::page::Page;
+use self::page::CheckPage;
 use crate::accounts::{FolderUse, file};
 use crate::chinese;
-use crate::cli::Global;
-use crate::cli::check::{Check, Subject};
-use crate::cli::live::Reach;
-use crate::config::problem::{Problem, Severity};
+use crate::cli::GlobalArgs;
+use crate::cli::check::{CheckArgs, CheckSubject};
+use crate::cli::live::SocketArgs;
+use crate::config::problem::{ConfigProblem, Severity};
 use crate::config::{Config, Loaded};
 use crate::live_command::{ask as answer_of, client};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
-use crate::protection::identity::Identity;
+use crate::protection::identity::SystemUser;
 use crate::protection::reach::StoreAccess;
 use crate::protection::rights;
 use crate::setup::{config_file, inputs, load_with};
@@ -39,7 +39,7 @@ use crate::wire::{accounts, check_certificate};
 
 /// The context of a check.
 struct Subjects<'a> {
-    global: &'a Global,
+    global: &'a GlobalArgs,
     config: &'a Config,
     file: Option<PathBuf>,
     is_coloured: bool,
@@ -52,7 +52,7 @@ impl Subjects<'_> {
     /// The running server of this configuration, if it can be reached.
     fn server(&self) -> Option<&Status> {
         let ask = || {
-            let client = client(self.global, &Reach { socket: None });
+            let client = client(self.global, &SocketArgs { socket: None });
             let status: Option<Status> = answer_of(async { client.get("/v1/status").await }).ok();
             // The server at the standard socket may be another one.
             status.filter(|status| status.config == self.absolute_file())
@@ -67,21 +67,21 @@ impl Subjects<'_> {
     }
 
     /// The system user to switch to, if any.
-    fn identity(&self) -> Result<Option<Identity>, Failure> {
-        Identity::wanted(&self.config.server)
+    fn identity(&self) -> Result<Option<SystemUser>, Failure> {
+        SystemUser::wanted(&self.config.server)
     }
 }
 
 /// Runs the checks, prints the findings, and returns the exit code.
-pub(crate) fn check(global: &Global, options: &Check) -> Result<Exit, Failure> {
+pub(crate) fn check(global: &GlobalArgs, options: &CheckArgs) -> Result<Exit, Failure> {
     let is_chinese = !options.json && chinese::is_session_chinese();
     inspect(global, options, is_chinese).map_err(|failure| {
         if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
     })
 }
 
-fn inspect(global: &Global, options: &Check, is_chinese: bool) -> Result<Exit, Failure> {
-    let mut page = Page::new(options.json, is_chinese);
+fn inspect(global: &GlobalArgs, options: &CheckArgs, is_chinese: bool) -> Result<Exit, Failure> {
+    let mut page = CheckPage::new(options.json, is_chinese);
     if let Some(server) = &options.ask {
         page.begin("ask", "");
         if let Err(failure) = ask::inspect(server, options, &mut page) {
@@ -96,26 +96,30 @@ fn inspect(global: &Global, options: &Check, is_chinese: bool) -> Result<Exit, F
 }
 
 /// Checks this computer and its configuration.
-fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), Failure> {
+fn check_here(
+    global: &GlobalArgs,
+    options: &CheckArgs,
+    page: &mut CheckPage,
+) -> Result<(), Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let shown = if page.is_chinese() { chinese::problem } else { Problem::clone };
+    let shown = if page.is_chinese() { chinese::problem } else { ConfigProblem::clone };
     let loaded =
         if options.json { Loaded::load(&inputs) } else { load_with(&inputs, is_coloured, shown)? };
     page.begin("config", "");
     for problem in &loaded.problems {
         match problem.severity {
-            Severity::Error => page.problem(problem.title.clone(), problem.help.clone()),
+            Severity::Error => page.problem(problem.title.clone(), problem.hint.clone()),
             // Otherwise `load` has printed it.
-            Severity::Warning => page.told(problem.title.clone(), problem.help.clone()),
+            Severity::Warning => page.printed_warning(problem.title.clone(), problem.hint.clone()),
         }
     }
     if !loaded.is_valid() {
         return Ok(());
     }
-    let is_chosen = |subject: &Subject| {
+    let is_chosen = |subject: &CheckSubject| {
         options.what.is_empty()
-            || options.what.contains(&Subject::All)
+            || options.what.contains(&CheckSubject::All)
             || options.what.contains(subject)
     };
     let subjects = Subjects {
@@ -123,7 +127,7 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
         config: &loaded.config,
         file: inputs.file,
         is_coloured,
-        looks_at_tls: is_chosen(&Subject::Tls),
+        looks_at_tls: is_chosen(&CheckSubject::Tls),
         server: OnceCell::new(),
     };
     for (subject, name, title, inspect) in SUBJECTS {
@@ -138,20 +142,20 @@ fn check_here(global: &Global, options: &Check, page: &mut Page) -> Result<(), F
     Ok(())
 }
 
-type CheckFn = fn(&Subjects<'_>, &mut Page) -> Result<(), Failure>;
+type CheckFn = fn(&Subjects<'_>, &mut CheckPage) -> Result<(), Failure>;
 
 /// The subjects with name, title and function, in the order of the output.
-const SUBJECTS: &[(Subject, &str, &str, CheckFn)] = &[
-    (Subject::Config, "config", "", inspect_config),
-    (Subject::Protection, "protection", "Protection", protection::inspect),
-    (Subject::Ports, "ports", "Ports", ports::inspect),
-    (Subject::Tls, "tls", "TLS", tls::inspect),
-    (Subject::Net, "net", "Network", net::inspect),
-    (Subject::Users, "users", "Accounts", users::inspect),
-    (Subject::Fs, "fs", "Disks", fs::inspect),
+const SUBJECTS: &[(CheckSubject, &str, &str, CheckFn)] = &[
+    (CheckSubject::Config, "config", "", inspect_config),
+    (CheckSubject::Protection, "protection", "Protection", protection::inspect),
+    (CheckSubject::Ports, "ports", "Ports", ports::inspect),
+    (CheckSubject::Tls, "tls", "TLS", tls::inspect),
+    (CheckSubject::Net, "net", "Network", net::inspect),
+    (CheckSubject::Users, "users", "Accounts", users::inspect),
+    (CheckSubject::Fs, "fs", "Disks", fs::inspect),
 ];
 
-fn inspect_config(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_config(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let warnings = match check_certificate(subjects.config) {
         Ok(warnings) => warnings,
         // It is reported once, with the rest of the certificate.

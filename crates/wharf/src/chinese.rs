@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use crate::config::problem::Problem;
-use crate::outcome::{Failure, tell};
+use crate::config::problem::ConfigProblem;
+use crate::outcome::{Failure, print_error};
 use crate::place;
 
 /// English templates with `{}` for values, each followed by an indented line in Chinese.
@@ -26,14 +26,14 @@ const LABELS: &[&str] = &[include_str!("chinese/labels.txt")];
 /// Begins the Chinese line of a template.
 const INDENT: &str = "    ";
 
-static ALL_MESSAGES: LazyLock<Vec<Template>> = LazyLock::new(|| templates(MESSAGES));
-static ALL_PARTS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(PARTS));
-static ALL_ACTIONS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(ACTIONS));
-static ALL_LABELS: LazyLock<Vec<Template>> = LazyLock::new(|| templates(LABELS));
+static ALL_MESSAGES: LazyLock<Vec<BilingualTemplate>> = LazyLock::new(|| templates(MESSAGES));
+static ALL_PARTS: LazyLock<Vec<BilingualTemplate>> = LazyLock::new(|| templates(PARTS));
+static ALL_ACTIONS: LazyLock<Vec<BilingualTemplate>> = LazyLock::new(|| templates(ACTIONS));
+static ALL_LABELS: LazyLock<Vec<BilingualTemplate>> = LazyLock::new(|| templates(LABELS));
 
 /// A text in two languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Template {
+struct BilingualTemplate {
     english: &'static str,
     chinese: &'static str,
 }
@@ -72,11 +72,11 @@ pub(crate) fn label(name: &str) -> &str {
 }
 
 /// A problem of the configuration, to be displayed.
-pub(crate) fn problem(problem: &Problem) -> Problem {
+pub(crate) fn problem(problem: &ConfigProblem) -> ConfigProblem {
     let also = problem.also.iter().map(|(place, what)| (place.clone(), message(what)));
-    Problem {
+    ConfigProblem {
         title: message(&problem.title),
-        help: problem.help.as_deref().map(message),
+        hint: problem.hint.as_deref().map(message),
         also: also.collect(),
         ..problem.clone()
     }
@@ -87,18 +87,18 @@ pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
     if !failure.message.is_empty() {
         let (red, blue, plain) =
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-        let (error, hint) = (label("error"), label("hint"));
+        let (error, hint_label) = (label("error"), label("hint"));
         let mut text = format!("{red}{error}：{plain}{}\n", message(&failure.message));
-        if let Some(help) = &failure.help {
-            let _ = writeln!(text, "{blue}{hint}：{plain}{}", message(help));
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(text, "{blue}{hint_label}：{plain}{}", message(hint));
         }
-        tell(&text);
+        print_error(&text);
     }
     Failure::silent(failure.exit)
 }
 
-fn templates(tables: &'static [&'static str]) -> Vec<Template> {
-    let mut known: Vec<Template> = Vec::new();
+fn templates(tables: &'static [&'static str]) -> Vec<BilingualTemplate> {
+    let mut known: Vec<BilingualTemplate> = Vec::new();
     for line in tables.iter().flat_map(|table| table.lines()) {
         match line.strip_prefix(INDENT) {
             Some(chinese) => {
@@ -107,14 +107,14 @@ fn templates(tables: &'static [&'static str]) -> Vec<Template> {
                 }
             }
             None if line.starts_with('#') => {}
-            None => known.push(Template { english: line, chinese: "" }),
+            None => known.push(BilingualTemplate { english: line, chinese: "" }),
         }
     }
     known
 }
 
 /// The translation by the template with the longest fixed text.
-fn translated(known: &[Template], text: &str) -> Option<String> {
+fn translated(known: &[BilingualTemplate], text: &str) -> Option<String> {
     let matching = known.iter().filter_map(|one| Some((one, values(one.english, text)?)));
     let (template, values) = matching.max_by_key(|(one, _)| fixed_length(one.english))?;
     filled(template.chinese, &values)

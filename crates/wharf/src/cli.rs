@@ -24,15 +24,15 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use wharf_users::nearest::nearest;
 
 use crate::outcome::Colour;
-use ban::Ban;
-use bench::Bench;
-use check::Check;
-use group::Group;
-use import::Import;
-use serve::Serve;
-use service::Service;
-use user::User;
-use why::Why;
+use ban::BanArgs;
+use bench::BenchArgs;
+use check::CheckArgs;
+use group::GroupCommand;
+use import::ImportCommand;
+use serve::ServeArgs;
+use service::ServiceCommand;
+use user::UserCommand;
+use why::WhyArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -46,14 +46,14 @@ use why::Why;
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     // Not a doc comment: the help text is not Markdown.
     #[arg(help = "[env: WHARF_CONFIG] [default: the standard path of the system]")]
     #[arg(short, long, value_name = "FILE", global = true, help_heading = EVERY_COMMAND)]
@@ -70,48 +70,48 @@ pub(crate) struct Global {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Serve(Box<Serve>),
-    Check(Check),
+pub(crate) enum CliCommand {
+    Serve(Box<ServeArgs>),
+    Check(CheckArgs),
     /// Show a summary of the running server
-    Status(live::Status),
+    Status(live::StatusArgs),
     /// List the sessions of the running server
-    Who(live::Who),
+    Who(live::WhoArgs),
     /// Show sessions and transfer rates continuously
-    Top(live::Top),
+    Top(live::TopArgs),
     /// Disconnect sessions
-    Kick(live::Kick),
+    Kick(live::KickArgs),
     /// Show the running server's log
-    Log(live::Log),
+    Log(live::LogArgs),
     /// Reload configuration, accounts and certificates; sessions continue
-    Reload(live::Reload),
+    Reload(live::ReloadArgs),
     /// Wait for running transfers to finish, then stop the server
-    Stop(live::Stop),
+    Stop(live::StopArgs),
     /// Print the default or the effective configuration
     #[command(subcommand)]
-    Config(Config),
+    Config(ConfigCommand),
     /// Manage accounts; changes take effect immediately
     #[command(subcommand)]
-    User(Box<User>),
+    User(Box<UserCommand>),
     /// Manage groups, which hold settings of several accounts; changes take effect immediately
     #[command(subcommand)]
-    Group(Box<Group>),
+    Group(Box<GroupCommand>),
     /// Explain whether an account may do something, and which rule decides; exit code 0 or 1
-    Why(Why),
+    Why(WhyArgs),
     /// List, add and remove bans; changes take effect immediately
-    Ban(Ban),
+    Ban(BanArgs),
     /// Migrate from another server: read its configuration and show the result; --write writes it
     #[command(subcommand)]
-    Import(Import),
-    Bench(Box<Bench>),
+    Import(ImportCommand),
+    Bench(Box<BenchArgs>),
     /// Hash a password for use in users.toml
     ///
     /// Prompts twice for the password, without echo, and prints an Argon2id hash, as accepted by
     /// `wharf user add --hash` and the file users.toml.
-    Hash(Hash),
+    Hash(HashArgs),
     /// Run wharf as a system service: install, uninstall, start, stop, status, unit
     #[command(subcommand)]
-    Service(Service),
+    Service(ServiceCommand),
     /// Print a shell completion script
     Completions {
         shell: clap_complete::Shell,
@@ -128,7 +128,7 @@ pub(crate) enum Command {
     Version,
 }
 
-impl Command {
+impl CliCommand {
     /// Whether it serves, or is a process of a server. Others, such as `wharf bench`, keep the
     /// default actions of signals.
     pub(crate) fn is_server_process(&self) -> bool {
@@ -136,7 +136,9 @@ impl Command {
             Self::Serve(_) | Self::StartPrograms => true,
             Self::Service(service) => matches!(
                 service,
-                Service::Run | Service::Starter { .. } | Service::Successor { .. }
+                ServiceCommand::Run
+                    | ServiceCommand::Starter { .. }
+                    | ServiceCommand::Successor { .. }
             ),
             _ => false,
         }
@@ -145,7 +147,7 @@ impl Command {
 
 /// `wharf config`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Config {
+pub(crate) enum ConfigCommand {
     /// Print a configuration file with the default of every key
     Default,
     /// Print the effective configuration
@@ -169,7 +171,7 @@ pub(crate) enum Config {
 
 /// `wharf hash`.
 #[derive(Debug, Args)]
-pub(crate) struct Hash {
+pub(crate) struct HashArgs {
     /// Read the password from the first line of a file; `-` is standard input
     #[arg(long, value_name = "F")]
     pub(crate) password_file: Option<PathBuf>,

@@ -24,8 +24,8 @@ pub(crate) mod value;
 pub(crate) mod wait;
 
 use gather::{Inputs, gather};
-use layers::{Layers, Reader};
-use problem::{Problem, Severity};
+use layers::{ConfigReader, Layers};
+use problem::{ConfigProblem, Severity};
 use value::Version;
 
 /// The whole configuration.
@@ -62,7 +62,7 @@ pub(crate) struct Loaded {
     /// The typed values; invalid ones are replaced by their default.
     pub(crate) config: Config,
     /// All problems.
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) problems: Vec<ConfigProblem>,
 }
 
 impl Loaded {
@@ -73,10 +73,10 @@ impl Loaded {
     }
 
     /// Reads and checks the keys of layers; `problems` are those found while merging.
-    pub(crate) fn understood(layers: Layers, mut problems: Vec<Problem>) -> Self {
-        let mut reader = Reader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
+    pub(crate) fn understood(layers: Layers, mut problems: Vec<ConfigProblem>) -> Self {
+        let mut reader = ConfigReader { layers: &layers, problems: Vec::new(), wrong: Vec::new() };
         let config = Config::read(&mut reader);
-        let Reader { problems: unreadable, wrong, .. } = reader;
+        let ConfigReader { problems: unreadable, wrong, .. } = reader;
         problems.extend(unreadable);
         if !layers.is_broken {
             problems.extend(check::check(&config, &layers, &wrong));
@@ -91,7 +91,7 @@ impl Loaded {
 }
 
 impl Config {
-    fn read(reader: &mut Reader<'_>) -> Self {
+    fn read(reader: &mut ConfigReader<'_>) -> Self {
         let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
         let listeners = reader.layers.tables("listen").max(1);
         let mut webhooks: Vec<_> = (0..reader.layers.tables("webhook"))

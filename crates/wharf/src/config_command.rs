@@ -2,21 +2,21 @@
 
 use std::io;
 
-use crate::cli::{Config, Global};
+use crate::cli::{ConfigCommand, GlobalArgs};
 use crate::config::file::read;
-use crate::config::problem::{Problem, Source, render};
+use crate::config::problem::{ConfigProblem, ConfigText, render};
 use crate::config::renamed;
 use crate::config::show::{default_file, in_force, in_force_json};
 use crate::import::write::replace;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place;
 use crate::setup::{config_file, inputs, load};
 
 /// Prints the default file, the effective values, or the path of the file; or migrates the file.
-pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {
+pub(crate) fn config(global: &GlobalArgs, what: &ConfigCommand) -> Result<Exit, Failure> {
     match what {
-        Config::Default => print(&default_file())?,
-        Config::Show { origin, json } => {
+        ConfigCommand::Default => print(&default_file())?,
+        ConfigCommand::Show { origin, json } => {
             let inputs = inputs(global, config_file(global), Vec::new());
             let loaded = load(&inputs, global.color.is_on())?;
             print(&if *json {
@@ -25,14 +25,14 @@ pub(crate) fn config(global: &Global, what: &Config) -> Result<Exit, Failure> {
                 in_force(&loaded.layers, *origin)
             })?;
         }
-        Config::Path => return path(global),
-        Config::Migrate { write } => return migrate(global, *write),
+        ConfigCommand::Path => return path(global),
+        ConfigCommand::Migrate { write } => return migrate(global, *write),
     }
     Ok(Exit::Done)
 }
 
 /// Replaces old names of keys: shows the changes or writes the file.
-fn migrate(global: &Global, writes: bool) -> Result<Exit, Failure> {
+fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
     let Some(path) = config_file(global) else { return Err(no_file()) };
     let shown = path.display().to_string();
     let is_coloured = global.color.is_on();
@@ -56,12 +56,12 @@ fn migrate(global: &Global, writes: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn invalid(problem: Problem, source: Option<&Source>, is_coloured: bool) -> Failure {
-    tell(&render(&[problem], source, is_coloured));
+fn invalid(problem: ConfigProblem, source: Option<&ConfigText>, is_coloured: bool) -> Failure {
+    print_error(&render(&[problem], source, is_coloured));
     Failure { exit: Exit::ConfigInvalid, ..Failure::new("") }
 }
 
-fn path(global: &Global) -> Result<Exit, Failure> {
+fn path(global: &GlobalArgs) -> Result<Exit, Failure> {
     if let Some(file) = config_file(global) {
         let whole = std::path::absolute(&file).unwrap_or(file);
         print(&format!("{}\n", whole.display()))?;
@@ -74,5 +74,5 @@ fn no_file() -> Failure {
     let places: Vec<_> =
         place::config_candidates().iter().map(|path| path.display().to_string()).collect();
     Failure::new(format!("configuration file not found; searched: {}", places.join(", ")))
-        .help("create one and use it with -c FILE:  wharf config default > FILE")
+        .hint("create one and use it with -c FILE:  wharf config default > FILE")
 }

@@ -1,6 +1,6 @@
 //! Hooks, webhooks and the upload check: connects their configuration with `wharf-events`.
 //!
-//! [`Prepared`] holds what is opened before the process is sandboxed; [`Delivery`] receives
+//! [`PreparedDelivery`] holds what is opened before the process is sandboxed; [`Delivery`] receives
 //! events afterwards. [`message`] builds the message of an event, [`report`] the log lines about
 //! its delivery.
 
@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use wharf_core::event::{ClientInfo, Event, Events};
 use wharf_core::trusted_file;
-use wharf_events::check::{self, Checker, Upload};
-use wharf_events::programs::{self, Limits, Program, Programs, WorkerProcess};
+use wharf_events::check::{self, Checker, UncheckedUpload};
+use wharf_events::programs::{self, Program, ProgramLimits, Programs, WorkerProcess};
 use wharf_events::webhook::{self, Webhook};
 
 use crate::config::choice::OnFailure;
 use crate::config::{Config, keys};
 use crate::log::Log;
 use crate::log::catalog::kind;
-use crate::log::record::{Field, Record};
+use crate::log::record::{Field, LogRecord};
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use crate::protection::reach::state_folder;
@@ -58,12 +58,12 @@ enum HookCondition {
 }
 
 /// Everything that is read before the process is sandboxed.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedDelivery {
     programs: Vec<Program>,
-    limits: Limits,
+    limits: ProgramLimits,
     hooks: Vec<Hook>,
     check: Option<UploadCheck>,
-    webhooks: Vec<(webhook::Prepared, String, Vec<String>)>,
+    webhooks: Vec<(webhook::PreparedWebhook, String, Vec<String>)>,
     messages: Arc<MessageFactory>,
     log: Arc<Log>,
 }
@@ -78,9 +78,9 @@ struct UploadCheck {
 pub(crate) struct WebhookSpools(Vec<(Webhook, Vec<String>)>);
 
 /// The process that starts programs, if any are configured.
-pub(crate) struct Worker(Option<WorkerProcess>);
+pub(crate) struct HookWorker(Option<WorkerProcess>);
 
-impl Prepared {
+impl PreparedDelivery {
     /// Reads what the configuration names; `None` if it has no hooks, webhooks or check.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Prepared {
         if programs.is_empty() && webhooks.is_empty() {
             return Ok(None);
         }
-        let limits = Limits {
+        let limits = ProgramLimits {
             runs_max: usize_of(config.events.workers.0),
             checks_max: usize_of(config.events.check_workers.0),
             retries_max: config.events.retries.0,
@@ -119,7 +119,7 @@ impl Prepared {
             std::mem::take(&mut self.webhooks).into_iter().map(|(prepared, url, names)| {
                 let opened = prepared.open().map_err(|why| {
                     let failure = Failure::new(format!("cannot send events to {url}: {why}"));
-                    failure.help(
+                    failure.hint(
                         "the user that runs wharf needs write permission for server.state_dir",
                     )
                 });
@@ -133,9 +133,9 @@ impl Prepared {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start_worker(&self) -> Result<Worker, Failure> {
+    pub(crate) fn start_worker(&self) -> Result<HookWorker, Failure> {
         if self.programs.is_empty() {
-            return Ok(Worker(None));
+            return Ok(HookWorker(None));
         }
         let started = crate::place::own_program().and_then(|own| {
             let mut command = std::process::Command::new(own);
@@ -145,7 +145,7 @@ impl Prepared {
         let started = started.map_err(|error| {
             Failure::io("cannot start the process that starts programs", &error)
         })?;
-        Ok(Worker(Some(started)))
+        Ok(HookWorker(Some(started)))
     }
 
     /// Starts the threads that deliver events.
@@ -154,13 +154,15 @@ impl Prepared {
     /// The threads cannot be started.
     pub(crate) fn begin(
         self,
-        worker: Worker,
+        worker: HookWorker,
         WebhookSpools(webhooks): WebhookSpools,
     ) -> Result<Delivery, Failure> {
         let no_threads = |error| Failure::io("cannot start threads", &error);
         let log = Arc::clone(&self.log);
-        let tell = Box::new(move |told: &programs::Report<'_>| log.note(&report::of_program(told)));
-        let begin = |started: WorkerProcess| started.begin(self.limits, tell);
+        let report = Box::new(move |config: &programs::ProgramReport<'_>| {
+            log.note(&report::of_program(config))
+        });
+        let begin = |started: WorkerProcess| started.begin(self.limits, report);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
         for (webhook, _) in &webhooks {
             webhook.begin().map_err(no_threads)?;
@@ -203,11 +205,11 @@ pub(crate) struct Delivery {
 
 /// Counters since the start, for all programs and all webhooks.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct DeliveryCounts {
     /// Of programs.
-    pub(crate) programs: programs::Counts,
+    pub(crate) programs: programs::ProgramCounts,
     /// Of web servers.
-    pub(crate) webhooks: webhook::Counts,
+    pub(crate) webhooks: webhook::WebhookCounts,
 }
 
 impl Delivery {
@@ -217,19 +219,20 @@ impl Delivery {
     }
 
     /// Counts since the start.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> DeliveryCounts {
         let programs = self.programs.as_ref().map(Programs::counts).unwrap_or_default();
         let each = self.webhooks.iter().map(|(webhook, _)| webhook.counts());
-        let webhooks = each.fold(webhook::Counts::default(), |sum, one| webhook::Counts {
-            delivered: sum.delivered + one.delivered,
-            retried: sum.retried + one.retried,
-            given_up: sum.given_up + one.given_up,
-            dropped: sum.dropped + one.dropped,
-            read_errors: sum.read_errors + one.read_errors,
-            damaged: sum.damaged + one.damaged,
-            spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
-        });
-        Counts { programs, webhooks }
+        let webhooks =
+            each.fold(webhook::WebhookCounts::default(), |sum, one| webhook::WebhookCounts {
+                delivered: sum.delivered + one.delivered,
+                retried: sum.retried + one.retried,
+                given_up: sum.given_up + one.given_up,
+                dropped: sum.dropped + one.dropped,
+                read_errors: sum.read_errors + one.read_errors,
+                damaged: sum.damaged + one.damaged,
+                spooled_bytes: sum.spooled_bytes + one.spooled_bytes,
+            });
+        DeliveryCounts { programs, webhooks }
     }
 
     /// Delivers queued events for a limited time, then stops. Undelivered events of webhooks stay
@@ -246,7 +249,7 @@ impl Delivery {
 
 impl Events for Delivery {
     fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
-        let Some(record) = Record::of(who, event) else { return };
+        let Some(record) = LogRecord::of(who, event) else { return };
         if !kind(record.event).is_some_and(|kind| kind.is_delivered) {
             return;
         }
@@ -272,7 +275,7 @@ impl Events for Delivery {
 }
 
 impl Hook {
-    fn is_about(&self, record: &Record) -> bool {
+    fn is_about(&self, record: &LogRecord) -> bool {
         let is_complete = || record.field("complete") == Some(&Field::Boolean(true));
         (self.events.is_empty() || self.events.contains(&record.event))
             && match self.when {
@@ -284,26 +287,26 @@ impl Hook {
     }
 }
 
-fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
+fn hooks(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
     let rows = [
-        ("on_login", &told.on_login, &["login"][..], HookCondition::Any),
-        ("on_login_failed", &told.on_login_failed, &["login-failed"], HookCondition::Any),
-        ("on_logout", &told.on_logout, &["session-ended"], HookCondition::OfUser),
-        ("on_upload", &told.on_upload, &["upload"], HookCondition::Complete),
+        ("on_login", &config.on_login, &["login"][..], HookCondition::Any),
+        ("on_login_failed", &config.on_login_failed, &["login-failed"], HookCondition::Any),
+        ("on_logout", &config.on_logout, &["session-ended"], HookCondition::OfUser),
+        ("on_upload", &config.on_upload, &["upload"], HookCondition::Complete),
         (
             "on_upload_failed",
-            &told.on_upload_failed,
+            &config.on_upload_failed,
             &["upload", "upload-refused"],
             HookCondition::Cut,
         ),
-        ("on_download", &told.on_download, &["download"], HookCondition::Complete),
-        ("on_download_failed", &told.on_download_failed, &["download"], HookCondition::Cut),
-        ("on_delete", &told.on_delete, &["delete"], HookCondition::Any),
-        ("on_rename", &told.on_rename, &["rename"], HookCondition::Any),
-        ("on_mkdir", &told.on_mkdir, &["mkdir"], HookCondition::Any),
-        ("on_rmdir", &told.on_rmdir, &["rmdir"], HookCondition::Any),
-        ("on_ban", &told.on_ban, &["ban-added"], HookCondition::Any),
-        ("on_event", &told.on_event, &[], HookCondition::Any),
+        ("on_download", &config.on_download, &["download"], HookCondition::Complete),
+        ("on_download_failed", &config.on_download_failed, &["download"], HookCondition::Cut),
+        ("on_delete", &config.on_delete, &["delete"], HookCondition::Any),
+        ("on_rename", &config.on_rename, &["rename"], HookCondition::Any),
+        ("on_mkdir", &config.on_mkdir, &["mkdir"], HookCondition::Any),
+        ("on_rmdir", &config.on_rmdir, &["rmdir"], HookCondition::Any),
+        ("on_ban", &config.on_ban, &["ban-added"], HookCondition::Any),
+        ("on_event", &config.on_event, &[], HookCondition::Any),
     ];
     let mut hooks = Vec::new();
     for (name, line, events, when) in rows {
@@ -312,18 +315,18 @@ fn hooks(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
         }
         hooks.push(Hook { events, when, program: programs.len() });
         let (name, arguments) = (name.to_owned(), line.0.clone());
-        programs.push(Program { name, arguments, time_max: told.timeout.0 });
+        programs.push(Program { name, arguments, time_max: config.timeout.0 });
     }
     hooks
 }
 
-fn check_of(told: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<UploadCheck> {
-    if told.check_upload.0.is_empty() {
+fn check_of(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Option<UploadCheck> {
+    if config.check_upload.0.is_empty() {
         return None;
     }
-    let (name, arguments) = ("check_upload".to_owned(), told.check_upload.0.clone());
-    programs.push(Program { name, arguments, time_max: told.check_timeout.0 });
-    Some(UploadCheck { program: programs.len() - 1, config: told.clone() })
+    let (name, arguments) = ("check_upload".to_owned(), config.check_upload.0.clone());
+    programs.push(Program { name, arguments, time_max: config.check_timeout.0 });
+    Some(UploadCheck { program: programs.len() - 1, config: config.clone() })
 }
 
 fn checker(
@@ -342,8 +345,10 @@ fn checker(
             OnFailure::Allow => check::Unchecked::Allowed,
         },
         quarantine: config.quarantine.0.clone(),
-        notice: Box::new(move |upload: &Upload<'_>| messages.of_upload(upload)),
-        on_report: Box::new(move |told: &check::Report<'_>| log.note(&report::of_check(told))),
+        notice: Box::new(move |upload: &UncheckedUpload<'_>| messages.of_upload(upload)),
+        on_report: Box::new(move |found: &check::UploadCheckReport<'_>| {
+            log.note(&report::of_check(found))
+        }),
     }
 }
 
@@ -357,7 +362,7 @@ fn prepare(
     webhook: &keys::Webhook,
     config: &Config,
     log: &Arc<Log>,
-) -> Result<Option<(webhook::Prepared, String)>, Failure> {
+) -> Result<Option<(webhook::PreparedWebhook, String)>, Failure> {
     let Some(address) = &webhook.url.0 else { return Ok(None) };
     let secret = match &webhook.secret_file.0 {
         None => Vec::new(),
@@ -367,7 +372,7 @@ fn prepare(
         let key = "webhook.ca_file";
         read(key, path, open(key, path)?)
     });
-    let settings = webhook::Settings {
+    let settings = webhook::WebhookSettings {
         url: address.whole.clone(),
         secret,
         authorities: authorities.transpose()?,
@@ -379,8 +384,9 @@ fn prepare(
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (log, shown) = (Arc::clone(log), address.shown());
-    let tell: webhook::ReportFn = Arc::new(move |told| log.note(&report::of_webhook(&shown, told)));
-    match webhook::Prepared::new(settings, tell) {
+    let report: webhook::WebhookReportFn =
+        Arc::new(move |found| log.note(&report::of_webhook(&shown, found)));
+    match webhook::PreparedWebhook::new(settings, report) {
         Ok(prepared) => Ok(Some((prepared, address.shown()))),
         Err(why) => Err(Failure::new(format!("cannot send events to {}: {why}", address.shown()))),
     }
@@ -392,12 +398,12 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let file = open("webhook.secret_file", path)?;
     if let Some(mode) = crate::os::mode_if_open(&file) {
         let what = format!("the secret in {shown} is readable by other users (mode {mode:04o})");
-        return Err(wrong(what).help(format!("chmod 600 '{shown}'")));
+        return Err(wrong(what).hint(format!("chmod 600 '{shown}'")));
     }
     let secret = read("webhook.secret_file", path, file)?.trim_ascii().to_vec();
     if secret.len() < SECRET_BYTES_MIN {
         let what = format!("the secret in {shown} is shorter than {SECRET_BYTES_MIN} bytes");
-        return Err(wrong(what).help(format!("generate one:  openssl rand -hex 32 > '{shown}'")));
+        return Err(wrong(what).hint(format!("generate one:  openssl rand -hex 32 > '{shown}'")));
     }
     Ok(secret)
 }

@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 
 use wharf_users::password::hash_new;
 
-use crate::cli::Hash;
+use crate::cli::HashArgs;
 use crate::outcome::{Exit, Failure, print};
 use crate::share::{ask_password, read_password_file};
 
 /// Prints the hash of a password.
-pub(crate) fn hash(options: &Hash) -> Result<Exit, Failure> {
+pub(crate) fn hash(options: &HashArgs) -> Result<Exit, Failure> {
     let password = match &options.password_file {
         Some(file) => read_password_file(file)?,
         None => ask_twice()?,
@@ -24,12 +24,12 @@ pub(crate) fn ask_twice() -> Result<String, Failure> {
         return Err(Failure::usage(
             "cannot prompt for the password: standard input is not a terminal",
         )
-        .help("use --password-file FILE, or --password-file - for standard input"));
+        .hint("use --password-file FILE, or --password-file - for standard input"));
     }
     let first = ask_password("New password: ")?;
     if ask_password("Again: ")? != first {
         return Err(
-            Failure::new("the passwords do not match").help("nothing was changed; try again")
+            Failure::new("the passwords do not match").hint("nothing was changed; try again")
         );
     }
     Ok(first)

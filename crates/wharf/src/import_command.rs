@@ -8,17 +8,17 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{FileAdmin, Setting, StoredHash};
 
 use crate::accounts::{admin, everyone};
-use crate::cli::Global;
-use crate::cli::import::{How, Import, OnConflict};
+use crate::cli::GlobalArgs;
+use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
 use crate::config::Config;
 use crate::hash_command::hashed;
 use crate::import::facts;
 use crate::import::model::{ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::render::{config_file as render_config, preview, report};
 use crate::import::resolve::{load as load_found, resolve};
-use crate::import::write::{Change, Plan, exists, write};
+use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
 use crate::user_command::{Trouble, is_missing, waits};
@@ -27,7 +27,7 @@ use crate::user_command::{Trouble, is_missing, waits};
 const HASHES_QUIET_MAX: usize = 40;
 
 /// Reads the configuration, prints the result, and writes it with `--write`.
-pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
+pub(crate) fn import(global: &GlobalArgs, what: &ImportCommand) -> Result<Exit, Failure> {
     let how = what.how();
     let is_coloured = global.color.is_on();
     let mut found = read(what)?;
@@ -49,38 +49,39 @@ pub(crate) fn import(global: &Global, what: &Import) -> Result<Exit, Failure> {
     }
     target.reject_conflicts(how, &changes)?;
     hash(&found.accounts, &mut changes)?;
-    let plan = Plan { config, has_force: how.force, users: &*target.users, changes: &changes };
+    let plan =
+        ImportPlan { config, has_force: how.force, users: &*target.users, changes: &changes };
     let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
     print_result(&plan, old.as_deref());
     Ok(Exit::Done)
 }
 
-fn read(what: &Import) -> Result<ImportResult, Failure> {
+fn read(what: &ImportCommand) -> Result<ImportResult, Failure> {
     let encoding = what.how().source_encoding;
     match what {
-        Import::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
-        Import::Pureftpd { passwd, conf, .. } => {
+        ImportCommand::Pyftpdlib { path, .. } => pyftpdlib::import(path, encoding),
+        ImportCommand::Pureftpd { passwd, conf, .. } => {
             pureftpd::import(passwd, conf.as_deref(), encoding)
         }
-        Import::Proftpd { passwd, group, conf, .. } => {
+        ImportCommand::Proftpd { passwd, group, conf, .. } => {
             proftpd::import(passwd, group.as_deref(), conf.as_deref(), encoding)
         }
-        Import::Vsftpd { conf, user_config_dir, logins, .. } => {
+        ImportCommand::Vsftpd { conf, user_config_dir, logins, .. } => {
             vsftpd::import(conf, user_config_dir.as_deref(), logins.as_deref(), encoding)
         }
-        Import::Csv { file, .. } => csv::import(file, encoding),
+        ImportCommand::Csv { file, .. } => csv::import(file, encoding),
     }
 }
 
 /// The command line, for the first line of the file.
-fn source(what: &Import) -> String {
+fn source(what: &ImportCommand) -> String {
     let (kind, path) = match what {
-        Import::Pyftpdlib { path, .. } => ("pyftpdlib", path),
-        Import::Pureftpd { passwd, .. } => ("pureftpd", passwd),
-        Import::Proftpd { passwd, .. } => ("proftpd", passwd),
-        Import::Vsftpd { conf, .. } => ("vsftpd", conf),
-        Import::Csv { file, .. } => ("csv", file),
+        ImportCommand::Pyftpdlib { path, .. } => ("pyftpdlib", path),
+        ImportCommand::Pureftpd { passwd, .. } => ("pureftpd", passwd),
+        ImportCommand::Proftpd { passwd, .. } => ("proftpd", passwd),
+        ImportCommand::Vsftpd { conf, .. } => ("vsftpd", conf),
+        ImportCommand::Csv { file, .. } => ("csv", file),
     };
     format!("{kind} {}", path.display())
 }
@@ -96,7 +97,7 @@ struct ImportTarget {
 }
 
 impl ImportTarget {
-    fn of(global: &Global, found: &ImportResult, how: &How) -> Result<Self, Failure> {
+    fn of(global: &GlobalArgs, found: &ImportResult, how: &ImportArgs) -> Result<Self, Failure> {
         let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
         let named = global.config.clone().or_else(|| named.map(PathBuf::from));
         let in_use = config_file(global).filter(|path| path.is_file());
@@ -112,7 +113,7 @@ impl ImportTarget {
         let folder = folder(&config);
         if !folder.is_dir() {
             return Err(Failure::new(format!("folder not found: {}", folder.display()))
-                .help("create it, or choose another with -c FILE"));
+                .hint("create it, or choose another with -c FILE"));
         }
         let users = Box::new(FileAdmin::new(config.with_file_name("users.toml")));
         Ok(Self { config, folder, users, writes_config: true })
@@ -122,9 +123,9 @@ impl ImportTarget {
     fn changes(
         &self,
         found: &mut ImportResult,
-        how: &How,
+        how: &ImportArgs,
         is_coloured: bool,
-    ) -> Result<Vec<Change>, Failure> {
+    ) -> Result<Vec<ImportedAccountChange>, Failure> {
         let known: BTreeSet<String> = match waits(everyone(&*self.users))? {
             Ok(records) => records.into_iter().map(|record| record.name).collect(),
             Err(error) if is_missing(&error) => BTreeSet::new(),
@@ -145,14 +146,18 @@ impl ImportTarget {
             }
             let mut settings = settings(&account);
             settings.extend(facts::settings(&account, found));
-            changes.push(Change { name: account.name.clone(), is_update, settings });
+            changes.push(ImportedAccountChange { name: account.name.clone(), is_update, settings });
             found.accounts.push(account);
         }
         Ok(changes)
     }
 
     /// Rejects existing accounts unless `--on-conflict` is given.
-    fn reject_conflicts(&self, how: &How, changes: &[Change]) -> Result<(), Failure> {
+    fn reject_conflicts(
+        &self,
+        how: &ImportArgs,
+        changes: &[ImportedAccountChange],
+    ) -> Result<(), Failure> {
         let names: Vec<_> = changes
             .iter()
             .filter(|change| change.is_update)
@@ -167,7 +172,7 @@ impl ImportTarget {
         );
         let what = format!("accounts already exist in {}: {shown}", self.users.place());
         Err(Failure::new(format!("{what}; nothing was written"))
-            .help("--on-conflict skip keeps them, --on-conflict update replaces them"))
+            .hint("--on-conflict skip keeps them, --on-conflict update replaces them"))
     }
 
     fn closing_message(&self, has_config: bool) -> String {
@@ -222,12 +227,15 @@ fn settings(account: &ImportedAccount) -> Vec<Setting> {
 
 /// Hashes plain-text passwords, and adds the hashes as first settings of the tables of their
 /// accounts.
-fn hash(accounts: &[ImportedAccount], changes: &mut [Change]) -> Result<(), Failure> {
+fn hash(
+    accounts: &[ImportedAccount],
+    changes: &mut [ImportedAccountChange],
+) -> Result<(), Failure> {
     let is_plain =
         |account: &&ImportedAccount| matches!(account.secret, ImportedPassword::Plain(_));
     let count = accounts.iter().filter(is_plain).count();
     if count > HASHES_QUIET_MAX {
-        tell(&format!("hashing {count} passwords; this takes a while\n"));
+        print_error(&format!("hashing {count} passwords; this takes a while\n"));
     }
     for (account, change) in accounts.iter().zip(changes) {
         if let ImportedPassword::Plain(password) = &account.secret {
@@ -248,23 +256,23 @@ fn check_result(found: &ImportResult, config: &Path, folder: &Path) -> Result<Co
     Err(Failure {
         exit: Exit::ConfigInvalid,
         ..Failure::new(format!("the resulting {} would be invalid: {problem}", config.display()))
-            .help("nothing was written; correct the old configuration and import again")
+            .hint("nothing was written; correct the old configuration and import again")
     })
 }
 
-fn print_result(plan: &Plan<'_>, old: Option<&Path>) {
+fn print_result(plan: &ImportPlan<'_>, old: Option<&Path>) {
     if let Some(old) = old {
-        tell(&format!("renamed the old configuration to {}\n", old.display()));
+        print_error(&format!("renamed the old configuration to {}\n", old.display()));
     }
     if let Some((config, _)) = plan.config {
-        tell(&format!("wrote {}\n", config.display()));
+        print_error(&format!("wrote {}\n", config.display()));
     }
     if !plan.changes.is_empty() {
         let (count, users) = (plan.changes.len(), plan.users.place());
-        tell(&format!("wrote {users}, accounts: {count}\n"));
+        print_error(&format!("wrote {users}, accounts: {count}\n"));
     }
     match plan.config {
-        Some((config, _)) => tell(&format!("next:  wharf -c {} check\n", config.display())),
-        None => tell("next:  wharf check\n"),
+        Some((config, _)) => print_error(&format!("next:  wharf -c {} check\n", config.display())),
+        None => print_error("next:  wharf check\n"),
     }
 }

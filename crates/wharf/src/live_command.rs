@@ -8,23 +8,23 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wharf_admin::client::{Client, RequestError};
+use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
 
-use crate::cli::{Global, live};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::cli::{GlobalArgs, live};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::place;
 use crate::setup::{config_file, inputs};
 
 /// `wharf status`.
-pub(crate) fn status(global: &Global, options: &live::Status) -> Result<Exit, Failure> {
+pub(crate) fn status(global: &GlobalArgs, options: &live::StatusArgs) -> Result<Exit, Failure> {
     let status: Status = ask(async { client(global, &options.reach).get("/v1/status").await })?;
     print(&if options.json { json(&status)? } else { summary::screen(&status) })?;
     Ok(Exit::Done)
 }
 
 /// `wharf who`.
-pub(crate) fn who(global: &Global, options: &live::Who) -> Result<Exit, Failure> {
+pub(crate) fn who(global: &GlobalArgs, options: &live::WhoArgs) -> Result<Exit, Failure> {
     let chosen = sessions::Chosen::of(&options.filter)?;
     let all: Vec<Session> =
         ask(async { client(global, &options.reach).get("/v1/sessions").await })?;
@@ -39,13 +39,13 @@ pub(crate) fn who(global: &Global, options: &live::Who) -> Result<Exit, Failure>
 }
 
 /// `wharf kick`.
-pub(crate) fn kick(global: &Global, options: &live::Kick) -> Result<Exit, Failure> {
+pub(crate) fn kick(global: &GlobalArgs, options: &live::KickArgs) -> Result<Exit, Failure> {
     let is_empty = options.sessions.is_empty() && options.user.is_empty() && options.ip.is_empty();
     if is_empty && !options.all {
         return Err(Failure::usage(
             "no session given: name sessions, or use --user, --ip or --all",
         )
-        .help("list sessions:  wharf who"));
+        .hint("list sessions:  wharf who"));
     }
     let kick = Kick {
         sessions: options.sessions.clone(),
@@ -67,7 +67,7 @@ pub(crate) fn kick(global: &Global, options: &live::Kick) -> Result<Exit, Failur
 }
 
 /// `wharf log`.
-pub(crate) fn log(global: &Global, options: &live::Log) -> Result<Exit, Failure> {
+pub(crate) fn log(global: &GlobalArgs, options: &live::LogArgs) -> Result<Exit, Failure> {
     let mut path = format!("/v1/log?lines={}&follow={}", options.lines, options.follow);
     if let Some(session) = options.session {
         let _ = write!(path, "&session={session}");
@@ -85,7 +85,7 @@ pub(crate) fn log(global: &Global, options: &live::Log) -> Result<Exit, Failure>
 }
 
 /// `wharf reload`.
-pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
+pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
     if options.binary {
         return hand_over(global, options);
     }
@@ -99,14 +99,14 @@ pub(crate) fn reload(global: &Global, options: &live::Reload) -> Result<Exit, Fa
         return Ok(Exit::Done);
     }
     for warning in &reloaded.warnings {
-        tell(&format!("warning: {warning}\n"));
+        print_error(&format!("warning: {warning}\n"));
     }
     print(&summary::reloaded(&reloaded))?;
     Ok(Exit::Done)
 }
 
 /// `wharf reload --binary`.
-fn hand_over(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
+fn hand_over(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
     let asked = async { client(global, &options.reach).post("/v1/hand-over", &Done {}).await };
     let handed_over: HandedOver = ask(asked)?;
     if options.json {
@@ -122,7 +122,7 @@ fn hand_over(global: &Global, options: &live::Reload) -> Result<Exit, Failure> {
 }
 
 /// `wharf stop`.
-pub(crate) fn stop(global: &Global, options: &live::Stop) -> Result<Exit, Failure> {
+pub(crate) fn stop(global: &GlobalArgs, options: &live::StopArgs) -> Result<Exit, Failure> {
     let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
     let _: Done = ask(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
     print("the server accepts no more clients and stops after running transfers\n")?;
@@ -131,20 +131,20 @@ pub(crate) fn stop(global: &Global, options: &live::Stop) -> Result<Exit, Failur
 
 /// The server at the given socket, else at that of the configuration, else at the first standard
 /// path that exists.
-pub(crate) fn client(global: &Global, reach: &live::Reach) -> Client {
+pub(crate) fn client(global: &GlobalArgs, reach: &live::SocketArgs) -> AdminClient {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
         let places = place::control_sockets();
         let first = places.first().cloned().unwrap_or_default();
         places.into_iter().find(|path| path.exists()).unwrap_or(first)
     });
-    Client::new(&socket)
+    AdminClient::new(&socket)
 }
 
 /// The running server of a configuration file, if it can be reached; the server at the standard
 /// socket may be another one.
 pub(crate) async fn server_of(
-    client: &Client,
+    client: &AdminClient,
     file: Option<&str>,
     is_named: bool,
 ) -> Option<Status> {
@@ -171,7 +171,7 @@ pub(crate) const RESTART: &str =
     "restart wharf; add a parent folder to server.homes to avoid restarts for new accounts";
 
 /// The socket of the configuration; none if it is invalid, so that these commands still work.
-fn configured(global: &Global) -> Option<PathBuf> {
+fn configured(global: &GlobalArgs) -> Option<PathBuf> {
     let loaded = crate::config::Loaded::load(&inputs(global, config_file(global), Vec::new()));
     loaded.config.control.socket.0
 }
@@ -192,11 +192,11 @@ fn failure(error: &RequestError) -> Failure {
     match error {
         RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
-            ..told.help("start it:  wharf serve   or give its socket: --socket PATH")
+            ..told.hint("start it:  wharf serve   or give its socket: --socket PATH")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
-            ..told.help("use sudo, or become a member of the group control.group")
+            ..told.hint("use sudo, or become a member of the group control.group")
         },
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
         RequestError::Refused { status, problem } => {
@@ -205,7 +205,7 @@ fn failure(error: &RequestError) -> Failure {
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };
-            Failure { exit, help: problem.hint.clone(), ..told }
+            Failure { exit, hint: problem.hint.clone(), ..told }
         }
     }
 }

@@ -27,16 +27,16 @@ use wharf_core::event::{ClientInfo, Event, Events};
 
 use crate::outcome::Failure;
 use audit::{Audit, WriteOutcome, is_audited};
-use line::Style;
-use record::{Level, Record};
+use line::LineFormat;
+use record::{Level, LogRecord};
 use tail::Tail;
-use target::Target;
+use target::LogTarget;
 use writer::{Writer, WriterNote};
 
 /// Filters, formats and writes log lines.
 #[derive(Debug)]
 pub(crate) struct Log {
-    styles: Vec<Style>,
+    styles: Vec<LineFormat>,
     filter: RwLock<LogFilter>,
     /// The index of the transfer log in the writer's targets.
     transfers: Option<usize>,
@@ -47,7 +47,7 @@ pub(crate) struct Log {
 
 /// Options of a log.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub(crate) struct LogOptions {
     /// The outputs, each with its format.
     pub(crate) outputs: Vec<Output>,
     /// The least severe level that is written.
@@ -55,7 +55,7 @@ pub(crate) struct Options {
     /// Whether commands are logged.
     pub(crate) has_commands: bool,
     /// The transfer log, if configured.
-    pub(crate) transfer_log: Option<Target>,
+    pub(crate) transfer_log: Option<LogTarget>,
     /// The audit log, if configured.
     pub(crate) audit: Option<Audit>,
 }
@@ -73,19 +73,19 @@ pub(crate) struct LogFilter {
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The format.
-    pub(crate) style: Style,
+    pub(crate) style: LineFormat,
     /// The target.
-    pub(crate) target: Target,
+    pub(crate) target: LogTarget,
 }
 
 impl Log {
     /// Prepares the log. Lines are queued until [`Log::begin`], except those of the audit log.
-    pub(crate) fn prepare(options: Options) -> Self {
+    pub(crate) fn prepare(options: LogOptions) -> Self {
         let styles: Vec<_> = options.outputs.iter().map(|output| output.style).collect();
         let mut targets: Vec<_> = options.outputs.into_iter().map(|output| output.target).collect();
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
-        let style = styles.first().copied().unwrap_or(Style::Text);
+        let style = styles.first().copied().unwrap_or(LineFormat::Text);
         let note_line = move |note: &WriterNote| rendered(style, &Zoned::now(), &note_record(note));
         Self {
             styles,
@@ -109,10 +109,10 @@ impl Log {
     }
 
     /// Writes a record to all outputs, if the filter accepts it.
-    pub(crate) fn note(&self, record: &Record) {
+    pub(crate) fn note(&self, record: &LogRecord) {
         let now = Zoned::now();
         if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
-            self.report_lost(&now, audit.write(&line::render(Style::Json, &now, record)));
+            self.report_lost(&now, audit.write(&line::render(LineFormat::Json, &now, record)));
             if let Some(reason) = audit.take_problem() {
                 self.enqueue(&now, &note_record(&WriterNote::NotRotated(reason)));
             }
@@ -120,15 +120,15 @@ impl Log {
         self.enqueue(&now, record);
     }
 
-    fn enqueue(&self, now: &Zoned, record: &Record) {
+    fn enqueue(&self, now: &Zoned, record: &LogRecord) {
         if record.level > self.filter().level_max {
             return;
         }
-        let text = line::render(Style::Text, now, record);
+        let text = line::render(LineFormat::Text, now, record);
         self.tail.push(record.session.as_ref().map(|session| session.number), &text);
         for (number, style) in self.styles.iter().enumerate() {
             match style {
-                Style::Text => self.writer.write(number, text.clone()),
+                LineFormat::Text => self.writer.write(number, text.clone()),
                 style if style.shows(record) => {
                     self.writer.write(number, rendered(*style, now, record));
                 }
@@ -156,10 +156,10 @@ impl Log {
             WriteOutcome::Whole | WriteOutcome::LostToo => return,
             WriteOutcome::Lost => {
                 let reason = "the disk is full or has failed; free disk space";
-                Record::new(Level::Error, "audit-failed").text("reason", reason)
+                LogRecord::new(Level::Error, "audit-failed").text("reason", reason)
             }
             WriteOutcome::After(count) => {
-                Record::new(Level::Error, "audit-lines-lost").number("count", count)
+                LogRecord::new(Level::Error, "audit-lines-lost").number("count", count)
             }
         };
         self.enqueue(now, &record);
@@ -180,23 +180,23 @@ impl Log {
 }
 
 /// Formats a line, or an entry of the journal.
-fn rendered(style: Style, now: &Zoned, record: &Record) -> Vec<u8> {
+fn rendered(style: LineFormat, now: &Zoned, record: &LogRecord) -> Vec<u8> {
     match style {
-        Style::Entry => journal::entry(record),
+        LineFormat::Entry => journal::entry(record),
         style => line::render(style, now, record).into_bytes(),
     }
 }
 
-fn note_record(note: &WriterNote) -> Record {
+fn note_record(note: &WriterNote) -> LogRecord {
     match note {
         WriterNote::Dropped(count) => {
-            Record::new(Level::Warn, "lines-dropped").number("count", *count)
+            LogRecord::new(Level::Warn, "lines-dropped").number("count", *count)
         }
         WriterNote::NotReopened(reason) => {
-            Record::new(Level::Error, "log-not-reopened").text("reason", reason)
+            LogRecord::new(Level::Error, "log-not-reopened").text("reason", reason)
         }
         WriterNote::NotRotated(reason) => {
-            Record::new(Level::Error, "log-not-rotated").text("reason", reason)
+            LogRecord::new(Level::Error, "log-not-rotated").text("reason", reason)
         }
     }
 }
@@ -208,7 +208,7 @@ impl Events for Log {
         {
             self.writer.write(target, xferlog::line(&Zoned::now(), who, transfer));
         }
-        if let Some(record) = Record::of(who, event) {
+        if let Some(record) = LogRecord::of(who, event) {
             self.note(&record);
         }
     }

@@ -16,12 +16,12 @@ use wharf_core::users::{Attempt, Users};
 use wharf_login::endpoint::Endpoint;
 use wharf_login::logins::{LoginChain, LoginStep};
 use wharf_login::outage::{OutageEvent, Outages};
-use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
-use wharf_login::template::Template;
+use wharf_login::source::{AuthBackend, AuthOutcome, AuthUnavailable, SourceOpenError};
+use wharf_login::template::AccountTemplate;
 
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::outcome::{Exit, Failure};
 use crate::protection::reach::{AccessPolicy, PathAccess};
 
@@ -35,7 +35,7 @@ const HOMES_MAX: usize = 10_000;
 /// The authentication sources, in addition to the account store or instead of it.
 pub(crate) struct Sources {
     steps: Vec<LoginStep>,
-    template: Template,
+    template: AccountTemplate,
     outages: Arc<Outages>,
 }
 
@@ -66,7 +66,7 @@ impl Sources {
             }))
         };
         let steps: Result<Vec<_>, Failure> = accounts.auth_backends.0.iter().map(step).collect();
-        let template = Template {
+        let template = AccountTemplate {
             home: accounts.home.0.clone(),
             creates_home: accounts.create_home,
             permissions: accounts.permissions.0,
@@ -81,13 +81,15 @@ impl Sources {
     }
 
     /// Outages and recoveries since the last call, for the log.
-    pub(crate) fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
         let record = |notice| match notice {
-            OutageEvent::Down { source, reason } => Record::new(Level::Error, "login-source-down")
-                .text("source", source)
-                .text("reason", reason),
+            OutageEvent::Down { source, reason } => {
+                LogRecord::new(Level::Error, "login-source-down")
+                    .text("source", source)
+                    .text("reason", reason)
+            }
             OutageEvent::Back { source } => {
-                Record::new(Level::Info, "login-source-back").text("source", source)
+                LogRecord::new(Level::Info, "login-source-back").text("source", source)
             }
         };
         self.outages.take().into_iter().map(record).collect()
@@ -180,11 +182,11 @@ fn invalid(message: String) -> Failure {
 }
 
 /// The failure for a source that cannot be opened; `key` is its setting.
-fn not_opened(key: &str, error: &OpenError) -> Failure {
+fn not_opened(key: &str, error: &SourceOpenError) -> Failure {
     let failure = invalid(format!("{key}: {error}"));
     match error {
-        OpenError::Roots { .. } | OpenError::NoRoots { .. } => failure
-            .help("a PEM file with the certificate of the CA that issued the server's certificate"),
+        SourceOpenError::Roots { .. } | SourceOpenError::NoRoots { .. } => failure
+            .hint("a PEM file with the certificate of the CA that issued the server's certificate"),
         _ => failure,
     }
 }

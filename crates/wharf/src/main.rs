@@ -42,7 +42,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use cli::{Cli, Command};
+use cli::{Cli, CliCommand};
 use outcome::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            failure.tell(is_coloured);
+            failure.report(is_coloured);
             os::report_to_predecessor(Err(&failure.message));
             os::hold_window();
             failure.exit.into()
@@ -77,28 +77,28 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Serve(options) => serve_command::serve(global, options),
-        Command::Check(options) => check_command::check(global, options),
-        Command::Config(what) => config_command::config(global, what),
-        Command::Status(options) => live_command::status(global, options),
-        Command::Who(options) => live_command::who(global, options),
-        Command::Top(options) => top_command::top(global, options),
-        Command::Kick(options) => live_command::kick(global, options),
-        Command::Log(options) => live_command::log(global, options),
-        Command::Reload(options) => live_command::reload(global, options),
-        Command::Stop(options) => live_command::stop(global, options),
-        Command::User(what) => user_command::user(global, what),
-        Command::Group(what) => user_command::group(global, what),
-        Command::Ban(what) => ban_command::ban(global, what),
-        Command::Why(options) => why_command::why(global, options),
-        Command::Import(what) => import_command::import(global, what),
-        Command::Bench(options) => bench_command::bench(options),
-        Command::Hash(options) => hash_command::hash(options),
-        Command::Service(what) => service_command::service(global, what),
-        Command::Completions { shell } => man_command::completions(*shell),
-        Command::Man { folder } => man_command::man(folder),
-        Command::StartPrograms => deliver::work(),
-        Command::Version => outcome::print(&version()).map(|()| Exit::Done),
+        CliCommand::Serve(options) => serve_command::serve(global, options),
+        CliCommand::Check(options) => check_command::check(global, options),
+        CliCommand::Config(what) => config_command::config(global, what),
+        CliCommand::Status(options) => live_command::status(global, options),
+        CliCommand::Who(options) => live_command::who(global, options),
+        CliCommand::Top(options) => top_command::top(global, options),
+        CliCommand::Kick(options) => live_command::kick(global, options),
+        CliCommand::Log(options) => live_command::log(global, options),
+        CliCommand::Reload(options) => live_command::reload(global, options),
+        CliCommand::Stop(options) => live_command::stop(global, options),
+        CliCommand::User(what) => user_command::user(global, what),
+        CliCommand::Group(what) => user_command::group(global, what),
+        CliCommand::Ban(what) => ban_command::ban(global, what),
+        CliCommand::Why(options) => why_command::why(global, options),
+        CliCommand::Import(what) => import_command::import(global, what),
+        CliCommand::Bench(options) => bench_command::bench(options),
+        CliCommand::Hash(options) => hash_command::hash(options),
+        CliCommand::Service(what) => service_command::service(global, what),
+        CliCommand::Completions { shell } => man_command::completions(*shell),
+        CliCommand::Man { folder } => man_command::man(folder),
+        CliCommand::StartPrograms => deliver::work(),
+        CliCommand::Version => outcome::print(&version()).map(|()| Exit::Done),
     }
 }
 

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 
 /// Prints a shell completion script.
 pub(crate) fn completions(shell: Shell) -> Result<Exit, Failure> {
@@ -24,6 +24,9 @@ pub(crate) fn man(folder: &Path) -> Result<Exit, Failure> {
     // The help template is for terminals; a man page has its own sections.
     let command = Cli::command().help_template("{all-args}");
     clap_mangen::generate_to(command, folder).map_err(failed)?;
-    tell(&format!("wrote man pages to {}; to read one:  man -l {0}/wharf.1\n", folder.display()));
+    print_error(&format!(
+        "wrote man pages to {}; to read one:  man -l {0}/wharf.1\n",
+        folder.display()
+    ));
     Ok(Exit::Done)
 }

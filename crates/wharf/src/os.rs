@@ -77,7 +77,7 @@ pub(crate) struct Inherited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalRequest {
     /// Stop.
-    Stop(Stop),
+    Stop(StopReason),
     /// Reopen the logs (SIGUSR1).
     Reopen,
     /// Log a status summary (SIGUSR2).
@@ -88,7 +88,7 @@ pub(crate) enum SignalRequest {
 
 /// Why the server is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     /// Ctrl+C.
     Interrupt,
     /// SIGTERM of a service manager or `kill`.

@@ -33,13 +33,13 @@ pub(crate) struct Failure {
     /// What happened, in one line; empty if it was already printed.
     pub(crate) message: String,
     /// What to do about it, printed as `hint: …`.
-    pub(crate) help: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Failure {
     /// An operation that failed.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), help: None }
+        Self { exit: Exit::Failed, message: message.into(), hint: None }
     }
 
     /// An invalid command line.
@@ -62,22 +62,22 @@ impl Failure {
     }
 
     /// Adds a hint.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Prints the error to standard error.
-    pub(crate) fn tell(&self, is_coloured: bool) {
+    pub(crate) fn report(&self, is_coloured: bool) {
         if self.message.is_empty() {
             return;
         }
         let (red, blue, plain) =
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.message);
-        if let Some(help) = &self.help {
-            let _ = writeln!(text, "{blue}hint:{plain} {help}");
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "{blue}hint:{plain} {hint}");
         }
-        tell(&text);
+        print_error(&text);
     }
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints to standard error. Errors are ignored, since there is nowhere to report them.
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -13,7 +13,7 @@ use wharf_server::settings::ListenTls;
 
 use crate::config::choice::TlsRequire;
 use crate::config::units::{show_duration, show_rate};
-use crate::share::{Access, Share};
+use crate::share::{Share, ShareAccess};
 use words::{Words, columns};
 
 /// Content of the panel.
@@ -24,13 +24,13 @@ pub(crate) struct Panel {
     /// The configuration file in use, if any.
     pub(crate) config: Option<PathBuf>,
     /// The served folder or accounts.
-    pub(crate) content: Content,
+    pub(crate) content: ServedContent,
     /// Listen addresses.
     pub(crate) listeners: Vec<(SocketAddr, ListenTls)>,
     /// The addresses of this computer.
     pub(crate) own_addresses: Vec<IpAddr>,
     /// The certificate, if TLS is offered.
-    pub(crate) encryption: Option<Encryption>,
+    pub(crate) encryption: Option<PanelEncryption>,
     /// The data ports.
     pub(crate) ports: RangeInclusive<u16>,
     /// Rate limit of all uploads.
@@ -43,7 +43,7 @@ pub(crate) struct Panel {
 
 /// The served folder or accounts.
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(crate) enum ServedContent {
     /// One folder.
     Share(Share),
     /// Accounts.
@@ -59,7 +59,7 @@ pub(crate) enum Content {
 
 /// TLS of the listeners.
 #[derive(Clone, Debug)]
-pub(crate) struct Encryption {
+pub(crate) struct PanelEncryption {
     /// SHA-256 of the certificate.
     pub(crate) fingerprint: [u8; 32],
     /// Whether the certificate is self-signed by wharf.
@@ -95,7 +95,7 @@ impl Panel {
             }
             None => "Ctrl+C".to_owned(),
         };
-        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.help);
+        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.hint);
         out
     }
 
@@ -105,11 +105,11 @@ impl Panel {
             self.config.as_ref().map(|path| format!("   ({} {})", words.config, path.display()));
         let from = from.unwrap_or_default();
         match &self.content {
-            Content::Share(share) => {
+            ServedContent::Share(share) => {
                 let (folder, rights) = (share.folder.display(), words.rights(&share.access));
                 format!("wharf   {}  {folder}   ({rights}){from}\n", words.sharing)
             }
-            Content::Accounts { accounts, .. } => {
+            ServedContent::Accounts { accounts, .. } => {
                 let accounts = match accounts {
                     1 => words.one_account.to_owned(),
                     number => format!("{number} {}", words.accounts),
@@ -121,8 +121,9 @@ impl Panel {
 
     fn write_addresses(&self, out: &mut String) {
         let words = self.words;
-        let (here, network): (Vec<_>, Vec<_>) =
-            addresses(&self.listeners, &self.own_addresses).into_iter().partition(Address::is_here);
+        let (here, network): (Vec<_>, Vec<_>) = addresses(&self.listeners, &self.own_addresses)
+            .into_iter()
+            .partition(PanelAddress::is_here);
         for (label, list) in [(words.here, here), (words.network, network)] {
             let mut label = label;
             let is_the_one = list.len() == 1 && label == words.network;
@@ -141,11 +142,11 @@ impl Panel {
     fn write_account(&self, out: &mut String) {
         let words = self.words;
         match &self.content {
-            Content::Share(share) => match &share.access {
-                Access::Anonymous(_) => {
+            ServedContent::Share(share) => match &share.access {
+                ShareAccess::Anonymous(_) => {
                     line(out, &format!("{}  anonymous", words.user), words.no_password);
                 }
-                Access::Account { user, password, .. } => {
+                ShareAccess::Account { user, password, .. } => {
                     let shown = if password.is_fresh {
                         format!("{}   {}", password.text, words.password_is_new)
                     } else {
@@ -155,7 +156,7 @@ impl Panel {
                     line(out, &label, &format!("{}  {shown}", words.password));
                 }
             },
-            Content::Accounts { store, anonymous, .. } => {
+            ServedContent::Accounts { store, anonymous, .. } => {
                 line(out, words.accounts_file, store);
                 if let Some(folder) = anonymous {
                     line(out, words.without_password, &folder.display().to_string());
@@ -203,12 +204,12 @@ fn line(out: &mut String, label: &str, text: &str) {
 
 /// An address for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct PanelAddress {
     at: SocketAddr,
     is_implicit: bool,
 }
 
-impl Address {
+impl PanelAddress {
     /// As a URL. The default ports, 21 and 990 for ftps, are omitted.
     pub(crate) fn url(&self) -> String {
         let (scheme, usual) = if self.is_implicit { ("ftps", 990) } else { ("ftp", 21) };
@@ -229,8 +230,11 @@ impl Address {
 }
 
 /// The addresses of the listeners; an unspecified one stands for all addresses of this computer.
-pub(crate) fn addresses(listeners: &[(SocketAddr, ListenTls)], own: &[IpAddr]) -> Vec<Address> {
-    let mut found: Vec<Address> = Vec::new();
+pub(crate) fn addresses(
+    listeners: &[(SocketAddr, ListenTls)],
+    own: &[IpAddr],
+) -> Vec<PanelAddress> {
+    let mut found: Vec<PanelAddress> = Vec::new();
     for (at, tls) in listeners {
         let ips: Vec<IpAddr> = match at.ip() {
             // `::` includes IPv4, and IPv4 addresses are easier to type.
@@ -242,7 +246,7 @@ pub(crate) fn addresses(listeners: &[(SocketAddr, ListenTls)], own: &[IpAddr]) -
         };
         for ip in ips {
             let at = SocketAddr::new(ip, at.port());
-            let address = Address { at, is_implicit: *tls == ListenTls::Implicit };
+            let address = PanelAddress { at, is_implicit: *tls == ListenTls::Implicit };
             if !found.contains(&address) {
                 found.push(address);
             }
@@ -281,15 +285,15 @@ mod tests {
     use crate::config::choice::AnonymousPermissions;
     use crate::share::Password;
 
-    fn panel(content: Content) -> Panel {
+    fn panel(content: ServedContent) -> Panel {
         Panel {
             words: &words::ENGLISH,
-            config: matches!(content, Content::Accounts { .. })
+            config: matches!(content, ServedContent::Accounts { .. })
                 .then(|| "/etc/wharf/wharf.toml".into()),
             content,
             listeners: vec![("[::]:2121".parse().unwrap(), ListenTls::Explicit)],
             own_addresses: ["127.0.0.1", "192.168.1.20"].map(|ip| ip.parse().unwrap()).to_vec(),
-            encryption: Some(Encryption {
+            encryption: Some(PanelEncryption {
                 fingerprint: std::array::from_fn(|index| u8::try_from(index).unwrap() ^ 0x9a),
                 is_self_made: true,
                 require: TlsRequire::Public,
@@ -305,7 +309,7 @@ mod tests {
         let password = Password { text: "maple-otter-26-quay-fern".into(), is_fresh };
         Share {
             folder: "/srv/photos".into(),
-            access: Access::Account {
+            access: ShareAccess::Account {
                 user: "wharf".into(),
                 password,
                 rights: Permissions::READ_ONLY,
@@ -317,25 +321,25 @@ mod tests {
     fn every_panel_is_as_it_was_read_last() {
         let mut given = share(false);
         given.access = match given.access {
-            Access::Account { password, .. } => Access::Account {
+            ShareAccess::Account { password, .. } => ShareAccess::Account {
                 user: "a-rather-long-user-name".into(),
                 password,
                 rights: Permissions::ALL,
             },
-            anonymous @ Access::Anonymous(_) => anonymous,
+            anonymous @ ShareAccess::Anonymous(_) => anonymous,
         };
         let dropbox = Share {
             folder: "/srv/in".into(),
-            access: Access::Anonymous(AnonymousPermissions::Dropbox),
+            access: ShareAccess::Anonymous(AnonymousPermissions::Dropbox),
         };
-        let accounts = Content::Accounts {
+        let accounts = ServedContent::Accounts {
             store: "/etc/wharf/users.toml".into(),
             accounts: 3,
             anonymous: Some("/srv/ftp/public".into()),
         };
         let pages = [
-            panel(Content::Share(share(true))),
-            Panel { encryption: None, ..panel(Content::Share(given)) },
+            panel(ServedContent::Share(share(true))),
+            Panel { encryption: None, ..panel(ServedContent::Share(given)) },
             Panel {
                 stop_after: Some(Duration::from_hours(2)),
                 upload: Rate::from_bytes_per_second(2 << 20),
@@ -343,13 +347,13 @@ mod tests {
                     ("0.0.0.0:21".parse().unwrap(), ListenTls::Explicit),
                     ("[::1]:990".parse().unwrap(), ListenTls::Implicit),
                 ],
-                ..panel(Content::Share(dropbox))
+                ..panel(ServedContent::Share(dropbox))
             },
             panel(accounts),
             Panel {
                 words: &words::CHINESE,
                 stop_after: Some(Duration::from_hours(2)),
-                ..panel(Content::Share(share(true)))
+                ..panel(ServedContent::Share(share(true)))
             },
         ];
         let page: String = pages.iter().map(Panel::text).collect();
@@ -369,8 +373,10 @@ mod tests {
 
     #[test]
     fn a_password_that_was_given_is_not_shown() {
-        assert!(!panel(Content::Share(share(false))).text().contains("maple"));
-        assert!(panel(Content::Share(share(true))).text().contains("maple-otter-26-quay-fern"));
+        assert!(!panel(ServedContent::Share(share(false))).text().contains("maple"));
+        assert!(
+            panel(ServedContent::Share(share(true))).text().contains("maple-otter-26-quay-fern")
+        );
     }
 
     #[test]
@@ -380,7 +386,7 @@ mod tests {
                 listeners.iter().map(|(at, tls)| (at.parse().unwrap(), *tls)).collect();
             let own: Vec<IpAddr> =
                 ["127.0.0.1", "192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap()).to_vec();
-            addresses(&listeners, &own).iter().map(Address::url).collect::<Vec<_>>()
+            addresses(&listeners, &own).iter().map(PanelAddress::url).collect::<Vec<_>>()
         };
         assert_eq!(
             urls(&[("[::]:21", ListenTls::Explicit)]),

@@ -37,7 +37,7 @@ pub(crate) enum ProtectionStatus {
 
 /// Which protections are active.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Report {
+pub(crate) struct ProtectionReport {
     /// Files and folders outside of the policy are denied.
     pub(crate) files: ProtectionStatus,
     /// Ports outside of the policy are denied.
@@ -58,7 +58,7 @@ impl ProtectionStatus {
     }
 }
 
-impl Report {
+impl ProtectionReport {
     /// All protections are inactive, for one reason.
     pub(crate) fn off(why: &str) -> Self {
         let off = || ProtectionStatus::Off(why.to_owned());
@@ -80,9 +80,9 @@ impl Report {
 ///
 /// # Errors
 /// With [`Sandbox::On`], if files or system calls cannot be restricted.
-pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
+pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<ProtectionReport, Failure> {
     let report = match sandbox {
-        Sandbox::Off => return Ok(Report::off("server.sandbox is \"off\"")),
+        Sandbox::Off => return Ok(ProtectionReport::off("server.sandbox is \"off\"")),
         Sandbox::Auto | Sandbox::On => system::confine(reach),
     };
     if sandbox == Sandbox::On {
@@ -91,7 +91,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, 
                 let message =
                     format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
-                    .help("to use what this system supports, set server.sandbox = \"auto\""));
+                    .hint("to use what this system supports, set server.sandbox = \"auto\""));
             }
         }
     }
@@ -99,7 +99,10 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, 
 }
 
 /// The result of [`confine`], tried on a temporary thread.
-pub(crate) fn rehearse(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Report, Failure> {
+pub(crate) fn rehearse(
+    sandbox: Sandbox,
+    reach: &AccessPolicy,
+) -> Result<ProtectionReport, Failure> {
     std::thread::scope(|scope| {
         let trial = scope.spawn(|| confine(sandbox, reach));
         trial.join().unwrap_or_else(|_| Err(Failure::new("the sandbox test panicked")))

@@ -25,7 +25,7 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
     }
     let wrong = || {
         Failure::usage(format!("invalid server `{text}`"))
-            .help("write HOST, HOST:PORT or [IPv6]:PORT, such as ftp.example.com:2121")
+            .hint("write HOST, HOST:PORT or [IPv6]:PORT, such as ftp.example.com:2121")
     };
     let (host, port) = match text.split_once(':') {
         None => (text, usual),
@@ -45,7 +45,7 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
 pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let unknown = || {
         Failure::new(format!("unknown host `{host}`"))
-            .help("check the spelling and the DNS settings")
+            .hint("check the spelling and the DNS settings")
     };
     let addresses: Vec<_> =
         (host, port).to_socket_addrs().map_err(|_| unknown())?.take(ADDRESSES_MAX).collect();
@@ -85,7 +85,7 @@ pub(crate) fn roots(file: &Path) -> Result<RootCertStore, Failure> {
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 {
         return Err(Failure::new(format!("{shown} contains no certificate"))
-            .help("it must be PEM, with lines such as -----BEGIN CERTIFICATE-----"));
+            .hint("it must be PEM, with lines such as -----BEGIN CERTIFICATE-----"));
     }
     Ok(roots)
 }
@@ -102,7 +102,7 @@ pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         return Err(Failure::new("cannot find the trusted root certificates of this system")
-            .help("name them with --ca FILE, or accept any certificate with --insecure"));
+            .hint("name them with --ca FILE, or accept any certificate with --insecure"));
     }
     Ok(roots)
 }

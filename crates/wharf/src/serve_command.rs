@@ -26,18 +26,18 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::Global;
-use crate::cli::serve::Serve;
+use crate::cli::GlobalArgs;
+use crate::cli::serve::ServeArgs;
 use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::raw::Raw;
 use crate::os::{is_successor, only_root_changes};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, flags_as_file, inputs, load};
-use crate::share::{Access, Share, confirm_open_share};
+use crate::share::{Share, ShareAccess, confirm_open_share};
 
 /// Everything that is determined before the first socket is created.
-pub(crate) struct Plan {
+pub(crate) struct ServePlan {
     /// The sources of the configuration, for reloads.
     pub(crate) inputs: Inputs,
     /// The configuration.
@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 }
 
 /// Serves until the server is stopped.
-pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
+pub(crate) fn serve(global: &GlobalArgs, options: &ServeArgs) -> Result<Exit, Failure> {
     let file = if options.no_config { None } else { config_file(global) };
     let is_share = file.is_none() || options.is_share();
     let mut flags = options.flags();
@@ -85,7 +85,7 @@ pub(crate) fn serve(global: &Global, options: &Serve) -> Result<Exit, Failure> {
         reject_generated_password(share)?;
     }
     let own_files = options.password_file.iter().filter(|path| path.is_file()).cloned().collect();
-    run::run(&Plan { inputs, loaded, file, share, own_files, is_coloured }, options)
+    run::run(&ServePlan { inputs, loaded, file, share, own_files, is_coloured }, options)
 }
 
 /// A successor is started on request of the old server, which has dropped its privileges; with a
@@ -94,14 +94,14 @@ fn reject_untrusted_config(file: &Path) -> Result<(), Failure> {
     if is_successor() {
         only_root_changes(file).map_err(|error| {
             Failure::io(format!("cannot use the config file {}", file.display()), &error)
-                .help("make it and the folders above it writable by root only, or restart wharf")
+                .hint("make it and the folders above it writable by root only, or restart wharf")
         })?;
     }
     Ok(())
 }
 
 /// Accounts are in a separate file, so a comment in the config shows how to add this one.
-fn account_as_comment(options: &Serve, is_share: bool) -> Result<String, Failure> {
+fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Failure> {
     if !is_share || options.anonymous {
         return Ok(String::new());
     }
@@ -118,9 +118,9 @@ fn account_as_comment(options: &Serve, is_share: bool) -> Result<String, Failure
 /// A generated password cannot be shown by a service, and must not be logged.
 fn reject_generated_password(share: &Share) -> Result<(), Failure> {
     match &share.access {
-        Access::Account { password, .. } if password.is_fresh && outputs::is_service() => {
+        ShareAccess::Account { password, .. } if password.is_fresh && outputs::is_service() => {
             Err(Failure::usage("a service cannot display a generated password")
-                .help("set one with --password-file FILE, or add accounts: wharf user add"))
+                .hint("set one with --password-file FILE, or add accounts: wharf user add"))
         }
         _ => Ok(()),
     }
@@ -128,9 +128,9 @@ fn reject_generated_password(share: &Share) -> Result<(), Failure> {
 
 /// Prints a generated password if there is no start panel.
 fn print_generated_password(share: &Share) {
-    if let Access::Account { user, password, .. } = &share.access
+    if let ShareAccess::Account { user, password, .. } = &share.access
         && password.is_fresh
     {
-        tell(&format!("note: log in as {user} with the password {}\n", password.text));
+        print_error(&format!("note: log in as {user} with the password {}\n", password.text));
     }
 }

@@ -23,8 +23,8 @@ use wharf_accounts_sql::Creation;
 
 use crate::accounts;
 use crate::accounts::FolderUse;
-use crate::cli::Global;
-use crate::cli::service::{Kind, RunAs, Service};
+use crate::cli::GlobalArgs;
+use crate::cli::service::{RunAs, ServiceCommand, ServiceFileKind};
 use crate::config::Config;
 use crate::config::choice::TlsMode;
 use crate::config::keys::Listen;
@@ -38,26 +38,28 @@ use crate::setup::{config_file, inputs, load};
 use crate::wire;
 
 /// Runs the command.
-pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> {
+pub(crate) fn service(global: &GlobalArgs, what: &ServiceCommand) -> Result<Exit, Failure> {
     match what {
-        Service::Install(options) => manager::install(&setup(global)?, options),
-        Service::Uninstall { root } => manager::uninstall(root.as_deref()),
-        Service::Start => manager::start(),
-        Service::Stop => manager::stop(),
-        Service::Status => manager::status(),
-        Service::Run => manager::serve(global),
-        Service::Starter { words } => ended(be_starter(words)),
-        Service::Successor { words } => ended(be_successor(words)),
-        Service::Unit { account, kind } => {
+        ServiceCommand::Install(options) => manager::install(&setup(global)?, options),
+        ServiceCommand::Uninstall { root } => manager::uninstall(root.as_deref()),
+        ServiceCommand::Start => manager::start(),
+        ServiceCommand::Stop => manager::stop(),
+        ServiceCommand::Status => manager::status(),
+        ServiceCommand::Run => manager::serve(global),
+        ServiceCommand::Starter { words } => ended(be_starter(words)),
+        ServiceCommand::Successor { words } => ended(be_successor(words)),
+        ServiceCommand::Unit { account, kind } => {
             let Some(kind) = kind.or_else(manager::own_kind) else {
                 return Err(Failure::usage("this system does not have service files")
-                    .help("print one for another system:  --kind systemd | socket | launchd"));
+                    .hint("print one for another system:  --kind systemd | socket | launchd"));
             };
             let setup = setup(global)?;
             print(&match kind {
-                Kind::Systemd => setup.unit(account)?.text(),
-                Kind::Socket => systemd::socket(&setup.addresses()),
-                Kind::Launchd => launchd::plist(&setup.program, &setup.path, &account.user),
+                ServiceFileKind::Systemd => setup.unit(account)?.text(),
+                ServiceFileKind::Socket => systemd::socket(&setup.addresses()),
+                ServiceFileKind::Launchd => {
+                    launchd::plist(&setup.program, &setup.path, &account.user)
+                }
             })?;
             Ok(Exit::Done)
         }
@@ -68,12 +70,12 @@ pub(crate) fn service(global: &Global, what: &Service) -> Result<Exit, Failure> 
 fn ended(how: std::io::Result<()>) -> Result<Exit, Failure> {
     how.map(|()| Exit::Done).map_err(|error| {
         Failure::io("this command is internal, started only by a server; it failed", &error)
-            .help("to serve:  wharf serve   to upgrade:  wharf reload --binary")
+            .hint("to serve:  wharf serve   to upgrade:  wharf reload --binary")
     })
 }
 
 /// Paths and settings of the service.
-pub(super) struct Setup {
+pub(super) struct ServiceSetup {
     /// This program.
     program: PathBuf,
     /// The configuration's file.
@@ -83,9 +85,9 @@ pub(super) struct Setup {
 }
 
 /// The configuration in use: a service requires a valid one.
-fn setup(global: &Global) -> Result<Setup, Failure> {
+fn setup(global: &GlobalArgs) -> Result<ServiceSetup, Failure> {
     let Some(path) = config_file(global) else {
-        return Err(Failure::new("configuration file not found: a service requires one").help(
+        return Err(Failure::new("configuration file not found: a service requires one").hint(
             "create one and use it with -c:  wharf config default > wharf.toml   and add an \
              account:  wharf -c wharf.toml user add NAME --home DIR",
         ));
@@ -99,21 +101,21 @@ fn setup(global: &Global) -> Result<Setup, Failure> {
     );
     let program = std::env::current_exe()
         .map_err(|error| Failure::io("cannot determine the path of this program", &error))?;
-    Ok(Setup { program, path, config: loaded.config, homes })
+    Ok(ServiceSetup { program, path, config: loaded.config, homes })
 }
 
-impl Setup {
+impl ServiceSetup {
     /// The systemd unit.
-    fn unit(&self, account: &RunAs) -> Result<systemd::Unit, Failure> {
+    fn unit(&self, account: &RunAs) -> Result<systemd::SystemdUnit, Failure> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         if account.user.is_empty() || !account.user.chars().all(is_name) {
             return Err(Failure::usage(format!(
                 "invalid --user `{}`: not a valid account name",
                 account.user
             ))
-            .help("use letters, digits, `.`, `_` and `-`"));
+            .hint("use letters, digits, `.`, `_` and `-`"));
         }
-        Ok(systemd::Unit {
+        Ok(systemd::SystemdUnit {
             program: self.program.clone(),
             config: self.path.clone(),
             user: account.user.clone(),

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use crate::cli::Global;
+use crate::cli::GlobalArgs;
 use crate::config::gather::{Flag, Inputs};
-use crate::config::keys::{Key, key_at};
-use crate::config::problem::{Problem, count, render};
+use crate::config::keys::{ConfigKey, key_at};
+use crate::config::problem::{ConfigProblem, count, render};
 use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;
-use crate::config::value::{AutoPath, FilePath, OptionalPath, Value};
+use crate::config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
 use crate::config::{Loaded, layers::Layers};
-use crate::outcome::{Exit, Failure, tell};
+use crate::outcome::{Exit, Failure, print_error};
 use crate::place;
 
 /// The configuration file in use, if any: that of the option or variable, else the first found.
-pub(crate) fn config_file(global: &Global) -> Option<PathBuf> {
+pub(crate) fn config_file(global: &GlobalArgs) -> Option<PathBuf> {
     let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
     let named = global.config.clone().or_else(|| named.map(PathBuf::from));
     named.or_else(|| {
@@ -35,13 +35,13 @@ fn note_unused(used: Option<&Path>) {
     let is_used = used.is_some_and(|used| real(used) == real(unused));
     if unused.symlink_metadata().is_ok() && !is_used {
         NOTED.call_once(|| {
-            tell("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
+            print_error("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
         });
     }
 }
 
 /// All layers, with the `flags` of the command; `--set` takes precedence over them.
-pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -> Inputs {
+pub(crate) fn inputs(global: &GlobalArgs, file: Option<PathBuf>, flags: Vec<Flag>) -> Inputs {
     let folder = |path: &PathBuf| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         absolute.parent().map(Path::to_path_buf)
@@ -71,7 +71,7 @@ pub(crate) fn inputs(global: &Global, file: Option<PathBuf>, flags: Vec<Flag>) -
 /// # Errors
 /// `ConfigInvalid` if there is an error; it was printed then.
 pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
-    load_with(inputs, is_coloured, Problem::clone)
+    load_with(inputs, is_coloured, ConfigProblem::clone)
 }
 
 /// The same, with the problems as `shown` returns them, such as in another language.
@@ -81,7 +81,7 @@ pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure
 pub(crate) fn load_with(
     inputs: &Inputs,
     is_coloured: bool,
-    shown: fn(&Problem) -> Problem,
+    shown: fn(&ConfigProblem) -> ConfigProblem,
 ) -> Result<Loaded, Failure> {
     if let Some(file) = &inputs.file
         && let Err(error) = std::fs::File::open(file)
@@ -89,11 +89,11 @@ pub(crate) fn load_with(
     {
         let shown = file.display();
         return Err(Failure::io(format!("cannot read the configuration file {shown}"), &error)
-            .help("run as its owner, or without it:  wharf --no-config"));
+            .hint("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
     let problems: Vec<_> = loaded.problems.iter().map(shown).collect();
-    tell(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
+    print_error(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {
         return Ok(loaded);
     }
@@ -125,7 +125,7 @@ pub(crate) fn flags_as_file(layers: &Layers) -> String {
 }
 
 /// A value as TOML with relative paths made absolute, since a file has another base folder.
-fn portable(key: &Key, raw: &Raw) -> String {
+fn portable(key: &ConfigKey, raw: &Raw) -> String {
     let is_path = [AutoPath::KIND, FilePath::KIND, OptionalPath::KIND].contains(&key.kind);
     match raw.text() {
         Some(text) if is_path && text != "auto" && !text.is_empty() => {

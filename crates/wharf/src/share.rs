@@ -8,12 +8,12 @@ use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
 use crate::cli;
-use crate::cli::serve::{Serve, path_text};
+use crate::cli::serve::{ServeArgs, path_text};
 use crate::config::choice::AnonymousPermissions;
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::os::real_folder;
-use crate::outcome::{Exit, Failure, tell};
+use crate::outcome::{Exit, Failure, print_error};
 use crate::words::fresh_password;
 
 /// A quick share.
@@ -22,12 +22,12 @@ pub(crate) struct Share {
     /// The folder, absolute.
     pub(crate) folder: PathBuf,
     /// Access to it.
-    pub(crate) access: Access,
+    pub(crate) access: ShareAccess,
 }
 
 /// Access to a quick share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum ShareAccess {
     /// Anonymous users.
     Anonymous(AnonymousPermissions),
     /// One account with a password.
@@ -63,10 +63,10 @@ pub(crate) const USER: &str = "wharf";
 
 impl Share {
     /// The share described by the options. Prompts for the password if necessary.
-    pub(crate) fn from_options(options: &Serve) -> Result<Self, Failure> {
+    pub(crate) fn from_options(options: &ServeArgs) -> Result<Self, Failure> {
         let folder = Self::folder(options)?;
         let access = if options.anonymous {
-            Access::Anonymous(anonymous_rights(options))
+            ShareAccess::Anonymous(anonymous_rights(options))
         } else {
             let user = options.username.clone().unwrap_or_else(|| USER.into());
             check_name(&user).map_err(|problem| {
@@ -74,13 +74,13 @@ impl Share {
             })?;
             let rights = if options.write { "read-write" } else { "read" };
             let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
-            Access::Account { user, password: password(options)?, rights }
+            ShareAccess::Account { user, password: password(options)?, rights }
         };
         Ok(Self { folder, access })
     }
 
     /// The configuration keys that correspond to the share.
-    pub(crate) fn flags(options: &Serve) -> Result<Vec<Flag>, Failure> {
+    pub(crate) fn flags(options: &ServeArgs) -> Result<Vec<Flag>, Failure> {
         let folder = Self::folder(options)?;
         if !options.anonymous {
             return Ok(Vec::new());
@@ -94,12 +94,12 @@ impl Share {
     }
 
     /// The folder to share, absolute.
-    pub(crate) fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+    pub(crate) fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
         folder(options)
     }
 }
 
-fn anonymous_rights(options: &Serve) -> AnonymousPermissions {
+fn anonymous_rights(options: &ServeArgs) -> AnonymousPermissions {
     match (options.dropbox, options.write) {
         (true, _) => AnonymousPermissions::Dropbox,
         (false, true) => AnonymousPermissions::ReadWrite,
@@ -107,7 +107,7 @@ fn anonymous_rights(options: &Serve) -> AnonymousPermissions {
     }
 }
 
-fn folder(options: &Serve) -> Result<PathBuf, Failure> {
+fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
     let typed = options.folder.as_deref().or(options.directory.as_deref());
     let path = typed.unwrap_or_else(|| Path::new("."));
     let shown = path.display();
@@ -120,7 +120,7 @@ fn folder(options: &Serve) -> Result<PathBuf, Failure> {
             Err(match meant {
                 Some(command) => Failure {
                     exit: Exit::Usage,
-                    ..failure.help(format!("did you mean the command `wharf {command}`?"))
+                    ..failure.hint(format!("did you mean the command `wharf {command}`?"))
                 },
                 None => failure,
             })
@@ -129,7 +129,7 @@ fn folder(options: &Serve) -> Result<PathBuf, Failure> {
     }
 }
 
-fn password(options: &Serve) -> Result<Password, Failure> {
+fn password(options: &ServeArgs) -> Result<Password, Failure> {
     if let Some(file) = &options.password_file {
         return Ok(Password { text: read_password_file(file)?, is_fresh: false });
     }
@@ -174,7 +174,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
         return Err(Failure::new(format!(
             "invalid password file {shown}: the first line is empty"
         ))
-        .help("write the password into the first line"));
+        .hint("write the password into the first line"));
     }
     check_password(&text)?;
     Ok(text)
@@ -184,7 +184,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
 pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
     let text = rpassword::prompt_password(question).map_err(|error| {
         Failure::io("cannot read the password from the terminal", &error)
-            .help("without a terminal, use --password-file")
+            .hint("without a terminal, use --password-file")
     })?;
     check_password(&text)?;
     Ok(text)
@@ -194,7 +194,7 @@ pub(crate) fn ask_password(question: &str) -> Result<String, Failure> {
 pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
         return Err(Failure::usage("invalid password: it is empty")
-            .help("for a share without password use -A; without -P, a password is generated"));
+            .hint("for a share without password use -A; without -P, a password is generated"));
     }
     if text.len() > PASSWORD_BYTES_MAX {
         return Err(Failure::usage(format!(
@@ -205,14 +205,14 @@ pub(crate) fn check_password(text: &str) -> Result<(), Failure> {
         return Err(Failure::usage(
             "invalid password: it contains a line break or a NUL character",
         )
-        .help("FTP cannot transmit these characters"));
+        .hint("FTP cannot transmit these characters"));
     }
     Ok(())
 }
 
 /// Asks for confirmation before anonymous users get write access, unless `--yes` is given.
 pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Failure> {
-    if share.access != Access::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
+    if share.access != ShareAccess::Anonymous(AnonymousPermissions::ReadWrite) || has_yes {
         return Ok(());
     }
     let shown = share.folder.display();
@@ -220,7 +220,7 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
         return Err(Failure::usage(format!(
             "-A -w allows anonymous users to change and delete all files in {shown}"
         ))
-        .help("to confirm, add --yes; to only receive files use -A --dropbox"));
+        .hint("to confirm, add --yes; to only receive files use -A --dropbox"));
     }
     if confirm(&format!(
         "Anonymous users can then change and delete all files in {shown}. Continue?"
@@ -232,7 +232,7 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
 
 /// Asks for confirmation; any answer other than yes means no.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
-    tell(&format!("{question} [y/N] "));
+    print_error(&format!("{question} [y/N] "));
     let _ = std::io::stderr().flush();
     let mut line = String::new();
     let failed = |error| Failure::io("cannot read the answer", &error);

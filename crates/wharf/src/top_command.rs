@@ -12,30 +12,30 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
 
-use crate::cli::{Global, live};
+use crate::cli::{GlobalArgs, live};
 use crate::live_command::sessions::{Chosen, table};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure, print};
-use state::{ActionResult, KeyAction, State};
+use state::{ActionResult, KeyAction, TopState};
 
 /// Number of log lines shown of a session.
 const LOG_LINES: u32 = 200;
 
 /// Shows sessions until the user quits.
-pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure> {
+pub(crate) fn top(global: &GlobalArgs, options: &live::TopArgs) -> Result<Exit, Failure> {
     let client = client(global, &options.reach);
     let chosen = Chosen::of(&options.filter)?;
-    let mut state = State::new(chosen, options.sort);
+    let mut state = TopState::new(chosen, options.sort);
     refresh(&client, &mut state)?;
     if options.batch {
         return batch(&client, &mut state, options);
     }
     if !std::io::stdout().is_terminal() {
         return Err(Failure::usage("standard output is not a terminal")
-            .help("for files and pipes:  wharf top -b"));
+            .hint("for files and pipes:  wharf top -b"));
     }
     let mut terminal = ratatui::try_init()
         .map_err(|error| Failure::io("cannot initialize the terminal", &error))?;
@@ -46,7 +46,11 @@ pub(crate) fn top(global: &Global, options: &live::Top) -> Result<Exit, Failure>
 }
 
 /// Prints a table per interval.
-fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit, Failure> {
+fn batch(
+    client: &AdminClient,
+    state: &mut TopState,
+    options: &live::TopArgs,
+) -> Result<Exit, Failure> {
     let mut left = options.count;
     loop {
         let shown = state.shown();
@@ -63,9 +67,9 @@ fn batch(client: &Client, state: &mut State, options: &live::Top) -> Result<Exit
 /// Draws, and waits for a key or the next refresh.
 #[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
 fn live(
-    client: &Client,
-    state: &mut State,
-    options: &live::Top,
+    client: &AdminClient,
+    state: &mut TopState,
+    options: &live::TopArgs,
     terminal: &mut ratatui::DefaultTerminal,
 ) -> Result<(), Failure> {
     let every = Duration::from_secs(options.delay);
@@ -103,7 +107,7 @@ fn live(
 }
 
 /// Requests the state from the server.
-fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
+fn refresh(client: &AdminClient, state: &mut TopState) -> Result<(), Failure> {
     let (status, sessions) = ask(async {
         let status: Status = client.get("/v1/status").await?;
         let sessions: Vec<Session> = client.get("/v1/sessions").await?;
@@ -120,7 +124,7 @@ fn refresh(client: &Client, state: &mut State) -> Result<(), Failure> {
 }
 
 /// Runs the action of a key; its result is shown.
-fn grant(client: &Client, state: &mut State, wish: KeyAction) {
+fn grant(client: &AdminClient, state: &mut TopState, wish: KeyAction) {
     let answer = match wish {
         KeyAction::Nothing | KeyAction::Quit => return,
         KeyAction::Details(id) => {
@@ -149,6 +153,6 @@ fn grant(client: &Client, state: &mut State, wish: KeyAction) {
     state.answer(answer.unwrap_or_else(|failure| ActionResult::Problem(failure.message)));
 }
 
-fn details(client: &Client, id: u64) -> Result<SessionDetails, Failure> {
+fn details(client: &AdminClient, id: u64) -> Result<SessionDetails, Failure> {
     ask(client.get(&format!("/v1/sessions/{id}")))
 }

@@ -14,41 +14,41 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, Change, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{EditError, OpenError, Setting, StoredHash, UserRecord};
+use wharf_users::admin::{AdminError, StoreChange, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{EditError, Setting, StoredHash, UserRecord, UsersFileError};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
 
 use crate::accounts;
-use crate::cli::Global;
-use crate::cli::user::{Facts, Password, User};
+use crate::cli::GlobalArgs;
+use crate::cli::user::{AccountArgs, PasswordArgs, UserCommand};
 use crate::config::Loaded;
-use crate::config::problem::{Place, Problem, Source, render};
+use crate::config::problem::{ConfigProblem, ConfigText, ProblemLocation, render};
 use crate::hash_command::{ask_twice, hashed};
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::{confirm, fresh, read_password_file};
 
 pub(crate) use self::group::group;
 
 /// Runs the command.
-pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
+pub(crate) fn user(global: &GlobalArgs, what: &UserCommand) -> Result<Exit, Failure> {
     let config = config_file(global);
     let has_config = config.is_some();
     let file = config.clone();
     let is_coloured = global.color.is_on();
     let loaded = load(&inputs(global, config, Vec::new()), is_coloured)?;
     let done = waits(async {
-        if let User::Copy(options) = what {
+        if let UserCommand::Copy(options) = what {
             return copy::copy(&loaded.config, options).await.map(|()| Vec::new());
         }
-        let is_new = matches!(what, User::Add { .. });
+        let is_new = matches!(what, UserCommand::Add { .. });
         let creation = if is_new { Creation::Wanted } else { Creation::No };
         let store = accounts::admin(&loaded.config, creation)?;
         act(&*store, &loaded, what).await?;
         Ok(match what {
-            User::Add { name, .. } => reach::of_user(&*store, name).await,
-            User::Edit { name, facts, .. } if shows_folders(facts) => {
+            UserCommand::Add { name, .. } => reach::of_user(&*store, name).await,
+            UserCommand::Edit { name, facts, .. } if shows_folders(facts) => {
                 reach::of_user(&*store, name).await
             }
             _ => Vec::new(),
@@ -56,8 +56,8 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
     })?;
     let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
-    if !has_config && matches!(what, User::Add { .. }) {
-        tell(
+    if !has_config && matches!(what, UserCommand::Add { .. }) {
+        print_error(
             "note: configuration file not found; without one, wharf ignores accounts; create and \
               use one:\n      wharf config default > wharf.toml   wharf -c wharf.toml\n",
         );
@@ -66,8 +66,8 @@ pub(crate) fn user(global: &Global, what: &User) -> Result<Exit, Failure> {
 }
 
 /// Whether a change concerns the folders of an account.
-fn shows_folders(facts: &Facts) -> bool {
-    facts::Change::of(facts).is_ok_and(|change| {
+fn shows_folders(facts: &AccountArgs) -> bool {
+    facts::SettingChanges::of(facts).is_ok_and(|change| {
         let is_of_folders = |setting: &Setting| {
             matches!(setting, Setting::Home(_) | Setting::Folder(_) | Setting::Groups(_))
         };
@@ -85,23 +85,23 @@ pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(act))
 }
 
-async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &User) -> Result<(), Trouble> {
+async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &UserCommand) -> Result<(), Trouble> {
     match what {
-        User::List { pattern, disabled, expired, json } => {
+        UserCommand::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
             let wanted =
                 list::AccountFilter { pattern, only_disabled: *disabled, only_expired: *expired };
             list::list(store, wanted, *json).await
         }
-        User::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
-        User::Show { name, json } => show::show(store, loaded, name, *json).await,
-        User::Add { name, facts, password } => add(store, name, facts, password).await,
-        User::Edit { name, facts, password } => edit(store, name, facts, password).await,
-        User::Passwd { name, password } => set_password(store, name, password).await,
-        User::Enable { names } => set_enabled(store, names, true).await,
-        User::Disable { names } => set_enabled(store, names, false).await,
-        User::Del { names, yes } => delete(store, names, *yes).await,
-        User::Copy(_) => Ok(()),
+        UserCommand::Export { with_hashes, csv: _ } => export::export(store, *with_hashes).await,
+        UserCommand::Show { name, json } => show::show(store, loaded, name, *json).await,
+        UserCommand::Add { name, facts, password } => add(store, name, facts, password).await,
+        UserCommand::Edit { name, facts, password } => edit(store, name, facts, password).await,
+        UserCommand::Passwd { name, password } => set_password(store, name, password).await,
+        UserCommand::Enable { names } => set_enabled(store, names, true).await,
+        UserCommand::Disable { names } => set_enabled(store, names, false).await,
+        UserCommand::Del { names, yes } => delete(store, names, *yes).await,
+        UserCommand::Copy(_) => Ok(()),
     }
 }
 
@@ -122,8 +122,8 @@ impl From<EditError> for Trouble {
     }
 }
 
-impl From<OpenError> for Trouble {
-    fn from(error: OpenError) -> Self {
+impl From<UsersFileError> for Trouble {
+    fn from(error: UsersFileError) -> Self {
         Self::File(EditError::Open(error))
     }
 }
@@ -160,15 +160,15 @@ impl Trouble {
         let told = Failure::new(error.to_string());
         match error {
             EditError::NoSuchUser(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.help("list accounts:  wharf user list")
+                Failure { exit: Exit::NoSuchUser, ..told }.hint("list accounts:  wharf user list")
             }
             EditError::NoSuchGroup(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.help("list groups:  wharf group list")
+                Failure { exit: Exit::NoSuchUser, ..told }.hint("list groups:  wharf group list")
             }
             EditError::GroupExists(name) => {
-                told.help(format!("change it:  wharf group edit {name}"))
+                told.hint(format!("change it:  wharf group edit {name}"))
             }
-            EditError::UserExists(name) => told.help(format!("change it:  wharf user edit {name}")),
+            EditError::UserExists(name) => told.hint(format!("change it:  wharf user edit {name}")),
             EditError::BadName(..) => Failure { exit: Exit::Usage, ..told },
             EditError::Open(error) => open_failure(&error, is_coloured),
             EditError::Write { path, source } => {
@@ -183,10 +183,10 @@ impl Trouble {
 }
 
 /// The error of an invalid accounts file, with all problems.
-pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
+pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure {
     match error {
-        OpenError::Problems(found) => {
-            let source = Source { path: found.path.clone(), text: found.source.clone() };
+        UsersFileError::Problems(found) => {
+            let source = ConfigText { path: found.path.clone(), text: found.source.clone() };
             let problems: Vec<_> = found
                 .problems
                 .iter()
@@ -196,28 +196,31 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
                     } else {
                         format!("`{}`: {}", problem.key, problem.message)
                     };
-                    let place = Place::File(problem.span.clone());
-                    Problem { help: problem.help.clone(), ..Problem::error(title, place) }
+                    let place = ProblemLocation::File(problem.span.clone());
+                    ConfigProblem {
+                        hint: problem.hint.clone(),
+                        ..ConfigProblem::error(title, place)
+                    }
                 })
                 .collect();
-            tell(&render(&problems, Some(&source), is_coloured));
+            print_error(&render(&problems, Some(&source), is_coloured));
             let title = format!("invalid accounts in {}", found.path.display());
             Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
         }
-        OpenError::Missing { path } => {
+        UsersFileError::Missing { path } => {
             Failure::new(format!("accounts file not found: {}", path.display()))
-                .help("add the first account:  wharf user add NAME --home DIR")
+                .hint("add the first account:  wharf user add NAME --home DIR")
         }
-        OpenError::TooOpen { path, mode } => Failure {
+        UsersFileError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!(
                 "{} contains password hashes and is accessible to other users (mode \
                  {mode:04o})",
                 path.display()
             ))
-            .help(format!("chmod 600 '{}'", path.display()))
+            .hint(format!("chmod 600 '{}'", path.display()))
         },
-        OpenError::Unreadable { path, source } => {
+        UsersFileError::Unreadable { path, source } => {
             Failure::io(format!("cannot read {}", path.display()), source)
         }
         other => Failure { exit: Exit::ConfigInvalid, ..Failure::new(other.to_string()) },
@@ -227,18 +230,18 @@ pub(crate) fn open_failure(error: &OpenError, is_coloured: bool) -> Failure {
 async fn add(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
-    password: &Password,
+    facts: &AccountArgs,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
         Failure::usage(format!("--home is missing for account {name}"))
-            .help(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
+            .hint(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
     })?;
     // Checked before the prompt for a password.
     if find(store, name).await?.is_some() {
         return Err(EditError::UserExists(name.to_owned()).into());
     }
-    let mut change = facts::Change::of(facts)?;
+    let mut change = facts::SettingChanges::of(facts)?;
     facts::check_home(&home, facts.create_home)?;
     let mut fresh = None;
     if facts.no_password != Some(true) {
@@ -251,7 +254,7 @@ async fn add(
     }
     change.note_missing();
     store.add(name, change.settings).await?;
-    tell(&format!("added {name} to {}\n", store.place()));
+    print_error(&format!("added {name} to {}\n", store.place()));
     print_fresh(fresh)
 }
 
@@ -267,7 +270,7 @@ async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, T
 /// Whether the store does not exist yet.
 pub(crate) fn is_missing(error: &AdminError) -> bool {
     match error {
-        AdminError::Edit(EditError::Open(OpenError::Missing { .. })) => true,
+        AdminError::Edit(EditError::Open(UsersFileError::Missing { .. })) => true,
         AdminError::Store(error) => error.kind == StoreErrorKind::Missing,
         AdminError::Edit(_) => false,
     }
@@ -276,10 +279,10 @@ pub(crate) fn is_missing(error: &AdminError) -> bool {
 async fn edit(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
-    password: &Password,
+    facts: &AccountArgs,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
-    let mut change = facts::Change::of(facts)?;
+    let mut change = facts::SettingChanges::of(facts)?;
     existing(store, &[name.to_owned()]).await?;
     group::home_of(store, name, facts).await?;
     match &facts.home {
@@ -297,28 +300,28 @@ async fn edit(
     }
     if change.is_empty() {
         return Err(Failure::usage("no settings to change were given")
-            .help("list settings:  wharf user edit --help")
+            .hint("list settings:  wharf user edit --help")
             .into());
     }
     if let Some(home) = facts.home.as_ref().filter(|_| facts.create_home) {
         facts::make_home(home)?;
     }
     change.note_missing();
-    let facts::Change { settings, cleared } = change;
-    store.change(&[Change::Set { holder: name.into(), settings, cleared }]).await?;
-    tell(&format!("changed {name}\n"));
+    let facts::SettingChanges { settings, cleared } = change;
+    store.change(&[StoreChange::Set { holder: name.into(), settings, cleared }]).await?;
+    print_error(&format!("changed {name}\n"));
     print_fresh(fresh)
 }
 
 async fn set_password(
     store: &dyn UserAdmin,
     name: &str,
-    password: &Password,
+    password: &PasswordArgs,
 ) -> Result<(), Trouble> {
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
     store.set_password(name, hash).await?;
-    tell(&format!("changed the password of {name}\n"));
+    print_error(&format!("changed the password of {name}\n"));
     print_fresh(fresh)
 }
 
@@ -328,10 +331,11 @@ async fn set_enabled(
     is_enabled: bool,
 ) -> Result<(), Trouble> {
     existing(store, names).await?;
-    let change = |name: &String| Change::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
+    let change =
+        |name: &String| StoreChange::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
     let what = if is_enabled { "enabled" } else { "disabled" };
-    tell(&format!("{what} {}\n", names.join(", ")));
+    print_error(&format!("{what} {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -341,16 +345,16 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
     if !has_yes {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format!("cannot ask for confirmation to delete {list}"))
-                .help("without a terminal, add --yes")
+                .hint("without a terminal, add --yes")
                 .into());
         }
         if !confirm(&format!("Delete {list}? Their files are kept."))? {
             return Err(Failure::new("cancelled: no accounts were deleted").into());
         }
     }
-    let change = |name: &String| Change::remove(name.as_str());
+    let change = |name: &String| StoreChange::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
-    tell(&format!("deleted {list}; their files are kept\n"));
+    print_error(&format!("deleted {list}; their files are kept\n"));
     Ok(())
 }
 
@@ -379,23 +383,23 @@ pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str)
     let failure =
         Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown user `{shown}`")) };
     match nearest(name, known) {
-        Some(near) => failure.help(format!("did you mean `{near}`?")),
-        None => failure.help("list accounts:  wharf user list"),
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("list accounts:  wharf user list"),
     }
 }
 
-impl Password {
+impl PasswordArgs {
     fn is_given(&self) -> bool {
         self.password_file.is_some() || self.generate || self.hash.is_some()
     }
 }
 
 /// The hash of the new password, and the password itself if it was generated.
-fn new_password(from: &Password) -> Result<(StoredHash, Option<String>), Failure> {
+fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Failure> {
     if let Some(hash) = &from.hash {
         if !looks_like_hash(hash) {
             return Err(Failure::usage("invalid --hash: unsupported format of password hash")
-                .help("create one:  wharf hash   (in a shell, use 'single quotes')"));
+                .hint("create one:  wharf hash   (in a shell, use 'single quotes')"));
         }
         return Ok((StoredHash::from(hash.clone()), None));
     }

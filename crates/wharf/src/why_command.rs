@@ -7,8 +7,8 @@
 mod act;
 mod files;
 mod login;
+mod render;
 mod subject;
-mod tell;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ use wharf_proto::path::VPath;
 
 use crate::accounts::file;
 use crate::chinese;
-use crate::cli::Global;
-use crate::cli::why::Why;
+use crate::cli::GlobalArgs;
+use crate::cli::why::WhyArgs;
 use crate::config::layers::Layers;
-use crate::config::problem::Problem;
+use crate::config::problem::ConfigProblem;
 use crate::config::show::origin_of;
 use crate::config::{Config, Loaded};
 use crate::live_command::client;
 use crate::logins::templated_homes;
 use crate::outcome::{Exit, Failure, print};
-use crate::protection::identity::{Identity, current_name};
+use crate::protection::identity::{SystemUser, current_name};
 use crate::setup::{config_file, inputs, load_with};
 use crate::wire::accounts;
 use act::Action;
-use subject::Subject;
+use subject::AccountSubject;
 
 /// The question.
 pub(crate) struct Query<'a> {
@@ -57,19 +57,19 @@ pub(crate) struct Query<'a> {
 
 /// The fact that decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fact {
-    kind: Kind,
+pub(crate) struct DecidingFact {
+    kind: FactKind,
     /// The rule or the fact, as in `permissions = "read"`.
     what: String,
     /// Where it is set, as in `/etc/wharf/users.toml:12`.
     from: Option<String>,
     /// How to change the result.
-    help: Option<String>,
+    hint: Option<String>,
 }
 
 /// The kind of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FactKind {
     /// The account: it is disabled, it has no password.
     Account,
     /// A ban of an address, or the lock of an account.
@@ -88,17 +88,17 @@ pub(crate) enum Kind {
     File,
 }
 
-impl Fact {
-    fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), from: None, help: None }
+impl DecidingFact {
+    fn new(kind: FactKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), from: None, hint: None }
     }
 
     fn from(self, place: impl Into<String>) -> Self {
         Self { from: Some(place.into()), ..self }
     }
 
-    fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -109,8 +109,8 @@ impl Query<'_> {
     }
 
     /// A fact about a key: its value, and where it is set.
-    fn setting(&self, kind: Kind, key: &str, value: impl std::fmt::Display) -> Fact {
-        Fact::new(kind, format!("{key} = {value}")).from(self.place(key))
+    fn setting(&self, kind: FactKind, key: &str, value: impl std::fmt::Display) -> DecidingFact {
+        DecidingFact::new(kind, format!("{key} = {value}")).from(self.place(key))
     }
 }
 
@@ -123,22 +123,22 @@ fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
 }
 
 /// Prints allow or deny with the reason; exit code 0 for allow, 1 for deny.
-pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
+pub(crate) fn why(global: &GlobalArgs, options: &WhyArgs) -> Result<Exit, Failure> {
     let is_chinese = !options.json && chinese::is_session_chinese();
     answer(global, options, is_chinese).map_err(|failure| {
         if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
     })
 }
 
-fn answer(global: &Global, options: &Why, is_chinese: bool) -> Result<Exit, Failure> {
+fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Exit, Failure> {
     let act = Action::read(&options.action)
-        .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
+        .map_err(|hint| Failure::usage(format!("unknown action {}", options.action)).hint(hint))?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load_with(
         &inputs,
         is_coloured,
-        if is_chinese { chinese::problem } else { Problem::clone },
+        if is_chinese { chinese::problem } else { ConfigProblem::clone },
     )?;
     let case = Query {
         config: &config,
@@ -157,7 +157,7 @@ fn answer(global: &Global, options: &Why, is_chinese: bool) -> Result<Exit, Fail
     };
     let mut notes = Vec::new();
     let client = client(global, &options.reach);
-    let subject = Subject::find(&case, is_coloured)?;
+    let subject = AccountSubject::find(&case, is_coloured)?;
     let before = login::before(&case, &subject)?;
     become_server(&config, &mut notes)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -172,16 +172,16 @@ fn answer(global: &Global, options: &Why, is_chinese: bool) -> Result<Exit, Fail
         files::decide(&case, &subject, &*storage).await
     });
     print(&if options.json {
-        tell::json(&case, &decided, &notes)
+        render::json(&case, &decided, &notes)
     } else {
-        tell::text(&case, &decided, &notes, is_chinese)
+        render::text(&case, &decided, &notes, is_chinese)
     })?;
     Ok(if decided.is_ok() { Exit::Done } else { Exit::Failed })
 }
 
 /// Switches to the user of the server for file access.
 fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure> {
-    match Identity::wanted(&config.server) {
+    match SystemUser::wanted(&config.server) {
         Ok(Some(identity)) => identity.assume()?,
         Ok(None) => {}
         Err(_) => notes.push(format!(
@@ -197,12 +197,12 @@ fn become_server(config: &Config, notes: &mut Vec<String>) -> Result<(), Failure
 fn virtual_path(text: &str) -> Result<VPath, Failure> {
     VPath::root().resolve(text.as_bytes()).map_err(|_| {
         Failure::usage(format!("invalid path {}", text.escape_debug()))
-            .help("write it as clients do: / is the home of the account")
+            .hint("write it as clients do: / is the home of the account")
     })
 }
 
 /// The path of a file in the file system.
-fn real_path(subject: &Subject, at: &VPath) -> PathBuf {
+fn real_path(subject: &AccountSubject, at: &VPath) -> PathBuf {
     let names = at.names().map(|name| String::from_utf8_lossy(name).into_owned());
     names.fold(subject.account.home.clone(), |path, name| path.join(name))
 }

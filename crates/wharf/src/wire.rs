@@ -57,15 +57,15 @@ pub(crate) fn settings(
         },
         tls,
         login: engine::Login {
-            attempts_max: config.login.max_attempts.0,
+            max_attempts: config.login.max_attempts.0,
             failure_delay: config.login.failure_delay.0,
             timeout: config.login.timeout.0,
             deny_users: config.login.deny_users.clone(),
         },
         ban: engine::Ban {
             is_enabled: config.ban.enabled,
-            attempts_max: config.ban.attempts.0,
-            account_attempts_max: config.ban.account_attempts.0,
+            attempts: config.ban.attempts.0,
+            account_attempts: config.ban.account_attempts.0,
             window: config.ban.window.0,
             time: config.ban.time.0,
             time_max: config.ban.time_max.0,
@@ -73,13 +73,13 @@ pub(crate) fn settings(
         },
         limits: limits(&config.limits),
         files: engine::Files {
-            may_overwrite: config.files.overwrite,
-            makes_parents: config.files.create_parent_dirs,
-            checks_announced_size: config.files.enforce_allo_size,
+            overwrite: config.files.overwrite,
+            create_parent_dirs: config.files.create_parent_dirs,
+            enforce_allo_size: config.files.enforce_allo_size,
         },
         names: names(&config.names),
         compat: engine::Compat {
-            disabled_commands: config.compat.disable_commands.0.clone(),
+            disable_commands: config.compat.disable_commands.0.clone(),
             mode_z: config.compat.mode_z,
             ascii: match config.compat.ascii {
                 Ascii::Convert => engine::Ascii::Convert,
@@ -111,23 +111,23 @@ fn listen_tls(mode: TlsMode) -> ListenTls {
 
 fn limits(limits: &keys::Limits) -> engine::Limits {
     engine::Limits {
-        sessions: limits.connections,
-        sessions_before_login: limits.connections_before_login.or_quarter_of(limits.connections),
-        sessions_reserved: limits.connections_reserved.0,
-        sessions_per_address: limits.connections_per_ip,
+        connections: limits.connections,
+        connections_before_login: limits.connections_before_login.or_quarter_of(limits.connections),
+        connections_reserved: limits.connections_reserved.0,
+        connections_per_ip: limits.connections_per_ip,
         sessions_per_user: limits.sessions_per_user,
-        upload: limits.upload_rate,
-        download: limits.download_rate,
-        address_upload: limits.ip_upload_rate,
-        address_download: limits.ip_download_rate,
-        user_upload: limits.user_upload_rate,
-        user_download: limits.user_download_rate,
-        transfer_upload: limits.transfer_upload_rate,
-        transfer_download: limits.transfer_download_rate,
+        upload_rate: limits.upload_rate,
+        download_rate: limits.download_rate,
+        ip_upload_rate: limits.ip_upload_rate,
+        ip_download_rate: limits.ip_download_rate,
+        user_upload_rate: limits.user_upload_rate,
+        user_download_rate: limits.user_download_rate,
+        transfer_upload_rate: limits.transfer_upload_rate,
+        transfer_download_rate: limits.transfer_download_rate,
         idle_timeout: limits.idle_timeout.0,
-        stall_timeout: limits.transfer_stall_timeout.0,
-        transfer_min: limits.transfer_min_rate,
-        transfer_min_period: limits.transfer_min_rate_period.0,
+        transfer_stall_timeout: limits.transfer_stall_timeout.0,
+        transfer_min_rate: limits.transfer_min_rate,
+        transfer_min_rate_period: limits.transfer_min_rate_period.0,
     }
 }
 
@@ -138,11 +138,11 @@ fn names(names: &keys::Names) -> engine::Names {
             NameEncoding::Utf8 => engine::Encoding::Utf8,
             NameEncoding::Legacy => engine::Encoding::Legacy,
         },
-        legacy: match names.legacy_encoding {
+        legacy_encoding: match names.legacy_encoding {
             LegacyEncoding::Auto => place::legacy_encoding(),
             LegacyEncoding::Fixed(set) => Some(set),
         },
-        backslash: match names.backslash_as_slash {
+        backslash_as_slash: match names.backslash_as_slash {
             Backslash::Auto => engine::Backslash::Auto,
             Backslash::Always => engine::Backslash::Slash,
             Backslash::Never => engine::Backslash::Literal,
@@ -165,9 +165,9 @@ pub(crate) fn public_address(address: &PublicAddress) -> Result<Option<Ipv4Addr>
 
 /// Resolves a host name to at least one IPv4 address.
 pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
-    let help = "set passive.public_address (-n) to an IP address";
+    let hint = "set passive.public_address (-n) to an IP address";
     let found = (name, 0).to_socket_addrs().map_err(|error| {
-        Failure::io(format!("cannot resolve the public address {name}"), &error).help(help)
+        Failure::io(format!("cannot resolve the public address {name}"), &error).hint(hint)
     })?;
     let ipv4 = found.into_iter().filter_map(|address| match address.ip().to_canonical() {
         IpAddr::V4(ip) => Some(ip),
@@ -176,7 +176,7 @@ pub(crate) fn look_up(name: &str) -> Result<Vec<Ipv4Addr>, Failure> {
     let ipv4: Vec<_> = ipv4.collect();
     if ipv4.is_empty() {
         return Err(
-            Failure::new(format!("the public address {name} has no IPv4 address")).help(help)
+            Failure::new(format!("the public address {name} has no IPv4 address")).hint(hint)
         );
     }
     Ok(ipv4)
@@ -209,7 +209,7 @@ fn certificate(
     Certificate::from_der(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new("tls.private_key does not match tls.certificate").help(
+            ..Failure::new("tls.private_key does not match tls.certificate").hint(
                 "check whether only one of the two files was renewed; the server's own certificate \
                  must be the first in its file",
             )
@@ -235,7 +235,7 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
     Ok(Some(Encryption {
         tls: engine::Tls {
             certificate: served,
-            version_min: match config.tls.min_version {
+            min_version: match config.tls.min_version {
                 TlsVersion::V1_2 => engine::TlsVersion::V1_2,
                 TlsVersion::V1_3 => engine::TlsVersion::V1_3,
             },
@@ -250,8 +250,8 @@ pub(crate) fn encryption(config: &Config) -> Result<Option<Encryption>, Failure>
                 SessionReuse::Prefer => engine::SessionReuse::Prefer,
                 SessionReuse::Require => engine::SessionReuse::Require,
             },
-            requires_close_notify: config.tls.require_close_notify,
-            names: config.tls.server_names.clone(),
+            require_close_notify: config.tls.require_close_notify,
+            server_names: config.tls.server_names.clone(),
         },
         facts,
         warnings: pair.warnings,
@@ -288,9 +288,9 @@ pub(crate) fn disk(config: &Config) -> DiskOptions {
         umask: config.files.umask.0,
         partial_upload_retention: config.files.partial_upload_retention.0,
         min_free_space: match config.files.min_free_space {
-            value::Reserve::Auto => Reserve::Auto,
-            value::Reserve::Bytes(bytes) => Reserve::Bytes(bytes),
-            value::Reserve::Percent(share) => Reserve::Percent(share),
+            value::FreeSpaceReserve::Auto => Reserve::Auto,
+            value::FreeSpaceReserve::Bytes(bytes) => Reserve::Bytes(bytes),
+            value::FreeSpaceReserve::Percent(share) => Reserve::Percent(share),
         },
     }
 }
@@ -321,9 +321,9 @@ impl Stores for ConfinedFolders {
         let opened = self.disks.open(account).await;
         // Without a kernel sandbox, opening has succeeded.
         if opened.is_err() && account.home.exists() && !self.reach.covers(&account.home) {
-            let help = "the sandbox does not include it; restart wharf, or add a parent folder to \
+            let hint = "the sandbox does not include it; restart wharf, or add a parent folder to \
                         server.homes and restart once";
-            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(help)));
+            return Err(Error::new(ErrorKind::Forbidden, std::io::Error::other(hint)));
         }
         let opened = opened?;
         Ok(match self.checker.get() {
@@ -372,9 +372,32 @@ mod tests {
     fn without_configuration_the_engine_defaults_apply() {
         let config = Loaded::load(&Inputs::default()).config;
         let mut ours = settings(&config, None, None).unwrap();
-        ours.names.legacy = None;
+        ours.names.legacy_encoding = None;
         assert_eq!(format!("{ours:?}"), format!("{:?}", Settings::default()));
         assert_eq!(disk(&config), DiskOptions::default());
+    }
+
+    #[test]
+    fn the_engine_names_its_settings_as_the_configuration_does() {
+        let settings = Settings { tls: None, listen: Vec::new(), ..Settings::default() };
+        let shown = format!("{settings:#?}");
+        let (mut section, mut checked) = ("", 0);
+        for line in shown.lines() {
+            let depth = line.len() - line.trim_start().len();
+            let Some((name, value)) = line.trim_start().split_once(": ") else { continue };
+            match depth {
+                // Other values are keys of `server`, or left out above.
+                4 => section = if value.ends_with('{') { name } else { "" },
+                8 if !section.is_empty() => {
+                    let name = name.strip_prefix("is_").unwrap_or(name);
+                    let path = keys::join(section, name);
+                    assert!(keys::key_at(&path).is_some(), "unknown key {path}");
+                    checked += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(checked > 40, "{checked}: {shown}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ const GUIDES: &[&str] = &[
 const FIRST: &str = "index.md";
 
 /// A document in a book.
-pub(crate) struct Page<'a> {
+pub(crate) struct BookPage<'a> {
     /// From the top of the checkout.
     path: &'a str,
     text: &'a str,
@@ -86,7 +86,7 @@ pub(crate) struct Page<'a> {
 /// The documents in one language.
 pub(crate) struct Book<'a> {
     pub(crate) language: &'static Language,
-    pub(crate) pages: Vec<Page<'a>>,
+    pub(crate) pages: Vec<BookPage<'a>>,
     /// Every file of the checkout.
     paths: &'a [String],
     repository: &'a str,
@@ -111,7 +111,7 @@ impl<'a> Book<'a> {
         let page = |place: String| {
             let (path, text) = text(&language.path_of(&place))
                 .or_else(|| text(&LANGUAGES.first()?.path_of(&place)))?;
-            Some(Page { path, text, place })
+            Some(BookPage { path, text, place })
         };
         let pages = places.into_iter().filter_map(page).collect();
         Self { language, pages, paths, repository }
@@ -137,7 +137,7 @@ impl<'a> Book<'a> {
     }
 
     /// The text of a page, with links that hold in the book.
-    pub(crate) fn text(&self, page: &Page<'_>) -> String {
+    pub(crate) fn text(&self, page: &BookPage<'_>) -> String {
         let mut out = String::new();
         let mut done = 0;
         for link in links(page.text).into_iter().filter(|link| paths::is_relative(link.target)) {
@@ -161,7 +161,7 @@ impl<'a> Book<'a> {
     }
 
     /// How a page of this book links to what its document links to.
-    fn target(&self, page: &Page<'_>, link: &str) -> String {
+    fn target(&self, page: &BookPage<'_>, link: &str) -> String {
         let (file, anchor) = paths::split(link);
         let anchor = anchor.map_or(String::new(), |anchor| format!("#{anchor}"));
         let Some(path) = paths::resolve(page.path, file).filter(|_| !file.is_empty()) else {
@@ -172,7 +172,8 @@ impl<'a> Book<'a> {
         };
         // An English page that stands in for a translation leads to the pages of this book.
         let stands_in = page.path != self.language.path_of(&page.place);
-        let is_in_book = |known: &Page<'_>| known.path == path || stands_in && known.place == place;
+        let is_in_book =
+            |known: &BookPage<'_>| known.path == path || stands_in && known.place == place;
         let is_here = !paths::is_document(&place) || self.pages.iter().any(is_in_book);
         if is_here {
             return format!("{}{anchor}", paths::relative(&page.place, &place));
@@ -183,14 +184,14 @@ impl<'a> Book<'a> {
     }
 
     /// How a page links to the built page of another book.
-    fn page_in(&self, other: &Language, from: &Page<'_>, place: &str) -> String {
+    fn page_in(&self, other: &Language, from: &BookPage<'_>, place: &str) -> String {
         let here = format!("{}/{}", self.language.folder, from.place);
         let built = place.strip_suffix(".md").unwrap_or(place);
         paths::relative(&here, &format!("{}/{built}.html", other.folder))
     }
 }
 
-impl Page<'_> {
+impl BookPage<'_> {
     /// Its first heading.
     fn title(&self) -> String {
         let first = headings(self.text).into_iter().next();

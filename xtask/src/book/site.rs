@@ -30,7 +30,7 @@ pub(super) fn check(site: &Path) -> Result<usize, String> {
 }
 
 /// The links and anchors of a page.
-struct Page {
+struct SitePage {
     links: BTreeSet<String>,
     marks: BTreeSet<String>,
 }
@@ -39,7 +39,7 @@ struct Page {
 fn read(
     folder: &Path,
     path: &str,
-    files: &mut BTreeMap<String, Option<Page>>,
+    files: &mut BTreeMap<String, Option<SitePage>>,
 ) -> Result<(), String> {
     let cannot = |error| format!("cannot read {}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -54,13 +54,13 @@ fn read(
             } else {
                 None
             };
-            files.insert(below, text.as_deref().map(Page::new));
+            files.insert(below, text.as_deref().map(SitePage::new));
         }
     }
     Ok(())
 }
 
-impl Page {
+impl SitePage {
     fn new(text: &str) -> Self {
         let values = |name: &str| -> BTreeSet<String> {
             let attribute = format!(" {name}=\"");
@@ -72,7 +72,7 @@ impl Page {
     }
 }
 
-fn is_alive(files: &BTreeMap<String, Option<Page>>, from: &str, link: &str) -> bool {
+fn is_alive(files: &BTreeMap<String, Option<SitePage>>, from: &str, link: &str) -> bool {
     if !paths::is_relative(link) || link.starts_with("data:") {
         return true;
     }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn links_are_alive_where_file_and_mark_exist() {
-        let page = Page::new("<a href=\"b.html#x\"> <img src=\"c.svg\"> <h1 id=\"y\">");
+        let page = SitePage::new("<a href=\"b.html#x\"> <img src=\"c.svg\"> <h1 id=\"y\">");
         assert_eq!(
             page.links.iter().map(String::as_str).collect::<Vec<_>>(),
             ["b.html#x", "c.svg"]
@@ -101,7 +101,7 @@ mod tests {
         let files = BTreeMap::from([
             ("en/a.html".to_owned(), Some(page)),
             ("en/c.svg".to_owned(), None),
-            ("zh/index.html".to_owned(), Some(Page::new(""))),
+            ("zh/index.html".to_owned(), Some(SitePage::new(""))),
         ]);
         for link in
             ["#y", "c.svg", "../zh/index.html", "../zh/", "https://example.com/z", "a.html#y"]

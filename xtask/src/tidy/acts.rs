@@ -1,20 +1,20 @@
 //! Operations that are allowed in few places: sockets, tasks, blocking work; and what a command
 //! must not use.
 
-use super::source::Source;
-use super::tree::Tree;
+use super::source::SourceFile;
+use super::tree::SourceTree;
 use super::{Finding, Rule, floors};
 
 /// An operation, and the only places where it may be done.
-struct Act {
+struct RestrictedOperation {
     words: &'static [&'static str],
     /// Prefixes of paths.
     homes: &'static [&'static str],
     rule: Rule,
 }
 
-static ACTS: &[Act] = &[
-    Act {
+static ACTS: &[RestrictedOperation] = &[
+    RestrictedOperation {
         words: &["tokio::spawn", "task::spawn", "spawn_local"],
         // The simulation has its own runtime, with clients that are tasks.
         homes: &[
@@ -26,10 +26,10 @@ static ACTS: &[Act] = &[
         rule: Rule {
             name: "spawn",
             why: "one task owns one client, so that dropping it releases everything",
-            remedy: "poll the future beside the others in the current task",
+            hint: "poll the future beside the others in the current task",
         },
     },
-    Act {
+    RestrictedOperation {
         words: &["spawn_blocking", "block_in_place"],
         homes: &[
             "crates/storage/src/disk",
@@ -51,10 +51,10 @@ static ACTS: &[Act] = &[
         rule: Rule {
             name: "blocking",
             why: "work on a blocking thread is not stopped by dropping it; each place needs care",
-            remedy: "use Storage, Users or the copy loops, which can stop it",
+            hint: "use Storage, Users or the copy loops, which can stop it",
         },
     },
-    Act {
+    RestrictedOperation {
         words: &[
             "TcpListener::bind",
             "TcpStream::connect",
@@ -88,10 +88,10 @@ static ACTS: &[Act] = &[
         rule: Rule {
             name: "sockets",
             why: "all sockets are made in one module, so that the simulation can replace them",
-            remedy: "use Net, and extend it if necessary",
+            hint: "use Net, and extend it if necessary",
         },
     },
-    Act {
+    RestrictedOperation {
         words: &["std::path", "Path", "PathBuf", "OsStr", "OsString"],
         // The program, its accounts and its tools: their paths come from the administrator.
         homes: &[
@@ -122,7 +122,7 @@ static ACTS: &[Act] = &[
             name: "paths",
             why: "what a client sends becomes a VPath once, and only the disk store makes names of \
                   the operating system of it: two ways to read a path are a way around the rules",
-            remedy: "take a VPath, and use Files",
+            hint: "take a VPath, and use Files",
         },
     },
 ];
@@ -135,20 +135,20 @@ const OUT_OF_REACH: &[&str] = &["control", "net", "pump"];
 static REACH: Rule = Rule {
     name: "commands",
     why: "a command decides and returns Next, so it can be tested without sockets",
-    remedy: "return a Next, and use files through Files, which checks permissions",
+    hint: "return a Next, and use files through Files, which checks permissions",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let sources = tree.sources.iter().filter(|source| source.path.starts_with("crates/"));
     sources.flat_map(|source| [homeless(source), reaching(source)].concat()).collect()
 }
 
-fn homeless(source: &Source) -> Vec<Finding> {
+fn homeless(source: &SourceFile) -> Vec<Finding> {
     let foreign = ACTS.iter().filter(|act| !act.homes.iter().any(|h| source.path.starts_with(h)));
     foreign.flat_map(|act| act.rule.forbids(source, act.words)).collect()
 }
 
-fn reaching(source: &Source) -> Vec<Finding> {
+fn reaching(source: &SourceFile) -> Vec<Finding> {
     if !source.path.starts_with(COMMANDS) || source.is_test {
         return Vec::new();
     }

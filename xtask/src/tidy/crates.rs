@@ -1,6 +1,6 @@
 //! Dependencies between the crates, and names that a crate must not use.
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// For each crate: its folder, the workspace crates that it may use, and those that its tests may
@@ -75,19 +75,19 @@ struct Silence {
 static ARROW: Rule = Rule {
     name: "crates",
     why: "contracts are below, stores beside each other, the program above; no arrow runs back",
-    remedy: "move what is needed down into wharf-core or wharf-proto, or pass it in",
+    hint: "move what is needed down into wharf-core or wharf-proto, or pass it in",
 };
 
 static UNKNOWN_CRATE: Rule = Rule {
     name: "crates",
     why: "a crate without a place may depend on anything",
-    remedy: "give it a line in xtask/src/tidy/crates.rs, and in docs/ARCHITECTURE.md",
+    hint: "give it a line in xtask/src/tidy/crates.rs, and in docs/ARCHITECTURE.md",
 };
 
 static BARE: Rule = Rule {
     name: "crates",
     why: "xtask must build at once on a fresh machine",
-    remedy: "write the few lines with the standard library",
+    hint: "write the few lines with the standard library",
 };
 
 static SILENCES: &[Silence] = &[
@@ -105,7 +105,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "proto",
             why: "the grammar has no clock and no I/O, so that it can be fuzzed and simulated",
-            remedy: "take bytes or a value as an argument, and let wharf-server act",
+            hint: "take bytes or a value as an argument, and let wharf-server act",
         },
     },
     Silence {
@@ -114,7 +114,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "core",
             why: "a store depends on the traits only, and can choose its runtime",
-            remedy: "keep plain data and traits here; put the act into the crate that does it",
+            hint: "keep plain data and traits here; put the act into the crate that does it",
         },
     },
     Silence {
@@ -123,7 +123,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "storage",
             why: "a store does not depend on the engine, so that either can be replaced",
-            remedy: "extend the contract in wharf-core",
+            hint: "extend the contract in wharf-core",
         },
     },
     Silence {
@@ -132,7 +132,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "login",
             why: "external authentication needs no engine, so that either can be replaced",
-            remedy: "extend the contract in wharf-core",
+            hint: "extend the contract in wharf-core",
         },
     },
     Silence {
@@ -141,7 +141,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "users",
             why: "a store does not depend on the engine, so that either can be replaced",
-            remedy: "extend the contract in wharf-core",
+            hint: "extend the contract in wharf-core",
         },
     },
     Silence {
@@ -150,7 +150,7 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "accounts-sql",
             why: "a store does not depend on the engine, so that either can be replaced",
-            remedy: "extend the contract in wharf-core",
+            hint: "extend the contract in wharf-core",
         },
     },
     Silence {
@@ -159,12 +159,12 @@ static SILENCES: &[Silence] = &[
         rule: Rule {
             name: "server",
             why: "the engine is embedded: it depends on traits, not on stores or a command line",
-            remedy: "take an Arc<dyn …> of a contract in wharf-core, or plain Settings",
+            hint: "take an Arc<dyn …> of a contract in wharf-core, or plain Settings",
         },
     },
 ];
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let manifests = tree.texts.iter().filter_map(|(path, text)| {
         let folder = path.strip_suffix("/Cargo.toml")?;
         Some(arrows(path, folder, text))

@@ -1,6 +1,6 @@
 //! Documents that must agree: the READMEs, generated pages, the picture, tests named in guides.
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::markdown::headings;
 use crate::{picture, translations};
@@ -21,56 +21,56 @@ const GENERATED_LINES: usize = 5;
 static PAIR: Rule = Rule {
     name: "readme",
     why: "both languages must have the same content",
-    remedy: "give README.md and README.zh-CN.md the same headings in the same order",
+    hint: "give README.md and README.zh-CN.md the same headings in the same order",
 };
 
 static LINK: Rule = Rule {
     name: "readme",
     why: "a reader of the other language must find it at once",
-    remedy: "link to the other README in the first line",
+    hint: "link to the other README in the first line",
 };
 
 static LENGTH: Rule = Rule {
     name: "readme",
     why: "a README is read once, to decide; details belong into a guide",
-    remedy: "move details into docs/guide",
+    hint: "move details into docs/guide",
 };
 
 static NAMED_TEST: Rule = Rule {
     name: "named test",
     why: "a promise that names a missing test is not tested",
-    remedy: "name the test that covers the row, or write it",
+    hint: "name the test that covers the row, or write it",
 };
 
 static REFERENCE_PAGE: Rule = Rule {
     name: "reference",
     why: "reference pages are generated, and a manual edit would be lost",
-    remedy: "change the source of the page, then run cargo xtask docs",
+    hint: "change the source of the page, then run cargo xtask docs",
 };
 
 static STALE: Rule = Rule {
     name: "picture",
     why: "the picture must show the output of the program",
-    remedy: "run cargo xtask picture",
+    hint: "run cargo xtask picture",
 };
 
 static TRANSLATION: Rule = Rule {
     name: "translation",
     why: "both languages say the same, so a reader of either misses nothing",
-    remedy: "update the translation, then run cargo xtask translations --accept FILE",
+    hint: "update the translation, then run cargo xtask translations --accept FILE",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     [readmes(tree), named_tests(tree), reference(tree), panel(tree)].concat()
 }
 
 /// Guides and the README are translated, and no original has changed since.
-pub(super) fn translations(tree: &Tree) -> Vec<Finding> {
+pub(super) fn translations(tree: &SourceTree) -> Vec<Finding> {
     let stale = translations::stale(&tree.texts).into_iter();
     stale.map(|one| TRANSLATION.broken(&one.translation, 1, one.to_string())).collect()
 }
 
-fn readmes(tree: &Tree) -> Vec<Finding> {
+fn readmes(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (Some(english), Some(chinese)) = (tree.text(ENGLISH), tree.text(CHINESE)) else {
         return findings;
@@ -101,7 +101,7 @@ fn readmes(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Every test that a table of the guide names exists.
-fn named_tests(tree: &Tree) -> Vec<Finding> {
+fn named_tests(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut is_in_table = false;
     for (line, number) in tree.text(MIGRATING).unwrap_or_default().lines().zip(1..) {
@@ -119,7 +119,7 @@ fn named_tests(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-fn reference(tree: &Tree) -> Vec<Finding> {
+fn reference(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.texts.iter().filter(|(path, _)| path.starts_with(REFERENCE)) {
         let mut first = text.lines().take(GENERATED_LINES);
@@ -135,7 +135,7 @@ fn reference(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-fn panel(tree: &Tree) -> Vec<Finding> {
+fn panel(tree: &SourceTree) -> Vec<Finding> {
     let Some(text) = tree.text(picture::TEXT) else { return Vec::new() };
     if tree.text(picture::PICTURE) == Some(&picture::draw(text)) {
         return Vec::new();

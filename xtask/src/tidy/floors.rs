@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::source::{Source, is_name, leading_name};
-use super::tree::Tree;
+use super::source::{SourceFile, is_name, leading_name};
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// The modules of the engine, from the highest floor to the lowest. A module may use those on lower
@@ -55,30 +55,30 @@ const SYSTEM_SUFFIXES: &[&str] = &["_linux", "_unix", "_windows", "_other"];
 static UPWARD: Rule = Rule {
     name: "floors",
     why: "imports only run down, so that a module can be read and tested without those above it",
-    remedy: "pass the value in or return it; or move what both need to the lower floor",
+    hint: "pass the value in or return it; or move what both need to the lower floor",
 };
 
 static CIRCLE: Rule = Rule {
     name: "floors",
     why: "two modules that need each other are one module in two files",
-    remedy: "move what both need into one of them, or to a lower floor",
+    hint: "move what both need into one of them, or to a lower floor",
 };
 
 static UNKNOWN: Rule = Rule {
     name: "floors",
     why: "a module without a floor could be imported from anywhere, and imports could form a cycle",
-    remedy: "add it to the table in xtask/src/tidy/floors.rs",
+    hint: "add it to the table in xtask/src/tidy/floors.rs",
 };
 
 /// One use of a module by another.
 struct Use<'a> {
-    source: &'a Source,
+    source: &'a SourceFile,
     line: usize,
     from: &'a str,
     to: &'a str,
 }
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let engine = || tree.sources.iter().filter(|source| source.path.starts_with(SRC));
     let modules = engine().filter(|source| !source.is_test && module(source) != "lib");
     let mut findings = Vec::new();
@@ -144,7 +144,7 @@ fn floor(module: &str) -> Option<u8> {
 }
 
 /// The module of a file: the first part of its path below `src`.
-fn module(source: &Source) -> &str {
+fn module(source: &SourceFile) -> &str {
     let below = source.path.strip_prefix(SRC).unwrap_or(&source.path);
     let first = below.split('/').next().unwrap_or(below);
     let name = first.strip_suffix(".rs").unwrap_or(first);
@@ -152,7 +152,7 @@ fn module(source: &Source) -> &str {
 }
 
 /// The modules of the crate that a file names outside tests, each with its line.
-pub(super) fn uses(source: &Source) -> Vec<(usize, &str)> {
+pub(super) fn uses(source: &SourceFile) -> Vec<(usize, &str)> {
     let mut uses = Vec::new();
     for offset in source.offsets_outside_tests("crate::") {
         let rest = source.code.get(offset + "crate::".len()..).unwrap_or_default();
@@ -177,7 +177,7 @@ pub(super) fn uses(source: &Source) -> Vec<(usize, &str)> {
 }
 
 /// The number of `super` steps to the crate's root.
-fn depth(source: &Source) -> usize {
+fn depth(source: &SourceFile) -> usize {
     let below = source.path.strip_prefix(SRC).unwrap_or(&source.path);
     let parts = below.split('/').count();
     if source.stem() == "mod" { parts - 1 } else { parts }

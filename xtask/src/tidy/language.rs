@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::prose::{self, Part, Token};
-use super::source::Source;
-use super::tree::Tree;
+use super::prose::{self, Part, ProseToken};
+use super::source::SourceFile;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::paths;
-use crate::vocabulary::{self, ENTRIES, Entry, PERSONS};
+use crate::vocabulary::{self, ENTRIES, PERSONS, RefusedPhrase};
 
 /// The file that lists the phrases.
 const LIST: &str = "xtask/src/vocabulary.rs";
@@ -15,7 +15,7 @@ const LIST: &str = "xtask/src/vocabulary.rs";
 static PHRASE: Rule = Rule {
     name: "language",
     why: "readers search for the usual term, and must not have to learn another",
-    remedy: "write the suggested term; the list is in CONTRIBUTING.md",
+    hint: "write the suggested term; the list is in CONTRIBUTING.md",
 };
 
 /// Words of persons in 10,000 words of the comments of a crate: 1.0 in 1,000.
@@ -24,24 +24,24 @@ const PERSONS_MAX: usize = 10;
 static PERSON: Rule = Rule {
     name: "persons",
     why: "a program, a client and an account are not persons, and have terms of their own",
-    remedy: "name the user, the client, the session, the administrator or the program",
+    hint: "name the user, the client, the session, the administrator or the program",
 };
 
 static STALE: Rule = Rule {
     name: "vocabulary",
     why: "the list that people read must be the one that is checked",
-    remedy: "run cargo xtask vocabulary",
+    hint: "run cargo xtask vocabulary",
 };
 
 /// Words of persons among the words of the comments of one crate.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Count {
+pub(super) struct WordCount {
     persons: usize,
     words: usize,
 }
 
 /// Phrases of the vocabulary's left column in comments, messages and documents.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in tree.sources.iter().filter(|source| source.path != LIST) {
         let comments = prose::of_rust(&source.raw, Part::Comments, |_| true);
@@ -58,7 +58,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 /// The list in `CONTRIBUTING.md` is the one that is checked.
-pub(super) fn list(tree: &Tree) -> Vec<Finding> {
+pub(super) fn list(tree: &SourceTree) -> Vec<Finding> {
     let page = tree.text(vocabulary::PAGE).filter(|page| !vocabulary::is_fresh(page));
     page.map(|_| STALE.broken(vocabulary::PAGE, 1, "its list is not up to date"))
         .into_iter()
@@ -66,15 +66,15 @@ pub(super) fn list(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Blanked code has one byte for each letter of a literal, the text may have more.
-fn code_offset(source: &Source, offset: usize) -> usize {
+fn code_offset(source: &SourceFile, offset: usize) -> usize {
     let line = source.raw.bytes().take(offset).filter(|byte| *byte == b'\n').count();
     source.code.split_inclusive('\n').take(line).map(str::len).sum()
 }
 
-fn phrases(path: &str, tokens: &[Token]) -> Vec<Finding> {
+fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
-        let Token::Word(word, line) = token else { continue };
+        let ProseToken::Word(word, line) = token else { continue };
         let rest = tokens.get(at..).unwrap_or_default();
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
         for entry in ENTRIES {
@@ -90,9 +90,14 @@ fn phrases(path: &str, tokens: &[Token]) -> Vec<Finding> {
 }
 
 /// Whether the phrase begins here, and is not an exception by its neighbours.
-fn stands(entry: &Entry, phrase: &str, before: Option<&Token>, rest: &[Token]) -> bool {
+fn stands(
+    entry: &RefusedPhrase,
+    phrase: &str,
+    before: Option<&ProseToken>,
+    rest: &[ProseToken],
+) -> bool {
     let wanted: Vec<&str> = phrase.split(' ').collect();
-    let is_word = |(wanted, token): (&&str, &Token)| word(Some(token)) == Some(*wanted);
+    let is_word = |(wanted, token): (&&str, &ProseToken)| word(Some(token)) == Some(*wanted);
     let is_here = rest.len() >= wanted.len() && wanted.iter().zip(rest).all(is_word);
     let behind = word(rest.get(wanted.len()));
     // "is no" wants a noun behind it; at the end of a sentence it is an answer.
@@ -102,16 +107,16 @@ fn stands(entry: &Entry, phrase: &str, before: Option<&Token>, rest: &[Token]) -
     is_here && !is_open && !is_plain
 }
 
-fn word(token: Option<&Token>) -> Option<&str> {
+fn word(token: Option<&ProseToken>) -> Option<&str> {
     match token {
-        Some(Token::Word(word, _)) => Some(word),
+        Some(ProseToken::Word(word, _)) => Some(word),
         _ => None,
     }
 }
 
 /// The counts of each crate, by its folder.
-pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
-    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+pub(super) fn counts(tree: &SourceTree) -> BTreeMap<String, WordCount> {
+    let mut counts: BTreeMap<String, WordCount> = BTreeMap::new();
     for source in tree.sources.iter().filter(|source| source.path != LIST) {
         let mut parts = source.path.split('/');
         let ((Some("crates"), Some(name)) | (Some(name), _)) = (parts.next(), parts.next()) else {
@@ -119,7 +124,7 @@ pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
         };
         let count = counts.entry(name.to_owned()).or_default();
         for token in prose::of_rust(&source.raw, Part::Comments, |_| true) {
-            let Token::Word(word, _) = token else { continue };
+            let ProseToken::Word(word, _) = token else { continue };
             count.words += usize::from(word.chars().any(char::is_alphabetic));
             count.persons += usize::from(PERSONS.contains(&word.as_str()));
         }
@@ -128,10 +133,10 @@ pub(super) fn counts(tree: &Tree) -> BTreeMap<String, Count> {
 }
 
 /// No crate has more words of persons than the bound.
-pub(super) fn bound(tree: &Tree) -> Vec<Finding> {
+pub(super) fn bound(tree: &SourceTree) -> Vec<Finding> {
     let counts = counts(tree).into_iter().filter(|(_, count)| count.per_10_000() > PERSONS_MAX);
-    let finding = |(name, count): (String, Count)| {
-        let Count { persons, words } = count;
+    let finding = |(name, count): (String, WordCount)| {
+        let WordCount { persons, words } = count;
         let what = format!("{persons} in {words} words of comments");
         PERSON.broken(&name, 1, what)
     };
@@ -139,9 +144,9 @@ pub(super) fn bound(tree: &Tree) -> Vec<Finding> {
 }
 
 /// One line for each crate: words, and words for persons per 1,000.
-pub(super) fn report(counts: &BTreeMap<String, Count>) -> String {
-    let line = |(name, count): (&String, &Count)| {
-        let Count { persons, words } = count;
+pub(super) fn report(counts: &BTreeMap<String, WordCount>) -> String {
+    let line = |(name, count): (&String, &WordCount)| {
+        let WordCount { persons, words } = count;
         let tenths = count.per_10_000();
         format!("  {name:<14}{persons:>6} of {words:>7}  {:>3}.{}\n", tenths / 10, tenths % 10)
     };
@@ -149,7 +154,7 @@ pub(super) fn report(counts: &BTreeMap<String, Count>) -> String {
     format!("tidy: {} in comments, in all words, and in 1,000:\n{lines}", PERSONS.join(", "))
 }
 
-impl Count {
+impl WordCount {
     /// Rounded up, so that a bound holds.
     fn per_10_000(self) -> usize {
         (self.persons * 10_000).div_ceil(self.words.max(1))
@@ -191,7 +196,7 @@ mod tests {
     #[test]
     fn words_of_persons_are_counted_in_comments_of_each_crate() {
         let source = "// A user who is nobody's, of ten words that are here.\nfn who() {}\n";
-        let tree = Tree::new([("crates/core/src/a.rs".to_owned(), source.to_owned())]);
+        let tree = SourceTree::new([("crates/core/src/a.rs".to_owned(), source.to_owned())]);
         let counts = counts(&tree);
         assert_eq!((counts["core"].persons, counts["core"].words), (2, 11));
         assert_eq!(counts["core"].per_10_000(), 1819);

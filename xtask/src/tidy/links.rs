@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::markdown::{headings, links};
 use crate::paths;
@@ -10,10 +10,10 @@ use crate::paths;
 static DEAD: Rule = Rule {
     name: "dead link",
     why: "the link is dead",
-    remedy: "name a file of this repository, relative to the document, and one of its headings",
+    hint: "name a file of this repository, relative to the document, and one of its headings",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     // Below `crates` are expected pages of tests, with links that are valid elsewhere.
     let is_read = |path: &str| {
         paths::is_document(path)
@@ -23,7 +23,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     documents.flat_map(|(path, text)| dead(tree, path, text)).collect()
 }
 
-fn dead(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
+fn dead(tree: &SourceTree, path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for link in links(text).into_iter().filter(|link| paths::is_relative(link.target)) {
         let (file, anchor) = paths::split(link.target);

@@ -5,7 +5,7 @@ use crate::markdown;
 
 /// A word, or what stands between sentences and parts of them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum ProseToken {
     /// In lower case, with its line, counted from 1.
     Word(String, usize),
     Break,
@@ -20,7 +20,7 @@ pub(super) enum Part {
 }
 
 /// The words of one part of a Rust file. `is_read` is asked for the byte where each begins.
-pub(super) fn of_rust(text: &str, part: Part, is_read: impl Fn(usize) -> bool) -> Vec<Token> {
+pub(super) fn of_rust(text: &str, part: Part, is_read: impl Fn(usize) -> bool) -> Vec<ProseToken> {
     let mut prose = String::with_capacity(text.len());
     let mut at = 0;
     for range in source::opaque(text) {
@@ -43,29 +43,29 @@ pub(super) fn of_rust(text: &str, part: Part, is_read: impl Fn(usize) -> bool) -
 }
 
 /// The words of a Markdown text, without spans of code.
-pub(super) fn of_document(text: &str) -> Vec<Token> {
+pub(super) fn of_document(text: &str) -> Vec<ProseToken> {
     tokens(&markdown::without_code(text))
 }
 
-fn tokens(prose: &str) -> Vec<Token> {
+fn tokens(prose: &str) -> Vec<ProseToken> {
     let mut tokens = Vec::new();
     for (line, number) in prose.lines().zip(1..) {
         if line.trim().is_empty() {
-            tokens.push(Token::Break);
+            tokens.push(ProseToken::Break);
         }
         for piece in line.split_whitespace() {
             let word = piece.trim_matches(|letter: char| !letter.is_alphanumeric());
             let (before, after) = piece.split_once(word).unwrap_or((piece, ""));
             if !before.is_empty() || word.is_empty() {
-                tokens.push(Token::Break);
+                tokens.push(ProseToken::Break);
             }
             if !word.is_empty() {
                 let word = word.to_lowercase();
                 let word = word.strip_suffix("'s").map_or(word.as_str(), |word| word);
-                tokens.push(Token::Word(word.to_owned(), number));
+                tokens.push(ProseToken::Word(word.to_owned(), number));
             }
             if !after.is_empty() {
-                tokens.push(Token::Break);
+                tokens.push(ProseToken::Break);
             }
         }
     }
@@ -115,10 +115,10 @@ fn blank(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn words(tokens: &[Token]) -> Vec<String> {
-        let word = |token: &Token| match token {
-            Token::Word(word, line) => format!("{word}:{line}"),
-            Token::Break => ".".to_owned(),
+    fn words(tokens: &[ProseToken]) -> Vec<String> {
+        let word = |token: &ProseToken| match token {
+            ProseToken::Word(word, line) => format!("{word}:{line}"),
+            ProseToken::Break => ".".to_owned(),
         };
         let mut words: Vec<_> = tokens.iter().map(word).collect();
         words.dedup();

@@ -1,7 +1,7 @@
 //! The shape of a file: its length, its width, and the order in every `select!`.
 
-use super::source::Source;
-use super::tree::Tree;
+use super::source::SourceFile;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// Lines of a file, its own tests included.
@@ -16,26 +16,26 @@ const COLUMNS_MAX: usize = 100;
 static LENGTH: Rule = Rule {
     name: "length",
     why: "one idea per file; a longer one has two",
-    remedy: "move the second idea, or the tests, into a file of its own",
+    hint: "move the second idea, or the tests, into a file of its own",
 };
 
 static WIDTH: Rule = Rule {
     name: "width",
     why: "a line that runs off the screen is not read",
-    remedy: "break it; the formatter leaves long strings and comments to you",
+    hint: "break it; the formatter leaves long strings and comments to you",
 };
 
 static BIASED: Rule = Rule {
     name: "select",
     why: "a random order cannot be replayed from a seed",
-    remedy: "begin with `biased;`, and explain the order in a comment",
+    hint: "begin with `biased;`, and explain the order in a comment",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     tree.sources.iter().flat_map(|s| [length(s), width(s), selects(s)].concat()).collect()
 }
 
-fn length(source: &Source) -> Vec<Finding> {
+fn length(source: &SourceFile) -> Vec<Finding> {
     let lines = source.raw.lines().count();
     let most = if source.is_test { TEST_LINES_MAX } else { LINES_MAX };
     if lines <= most {
@@ -44,7 +44,7 @@ fn length(source: &Source) -> Vec<Finding> {
     vec![LENGTH.broken(&source.path, most + 1, format!("{lines} lines, {most} are allowed"))]
 }
 
-fn width(source: &Source) -> Vec<Finding> {
+fn width(source: &SourceFile) -> Vec<Finding> {
     // A line with a word that cannot be broken (a hash, an address) is as long as that word.
     let breakable = source.lines().filter(|line| {
         line.raw.split_whitespace().all(|word| word.chars().count() <= WORD_COLUMNS_MAX)
@@ -58,7 +58,7 @@ fn width(source: &Source) -> Vec<Finding> {
 }
 
 /// Every `select!` that leaves its order to chance, in tests as well.
-fn selects(source: &Source) -> Vec<Finding> {
+fn selects(source: &SourceFile) -> Vec<Finding> {
     let hits = source.code.match_indices("select!").filter(|(offset, found)| {
         let rest = source.code.get(offset + found.len()..).unwrap_or_default().trim_start();
         let body = rest.strip_prefix(['{', '(']).map(str::trim_start);

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 /// One file.
-pub(super) struct Source {
+pub(super) struct SourceFile {
     /// From the top of the checkout, with slashes.
     pub(super) path: String,
     /// What stands there.
@@ -21,7 +21,7 @@ pub(super) struct Source {
 }
 
 /// One line of a file.
-pub(super) struct Line<'a> {
+pub(super) struct SourceLine<'a> {
     /// Counted from 1.
     pub(super) number: usize,
     /// As it stands.
@@ -32,7 +32,7 @@ pub(super) struct Line<'a> {
     pub(super) is_test: bool,
 }
 
-impl Source {
+impl SourceFile {
     pub(super) fn new(path: &str, raw: &str) -> Self {
         let code = blank(raw);
         let tests = test_items(&code);
@@ -41,12 +41,12 @@ impl Source {
     }
 
     /// Its lines, in order.
-    pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+    pub(super) fn lines(&self) -> impl Iterator<Item = SourceLine<'_>> {
         let mut start = 0;
         self.raw.lines().zip(self.code.split('\n')).zip(1..).map(move |((raw, code), number)| {
             let is_test = self.is_test_at(start);
             start += code.len() + 1;
-            Line { number, raw, code, is_test }
+            SourceLine { number, raw, code, is_test }
         })
     }
 
@@ -74,7 +74,7 @@ impl Source {
 }
 
 /// Marks the files of `#[cfg(test)] mod name;` as tests.
-pub(super) fn mark_test_modules(sources: &mut [Source]) {
+pub(super) fn mark_test_modules(sources: &mut [SourceFile]) {
     let mut modules = Vec::new();
     for source in &*sources {
         let folder = module_folder(&source.path);
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn test_items_are_marked_and_what_follows_is_not() {
         let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() { {} }\n}\nfn c() {}\n";
-        let source = Source::new("crates/x/src/a.rs", text);
+        let source = SourceFile::new("crates/x/src/a.rs", text);
         let tests: Vec<usize> =
             source.lines().filter(|line| line.is_test).map(|line| line.number).collect();
         assert_eq!(tests, [2, 3, 4, 5]);
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_test_item_with_brackets_ends_at_its_own_end() {
         let text = "#[cfg(all(test, unix))]\nfn b(x: [u8; 3]) {\n}\nfn c() {}";
-        let source = Source::new("crates/x/src/a.rs", text);
+        let source = SourceFile::new("crates/x/src/a.rs", text);
         let tests: Vec<bool> = source.lines().map(|line| line.is_test).collect();
         assert_eq!(tests, [true, true, true, false]);
     }
@@ -339,15 +339,15 @@ mod tests {
     #[test]
     fn files_of_test_modules_are_tests() {
         let mut sources = vec![
-            Source::new("crates/x/src/lib.rs", "#[cfg(test)]\nmod support;\nmod a;"),
-            Source::new("crates/x/src/a.rs", "#[cfg(test)]\n#[rustfmt::skip]\nmod golden;"),
-            Source::new("crates/x/src/a/golden.rs", ""),
-            Source::new("crates/x/src/support.rs", ""),
-            Source::new("crates/x/src/support/inner.rs", ""),
-            Source::new("crates/x/src/supported.rs", ""),
+            SourceFile::new("crates/x/src/lib.rs", "#[cfg(test)]\nmod support;\nmod a;"),
+            SourceFile::new("crates/x/src/a.rs", "#[cfg(test)]\n#[rustfmt::skip]\nmod golden;"),
+            SourceFile::new("crates/x/src/a/golden.rs", ""),
+            SourceFile::new("crates/x/src/support.rs", ""),
+            SourceFile::new("crates/x/src/support/inner.rs", ""),
+            SourceFile::new("crates/x/src/supported.rs", ""),
         ];
         mark_test_modules(&mut sources);
-        let tests: Vec<&str> = sources.iter().filter(|s| s.is_test).map(Source::stem).collect();
+        let tests: Vec<&str> = sources.iter().filter(|s| s.is_test).map(SourceFile::stem).collect();
         assert_eq!(tests, ["golden", "support", "inner"]);
     }
 

@@ -1,7 +1,7 @@
 //! Code for operating systems is in a few files, and the rest does not depend on the system.
 
-use super::source::{Source, has_word};
-use super::tree::Tree;
+use super::source::{SourceFile, has_word};
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// For each crate: paths below `src` with code for one operating system. Files that end with one of
@@ -21,16 +21,16 @@ const SYSTEMS: &[&str] = &["unix", "windows", "target_os", "target_family"];
 static RULE: Rule = Rule {
     name: "systems",
     why: "scattered code for one operating system cannot be tested",
-    remedy: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
+    hint: "move it into a file that ends with _unix, _linux, _windows or _other, and give both \
              halves one interface",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let sources = tree.sources.iter().filter(|source| source.path.starts_with("crates/"));
     sources.filter(|source| !is_home(source)).flat_map(conditions).collect()
 }
 
-fn is_home(source: &Source) -> bool {
+fn is_home(source: &SourceFile) -> bool {
     let home = HOMES.iter().find_map(|(src, names)| Some((source.path.strip_prefix(src)?, names)));
     let Some((below, names)) = home else { return false };
     let has_suffix = SUFFIXES.iter().any(|suffix| source.stem().ends_with(suffix));
@@ -38,7 +38,7 @@ fn is_home(source: &Source) -> bool {
 }
 
 /// Every `cfg` on the operating system outside tests.
-fn conditions(source: &Source) -> Vec<Finding> {
+fn conditions(source: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     for needle in ["cfg(", "cfg_attr(", "cfg!("] {
         for offset in source.offsets_outside_tests(needle) {

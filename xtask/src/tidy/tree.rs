@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use super::source::{self, Source};
+use super::source::{self, SourceFile};
 use crate::checkout;
 
 /// All files that the rules may check.
-pub(super) struct Tree {
+pub(super) struct SourceTree {
     /// Each text file: its path from the top, with slashes, and its content.
     pub(super) texts: Vec<(String, String)>,
     /// The Rust files among them.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<SourceFile>,
     /// The paths of all files, pictures and the like included.
     paths: Vec<String>,
 }
 
-impl Tree {
+impl SourceTree {
     /// Everything that belongs to the checkout.
     pub(super) fn read(root: &Path) -> Result<Self, String> {
         let tree = Self::new(checkout::texts(root)?);
@@ -27,7 +27,7 @@ impl Tree {
         let texts: Vec<(String, String)> = files.into_iter().collect();
         let is_rust = |path: &str| Path::new(path).extension().is_some_and(|ext| ext == "rs");
         let rust = texts.iter().filter(|(path, _)| is_rust(path));
-        let mut sources: Vec<_> = rust.map(|(path, text)| Source::new(path, text)).collect();
+        let mut sources: Vec<_> = rust.map(|(path, text)| SourceFile::new(path, text)).collect();
         source::mark_test_modules(&mut sources);
         let paths = texts.iter().map(|(path, _)| path.clone()).collect();
         Self { texts, sources, paths }

@@ -1,29 +1,29 @@
 //! Trust: each row of docs/reference/trust.md has a test, the page is current, and no crate may
 //! contain unsafe code.
 
-use super::tree::Tree;
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::trust::{Known, PAGE};
 
 static SHOWN: Rule = Rule {
     name: "trust",
     why: "a promise must be tested",
-    remedy: "put the number of the row into the name of the test that shows it",
+    hint: "put the number of the row into the name of the test that shows it",
 };
 
 static STALE: Rule = Rule {
     name: "trust",
     why: "the page must list the current tests and results",
-    remedy: "run cargo xtask trust",
+    hint: "run cargo xtask trust",
 };
 
 static SAFE: Rule = Rule {
     name: "unsafe",
     why: "what is safe by construction needs no review for faults of memory",
-    remedy: "put `[lints]` with `workspace = true` into the manifest; rustix has safe system calls",
+    hint: "put `[lints]` with `workspace = true` into the manifest; rustix has safe system calls",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = unsafe_code(tree);
     let Some(page) = tree.text(PAGE) else { return findings };
     let known = Known::read(tree.texts.iter().map(|(path, text)| (path.as_str(), text.as_str())));
@@ -35,7 +35,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 /// The workspace forbids unsafe code, and every crate in it takes that over or says so itself.
-fn unsafe_code(tree: &Tree) -> Vec<Finding> {
+fn unsafe_code(tree: &SourceTree) -> Vec<Finding> {
     const FORBIDS: &str = "unsafe_code = \"forbid\"";
     let manifests = tree.texts.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
     let open = manifests.filter(|(_, text)| {

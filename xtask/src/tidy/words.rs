@@ -2,8 +2,8 @@
 //!
 //! The needles are spelled in halves, so that this file does not find itself.
 
-use super::source::{self, Source};
-use super::tree::Tree;
+use super::source::{self, SourceFile};
+use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// Marks of unfinished work.
@@ -32,28 +32,28 @@ const PRIVATE: &[&str] = &[
 static ALLOW: Rule = Rule {
     name: "allow",
     why: "an `allow` outlives its reason without a warning",
-    remedy: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
+    hint: "write #[expect(lint, reason = \"…\")], which warns when it is no longer needed",
 };
 
 static MARK: Rule = Rule {
     name: "unfinished",
     why: "the main branch has finished work only, and a test that does not run tests nothing",
-    remedy: "finish it, or open an issue and remove the mark",
+    hint: "finish it, or open an issue and remove the mark",
 };
 
 static PLACE: Rule = Rule {
     name: "private path",
     why: "it does not exist on other machines",
-    remedy: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
+    hint: "use a path such as /srv/ftp in examples, and a temporary folder in tests",
 };
 
 static SEEDS: Rule = Rule {
     name: "seeds",
     why: "proptest finds no place for failures of a test that has no lib.rs or main.rs above it",
-    remedy: "use FileFailurePersistence::WithSource(\"proptest-regressions\") in its config",
+    hint: "use FileFailurePersistence::WithSource(\"proptest-regressions\") in its config",
 };
 
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings: Vec<_> = tree.sources.iter().flat_map(allowances).collect();
     findings.extend(tree.sources.iter().filter_map(lost_seeds));
     for (path, text) in &tree.texts {
@@ -69,7 +69,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Every `allow` attribute, in tests as well.
-fn allowances(source: &Source) -> Vec<Finding> {
+fn allowances(source: &SourceFile) -> Vec<Finding> {
     let lines = source.lines().filter(|line| {
         let is_attribute = line.code.contains("#[") || line.code.contains("#![");
         is_attribute && source::has_word(line.code, "allow(")
@@ -78,7 +78,7 @@ fn allowances(source: &Source) -> Vec<Finding> {
 }
 
 /// Property tests whose failures would not be kept: those of integration tests of one file.
-fn lost_seeds(source: &Source) -> Option<Finding> {
+fn lost_seeds(source: &SourceFile) -> Option<Finding> {
     let parts: Vec<_> = source.path.split('/').collect();
     let is_lost = matches!(parts[..], ["crates", _, "tests", _])
         && source::has_word(&source.code, "proptest!")

@@ -2,7 +2,7 @@
 
 /// A test and the rows that it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct CoveringTest {
     pub(super) rows: Vec<u32>,
     /// The rest of the test's name: a sentence.
     pub(super) sentence: String,
@@ -10,7 +10,7 @@ pub(super) struct Found {
 }
 
 /// Every function in the text with a name that begins with `row_` and a number.
-pub(super) fn tests_in(file: &str, text: &str) -> Vec<Found> {
+pub(super) fn tests_in(file: &str, text: &str) -> Vec<CoveringTest> {
     let functions = text.lines().filter_map(|line| {
         let line = line.trim_start();
         let line = line.strip_prefix("async ").unwrap_or(line);
@@ -18,7 +18,7 @@ pub(super) fn tests_in(file: &str, text: &str) -> Vec<Found> {
         let end = name.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')?;
         numbered(name.get(..end)?)
     });
-    let found = |(rows, sentence)| Found { rows, sentence, file: file.to_owned() };
+    let found = |(rows, sentence)| CoveringTest { rows, sentence, file: file.to_owned() };
     functions.map(found).collect()
 }
 

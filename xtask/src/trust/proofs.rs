@@ -30,9 +30,9 @@ const KEYS: &[&str] = &[
 
 /// One result: keys and values as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Proof(Vec<(String, String)>);
+pub(super) struct ProofResult(Vec<(String, String)>);
 
-impl Proof {
+impl ProofResult {
     pub(super) fn text(&self, key: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == key);
         found.map_or("", |(_, value)| value.trim_matches('"'))
@@ -45,11 +45,11 @@ impl Proof {
 }
 
 /// Reads the file of results: tables of plain keys and values.
-pub(super) fn read(text: &str) -> Vec<Proof> {
-    let mut proofs: Vec<Proof> = Vec::new();
+pub(super) fn read(text: &str) -> Vec<ProofResult> {
+    let mut proofs: Vec<ProofResult> = Vec::new();
     for line in text.lines() {
         if line.trim() == "[[proof]]" {
-            proofs.push(Proof::default());
+            proofs.push(ProofResult::default());
         } else if let (Some((key, value)), Some(last)) = (line.split_once(" = "), proofs.last_mut())
         {
             last.0.push((key.to_owned(), value.to_owned()));
@@ -58,7 +58,7 @@ pub(super) fn read(text: &str) -> Vec<Proof> {
     proofs
 }
 
-fn write(proofs: &[Proof]) -> String {
+fn write(proofs: &[ProofResult]) -> String {
     let mut text = "# Recorded results of `cargo xtask prove`, shown in docs/reference/trust.md.\n\
                     # Written by `cargo xtask trust record`.\n"
         .to_owned();
@@ -100,7 +100,7 @@ pub(crate) fn record(root: &Path, names: &[&str]) -> Result<(), String> {
 }
 
 /// The keys that are kept, out of a result with one key a line.
-fn taken(json: &str) -> Proof {
+fn taken(json: &str) -> ProofResult {
     let lines: Vec<(&str, &str)> = json
         .lines()
         .filter_map(|line| {
@@ -112,7 +112,7 @@ fn taken(json: &str) -> Proof {
         let (_, value) = lines.iter().find(|(known, _)| known == key)?;
         Some(((*key).to_owned(), (*value).to_owned()))
     };
-    Proof(KEYS.iter().filter_map(value).collect())
+    ProofResult(KEYS.iter().filter_map(value).collect())
 }
 
 fn today() -> String {
@@ -135,6 +135,9 @@ mod tests {
         assert_eq!((proof.text("name"), proof.number("count")), ("kill", 1000));
         assert_eq!((proof.number("seconds"), proof.number("cores")), (61, 2));
         assert_eq!(proof.text("fastest"), "");
-        assert_eq!(read(&write(&[proof.clone(), Proof::default()])), [proof, Proof::default()]);
+        assert_eq!(
+            read(&write(&[proof.clone(), ProofResult::default()])),
+            [proof, ProofResult::default()]
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Known risks of FTP servers, by number, and what wharf does about each.
 
 /// One risk.
-pub(super) struct Row {
+pub(super) struct Risk {
     pub(super) number: u32,
     /// The risk.
     pub(super) fault: &'static str,
@@ -12,12 +12,12 @@ pub(super) struct Row {
 /// Rows on a web console, which wharf does not have, so there is nothing to test.
 pub(super) const WITHOUT_TESTS: &[u32] = &[48, 49, 50];
 
-const fn row(number: u32, fault: &'static str, answer: &'static str) -> Row {
-    Row { number, fault, answer }
+const fn row(number: u32, fault: &'static str, answer: &'static str) -> Risk {
+    Risk { number, fault, answer }
 }
 
 /// All of them, in order.
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[Risk] = &[
     row(
         1,
         "FTP bounce: data is sent to a third host",

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
+use wharf_accounts_sql::{
+    CONNECTIONS_MAX, Creation, DatabaseAddress, SqlUsers, StoreEvent, VERSION,
+};
 use wharf_core::users::{Denied, Users};
 use wharf_users::admin::StoreErrorKind;
 use wharf_users::hasher::Hasher;
@@ -16,7 +18,7 @@ use crate::support::server::{PASSWORD, Postgres, give};
 use crate::support::{add, attempt, suite};
 
 fn open(url: &str, password: Option<&str>) -> SqlUsers {
-    let address = Address::parse(url, Path::new("/")).unwrap();
+    let address = DatabaseAddress::parse(url, Path::new("/")).unwrap();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     SqlUsers::new(&address, password, Creation::Wanted, hasher).unwrap()
 }
@@ -128,7 +130,7 @@ async fn each_way_to_be_refused_has_a_sentence_and_a_remedy() {
         (&elsewhere, Some(PASSWORD), StoreErrorKind::Unusable, "does not exist"),
     ] {
         let error = open(url, password).check_connection().await.unwrap_err();
-        assert!(error.what.contains(part) && error.help.is_some(), "{error}");
+        assert!(error.what.contains(part) && error.hint.is_some(), "{error}");
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.to_string().contains(PASSWORD), "{error}");
     }
@@ -200,7 +202,8 @@ async fn with_an_authority_the_certificate_of_the_server_is_verified() {
         assert!(error.what.contains("certificate"), "{error}");
     }
     let broken = with_text(folder.path(), "no certificate");
-    let address = Address::parse(&format!("{}?sslrootcert={broken}", server.url()), folder.path());
+    let address =
+        DatabaseAddress::parse(&format!("{}?sslrootcert={broken}", server.url()), folder.path());
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     let error = SqlUsers::new(&address.unwrap(), None, Creation::No, hasher).err().unwrap();
     assert!(error.what.contains("no certificate found"), "{error}");

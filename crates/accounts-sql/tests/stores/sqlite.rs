@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use wharf_accounts_sql::{Address, CONNECTIONS_MAX, Creation, SqlUsers, StoreEvent, VERSION};
+use wharf_accounts_sql::{
+    CONNECTIONS_MAX, Creation, DatabaseAddress, SqlUsers, StoreEvent, VERSION,
+};
 use wharf_core::users::{Denied, Users};
-use wharf_users::admin::{Change, Holder, StoreErrorKind, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
 use wharf_users::file::Setting;
 use wharf_users::hasher::Hasher;
 
@@ -29,7 +31,7 @@ impl TestStore {
 
     fn open(&self, creation: Creation) -> SqlUsers {
         let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
-        SqlUsers::new(&Address::Sqlite(self.path()), None, creation, hasher).unwrap()
+        SqlUsers::new(&DatabaseAddress::Sqlite(self.path()), None, creation, hasher).unwrap()
     }
 
     fn store(&self) -> SqlUsers {
@@ -70,7 +72,7 @@ async fn what_the_pages_show_is_everyone_once() {
 async fn row_18_an_unknown_name_costs_a_hash_as_a_wrong_password_does() {
     let place = TestStore::new();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
-    let address = Address::Sqlite(place.path());
+    let address = DatabaseAddress::Sqlite(place.path());
     let store = SqlUsers::new(&address, None, Creation::Wanted, Arc::clone(&hasher)).unwrap();
     add(&store, "anna", "secret").await;
     for (name, secret) in [("anna", "wrong"), ("nobody", "wrong")] {
@@ -211,7 +213,7 @@ async fn a_row_with_the_bytes_of_a_name_makes_only_that_account_invalid() {
         add(&store, name, "secret").await;
     }
     let staff = Holder::Group("staff".to_owned());
-    store.change(&[Change::add(staff, Vec::new())]).await.unwrap();
+    store.change(&[StoreChange::add(staff, Vec::new())]).await.unwrap();
     store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
     for (name, row) in rows {
         let run = |sql: &str| {
@@ -304,7 +306,7 @@ async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
         write_private(&place.path(), content);
         let error = place.store().check_connection().await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unusable, "{error}");
-        assert!(error.what.contains(part) && error.help.is_some(), "{error}");
+        assert!(error.what.contains(part) && error.hint.is_some(), "{error}");
         assert_eq!(std::fs::read_to_string(place.path()).unwrap(), content);
     }
     let place = TestStore::new();
@@ -322,7 +324,7 @@ async fn a_newer_schema_is_refused_and_stays_as_it_was() {
     place.by_hand().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
     let error = place.store().check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable);
-    assert!(error.what.contains("newer wharf") && error.help.is_some(), "{error}");
+    assert!(error.what.contains("newer wharf") && error.hint.is_some(), "{error}");
     let denied = place.store().login(&attempt("anna", "secret")).await.unwrap_err();
     assert!(matches!(denied, Denied::Broken(_)), "{denied}");
 }
@@ -364,7 +366,7 @@ async fn a_locked_file_makes_a_change_wait_and_then_fail() {
     add(&store, "anna", "secret").await;
     let by_hand = place.by_hand();
     by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let change = Change::set("anna", vec![Setting::Enabled(false)]);
+    let change = StoreChange::set("anna", vec![Setting::Enabled(false)]);
     let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
     assert!(error.contains("locked by another program"), "{error}");
     // Readers do not wait.

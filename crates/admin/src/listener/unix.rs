@@ -13,7 +13,7 @@ use rustix::process::umask;
 use tokio::net::{UnixListener, UnixStream, unix};
 
 /// A listening socket.
-pub(super) struct Listener {
+pub(super) struct LocalListener {
     socket: UnixListener,
     path: PathBuf,
     /// The inode; another server may have replaced the file.
@@ -28,7 +28,7 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerIdentity(Option<unix::UCred>);
 
-impl Listener {
+impl LocalListener {
     pub(super) fn open(path: &Path, stable_path: &Path, group: Option<u32>) -> io::Result<Self> {
         if stable_path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket()) {
             if std::os::unix::net::UnixStream::connect(stable_path).is_ok() {
@@ -88,7 +88,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for LocalListener {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|facts| facts.ino() == self.inode) {
             let _ = fs::remove_file(&self.path);
@@ -96,7 +96,7 @@ impl Drop for Listener {
     }
 }
 
-impl axum::serve::Listener for Listener {
+impl axum::serve::Listener for LocalListener {
     type Io = UnixStream;
     type Addr = unix::SocketAddr;
 
@@ -109,8 +109,8 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for PeerIdentity {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+impl Connected<IncomingStream<'_, LocalListener>> for PeerIdentity {
+    fn connect_info(stream: IncomingStream<'_, LocalListener>) -> Self {
         Self(stream.io().peer_cred().ok())
     }
 }

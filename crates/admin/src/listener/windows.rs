@@ -19,7 +19,7 @@ const ERROR_PIPE_BUSY: i32 = 231;
 const TRIES_MAX: u32 = 100;
 
 /// A pipe, and its instance for the next client.
-pub(super) struct Listener {
+pub(super) struct LocalListener {
     name: OsString,
     next: NamedPipeServer,
 }
@@ -28,7 +28,7 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerIdentity;
 
-impl Listener {
+impl LocalListener {
     pub(super) fn open(path: &Path, _way: &Path, _group: Option<u32>) -> io::Result<Self> {
         let name = path.as_os_str().to_owned();
         let next = first(&name).map_err(|error| match error.kind() {
@@ -39,7 +39,7 @@ impl Listener {
     }
 }
 
-impl Listener {
+impl LocalListener {
     /// Taking over from another process is not supported.
     pub(super) fn open_for_takeover(
         path: &Path,
@@ -63,7 +63,7 @@ fn first(name: &OsStr) -> io::Result<NamedPipeServer> {
     ServerOptions::new().first_pipe_instance(true).reject_remote_clients(true).create(name)
 }
 
-impl axum::serve::Listener for Listener {
+impl axum::serve::LocalListener for LocalListener {
     type Io = NamedPipeServer;
     type Addr = ();
 
@@ -84,8 +84,8 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for PeerIdentity {
-    fn connect_info(_stream: IncomingStream<'_, Listener>) -> Self {
+impl Connected<IncomingStream<'_, LocalListener>> for PeerIdentity {
+    fn connect_info(_stream: IncomingStream<'_, LocalListener>) -> Self {
         Self
     }
 }

@@ -1,11 +1,11 @@
 //! Bar charts: a panel per case, a bar per server.
 
-use super::svg::{self, Picture, Style};
+use super::svg::{self, Picture, TextStyle};
 use super::table::{number, title};
-use crate::bench::cases::{CASES, Case, Group};
+use crate::bench::cases::{BenchCase, CASES, CaseGroup};
 use crate::bench::number::length;
-use crate::bench::result::{Figure, LIMIT, Record, WHARF};
-use crate::bench::summary::{Row, best, of_case};
+use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF};
+use crate::bench::summary::{SummaryRow, best, of_case};
 use crate::bench::text::put;
 
 /// Panels side by side.
@@ -22,21 +22,21 @@ const NAME_WIDTH: f64 = 104.0;
 const NUMBER_WIDTH: f64 = 92.0;
 
 /// One case in a chart.
-struct Panel<'a> {
-    case: &'a Case,
+struct ChartPanel<'a> {
+    case: &'a BenchCase,
     figure: Figure,
-    rows: Vec<(&'a Row, f64)>,
+    rows: Vec<(&'a SummaryRow, f64)>,
 }
 
 /// The first figure of each case: speed or size.
-pub(crate) fn speed(record: &Record) -> Option<String> {
+pub(crate) fn speed(record: &MeasurementRecord) -> Option<String> {
     let panels = panels(record, |case| case.headline);
     let about = "Medians; longer is better, except for memory and time";
     draw(record, &panels, "wharf and other servers: speed", about)
 }
 
 /// CPU time of the server.
-pub(crate) fn cpu(record: &Record) -> Option<String> {
+pub(crate) fn cpu(record: &MeasurementRecord) -> Option<String> {
     let mut panels = panels(record, |_| Figure::Cpu);
     // Without transferred bytes there is no ratio.
     panels.retain(|panel| panel.case.headline == Figure::Rate);
@@ -45,21 +45,24 @@ pub(crate) fn cpu(record: &Record) -> Option<String> {
 }
 
 /// Cases in which wharf and at least one other server were measured.
-fn panels(record: &Record, figure: impl Fn(&Case) -> Figure) -> Vec<Panel<'_>> {
-    let cases = CASES.iter().filter(|case| case.group != Group::Growth);
-    let panel = |case: &'static Case| {
+fn panels(
+    record: &MeasurementRecord,
+    figure: impl Fn(&BenchCase) -> Figure,
+) -> Vec<ChartPanel<'_>> {
+    let cases = CASES.iter().filter(|case| case.group != CaseGroup::Growth);
+    let panel = |case: &'static BenchCase| {
         let figure = figure(case);
         let rows = of_case(&record.summary, case.name).into_iter();
         let mut rows: Vec<_> = rows.filter_map(|row| Some((row, row.get(figure)?))).collect();
         rows.sort_by_key(|(row, _)| rank(row));
         let has_wharf = rows.iter().any(|(row, _)| row.server == WHARF);
-        (has_wharf && rows.len() > 1).then_some(Panel { case, figure, rows })
+        (has_wharf && rows.len() > 1).then_some(ChartPanel { case, figure, rows })
     };
     cases.filter_map(panel).collect()
 }
 
 /// wharf first, the bare program last; the others in the order of the list.
-fn rank(row: &Row) -> u8 {
+fn rank(row: &SummaryRow) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
         LIMIT => 2,
@@ -67,18 +70,23 @@ fn rank(row: &Row) -> u8 {
     }
 }
 
-fn draw(record: &Record, panels: &[Panel<'_>], heading: &str, about: &str) -> Option<String> {
+fn draw(
+    record: &MeasurementRecord,
+    panels: &[ChartPanel<'_>],
+    heading: &str,
+    about: &str,
+) -> Option<String> {
     if panels.is_empty() {
         return None;
     }
     let mut picture = Picture::default();
-    picture.text(MARGIN, 34.0, Style::new(20.0, svg::TEXT).bold(), heading);
+    picture.text(MARGIN, 34.0, TextStyle::new(20.0, svg::TEXT).bold(), heading);
     let machine = &record.machine;
     let under = format!(
         "{about}. In brackets: ratio to the best other server. {} x {}.",
         machine.cores, machine.processor
     );
-    picture.text(MARGIN, 56.0, Style::new(12.5, svg::FAINT), &under);
+    picture.text(MARGIN, 56.0, TextStyle::new(12.5, svg::FAINT), &under);
     let mut top = HEAD;
     for pair in panels.chunks(COLUMNS) {
         let mut left = MARGIN;
@@ -94,15 +102,15 @@ fn draw(record: &Record, panels: &[Panel<'_>], heading: &str, about: &str) -> Op
     Some(picture.finish(width, top, heading))
 }
 
-impl Panel<'_> {
-    fn draw(&self, record: &Record, picture: &mut Picture, left: f64, top: f64) {
+impl ChartPanel<'_> {
+    fn draw(&self, record: &MeasurementRecord, picture: &mut Picture, left: f64, top: f64) {
         let case = self.case;
-        picture.text(left, top + 14.0, Style::new(13.0, svg::TEXT).bold(), case.title);
+        picture.text(left, top + 14.0, TextStyle::new(13.0, svg::TEXT).bold(), case.title);
         let is_high = self.figure.is_better_high();
         let message = if is_high { "higher is better" } else { "lower is better" };
         let what = if self.figure == Figure::Rate { "" } else { self.figure.title() };
         let under = format!("{what} {}, {message}", case.unit_of(self.figure));
-        picture.text(left, top + 30.0, Style::new(11.0, svg::FAINT), under.trim());
+        picture.text(left, top + 30.0, TextStyle::new(11.0, svg::FAINT), under.trim());
         let most = self.rows.iter().map(|(_, value)| *value).fold(0.0, f64::max);
         let rivals = self.rows.iter().map(|(row, _)| *row).filter(|row| row.is_rival());
         let best = best(rivals, self.figure).map(|(_, value)| value);
@@ -114,7 +122,7 @@ impl Panel<'_> {
                 LIMIT => svg::LIMIT,
                 _ => svg::RIVAL,
             };
-            let name = Style::new(12.0, if is_wharf { svg::WHARF } else { svg::TEXT });
+            let name = TextStyle::new(12.0, if is_wharf { svg::WHARF } else { svg::TEXT });
             let name = if is_wharf { name.bold() } else { name };
             picture.text(left, y + 12.0, name, &title(record, &row.server));
             let room = PANEL_WIDTH - NAME_WIDTH - NUMBER_WIDTH;

@@ -1,10 +1,10 @@
 //! Curves: how cost grows with sessions, and with the entries of a folder.
 
-use super::svg::{self, Anchor, Picture, Style};
+use super::svg::{self, Anchor, Picture, TextStyle};
 use super::table::{number, title};
 use crate::bench::number::length;
-use crate::bench::result::{Figure, Record, WHARF};
-use crate::bench::summary::Row;
+use crate::bench::result::{Figure, MeasurementRecord, WHARF};
+use crate::bench::summary::SummaryRow;
 
 /// A series of cases that differ in one number.
 pub(crate) struct Series {
@@ -67,7 +67,7 @@ struct Curve<'a> {
 }
 
 /// All series, a row of panels for each. `None` if none was measured.
-pub(crate) fn draw(record: &Record) -> Option<String> {
+pub(crate) fn draw(record: &MeasurementRecord) -> Option<String> {
     let measured: Vec<&Series> =
         SERIES.iter().filter(|series| !curves(record, series, Figure::Rate).is_empty()).collect();
     if measured.is_empty() {
@@ -76,7 +76,7 @@ pub(crate) fn draw(record: &Record) -> Option<String> {
     let mut picture = Picture::default();
     let mut top = MARGIN;
     for series in &measured {
-        picture.text(MARGIN, top + 16.0, Style::new(16.0, svg::TEXT).bold(), series.title);
+        picture.text(MARGIN, top + 16.0, TextStyle::new(16.0, svg::TEXT).bold(), series.title);
         top += HEAD;
         let mut left = MARGIN;
         for (figure, unit) in series.figures {
@@ -92,16 +92,16 @@ pub(crate) fn draw(record: &Record) -> Option<String> {
 
 /// The row of a server at one number of a series.
 pub(crate) fn row<'a>(
-    record: &'a Record,
+    record: &'a MeasurementRecord,
     series: &Series,
     number: u64,
     server: &str,
-) -> Option<&'a Row> {
+) -> Option<&'a SummaryRow> {
     let case = format!("{}{number}", series.prefix);
     record.summary.iter().find(|row| row.case == case && row.server == server)
 }
 
-fn curves<'a>(record: &'a Record, series: &Series, figure: Figure) -> Vec<Curve<'a>> {
+fn curves<'a>(record: &'a MeasurementRecord, series: &Series, figure: Figure) -> Vec<Curve<'a>> {
     let mut colours = COLOURS.iter().copied().cycle();
     let curve = |server: &'a str| {
         let value = |number: &u64| row(record, series, *number, server)?.get(figure);
@@ -118,7 +118,7 @@ fn curves<'a>(record: &'a Record, series: &Series, figure: Figure) -> Vec<Curve<
 }
 
 fn panel(
-    record: &Record,
+    record: &MeasurementRecord,
     picture: &mut Picture,
     (left, top): (f64, f64),
     series: &Series,
@@ -127,7 +127,7 @@ fn panel(
 ) {
     let (x0, x1) = (left + LEFT, left + WIDTH - RIGHT);
     let (y0, y1) = (top + HEIGHT - BOTTOM, top + TOP);
-    picture.text(left + LEFT, top + 12.0, Style::new(12.0, svg::FAINT), unit);
+    picture.text(left + LEFT, top + 12.0, TextStyle::new(12.0, svg::FAINT), unit);
     let values = curves.iter().flat_map(|curve| curve.values.iter().flatten());
     let most = values.copied().fold(0.0, f64::max);
     let most = round_above(most);
@@ -135,16 +135,16 @@ fn panel(
         let part = f64::from(line) / f64::from(LINES);
         let y = y0 + (y1 - y0) * part;
         picture.rule((x0, y), (x1, y), svg::GRID);
-        let style = Style::new(11.0, svg::FAINT).at(Anchor::End);
+        let style = TextStyle::new(11.0, svg::FAINT).at(Anchor::End);
         picture.text(x0 - 6.0, y + 4.0, style, &number(most * part));
     }
     let steps = length(series.numbers.len().saturating_sub(1)).max(1.0);
     let at = |index: usize| x0 + (x1 - x0) * length(index) / steps;
     for (index, count) in series.numbers.iter().enumerate() {
-        let style = Style::new(11.0, svg::FAINT).at(Anchor::Middle);
+        let style = TextStyle::new(11.0, svg::FAINT).at(Anchor::Middle);
         picture.text(at(index), y0 + 16.0, style, &short(*count));
     }
-    let style = Style::new(11.0, svg::FAINT).at(Anchor::End);
+    let style = TextStyle::new(11.0, svg::FAINT).at(Anchor::End);
     picture.text(x1 + RIGHT - 4.0, y0 + 16.0, style, series.axis);
     let mut names: Vec<(f64, &Curve<'_>)> = Vec::new();
     for curve in curves {
@@ -160,7 +160,7 @@ fn panel(
     }
     names.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     for ((_, curve), y) in names.iter().zip(spread(&names, y0)) {
-        let style = Style::new(11.5, curve.colour);
+        let style = TextStyle::new(11.5, curve.colour);
         let style = if curve.server == WHARF { style.bold() } else { style };
         picture.text(x1 + 8.0, y + 4.0, style, &title(record, curve.server));
     }

@@ -1,15 +1,15 @@
 //! Generates `docs/BENCHMARKS.md`.
 
 use super::growth::{SERIES, Series, row};
-use super::table::{self, NOTHING, Table, number, title};
-use crate::bench::cases::{CASES, Case, Group, find};
+use super::table::{self, NOTHING, TextTable, number, title};
+use crate::bench::cases::{BenchCase, CASES, CaseGroup, find};
 use crate::bench::number::{GIB, figure};
-use crate::bench::result::{Figure, Record, WHARF};
-use crate::bench::targets::Verdict;
+use crate::bench::result::{Figure, MeasurementRecord, WHARF};
+use crate::bench::targets::TargetResult;
 use crate::bench::text::put;
 
 /// The whole page; `pictures` are the names of the existing charts.
-pub(crate) fn draw(record: &Record, pictures: &[&str]) -> String {
+pub(crate) fn draw(record: &MeasurementRecord, pictures: &[&str]) -> String {
     let parts = [
         head(record),
         servers(record),
@@ -23,7 +23,7 @@ pub(crate) fn draw(record: &Record, pictures: &[&str]) -> String {
     parts.concat()
 }
 
-fn head(record: &Record) -> String {
+fn head(record: &MeasurementRecord) -> String {
     let machine = &record.machine;
     format!(
         "# Benchmarks\n\n\
@@ -59,7 +59,7 @@ fn head(record: &Record) -> String {
     )
 }
 
-fn servers(record: &Record) -> String {
+fn servers(record: &MeasurementRecord) -> String {
     let mut text = String::from("## Servers\n\n| server | version | set-up |\n|---|---|---|\n");
     for server in &record.servers {
         let missing = server.missing.as_deref().unwrap_or("?");
@@ -72,8 +72,8 @@ fn servers(record: &Record) -> String {
 }
 
 /// Targets that were not met, before everything else.
-fn losses(record: &Record) -> String {
-    let broken: Vec<&Verdict> =
+fn losses(record: &MeasurementRecord) -> String {
+    let broken: Vec<&TargetResult> =
         record.verdicts.iter().filter(|verdict| verdict.is_met() == Some(false)).collect();
     let judged = record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()).count();
     let mut text = format!(
@@ -109,7 +109,7 @@ fn charts(pictures: &[&str]) -> String {
     if lines.is_empty() { lines } else { format!("## Charts\n\n{lines}") }
 }
 
-fn targets(record: &Record) -> String {
+fn targets(record: &MeasurementRecord) -> String {
     let mut text = String::from(
         "## Targets\n\nThe goals of the project. CPU targets depend on the machine on which they \
         were set; ratios do not.\n\n| case | figure | target | reached | |\n\
@@ -150,17 +150,17 @@ fn targets(record: &Record) -> String {
     text + "\n"
 }
 
-fn cases(record: &Record) -> String {
-    let measured = |case: &&Case| record.summary.iter().any(|row| row.case == case.name);
+fn cases(record: &MeasurementRecord) -> String {
+    let measured = |case: &&BenchCase| record.summary.iter().any(|row| row.case == case.name);
     let mut text = String::from("## Cases\n\n");
-    for case in CASES.iter().filter(|case| case.group != Group::Growth).filter(measured) {
+    for case in CASES.iter().filter(|case| case.group != CaseGroup::Growth).filter(measured) {
         put(&mut text, format_args!("### {}: {}\n\n", case.name, case.title));
         text += &markdown(&table::of(record, case));
     }
     text
 }
 
-fn markdown(table: &Table) -> String {
+fn markdown(table: &TextTable) -> String {
     let columns = table.header.len();
     let mut text = format!("| {} |\n|---|", table.header.join(" | "));
     text += &"---:|".repeat(columns.saturating_sub(1));
@@ -180,7 +180,7 @@ fn markdown(table: &Table) -> String {
     if remarks.is_empty() { text + "\n" } else { format!("{text}\n{remarks}\n") }
 }
 
-fn growth(record: &Record) -> String {
+fn growth(record: &MeasurementRecord) -> String {
     let is_measured = |series: &&Series| {
         series.numbers.iter().any(|number| row(record, series, *number, WHARF).is_some())
     };
@@ -197,7 +197,7 @@ fn growth(record: &Record) -> String {
     text
 }
 
-fn growth_table(record: &Record, series: &Series, what: Figure) -> String {
+fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> String {
     let mut header = vec![series.axis.to_owned()];
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
@@ -206,37 +206,37 @@ fn growth_table(record: &Record, series: &Series, what: Figure) -> String {
         let cells = numbers.map(|count| value(*count, &server.name));
         let cells = cells.map(|value| value.map_or_else(|| NOTHING.to_owned(), number));
         let cells = std::iter::once(title(record, &server.name)).chain(cells).collect();
-        table::Line { is_wharf: server.name == WHARF, cells, remark: None }
+        table::TableRow { is_wharf: server.name == WHARF, cells, remark: None }
     });
     let rows = rows.collect();
-    markdown(&Table { header, rows })
+    markdown(&TextTable { header, rows })
 }
 
-fn notes(record: &Record) -> String {
+fn notes(record: &MeasurementRecord) -> String {
     if record.notes.is_empty() {
         return String::new();
     }
     format!("## Notes\n\n- {}\n", record.notes.join("\n- "))
 }
 
-fn wanted(verdict: &Verdict) -> String {
+fn wanted(verdict: &TargetResult) -> String {
     let unit = unit(verdict);
     format!("{} {unit}", verdict.wanted).trim().to_owned()
 }
 
-fn got(verdict: &Verdict) -> String {
+fn got(verdict: &TargetResult) -> String {
     let value = verdict.got.map_or_else(|| NOTHING.to_owned(), number);
     format!("{value} {}", unit(verdict)).trim().to_owned()
 }
 
 /// Ratios have no unit.
-fn unit(verdict: &Verdict) -> &'static str {
+fn unit(verdict: &TargetResult) -> &'static str {
     let is_ratio = verdict.wanted.contains("of the");
     let case = find(&verdict.case).filter(|_| !is_ratio);
     case.map_or("", |case| case.unit_of(verdict.figure))
 }
 
-fn against(record: &Record, verdict: &Verdict) -> String {
+fn against(record: &MeasurementRecord, verdict: &TargetResult) -> String {
     let name = verdict.against.as_ref();
     name.map_or_else(String::new, |name| format!(" (best: {})", title(record, name)))
 }

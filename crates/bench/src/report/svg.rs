@@ -28,14 +28,14 @@ pub(super) enum Anchor {
 
 /// Style of text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct TextStyle {
     pub(super) size: f64,
     pub(super) colour: &'static str,
     pub(super) is_bold: bool,
     pub(super) anchor: Anchor,
 }
 
-impl Style {
+impl TextStyle {
     pub(super) const fn new(size: f64, colour: &'static str) -> Self {
         Self { size, colour, is_bold: false, anchor: Anchor::Start }
     }
@@ -50,7 +50,7 @@ impl Style {
 }
 
 impl Picture {
-    pub(super) fn text(&mut self, x: f64, y: f64, style: Style, text: &str) {
+    pub(super) fn text(&mut self, x: f64, y: f64, style: TextStyle, text: &str) {
         let anchor = match style.anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",

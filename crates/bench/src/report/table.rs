@@ -1,19 +1,19 @@
 //! A case as a table, for the terminal and for the page.
 
-use crate::bench::cases::{Case, Work};
-use crate::bench::result::{Figure, LIMIT, Record, WHARF};
-use crate::bench::summary::{Row, best, of_case};
+use crate::bench::cases::{BenchCase, CaseWork};
+use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF};
+use crate::bench::summary::{SummaryRow, best, of_case};
 
 /// Text in rows and columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     pub(crate) header: Vec<String>,
-    pub(crate) rows: Vec<Line>,
+    pub(crate) rows: Vec<TableRow>,
 }
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct TableRow {
     pub(crate) is_wharf: bool,
     pub(crate) cells: Vec<String>,
     /// Why there are no figures, or why some rounds have none.
@@ -24,9 +24,9 @@ pub(crate) struct Line {
 pub(crate) const NOTHING: &str = "-";
 
 /// The servers of one case: wharf first, then by rank, the bare program last.
-pub(crate) fn of(record: &Record, case: &Case) -> Table {
+pub(crate) fn of(record: &MeasurementRecord, case: &BenchCase) -> TextTable {
     let mut rows = of_case(&record.summary, case.name);
-    let weight = |row: &Row| row.get(case.headline);
+    let weight = |row: &SummaryRow| row.get(case.headline);
     rows.sort_by(|a, b| {
         let (left, right) = if case.headline.is_better_high() { (b, a) } else { (a, b) };
         let by_weight = weight(left).partial_cmp(&weight(right));
@@ -38,18 +38,18 @@ pub(crate) fn of(record: &Record, case: &Case) -> Table {
     if columns.is_empty() {
         header.push(case.headline.title().to_owned());
     }
-    let rows = rows.iter().map(|row| Line {
+    let rows = rows.iter().map(|row| TableRow {
         is_wharf: row.server == WHARF,
         cells: cells(record, row, &columns),
         // A message may have several lines, a row only one.
         remark: row.failed.as_ref().map(|why| why.split_whitespace().collect::<Vec<_>>().join(" ")),
     });
-    Table { header, rows: rows.collect() }
+    TextTable { header, rows: rows.collect() }
 }
 
 /// One column.
 #[derive(Clone, Copy, Debug)]
-enum Column {
+enum TableColumn {
     /// The median, with those of the best other server and of the bare program to compare with.
     Value(Figure),
     Spread,
@@ -57,11 +57,11 @@ enum Column {
     OfLimit(Figure, f64),
 }
 
-impl Column {
-    fn title(self, case: &Case) -> String {
+impl TableColumn {
+    fn title(self, case: &BenchCase) -> String {
         match self {
             Self::Value(Figure::Rate) => case.unit.rate().to_owned(),
-            Self::Value(Figure::Cpu) if matches!(case.work, Work::Idle { .. }) => {
+            Self::Value(Figure::Cpu) if matches!(case.work, CaseWork::Idle { .. }) => {
                 "CPU us/login".to_owned()
             }
             Self::Value(Figure::Cpu) => format!("CPU {}", case.unit.cpu()),
@@ -76,7 +76,7 @@ impl Column {
         }
     }
 
-    fn cell(self, row: &Row) -> String {
+    fn cell(self, row: &SummaryRow) -> String {
         let quotient = |figure, other: f64| {
             row.get(figure).map_or_else(|| NOTHING.into(), |own| format!("{:.2}", own / other))
         };
@@ -90,7 +90,7 @@ impl Column {
 }
 
 /// wharf, other servers, bare program; failed ones last.
-fn rank(row: &Row) -> u8 {
+fn rank(row: &SummaryRow) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
         LIMIT => 3,
@@ -99,29 +99,29 @@ fn rank(row: &Row) -> u8 {
     }
 }
 
-fn columns(case: &Case, rows: &[&Row]) -> Vec<Column> {
+fn columns(case: &BenchCase, rows: &[&SummaryRow]) -> Vec<TableColumn> {
     let mut columns = Vec::new();
     for figure in figures(case) {
         if !rows.iter().any(|row| row.get(*figure).is_some()) {
             continue;
         }
-        columns.push(Column::Value(*figure));
+        columns.push(TableColumn::Value(*figure));
         let is_compared = *figure == case.headline || *figure == Figure::Cpu;
         if *figure == case.headline {
-            columns.push(Column::Spread);
+            columns.push(TableColumn::Spread);
         }
         let rivals = rows.iter().copied().filter(|row| row.is_rival());
         let limits = rows.iter().copied().filter(|row| row.server == LIMIT);
         let of_rival = best(rivals, *figure).filter(|(_, value)| is_compared && *value > 0.0);
         let of_limit = best(limits, *figure).filter(|(_, value)| is_compared && *value > 0.0);
-        columns.extend(of_rival.map(|(_, value)| Column::OfRival(*figure, value)));
-        columns.extend(of_limit.map(|(_, value)| Column::OfLimit(*figure, value)));
+        columns.extend(of_rival.map(|(_, value)| TableColumn::OfRival(*figure, value)));
+        columns.extend(of_limit.map(|(_, value)| TableColumn::OfLimit(*figure, value)));
     }
     columns
 }
 
 /// The figures shown for a case, the main one first.
-fn figures(case: &Case) -> &'static [Figure] {
+fn figures(case: &BenchCase) -> &'static [Figure] {
     use Figure::{
         AboveIdleMib, AnonymousMib, Answered, BystanderP99Ms, Cpu, Fairness, FirstByteMs, IdleCpu,
         KernelMib, P50Us, P99Us, Rate, RateErrorPercent, Resumed, SessionKernelKib, SessionKib,
@@ -131,25 +131,25 @@ fn figures(case: &Case) -> &'static [Figure] {
         return &[RateErrorPercent, Rate, Cpu];
     }
     match case.work {
-        Work::Idle { .. } => &[SessionKib, SessionKernelKib, IdleCpu, Answered, Cpu, Threads],
-        Work::Start => &[StartMs],
-        Work::Size => &[SizeMb],
-        Work::List { .. } => &[Rate, Cpu, FirstByteMs, AboveIdleMib, KernelMib],
-        Work::Connects { .. } => &[Rate, Cpu, Answered, P99Us, AnonymousMib, KernelMib],
-        Work::RetrieveCold { .. } => &[Rate, Cpu, BystanderP99Ms, AnonymousMib],
-        Work::Session { .. } => &[Rate, Cpu, P50Us, P99Us, Resumed, AnonymousMib],
-        Work::Store { bytes, .. } if bytes <= crate::bench::cases::SMALL_BYTES => {
+        CaseWork::Idle { .. } => &[SessionKib, SessionKernelKib, IdleCpu, Answered, Cpu, Threads],
+        CaseWork::Start => &[StartMs],
+        CaseWork::Size => &[SizeMb],
+        CaseWork::List { .. } => &[Rate, Cpu, FirstByteMs, AboveIdleMib, KernelMib],
+        CaseWork::Connects { .. } => &[Rate, Cpu, Answered, P99Us, AnonymousMib, KernelMib],
+        CaseWork::RetrieveCold { .. } => &[Rate, Cpu, BystanderP99Ms, AnonymousMib],
+        CaseWork::Session { .. } => &[Rate, Cpu, P50Us, P99Us, Resumed, AnonymousMib],
+        CaseWork::Store { bytes, .. } if bytes <= crate::bench::cases::SMALL_BYTES => {
             &[Rate, Cpu, P50Us, P99Us, AnonymousMib, KernelMib]
         }
-        Work::Retrieve { sessions, .. } | Work::Store { sessions, .. } if sessions > 1 => {
+        CaseWork::Retrieve { sessions, .. } | CaseWork::Store { sessions, .. } if sessions > 1 => {
             &[Rate, Cpu, Fairness, Threads, AnonymousMib, KernelMib]
         }
-        Work::Retrieve { .. } | Work::Store { .. } => &[Rate, Cpu, AnonymousMib, KernelMib],
+        CaseWork::Retrieve { .. } | CaseWork::Store { .. } => &[Rate, Cpu, AnonymousMib, KernelMib],
         _ => &[Rate, Cpu, P50Us, P99Us, AnonymousMib, KernelMib],
     }
 }
 
-fn cells(record: &Record, row: &Row, columns: &[Column]) -> Vec<String> {
+fn cells(record: &MeasurementRecord, row: &SummaryRow, columns: &[TableColumn]) -> Vec<String> {
     let mut cells = vec![title(record, &row.server)];
     if row.rounds == 0 {
         cells.push("failed".to_owned());
@@ -160,7 +160,7 @@ fn cells(record: &Record, row: &Row, columns: &[Column]) -> Vec<String> {
 }
 
 /// The display name of a server.
-pub(crate) fn title(record: &Record, name: &str) -> String {
+pub(crate) fn title(record: &MeasurementRecord, name: &str) -> String {
     if name == LIMIT {
         return "(bare program)".to_owned();
     }

@@ -1,14 +1,14 @@
 //! Output while it runs.
 
-use crate::bench::cases::Case;
+use crate::bench::cases::BenchCase;
 use crate::bench::number::{GIB, figure};
 use crate::bench::report::table::{self, number, title};
-use crate::bench::result::{Figure, Record, Run};
-use crate::bench::targets::Verdict;
+use crate::bench::result::{Figure, MeasurementRecord, ServerRun};
+use crate::bench::targets::TargetResult;
 use crate::bench::text::put;
 
 /// The machine and the servers, before the first case.
-pub(crate) fn head(record: &Record) -> String {
+pub(crate) fn head(record: &MeasurementRecord) -> String {
     let machine = &record.machine;
     let mut text = format!(
         "wharf {} and other servers, {}\n\
@@ -42,7 +42,7 @@ pub(crate) fn head(record: &Record) -> String {
 }
 
 /// One run in one line.
-pub(crate) fn progress(case: &Case, run: &Run) -> String {
+pub(crate) fn progress(case: &BenchCase, run: &ServerRun) -> String {
     let name = format!("{:<20} {:<10} round {}", run.case, run.server, run.round + 1);
     if let Some(why) = &run.failed {
         return format!("{name}: FAILED: {why}");
@@ -61,7 +61,7 @@ pub(crate) fn progress(case: &Case, run: &Run) -> String {
 }
 
 /// One case, after all its rounds.
-pub(crate) fn case(record: &Record, case: &Case) -> String {
+pub(crate) fn case(record: &MeasurementRecord, case: &BenchCase) -> String {
     let table = table::of(record, case);
     let mut widths: Vec<usize> = table.header.iter().map(|cell| cell.chars().count()).collect();
     for line in &table.rows {
@@ -88,7 +88,7 @@ pub(crate) fn case(record: &Record, case: &Case) -> String {
 }
 
 /// All judged targets, unmet ones last.
-pub(crate) fn verdicts(record: &Record) -> String {
+pub(crate) fn verdicts(record: &MeasurementRecord) -> String {
     let judged = record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_met()?)));
     let (met, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_met)| *is_met);
     let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
@@ -105,7 +105,7 @@ pub(crate) fn verdicts(record: &Record) -> String {
     text
 }
 
-fn message(record: &Record, case: &Case, verdict: &Verdict) -> String {
+fn message(record: &MeasurementRecord, case: &BenchCase, verdict: &TargetResult) -> String {
     let unit = match verdict.against {
         Some(_) => "",
         None if verdict.wanted.contains("of the") => "",

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{INSTALL_HINT, Installation, Start, printed, succeed};
+use super::{INSTALL_HINT, Installation, StartCommand, printed, succeed};
 use crate::bench::places::{Places, make_folder};
 
 /// The folder of downloaded packages.
@@ -55,7 +55,7 @@ pub(super) fn install(places: &Places, name: &str, packages: &[&str]) -> Result<
 }
 
 /// Sets the path of the libraries that were unpacked beside the program.
-pub(super) fn with_libraries(start: Start, found: &Installation) -> Start {
+pub(super) fn with_libraries(start: StartCommand, found: &Installation) -> StartCommand {
     let Some(root) = found.program.ancestors().nth(3).filter(|root| *root != Path::new("/")) else {
         return start;
     };

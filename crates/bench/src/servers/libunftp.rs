@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::{
-    INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, succeed,
+    BenchServer, INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup,
+    StartCommand, succeed,
 };
 use crate::bench::places::{Places, make_folder, write};
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "libunftp",
     title: "libunftp",
     about: "with unftp-sbe-fs; two workers; accepts any password",
@@ -44,8 +45,8 @@ fn version_in<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
-    let mut start = Start::new(&found.program)
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
+    let mut start = StartCommand::new(&found.program)
         .arg(setting.port.to_string())
         .arg(setting.root)
         .args([&PASSIVE_FIRST.to_string(), &PASSIVE_LAST.to_string()]);

@@ -1,9 +1,9 @@
 //! The bare program, started like a server: see [`crate::bench::bare`].
 
-use super::{Installation, PASSIVE_FIRST, Server, Setting, Start};
+use super::{BenchServer, Installation, PASSIVE_FIRST, ServerSetup, StartCommand};
 use crate::bench::result::LIMIT;
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: LIMIT,
     title: "bare program",
     about: "no server: blocking system calls on a thread for each client, no check of anything",
@@ -23,8 +23,8 @@ pub(super) static SERVER: Server = Server {
 pub(crate) const WORD: &str = "bare";
 
 #[expect(clippy::unnecessary_wraps, reason = "all servers start by one kind of function")]
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
-    let start = Start::new(&found.program)
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
+    let start = StartCommand::new(&found.program)
         .args([WORD, &setting.port.to_string(), &PASSIVE_FIRST.to_string()])
         .arg(setting.span.to_string())
         .arg(setting.root);

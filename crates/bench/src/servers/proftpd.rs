@@ -1,11 +1,13 @@
 //! ProFTPD.
 
-use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
+use super::{
+    BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
+};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::{Places, set_mode, write};
 use crate::bench::text::put;
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "proftpd",
     title: "ProFTPD",
     about: "AuthUserFile, DES crypt password; one process per session",
@@ -21,7 +23,7 @@ fn find(places: &Places) -> Result<Installation, String> {
     debian::find(places, "proftpd", "usr/sbin/proftpd", "proftpd-core")
 }
 
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
     let (work, account) = (setting.work, setting.account);
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let passwords = work.join("passwd");
@@ -30,11 +32,11 @@ fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     set_mode(&passwords, 0o600)?;
     let file = work.join("proftpd.conf");
     write(&file, config(found, setting))?;
-    let start = Start::new(&found.program).args(["-n", "-q", "-c"]).arg(file);
+    let start = StartCommand::new(&found.program).args(["-n", "-q", "-c"]).arg(file);
     Ok(debian::with_libraries(start, found).by_root())
 }
 
-fn config(found: &Installation, setting: &Setting<'_>) -> String {
+fn config(found: &Installation, setting: &ServerSetup<'_>) -> String {
     let work = setting.work.display();
     let modules = found.program.parent().and_then(|folder| folder.parent());
     let modules = modules.map(|folder| folder.join("lib/proftpd"));

@@ -1,10 +1,13 @@
 //! Pure-FTPd.
 
-use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian, printed};
+use super::{
+    BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
+    printed,
+};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::write;
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "pure-ftpd",
     title: "Pure-FTPd",
     about: "PureDB, DES crypt password; two processes per session",
@@ -16,7 +19,7 @@ pub(super) static SERVER: Server = Server {
     install: |places| debian::install(places, "pure-ftpd", &["pure-ftpd", "pure-ftpd-common"]),
 };
 
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
     let (work, account) = (setting.work, setting.account);
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let (text, database) = (work.join("passwd"), work.join("passwd.pdb"));
@@ -25,7 +28,7 @@ fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     let maker = maker.ok_or("Pure-FTPd is not in a folder")?.join("bin/pure-pw");
     let (text, database) = (text.display().to_string(), database.display().to_string());
     printed(&maker, &["mkdb", &database, "-f", &text])?;
-    let mut start = Start::new(&found.program)
+    let mut start = StartCommand::new(&found.program)
         .args(["-4", "-E", "-H", "-A", "-u", "100", "-c", "20000", "-C", "20000"])
         .args(["-I", "60", "-L", "2000000:10", "-f", "none"])
         .args(["-S", &format!("127.0.0.1,{}", setting.port), "-l", &format!("puredb:{database}")])

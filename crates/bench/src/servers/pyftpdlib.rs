@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed,
-    succeed,
+    BenchServer, INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup,
+    StartCommand, printed, succeed,
 };
 use crate::bench::account::{PASSWORD, USER};
 use crate::bench::places::{Places, make_folder, write};
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "pyftpdlib",
     title: "pyftpdlib",
     about: "one process, one event loop (its default); plain-text password",
@@ -37,10 +37,10 @@ fn find(places: &Places) -> Result<Installation, String> {
     Ok(Installation { version: printed(&program, &["-c", question])?.trim().to_owned(), program })
 }
 
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
     let file = setting.work.join("server.py");
     write(&file, PROGRAM)?;
-    let mut start = Start::new(&found.program)
+    let mut start = StartCommand::new(&found.program)
         .arg(file)
         .env("BENCH_PORT", setting.port.to_string())
         .env("BENCH_ROOT", setting.root)

@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
-use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, debian};
+use super::{
+    BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
+};
 use crate::bench::account::{PASSWORD_DES, USER};
 use crate::bench::places::{make_folder, write};
 use crate::bench::text::put;
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "vsftpd",
     title: "vsftpd",
     about: "PAM (pam_unix), DES crypt password; two processes per session; no MLSD, LIST is \
@@ -25,7 +27,7 @@ pub(super) static SERVER: Server = Server {
 const COVERED: &str = "for f in pam.d passwd shadow; do mount --bind \"$0/$f\" /etc/$f || exit 1; \
                        done; exec \"$@\"";
 
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
     let (work, account) = (setting.work, setting.account);
     for folder in ["pam.d", "empty"] {
         make_folder(&work.join(folder))?;
@@ -44,7 +46,7 @@ fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     write(&work.join("shadow"), shadow)?;
     let file = work.join("vsftpd.conf");
     write(&file, config(setting))?;
-    let start = Start::new(&PathBuf::from("unshare"))
+    let start = StartCommand::new(&PathBuf::from("unshare"))
         .args(["--mount", "--propagation", "private", "--", "sh", "-c", COVERED])
         .arg(work)
         .arg(&found.program)
@@ -52,7 +54,7 @@ fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     Ok(debian::with_libraries(start, found).by_root())
 }
 
-fn config(setting: &Setting<'_>) -> String {
+fn config(setting: &ServerSetup<'_>) -> String {
     let (root, work) = (setting.root.display(), setting.work.display());
     let mut text = format!(
         "listen=YES\nlisten_ipv6=NO\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\n\

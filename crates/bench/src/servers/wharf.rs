@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Installation, PASSIVE_FIRST, PASSIVE_LAST, Server, Setting, Start, printed};
+use super::{
+    BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, printed,
+};
 use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
 use crate::bench::places::{Places, make_folder, set_mode, write};
 
-pub(super) static SERVER: Server = Server {
+pub(super) static SERVER: BenchServer = BenchServer {
     name: "wharf",
     title: "wharf",
     about: "accounts file, {SSHA} password unless the case says otherwise; durability fast",
@@ -34,7 +36,7 @@ fn find(places: &Places) -> Result<Installation, String> {
     Ok(Installation { version: version.trim().trim_start_matches("wharf ").to_owned(), program })
 }
 
-fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
+fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
     let (file, folder) = (setting.work.join("wharf.toml"), setting.work.join("accounts"));
     write(&file, config(setting))?;
     make_folder(&folder)?;
@@ -42,10 +44,10 @@ fn start(found: &Installation, setting: &Setting<'_>) -> Result<Start, String> {
     // The folder is read-only, so that wharf cannot store a stronger hash after the first login,
     // which would change the following measurements.
     set_mode(&folder, 0o555)?;
-    Ok(Start::new(&found.program).args(["serve", "-c"]).arg(file))
+    Ok(StartCommand::new(&found.program).args(["serve", "-c"]).arg(file))
 }
 
-fn config(setting: &Setting<'_>) -> String {
+fn config(setting: &ServerSetup<'_>) -> String {
     let mut text = format!(
         "[server]\nstate_dir = {}\nusers_file = \"accounts/users.toml\"\n\n\
          [[listen]]\naddress = \"127.0.0.1\"\nport = {}\ntls = {:?}\n\n\
@@ -69,7 +71,7 @@ fn config(setting: &Setting<'_>) -> String {
     text
 }
 
-fn accounts(setting: &Setting<'_>) -> String {
+fn accounts(setting: &ServerSetup<'_>) -> String {
     let password = if setting.variant.is_argon2 { PASSWORD_ARGON2 } else { PASSWORD_SSHA };
     let mut text = format!(
         "[users.{USER}]\npassword = {password:?}\nhome = {}\npermissions = \"full\"\n",

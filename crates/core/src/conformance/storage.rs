@@ -17,7 +17,7 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use crate::error::{ErrorKind, Result};
-use crate::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
+use crate::storage::{Entries, ListDetail, Replace, Sink, Source, Start, Storage, Write};
 
 /// Tests the contract of [`Storage`] against a store. `make` returns a new, empty tree each time.
 ///
@@ -176,7 +176,7 @@ impl Harness {
 
     /// The entries of a directory.
     async fn entries(&self, at: &VPath) -> Vec<Entry> {
-        let listed = self.works(self.store.list(at, Wanted::Facts).await, "list");
+        let listed = self.works(self.store.list(at, ListDetail::Facts).await, "list");
         self.rest(listed).await
     }
 
@@ -202,7 +202,7 @@ impl Harness {
         let entries = self.entries(at).await;
         let count = entries.len();
         let names: BTreeSet<_> = entries.into_iter().map(|entry| entry.name).collect();
-        let listed = self.works(self.store.list(at, Wanted::Names).await, "list names");
+        let listed = self.works(self.store.list(at, ListDetail::Names).await, "list names");
         let alone = self.rest(listed).await.into_iter().map(|entry| entry.name).collect();
         self.check(names == alone, "a listing of names holds the same names");
         self.same(names.len(), count, "no name is listed twice");

@@ -8,19 +8,19 @@ use wharf_core::storage::Start;
 use wharf_storage::{Disk, DiskOptions, Memory, Mounts, Quota};
 
 use super::*;
-use crate::programs::{Limits, Program, WorkerProcess};
+use crate::programs::{Program, ProgramLimits, WorkerProcess};
 
-const LIMITS: Limits =
-    Limits { runs_max: 1, checks_max: 2, retries_max: 0, pause: Duration::from_secs(1) };
+const LIMITS: ProgramLimits =
+    ProgramLimits { runs_max: 1, checks_max: 2, retries_max: 0, pause: Duration::from_secs(1) };
 
 /// A store with a script as its checker, and its reports.
-struct Bench {
+struct CheckerFixture {
     folder: tempfile::TempDir,
     store: Arc<dyn Storage>,
     reports: Arc<Mutex<Vec<String>>>,
 }
 
-fn bench(script: &str, unchecked: Unchecked) -> Bench {
+fn bench(script: &str, unchecked: Unchecked) -> CheckerFixture {
     bench_with(script, unchecked, Vec::new())
 }
 
@@ -28,7 +28,7 @@ fn bench_with(
     script: &str,
     unchecked: Unchecked,
     folders: Vec<(VPath, Arc<dyn Storage>)>,
-) -> Bench {
+) -> CheckerFixture {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     std::fs::create_dir(&home).unwrap();
@@ -56,7 +56,7 @@ fn bench_with(
         DiskOptions { durability: wharf_storage::Durability::Fast, ..DiskOptions::default() };
     let disk = Arc::new(Disk::open(&home, "anna", &options).unwrap());
     let store = checker.over(Arc::new(Mounts::new(disk, folders)), &account(&home));
-    Bench { folder, store, reports }
+    CheckerFixture { folder, store, reports }
 }
 
 /// A virtual folder with a quota of its own.
@@ -75,7 +75,7 @@ fn path(name: &str) -> VPath {
     VPath::root().resolve(name.as_bytes()).unwrap()
 }
 
-impl Bench {
+impl CheckerFixture {
     async fn store_file(&self, name: &str, text: &'static str) -> Result<Stored> {
         self.store_file_from(name, text, Start::Fresh).await
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{Counts, Limits};
+use super::{ProgramCounts, ProgramLimits};
 use crate::Notice;
-use crate::worker::{End, Outcome};
+use crate::worker::{ProgramEnd, ProgramOutcome};
 
 /// Most events that wait, including those before another attempt.
 const WAITING_MAX: usize = 1000;
@@ -44,7 +44,7 @@ pub(super) enum NextStep {
 pub(super) struct FinishedOrder {
     pub(super) program: usize,
     pub(super) notice: Notice,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ProgramOutcome,
     /// Whether that was the last attempt.
     pub(super) is_final: bool,
 }
@@ -61,20 +61,20 @@ struct VerdictRequest {
     id: u64,
     program: usize,
     notice: Notice,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<ProgramOutcome>,
 }
 
 #[derive(Debug)]
 enum RunningOrder {
     Event(QueuedEvent),
     /// `None` if the request was withdrawn.
-    Verdict(Option<oneshot::Sender<Outcome>>),
+    Verdict(Option<oneshot::Sender<ProgramOutcome>>),
 }
 
 /// All that waits and runs.
 #[derive(Debug)]
 pub(super) struct Queue {
-    limits: Limits,
+    limits: ProgramLimits,
     waiting: VecDeque<QueuedEvent>,
     later: Vec<(Instant, QueuedEvent)>,
     questions: VecDeque<VerdictRequest>,
@@ -82,14 +82,14 @@ pub(super) struct Queue {
     to_stop: VecDeque<u64>,
     last_id: u64,
     last_sent: Option<u64>,
-    counts: Counts,
+    counts: ProgramCounts,
     untold: u64,
     is_closed: bool,
     is_over: bool,
 }
 
 impl Queue {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: ProgramLimits) -> Self {
         Self {
             limits,
             waiting: VecDeque::new(),
@@ -99,7 +99,7 @@ impl Queue {
             to_stop: VecDeque::new(),
             last_id: 0,
             last_sent: None,
-            counts: Counts::default(),
+            counts: ProgramCounts::default(),
             untold: 0,
             is_closed: false,
             is_over: false,
@@ -122,7 +122,7 @@ impl Queue {
         &mut self,
         program: usize,
         notice: Notice,
-        answer: oneshot::Sender<Outcome>,
+        answer: oneshot::Sender<ProgramOutcome>,
     ) -> Result<u64, &'static str> {
         if self.is_over {
             return Err("the process that starts programs has ended");
@@ -197,7 +197,7 @@ impl Queue {
     pub(super) fn settle(
         &mut self,
         id: u64,
-        outcome: Outcome,
+        outcome: ProgramOutcome,
         now: Instant,
     ) -> Option<FinishedOrder> {
         match self.running.remove(&id)? {
@@ -210,7 +210,7 @@ impl Queue {
             }
             RunningOrder::Event(event) => {
                 let (program, notice) = (event.program, event.notice.clone());
-                let is_done = outcome.end == End::Exited(0);
+                let is_done = outcome.end == ProgramEnd::Exited(0);
                 let is_final =
                     is_done || event.failures >= self.limits.retries_max || self.is_closed;
                 match (is_done, is_final) {
@@ -256,9 +256,9 @@ impl Queue {
         was_ended
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> ProgramCounts {
         let waiting = self.waiting.len() + self.later.len() + self.running.len();
-        Counts { waiting: u64::try_from(waiting).unwrap_or(u64::MAX), ..self.counts }
+        ProgramCounts { waiting: u64::try_from(waiting).unwrap_or(u64::MAX), ..self.counts }
     }
 
     fn number(&mut self) -> u64 {
@@ -272,15 +272,19 @@ mod tests {
     use super::*;
     use crate::clock::now;
 
-    const LIMITS: Limits =
-        Limits { runs_max: 2, checks_max: 1, retries_max: 2, pause: Duration::from_secs(10) };
+    const LIMITS: ProgramLimits = ProgramLimits {
+        runs_max: 2,
+        checks_max: 1,
+        retries_max: 2,
+        pause: Duration::from_secs(10),
+    };
 
     fn notice(id: &str) -> Notice {
         Notice::new(id.to_owned(), "upload", "{}".to_owned(), Vec::new())
     }
 
-    fn ended(end: End) -> Outcome {
-        Outcome { end, out: Vec::new(), err: Vec::new() }
+    fn ended(end: ProgramEnd) -> ProgramOutcome {
+        ProgramOutcome { end, out: Vec::new(), err: Vec::new() }
     }
 
     fn run(queue: &mut Queue, now: Instant) -> Option<Order> {
@@ -299,14 +303,14 @@ mod tests {
         let first = run(&mut queue, now).unwrap();
         assert_eq!(run(&mut queue, now).unwrap().notice.id(), "b");
         assert!(run(&mut queue, now).is_none());
-        queue.settle(first.id, ended(End::Exited(0)), now).unwrap();
+        queue.settle(first.id, ended(ProgramEnd::Exited(0)), now).unwrap();
         assert_eq!(run(&mut queue, now).unwrap().notice.id(), "c");
         // A verdict does not wait for events.
         let (answer, mut answered) = oneshot::channel();
         queue.ask(1, notice("q"), answer).unwrap();
         let verdict_request = run(&mut queue, now).unwrap();
-        assert!(queue.settle(verdict_request.id, ended(End::Exited(1)), now).is_none());
-        assert_eq!(answered.try_recv().unwrap().end, End::Exited(1));
+        assert!(queue.settle(verdict_request.id, ended(ProgramEnd::Exited(1)), now).is_none());
+        assert_eq!(answered.try_recv().unwrap().end, ProgramEnd::Exited(1));
     }
 
     #[test]
@@ -315,7 +319,7 @@ mod tests {
         queue.add(0, notice("a"));
         for (pause, is_final) in [(10, false), (20, false), (0, true)] {
             let order = run(&mut queue, now).unwrap();
-            let settled = queue.settle(order.id, ended(End::Exited(2)), now).unwrap();
+            let settled = queue.settle(order.id, ended(ProgramEnd::Exited(2)), now).unwrap();
             assert_eq!(settled.is_final, is_final);
             if !is_final {
                 let pause = Duration::from_secs(pause);
@@ -339,7 +343,7 @@ mod tests {
         loop {
             match queue.next(now) {
                 NextStep::Run(order) => {
-                    queue.settle(order.id, ended(End::Exited(0)), now).unwrap();
+                    queue.settle(order.id, ended(ProgramEnd::Exited(0)), now).unwrap();
                 }
                 NextStep::ReportFn(dropped) => reported += dropped,
                 NextStep::Rest(None) => break,
@@ -359,7 +363,7 @@ mod tests {
         queue.withdraw(first);
         assert!(matches!(queue.next(now), NextStep::Stop(id) if id == first));
         assert!(matches!(queue.next(now), NextStep::Rest(None)));
-        queue.settle(first, ended(End::Killed), now);
+        queue.settle(first, ended(ProgramEnd::Killed), now);
         assert!(queue.is_idle());
     }
 
@@ -368,12 +372,12 @@ mod tests {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         queue.add(0, notice("a"));
         let order = run(&mut queue, now).unwrap();
-        queue.settle(order.id, ended(End::TimedOut), now).unwrap();
+        queue.settle(order.id, ended(ProgramEnd::TimedOut), now).unwrap();
         queue.close();
         queue.add(0, notice("late"));
         assert_eq!(queue.counts().dropped, 1);
         let order = run(&mut queue, now).unwrap();
-        assert!(queue.settle(order.id, ended(End::TimedOut), now).unwrap().is_final);
+        assert!(queue.settle(order.id, ended(ProgramEnd::TimedOut), now).unwrap().is_final);
         let (answer, mut answered) = oneshot::channel();
         queue.ask(0, notice("q"), answer).unwrap();
         assert!(!queue.connection_lost());

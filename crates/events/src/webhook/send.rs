@@ -7,7 +7,7 @@ use rustls_pki_types::pem::PemObject;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-use super::{Settings, Spooled};
+use super::{Spooled, WebhookSettings};
 
 /// The server's response to an event.
 pub(super) enum DeliveryResult {
@@ -27,7 +27,7 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Reads the CA certificates, which a sandboxed process could not read later.
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+    pub(super) fn new(settings: &WebhookSettings) -> Result<Self, String> {
         let roots = if settings.url.starts_with("https:") {
             let roots = match &settings.authorities {
                 Some(pem) => from_pem(pem)?,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::{Settings, Spooled};
+use super::{Spooled, WebhookSettings};
 
 /// The server's response to an event.
 #[expect(dead_code, reason = "the other build has them")]
@@ -16,7 +16,7 @@ pub(super) enum DeliveryResult {
 pub(super) struct Sender(Infallible);
 
 impl Sender {
-    pub(super) fn new(_settings: &Settings) -> Result<Self, String> {
+    pub(super) fn new(_settings: &WebhookSettings) -> Result<Self, String> {
         Err("webhooks are not available: built without the feature `webhooks`".to_owned())
     }
 

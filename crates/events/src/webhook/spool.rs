@@ -9,7 +9,7 @@
 //! processes serve for a while, and each would remove what the other writes.
 //!
 //! No event is lost without a report: a segment that cannot be read now is kept and read again
-//! later, and a damaged or missing one is returned as [`NextEvent::Damaged`].
+//! later, and a damaged or missing one is returned as [`SpoolHead::Damaged`].
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Counts;
+use super::WebhookCounts;
 use crate::clock::now;
 
 /// The size after which a new segment is started.
@@ -41,7 +41,7 @@ pub(super) enum Appended {
 
 /// What is read from the spool.
 #[derive(Debug)]
-pub(super) enum NextEvent {
+pub(super) enum SpoolHead {
     /// The oldest event; it is returned again until it is done.
     Event(Spooled),
     /// The oldest segment cannot be read now. Nothing is skipped: try again later.
@@ -106,7 +106,7 @@ struct SpoolState {
     reader: Option<(u64, File)>,
     taken: File,
     lost: u64,
-    counts: Counts,
+    counts: WebhookCounts,
     is_closed: bool,
     is_sending: bool,
 }
@@ -154,7 +154,7 @@ impl Spool {
             reader: None,
             taken: open_or_make(&taken_path)?,
             lost: 0,
-            counts: Counts { spooled_bytes: waiting, ..Counts::default() },
+            counts: WebhookCounts { spooled_bytes: waiting, ..WebhookCounts::default() },
             is_closed: false,
             is_sending: false,
         };
@@ -227,19 +227,19 @@ impl Spool {
     }
 
     /// Waits for the next event.
-    pub(super) fn next(&self) -> NextEvent {
+    pub(super) fn next(&self) -> SpoolHead {
         let mut state = self.state();
         state.is_sending = false;
         self.changed.notify_all();
         loop {
             if state.is_closed {
-                return NextEvent::Closed;
+                return SpoolHead::Closed;
             }
             let at = state.reading;
             let is_last = at.segment >= state.segment;
             if is_last && at.offset >= state.segment_bytes {
                 if self.at_end == AtEnd::Close {
-                    return NextEvent::Closed;
+                    return SpoolHead::Closed;
                 }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -247,30 +247,30 @@ impl Spool {
             match self.read_line(&mut state) {
                 Ok(LineAt::Event(spooled)) => {
                     state.is_sending = true;
-                    return NextEvent::Event(spooled);
+                    return SpoolHead::Event(spooled);
                 }
                 Ok(LineAt::Rubbish(behind)) => {
                     let bytes = behind.offset.saturating_sub(at.offset);
                     state.reading = behind;
                     keep_position(&mut state.taken, behind);
                     state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
-                    return NextEvent::Damaged(format!(
+                    return SpoolHead::Damaged(format!(
                         "{bytes} bytes of segment {} are not a valid event",
                         at.segment
                     ));
                 }
                 Ok(LineAt::End { left }) => {
                     if let Some(damage) = self.end_segment(&mut state, is_last, left) {
-                        return NextEvent::Damaged(damage);
+                        return SpoolHead::Damaged(damage);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.end_segment(&mut state, is_last, 0);
-                    return NextEvent::Damaged(format!("segment {} was removed", at.segment));
+                    return SpoolHead::Damaged(format!("segment {} was removed", at.segment));
                 }
                 Err(error) => {
                     state.reader = None;
-                    return NextEvent::Unreadable(format!("segment {}: {error}", at.segment));
+                    return SpoolHead::Unreadable(format!("segment {}: {error}", at.segment));
                 }
             }
         }
@@ -327,11 +327,11 @@ impl Spool {
         keep_position(&mut state.taken, reading);
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut WebhookCounts)) {
         change(&mut self.state().counts);
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> WebhookCounts {
         self.state().counts
     }
 

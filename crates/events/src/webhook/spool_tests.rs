@@ -14,14 +14,14 @@ fn fill(spool: &Spool, numbers: std::ops::Range<u32>) {
 
 fn next(spool: &Spool) -> Spooled {
     match spool.next() {
-        NextEvent::Event(spooled) => spooled,
+        SpoolHead::Event(spooled) => spooled,
         other => panic!("no event: {other:?}"),
     }
 }
 
 fn damage(spool: &Spool) -> String {
     match spool.next() {
-        NextEvent::Damaged(what) => what,
+        SpoolHead::Damaged(what) => what,
         other => panic!("no damage: {other:?}"),
     }
 }
@@ -113,7 +113,7 @@ fn close_wakes_a_waiting_reader() {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| spool.next());
         spool.close(Duration::from_secs(1));
-        assert!(matches!(waiting.join().unwrap(), NextEvent::Closed));
+        assert!(matches!(waiting.join().unwrap(), SpoolHead::Closed));
     });
     assert!(!spool.rest(Duration::from_secs(1000)));
 }
@@ -132,7 +132,7 @@ fn row_58_a_segment_that_cannot_be_read_now_is_kept_and_read_later() {
     fs::rename(&segment, &aside).unwrap();
     fs::create_dir(&segment).unwrap();
     for _ in 0..3 {
-        let NextEvent::Unreadable(why) = spool.next() else { panic!("it cannot be read") };
+        let SpoolHead::Unreadable(why) = spool.next() else { panic!("it cannot be read") };
         assert!(why.starts_with("segment 1: "), "{why}");
     }
     fs::remove_dir(&segment).unwrap();
@@ -201,7 +201,7 @@ fn row_58_a_spool_is_locked_by_one_process_and_read_by_the_next() {
     let left = Spool::open(folder.path(), 10_000, AtEnd::Close).unwrap();
     takes(&left, 0);
     takes(&left, 1);
-    assert!(matches!(left.next(), NextEvent::Closed));
+    assert!(matches!(left.next(), SpoolHead::Closed));
     assert!(!has_events(folder.path()));
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{End, Execution, OUTPUT_BYTES_MAX, Outcome, RunningPrograms};
+use super::{Execution, OUTPUT_BYTES_MAX, ProgramEnd, ProgramOutcome, RunningPrograms};
 use crate::clock::now;
 
 /// The interval of checks whether a program has ended.
@@ -44,7 +44,7 @@ pub(super) fn run(
     command: &mut Command,
     order: &Execution<'_>,
     running: &RunningPrograms,
-) -> io::Result<Outcome> {
+) -> io::Result<ProgramOutcome> {
     let mut child = command.spawn()?;
     let (input, out, err) =
         (child.stdin.parse_request(), child.stdout.parse_request(), child.stderr.parse_request());
@@ -70,14 +70,14 @@ pub(super) fn run(
     };
     running.ends(order.id);
     let end = match status.code() {
-        _ if is_late => End::TimedOut,
-        Some(code) => End::Exited(code),
-        None => End::Killed,
+        _ if is_late => ProgramEnd::TimedOut,
+        Some(code) => ProgramEnd::Exited(code),
+        None => ProgramEnd::Killed,
     };
     let last_words = |from: Option<Receiver<Vec<u8>>>| {
         from.and_then(|from| from.recv_timeout(OUTPUT_WAIT_MAX).ok()).unwrap_or_default()
     };
-    Ok(Outcome { end, out: last_words(out), err: last_words(err) })
+    Ok(ProgramOutcome { end, out: last_words(out), err: last_words(err) })
 }
 
 /// Reads the beginning of the output on a thread.

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::{End, Execution, OUTPUT_BYTES_MAX, Outcome, RunningPrograms};
+use super::{Execution, OUTPUT_BYTES_MAX, ProgramEnd, ProgramOutcome, RunningPrograms};
 use crate::clock::now;
 
 /// How long output is awaited after the program has ended: a process that has left the group may
@@ -49,7 +49,7 @@ pub(super) fn run(
     command: &mut Command,
     order: &Execution<'_>,
     running: &RunningPrograms,
-) -> io::Result<Outcome> {
+) -> io::Result<ProgramOutcome> {
     let mut child = command.process_group(0).spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
@@ -59,11 +59,11 @@ pub(super) fn run(
     let status = child.wait()?;
     let watched = watched?;
     let end = match status.code() {
-        _ if watched.is_late => End::TimedOut,
-        Some(code) => End::Exited(code),
-        None => End::Killed,
+        _ if watched.is_late => ProgramEnd::TimedOut,
+        Some(code) => ProgramEnd::Exited(code),
+        None => ProgramEnd::Killed,
     };
-    Ok(Outcome { end, out: watched.out, err: watched.err })
+    Ok(ProgramOutcome { end, out: watched.out, err: watched.err })
 }
 
 #[derive(Default)]

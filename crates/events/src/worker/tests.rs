@@ -6,13 +6,13 @@ use std::thread::JoinHandle;
 use super::*;
 
 /// A worker with some programs.
-struct Bench {
+struct WorkerFixture {
     orders: PipeWriter,
     answers: io::PipeReader,
     worker: JoinHandle<io::Result<()>>,
 }
 
-fn bench(programs: &[(&[&str], u64)]) -> Bench {
+fn bench(programs: &[(&[&str], u64)]) -> WorkerFixture {
     let (input, mut orders) = io::pipe().unwrap();
     let (answers, output) = io::pipe().unwrap();
     let worker = std::thread::spawn(move || serve(input, output));
@@ -23,10 +23,10 @@ fn bench(programs: &[(&[&str], u64)]) -> Bench {
         frame::write(&mut orders, &parts).unwrap();
     }
     frame::write(&mut orders, &[b"begin"]).unwrap();
-    Bench { orders, answers, worker }
+    WorkerFixture { orders, answers, worker }
 }
 
-impl Bench {
+impl WorkerFixture {
     fn run(&mut self, id: &str, program: &str, body: &[u8], variables: &[(&str, &[u8])]) {
         let mut parts = vec![&b"run"[..], id.as_bytes(), program.as_bytes(), body];
         for (name, value) in variables {
@@ -35,7 +35,7 @@ impl Bench {
         frame::write(&mut self.orders, &parts).unwrap();
     }
 
-    fn next_result(&mut self) -> (u64, Outcome) {
+    fn next_result(&mut self) -> (u64, ProgramOutcome) {
         answered(frame::read(&mut self.answers).unwrap().unwrap()).unwrap()
     }
 
@@ -59,7 +59,7 @@ fn row_21_arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else
     let path = b"/a b\"$(touch /tmp/x)`id`;\xff\n*'";
     bench.run("7", "0", b"{\"a\":1}", &[("path", path), ("event", b"upload")]);
     let (id, outcome) = bench.next_result();
-    assert_eq!((id, &outcome.end), (7, &End::Exited(0)));
+    assert_eq!((id, &outcome.end), (7, &ProgramEnd::Exited(0)));
     let out = String::from_utf8_lossy(&outcome.out).into_owned();
     let told = String::from_utf8_lossy(path).into_owned();
     assert!(out.starts_with(&format!("{told}||a{{path}}|")), "{out}");
@@ -83,16 +83,17 @@ fn every_kind_of_exit_is_reported() {
         (&["/no/such/program"], LONG),
         (&shell("echo begun; sleep 1000"), 100),
     ]);
-    for (program, end) in [("0", End::Exited(3)), ("1", End::Killed), ("3", End::TimedOut)] {
+    for (program, end) in
+        [("0", ProgramEnd::Exited(3)), ("1", ProgramEnd::Killed), ("3", ProgramEnd::TimedOut)]
+    {
         bench.run("1", program, b"", &[]);
         assert_eq!(bench.next_result().1.end, end);
     }
     bench.run("2", "2", b"", &[]);
-    assert!(
-        matches!(bench.next_result().1.end, End::NotStarted(why) if why.contains("No such file"))
-    );
+    let end = bench.next_result().1.end;
+    assert!(matches!(end, ProgramEnd::NotStarted(why) if why.contains("No such file")));
     bench.run("3", "9", b"", &[]);
-    assert!(matches!(bench.next_result().1.end, End::NotStarted(_)));
+    assert!(matches!(bench.next_result().1.end, ProgramEnd::NotStarted(_)));
     bench.ends();
 }
 
@@ -101,7 +102,7 @@ fn output_is_bounded_and_unread_input_does_not_block() {
     let mut bench = bench(&[(&shell("head -c 1000000 /dev/zero; exit 0"), LONG)]);
     bench.run("1", "0", &vec![b'x'; 300_000], &[]);
     let (_, outcome) = bench.next_result();
-    assert_eq!((outcome.end, outcome.out.len()), (End::Exited(0), OUTPUT_BYTES_MAX));
+    assert_eq!((outcome.end, outcome.out.len()), (ProgramEnd::Exited(0), OUTPUT_BYTES_MAX));
     bench.ends();
 }
 
@@ -117,7 +118,7 @@ fn children_of_a_program_end_with_it() {
     // It ends only with the last of them.
     let mut text = String::new();
     std::fs::File::open(&pipe).unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(bench.next_result().1.end, End::Exited(0));
+    assert_eq!(bench.next_result().1.end, ProgramEnd::Exited(0));
     bench.ends();
 }
 
@@ -135,7 +136,7 @@ fn the_end_of_the_server_and_a_stop_end_programs_that_run() {
             break;
         }
     }
-    assert_eq!(bench.next_result().1.end, End::Killed);
+    assert_eq!(bench.next_result().1.end, ProgramEnd::Killed);
     bench.run("2", "0", b"", &[]);
     bench.ends();
 }

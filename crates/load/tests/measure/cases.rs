@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use wharf_load::{
-    Case, Content, ErrorKind, Listing, Plan, Progress, Reading, TlsMode, Trust, prepare,
+    Case, Content, DownloadMode, ErrorKind, Listing, Plan, RunProgress, TlsMode, Trust, prepare,
 };
 
 use crate::support::{TestServer, measure, plan, went_well};
@@ -19,7 +19,9 @@ fn downloads_are_counted_in_every_mode() {
     for mode in EVERY_MODE {
         let server = TestServer::new(mode);
         server.put_pattern("/a", LONG);
-        for reading in [Reading::Drain, Reading::Decrypt, Reading::Compare(Content::Pattern)] {
+        for reading in
+            [DownloadMode::Drain, DownloadMode::Decrypt, DownloadMode::Compare(Content::Pattern)]
+        {
             let case = Case::Retrieve { path: "a".into(), length: None, reading };
             let outcome = server.measure(&plan(case, 3, 7));
             went_well(&outcome, 7);
@@ -29,7 +31,7 @@ fn downloads_are_counted_in_every_mode() {
             assert_eq!(outcome.first_byte.unwrap().samples, 7);
         }
         // Each session has an operation of its own, however fast the others are.
-        let case = Case::Retrieve { path: "/a".into(), length: None, reading: Reading::Drain };
+        let case = Case::Retrieve { path: "/a".into(), length: None, reading: DownloadMode::Drain };
         assert!(server.measure(&plan(case, 5, 5)).fairness.is_some());
     }
 }
@@ -40,7 +42,7 @@ fn numbered_files_are_each_downloaded_once() {
     for number in 0..20 {
         server.put_pattern(&format!("/f{number}"), 4096);
     }
-    let reading = Reading::Compare(Content::Pattern);
+    let reading = DownloadMode::Compare(Content::Pattern);
     let case = Case::Retrieve { path: "f{i}".into(), length: Some(4096), reading };
     went_well(&server.measure(&plan(case.clone(), 4, 20)), 20);
     let outcome = server.measure(&plan(case, 1, 21));
@@ -56,7 +58,7 @@ fn uploads_arrive_whole_and_are_removed_where_that_is_asked_for() {
             let path = "u{i}-{s}".into();
             let case = Case::Store { path, length, content: Content::Pattern, is_deleted: true };
             let mut prepared = prepare(&server.target(), &plan(case, 1, 2)).unwrap();
-            let outcome = prepared.run(&Progress::default());
+            let outcome = prepared.run(&RunProgress::default());
             went_well(&outcome, 2);
             assert_eq!(outcome.bytes, 2 * length);
             let mut wanted = Vec::new();
@@ -81,7 +83,7 @@ fn a_local_file_is_sent_and_compared() {
         let case = Case::Store { path: "a".into(), length, content: content.clone(), is_deleted };
         went_well(&server.measure(&Plan::new(case)), 1);
         assert!(server.files.content("/a").unwrap() == bytes);
-        let reading = Reading::Compare(content);
+        let reading = DownloadMode::Compare(content);
         let case = Case::Retrieve { path: "a".into(), length: Some(length), reading };
         went_well(&server.measure(&Plan::new(case)), 1);
     }
@@ -134,7 +136,7 @@ fn a_session_with_tls_resumes_it_for_data() {
 fn the_noop_latency_is_reported_separately() {
     let server = TestServer::plain();
     server.put_pattern("/a", LONG);
-    let case = Case::Retrieve { path: "a".into(), length: None, reading: Reading::Drain };
+    let case = Case::Retrieve { path: "a".into(), length: None, reading: DownloadMode::Drain };
     let interval = Some(Duration::from_millis(1));
     let outcome = server.measure(&Plan { bystander: interval, count: 5, ..Plan::new(case) });
     went_well(&outcome, 5);
@@ -147,7 +149,7 @@ fn more_rounds_use_the_same_sessions() {
     let noop = Case::Command { line: "NOOP".into() };
     let mut prepared = prepare(&server.target(), &plan(noop, 2, 10)).unwrap();
     for _ in 0..3 {
-        let progress = Progress::default();
+        let progress = RunProgress::default();
         went_well(&prepared.run(&progress), 10);
         assert_eq!(progress.operations(), 10);
     }
@@ -157,7 +159,7 @@ fn more_rounds_use_the_same_sessions() {
 fn a_stopped_run_starts_nothing() {
     let server = TestServer::plain();
     let noop = Case::Command { line: "NOOP".into() };
-    let progress = Progress::default();
+    let progress = RunProgress::default();
     progress.stop();
     let mut prepared = prepare(&server.target(), &plan(noop, 2, 10)).unwrap();
     let outcome = prepared.run(&progress);

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use wharf_load::{Case, Content, ErrorKind, Outcome, Plan, Progress, Reading, TlsMode, prepare};
+use wharf_load::{
+    Case, Content, DownloadMode, ErrorKind, Plan, RunOutcome, RunProgress, TlsMode, prepare,
+};
 
 use crate::support::{TestServer, measure, plan, scripted, went_well};
 
-fn retrieve(length: Option<u64>, reading: Reading) -> Plan {
+fn retrieve(length: Option<u64>, reading: DownloadMode) -> Plan {
     Plan::new(Case::Retrieve { path: "a".into(), length, reading })
 }
 
-fn only_error(outcome: &Outcome) -> &ErrorKind {
+fn only_error(outcome: &RunOutcome) -> &ErrorKind {
     assert_eq!((outcome.operations, outcome.errors), (0, 1), "{outcome:?}");
     &outcome.error_list[0].kind
 }
@@ -34,12 +36,14 @@ fn a_file_of_another_length_is_an_error_however_it_is_read() {
     for mode in [None, Some(TlsMode::Explicit)] {
         let server = TestServer::new(mode);
         server.put_pattern("/a", 200_000);
-        for reading in [Reading::Drain, Reading::Decrypt, Reading::Compare(Content::Pattern)] {
+        for reading in
+            [DownloadMode::Drain, DownloadMode::Decrypt, DownloadMode::Compare(Content::Pattern)]
+        {
             let outcome = server.measure(&retrieve(Some(210_000), reading));
             let kind = only_error(&outcome);
             assert!(matches!(kind, ErrorKind::Length { wanted: 210_000, .. }), "{kind:?}");
         }
-        let outcome = server.measure(&retrieve(Some(100), Reading::Decrypt));
+        let outcome = server.measure(&retrieve(Some(100), DownloadMode::Decrypt));
         assert_eq!(*only_error(&outcome), ErrorKind::Length { got: 200_000, wanted: 100 });
     }
 }
@@ -55,7 +59,7 @@ fn a_wrong_byte_is_found_where_it_is() {
         bytes[270_001] ^= 1;
         server.files.put("/a", bytes);
         for content in [Content::Pattern, Content::File(local.path().to_owned())] {
-            let outcome = server.measure(&retrieve(None, Reading::Compare(content)));
+            let outcome = server.measure(&retrieve(None, DownloadMode::Compare(content)));
             assert_eq!(*only_error(&outcome), ErrorKind::Content { at: 270_001 });
         }
     }
@@ -65,7 +69,7 @@ fn a_wrong_byte_is_found_where_it_is() {
 fn a_refusal_does_not_end_the_session() {
     let server = TestServer::plain();
     server.put_pattern("/f1", 10);
-    let reading = Reading::Decrypt;
+    let reading = DownloadMode::Decrypt;
     let case = Case::Retrieve { path: "f{i}".into(), length: Some(10), reading };
     let outcome = server.measure(&plan(case, 1, 3));
     assert_eq!((outcome.operations, outcome.errors), (1, 2));
@@ -85,18 +89,18 @@ fn a_run_that_only_fails_ends_early() {
 #[test]
 fn a_server_without_epsv_gets_pasv_and_its_address_is_ignored() {
     let target = scripted(&[("EPSV", "500 what?"), ("RETR", "150 here")], b"hello");
-    went_well(&measure(&target, &retrieve(Some(5), Reading::Drain)), 1);
+    went_well(&measure(&target, &retrieve(Some(5), DownloadMode::Drain)), 1);
 }
 
 #[test]
 fn an_invalid_reply_is_shown() {
     let target = scripted(&[("EPSV", "229 somewhere")], b"");
-    let outcome = measure(&target, &retrieve(Some(5), Reading::Drain));
+    let outcome = measure(&target, &retrieve(Some(5), DownloadMode::Drain));
     assert!(
         matches!(&outcome.error_list[0].kind, ErrorKind::InvalidReply(text) if text == "somewhere")
     );
     let target = scripted(&[("USER", "SSH-2.0")], b"");
-    let error = prepare(&target, &retrieve(Some(5), Reading::Drain)).unwrap_err();
+    let error = prepare(&target, &retrieve(Some(5), DownloadMode::Drain)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidReply("SSH-2.0".into()));
 }
 
@@ -104,7 +108,7 @@ fn an_invalid_reply_is_shown() {
 fn a_server_that_disconnects_or_stays_silent_is_reported() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
-    let mut target = wharf_load::Target::new(address, "anna", "");
+    let mut target = wharf_load::TargetServer::new(address, "anna", "");
     target.timeout = Duration::from_millis(50);
     let noop = Plan::new(Case::Command { line: "NOOP".into() });
     // The system accepts the connection; there is no greeting.
@@ -118,13 +122,14 @@ fn a_server_that_disconnects_or_stays_silent_is_reported() {
 fn an_invalid_plan_is_refused() {
     let server = TestServer::new(Some(TlsMode::Explicit));
     let noop = Case::Command { line: "NOOP".into() };
-    let numbered = Case::Retrieve { path: "f{i}".into(), length: None, reading: Reading::Drain };
+    let numbered =
+        Case::Retrieve { path: "f{i}".into(), length: None, reading: DownloadMode::Drain };
     for plan in [plan(noop.clone(), 0, 1), plan(noop, 1, 0), plan(numbered, 1, 1)] {
         let error = prepare(&server.target(), &plan).unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Plan(_)), "{error}");
     }
     let two_lines = Case::Command { line: "NOOP\r\nQUIT".into() };
     let mut prepared = prepare(&server.target(), &Plan::new(two_lines)).unwrap();
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     assert!(matches!(only_error(&outcome), ErrorKind::Plan(_)));
 }

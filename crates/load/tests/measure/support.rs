@@ -10,7 +10,9 @@ use rustls_pki_types::ServerName;
 use wharf_core::account::{Account, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::SharedStore;
-use wharf_load::{Case, Outcome, Pattern, Plan, Progress, Target, Tls, TlsMode, prepare};
+use wharf_load::{
+    Case, Pattern, Plan, RunOutcome, RunProgress, TargetServer, TlsMode, TlsOptions, prepare,
+};
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{Listen, ListenTls, SessionReuse, Settings, TlsRequire, TlsVersion};
 use wharf_server::{Handle, Server};
@@ -44,17 +46,17 @@ impl TestServer {
         let listen =
             Listen { address: [127, 0, 0, 1].into(), ports: vec![0], tls, ..Listen::default() };
         let mut settings = Settings { listen: vec![listen], ..Settings::default() };
-        settings.limits.sessions_per_address = Count::from_number(0);
+        settings.limits.connections_per_ip = Count::from_number(0);
         settings.limits.sessions_per_user = Count::from_number(0);
         settings.login.failure_delay = Duration::ZERO;
         settings.passive.ports = 49_300..=49_999;
         settings.tls = Some(wharf_server::settings::Tls {
             certificate,
             require: if mode.is_some() { TlsRequire::All } else { TlsRequire::Off },
-            version_min: TlsVersion::V1_2,
+            min_version: TlsVersion::V1_2,
             session_reuse: SessionReuse::Prefer,
-            requires_close_notify: true,
-            names: Vec::new(),
+            require_close_notify: true,
+            server_names: Vec::new(),
         });
         let rules = Rules::everywhere(Permissions::ALL);
         let users = Arc::new(Single::new(Account::new("anna", "/", rules), b"secret"));
@@ -74,10 +76,12 @@ impl TestServer {
         Self { files, address, certificate, mode, handle, thread: Some(thread) }
     }
 
-    pub(crate) fn target(&self) -> Target {
-        let mut target = Target::new(self.address, "anna", "secret");
+    pub(crate) fn target(&self) -> TargetServer {
+        let mut target = TargetServer::new(self.address, "anna", "secret");
         let name = ServerName::try_from("localhost").unwrap();
-        target.tls = self.mode.map(|mode| Tls { mode, ..Tls::accepting_any_certificate(name) });
+        target.tls = self
+            .mode
+            .map(|mode| TlsOptions { mode, ..TlsOptions::accepting_any_certificate(name) });
         target
     }
 
@@ -92,7 +96,7 @@ impl TestServer {
         self.files.put(path, bytes);
     }
 
-    pub(crate) fn measure(&self, plan: &Plan) -> Outcome {
+    pub(crate) fn measure(&self, plan: &Plan) -> RunOutcome {
         measure(&self.target(), plan)
     }
 }
@@ -104,9 +108,9 @@ impl Drop for TestServer {
     }
 }
 
-pub(crate) fn measure(target: &Target, plan: &Plan) -> Outcome {
+pub(crate) fn measure(target: &TargetServer, plan: &Plan) -> RunOutcome {
     let mut prepared = prepare(target, plan).unwrap();
-    let outcome = prepared.run(&Progress::default());
+    let outcome = prepared.run(&RunProgress::default());
     prepared.finish().unwrap();
     outcome
 }
@@ -117,7 +121,7 @@ pub(crate) fn plan(case: Case, sessions: usize, count: u64) -> Plan {
 
 /// Asserts that there were no errors, and the number of operations.
 #[track_caller]
-pub(crate) fn went_well(outcome: &Outcome, operations: u64) {
+pub(crate) fn went_well(outcome: &RunOutcome, operations: u64) {
     assert_eq!(outcome.error_list, []);
     assert_eq!((outcome.operations, outcome.errors), (operations, 0));
     assert_eq!(outcome.latency.samples, operations);
@@ -126,7 +130,10 @@ pub(crate) fn went_well(outcome: &Outcome, operations: u64) {
 
 /// A server that answers one client by the verb of each command: the reply, and what is sent over
 /// the data connection before. Other verbs are answered with 200.
-pub(crate) fn scripted(answers: &'static [(&'static str, &'static str)], data: &[u8]) -> Target {
+pub(crate) fn scripted(
+    answers: &'static [(&'static str, &'static str)],
+    data: &[u8],
+) -> TargetServer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let data = data.to_vec();
@@ -136,7 +143,7 @@ pub(crate) fn scripted(answers: &'static [(&'static str, &'static str)], data: &
             let _ = converse(client, answers, &data);
         }
     });
-    Target::new(address, "anna", "secret")
+    TargetServer::new(address, "anna", "secret")
 }
 
 fn converse(mut client: TcpStream, answers: &[(&str, &str)], data: &[u8]) -> std::io::Result<()> {

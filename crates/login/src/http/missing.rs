@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Settings;
-use crate::source::{AuthBackend, OpenError};
+use super::HttpSettings;
+use crate::source::{AuthBackend, SourceOpenError};
 
 /// Not available.
 ///
 /// # Errors
-/// Always [`OpenError::NotBuilt`].
-pub fn open(_: Settings) -> Result<Arc<dyn AuthBackend>, OpenError> {
-    Err(OpenError::NotBuilt("HTTP logins"))
+/// Always [`SourceOpenError::NotBuilt`].
+pub fn open(_: HttpSettings) -> Result<Arc<dyn AuthBackend>, SourceOpenError> {
+    Err(SourceOpenError::NotBuilt("HTTP logins"))
 }

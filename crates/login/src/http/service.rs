@@ -11,10 +11,10 @@ use serde::Serialize;
 use wharf_core::async_trait;
 use wharf_core::users::Attempt;
 
-use super::Settings;
+use super::HttpSettings;
 use crate::endpoint::Scheme;
 use crate::limit::ConcurrencyLimit;
-use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, SourceOpenError};
 use crate::tls;
 
 /// The version of the request.
@@ -24,13 +24,13 @@ const VERSION: u32 = 1;
 ///
 /// # Errors
 /// There are no trusted certificates.
-pub fn open(settings: Settings) -> Result<Arc<dyn AuthBackend>, OpenError> {
+pub fn open(settings: HttpSettings) -> Result<Arc<dyn AuthBackend>, SourceOpenError> {
     Ok(Arc::new(Http::new(settings)?))
 }
 
 /// A web service that authenticates users.
 struct Http {
-    settings: Settings,
+    settings: HttpSettings,
     tls: Option<Arc<ClientConfig>>,
     limit: ConcurrencyLimit,
 }
@@ -46,7 +46,7 @@ struct LoginRequest<'a> {
 }
 
 impl Http {
-    fn new(settings: Settings) -> Result<Self, OpenError> {
+    fn new(settings: HttpSettings) -> Result<Self, SourceOpenError> {
         let has_tls = settings.endpoint.scheme == Scheme::Https;
         let tls = has_tls.then(|| tls::client(settings.ca_file.as_deref())).transpose()?;
         Ok(Self {

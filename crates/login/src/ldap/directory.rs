@@ -14,10 +14,10 @@ use wharf_core::async_trait;
 use wharf_core::users::Attempt;
 use zeroize::Zeroizing;
 
-use super::Settings;
+use super::LdapSettings;
 use crate::endpoint::{Endpoint, Scheme};
 use crate::limit::ConcurrencyLimit;
-use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, OpenError};
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, SourceOpenError};
 use crate::tls;
 
 /// How long a server that did not respond is tried only after the others.
@@ -27,13 +27,13 @@ const AVOID_TIME: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// There are no trusted certificates.
-pub fn open(settings: Settings) -> Result<Arc<dyn AuthBackend>, OpenError> {
+pub fn open(settings: LdapSettings) -> Result<Arc<dyn AuthBackend>, SourceOpenError> {
     Ok(Arc::new(Ldap::new(settings)?))
 }
 
 /// A directory that authenticates users.
 struct Ldap {
-    settings: Settings,
+    settings: LdapSettings,
     tls: Option<Arc<ClientConfig>>,
     limit: ConcurrencyLimit,
     began: Instant,
@@ -51,7 +51,7 @@ enum ServerReply {
 }
 
 impl Ldap {
-    fn new(settings: Settings) -> Result<Self, OpenError> {
+    fn new(settings: LdapSettings) -> Result<Self, SourceOpenError> {
         let is_tls = |server: &Endpoint| server.scheme == Scheme::Ldaps || settings.starts_tls;
         let has_tls = settings.servers.iter().any(is_tls);
         let tls = has_tls.then(|| tls::client(settings.ca_file.as_deref())).transpose()?;

@@ -14,10 +14,10 @@ use crate::outage::OutageEvent;
 use crate::template::HomeTemplate;
 
 /// `anna` has a password in the store, `ben` has none, `dora` is switched off.
-struct Store;
+struct LoginStore;
 
 #[async_trait]
-impl Users for Store {
+impl Users for LoginStore {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         match (attempt.user, attempt.secret) {
             ("anna", b"in store") => Ok(stored_account("anna")),
@@ -92,12 +92,12 @@ fn fake_backend(
 }
 
 fn logins(steps: Vec<LoginStep>) -> LoginChain {
-    let template = Template {
+    let template = AccountTemplate {
         home: Some(HomeTemplate::parse("/srv/%u").unwrap()),
         creates_home: false,
         permissions: Permissions::READ_ONLY,
     };
-    LoginChain::new(Arc::new(Store), steps, template, Arc::default())
+    LoginChain::new(Arc::new(LoginStore), steps, template, Arc::default())
 }
 
 async fn login(users: &LoginChain, user: &str, secret: &[u8]) -> Result<Account, Denied> {

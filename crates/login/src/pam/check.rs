@@ -20,7 +20,7 @@ pub(super) fn check(service: &str, request: &PamRequest<'_>) -> PamResponse {
 
 /// Where a check failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum PamStage {
     /// Before authentication.
     Start,
     /// At the password.
@@ -29,8 +29,8 @@ enum Stage {
     Account,
 }
 
-fn authenticate(service: &str, request: &PamRequest<'_>) -> Result<(), (Stage, ErrorCode)> {
-    let at = |stage: Stage| move |error: ErrorCode| (stage, error);
+fn authenticate(service: &str, request: &PamRequest<'_>) -> Result<(), (PamStage, ErrorCode)> {
+    let at = |stage: PamStage| move |error: ErrorCode| (stage, error);
     let answers = PasswordConversation {
         user: request.user.into(),
         secret: OsStr::from_bytes(request.secret).into(),
@@ -38,26 +38,26 @@ fn authenticate(service: &str, request: &PamRequest<'_>) -> Result<(), (Stage, E
     let mut transaction = TransactionBuilder::new_with_service(service)
         .username(request.user)
         .build(answers.into_conversation())
-        .map_err(at(Stage::Start))?;
+        .map_err(at(PamStage::Start))?;
     let address = OsStr::new(request.address);
-    transaction.items_mut().set_remote_host(Some(address)).map_err(at(Stage::Start))?;
+    transaction.items_mut().set_remote_host(Some(address)).map_err(at(PamStage::Start))?;
     let flags = AuthnFlags::DISALLOW_NULL_AUTHTOK | AuthnFlags::SILENT;
-    transaction.authenticate(flags).map_err(at(Stage::BindPassword))?;
-    transaction.account_management(flags).map_err(at(Stage::Account))?;
+    transaction.authenticate(flags).map_err(at(PamStage::BindPassword))?;
+    transaction.account_management(flags).map_err(at(PamStage::Account))?;
     // A module may have changed the user name; that account was not requested.
-    let user = transaction.items().user().map_err(at(Stage::Account))?;
+    let user = transaction.items().user().map_err(at(PamStage::Account))?;
     if user.is_some_and(|user| user != OsStr::new(request.user)) {
-        return Err((Stage::Account, ErrorCode::UserUnknown));
+        return Err((PamStage::Account, ErrorCode::UserUnknown));
     }
     Ok(())
 }
 
-fn response(stage: Stage, error: ErrorCode) -> PamResponse {
+fn response(stage: PamStage, error: ErrorCode) -> PamResponse {
     let status = match (stage, error) {
-        (Stage::Start, _) => PamStatus::Broken,
+        (PamStage::Start, _) => PamStatus::Broken,
         (_, ErrorCode::UserUnknown) => PamStatus::Unknown,
         (
-            Stage::BindPassword,
+            PamStage::BindPassword,
             ErrorCode::AuthenticationError
             | ErrorCode::MaxTries
             | ErrorCode::PermissionDenied
@@ -71,7 +71,7 @@ fn response(stage: Stage, error: ErrorCode) -> PamResponse {
             | ErrorCode::AuthTokExpired
             | ErrorCode::CredentialsExpired,
         ) => PamStatus::Expired,
-        (Stage::Account, ErrorCode::PermissionDenied | ErrorCode::AuthenticationError) => {
+        (PamStage::Account, ErrorCode::PermissionDenied | ErrorCode::AuthenticationError) => {
             PamStatus::Locked
         }
         _ => PamStatus::Broken,

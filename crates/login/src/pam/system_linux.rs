@@ -25,17 +25,20 @@ use zeroize::Zeroizing;
 
 pub use helper::helper;
 
-use super::Settings;
+use super::PamSettings;
 use crate::limit::ConcurrencyLimit;
-use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, ExternalAccount, OpenError};
+use crate::source::{AuthBackend, AuthOutcome, AuthUnavailable, ExternalAccount, SourceOpenError};
 use message::{PACKET_BYTES_MAX, PamRequest, PamResponse, PamStatus};
 
 /// Starts the helper: `program` is this executable. Call it before privileges are dropped.
 ///
 /// # Errors
 /// The process or its socket cannot be created.
-pub fn open(settings: &Settings, program: &Path) -> Result<Arc<dyn AuthBackend>, OpenError> {
-    Ok(Arc::new(Pam::start(settings, program).map_err(OpenError::Helper)?))
+pub fn open(
+    settings: &PamSettings,
+    program: &Path,
+) -> Result<Arc<dyn AuthBackend>, SourceOpenError> {
+    Ok(Arc::new(Pam::start(settings, program).map_err(SourceOpenError::Helper)?))
 }
 
 /// The PAM backend.
@@ -45,7 +48,7 @@ struct Pam {
 }
 
 impl Pam {
-    fn start(settings: &Settings, program: &Path) -> io::Result<Self> {
+    fn start(settings: &PamSettings, program: &Path) -> io::Result<Self> {
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,

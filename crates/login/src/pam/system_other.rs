@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Settings;
-use crate::source::{AuthBackend, OpenError};
+use super::PamSettings;
+use crate::source::{AuthBackend, SourceOpenError};
 
 /// This program is never a helper here.
 pub fn helper(_words: &[OsString]) -> Option<u8> {
@@ -15,7 +15,7 @@ pub fn helper(_words: &[OsString]) -> Option<u8> {
 /// Not available.
 ///
 /// # Errors
-/// Always [`OpenError::NotBuilt`].
-pub fn open(_: &Settings, _program: &Path) -> Result<Arc<dyn AuthBackend>, OpenError> {
-    Err(OpenError::NotBuilt("PAM"))
+/// Always [`SourceOpenError::NotBuilt`].
+pub fn open(_: &PamSettings, _program: &Path) -> Result<Arc<dyn AuthBackend>, SourceOpenError> {
+    Err(SourceOpenError::NotBuilt("PAM"))
 }

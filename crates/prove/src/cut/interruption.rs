@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::prove::client::Client;
+use crate::prove::client::ProofClient;
 use crate::prove::random::Random;
-use crate::prove::stream::Stream;
+use crate::prove::stream::ProofStream;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Interruption {
     ///
     /// # Errors
     /// The server replies with success, or with an unexpected code.
-    pub(super) fn end(self, mut client: Client, data: Stream) -> Result<(), String> {
+    pub(super) fn end(self, mut client: ProofClient, data: ProofStream) -> Result<(), String> {
         match self {
             Self::Reset => {
                 data.reset();
@@ -118,7 +118,7 @@ impl Interruption {
     }
 }
 
-fn drop_control(client: Client) {
+fn drop_control(client: ProofClient) {
     if let Some(control) = client.into_control() {
         control.drop_off();
     }
@@ -131,7 +131,7 @@ fn ended(_: io::Result<()>) -> Result<(), String> {
 }
 
 /// Reads the reply to an interrupted upload, which must not be a success.
-fn refused(client: &mut Client) -> Result<(), String> {
+fn refused(client: &mut ProofClient) -> Result<(), String> {
     let reply = client.reply()?;
     if reply.code.is_failure() {
         return Ok(());

@@ -7,24 +7,24 @@ use std::time::Duration;
 use wharf_proto::reply::Code;
 
 use super::interruption::Interruption;
-use crate::prove::client::Client;
+use crate::prove::client::ProofClient;
 use crate::prove::clock;
-use crate::prove::content::{Content, Pool};
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
 use crate::prove::random::Random;
-use crate::prove::server::Server;
+use crate::prove::server::ProofServer;
 
 /// An upload; everything follows from its seed.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct SeededUpload {
     pub(super) seed: u64,
     pub(super) interruption: Interruption,
     name: String,
     is_secure: bool,
-    command: Command,
-    old: Option<Content>,
+    command: UploadCommand,
+    old: Option<PooledContent>,
     /// The content of the complete upload.
-    whole: Content,
+    whole: PooledContent,
     /// The number of bytes of `whole` before the first one that is sent.
     start: usize,
     /// The number of bytes that are sent, fewer than all.
@@ -34,7 +34,7 @@ pub(super) struct Upload {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+enum UploadCommand {
     Store,
     Append,
     /// From a restart point in the old file on.
@@ -45,19 +45,19 @@ enum Command {
 const BYTES_MAX: usize = 3 << 20;
 const PAUSE_MICROS_MAX: usize = 4000;
 
-impl Upload {
+impl SeededUpload {
     /// Writes the old file, if there is one.
-    pub(super) fn prepared(seed: u64, pool: &Pool, home: &Path) -> Result<Self, String> {
+    pub(super) fn prepared(seed: u64, pool: &ContentPool, home: &Path) -> Result<Self, String> {
         let mut random = Random::new(seed);
         let is_secure = random.once_in(2);
         let interruption = Interruption::any(&mut random, is_secure);
         let name = format!("cut-{seed}");
         let command = match random.below(4) {
-            0 => Command::Append,
-            1 => Command::Restart,
-            _ => Command::Store,
+            0 => UploadCommand::Append,
+            1 => UploadCommand::Restart,
+            _ => UploadCommand::Store,
         };
-        let has_old = command != Command::Store || random.once_in(2);
+        let has_old = command != UploadCommand::Store || random.once_in(2);
         let length = random.skewed_below(BYTES_MAX);
         let old = has_old.then(|| pool.piece(&mut random, length + 1));
         if let Some(old) = &old {
@@ -71,9 +71,9 @@ impl Upload {
         let more = pool.piece(&mut random, length + 1);
         let kept = old.clone().unwrap_or_default();
         let start = match command {
-            Command::Store => 0,
-            Command::Append => kept.len(),
-            Command::Restart => random.below(kept.len() + 1),
+            UploadCommand::Store => 0,
+            UploadCommand::Append => kept.len(),
+            UploadCommand::Restart => random.below(kept.len() + 1),
         };
         let whole = kept.first(start).with(&more);
         let sent = random.below(more.len());
@@ -89,13 +89,13 @@ impl Upload {
     }
 
     /// Sends a part of the upload, and interrupts it.
-    pub(super) fn cut(&self, server: &Server, pool: &Pool) -> Result<(), String> {
+    pub(super) fn cut(&self, server: &ProofServer, pool: &ContentPool) -> Result<(), String> {
         let mut client = server.client(self.is_secure)?;
         let line = match self.command {
-            Command::Append => format!("APPE {}", self.name),
-            Command::Store | Command::Restart => format!("STOR {}", self.name),
+            UploadCommand::Append => format!("APPE {}", self.name),
+            UploadCommand::Store | UploadCommand::Restart => format!("STOR {}", self.name),
         };
-        if self.command == Command::Restart {
+        if self.command == UploadCommand::Restart {
             client.expect(&format!("REST {}", self.start), Code::PENDING)?;
         }
         let mut data = client.open(&line)?;
@@ -112,8 +112,8 @@ impl Upload {
     /// Checks that the file is as before.
     pub(super) fn check_nothing_published(
         &self,
-        server: &Server,
-        pool: &Pool,
+        server: &ProofServer,
+        pool: &ContentPool,
     ) -> Result<(), String> {
         let found = std::fs::read(server.home().join(&self.name));
         match (found, &self.old) {
@@ -127,11 +127,11 @@ impl Upload {
     /// Resumes the upload, if a part was kept; returns whether it was.
     pub(super) fn resume(
         &self,
-        server: &Server,
-        client: &mut Client,
-        pool: &Pool,
+        server: &ProofServer,
+        client: &mut ProofClient,
+        pool: &ContentPool,
     ) -> Result<bool, String> {
-        let old = self.old.as_ref().map(Content::len);
+        let old = self.old.as_ref().map(PooledContent::len);
         let Some(kept) = client.size(&self.name)?.filter(|kept| Some(*kept) != old) else {
             return Ok(false);
         };

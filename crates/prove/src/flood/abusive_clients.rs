@@ -9,11 +9,11 @@ use std::time::Duration;
 use wharf_proto::reply::Code;
 
 use super::Sizes;
-use crate::prove::client::{Client, ClientResult, dial};
+use crate::prove::client::{ClientResult, ProofClient, dial};
 use crate::prove::clock;
-use crate::prove::report::Report;
+use crate::prove::report::ProofReport;
 use crate::prove::server::{PASSWORD, USER};
-use crate::prove::stream::Stream;
+use crate::prove::stream::ProofStream;
 
 /// A folder with many entries.
 pub(super) const VAST: &str = "vast";
@@ -36,19 +36,19 @@ const PARTIAL_HELLO: &[u8] = &[0x16, 0x03, 0x01, 0x02];
 pub(super) struct AbusiveClients {
     port: u16,
     sizes: Sizes,
-    dripping: Count,
-    crawling: Count,
-    half_open: Count,
-    storm: Count,
-    listings: Count,
-    wrong_listings: Count,
-    rejected: Count,
+    dripping: AtomicCount,
+    crawling: AtomicCount,
+    half_open: AtomicCount,
+    storm: AtomicCount,
+    listings: AtomicCount,
+    wrong_listings: AtomicCount,
+    rejected: AtomicCount,
 }
 
 #[derive(Default)]
-struct Count(AtomicUsize);
+struct AtomicCount(AtomicUsize);
 
-impl Count {
+impl AtomicCount {
     fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -59,19 +59,19 @@ impl Count {
 }
 
 /// One kind of abusive client.
-struct Kind<'a> {
+struct AbusiveClientKind<'a> {
     /// The second number of their addresses, so that each kind has its own.
     network: u8,
     come: fn(&AbusiveClients, Ipv4Addr) -> ClientResult<OpenClient>,
-    count: &'a Count,
+    count: &'a AtomicCount,
     size: usize,
 }
 
 /// A connected client.
 struct OpenClient {
     /// Kept open for the session of a data connection.
-    _control: Option<Client>,
-    stream: Stream,
+    _control: Option<ProofClient>,
+    stream: ProofStream,
     /// Whether it reads a byte now and then; otherwise it writes one.
     reads: bool,
 }
@@ -81,13 +81,13 @@ impl AbusiveClients {
         Self {
             port,
             sizes,
-            dripping: Count::default(),
-            crawling: Count::default(),
-            half_open: Count::default(),
-            storm: Count::default(),
-            listings: Count::default(),
-            wrong_listings: Count::default(),
-            rejected: Count::default(),
+            dripping: AtomicCount::default(),
+            crawling: AtomicCount::default(),
+            half_open: AtomicCount::default(),
+            storm: AtomicCount::default(),
+            listings: AtomicCount::default(),
+            wrong_listings: AtomicCount::default(),
+            rejected: AtomicCount::default(),
         }
     }
 
@@ -108,22 +108,22 @@ impl AbusiveClients {
         threads
     }
 
-    fn kinds(&self) -> [Kind<'_>; 3] {
+    fn kinds(&self) -> [AbusiveClientKind<'_>; 3] {
         let sizes = self.sizes;
         [
-            Kind {
+            AbusiveClientKind {
                 network: 2,
                 come: Self::slow_commands,
                 count: &self.dripping,
                 size: sizes.dripping,
             },
-            Kind {
+            AbusiveClientKind {
                 network: 3,
                 come: Self::slow_transfer,
                 count: &self.crawling,
                 size: sizes.crawling,
             },
-            Kind {
+            AbusiveClientKind {
                 network: 4,
                 come: Self::half_open,
                 count: &self.half_open,
@@ -133,7 +133,7 @@ impl AbusiveClients {
     }
 
     /// Keeps the clients of one thread connected, with a byte from each now and then.
-    fn keep_connected(&self, kind: &Kind<'_>, part: usize, is_over: &AtomicBool) {
+    fn keep_connected(&self, kind: &AbusiveClientKind<'_>, part: usize, is_over: &AtomicBool) {
         let size = kind.size / THREADS;
         let mut held: Vec<Option<OpenClient>> =
             std::iter::repeat_with(|| None).take(size).collect();
@@ -156,11 +156,11 @@ impl AbusiveClients {
     }
 
     fn slow_commands(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        OpenClient::of(Client::connect_from(from, self.port)?)
+        OpenClient::of(ProofClient::connect_from(from, self.port)?)
     }
 
     fn slow_transfer(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        let mut client = Client::connect_from(from, self.port)?;
+        let mut client = ProofClient::connect_from(from, self.port)?;
         client.log_in(USER, PASSWORD)?;
         let [.., last] = from.octets();
         let reads = last % 2 == 0;
@@ -171,7 +171,7 @@ impl AbusiveClients {
     }
 
     fn half_open(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        let mut client = Client::connect_from(from, self.port)?;
+        let mut client = ProofClient::connect_from(from, self.port)?;
         client.expect("AUTH TLS", Code::SECURITY_DONE)?;
         let mut held = OpenClient::of(client)?;
         held.stream.write_all(PARTIAL_HELLO)?;
@@ -189,7 +189,7 @@ impl AbusiveClients {
                 let Ok(socket) = dial(from, self.port) else { continue };
                 self.storm.add();
                 if number % 2 == 0 {
-                    Stream::Plain(socket).reset();
+                    ProofStream::Plain(socket).reset();
                 }
             }
             clock::pause(BURST_INTERVAL.saturating_sub(began.elapsed()));
@@ -207,7 +207,7 @@ impl AbusiveClients {
     }
 
     fn listed(&self) -> ClientResult<usize> {
-        let mut client = Client::connect_from(Ipv4Addr::new(127, 6, 6, 6), self.port)?;
+        let mut client = ProofClient::connect_from(Ipv4Addr::new(127, 6, 6, 6), self.port)?;
         client.log_in(USER, PASSWORD)?;
         let listing = client.download(&format!("LIST {VAST}"))?;
         client.quit()?;
@@ -215,7 +215,7 @@ impl AbusiveClients {
     }
 
     /// Reports the counts.
-    pub(super) fn tell(&self, report: &Report) {
+    pub(super) fn report_to(&self, report: &ProofReport) {
         for (name, count) in [
             ("dripping", &self.dripping),
             ("crawling", &self.crawling),
@@ -247,7 +247,7 @@ impl AbusiveClients {
 }
 
 impl OpenClient {
-    fn of(client: Client) -> ClientResult<Self> {
+    fn of(client: ProofClient) -> ClientResult<Self> {
         let stream =
             client.into_control().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         stream.socket().set_nonblocking(true)?;

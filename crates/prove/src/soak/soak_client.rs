@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wharf_proto::reply::Code;
 
 use super::{fail_login, folder_of};
-use crate::prove::client::Client;
-use crate::prove::content::{Content, Pool};
+use crate::prove::client::ProofClient;
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::random::Random;
-use crate::prove::report::Report;
-use crate::prove::server::Server;
+use crate::prove::report::ProofReport;
+use crate::prove::server::ProofServer;
 
 /// A client with its own folder.
 #[derive(Debug)]
 pub(super) struct SoakClient {
     folder: String,
-    files: BTreeMap<String, Content>,
+    files: BTreeMap<String, PooledContent>,
     /// Names of uploads given up and not resumed: only a new upload may follow.
     left: BTreeSet<String>,
-    client: Client,
+    client: ProofClient,
     random: Random,
 }
 
@@ -30,12 +30,12 @@ const BYTES_MAX: usize = 1 << 20;
 /// A file of this size is not appended to any more.
 const GROWN_BYTES_MAX: usize = 4 << 20;
 
-type OperationResult = Result<(), String>;
+type SoakResult = Result<(), String>;
 
-type Operation = fn(&mut SoakClient, &Pool) -> OperationResult;
+type SoakOperation = fn(&mut SoakClient, &ContentPool) -> SoakResult;
 
 /// The operations, with their frequency in per cent.
-const OPERATIONS: &[(usize, &str, Operation)] = &[
+const OPERATIONS: &[(usize, &str, SoakOperation)] = &[
     (22, "put", SoakClient::put),
     (26, "get", SoakClient::get),
     (10, "list", SoakClient::list),
@@ -52,7 +52,11 @@ const OPERATIONS: &[(usize, &str, Operation)] = &[
 
 impl SoakClient {
     /// Connects, with an empty folder.
-    pub(super) fn begin(server: &Server, number: u64, mut random: Random) -> Result<Self, String> {
+    pub(super) fn begin(
+        server: &ProofServer,
+        number: u64,
+        mut random: Random,
+    ) -> Result<Self, String> {
         let folder = folder_of(server, number)?;
         let client = connected(server, &folder, &mut random)?;
         Ok(Self { folder, files: BTreeMap::new(), left: BTreeSet::new(), client, random })
@@ -64,11 +68,11 @@ impl SoakClient {
     /// An unexpected result.
     pub(super) fn work(
         &mut self,
-        server: &Server,
-        pool: &Pool,
-        report: &Report,
+        server: &ProofServer,
+        pool: &ContentPool,
+        report: &ProofReport,
         is_over: &AtomicBool,
-    ) -> OperationResult {
+    ) -> SoakResult {
         while !is_over.load(Ordering::Relaxed) {
             if self.random.once_in(60) {
                 self.reconnect(server)?;
@@ -86,7 +90,7 @@ impl SoakClient {
         Ok(())
     }
 
-    fn any_operation(&mut self) -> (&'static str, Operation) {
+    fn any_operation(&mut self) -> (&'static str, SoakOperation) {
         let mut place = self.random.below(OPERATIONS.iter().map(|(share, _, _)| share).sum());
         for (share, name, act) in OPERATIONS {
             match place.checked_sub(*share) {
@@ -98,7 +102,7 @@ impl SoakClient {
     }
 
     /// Disconnects in one of three ways, and reconnects.
-    fn reconnect(&mut self, server: &Server) -> OperationResult {
+    fn reconnect(&mut self, server: &ProofServer) -> SoakResult {
         let next = connected(server, &self.folder, &mut self.random)?;
         let old = std::mem::replace(&mut self.client, next);
         match self.random.below(3) {
@@ -113,7 +117,7 @@ impl SoakClient {
         Ok(())
     }
 
-    fn put(&mut self, pool: &Pool) -> OperationResult {
+    fn put(&mut self, pool: &ContentPool) -> SoakResult {
         let (name, content) = (self.name(), self.content(pool));
         self.client.store(&format!("STOR {name}"), &pool.bytes(&content))?;
         self.left.remove(&name);
@@ -121,17 +125,17 @@ impl SoakClient {
         Ok(())
     }
 
-    fn get(&mut self, pool: &Pool) -> OperationResult {
+    fn get(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let bytes = self.client.download(&format!("RETR {name}"))?;
         same(pool, &name, &content, &bytes)
     }
 
-    fn get_nothing(&mut self) -> OperationResult {
+    fn get_nothing(&mut self) -> SoakResult {
         self.refused("RETR nothing-here", Code::FILE_UNAVAILABLE)
     }
 
-    fn get_from(&mut self, pool: &Pool) -> OperationResult {
+    fn get_from(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let start = self.random.below(content.len() + 1);
         self.client.expect(&format!("REST {start}"), Code::PENDING)?;
@@ -143,7 +147,7 @@ impl SoakClient {
         Err(format!("{name} from {start} on: {} wrong bytes", bytes.len()))
     }
 
-    fn list(&mut self, _: &Pool) -> OperationResult {
+    fn list(&mut self, _: &ContentPool) -> SoakResult {
         let mut names = if self.random.once_in(2) {
             self.client.names()?
         } else {
@@ -160,7 +164,7 @@ impl SoakClient {
         Err(format!("{names:?} are listed, {:?} exist", self.files.keys().collect::<Vec<_>>()))
     }
 
-    fn size(&mut self, _: &Pool) -> OperationResult {
+    fn size(&mut self, _: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         match self.client.size(&name)? {
             Some(size) if size == content.len() || self.left.contains(&name) => Ok(()),
@@ -168,7 +172,7 @@ impl SoakClient {
         }
     }
 
-    fn append(&mut self, pool: &Pool) -> OperationResult {
+    fn append(&mut self, pool: &ContentPool) -> SoakResult {
         let (name, more) = (self.name(), self.content(pool));
         let old = self.files.get(&name).cloned().unwrap_or_default();
         if self.left.contains(&name) || old.len() > GROWN_BYTES_MAX {
@@ -179,7 +183,7 @@ impl SoakClient {
         Ok(())
     }
 
-    fn rename(&mut self, _: &Pool) -> OperationResult {
+    fn rename(&mut self, _: &ContentPool) -> SoakResult {
         let Some((from, content)) = self.file() else { return self.get_nothing() };
         let to = self.name();
         self.client.expect(&format!("RNFR {from}"), Code::PENDING)?;
@@ -189,7 +193,7 @@ impl SoakClient {
         Ok(())
     }
 
-    fn delete(&mut self, _: &Pool) -> OperationResult {
+    fn delete(&mut self, _: &ContentPool) -> SoakResult {
         let Some((name, _)) = self.file() else { return self.get_nothing() };
         self.client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
         self.files.remove(&name);
@@ -197,7 +201,7 @@ impl SoakClient {
     }
 
     /// Interrupts an upload, by RST or by ABOR, and usually resumes it.
-    fn cut_and_resume(&mut self, pool: &Pool) -> OperationResult {
+    fn cut_and_resume(&mut self, pool: &ContentPool) -> SoakResult {
         let (name, content) = (self.name(), self.content(pool));
         let bytes = pool.bytes(&content);
         let sent = self.random.below(bytes.len() + 1);
@@ -214,7 +218,7 @@ impl SoakClient {
             success(&self.client.reply()?)?;
         }
         self.left.remove(&name);
-        let old = self.files.get(&name).map(Content::len);
+        let old = self.files.get(&name).map(PooledContent::len);
         let kept = self.client.size(&name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old) else {
             // Nothing was kept, or as much as the old file has: the next upload is a new one.
@@ -231,7 +235,7 @@ impl SoakClient {
     }
 
     /// Reads the beginning of a download, and aborts it.
-    fn abort_download(&mut self, pool: &Pool) -> OperationResult {
+    fn abort_download(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let mut data = self.client.open(&format!("RETR {name}"))?;
         let mut part = vec![0; self.random.below(content.len() + 1)];
@@ -249,7 +253,7 @@ impl SoakClient {
         success(&self.client.reply()?)
     }
 
-    fn make_and_remove(&mut self, _: &Pool) -> OperationResult {
+    fn make_and_remove(&mut self, _: &ContentPool) -> SoakResult {
         self.client.expect("MKD drawer", Code::PATHNAME)?;
         self.client.expect("CWD drawer", Code::FILE_DONE)?;
         self.client.expect("CDUP", Code::OK).or_else(|fault| match fault.code() {
@@ -260,14 +264,14 @@ impl SoakClient {
     }
 
     /// Commands that a server must refuse.
-    fn ask_what_is_refused(&mut self, _: &Pool) -> OperationResult {
+    fn ask_what_is_refused(&mut self, _: &ContentPool) -> SoakResult {
         self.refused("CWD ../../../../nowhere", Code::FILE_UNAVAILABLE)?;
         self.refused("DELE .", Code::FILE_UNAVAILABLE)?;
         self.refused("XYZZY", Code::NOT_UNDERSTOOD)?;
         self.refused("REST -1", Code::BAD_ARGUMENT)
     }
 
-    fn refused(&mut self, line: &str, code: Code) -> OperationResult {
+    fn refused(&mut self, line: &str, code: Code) -> SoakResult {
         let reply = self.client.ask(line)?;
         // A command that needs a data connection may be refused for the lack of one.
         if reply.code == code || reply.code == Code::NO_DATA_CONNECTION {
@@ -280,36 +284,40 @@ impl SoakClient {
         format!("file-{}", self.random.below(NAMES))
     }
 
-    fn content(&mut self, pool: &Pool) -> Content {
+    fn content(&mut self, pool: &ContentPool) -> PooledContent {
         let length = self.random.skewed_below(BYTES_MAX);
         pool.piece(&mut self.random, length)
     }
 
     /// An existing file.
-    fn file(&mut self) -> Option<(String, Content)> {
+    fn file(&mut self) -> Option<(String, PooledContent)> {
         let place = self.random.below(self.files.len());
         let (name, content) = self.files.iter().nth(place)?;
         Some((name.clone(), content.clone()))
     }
 }
 
-fn connected(server: &Server, folder: &str, random: &mut Random) -> Result<Client, String> {
+fn connected(
+    server: &ProofServer,
+    folder: &str,
+    random: &mut Random,
+) -> Result<ProofClient, String> {
     let mut client = server.client(random.once_in(2))?;
     client.expect(&format!("CWD {folder}"), Code::FILE_DONE)?;
     Ok(client)
 }
 
-fn same(pool: &Pool, name: &str, content: &Content, bytes: &[u8]) -> OperationResult {
+fn same(pool: &ContentPool, name: &str, content: &PooledContent, bytes: &[u8]) -> SoakResult {
     if pool.is(content, bytes) {
         return Ok(());
     }
     Err(format!("{name}: {} bytes instead of {}, or wrong ones", bytes.len(), content.len()))
 }
 
-fn failure(reply: &wharf_proto::reply::Reply) -> OperationResult {
+fn failure(reply: &wharf_proto::reply::Reply) -> SoakResult {
     if reply.code.is_failure() { Ok(()) } else { Err(format!("after an interruption: {reply:?}")) }
 }
 
-fn success(reply: &wharf_proto::reply::Reply) -> OperationResult {
+fn success(reply: &wharf_proto::reply::Reply) -> SoakResult {
     if reply.code.is_success() { Ok(()) } else { Err(format!("after ABOR: {reply:?}")) }
 }

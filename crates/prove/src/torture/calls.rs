@@ -1,20 +1,20 @@
 //! The system calls that are made to fail, and their errors.
 
 /// A system call.
-pub(super) struct Call {
+pub(super) struct SystemCall {
     pub(super) name: &'static str,
     pub(super) error: &'static str,
     /// Whether the program may exit because of it: it cannot go on without memory.
     pub(super) may_end: bool,
 }
 
-const fn call(name: &'static str, error: &'static str) -> Call {
-    Call { name, error, may_end: false }
+const fn call(name: &'static str, error: &'static str) -> SystemCall {
+    SystemCall { name, error, may_end: false }
 }
 
 /// Each with an error that the system can return for it. `close` is missing: strace would prevent
 /// it, while the system closes the descriptor even if it returns an error.
-pub(super) static CALLS: &[Call] = &[
+pub(super) static CALLS: &[SystemCall] = &[
     call("openat2", "EIO"),
     call("openat", "EMFILE"),
     call("statx", "EIO"),
@@ -66,6 +66,6 @@ pub(super) static CALLS: &[Call] = &[
     call("epoll_ctl", "ENOMEM"),
     call("pipe2", "EMFILE"),
     call("poll", "ENOMEM"),
-    Call { name: "clone3", error: "EAGAIN", may_end: true },
-    Call { name: "mmap", error: "ENOMEM", may_end: true },
+    SystemCall { name: "clone3", error: "EAGAIN", may_end: true },
+    SystemCall { name: "mmap", error: "ENOMEM", may_end: true },
 ];

@@ -9,24 +9,24 @@ use std::path::Path;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{Client, ClientError, ClientResult};
+use crate::prove::client::{ClientError, ClientResult, ProofClient};
 use crate::prove::folder;
-use crate::prove::server::{PASSWORD, Server, USER};
+use crate::prove::server::{PASSWORD, ProofServer, USER};
 
 /// One session, from connecting to QUIT.
 pub(super) struct SessionCase {
     pub(super) name: &'static str,
-    pub(super) before: &'static [(&'static str, Content)],
-    pub(super) after: &'static [(&'static str, Content)],
+    pub(super) before: &'static [(&'static str, NameContent)],
+    pub(super) after: &'static [(&'static str, NameContent)],
     /// The initial steps, which do not fail.
-    pub(super) prepare: fn(&Server) -> ClientResult<()>,
+    pub(super) prepare: fn(&ProofServer) -> ClientResult<()>,
     /// The session. It succeeds if all commands succeed and have the right effect.
-    pub(super) act: fn(&Server) -> ClientResult<()>,
+    pub(super) act: fn(&ProofServer) -> ClientResult<()>,
 }
 
 /// The content of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum NameContent {
     Small,
     Old,
     New,
@@ -38,7 +38,7 @@ pub(super) enum Content {
 }
 
 /// The files in the home, without hidden temporary files.
-pub(super) struct State(BTreeMap<String, Content>);
+pub(super) struct HomeState(BTreeMap<String, NameContent>);
 
 /// In `after`: any name.
 const ANY: &str = "*";
@@ -48,7 +48,7 @@ const OLD_BYTES: usize = 100_000;
 const NEW_BYTES: usize = 700_000;
 const HALF_BYTES: usize = NEW_BYTES / 2;
 
-impl Content {
+impl NameContent {
     fn bytes(self) -> Vec<u8> {
         let pattern = |from: u8, size| (from..=250).cycle().take(size).collect::<Vec<u8>>();
         match self {
@@ -71,7 +71,7 @@ impl Content {
     }
 }
 
-impl State {
+impl HomeState {
     /// Reads the home.
     pub(super) fn read(home: &Path) -> Result<Self, String> {
         let describe = |error| format!("cannot read {}: {error}", home.display());
@@ -83,9 +83,9 @@ impl State {
                 continue;
             }
             let content = if path.is_dir() {
-                Content::Folder
+                NameContent::Folder
             } else {
-                Content::of(&fs::read(&path).map_err(describe)?)
+                NameContent::of(&fs::read(&path).map_err(describe)?)
             };
             state.insert(name, content);
         }
@@ -93,7 +93,7 @@ impl State {
     }
 
     /// Whether it equals `wanted`.
-    pub(super) fn is(&self, wanted: &[(&str, Content)]) -> bool {
+    pub(super) fn is(&self, wanted: &[(&str, NameContent)]) -> bool {
         let has = |name: &str, content| match name {
             ANY => self.0.values().any(|found| *found == content),
             name => self.0.get(name) == Some(&content),
@@ -102,32 +102,32 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for HomeState {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "the files are {:?}", self.0)
     }
 }
 
-type Files = &'static [(&'static str, Content)];
-const NOTHING: Files = &[];
-const OLD: Files = &[("a", Content::Old)];
-const NEW: Files = &[("a", Content::New)];
-const SMALL: Files = &[("a", Content::Small)];
+type InitialFiles = &'static [(&'static str, NameContent)];
+const NOTHING: InitialFiles = &[];
+const OLD: InitialFiles = &[("a", NameContent::Old)];
+const NEW: InitialFiles = &[("a", NameContent::New)];
+const SMALL: InitialFiles = &[("a", NameContent::Small)];
 
 /// A session that changes nothing.
 const fn reading(
     name: &'static str,
-    files: Files,
-    act: fn(&Server) -> ClientResult<()>,
+    files: InitialFiles,
+    act: fn(&ProofServer) -> ClientResult<()>,
 ) -> SessionCase {
     changing(name, files, files, act)
 }
 
 const fn changing(
     name: &'static str,
-    before: Files,
-    after: Files,
-    act: fn(&Server) -> ClientResult<()>,
+    before: InitialFiles,
+    after: InitialFiles,
+    act: fn(&ProofServer) -> ClientResult<()>,
 ) -> SessionCase {
     SessionCase { name, before, after, prepare: |_| Ok(()), act }
 }
@@ -138,25 +138,25 @@ pub(super) static SESSION_CASES: &[SessionCase] = &[
     reading("log in", NOTHING, |server| server.client(false)?.quit()),
     reading("log in with TLS", NOTHING, |server| server.client(true)?.quit()),
     reading("wrong password", NOTHING, wrong_password),
-    reading("fetch a small file", SMALL, |server| download(server, false, Content::Small)),
-    reading("fetch a large file", NEW, |server| download(server, false, Content::New)),
-    reading("fetch with TLS", NEW, |server| download(server, true, Content::New)),
+    reading("fetch a small file", SMALL, |server| download(server, false, NameContent::Small)),
+    reading("fetch a large file", NEW, |server| download(server, false, NameContent::New)),
+    reading("fetch with TLS", NEW, |server| download(server, true, NameContent::New)),
     reading("fetch the rest", NEW, download_rest),
     reading("fetch as text", SMALL, download_as_text),
     reading("fetch in active mode", NEW, download_active),
     reading("abort a fetch", NEW, abort_active_download),
     changing("store a small file", NOTHING, SMALL, |server| {
-        server.client(false)?.store("STOR a", &Content::Small.bytes()).map(drop)
+        server.client(false)?.store("STOR a", &NameContent::Small.bytes()).map(drop)
     }),
     changing("replace", OLD, NEW, |server| store(server, false, "STOR a")),
     changing("store with TLS", NOTHING, NEW, |server| store(server, true, "STOR a")),
     changing("replace with TLS", OLD, NEW, |server| store(server, true, "STOR a")),
-    changing("append", OLD, &[("a", Content::OldNew)], |server| store(server, false, "APPE a")),
+    changing("append", OLD, &[("a", NameContent::OldNew)], |server| store(server, false, "APPE a")),
     changing("append to nothing", NOTHING, NEW, |server| store(server, false, "APPE a")),
-    changing("store under any name", NOTHING, &[(ANY, Content::New)], |server| {
+    changing("store under any name", NOTHING, &[(ANY, NameContent::New)], |server| {
         store(server, false, "STOU")
     }),
-    changing("store behind a restart point", OLD, &[("a", Content::OldNew)], store_rest),
+    changing("store behind a restart point", OLD, &[("a", NameContent::OldNew)], store_rest),
     SessionCase { name: "resume", before: NOTHING, after: NEW, prepare: cut_upload, act: resume },
     SessionCase {
         name: "resume over a file",
@@ -168,20 +168,22 @@ pub(super) static SESSION_CASES: &[SessionCase] = &[
     reading("cut an upload", OLD, cut_upload),
     changing("store in active mode", NOTHING, SMALL, store_active),
     changing("remove", OLD, NOTHING, |server| done(server, &["DELE a"])),
-    changing("rename", OLD, &[("b", Content::Old)], |server| done(server, &["RNFR a", "RNTO b"])),
+    changing("rename", OLD, &[("b", NameContent::Old)], |server| {
+        done(server, &["RNFR a", "RNTO b"])
+    }),
     changing(
         "rename over a file",
-        &[("a", Content::Old), ("b", Content::Small)],
-        &[("b", Content::Old)],
+        &[("a", NameContent::Old), ("b", NameContent::Small)],
+        &[("b", NameContent::Old)],
         |server| done(server, &["RNFR a", "RNTO b"]),
     ),
-    changing("make a folder", NOTHING, &[("d", Content::Folder)], |server| {
+    changing("make a folder", NOTHING, &[("d", NameContent::Folder)], |server| {
         done(server, &["MKD d"])
     }),
-    changing("remove a folder", &[("d", Content::Folder)], NOTHING, |server| {
+    changing("remove a folder", &[("d", NameContent::Folder)], NOTHING, |server| {
         done(server, &["RMD d"])
     }),
-    reading("enter a folder", &[("d", Content::Folder)], |server| {
+    reading("enter a folder", &[("d", NameContent::Folder)], |server| {
         done(server, &["CWD d", "PWD", "CDUP"])
     }),
     reading("ask for facts", OLD, |server| done(server, &["MLST a", "SIZE a", "MDTM a"])),
@@ -193,7 +195,7 @@ pub(super) static SESSION_CASES: &[SessionCase] = &[
     reading("list on the control connection", OLD, |server| done(server, &["STAT a"])),
 ];
 
-fn done(server: &Server, lines: &[&str]) -> ClientResult<()> {
+fn done(server: &ProofServer, lines: &[&str]) -> ClientResult<()> {
     let mut client = server.client(false)?;
     for line in lines {
         let reply = client.ask(line)?;
@@ -204,8 +206,8 @@ fn done(server: &Server, lines: &[&str]) -> ClientResult<()> {
     Ok(())
 }
 
-fn wrong_password(server: &Server) -> ClientResult<()> {
-    let mut client = Client::connect(server.port())?;
+fn wrong_password(server: &ProofServer) -> ClientResult<()> {
+    let mut client = ProofClient::connect(server.port())?;
     client.expect(&format!("USER {USER}"), Code::NEED_PASSWORD)?;
     let reply = client.ask(&format!("PASS not {PASSWORD}"))?;
     if reply.code.is_success() {
@@ -215,20 +217,20 @@ fn wrong_password(server: &Server) -> ClientResult<()> {
     }
 }
 
-fn store(server: &Server, is_secure: bool, line: &str) -> ClientResult<()> {
-    server.client(is_secure)?.store(line, &Content::New.bytes()).map(drop)
+fn store(server: &ProofServer, is_secure: bool, line: &str) -> ClientResult<()> {
+    server.client(is_secure)?.store(line, &NameContent::New.bytes()).map(drop)
 }
 
-fn store_rest(server: &Server) -> ClientResult<()> {
+fn store_rest(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {OLD_BYTES}"), Code::PENDING)?;
-    client.store("STOR a", &Content::New.bytes()).map(drop)
+    client.store("STOR a", &NameContent::New.bytes()).map(drop)
 }
 
-fn cut_upload(server: &Server) -> ClientResult<()> {
+fn cut_upload(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let mut data = client.open("STOR a")?;
-    let bytes = Content::New.bytes();
+    let bytes = NameContent::New.bytes();
     data.write_all(bytes.get(..HALF_BYTES).unwrap_or_default())?;
     data.reset();
     if client.reply()?.code.is_success() {
@@ -238,10 +240,10 @@ fn cut_upload(server: &Server) -> ClientResult<()> {
     }
 }
 
-fn resume(server: &Server) -> ClientResult<()> {
+fn resume(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let kept = client.size("a")?.unwrap_or_default();
-    let whole = Content::New.bytes();
+    let whole = NameContent::New.bytes();
     // Nothing may be left after the reset; then the size is that of the file, or there is none.
     if kept == OLD_BYTES || kept == 0 {
         return client.store("STOR a", &whole).map(drop);
@@ -250,24 +252,24 @@ fn resume(server: &Server) -> ClientResult<()> {
     client.store("STOR a", whole.get(kept..).unwrap_or_default()).map(drop)
 }
 
-fn download(server: &Server, is_secure: bool, content: Content) -> ClientResult<()> {
+fn download(server: &ProofServer, is_secure: bool, content: NameContent) -> ClientResult<()> {
     let bytes = server.client(is_secure)?.download("RETR a")?;
     same(&bytes, &content.bytes())
 }
 
-fn download_rest(server: &Server) -> ClientResult<()> {
+fn download_rest(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {HALF_BYTES}"), Code::PENDING)?;
     let bytes = client.download("RETR a")?;
-    same(&bytes, Content::New.bytes().get(HALF_BYTES..).unwrap_or_default())
+    same(&bytes, NameContent::New.bytes().get(HALF_BYTES..).unwrap_or_default())
 }
 
-fn download_as_text(server: &Server) -> ClientResult<()> {
+fn download_as_text(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     client.expect("TYPE A", Code::OK)?;
     let bytes = client.download("RETR a")?;
     let mut wanted = Vec::new();
-    for byte in Content::Small.bytes() {
+    for byte in NameContent::Small.bytes() {
         if byte == b'\n' && wanted.last() != Some(&b'\r') {
             wanted.push(b'\r');
         }
@@ -276,7 +278,7 @@ fn download_as_text(server: &Server) -> ClientResult<()> {
     same(&bytes, &wanted)
 }
 
-fn abort_active_download(server: &Server) -> ClientResult<()> {
+fn abort_active_download(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let data = client.open("RETR a")?;
     client.say("ABOR")?;
@@ -286,7 +288,7 @@ fn abort_active_download(server: &Server) -> ClientResult<()> {
     client.reply().map(drop)
 }
 
-fn list(server: &Server, line: &str) -> ClientResult<()> {
+fn list(server: &ProofServer, line: &str) -> ClientResult<()> {
     let bytes = server.client(false)?.download(line)?;
     let text = String::from_utf8_lossy(&bytes);
     let names = text.lines().filter(|line| line.ends_with('a')).count();
@@ -296,7 +298,7 @@ fn list(server: &Server, line: &str) -> ClientResult<()> {
     }
 }
 
-fn download_active(server: &Server) -> ClientResult<()> {
+fn download_active(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let listener = active(&mut client)?;
     opened(&mut client, "RETR a")?;
@@ -304,21 +306,21 @@ fn download_active(server: &Server) -> ClientResult<()> {
     let read = listener.accept()?.0.read_to_end(&mut bytes);
     finished(&mut client)?;
     read?;
-    same(&bytes, &Content::New.bytes())
+    same(&bytes, &NameContent::New.bytes())
 }
 
-fn store_active(server: &Server) -> ClientResult<()> {
+fn store_active(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let listener = active(&mut client)?;
     opened(&mut client, "STOR a")?;
     let (mut data, _) = listener.accept()?;
-    data.write_all(&Content::Small.bytes())?;
+    data.write_all(&NameContent::Small.bytes())?;
     drop(data);
     finished(&mut client)
 }
 
 /// Listens, and sends PORT. The wait for a connection is bounded.
-fn active(client: &mut Client) -> ClientResult<TimedListener> {
+fn active(client: &mut ProofClient) -> ClientResult<TimedListener> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let [high, low] = listener.local_addr()?.port().to_be_bytes();
     client.expect(&format!("PORT 127,0,0,1,{high},{low}"), Code::OK)?;
@@ -345,7 +347,7 @@ impl TimedListener {
 const ACCEPT_TRIES: u32 = 2000;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
-fn opened(client: &mut Client, line: &str) -> ClientResult<()> {
+fn opened(client: &mut ProofClient, line: &str) -> ClientResult<()> {
     let reply = client.ask(line)?;
     if reply.code.is_preliminary() {
         Ok(())
@@ -354,7 +356,7 @@ fn opened(client: &mut Client, line: &str) -> ClientResult<()> {
     }
 }
 
-fn finished(client: &mut Client) -> ClientResult<()> {
+fn finished(client: &mut ProofClient) -> ClientResult<()> {
     let reply = client.reply()?;
     if reply.code.is_success() {
         Ok(())
@@ -378,10 +380,11 @@ mod tests {
 
     #[test]
     fn contents_are_distinguishable_and_names_unique() {
-        for content in [Content::Small, Content::Old, Content::New, Content::OldNew] {
-            assert_eq!(Content::of(&content.bytes()), content);
+        for content in [NameContent::Small, NameContent::Old, NameContent::New, NameContent::OldNew]
+        {
+            assert_eq!(NameContent::of(&content.bytes()), content);
         }
-        assert_eq!(Content::of(b"torn"), Content::InvalidReply);
+        assert_eq!(NameContent::of(b"torn"), NameContent::InvalidReply);
         for (number, case) in SESSION_CASES.iter().enumerate() {
             assert!(SESSION_CASES.iter().skip(number + 1).all(|other| other.name != case.name));
         }

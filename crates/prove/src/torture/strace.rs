@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::calls::Call;
+use super::calls::SystemCall;
 use crate::prove::clock;
 
 /// An attached strace. Dropping it detaches it.
@@ -42,7 +42,7 @@ impl Strace {
     pub(super) fn attach(
         pid: Option<u32>,
         names: &[&str],
-        failing: Option<(&Call, u32)>,
+        failing: Option<(&SystemCall, u32)>,
     ) -> Result<Self, String> {
         let pid = pid.ok_or("the server is not running")?;
         let out = std::env::temp_dir().join(format!("wharf-torture-{}", std::process::id()));
@@ -57,7 +57,7 @@ impl Strace {
             "-e",
             "signal=none",
         ]);
-        if let Some((Call { name, error, .. }, number)) = failing {
+        if let Some((SystemCall { name, error, .. }, number)) = failing {
             command.args(["-e", &format!("inject=?{name}:error={error}:when={number}")]);
         }
         command.arg("-o").arg(&out).args(["-p", &pid.to_string()]);

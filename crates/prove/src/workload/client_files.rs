@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wharf_proto::reply::Code;
 
 use super::SHARED;
-use crate::prove::client::{Client, ClientError, ClientResult};
-use crate::prove::content::{Content, Pool};
+use crate::prove::client::{ClientError, ClientResult, ProofClient};
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
 use crate::prove::random::Random;
 
@@ -17,29 +17,29 @@ use crate::prove::random::Random;
 pub(super) struct ClientFiles {
     names: Vec<String>,
     /// The last confirmed content of each file.
-    pub(super) sure: BTreeMap<String, Content>,
+    pub(super) sure: BTreeMap<String, PooledContent>,
     /// What the command in progress may have changed.
-    pub(super) doubt: Option<PendingCommand>,
+    pub(super) doubt: Option<UnansweredCommand>,
     /// Names whose unfinished upload was given up by the client: only a new upload may follow.
     pub(super) left: BTreeSet<String>,
     /// Every content that any of its files ever had, or should have had.
-    pub(super) all: Vec<Content>,
+    pub(super) all: Vec<PooledContent>,
     confirmed: u32,
 }
 
 /// A command without its final reply.
 #[derive(Clone, Debug)]
-pub(super) struct PendingCommand {
+pub(super) struct UnansweredCommand {
     /// Each name that it changes, with the new content.
-    pub(super) changes: Vec<(String, Option<Content>)>,
+    pub(super) changes: Vec<(String, Option<PooledContent>)>,
     /// Whether it was an upload, which can be resumed.
     pub(super) is_upload: bool,
 }
 
 /// What a client did with the shared name.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) tried: Vec<Content>,
+pub(super) struct SharedName {
+    pub(super) tried: Vec<PooledContent>,
     pub(super) is_confirmed: bool,
 }
 
@@ -51,7 +51,7 @@ impl ClientFiles {
     /// The files of the client with this number; half of the names exist.
     pub(super) fn filled(
         number: usize,
-        pool: &Pool,
+        pool: &ContentPool,
         random: &mut Random,
         home: &Path,
     ) -> Result<Self, String> {
@@ -74,12 +74,12 @@ impl ClientFiles {
     /// Works until the server is gone. A reply that a running server must not give is an error.
     pub(super) fn work(
         mut self,
-        mut client: Client,
-        pool: &Pool,
+        mut client: ProofClient,
+        pool: &ContentPool,
         mut random: Random,
         is_killed: &AtomicBool,
-    ) -> Result<(Self, Shared), String> {
-        let mut shared = Shared::default();
+    ) -> Result<(Self, SharedName), String> {
+        let mut shared = SharedName::default();
         loop {
             match self.act(&mut client, pool, &mut random, &mut shared) {
                 Ok(()) => self.doubt = None,
@@ -93,10 +93,10 @@ impl ClientFiles {
     /// One random operation.
     fn act(
         &mut self,
-        client: &mut Client,
-        pool: &Pool,
+        client: &mut ProofClient,
+        pool: &ContentPool,
         random: &mut Random,
-        shared: &mut Shared,
+        shared: &mut SharedName,
     ) -> ClientResult<()> {
         let name = random.pick(&self.names).cloned().unwrap_or_default();
         let content = made(pool, random);
@@ -117,10 +117,10 @@ impl ClientFiles {
 
     fn store(
         &mut self,
-        client: &mut Client,
-        pool: &Pool,
+        client: &mut ProofClient,
+        pool: &ContentPool,
         name: &str,
-        new: Content,
+        new: PooledContent,
     ) -> ClientResult<()> {
         self.begin_upload(name, &new);
         client.store(&format!("STOR {name}"), &pool.bytes(&new))?;
@@ -131,10 +131,10 @@ impl ClientFiles {
 
     fn append(
         &mut self,
-        client: &mut Client,
-        pool: &Pool,
+        client: &mut ProofClient,
+        pool: &ContentPool,
         name: &str,
-        more: &Content,
+        more: &PooledContent,
     ) -> ClientResult<()> {
         if self.left.contains(name) {
             return Ok(());
@@ -149,13 +149,18 @@ impl ClientFiles {
         Ok(())
     }
 
-    fn rename(&mut self, client: &mut Client, random: &mut Random, from: &str) -> ClientResult<()> {
+    fn rename(
+        &mut self,
+        client: &mut ProofClient,
+        random: &mut Random,
+        from: &str,
+    ) -> ClientResult<()> {
         let to = random.pick(&self.names).cloned().unwrap_or_default();
         let Some(content) = self.sure.get(from).cloned().filter(|_| to != from) else {
             return Ok(());
         };
         let changes = vec![(from.to_owned(), None), (to.clone(), Some(content.clone()))];
-        self.doubt = Some(PendingCommand { changes, is_upload: false });
+        self.doubt = Some(UnansweredCommand { changes, is_upload: false });
         client.expect(&format!("RNFR {from}"), Code::PENDING)?;
         client.expect(&format!("RNTO {to}"), Code::FILE_DONE)?;
         self.sure.remove(from);
@@ -163,12 +168,12 @@ impl ClientFiles {
         Ok(())
     }
 
-    fn remove(&mut self, client: &mut Client, name: &str) -> ClientResult<()> {
+    fn remove(&mut self, client: &mut ProofClient, name: &str) -> ClientResult<()> {
         if !self.sure.contains_key(name) {
             return Ok(());
         }
         self.doubt =
-            Some(PendingCommand { changes: vec![(name.to_owned(), None)], is_upload: false });
+            Some(UnansweredCommand { changes: vec![(name.to_owned(), None)], is_upload: false });
         client.expect(&format!("DELE {name}"), Code::FILE_DONE)?;
         self.sure.remove(name);
         self.confirmed += 1;
@@ -178,11 +183,11 @@ impl ClientFiles {
     /// Interrupts an upload, and resumes it.
     fn cut_and_resume(
         &mut self,
-        client: &mut Client,
-        pool: &Pool,
+        client: &mut ProofClient,
+        pool: &ContentPool,
         random: &mut Random,
         name: &str,
-        new: Content,
+        new: PooledContent,
     ) -> ClientResult<()> {
         let bytes = pool.bytes(&new);
         self.begin_upload(name, &new);
@@ -196,7 +201,7 @@ impl ClientFiles {
             return Err(ClientError::UnexpectedReply { line: "a reset upload".to_owned(), reply });
         }
         self.left.insert(name.to_owned());
-        let old = self.sure.get(name).map(Content::len);
+        let old = self.sure.get(name).map(PooledContent::len);
         let kept = client.size(name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old && *kept <= part.len()) else {
             // Nothing was kept, or its length equals that of the old file.
@@ -209,20 +214,20 @@ impl ClientFiles {
         Ok(())
     }
 
-    fn begin_upload(&mut self, name: &str, new: &Content) {
+    fn begin_upload(&mut self, name: &str, new: &PooledContent) {
         self.all.push(new.clone());
         let changes = vec![(name.to_owned(), Some(new.clone()))];
-        self.doubt = Some(PendingCommand { changes, is_upload: true });
+        self.doubt = Some(UnansweredCommand { changes, is_upload: true });
     }
 
-    fn stored(&mut self, name: &str, content: Content) {
+    fn stored(&mut self, name: &str, content: PooledContent) {
         self.sure.insert(name.to_owned(), content);
         self.confirmed += 1;
     }
 }
 
 /// A content of any length, short ones more often.
-fn made(pool: &Pool, random: &mut Random) -> Content {
+fn made(pool: &ContentPool, random: &mut Random) -> PooledContent {
     let length = random.skewed_below(BYTES_MAX);
     pool.piece(random, length)
 }

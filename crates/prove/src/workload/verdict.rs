@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wharf_proto::reply::Code;
 
-use super::client_files::{ClientFiles, PendingCommand};
+use super::client_files::{ClientFiles, UnansweredCommand};
 use super::{SHARED, Workload, on_disk, seen};
-use crate::prove::client::Client;
-use crate::prove::content::{Content, Pool};
+use crate::prove::client::ProofClient;
+use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::random::Random;
-use crate::prove::server::Server;
+use crate::prove::server::ProofServer;
 
 /// What the end may destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ const MARKS: [&str; 2] = [".none", ".base"];
 
 /// Checks everything, on disk and as a client, and resumes what was interrupted.
 pub(crate) fn check(
-    server: &Server,
-    pool: &Pool,
+    server: &ProofServer,
+    pool: &ContentPool,
     workload: &Workload,
     random: &mut Random,
     promise: Promise,
@@ -83,7 +83,7 @@ pub(crate) fn check(
 
 /// Everything confirmed is there, and nothing else except the command in progress.
 fn check_kept(
-    pool: &Pool,
+    pool: &ContentPool,
     workload: &Workload,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<(), String> {
@@ -107,7 +107,7 @@ fn check_kept(
 /// Every file has the bytes of one content of this client, or zeros in their place. Returns how
 /// many files have such.
 fn check_own(
-    pool: &Pool,
+    pool: &ContentPool,
     workload: &Workload,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<f64, String> {
@@ -123,7 +123,7 @@ fn check_own(
         if known().any(|content| pool.is(content, bytes)) {
             continue;
         }
-        let is_hollow = |content: &Content| {
+        let is_hollow = |content: &PooledContent| {
             let whole = pool.bytes(content);
             whole.len() >= bytes.len()
                 && whole.iter().zip(bytes).all(|(own, found)| *found == 0 || own == found)
@@ -139,11 +139,11 @@ fn check_own(
 /// Each name has what was confirmed last, or the result of the command in progress; for all names
 /// of one command alike.
 fn check_shelf(
-    pool: &Pool,
+    pool: &ContentPool,
     client_files: &ClientFiles,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<(), String> {
-    let is = |name: &str, content: Option<&Content>| match (files.get(name), content) {
+    let is = |name: &str, content: Option<&PooledContent>| match (files.get(name), content) {
         (None, None) => true,
         (Some(bytes), Some(content)) => pool.is(content, bytes),
         _ => false,
@@ -164,7 +164,7 @@ fn check_shelf(
     let describe: Vec<_> = doubt
         .iter()
         .map(|(name, content)| {
-            let length = |content: Option<&Content>| content.map_or(0, Content::len);
+            let length = |content: Option<&PooledContent>| content.map_or(0, PooledContent::len);
             let found = files.get(name).map(Vec::len);
             format!(
                 "{name} has {found:?} bytes, {} before and {} after",
@@ -176,7 +176,7 @@ fn check_shelf(
     Err(format!("neither old nor new: {}", describe.join("; ")))
 }
 
-fn wrong(name: &str, content: &Content, files: &BTreeMap<String, Vec<u8>>) -> String {
+fn wrong(name: &str, content: &PooledContent, files: &BTreeMap<String, Vec<u8>>) -> String {
     match files.get(name) {
         None => format!("{name} was confirmed, but is missing"),
         Some(bytes) if bytes.len() != content.len() => {
@@ -186,7 +186,11 @@ fn wrong(name: &str, content: &Content, files: &BTreeMap<String, Vec<u8>>) -> St
     }
 }
 
-fn check_shared(pool: &Pool, workload: &Workload, found: Option<&Vec<u8>>) -> Result<(), String> {
+fn check_shared(
+    pool: &ContentPool,
+    workload: &Workload,
+    found: Option<&Vec<u8>>,
+) -> Result<(), String> {
     match found {
         Some(bytes) if !workload.shared.iter().any(|content| pool.is(content, bytes)) => {
             Err(format!("{SHARED} is torn: {} bytes", bytes.len()))
@@ -197,13 +201,13 @@ fn check_shared(pool: &Pool, workload: &Workload, found: Option<&Vec<u8>>) -> Re
 
 /// Resumes the upload interrupted by the kill, if a part of it was kept.
 fn resume(
-    server: &Server,
-    client: &mut Client,
-    pool: &Pool,
+    server: &ProofServer,
+    client: &mut ProofClient,
+    pool: &ContentPool,
     client_files: &ClientFiles,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<bool, String> {
-    let Some(PendingCommand { changes, is_upload: true }) = &client_files.doubt else {
+    let Some(UnansweredCommand { changes, is_upload: true }) = &client_files.doubt else {
         return Ok(false);
     };
     let Some((name, Some(content))) = changes.first() else { return Ok(false) };

@@ -157,7 +157,7 @@ impl ThrottleState {
             return AttemptCheck::Admitted;
         }
         let prefix = ClientPrefix::from(address);
-        let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
+        let (max, window) = (self.settings.attempts, seconds(self.settings.window));
         if !make_room(&mut self.addresses, &prefix, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
@@ -336,7 +336,7 @@ impl ThrottleState {
 
     /// Counts a failure of an address, and bans the address when the limit is reached.
     fn count_address_failure(&mut self, address: IpAddr, now: i64) {
-        let (max, window) = (self.settings.attempts_max, seconds(self.settings.window));
+        let (max, window) = (self.settings.attempts, seconds(self.settings.window));
         let prefix = ClientPrefix::from(address);
         let score = self.addresses.entry(prefix).or_default();
         if score.add(now, window) < max {
@@ -366,7 +366,7 @@ impl ThrottleState {
     /// Counts a failure of a name from an unusual address, and locks it when the limit is reached.
     fn count_name_failure(&mut self, user: &str, now: i64) {
         let user = fold_case(user);
-        let (max, window) = (self.settings.account_attempts_max, seconds(self.settings.window));
+        let (max, window) = (self.settings.account_attempts, seconds(self.settings.window));
         let has_room = make_room(&mut self.names, &user, NAMES_MAX, |name| {
             (now >= name.locked_until).then(|| name.score.count(now, window).into())
         });

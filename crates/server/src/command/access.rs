@@ -332,7 +332,7 @@ async fn reject_login(
     let slowest = slowest.min(FAILURE_DELAY_MAX).max(arrived.elapsed());
     sleep_until(arrived + answer_delay(delay.min(FAILURE_DELAY_MAX), slowest)).await;
     session.failed_logins += 1;
-    if session.failed_logins >= session.settings.login.attempts_max {
+    if session.failed_logins >= session.settings.login.max_attempts {
         return Next::Close(Reply::new(Code::CLOSING, "Too many failed logins."));
     }
     if session.shared.auth_throttle.is_banned(peer, session.shared.now()) {

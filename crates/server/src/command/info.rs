@@ -34,7 +34,7 @@ static FEAT: Spec = Spec {
 
 fn feat(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let is_on = |row: &&Spec| {
-        let off = &session.settings.compat.disabled_commands;
+        let off = &session.settings.compat.disable_commands;
         !off.iter().any(|verb| verb == row.verb)
     };
     let mut features: Vec<String> =

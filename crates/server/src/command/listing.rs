@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::{ByteStream, Wanted};
+use wharf_core::storage::{ByteStream, ListDetail};
 use wharf_proto::args::{ListArgs, ListOptions, parse_list_args};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::glob::Glob;
@@ -185,7 +185,7 @@ async fn stream(
         Prefix::Absolute => before_all(&at),
     };
     let shows_names_alone = !format.shows_facts();
-    let wanted = if shows_names_alone { Wanted::Names } else { Wanted::Facts };
+    let wanted = if shows_names_alone { ListDetail::Names } else { ListDetail::Facts };
     let perms = files.perms_in(&at);
     // Lines with facts show the name without a prefix, like `ls -l DIR`.
     let prefix = if shows_names_alone { before.clone() } else { Vec::new() };

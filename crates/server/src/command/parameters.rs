@@ -281,7 +281,7 @@ mod tests {
     async fn a_pinned_set_is_not_offered_as_utf8() {
         let mut settings = Settings::default();
         settings.names.encoding = Encoding::Legacy;
-        settings.names.legacy = Some(encoding_rs::GBK);
+        settings.names.legacy_encoding = Some(encoding_rs::GBK);
         let mut bench = TestSession::with(settings);
         assert!(!bench.send("FEAT").await.contains("UTF8"));
         assert_eq!(bench.send("OPTS UTF8 ON").await, "504 File names are sent in GBK.");

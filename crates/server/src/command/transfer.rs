@@ -144,7 +144,7 @@ fn end_of(session: &Session, start: Start) -> Result<(EndRule, Target), Refusal>
     let parameters = &session.parameters;
     let tls = session.settings.tls.as_ref();
     let rule = EndRule {
-        requires_close_notify: tls.is_none_or(|tls| tls.requires_close_notify),
+        requires_close_notify: tls.is_none_or(|tls| tls.require_close_notify),
         is_exact: parameters.transfer_type == TransferType::Image
             && parameters.mode == Mode::Stream
             && !matches!(start, Start::At(_)),
@@ -163,7 +163,7 @@ fn receive(
     opening: String,
 ) -> Next {
     let is_ascii = is_ascii(session);
-    let announced = announced.filter(|_| session.settings.files.checks_announced_size);
+    let announced = announced.filter(|_| session.settings.files.enforce_allo_size);
     let job = Job::Receive { sink, path, is_ascii, announced, end, target };
     Next::Transfer(Transfer { opening, job })
 }

@@ -107,8 +107,8 @@ fn every_cause_has_a_name_a_description_and_a_hint() {
             for (is_local, mostly_succeeds) in [(false, false), (true, false), (false, true)] {
                 let facts =
                     hints::HintFacts { announced, is_local, mostly_succeeds, passive: &passive };
-                let remedy = hints::hint(cause, &facts);
-                assert!(remedy.len() > 40 && !remedy.ends_with('.'), "{remedy}");
+                let hint = hints::hint(cause, &facts);
+                assert!(hint.len() > 40 && !hint.ends_with('.'), "{hint}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use wharf_core::async_trait;
 use wharf_core::error::Result as StoreResult;
-use wharf_core::storage::Caps;
+use wharf_core::storage::Capabilities;
 
 use super::*;
 
@@ -13,8 +13,8 @@ struct Everything {
 
 #[async_trait]
 impl Storage for Everything {
-    fn caps(&self) -> Caps {
-        Caps {
+    fn caps(&self) -> Capabilities {
+        Capabilities {
             resumes: false,
             appends: false,
             sets_times: false,
@@ -27,7 +27,7 @@ impl Storage for Everything {
         Ok(Entry::new(at.name().unwrap_or_default(), Kind::File, 0))
     }
 
-    async fn list(&self, _: &VPath, _: Wanted) -> StoreResult<Entries> {
+    async fn list(&self, _: &VPath, _: ListDetail) -> StoreResult<Entries> {
         Err(ErrorKind::Unsupported.into())
     }
 
@@ -67,11 +67,8 @@ fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
         let rules = Rules::everywhere(Permissions::READ_ONLY)
             .with(path(b"a"), Permissions::ALL)
             .with(path(b"a/B"), Permissions::NONE);
-        let settings = FilesSettings {
-            makes_parents: false,
-            may_overwrite: true,
-            checks_announced_size: true,
-        };
+        let settings =
+            FilesSettings { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
         let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
         for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
             let perms = files.perms_in(&path(directory));
@@ -88,11 +85,8 @@ async fn row_30_rights_hold_for_each_spelling_that_the_store_takes() {
     let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
     for ignores_case in [true, false] {
         let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
-        let settings = FilesSettings {
-            makes_parents: false,
-            may_overwrite: true,
-            checks_announced_size: true,
-        };
+        let settings =
+            FilesSettings { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
         let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
         assert!(files.stat(&path(b"in/a")).await.is_err());
         assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);
@@ -104,11 +98,8 @@ async fn row_30_55_no_other_spelling_leaves_a_rule_behind() {
     let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
     for ignores_case in [true, false] {
         let rules = Rules::everywhere(Permissions::ALL).with(path(b"a/in"), Permissions::NONE);
-        let settings = FilesSettings {
-            makes_parents: false,
-            may_overwrite: true,
-            checks_announced_size: true,
-        };
+        let settings =
+            FilesSettings { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
         let files = Files::new(Arc::new(Everything { ignores_case }), rules, &settings);
         assert!(files.may_rename(&path(b"a")).await.is_err());
         assert_eq!(files.may_rename(&path(b"A")).await.is_err(), ignores_case);

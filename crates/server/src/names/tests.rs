@@ -18,8 +18,8 @@ pub(super) fn names(encoding: Encoding) -> NameCodec {
     let legacy = Some(GBK).filter(|_| encoding == Encoding::Legacy);
     NameCodec::new(&NamesSettings {
         encoding,
-        legacy,
-        backslash: Backslash::Auto,
+        legacy_encoding: legacy,
+        backslash_as_slash: Backslash::Auto,
         ..NamesSettings::default()
     })
 }
@@ -222,7 +222,8 @@ fn without_any_name_the_hint_counts_and_else_gbk() {
         (Some(BIG5), None, "Big5"),
         (Some(BIG5), Some(SHIFT_JIS), "Shift_JIS"),
     ] {
-        let mut names = NameCodec::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        let mut names =
+            NameCodec::new(&NamesSettings { legacy_encoding: legacy, ..NamesSettings::default() });
         names.expect(remembered_charset);
         assert!(names.choose_utf8(false));
         assert_eq!(names.charset(), used);
@@ -311,7 +312,7 @@ fn of_real_names_nearly_all_are_right_at_once_and_none_is_wrong_without_a_warnin
             let set = Charset::for_label(label.as_bytes()).unwrap();
             let (mut right, mut count) = (0, 0);
             for line in lines.lines() {
-                let settings = NamesSettings { legacy: hint, ..NamesSettings::default() };
+                let settings = NamesSettings { legacy_encoding: hint, ..NamesSettings::default() };
                 let mut names = NameCodec::new(&settings);
                 let typed = bytes(set, line);
                 let Readings { otherwise, .. } = names.readings(&typed);
@@ -419,7 +420,8 @@ fn western_names_in_capitals_or_with_signs_are_right_in_a_western_locale() {
         "Ünal.jpg",
     ] {
         let legacy = Some(WINDOWS_1252);
-        let mut names = NameCodec::new(&NamesSettings { legacy, ..NamesSettings::default() });
+        let mut names =
+            NameCodec::new(&NamesSettings { legacy_encoding: legacy, ..NamesSettings::default() });
         let stored = stores(&mut names, &bytes(WINDOWS_1252, name));
         println!("{name} {}", String::from_utf8_lossy(&stored));
         assert_eq!(stored, name.as_bytes(), "{name} as {}", String::from_utf8_lossy(&stored));
@@ -437,7 +439,8 @@ proptest! {
         hint in prop_oneof![Just(None), Just(Some(GBK)), Just(Some(WINDOWS_1252))],
         remembered_charset in prop_oneof![Just(None), Just(Some(EUC_KR))],
     ) {
-        let mut names = NameCodec::new(&NamesSettings { legacy: hint, ..NamesSettings::default() });
+        let settings = NamesSettings { legacy_encoding: hint, ..NamesSettings::default() };
+        let mut names = NameCodec::new(&settings);
         names.expect(remembered_charset);
         let mut stored = Vec::new();
         for (typed, exists) in &sent {

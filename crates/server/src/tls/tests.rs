@@ -15,14 +15,14 @@ const OWN: BindingId = BindingId([1; 16]);
 const OTHER: BindingId = BindingId([2; 16]);
 const THIRD: BindingId = BindingId([3; 16]);
 
-struct Bench {
+struct TlsFixture {
     acceptor: Arc<Acceptor>,
     roots: RootCertStore,
 }
 
 /// An acceptor with a new certificate.
 pub(crate) fn acceptor() -> Arc<Acceptor> {
-    Bench::new(SessionReuse::Prefer).acceptor
+    TlsFixture::new(SessionReuse::Prefer).acceptor
 }
 
 /// Settings with a certificate that is generated once.
@@ -41,15 +41,15 @@ pub(crate) fn any_settings() -> TlsSettings {
 fn settings(certificate: Certificate, session_reuse: SessionReuse, names: &[&str]) -> TlsSettings {
     TlsSettings {
         certificate,
-        version_min: TlsVersion::V1_2,
+        min_version: TlsVersion::V1_2,
         require: TlsRequire::Off,
         session_reuse,
-        requires_close_notify: true,
-        names: names.iter().map(|&name| name.to_owned()).collect(),
+        require_close_notify: true,
+        server_names: names.iter().map(|&name| name.to_owned()).collect(),
     }
 }
 
-impl Bench {
+impl TlsFixture {
     fn new(session_reuse: SessionReuse) -> Self {
         Self::named(session_reuse, &[])
     }
@@ -149,7 +149,7 @@ impl Bench {
 
 #[tokio::test]
 async fn row_09_the_session_that_is_resumed_is_found_among_several() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let (one, other) = (Arc::new(bench.client(version)), Arc::new(bench.client(version)));
         bench.control(&one, OWN).await.unwrap();
@@ -165,7 +165,7 @@ async fn row_09_the_session_that_is_resumed_is_found_among_several() {
 /// A reduced form of ten thousand sessions of a hundred transfers each.
 #[tokio::test]
 async fn row_09_the_own_session_is_always_recognised() {
-    let bench = Bench::new(SessionReuse::Require);
+    let bench = TlsFixture::new(SessionReuse::Require);
     for number in 0..60_u8 {
         let version = [&rustls::version::TLS12, &rustls::version::TLS13][usize::from(number % 2)];
         let (client, binding_id) = (Arc::new(bench.client(version)), BindingId([number; 16]));
@@ -178,7 +178,7 @@ async fn row_09_the_own_session_is_always_recognised() {
 
 #[tokio::test]
 async fn row_09_only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = Arc::new(bench.client(version));
         bench.control(&client, OWN).await.unwrap();
@@ -191,7 +191,7 @@ async fn row_09_only_the_own_session_is_resumed_in_tls_1_2_and_1_3() {
 
 #[tokio::test]
 async fn row_09_a_session_never_seen_is_not_the_own_one() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     let client = Arc::new(bench.client(&rustls::version::TLS13));
     assert_eq!(bench.data(&client, OWN).await, Resumed::NotOwn);
 }
@@ -199,7 +199,7 @@ async fn row_09_a_session_never_seen_is_not_the_own_one() {
 /// If each must resume, each issues the session that the next one resumes.
 #[tokio::test]
 async fn row_09_many_data_connections_resume_one_after_the_other() {
-    let bench = Bench::new(SessionReuse::Require);
+    let bench = TlsFixture::new(SessionReuse::Require);
     let client = Arc::new(bench.client(&rustls::version::TLS13));
     bench.control(&client, OWN).await.unwrap();
     for _ in 0..3 * TICKETS {
@@ -212,7 +212,7 @@ async fn row_10_a_client_with_another_server_name_is_rejected() {
     for (names, is_taken) in
         [(&["ftp.example.com"][..], false), (&["ftp.example.com", "LocalHost"], true)]
     {
-        let bench = Bench::named(SessionReuse::Prefer, names);
+        let bench = TlsFixture::named(SessionReuse::Prefer, names);
         let client = Arc::new(bench.client(&rustls::version::TLS13));
         let taken = bench.control(&client, OWN).await;
         assert_eq!(taken.is_ok(), is_taken, "{names:?}");
@@ -225,7 +225,7 @@ async fn row_10_a_client_with_another_server_name_is_rejected() {
 /// A client that connects to an IP address sends no SNI.
 #[tokio::test]
 async fn row_10_a_client_without_a_server_name_is_accepted() {
-    let bench = Bench::named(SessionReuse::Prefer, &["localhost"]);
+    let bench = TlsFixture::named(SessionReuse::Prefer, &["localhost"]);
     let mut client = bench.client(&rustls::version::TLS12);
     client.enable_sni = false;
     assert!(bench.control(&Arc::new(client), OWN).await.is_ok());
@@ -233,7 +233,7 @@ async fn row_10_a_client_without_a_server_name_is_accepted() {
 
 #[tokio::test]
 async fn row_10_a_client_with_another_protocol_is_rejected() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     for (offered, is_taken) in
         [(&["http/1.1"][..], false), (&["h2", "ftp"], true), (&["ftp"], true), (&[], true)]
     {
@@ -250,7 +250,7 @@ async fn row_10_a_client_with_another_protocol_is_rejected() {
 /// rclone uses one session cache for all its control connections.
 #[tokio::test]
 async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_others() {
-    let bench = Bench::new(SessionReuse::Require);
+    let bench = TlsFixture::new(SessionReuse::Require);
     let (here, elsewhere) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 8]));
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for (name, address, resumed) in [
@@ -284,7 +284,7 @@ async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_el
         (SessionReuse::Require, DataDirection::In, Versions::Both, Resumed::NotOwn),
         (SessionReuse::Require, DataDirection::Out, Versions::Both, Resumed::Own),
     ] {
-        let mut bench = Bench::new(reuse);
+        let mut bench = TlsFixture::new(reuse);
         if versions == Versions::Both {
             // If the server offers only TLS 1.3, such a client uses it, too.
             let acceptor = Arc::get_mut(&mut bench.acceptor).unwrap();
@@ -324,7 +324,7 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
     let (_, ecdsa) = options(rcgen::KeyPair::generate().unwrap());
     let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
     let (root, rsa) = options(rsa.unwrap());
-    let mut bench = Bench::new(SessionReuse::Prefer);
+    let mut bench = TlsFixture::new(SessionReuse::Prefer);
     let mut roots = RootCertStore::empty();
     roots.add(root).unwrap();
     bench.roots = roots;
@@ -351,7 +351,7 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
 
 #[tokio::test]
 async fn data_that_is_not_tls_is_described() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     for (sent, told) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "the client sent something that is not TLS"),
         (b"", "the client closed the connection"),
@@ -368,7 +368,7 @@ async fn data_that_is_not_tls_is_described() {
 /// not.
 #[tokio::test]
 async fn row_09_control_connections_that_resume_each_other_are_of_one_client() {
-    let bench = Bench::new(SessionReuse::Require);
+    let bench = TlsFixture::new(SessionReuse::Require);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = Arc::new(bench.client(version));
         bench.control(&client, OWN).await.unwrap();
@@ -387,7 +387,7 @@ async fn row_09_tls_1_2_is_chosen_where_all_must_resume_and_the_client_offers_it
         (SessionReuse::Require, ProtocolVersion::TLSv1_2),
         (SessionReuse::Prefer, ProtocolVersion::TLSv1_3),
     ] {
-        let bench = Bench::new(reuse);
+        let bench = TlsFixture::new(reuse);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(rustls::ALL_VERSIONS)

@@ -177,7 +177,7 @@ impl Sink for Append {
         self.grow().await
     }
 
-    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+    async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
         self.make_preview().await.map(Some)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 use wharf_core::error::Result;
-use wharf_core::storage::Wanted;
+use wharf_core::storage::ListDetail;
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -59,13 +59,13 @@ pub(super) struct Reader {
     dir: Directory,
     reading: NameReader,
     at: VPath,
-    wanted: Wanted,
+    wanted: ListDetail,
     /// Names of server files in this directory; `None` if no name needs to be checked.
     denied: Option<DeniedNames>,
 }
 
 impl Reader {
-    pub(super) fn new(root: &Root, dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
+    pub(super) fn new(root: &Root, dir: Directory, at: VPath, wanted: ListDetail) -> Result<Self> {
         let denied = root.denied_names(&dir);
         Ok(Self { reading: NameReader::new(&dir).map_err(fault)?, dir, at, wanted, denied })
     }
@@ -82,7 +82,7 @@ impl Reader {
             if is_denied {
                 continue;
             }
-            if self.wanted == Wanted::Names && self.denied.is_none() {
+            if self.wanted == ListDetail::Names && self.denied.is_none() {
                 return Ok(Some(Entry::new(bytes, Kind::File, 0)));
             }
             let entry = match facts_unix::of_name(&self.dir, name) {
@@ -97,7 +97,7 @@ impl Reader {
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(fault(error)),
             };
-            if self.wanted == Wanted::Names {
+            if self.wanted == ListDetail::Names {
                 return Ok(Some(Entry::new(bytes, Kind::File, 0)));
             }
             return Ok(Some(Entry { name: bytes.to_vec(), ..entry }));

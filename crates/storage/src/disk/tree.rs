@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Kept, LastLink, Replace, Source, Space, Wanted};
+use wharf_core::storage::{Change, Kept, LastLink, ListDetail, Replace, Source, Space};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -170,7 +170,7 @@ impl Tree {
         })
     }
 
-    pub(super) fn list(&self, at: &VPath, wanted: Wanted) -> Result<Reader> {
+    pub(super) fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Reader> {
         refuse_hidden(at, ErrorKind::NotFound)?;
         Reader::new(&self.root, self.root.directory(at)?, at.clone(), wanted)
     }

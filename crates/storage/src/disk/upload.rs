@@ -163,7 +163,7 @@ impl Sink for DiskUpload {
         self.settle().await.map(drop)
     }
 
-    async fn draft(&mut self) -> Result<Option<PathBuf>> {
+    async fn partial_file(&mut self) -> Result<Option<PathBuf>> {
         let (mut partial_upload, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
             partial_upload.write(&pieces)?;

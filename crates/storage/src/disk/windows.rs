@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Change, LastLink, Replace, Wanted};
+use wharf_core::storage::{Change, LastLink, ListDetail, Replace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::{VPath, escaped};
 
@@ -533,11 +533,11 @@ pub(super) struct Reader {
     dir: Directory,
     names: DirectoryNames,
     at: VPath,
-    wanted: Wanted,
+    wanted: ListDetail,
 }
 
 impl Reader {
-    pub(super) fn new(_: &Root, dir: Directory, at: VPath, wanted: Wanted) -> Result<Self> {
+    pub(super) fn new(_: &Root, dir: Directory, at: VPath, wanted: ListDetail) -> Result<Self> {
         Ok(Self { names: dir.names().map_err(fault)?, dir, at, wanted })
     }
 
@@ -554,7 +554,7 @@ impl Reader {
             }
             // No client can name a path that is too long.
             let Ok(at) = self.at.join(&name) else { continue };
-            if self.wanted == Wanted::Names {
+            if self.wanted == ListDetail::Names {
                 return Ok(Some(Entry::new(name, Kind::File, 0)));
             }
             match self.entry(root, name, &at) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use wharf_core::error::ErrorKind;
-use wharf_core::storage::{Change, Replace, Start, Storage, Wanted};
+use wharf_core::storage::{Change, ListDetail, Replace, Start, Storage};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_storage::{Disk, DiskOptions, FollowSymlinks};
 
@@ -115,7 +115,7 @@ async fn a_link_is_read_and_listed_only_if_it_may_be_followed() {
     for_each_link(async |_, disk, at, reach| {
         let at = path(at);
         let read = content(disk, &at).await;
-        let list = disk.list(&at, Wanted::Facts).await;
+        let list = disk.list(&at, ListDetail::Facts).await;
         match reach {
             File => {
                 assert!(
@@ -218,7 +218,7 @@ async fn pipes_and_sockets_are_listed_and_never_opened() {
             fails(disk.read(&path, 0).await, &[ErrorKind::Forbidden], at);
             fails(disk.write(&path, write(Start::End)).await, &[ErrorKind::Forbidden], at);
             fails(disk.set(&path, Change::Mode(0)).await, &[ErrorKind::Forbidden], at);
-            fails(disk.list(&path, Wanted::Facts).await, &[ErrorKind::NotADirectory], at);
+            fails(disk.list(&path, ListDetail::Facts).await, &[ErrorKind::NotADirectory], at);
             disk.remove_file(&path).await.unwrap();
         }
         assert!(world.names().is_empty());

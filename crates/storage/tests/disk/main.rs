@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Entries, Replace, Sink, Source, Start, Storage, Wanted, Write};
+use wharf_core::storage::{Entries, ListDetail, Replace, Sink, Source, Start, Storage, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{Disk, DiskOptions, Durability};
 
@@ -136,7 +136,7 @@ async fn content(disk: &Disk, at: &VPath) -> Result<Vec<u8>> {
 }
 
 async fn listed(disk: &Disk, at: &str) -> Vec<wharf_proto::entry::Entry> {
-    let Entries::Blocking(entries) = disk.list(&path(at), Wanted::Facts).await.unwrap() else {
+    let Entries::Blocking(entries) = disk.list(&path(at), ListDetail::Facts).await.unwrap() else {
         panic!("a folder is read by blocking calls");
     };
     entries.collect::<Result<_>>().unwrap()

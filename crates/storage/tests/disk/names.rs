@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use wharf_core::account::Account;
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, Replace, Start, Storage, Stores, Wanted, Write};
+use wharf_core::storage::{Change, ListDetail, Replace, Start, Storage, Stores, Write};
 use wharf_storage::{Disk, DiskOptions, Disks, TEMP_PREFIX};
 
 use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, write};
@@ -59,7 +59,7 @@ async fn row_40_names_of_temporary_files_are_not_accessible() {
         let gone = &[ErrorKind::NotFound];
         fails(disk.stat(&at).await, gone, name);
         fails(disk.read(&at, 0).await, gone, name);
-        fails(disk.list(&at, Wanted::Facts).await, gone, name);
+        fails(disk.list(&at, ListDetail::Facts).await, gone, name);
         fails(disk.remove_file(&at).await, gone, name);
         fails(disk.remove_dir(&at).await, gone, name);
         fails(disk.set(&at, Change::Mode(0)).await, gone, name);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wharf_core::account::{Account, Folder};
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Change, Entries, Replace, Start, Storage, Stores, Wanted};
+use wharf_core::storage::{Change, Entries, ListDetail, Replace, Start, Storage, Stores};
 use wharf_storage::{Disks, Extent, ServerFiles};
 
 use super::{World, fails, fast, path, write};
@@ -38,7 +38,7 @@ async fn open(disks: &Disks, home: PathBuf) -> Arc<dyn Storage> {
     disks.open(&account).await.unwrap()
 }
 
-async fn names(store: &dyn Storage, at: &str, wanted: Wanted) -> Vec<String> {
+async fn names(store: &dyn Storage, at: &str, wanted: ListDetail) -> Vec<String> {
     let Entries::Blocking(entries) = store.list(&path(at), wanted).await.unwrap() else {
         unreachable!("a folder is read by blocking calls");
     };
@@ -55,7 +55,7 @@ async fn is_denied(store: &dyn Storage, at: &str) {
     // A path that does not exist is missing, but cannot be created.
     let none = &[ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::NotADirectory];
     fails(store.stat(&spot).await, none, &context("stat"));
-    fails(store.list(&spot, Wanted::Names).await.map(drop), none, &context("list"));
+    fails(store.list(&spot, ListDetail::Names).await.map(drop), none, &context("list"));
     fails(store.read(&spot, 0).await.map(drop), none, &context("read"));
     fails(store.write(&spot, write(Start::Fresh)).await.map(drop), DENIED, &context("write"));
     fails(store.write(&spot, write(Start::End)).await.map(drop), DENIED, &context("append"));
@@ -72,7 +72,7 @@ async fn is_denied(store: &dyn Storage, at: &str) {
 async fn row_53_the_servers_own_files_are_denied_and_files_beside_them_are_not() {
     let (world, disks) = world();
     let store = open(&disks, world.root.clone()).await;
-    for wanted in [Wanted::Names, Wanted::Facts] {
+    for wanted in [ListDetail::Names, ListDetail::Facts] {
         assert_eq!(names(&*store, "/", wanted).await, ["conf", "mine", "top"]);
         assert_eq!(names(&*store, "/conf", wanted).await, ["deep"]);
     }
@@ -111,7 +111,7 @@ async fn row_53_links_and_hard_links_give_no_access() {
     fs::hard_link(root.join("conf/users.toml"), root.join("mine/alias")).unwrap();
     fs::hard_link(root.join("top"), root.join("mine/top")).unwrap();
     let store = open(&disks, root.clone()).await;
-    for wanted in [Wanted::Names, Wanted::Facts] {
+    for wanted in [ListDetail::Names, ListDetail::Facts] {
         assert_eq!(names(&*store, "/", wanted).await, ["conf", "good", "mine", "top"]);
         assert_eq!(names(&*store, "/mine", wanted).await, ["file", "top"]);
     }
@@ -122,7 +122,7 @@ async fn row_53_links_and_hard_links_give_no_access() {
     // The same from a home that contains no files of the server.
     let other = open(&disks, root.join("mine")).await;
     is_denied_alias(&*other).await;
-    assert_eq!(names(&*other, "/", Wanted::Names).await, ["file", "folder", "top"]);
+    assert_eq!(names(&*other, "/", ListDetail::Names).await, ["file", "folder", "top"]);
 }
 
 /// An old private key, or an old accounts file, is as secret as its replacement.

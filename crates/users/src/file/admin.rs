@@ -9,7 +9,7 @@ use super::disk;
 use super::edit::{EditError, UserFile};
 use super::editor::Editor;
 use super::record::UserRecord;
-use crate::admin::{AdminError, Change, PAGE_MAX, UserAdmin};
+use crate::admin::{AdminError, PAGE_MAX, StoreChange, UserAdmin};
 
 /// `users.toml` as a store for administrators. Each request reads the file again.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl UserAdmin for FileAdmin {
         self.read(move |file| file.own(&name).cloned()).await
     }
 
-    async fn change(&self, changes: &[Change]) -> Result<(), AdminError> {
+    async fn change(&self, changes: &[StoreChange]) -> Result<(), AdminError> {
         let (path, changes) = (self.path.clone(), changes.to_vec());
         let change =
             move |editor: &mut Editor| changes.iter().try_for_each(|change| editor.apply(change));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use wharf_core::trusted_file;
 
-use super::problem::OpenError;
+use super::problem::UsersFileError;
 
 #[cfg(not(unix))]
 #[path = "system_other.rs"]
@@ -53,8 +53,8 @@ impl Stamp {
 /// The current stamp of the file.
 ///
 /// # Errors
-/// [`OpenError::Missing`], or the error of the system.
-pub fn stamp(path: &Path) -> Result<Stamp, OpenError> {
+/// [`UsersFileError::Missing`], or the error of the system.
+pub fn stamp(path: &Path) -> Result<Stamp, UsersFileError> {
     fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
 }
 
@@ -69,20 +69,20 @@ pub fn stamp_of(file: &File) -> io::Result<Stamp> {
 /// The text of the file, if only its owner may read and write it.
 ///
 /// The stamp is taken before reading: if the file changes meanwhile, the next check detects it.
-pub(super) fn read(path: &Path) -> Result<(String, Stamp), OpenError> {
+pub(super) fn read(path: &Path) -> Result<(String, Stamp), UsersFileError> {
     let trouble = |error| unreadable(path, error);
     let file = trusted_file::open(path).map_err(trouble)?;
     let about = file.metadata().map_err(trouble)?;
     if let Some(mode) = system::open_to_others(&about) {
-        return Err(OpenError::TooOpen { path: path.to_owned(), mode });
+        return Err(UsersFileError::TooOpen { path: path.to_owned(), mode });
     }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(trouble)?;
     if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
-        return Err(OpenError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
+        return Err(UsersFileError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
     }
     let text =
-        String::from_utf8(bytes).map_err(|_| OpenError::NotText { path: path.to_owned() })?;
+        String::from_utf8(bytes).map_err(|_| UsersFileError::NotText { path: path.to_owned() })?;
     Ok((text, Stamp::of(&about)))
 }
 
@@ -114,11 +114,11 @@ pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
     fs::metadata(path).map(|about| system::open_to_others(&about))
 }
 
-fn unreadable(path: &Path, source: io::Error) -> OpenError {
+fn unreadable(path: &Path, source: io::Error) -> UsersFileError {
     let path = path.to_owned();
     match source.kind() {
-        io::ErrorKind::NotFound => OpenError::Missing { path },
-        _ => OpenError::Unreadable { path, source },
+        io::ErrorKind::NotFound => UsersFileError::Missing { path },
+        _ => UsersFileError::Unreadable { path, source },
     }
 }
 

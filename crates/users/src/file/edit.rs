@@ -9,8 +9,8 @@ use wharf_proto::path::VPath;
 use super::disk::{self, LockWait};
 use super::editor::{Editor, Owner};
 use super::location::{line_of, line_of_entry};
-use super::origin::Origin;
-use super::problem::{Fault, FileProblems, OpenError};
+use super::origin::SettingOrigin;
+use super::problem::{Fault, FileProblems, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
 use super::record::UserRecord;
 use crate::name::NameProblem;
@@ -39,7 +39,7 @@ impl fmt::Debug for UserFile {
 #[non_exhaustive]
 pub enum EditError {
     /// It cannot be used as it is.
-    Open(OpenError),
+    Open(UsersFileError),
     /// No account has this name.
     NoSuchUser(String),
     /// An account has this name already.
@@ -100,8 +100,8 @@ impl std::error::Error for EditError {
     }
 }
 
-impl From<OpenError> for EditError {
-    fn from(error: OpenError) -> Self {
+impl From<UsersFileError> for EditError {
+    fn from(error: UsersFileError) -> Self {
         Self::Open(error)
     }
 }
@@ -110,8 +110,8 @@ impl UserFile {
     /// Reads the file. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]: it is missing, accessible to other users, or invalid (all problems).
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    /// [`UsersFileError`]: it is missing, accessible to other users, or invalid (all problems).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, UsersFileError> {
         let path = path.as_ref();
         let (text, _) = disk::read(path)?;
         Self::parse(path, &text)
@@ -120,10 +120,10 @@ impl UserFile {
     /// Reads `text` as the content of such a file; `path` is for messages and relative homes.
     ///
     /// # Errors
-    /// [`OpenError::Problems`] alone.
-    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, OpenError> {
+    /// [`UsersFileError::Problems`] alone.
+    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, UsersFileError> {
         let path = path.as_ref();
-        let parsed = read::read(path, text).map_err(OpenError::Problems)?;
+        let parsed = read::read(path, text).map_err(UsersFileError::Problems)?;
         let records = parsed.effective_records();
         Ok(Self { path: path.to_owned(), text: text.to_owned(), parsed, records })
     }
@@ -133,14 +133,15 @@ impl UserFile {
     /// its own.
     ///
     /// # Errors
-    /// [`OpenError::Problems`]: the text is not valid TOML.
+    /// [`UsersFileError::Problems`]: the text is not valid TOML.
     pub fn parse_valid(
         path: impl AsRef<Path>,
         text: &str,
         check: RecordCheck,
-    ) -> Result<(Self, Vec<Fault>), OpenError> {
+    ) -> Result<(Self, Vec<Fault>), UsersFileError> {
         let path = path.as_ref();
-        let (parsed, faults) = read::read_valid(path, text, check).map_err(OpenError::Problems)?;
+        let (parsed, faults) =
+            read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
         let records = parsed.effective_records();
         Ok((Self { path: path.to_owned(), text: text.to_owned(), parsed, records }, faults))
     }
@@ -177,18 +178,18 @@ impl UserFile {
 
     /// Where a setting of the account comes from. `inner` is the path of an entry of `paths` or
     /// `folders`.
-    pub fn origin_of(&self, name: &str, key: &str, inner: Option<&VPath>) -> Origin<'_> {
+    pub fn origin_of(&self, name: &str, key: &str, inner: Option<&VPath>) -> SettingOrigin<'_> {
         let own = self.own(name);
-        own.map_or(Origin::Unset, |own| own.origin_of(|group| self.group(group), key, inner))
+        own.map_or(SettingOrigin::Unset, |own| own.origin_of(|group| self.group(group), key, inner))
     }
 
     /// The line, counted from 1, that sets a key of an account, in its own table or that of a
     /// group.
     pub fn line_said(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
         match self.origin_of(name, key, inner) {
-            Origin::Own => self.line_in(Owner::User(name), key, inner),
-            Origin::Group(group) => self.line_in(Owner::Group(group), key, inner),
-            Origin::Unset => None,
+            SettingOrigin::Own => self.line_in(Owner::User(name), key, inner),
+            SettingOrigin::Group(group) => self.line_in(Owner::Group(group), key, inner),
+            SettingOrigin::Unset => None,
         }
     }
 
@@ -240,7 +241,7 @@ pub(super) fn edit<T, E: From<EditError>>(
     let _lock = lock.ok_or_else(|| EditError::Locked(path.clone()))?;
     let old = match disk::read(&path) {
         Ok((text, _)) => Some(text),
-        Err(OpenError::Missing { .. }) => None,
+        Err(UsersFileError::Missing { .. }) => None,
         Err(error) => return Err(EditError::Open(error).into()),
     };
     let mut editor = Editor::new(&path, old.as_deref().unwrap_or(NEW_FILE))?;

@@ -8,10 +8,10 @@ use wharf_core::account::Rate;
 use wharf_proto::path::VPath;
 
 use super::edit::EditError;
-use super::problem::OpenError;
+use super::problem::UsersFileError;
 use super::read::{self, ParsedFile, RecordCheck};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
-use crate::admin::{Change, Cleared};
+use crate::admin::{Cleared, StoreChange};
 use crate::name::check_name;
 use crate::rights::format_rights;
 use crate::units::{format_quota, format_rate};
@@ -29,10 +29,10 @@ impl Editor {
     /// # Errors
     /// [`EditError::Open`]: the text is invalid.
     pub fn new(path: &Path, text: &str) -> Result<Self, EditError> {
-        let parsed = read::read(path, text).map_err(OpenError::Problems)?;
+        let parsed = read::read(path, text).map_err(UsersFileError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
-            OpenError::Unreadable { path: path.to_owned(), source }
+            UsersFileError::Unreadable { path: path.to_owned(), source }
         })?;
         Ok(Self { document, parsed })
     }
@@ -43,10 +43,10 @@ impl Editor {
     /// # Errors
     /// [`EditError::Open`]: the text is not valid TOML.
     pub fn of_valid(path: &Path, text: &str, check: RecordCheck) -> Result<Self, EditError> {
-        let (parsed, _) = read::read_valid(path, text, check).map_err(OpenError::Problems)?;
+        let (parsed, _) = read::read_valid(path, text, check).map_err(UsersFileError::Problems)?;
         let document = text.parse().map_err(|error: toml_edit::TomlError| {
             let source = io::Error::new(io::ErrorKind::InvalidData, error);
-            OpenError::Unreadable { path: path.to_owned(), source }
+            UsersFileError::Unreadable { path: path.to_owned(), source }
         })?;
         Ok(Self { document, parsed })
     }
@@ -65,18 +65,18 @@ impl Editor {
     ///
     /// # Errors
     /// As the function that does it.
-    pub fn apply(&mut self, change: &Change) -> Result<(), EditError> {
+    pub fn apply(&mut self, change: &StoreChange) -> Result<(), EditError> {
         let owner = change.holder().owner();
         match change {
-            Change::Add { settings, .. } => self.add(owner, settings),
-            Change::Set { settings, cleared, .. } => {
+            StoreChange::Add { settings, .. } => self.add(owner, settings),
+            StoreChange::Set { settings, cleared, .. } => {
                 settings.iter().try_for_each(|setting| self.set(owner, setting))?;
                 cleared.iter().try_for_each(|cleared| match cleared {
                     Cleared::Key(key) => self.clear(owner, key).map(drop),
                     Cleared::Entry(inner, path) => self.clear_entry(owner, inner, path).map(drop),
                 })
             }
-            Change::Remove { .. } => self.remove(owner),
+            StoreChange::Remove { .. } => self.remove(owner),
         }
     }
 

@@ -11,7 +11,7 @@ const OWN_KEYS: [&str; 4] = ["password", "no_password", "groups", "comment"];
 
 /// Where a setting of an account comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin<'a> {
+pub enum SettingOrigin<'a> {
     /// The account's own table.
     Own,
     /// That of a group.
@@ -37,15 +37,18 @@ impl UserRecord {
         groups: impl Fn(&str) -> Option<&'a Self>,
         key: &str,
         inner: Option<&VPath>,
-    ) -> Origin<'a> {
+    ) -> SettingOrigin<'a> {
         if self.sets(key, inner) {
-            return Origin::Own;
+            return SettingOrigin::Own;
         }
         if OWN_KEYS.contains(&key) {
-            return Origin::Unset;
+            return SettingOrigin::Unset;
         }
         let sets = |name: &&String| groups(name).is_some_and(|group| group.sets(key, inner));
-        self.groups.iter().find(sets).map_or(Origin::Unset, |name| Origin::Group(name))
+        self.groups
+            .iter()
+            .find(sets)
+            .map_or(SettingOrigin::Unset, |name| SettingOrigin::Group(name))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::admin::Holder;
 
 /// One problem in the file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct UsersFileProblem {
     /// The line, from 1.
     pub line: usize,
     /// The column, from 1, in characters.
@@ -22,7 +22,7 @@ pub struct Problem {
     /// The error message.
     pub message: String,
     /// What would help.
-    pub help: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// All problems of the file, in the order of its lines.
@@ -33,7 +33,7 @@ pub struct FileProblems {
     /// Its text, with passwords masked by stars, to be shown.
     pub source: String,
     /// The problems; never empty.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<UsersFileProblem>,
 }
 
 /// An account or a group that cannot be used, in a store where the others can.
@@ -44,7 +44,7 @@ pub struct Fault {
     /// Its password, if readable: a wrong password is still rejected as such.
     pub password: Option<StoredHash>,
     /// The problems; never empty.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<UsersFileProblem>,
 }
 
 /// All problems with key and hint on one line, without line numbers: there is no file.
@@ -53,8 +53,8 @@ impl fmt::Display for Fault {
         for (index, problem) in self.problems.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
             write!(out, "{between}{}: {}", problem.key, problem.message)?;
-            if let Some(help) = &problem.help {
-                write!(out, " ({help})")?;
+            if let Some(hint) = &problem.hint {
+                write!(out, " ({hint})")?;
             }
         }
         Ok(())
@@ -71,8 +71,8 @@ impl fmt::Display for FileProblems {
                 write!(out, "{}: ", problem.key)?;
             }
             out.write_str(&problem.message)?;
-            if let Some(help) = &problem.help {
-                write!(out, " ({help})")?;
+            if let Some(hint) = &problem.hint {
+                write!(out, " ({hint})")?;
             }
         }
         Ok(())
@@ -84,7 +84,7 @@ impl std::error::Error for FileProblems {}
 /// Why a file of accounts cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum UsersFileError {
     /// The file does not exist.
     Missing {
         /// The file.
@@ -120,7 +120,7 @@ pub enum OpenError {
     },
 }
 
-impl fmt::Display for OpenError {
+impl fmt::Display for UsersFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { path } => {
@@ -146,7 +146,7 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {
+impl std::error::Error for UsersFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable { source, .. } => Some(source),

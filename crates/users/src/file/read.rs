@@ -11,7 +11,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
 use super::masked::{likely_secrets, masked};
-use super::problem::{Fault, FileProblems, Problem};
+use super::problem::{Fault, FileProblems, UsersFileProblem};
 use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord};
 use crate::admin::Holder;
 use crate::hours::{Expiry, Hours};
@@ -49,7 +49,7 @@ pub type RecordCheck = fn(&UserRecord) -> Option<(&'static str, String, String)>
 
 /// Reads the accounts and groups; `path` is for the messages.
 pub(super) fn read(path: &Path, source: &str) -> Result<ParsedFile, FileProblems> {
-    read_with(RecordReader::new(source), path, source).map(|(parsed, _)| parsed)
+    read_with(UserRecordReader::new(source), path, source).map(|(parsed, _)| parsed)
 }
 
 /// Parses the valid records, and returns the others as faults. A member of an invalid group is
@@ -60,11 +60,11 @@ pub(super) fn read_valid(
     check: RecordCheck,
 ) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
     let collector = Some(FaultCollector { check, faults: Vec::new() });
-    read_with(RecordReader { collector, ..RecordReader::new(source) }, path, source)
+    read_with(UserRecordReader { collector, ..UserRecordReader::new(source) }, path, source)
 }
 
 fn read_with(
-    mut reader: RecordReader<'_>,
+    mut reader: UserRecordReader<'_>,
     path: &Path,
     source: &str,
 ) -> Result<(ParsedFile, Vec<Fault>), FileProblems> {
@@ -90,9 +90,9 @@ fn read_with(
 }
 
 /// What was found so far.
-struct RecordReader<'a> {
+struct UserRecordReader<'a> {
     source: &'a str,
-    problems: Vec<Problem>,
+    problems: Vec<UsersFileProblem>,
     /// The positions of passwords.
     secrets: Vec<Range<usize>>,
     collector: Option<FaultCollector>,
@@ -115,7 +115,7 @@ struct TomlEntry<'a> {
     span: Range<usize>,
 }
 
-impl<'a> RecordReader<'a> {
+impl<'a> UserRecordReader<'a> {
     fn new(source: &'a str) -> Self {
         Self { source, problems: Vec::new(), secrets: Vec::new(), collector: None }
     }
@@ -128,10 +128,10 @@ impl<'a> RecordReader<'a> {
         record: Option<UserRecord>,
     ) -> Option<UserRecord> {
         let Some(collector) = &mut self.collector else { return record };
-        if let Some((of, message, help)) = record.as_ref().and_then(collector.check) {
+        if let Some((of, message, hint)) = record.as_ref().and_then(collector.check) {
             let key = format!("{key}.{of}");
-            let (line, column, span, help) = (1, 1, 0..0, Some(help));
-            self.problems.push(Problem { line, column, span, key, message, help });
+            let (line, column, span, hint) = (1, 1, 0..0, Some(hint));
+            self.problems.push(UsersFileProblem { line, column, span, key, message, hint });
         }
         let problems = std::mem::take(&mut self.problems);
         if problems.is_empty() {
@@ -149,7 +149,7 @@ impl<'a> RecordReader<'a> {
     }
 }
 
-impl RecordReader<'_> {
+impl UserRecordReader<'_> {
     fn document(&mut self, root: &dyn TableLike) -> ParsedFile {
         const HELP: &str =
             "accounts are tables such as [users.anna], groups such as [groups.staff]";
@@ -205,17 +205,17 @@ impl RecordReader<'_> {
                     continue;
                 }
                 let known = groups.iter().map(|group| group.name.as_str());
-                let help = nearest(name, known).map_or_else(
+                let hint = nearest(name, known).map_or_else(
                     || format!("create it with: wharf group add {name}"),
                     |meant| format!("did you mean `{meant}`?"),
                 );
                 let message = format!("unknown group `{}`", name.escape_debug());
-                self.report_value(&found, message, Some(help));
+                self.report_value(&found, message, Some(hint));
             }
         }
         if !table.contains_key("home") && !has_home {
-            let help = "add the folder of its files, such as: home = \"/srv/ftp/anna\"";
-            self.report_key(user, "missing `home`".to_owned(), Some(help.to_owned()));
+            let hint = "add the folder of its files, such as: home = \"/srv/ftp/anna\"";
+            self.report_key(user, "missing `home`".to_owned(), Some(hint.to_owned()));
         }
         self.check_no_password(user, &record, groups);
         Some(record)
@@ -235,24 +235,24 @@ impl RecordReader<'_> {
         let Some((key, item)) = table.get_key_value("no_password") else { return };
         let found = found_at(key, item, &user.key);
         if record.password.is_some() {
-            let help = "remove one of the two".to_owned();
-            self.report_key(&found, "conflicts with `password`".to_owned(), Some(help));
+            let hint = "remove one of the two".to_owned();
+            self.report_key(&found, "conflicts with `password`".to_owned(), Some(hint));
         }
         let whole = record.with_groups(|name| groups.iter().find(|group| group.name == name));
         if whole.allowed_addresses.is_none_or(|addresses| addresses.is_empty()) {
             let message = "an account without a password needs `allowed_addresses`".to_owned();
-            let help = "list the allowed client addresses, such as: allowed_addresses = \
+            let hint = "list the allowed client addresses, such as: allowed_addresses = \
                         [\"192.0.2.7\"]";
-            self.report_key(&found, message, Some(help.to_owned()));
+            self.report_key(&found, message, Some(hint.to_owned()));
         }
     }
 
     /// Parses the table of an account or group.
-    fn record(&mut self, found: &TomlEntry<'_>, help: &str, known: &[&str]) -> Option<UserRecord> {
+    fn record(&mut self, found: &TomlEntry<'_>, hint: &str, known: &[&str]) -> Option<UserRecord> {
         if let Err(problem) = check_name(found.name) {
             self.report(found.key_span.clone(), found.key.clone(), problem.to_string(), None);
         }
-        let table = self.table(found, help)?;
+        let table = self.table(found, hint)?;
         let mut record = UserRecord { name: found.name.to_owned(), ..UserRecord::default() };
         for entry in entries(table, &found.key) {
             if known.contains(&entry.name) {
@@ -296,9 +296,9 @@ impl RecordReader<'_> {
         // `!` and `*` are the marks of /etc/shadow for an account without password login.
         let is_locked = text.is_empty() || text.starts_with(['!', '*']);
         if !is_locked && !looks_like_hash(text) {
-            let help = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
+            let hint = "create a hash with `wharf hash`, or use `wharf user passwd NAME`";
             let message = "unknown password hash format".to_owned();
-            self.report_key(found, message, Some(help.to_owned()));
+            self.report_key(found, message, Some(hint.to_owned()));
         }
         Some(StoredHash::from(text.to_owned()))
     }
@@ -311,15 +311,15 @@ impl RecordReader<'_> {
             text if text == "~" || text.starts_with("~/") => "`~` is not supported",
             text => return Some(PathBuf::from(text)),
         };
-        let help = "write an absolute path, or one relative to the folder of this file";
-        self.report_value(found, message.to_owned(), Some(help.to_owned()));
+        let hint = "write an absolute path, or one relative to the folder of this file";
+        self.report_value(found, message.to_owned(), Some(hint.to_owned()));
         None
     }
 
     fn permissions(&mut self, found: &TomlEntry<'_>) -> Option<Permissions> {
         let text = self.text(found)?;
         let rights = parse_rights(text);
-        rights.map_err(|bad| self.report_value(found, bad.message(), Some(bad.help()))).ok()
+        rights.map_err(|bad| self.report_value(found, bad.message(), Some(bad.hint()))).ok()
     }
 
     fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
@@ -330,8 +330,8 @@ impl RecordReader<'_> {
             }
             return bytes.map(Rate::from_bytes_per_second);
         }
-        let help = "write a rate such as \"2MiB/s\", or 0 for no limit";
-        let text = self.text_or(found, "a text or a whole number", help)?;
+        let hint = "write a rate such as \"2MiB/s\", or 0 for no limit";
+        let text = self.text_or(found, "a text or a whole number", hint)?;
         let rate = parse_rate(text);
         rate.map_err(|error| self.report_value(found, error.to_string(), None)).ok()
     }
@@ -344,8 +344,8 @@ impl RecordReader<'_> {
             }
             return bytes.map(Size::from_bytes);
         }
-        let help = "write a size such as \"20GiB\", or 0 for no limit";
-        let text = self.text_or(found, "a text or a whole number", help)?;
+        let hint = "write a size such as \"20GiB\", or 0 for no limit";
+        let text = self.text_or(found, "a text or a whole number", hint)?;
         parse_quota(text).map_err(|error| self.report_value(found, error.to_string(), None)).ok()
     }
 
@@ -357,8 +357,8 @@ impl RecordReader<'_> {
         };
         if number.is_none() {
             let message = format!("expected a whole number from 0 to {}", u32::MAX);
-            let help = "0 or \"unlimited\" means no limit".to_owned();
-            self.report_value(found, message, Some(help));
+            let hint = "0 or \"unlimited\" means no limit".to_owned();
+            self.report_value(found, message, Some(hint));
         }
         number.map(Count::from_number)
     }
@@ -373,9 +373,9 @@ impl RecordReader<'_> {
     }
 
     fn paths(&mut self, found: &TomlEntry<'_>) -> Vec<(VPath, Permissions)> {
-        let help = "permissions of paths are a table such as: \"/incoming\" = \"upload\"";
+        let hint = "permissions of paths are a table such as: \"/incoming\" = \"upload\"";
         let mut paths: Vec<(VPath, Permissions)> = Vec::new();
-        let Some(table) = self.table(found, help) else { return paths };
+        let Some(table) = self.table(found, hint) else { return paths };
         for entry in entries(table, &found.key) {
             let path = self.virtual_path(&entry);
             let rights = self.permissions(&entry);
@@ -400,7 +400,7 @@ impl RecordReader<'_> {
     }
 
     fn addresses(&mut self, found: &TomlEntry<'_>) -> Option<Vec<IpNet>> {
-        let help = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
+        let hint = "write addresses and networks, as in [\"192.0.2.7\", \"10.0.0.0/8\"]";
         let texts = self.texts(found, "addresses and networks, as in [\"10.0.0.0/8\"]");
         let mut networks = Vec::new();
         for text in texts {
@@ -408,7 +408,7 @@ impl RecordReader<'_> {
                 networks.push(network);
             } else {
                 let message = format!("`{}` is not an address", text.escape_debug());
-                self.report_value(found, message, Some(help.to_owned()));
+                self.report_value(found, message, Some(hint.to_owned()));
             }
         }
         // An empty list means what no list means, so that a list can be emptied.
@@ -435,9 +435,9 @@ impl RecordReader<'_> {
     }
 
     fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
-        let help = "shared folders are a table such as: \"/music\" = \"/srv/music\"";
+        let hint = "shared folders are a table such as: \"/music\" = \"/srv/music\"";
         let mut folders: Vec<FolderRecord> = Vec::new();
-        let Some(table) = self.table(found, help) else { return folders };
+        let Some(table) = self.table(found, hint) else { return folders };
         for entry in entries(table, &found.key) {
             let path = self.virtual_path(&entry);
             let folder = self.folder(&entry);
@@ -479,8 +479,8 @@ impl RecordReader<'_> {
             }
         }
         if !table.contains_key("target") {
-            let help = "add the shared folder, such as: target = \"/srv/music\"";
-            self.report_key(entry, "missing `target`".to_owned(), Some(help.to_owned()));
+            let hint = "add the shared folder, such as: target = \"/srv/music\"";
+            self.report_key(entry, "missing `target`".to_owned(), Some(hint.to_owned()));
         }
         Some(folder)
     }
@@ -520,40 +520,40 @@ impl RecordReader<'_> {
         self.text_or(found, "a text", "write it in quotes: \"…\"")
     }
 
-    fn text_or<'a>(&mut self, found: &TomlEntry<'a>, wanted: &str, help: &str) -> Option<&'a str> {
+    fn text_or<'a>(&mut self, found: &TomlEntry<'a>, wanted: &str, hint: &str) -> Option<&'a str> {
         let text = found.item.as_str();
         if text.is_none() {
             let message = format!("expected {wanted}, found {}", kind(found.item));
-            self.report_value(found, message, Some(help.to_owned()));
+            self.report_value(found, message, Some(hint.to_owned()));
         }
         text
     }
 
-    fn table<'a>(&mut self, found: &TomlEntry<'a>, help: &str) -> Option<&'a dyn TableLike> {
+    fn table<'a>(&mut self, found: &TomlEntry<'a>, hint: &str) -> Option<&'a dyn TableLike> {
         let table = found.item.as_table_like();
         if table.is_none() {
             let message = format!("expected a table, found {}", kind(found.item));
-            self.report_value(found, message, Some(help.to_owned()));
+            self.report_value(found, message, Some(hint.to_owned()));
         }
         table
     }
 
     fn unknown(&mut self, found: &TomlEntry<'_>, known: &[&str], otherwise: &str) {
         let word = found.name;
-        let help = nearest(word, known.iter().copied())
+        let hint = nearest(word, known.iter().copied())
             .map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean `{meant}`?"));
-        self.report_key(found, format!("`{word}` is not a known key"), Some(help));
+        self.report_key(found, format!("`{word}` is not a known key"), Some(hint));
     }
 
-    fn report_key(&mut self, found: &TomlEntry<'_>, message: String, help: Option<String>) {
-        self.report(found.key_span.clone(), found.key.clone(), message, help);
+    fn report_key(&mut self, found: &TomlEntry<'_>, message: String, hint: Option<String>) {
+        self.report(found.key_span.clone(), found.key.clone(), message, hint);
     }
 
-    fn report_value(&mut self, found: &TomlEntry<'_>, message: String, help: Option<String>) {
-        self.report(found.span.clone(), found.key.clone(), message, help);
+    fn report_value(&mut self, found: &TomlEntry<'_>, message: String, hint: Option<String>) {
+        self.report(found.span.clone(), found.key.clone(), message, hint);
     }
 
-    fn report(&mut self, span: Range<usize>, key: String, message: String, help: Option<String>) {
+    fn report(&mut self, span: Range<usize>, key: String, message: String, hint: Option<String>) {
         if self.problems.len() == PROBLEMS_MAX {
             return;
         }
@@ -561,7 +561,7 @@ impl RecordReader<'_> {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        self.problems.push(Problem { line, column, span, key, message, help });
+        self.problems.push(UsersFileProblem { line, column, span, key, message, hint });
     }
 }
 

@@ -7,7 +7,7 @@ mod reading;
 
 use std::path::Path;
 
-use super::{OpenError, UserFile};
+use super::{UserFile, UsersFileError};
 
 /// A hash of LDAP, weaker than new hashes.
 const OLD_HASH: &str = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
@@ -15,7 +15,7 @@ const OLD_HASH: &str = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
 const OLD_SECRET: &[u8] = "Pier 39, Zürich".as_bytes();
 
 /// Parses `text` as the content of `/etc/wharf/users.toml`.
-fn parse(text: &str) -> Result<UserFile, OpenError> {
+fn parse(text: &str) -> Result<UserFile, UsersFileError> {
     UserFile::parse("/etc/wharf/users.toml", text)
 }
 

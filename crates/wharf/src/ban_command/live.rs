@@ -5,22 +5,22 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use wharf_admin::client::{Client, RequestError};
+use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
 use super::network;
-use crate::cli::{Global, live::Reach};
+use crate::cli::{GlobalArgs, live::SocketArgs};
 use crate::live_command::{ask, client};
 use crate::outcome::{Exit, Failure};
 
 /// The server at the given socket, else the running server of this configuration, if any.
 pub(super) fn server(
-    global: &Global,
+    global: &GlobalArgs,
     socket: Option<&Path>,
     config: Option<&Path>,
-) -> Result<Option<Client>, Failure> {
-    let client = client(global, &Reach { socket: socket.map(Path::to_owned) });
+) -> Result<Option<AdminClient>, Failure> {
+    let client = client(global, &SocketArgs { socket: socket.map(Path::to_owned) });
     let asked = ask(async { client.get::<Status>("/v1/status").await });
     match asked {
         Ok(_) if socket.is_some() => Ok(Some(client)),
@@ -36,7 +36,7 @@ pub(super) fn server(
 }
 
 /// The bans and locks of the server.
-pub(super) fn read(server: &Client) -> Result<ThrottleSnapshot, Failure> {
+pub(super) fn read(server: &AdminClient) -> Result<ThrottleSnapshot, Failure> {
     let (bans, locks) = ask(async {
         let bans: Vec<Ban> = server.get("/v1/bans").await?;
         let locks: Vec<Lock> = server.get("/v1/locks").await?;
@@ -72,7 +72,7 @@ fn seconds(moment: &str) -> Result<i64, Failure> {
 
 /// Bans networks, and disconnects their sessions.
 pub(super) fn add(
-    server: &Client,
+    server: &AdminClient,
     networks: &[IpNet],
     until: Option<i64>,
     reason: &str,
@@ -88,7 +88,11 @@ pub(super) fn add(
 }
 
 /// Removes the bans of these networks, and unlocks these accounts.
-pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Result<(), Failure> {
+pub(super) fn lift(
+    server: &AdminClient,
+    networks: &[IpNet],
+    users: &[String],
+) -> Result<(), Failure> {
     ask(async {
         if !networks.is_empty() {
             let addresses: Vec<_> = networks.iter().map(ToString::to_string).collect();
@@ -104,7 +108,7 @@ pub(super) fn lift(server: &Client, networks: &[IpNet], users: &[String]) -> Res
 }
 
 /// Removes all bans and locks.
-pub(super) fn clear(server: &Client) -> Result<(), Failure> {
+pub(super) fn clear(server: &AdminClient) -> Result<(), Failure> {
     ask(async {
         let _: Vec<String> = server.delete("/v1/bans").await?;
         let _: Vec<String> = server.post("/v1/unlock", &Unlock::default()).await?;

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use wharf_load::{Outcome, Prepared, Progress};
+use wharf_load::{PreparedRun, RunOutcome, RunProgress};
 
 use crate::config::units::show_size;
-use crate::outcome::tell;
+use crate::outcome::print_error;
 
 /// The progress of a case.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
+pub(super) struct CaseProgress {
     pub(super) name: &'static str,
     pub(super) operations: u64,
     /// For cases in which bytes matter more than operations.
@@ -20,7 +20,11 @@ pub(super) struct Work {
 }
 
 /// Runs a case with a progress bar if standard error is a terminal.
-pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> Outcome {
+pub(super) fn run(
+    prepared: &mut PreparedRun,
+    progress: &RunProgress,
+    work: CaseProgress,
+) -> RunOutcome {
     if !std::io::stderr().is_terminal() {
         return prepared.run(progress);
     }
@@ -38,7 +42,7 @@ pub(super) fn run(prepared: &mut Prepared, progress: &Progress, work: Work) -> O
     })
 }
 
-fn show(progress: &Progress, work: Work, is_over: &AtomicBool) {
+fn show(progress: &RunProgress, work: CaseProgress, is_over: &AtomicBool) {
     let (operations, bytes) = (progress.operations(), progress.bytes());
     let mut last = bytes;
     while !is_over.load(Relaxed) {
@@ -49,10 +53,10 @@ fn show(progress: &Progress, work: Work, is_over: &AtomicBool) {
             None => percent(progress.operations() - operations, work.operations),
         };
         let speed = (now - last).saturating_mul(STEPS_PER_S);
-        tell(&format!("\r{}\x1b[K", line(work.name, done, speed)));
+        print_error(&format!("\r{}\x1b[K", line(work.name, done, speed)));
         last = now;
     }
-    tell("\r\x1b[K");
+    print_error("\r\x1b[K");
 }
 
 const STEP: Duration = Duration::from_millis(200);

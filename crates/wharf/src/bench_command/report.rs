@@ -3,34 +3,34 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use wharf_load::{Latency, Outcome, Target, TlsFacts, TlsMode};
+use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 
-use super::suite::{Ending, Results};
-use crate::cli::bench::Bench;
+use super::suite::{CaseResult, Results};
+use crate::cli::bench::BenchArgs;
 use crate::config::raw::quoted;
 use crate::config::units::show_size;
 
 /// The table, followed by errors, notes and totals.
-pub(super) fn table(target: &Target, results: &Results) -> String {
+pub(super) fn table(target: &TargetServer, results: &Results) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for (case, ending) in &results.cases {
         rows.push(match ending {
-            Ending::Ran(outcome) => row(case.name(), outcome),
-            Ending::Failed(_) => only(case.name(), "failed"),
-            Ending::Skipped(_) => only(case.name(), "-"),
+            CaseResult::Ran(outcome) => row(case.name(), outcome),
+            CaseResult::Failed(_) => only(case.name(), "failed"),
+            CaseResult::Skipped(_) => only(case.name(), "-"),
         });
     }
     let mut out = format!("{}   {}\n\n{}\n", target.address, tls(target, results), lines(&rows));
     for (case, ending) in &results.cases {
         let name = case.name();
         match ending {
-            Ending::Failed(error) => {
+            CaseResult::Failed(error) => {
                 let _ = writeln!(out, "{name}: {error}");
             }
-            Ending::Skipped(why) => {
+            CaseResult::Skipped(why) => {
                 let _ = writeln!(out, "{name}: not measured, {why}");
             }
-            Ending::Ran(outcome) => {
+            CaseResult::Ran(outcome) => {
                 for error in outcome.error_list.iter().take(ERRORS_SHOWN_MAX) {
                     let _ = writeln!(out, "{name}: {error}");
                 }
@@ -58,7 +58,7 @@ const ERRORS_SHOWN_MAX: usize = 3;
 const HEADER: [&str; 9] =
     ["CASE", "DONE", "TIME", "PER SECOND", "SPEED", "P50 ms", "P99 ms", "MAX ms", "ERRORS"];
 
-fn row(name: &str, outcome: &Outcome) -> [String; 9] {
+fn row(name: &str, outcome: &RunOutcome) -> [String; 9] {
     let Latency { p50, p99, max, .. } = outcome.latency;
     let speed = if outcome.bytes > 0 {
         format!("{:.1} MiB/s", outcome.bytes_per_second() / MIB)
@@ -121,7 +121,7 @@ fn lines(rows: &[[String; 9]]) -> String {
 
 fn facts(results: &Results) -> Option<TlsFacts> {
     let outcomes = results.cases.iter().filter_map(|(_, ending)| match ending {
-        Ending::Ran(outcome) => outcome.tls.clone(),
+        CaseResult::Ran(outcome) => outcome.tls.clone(),
         _ => None,
     });
     outcomes.reduce(|one, other| TlsFacts {
@@ -131,7 +131,7 @@ fn facts(results: &Results) -> Option<TlsFacts> {
     })
 }
 
-fn tls(target: &Target, results: &Results) -> String {
+fn tls(target: &TargetServer, results: &Results) -> String {
     let Some(tls) = &target.tls else { return "without TLS".to_owned() };
     let mode = match tls.mode {
         TlsMode::Explicit => "explicit TLS",
@@ -160,14 +160,14 @@ impl Total {
         let mut total = Self::default();
         for (_, ending) in &results.cases {
             match ending {
-                Ending::Ran(outcome) => {
+                CaseResult::Ran(outcome) => {
                     total.operations += outcome.operations;
                     total.bytes += outcome.bytes;
                     total.errors += outcome.errors;
                     total.wall += outcome.wall;
                 }
-                Ending::Failed(_) => total.errors += 1,
-                Ending::Skipped(_) => {}
+                CaseResult::Failed(_) => total.errors += 1,
+                CaseResult::Skipped(_) => {}
             }
         }
         total
@@ -175,19 +175,19 @@ impl Total {
 }
 
 /// One object. Times are in seconds, latencies in microseconds.
-pub(super) fn json(options: &Bench, target: &Target, results: &Results) -> String {
+pub(super) fn json(options: &BenchArgs, target: &TargetServer, results: &Results) -> String {
     let cases: Vec<String> = results
         .cases
         .iter()
         .map(|(case, ending)| {
             let mut members = vec![("case", quoted(case.name()))];
             match ending {
-                Ending::Ran(outcome) => members.extend(members_of(outcome)),
-                Ending::Failed(error) => {
+                CaseResult::Ran(outcome) => members.extend(members_of(outcome)),
+                CaseResult::Failed(error) => {
                     members.push(("errors", "1".to_owned()));
                     members.push(("messages", list(&[error.to_string()])));
                 }
-                Ending::Skipped(why) => members.push(("skipped", quoted(why))),
+                CaseResult::Skipped(why) => members.push(("skipped", quoted(why))),
             }
             object(&members)
         })
@@ -218,7 +218,7 @@ pub(super) fn json(options: &Bench, target: &Target, results: &Results) -> Strin
     object(&members) + "\n"
 }
 
-fn members_of(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn members_of(outcome: &RunOutcome) -> Vec<(&'static str, String)> {
     let messages: Vec<String> = outcome.error_list.iter().map(ToString::to_string).collect();
     let fairness = outcome.fairness.map(|fairness| format!("{:.3}", fairness.ratio()));
     vec![
@@ -264,7 +264,7 @@ fn object(members: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::Measured;
+    use crate::cli::bench::BenchCases;
 
     fn results() -> Results {
         let latency = Latency {
@@ -274,17 +274,17 @@ mod tests {
             p99: Duration::from_millis(2),
             max: Duration::from_millis(3),
         };
-        let outcome = Outcome {
+        let outcome = RunOutcome {
             wall: Duration::from_secs(2),
             bytes: 4 << 20,
             operations: 2,
             latency,
-            ..Outcome::default()
+            ..RunOutcome::default()
         };
         Results {
             cases: vec![
-                (Measured::LargeDown, Ending::Ran(Box::new(outcome))),
-                (Measured::SmallUp, Ending::Skipped("no place to write")),
+                (BenchCases::LargeDown, CaseResult::Ran(Box::new(outcome))),
+                (BenchCases::SmallUp, CaseResult::Skipped("no place to write")),
             ],
             notes: vec!["nothing \"here\"".to_owned()],
             ..Results::default()
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn numbers_end_at_one_place() {
-        let target = Target::new(([127, 0, 0, 1], 21).into(), "", "");
+        let target = TargetServer::new(([127, 0, 0, 1], 21).into(), "", "");
         assert_eq!(
             table(&target, &results()),
             "127.0.0.1:21   without TLS\n\n\

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use wharf_load::{
-    Case, CommandSession, Content, Error, ErrorKind, Listing, Outcome, Plan, Progress, Reading,
-    Target, prepare,
+    Case, CommandSession, Content, DownloadMode, Error, ErrorKind, Listing, Plan, RunOutcome,
+    RunProgress, TargetServer, prepare,
 };
 
-use super::bar::{self, Work};
+use super::bar::{self, CaseProgress};
 use super::target::failure;
-use crate::cli::bench::{Bench, Measured};
+use crate::cli::bench::{BenchArgs, BenchCases};
 use crate::outcome::Failure;
 use crate::share::fresh;
 
 /// The results of all cases.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    pub(super) cases: Vec<(Measured, Ending)>,
+    pub(super) cases: Vec<(BenchCases, CaseResult)>,
     /// Notes, such as files that could not be deleted.
     pub(super) notes: Vec<String>,
     /// Whether files remain on the server.
@@ -25,9 +25,9 @@ pub(super) struct Results {
 
 /// Result of a case.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum CaseResult {
     /// It ran, with or without errors.
-    Ran(Box<Outcome>),
+    Ran(Box<RunOutcome>),
     /// It could not start.
     Failed(Error),
     /// It was skipped, with the reason.
@@ -36,10 +36,10 @@ pub(super) enum Ending {
 
 impl Results {
     pub(super) fn has_errors(&self) -> bool {
-        let is_bad = |ending: &Ending| match ending {
-            Ending::Ran(outcome) => outcome.errors > 0,
-            Ending::Failed(_) => true,
-            Ending::Skipped(_) => false,
+        let is_bad = |ending: &CaseResult| match ending {
+            CaseResult::Ran(outcome) => outcome.errors > 0,
+            CaseResult::Failed(_) => true,
+            CaseResult::Skipped(_) => false,
         };
         self.is_left || self.cases.iter().any(|(_, ending)| is_bad(ending))
     }
@@ -48,19 +48,19 @@ impl Results {
 /// The state of the suite.
 #[derive(Debug)]
 pub(super) struct Suite<'a> {
-    options: &'a Bench,
-    target: &'a Target,
-    progress: &'a Progress,
+    options: &'a BenchArgs,
+    target: &'a TargetServer,
+    progress: &'a RunProgress,
     /// The temporary folder; none without write permission.
     folder: Option<String>,
-    small: Stored,
-    large: Stored,
+    small: StoredFiles,
+    large: StoredFiles,
     results: Results,
 }
 
 /// Files on the server, numbered from 0.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stored {
+struct StoredFiles {
     /// Number of complete files.
     whole: u64,
     /// Number of files that were started.
@@ -70,9 +70,9 @@ struct Stored {
 impl<'a> Suite<'a> {
     /// Logs in once to verify the options, and creates the folder.
     pub(super) fn begin(
-        options: &'a Bench,
-        target: &'a Target,
-        progress: &'a Progress,
+        options: &'a BenchArgs,
+        target: &'a TargetServer,
+        progress: &'a RunProgress,
     ) -> Result<Self, Failure> {
         let mut session =
             CommandSession::log_in(target).map_err(|error| failure(&error, options))?;
@@ -81,8 +81,8 @@ impl<'a> Suite<'a> {
             target,
             progress,
             folder: None,
-            small: Stored::default(),
-            large: Stored::default(),
+            small: StoredFiles::default(),
+            large: StoredFiles::default(),
             results: Results::default(),
         };
         if suite.wants_folder() {
@@ -132,7 +132,7 @@ impl<'a> Suite<'a> {
         self.results
     }
 
-    fn is_wanted(&self, case: Measured) -> bool {
+    fn is_wanted(&self, case: BenchCases) -> bool {
         self.options.only.is_empty() || self.options.only.contains(&case)
     }
 
@@ -140,29 +140,29 @@ impl<'a> Suite<'a> {
     fn wants_folder(&self) -> bool {
         ORDER.iter().any(|case| {
             let needs = match case {
-                Measured::Login | Measured::Noop | Measured::List => false,
-                Measured::LargeDown => self.options.file.is_none(),
+                BenchCases::Login | BenchCases::Noop | BenchCases::List => false,
+                BenchCases::LargeDown => self.options.file.is_none(),
                 _ => true,
             };
             needs && self.is_wanted(*case)
         })
     }
 
-    fn one(&mut self, case: Measured) -> Ending {
+    fn one(&mut self, case: BenchCases) -> CaseResult {
         let count = u64::from(self.options.count);
         match case {
-            Measured::Login => self.run(case, Case::Login, count),
-            Measured::Noop => self.run(case, Case::Command { line: "NOOP".to_owned() }, count),
-            Measured::List => self.list(count.div_ceil(OPERATIONS_PER_LISTING)),
-            Measured::SmallUp => self.store(case, count),
-            Measured::LargeUp => self.store(case, u64::from(self.options.sessions)),
-            Measured::SmallDown => self.fetch_small(count),
-            Measured::LargeDown => self.fetch_large(),
+            BenchCases::Login => self.run(case, Case::Login, count),
+            BenchCases::Noop => self.run(case, Case::Command { line: "NOOP".to_owned() }, count),
+            BenchCases::List => self.list(count.div_ceil(OPERATIONS_PER_LISTING)),
+            BenchCases::SmallUp => self.store(case, count),
+            BenchCases::LargeUp => self.store(case, u64::from(self.options.sessions)),
+            BenchCases::SmallDown => self.fetch_small(count),
+            BenchCases::LargeDown => self.fetch_large(),
         }
     }
 
-    fn run(&self, measured: Measured, case: Case, count: u64) -> Ending {
-        let Bench { sessions, time, size, .. } = *self.options;
+    fn run(&self, measured: BenchCases, case: Case, count: u64) -> CaseResult {
+        let BenchArgs { sessions, time, size, .. } = *self.options;
         let bytes = match &case {
             Case::Store { length, .. } => Some(length * count),
             Case::Retrieve { length, .. } => Some(length.unwrap_or(size) * count),
@@ -170,36 +170,36 @@ impl<'a> Suite<'a> {
         };
         let plan = Plan { sessions: sessions.into(), count, time: Some(time), ..Plan::new(case) };
         match prepare(self.target, &plan) {
-            Err(error) => Ending::Failed(error),
+            Err(error) => CaseResult::Failed(error),
             Ok(mut prepared) => {
-                let work = Work { name: measured.name(), operations: count, bytes };
+                let work = CaseProgress { name: measured.name(), operations: count, bytes };
                 let outcome = bar::run(&mut prepared, self.progress, work);
                 // Nothing is deleted here, and an error of QUIT is harmless.
                 let _ = prepared.finish();
-                Ending::Ran(Box::new(outcome))
+                CaseResult::Ran(Box::new(outcome))
             }
         }
     }
 
     /// Lists the folder with the small files, or the current one; with MLSD if supported.
-    fn list(&mut self, count: u64) -> Ending {
+    fn list(&mut self, count: u64) -> CaseResult {
         let path = self.folder.clone().or_else(|| self.options.dir.clone()).unwrap_or_default();
         let listing = |verb| Case::List { verb, path: path.clone(), entries: None };
-        let ending = self.run(Measured::List, listing(Listing::Mlsd), count);
-        let is_unknown = matches!(&ending, Ending::Ran(outcome) if outcome.operations == 0
+        let ending = self.run(BenchCases::List, listing(Listing::Mlsd), count);
+        let is_unknown = matches!(&ending, CaseResult::Ran(outcome) if outcome.operations == 0
             && outcome.error_list.first().is_some_and(|error|
                 matches!(error.kind, ErrorKind::Refused { code: 500..=504, .. })));
         if !is_unknown {
             return ending;
         }
         self.results.notes.push("the server does not support MLSD; LIST was used".into());
-        self.run(Measured::List, listing(Listing::List), count)
+        self.run(BenchCases::List, listing(Listing::List), count)
     }
 
-    fn store(&mut self, measured: Measured, count: u64) -> Ending {
-        let Some(folder) = &self.folder else { return Ending::Skipped(NO_FOLDER) };
+    fn store(&mut self, measured: BenchCases, count: u64) -> CaseResult {
+        let Some(folder) = &self.folder else { return CaseResult::Skipped(NO_FOLDER) };
         let (prefix, length) = match measured {
-            Measured::SmallUp => (SMALL_PREFIX, SMALL),
+            BenchCases::SmallUp => (SMALL_PREFIX, SMALL),
             _ => (LARGE_PREFIX, self.options.size),
         };
         let path = format!("{folder}/{prefix}{{i}}");
@@ -207,50 +207,54 @@ impl<'a> Suite<'a> {
         // The suite deletes all files itself, including those of failed uploads.
         let ending =
             self.run(measured, Case::Store { path, length, content, is_deleted: false }, count);
-        if let Ending::Ran(outcome) = &ending {
+        if let CaseResult::Ran(outcome) = &ending {
             let whole = if outcome.errors == 0 { outcome.operations } else { 0 };
             let begun = outcome.operations + outcome.errors + u64::from(self.options.sessions);
             let stored =
-                if measured == Measured::SmallUp { &mut self.small } else { &mut self.large };
-            *stored = Stored { whole, begun: stored.begun.max(begun.min(count)) };
+                if measured == BenchCases::SmallUp { &mut self.small } else { &mut self.large };
+            *stored = StoredFiles { whole, begun: stored.begun.max(begun.min(count)) };
         }
         ending
     }
 
-    fn fetch_small(&mut self, count: u64) -> Ending {
+    fn fetch_small(&mut self, count: u64) -> CaseResult {
         if self.folder.is_some() && self.small.whole == 0 {
-            self.store(Measured::SmallUp, count);
+            self.store(BenchCases::SmallUp, count);
         }
-        let Some(folder) = self.folder.as_ref() else { return Ending::Skipped(NO_FOLDER) };
+        let Some(folder) = self.folder.as_ref() else { return CaseResult::Skipped(NO_FOLDER) };
         if self.small.whole == 0 {
-            return Ending::Skipped(NO_FILES);
+            return CaseResult::Skipped(NO_FILES);
         }
         let path = format!("{folder}/{SMALL_PREFIX}{{i}}");
         let (length, reading) = (Some(SMALL), self.reading());
-        self.run(Measured::SmallDown, Case::Retrieve { path, length, reading }, self.small.whole)
+        self.run(BenchCases::SmallDown, Case::Retrieve { path, length, reading }, self.small.whole)
     }
 
-    fn fetch_large(&mut self) -> Ending {
+    fn fetch_large(&mut self) -> CaseResult {
         let count = u64::from(self.options.sessions);
         if let Some(path) = self.options.file.clone() {
             // Its content is unknown, so it cannot be verified.
-            let case = Case::Retrieve { path, length: None, reading: Reading::Decrypt };
-            return self.run(Measured::LargeDown, case, count);
+            let case = Case::Retrieve { path, length: None, reading: DownloadMode::Decrypt };
+            return self.run(BenchCases::LargeDown, case, count);
         }
         if self.folder.is_some() && self.large.whole == 0 {
-            self.store(Measured::LargeUp, 1);
+            self.store(BenchCases::LargeUp, 1);
         }
-        let Some(folder) = self.folder.as_ref() else { return Ending::Skipped(NO_FOLDER) };
+        let Some(folder) = self.folder.as_ref() else { return CaseResult::Skipped(NO_FOLDER) };
         if self.large.whole == 0 {
-            return Ending::Skipped(NO_FILES);
+            return CaseResult::Skipped(NO_FILES);
         }
         let path = format!("{folder}/{LARGE_PREFIX}0");
         let (length, reading) = (Some(self.options.size), self.reading());
-        self.run(Measured::LargeDown, Case::Retrieve { path, length, reading }, count)
+        self.run(BenchCases::LargeDown, Case::Retrieve { path, length, reading }, count)
     }
 
-    fn reading(&self) -> Reading {
-        if self.options.verify { Reading::Compare(Content::Pattern) } else { Reading::Decrypt }
+    fn reading(&self) -> DownloadMode {
+        if self.options.verify {
+            DownloadMode::Compare(Content::Pattern)
+        } else {
+            DownloadMode::Decrypt
+        }
     }
 
     fn remove(&self, folder: &str) -> Result<(), Error> {
@@ -276,14 +280,14 @@ const REMOVALS_MAX: usize = 5;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Small files before the listing, so that the listing has entries.
-const ORDER: &[Measured] = &[
-    Measured::Login,
-    Measured::Noop,
-    Measured::SmallUp,
-    Measured::SmallDown,
-    Measured::List,
-    Measured::LargeUp,
-    Measured::LargeDown,
+const ORDER: &[BenchCases] = &[
+    BenchCases::Login,
+    BenchCases::Noop,
+    BenchCases::SmallUp,
+    BenchCases::SmallDown,
+    BenchCases::List,
+    BenchCases::LargeUp,
+    BenchCases::LargeDown,
 ];
 const SMALL: u64 = 4096;
 const SMALL_PREFIX: &str = "small-";
@@ -293,7 +297,7 @@ const OPERATIONS_PER_LISTING: u64 = 10;
 const NO_FOLDER: &str = "no write permission";
 const NO_FILES: &str = "its files could not be stored";
 
-impl Measured {
+impl BenchCases {
     /// As on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {

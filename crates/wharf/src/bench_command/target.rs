@@ -4,28 +4,28 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
-use wharf_load::{Error, ErrorKind, Target, Tls, TlsMode, Trust};
+use wharf_load::{Error, ErrorKind, TargetServer, TlsMode, TlsOptions, Trust};
 
-use crate::cli::bench::{Bench, Mode};
+use crate::cli::bench::{BenchArgs, BenchTlsMode};
 use crate::outcome::{Exit, Failure};
 use crate::remote_server::{resolve, roots, split, system_roots};
 use crate::share::{ask_password, check_password, read_password_file};
 
 /// Resolves the server and prompts for a missing password.
-pub(super) fn target(options: &Bench) -> Result<Target, Failure> {
-    let usual = if options.tls == Mode::Implicit { 990 } else { 21 };
+pub(super) fn target(options: &BenchArgs) -> Result<TargetServer, Failure> {
+    let usual = if options.tls == BenchTlsMode::Implicit { 990 } else { 21 };
     let (host, port) = split(&options.server, usual)?;
     let tls = tls(options, &host)?;
     let address = resolve(&host, port)?;
     let user = options.username.as_deref().unwrap_or(ANONYMOUS);
-    let mut target = Target::new(address, user, password(options)?);
+    let mut target = TargetServer::new(address, user, password(options)?);
     target.tls = tls;
     Ok(target)
 }
 
 const ANONYMOUS: &str = "anonymous";
 
-fn password(options: &Bench) -> Result<String, Failure> {
+fn password(options: &BenchArgs) -> Result<String, Failure> {
     if let Some(file) = &options.password_file {
         return read_password_file(file);
     }
@@ -36,16 +36,16 @@ fn password(options: &Bench) -> Result<String, Failure> {
         (None, Some(_)) if std::io::stdin().is_terminal() => ask_password("Password: "),
         (None, Some(_)) => {
             Err(Failure::usage("cannot prompt for the password: standard input is not a terminal")
-                .help("use --password-file FILE, or --password-file - for standard input"))
+                .hint("use --password-file FILE, or --password-file - for standard input"))
         }
     }
 }
 
-fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
+fn tls(options: &BenchArgs, host: &str) -> Result<Option<TlsOptions>, Failure> {
     let mode = match options.tls {
-        Mode::Off => return Ok(None),
-        Mode::Explicit => TlsMode::Explicit,
-        Mode::Implicit => TlsMode::Implicit,
+        BenchTlsMode::Off => return Ok(None),
+        BenchTlsMode::Explicit => TlsMode::Explicit,
+        BenchTlsMode::Implicit => TlsMode::Implicit,
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::usage(format!("invalid host name `{host}`")))?;
@@ -54,40 +54,40 @@ fn tls(options: &Bench, host: &str) -> Result<Option<Tls>, Failure> {
         Some(file) => Trust::Roots(Arc::new(roots(file)?)),
         None => Trust::Roots(Arc::new(system_roots()?)),
     };
-    Ok(Some(Tls { mode, trust, name }))
+    Ok(Some(TlsOptions { mode, trust, name }))
 }
 
 /// Error of the first connection, with a hint.
-pub(super) fn failure(error: &Error, options: &Bench) -> Failure {
+pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
     let told = Failure::new(error.to_string());
-    let is_tls = options.tls != Mode::Off;
+    let is_tls = options.tls != BenchTlsMode::Off;
     match &error.kind {
         ErrorKind::Tls(_) => {
-            told.help("for a certificate that the system does not trust: --ca FILE, or --insecure")
+            told.hint("for a certificate that the system does not trust: --ca FILE, or --insecure")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
-            told.help("to send the password unencrypted:  --tls off")
+            told.hint("to send the password unencrypted:  --tls off")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("USER") && !is_tls => {
-            told.help("the server may require TLS:  --tls explicit")
+            told.hint("the server may require TLS:  --tls explicit")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("connect") => {
-            told.help("the server may be full; use fewer clients:  --sessions 1")
+            told.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { code: 421, .. } => {
-            told.help("the server may be full; use fewer clients:  --sessions 1")
+            told.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { .. } => {
-            told.help("check the user name (-u NAME) and password (--password-file FILE)")
+            told.hint("check the user name (-u NAME) and password (--password-file FILE)")
         }
         ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {
-            told.help("check the port and the TLS mode:  --tls explicit or implicit")
+            told.hint("check the port and the TLS mode:  --tls explicit or implicit")
         }
         ErrorKind::Io(std::io::ErrorKind::PermissionDenied, _) => {
             Failure { exit: Exit::Forbidden, ..told }
         }
         ErrorKind::Io(..) | ErrorKind::TimedOut => {
-            told.help("check host and port:  wharf bench HOST:PORT")
+            told.hint("check host and port:  wharf bench HOST:PORT")
         }
         _ => told,
     }

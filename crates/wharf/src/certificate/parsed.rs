@@ -17,14 +17,14 @@ pub(crate) struct ParsedCertificate<'a> {
     /// The end of its validity.
     pub(crate) not_after: Option<Timestamp>,
     /// The public key.
-    pub(crate) key: Key,
+    pub(crate) key: PublicKey,
     /// Whether its signature uses a broken hash algorithm.
     pub(crate) has_weak_signature: bool,
 }
 
 /// A public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum PublicKey {
     /// RSA, with the modulus size in bits.
     Rsa(usize),
     /// A key on this elliptic curve.
@@ -56,7 +56,7 @@ impl<'a> ParsedCertificate<'a> {
             subject,
             not_before: times.next().flatten(),
             not_after: times.next().flatten(),
-            key: key_of(key).unwrap_or(Key::Other),
+            key: key_of(key).unwrap_or(PublicKey::Other),
             has_weak_signature: WEAK_SIGNATURES.contains(&signature),
         })
     }
@@ -77,7 +77,7 @@ impl<'a> ParsedCertificate<'a> {
     }
 }
 
-impl Key {
+impl PublicKey {
     /// A short description.
     pub(crate) fn shown(self) -> String {
         match self {
@@ -103,7 +103,7 @@ fn shown(name: &[u8]) -> String {
 }
 
 /// `SEQUENCE { SEQUENCE { OID kind, curve }, BIT STRING { 0, SEQUENCE { INTEGER modulus, … } } }`
-fn key_of(key: &[u8]) -> Option<Key> {
+fn key_of(key: &[u8]) -> Option<PublicKey> {
     let mut parts = each(key);
     let ((_, algorithm), (_, bits)) = (parts.next()?, parts.next()?);
     let mut algorithm = each(algorithm);
@@ -115,15 +115,15 @@ fn key_of(key: &[u8]) -> Option<Key> {
             let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
             let first = modulus.get(zeros)?.leading_zeros();
             let bytes = modulus.len().saturating_sub(zeros);
-            Some(Key::Rsa((bytes * 8).saturating_sub(usize::try_from(first).ok()?)))
+            Some(PublicKey::Rsa((bytes * 8).saturating_sub(usize::try_from(first).ok()?)))
         }
         CURVE => Some(match algorithm.next()?.1 {
-            P256 => Key::Curve("ECDSA P-256"),
-            P384 => Key::Curve("ECDSA P-384"),
-            P521 => Key::Curve("ECDSA P-521"),
-            _ => Key::Curve("ECDSA"),
+            P256 => PublicKey::Curve("ECDSA P-256"),
+            P384 => PublicKey::Curve("ECDSA P-384"),
+            P521 => PublicKey::Curve("ECDSA P-521"),
+            _ => PublicKey::Curve("ECDSA"),
         }),
-        ED25519 => Some(Key::Curve("Ed25519")),
+        ED25519 => Some(PublicKey::Curve("Ed25519")),
         _ => None,
     }
 }
@@ -181,7 +181,7 @@ mod tests {
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let certificate = ParsedCertificate::of(made.der()).unwrap();
         assert!(certificate.is_self_signed() && !certificate.has_weak_signature);
-        assert_eq!(certificate.key, Key::Curve("ECDSA P-256"));
+        assert_eq!(certificate.key, PublicKey::Curve("ECDSA P-256"));
         assert_eq!(certificate.not_before.unwrap().to_string(), "2020-01-02T00:00:00Z");
         assert_eq!(certificate.not_after.unwrap().to_string(), "2049-03-04T00:00:00Z");
         assert_eq!(certificate.subject_shown(), "ftp.example.com");

@@ -41,8 +41,8 @@ fn an_rsa_certificate_with_the_same_names_is_added_to_that_of_an_earlier_release
     let again = self_made(folder.path(), &names()).unwrap();
     assert_eq!(again.other.unwrap().0, chain);
     let kind = |chain: &[CertificateDer<'_>]| ParsedCertificate::of(&chain[0]).unwrap().key;
-    assert!(matches!(kind(&chain), Key::Rsa(_)), "{:?}", kind(&chain));
-    assert!(!matches!(kind(&first.chain), Key::Rsa(_)));
+    assert!(matches!(kind(&chain), PublicKey::Rsa(_)), "{:?}", kind(&chain));
+    assert!(!matches!(kind(&first.chain), PublicKey::Rsa(_)));
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     assert!(rustls::sign::CertifiedKey::from_der(chain, key, &provider).is_ok());
 }
@@ -76,7 +76,7 @@ fn only_its_owner_may_read_it() {
     fs::set_permissions(state.join(KEPT_NAME), fs::Permissions::from_mode(0o640)).unwrap();
     let failure = self_made(&state, &names()).unwrap_err();
     assert_eq!(failure.exit, Exit::ConfigInvalid);
-    assert!(failure.help.unwrap().starts_with("chmod 600 "));
+    assert!(failure.hint.unwrap().starts_with("chmod 600 "));
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sha2::{Digest, Sha256};
-use wharf_load::{ControlClient, Error, ErrorKind, ListingResult, Tls, TlsInfo, TlsMode, Trust};
+use wharf_load::{
+    ControlClient, Error, ErrorKind, ListingResult, TlsInfo, TlsMode, TlsOptions, Trust,
+};
 use wharf_server::diagnostics::is_private;
 
-use super::page::Page;
+use super::page::CheckPage;
 use crate::certificate::{ParsedCertificate, names_of};
-use crate::cli::check::Check;
+use crate::cli::check::CheckArgs;
 use crate::outcome::Failure;
 use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
@@ -30,7 +32,7 @@ const READY: u16 = 220;
 struct Asked<'a> {
     host: String,
     address: SocketAddr,
-    options: &'a Check,
+    options: &'a CheckArgs,
 }
 
 /// A connection, and whether its certificate was verified.
@@ -41,7 +43,11 @@ struct Met {
     is_proven: bool,
 }
 
-pub(super) fn inspect(server: &str, options: &Check, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(
+    server: &str,
+    options: &CheckArgs,
+    page: &mut CheckPage,
+) -> Result<(), Failure> {
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
     page.line(format!("{host} at {address}"));
@@ -67,7 +73,7 @@ impl Asked<'_> {
     }
 
     /// Connects, reads the greeting, and starts TLS.
-    fn meet(&self, page: &mut Page) -> Option<Met> {
+    fn meet(&self, page: &mut CheckPage) -> Option<Met> {
         let roots = match system_roots() {
             Ok(roots) => Trust::Roots(Arc::new(roots)),
             Err(failure) => return self.meet_unproven(&failure.message, page),
@@ -93,7 +99,7 @@ impl Asked<'_> {
         }
         match visit.secure(&verified) {
             Ok(secured) => {
-                tell_of_tls(&secured, page);
+                report_tls(&secured, page);
                 page.row("verified", "yes: the certificate is trusted by this system");
                 if self.is_implicit() {
                     self.greet(&mut visit, page)?;
@@ -106,7 +112,7 @@ impl Asked<'_> {
     }
 
     /// The same, accepting any certificate, as clients do after confirmation by their user.
-    fn meet_unproven(&self, why: &str, page: &mut Page) -> Option<Met> {
+    fn meet_unproven(&self, why: &str, page: &mut CheckPage) -> Option<Met> {
         let any = self.tls(Trust::Any)?;
         let mut visit = self.open(page)?;
         if !self.is_implicit() {
@@ -117,7 +123,7 @@ impl Asked<'_> {
             }
         }
         match visit.secure(&any) {
-            Ok(secured) => tell_of_tls(&secured, page),
+            Ok(secured) => report_tls(&secured, page),
             Err(error) => return failed(&error, page),
         }
         page.row("verified", &format!("no: {}", shown(why)));
@@ -131,17 +137,17 @@ impl Asked<'_> {
         Some(Met { visit, is_secure: true, is_proven: false })
     }
 
-    fn tls(&self, trust: Trust) -> Option<Tls> {
+    fn tls(&self, trust: Trust) -> Option<TlsOptions> {
         let name = ServerName::try_from(self.host.clone()).ok()?;
         let mode = if self.is_implicit() { TlsMode::Implicit } else { TlsMode::Explicit };
-        Some(Tls { mode, trust, name })
+        Some(TlsOptions { mode, trust, name })
     }
 
-    fn open(&self, page: &mut Page) -> Option<ControlClient> {
+    fn open(&self, page: &mut CheckPage) -> Option<ControlClient> {
         match ControlClient::open(self.address, PATIENCE) {
             Ok(visit) => Some(visit),
             Err(error) => {
-                let remedy = match error.kind {
+                let hint = match error.kind {
                     ErrorKind::TimedOut => {
                         "a firewall drops the connection, or the router does not forward this port"
                     }
@@ -149,13 +155,13 @@ impl Asked<'_> {
                         "check that the server listens there; on the server:  wharf check ports net"
                     }
                 };
-                page.fail(error.to_string(), remedy);
+                page.fail(error.to_string(), hint);
                 None
             }
         }
     }
 
-    fn greet(&self, visit: &mut ControlClient, page: &mut Page) -> Option<()> {
+    fn greet(&self, visit: &mut ControlClient, page: &mut CheckPage) -> Option<()> {
         match visit.greeting() {
             Ok(reply) if reply.code == READY => {
                 page.row("greeting", &shown(&reply.text()));
@@ -169,13 +175,13 @@ impl Asked<'_> {
                 None
             }
             Err(error) => {
-                let remedy = match error.kind {
+                let hint = match error.kind {
                     ErrorKind::TimedOut => {
                         "another service may listen there, or it uses implicit TLS: try port 990"
                     }
                     _ => "another program listens on this port: give the port of the FTP server",
                 };
-                page.fail(format!("{} is not an FTP server: {error}", self.address), remedy);
+                page.fail(format!("{} is not an FTP server: {error}", self.address), hint);
                 None
             }
         }
@@ -185,7 +191,7 @@ impl Asked<'_> {
         &self,
         met: Met,
         user: &str,
-        page: &mut Page,
+        page: &mut CheckPage,
     ) -> Result<Option<ControlClient>, Failure> {
         let Met { mut visit, is_secure, is_proven } = met;
         if !is_secure {
@@ -244,7 +250,7 @@ impl Asked<'_> {
     }
 
     /// A listing over each of EPSV, PASV and active mode.
-    fn try_data(&self, visit: &mut ControlClient, page: &mut Page) {
+    fn try_data(&self, visit: &mut ControlClient, page: &mut CheckPage) {
         match visit.passive(true).and_then(|at| visit.list_at(at)) {
             Ok(listed) => page.row("EPSV", &described_listing(&listed)),
             Err(error) => no_data("EPSV", &error, page),
@@ -261,7 +267,7 @@ impl Asked<'_> {
         }
     }
 
-    fn try_pasv(&self, visit: &mut ControlClient, page: &mut Page) {
+    fn try_pasv(&self, visit: &mut ControlClient, page: &mut CheckPage) {
         let at = match visit.passive(false) {
             Ok(at) => at,
             Err(error) => return no_data("PASV", &error, page),
@@ -275,7 +281,7 @@ impl Asked<'_> {
             return;
         }
         let what = format!("PASV announces {announced}, but the server was reached at {ours}");
-        let remedy = if is_private(announced) && !is_private(ours) {
+        let hint = if is_private(announced) && !is_private(ours) {
             format!("set passive.public_address to {ours}, or to the host name that clients use")
         } else {
             format!("if that is not the same server, set passive.public_address to {ours}")
@@ -283,17 +289,17 @@ impl Asked<'_> {
         match visit.list_at(at) {
             Ok(listed) => {
                 page.row("PASV", &format!("{at}, {}", described_listing(&listed)));
-                page.note(what, remedy);
+                page.note(what, hint);
             }
             Err(_) => {
-                page.fail(format!("{what}, and data connections to it fail"), remedy);
+                page.fail(format!("{what}, and data connections to it fail"), hint);
             }
         }
     }
 }
 
-fn no_data(how: &str, error: &Error, page: &mut Page) {
-    let remedy = match &error.kind {
+fn no_data(how: &str, error: &Error, page: &mut CheckPage) {
+    let hint = match &error.kind {
         ErrorKind::TimedOut => {
             "a firewall drops the connection: open the passive ports of the server there, and \
              forward them on its router"
@@ -313,10 +319,10 @@ fn no_data(how: &str, error: &Error, page: &mut Page) {
         ErrorKind::Tls(_) => "see the log of the server; tls.session_reuse may be the cause",
         _ => "see the log of the server; on the server:  wharf check net",
     };
-    page.fail(format!("data connection with {how} failed: {error}"), remedy);
+    page.fail(format!("data connection with {how} failed: {error}"), hint);
 }
 
-fn password(options: &Check) -> Result<String, Failure> {
+fn password(options: &CheckArgs) -> Result<String, Failure> {
     if let Some(file) = &options.password_file {
         return read_password_file(file);
     }
@@ -326,7 +332,7 @@ fn password(options: &Check) -> Result<String, Failure> {
     }
 }
 
-fn features(visit: &mut ControlClient, page: &mut Page) {
+fn features(visit: &mut ControlClient, page: &mut CheckPage) {
     let Ok(reply) = visit.say("FEAT") else { return };
     let count = reply.lines.len();
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
@@ -338,7 +344,7 @@ fn features(visit: &mut ControlClient, page: &mut Page) {
     }
 }
 
-fn tell_of_tls(secured: &TlsInfo, page: &mut Page) {
+fn report_tls(secured: &TlsInfo, page: &mut CheckPage) {
     page.row("TLS", &format!("{} {}", secured.version, secured.cipher));
     let Some(own) = secured.chain.first() else { return };
     page.row("certificate", &described(own));
@@ -369,7 +375,7 @@ fn described_listing(listed: &ListingResult) -> String {
     format!("received a listing of {} bytes, {tls}", listed.bytes)
 }
 
-fn failed<T>(error: &Error, page: &mut Page) -> Option<T> {
+fn failed<T>(error: &Error, page: &mut CheckPage) -> Option<T> {
     page.fail(error.to_string(), "see the log of the server");
     None
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use wharf_storage::TEMP_PREFIX;
 
-use super::page::Page;
+use super::page::CheckPage;
 use super::{Subjects, homes};
 use crate::config::choice::Durability;
 use crate::config::units::show_size;
@@ -30,7 +30,7 @@ const SKEW_MAX: Duration = Duration::from_secs(5);
 /// Tolerance of file times in the future: file systems round, and clocks are adjusted.
 const AHEAD_MAX: Duration = Duration::from_hours(24);
 
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     inspect_clock(subjects, page);
     inspect_open_files(subjects, page);
     let mut folders: BTreeMap<u64, (FileSystem, PathBuf)> = BTreeMap::new();
@@ -46,15 +46,15 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
         inspect_system(system, folder, page);
         try_folder(subjects, system, folder, page);
     }
-    leftovers.tell(page);
+    leftovers.report(page);
     Ok(())
 }
 
-fn inspect_clock(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_clock(subjects: &Subjects<'_>, page: &mut CheckPage) {
     let now = Timestamp::now();
-    let remedy = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
+    let hint = "set the clock, and synchronize it with NTP: certificates and logs depend on it";
     if now.as_second() < EPOCH {
-        page.fail(format!("the system clock is wrong: {now}"), remedy);
+        page.fail(format!("the system clock is wrong: {now}"), hint);
         return;
     }
     let files = subjects.file.iter().chain([&subjects.config.server.users_file.0]);
@@ -68,13 +68,13 @@ fn inspect_clock(subjects: &Subjects<'_>, page: &mut Page) {
                 "{} has a modification time in the future: the clock may be wrong",
                 file.display()
             ),
-            remedy,
+            hint,
         ),
         None => page.row("clock", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
     }
 }
 
-fn inspect_open_files(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_open_files(subjects: &Subjects<'_>, page: &mut CheckPage) {
     raise_file_limit();
     let room = DescriptorBudget::beside(subjects.config.listen.len());
     let (sessions, told) = room.of(subjects.config.limits.connections);
@@ -85,7 +85,7 @@ fn inspect_open_files(subjects: &Subjects<'_>, page: &mut Page) {
     }
 }
 
-fn inspect_system(system: &FileSystem, folder: &Path, page: &mut Page) {
+fn inspect_system(system: &FileSystem, folder: &Path, page: &mut CheckPage) {
     let shown = folder.display();
     let kind = system.kind.as_deref().unwrap_or("of unknown kind");
     let free = format!("{} of {} free", show_size(system.free), show_size(system.total));
@@ -138,7 +138,7 @@ fn inspect_system(system: &FileSystem, folder: &Path, page: &mut Page) {
 }
 
 /// Does the operations of an upload: write, sync, rename, delete.
-fn try_folder(subjects: &Subjects<'_>, system: &FileSystem, folder: &Path, page: &mut Page) {
+fn try_folder(subjects: &Subjects<'_>, system: &FileSystem, folder: &Path, page: &mut CheckPage) {
     if system.is_read_only {
         return;
     }
@@ -228,7 +228,7 @@ impl PartialUploads {
         }
     }
 
-    fn tell(&self, page: &mut Page) {
+    fn report(&self, page: &mut CheckPage) {
         if self.count > 0 {
             page.note(
                 format!(

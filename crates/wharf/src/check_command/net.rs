@@ -7,7 +7,7 @@ use wharf_server::diagnostics::is_private;
 use wharf_server::settings;
 
 use super::Subjects;
-use super::page::Page;
+use super::page::CheckPage;
 use super::ports::shown;
 use crate::config::Config;
 use crate::config::value::PublicAddress;
@@ -22,7 +22,7 @@ const PORTS_PUBLISHED_MANY: usize = 200;
 const FEW: u64 = 20;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail")]
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
     let listeners: Vec<_> = config.listen.iter().map(wire::listen).collect();
     let own: Vec<IpAddr> = own_addresses().into_iter().filter(|ip| !ip.is_loopback()).collect();
@@ -56,7 +56,12 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
 }
 
 /// The address announced to outside clients.
-fn inspect_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], page: &mut Page) {
+fn inspect_public(
+    config: &Config,
+    announced: Option<Ipv4Addr>,
+    own: &[IpAddr],
+    page: &mut CheckPage,
+) {
     let ports = &config.passive.ports.0;
     if let Some(container) = container() {
         let count = ports.clone().count();
@@ -87,7 +92,7 @@ fn inspect_public(config: &Config, announced: Option<Ipv4Addr>, own: &[IpAddr], 
     }
 }
 
-fn inspect_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
+fn inspect_announced(address: Ipv4Addr, config: &Config, page: &mut CheckPage) {
     let name = match &config.passive.public_address {
         PublicAddress::Name(name) => format!(" ({name}, resolved periodically)"),
         PublicAddress::None | PublicAddress::Address(_) => String::new(),
@@ -110,7 +115,7 @@ fn inspect_announced(address: Ipv4Addr, config: &Config, page: &mut Page) {
 }
 
 /// Without a public address, PASV announces the address that the client connected to.
-fn inspect_own(own: &[IpAddr], page: &mut Page) {
+fn inspect_own(own: &[IpAddr], page: &mut CheckPage) {
     page.row("announces", "the address that each client connected to");
     let mut ipv4 = own.iter().filter(|ip| ip.is_ipv4()).peekable();
     let is_behind_nat = ipv4.peek().is_some() && ipv4.all(|ip| is_private(*ip));
@@ -128,7 +133,7 @@ fn inspect_own(own: &[IpAddr], page: &mut Page) {
 }
 
 /// Ports to open in firewalls, with the command.
-fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut Page) {
+fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut CheckPage) {
     let mut ports: Vec<u16> =
         listeners.iter().filter_map(|one| one.ports.first().copied()).collect();
     ports.retain(|port| *port > 0);
@@ -168,7 +173,7 @@ fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut 
     }
 }
 
-fn inspect_range(config: &Config, page: &mut Page) {
+fn inspect_range(config: &Config, page: &mut CheckPage) {
     let range = &config.passive.ports.0;
     let count = u32::try_from(range.clone().count()).unwrap_or(u32::MAX);
     page.row("data ports", &format!("{}, {count} of them", shown(range)));
@@ -186,7 +191,7 @@ fn inspect_range(config: &Config, page: &mut Page) {
 }
 
 /// Observations of the running server.
-fn inspect_server(subjects: &Subjects<'_>, page: &mut Page) {
+fn inspect_server(subjects: &Subjects<'_>, page: &mut CheckPage) {
     let Some(server) = subjects.server() else {
         page.row("clients", "unknown: no server is running");
         return;
@@ -204,9 +209,9 @@ fn inspect_server(subjects: &Subjects<'_>, page: &mut Page) {
             failed + arrived
         );
         if failed.saturating_mul(FEW) >= *arrived {
-            page.warn(what, failure.remedy.clone());
+            page.warn(what, failure.hint.clone());
         } else {
-            page.note(what, failure.remedy.clone());
+            page.note(what, failure.hint.clone());
         }
     }
 }

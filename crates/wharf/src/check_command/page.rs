@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::chinese;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::panel::words::columns;
 use crate::protection::rights;
 
 /// The findings of all subjects, in order.
-pub(super) struct Page {
+pub(super) struct CheckPage {
     is_json: bool,
     /// Whether text is Chinese; JSON never is.
     is_chinese: bool,
     subject: &'static str,
-    findings: Vec<Finding>,
+    findings: Vec<CheckFinding>,
     /// Text of the current section, for standard output.
     text: String,
     /// Number of findings that were printed.
@@ -26,21 +26,21 @@ pub(super) struct Page {
 
 /// A finding. The names of fields are stable: scripts read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct CheckFinding {
     subject: &'static str,
-    level: Level,
+    level: FindingLevel,
     /// Its subject, such as a port; none if `what` contains it.
     name: Option<String>,
     what: String,
     hint: Option<String>,
     /// Whether it was printed already.
     #[serde(skip)]
-    is_told: bool,
+    is_printed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub(super) enum FindingLevel {
     /// As expected.
     Ok,
     /// Information.
@@ -51,7 +51,7 @@ pub(super) enum Level {
     Error,
 }
 
-impl Level {
+impl FindingLevel {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -77,23 +77,23 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
 
 /// The levels, for the reference.
 #[cfg(test)]
-pub(super) const LEVELS: &[(Level, &str)] = &[
-    (Level::Ok, "as expected"),
-    (Level::Note, "information"),
-    (Level::Warning, "the server works, but with restrictions or not for long"),
-    (Level::Error, "the server cannot start, or some accounts or clients cannot use it"),
+pub(super) const LEVELS: &[(FindingLevel, &str)] = &[
+    (FindingLevel::Ok, "as expected"),
+    (FindingLevel::Note, "information"),
+    (FindingLevel::Warning, "the server works, but with restrictions or not for long"),
+    (FindingLevel::Error, "the server cannot start, or some accounts or clients cannot use it"),
 ];
 
 /// The JSON output.
 #[derive(Serialize)]
-struct Whole<'a> {
-    findings: &'a [Finding],
+struct CheckOutput<'a> {
+    findings: &'a [CheckFinding],
     errors: usize,
     warnings: usize,
     notes: usize,
 }
 
-impl Page {
+impl CheckPage {
     pub(super) fn new(is_json: bool, is_chinese: bool) -> Self {
         let (findings, text) = (Vec::new(), String::new());
         Self { is_json, is_chinese, subject: "", findings, text, printed: 0, exit: None }
@@ -116,7 +116,7 @@ impl Page {
     pub(super) fn line(&mut self, text: String) {
         let shown = self.shown(&text);
         let _ = writeln!(self.text, "{shown}");
-        self.add(Level::Ok, None, text, None);
+        self.add(FindingLevel::Ok, None, text, None);
     }
 
     /// A finding without a problem, as a row with a name.
@@ -124,22 +124,22 @@ impl Page {
         let (label, shown) = (self.label(name).to_owned(), self.shown(text));
         let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(&label)).max(1));
         let _ = writeln!(self.text, "  {label}{gap}{shown}");
-        self.add(Level::Ok, Some(name.to_owned()), text.to_owned(), None);
+        self.add(FindingLevel::Ok, Some(name.to_owned()), text.to_owned(), None);
     }
 
     /// An informational finding.
-    pub(super) fn note(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Level::Note, None, what.into(), Some(remedy.into()));
+    pub(super) fn note(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.add(FindingLevel::Note, None, what.into(), Some(hint.into()));
     }
 
     /// A warning.
-    pub(super) fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Level::Warning, None, what.into(), Some(remedy.into()));
+    pub(super) fn warn(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.add(FindingLevel::Warning, None, what.into(), Some(hint.into()));
     }
 
     /// An error.
-    pub(super) fn fail(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.failed(Failure::new(what).help(remedy));
+    pub(super) fn fail(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.failed(Failure::new(what).hint(hint));
     }
 
     /// An error with the exit code that a start would have.
@@ -149,29 +149,30 @@ impl Page {
             return;
         }
         self.worsen(failure.exit);
-        self.add(Level::Error, None, failure.message, failure.help);
+        self.add(FindingLevel::Error, None, failure.message, failure.hint);
     }
 
     /// An error in the configuration.
-    pub(super) fn problem(&mut self, what: String, help: Option<String>) {
-        let failure = Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(what) };
+    pub(super) fn problem(&mut self, what: String, hint: Option<String>) {
+        let failure = Failure { exit: Exit::ConfigInvalid, hint, ..Failure::new(what) };
         self.failed(failure);
     }
 
     /// A warning that was printed already.
-    pub(super) fn told(&mut self, what: String, help: Option<String>) {
-        self.add(Level::Warning, None, what, help);
+    pub(super) fn printed_warning(&mut self, what: String, hint: Option<String>) {
+        self.add(FindingLevel::Warning, None, what, hint);
         if let Some(last) = self.findings.last_mut() {
-            last.is_told = true;
+            last.is_printed = true;
         }
     }
 
     /// Wrong permissions of files.
-    pub(super) fn found(&mut self, findings: Vec<rights::Finding>) {
+    pub(super) fn found(&mut self, findings: Vec<rights::RightsFinding>) {
         for finding in findings {
-            let level = if finding.is_warning() { Level::Warning } else { Level::Note };
-            let remedy = Some(finding.remedy().to_owned());
-            self.add(level, None, finding.what().to_owned(), remedy);
+            let level =
+                if finding.is_warning() { FindingLevel::Warning } else { FindingLevel::Note };
+            let hint = Some(finding.hint().to_owned());
+            self.add(level, None, finding.what().to_owned(), hint);
         }
     }
 
@@ -185,7 +186,7 @@ impl Page {
     }
 
     /// Lines with the level, the finding and its hint.
-    fn described(&self, finding: &Finding) -> String {
+    fn described(&self, finding: &CheckFinding) -> String {
         let colon = if self.is_chinese { "：" } else { ": " };
         let level = self.label(finding.level.name());
         let mut lines = format!("{level}{colon}{}\n", self.shown(&finding.what));
@@ -195,12 +196,19 @@ impl Page {
         lines
     }
 
-    fn add(&mut self, level: Level, name: Option<String>, what: String, hint: Option<String>) {
+    fn add(
+        &mut self,
+        level: FindingLevel,
+        name: Option<String>,
+        what: String,
+        hint: Option<String>,
+    ) {
         let subject = self.subject;
-        let finding = Finding { subject, level, name, what, hint, is_told: false };
-        let is_same = |other: &Finding| other.what == finding.what && other.hint == finding.hint;
+        let finding = CheckFinding { subject, level, name, what, hint, is_printed: false };
+        let is_same =
+            |other: &CheckFinding| other.what == finding.what && other.hint == finding.hint;
         // Two subjects can have the same finding.
-        if level == Level::Ok || !self.findings.iter().any(is_same) {
+        if level == FindingLevel::Ok || !self.findings.iter().any(is_same) {
             self.findings.push(finding);
         }
     }
@@ -226,9 +234,9 @@ impl Page {
         }
         print(&text)?;
         let mut trouble: Vec<_> = self.findings.iter().skip(from).collect();
-        trouble.retain(|finding| finding.level != Level::Ok && !finding.is_told);
+        trouble.retain(|finding| finding.level != FindingLevel::Ok && !finding.is_printed);
         for finding in trouble {
-            tell(&self.described(finding));
+            print_error(&self.described(finding));
         }
         Ok(())
     }
@@ -237,10 +245,11 @@ impl Page {
     pub(super) fn end(mut self, is_strict: bool) -> Result<Exit, Failure> {
         self.print_section()?;
         let count = |level| self.findings.iter().filter(|one| one.level == level).count();
-        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+        let (errors, warnings) = (count(FindingLevel::Error), count(FindingLevel::Warning));
         if self.is_json {
             let findings = &self.findings;
-            let whole = Whole { findings, errors, warnings, notes: count(Level::Note) };
+            let whole =
+                CheckOutput { findings, errors, warnings, notes: count(FindingLevel::Note) };
             let text = serde_json::to_string(&whole);
             print(&(text.map_err(|error| Failure::new(error.to_string()))? + "\n"))?;
         }
@@ -273,8 +282,8 @@ mod tests {
 
     #[test]
     fn the_worst_decides_the_number() {
-        let end = |fill: fn(&mut Page), is_strict| {
-            let mut page = Page::new(true, false);
+        let end = |fill: fn(&mut CheckPage), is_strict| {
+            let mut page = CheckPage::new(true, false);
             fill(&mut page);
             page.end(is_strict).map_err(|failure| failure.exit)
         };
@@ -282,12 +291,12 @@ mod tests {
         assert_eq!(end(|page| page.warn("a", "b"), false), Ok(Exit::Done));
         assert_eq!(end(|page| page.warn("a", "b"), true), Err(Exit::ConfigInvalid));
         assert_eq!(end(|page| page.fail("a", "b"), false), Err(Exit::Failed));
-        let forbidden = |page: &mut Page| {
+        let forbidden = |page: &mut CheckPage| {
             page.fail("a", "b");
             page.failed(Failure { exit: Exit::Forbidden, ..Failure::new("c") });
         };
         assert_eq!(end(forbidden, true), Err(Exit::Forbidden));
-        let broken = |page: &mut Page| {
+        let broken = |page: &mut CheckPage| {
             page.problem("d".into(), None);
             page.failed(Failure { exit: Exit::Forbidden, ..Failure::new("c") });
         };
@@ -297,7 +306,7 @@ mod tests {
     #[test]
     fn findings_are_in_the_language_of_the_session() {
         let page = |is_chinese| {
-            let mut page = Page::new(false, is_chinese);
+            let mut page = CheckPage::new(false, is_chinese);
             page.begin("ports", "Ports");
             page.row("[::]:21", "available");
             page.row("open files", "enough for 100 sessions, in this shell");
@@ -325,7 +334,7 @@ mod tests {
 
     #[test]
     fn fields_for_scripts_are_frozen() {
-        let mut page = Page::new(true, false);
+        let mut page = CheckPage::new(true, false);
         page.begin("ports", "Ports");
         page.row("[::]:21", "can be opened");
         page.warn("port 30000 is in use", "widen passive.ports");

@@ -9,7 +9,7 @@ use wharf_server::net::try_address;
 use wharf_server::settings;
 
 use super::Subjects;
-use super::page::Page;
+use super::page::CheckPage;
 use crate::os::{
     PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, refused_ports, reserved_ports,
 };
@@ -21,7 +21,7 @@ use crate::wire;
 const OWNERS_MAX: usize = 64;
 
 #[expect(clippy::unnecessary_wraps, reason = "other subjects can fail as a whole")]
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let listeners: Vec<_> = subjects.config.listen.iter().map(wire::listen).collect();
     let own = subjects.server().map(|server| server.pid);
     for listen in &listeners {
@@ -49,7 +49,7 @@ fn inspect_listener(
     listen: &settings::Listen,
     all: &[settings::Listen],
     own: Option<u32>,
-    page: &mut Page,
+    page: &mut CheckPage,
 ) {
     let has_own_ipv4 = all.iter().any(|other| {
         other.address.is_ipv4() && other.ports.iter().any(|port| listen.ports.contains(port))
@@ -77,7 +77,7 @@ fn inspect_listener(
         }
     }
     if let Some((at, error)) = last {
-        tell_of_listener(at, &error, own, page);
+        report_listener(at, &error, own, page);
     }
 }
 
@@ -98,7 +98,7 @@ fn try_either(at: SocketAddr, takes_ipv4: bool) -> Result<SocketAddr, (SocketAdd
     }
 }
 
-fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &mut Page) {
+fn report_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &mut CheckPage) {
     let port = at.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => match port_owners(&BTreeSet::from([port])).remove(&port) {
@@ -117,7 +117,7 @@ fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &
             let what = format!("permission denied for port {port}");
             page.failed(
                 Failure { exit: Exit::Forbidden, ..Failure::new(what) }
-                    .help(format!("use another (listen.port), or {PORT_REMEDY}")),
+                    .hint(format!("use another (listen.port), or {PORT_REMEDY}")),
             );
         }
         io::ErrorKind::AddrNotAvailable => {
@@ -133,7 +133,12 @@ fn tell_of_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &
 
 const UNKNOWN: &str = "an unknown program (run as root to see it)";
 
-fn inspect_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>, page: &mut Page) {
+fn inspect_range(
+    address: IpAddr,
+    range: &RangeInclusive<u16>,
+    own: Option<u32>,
+    page: &mut CheckPage,
+) {
     let mut taken = BTreeSet::new();
     let mut others: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for port in range.clone() {
@@ -178,18 +183,18 @@ fn inspect_range(address: IpAddr, range: &RangeInclusive<u16>, own: Option<u32>,
         let ports_shown = list(&ports);
         let plural = if ports.len() == 1 { "port" } else { "ports" };
         let what = format!("passive {plural} {ports_shown}{name}: {why}");
-        let remedy = "wharf skips them; stop that program, or use another range: \
+        let hint = "wharf skips them; stop that program, or use another range: \
                       passive.ports";
         if lost == count {
-            page.fail(what, remedy);
+            page.fail(what, hint);
         } else {
-            page.warn(what, remedy);
+            page.warn(what, hint);
         }
     }
 }
 
 /// Ports of the range that the system reserves or uses itself.
-fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut Page) {
+fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut CheckPage) {
     for kept in refused_ports().iter().filter(|kept| overlaps(kept, range)) {
         page.warn(format!("the system reserves the ports {}", shown(kept)), PORT_REMEDY);
     }

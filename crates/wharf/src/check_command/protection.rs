@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::page::Page;
+use super::page::CheckPage;
 use super::{Subjects, homes};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::logins;
@@ -13,7 +13,7 @@ use crate::protection::own_files::{MOVE, beneath, own_files, server_files, withi
 use crate::protection::reach::AccessPolicy;
 use crate::protection::{ProtectionStatus, rehearse, rights, system};
 
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
     inspect_user(subjects, page)?;
     let (homes, reached) = homes(subjects)?;
@@ -27,14 +27,14 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {
         if let ProtectionStatus::Off(why) = part {
-            let remedy = match config.server.sandbox {
+            let hint = match config.server.sandbox {
                 Sandbox::Off => "write sandbox = \"auto\" in [server]",
                 _ if config.files.follow_symlinks == Symlinks::Always => {
                     "write follow_symlinks = \"inside\" in [files]"
                 }
                 _ => "use Linux 5.19 or newer with Landlock and seccomp",
             };
-            page.warn(format!("access to {what} is not restricted: {why}"), remedy);
+            page.warn(format!("access to {what} is not restricted: {why}"), hint);
         }
     }
     page.row(
@@ -69,7 +69,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
 }
 
 /// Reports wharf's own files inside homes.
-fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page) {
+fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut CheckPage) {
     let (config, file) = (subjects.config, subjects.file.as_deref());
     let own = own_files(config, file, &[], homes);
     let files = server_files(config, file, &[], homes);
@@ -81,19 +81,19 @@ fn inspect_own_files(subjects: &Subjects<'_>, homes: &[PathBuf], page: &mut Page
         }
         for own in beneath(&own, &files, home) {
             let (what, path, home) = (own.what, own.path.display(), home.display());
-            page.warn(format!("{what} {path} is inside the home {home}"), own.remedy());
+            page.warn(format!("{what} {path} is inside the home {home}"), own.hint());
         }
     }
 }
 
-fn inspect_user(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+fn inspect_user(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     match subjects.identity()? {
         Some(identity) => page.row("user", &format!("switches to {} permanently", identity.name())),
         None => page.row("user", &format!("runs as {}", current_name())),
     }
     if is_root() && subjects.config.server.user.is_empty() {
-        let remedy = "create a system user for it and set server.user";
-        page.warn("the server would run as root", remedy);
+        let hint = "create a system user for it and set server.user";
+        page.warn("the server would run as root", hint);
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use wharf_server::server_config;
 use wharf_server::settings::TlsVersion;
 
 use super::Subjects;
-use super::page::Page;
-use crate::certificate::{CertificateSummary, Key, ParsedCertificate, covers, has_kept};
+use super::page::CheckPage;
+use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, covers, has_kept};
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
@@ -29,7 +29,7 @@ const RSA_BITS_MIN: usize = 2048;
 /// Maximum number of flights of a handshake.
 const FLIGHTS_MAX: usize = 10;
 
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
     if config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         page.row("tls", "not offered by any listener");
@@ -65,9 +65,9 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
     Ok(())
 }
 
-fn inspect_key(own: &ParsedCertificate<'_>, page: &mut Page) {
+fn inspect_key(own: &ParsedCertificate<'_>, page: &mut CheckPage) {
     page.row("key", &format!("{}, matches the certificate", own.key.shown()));
-    if let Key::Rsa(bits) = own.key
+    if let PublicKey::Rsa(bits) = own.key
         && bits < RSA_BITS_MIN
     {
         page.warn(
@@ -84,7 +84,7 @@ fn inspect_key(own: &ParsedCertificate<'_>, page: &mut Page) {
     }
 }
 
-fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
+fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut CheckPage) {
     const DAY: i64 = 24 * 60 * 60;
     let now = Timestamp::now();
     for (place, part) in parts.iter().enumerate() {
@@ -99,20 +99,20 @@ fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut Page) {
                     exit: Exit::ConfigInvalid,
                     ..Failure::new(format!("{what} is not valid before {}", day(begin)))
                 }
-                .help("check the clock of this computer"),
+                .hint("check the clock of this computer"),
             );
         }
         let Some(end) = part.not_after else { continue };
         let left = (end.as_second() - now.as_second()).div_euclid(DAY);
-        let remedy = "replace it, then:  wharf reload";
+        let hint = "replace it, then:  wharf reload";
         if left < 0 {
             let message = format!("{what} expired on {}: clients refuse it", day(end));
             let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
-            page.failed(failure.help(remedy));
+            page.failed(failure.hint(hint));
         } else if left < DAYS_LEFT_FEW {
-            page.warn(format!("{what} expires in {left} days, on {}", day(end)), remedy);
+            page.warn(format!("{what} expires in {left} days, on {}", day(end)), hint);
         } else if left < DAYS_LEFT_SOME {
-            page.note(format!("{what} expires in {left} days, on {}", day(end)), remedy);
+            page.note(format!("{what} expires in {left} days, on {}", day(end)), hint);
         } else if place == 0 {
             page.row("dates", &format!("until {}, {left} days", day(end)));
         }
@@ -124,7 +124,7 @@ fn day(moment: Timestamp) -> String {
 }
 
 /// Whether the certificate contains the host names of this server.
-fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut Page) {
+fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut CheckPage) {
     let names = &facts.names;
     if names.is_empty() {
         page.warn(
@@ -166,7 +166,11 @@ fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
     }
 }
 
-fn inspect_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, page: &mut Page) {
+fn inspect_chain(
+    parts: &[ParsedCertificate<'_>],
+    facts: &CertificateSummary,
+    page: &mut CheckPage,
+) {
     for (place, pair) in parts.windows(2).enumerate() {
         if let [one, next] = pair
             && one.issuer != next.subject
@@ -190,8 +194,8 @@ fn inspect_chain(parts: &[ParsedCertificate<'_>], facts: &CertificateSummary, pa
 }
 
 /// A handshake in memory for each version.
-fn shake_hands(encryption: &Encryption, page: &mut Page) {
-    let versions: &[_] = match encryption.tls.version_min {
+fn shake_hands(encryption: &Encryption, page: &mut CheckPage) {
+    let versions: &[_] = match encryption.tls.min_version {
         TlsVersion::V1_2 => &[&rustls::version::TLS12, &rustls::version::TLS13],
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };
@@ -214,7 +218,7 @@ fn shake_hands(encryption: &Encryption, page: &mut Page) {
 }
 
 /// Whether a client with the trusted CAs of this system would accept the certificate.
-fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: &mut Page) {
+fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: &mut CheckPage) {
     let Ok(roots) = system_roots() else { return };
     let Err(HandshakeError::Rustls(error)) =
         handshake(encryption, &Trust::Roots(Arc::new(roots)), None)

@@ -12,8 +12,8 @@ use wharf_users::anonymous::ANONYMOUS_NAMES;
 use wharf_users::file::{UserFile, UserRecord};
 
 use super::Subjects;
-use super::page::Page;
-use crate::accounts::{self, Kept, database, everyone, file, shown};
+use super::page::CheckPage;
+use crate::accounts::{self, AccountStoreKind, database, everyone, file, shown};
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
@@ -41,7 +41,7 @@ struct AccountFolder {
     is_enabled: bool,
 }
 
-pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Failure> {
+pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
     let shown = shown(config);
     let mut tenants = Vec::new();
@@ -70,14 +70,14 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
         });
     }
     let identity = subjects.identity()?;
-    let numbers = identity.as_ref().map(crate::protection::identity::Identity::numbers);
+    let numbers = identity.as_ref().map(crate::protection::identity::SystemUser::numbers);
     let server = identity.as_ref().map_or_else(current_name, |identity| identity.name().to_owned());
     let mut sound = 0;
     for tenant in &tenants {
         match inspect_home(tenant, numbers, &server) {
             None => sound += 1,
-            Some((what, remedy)) if tenant.is_enabled => page.fail(what, remedy),
-            Some((what, remedy)) => page.note(what, remedy),
+            Some((what, hint)) if tenant.is_enabled => page.fail(what, hint),
+            Some((what, hint)) => page.note(what, hint),
         }
     }
     page.row("homes", &format!("{sound} of {} are accessible to {server}", tenants.len()));
@@ -88,13 +88,13 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut Page) -> Result<(), Fa
 /// All accounts, and the base of relative homes; none if the store does not exist yet.
 fn kept(
     subjects: &Subjects<'_>,
-    page: &mut Page,
+    page: &mut CheckPage,
 ) -> Result<Option<(Vec<UserRecord>, PathBuf)>, Failure> {
     let config = subjects.config;
     if !file(config).is_none_or(Path::exists) {
         return Ok(None);
     }
-    if let Kept::Database(address) = &config.accounts.store.0 {
+    if let AccountStoreKind::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
         let read = waits(async { Ok((everyone(&store).await?, store.faults().await?)) })?;
         let (records, faults) = read
@@ -133,7 +133,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
     std::iter::once(home).chain(others).collect()
 }
 
-fn inspect_record(record: &UserRecord, config: &Config, page: &mut Page) {
+fn inspect_record(record: &UserRecord, config: &Config, page: &mut CheckPage) {
     let name = &record.name;
     let is_refused = |denied: &String| denied.to_lowercase() == name.to_lowercase();
     if record.is_enabled() && config.login.deny_users.iter().any(is_refused) {
@@ -174,7 +174,7 @@ fn inspect_record(record: &UserRecord, config: &Config, page: &mut Page) {
     }
 }
 
-fn no_password(record: &UserRecord, page: &mut Page) {
+fn no_password(record: &UserRecord, page: &mut CheckPage) {
     if record.is_enabled() {
         let name = &record.name;
         page.note(
@@ -185,7 +185,7 @@ fn no_password(record: &UserRecord, page: &mut Page) {
 }
 
 /// Names that are easily confused, such as names that differ only in case.
-fn inspect_names(records: &[UserRecord], page: &mut Page) {
+fn inspect_names(records: &[UserRecord], page: &mut CheckPage) {
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for record in records {
         let folded = record.name.to_lowercase();
@@ -210,12 +210,12 @@ fn inspect_home(
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
         Ok(_) => {
-            let remedy = format!("set a folder:  wharf user edit {name} --home DIR");
-            return Some((format!("{loses}: {shown} is not a folder"), remedy));
+            let hint = format!("set a folder:  wharf user edit {name} --home DIR");
+            return Some((format!("{loses}: {shown} is not a folder"), hint));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let remedy = format!("create it:  mkdir -p '{shown}' && chown {server} '{shown}'");
-            return Some((format!("{loses}: folder not found: {shown}"), remedy));
+            let hint = format!("create it:  mkdir -p '{shown}' && chown {server} '{shown}'");
+            return Some((format!("{loses}: folder not found: {shown}"), hint));
         }
         Err(error) => {
             let what = format!("cannot access the home of {name}, {shown}: {}", plain(&error));
@@ -230,8 +230,8 @@ fn inspect_home(
         .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, FolderAccess::Enter));
     if let Some(folder) = above {
         let what = format!("{loses}: {server} has no permission to enter {}", folder.display());
-        let remedy = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
-        return Some((what, remedy));
+        let hint = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
+        return Some((what, hint));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
     if !rights.intersection(lists).is_empty() && !may(home, who, FolderAccess::Read) {
@@ -258,7 +258,7 @@ const CHANGES: Permissions = Permissions::UPLOAD
     .union(Permissions::MKDIR);
 
 /// Accounts with access to the files of another one.
-fn inspect_nesting(tenants: &[AccountFolder], page: &mut Page) {
+fn inspect_nesting(tenants: &[AccountFolder], page: &mut CheckPage) {
     let mut homes: BTreeMap<PathBuf, Vec<&str>> = BTreeMap::new();
     for tenant in tenants.iter().filter(|tenant| tenant.is_home) {
         if let Ok(home) = std::fs::canonicalize(&tenant.home) {

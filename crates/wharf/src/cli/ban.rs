@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 
 /// `wharf ban`.
 #[derive(Debug, Args)]
-pub(crate) struct Ban {
+pub(crate) struct BanArgs {
     #[command(subcommand)]
-    pub(crate) act: Act,
+    pub(crate) act: BanCommand,
     /// Control socket of the server [default: from the configuration]
     #[arg(long, global = true, value_name = "SOCKET", env = "WHARF_SOCKET")]
     #[arg(hide_env_values = true)]
@@ -17,7 +17,7 @@ pub(crate) struct Ban {
 
 /// List, add and remove bans.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Act {
+pub(crate) enum BanCommand {
     /// List bans and locked accounts
     List {
         /// Print one JSON object per line

@@ -14,7 +14,7 @@ use super::serve::time;
 /// folder, which is deleted afterwards. Prints rates, latencies and errors.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
-pub(crate) struct Bench {
+pub(crate) struct BenchArgs {
     /// HOST or HOST:PORT [default port: 21, or 990 with --tls implicit]
     #[arg(value_name = "HOST[:PORT]", help_heading = SERVER)]
     pub(crate) server: String,
@@ -31,7 +31,7 @@ pub(crate) struct Bench {
     /// TLS mode: off | explicit | implicit [default: explicit]
     #[arg(long, value_name = "MODE", help_heading = SERVER, hide_possible_values = true)]
     #[arg(default_value = "explicit", hide_default_value = true)]
-    pub(crate) tls: Mode,
+    pub(crate) tls: BenchTlsMode,
     /// Trust the certificates in this PEM file [default: those the system trusts]
     #[arg(long, value_name = "F", help_heading = SERVER, conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub(crate) struct Bench {
     /// large-down
     #[arg(long, value_name = "CASES", help_heading = WORK, hide_possible_values = true)]
     #[arg(value_delimiter = ',')]
-    pub(crate) only: Vec<Measured>,
+    pub(crate) only: Vec<BenchCases>,
     /// Number of concurrent clients [default: 4]
     #[arg(short, long, value_name = "N", help_heading = WORK)]
     #[arg(default_value = "4", hide_default_value = true)]
@@ -78,7 +78,7 @@ pub(crate) struct Bench {
 
 /// TLS mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
+pub(crate) enum BenchTlsMode {
     /// No TLS: the password is sent unencrypted.
     Off,
     /// After AUTH TLS.
@@ -89,7 +89,7 @@ pub(crate) enum Mode {
 
 /// The cases, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Measured {
+pub(crate) enum BenchCases {
     /// From connecting to 230, then QUIT.
     Login,
     /// NOOP and its reply.

@@ -10,10 +10,10 @@ use clap::{Args, ValueEnum};
 /// certificate is invalid; 77: permission denied; 1: another check failed.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
-pub(crate) struct Check {
+pub(crate) struct CheckArgs {
     /// Checks to run [default: all]
     #[arg(value_name = "WHAT")]
-    pub(crate) what: Vec<Subject>,
+    pub(crate) what: Vec<CheckSubject>,
     /// Treat warnings as errors: exit code 78
     #[arg(long)]
     pub(crate) strict: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Check {
 
 /// The checks of `wharf check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Subject {
+pub(crate) enum CheckSubject {
     /// Configuration file, environment variables and the files that they name
     Config,
     /// User, sandbox, permissions of files and folders, and unavailable protections

@@ -2,17 +2,17 @@
 
 use clap::{Args, Subcommand};
 
-use super::user::Common;
+use super::user::SettingArgs;
 
 /// Manage groups, which hold settings of several accounts.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Group {
+pub(crate) enum GroupCommand {
     /// Add a group; add accounts to it with `wharf user edit NAME --group GROUP`
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
         #[command(flatten)]
-        facts: GroupFacts,
+        facts: GroupArgs,
     },
     /// List groups
     List {
@@ -32,7 +32,7 @@ pub(crate) enum Group {
     Edit {
         name: String,
         #[command(flatten)]
-        facts: GroupFacts,
+        facts: GroupArgs,
     },
     /// Delete groups without members
     #[command(visible_alias = "remove")]
@@ -44,10 +44,10 @@ pub(crate) enum Group {
 
 /// Settings of a group.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct GroupFacts {
+pub(crate) struct GroupArgs {
     /// Home folder of its accounts; %u is replaced by the user name
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<String>,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: SettingArgs,
 }

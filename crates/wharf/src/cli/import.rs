@@ -8,14 +8,14 @@ use crate::import::text::SourceEncoding;
 
 /// Migrate from another server.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Import {
+pub(crate) enum ImportCommand {
     /// A script with settings.py and user.py, or another program; it is read, never executed
     Pyftpdlib {
         /// Folder, settings.py, user.py or FtpServer.py
         #[arg(value_name = "DIR|FILE")]
         path: PathBuf,
         #[command(flatten)]
-        how: How,
+        how: ImportArgs,
     },
     /// The text file of pure-pw, with or without the configuration
     Pureftpd {
@@ -26,7 +26,7 @@ pub(crate) enum Import {
         #[arg(long, value_name = "CONF")]
         conf: Option<PathBuf>,
         #[command(flatten)]
-        how: How,
+        how: ImportArgs,
     },
     #[command(about = "The AuthUserFile, with or without groups and configuration")]
     Proftpd {
@@ -40,7 +40,7 @@ pub(crate) enum Import {
         #[arg(long, value_name = "CONF")]
         conf: Option<PathBuf>,
         #[command(flatten)]
-        how: How,
+        how: ImportArgs,
     },
     /// The configuration, and accounts if a list of logins is given
     Vsftpd {
@@ -54,7 +54,7 @@ pub(crate) enum Import {
         #[arg(long, value_name = "FILE")]
         logins: Option<PathBuf>,
         #[command(flatten)]
-        how: How,
+        how: ImportArgs,
     },
     // Not a doc comment: the help text is not Markdown.
     #[command(about = "A table of accounts with a header row", long_about = CSV_ABOUT)]
@@ -63,7 +63,7 @@ pub(crate) enum Import {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]
-        how: How,
+        how: ImportArgs,
     },
 }
 
@@ -77,7 +77,7 @@ transfer_upload_rate, transfer_download_rate, sessions, require_tls, comment.
 
 /// How the result is written.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct ImportArgs {
     /// Show the result and every line that cannot be converted; the default
     #[arg(long, conflicts_with = "write")]
     pub(crate) dry_run: bool,
@@ -107,9 +107,9 @@ pub(crate) enum OnConflict {
     Fail,
 }
 
-impl Import {
+impl ImportCommand {
     /// How the result is written.
-    pub(crate) fn how(&self) -> &How {
+    pub(crate) fn how(&self) -> &ImportArgs {
         match self {
             Self::Pyftpdlib { how, .. }
             | Self::Pureftpd { how, .. }

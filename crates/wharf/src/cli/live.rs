@@ -9,7 +9,7 @@ use crate::config::units::parse_duration;
 
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Reach {
+pub(crate) struct SocketArgs {
     /// Control socket of the server [default: from the configuration]
     #[arg(long, value_name = "SOCKET", env = "WHARF_SOCKET", hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
@@ -17,17 +17,17 @@ pub(crate) struct Reach {
 
 /// `wharf status`.
 #[derive(Debug, Args)]
-pub(crate) struct Status {
+pub(crate) struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// Which sessions to show.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Filter {
+pub(crate) struct SessionFilterArgs {
     /// Only sessions of this account
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -58,9 +58,9 @@ pub(crate) enum StateName {
 
 /// `wharf who`.
 #[derive(Debug, Args)]
-pub(crate) struct Who {
+pub(crate) struct WhoArgs {
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) filter: SessionFilterArgs,
     /// Show all details of each session
     #[arg(long, conflicts_with = "json")]
     pub(crate) wide: bool,
@@ -68,12 +68,12 @@ pub(crate) struct Who {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// `wharf kick`.
 #[derive(Debug, Args)]
-pub(crate) struct Kick {
+pub(crate) struct KickArgs {
     /// Session number, as shown by `wharf who`
     #[arg(value_name = "SESSION")]
     pub(crate) sessions: Vec<u64>,
@@ -99,12 +99,12 @@ pub(crate) struct Kick {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// `wharf log`.
 #[derive(Debug, Args)]
-pub(crate) struct Log {
+pub(crate) struct LogArgs {
     /// Follow: print new lines as they are logged
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -115,12 +115,12 @@ pub(crate) struct Log {
     #[arg(long, value_name = "SESSION")]
     pub(crate) session: Option<u64>,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// `wharf reload`.
 #[derive(Debug, Args)]
-pub(crate) struct Reload {
+pub(crate) struct ReloadArgs {
     /// Upgrade: start the executable file again; existing sessions continue in the old process
     #[arg(long)]
     pub(crate) binary: bool,
@@ -128,22 +128,22 @@ pub(crate) struct Reload {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// `wharf stop`.
 #[derive(Debug, Args)]
-pub(crate) struct Stop {
+pub(crate) struct StopArgs {
     /// Time for running transfers to finish [default: `server.shutdown_grace`]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) grace: Option<Duration>,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// `wharf top`.
 #[derive(Debug, Args)]
-pub(crate) struct Top {
+pub(crate) struct TopArgs {
     /// Refresh interval in seconds
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -158,9 +158,9 @@ pub(crate) struct Top {
     #[arg(long, value_name = "KEY", default_value = "speed")]
     pub(crate) sort: SortName,
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) filter: SessionFilterArgs,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }
 
 /// Sort order of sessions.

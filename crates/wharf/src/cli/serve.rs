@@ -10,7 +10,9 @@ use wharf_core::account::{Count, Rate};
 use crate::config::choice::{TlsMode, TlsRequire};
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
-use crate::config::value::{self, LegacyEncoding, ListenPort, PortRange, PublicAddress, Value};
+use crate::config::value::{
+    self, ConfigValue, LegacyEncoding, ListenPort, PortRange, PublicAddress,
+};
 use crate::config::wait::Wait;
 
 /// Share a folder, or run with a configuration file
@@ -19,7 +21,7 @@ use crate::config::wait::Wait;
 /// read-only; logins from outside the local network require TLS.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_long_help = AFTER_HELP)]
-pub(crate) struct Serve {
+pub(crate) struct ServeArgs {
     /// Folder to share [default: current folder]
     #[arg(value_name = "DIR", help_heading = SHARE)]
     pub(crate) folder: Option<PathBuf>,
@@ -136,7 +138,7 @@ Exit codes:
   0 success   1 failed   2 usage error   77 permission denied   78 invalid configuration
   130 interrupted";
 
-impl Serve {
+impl ServeArgs {
     /// Whether any option selects a quick share.
     pub(crate) fn is_share(&self) -> bool {
         self.folder.is_some()
@@ -208,7 +210,7 @@ pub(crate) fn path_text(path: Option<&PathBuf>) -> Option<String> {
 }
 
 /// Validates the text as a value of the type, and returns the text.
-fn text_of<T: Value>(text: &str) -> Result<String, String> {
+fn text_of<T: ConfigValue>(text: &str) -> Result<String, String> {
     value::parse::<T>(text).map(|_| text.to_owned()).map_err(joined)
 }
 
@@ -225,8 +227,8 @@ fn encoding(text: &str) -> Result<String, String> {
 }
 
 fn joined(wrong: value::InvalidValue) -> String {
-    match wrong.help {
-        Some(help) => format!("{}; {help}", wrong.why),
+    match wrong.hint {
+        Some(hint) => format!("{}; {hint}", wrong.why),
         None => wrong.why,
     }
 }

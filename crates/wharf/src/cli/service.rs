@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 
 /// Install, remove, start or stop the system service.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Service {
+pub(crate) enum ServiceCommand {
     /// Install wharf as a service that uses the current configuration, and start it
-    Install(Install),
+    Install(InstallArgs),
     /// Stop and remove the service; configuration, accounts and files are kept
     Uninstall {
         /// Root folder, as for `install`
@@ -37,13 +37,13 @@ pub(crate) enum Service {
         account: RunAs,
         /// Kind of service file [default: that of this system]
         #[arg(long, value_name = "KIND")]
-        kind: Option<Kind>,
+        kind: Option<ServiceFileKind>,
     },
 }
 
 /// `wharf service install`.
 #[derive(Debug, Args)]
-pub(crate) struct Install {
+pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub(crate) account: RunAs,
     /// Install the service without starting it
@@ -70,7 +70,7 @@ pub(crate) struct RunAs {
 
 /// The kinds of service files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum ServiceFileKind {
     /// systemd service unit
     Systemd,
     /// systemd socket unit: systemd listens before wharf starts

@@ -10,9 +10,9 @@ fn words(line: &str) -> Vec<OsString> {
     std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect()
 }
 
-fn serve(line: &str) -> Serve {
+fn serve(line: &str) -> ServeArgs {
     match parse(words(line)).unwrap_or_else(|error| panic!("{line}: {error}")).command {
-        Command::Serve(serve) => *serve,
+        CliCommand::Serve(serve) => *serve,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -42,7 +42,7 @@ fn the_options_of_every_command_stand_anywhere() {
     {
         let cli = parse(words(line)).unwrap();
         assert_eq!(cli.global.config, Some("a".into()), "{line}");
-        assert!(matches!(cli.command, Command::Check(_)), "{line}");
+        assert!(matches!(cli.command, CliCommand::Check(_)), "{line}");
     }
 }
 

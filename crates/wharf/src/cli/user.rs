@@ -8,15 +8,15 @@ use super::import::OnConflict;
 
 /// Manage accounts.
 #[derive(Debug, Subcommand)]
-pub(crate) enum User {
+pub(crate) enum UserCommand {
     /// Add an account; prompts for the password unless an option provides it
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
         #[command(flatten)]
-        facts: Facts,
+        facts: AccountArgs,
         #[command(flatten)]
-        password: Password,
+        password: PasswordArgs,
     },
     /// List accounts
     List {
@@ -52,15 +52,15 @@ pub(crate) enum User {
     Edit {
         name: String,
         #[command(flatten)]
-        facts: Facts,
+        facts: AccountArgs,
         #[command(flatten)]
-        password: Password,
+        password: PasswordArgs,
     },
     /// Change the password of an account
     Passwd {
         name: String,
         #[command(flatten)]
-        password: Password,
+        password: PasswordArgs,
     },
     /// Enable accounts
     Enable {
@@ -81,12 +81,12 @@ pub(crate) enum User {
         yes: bool,
     },
     /// Copy accounts from one store to another, passwords included
-    Copy(Copy),
+    Copy(CopyArgs),
 }
 
 /// Stores and accounts to copy.
 #[derive(Debug, Args)]
-pub(crate) struct Copy {
+pub(crate) struct CopyArgs {
     /// Only these accounts
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
@@ -110,7 +110,7 @@ pub(crate) struct Copy {
 
 /// Settings of an account.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Facts {
+pub(crate) struct AccountArgs {
     /// Home folder; required by add unless a group sets it
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
@@ -123,15 +123,15 @@ pub(crate) struct Facts {
     pub(crate) groups: Vec<String>,
     /// Accept any password, or none, but only from the addresses of --allow
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", conflicts_with = "Password")]
+    #[arg(default_missing_value = "true", conflicts_with = "PasswordArgs")]
     pub(crate) no_password: Option<bool>,
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: SettingArgs,
 }
 
 /// Settings of an account or a group.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Common {
+pub(crate) struct SettingArgs {
     /// Permissions: read | read-write | upload | dropbox | full, a list such as list,read,upload,
     /// or letters elradfmwMT [default: read]
     #[arg(long, value_name = "P")]
@@ -185,7 +185,7 @@ pub(crate) struct Common {
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]
 #[expect(clippy::struct_field_names, reason = "the field is named as the option")]
-pub(crate) struct Password {
+pub(crate) struct PasswordArgs {
     /// Read the password from the first line of a file; `-` is standard input
     #[arg(long, value_name = "F")]
     pub(crate) password_file: Option<PathBuf>,

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::live::Reach;
+use super::live::SocketArgs;
 
 /// `wharf why`.
 #[derive(Debug, Args)]
-pub(crate) struct Why {
+pub(crate) struct WhyArgs {
     /// Account, or `anonymous`
     pub(crate) user: String,
     /// Path as clients see it: / is the home of the account
@@ -26,5 +26,5 @@ pub(crate) struct Why {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: SocketArgs,
 }

@@ -3,14 +3,14 @@
 use super::check_logins;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
-use super::problem::{Place, Problem};
+use super::problem::{ConfigProblem, ProblemLocation};
 use super::units::show_duration;
 use super::value::ListenPort;
 use super::{Config, keys};
 
 /// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
 /// are skipped, since its value is only a default.
-pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<Problem> {
+pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     for (prefixes, check) in CHECKS {
         if !wrong.iter().any(|path| prefixes.iter().any(|prefix| path.starts_with(prefix))) {
@@ -20,10 +20,10 @@ pub(crate) fn check(config: &Config, layers: &Layers, wrong: &[String]) -> Vec<P
     problems
 }
 
-type Check = fn(&Config, &Layers, &mut Vec<Problem>);
+type ConfigCheckFn = fn(&Config, &Layers, &mut Vec<ConfigProblem>);
 
 /// The checks, each with prefixes of the keys that it uses.
-const CHECKS: &[(&[&str], Check)] = &[
+const CHECKS: &[(&[&str], ConfigCheckFn)] = &[
     (&["listen."], check_listeners),
     (&["listen."], check_proxies),
     (&["listen.", "tls.require", "login.anonymous"], check_policy),
@@ -41,15 +41,15 @@ const CHECKS: &[(&[&str], Check)] = &[
 ];
 
 /// The location of a listener: its port if it is set, else another of its keys.
-fn listener_place(layers: &Layers, index: usize) -> Place {
+fn listener_place(layers: &Layers, index: usize) -> ProblemLocation {
     ["port", "address", "tls"]
         .iter()
         .map(|name| layers.place_of(&format!("listen.{index}.{name}")))
-        .find(|place| *place != Place::Nowhere)
-        .unwrap_or(Place::Nowhere)
+        .find(|place| *place != ProblemLocation::Nowhere)
+        .unwrap_or(ProblemLocation::Nowhere)
 }
 
-fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     for (index, one) in config.listen.iter().enumerate() {
         let earlier = config.listen.iter().take(index).position(|other| {
             other.address == one.address
@@ -58,34 +58,34 @@ fn check_listeners(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
         });
         if let Some(earlier) = earlier {
             let title = "duplicate listener: same address and port";
-            let problem = Problem::error(title, listener_place(layers, index));
+            let problem = ConfigProblem::error(title, listener_place(layers, index));
             let problem = problem.also(listener_place(layers, earlier), "first listener");
-            problems.push(problem.help("give each [[listen]] a different port or address"));
+            problems.push(problem.hint("give each [[listen]] a different port or address"));
         }
     }
 }
 
 /// A PROXY header can be forged by any client, so the addresses of proxies must be configured.
-fn check_proxies(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_proxies(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     for (index, listen) in config.listen.iter().enumerate() {
         let place = |key| layers.place_of(&format!("listen.{index}.{key}"));
         let has_networks = !listen.proxy_from.0.is_empty();
         if listen.proxy && !has_networks {
             let title = "`proxy_from` is missing: any client could forge a PROXY header";
-            let problem = Problem::error(title, place("proxy"));
+            let problem = ConfigProblem::error(title, place("proxy"));
             problems.push(
-                problem.help("add the addresses of the proxies: proxy_from = [\"10.0.0.5\"]"),
+                problem.hint("add the addresses of the proxies: proxy_from = [\"10.0.0.5\"]"),
             );
         }
         if !listen.proxy && has_networks {
             let title = "`proxy_from` has no effect: `proxy` is false";
-            let problem = Problem::error(title, place("proxy_from"));
-            problems.push(problem.help("write proxy = true there, or remove proxy_from"));
+            let problem = ConfigProblem::error(title, place("proxy_from"));
+            problems.push(problem.hint("write proxy = true there, or remove proxy_from"));
         }
     }
 }
 
-fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let require = config.tls.require;
     let require_place = layers.place_of("tls.require");
     let is_needed = match require {
@@ -100,57 +100,61 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
                  \"{require}\""
             );
             let place = layers.place_of(&format!("listen.{index}.tls"));
-            let problem = Problem::error(title, place).also(require_place.clone(), "requires TLS");
-            problems.push(problem.help("write tls = \"explicit\" there, or require = \"off\""));
+            let problem =
+                ConfigProblem::error(title, place).also(require_place.clone(), "requires TLS");
+            problems.push(problem.hint("write tls = \"explicit\" there, or require = \"off\""));
         }
     }
     let is_off = config.listen.iter().all(|listen| listen.tls == TlsMode::Off);
     // Anonymous users have no password that could be intercepted.
-    let is_for_all = layers.place_of("login.anonymous") == Place::Given("the option -A".into());
+    let is_for_all =
+        layers.place_of("login.anonymous") == ProblemLocation::Given("the option -A".into());
     if is_off && require == TlsRequire::Public && !is_for_all {
         let place = layers.place_of("listen.0.tls");
-        let problem = if require_place == Place::Nowhere {
-            Problem::warning(
+        let problem = if require_place == ProblemLocation::Nowhere {
+            ConfigProblem::warning(
                 "password logins from outside the local networks will be refused",
                 place,
             )
         } else {
-            Problem::error("`tls.require` is \"public\", but no listener offers TLS", place)
+            ConfigProblem::error("`tls.require` is \"public\", but no listener offers TLS", place)
                 .also(require_place, "requires TLS")
         };
-        problems.push(problem.help(
+        problems.push(problem.hint(
             "enable TLS, or accept unencrypted passwords with tls.require = \"off\" \
              (--require-tls off)",
         ));
     }
 }
 
-fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let (certificate, key) = (&config.tls.certificate.0, &config.tls.private_key.0);
     if certificate.is_none() && key.is_some() {
         let place = layers.place_of("tls.private_key");
-        let problem = Problem::error("`tls.certificate` is missing for `tls.private_key`", place);
-        problems.push(problem.help("set tls.certificate (--cert)"));
+        let problem =
+            ConfigProblem::error("`tls.certificate` is missing for `tls.private_key`", place);
+        problems.push(problem.hint("set tls.certificate (--cert)"));
     }
     if certificate.is_some() && key.is_none() {
         let place = layers.place_of("tls.certificate");
-        let problem = Problem::error("`tls.private_key` is missing for `tls.certificate`", place);
+        let problem =
+            ConfigProblem::error("`tls.private_key` is missing for `tls.certificate`", place);
         problems.push(
             problem
-                .help("set tls.private_key (--key); it can be the same file if it contains both"),
+                .hint("set tls.private_key (--key); it can be the same file if it contains both"),
         );
     }
 }
 
-fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     if !config.login.anonymous {
         return;
     }
     let Some(home) = &config.login.anonymous_home.0 else {
         let place = layers.place_of("login.anonymous");
-        let problem = Problem::error("`login.anonymous_home` is missing", place);
+        let problem = ConfigProblem::error("`login.anonymous_home` is missing", place);
         problems.push(
-            problem.help("set the folder of anonymous users: anonymous_home = \"/srv/ftp/public\""),
+            problem.hint("set the folder of anonymous users: anonymous_home = \"/srv/ftp/public\""),
         );
         return;
     };
@@ -158,12 +162,12 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
     let shown = home.display();
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => check_anonymous_writes(config, layers, problems),
-        Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place)),
+        Ok(_) => problems.push(ConfigProblem::error(format!("{shown} is not a folder"), place)),
         Err(error) => {
             let title = format!("cannot use the folder of anonymous users {shown}: {error}");
-            let problem = Problem::error(title, place);
+            let problem = ConfigProblem::error(title, place);
             problems.push(match error.kind() {
-                std::io::ErrorKind::NotFound => problem.help(format!("create it:  mkdir {shown}")),
+                std::io::ErrorKind::NotFound => problem.hint(format!("create it:  mkdir {shown}")),
                 _ => problem,
             });
         }
@@ -171,59 +175,59 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<Problem>
 }
 
 /// Warns about write access for anonymous users in a file; on the command line it was confirmed.
-fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let place = layers.place_of("login.anonymous_permissions");
-    let is_typed = matches!(place, Place::Given(_));
+    let is_typed = matches!(place, ProblemLocation::Given(_));
     if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
         let title = "anonymous users can replace and delete all files in the anonymous folder";
-        let problem = Problem::warning(title, place);
-        problems.push(problem.help(
+        let problem = ConfigProblem::warning(title, place);
+        problems.push(problem.hint(
             "\"read\" permits only downloads; \"dropbox\" permits only uploads of new files",
         ));
     }
 }
 
-fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let ports = &config.passive.ports.0;
     let place = layers.place_of("passive.ports");
     if *ports.start() < FIRST_UNPRIVILEGED_PORT {
         let title = "passive ports below 1024 require privileges, and firewalls often block them";
-        let problem = Problem::warning(title, place.clone());
-        problems.push(problem.help("use a range such as \"30000-30999\""));
+        let problem = ConfigProblem::warning(title, place.clone());
+        problems.push(problem.hint("use a range such as \"30000-30999\""));
     }
     for (index, listen) in config.listen.iter().enumerate() {
         if let ListenPort::Fixed(port) = listen.port
             && ports.contains(&port)
         {
             let title = format!("port {port} is both a listening port and a passive port");
-            let problem = Problem::error(title, place.clone());
+            let problem = ConfigProblem::error(title, place.clone());
             let problem = problem.also(listener_place(layers, index), "listening port");
-            problems.push(problem.help("choose a passive port range without it"));
+            problems.push(problem.hint("choose a passive port range without it"));
         }
     }
 }
 
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
-fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_bans(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let (first, longest) = (config.ban.time.0, config.ban.time_max.0);
     if first.is_zero() {
         let title = "`ban.time` is 0: bans expire immediately";
-        let problem = Problem::warning(title, layers.place_of("ban.time"));
-        problems.push(problem.help("to disable automatic bans write  ban.enabled = false"));
+        let problem = ConfigProblem::warning(title, layers.place_of("ban.time"));
+        problems.push(problem.hint("to disable automatic bans write  ban.enabled = false"));
     }
     if longest < first {
         let title = "`ban.time_max` is shorter than `ban.time`";
-        let problem = Problem::warning(title, layers.place_of("ban.time_max"));
+        let problem = ConfigProblem::warning(title, layers.place_of("ban.time_max"));
         let problem = problem.also(layers.place_of("ban.time"), "duration of the first ban");
-        problems.push(problem.help(format!(
+        problems.push(problem.hint(format!(
             "the duration doubles with each ban, up to time_max; write at least {}",
             show_duration(first)
         )));
     }
 }
 
-fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let texts = [
         ("server.greeting", &config.server.greeting),
         ("server.login_message", &config.server.login_message),
@@ -231,12 +235,12 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
     for (path, text) in texts {
         if text.chars().any(|letter| letter.is_control() && letter != '\n') {
             let title = format!("invalid `{path}`: it contains control characters");
-            let problem = Problem::error(title, layers.place_of(path));
-            problems.push(problem.help("only line feeds (\\n) are permitted, to separate lines"));
+            let problem = ConfigProblem::error(title, layers.place_of(path));
+            problems.push(problem.hint("only line feeds (\\n) are permitted, to separate lines"));
         }
         if text.len() > TEXT_BYTES_MAX {
             let title = format!("invalid `{path}`: it is longer than {TEXT_BYTES_MAX} bytes");
-            problems.push(Problem::error(title, layers.place_of(path)));
+            problems.push(ConfigProblem::error(title, layers.place_of(path)));
         }
     }
     let message = config.server.login_message.replace("{user}", "").replace("{ip}", "");
@@ -244,41 +248,41 @@ fn check_texts(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         && let Some((word, _)) = rest.split_once('}')
     {
         let title = format!("unknown placeholder {{{word}}} in `server.login_message`");
-        let problem = Problem::warning(title, layers.place_of("server.login_message"));
-        problems.push(problem.help("{user} and {ip} are supported"));
+        let problem = ConfigProblem::warning(title, layers.place_of("server.login_message"));
+        problems.push(problem.hint("{user} and {ip} are supported"));
     }
 }
 
 /// Enough for a page of text; some clients read the greeting into a small buffer.
 const TEXT_BYTES_MAX: usize = 4096;
 
-fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let server = &config.server;
     if server.user.is_empty() && !server.group.is_empty() {
         let place = layers.place_of("server.group");
-        let problem = Problem::error("`server.user` is missing for `server.group`", place);
-        problems.push(problem.help("set the system user: server.user"));
+        let problem = ConfigProblem::error("`server.user` is missing for `server.group`", place);
+        problems.push(problem.hint("set the system user: server.user"));
     }
     if !server.user.is_empty() && *config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT {
         let title = "passive ports below 1024 cannot be opened by `server.user`";
-        let problem = Problem::error(title, layers.place_of("passive.ports"));
+        let problem = ConfigProblem::error(title, layers.place_of("passive.ports"));
         let problem = problem.also(layers.place_of("server.user"), "opens them");
-        problems.push(problem.help("choose a range above 1023, such as \"30000-30999\""));
+        problems.push(problem.hint("choose a range above 1023, such as \"30000-30999\""));
     }
 }
 
-fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_sandbox(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let is_anywhere = config.files.follow_symlinks == Symlinks::Always;
     if config.server.sandbox == Sandbox::On && is_anywhere {
         let title = "`server.sandbox` = \"on\" conflicts with `files.follow_symlinks` = \"always\"";
-        let problem = Problem::error(title, layers.place_of("server.sandbox"));
+        let problem = ConfigProblem::error(title, layers.place_of("server.sandbox"));
         let problem =
             problem.also(layers.place_of("files.follow_symlinks"), "follows links to any folder");
-        problems.push(problem.help("write follow_symlinks = \"inside\", or sandbox = \"auto\""));
+        problems.push(problem.hint("write follow_symlinks = \"inside\", or sandbox = \"auto\""));
     }
 }
 
-fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let logs = [
         ("log.file", &config.log.file.0),
         ("log.transfer_log", &config.log.transfer_log.0),
@@ -288,16 +292,16 @@ fn check_logs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         let earlier = logs.iter().take(index).find(|(_, other)| file.is_some() && other == file);
         if let Some((other, _)) = earlier {
             let title = "two logs have the same file";
-            let problem = Problem::error(title, layers.place_of(path))
+            let problem = ConfigProblem::error(title, layers.place_of(path))
                 .also(layers.place_of(other), "other log");
             problems
-                .push(problem.help(format!("the formats differ: set `{path}` to another file")));
+                .push(problem.hint(format!("the formats differ: set `{path}` to another file")));
         }
     }
 }
 
 /// Finds a missing program or folder before the first event.
-fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let events = &config.events;
     for (name, line) in events.programs() {
         let place = || layers.place_of(&format!("events.{name}"));
@@ -305,47 +309,47 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<Problem>)
             && !std::fs::metadata(program).is_ok_and(|facts| facts.is_file())
         {
             let title = format!("`events.{name}`: program not found: {program}");
-            problems.push(Problem::error(title, place()));
+            problems.push(ConfigProblem::error(title, place()));
         }
         let is_draft = |word: &String| word == "{draft}";
         if name != "check_upload" && line.0.iter().any(is_draft) {
             let title = format!("`events.{name}`: {{draft}} is available only in check_upload");
-            let help = "use {file}, the path of the file in the file system";
-            problems.push(Problem::error(title, place()).help(help));
+            let hint = "use {file}, the path of the file in the file system";
+            problems.push(ConfigProblem::error(title, place()).hint(hint));
         }
     }
     if let Some(folder) = events.quarantine.0.as_deref().filter(|folder| !folder.is_dir()) {
         let shown = folder.display();
         let place = layers.place_of("events.quarantine");
         let problem =
-            Problem::error(format!("`events.quarantine`: folder not found: {shown}"), place);
+            ConfigProblem::error(format!("`events.quarantine`: folder not found: {shown}"), place);
         problems.push(
-            problem.help(format!("create it as the user of the server:  mkdir -m 700 {shown}")),
+            problem.hint(format!("create it as the user of the server:  mkdir -m 700 {shown}")),
         );
     }
 }
 
-fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_webhooks(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     for (index, webhook) in config.webhooks.iter().enumerate() {
         let Some(address) = &webhook.url.0 else { continue };
         let place = layers.place_of(&format!("webhook.{index}.url"));
         let is_same = |other: &&keys::Webhook| other.url.0.as_ref() == Some(address);
         if config.webhooks.iter().take(index).any(|other| is_same(&other)) {
             let problem =
-                Problem::error("duplicate webhook: another one has this URL", place.clone());
-            problems.push(problem.help("list all events in one of them"));
+                ConfigProblem::error("duplicate webhook: another one has this URL", place.clone());
+            problems.push(problem.hint("list all events in one of them"));
         }
         let host = address.host.trim_matches(['[', ']']);
         let is_here = host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         if !address.is_tls && !is_here {
             let title = "events with names of accounts and files are sent unencrypted";
-            let problem = Problem::warning(title, place.clone());
-            problems.push(problem.help("write https:// if the web server supports TLS"));
+            let problem = ConfigProblem::warning(title, place.clone());
+            problems.push(problem.hint("write https:// if the web server supports TLS"));
         }
         if index >= WEBHOOKS_MAX {
             let title = format!("at most {WEBHOOKS_MAX} webhooks are supported");
-            problems.push(Problem::error(title, place));
+            problems.push(ConfigProblem::error(title, place));
         }
     }
 }

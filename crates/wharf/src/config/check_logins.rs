@@ -5,10 +5,10 @@ use wharf_login::endpoint::Scheme;
 use super::Config;
 use super::layers::Layers;
 use super::login_sources::LoginSource;
-use super::problem::{Place, Problem};
+use super::problem::{ConfigProblem, ProblemLocation};
 
 /// Checks `[accounts]` and the tables below it.
-pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     check_built(config, layers, problems);
     check_unasked(config, layers, problems);
     let order = &config.accounts.auth_backends;
@@ -32,12 +32,12 @@ const BUILT: [(LoginSource, &str, &str, bool); 3] = [
     (LoginSource::Http, "HTTP logins", "http-login", cfg!(feature = "http-login")),
 ];
 
-fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     for (source, name, feature, is_built) in BUILT {
         if config.accounts.auth_backends.has(source) && !is_built {
             let title = format!("{name} is not available: wharf was built without it");
-            let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
-            problems.push(problem.help(format!(
+            let problem = ConfigProblem::error(title, layers.place_of("accounts.auth_backends"));
+            problems.push(problem.hint(format!(
                 "install a build with it, or build it:  cargo build --release --features {feature}"
             )));
         }
@@ -45,7 +45,7 @@ fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
 }
 
 /// A backend that is configured but not used.
-fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let described = [
         (LoginSource::Ldap, "accounts.ldap.urls", !config.ldap.urls.0.is_empty()),
         (LoginSource::Http, "accounts.http.url", config.http.url.0.is_some()),
@@ -54,55 +54,55 @@ fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) 
         if is_described && !config.accounts.auth_backends.has(source) {
             let title =
                 format!("`{path}` has no effect: the backend is not in `accounts.auth_backends`");
-            let problem = Problem::warning(title, layers.place_of(path));
+            let problem = ConfigProblem::warning(title, layers.place_of(path));
             let word = source.word();
             problems.push(
-                problem.help(format!("write auth_backends = [\"file\", \"{word}\"] in [accounts]")),
+                problem.hint(format!("write auth_backends = [\"file\", \"{word}\"] in [accounts]")),
             );
         }
     }
 }
 
-fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let service = &config.pam.service;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if service.is_empty() || service.starts_with('.') || !service.bytes().all(is_plain) {
         let title = format!("invalid PAM service `{}`", service.escape_debug());
-        let problem = Problem::error(title, layers.place_of("accounts.pam.service"));
-        problems.push(problem.help("write the name of a file in /etc/pam.d, such as \"wharf\""));
+        let problem = ConfigProblem::error(title, layers.place_of("accounts.pam.service"));
+        problems.push(problem.hint("write the name of a file in /etc/pam.d, such as \"wharf\""));
     }
 }
 
-fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let ldap = &config.ldap;
     let place = |key: &str| match layers.place_of(&format!("accounts.ldap.{key}")) {
-        Place::Nowhere => layers.place_of("accounts.auth_backends"),
+        ProblemLocation::Nowhere => layers.place_of("accounts.auth_backends"),
         place => place,
     };
-    let mut blame = |key: &str, title: &str, help: &str| {
-        problems.push(Problem::error(title, place(key)).help(help));
+    let mut blame = |key: &str, title: &str, hint: &str| {
+        problems.push(ConfigProblem::error(title, place(key)).hint(hint));
     };
     if ldap.urls.0.is_empty() {
-        let help = "add to [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
-        blame("urls", "`accounts.ldap.urls` is missing", help);
+        let hint = "add to [accounts.ldap]: urls = [\"ldaps://dc1.example.com\"]";
+        blame("urls", "`accounts.ldap.urls` is missing", hint);
     }
     if ldap.user_dn.is_empty() {
         if ldap.base.is_empty() {
-            let help = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
-            blame("base", "`accounts.ldap.base` is missing", help);
+            let hint = "write base = \"ou=people,dc=example,dc=org\", or user_dn for no search";
+            blame("base", "`accounts.ldap.base` is missing", hint);
         }
         if !ldap.filter.contains("%u") {
-            let help = "%u stands for the user name: filter = \"(uid=%u)\"";
-            blame("filter", "invalid `accounts.ldap.filter`: %u is missing", help);
+            let hint = "%u stands for the user name: filter = \"(uid=%u)\"";
+            blame("filter", "invalid `accounts.ldap.filter`: %u is missing", hint);
         } else if !is_balanced(&ldap.filter) {
-            let help = "a filter is in parentheses: filter = \"(&(objectClass=person)(uid=%u))\"";
-            blame("filter", "invalid `accounts.ldap.filter`: unbalanced parentheses", help);
+            let hint = "a filter is in parentheses: filter = \"(&(objectClass=person)(uid=%u))\"";
+            blame("filter", "invalid `accounts.ldap.filter`: unbalanced parentheses", hint);
         }
     } else {
         if !ldap.user_dn.contains("%u") {
-            let help =
+            let hint =
                 "%u stands for the user name: user_dn = \"uid=%u,ou=people,dc=example,dc=org\"";
-            blame("user_dn", "invalid `accounts.ldap.user_dn`: %u is missing", help);
+            blame("user_dn", "invalid `accounts.ldap.user_dn`: %u is missing", hint);
         }
         for (key, text) in [("base", &ldap.base), ("bind_dn", &ldap.bind_dn)] {
             if !text.is_empty() {
@@ -114,12 +114,12 @@ fn check_ldap(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         }
     }
     if ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_some() {
-        let help = "add bind_dn = \"cn=wharf,dc=example,dc=org\"";
-        blame("bind_password_file", "`accounts.ldap.bind_dn` is missing", help);
+        let hint = "add bind_dn = \"cn=wharf,dc=example,dc=org\"";
+        blame("bind_password_file", "`accounts.ldap.bind_dn` is missing", hint);
     }
     if !ldap.bind_dn.is_empty() && ldap.bind_password_file.0.is_none() {
-        let help = "write the password to a file: bind_password_file = \"ldap.password\"";
-        blame("bind_dn", "`accounts.ldap.bind_password_file` is missing", help);
+        let hint = "write the password to a file: bind_password_file = \"ldap.password\"";
+        blame("bind_dn", "`accounts.ldap.bind_password_file` is missing", hint);
     }
 }
 
@@ -138,35 +138,35 @@ fn is_balanced(filter: &str) -> bool {
     depth == 0
 }
 
-fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_ldap_secrecy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let ldap = &config.ldap;
     let is_open = |server: &&wharf_login::endpoint::Endpoint| {
         server.scheme == Scheme::Ldap && !ldap.start_tls && !server.is_loopback()
     };
     if let Some(server) = ldap.urls.0.iter().find(is_open) {
         let title = format!("passwords are sent to {server} unencrypted");
-        let problem = Problem::warning(title, layers.place_of("accounts.ldap.start_tls"));
-        problems.push(problem.help("write start_tls = true, or ldaps:// in urls"));
+        let problem = ConfigProblem::warning(title, layers.place_of("accounts.ldap.start_tls"));
+        problems.push(problem.hint("write start_tls = true, or ldaps:// in urls"));
     }
 }
 
-fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_http(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let Some(url) = &config.http.url.0 else {
         let title = "`accounts.http.url` is missing";
-        let problem = Problem::error(title, layers.place_of("accounts.auth_backends"));
-        let help = "add to [accounts.http]: url = \"https://login.example.com/wharf\"";
-        problems.push(problem.help(help));
+        let problem = ConfigProblem::error(title, layers.place_of("accounts.auth_backends"));
+        let hint = "add to [accounts.http]: url = \"https://login.example.com/wharf\"";
+        problems.push(problem.hint(hint));
         return;
     };
     if url.scheme == Scheme::Http && !url.is_loopback() && !config.http.allow_plain {
         let title = format!("passwords would be sent to {url} unencrypted");
-        let problem = Problem::error(title, layers.place_of("accounts.http.url"));
-        let help = "write https://, or allow_plain = true in a trusted network";
-        problems.push(problem.help(help));
+        let problem = ConfigProblem::error(title, layers.place_of("accounts.http.url"));
+        let hint = "write https://, or allow_plain = true in a trusted network";
+        problems.push(problem.hint(hint));
     }
 }
 
-fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
+fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let accounts = &config.accounts;
     let place = || layers.place_of("accounts.home");
     if let Some(home) = accounts.home.0.as_ref().filter(|_| accounts.auth_backends.has_others()) {
@@ -174,18 +174,20 @@ fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<Problem>) {
         let shown = folder.display();
         match std::fs::metadata(&folder) {
             Ok(facts) if facts.is_dir() => {}
-            Ok(_) => problems.push(Problem::error(format!("{shown} is not a folder"), place())),
+            Ok(_) => {
+                problems.push(ConfigProblem::error(format!("{shown} is not a folder"), place()))
+            }
             Err(error) => {
                 let title = format!("cannot use the folder for homes {shown}: {error}");
                 problems.push(
-                    Problem::error(title, place()).help(format!("create it:  mkdir {shown}")),
+                    ConfigProblem::error(title, place()).hint(format!("create it:  mkdir {shown}")),
                 );
             }
         }
     }
     if accounts.create_home && accounts.home.0.is_none() {
         let title = "`accounts.create_home` has no effect: `accounts.home` is empty";
-        let problem = Problem::warning(title, layers.place_of("accounts.create_home"));
-        problems.push(problem.help("write home = \"/srv/ftp/%u\", or remove create_home"));
+        let problem = ConfigProblem::warning(title, layers.place_of("accounts.create_home"));
+        problems.push(problem.hint("write home = \"/srv/ftp/%u\", or remove create_home"));
     }
 }

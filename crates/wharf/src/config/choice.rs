@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 macro_rules! choice {
     ($(
@@ -26,7 +26,7 @@ macro_rules! choice {
             pub(crate) const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        impl Value for $name {
+        impl ConfigValue for $name {
             const KIND: &'static str = concat!("one of" $(, " \"", $word, "\"")+);
 
             fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -196,7 +196,7 @@ fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
     let wrong = InvalidValue::new(format!("expected one of {}", list.join(", ")));
     match nearest(found, words.iter().copied()) {
-        Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
+        Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
         None => wrong,
     }
 }
@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_word() {
         let wrong = parse::<TlsRequire>("pubilc").unwrap_err();
-        assert_eq!(wrong.help.as_deref(), Some("did you mean \"public\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"public\"?"));
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use wharf_core::account::Count;
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// A whole number, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Whole(pub(crate) u32);
+pub(crate) struct WholeNumber(pub(crate) u32);
 
-impl Value for Whole {
+impl ConfigValue for WholeNumber {
     const KIND: &'static str = "a whole number";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -28,7 +28,7 @@ macro_rules! bounded {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) u32);
 
-        impl Value for $name {
+        impl ConfigValue for $name {
             const KIND: &'static str = $kind;
 
             fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -72,7 +72,7 @@ impl AutoCount {
     }
 }
 
-impl Value for AutoCount {
+impl ConfigValue for AutoCount {
     const KIND: &'static str = "\"auto\", a whole number, or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(quarter("auto", 0), None);
         assert_eq!(quarter("7", 512), Some(7));
         assert_eq!(quarter("0", 512), None);
-        assert!(parse::<AutoCount>("few").is_err() && parse::<Whole>("-1").is_err());
+        assert!(parse::<AutoCount>("few").is_err() && parse::<WholeNumber>("-1").is_err());
     }
 }

@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 use wharf_core::trusted_file;
 use wharf_users::nearest::nearest;
 
-use super::keys::{SECTIONS, Section, join, keys};
-use super::layers::{Item, Layers, Origin};
-use super::problem::{Place, Problem, Source};
+use super::keys::{ConfigSection, SECTIONS, join, keys};
+use super::layers::{Item, Layers, ValueOrigin};
+use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
 use super::renamed::current_name;
 
@@ -18,16 +18,16 @@ use super::renamed::current_name;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the file as text.
-pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
+pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
-        let problem = Problem::error(
+        let problem = ConfigProblem::error(
             format!("cannot read the configuration file {shown}: {error}"),
-            Place::Nowhere,
+            ProblemLocation::Nowhere,
         );
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                problem.help(format!("create it:  wharf config default > {shown}"))
+                problem.hint(format!("create it:  wharf config default > {shown}"))
             }
             _ => problem,
         }
@@ -37,25 +37,30 @@ pub(crate) fn read(path: &Path) -> Result<Source, Problem> {
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         let title = format!("cannot read the configuration file {shown}: it is larger than 1 MiB");
-        return Err(Problem::error(title, Place::Nowhere));
+        return Err(ConfigProblem::error(title, ProblemLocation::Nowhere));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = line.filter(|byte| **byte == b'\n').count() + 1;
-        Problem::error(format!("invalid UTF-8 in {shown}, line {line}"), Place::Nowhere)
-            .help("save the file with the encoding UTF-8")
+        ConfigProblem::error(
+            format!("invalid UTF-8 in {shown}, line {line}"),
+            ProblemLocation::Nowhere,
+        )
+        .hint("save the file with the encoding UTF-8")
     })?;
     // Notepad writes a byte order mark, which TOML does not permit.
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    Ok(Source { path: path.into(), text })
+    Ok(ConfigText { path: path.into(), text })
 }
 
 /// Adds the keys of the file to `layers`, and unknown keys and sections to `problems`.
-pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Problem>) {
+pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let place = error.span().map_or(Place::Nowhere, |span| Place::File(within(text, span)));
-        problems.push(Problem::error(format!("invalid TOML: {}", error.message()), place));
+        let place = error
+            .span()
+            .map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
+        problems.push(ConfigProblem::error(format!("invalid TOML: {}", error.message()), place));
     }
     // The recovered part of an invalid file is a guess; problems found in it would mislead.
     layers.is_broken |= !errors.is_empty();
@@ -64,7 +69,7 @@ pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Pro
     }
     for (name, value) in table.get_ref() {
         let key = name.span();
-        let at = Place::File(within(text, key.clone()));
+        let at = ProblemLocation::File(within(text, key.clone()));
         match (SECTIONS.iter().find(|section| section.name == name.get_ref()), value.get_ref()) {
             (Some(section), DeValue::Table(table)) if !section.is_list => {
                 take_table(section, section.name, table, layers, problems);
@@ -91,11 +96,11 @@ pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Pro
 }
 
 fn take_table(
-    section: &Section,
+    section: &ConfigSection,
     path: &str,
     table: &DeTable<'_>,
     layers: &mut Layers,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) {
     for (name, value) in table {
         let inner = join(section.name, name.get_ref());
@@ -103,43 +108,47 @@ fn take_table(
         if let (Some(inner), DeValue::Table(table)) = (inner, value.get_ref()) {
             take_table(inner, inner.name, table, layers, problems);
         } else if let Some(inner) = inner {
-            problems.push(not_a_section(inner, Place::File(name.span())));
+            problems.push(not_a_section(inner, ProblemLocation::File(name.span())));
         } else if section.keys.iter().any(|key| key.name == name.get_ref()) {
             layers.put(&join(path, name.get_ref()), item(value.get_ref(), value.span()));
         } else {
-            problems.push(unknown(section.name, name.get_ref(), Place::File(name.span())));
+            problems.push(unknown(
+                section.name,
+                name.get_ref(),
+                ProblemLocation::File(name.span()),
+            ));
         }
     }
 }
 
 fn item(value: &DeValue<'_>, span: Range<usize>) -> Item {
-    Item { raw: Raw::from_toml(value), origin: Origin::File(span) }
+    Item { raw: Raw::from_toml(value), origin: ValueOrigin::File(span) }
 }
 
-fn not_a_section(section: &Section, place: Place) -> Problem {
+fn not_a_section(section: &ConfigSection, place: ProblemLocation) -> ConfigProblem {
     let header = if section.is_list {
         format!("[[{}]]", section.name)
     } else {
         format!("[{}]", section.name)
     };
-    Problem::error(format!("`{}` is a section, not a key", section.name), place)
-        .help(format!("write {header} on its own line, and the keys below it"))
+    ConfigProblem::error(format!("`{}` is a section, not a key", section.name), place)
+        .hint(format!("write {header} on its own line, and the keys below it"))
 }
 
 /// An unknown key, with a suggestion.
-pub(crate) fn unknown(section: &str, name: &str, place: Place) -> Problem {
+pub(crate) fn unknown(section: &str, name: &str, place: ProblemLocation) -> ConfigProblem {
     let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
-    let problem = Problem::error(format!("unknown key `{typed}`"), place);
+    let problem = ConfigProblem::error(format!("unknown key `{typed}`"), place);
     if let Some(new) = current_name(&join(section, name)) {
         let way = match &problem.place {
-            Place::File(_) => "; to rewrite the file:  wharf config migrate --write",
+            ProblemLocation::File(_) => "; to rewrite the file:  wharf config migrate --write",
             _ => "",
         };
-        return problem.help(format!("renamed to `{new}`{way}"));
+        return problem.hint(format!("renamed to `{new}`{way}"));
     }
     match meant(section, name) {
-        Some(help) => problem.help(help),
-        None => problem.help("list all keys:  wharf config default"),
+        Some(hint) => problem.hint(hint),
+        None => problem.hint("list all keys:  wharf config default"),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::file;
 use super::keys::{SECTIONS, join};
-use super::layers::{Item, Layers, Origin};
-use super::problem::{Place, Problem};
+use super::layers::{Item, Layers, ValueOrigin};
+use super::problem::{ConfigProblem, ProblemLocation};
 use super::raw::Raw;
 
 /// The sources of values.
@@ -46,7 +46,7 @@ const EVERY_LISTENER: &str = "listen.*.";
 pub(crate) const EVERY: &str = "*";
 
 /// Reads all layers, lowest precedence first. Unknown keys are reported as problems.
-pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
+pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<ConfigProblem>) {
     let mut problems = Vec::new();
     let mut layers = Layers::new(&inputs.base, &inputs.current_folder);
     if let Some(path) = &inputs.file {
@@ -65,7 +65,7 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
         if let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) {
             let path = rest.split("__").collect::<Vec<_>>().join(".").to_lowercase();
             let raw = Raw::Plain(value.clone());
-            let origin = Origin::Environment(name.clone());
+            let origin = ValueOrigin::Environment(name.clone());
             place(&mut layers, &path, Item { raw, origin }, &mut problems);
         }
     }
@@ -74,7 +74,7 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
     }
     let named_elsewhere = layers.tables("listen");
     for flag in &inputs.flags {
-        let origin = Origin::Flag(flag.shown.clone());
+        let origin = ValueOrigin::Flag(flag.shown.clone());
         if flag.path.starts_with(EVERY_LISTENER) && named_elsewhere > 1 {
             problems.push(which_listener(flag, named_elsewhere, origin.place()));
             continue;
@@ -85,16 +85,16 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<Problem>) {
 }
 
 /// A flag for one listener is ambiguous if there are several.
-fn which_listener(flag: &Flag, count: usize, place: Place) -> Problem {
+fn which_listener(flag: &Flag, count: usize, place: ProblemLocation) -> ConfigProblem {
     let key = flag.path.strip_prefix(EVERY_LISTENER).unwrap_or_default();
     let value = flag.shown.rsplit([' ', '=']).next().unwrap_or_default();
     let title = format!("`{}` is ambiguous: there are {count} listeners", flag.shown);
-    Problem::error(title, place)
-        .help(format!("--set listen.0.{key}={value} changes the first; -i ADDRESS replaces all"))
+    ConfigProblem::error(title, place)
+        .hint(format!("--set listen.0.{key}={value} changes the first; -i ADDRESS replaces all"))
 }
 
 /// Sets a value from a variable or a flag; the key may be unknown.
-fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem>) {
+fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<ConfigProblem>) {
     let place = item.origin.place();
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
     let is_section = SECTIONS.iter().any(|known| known.name == section);
@@ -122,13 +122,13 @@ fn place(layers: &mut Layers, path: &str, item: Item, problems: &mut Vec<Problem
         }
         (true, Some(Ok(index))) => {
             let title = format!("`{path}`: unknown {} number {index}", what_of(section));
-            let help = format!("the next number is `{section}.{}.{name}`", layers.tables(section));
-            problems.push(Problem::error(title, place).help(help));
+            let hint = format!("the next number is `{section}.{}.{name}`", layers.tables(section));
+            problems.push(ConfigProblem::error(title, place).hint(hint));
         }
         (true, _) => {
             let title = format!("`{path}`: the number of the {} is missing", what_of(section));
-            let help = format!("numbers start at 0: `{section}.0.{name}`");
-            problems.push(Problem::error(title, place).help(help));
+            let hint = format!("numbers start at 0: `{section}.0.{name}`");
+            problems.push(ConfigProblem::error(title, place).hint(hint));
         }
         (false, Some(_)) => problems.push(file::unknown(section, name, place)),
     }

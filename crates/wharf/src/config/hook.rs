@@ -6,7 +6,7 @@ use wharf_users::nearest::nearest;
 
 use super::keys::EventHooks;
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 use crate::log::catalog::{delivered_names, field_names};
 
 /// The placeholder that only the upload check has.
@@ -19,13 +19,13 @@ const ARGUMENTS_MAX: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramLine(pub(crate) Vec<String>);
 
-impl Value for ProgramLine {
+impl ConfigValue for ProgramLine {
     const KIND: &'static str = "a program and its arguments such as [\"/opt/hook\", \"{file}\"]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let members = match raw {
             Raw::Text(text) if !text.is_empty() => {
-                return Err(InvalidValue::kind::<Self>(raw).help(format!(
+                return Err(InvalidValue::kind::<Self>(raw).hint(format!(
                     "programs run without a shell: write a list of arguments, as in [{}]",
                     text.split_whitespace()
                         .map(|word| format!("{word:?}"))
@@ -41,7 +41,7 @@ impl Value for ProgramLine {
             return Err(InvalidValue::new(format!(
                 "invalid program `{program}`: not an absolute path"
             ))
-            .help("write the full path, such as \"/usr/local/bin/hook\""));
+            .hint("write the full path, such as \"/usr/local/bin/hook\""));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
             return Err(InvalidValue::new(format!(
@@ -63,8 +63,8 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
             let wrong = InvalidValue::new(format!("unknown placeholder {{{word}}}"));
             Err(match nearest(word, known()) {
-                Some(near) => wrong.help(format!("did you mean {{{near}}}?")),
-                None => wrong.help("docs/reference/events.md lists the placeholders"),
+                Some(near) => wrong.hint(format!("did you mean {{{near}}}?")),
+                None => wrong.hint("docs/reference/events.md lists the placeholders"),
             })
         }
         Some(_) => Ok(()),
@@ -72,7 +72,7 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
             Some(name) => Err(InvalidValue::new(format!(
                 "placeholder {{{name}}} within the argument `{argument}`"
             ))
-            .help(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
+            .hint(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
             None => Ok(()),
         },
     }
@@ -104,7 +104,7 @@ impl EventHooks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExitCodes(pub(crate) Vec<i32>);
 
-impl Value for ExitCodes {
+impl ConfigValue for ExitCodes {
     const KIND: &'static str = "a list of numbers from 1 to 255 such as [1]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -122,7 +122,7 @@ impl Value for ExitCodes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventNames(pub(crate) Vec<String>);
 
-impl Value for EventNames {
+impl ConfigValue for EventNames {
     const KIND: &'static str = "a list of events such as [\"upload\", \"login-failed\"]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -132,8 +132,8 @@ impl Value for EventNames {
             if !delivered_names().any(|known| known == name) {
                 let wrong = InvalidValue::new(format!("unknown event `{name}`"));
                 return Err(match nearest(name, delivered_names()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!(
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!(
                         "events: {}",
                         delivered_names().collect::<Vec<_>>().join(", ")
                     )),
@@ -146,11 +146,11 @@ impl Value for EventNames {
 
 /// URL of a webhook, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Url(pub(crate) Option<Address>);
+pub(crate) struct Url(pub(crate) Option<UrlParts>);
 
 /// The parts of a webhook URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct UrlParts {
     /// As it was written.
     pub(crate) whole: String,
     /// Whether it uses HTTPS.
@@ -161,7 +161,7 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-impl Address {
+impl UrlParts {
     /// The URL for logs, without path and query, which are often secret.
     pub(crate) fn shown(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
@@ -189,7 +189,7 @@ impl Address {
     }
 }
 
-impl Value for Url {
+impl ConfigValue for Url {
     const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -197,14 +197,14 @@ impl Value for Url {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        match Address::parse(text) {
+        match UrlParts::parse(text) {
             Some(address) => Ok(Self(Some(address))),
             None if text.contains('@') => {
                 Err(InvalidValue::new("invalid URL: it contains a password")
-                    .help("authenticate requests by a signature instead: secret_file"))
+                    .hint("authenticate requests by a signature instead: secret_file"))
             }
             None => Err(InvalidValue::new(format!("invalid URL `{text}`"))
-                .help("write the full URL, such as \"https://example.com/wharf\"")),
+                .hint("write the full URL, such as \"https://example.com/wharf\"")),
         }
     }
 }
@@ -230,7 +230,7 @@ mod tests {
             (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();
-            assert!(wrong.help.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
+            assert!(wrong.hint.as_ref().unwrap().contains(part), "{text}: {wrong:?}");
         }
     }
 
@@ -258,7 +258,7 @@ mod tests {
     fn events_and_numbers_are_checked() {
         assert!(parse::<EventNames>("upload, login-failed").is_ok());
         let wrong = parse::<EventNames>("uplaod").unwrap_err();
-        assert_eq!(wrong.help.as_deref(), Some("did you mean \"upload\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"upload\"?"));
         assert!(parse::<EventNames>("command").is_err());
         assert_eq!(parse::<ExitCodes>("1, 3").unwrap().0, [1, 3]);
         assert!(parse::<ExitCodes>("0").is_err() && parse::<ExitCodes>("256").is_err());

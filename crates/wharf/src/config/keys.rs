@@ -12,21 +12,21 @@ use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
     NameEncoding, OnFailure, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
-use super::counts::{AutoCount, FewPrograms, KeptLogs, Whole};
+use super::counts::{AutoCount, FewPrograms, KeptLogs, WholeNumber};
 use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
-use super::layers::Reader;
+use super::layers::ConfigReader;
 use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
 use super::store::AccountStore;
 use super::value::{
-    Announced, AutoPath, Commands, FilePath, Folders, LegacyEncoding, ListenPort, Networks,
-    OptionalAddress, OptionalPath, PortRange, Positive, PublicAddress, Reserve, Umask, Value,
-    Version,
+    Announced, AutoPath, Commands, ConfigValue, FilePath, Folders, FreeSpaceReserve,
+    LegacyEncoding, ListenPort, Networks, OptionalAddress, OptionalPath, PortRange, Positive,
+    PublicAddress, Umask, Version,
 };
 use super::wait::{OptionalTimeout, Span, Wait};
 
 /// A configuration key.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct ConfigKey {
     /// Its section; empty for keys before the first.
     pub(crate) section: &'static str,
     /// Its name in the section.
@@ -43,7 +43,7 @@ pub(crate) struct Key {
 
 /// A section of the configuration file.
 #[derive(Debug)]
-pub(crate) struct Section {
+pub(crate) struct ConfigSection {
     /// Its name; empty for keys before the first.
     pub(crate) name: &'static str,
     /// Its description.
@@ -51,10 +51,10 @@ pub(crate) struct Section {
     /// Whether the table may be repeated.
     pub(crate) is_list: bool,
     /// Its keys, in order.
-    pub(crate) keys: &'static [Key],
+    pub(crate) keys: &'static [ConfigKey],
 }
 
-impl Key {
+impl ConfigKey {
     /// Its full name, such as `passive.ports`.
     pub(crate) fn path(&self) -> String {
         join(self.section, self.name)
@@ -67,7 +67,7 @@ pub(crate) fn join(section: &str, name: &str) -> String {
 }
 
 /// The key with this full name, such as `listen.0.port`.
-pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
+pub(crate) fn key_at(path: &str) -> Option<&'static ConfigKey> {
     let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
     let is_section = SECTIONS.iter().any(|known| known.name == section);
     let list = section.split_once('.').filter(|_| !is_section);
@@ -76,7 +76,7 @@ pub(crate) fn key_at(path: &str) -> Option<&'static Key> {
 }
 
 /// All keys.
-pub(crate) fn keys() -> impl Iterator<Item = &'static Key> {
+pub(crate) fn keys() -> impl Iterator<Item = &'static ConfigKey> {
     SECTIONS.iter().flat_map(|section| section.keys)
 }
 
@@ -91,15 +91,15 @@ macro_rules! sections {
         }
     )+) => {
         /// Every section with its keys, in the order of the default file.
-        pub(crate) static SECTIONS: &[Section] = &[$(Section {
+        pub(crate) static SECTIONS: &[ConfigSection] = &[$(ConfigSection {
             name: $section,
             about: $section_about,
             is_list: sections!(@is $($list)?),
-            keys: &[$(Key {
+            keys: &[$(ConfigKey {
                 section: $section,
                 name: stringify!($key),
                 default: $default,
-                kind: <$kind as Value>::KIND,
+                kind: <$kind as ConfigValue>::KIND,
                 about: &[$($about),+],
                 needs_restart: sections!(@is $($restart)?),
             }),+],
@@ -115,7 +115,7 @@ macro_rules! sections {
 
             impl $name {
                 /// Reads the section's keys below `at`.
-                pub(crate) fn read(reader: &mut Reader<'_>, at: &str) -> Self {
+                pub(crate) fn read(reader: &mut ConfigReader<'_>, at: &str) -> Self {
                     Self {
                         $($key: reader.take(&join(at, stringify!($key)), $default),)+
                     }
@@ -352,7 +352,7 @@ sections! {
         /// addresses with a recent login are exempt
         connections_before_login: AutoCount = "\"auto\"",
         /// part of connections reserved for addresses with a login in the last 30 days; at most 1/4
-        connections_reserved: Whole = "32",
+        connections_reserved: WholeNumber = "32",
         /// sessions of one account (not of anonymous users); users.toml can override it
         sessions_per_user: Count = "40",
         /// all uploads together
@@ -400,7 +400,7 @@ sections! {
         /// how long an interrupted upload can be resumed, on Linux until a reboot; 0 = discard it
         partial_upload_retention: Span = "\"24h\"",
         /// free disk space reserved from uploads: auto (1 %, at most 256 MiB) | "1GiB" | "5%"
-        min_free_space: Reserve = "\"auto\"",
+        min_free_space: FreeSpaceReserve = "\"auto\"",
         /// true: an upload shorter than its ALLO is incomplete; false: ignore the size in ALLO
         enforce_allo_size: bool = "true",
         /// true: uploads and MKD create missing parent folders (for cameras, NVRs)
@@ -510,7 +510,7 @@ sections! {
         /// programs that run at a time; up to 1000 events wait, further ones are dropped and logged
         [R] workers: FewPrograms = "2",
         /// retries if the program fails (exit code other than 0)
-        [R] retries: Whole = "2",
+        [R] retries: WholeNumber = "2",
         /// delay before the first retry; doubles with each further one
         [R] retry_pause: Span = "\"5s\"",
         /// checks each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
@@ -555,7 +555,7 @@ mod tests {
 
     #[test]
     fn every_key_has_one_name_of_its_own() {
-        let mut paths: Vec<_> = keys().map(Key::path).collect();
+        let mut paths: Vec<_> = keys().map(ConfigKey::path).collect();
         let count = paths.len();
         paths.sort();
         paths.dedup();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::problem::{Place, Problem, Source};
+use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
-use super::value::Value;
+use super::value::ConfigValue;
 
 /// The merged values of all layers.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Layers {
     /// Whether the file could not be parsed.
     pub(crate) is_broken: bool,
     /// The file's text, to show excerpts in problems.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ConfigText>,
     base: PathBuf,
     current_folder: PathBuf,
 }
@@ -28,12 +28,12 @@ pub(crate) struct Item {
     /// The value as written.
     pub(crate) raw: Raw,
     /// Where it was set.
-    pub(crate) origin: Origin,
+    pub(crate) origin: ValueOrigin,
 }
 
 /// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum ValueOrigin {
     /// The file, at these bytes.
     File(Range<usize>),
     /// This variable.
@@ -92,53 +92,55 @@ impl Layers {
     pub(crate) fn set_by_flags(&self) -> impl Iterator<Item = (&str, &Raw)> {
         self.items
             .iter()
-            .filter(|(_, item)| matches!(item.origin, Origin::Flag(_)))
+            .filter(|(_, item)| matches!(item.origin, ValueOrigin::Flag(_)))
             .map(|(path, item)| (path.as_str(), &item.raw))
     }
 
     /// Where the value of a key was set.
-    pub(crate) fn place_of(&self, path: &str) -> Place {
-        self.item(path).map_or(Place::Nowhere, |item| item.origin.place())
+    pub(crate) fn place_of(&self, path: &str) -> ProblemLocation {
+        self.item(path).map_or(ProblemLocation::Nowhere, |item| item.origin.place())
     }
 }
 
-impl Origin {
+impl ValueOrigin {
     /// The same, for a problem.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> ProblemLocation {
         match self {
-            Self::File(span) => Place::File(span.clone()),
-            Self::Environment(name) => Place::Given(format!("the environment variable {name}")),
-            Self::Flag(shown) => Place::Given(format!("the option {shown}")),
+            Self::File(span) => ProblemLocation::File(span.clone()),
+            Self::Environment(name) => {
+                ProblemLocation::Given(format!("the environment variable {name}"))
+            }
+            Self::Flag(shown) => ProblemLocation::Given(format!("the option {shown}")),
         }
     }
 }
 
 /// Reads typed values from the layers, and collects problems.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct ConfigReader<'a> {
     /// The merged layers.
     pub(crate) layers: &'a Layers,
     /// The problems found so far.
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) problems: Vec<ConfigProblem>,
     /// The keys whose values are invalid.
     pub(crate) wrong: Vec<String>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// The value of a key. An invalid one is recorded as a problem and replaced by the default, so
     /// that reading can continue.
-    pub(crate) fn take<T: Value>(&mut self, path: &str, default: &str) -> T {
+    pub(crate) fn take<T: ConfigValue>(&mut self, path: &str, default: &str) -> T {
         if let Some(item) = self.layers.item(path) {
             let base = match item.origin {
-                Origin::File(_) => &self.layers.base,
-                Origin::Environment(_) | Origin::Flag(_) => &self.layers.current_folder,
+                ValueOrigin::File(_) => &self.layers.base,
+                ValueOrigin::Environment(_) | ValueOrigin::Flag(_) => &self.layers.current_folder,
             };
             match T::read(&item.raw, base) {
                 Ok(value) => return value,
                 Err(wrong) => {
                     let title = format!("`{path}`: {}", wrong.why);
-                    let problem = Problem::error(title, item.origin.place());
-                    self.problems.push(Problem { help: wrong.help, ..problem });
+                    let problem = ConfigProblem::error(title, item.origin.place());
+                    self.problems.push(ConfigProblem { hint: wrong.hint, ..problem });
                     self.wrong.push(path.into());
                 }
             }
@@ -147,7 +149,7 @@ impl Reader<'_> {
     }
 }
 
-fn from_default<T: Value>(default: &str, base: &Path) -> T {
+fn from_default<T: ConfigValue>(default: &str, base: &Path) -> T {
     Raw::parse_toml(default)
         .and_then(|raw| T::read(&raw, base).ok())
         .expect("a test reads every default in the table")

@@ -9,7 +9,7 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::parse_rights;
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// An authentication backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl LoginOrder {
     }
 }
 
-impl Value for LoginOrder {
+impl ConfigValue for LoginOrder {
     const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -67,8 +67,8 @@ impl Value for LoginOrder {
             let source = found.ok_or_else(|| {
                 let wrong = InvalidValue::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("expected {}", Self::KIND)),
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
@@ -80,7 +80,7 @@ impl Value for LoginOrder {
         }
         if order.is_empty() {
             return Err(
-                InvalidValue::new("no authentication backend is listed").help("write [\"file\"]")
+                InvalidValue::new("no authentication backend is listed").hint("write [\"file\"]")
             );
         }
         Ok(Self(order))
@@ -91,7 +91,7 @@ impl Value for LoginOrder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 
-impl Value for HomePattern {
+impl ConfigValue for HomePattern {
     const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -103,7 +103,7 @@ impl Value for HomePattern {
         let template = HomeTemplate::parse(&whole.to_string_lossy());
         template.map(|template| Self(Some(template))).map_err(|error| {
             let wrong = InvalidValue::new(format!("invalid pattern for homes `{text}`"));
-            wrong.help(match error {
+            wrong.hint(match error {
                 TemplateError::UnknownMark => {
                     "%u stands for the user name; other % are not supported"
                 }
@@ -118,14 +118,14 @@ impl Value for HomePattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights(pub(crate) Permissions);
 
-impl Value for Rights {
+impl ConfigValue for Rights {
     const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_rights(text)
             .map(Self)
-            .map_err(|bad| InvalidValue::new(bad.message()).help(bad.help()))
+            .map_err(|bad| InvalidValue::new(bad.message()).hint(bad.hint()))
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Urls(pub(crate) Vec<Endpoint>);
 /// Maximum number of LDAP servers: each gets its share of the login timeout.
 const URLS_MAX: usize = 8;
 
-impl Value for Urls {
+impl ConfigValue for Urls {
     const KIND: &'static str = "a list of URLs such as [\"ldaps://dc1.example.com\"]";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -154,7 +154,7 @@ impl Value for Urls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
 
-impl Value for OptionalUrl {
+impl ConfigValue for OptionalUrl {
     const KIND: &'static str =
         "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
 
@@ -169,7 +169,7 @@ impl Value for OptionalUrl {
 
 fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
     let words: Vec<_> = schemes.iter().map(|scheme| format!("{}://", scheme.word())).collect();
-    let help =
+    let hint =
         format!("write {}HOST or {}HOST:PORT", words.join("HOST, "), words.join("HOST:PORT, "));
     // The URL may contain a password, which must not be printed.
     let shown = if text.contains('@') { "the URL" } else { text };
@@ -179,8 +179,8 @@ fn endpoint(text: &str, schemes: &[Scheme]) -> Result<Endpoint, InvalidValue> {
             "invalid URL `{shown}`: expected one of {}",
             words.join(" ")
         ))
-        .help(help)),
-        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).help(help)),
+        .hint(hint)),
+        Err(error) => Err(InvalidValue::new(format!("`{shown}` {error}")).hint(hint)),
     }
 }
 
@@ -199,8 +199,8 @@ mod tests {
         {
             assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
         }
-        let help = parse::<LoginOrder>("ldapp").unwrap_err().help;
-        assert_eq!(help.as_deref(), Some("did you mean \"ldap\"?"));
+        let hint = parse::<LoginOrder>("ldapp").unwrap_err().hint;
+        assert_eq!(hint.as_deref(), Some("did you mean \"ldap\"?"));
     }
 
     #[test]
@@ -217,6 +217,6 @@ mod tests {
         let raw = Raw::Text("homes/%u".into());
         assert!(HomePattern::read(&raw, Path::new("/etc/wharf")).is_ok());
         let wrong = parse::<HomePattern>("/srv/%n").unwrap_err();
-        assert!(wrong.help.unwrap().contains("%u stands for the user name"));
+        assert!(wrong.hint.unwrap().contains("%u stands for the user name"));
     }
 }

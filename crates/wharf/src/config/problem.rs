@@ -9,17 +9,17 @@ use super::store::masked;
 
 /// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub(crate) struct ConfigProblem {
     /// Whether it prevents the start.
     pub(crate) severity: Severity,
     /// What is wrong, in one line.
     pub(crate) title: String,
     /// Where the value was set.
-    pub(crate) place: Place,
+    pub(crate) place: ProblemLocation,
     /// Related places, each with a label.
-    pub(crate) also: Vec<(Place, String)>,
+    pub(crate) also: Vec<(ProblemLocation, String)>,
     /// How to fix it, printed as `hint: …`.
-    pub(crate) help: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 /// Severity of a problem.
@@ -33,7 +33,7 @@ pub(crate) enum Severity {
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ProblemLocation {
     /// In the configuration file, at these bytes.
     File(Range<usize>),
     /// In an environment variable or a flag, named here.
@@ -44,48 +44,48 @@ pub(crate) enum Place {
 
 /// The configuration file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct ConfigText {
     /// Its path.
     pub(crate) path: PathBuf,
     /// Its content.
     pub(crate) text: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     /// A problem that prevents the start.
-    pub(crate) fn error(title: impl Into<String>, place: Place) -> Self {
+    pub(crate) fn error(title: impl Into<String>, place: ProblemLocation) -> Self {
         let severity = Severity::Error;
-        Self { severity, title: title.into(), place, also: Vec::new(), help: None }
+        Self { severity, title: title.into(), place, also: Vec::new(), hint: None }
     }
 
     /// A problem that the administrator should know.
-    pub(crate) fn warning(title: impl Into<String>, place: Place) -> Self {
+    pub(crate) fn warning(title: impl Into<String>, place: ProblemLocation) -> Self {
         Self { severity: Severity::Warning, ..Self::error(title, place) }
     }
 
     /// Adds a hint.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Adds a related place.
-    pub(crate) fn also(mut self, place: Place, what: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, place: ProblemLocation, what: impl Into<String>) -> Self {
         self.also.push((place, what.into()));
         self
     }
 
-    fn group<'a>(&'a self, source: Option<&'a Source>) -> Group<'a> {
+    fn group<'a>(&'a self, source: Option<&'a ConfigText>) -> Group<'a> {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.title.as_str()));
-        if let (Some(source), Place::File(span)) = (source, &self.place) {
+        if let (Some(source), ProblemLocation::File(span)) = (source, &self.place) {
             let mut snippet = Snippet::source(source.text.as_str())
                 .path(source.path.to_string_lossy().into_owned())
                 .annotation(AnnotationKind::Primary.span(span.clone()));
             for (place, what) in &self.also {
-                if let Place::File(span) = place {
+                if let ProblemLocation::File(span) = place {
                     let context = AnnotationKind::Context.span(span.clone());
                     snippet = snippet.annotation(context.label(what.as_str()));
                 }
@@ -95,19 +95,23 @@ impl Problem {
         let given = std::iter::once((&self.place, "set here"))
             .chain(self.also.iter().map(|(place, what)| (place, what.as_str())));
         for (place, what) in given {
-            if let Place::Given(by) = place {
+            if let ProblemLocation::Given(by) = place {
                 group = group.element(Level::NOTE.message(format!("{what}: {by}")));
             }
         }
-        match &self.help {
-            Some(help) => group.element(Level::HELP.with_name("hint").message(help.as_str())),
+        match &self.hint {
+            Some(hint) => group.element(Level::HELP.with_name("hint").message(hint.as_str())),
             None => group,
         }
     }
 }
 
 /// All problems as text.
-pub(crate) fn render(problems: &[Problem], source: Option<&Source>, is_coloured: bool) -> String {
+pub(crate) fn render(
+    problems: &[ConfigProblem],
+    source: Option<&ConfigText>,
+    is_coloured: bool,
+) -> String {
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for problem in problems {
@@ -118,7 +122,7 @@ pub(crate) fn render(problems: &[Problem], source: Option<&Source>, is_coloured:
 }
 
 /// The number of errors and warnings, such as "1 error, 2 warnings".
-pub(crate) fn count(problems: &[Problem]) -> String {
+pub(crate) fn count(problems: &[ConfigProblem]) -> String {
     let of = |severity, name: &str| {
         let number = problems.iter().filter(|problem| problem.severity == severity).count();
         match number {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{SECTIONS, Section, join};
-use super::problem::{Place, Problem};
+use super::keys::{ConfigSection, SECTIONS, join};
+use super::problem::{ConfigProblem, ProblemLocation};
 
 /// Old and current name of each renamed key. A key stays in its section.
 pub(crate) const RENAMED: &[(&str, &str)] = &[
@@ -37,10 +37,10 @@ pub(crate) struct Migrated {
 ///
 /// # Errors
 /// The text is not TOML, or has both names of one key.
-pub(crate) fn migrate(text: &str) -> Result<Migrated, Problem> {
+pub(crate) fn migrate(text: &str) -> Result<Migrated, ConfigProblem> {
     let table = DeTable::parse(text).map_err(|error| {
-        let place = error.span().map_or(Place::Nowhere, Place::File);
-        Problem::error(format!("invalid TOML: {}", error.message()), place)
+        let place = error.span().map_or(ProblemLocation::Nowhere, ProblemLocation::File);
+        ConfigProblem::error(format!("invalid TOML: {}", error.message()), place)
     })?;
     let mut found = Vec::new();
     for (name, value) in table.get_ref() {
@@ -63,23 +63,27 @@ pub(crate) fn migrate(text: &str) -> Result<Migrated, Problem> {
     Ok(rewrite(text, &found))
 }
 
-type Found = (Range<usize>, &'static str, &'static str);
+type RenamedKey = (Range<usize>, &'static str, &'static str);
 
-fn find(section: &Section, table: &DeTable<'_>, found: &mut Vec<Found>) -> Result<(), Problem> {
+fn find(
+    section: &ConfigSection,
+    table: &DeTable<'_>,
+    found: &mut Vec<RenamedKey>,
+) -> Result<(), ConfigProblem> {
     for name in table.keys() {
         let path = join(section.name, name.get_ref());
         let Some(&(old, new)) = RENAMED.iter().find(|(old, _)| *old == path) else { continue };
         if table.keys().any(|other| join(section.name, other.get_ref()) == new) {
             let title = format!("duplicate key: `{old}` is the old name of `{new}`");
-            let problem = Problem::error(title, Place::File(name.span()));
-            return Err(problem.help("remove one of the two"));
+            let problem = ConfigProblem::error(title, ProblemLocation::File(name.span()));
+            return Err(problem.hint("remove one of the two"));
         }
         found.push((name.span(), old, new));
     }
     Ok(())
 }
 
-fn rewrite(text: &str, found: &[Found]) -> Migrated {
+fn rewrite(text: &str, found: &[RenamedKey]) -> Migrated {
     let (mut whole, mut from) = (String::with_capacity(text.len()), 0);
     let mut renames = Vec::new();
     for (span, old, new) in found {

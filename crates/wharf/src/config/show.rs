@@ -6,11 +6,11 @@ use std::path::Path;
 use wharf_core::account::Rate;
 use wharf_users::units::format_rate;
 
-use super::keys::{Key, SECTIONS, Section, join};
-use super::layers::{Item, Layers, Origin};
+use super::keys::{ConfigKey, ConfigSection, SECTIONS, join};
+use super::layers::{Item, Layers, ValueOrigin};
 use super::raw::{Raw, quoted};
 use super::store::masked;
-use super::value::{ListenPort, Value};
+use super::value::{ConfigValue, ListenPort};
 
 /// The column of comments in the default file.
 const COMMENT_COLUMN: usize = 36;
@@ -40,7 +40,7 @@ pub(crate) fn default_file() -> String {
     out
 }
 
-fn write_key(out: &mut String, key: &Key) {
+fn write_key(out: &mut String, key: &ConfigKey) {
     // The version needs no comment.
     if key.section.is_empty() {
         let _ = writeln!(out, "{} = {}", key.name, key.default);
@@ -60,7 +60,7 @@ fn pad(text: &str) -> String {
     format!("{text:<width$}", width = COMMENT_COLUMN.max(text.chars().count() + 2))
 }
 
-fn header(section: &Section) -> String {
+fn header(section: &ConfigSection) -> String {
     if section.is_list { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) }
 }
 
@@ -115,7 +115,7 @@ fn cell(text: &str) -> String {
 }
 
 /// A value as TOML of the type of the key; variables and flags are plain text.
-pub(crate) fn value_text(key: &Key, raw: &Raw) -> String {
+pub(crate) fn value_text(key: &ConfigKey, raw: &Raw) -> String {
     // A rate in the most readable unit, however it was written.
     if key.kind == Rate::KIND
         && let Ok(rate) = Rate::read(raw, Path::new(""))
@@ -188,7 +188,7 @@ pub(crate) fn in_force_json(layers: &Layers, has_origin: bool) -> String {
     masked(&format!("{{{}}}\n", members.join(",")))
 }
 
-fn instances(section: &Section, layers: &Layers) -> Vec<String> {
+fn instances(section: &ConfigSection, layers: &Layers) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
@@ -206,13 +206,13 @@ pub(crate) fn origin_of(layers: &Layers, path: &str) -> String {
 fn origin(item: Option<&Item>, layers: &Layers) -> String {
     match (item.map(|item| &item.origin), &layers.source) {
         (None, _) => "default".into(),
-        (Some(Origin::File(span)), Some(source)) => {
+        (Some(ValueOrigin::File(span)), Some(source)) => {
             let before = source.text.bytes().take(span.start);
             let line = before.filter(|byte| *byte == b'\n').count() + 1;
             format!("{}:{line}", source.path.display())
         }
-        (Some(Origin::File(_)), None) => "file".into(),
-        (Some(Origin::Environment(name)), _) => format!("environment {name}"),
-        (Some(Origin::Flag(shown)), _) => format!("option {shown}"),
+        (Some(ValueOrigin::File(_)), None) => "file".into(),
+        (Some(ValueOrigin::Environment(name)), _) => format!("environment {name}"),
+        (Some(ValueOrigin::Flag(shown)), _) => format!("option {shown}"),
     }
 }

@@ -2,43 +2,45 @@
 
 use std::path::Path;
 
-use wharf_accounts_sql::{Address, BadAddress};
+use wharf_accounts_sql::{DatabaseAddress, InvalidDatabaseAddress};
 
 use super::raw::Raw;
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// The account store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum AccountStoreKind {
     /// The file `server.users_file`.
     File,
     /// A database.
-    Database(Address),
+    Database(DatabaseAddress),
 }
 
-impl Kept {
+impl AccountStoreKind {
     /// Parses `file`, `sqlite:…` or `postgres://…`; a relative path is resolved against `base`.
     ///
     /// # Errors
     /// The reason why the text is invalid.
-    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, BadAddress> {
+    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, InvalidDatabaseAddress> {
         if text == "file" {
             return Ok(Self::File);
         }
-        Address::parse(text, base).map(Self::Database)
+        DatabaseAddress::parse(text, base).map(Self::Database)
     }
 }
 
 /// `file`, `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AccountStore(pub(crate) Kept);
+pub(crate) struct AccountStore(pub(crate) AccountStoreKind);
 
-impl Value for AccountStore {
+impl ConfigValue for AccountStore {
     const KIND: &'static str = "\"file\", \"sqlite:PATH\" or \"postgres://…\"";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
-        Kept::parse(text, base).map(Self).map_err(|bad| InvalidValue::new(bad.why).help(bad.help))
+        AccountStoreKind::parse(text, base)
+            .map(Self)
+            .map_err(|bad| InvalidValue::new(bad.why).hint(bad.hint))
     }
 }
 

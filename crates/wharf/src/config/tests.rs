@@ -245,8 +245,8 @@ fn a_missing_file_is_reported_with_the_command_to_create_it() {
     let inputs = Inputs { file: Some("/no/such.toml".into()), ..Inputs::default() };
     let loaded = Loaded::load(&inputs);
     assert!(!loaded.is_valid());
-    let help = loaded.problems[0].help.clone().unwrap();
-    assert_eq!(help, "create it:  wharf config default > /no/such.toml");
+    let hint = loaded.problems[0].hint.clone().unwrap();
+    assert_eq!(hint, "create it:  wharf config default > /no/such.toml");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn nothing_in_a_file_breaks_the_reader() {
         let mut layers = Layers::default();
         let mut problems = Vec::new();
         file::take_apart(&text, &mut layers, &mut problems);
-        let source = problem::Source { path: Path::new("wharf.toml").into(), text };
+        let source = problem::ConfigText { path: Path::new("wharf.toml").into(), text };
         render(&problems, Some(&source), false);
     });
 }

@@ -12,7 +12,7 @@ use wharf_users::units::{parse_quota, parse_rate, parse_size};
 use super::raw::Raw;
 
 /// The type of a configuration value.
-pub(crate) trait Value: Sized {
+pub(crate) trait ConfigValue: Sized {
     /// Its description, as it completes the sentence "expected …".
     const KIND: &'static str;
 
@@ -26,47 +26,47 @@ pub(crate) struct InvalidValue {
     /// The reason.
     pub(crate) why: String,
     /// How to fix it.
-    pub(crate) help: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl InvalidValue {
     /// A value that is invalid for this reason.
     pub(crate) fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), help: None }
+        Self { why: why.into(), hint: None }
     }
 
     /// Adds a hint.
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// A value of the wrong type.
-    pub(crate) fn kind<T: Value>(raw: &Raw) -> Self {
+    pub(crate) fn kind<T: ConfigValue>(raw: &Raw) -> Self {
         Self::new(format!("expected {}, found {}", T::KIND, raw.what()))
     }
 }
 
 /// Parses `text` from a flag.
-pub(crate) fn parse<T: Value>(text: &str) -> Result<T, InvalidValue> {
+pub(crate) fn parse<T: ConfigValue>(text: &str) -> Result<T, InvalidValue> {
     T::read(&Raw::Plain(text.into()), Path::new(""))
 }
 
-impl Value for bool {
+impl ConfigValue for bool {
     const KIND: &'static str = "true or false";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         raw.boolean().ok_or_else(|| {
             let wrong = InvalidValue::kind::<Self>(raw);
             match raw.text() {
-                Some("true" | "yes" | "on" | "YES") => wrong.help("write true, without quotes"),
-                Some("false" | "no" | "off" | "NO") => wrong.help("write false, without quotes"),
+                Some("true" | "yes" | "on" | "YES") => wrong.hint("write true, without quotes"),
+                Some("false" | "no" | "off" | "NO") => wrong.hint("write false, without quotes"),
                 _ => wrong,
             }
         })
     }
 }
 
-impl Value for String {
+impl ConfigValue for String {
     const KIND: &'static str = "text";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -79,13 +79,13 @@ impl Value for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version;
 
-impl Value for Version {
+impl ConfigValue for Version {
     const KIND: &'static str = "the number 1";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         match raw.integer() {
             Some(1) => Ok(Self),
-            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).help(
+            Some(other) => Err(InvalidValue::new(format!("unsupported version {other}")).hint(
                 "this version of wharf supports version 1; upgrade wharf to use a newer file",
             )),
             None => Err(InvalidValue::kind::<Self>(raw)),
@@ -97,7 +97,7 @@ impl Value for Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Positive(pub(crate) u32);
 
-impl Value for Positive {
+impl ConfigValue for Positive {
     const KIND: &'static str = "a whole number of at least 1";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -110,7 +110,7 @@ impl Value for Positive {
     }
 }
 
-impl Value for Count {
+impl ConfigValue for Count {
     const KIND: &'static str = "a whole number, or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -124,7 +124,7 @@ impl Value for Count {
     }
 }
 
-impl Value for Rate {
+impl ConfigValue for Rate {
     const KIND: &'static str = "a rate such as \"2MiB/s\", or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -135,12 +135,12 @@ impl Value for Rate {
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_rate(text).map_err(|error| {
-            InvalidValue::new(format!("invalid rate `{text}`")).help(error.to_string())
+            InvalidValue::new(format!("invalid rate `{text}`")).hint(error.to_string())
         })
     }
 }
 
-impl Value for Size {
+impl ConfigValue for Size {
     const KIND: &'static str = "a size such as \"20GiB\", or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -151,14 +151,14 @@ impl Value for Size {
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_quota(text).map_err(|error| {
-            InvalidValue::new(format!("invalid size `{text}`")).help(error.to_string())
+            InvalidValue::new(format!("invalid size `{text}`")).hint(error.to_string())
         })
     }
 }
 
 /// Free disk space reserved from uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reserve {
+pub(crate) enum FreeSpaceReserve {
     /// 1 % of the disk, with a maximum.
     Auto,
     /// A number of bytes.
@@ -167,7 +167,7 @@ pub(crate) enum Reserve {
     Percent(u8),
 }
 
-impl Value for Reserve {
+impl ConfigValue for FreeSpaceReserve {
     const KIND: &'static str =
         "\"auto\", a size such as \"1GiB\", a percentage such as \"5%\", or 0";
 
@@ -181,7 +181,7 @@ impl Value for Reserve {
             return Ok(Self::Auto);
         }
         let wrong =
-            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).help(why);
+            |why: String| InvalidValue::new(format!("invalid free space `{text}`")).hint(why);
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
@@ -196,7 +196,7 @@ impl Value for Reserve {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 
-impl Value for PortRange {
+impl ConfigValue for PortRange {
     const KIND: &'static str = "a range of ports such as \"30000-30999\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -208,11 +208,11 @@ impl Value for PortRange {
         let (from, to) = (port(from)?, port(to)?);
         if from == 0 || to == 0 {
             return Err(InvalidValue::new("invalid port 0")
-                .help("write the first and the last port, such as \"30000-30999\""));
+                .hint("write the first and the last port, such as \"30000-30999\""));
         }
         if from > to {
             return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))
-                .help(format!("write \"{to}-{from}\"")));
+                .hint(format!("write \"{to}-{from}\"")));
         }
         Ok(Self(from..=to))
     }
@@ -227,7 +227,7 @@ pub(crate) enum ListenPort {
     Fixed(u16),
 }
 
-impl Value for ListenPort {
+impl ConfigValue for ListenPort {
     const KIND: &'static str = "\"auto\" or a port from 0 to 65535";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -252,7 +252,7 @@ fn port(text: &str) -> Result<u16, InvalidValue> {
     Err(InvalidValue::new(format!("invalid port `{text}`: not a number")))
 }
 
-impl Value for IpAddr {
+impl ConfigValue for IpAddr {
     const KIND: &'static str = "an IP address such as \"0.0.0.0\" or \"[::]\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -261,11 +261,11 @@ impl Value for IpAddr {
         bare.parse().map_err(|_| {
             let wrong = InvalidValue::new(format!("invalid IP address `{text}`"));
             match text {
-                "" | "*" | "all" => wrong.help("for all interfaces write \"[::]\""),
+                "" | "*" | "all" => wrong.hint("for all interfaces write \"[::]\""),
                 "localhost" => {
-                    wrong.help("for this computer only write \"127.0.0.1\" or \"[::1]\"")
+                    wrong.hint("for this computer only write \"127.0.0.1\" or \"[::1]\"")
                 }
-                _ => wrong.help(format!("expected {}", Self::KIND)),
+                _ => wrong.hint(format!("expected {}", Self::KIND)),
             }
         })
     }
@@ -275,7 +275,7 @@ impl Value for IpAddr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
 
-impl Value for OptionalAddress {
+impl ConfigValue for OptionalAddress {
     const KIND: &'static str = "an IP address with a port, such as \"127.0.0.1:9121\", or \"\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -289,7 +289,7 @@ impl Value for OptionalAddress {
             ));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
-            wrong.help(format!("for this computer only write \"127.0.0.1:{port}\""))
+            wrong.hint(format!("for this computer only write \"127.0.0.1:{port}\""))
         })
     }
 }
@@ -298,7 +298,7 @@ impl Value for OptionalAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
 
-impl Value for Announced {
+impl ConfigValue for Announced {
     const KIND: &'static str = "\"auto\" or an IPv4 address";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -310,7 +310,7 @@ impl Value for Announced {
             InvalidValue::new(format!(
                 "invalid address `{text}`: expected \"auto\" or an IPv4 address"
             ))
-            .help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+            .hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
     }
 }
@@ -326,7 +326,7 @@ pub(crate) enum PublicAddress {
     Name(String),
 }
 
-impl Value for PublicAddress {
+impl ConfigValue for PublicAddress {
     const KIND: &'static str = "an IPv4 address or a host name";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -349,9 +349,9 @@ impl Value for PublicAddress {
         ));
         Err(match text.parse::<IpAddr>() {
             Ok(_) => {
-                wrong.help("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
+                wrong.hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
             }
-            Err(_) => wrong.help("write only the address, such as \"203.0.113.7\""),
+            Err(_) => wrong.hint("write only the address, such as \"203.0.113.7\""),
         })
     }
 }
@@ -360,7 +360,7 @@ impl Value for PublicAddress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Networks(pub(crate) Vec<IpNet>);
 
-impl Value for Networks {
+impl ConfigValue for Networks {
     const KIND: &'static str =
         "a list of networks such as [\"private\", \"203.0.113.0/24\", \"2001:db8::/48\"]";
 
@@ -385,7 +385,7 @@ impl Value for Networks {
 fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        InvalidValue::new(format!("invalid network `{text}`")).help(
+        InvalidValue::new(format!("invalid network `{text}`")).hint(
             "write \"private\", \"loopback\", an address, or address/length such as \
              \"192.168.1.0/24\"",
         )
@@ -393,7 +393,7 @@ fn network(text: &str) -> Result<IpNet, InvalidValue> {
 }
 
 /// A list of text.
-impl Value for Vec<String> {
+impl ConfigValue for Vec<String> {
     const KIND: &'static str = "a list of text such as [\"a\", \"b\"]";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -411,7 +411,7 @@ impl Value for Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Commands(pub(crate) Vec<String>);
 
-impl Value for Commands {
+impl ConfigValue for Commands {
     const KIND: &'static str = "a list of FTP commands such as [\"EPSV\", \"MLSD\"]";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -426,7 +426,7 @@ impl Value for Commands {
             }
             if matches!(verb.as_str(), "USER" | "PASS" | "QUIT") {
                 return Err(InvalidValue::new(format!("{verb} cannot be disabled"))
-                    .help("clients need USER, PASS and QUIT to log in and out"));
+                    .hint("clients need USER, PASS and QUIT to log in and out"));
             }
             commands.push(verb);
         }
@@ -438,7 +438,7 @@ impl Value for Commands {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePath(pub(crate) PathBuf);
 
-impl Value for FilePath {
+impl ConfigValue for FilePath {
     const KIND: &'static str = "a path";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -453,7 +453,7 @@ impl Value for FilePath {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
 
-impl Value for OptionalPath {
+impl ConfigValue for OptionalPath {
     const KIND: &'static str = "a path, or \"\" for none";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -469,7 +469,7 @@ impl Value for OptionalPath {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
 
-impl Value for Folders {
+impl ConfigValue for Folders {
     const KIND: &'static str = "a list of folders such as [\"/srv/ftp\"]";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -488,7 +488,7 @@ impl Value for Folders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
 
-impl Value for AutoPath {
+impl ConfigValue for AutoPath {
     const KIND: &'static str = "\"auto\" or a path";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
@@ -507,7 +507,7 @@ impl Value for AutoPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Umask(pub(crate) u32);
 
-impl Value for Umask {
+impl ConfigValue for Umask {
     const KIND: &'static str = "three octal digits in quotes such as \"022\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -530,7 +530,7 @@ pub(crate) enum LegacyEncoding {
     Fixed(&'static encoding_rs::Encoding),
 }
 
-impl Value for LegacyEncoding {
+impl ConfigValue for LegacyEncoding {
     const KIND: &'static str = "\"auto\" or a character set such as \"gbk\" or \"windows-1252\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -542,14 +542,14 @@ impl Value for LegacyEncoding {
         match found {
             Some(set) if set == encoding_rs::UTF_8 => {
                 Err(InvalidValue::new("invalid legacy character set: UTF-8")
-                    .help("for UTF-8 only write  encoding = \"utf-8\""))
+                    .hint("for UTF-8 only write  encoding = \"utf-8\""))
             }
             Some(set) if set.output_encoding() == set => Ok(Self::Fixed(set)),
             _ => {
                 let wrong = InvalidValue::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
-                    Some(near) => wrong.help(format!("did you mean \"{near}\"?")),
-                    None => wrong.help(format!("common ones: {}", LABELS.join(", "))),
+                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    None => wrong.hint(format!("common ones: {}", LABELS.join(", "))),
                 })
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::raw::Raw;
 use super::units::{parse_duration, show_duration};
-use super::value::{InvalidValue, Value};
+use super::value::{ConfigValue, InvalidValue};
 
 /// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_hours(24);
 /// A duration that never elapses in practice and does not overflow a clock.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-impl Value for Span {
+impl ConfigValue for Span {
     const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -34,20 +34,20 @@ impl Value for Span {
     }
 }
 
-impl Value for Wait {
+impl ConfigValue for Wait {
     const KIND: &'static str = "a time above 0 such as \"15s\" or \"1m\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let wait = duration::<Self>(raw, WAIT_MAX)?;
         if wait.is_zero() {
             return Err(InvalidValue::new("invalid time: must be above 0")
-                .help("write a time such as \"15s\""));
+                .hint("write a time such as \"15s\""));
         }
         Ok(Self(wait))
     }
 }
 
-impl Value for OptionalTimeout {
+impl ConfigValue for OptionalTimeout {
     const KIND: &'static str = "a time such as \"5m\", or 0 or \"unlimited\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
@@ -59,15 +59,15 @@ impl Value for OptionalTimeout {
     }
 }
 
-fn duration<T: Value>(raw: &Raw, most: Duration) -> Result<Duration, InvalidValue> {
+fn duration<T: ConfigValue>(raw: &Raw, most: Duration) -> Result<Duration, InvalidValue> {
     let duration = match (raw.integer(), raw.text()) {
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {
             let wrong = InvalidValue::new(format!("invalid time {number}: the unit is missing"));
-            return Err(wrong.help(format!("for seconds write \"{number}s\"")));
+            return Err(wrong.hint(format!("for seconds write \"{number}s\"")));
         }
         (None, Some(text)) => parse_duration(text).map_err(|why| {
-            InvalidValue::new(why).help("units are ms, s, m, h and d, as in \"5m 30s\"")
+            InvalidValue::new(why).hint("units are ms, s, m, h and d, as in \"5m 30s\"")
         })?,
         (None, None) => return Err(InvalidValue::kind::<T>(raw)),
     };
@@ -89,7 +89,7 @@ mod tests {
     fn a_number_without_unit_is_asked_back() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
         assert_eq!(wrong.why, "invalid time 300: the unit is missing");
-        assert_eq!(wrong.help.as_deref(), Some("for seconds write \"300s\""));
+        assert_eq!(wrong.hint.as_deref(), Some("for seconds write \"300s\""));
     }
 
     #[test]

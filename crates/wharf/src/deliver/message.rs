@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Zoned;
 use wharf_core::event::ClientInfo;
 use wharf_events::Notice;
-use wharf_events::check::Upload;
+use wharf_events::check::UncheckedUpload;
 use wharf_proto::path::{VPath, escaped};
 
 use crate::config::raw::quoted;
 use crate::log::line::address;
-use crate::log::record::{Field, Record};
+use crate::log::record::{Field, LogRecord};
 use crate::outcome::Failure;
 use crate::place::host_name;
 
@@ -36,7 +36,7 @@ impl MessageFactory {
     }
 
     /// Builds the message of an event.
-    pub(super) fn of_event(&self, who: &ClientInfo, record: &Record) -> Notice {
+    pub(super) fn of_event(&self, who: &ClientInfo, record: &LogRecord) -> Notice {
         // An id assigned by the upload check is kept.
         let given = match record.field("id") {
             Some(Field::Text(id)) => Some(id.clone()),
@@ -70,7 +70,7 @@ impl MessageFactory {
     }
 
     /// Builds the message for the upload check.
-    pub(super) fn of_upload(&self, upload: &Upload<'_>) -> Notice {
+    pub(super) fn of_upload(&self, upload: &UncheckedUpload<'_>) -> Notice {
         let mut message = self.begin("check-upload", None);
         message.text("user", upload.user);
         message.path("path", upload.path);
@@ -81,13 +81,13 @@ impl MessageFactory {
         message.end()
     }
 
-    fn begin(&self, event: &'static str, given: Option<String>) -> Message {
+    fn begin(&self, event: &'static str, given: Option<String>) -> MessageBuilder {
         let id = given.unwrap_or_else(|| {
             let number = self.count.fetch_add(1, Ordering::Relaxed);
             format!("{}-{number}", self.origin)
         });
         let mut message =
-            Message { id: id.clone(), event, body: "{".to_owned(), variables: Vec::new() };
+            MessageBuilder { id: id.clone(), event, body: "{".to_owned(), variables: Vec::new() };
         message.text("id", &id);
         message.text("time", &Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string());
         message.text("host", &self.host);
@@ -97,14 +97,14 @@ impl MessageFactory {
 }
 
 /// A message under construction.
-struct Message {
+struct MessageBuilder {
     id: String,
     event: &'static str,
     body: String,
     variables: Vec<(String, Vec<u8>)>,
 }
 
-impl Message {
+impl MessageBuilder {
     fn text(&mut self, name: &str, text: &str) {
         // Some reasons contain text of clients or programs.
         let text: String = text.chars().take(TEXT_CHARS_MAX).collect();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn made(who: &ClientInfo, event: &Event<'_>) -> Notice {
-        MessageFactory::new().unwrap().of_event(who, &Record::of(who, event).unwrap())
+        MessageFactory::new().unwrap().of_event(who, &LogRecord::of(who, event).unwrap())
     }
 
     fn variable<'a>(notice: &'a Notice, name: &str) -> &'a [u8] {

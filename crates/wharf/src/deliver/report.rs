@@ -1,11 +1,11 @@
 //! Log lines about the delivery of events.
 
 use wharf_events::programs;
-use wharf_events::worker::{End, Outcome};
+use wharf_events::worker::{ProgramEnd, ProgramOutcome};
 use wharf_events::{check, webhook};
 use wharf_proto::path::escaped;
 
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 
 /// Hint for events on the disk that cannot be read.
 const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the files below \
@@ -15,10 +15,10 @@ const UNREADABLE_HELP: &str = "the events stay on disk and are read again; the f
 const OUTPUT_BYTES_MAX: usize = 1000;
 
 /// About a program.
-pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
+pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> LogRecord {
     match report {
-        programs::Report::Failed { program, notice, outcome, is_final } => {
-            Record::new(Level::Warn, "program-failed")
+        programs::ProgramReport::Failed { program, notice, outcome, is_final } => {
+            LogRecord::new(Level::Warn, "program-failed")
                 .text("program", program)
                 .text("told", notice.event())
                 .text("id", notice.id())
@@ -26,17 +26,17 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
                 .text("output", output(outcome))
                 .flag("final", *is_final)
         }
-        programs::Report::Output { program, notice, outcome } => {
-            Record::new(Level::Info, "program-said")
+        programs::ProgramReport::Output { program, notice, outcome } => {
+            LogRecord::new(Level::Info, "program-said")
                 .text("program", program)
                 .text("told", notice.event())
                 .text("id", notice.id())
                 .text("output", output(outcome))
         }
-        programs::Report::Dropped(count) => {
-            Record::new(Level::Warn, "events-dropped").number("count", *count)
+        programs::ProgramReport::Dropped(count) => {
+            LogRecord::new(Level::Warn, "events-dropped").number("count", *count)
         }
-        programs::Report::Lost => Record::new(Level::Error, "programs-lost").text(
+        programs::ProgramReport::Lost => LogRecord::new(Level::Error, "programs-lost").text(
             "reason",
             "the process that starts programs has ended; restart wharf to run programs again",
         ),
@@ -44,52 +44,54 @@ pub(super) fn of_program(report: &programs::Report<'_>) -> Record {
 }
 
 /// About a webhook; `url` is the part of its address that may be shown.
-pub(super) fn of_webhook(url: &str, report: &webhook::Report<'_>) -> Record {
+pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> LogRecord {
     match report {
-        webhook::Report::Failing { reason, .. } => {
-            Record::new(Level::Warn, "webhook-failing").text("url", url).text("reason", reason)
+        webhook::WebhookReport::Failing { reason, .. } => {
+            LogRecord::new(Level::Warn, "webhook-failing").text("url", url).text("reason", reason)
         }
-        webhook::Report::Recovered { .. } => {
-            Record::new(Level::Info, "webhook-recovered").text("url", url)
+        webhook::WebhookReport::Recovered { .. } => {
+            LogRecord::new(Level::Info, "webhook-recovered").text("url", url)
         }
-        webhook::Report::Unreadable { reason, .. } => {
-            Record::new(Level::Error, "webhook-unreadable")
+        webhook::WebhookReport::Unreadable { reason, .. } => {
+            LogRecord::new(Level::Error, "webhook-unreadable")
                 .text("url", url)
                 .text("reason", reason)
                 .text("hint", UNREADABLE_HELP)
         }
-        webhook::Report::Readable { .. } => {
-            Record::new(Level::Info, "webhook-readable").text("url", url)
+        webhook::WebhookReport::Readable { .. } => {
+            LogRecord::new(Level::Info, "webhook-readable").text("url", url)
         }
-        webhook::Report::Damaged { reason, .. } => {
-            Record::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
+        webhook::WebhookReport::Damaged { reason, .. } => {
+            LogRecord::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
         }
-        webhook::Report::GivenUp { id, reason, .. } => Record::new(Level::Error, "webhook-gave-up")
-            .text("url", url)
-            .text("id", id)
-            .text("reason", reason),
-        webhook::Report::Full { reason, .. } => {
-            Record::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
+        webhook::WebhookReport::GivenUp { id, reason, .. } => {
+            LogRecord::new(Level::Error, "webhook-gave-up")
+                .text("url", url)
+                .text("id", id)
+                .text("reason", reason)
         }
-        webhook::Report::Dropped { count, .. } => {
-            Record::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
+        webhook::WebhookReport::Full { reason, .. } => {
+            LogRecord::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
+        }
+        webhook::WebhookReport::Dropped { count, .. } => {
+            LogRecord::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
         }
     }
 }
 
 /// About the upload check.
-pub(super) fn of_check(report: &check::Report<'_>) -> Record {
+pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> LogRecord {
     match report {
-        check::Report::Failed { upload, id, reason, is_allowed } => {
-            Record::new(Level::Error, "upload-unchecked")
+        check::UploadCheckReport::Failed { upload, id, reason, is_allowed } => {
+            LogRecord::new(Level::Error, "upload-unchecked")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id)
                 .text("reason", reason)
                 .flag("allowed", *is_allowed)
         }
-        check::Report::Quarantined { upload, id, place } => {
-            let record = Record::new(Level::Warn, "quarantined")
+        check::UploadCheckReport::Quarantined { upload, id, place } => {
+            let record = LogRecord::new(Level::Warn, "quarantined")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id);
@@ -104,17 +106,17 @@ pub(super) fn of_check(report: &check::Report<'_>) -> Record {
     }
 }
 
-fn ending(end: &End) -> String {
+fn ending(end: &ProgramEnd) -> String {
     match end {
-        End::Exited(code) => format!("exit code {code}"),
-        End::Killed => "killed by a signal".to_owned(),
-        End::TimedOut => "timed out".to_owned(),
-        End::NotStarted(why) => format!("cannot start it: {why}"),
+        ProgramEnd::Exited(code) => format!("exit code {code}"),
+        ProgramEnd::Killed => "killed by a signal".to_owned(),
+        ProgramEnd::TimedOut => "timed out".to_owned(),
+        ProgramEnd::NotStarted(why) => format!("cannot start it: {why}"),
     }
 }
 
 /// Standard output and standard error, escaped.
-fn output(outcome: &Outcome) -> String {
+fn output(outcome: &ProgramOutcome) -> String {
     let all = [outcome.out.trim_ascii(), outcome.err.trim_ascii()];
     let all: Vec<_> = all.into_iter().filter(|part| !part.is_empty()).collect();
     let all = all.join(&b'\n');

@@ -19,12 +19,12 @@ use wharf_users::units::{UNLIMITED, parse_rate, parse_size};
 
 pub(crate) use rows::written;
 
-use self::rows::{Row, rows};
+use self::rows::{CsvRow, rows};
 use super::hashes;
 use super::model::{
     AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
 };
-use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
+use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// The columns that an export writes; an import accepts them in any order.
@@ -86,7 +86,7 @@ pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResu
 }
 
 /// Reads accounts; relative homes are below `base`.
-fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
+fn read(text: &SourceText, base: &Path) -> Result<ImportResult, ImportError> {
     let all = rows(&text.content).map_err(|line| {
         ImportError::new(
             format!("{}: a quote is never closed", text.location(line)),
@@ -118,22 +118,22 @@ fn read(text: &Text, base: &Path) -> Result<ImportResult, ImportError> {
     if found.accounts.is_empty() {
         let what = format!("{} contains no accounts", text.shown);
         let told = found.notes.first().map(|note| note.what.clone());
-        let help =
+        let hint =
             told.unwrap_or_else(|| "write a row for each account below the column names".into());
-        return Err(ImportError::new(what, help));
+        return Err(ImportError::new(what, hint));
     }
     if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
         let what = format!("{} still contains passwords in plain text", text.shown);
         let hint = "after the migration, delete it or move it to a protected folder";
-        found.note(super::model::Kind::Advice, None, what, hint);
+        found.note(super::model::NoteKind::Advice, None, what, hint);
     }
     Ok(found)
 }
 
 /// Maps the header to column names; each unknown one is reported once.
 fn columns(
-    header: &Row,
-    text: &Text,
+    header: &CsvRow,
+    text: &SourceText,
     found: &mut ImportResult,
 ) -> Result<Vec<String>, ImportError> {
     let location = text.location(header.line);
@@ -161,9 +161,9 @@ fn columns(
     for needed in ["name", "home"] {
         if !columns.iter().any(|name| name == needed) {
             let what = format!("{location}: missing column `{needed}`");
-            let help = "the first row must contain the column names, such as: \
+            let hint = "the first row must contain the column names, such as: \
                         name,password,home,permissions";
-            return Err(ImportError::new(what, help));
+            return Err(ImportError::new(what, hint));
         }
     }
     Ok(columns)
@@ -172,7 +172,7 @@ fn columns(
 /// A row with its column names.
 struct CsvLine<'a> {
     columns: &'a [String],
-    row: &'a Row,
+    row: &'a CsvRow,
     location: SourceLocation,
 }
 
@@ -221,7 +221,7 @@ impl CsvLine<'_> {
                 found.lost(
                     &self.location,
                     format!("account `{name}`: {}", bad.message()),
-                    bad.help(),
+                    bad.hint(),
                 );
                 return None;
             }
@@ -270,7 +270,7 @@ impl CsvLine<'_> {
                 let shown = name.escape_debug();
                 let what = format!("account `{shown}` has no password");
                 let hint = format!("set one:  wharf user passwd {shown}");
-                found.note(super::model::Kind::Advice, Some(&self.location), what, hint);
+                found.note(super::model::NoteKind::Advice, Some(&self.location), what, hint);
                 ImportedPassword::None
             }
         }

@@ -50,13 +50,13 @@ pub(crate) enum DirectiveAction {
 }
 
 /// Names of directives with their handling.
-pub(crate) type Table = [(&'static [&'static str], DirectiveAction)];
+pub(crate) type DirectiveTable = [(&'static [&'static str], DirectiveAction)];
 
 /// Hint for data connections to third hosts (FXP) and privileged ports.
 pub(crate) const NEVER: &str = "never allowed, since it enables FTP bounce attacks";
 
 /// Imports a directive according to the table.
-pub(crate) fn apply(directive: &Directive, table: &Table, found: &mut ImportResult) {
+pub(crate) fn apply(directive: &Directive, table: &DirectiveTable, found: &mut ImportResult) {
     let name = directive.name.as_str();
     let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
     let action = table.iter().find(|(names, _)| names.iter().any(is_it));

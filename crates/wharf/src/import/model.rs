@@ -32,7 +32,7 @@ impl fmt::Display for SourceLocation {
 
 /// The kind of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum NoteKind {
     /// A line that was not imported.
     Lost,
     /// Imported, but it behaves differently from before.
@@ -44,7 +44,7 @@ pub(crate) enum Kind {
 /// A note for the administrator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ImportNote {
-    pub(crate) kind: Kind,
+    pub(crate) kind: NoteKind,
     /// Its location in the imported files, if there is exactly one.
     pub(crate) location: Option<SourceLocation>,
     /// What happened.
@@ -164,12 +164,12 @@ pub(crate) struct ImportError {
     /// The error, with file and line.
     pub(crate) what: String,
     /// How to fix it.
-    pub(crate) help: String,
+    pub(crate) hint: String,
 }
 
 impl ImportError {
-    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), help: help.into() }
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
@@ -243,7 +243,7 @@ impl ImportResult {
         what: impl Into<String>,
         todo: impl Into<String>,
     ) {
-        self.note(Kind::Lost, Some(location), what, todo);
+        self.note(NoteKind::Lost, Some(location), what, todo);
     }
 
     /// Notes that the line at `location` behaves differently now.
@@ -253,13 +253,13 @@ impl ImportResult {
         what: impl Into<String>,
         todo: impl Into<String>,
     ) {
-        self.note(Kind::Changed, Some(location), what, todo);
+        self.note(NoteKind::Changed, Some(location), what, todo);
     }
 
     /// Adds general advice.
     pub(crate) fn note(
         &mut self,
-        kind: Kind,
+        kind: NoteKind,
         location: Option<&SourceLocation>,
         what: impl Into<String>,
         hint: impl Into<String>,

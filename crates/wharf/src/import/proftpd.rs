@@ -11,9 +11,9 @@ use wharf_core::permission::Permissions;
 
 use super::hashes;
 use super::model::{
-    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, Kind,
+    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, NoteKind,
 };
-use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
+use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// Number of fields of a line: name, hash, uid, gid, comment, home, shell.
@@ -48,7 +48,7 @@ struct SystemGroups {
 }
 
 /// Reads `name:x:number:member,member`.
-fn groups(text: &Text, found: &mut ImportResult) -> Result<SystemGroups, ImportError> {
+fn groups(text: &SourceText, found: &mut ImportResult) -> Result<SystemGroups, ImportError> {
     let mut groups = SystemGroups::default();
     let mut has_bad = None;
     for (number, line) in content(text) {
@@ -74,13 +74,13 @@ fn groups(text: &Text, found: &mut ImportResult) -> Result<SystemGroups, ImportE
 }
 
 /// The lines that are not empty or comments.
-fn content(text: &Text) -> impl Iterator<Item = (usize, &str)> {
+fn content(text: &SourceText) -> impl Iterator<Item = (usize, &str)> {
     text.lines().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
 }
 
 /// Reads the account lines.
 fn accounts(
-    text: &Text,
+    text: &SourceText,
     groups: &SystemGroups,
     found: &mut ImportResult,
 ) -> Result<(), ImportError> {
@@ -138,7 +138,7 @@ fn accounts(
                     user that runs wharf, and each account has full permissions in its home";
         let hint = "give that user access to the homes (chown -R, or an ACL); restrict permissions \
                     with:  wharf user edit NAME --perm read";
-        found.note(Kind::Changed, None, what, hint);
+        found.note(NoteKind::Changed, None, what, hint);
     }
     Ok(())
 }

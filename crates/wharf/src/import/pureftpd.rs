@@ -11,9 +11,9 @@ use wharf_core::permission::Permissions;
 
 use super::hashes;
 use super::model::{
-    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, Kind,
+    AccountProperty, ImportError, ImportResult, ImportedAccount, ImportedPassword, NoteKind,
 };
-use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, Text};
+use super::text::{self, ACCOUNTS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// Number of fields of a line: login, hash, uid, gid, comment, home, upload and download rates in
@@ -39,7 +39,11 @@ pub(crate) fn import(
 }
 
 /// Reads the account lines; the accounts get these permissions.
-fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Result<(), ImportError> {
+fn accounts(
+    text: &SourceText,
+    rights: Permissions,
+    found: &mut ImportResult,
+) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
     for (number, line) in text.lines() {
@@ -74,7 +78,7 @@ fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Resul
         line.limits(&mut account, found);
         line.facts(&mut account);
         account.secret = hashes::keep(line.text(1), name, &account.location, found);
-        line.tell(&account, found);
+        line.report_unsupported(&account, found);
         found.add(account);
     }
     match first_bad {
@@ -87,7 +91,7 @@ fn accounts(text: &Text, rights: Permissions, found: &mut ImportResult) -> Resul
                 let what = "files belonged to the uid and gid of each account; new files belong to \
                             the user that runs wharf";
                 let hint = "give that user access to the homes (chown -R, or an ACL)";
-                found.note(Kind::Changed, None, what, hint);
+                found.note(NoteKind::Changed, None, what, hint);
             }
             Ok(())
         }
@@ -159,7 +163,7 @@ impl PasswdLine<'_> {
     }
 
     /// Reports the properties that are not supported.
-    fn tell(&self, account: &ImportedAccount, found: &mut ImportResult) {
+    fn report_unsupported(&self, account: &ImportedAccount, found: &mut ImportResult) {
         let name = account.name.escape_debug();
         let is_ratio = |index: usize| !matches!(self.text(index).trim(), "" | "0");
         if is_ratio(8) || is_ratio(9) {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::permission::Permissions;
 
-use super::model::{ImportError, ImportResult, Kind, SourceLocation};
-use super::python::{UnexpectedEnd, Value};
-use super::text::{SourceEncoding, Text};
+use super::model::{ImportError, ImportResult, NoteKind, SourceLocation};
+use super::python::{PythonValue, UnexpectedEnd};
+use super::text::{SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// The role of an imported file.
@@ -50,13 +50,13 @@ pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResu
         && let Some(users) = files::users_beside(path).filter(|_| !path.is_dir())
     {
         let what = format!("the accounts in {} were not imported", users.display());
-        found.note(Kind::Advice, None, what, "give the folder to import both");
+        found.note(NoteKind::Advice, None, what, "give the folder to import both");
     }
     Ok(found)
 }
 
 /// Reads the files; relative paths are below `base`.
-fn read(texts: &[(FileRole, Text)], base: &Path) -> Result<ImportResult, ImportError> {
+fn read(texts: &[(FileRole, SourceText)], base: &Path) -> Result<ImportResult, ImportError> {
     let mut found = ImportResult::default();
     let mut program = ScriptSummary::default();
     let has = |role| texts.iter().any(|(other, _)| *other == role);
@@ -121,13 +121,13 @@ fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
 }
 
 /// Reports that the old files contain passwords in plain text.
-fn print_passwords(texts: &[(FileRole, Text)], found: &mut ImportResult) {
+fn print_passwords(texts: &[(FileRole, SourceText)], found: &mut ImportResult) {
     let accounts = found.accounts.clone();
     for (_, text) in texts {
         if accounts.iter().any(|account| account.location.file == text.shown) {
             let what = format!("{} still contains passwords in plain text", text.shown);
             let hint = "after the migration, delete it or move it to a protected folder";
-            found.note(Kind::Advice, None, what, hint);
+            found.note(NoteKind::Advice, None, what, hint);
         }
     }
 }
@@ -162,21 +162,21 @@ fn folder(text: &str, base: &Path) -> PathBuf {
 }
 
 /// An integer, or a text that contains one.
-fn number(value: &Value) -> Option<i128> {
+fn number(value: &PythonValue) -> Option<i128> {
     match value {
-        Value::Number(number) => Some(*number),
-        Value::Text(text) => text.trim().parse().ok(),
+        PythonValue::Number(number) => Some(*number),
+        PythonValue::Text(text) => text.trim().parse().ok(),
         _ => None,
     }
 }
 
 /// Parses `'on'`, `'off'` and other spellings of booleans.
-fn truth(value: &Value) -> Option<bool> {
+fn truth(value: &PythonValue) -> Option<bool> {
     match value {
-        Value::Boolean(truth) => Some(*truth),
-        Value::Number(number) => Some(*number != 0),
-        Value::None => Some(false),
-        Value::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+        PythonValue::Boolean(truth) => Some(*truth),
+        PythonValue::Number(number) => Some(*number != 0),
+        PythonValue::None => Some(false),
+        PythonValue::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
             "on" | "yes" | "true" | "1" | "y" | "enable" | "enabled" => Some(true),
             "off" | "no" | "false" | "0" | "n" | "" | "disable" | "disabled" => Some(false),
             _ => None,
@@ -186,7 +186,7 @@ fn truth(value: &Value) -> Option<bool> {
 }
 
 /// The error for a truncated source.
-fn cut(text: &Text, cut: &UnexpectedEnd) -> ImportError {
+fn cut(text: &SourceText, cut: &UnexpectedEnd) -> ImportError {
     let location: SourceLocation = text.location(cut.line);
     ImportError::new(
         format!("{location}: unexpected end of file in {}", cut.what),

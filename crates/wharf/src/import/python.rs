@@ -13,7 +13,7 @@ pub(crate) use parse::read;
 
 /// A value in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum PythonValue {
     /// A string.
     Text(String),
     /// An integer.
@@ -40,7 +40,7 @@ pub(crate) struct Argument {
     /// Its keyword, as in `perm="elr"`.
     pub(crate) name: Option<String>,
     /// Its value.
-    pub(crate) value: Value,
+    pub(crate) value: PythonValue,
 }
 
 /// A statement with its location.
@@ -58,11 +58,11 @@ pub(crate) struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StatementKind {
     /// Assigns a value to names, which may contain dots.
-    Assign(Vec<String>, Value),
+    Assign(Vec<String>, PythonValue),
     /// Calls a named function.
     Call(String, Vec<Argument>),
     /// An expression, such as a docstring.
-    Value(Value),
+    Value(PythonValue),
     /// Any other statement, with its first word.
     Program(String),
     /// A syntax error, with the reason.
@@ -78,7 +78,7 @@ pub(crate) struct UnexpectedEnd {
     pub(crate) what: &'static str,
 }
 
-impl Value {
+impl PythonValue {
     /// A description of the value for messages.
     pub(crate) fn what(&self) -> String {
         match self {

@@ -7,8 +7,8 @@ use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
 use wharf_users::units::format_rate;
 
-use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, Kind};
-use crate::config::keys::{Key, SECTIONS, Section};
+use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, NoteKind};
+use crate::config::keys::{ConfigKey, ConfigSection, SECTIONS};
 use crate::config::show::value_text;
 
 /// The column of comments.
@@ -30,7 +30,7 @@ pub(crate) fn config_file(found: &ImportResult, source: &str) -> String {
     out
 }
 
-fn write_section(out: &mut String, section: &Section, path: &str, found: &ImportResult) {
+fn write_section(out: &mut String, section: &ConfigSection, path: &str, found: &ImportResult) {
     let mut lines = String::new();
     for key in section.keys {
         let imported = found.imported_settings.get(&format!("{path}.{}", key.name));
@@ -50,12 +50,12 @@ fn write_section(out: &mut String, section: &Section, path: &str, found: &Import
 }
 
 /// The value as TOML, unless it is the default.
-fn differing(key: &Key, imported: &ImportedSetting) -> Option<String> {
+fn differing(key: &ConfigKey, imported: &ImportedSetting) -> Option<String> {
     let value = value_text(key, &imported.raw);
     (value != key.default).then_some(value)
 }
 
-fn instances(section: &Section, found: &ImportResult) -> Vec<String> {
+fn instances(section: &ConfigSection, found: &ImportResult) -> Vec<String> {
     if !section.is_list {
         return vec![section.name.into()];
     }
@@ -121,9 +121,9 @@ fn limits(account: &ImportedAccount) -> String {
 pub(crate) fn report(found: &ImportResult) -> String {
     let mut out = String::new();
     for (kind, title) in [
-        (Kind::Lost, "Not imported"),
-        (Kind::Changed, "Different from before"),
-        (Kind::Advice, "To know"),
+        (NoteKind::Lost, "Not imported"),
+        (NoteKind::Changed, "Different from before"),
+        (NoteKind::Advice, "To know"),
     ] {
         let mut notes: Vec<_> = found.notes.iter().filter(|note| note.kind == kind).collect();
         notes.sort_by(|one, other| one.location.cmp(&other.location));

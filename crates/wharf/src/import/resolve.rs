@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::model::{
-    ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, Kind, LAST_PORT,
+    ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, LAST_PORT, NoteKind,
 };
 use crate::config::Loaded;
 use crate::config::gather::{Flag, Inputs};
@@ -199,7 +199,7 @@ fn note_tls_policy(found: &mut ImportResult) {
     if !found.imported_settings.is_empty() && !found.imported_settings.contains_key("tls.require") {
         let what = "logins from outside of the local networks now require TLS";
         let hint = "for clients without TLS support: tls.require = \"off\"";
-        found.note(Kind::Changed, None, what, hint);
+        found.note(NoteKind::Changed, None, what, hint);
     }
 }
 
@@ -231,7 +231,7 @@ fn resolve_accounts(found: &mut ImportResult) {
             } else {
                 "create it before the account logs in".into()
             };
-            found.note(Kind::Advice, Some(&account.location), what, hint);
+            found.note(NoteKind::Advice, Some(&account.location), what, hint);
         }
     }
     found.accounts = accounts;
@@ -253,7 +253,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::keys::{Key, keys};
+    use crate::config::keys::{ConfigKey, keys};
     use crate::import::model::SourceLocation;
 
     fn found(imported_settings: &[(&str, Raw)]) -> ImportResult {
@@ -300,7 +300,7 @@ mod tests {
         ]);
         let keys: Vec<_> = found.imported_settings.keys().collect();
         assert_eq!(keys, ["limits.connections"]);
-        let lost = found.notes.iter().filter(|note| note.kind == Kind::Lost);
+        let lost = found.notes.iter().filter(|note| note.kind == NoteKind::Lost);
         assert_eq!(lost.count(), 5, "{:?}", found.notes);
         assert!(load(&found, &[], Path::new("/")).is_valid());
     }
@@ -340,7 +340,7 @@ mod tests {
                 .filter(|key| !["", "listen", "events", "webhook"].contains(&key.section))
                 // The system user is not imported.
                 .filter(|key| !["server.user", "server.group"].contains(&&*key.path()))
-                .map(Key::path)
+                .map(ConfigKey::path)
                 .collect();
             let mut imported_settings: Vec<_> = wanted
                 .iter()

@@ -15,7 +15,7 @@ pub(crate) const ACCOUNTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A file as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
+pub(crate) struct SourceText {
     /// Its path.
     pub(crate) path: PathBuf,
     /// Its name in messages, as typed.
@@ -24,7 +24,7 @@ pub(crate) struct Text {
     pub(crate) content: String,
 }
 
-impl Text {
+impl SourceText {
     /// The location of a line.
     pub(crate) fn location(&self, line: usize) -> SourceLocation {
         SourceLocation { file: self.shown.clone(), line }
@@ -64,13 +64,17 @@ impl std::str::FromStr for SourceEncoding {
 }
 
 /// Reads a file.
-pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Result<Text, Failure> {
+pub(crate) fn read(
+    path: &Path,
+    bytes_max: u64,
+    encoding: SourceEncoding,
+) -> Result<SourceText, Failure> {
     let shown = path.display().to_string();
     let failed = |error: std::io::Error| {
         let failure = Failure::io(format!("cannot read {shown}"), &error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                failure.help("give the file or folder of the old server")
+                failure.hint("give the file or folder of the old server")
             }
             _ => failure,
         }
@@ -85,24 +89,24 @@ pub(crate) fn read(path: &Path, bytes_max: u64, encoding: SourceEncoding) -> Res
     }
     if bytes.starts_with(b"PDB") {
         let what = format!("{shown} is a compiled database of Pure-FTPd (.pdb)");
-        let help = "give the text file it was generated from, often /etc/pure-ftpd/pureftpd.passwd";
-        return Err(ImportError::new(what, help).into());
+        let hint = "give the text file it was generated from, often /etc/pure-ftpd/pureftpd.passwd";
+        return Err(ImportError::new(what, hint).into());
     }
     let content = decode(&bytes, encoding).map_err(|line| {
         let what = match encoding {
             SourceEncoding::Detect => "neither UTF-8 nor GBK text",
             SourceEncoding::Fixed(_) => "not text in this encoding",
         };
-        let help = "check the file; if it is correct, set its encoding, as in --source-encoding \
+        let hint = "check the file; if it is correct, set its encoding, as in --source-encoding \
                     big5";
-        Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), help))
+        Failure::from(ImportError::new(format!("{shown}:{line}: {what}"), hint))
     })?;
-    Ok(Text { path: path.to_owned(), shown, content })
+    Ok(SourceText { path: path.to_owned(), shown, content })
 }
 
 impl From<ImportError> for Failure {
     fn from(refused: ImportError) -> Self {
-        Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).help(refused.help) }
+        Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).hint(refused.hint) }
     }
 }
 

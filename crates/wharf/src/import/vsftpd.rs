@@ -17,7 +17,7 @@ use wharf_users::name::check_name;
 
 use super::directives::{Directive, ValueFormat, apply};
 use super::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation};
-use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
+use super::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::config::raw::Raw;
 use crate::outcome::Failure;
 
@@ -55,7 +55,7 @@ struct Conf(BTreeMap<String, Directive>);
 
 impl Conf {
     /// Parses a text. Invalid lines are reported.
-    fn of(text: &Text, found: &mut ImportResult) -> Self {
+    fn of(text: &SourceText, found: &mut ImportResult) -> Self {
         let mut conf = Self::default();
         for (number, line) in text.lines() {
             let location = text.location(number);
@@ -93,7 +93,7 @@ impl Conf {
 }
 
 /// Reads `vsftpd.conf`.
-fn read(text: &Text, found: &mut ImportResult) -> Result<Conf, ImportError> {
+fn read(text: &SourceText, found: &mut ImportResult) -> Result<Conf, ImportError> {
     let conf = Conf::of(text, found);
     let is_known =
         |name: &String| table::TABLE.iter().any(|(names, _)| names.contains(&name.as_str()));
@@ -211,7 +211,7 @@ fn rates(conf: &Conf, found: &mut ImportResult) {
     }
 }
 
-fn anonymous(conf: &Conf, text: &Text, found: &mut ImportResult) {
+fn anonymous(conf: &Conf, text: &SourceText, found: &mut ImportResult) {
     let Some(location) = conf.location("anonymous_enable").cloned() else {
         let what = "vsftpd allows anonymous logins unless anonymous_enable=NO; wharf does not";
         found.changed(&text.location(0), what, "to allow them: login.anonymous = true");
@@ -240,7 +240,7 @@ fn anonymous(conf: &Conf, text: &Text, found: &mut ImportResult) {
 }
 
 /// Defaults of vsftpd that differ from those of wharf.
-fn defaults(conf: &Conf, text: &Text, found: &mut ImportResult) {
+fn defaults(conf: &Conf, text: &SourceText, found: &mut ImportResult) {
     let nowhere = text.location(0);
     if conf.text("local_umask").is_none() {
         found.set_text("files.umask", "077", &nowhere, "local_umask defaults to 077");
@@ -280,7 +280,10 @@ fn deny_users(conf: &Conf, encoding: SourceEncoding, found: &mut ImportResult) {
 }
 
 /// The per-user files by user name.
-fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String, Text>, Failure> {
+fn user_files(
+    folder: &Path,
+    encoding: SourceEncoding,
+) -> Result<BTreeMap<String, SourceText>, Failure> {
     let failed = |error| Failure::io(format!("cannot read {}", folder.display()), &error);
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .map_err(failed)?
@@ -298,14 +301,14 @@ fn user_files(folder: &Path, encoding: SourceEncoding) -> Result<BTreeMap<String
 }
 
 /// Settings of an account from its per-user file and the main configuration.
-struct Facts {
+struct UserFileSettings {
     home: Option<PathBuf>,
     rights: Permissions,
     rate: Option<u64>,
 }
 
-impl Facts {
-    fn of(name: &str, main: &Conf, own: Option<&Text>, found: &mut ImportResult) -> Self {
+impl UserFileSettings {
+    fn of(name: &str, main: &Conf, own: Option<&SourceText>, found: &mut ImportResult) -> Self {
         let own = own.map(|text| Conf::of(text, found)).unwrap_or_default();
         for directive in own.0.values() {
             let is_read = table::USER_SETTINGS.contains(&directive.name.as_str());
@@ -342,9 +345,9 @@ impl Facts {
 
 /// Reads a list of alternating names and passwords, one per line.
 fn accounts(
-    text: &Text,
+    text: &SourceText,
     main: &Conf,
-    users: &BTreeMap<String, Text>,
+    users: &BTreeMap<String, SourceText>,
     found: &mut ImportResult,
 ) -> Result<(), ImportError> {
     let lines: Vec<_> = text.lines().filter(|(_, line)| !line.trim().is_empty()).collect();
@@ -357,7 +360,7 @@ fn accounts(
     for pair in lines.chunks_exact(2) {
         let [(number, name), (_, password)] = pair else { continue };
         let (name, location) = (name.trim(), text.location(*number));
-        let facts = Facts::of(name, main, users.get(name), found);
+        let facts = UserFileSettings::of(name, main, users.get(name), found);
         let Some(home) = facts.home else {
             let shown = name.escape_debug();
             let what = format!("account `{shown}`: unknown home");
@@ -376,16 +379,16 @@ fn accounts(
 
 /// Reports the commands that add accounts whose passwords are elsewhere.
 fn note_accounts(
-    text: &Text,
+    text: &SourceText,
     main: &Conf,
-    users: &BTreeMap<String, Text>,
+    users: &BTreeMap<String, SourceText>,
     found: &mut ImportResult,
 ) {
     for (name, own) in users {
         if found.accounts.iter().any(|account| account.name == *name) || check_name(name).is_err() {
             continue;
         }
-        let facts = Facts::of(name, main, Some(own), found);
+        let facts = UserFileSettings::of(name, main, Some(own), found);
         let home = facts.home.map_or_else(|| "DIR".into(), |home| home.display().to_string());
         let rights = wharf_users::rights::format_rights(facts.rights);
         let what = format!("account `{}`: its password is not in these files", name.escape_debug());

@@ -13,7 +13,7 @@ use crate::user_command::{Trouble, is_missing, waits};
 
 /// A change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct ImportedAccountChange {
     /// Its name.
     pub(crate) name: String,
     /// Whether it exists and is updated with these settings.
@@ -23,7 +23,7 @@ pub(crate) struct Change {
 }
 
 /// What to write.
-pub(crate) struct Plan<'a> {
+pub(crate) struct ImportPlan<'a> {
     /// The path of the configuration and its text; `None` leaves it unchanged.
     pub(crate) config: Option<(&'a Path, &'a str)>,
     /// Whether an existing configuration may be replaced.
@@ -31,14 +31,14 @@ pub(crate) struct Plan<'a> {
     /// The store of accounts.
     pub(crate) users: &'a dyn UserAdmin,
     /// The changes of accounts.
-    pub(crate) changes: &'a [Change],
+    pub(crate) changes: &'a [ImportedAccountChange],
 }
 
 /// Executes the plan. Returns the new path of a replaced configuration.
 ///
 /// The configuration is written before the accounts, and restored if those cannot be written:
 /// without it, their file would not be used.
-pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
+pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, Trouble> {
     let Some((config, text)) = plan.config else {
         write_users(plan)?;
         return Ok(None);
@@ -67,22 +67,22 @@ pub(crate) fn write(plan: &Plan<'_>) -> Result<Option<PathBuf>, Trouble> {
 /// The failure for an existing configuration.
 pub(crate) fn exists(config: &Path) -> Failure {
     let what = format!("{} already exists; nothing was written", config.display());
-    Failure::new(what).help(
+    Failure::new(what).hint(
         "--force replaces it and keeps a copy of the old one; -c FILE writes \
          another",
     )
 }
 
-fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
+fn write_users(plan: &ImportPlan<'_>) -> Result<(), Trouble> {
     if plan.changes.is_empty() {
         return Ok(());
     }
     let changes = plan.changes.iter().map(|change| {
-        let Change { name, is_update, settings } = change.clone();
+        let ImportedAccountChange { name, is_update, settings } = change.clone();
         if is_update {
-            admin::Change::set(name.as_str(), settings)
+            admin::StoreChange::set(name.as_str(), settings)
         } else {
-            admin::Change::add(name.as_str(), settings)
+            admin::StoreChange::add(name.as_str(), settings)
         }
     });
     let changes: Vec<_> = changes.collect();
@@ -95,7 +95,7 @@ fn write_users(plan: &Plan<'_>) -> Result<(), Trouble> {
 }
 
 /// New empty groups for memberships whose group does not exist in the store.
-async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> {
+async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<admin::StoreChange>, Trouble> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {
@@ -113,7 +113,8 @@ async fn missing_groups(plan: &Plan<'_>) -> Result<Vec<admin::Change>, Trouble> 
         Err(error) => return Err(error.into()),
     };
     let missing = names.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
-    let add = |name: &String| admin::Change::add(admin::Holder::Group(name.clone()), Vec::new());
+    let add =
+        |name: &String| admin::StoreChange::add(admin::Holder::Group(name.clone()), Vec::new());
     Ok(missing.map(add).collect())
 }
 

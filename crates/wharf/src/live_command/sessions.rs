@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use wharf_admin::model::{Kicked, Session, SessionState};
 
 use super::text::{clock, columns, progress, shortened, speed};
-use crate::cli::live::{Filter, StateName};
+use crate::cli::live::{SessionFilterArgs, StateName};
 use crate::outcome::Failure;
 
 /// Width of a path, so that most lines fit into 80 columns.
@@ -23,12 +23,12 @@ pub(crate) struct Chosen {
 
 impl Chosen {
     /// The filter given by the options.
-    pub(crate) fn of(filter: &Filter) -> Result<Self, Failure> {
+    pub(crate) fn of(filter: &SessionFilterArgs) -> Result<Self, Failure> {
         let network = |text: &String| {
             let one = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
             text.parse().ok().or_else(one).ok_or_else(|| {
                 Failure::usage(format!("invalid --ip `{text}`: expected an address or a network"))
-                    .help("such as 192.0.2.7 or 192.0.2.0/24")
+                    .hint("such as 192.0.2.7 or 192.0.2.0/24")
             })
         };
         Ok(Self {
@@ -201,7 +201,11 @@ mod tests {
     fn sessions_are_chosen_by_all_that_is_named() {
         let all = sessions();
         let numbers = |user: Option<&str>, ip: Option<&str>, state: Option<StateName>| {
-            let filter = Filter { user: user.map(str::to_owned), ip: ip.map(str::to_owned), state };
+            let filter = SessionFilterArgs {
+                user: user.map(str::to_owned),
+                ip: ip.map(str::to_owned),
+                state,
+            };
             let chosen = Chosen::of(&filter).unwrap();
             all.iter().filter(|one| chosen.fits(one)).map(|one| one.id).collect::<Vec<_>>()
         };
@@ -209,7 +213,8 @@ mod tests {
         assert_eq!(numbers(Some("maria"), None, None), [41, 7]);
         assert_eq!(numbers(None, Some("192.168.1.0/24"), Some(StateName::Up)), [42]);
         assert!(numbers(None, Some("10.0.0.1"), None).is_empty());
-        let wrong = Filter { ip: Some("192.168".into()), ..Filter::default() };
+        let wrong =
+            SessionFilterArgs { ip: Some("192.168".into()), ..SessionFilterArgs::default() };
         assert!(Chosen::of(&wrong).unwrap_err().message.contains("expected an address"));
     }
 }

@@ -77,7 +77,7 @@ fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
             "",
             format!("{} of {all} failed for {}: {}", failure.failed, failure.network, failure.seen),
         ));
-        rows.push(("", format!("  hint: {}", failure.remedy)));
+        rows.push(("", format!("  hint: {}", failure.hint)));
     }
     rows
 }
@@ -135,7 +135,7 @@ mod tests {
                     failed: 14,
                     arrived: 0,
                     last: "2026-11-22T15:07:41Z".into(),
-                    remedy: "open ports 30000-30999 on the router".into(),
+                    hint: "open ports 30000-30999 on the router".into(),
                 }],
             },
             bans: 3,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::catalog::kind;
 use super::rotation::RotationRules;
-use super::target::Target;
+use super::target::LogTarget;
 use crate::outcome::{Exit, Failure, plain};
 
 /// The file, and the number of lost lines.
@@ -21,7 +21,7 @@ pub(crate) struct Audit {
 
 #[derive(Debug)]
 struct AuditState {
-    target: Target,
+    target: LogTarget,
     lost: u64,
 }
 
@@ -48,20 +48,20 @@ impl Audit {
         if std::fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
             let message = format!("invalid log.audit_file {shown}: not a regular file");
             return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-                .help("the audit log is written synchronously and cannot be a pipe or a device"));
+                .hint("the audit log is written synchronously and cannot be a pipe or a device"));
         }
-        let target = Target::private_file(path)
+        let target = LogTarget::private_file(path)
             .map_err(|error| Failure::io(format!("cannot open the audit log {shown}"), &error))?;
         Ok(Self::at(target.rotated(rules)))
     }
 
     /// Writes to this target.
-    pub(crate) fn at(target: Target) -> Self {
+    pub(crate) fn at(target: LogTarget) -> Self {
         Self { state: Mutex::new(AuditState { target, lost: 0 }) }
     }
 
     /// Calls `act` with the file.
-    pub(crate) fn with_target(&self, act: impl FnOnce(&mut Target)) {
+    pub(crate) fn with_target(&self, act: impl FnOnce(&mut LogTarget)) {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).target);
     }
 

@@ -171,8 +171,10 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
             Event::LoginFailed { user: &typed, reason: "wrong password" },
             Event::FileRemoved(&from),
         ] {
-            let record = Record::of(&who, &event).unwrap();
-            for style in [Style::Json, Style::Text, Style::Journal, Style::Panel] {
+            let record = LogRecord::of(&who, &event).unwrap();
+            for style in
+                [LineFormat::Json, LineFormat::Text, LineFormat::Journal, LineFormat::Panel]
+            {
                 let line = line::render(style, &Zoned::now(), &record);
                 let body = line.strip_suffix('\n').unwrap();
                 prop_assert!(line.len() <= 8192);
@@ -180,7 +182,7 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
                     && !body.contains(['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{200f}']);
                 prop_assert!(is_harmless, "{:?} {:?}", style, line);
             }
-            let line = line::render(Style::Json, &Zoned::now(), &record);
+            let line = line::render(LineFormat::Json, &Zoned::now(), &record);
             let read: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read["event"], record.event);
             prop_assert_eq!(&read["ip"], "192.0.2.7");
@@ -196,7 +198,7 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
 }
 
 fn log_with(targets: Vec<Output>, audit: Option<Audit>) -> Log {
-    let log = Log::prepare(Options {
+    let log = Log::prepare(LogOptions {
         outputs: targets,
         level_max: Level::Info,
         has_commands: false,
@@ -210,7 +212,7 @@ fn log_with(targets: Vec<Output>, audit: Option<Audit>) -> Log {
 #[test]
 fn row_43_a_full_disk_splits_no_line_and_lost_lines_are_counted() {
     let disk = Arc::new(Mutex::new((Vec::new(), 1_000)));
-    let output = || Output { style: Style::Json, target: Target::full(&disk) };
+    let output = || Output { style: LineFormat::Json, target: LogTarget::full(&disk) };
     let log = log_with(vec![output()], None);
     let lines = 50;
     for _ in 0..lines {
@@ -239,8 +241,8 @@ fn row_43_a_full_disk_splits_no_line_and_lost_lines_are_counted() {
 fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_reported_once() {
     let disk = Arc::new(Mutex::new((Vec::new(), 600)));
     let memory = Arc::default();
-    let output = Output { style: Style::Text, target: Target::memory(&memory) };
-    let log = log_with(vec![output], Some(Audit::at(Target::full(&disk))));
+    let output = Output { style: LineFormat::Text, target: LogTarget::memory(&memory) };
+    let log = log_with(vec![output], Some(Audit::at(LogTarget::full(&disk))));
     let path = VPath::root().resolve(b"/a").unwrap();
     for _ in 0..20 {
         let before = disk.lock().unwrap().0.len();

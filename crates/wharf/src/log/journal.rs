@@ -5,13 +5,13 @@
 //! Names are those of the JSON lines in capitals: `EVENT`, `SESSION`, `IP`, `USER`, `PATH` …
 
 use super::line::{address, message, priority};
-use super::record::{Field, Record};
+use super::record::{Field, LogRecord};
 
 #[cfg_attr(unix, path = "journal/socket_unix.rs")]
 #[cfg_attr(not(unix), path = "journal/socket_other.rs")]
 mod socket;
 
-pub(crate) use socket::Journal;
+pub(crate) use socket::JournalSocket;
 
 /// Maximum length of a value; longer ones are cut. Ten of them fit into a datagram.
 const VALUE_BYTES_MAX: usize = 8192;
@@ -19,7 +19,7 @@ const VALUE_BYTES_MAX: usize = 8192;
 const PREFIX: usize = 4;
 
 /// Formats an entry with its length prefix.
-pub(super) fn entry(record: &Record) -> Vec<u8> {
+pub(super) fn entry(record: &LogRecord) -> Vec<u8> {
     let mut out = vec![0; PREFIX];
     field(&mut out, "MESSAGE", message(record).as_bytes());
     field(&mut out, "PRIORITY", priority(record.level).to_string().as_bytes());
@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
     use wharf_proto::path::VPath;
 
-    use super::super::record::{Level, Session};
+    use super::super::record::{Level, SessionFields};
     use super::*;
 
     /// Parses a datagram as journald does.
@@ -110,14 +110,14 @@ mod tests {
         fields
     }
 
-    fn record(path: &[u8], user: &str) -> Record {
-        let session = Session {
+    fn record(path: &[u8], user: &str) -> LogRecord {
+        let session = SessionFields {
             number: 42,
             peer: "[::ffff:192.0.2.7]:5000".parse::<SocketAddr>().unwrap(),
             user: Some(user.to_owned()),
         };
         let path = VPath::root().resolve(path).unwrap();
-        let mut record = Record::new(Level::Warn, "upload").text("reason", "a\nPRIORITY=0");
+        let mut record = LogRecord::new(Level::Warn, "upload").text("reason", "a\nPRIORITY=0");
         record.fields.push(("path", Field::Path(path)));
         record.session = Some(session);
         record

@@ -7,12 +7,12 @@ use std::time::Duration;
 use jiff::Zoned;
 use wharf_proto::path::is_deceptive;
 
-use super::record::{Field, Level, Record};
+use super::record::{Field, Level, LogRecord};
 use crate::config::units::show_size;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum LineFormat {
     /// `2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user="anna" event=upload …`
     Text,
     /// One JSON object.
@@ -25,10 +25,10 @@ pub(crate) enum Style {
     Panel,
 }
 
-impl Style {
+impl LineFormat {
     /// Whether an event is shown in this format: the start panel shows what happened to files, not
     /// every connection.
-    pub(crate) fn shows(self, record: &Record) -> bool {
+    pub(crate) fn shows(self, record: &LogRecord) -> bool {
         self != Self::Panel
             || !matches!(
                 record.event,
@@ -41,16 +41,16 @@ impl Style {
 const VALUE_BYTES_MAX: usize = 2500;
 
 /// Formats a line, with its line end.
-pub(crate) fn render(style: Style, now: &Zoned, record: &Record) -> String {
+pub(crate) fn render(style: LineFormat, now: &Zoned, record: &LogRecord) -> String {
     let mut line = match style {
-        Style::Text => {
+        LineFormat::Text => {
             let time = now.strftime("%Y-%m-%dT%H:%M:%S%:z");
             format!("{time} {}{}", level(record.level).to_uppercase(), pairs(record))
         }
-        Style::Journal => format!("<{}>{}", priority(record.level), message(record)),
-        Style::Entry => message(record),
-        Style::Json => json(now, record),
-        Style::Panel => panel(now, record),
+        LineFormat::Journal => format!("<{}>{}", priority(record.level), message(record)),
+        LineFormat::Entry => message(record),
+        LineFormat::Json => json(now, record),
+        LineFormat::Panel => panel(now, record),
     };
     line.push('\n');
     line
@@ -66,7 +66,7 @@ pub(super) fn priority(level: Level) -> u8 {
 }
 
 /// Formats a line without time and level.
-pub(super) fn message(record: &Record) -> String {
+pub(super) fn message(record: &LogRecord) -> String {
     pairs(record).trim_start().to_owned()
 }
 
@@ -78,7 +78,7 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-fn pairs(record: &Record) -> String {
+fn pairs(record: &LogRecord) -> String {
     let mut out = String::new();
     if let Some(session) = &record.session {
         let _ = write!(out, " session={} ip={}", session.number, address(session.peer.ip()));
@@ -93,7 +93,7 @@ fn pairs(record: &Record) -> String {
     out
 }
 
-fn json(now: &Zoned, record: &Record) -> String {
+fn json(now: &Zoned, record: &LogRecord) -> String {
     let mut out = format!(
         "{{\"time\":\"{}\",\"level\":\"{}\"",
         now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"),
@@ -112,7 +112,7 @@ fn json(now: &Zoned, record: &Record) -> String {
     out
 }
 
-fn panel(now: &Zoned, record: &Record) -> String {
+fn panel(now: &Zoned, record: &LogRecord) -> String {
     let mut parts = vec![now.strftime("%H:%M").to_string()];
     let tried = text(record, "tried");
     if let Some(session) = &record.session {
@@ -145,14 +145,14 @@ fn panel(now: &Zoned, record: &Record) -> String {
     line.chars().map(|letter| if is_deceptive(letter) { '?' } else { letter }).collect()
 }
 
-fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+fn text<'a>(record: &'a LogRecord, name: &str) -> Option<&'a str> {
     match record.field(name) {
         Some(Field::Text(text)) => Some(text),
         _ => None,
     }
 }
 
-fn shown(record: &Record, name: &str) -> Option<String> {
+fn shown(record: &LogRecord, name: &str) -> Option<String> {
     match record.field(name) {
         Some(Field::Path(path)) => Some(path.to_string()),
         _ => text(record, name).map(str::to_owned),

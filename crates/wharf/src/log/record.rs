@@ -22,11 +22,11 @@ pub(crate) enum Level {
 
 /// A log record.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Record {
+pub(crate) struct LogRecord {
     /// The level.
     pub(crate) level: Level,
     /// The session, if any.
-    pub(crate) session: Option<Session>,
+    pub(crate) session: Option<SessionFields>,
     /// The name of the event.
     pub(crate) event: &'static str,
     /// The other fields, in order.
@@ -35,7 +35,7 @@ pub(crate) struct Record {
 
 /// Fields of every line of a session.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Session {
+pub(crate) struct SessionFields {
     /// The session number.
     pub(crate) number: u64,
     /// The client.
@@ -59,7 +59,7 @@ pub(crate) enum Field {
     Boolean(bool),
 }
 
-impl Record {
+impl LogRecord {
     /// A record without a session.
     pub(crate) fn new(level: Level, event: &'static str) -> Self {
         Self { level, session: None, event, fields: Vec::new() }
@@ -133,7 +133,7 @@ impl Record {
                 .text("tried", user)
                 .text("reason", reason)
                 .boolean("tls", who.is_tls)
-                .text("hint", login_help(reason)),
+                .text("hint", login_hint(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
@@ -171,7 +171,7 @@ impl Record {
             }
             _ => return None,
         };
-        let session = Session { number: who.session, peer: who.peer, user: who.user.clone() };
+        let session = SessionFields { number: who.session, peer: who.peer, user: who.user.clone() };
         Some(Self { session: Some(session), ..record })
     }
 
@@ -202,13 +202,12 @@ impl Record {
     }
 
     fn of_trouble(event: &Event<'_>) -> Option<Self> {
-        let Event::DataConnProblem { network, cause, reason, failed, arrived, remedy } = event
-        else {
+        let Event::DataConnProblem { network, cause, reason, failed, arrived, hint } = event else {
             return None;
         };
         let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
-        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", remedy))
+        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", hint))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {
@@ -231,7 +230,7 @@ impl Record {
 
 /// The hint for a failed login. It does not contain the user name, which the client chooses, since
 /// the administrator may paste the hint into a shell.
-fn login_help(reason: &str) -> &'static str {
+fn login_hint(reason: &str) -> &'static str {
     match reason {
         "no such account" => "list accounts: wharf user list; add one: wharf user add NAME",
         "wrong password" | "the account has no usable password" => {

@@ -4,22 +4,22 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::journal::Journal;
+use super::journal::JournalSocket;
 use super::rotation::{RotationRules, RotationState};
 use crate::os::{Access, TrustedPath};
 use crate::outcome::{Failure, plain};
 
 /// An output for lines.
 #[derive(Debug)]
-pub(crate) struct Target {
-    sink: Sink,
+pub(crate) struct LogTarget {
+    sink: LogSink,
     /// Whether the last line is incomplete, since the disk was full.
     is_torn: bool,
     /// Why the file could not be rotated, unless already reported.
     problem: Option<String>,
 }
 
-enum Sink {
+enum LogSink {
     StandardError,
     File {
         file: File,
@@ -28,7 +28,7 @@ enum Sink {
         mode: u32,
         rotation: Option<RotationState>,
     },
-    Journal(Journal),
+    Journal(JournalSocket),
     #[cfg(test)]
     Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>),
     /// Accepts a limited number of bytes, like a full disk; for tests.
@@ -36,24 +36,24 @@ enum Sink {
     Full(std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>),
 }
 
-impl std::fmt::Debug for Sink {
+impl std::fmt::Debug for LogSink {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Sink")
     }
 }
 
-impl Target {
+impl LogTarget {
     /// Standard error.
     pub(crate) fn standard_error() -> Self {
-        Self::at(Sink::StandardError)
+        Self::at(LogSink::StandardError)
     }
 
     /// systemd's journal, which accepts entries instead of lines.
-    pub(crate) fn journal(journal: Journal) -> Self {
-        Self::at(Sink::Journal(journal))
+    pub(crate) fn journal(journal: JournalSocket) -> Self {
+        Self::at(LogSink::Journal(journal))
     }
 
-    fn at(sink: Sink) -> Self {
+    fn at(sink: LogSink) -> Self {
         Self { sink, is_torn: false, problem: None }
     }
 
@@ -70,13 +70,13 @@ impl Target {
 
     fn opened(path: &Path, mode: u32) -> io::Result<Self> {
         let file = TrustedPath::find(path)?.open(Access::Append(mode))?;
-        Ok(Self::at(Sink::File { file, path: path.to_owned(), mode, rotation: None }))
+        Ok(Self::at(LogSink::File { file, path: path.to_owned(), mode, rotation: None }))
     }
 
     /// Sets the rotation rules, if it is a file.
     #[must_use]
     pub(crate) fn rotated(mut self, rules: RotationRules) -> Self {
-        if let Sink::File { file, rotation, .. } = &mut self.sink {
+        if let LogSink::File { file, rotation, .. } = &mut self.sink {
             let is_plain = file.metadata().is_ok_and(|facts| facts.is_file());
             *rotation = (rules.is_on() && is_plain).then(|| RotationState::new(rules, file));
         }
@@ -91,28 +91,28 @@ impl Target {
     /// Memory, for tests.
     #[cfg(test)]
     pub(crate) fn memory(memory: &std::sync::Arc<std::sync::Mutex<Vec<u8>>>) -> Self {
-        Self::at(Sink::Memory(std::sync::Arc::clone(memory)))
+        Self::at(LogSink::Memory(std::sync::Arc::clone(memory)))
     }
 
     /// A disk with this free space, for tests.
     #[cfg(test)]
     pub(crate) fn full(disk: &std::sync::Arc<std::sync::Mutex<(Vec<u8>, usize)>>) -> Self {
-        Self::at(Sink::Full(std::sync::Arc::clone(disk)))
+        Self::at(LogSink::Full(std::sync::Arc::clone(disk)))
     }
 
     /// The file, if it is one.
     pub(crate) fn as_file(&self) -> Option<&File> {
         match &self.sink {
-            Sink::File { file, .. } => Some(file),
-            Sink::StandardError | Sink::Journal(_) => None,
+            LogSink::File { file, .. } => Some(file),
+            LogSink::StandardError | LogSink::Journal(_) => None,
             #[cfg(test)]
-            Sink::Memory(_) | Sink::Full(_) => None,
+            LogSink::Memory(_) | LogSink::Full(_) => None,
         }
     }
 
     /// Reopens the file, in case it was renamed. Other targets are unchanged.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File { file, path, mode, rotation } = &mut self.sink {
+        if let LogSink::File { file, path, mode, rotation } = &mut self.sink {
             let opened = TrustedPath::find(path)
                 .and_then(|trusted_path| trusted_path.open(Access::Append(*mode)));
             let fresh = opened.map_err(|error| {
@@ -130,7 +130,7 @@ impl Target {
     /// Writes whole lines, and returns how many were lost. A partly written line is lost; a line
     /// feed is added before the next one, so that no line contains parts of two.
     pub(crate) fn write_lines(&mut self, lines: &[u8]) -> u64 {
-        if let Sink::Journal(journal) = &mut self.sink {
+        if let LogSink::Journal(journal) = &mut self.sink {
             return journal.write(lines);
         }
         let mut lost = 0;
@@ -155,14 +155,14 @@ impl Target {
     /// How much of `lines` fits into the file before rotation.
     fn share(&self, lines: &[u8]) -> usize {
         match &self.sink {
-            Sink::File { rotation: Some(rotation), .. } => rotation.share(lines),
+            LogSink::File { rotation: Some(rotation), .. } => rotation.share(lines),
             _ => lines.len(),
         }
     }
 
     /// Rotates the file and opens a new one.
     fn turn(&mut self) {
-        let Sink::File { path, rotation: Some(rotation), .. } = &mut self.sink else { return };
+        let LogSink::File { path, rotation: Some(rotation), .. } = &mut self.sink else { return };
         let done = rotation.turn(path).and_then(|()| self.reopen());
         if let Err(error) = done {
             self.problem = Some(plain(&error));
@@ -194,8 +194,8 @@ impl Target {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
-            Sink::StandardError => io::stderr().lock().write(bytes),
-            Sink::File { file, rotation, .. } => {
+            LogSink::StandardError => io::stderr().lock().write(bytes),
+            LogSink::File { file, rotation, .. } => {
                 let written = file.write(bytes)?;
                 if let Some(rotation) = rotation {
                     rotation.wrote(written);
@@ -203,14 +203,14 @@ impl Target {
                 Ok(written)
             }
             // The journal is written elsewhere.
-            Sink::Journal(_) => Ok(bytes.len()),
+            LogSink::Journal(_) => Ok(bytes.len()),
             #[cfg(test)]
-            Sink::Memory(memory) => {
+            LogSink::Memory(memory) => {
                 memory.lock().unwrap().extend_from_slice(bytes);
                 Ok(bytes.len())
             }
             #[cfg(test)]
-            Sink::Full(disk) => {
+            LogSink::Full(disk) => {
                 let (written, room) = &mut *disk.lock().unwrap();
                 let taken = bytes.get(..bytes.len().min(*room)).unwrap();
                 written.extend_from_slice(taken);

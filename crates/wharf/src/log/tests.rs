@@ -47,12 +47,12 @@ fn upload<'a>(path: &'a VPath, reason: &'a str) -> Transferred<'a> {
     }
 }
 
-fn rendered(style: Style, event: &Event<'_>) -> String {
+fn rendered(style: LineFormat, event: &Event<'_>) -> String {
     render_for(style, &who(Some("anna")), event)
 }
 
-fn render_for(style: Style, who: &ClientInfo, event: &Event<'_>) -> String {
-    line::render(style, &now(), &Record::of(who, event).unwrap())
+fn render_for(style: LineFormat, who: &ClientInfo, event: &Event<'_>) -> String {
+    line::render(style, &now(), &LogRecord::of(who, event).unwrap())
 }
 
 #[test]
@@ -61,23 +61,23 @@ fn a_transfer_in_every_format() {
     let transfer = upload(&name, "");
     let event = Event::Transferred(&transfer);
     assert_eq!(
-        rendered(Style::Text, &event),
+        rendered(LineFormat::Text, &event),
         "2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user=\"anna\" event=upload \
          path=\"/照片 1.jpg\" bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
     );
     assert_eq!(
-        rendered(Style::Json, &event),
+        rendered(LineFormat::Json, &event),
         "{\"time\":\"2026-11-22T15:07:41.000+01:00\",\"level\":\"info\",\"session\":42,\
          \"ip\":\"192.0.2.7\",\"user\":\"anna\",\"event\":\"upload\",\"path\":\"/照片 1.jpg\",\
          \"bytes\":4299161,\"seconds\":0.108,\"complete\":true,\"ascii\":false,\"tls\":true}\n"
     );
     assert_eq!(
-        rendered(Style::Journal, &event),
+        rendered(LineFormat::Journal, &event),
         "<6>session=42 ip=192.0.2.7 user=\"anna\" event=upload path=\"/照片 1.jpg\" \
          bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
     );
     assert_eq!(
-        rendered(Style::Panel, &event),
+        rendered(LineFormat::Panel, &event),
         "15:07  anna 192.0.2.7  upload  /照片 1.jpg  4.1 MiB  38 MiB/s\n"
     );
 }
@@ -124,7 +124,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
             reason: "no data connection arrived",
             failed: 14,
             arrived: 0,
-            remedy: "open TCP 30000-30999 in the firewall",
+            hint: "open TCP 30000-30999 in the firewall",
         },
         Event::DataUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StoreFailed { reason: "write /a: input/output error" },
@@ -138,7 +138,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
 #[test]
 fn every_event_has_its_line() {
     let mut page = String::new();
-    for style in [Style::Text, Style::Json, Style::Panel] {
+    for style in [LineFormat::Text, LineFormat::Json, LineFormat::Panel] {
         with_every_event(|event| page.push_str(&rendered(style, event)));
         page.push('\n');
     }
@@ -149,7 +149,7 @@ fn every_event_has_its_line() {
 fn the_catalog_lists_exactly_all_events_and_fields() {
     let mut seen = std::collections::BTreeMap::<_, std::collections::BTreeSet<_>>::new();
     with_every_event(|event| {
-        let record = Record::of(&who(None), event).unwrap();
+        let record = LogRecord::of(&who(None), event).unwrap();
         let names = record.fields.iter().map(|(name, _)| *name);
         seen.entry(record.event).or_default().extend(names);
     });
@@ -167,7 +167,7 @@ fn the_catalog_lists_exactly_all_events_and_fields() {
 fn the_guide_lists_every_event_and_field() {
     let guide = include_str!("../../../../docs/guide/logging.md");
     with_every_event(|event| {
-        let record = Record::of(&who(None), event).unwrap();
+        let record = LogRecord::of(&who(None), event).unwrap();
         let name = format!("`{}`", record.event);
         let has_name = |line: &str| line.split('|').nth(1).is_some_and(|cell| cell.contains(&name));
         let row = guide.lines().find(|line| line.starts_with("| `") && has_name(line));
@@ -239,7 +239,7 @@ proptest! {
             Event::Command { line: &long, code: Code::FILE_DONE, text: &long },
             Event::LoginFailed { user: &text, reason: "wrong password" },
         ] {
-            for style in [Style::Text, Style::Json, Style::Journal] {
+            for style in [LineFormat::Text, LineFormat::Json, LineFormat::Journal] {
                 let line = render_for(style, &who(Some(&text)), &event);
                 prop_assert!(line.ends_with('\n'));
                 prop_assert!(line.len() <= 8192 && line.matches('\n').count() == 1);
@@ -252,15 +252,15 @@ proptest! {
 #[test]
 fn row_42_a_quoted_value_round_trips() {
     let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
-    let line = rendered(Style::Text, &event);
+    let line = rendered(LineFormat::Text, &event);
     let (_, rest) = line.split_once("tried=").unwrap();
     let (value, _) = rest.split_once(" reason=").unwrap();
     assert_eq!(Raw::parse_toml(value), Some(Raw::Text("a \"b\" \\ \u{202e}c".into())));
 }
 
 fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
-    started(Options {
-        outputs: vec![Output { style: Style::Text, target: Target::memory(memory) }],
+    started(LogOptions {
+        outputs: vec![Output { style: LineFormat::Text, target: LogTarget::memory(memory) }],
         level_max,
         has_commands: false,
         transfer_log: None,
@@ -268,7 +268,7 @@ fn log_to(memory: &Arc<Mutex<Vec<u8>>>, level_max: Level) -> Log {
     })
 }
 
-fn started(options: Options) -> Log {
+fn started(options: LogOptions) -> Log {
     let log = Log::prepare(options);
     log.begin().unwrap();
     log
@@ -330,10 +330,10 @@ fn row_44_rotation_under_many_writers_loses_or_splits_no_line() {
     let rules =
         RotationRules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
     let audit = Audit::open(&folder.path().join("audit.log"), rules).unwrap();
-    let log = started(Options {
+    let log = started(LogOptions {
         outputs: vec![Output {
-            style: Style::Json,
-            target: Target::file(&path).unwrap().rotated(rules),
+            style: LineFormat::Json,
+            target: LogTarget::file(&path).unwrap().rotated(rules),
         }],
         level_max: Level::Info,
         has_commands: false,
@@ -345,7 +345,7 @@ fn row_44_rotation_under_many_writers_loses_or_splits_no_line() {
             let log = &log;
             scope.spawn(move || {
                 for number in 0..1500 {
-                    let record = Record::new(Level::Info, "ready");
+                    let record = LogRecord::new(Level::Info, "ready");
                     log.note(&record.number("writer", writer).number("number", number));
                 }
             });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::target::Target;
+use super::target::LogTarget;
 use crate::outcome::plain;
 
 /// Maximum queue length; a slow disk costs lines, not memory.
@@ -62,7 +62,7 @@ type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 
 impl Writer {
     /// Prepares the thread. Lines are queued until [`Writer::begin`].
-    pub(crate) fn prepare(targets: Vec<Target>, note_line: NoteLine) -> Self {
+    pub(crate) fn prepare(targets: Vec<LogTarget>, note_line: NoteLine) -> Self {
         let (sender, messages) = sync_channel(LINES_WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer_thread = WriterThread {
@@ -149,7 +149,7 @@ impl Drop for Writer {
 /// The state owned by the thread.
 struct WriterThread {
     messages: Receiver<WriterMessage>,
-    targets: Vec<Target>,
+    targets: Vec<LogTarget>,
     batches: Vec<Vec<u8>>,
     dropped: Arc<AtomicU64>,
     /// Number of lost lines that has not been logged yet.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wharf_login::http::{Settings, open};
+use wharf_login::http::{HttpSettings, open};
 use wharf_login::source::AuthBackend;
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
     let http = &config.http;
     let missing = || invalid("accounts.http.url is not set".to_owned());
     let key = secret::read_optional("accounts.http.secret_file", http.secret_file.0.as_deref())?;
-    let settings = Settings {
+    let settings = HttpSettings {
         endpoint: http.url.0.clone().ok_or_else(missing)?,
         ca_file: http.ca_file.0.clone(),
         token: secret::read_optional("accounts.http.token_file", http.token_file.0.as_deref())?,

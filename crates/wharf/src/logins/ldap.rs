@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wharf_login::ldap::{Attributes, BindPassword, EntryLookup, Settings, open};
+use wharf_login::ldap::{Attributes, BindPassword, EntryLookup, LdapSettings, open};
 use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened, secret};
@@ -26,7 +26,7 @@ pub(super) fn source(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
             filter: ldap.filter.clone(),
         },
     };
-    let settings = Settings {
+    let settings = LdapSettings {
         servers: ldap.urls.0.clone(),
         starts_tls: ldap.start_tls,
         ca_file: ldap.ca_file.0.clone(),

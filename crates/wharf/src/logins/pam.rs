@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wharf_login::pam::{Settings, open};
+use wharf_login::pam::{PamSettings, open};
 use wharf_login::source::AuthBackend;
 
 use super::{at_once, not_opened};
@@ -11,7 +11,7 @@ use crate::outcome::Failure;
 
 /// Starts the helper, which keeps the initial privileges.
 pub(super) fn start(config: &Config) -> Result<Arc<dyn AuthBackend>, Failure> {
-    let settings = Settings {
+    let settings = PamSettings {
         service: config.pam.service.clone(),
         at_once: at_once(config.pam.connections.0),
         time_max: config.pam.timeout.0,

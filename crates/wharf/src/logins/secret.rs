@@ -19,7 +19,7 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure>
         let failure = Failure::io(format!("{key}: cannot read {shown}"), error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                invalid(failure.message).help("create the file with the secret in its first line")
+                invalid(failure.message).hint("create the file with the secret in its first line")
             }
             _ => failure,
         }
@@ -35,7 +35,7 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Zeroizing<String>, Failure>
     }
     match std::str::from_utf8(line) {
         Ok("") => Err(invalid(format!("{key}: the first line of {shown} is empty"))
-            .help("write the secret into the first line")),
+            .hint("write the secret into the first line")),
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(invalid(format!("{key}: {shown} is not text"))),
     }

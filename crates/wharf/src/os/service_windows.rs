@@ -13,7 +13,7 @@ use windows_service::service_control_handler::{
 };
 use windows_service::{define_windows_service, service_dispatcher};
 
-use super::{ServiceState, SignalRequest, Stop};
+use super::{ServiceState, SignalRequest, StopReason};
 
 /// The service name.
 pub(crate) const SERVICE: &str = "wharf";
@@ -23,10 +23,10 @@ const START_MAX: Duration = Duration::from_mins(1);
 const STOP_MAX: Duration = Duration::from_mins(10);
 
 /// The service function; it returns the exit code.
-type Work = Box<dyn Fn() -> u8 + Send + Sync>;
+type ServiceFn = Box<dyn Fn() -> u8 + Send + Sync>;
 
 // Windows calls a function without state, so these are global.
-static WORK: OnceLock<Work> = OnceLock::new();
+static WORK: OnceLock<ServiceFn> = OnceLock::new();
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static STOP: Notify = Notify::const_new();
 static RELOAD: Notify = Notify::const_new();
@@ -37,7 +37,7 @@ define_windows_service!(called_by_windows, service_main);
 ///
 /// # Errors
 /// This process was not started by the service control manager.
-pub(crate) fn become_service(work: Work) -> Result<(), windows_service::Error> {
+pub(crate) fn become_service(work: ServiceFn) -> Result<(), windows_service::Error> {
     let _ = WORK.set(work);
     service_dispatcher::start(SERVICE, called_by_windows)
 }
@@ -48,7 +48,7 @@ pub(super) async fn asked_by_windows() -> SignalRequest {
     tokio::select! {
         // Stop has priority over reload.
         biased;
-        () = STOP.notified() => SignalRequest::Stop(Stop::Terminate),
+        () = STOP.notified() => SignalRequest::Stop(StopReason::Terminate),
         () = RELOAD.notified() => SignalRequest::Reload,
     }
 }

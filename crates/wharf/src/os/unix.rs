@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::trusted_path::{OpenFolder, refused};
-use super::{ServiceState, SignalRequest, Stop};
+use super::{ServiceState, SignalRequest, StopReason};
 
 /// How to allow a privileged port.
 pub(crate) const PORT_REMEDY: &str =
@@ -90,12 +90,12 @@ impl Signals {
         tokio::select! {
             // Keys pressed in a terminal come first; a service manager can wait.
             biased;
-            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
-            _ = self.terminate.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(StopReason::Interrupt),
+            _ = self.terminate.recv() => SignalRequest::Stop(StopReason::Terminate),
             // Ctrl+\, and the graceful stop of other servers.
-            _ = self.quit.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.quit.recv() => SignalRequest::Stop(StopReason::Terminate),
             _ = self.hang_up.recv() => if self.has_terminal {
-                SignalRequest::Stop(Stop::Terminate)
+                SignalRequest::Stop(StopReason::Terminate)
             } else {
                 SignalRequest::Reload
             },

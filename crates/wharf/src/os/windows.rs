@@ -10,8 +10,8 @@ use tokio::signal::windows::{
 };
 
 use super::service::asked_by_windows;
-use super::{Inherited, SignalRequest, Stop};
-use crate::outcome::tell;
+use super::{Inherited, SignalRequest, StopReason};
+use crate::outcome::print_error;
 
 /// How to handle a denied port: another program uses it exclusively, or Windows reserves it, as for
 /// Hyper-V.
@@ -46,10 +46,10 @@ impl Signals {
         tokio::select! {
             // Keys pressed in a terminal come first; the others can wait.
             biased;
-            _ = self.interrupt.recv() => SignalRequest::Stop(Stop::Interrupt),
-            _ = self.pause.recv() => SignalRequest::Stop(Stop::Interrupt),
-            _ = self.close.recv() => SignalRequest::Stop(Stop::Terminate),
-            _ = self.shutdown.recv() => SignalRequest::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => SignalRequest::Stop(StopReason::Interrupt),
+            _ = self.pause.recv() => SignalRequest::Stop(StopReason::Interrupt),
+            _ = self.close.recv() => SignalRequest::Stop(StopReason::Terminate),
+            _ = self.shutdown.recv() => SignalRequest::Stop(StopReason::Terminate),
             asked = asked_by_windows() => asked,
         }
     }
@@ -163,7 +163,7 @@ pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
 pub(crate) fn hold_window() {
     let is_alone = std::env::args_os().len() == 1 && std::env::var_os("PROMPT").is_none();
     if is_alone && io::stdin().is_terminal() && io::stderr().is_terminal() {
-        tell("\nPress Enter to close.\n");
+        print_error("\nPress Enter to close.\n");
         // Any input, or its end, ends the waiting.
         let _ = io::stdin().read_line(&mut String::new());
     }

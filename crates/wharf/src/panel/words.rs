@@ -4,7 +4,7 @@ use wharf_core::permission::Permissions;
 
 use crate::chinese::is_chinese;
 use crate::config::choice::AnonymousPermissions;
-use crate::share::Access;
+use crate::share::ShareAccess;
 
 /// The texts of one language.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Words {
     pub(super) stop: &'static str,
     pub(super) or_after: &'static str,
     pub(super) or_after_end: &'static str,
-    pub(super) help: &'static str,
+    pub(super) hint: &'static str,
     read_only: &'static str,
     read_write: &'static str,
     all_read: &'static str,
@@ -81,7 +81,7 @@ pub(crate) static ENGLISH: Words = Words {
     stop: "Stop:",
     or_after: ", or automatically after ",
     or_after_end: "",
-    help: "Help:",
+    hint: "Help:",
     read_only: "read-only",
     read_write: "read-write",
     all_read: "anonymous, read-only",
@@ -122,7 +122,7 @@ pub(crate) static CHINESE: Words = Words {
     stop: "停止：",
     or_after: "，或在 ",
     or_after_end: " 后自动停止",
-    help: "帮助：",
+    hint: "帮助：",
     read_only: "只读",
     read_write: "可读、可写、可删除",
     all_read: "匿名用户，只读",
@@ -137,13 +137,15 @@ impl Words {
     }
 
     /// The permissions of a shared folder.
-    pub(super) fn rights(&self, access: &Access) -> &'static str {
+    pub(super) fn rights(&self, access: &ShareAccess) -> &'static str {
         match access {
-            Access::Anonymous(AnonymousPermissions::Read) => self.all_read,
-            Access::Anonymous(AnonymousPermissions::Dropbox) => self.all_drop,
-            Access::Anonymous(AnonymousPermissions::ReadWrite) => self.all_write,
-            Access::Account { rights, .. } if *rights == Permissions::READ_ONLY => self.read_only,
-            Access::Account { .. } => self.read_write,
+            ShareAccess::Anonymous(AnonymousPermissions::Read) => self.all_read,
+            ShareAccess::Anonymous(AnonymousPermissions::Dropbox) => self.all_drop,
+            ShareAccess::Anonymous(AnonymousPermissions::ReadWrite) => self.all_write,
+            ShareAccess::Account { rights, .. } if *rights == Permissions::READ_ONLY => {
+                self.read_only
+            }
+            ShareAccess::Account { .. } => self.read_write,
         }
     }
 }

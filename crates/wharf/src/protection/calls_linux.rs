@@ -2,19 +2,19 @@
 
 use libc::c_long;
 
-use super::Programs;
+use super::ProgramAccess;
 
 /// The numbers of the denied calls.
-pub(super) fn refused(programs: Programs) -> impl Iterator<Item = i64> {
+pub(super) fn refused(programs: ProgramAccess) -> impl Iterator<Item = i64> {
     let starting: &[c_long] = match programs {
-        Programs::Never => STARTING,
+        ProgramAccess::Never => STARTING,
     };
     let lists = [starting, SPYING, REBUILDING, DEEP, BECOMING, OLD];
     lists.into_iter().flatten().map(|number| i64_of(*number))
 }
 
 /// The number of denied calls.
-pub(super) fn count(programs: Programs) -> usize {
+pub(super) fn count(programs: ProgramAccess) -> usize {
     refused(programs).count()
 }
 

@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure};
 
 /// A system user to change to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct SystemUser {
     name: String,
     user: Uid,
     group: Gid,
@@ -37,7 +37,7 @@ const KEPT_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
 /// Maximum number of files in the state folder that change their owner.
 const STATE_FILES_MAX: usize = 1000;
 
-impl Identity {
+impl SystemUser {
     /// The configured user, if there is one and this process does not already run as it.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Identity {
                 current_name()
             );
             return Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }
-                .help("start it as root or as that user, or remove server.user"));
+                .hint("start it as root or as that user, or remove server.user"));
         }
         Ok(Some(identity))
     }
@@ -81,9 +81,9 @@ impl Identity {
             Err(_) => User::from_name(user),
         };
         let Some(found) = found.map_err(|error| unknown("user", user, Some(error)))? else {
-            let help =
+            let hint =
                 format!("create it:  useradd --system --no-create-home --shell /bin/false {user}");
-            return Err(unknown("user", user, None).help(help));
+            return Err(unknown("user", user, None).hint(hint));
         };
         let group = if group.is_empty() {
             found.gid
@@ -103,7 +103,7 @@ impl Identity {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!("invalid server.user {}: it is root", self.name))
         }
-        .help("set an unprivileged user, or remove server.user")
+        .hint("set an unprivileged user, or remove server.user")
     }
 
     /// Changes the owner of the state folder and its files, so that they can be read and replaced.
@@ -178,7 +178,7 @@ impl Identity {
         let _ = set_no_new_privs(true);
         self.check().map_err(|what| {
             Failure::new(format!("changing to user {name} was incomplete: {what}"))
-                .help("please report this as a bug; serving would not be safe")
+                .hint("please report this as a bug; serving would not be safe")
         })
     }
 
@@ -278,19 +278,19 @@ mod tests {
 
     #[test]
     fn row_46_root_is_rejected_as_server_user() {
-        assert_eq!(Identity::wanted(&server("", "")), Ok(None));
+        assert_eq!(SystemUser::wanted(&server("", "")), Ok(None));
         for root in ["root", "0"] {
-            let failure = Identity::wanted(&server(root, "")).unwrap_err();
+            let failure = SystemUser::wanted(&server(root, "")).unwrap_err();
             assert!(failure.message.contains("it is root"), "{}", failure.message);
         }
     }
 
     #[test]
     fn row_46_unknown_users_and_groups_are_reported() {
-        let failure = Identity::wanted(&server("no-such-user", "")).unwrap_err();
+        let failure = SystemUser::wanted(&server("no-such-user", "")).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
-        assert!(failure.help.unwrap().starts_with("create it:  useradd"));
-        let failure = Identity::wanted(&server("nobody", "no-such-group")).unwrap_err();
+        assert!(failure.hint.unwrap().starts_with("create it:  useradd"));
+        let failure = SystemUser::wanted(&server("nobody", "no-such-group")).unwrap_err();
         assert!(failure.message.starts_with("unknown server.group no-such-group"));
     }
 }

@@ -8,9 +8,9 @@ use crate::outcome::{Exit, Failure};
 
 /// A system user to change to; not supported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {}
+pub(crate) enum SystemUser {}
 
-impl Identity {
+impl SystemUser {
     /// Always `None`.
     ///
     /// # Errors
@@ -21,7 +21,7 @@ impl Identity {
         }
         let message = "server.user is supported on Linux only";
         Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-            .help("remove it, and start wharf as that user"))
+            .hint("remove it, and start wharf as that user"))
     }
 
     pub(crate) fn name(&self) -> &str {

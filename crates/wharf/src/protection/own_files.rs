@@ -137,7 +137,7 @@ pub(crate) fn server_files(
 
 impl OwnFile {
     /// What the administrator can do if it is in a home.
-    pub(crate) fn remedy(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self.what {
             PROGRAM | PROGRAM_FOLDER => {
                 "no account can list, read or change it; move programs out of all homes: other \
@@ -165,7 +165,7 @@ pub(crate) fn programs_in_homes(
     });
     found.map(|(own, home)| {
         let (path, home) = (own.path.display(), home.display());
-        format!("{PROGRAM} {path} is inside the home {home}: {}", own.remedy())
+        format!("{PROGRAM} {path} is inside the home {home}: {}", own.hint())
     })
 }
 
@@ -176,7 +176,7 @@ pub(crate) fn programs_in_homes(
 /// `ConfigInvalid`, with both folders.
 pub(crate) fn reject_home(files: &ServerFiles, home: &Path) -> Result<(), Failure> {
     let Some(own) = files.folder_around(home) else { return Ok(()) };
-    Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(within(home, &own)) }.help(MOVE))
+    Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(within(home, &own)) }.hint(MOVE))
 }
 
 /// The message for a home within one of the server's own folders.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::choice::Symlinks;
-use crate::config::hook::Address;
+use crate::config::hook::UrlParts;
 use crate::config::value::{ListenPort, PublicAddress};
 use crate::place;
 
@@ -16,7 +16,7 @@ use crate::place;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessPolicy {
     /// Files.
-    pub(crate) files: Files,
+    pub(crate) files: FileAccess,
     /// Ports to listen on.
     pub(crate) ports: RangeInclusive<u16>,
     /// Additional source ports: active mode connects from the port below that of its listener.
@@ -24,12 +24,12 @@ pub(crate) struct AccessPolicy {
     /// Outgoing connections.
     pub(crate) connections: ConnectionPolicy,
     /// Whether other programs may be started.
-    pub(crate) programs: Programs,
+    pub(crate) programs: ProgramAccess,
 }
 
 /// Accessible files and folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Files {
+pub(crate) enum FileAccess {
     /// These, and everything below them.
     Only(Vec<PathRule>),
     /// All files, for this reason.
@@ -82,7 +82,7 @@ pub(crate) struct StoreAccess {
 
 /// Whether other programs may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Programs {
+pub(crate) enum ProgramAccess {
     /// None: event programs are started by a process that is not sandboxed.
     Never,
 }
@@ -115,19 +115,22 @@ impl AccessPolicy {
     pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Self {
         Self {
             files: match config.files.follow_symlinks {
-                Symlinks::Always => Files::Anywhere("files.follow_symlinks is \"always\""),
-                Symlinks::Inside | Symlinks::Never => Files::Only(places(config, homes, store)),
+                Symlinks::Always => FileAccess::Anywhere("files.follow_symlinks is \"always\""),
+                Symlinks::Inside | Symlinks::Never => {
+                    FileAccess::Only(places(config, homes, store))
+                }
             },
             ports: config.passive.ports.0.clone(),
             sources: sources(config),
             connections: connections(config, store),
-            programs: Programs::Never,
+            programs: ProgramAccess::Never,
         }
     }
 
     /// Adds access to this path, if it exists.
     pub(crate) fn and(mut self, path: &Path, usage: PathAccess) -> Self {
-        if let (Files::Only(places), Ok(path)) = (&mut self.files, std::fs::canonicalize(path)) {
+        if let (FileAccess::Only(places), Ok(path)) = (&mut self.files, std::fs::canonicalize(path))
+        {
             places.push(PathRule { path, usage });
         }
         self
@@ -166,14 +169,14 @@ impl AccessPolicy {
 
     /// The folders below which homes can be opened; `None` if unrestricted.
     pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
-        let Files::Only(places) = &self.files else { return None };
+        let FileAccess::Only(places) = &self.files else { return None };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         Some(changing.map(|place| place.path.clone()).collect())
     }
 
     /// Whether a home can be opened.
     pub(crate) fn covers(&self, home: &Path) -> bool {
-        let Files::Only(places) = &self.files else { return true };
+        let FileAccess::Only(places) = &self.files else { return true };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         let real = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
         let mut roots = changing.map(|place| &place.path);
@@ -206,7 +209,7 @@ fn connections(config: &Config, store: &StoreAccess) -> ConnectionPolicy {
     if ports.is_empty() { ConnectionPolicy::Never } else { ConnectionPolicy::Only(ports) }
 }
 
-fn is_name(address: &Address) -> bool {
+fn is_name(address: &UrlParts) -> bool {
     !address.host.starts_with('[') && address.host.parse::<IpAddr>().is_err()
 }
 
@@ -353,7 +356,9 @@ mod tests {
         let mut config = config();
         config.files.follow_symlinks = Symlinks::Always;
         let reach = AccessPolicy::of(&config, &[], &StoreAccess::default());
-        assert!(matches!(reach.files, Files::Anywhere(why) if why.contains("follow_symlinks")));
+        assert!(
+            matches!(reach.files, FileAccess::Anywhere(why) if why.contains("follow_symlinks"))
+        );
         assert!(reach.covers(Path::new("/anywhere")));
     }
 
@@ -361,7 +366,8 @@ mod tests {
     fn row_46_a_device_as_log_does_not_give_access_to_its_folder() {
         let mut config = config();
         config.log.file.0 = Some("/dev/null".into());
-        let Files::Only(places) = AccessPolicy::of(&config, &[], &StoreAccess::default()).files
+        let FileAccess::Only(places) =
+            AccessPolicy::of(&config, &[], &StoreAccess::default()).files
         else {
             panic!("confined")
         };

@@ -7,9 +7,9 @@ use crate::outcome::Failure;
 
 /// A problem with file permissions; never reported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finding {}
+pub(crate) enum RightsFinding {}
 
-impl Finding {
+impl RightsFinding {
     /// Whether it is reported at the start.
     pub(crate) fn is_warning(&self) -> bool {
         match *self {}
@@ -26,7 +26,7 @@ impl Finding {
     }
 
     /// How to fix it.
-    pub(crate) fn remedy(&self) -> &str {
+    pub(crate) fn hint(&self) -> &str {
         match *self {}
     }
 }
@@ -37,12 +37,12 @@ pub(crate) fn reject_insecure(_config: &Config, _file: Option<&Path>) -> Result<
 }
 
 /// Reports nothing.
-pub(crate) fn of_config(_config: &Config, _file: Option<&Path>) -> Vec<Finding> {
+pub(crate) fn of_config(_config: &Config, _file: Option<&Path>) -> Vec<RightsFinding> {
     Vec::new()
 }
 
 /// Reports nothing.
-pub(crate) fn of_home(_home: &Path) -> Vec<Finding> {
+pub(crate) fn of_home(_home: &Path) -> Vec<RightsFinding> {
     Vec::new()
 }
 

@@ -17,14 +17,14 @@ use crate::outcome::{Exit, Failure};
 
 /// A problem with the permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub(crate) struct RightsFinding {
     what: String,
-    remedy: String,
-    severity: Severity,
+    hint: String,
+    severity: RightsSeverity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Severity {
+enum RightsSeverity {
     /// Informational.
     Info,
     /// Any user of this computer can misuse it.
@@ -33,15 +33,15 @@ enum Severity {
     Fatal,
 }
 
-impl Finding {
+impl RightsFinding {
     /// Whether it is reported at the start.
     pub(crate) fn is_warning(&self) -> bool {
-        self.severity >= Severity::Warning
+        self.severity >= RightsSeverity::Warning
     }
 
     /// One line, with the hint.
     pub(crate) fn described(&self) -> String {
-        format!("{}: {}", self.what, self.remedy)
+        format!("{}: {}", self.what, self.hint)
     }
 
     /// The problem.
@@ -50,8 +50,8 @@ impl Finding {
     }
 
     /// How to fix it.
-    pub(crate) fn remedy(&self) -> &str {
-        &self.remedy
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
     }
 }
 
@@ -67,15 +67,17 @@ const STICKY: u32 = 0o1000;
 /// `ConfigInvalid`, with the command that fixes the first problem.
 pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let findings = of_config(config, file);
-    match findings.into_iter().find(|finding| finding.severity == Severity::Fatal) {
+    match findings.into_iter().find(|finding| finding.severity == RightsSeverity::Fatal) {
         None => Ok(()),
-        Some(finding) => Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
-            .help(finding.remedy)),
+        Some(finding) => {
+            Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
+                .hint(finding.hint))
+        }
     }
 }
 
 /// Checks configuration, state and logs. Certificates and accounts are checked where they are read.
-pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
+pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFinding> {
     let mut findings = Vec::new();
     if let Some((path, facts)) = file.and_then(facts) {
         findings.extend(of_config_file(config, &path, &facts));
@@ -86,12 +88,12 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;
         if is_writable || mode & 0o077 != 0 {
             let access = if is_writable { "writable" } else { "readable" };
-            findings.push(Finding {
+            findings.push(RightsFinding {
                 what: format!(
                     "the state folder {shown} is {access} by other users (mode {mode:04o})"
                 ),
-                remedy: format!("chmod 700 '{shown}'"),
-                severity: if is_writable { Severity::Fatal } else { Severity::Info },
+                hint: format!("chmod 700 '{shown}'"),
+                severity: if is_writable { RightsSeverity::Fatal } else { RightsSeverity::Info },
             });
         }
     }
@@ -106,10 +108,10 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         let mode = mode(&facts);
         if mode & OTHERS_WRITE != 0 {
             let shown = path.display();
-            findings.push(Finding {
+            findings.push(RightsFinding {
                 what: format!("the program {shown}, which wharf starts, is writable by all users"),
-                remedy: format!("chmod o-w '{shown}'"),
-                severity: Severity::Fatal,
+                hint: format!("chmod o-w '{shown}'"),
+                severity: RightsSeverity::Fatal,
             });
         }
     }
@@ -117,53 +119,50 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<Finding> {
         let mode = mode(&facts);
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
             let shown = path.display();
-            findings.push(Finding {
+            findings.push(RightsFinding {
                 what: format!("the log {shown} is writable by all users (mode {mode:04o})"),
-                remedy: format!("chmod o-w '{shown}'"),
-                severity: Severity::Warning,
+                hint: format!("chmod o-w '{shown}'"),
+                severity: RightsSeverity::Warning,
             });
         }
     }
     findings
 }
 
-fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Finding> {
+fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<RightsFinding> {
     let mut findings = Vec::new();
     let shown = path.display();
     let mode = mode(facts);
     if mode & OTHERS_WRITE != 0 {
-        findings.push(Finding {
+        findings.push(RightsFinding {
             what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
-            remedy: format!("chmod o-w '{shown}'"),
-            severity: Severity::Fatal,
+            hint: format!("chmod o-w '{shown}'"),
+            severity: RightsSeverity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
-        findings.push(Finding {
+        findings.push(RightsFinding {
             what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
-            remedy: format!(
-                "chmod g-w '{shown}', unless all its members may administer this server"
-            ),
-            severity: Severity::Info,
+            hint: format!("chmod g-w '{shown}', unless all its members may administer this server"),
+            severity: RightsSeverity::Info,
         });
     }
     findings.extend(foreign_owner(path, facts));
     let is_exposed = !config.server.user.is_empty() && only_root_changes(path).is_err();
     if is_exposed {
-        findings.push(Finding {
+        findings.push(RightsFinding {
             what: format!("another user than root may change {shown} or a folder above it"),
-            remedy:
-                "make it owned by root: else a server that has dropped root's privileges could \
+            hint: "make it owned by root: else a server that has dropped root's privileges could \
                      regain them, so wharf reload --binary rejects it; keep users.toml in a \
                      separate folder"
-                    .to_owned(),
-            severity: Severity::Warning,
+                .to_owned(),
+            severity: RightsSeverity::Warning,
         });
     }
     findings
 }
 
 /// Checks whether other users may replace a home.
-pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
+pub(crate) fn of_home(home: &Path) -> Vec<RightsFinding> {
     let Ok(home) = fs::canonicalize(home) else { return Vec::new() };
     let mut findings = Vec::new();
     for folder in home.ancestors() {
@@ -179,8 +178,8 @@ pub(crate) fn of_home(home: &Path) -> Vec<Finding> {
             let home = home.display();
             format!("any user may replace {home}: {shown} is world-writable")
         };
-        let remedy = format!("chmod o-w '{shown}'");
-        findings.push(Finding { what, remedy, severity: Severity::Warning });
+        let hint = format!("chmod o-w '{shown}'");
+        findings.push(RightsFinding { what, hint, severity: RightsSeverity::Warning });
     }
     if let Ok(facts) = fs::metadata(&home) {
         findings.extend(foreign_owner(&home, &facts));
@@ -197,35 +196,35 @@ pub(crate) fn readable_by(name: &str, users_file: &Path) -> Result<(), Failure> 
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let shown = users_file.display();
             let message = format!("server.user {name} cannot read {shown}");
-            let help = format!("change its owner:  chown {name} '{shown}'");
-            Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.help(help))
+            let hint = format!("change its owner:  chown {name} '{shown}'");
+            Err(Failure { exit: Exit::Forbidden, ..Failure::new(message) }.hint(hint))
         }
         _ => Ok(()),
     }
 }
 
-fn foreign_owner(path: &Path, facts: &Metadata) -> Option<Finding> {
+fn foreign_owner(path: &Path, facts: &Metadata) -> Option<RightsFinding> {
     let owner = facts.uid();
     let is_ours = owner == 0 || owner == geteuid().as_raw();
-    (!is_ours).then(|| Finding {
+    (!is_ours).then(|| RightsFinding {
         what: format!("{} belongs to another user (UID {owner})", path.display()),
-        remedy: format!(
+        hint: format!(
             "that user can change it; to prevent this:  chown {} '{}'",
             super::identity::current_name(),
             path.display()
         ),
-        severity: Severity::Info,
+        severity: RightsSeverity::Info,
     })
 }
 
 /// A file with one of our passwords that other users may read or change.
-fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<Finding> {
+fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<RightsFinding> {
     let (shown, mode) = (path.display(), mode(&facts));
-    (facts.is_file() && mode & 0o077 != 0).then(|| Finding {
+    (facts.is_file() && mode & 0o077 != 0).then(|| RightsFinding {
         what: format!("the secret in {shown} is accessible to other users (mode {mode:04o})"),
-        remedy: format!("chmod 600 '{shown}'"),
+        hint: format!("chmod 600 '{shown}'"),
         // Another program may need access through a dedicated group.
-        severity: if mode & 0o027 == 0 { Severity::Info } else { Severity::Fatal },
+        severity: if mode & 0o027 == 0 { RightsSeverity::Info } else { RightsSeverity::Fatal },
     })
 }
 
@@ -261,7 +260,7 @@ mod tests {
         ] {
             let folder = top.path().join(folder);
             set(&folder, mode);
-            let grave = of_home(&home).iter().any(Finding::is_warning);
+            let grave = of_home(&home).iter().any(RightsFinding::is_warning);
             assert_eq!(grave, is_told, "{} {mode:o}", folder.display());
             set(&folder, 0o755);
         }

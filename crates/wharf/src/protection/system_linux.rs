@@ -9,8 +9,10 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use super::reach::{AccessPolicy, ConnectionPolicy, Files, PathAccess, PathRule, Programs};
-use super::{ProtectionStatus, Report};
+use super::reach::{
+    AccessPolicy, ConnectionPolicy, FileAccess, PathAccess, PathRule, ProgramAccess,
+};
+use super::{ProtectionReport, ProtectionStatus};
 use crate::outcome::plain;
 
 #[path = "calls_linux.rs"]
@@ -20,10 +22,13 @@ mod calls;
 mod tests;
 
 /// Sandboxes this thread and all threads that it starts, as far as the kernel supports it.
-pub(super) fn confine(reach: &AccessPolicy) -> Report {
+pub(super) fn confine(reach: &AccessPolicy) -> ProtectionReport {
     // Without it, an executed setuid program could regain what is dropped here.
     if let Err(error) = set_no_new_privs(true) {
-        return Report::off(&format!("cannot set no_new_privs: {}", plain(&error.into())));
+        return ProtectionReport::off(&format!(
+            "cannot set no_new_privs: {}",
+            plain(&error.into())
+        ));
     }
     // Landlock first: seccomp allows the calls of Landlock, but the order must not depend on that.
     let mut report = fence(reach);
@@ -68,24 +73,27 @@ impl LandlockSupport {
 }
 
 /// Restricts files, ports and programs to `reach`.
-fn fence(reach: &AccessPolicy) -> Report {
+fn fence(reach: &AccessPolicy) -> ProtectionReport {
     let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
-        return Report::off(
+        return ProtectionReport::off(
             "the kernel does not support Landlock (Linux 5.19 or newer), or it is disabled",
         );
     }
     match restrict(reach, kernel) {
         Ok(described) => described,
-        Err(error) => Report::off(&format!("the kernel rejected the rules: {error}")),
+        Err(error) => ProtectionReport::off(&format!("the kernel rejected the rules: {error}")),
     }
 }
 
-fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, RulesetError> {
+fn restrict(
+    reach: &AccessPolicy,
+    kernel: LandlockSupport,
+) -> Result<ProtectionReport, RulesetError> {
     let mut ruleset = Ruleset::default();
     let places = match &reach.files {
-        Files::Only(places) if kernel.files => Some(places),
-        Files::Only(_) | Files::Anywhere(_) => None,
+        FileAccess::Only(places) if kernel.files => Some(places),
+        FileAccess::Only(_) | FileAccess::Anywhere(_) => None,
     };
     if places.is_some() {
         ruleset = ruleset.handle_access(AccessFs::from_all(ABI::V5))?;
@@ -125,7 +133,7 @@ fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<Report, Rul
     }
     let status = rules.restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced {
-        return Ok(Report::off("the kernel does not enforce the rules"));
+        return Ok(ProtectionReport::off("the kernel does not enforce the rules"));
     }
     Ok(described(reach, kernel, &version(status.landlock)))
 }
@@ -174,14 +182,14 @@ fn version(status: landlock::LandlockStatus) -> String {
     }
 }
 
-fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Report {
+fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> ProtectionReport {
     let too_old =
         |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
-    Report {
+    ProtectionReport {
         files: match &reach.files {
-            Files::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
-            Files::Only(_) if !kernel.files => too_old("5.19"),
-            Files::Only(places) => {
+            FileAccess::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
+            FileAccess::Only(_) if !kernel.files => too_old("5.19"),
+            FileAccess::Only(places) => {
                 ProtectionStatus::On(format!("only {} paths ({version})", places.len()))
             }
         },
@@ -210,7 +218,7 @@ fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Re
 
 /// The system call filter. It checks numbers only, not arguments, so the kernel caches the result
 /// for each number and allowed calls have no overhead.
-fn filter(programs: Programs) -> Result<BpfProgram, String> {
+fn filter(programs: ProgramAccess) -> Result<BpfProgram, String> {
     let system = std::env::consts::ARCH;
     let unknown = |error| format!("unsupported processor architecture {system}: {error}");
     let architecture = system.try_into().map_err(unknown)?;

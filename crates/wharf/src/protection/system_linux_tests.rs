@@ -19,14 +19,14 @@ fn confined<T: Send>(
 ) -> T {
     let place = |path: &Path, usage| PathRule { path: path.to_owned(), usage };
     let reach = AccessPolicy {
-        files: Files::Only(vec![
+        files: FileAccess::Only(vec![
             place(folder, PathAccess::Change),
             place(Path::new("/etc/hosts"), PathAccess::Read),
         ]),
         ports: 49_000..=49_001,
         sources: [48_998].into(),
         connections,
-        programs: Programs::Never,
+        programs: ProgramAccess::Never,
     };
     thread::scope(|scope| {
         let trial = scope.spawn(|| {
@@ -123,11 +123,11 @@ fn row_46_a_sandbox_test_does_not_affect_other_threads() {
 
 #[test]
 fn row_46_the_filter_lists_each_call_once_and_supports_this_processor() {
-    let mut numbers: Vec<i64> = calls::refused(Programs::Never).collect();
+    let mut numbers: Vec<i64> = calls::refused(ProgramAccess::Never).collect();
     let count = numbers.len();
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), count);
     assert!(numbers.contains(&libc::SYS_execve));
-    filter(Programs::Never).unwrap();
+    filter(ProgramAccess::Never).unwrap();
 }

@@ -15,7 +15,7 @@ use wharf_users::file::Stamp;
 
 use crate::ban_file::{BanFile, Locked, sort};
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::outcome::plain;
 
 /// How often the file is checked.
@@ -31,13 +31,13 @@ const WRITINGS_KEPT_MAX: usize = 16;
 
 /// Synchronises the file on a separate thread. Dropping it writes the file a last time.
 pub(super) struct BanFileWriter {
-    sender: Sender<FolderAccess>,
+    sender: Sender<BanFileRequest>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// A request to the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FolderAccess {
+enum BanFileRequest {
     /// Write changes immediately.
     Write,
     /// Write a last time and exit.
@@ -45,12 +45,12 @@ enum FolderAccess {
 }
 
 /// Writes bans without delay: manual bans must survive a crash.
-pub(super) struct BanFileHandle(Sender<FolderAccess>);
+pub(super) struct BanFileHandle(Sender<BanFileRequest>);
 
 impl BanFileHandle {
     pub(super) fn write(&self) {
         // Without the thread, bans are not stored.
-        let _ = self.0.send(FolderAccess::Write);
+        let _ = self.0.send(BanFileRequest::Write);
     }
 }
 
@@ -63,8 +63,8 @@ impl BanFileWriter {
         let keep = move || loop {
             let wish = wishes.recv_timeout(LOOK_EVERY);
             let is_last =
-                matches!(wish, Ok(FolderAccess::End) | Err(RecvTimeoutError::Disconnected));
-            sync.look(is_last || wish == Ok(FolderAccess::Write), is_last);
+                matches!(wish, Ok(BanFileRequest::End) | Err(RecvTimeoutError::Disconnected));
+            sync.look(is_last || wish == Ok(BanFileRequest::Write), is_last);
             if is_last {
                 return;
             }
@@ -82,7 +82,7 @@ impl BanFileWriter {
 
 impl Drop for BanFileWriter {
     fn drop(&mut self) {
-        let _ = self.sender.send(FolderAccess::End);
+        let _ = self.sender.send(BanFileRequest::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -260,7 +260,7 @@ impl BanFileSync {
     /// Logged once, until it works again.
     fn complain(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.has_complained, true) {
-            let record = Record::new(Level::Error, "bans-unkept");
+            let record = LogRecord::new(Level::Error, "bans-unkept");
             let record = record.text("path", self.file.path().display());
             self.log.note(&record.text("reason", reason));
         }

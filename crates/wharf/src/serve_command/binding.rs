@@ -20,12 +20,12 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
         io::ErrorKind::AddrInUse => {
             let owner = port_owner(port).map(|owner| format!(" by {owner}"));
             Failure::new(format!("port {port} is in use{}", owner.unwrap_or_default()))
-                .help(format!("choose another with -p {other}"))
+                .hint(format!("choose another with -p {other}"))
         }
         io::ErrorKind::PermissionDenied => {
             let failure = Failure::new(format!("permission denied for port {port}"));
             let failure = Failure { exit: Exit::Forbidden, ..failure };
-            failure.help(format!("choose another with -p {other}, or {PORT_REMEDY}"))
+            failure.hint(format!("choose another with -p {other}, or {PORT_REMEDY}"))
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
@@ -33,7 +33,7 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
                 "cannot listen on {}: not an address of this computer",
                 address.ip()
             ))
-            .help(format!("its addresses are {}", own.join(", ")))
+            .hint(format!("its addresses are {}", own.join(", ")))
         }
         _ => Failure::io(format!("cannot listen on {address}"), &source),
     }
@@ -46,27 +46,27 @@ mod tests {
     fn failure(kind: io::ErrorKind, address: &str) -> (Exit, String, String) {
         let address = address.parse().unwrap();
         let failure = bind_failure(BindError::Address { address, source: kind.into() });
-        (failure.exit, failure.message, failure.help.unwrap_or_default())
+        (failure.exit, failure.message, failure.hint.unwrap_or_default())
     }
 
     #[test]
     fn a_port_in_use_is_reported_with_its_owner() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (exit, message, help) = failure(io::ErrorKind::AddrInUse, &address);
+        let (exit, message, hint) = failure(io::ErrorKind::AddrInUse, &address);
         assert_eq!(exit, Exit::Failed);
         assert!(message.contains("is in use by pid ") || !cfg!(target_os = "linux"), "{message}");
-        assert_eq!(help, "choose another with -p 2121");
+        assert_eq!(hint, "choose another with -p 2121");
     }
 
     #[test]
     fn each_listen_error_has_a_hint() {
-        let (exit, _, help) = failure(io::ErrorKind::PermissionDenied, "[::]:21");
+        let (exit, _, hint) = failure(io::ErrorKind::PermissionDenied, "[::]:21");
         assert_eq!(exit, Exit::Forbidden);
-        assert!(help.starts_with("choose another with -p 2121, or "), "{help}");
-        assert!(help.contains("setcap") || !cfg!(target_os = "linux"), "{help}");
-        let (_, message, help) = failure(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
+        assert!(hint.starts_with("choose another with -p 2121, or "), "{hint}");
+        assert!(hint.contains("setcap") || !cfg!(target_os = "linux"), "{hint}");
+        let (_, message, hint) = failure(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
         assert_eq!(message, "cannot listen on 192.0.2.1: not an address of this computer");
-        assert!(help.contains("127.0.0.1"), "{help}");
+        assert!(hint.contains("127.0.0.1"), "{hint}");
     }
 }

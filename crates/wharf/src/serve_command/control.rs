@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::os::{SocketFolder, is_successor, open_to_group};
 use crate::outcome::plain;
 use crate::place;
-use crate::protection::identity::{Identity, group_number};
+use crate::protection::identity::{SystemUser, group_number};
 
 /// The open sockets, or why they are missing; the server works without them.
 pub(super) struct ControlSockets {
@@ -25,7 +25,7 @@ pub(super) struct ControlSockets {
 
 impl ControlSockets {
     /// Opens them, owned by `identity` if this process changes its user. Needs a runtime.
-    pub(super) fn open(config: &Config, identity: Option<&Identity>) -> Self {
+    pub(super) fn open(config: &Config, identity: Option<&SystemUser>) -> Self {
         let whole = config;
         let Config { control: config, metrics, .. } = config;
         let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
@@ -66,9 +66,9 @@ fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsListener,
     })
 }
 
-type Opened = Result<(AdminSocket, SocketFolder), String>;
+type OpenedControl = Result<(AdminSocket, SocketFolder), String>;
 
-fn open(socket: &Path, group: &str, identity: Option<&Identity>) -> Opened {
+fn open(socket: &Path, group: &str, identity: Option<&SystemUser>) -> OpenedControl {
     let number = match group {
         "" => None,
         name => Some(

@@ -16,13 +16,13 @@ pub(super) struct Counters {
     rejected: AtomicU64,
     logins: AtomicU64,
     failed_logins: AtomicU64,
-    uploads: Transfers,
-    downloads: Transfers,
+    uploads: DirectionCounters,
+    downloads: DirectionCounters,
 }
 
 /// Counters of one direction.
 #[derive(Debug, Default)]
-struct Transfers {
+struct DirectionCounters {
     complete: AtomicU64,
     cut: AtomicU64,
     bytes: AtomicU64,
@@ -102,7 +102,7 @@ impl EventSinks {
     }
 
     /// Delivery counters, if hooks or webhooks are configured.
-    pub(super) fn delivery(&self) -> Option<deliver::Counts> {
+    pub(super) fn delivery(&self) -> Option<deliver::DeliveryCounts> {
         self.delivery.get().map(Delivery::counts)
     }
 }

@@ -26,13 +26,13 @@ const QUOTAS_MAX: usize = 500;
 /// The values of the last update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GaugeValues {
-    pub(super) disks: Vec<Disk>,
+    pub(super) disks: Vec<DiskSpace>,
     pub(super) quotas: Vec<QuotaUse>,
 }
 
 /// The space of one disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Disk {
+pub(super) struct DiskSpace {
     /// The first home on it.
     pub(super) folder: String,
     pub(super) free: u64,
@@ -91,12 +91,12 @@ fn look(reloader: &Reloader) -> GaugeValues {
     GaugeValues { disks: disks(&homes), quotas: quotas.unwrap_or_default() }
 }
 
-fn disks(homes: &[PathBuf]) -> Vec<Disk> {
+fn disks(homes: &[PathBuf]) -> Vec<DiskSpace> {
     let mut disks = BTreeMap::new();
     for home in homes {
         let Some((number, free, size)) = disk_of(home) else { continue };
         let folder = home.display().to_string();
-        disks.entry(number).or_insert(Disk { folder, free, size });
+        disks.entry(number).or_insert(DiskSpace { folder, free, size });
         if disks.len() >= DISKS_MAX {
             break;
         }

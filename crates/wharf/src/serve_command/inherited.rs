@@ -93,7 +93,7 @@ fn no_listener(socket: &Inherited, listeners: &[Listen]) -> Failure {
             all.join(", ")
         ))
     }
-    .help(format!(
+    .hint(format!(
         "add it to the config:  [[listen]]  address = \"{address}\"  port = {port}   or generate \
          the socket unit again:  wharf service unit --kind socket"
     ))
@@ -155,7 +155,7 @@ mod tests {
         let failure = failure.unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.message.contains("they are at :: port 21 or 2121"), "{}", failure.message);
-        assert!(failure.help.unwrap().contains("address = \"127.0.0.1\""));
+        assert!(failure.hint.unwrap().contains("address = \"127.0.0.1\""));
         for names in [["listen.0", "listen.0"], ["listen.0", "listen.7"]] {
             let sockets = names.map(socket).into();
             assert!(assign(sockets, &[listener("::", &[21])], UnmatchedSocket::Refused).is_err());

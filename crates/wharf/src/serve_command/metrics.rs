@@ -23,7 +23,7 @@ pub(super) struct MetricsSnapshot<'a> {
     pub(super) metrics: &'a EngineMetrics,
     pub(super) found: &'a GaugeValues,
     /// Delivery counters; `None` without hooks and webhooks.
-    pub(super) delivery: Option<deliver::Counts>,
+    pub(super) delivery: Option<deliver::DeliveryCounts>,
     pub(super) sessions_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,
@@ -213,7 +213,7 @@ fn room(page: &mut MetricsText, found: &GaugeValues) {
     }
 }
 
-fn programs(page: &mut MetricsText, counts: &wharf_events::programs::Counts) {
+fn programs(page: &mut MetricsText, counts: &wharf_events::programs::ProgramCounts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("hook_events_total", "Events successfully handled by a hook program.", counts.done);
     count("hook_retries_total", "Failed runs of hook programs that are retried.", counts.retried);
@@ -225,7 +225,7 @@ fn programs(page: &mut MetricsText, counts: &wharf_events::programs::Counts) {
     page.one("gauge", "hook_queue_length", about, counts.waiting);
 }
 
-fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::Counts) {
+fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::WebhookCounts) {
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("webhook_delivered_total", "Events delivered to webhooks.", counts.delivered);
     count("webhook_retries_total", "Failed webhook requests that are retried.", counts.retried);

@@ -23,7 +23,7 @@ use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
 use wharf_server::diagnostics::{DataConnFailure, DiagnosticsReport};
 use wharf_server::session_status::{Activity, SessionView};
 
-use super::Plan;
+use super::ServePlan;
 use super::bans::BanFileHandle;
 use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
@@ -35,7 +35,7 @@ use crate::ban_command::{
 };
 use crate::certificate::CertificateSummary;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::os::{Footprint, SuccessorStarter};
 use crate::outcome::{Failure, plain};
 
@@ -106,17 +106,17 @@ impl AdminService {
         let number = outcome.await.unwrap_or_else(|_| Err("cannot start a thread".into()));
         number.map_err(|why| {
             Failure::new(format!("the new program failed to start: {why}"))
-                .help("the old server continues; fix the problem, then:  wharf reload --binary")
+                .hint("the old server continues; fix the problem, then:  wharf reload --binary")
         })
     }
 
     /// Logs a status summary.
-    pub(super) fn summary(&self) -> Record {
+    pub(super) fn summary(&self) -> LogRecord {
         let views = self.handle.views();
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let moving = |view: &&SessionView| matches!(view.activity, Activity::Transfer(_));
         let totals = self.totals();
-        let record = Record::new(Level::Info, "status")
+        let record = LogRecord::new(Level::Info, "status")
             .number("uptime", self.started.elapsed().as_secs())
             .number("sessions", number(views.len()))
             .number("logged_in", number(views.iter().filter(|view| view.user.is_some()).count()))
@@ -210,7 +210,7 @@ impl AdminService {
 
 /// The process that can start this program again after privileges are dropped, or why there is
 /// none.
-pub(super) fn starter(plan: &Plan) -> Result<SuccessorStarter, String> {
+pub(super) fn starter(plan: &ServePlan) -> Result<SuccessorStarter, String> {
     if plan.share.is_some() {
         return Err("a share cannot be upgraded, since its password is temporary; start a new one"
             .to_owned());
@@ -339,7 +339,7 @@ impl AdminBackend for AdminService {
 
     async fn hand_over(&self) -> Result<HandedOver, Problem> {
         let pid = self.succeed().await.map_err(|failure| {
-            let record = Record::new(Level::Error, "hand-over-failed");
+            let record = LogRecord::new(Level::Error, "hand-over-failed");
             self.log.note(&record.text("reason", &failure.message));
             problem(failure)
         })?;
@@ -358,7 +358,7 @@ impl AdminBackend for AdminService {
     }
 
     fn log_request(&self, who: &str, method: &str, path: &str) {
-        let record = Record::new(Level::Info, "control").text("who", who);
+        let record = LogRecord::new(Level::Info, "control").text("who", who);
         self.log.note(&record.text("method", method).text("path", path));
     }
 
@@ -385,7 +385,7 @@ fn passive_failure(failure: &DataConnFailure) -> PassiveFailure {
         arrived: failure.arrived,
         last: moment(failure.last).unwrap_or_default(),
         detail: failure.detail.clone(),
-        remedy: failure.remedy.clone(),
+        hint: failure.hint.clone(),
     }
 }
 
@@ -396,7 +396,7 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
         Failure::usage(
             "invalid ban duration: it must be at least one second and at most some thousand years",
         )
-        .help("without a duration the ban is permanent")
+        .hint("without a duration the ban is permanent")
     })
 }
 
@@ -417,5 +417,5 @@ fn shown_certificate(facts: &CertificateSummary) -> Certificate {
 }
 
 fn problem(failure: Failure) -> Problem {
-    Problem { error: failure.message, hint: failure.help }
+    Problem { error: failure.message, hint: failure.hint }
 }

@@ -3,19 +3,19 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use crate::cli::serve::Serve;
+use crate::cli::serve::ServeArgs;
 use crate::config::choice::{LogFormat, LogLevel};
 use crate::config::keys;
 use crate::log::audit::Audit;
-use crate::log::journal::Journal;
-use crate::log::line::Style;
+use crate::log::journal::JournalSocket;
+use crate::log::line::LineFormat;
 use crate::log::record::Level;
 use crate::log::rotation::RotationRules;
-use crate::log::target::Target;
-use crate::log::{Log, LogFilter, Options, Output};
+use crate::log::target::LogTarget;
+use crate::log::{Log, LogFilter, LogOptions, Output};
 use crate::os::is_journal;
 use crate::outcome::Failure;
-use crate::protection::identity::Identity;
+use crate::protection::identity::SystemUser;
 
 /// Whether a service manager started this process and stores its output.
 pub(super) fn is_service() -> bool {
@@ -23,7 +23,7 @@ pub(super) fn is_service() -> bool {
 }
 
 /// Whether it runs in a terminal, so that the start panel is shown instead of log lines.
-pub(super) fn has_panel(options: &Serve) -> bool {
+pub(super) fn has_panel(options: &ServeArgs) -> bool {
     !options.foreground_log
         && !options.quiet
         && !is_service()
@@ -53,11 +53,12 @@ fn rotation(config: &keys::Logging) -> RotationRules {
 }
 
 /// Standard error, or the journal if standard error is connected to journald.
-fn standard(style: Style) -> Output {
-    let journal = (style == Style::Journal).then(|| Journal::open(Path::new(Journal::PLACE)));
+fn standard(style: LineFormat) -> Output {
+    let journal = (style == LineFormat::Journal)
+        .then(|| JournalSocket::open(Path::new(JournalSocket::PLACE)));
     match journal.flatten() {
-        Some(journal) => Output { style: Style::Entry, target: Target::journal(journal) },
-        None => Output { style, target: Target::standard_error() },
+        Some(journal) => Output { style: LineFormat::Entry, target: LogTarget::journal(journal) },
+        None => Output { style, target: LogTarget::standard_error() },
     }
 }
 
@@ -65,38 +66,38 @@ fn standard(style: Style) -> Output {
 pub(super) fn log(
     config: &keys::Logging,
     has_panel: bool,
-    identity: Option<&Identity>,
+    identity: Option<&SystemUser>,
 ) -> Result<Log, Failure> {
     let LogFilter { level_max, has_commands } = wanted(config);
     let style = match config.format {
-        LogFormat::Json => Style::Json,
-        LogFormat::Auto if is_service() && config.file.0.is_none() => Style::Journal,
-        LogFormat::Auto | LogFormat::Text => Style::Text,
+        LogFormat::Json => LineFormat::Json,
+        LogFormat::Auto if is_service() && config.file.0.is_none() => LineFormat::Journal,
+        LogFormat::Auto | LogFormat::Text => LineFormat::Text,
     };
     let mut outputs = Vec::new();
     if has_panel {
-        outputs.push(Output { style: Style::Panel, target: Target::standard_error() });
+        outputs.push(Output { style: LineFormat::Panel, target: LogTarget::standard_error() });
     }
     let rules = rotation(config);
     match &config.file.0 {
-        Some(path) => outputs.push(Output { style, target: Target::file(path)?.rotated(rules) }),
+        Some(path) => outputs.push(Output { style, target: LogTarget::file(path)?.rotated(rules) }),
         None if !has_panel => outputs.push(standard(style)),
         None => {}
     }
     let transfer_log = match &config.transfer_log.0 {
-        Some(path) => Some(Target::file(path)?.rotated(rules)),
+        Some(path) => Some(LogTarget::file(path)?.rotated(rules)),
         None => None,
     };
     let audit_file = config.audit_file.0.as_deref();
     let audit = audit_file.map(|path| Audit::open(path, rules)).transpose()?;
     if let Some(identity) = identity {
         let targets = outputs.iter().map(|output| &output.target).chain(&transfer_log);
-        targets.filter_map(Target::as_file).for_each(|file| identity.change_log_owner(file));
+        targets.filter_map(LogTarget::as_file).for_each(|file| identity.change_log_owner(file));
         if let Some(audit) = &audit {
             audit.with_target(|target| {
                 target.as_file().into_iter().for_each(|file| identity.change_log_owner(file));
             });
         }
     }
-    Ok(Log::prepare(Options { outputs, level_max, has_commands, transfer_log, audit }))
+    Ok(Log::prepare(LogOptions { outputs, level_max, has_commands, transfer_log, audit }))
 }

@@ -21,13 +21,13 @@ use super::warner::Warner;
 use crate::accounts::WatchedStore;
 use crate::certificate::{CERTIFICATE_WARNING, CertificateSummary};
 use crate::config::gather::{Inputs, gather};
-use crate::config::keys::{Key, key_at};
+use crate::config::keys::{ConfigKey, key_at};
 use crate::config::layers::Layers;
-use crate::config::problem::{Problem, Severity, count, render};
+use crate::config::problem::{ConfigProblem, Severity, count, render};
 use crate::config::show::value_text;
 use crate::config::{Config, Loaded};
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::logins::{self, Sources};
 use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
@@ -47,14 +47,14 @@ pub(super) struct ActiveConfig {
 }
 
 /// The accounts, and whether a reload can change them.
-pub(super) enum Accounts {
+pub(super) enum ReloadAccounts {
     /// The fixed account of a share, and its folder.
     Fixed(Arc<dyn Users>, PathBuf),
     /// The configured accounts; without a store only anonymous users can log in.
     Configured(Option<WatchedStore>, Option<Arc<Sources>>),
 }
 
-impl Accounts {
+impl ReloadAccounts {
     /// The accounts of the file, as last read. A database is not queried for all accounts.
     pub(super) fn all(&self) -> Vec<Account> {
         match self {
@@ -80,7 +80,7 @@ pub(super) struct Reloader {
     pub(super) handle: Handle,
     pub(super) log: Arc<Log>,
     pub(super) warner: Arc<Warner>,
-    pub(super) accounts: Accounts,
+    pub(super) accounts: ReloadAccounts,
     pub(super) quotas: Option<Quotas>,
     pub(super) room: DescriptorBudget,
     pub(super) reach: Arc<AccessPolicy>,
@@ -141,7 +141,7 @@ impl Reloader {
         self.log.reopen();
         let (layers, problems) = gather(&self.inputs);
         let done = self.take_over(layers, problems);
-        self.tell(&done);
+        self.log_result(&done);
         announce(ServiceState::Ready);
         done
     }
@@ -171,17 +171,17 @@ impl Reloader {
         Ok(CertificateReload::Served(next.facts))
     }
 
-    fn tell(&self, done: &Result<Reloaded, Failure>) {
+    fn log_result(&self, done: &Result<Reloaded, Failure>) {
         // The rest of the message shows the lines in the file.
         let problem = done
             .as_ref()
             .err()
             .map(|failure| failure.message.lines().next().unwrap_or_default().to_owned());
         let record = match done {
-            Ok(reloaded) => Record::new(Level::Info, "reloaded")
+            Ok(reloaded) => LogRecord::new(Level::Info, "reloaded")
                 .text("changed", reloaded.changed.join(" "))
                 .text("needs_restart", reloaded.needs_restart.join(" ")),
-            Err(_) => Record::new(Level::Error, "reload-refused")
+            Err(_) => LogRecord::new(Level::Error, "reload-refused")
                 .text("reason", problem.as_deref().unwrap_or_default()),
         };
         self.log.note(&record);
@@ -190,7 +190,7 @@ impl Reloader {
     }
 
     /// Applies a configuration, or returns the error.
-    fn take_over(&self, layers: Layers, problems: Vec<Problem>) -> Result<Reloaded, Failure> {
+    fn take_over(&self, layers: Layers, problems: Vec<ConfigProblem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
         rights::reject_insecure(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
@@ -205,11 +205,11 @@ impl Reloader {
         let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
         let public_address = self.public_address(&config)?;
         let mut settings = wire::settings(&config, tls, public_address)?;
-        let (sessions, no_room) = self.room.of(settings.limits.sessions);
-        settings.limits.sessions = sessions;
+        let (sessions, no_room) = self.room.of(settings.limits.connections);
+        settings.limits.connections = sessions;
         let (users, homes) = match &self.accounts {
-            Accounts::Fixed(users, _) => (Arc::clone(users), Vec::new()),
-            Accounts::Configured(store, sources) => {
+            ReloadAccounts::Fixed(users, _) => (Arc::clone(users), Vec::new()),
+            ReloadAccounts::Configured(store, sources) => {
                 let homes = wire::homes(&config, store.as_ref(), false)?;
                 (wire::users(&config, store.as_ref(), sources.as_deref()), homes)
             }
@@ -225,7 +225,7 @@ impl Reloader {
             quotas.set_default_quota(wire::user_quota(&config));
         }
         self.log.want(outputs::wanted(&config.log));
-        let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;
+        let is_warning = |problem: &&ConfigProblem| problem.severity == Severity::Warning;
         let mut warnings: Vec<_> =
             loaded.problems.iter().filter(is_warning).map(|one| one.title.clone()).collect();
         self.warner.forget();
@@ -243,7 +243,7 @@ impl Reloader {
             self.warner.warn(warning);
         }
         self.warner.of_homes(&homes);
-        if homes.is_empty() && matches!(self.accounts, Accounts::Configured(_, None)) {
+        if homes.is_empty() && matches!(self.accounts, ReloadAccounts::Configured(_, None)) {
             self.warner.no_accounts();
         }
         let mut in_force = self.in_force();
@@ -268,7 +268,7 @@ impl Reloader {
         })
     }
 
-    fn understood(&self, layers: Layers, problems: Vec<Problem>) -> Result<Loaded, Failure> {
+    fn understood(&self, layers: Layers, problems: Vec<ConfigProblem>) -> Result<Loaded, Failure> {
         let loaded = Loaded::understood(layers, problems);
         if loaded.is_valid() {
             return Ok(loaded);
@@ -285,7 +285,7 @@ impl Reloader {
                 "invalid configuration in {place}: {count}\n\n{}",
                 shown.trim_end()
             ))
-            .help("the old configuration stays active; fix the file, then:  wharf reload")
+            .hint("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }
@@ -296,10 +296,10 @@ fn refused(error: &rustls::Error) -> Failure {
 
 /// A sandboxed server may be unable to read files that other processes can read.
 fn beyond_reach(failure: Failure) -> Failure {
-    if failure.exit != Exit::Forbidden || failure.help.is_some() {
+    if failure.exit != Exit::Forbidden || failure.hint.is_some() {
         return failure;
     }
-    failure.help(
+    failure.hint(
         "the sandbox allows only paths that were configured at the start; restart wharf, or \
          replace the old file",
     )
@@ -318,7 +318,7 @@ fn differences(before: &Layers, after: &Layers) -> (Vec<String>, Vec<String>) {
     (live, later)
 }
 
-fn text(layers: &Layers, path: &str, key: &Key) -> String {
+fn text(layers: &Layers, path: &str, key: &ConfigKey) -> String {
     layers.item(path).map_or_else(|| key.default.to_owned(), |item| value_text(key, &item.raw))
 }
 

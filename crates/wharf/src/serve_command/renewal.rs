@@ -10,7 +10,7 @@ use wharf_users::file::{Stamp, stamp};
 use super::reload::{CertificateReload, Reloader};
 use crate::certificate::CertificateSummary;
 use crate::config::Config;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 
 /// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,13 +40,13 @@ impl Renewal {
 }
 
 /// The stamps of chain and key; `None` for a missing file.
-type Stamps = [Option<Stamp>; 2];
+type FileStamps = [Option<Stamp>; 2];
 
 /// The state of the checks.
 #[derive(Debug, Default)]
 struct Watch {
     /// The stamps of the last valid pair.
-    good: Option<Stamps>,
+    good: Option<FileStamps>,
     /// The number of failed checks since.
     failed_checks: u32,
 }
@@ -68,9 +68,9 @@ impl Watch {
             Err(failure) => {
                 self.failed_checks = self.failed_checks.saturating_add(1);
                 if self.failed_checks == CHECKS_BEFORE_WARNING {
-                    let record = Record::new(Level::Error, "certificate-unusable")
+                    let record = LogRecord::new(Level::Error, "certificate-unusable")
                         .text("reason", &failure.message)
-                        .text("hint", failure.help.as_deref().unwrap_or_default());
+                        .text("hint", failure.hint.as_deref().unwrap_or_default());
                     reloader.log.note(&record);
                 }
             }
@@ -79,14 +79,14 @@ impl Watch {
 }
 
 /// The stamps of the files, following symbolic links, if any are configured.
-fn stamps(config: &Config) -> Option<Stamps> {
+fn stamps(config: &Config) -> Option<FileStamps> {
     let files = [config.tls.certificate.0.as_ref()?, config.tls.private_key.0.as_ref()?];
     Some(files.map(|file| stamp(file).ok()))
 }
 
-fn record_of(facts: &CertificateSummary) -> Record {
+fn record_of(facts: &CertificateSummary) -> LogRecord {
     let record =
-        Record::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
+        LogRecord::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
     let record = record.text("fingerprint", facts.shown_fingerprint());
     match facts.not_after {
         Some(end) => record.text("not_after", end),

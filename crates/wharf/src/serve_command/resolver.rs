@@ -15,7 +15,7 @@ use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::outcome::Failure;
 use crate::wire::look_up;
 
@@ -56,18 +56,18 @@ impl Resolver {
                 continue;
             }
             match next(self.handle.public_address(), &found, warned.is_some()) {
-                Next::Keep { is_fine } => {
+                LookupResult::Keep { is_fine } => {
                     if let Some(text) = warned.take_if(|_| is_fine) {
                         self.warner.withdraw(&text);
                     }
                 }
-                Next::Announce(address) => {
+                LookupResult::Announce(address) => {
                     if let Some(text) = warned.take() {
                         self.warner.withdraw(&text);
                     }
                     self.announce(&name, address);
                 }
-                Next::Warn(why) => {
+                LookupResult::Warn(why) => {
                     let text = self.warning(&why);
                     self.warner.warn(&text);
                     warned = Some(text);
@@ -86,7 +86,7 @@ impl Resolver {
     fn announce(&self, name: &str, address: Ipv4Addr) {
         let before = self.handle.public_address();
         self.handle.set_public_address(Some(address));
-        let record = Record::new(Level::Info, "public-address").text("name", name);
+        let record = LogRecord::new(Level::Info, "public-address").text("name", name);
         let before = before.map_or_else(String::new, |before| before.to_string());
         self.log.note(&record.text("address", address.to_string()).text("before", before));
     }
@@ -110,7 +110,7 @@ const UNKNOWN_RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum LookupResult {
     Keep { is_fine: bool },
     Announce(Ipv4Addr),
     Warn(String),
@@ -122,17 +122,17 @@ fn next(
     announced: Option<Ipv4Addr>,
     found: &Result<Vec<Ipv4Addr>, Failure>,
     is_warned: bool,
-) -> Next {
+) -> LookupResult {
     match found {
         Ok(addresses) if announced.is_some_and(|one| addresses.contains(&one)) => {
-            Next::Keep { is_fine: true }
+            LookupResult::Keep { is_fine: true }
         }
         Ok(addresses) => match addresses.first() {
-            Some(first) => Next::Announce(*first),
-            None => Next::Keep { is_fine: true },
+            Some(first) => LookupResult::Announce(*first),
+            None => LookupResult::Keep { is_fine: true },
         },
-        Err(_) if is_warned => Next::Keep { is_fine: false },
-        Err(failure) => Next::Warn(failure.message.clone()),
+        Err(_) if is_warned => LookupResult::Keep { is_fine: false },
+        Err(failure) => LookupResult::Warn(failure.message.clone()),
     }
 }
 
@@ -154,9 +154,12 @@ mod tests {
     fn an_address_that_is_still_in_the_answer_is_kept() {
         let [one, two] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
         let found = |addresses: &[Ipv4Addr]| Ok(addresses.to_vec());
-        assert_eq!(next(Some(one), &found(&[two, one]), true), Next::Keep { is_fine: true });
-        assert_eq!(next(Some(one), &found(&[two]), false), Next::Announce(two));
-        assert_eq!(next(None, &found(&[one, two]), false), Next::Announce(one));
+        assert_eq!(
+            next(Some(one), &found(&[two, one]), true),
+            LookupResult::Keep { is_fine: true }
+        );
+        assert_eq!(next(Some(one), &found(&[two]), false), LookupResult::Announce(two));
+        assert_eq!(next(None, &found(&[one, two]), false), LookupResult::Announce(one));
     }
 
     #[test]
@@ -171,7 +174,7 @@ mod tests {
     fn a_failed_lookup_is_reported_once_and_changes_nothing() {
         let gone = Err(Failure::new("cannot resolve the public address x: why"));
         let one = Some(Ipv4Addr::new(203, 0, 113, 1));
-        assert!(matches!(next(one, &gone, false), Next::Warn(why) if why.contains('x')));
-        assert_eq!(next(one, &gone, true), Next::Keep { is_fine: false });
+        assert!(matches!(next(one, &gone, false), LookupResult::Warn(why) if why.contains('x')));
+        assert_eq!(next(one, &gone, true), LookupResult::Keep { is_fine: false });
     }
 }

@@ -37,27 +37,27 @@ use super::sweeping::sweep_homes;
 use super::warner::Warner;
 use super::watch as accounts_watch;
 use super::workers::Workers;
-use super::{Plan, outputs, print_generated_password};
+use super::{ServePlan, outputs, print_generated_password};
 use crate::accounts;
 use crate::ban_file::BanFile;
-use crate::cli::serve::Serve;
+use crate::cli::serve::ServeArgs;
 use crate::config::units::show_duration;
 use crate::deliver;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Footprint, Inherited, ServiceState, SignalRequest, Signals, Stop, announce, inherited,
+    Footprint, Inherited, ServiceState, SignalRequest, Signals, StopReason, announce, inherited,
     mask_new_files, raise_file_limit,
 };
 use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
-use crate::outcome::{Exit, Failure, plain, tell};
+use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
-use crate::panel::{Address, Content, Encryption, Panel, addresses, own_addresses};
+use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::place;
-use crate::protection::identity::{Identity, drop_capabilities};
+use crate::protection::identity::{SystemUser, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
-use crate::protection::{ProtectionStatus, Report, confine, rights};
+use crate::protection::{ProtectionReport, ProtectionStatus, confine, rights};
 use crate::wire::{self, Accounts};
 
 /// Number of yields before the end, in which log followers receive the last lines.
@@ -69,12 +69,12 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 ///
 /// In this order: open and read what needs privileges, drop them, start threads. The kernel
 /// sandboxes single threads, and later ones inherit it.
-pub(super) fn run(plan: &Plan, options: &Serve) -> Result<Exit, Failure> {
+pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure> {
     raise_file_limit();
     mask_new_files();
     let inherited = inherited().map_err(|why| {
         Failure { exit: Exit::ConfigInvalid, ..Failure::new(why) }
-            .help("wharf needs stream sockets:  ListenStream=  in the socket unit")
+            .hint("wharf needs stream sockets:  ListenStream=  in the socket unit")
     })?;
     let mut workers =
         Workers::prepare().map_err(|error| Failure::io("cannot start threads", &error))?;
@@ -97,10 +97,10 @@ struct Ready {
     log: Arc<Log>,
     bound: Bound,
     signals: Signals,
-    identity: Option<Identity>,
+    identity: Option<SystemUser>,
     reach: Arc<AccessPolicy>,
     quotas: Option<Quotas>,
-    report: Option<Report>,
+    report: Option<ProtectionReport>,
     room: DescriptorBudget,
     sessions: Count,
     /// A warning if fewer sessions are possible than configured.
@@ -108,7 +108,7 @@ struct Ready {
     counters: Arc<Counters>,
     control: ControlSockets,
     /// Delivery of events, until it is started.
-    prepared_delivery: Option<deliver::Prepared>,
+    prepared_delivery: Option<deliver::PreparedDelivery>,
     sinks: Arc<EventSinks>,
     checker: Arc<OnceLock<Arc<Checker>>>,
     /// Notes about inherited sockets.
@@ -161,17 +161,17 @@ impl Ready {
 }
 
 /// The parts of event delivery that are opened or started as the server's user.
-type DeliveryParts = (deliver::Worker, deliver::WebhookSpools);
+type DeliveryParts = (deliver::HookWorker, deliver::WebhookSpools);
 
 async fn prepare(
-    plan: &Plan,
-    options: &Serve,
+    plan: &ServePlan,
+    options: &ServeArgs,
     runtimes: Vec<Runtime>,
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
     rights::reject_insecure(config, plan.file.as_deref())?;
-    let identity = Identity::wanted(&config.server)?;
+    let identity = SystemUser::wanted(&config.server)?;
     make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
     let mut accounts = match &plan.share {
@@ -191,8 +191,8 @@ async fn prepare(
     let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
     let room = DescriptorBudget::beside(settings.listen.len());
-    let (sessions, no_room) = room.of(settings.limits.sessions);
-    settings.limits.sessions = sessions;
+    let (sessions, no_room) = room.of(settings.limits.connections);
+    settings.limits.connections = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
     // Before the first client, so that a stop during the start is graceful too.
@@ -208,7 +208,7 @@ async fn prepare(
     let stores = Arc::new(wire::stores(config, quotas.as_ref(), &reach, own).checked(&checker));
     let server = Server::new(settings, Arc::clone(&accounts.users), stores).runtimes(runtimes);
     let counters = Arc::<Counters>::default();
-    let prepared_delivery = deliver::Prepared::of(config, &log)?;
+    let prepared_delivery = deliver::PreparedDelivery::of(config, &log)?;
     let sinks = Arc::new(EventSinks::new(Arc::clone(&log), Arc::clone(&counters)));
     let events: Arc<dyn Events> = sinks.clone();
     let server = server.events(events);
@@ -246,9 +246,9 @@ async fn prepare(
 
 /// Changes to the unprivileged user, and enters the sandbox.
 fn drop_privileges(
-    plan: &Plan,
+    plan: &ServePlan,
     ready: &mut Ready,
-) -> Result<(Report, Option<DeliveryParts>), Failure> {
+) -> Result<(ProtectionReport, Option<DeliveryParts>), Failure> {
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
@@ -270,20 +270,20 @@ fn drop_privileges(
     Ok((confine(config.server.sandbox, &ready.reach)?, parts))
 }
 
-async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, Failure> {
+async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Result<Exit, Failure> {
     let config = &plan.loaded.config;
     let has_panel = ready.has_panel;
     let log = Arc::clone(&ready.log);
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
     ready.warn(&warner);
     for note in &ready.notes {
-        log.note(&Record::new(Level::Info, "sockets").text("note", note));
+        log.note(&LogRecord::new(Level::Info, "sockets").text("note", note));
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
-        addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
+        addresses(&panel.listeners, &panel.own_addresses).iter().map(PanelAddress::url).collect();
     if has_panel {
-        tell(&panel.text());
+        print_error(&panel.text());
     } else if let Some(share) = &plan.share {
         print_generated_password(share);
     }
@@ -296,7 +296,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let renewal = Renewal::start(Arc::clone(&admin.reloader));
     let sinks = Arc::clone(&admin.sinks);
     let Ready { accounts, sources, bound, mut signals, quotas, control, .. } = ready;
-    log.note(&Record::new(Level::Info, "ready").text("addresses", urls.join(" ")));
+    log.note(&LogRecord::new(Level::Info, "ready").text("addresses", urls.join(" ")));
     announce(ServiceState::Ready);
     report_to_predecessor(Ok(()));
     let mut homes = accounts.homes;
@@ -311,7 +311,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
-        log.note(&Record::new(Level::Info, "metrics").text("address", address));
+        log.note(&LogRecord::new(Level::Info, "metrics").text("address", address));
     }
     let doors = (control.door.ok(), metrics);
     let watched = (accounts.watched, sources);
@@ -319,10 +319,10 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
-        let record = Record::new(Level::Warn, "quotas-not-kept");
+        let record = LogRecord::new(Level::Warn, "quotas-not-kept");
         log.note(&record.text("reason", plain(&error)));
     }
-    log.note(&Record::new(Level::Info, "stopped"));
+    log.note(&LogRecord::new(Level::Info, "stopped"));
     end_followers(&log).await;
     log.flush();
     Ok(exit)
@@ -338,7 +338,7 @@ async fn end_followers(log: &Log) {
 
 /// The state for the JSON API.
 fn admin(
-    plan: &Plan,
+    plan: &ServePlan,
     ready: &mut Ready,
     warner: &Arc<Warner>,
     ban_file_writer: &BanFileWriter,
@@ -363,11 +363,12 @@ fn admin(
         accounts: match &plan.share {
             Some(share) => {
                 let users = Arc::clone(&ready.accounts.users);
-                reload::Accounts::Fixed(users, share.folder.clone())
+                reload::ReloadAccounts::Fixed(users, share.folder.clone())
             }
-            None => {
-                reload::Accounts::Configured(ready.accounts.watched.clone(), ready.sources.clone())
-            }
+            None => reload::ReloadAccounts::Configured(
+                ready.accounts.watched.clone(),
+                ready.sources.clone(),
+            ),
         },
         quotas: ready.quotas.clone(),
         room: ready.room,
@@ -405,7 +406,7 @@ async fn until_stopped(
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: accounts_watch::Watching,
-    options: &Serve,
+    options: &ServeArgs,
 ) -> Exit {
     let handle = bound.handle();
     let admin = stopper.admin;
@@ -440,8 +441,10 @@ async fn until_stopped(
             // Signals come first: a second one must work even under load.
             biased;
             asked = signals.next() => match asked {
-                SignalRequest::Stop(Stop::Interrupt) if is_stopping => return Exit::Interrupted,
-                SignalRequest::Stop(Stop::Terminate) if is_stopping => return Exit::Done,
+                SignalRequest::Stop(StopReason::Interrupt) if is_stopping => {
+                    return Exit::Interrupted;
+                }
+                SignalRequest::Stop(StopReason::Terminate) if is_stopping => return Exit::Done,
                 SignalRequest::Stop(_) => (stopper.grace(), "signal"),
                 SignalRequest::Reopen => {
                     admin.log.reopen();
@@ -492,7 +495,7 @@ impl Stopper<'_> {
     fn leave(&self, handle: &Handle, successor: u32) {
         announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
-        let record = Record::new(Level::Info, "handed-over").number("pid", successor.into());
+        let record = LogRecord::new(Level::Info, "handed-over").number("pid", successor.into());
         self.admin.log.note(&record.number("sessions", sessions));
         handle.leave();
     }
@@ -502,10 +505,10 @@ impl Stopper<'_> {
         announce(ServiceState::Stopping);
         self.admin.is_stopping.store(true, Ordering::Relaxed);
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
-        let record = Record::new(Level::Info, "stopping").text("reason", reason);
+        let record = LogRecord::new(Level::Info, "stopping").text("reason", reason);
         self.admin.log.note(&record.number("sessions", sessions));
         if self.has_panel {
-            tell(&if sessions == 0 {
+            print_error(&if sessions == 0 {
                 "\n  Stopped.\n".to_owned()
             } else {
                 let grace = show_duration(grace);
@@ -520,8 +523,8 @@ impl Stopper<'_> {
 }
 
 fn panel(
-    plan: &Plan,
-    options: &Serve,
+    plan: &ServePlan,
+    options: &ServeArgs,
     bound: &Bound,
     accounts: &Accounts,
     encryption: Option<&wire::Encryption>,
@@ -530,8 +533,8 @@ fn panel(
     let listeners: Vec<(SocketAddr, ListenTls)> =
         bound.listeners().iter().map(|listener| (listener.address, listener.tls)).collect();
     let content = match &plan.share {
-        Some(share) => Content::Share(share.clone()),
-        None => Content::Accounts {
+        Some(share) => ServedContent::Share(share.clone()),
+        None => ServedContent::Accounts {
             store: accounts::shown(config),
             accounts: accounts.count,
             anonymous: config.login.anonymous_home.0.clone().filter(|_| config.login.anonymous),
@@ -546,7 +549,7 @@ fn panel(
         content,
         listeners,
         own_addresses: own_addresses(),
-        encryption: encryption.map(|encryption| Encryption {
+        encryption: encryption.map(|encryption| PanelEncryption {
             fingerprint: encryption.tls.certificate.fingerprint(),
             is_self_made: encryption.facts.is_self_made,
             require: config.tls.require,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wharf_storage::ServerFiles;
 
-use super::Plan;
+use super::ServePlan;
 use super::control::ControlSockets;
 use crate::config::Config;
 use crate::logins;
@@ -22,14 +22,14 @@ pub(super) fn make_state_folder(config: &Config) -> Result<(), Failure> {
         Err(error) if error.get_ref().is_some() => {
             let message = format!("cannot use the state folder {}: {error}", folder.display());
             Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-                .help("choose a folder whose parents only root can change: server.state_dir"))
+                .hint("choose a folder whose parents only root can change: server.state_dir"))
         }
         _ => Ok(()),
     }
 }
 
 /// The files that no account may access. Warns about programs in folders that accounts may write.
-pub(super) fn own_files(plan: &Plan, accounts: &mut Accounts) -> Result<ServerFiles, Failure> {
+pub(super) fn own_files(plan: &ServePlan, accounts: &mut Accounts) -> Result<ServerFiles, Failure> {
     let (config, file) = (&plan.loaded.config, plan.file.as_deref());
     let homes = served(plan, accounts);
     let own = server_files(config, file, &plan.own_files, &homes);
@@ -41,7 +41,7 @@ pub(super) fn own_files(plan: &Plan, accounts: &mut Accounts) -> Result<ServerFi
 }
 
 /// All served folders, as far as known.
-fn served(plan: &Plan, accounts: &Accounts) -> Vec<PathBuf> {
+fn served(plan: &ServePlan, accounts: &Accounts) -> Vec<PathBuf> {
     let homes = accounts.homes.iter().map(|(_, home)| home.clone());
     let templated = logins::templated_homes(&plan.loaded.config);
     homes.chain(templated).chain(plan.share.as_ref().map(|share| share.folder.clone())).collect()
@@ -49,7 +49,7 @@ fn served(plan: &Plan, accounts: &Accounts) -> Vec<PathBuf> {
 
 /// The access policy from now on.
 pub(super) fn reach(
-    plan: &Plan,
+    plan: &ServePlan,
     accounts: &Accounts,
     control: &ControlSockets,
     has_sources: bool,

@@ -7,7 +7,7 @@ use wharf_storage::{DiskOptions, Quotas, SweepReport, sweep};
 
 use crate::accounts::FolderUse;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::outcome::plain;
 
 /// Removes abandoned partial uploads in the background: a large disk takes minutes. Logs one
@@ -32,7 +32,7 @@ pub(super) fn sweep_homes(
             match swept {
                 Ok(swept) => all += swept,
                 Err(error) => log.note(
-                    &Record::new(Level::Warn, "sweep-failed")
+                    &LogRecord::new(Level::Warn, "sweep-failed")
                         .text("folder", folder.display().to_string())
                         .text("reason", plain(&error)),
                 ),
@@ -40,7 +40,7 @@ pub(super) fn sweep_homes(
         }
         if all != SweepReport::default() {
             log.note(
-                &Record::new(Level::Info, "swept")
+                &LogRecord::new(Level::Info, "swept")
                     .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
                     .number("removed", all.removed)
                     .number("bytes", all.bytes)

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::accounts::FolderUse;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
-use crate::outcome::tell;
+use crate::log::record::{Level, LogRecord};
+use crate::outcome::print_error;
 use crate::protection::identity::{current_name, is_root};
-use crate::protection::{ProtectionStatus, Report, rights};
+use crate::protection::{ProtectionReport, ProtectionStatus, rights};
 
 /// Maximum number of warnings kept.
 const KEPT_MAX: usize = 100;
@@ -49,12 +49,12 @@ impl Warner {
 
     /// Reports a warning, and keeps it until the configuration changes.
     pub(super) fn warn(&self, text: &str) {
-        self.tell(text, false);
+        self.report(text, false);
     }
 
     /// Reports a warning, and keeps it until the end.
     pub(super) fn warn_for_good(&self, text: &str) {
-        self.tell(text, true);
+        self.report(text, true);
     }
 
     /// Removes a warning that no longer applies.
@@ -62,11 +62,11 @@ impl Warner {
         self.kept().retain(|entry| entry.text != text);
     }
 
-    fn tell(&self, text: &str, is_lasting: bool) {
+    fn report(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
-            tell(&format!("warning: {text}\n"));
+            print_error(&format!("warning: {text}\n"));
         } else {
-            self.log.note(&Record::new(Level::Warn, "warning").text("reason", text));
+            self.log.note(&LogRecord::new(Level::Warn, "warning").text("reason", text));
         }
         let mut kept = self.kept();
         if kept.len() < KEPT_MAX {
@@ -102,7 +102,7 @@ impl Warner {
     }
 
     /// Logs the user and the sandbox status, and warns if it is root.
-    pub(super) fn of_protection(&self, report: &Report) {
+    pub(super) fn of_protection(&self, report: &ProtectionReport) {
         if is_root() {
             let confined = match &report.files {
                 ProtectionStatus::On(_) => "restricted to the served files".to_owned(),
@@ -112,7 +112,7 @@ impl Warner {
                 "wharf runs as root, {confined}; set server.user to an unprivileged user"
             ));
         }
-        let record = Record::new(Level::Info, "protection").text("user", current_name());
+        let record = LogRecord::new(Level::Info, "protection").text("user", current_name());
         let parts = report.parts().into_iter();
         self.log
             .note(&parts.fold(record, |record, (name, part)| record.text(name, part.described())));

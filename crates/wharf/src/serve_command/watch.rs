@@ -14,7 +14,7 @@ use wharf_users::file::FileUsers;
 
 use crate::accounts::WatchedStore;
 use crate::log::Log;
-use crate::log::record::{Level, Record};
+use crate::log::record::{Level, LogRecord};
 use crate::logins::Sources;
 
 /// How often the account store is checked.
@@ -56,14 +56,14 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
             end_quietly(handle, &changes.over);
             if changes.is_reread {
                 handle.renew_limits(|user| users.limits(user));
-                log.note(&Record::new(Level::Info, "accounts-read"));
+                log.note(&LogRecord::new(Level::Info, "accounts-read"));
             }
             users.take_problem().map(|problem| problem.to_string())
         }
         Err(error) => Some(error.to_string()),
     };
     if let Some(problem) = problem {
-        let record = Record::new(Level::Error, "accounts-unusable");
+        let record = LogRecord::new(Level::Error, "accounts-unusable");
         log.note(&record.text("reason", problem));
     }
 }
@@ -99,9 +99,9 @@ async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
     for news in users.take_events() {
         log.note(&match news {
             StoreEvent::Lost(reason) => {
-                Record::new(Level::Error, "accounts-unreachable").text("reason", reason)
+                LogRecord::new(Level::Error, "accounts-unreachable").text("reason", reason)
             }
-            StoreEvent::Back => Record::new(Level::Info, "accounts-back"),
+            StoreEvent::Back => LogRecord::new(Level::Info, "accounts-back"),
         });
     }
 }

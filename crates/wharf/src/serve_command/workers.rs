@@ -14,10 +14,10 @@ const SLOW_CALLS_MAX: usize = 30;
 pub(super) struct Workers {
     own: Runtime,
     waiting: Vec<Runtime>,
-    others: Vec<Worker>,
+    others: Vec<RuntimeWorker>,
 }
 
-struct Worker {
+struct RuntimeWorker {
     thread: JoinHandle<()>,
     /// The thread ends when this is dropped.
     keep_alive: oneshot::Sender<()>,
@@ -52,7 +52,7 @@ impl Workers {
     /// A thread cannot be started.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         for runtime in std::mem::take(&mut self.waiting) {
-            self.others.push(Worker::start(runtime)?);
+            self.others.push(RuntimeWorker::start(runtime)?);
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Workers {
     /// do not prevent the exit.
     pub(super) fn run<T>(self, act: impl Future<Output = T>) -> T {
         let done = self.own.block_on(act);
-        for Worker { thread, keep_alive, .. } in self.others {
+        for RuntimeWorker { thread, keep_alive, .. } in self.others {
             drop(keep_alive);
             let _ = thread.join();
         }
@@ -70,7 +70,7 @@ impl Workers {
     }
 }
 
-impl Worker {
+impl RuntimeWorker {
     fn start(runtime: Runtime) -> io::Result<Self> {
         let (keep_alive, left) = oneshot::channel::<()>();
         let thread = Thread::new().name("wharf-worker".to_owned()).spawn(move || {

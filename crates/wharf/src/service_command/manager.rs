@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Setup, launchd, systemd};
+use super::{ServiceSetup, launchd, systemd};
 use crate::accounts;
-use crate::cli::Global;
-use crate::cli::service::{Install, Kind};
+use crate::cli::GlobalArgs;
+use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{change_owner, is_administrator, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, tell};
+use crate::outcome::{Exit, Failure, plain, print, print_error};
 
 const SERVICE: &str = "wharf.service";
 /// The account that is created if it is missing.
@@ -17,40 +17,48 @@ const OWN_USER: &str = "wharf";
 
 /// The kind of this system.
 #[expect(clippy::unnecessary_wraps, reason = "Windows does not have service files")]
-pub(super) fn own_kind() -> Option<Kind> {
+pub(super) fn own_kind() -> Option<ServiceFileKind> {
     Some(file_kind())
 }
 
-fn file_kind() -> Kind {
-    if std::env::consts::OS == "macos" { Kind::Launchd } else { Kind::Systemd }
+fn file_kind() -> ServiceFileKind {
+    if std::env::consts::OS == "macos" {
+        ServiceFileKind::Launchd
+    } else {
+        ServiceFileKind::Systemd
+    }
 }
 
 /// Only Windows starts services in this way.
-pub(super) fn serve(_global: &Global) -> Result<Exit, Failure> {
+pub(super) fn serve(_global: &GlobalArgs) -> Result<Exit, Failure> {
     Err(Failure::usage(
         "this command is internal, started only by the Windows service control manager",
     )
-    .help("to serve:  wharf serve   to install a service:  wharf service install"))
+    .hint("to serve:  wharf serve   to install a service:  wharf service install"))
 }
 
 /// Writes the unit, enables and starts it.
-pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
+pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exit, Failure> {
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     need_rights(options.root.is_some(), "install")?;
     if options.firewall {
-        tell(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
+        print_error(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
     }
     let user = &options.account.user;
     let (place, text) = match file_kind() {
-        Kind::Launchd => (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user)),
-        Kind::Systemd | Kind::Socket => (systemd::UNIT, setup.unit(&options.account)?.text()),
+        ServiceFileKind::Launchd => {
+            (launchd::PLIST, launchd::plist(&setup.program, &setup.path, user))
+        }
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => {
+            (systemd::UNIT, setup.unit(&options.account)?.text())
+        }
     };
     let file = root.join(place);
     if file.exists() && !options.force {
         return Err(Failure::new(format!("file exists: {}", file.display()))
-            .help("replace it:  wharf service install --force"));
+            .hint("replace it:  wharf service install --force"));
     }
-    if file_kind() == Kind::Launchd {
+    if file_kind() == ServiceFileKind::Launchd {
         return install_launchd(setup, &file, &text, options);
     }
     if user == OWN_USER {
@@ -59,16 +67,16 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     let owner = owner_of(&root, user)?;
     write(&file, &text)?;
     let notes = hand_over(setup, &root, user, owner);
-    tell(&format!("wrote {}\n", file.display()));
+    print_error(&format!("wrote {}\n", file.display()));
     for note in notes {
-        tell(&format!("warning: {note}\n"));
+        print_error(&format!("warning: {note}\n"));
     }
     if options.root.is_some() {
         systemctl(&[&format!("--root={}", root.display()), "enable", SERVICE])?;
         return Ok(Exit::Done);
     }
     if !Path::new("/run/systemd/system").is_dir() {
-        tell("systemd is not running; it starts wharf at the next boot\n");
+        print_error("systemd is not running; it starts wharf at the next boot\n");
         systemctl(&["enable", SERVICE])?;
         return Ok(Exit::Done);
     }
@@ -76,16 +84,16 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
     systemctl(&["enable", SERVICE])?;
     if !options.no_start {
         systemctl(&["restart", SERVICE])?;
-        tell("wharf is running and starts at boot; to check:  wharf service status\n");
+        print_error("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
 
 fn install_launchd(
-    setup: &Setup,
+    setup: &ServiceSetup,
     file: &Path,
     text: &str,
-    options: &Install,
+    options: &InstallArgs,
 ) -> Result<Exit, Failure> {
     let user = &options.account.user;
     let mut notes = Vec::new();
@@ -95,7 +103,7 @@ fn install_launchd(
             None if user == OWN_USER => make_account_on_mac(user)?,
             None => {
                 return Err(Failure::new(format!("unknown system account `{user}`"))
-                    .help("without --user, the account `wharf` is created"));
+                    .hint("without --user, the account `wharf` is created"));
             }
         };
         notes = hand_over(setup, Path::new("/"), user, owner);
@@ -103,9 +111,9 @@ fn install_launchd(
         notes.push(format!("the account `{user}` was not created: create it in the image"));
     }
     write(file, text)?;
-    tell(&format!("wrote {}\n", file.display()));
+    print_error(&format!("wrote {}\n", file.display()));
     for note in notes {
-        tell(&format!("warning: {note}\n"));
+        print_error(&format!("warning: {note}\n"));
     }
     if options.root.is_none() && !options.no_start {
         run("launchctl", &["bootstrap", "system", &file.to_string_lossy()])?;
@@ -117,7 +125,7 @@ fn install_launchd(
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     need_rights(root.is_some(), "uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
-    let is_launchd = file_kind() == Kind::Launchd;
+    let is_launchd = file_kind() == ServiceFileKind::Launchd;
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
     if !file.exists() {
         return Err(Failure::new(format!(
@@ -138,29 +146,29 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     }
     for file in [file, below.join(systemd::SYSUSERS)] {
         match fs::remove_file(&file) {
-            Ok(()) => tell(&format!("removed {}\n", file.display())),
+            Ok(()) => print_error(&format!("removed {}\n", file.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(Failure::io(format!("cannot remove {}", file.display()), &error));
             }
         }
     }
-    tell("configuration, accounts and files were kept\n");
+    print_error("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
 pub(super) fn start() -> Result<Exit, Failure> {
     match file_kind() {
-        Kind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
-        Kind::Systemd | Kind::Socket => systemctl(&["start", SERVICE])?,
+        ServiceFileKind::Launchd => run("launchctl", &["kickstart", LAUNCHD_SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["start", SERVICE])?,
     }
     Ok(Exit::Done)
 }
 
 pub(super) fn stop() -> Result<Exit, Failure> {
     match file_kind() {
-        Kind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
-        Kind::Systemd | Kind::Socket => systemctl(&["stop", SERVICE])?,
+        ServiceFileKind::Launchd => run("launchctl", &["kill", "SIGTERM", LAUNCHD_SERVICE])?,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemctl(&["stop", SERVICE])?,
     }
     Ok(Exit::Done)
 }
@@ -170,8 +178,8 @@ const LAUNCHD_SERVICE: &str = "system/io.github.wharf-ftp.wharf";
 /// Prints in one line whether it is installed and running; exit code 0 if it runs, 3 if not.
 pub(super) fn status() -> Result<Exit, Failure> {
     let file = Path::new("/").join(match file_kind() {
-        Kind::Launchd => launchd::PLIST,
-        Kind::Systemd | Kind::Socket => systemd::UNIT,
+        ServiceFileKind::Launchd => launchd::PLIST,
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => systemd::UNIT,
     });
     let is_packaged = Path::new("/lib/systemd/system").join(SERVICE).exists();
     if !file.exists() && !is_packaged {
@@ -179,8 +187,8 @@ pub(super) fn status() -> Result<Exit, Failure> {
         return Ok(Exit::NotRunning);
     }
     let words: &[&str] = match file_kind() {
-        Kind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
-        Kind::Systemd | Kind::Socket => &["systemctl", "is-active", SERVICE],
+        ServiceFileKind::Launchd => &["launchctl", "print", LAUNCHD_SERVICE],
+        ServiceFileKind::Systemd | ServiceFileKind::Socket => &["systemctl", "is-active", SERVICE],
     };
     let [program, arguments @ ..] = words else { return Ok(Exit::NotRunning) };
     let output = Command::new(program)
@@ -204,7 +212,7 @@ fn need_rights(is_elsewhere: bool, verb: &str) -> Result<(), Failure> {
     Err(Failure {
         exit: Exit::Forbidden,
         ..Failure::new("permission denied: system services require root")
-            .help(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
+            .hint(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
     })
 }
 
@@ -247,7 +255,7 @@ fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     let asked = Command::new("getent").args(["passwd", user]).output();
     let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     asked.ok().as_deref().and_then(own).ok_or_else(|| {
-        Failure::new(format!("unknown system account `{user}`")).help(format!(
+        Failure::new(format!("unknown system account `{user}`")).hint(format!(
             "create it:  useradd --system {user}   (without --user, the account `wharf` is created)"
         ))
     })
@@ -265,7 +273,7 @@ fn numbers(list: &str, user: &str) -> Option<(u32, u32)> {
 
 /// Makes the service user the owner of the accounts file, in which it renews hashes, and returns
 /// warnings about missing permissions.
-fn hand_over(setup: &Setup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
+fn hand_over(setup: &ServiceSetup, root: &Path, user: &str, owner: (u32, u32)) -> Vec<String> {
     let mut notes = Vec::new();
     let users_file = accounts::file(&setup.config);
     let own_folder = Path::new("/etc/wharf");
@@ -322,14 +330,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     let line = format!("{program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).output().map_err(|error| {
         Failure::io(format!("cannot run {line}"), &error)
-            .help("this system has another service manager; wharf service unit prints a template")
+            .hint("this system has another service manager; wharf service unit prints a template")
     })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Failure::new(format!("{line} failed: {said}"))
-        .help("see the log of the service:  journalctl -u wharf -n 20"))
+        .hint("see the log of the service:  journalctl -u wharf -n 20"))
 }
 
 #[cfg(test)]

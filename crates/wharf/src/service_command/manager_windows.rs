@@ -15,12 +15,12 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
-use super::{Setup, firewall};
-use crate::cli::Global;
-use crate::cli::serve::Serve;
-use crate::cli::service::{Install, Kind};
+use super::{ServiceSetup, firewall};
+use crate::cli::GlobalArgs;
+use crate::cli::serve::ServeArgs;
+use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
-use crate::outcome::{Exit, Failure, plain, print, tell};
+use crate::outcome::{Exit, Failure, plain, print, print_error};
 use crate::protection::reach::state_folder;
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
@@ -49,12 +49,12 @@ const NOT_RUNNING: i32 = 1062;
 const ALREADY_INSTALLED: i32 = 1073;
 
 /// Windows does not have service files.
-pub(super) fn own_kind() -> Option<Kind> {
+pub(super) fn own_kind() -> Option<ServiceFileKind> {
     None
 }
 
 /// Creates the service, grants its account access to the served folders, and starts it.
-pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure> {
+pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exit, Failure> {
     if options.root.is_some() {
         return Err(Failure::usage("--root is supported only on Linux and macOS"));
     }
@@ -76,14 +76,17 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
         }
         Err(error) if number(&error) == Some(ALREADY_INSTALLED) => {
             return Err(Failure::new(format!("service `{SERVICE}` already exists"))
-                .help("replace it:  wharf service install --force"));
+                .hint("replace it:  wharf service install --force"));
         }
         made => made.map_err(|error| failed("create the service", &error, "install"))?,
     };
     if let Err(error) = describe(&service, setup) {
-        tell(&format!("warning: the service will not restart by itself: {}\n", message_of(&error)));
+        print_error(&format!(
+            "warning: the service will not restart by itself: {}\n",
+            message_of(&error)
+        ));
     }
-    tell(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
+    print_error(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
     for (path, rights) in needed(setup) {
         grant(&path, account, rights);
     }
@@ -91,19 +94,19 @@ pub(super) fn install(setup: &Setup, options: &Install) -> Result<Exit, Failure>
         let words = setup.openings().netsh(&setup.program);
         run_program("netsh", &words).map_err(|why| {
             Failure::new(format!("cannot add a firewall rule: {why}"))
-                .help("add it manually: Windows Defender Firewall, inbound rules")
+                .hint("add it manually: Windows Defender Firewall, inbound rules")
         })?;
-        tell(&format!("added the firewall rule \"{}\"\n", firewall::RULE));
+        print_error(&format!("added the firewall rule \"{}\"\n", firewall::RULE));
     }
     if !options.no_start {
         service.start::<&str>(&[]).map_err(|error| failed("start the service", &error, "start"))?;
         arrive(&service, ServiceState::Running)?;
-        tell("wharf is running and starts at boot; to check:  wharf service status\n");
+        print_error("wharf is running and starts at boot; to check:  wharf service status\n");
     }
     Ok(Exit::Done)
 }
 
-fn info(setup: &Setup, account: &str) -> ServiceInfo {
+fn info(setup: &ServiceSetup, account: &str) -> ServiceInfo {
     let words: [OsString; 4] =
         ["--config".into(), setup.path.clone().into(), "service".into(), "run".into()];
     ServiceInfo {
@@ -121,7 +124,7 @@ fn info(setup: &Setup, account: &str) -> ServiceInfo {
 }
 
 /// Sets the description, and the actions after a crash and at shutdown.
-fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
+fn describe(service: &Service, setup: &ServiceSetup) -> Result<(), Error> {
     service.set_description(ABOUT)?;
     let restart =
         |delay: &Duration| ServiceAction { action_type: ServiceActionType::Restart, delay: *delay };
@@ -135,7 +138,7 @@ fn describe(service: &Service, setup: &Setup) -> Result<(), Error> {
 }
 
 /// Paths that the service account must access, with permissions in the syntax of `icacls`.
-fn needed(setup: &Setup) -> Vec<(PathBuf, &'static str)> {
+fn needed(setup: &ServiceSetup) -> Vec<(PathBuf, &'static str)> {
     let tls = &setup.config.tls;
     let read = [Some(&setup.path), Some(&setup.program)].into_iter().flatten();
     let read = read.chain([&tls.certificate.0, &tls.private_key.0].into_iter().flatten());
@@ -151,7 +154,7 @@ fn grant(path: &Path, account: &str, rights: &str) {
     let words = [path.display().to_string(), "/grant".to_owned(), to, "/Q".to_owned()];
     if let Err(why) = run_program("icacls", &words) {
         let path = path.display();
-        tell(&format!("warning: cannot grant {account} access to {path}: {why}\n"));
+        print_error(&format!("warning: cannot grant {account} access to {path}: {why}\n"));
     }
 }
 
@@ -164,10 +167,10 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
     let service = open(access, "uninstall")?;
     halt(&service)?;
     service.delete().map_err(|error| failed("remove the service", &error, "uninstall"))?;
-    tell(&format!("removed the service `{SERVICE}`\n"));
+    print_error(&format!("removed the service `{SERVICE}`\n"));
     // It also fails if the rule does not exist.
     let _ = run_program("netsh", &firewall::netsh_forget());
-    tell("configuration, accounts and files were kept\n");
+    print_error("configuration, accounts and files were kept\n");
     Ok(Exit::Done)
 }
 
@@ -222,7 +225,7 @@ pub(super) fn status() -> Result<Exit, Failure> {
 
 /// Serves as the service. Without `log.file`, it logs to a file in the state folder, since the
 /// output of a service is discarded.
-fn serve_with_log(global: &Global) -> u8 {
+fn serve_with_log(global: &GlobalArgs) -> u8 {
     let mut global = global.clone();
     let loaded = load(&inputs(&global, config_file(&global), Vec::new()), false);
     let log = match &loaded {
@@ -238,14 +241,14 @@ fn serve_with_log(global: &Global) -> u8 {
         Err(_) => crate::place::state_folder().join("wharf.log"),
     };
     let served = loaded.and_then(|_| {
-        serve_command::serve(&global, &Serve { foreground_log: true, ..Serve::default() })
+        serve_command::serve(&global, &ServeArgs { foreground_log: true, ..ServeArgs::default() })
     });
     match served {
         Ok(exit) => exit.number(),
         Err(failure) => {
-            let help = failure.help.unwrap_or_default();
+            let hint = failure.hint.unwrap_or_default();
             if let Ok(mut file) = appended().open(log) {
-                let _ = writeln!(file, "error: {} {help}", failure.message);
+                let _ = writeln!(file, "error: {} {hint}", failure.message);
             }
             failure.exit.number()
         }
@@ -253,14 +256,14 @@ fn serve_with_log(global: &Global) -> u8 {
 }
 
 /// Entry point for the service control manager.
-pub(super) fn serve(global: &Global) -> Result<Exit, Failure> {
+pub(super) fn serve(global: &GlobalArgs) -> Result<Exit, Failure> {
     let global = global.clone();
     match become_service(Box::new(move || serve_with_log(&global))) {
         Ok(()) => Ok(Exit::Done),
         Err(error) if number(&error) == Some(NOT_STARTED_AS_SERVICE) => Err(Failure::usage(
             "this command is internal, started only by the Windows service control manager",
         )
-        .help("to serve:  wharf serve   to start the service:  wharf service start")),
+        .hint("to serve:  wharf serve   to start the service:  wharf service start")),
         Err(error) => Err(failed("run as a service", &error, "start")),
     }
 }
@@ -276,7 +279,7 @@ fn open(access: ServiceAccess, verb: &str) -> Result<Service, Failure> {
         Some(NOT_INSTALLED) => Failure {
             exit: Exit::NotRunning,
             ..Failure::new(format!("service `{SERVICE}` is not installed"))
-                .help("install it:  wharf service install")
+                .hint("install it:  wharf service install")
         },
         _ => failed("open the service", &error, verb),
     })
@@ -293,12 +296,12 @@ fn arrive(service: &Service, wanted: ServiceState) -> Result<(), Failure> {
         }
         if state.current_state == ServiceState::Stopped {
             return Err(Failure::new("the service stopped immediately after its start")
-                .help("see its log `wharf.log` in the state folder"));
+                .hint("see its log `wharf.log` in the state folder"));
         }
         sleep(LOOK_EVERY);
     }
     Err(Failure::new("timeout while waiting for the service")
-        .help("check again later:  wharf service status"))
+        .hint("check again later:  wharf service status"))
 }
 
 /// Runs a system program; its output is part of the error.
@@ -316,7 +319,7 @@ fn failed(what: &str, error: &Error, verb: &str) -> Failure {
     if number(error) != Some(ACCESS_DENIED) {
         return failure;
     }
-    Failure { exit: Exit::Forbidden, ..failure }.help(format!(
+    Failure { exit: Exit::Forbidden, ..failure }.hint(format!(
         "open a terminal with \"Run as administrator\", then  \
          wharf service {verb}"
     ))

@@ -14,7 +14,7 @@ const PAGE: &str = "https://github.com/wharf-ftp/wharf";
 
 /// Parameters of the unit.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct SystemdUnit {
     /// The program.
     pub(super) program: PathBuf,
     /// The configuration.
@@ -27,7 +27,7 @@ pub(super) struct Unit {
     pub(super) shutdown_grace: Duration,
 }
 
-impl Unit {
+impl SystemdUnit {
     /// The service unit.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -163,8 +163,8 @@ mod tests {
     use super::*;
     use crate::snapshot::assert_same;
 
-    fn unit() -> Unit {
-        Unit {
+    fn unit() -> SystemdUnit {
+        SystemdUnit {
             program: "/usr/bin/wharf".into(),
             config: "/etc/wharf/wharf.toml".into(),
             user: "wharf".into(),

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
 
-use super::state::{Message, State, View};
+use super::state::{BottomLine, TopState, View};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::{tls, word};
 use crate::live_command::text::{clock, letters, progress, shortened, speed};
@@ -25,7 +25,7 @@ d  downloads only                        q      quit
 Any key goes back.";
 
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState) {
     let rows = [Constraint::Length(2), Constraint::Min(3), Constraint::Length(1)];
     let [top, middle, bottom] = Layout::vertical(rows).areas(frame.area());
     frame.render_widget(Paragraph::new(head(state)), top);
@@ -46,7 +46,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State) {
 }
 
 /// Two lines about the server.
-pub(super) fn head(state: &State) -> String {
+pub(super) fn head(state: &TopState) -> String {
     let Some(status) = &state.status else { return String::new() };
     let (sessions, rates) = (status.sessions, status.rates);
     let max = sessions.max.map_or_else(String::new, |max| format!("/{max}"));
@@ -78,7 +78,7 @@ pub(super) fn head(state: &State) -> String {
     )
 }
 
-fn sessions(frame: &mut Frame<'_>, state: &State, area: Rect) {
+fn sessions(frame: &mut Frame<'_>, state: &TopState, area: Rect) {
     let shown = state.shown();
     let mut cells = vec![NAMES.map(str::to_owned)];
     cells.extend(shown.iter().map(|session| texts(session)));
@@ -189,8 +189,8 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
     Paragraph::new(lines).wrap(Wrap { trim: false })
 }
 
-fn foot(state: &State) -> Line<'static> {
-    match (&state.view, &state.told) {
+fn foot(state: &TopState) -> Line<'static> {
+    match (&state.view, &state.message) {
         (View::Filter, _) => {
             Line::from(format!("filter: {}_   (Enter applies it, Esc clears it)", state.filter))
         }
@@ -200,8 +200,8 @@ fn foot(state: &State) -> Line<'static> {
         (View::Confirm { id, ban: true }, _) => {
             Line::from(format!("disconnect session {id} and ban its address for 15 minutes? y/n"))
         }
-        (_, Some(Message::Fine(text))) => Line::from(text.clone()),
-        (_, Some(Message::Problem(text))) => {
+        (_, Some(BottomLine::Fine(text))) => Line::from(text.clone()),
+        (_, Some(BottomLine::Problem(text))) => {
             Line::styled(text.clone(), Style::new().fg(Color::Red))
         }
         (View::Details(_), None) => Line::from("k kick  b ban  l log  any other key: back"),

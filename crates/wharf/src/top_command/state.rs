@@ -13,7 +13,7 @@ use crate::live_command::sessions::Chosen;
 pub(super) const BAN: Duration = Duration::from_mins(15);
 
 /// The model.
-pub(super) struct State {
+pub(super) struct TopState {
     chosen: Chosen,
     pub(super) status: Option<Status>,
     sessions: Vec<Session>,
@@ -26,7 +26,7 @@ pub(super) struct State {
     selected: Option<u64>,
     pub(super) view: View,
     /// Result of the last action.
-    pub(super) told: Option<Message>,
+    pub(super) message: Option<BottomLine>,
 }
 
 /// The current view.
@@ -48,7 +48,7 @@ pub(super) enum View {
 }
 
 /// One line at the bottom.
-pub(super) enum Message {
+pub(super) enum BottomLine {
     Fine(String),
     Problem(String),
 }
@@ -71,7 +71,7 @@ pub(super) enum ActionResult {
     Problem(String),
 }
 
-impl State {
+impl TopState {
     pub(super) fn new(chosen: Chosen, sort: SortName) -> Self {
         Self {
             chosen,
@@ -84,7 +84,7 @@ impl State {
             is_paused: false,
             selected: None,
             view: View::Sessions,
-            told: None,
+            message: None,
         }
     }
 
@@ -92,8 +92,8 @@ impl State {
     pub(super) fn refresh(&mut self, status: Status, sessions: Vec<Session>) {
         self.status = Some(status);
         self.sessions = sessions;
-        if matches!(self.told, Some(Message::Problem(_))) {
-            self.told = None;
+        if matches!(self.message, Some(BottomLine::Problem(_))) {
+            self.message = None;
         }
     }
 
@@ -104,8 +104,8 @@ impl State {
                 let id = self.selected.unwrap_or_default();
                 self.view = View::Log { id, text };
             }
-            ActionResult::Message(text) => self.told = Some(Message::Fine(text)),
-            ActionResult::Problem(text) => self.told = Some(Message::Problem(text)),
+            ActionResult::Message(text) => self.message = Some(BottomLine::Fine(text)),
+            ActionResult::Problem(text) => self.message = Some(BottomLine::Problem(text)),
         }
     }
 
@@ -164,7 +164,7 @@ impl State {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return KeyAction::Quit;
         }
-        self.told = None;
+        self.message = None;
         match &self.view {
             View::Sessions => return self.key_in_sessions(key.code),
             View::Filter => self.key_in_filter(key.code),

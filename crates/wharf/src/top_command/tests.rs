@@ -9,7 +9,7 @@ use wharf_admin::model::{
 };
 
 use super::draw::draw;
-use super::state::{ActionResult, BAN, KeyAction, State};
+use super::state::{ActionResult, BAN, KeyAction, TopState};
 use crate::cli::live::SortName;
 use crate::live_command::sessions::Chosen;
 use crate::snapshot::assert_same;
@@ -59,8 +59,8 @@ fn status() -> Status {
     }
 }
 
-fn state() -> State {
-    let mut state = State::new(Chosen::default(), SortName::Speed);
+fn state() -> TopState {
+    let mut state = TopState::new(Chosen::default(), SortName::Speed);
     let sessions = vec![
         session(7, "old", SessionState::Idle, None),
         session(41, "maria", SessionState::Down, Some(43_000_000)),
@@ -71,7 +71,7 @@ fn state() -> State {
     state
 }
 
-fn screen(state: &State) -> String {
+fn screen(state: &TopState) -> String {
     let mut terminal = Terminal::new(TestBackend::new(80, 12)).unwrap();
     terminal.draw(|frame| draw(frame, state)).unwrap();
     let lines = terminal.backend().to_string();
@@ -79,7 +79,7 @@ fn screen(state: &State) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn press(state: &mut State, keys: &str) -> KeyAction {
+fn press(state: &mut TopState, keys: &str) -> KeyAction {
     let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
     let mut last = KeyAction::Nothing;
     for letter in keys.chars() {
@@ -92,7 +92,7 @@ fn press(state: &mut State, keys: &str) -> KeyAction {
     last
 }
 
-fn order(state: &State) -> Vec<u64> {
+fn order(state: &TopState) -> Vec<u64> {
     state.shown().iter().map(|session| session.id).collect()
 }
 

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Change, Holder, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
-use crate::accounts::{Kept, admin_of, everyone, refuse_faults};
+use crate::accounts::{AccountStoreKind, admin_of, everyone, refuse_faults};
 use crate::cli::import::OnConflict;
-use crate::cli::user::Copy;
+use crate::cli::user::CopyArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
 use crate::config::store::masked;
-use crate::outcome::{Failure, print, tell};
+use crate::outcome::{Failure, print, print_error};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
@@ -38,7 +38,7 @@ impl CopyAction {
 }
 
 /// Copies accounts with all their settings; the source is not changed.
-pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble> {
+pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trouble> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
@@ -64,10 +64,10 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
         if *act == CopyAction::Replace {
-            changes.push(Change::remove(record.name.as_str()));
+            changes.push(StoreChange::remove(record.name.as_str()));
         }
         if *act != CopyAction::Skip {
-            changes.push(Change::add(record.name.as_str(), record.settings(&folder)));
+            changes.push(StoreChange::add(record.name.as_str(), record.settings(&folder)));
         }
     }
     let rows: Vec<_> =
@@ -78,9 +78,9 @@ pub(super) async fn copy(config: &Config, options: &Copy) -> Result<(), Trouble>
     to.change(&changes).await?;
     let count = rows.iter().filter(|(_, act)| *act != CopyAction::Skip).count();
     let skipped = rows.len() - count;
-    tell(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
+    print_error(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
-        tell(&format!("skipped existing accounts: {skipped}\n"));
+        print_error(&format!("skipped existing accounts: {skipped}\n"));
     }
     Ok(())
 }
@@ -104,7 +104,7 @@ async fn missing_groups(
     to: &dyn UserAdmin,
     records: &[UserRecord],
     folder: &Path,
-) -> Result<Vec<Change>, Trouble> {
+) -> Result<Vec<StoreChange>, Trouble> {
     let known = match to.groups().await {
         Ok(groups) => groups,
         Err(error) if is_missing(&error) => Vec::new(),
@@ -114,13 +114,17 @@ async fn missing_groups(
     let is_wanted = |name: &String| records.iter().any(|record| record.groups.contains(name));
     let groups = from.groups().await?.into_iter();
     let missing = groups.filter(|group| is_wanted(&group.name) && !is_known(&group.name));
-    let change =
-        |group: UserRecord| Change::add(Holder::Group(group.name.clone()), group.settings(folder));
+    let change = |group: UserRecord| {
+        StoreChange::add(Holder::Group(group.name.clone()), group.settings(folder))
+    };
     Ok(missing.map(change).collect())
 }
 
 /// Source and target.
-fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
+fn ends(
+    config: &Config,
+    options: &CopyArgs,
+) -> Result<(AccountStoreKind, AccountStoreKind), Failure> {
     let base = std::env::current_dir().unwrap_or_default();
     let end = |option: &str, text: Option<&String>| match text {
         None => Ok(config.accounts.store.0.clone()),
@@ -128,20 +132,20 @@ fn ends(config: &Config, options: &Copy) -> Result<(Kept, Kept), Failure> {
     };
     let (from, to) = (end("--from", options.from.as_ref())?, end("--to", options.to.as_ref())?);
     if from == to {
-        let help = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
-        return Err(Failure::usage("source and target are the same store").help(help));
+        let hint = "wharf user copy --to sqlite:/var/lib/wharf/users.db   (from the store in use)";
+        return Err(Failure::usage("source and target are the same store").hint(hint));
     }
     Ok((from, to))
 }
 
-fn store(option: &str, text: &str, base: &Path) -> Result<Kept, Failure> {
-    Kept::parse(text, base).map_err(|bad| {
+fn store(option: &str, text: &str, base: &Path) -> Result<AccountStoreKind, Failure> {
+    AccountStoreKind::parse(text, base).map_err(|bad| {
         let shown = masked(text);
-        Failure::usage(format!("{option} {shown}: {}", bad.why)).help(bad.help)
+        Failure::usage(format!("{option} {shown}: {}", bad.why)).hint(bad.hint)
     })
 }
 
-fn act(is_there: bool, options: &Copy) -> CopyAction {
+fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
     match (is_there, options.on_conflict) {
         (false, _) => CopyAction::Copy,
         (true, OnConflict::Skip) => CopyAction::Skip,
@@ -164,7 +168,7 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
         |first| format!("{} and {} more", first.join(", "), taken.len() - NAMES_MAX),
     );
     Failure::new(format!("accounts already exist in {place}: {shown}; nothing was copied"))
-        .help("--on-conflict skip keeps them, --on-conflict update replaces them")
+        .hint("--on-conflict skip keeps them, --on-conflict update replaces them")
 }
 
 /// The planned actions, as a table or as JSON.

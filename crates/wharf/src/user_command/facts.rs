@@ -13,22 +13,22 @@ use wharf_users::nearest::nearest;
 use wharf_users::rights::{InvalidPermissions, parse_rights};
 use wharf_users::units::{parse_quota, parse_rate};
 
-use crate::cli::group::GroupFacts;
-use crate::cli::user::{Common, Facts};
-use crate::outcome::{Failure, tell};
+use crate::cli::group::GroupArgs;
+use crate::cli::user::{AccountArgs, SettingArgs};
+use crate::outcome::{Failure, print_error};
 
 /// Changes to an account or group.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct SettingChanges {
     /// Settings to write.
     pub(super) settings: Vec<Setting>,
     /// Settings to remove.
     pub(super) cleared: Vec<Cleared>,
 }
 
-impl Change {
+impl SettingChanges {
     /// The changes given by the options of an account.
-    pub(super) fn of(facts: &Facts) -> Result<Self, Failure> {
+    pub(super) fn of(facts: &AccountArgs) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref())?;
         if let Some(names) = listed(&facts.groups) {
@@ -40,7 +40,7 @@ impl Change {
     }
 
     /// The changes given by the options of a group.
-    pub(super) fn of_group(facts: &GroupFacts) -> Result<Self, Failure> {
+    pub(super) fn of_group(facts: &GroupArgs) -> Result<Self, Failure> {
         let mut change = Self::default();
         change.home(facts.home.as_deref().map(Path::new))?;
         change.common(&facts.common)?;
@@ -59,7 +59,7 @@ impl Change {
                 && !folder.target.is_dir()
             {
                 let (path, target) = (&folder.path, folder.target.display());
-                tell(&format!(
+                print_error(&format!(
                     "note: folder not found: {target}; {path} is hidden until it exists\n"
                 ));
             }
@@ -73,7 +73,7 @@ impl Change {
         Ok(())
     }
 
-    fn common(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn common(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         let settings = &mut self.settings;
         if let Some(rights) = &facts.perm {
             settings.push(Setting::Permissions(rights_of("--perm", rights)?));
@@ -108,7 +108,7 @@ impl Change {
     }
 
     /// Allowed addresses, hours and expiry.
-    fn times(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn times(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         if let Some(networks) = listed(&facts.allow) {
             let networks: Vec<_> = networks.map(network).collect::<Result<_, _>>()?;
             self.settings.push(Setting::AllowedAddresses(networks));
@@ -136,11 +136,11 @@ impl Change {
     }
 
     /// Permissions of paths, and virtual folders.
-    fn entries(&mut self, facts: &Common) -> Result<(), Failure> {
+    fn entries(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
-                    .help("such as --path /incoming=upload")
+                    .hint("such as --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
             if rights.is_empty() {
@@ -152,7 +152,7 @@ impl Change {
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
-                    .help("such as --folder /music=/srv/music:read")
+                    .hint("such as --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
             if rest.is_empty() {
@@ -203,7 +203,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
     }
     if rest.is_empty() {
         return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
-            .help("such as --folder /music=/srv/music:read"));
+            .hint("such as --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
     Ok(folder)
@@ -220,8 +220,8 @@ fn known_key(text: &str) -> Result<&'static str, Failure> {
     known().find(|key| *key == text).ok_or_else(|| {
         let failure = Failure::usage(format!("invalid --unset {text}: unknown key"));
         match nearest(text, known()) {
-            Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None => failure.help(known().collect::<Vec<_>>().join(", ")),
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(known().collect::<Vec<_>>().join(", ")),
         }
     })
 }
@@ -235,7 +235,7 @@ pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
         Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Failure::new(format!("invalid --home {shown}: folder not found"))
-                .help("to create it, add --create-home"))
+                .hint("to create it, add --create-home"))
         }
         Err(error) => Err(Failure::io(format!("--home {shown}"), &error)),
     }
@@ -250,13 +250,13 @@ pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
         Failure::usage(format!("invalid --allow {text}: not an address or network"))
-            .help("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
+            .hint("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
 
 fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
-        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).help(bad.help())
+        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).hint(bad.hint())
     };
     parse_rights(text).map_err(wrong)
 }
@@ -275,12 +275,12 @@ fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
         return Err(Failure::usage(format!(
             "invalid {option} {shown}: the path must begin with a slash"
         ))
-        .help("use the path that clients see: / is the home of the account"));
+        .hint("use the path that clients see: / is the home of the account"));
     }
     match VPath::root().resolve(text.as_bytes()) {
         Ok(path) if path.is_root() => {
             Err(Failure::usage(format!("invalid {option} {shown}: it is the home itself"))
-                .help("for the home use --perm and --home"))
+                .hint("for the home use --perm and --home"))
         }
         Ok(path) => Ok(path),
         Err(_) => Err(Failure::usage(format!("invalid {option} {shown}: not a valid path"))),
@@ -313,18 +313,23 @@ mod tests {
 
     #[test]
     fn an_empty_value_takes_a_list_away() {
-        let change = |common: Common| Change::of(&Facts { common, ..Facts::default() }).unwrap();
+        let change = |common: SettingArgs| {
+            SettingChanges::of(&AccountArgs { common, ..AccountArgs::default() }).unwrap()
+        };
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (allow, hours) = (texts(&[""]), texts(&[""]));
         let expires = Some(String::new());
-        let cleared = change(Common { allow, hours, expires, ..Common::default() });
+        let cleared = change(SettingArgs { allow, hours, expires, ..SettingArgs::default() });
         assert_eq!(cleared.settings, [Setting::AllowedAddresses(Vec::new())]);
         assert_eq!(cleared.cleared, [Cleared::Key("hours"), Cleared::Key("expires")]);
-        let unset = change(Common { unset: texts(&["quota"]), ..Common::default() });
+        let unset = change(SettingArgs { unset: texts(&["quota"]), ..SettingArgs::default() });
         assert_eq!(unset.cleared, [Cleared::Key("quota")]);
         for wrong in ["qouta", "password"] {
-            let common = Common { unset: texts(&[wrong]), ..Common::default() };
-            assert!(Change::of(&Facts { common, ..Facts::default() }).is_err(), "{wrong}");
+            let common = SettingArgs { unset: texts(&[wrong]), ..SettingArgs::default() };
+            assert!(
+                SettingChanges::of(&AccountArgs { common, ..AccountArgs::default() }).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

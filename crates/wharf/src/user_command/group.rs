@@ -4,47 +4,47 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Change as Act, Holder, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
 use wharf_users::file::{EditError, UserRecord};
 use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
 use wharf_users::rights::format_rights;
 
-use super::facts::Change;
+use super::facts::SettingChanges;
 use super::list::{self, table};
 use super::origins::Origins;
 use super::{Trouble, is_missing, json, reach, show, waits};
 use crate::accounts::{self, everyone};
-use crate::cli::Global;
-use crate::cli::group::{Group, GroupFacts};
-use crate::cli::user::Facts;
+use crate::cli::GlobalArgs;
+use crate::cli::group::{GroupArgs, GroupCommand};
+use crate::cli::user::AccountArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
-use crate::outcome::{Exit, Failure, print, tell};
+use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
 
 /// Runs the command.
-pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
+pub(crate) fn group(global: &GlobalArgs, what: &GroupCommand) -> Result<Exit, Failure> {
     let is_coloured = global.color.is_on();
     let file = config_file(global);
     let inputs = inputs(global, file.clone(), Vec::new());
     let config = load(&inputs, is_coloured)?.config;
-    let is_new = matches!(what, Group::Add { .. });
+    let is_new = matches!(what, GroupCommand::Add { .. });
     let creation = if is_new { Creation::Wanted } else { Creation::No };
     let done = waits(async {
         let store = accounts::admin(&config, creation)?;
         match what {
-            Group::Add { name, facts } => add(&*store, name, facts).await?,
-            Group::List { json } => list(&*store, *json).await?,
-            Group::Show { name, json } => show(&*store, &config, name, *json).await?,
-            Group::Edit { name, facts } => edit(&*store, name, facts).await?,
-            Group::Del { names } => delete(&*store, names).await?,
+            GroupCommand::Add { name, facts } => add(&*store, name, facts).await?,
+            GroupCommand::List { json } => list(&*store, *json).await?,
+            GroupCommand::Show { name, json } => show(&*store, &config, name, *json).await?,
+            GroupCommand::Edit { name, facts } => edit(&*store, name, facts).await?,
+            GroupCommand::Del { names } => delete(&*store, names).await?,
         }
         Ok(match what {
-            Group::Add { name, .. } | Group::Edit { name, .. } => {
+            GroupCommand::Add { name, .. } | GroupCommand::Edit { name, .. } => {
                 reach::of_group(&*store, name).await
             }
             _ => Vec::new(),
@@ -59,7 +59,7 @@ pub(crate) fn group(global: &Global, what: &Group) -> Result<Exit, Failure> {
 pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
-    facts: &Facts,
+    facts: &AccountArgs,
 ) -> Result<Option<PathBuf>, Trouble> {
     check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
     let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
@@ -76,27 +76,27 @@ pub(super) async fn home_of(
     Ok(is_said.then(|| store.folder().join(whole.home)))
 }
 
-async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
-    let change = Change::of_group(facts)?;
+async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+    let change = SettingChanges::of_group(facts)?;
     store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
     change.note_missing();
-    tell(&format!("added group {name} to {}\n", store.place()));
+    print_error(&format!("added group {name} to {}\n", store.place()));
     Ok(())
 }
 
-async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupFacts) -> Result<(), Trouble> {
-    let change = Change::of_group(facts)?;
+async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+    let change = SettingChanges::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
         return Err(Failure::usage("no settings to change were given")
-            .help("list settings:  wharf group edit --help")
+            .hint("list settings:  wharf group edit --help")
             .into());
     }
     change.note_missing();
-    let Change { settings, cleared } = change;
+    let SettingChanges { settings, cleared } = change;
     let holder = Holder::Group(name.to_owned());
     store.change(&[Act::Set { holder, settings, cleared }]).await?;
-    tell(&format!("changed group {name}\n"));
+    print_error(&format!("changed group {name}\n"));
     Ok(())
 }
 
@@ -113,13 +113,13 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
             let count =
                 if members.len() == 1 { String::new() } else { format!("{} ", members.len()) };
             let what = format!("cannot delete group `{name}`: it has {count}{are}: {some}{more}");
-            let help = format!("remove members first:  wharf user edit {first} --group \"\"");
-            return Err(Failure::new(what).help(help).into());
+            let hint = format!("remove members first:  wharf user edit {first} --group \"\"");
+            return Err(Failure::new(what).hint(hint).into());
         }
     }
     let remove = |name: &String| Act::remove(Holder::Group(name.clone()));
     store.change(&names.iter().map(remove).collect::<Vec<_>>()).await?;
-    tell(&format!("deleted group {}\n", names.join(", ")));
+    print_error(&format!("deleted group {}\n", names.join(", ")));
     Ok(())
 }
 
@@ -207,8 +207,8 @@ fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Fail
         let what = format!("unknown group `{}`", name.escape_debug());
         let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
         match nearest(name, known.iter().map(|group| group.name.as_str())) {
-            Some(near) => failure.help(format!("did you mean `{near}`?")),
-            None => failure.help("list groups:  wharf group list"),
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("list groups:  wharf group list"),
         }
     })
 }

@@ -5,7 +5,7 @@ use wharf_users::admin::{Holder, UserAdmin};
 use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::rights::format_rights;
 
-use super::show::{Login, login, quota};
+use super::show::{LoginStatus, login, quota};
 use super::{Trouble, json};
 use crate::accounts::everyone;
 use crate::config::raw::quoted;
@@ -32,9 +32,9 @@ pub(super) async fn list(
     let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {
         let is_wanted = match login(record) {
-            Login::Open => is_any,
-            Login::Disabled => is_any || wanted.only_disabled,
-            Login::Ended => is_any || wanted.only_expired,
+            LoginStatus::Open => is_any,
+            LoginStatus::Disabled => is_any || wanted.only_disabled,
+            LoginStatus::Ended => is_any || wanted.only_expired,
         };
         is_wanted && wanted.pattern.is_none_or(|pattern| fits(pattern, &record.name))
     });

@@ -2,10 +2,10 @@
 
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{Origin, Owner, UserFile, UserRecord};
+use wharf_users::file::{Owner, SettingOrigin, UserFile, UserRecord};
 
 use super::Trouble;
-use crate::accounts::Kept;
+use crate::accounts::AccountStoreKind;
 use crate::config::Config;
 use crate::config::raw::quoted;
 
@@ -38,20 +38,20 @@ impl Origins {
     }
 
     /// The origin of a key.
-    pub(super) fn of(&self, key: &str, inner: Option<&VPath>) -> Origin<'_> {
+    pub(super) fn of(&self, key: &str, inner: Option<&VPath>) -> SettingOrigin<'_> {
         let named = |name: &str| self.groups.iter().find(|group| group.name == name);
         self.own.origin_of(named, key, inner)
     }
 
     /// As text; none if it is not set.
-    pub(super) fn told(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
+    pub(super) fn text(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let place = self.place(key, inner);
         match (self.of(key, inner), place) {
-            (Origin::Unset, _) => None,
-            (Origin::Own, Some(place)) => Some(place),
-            (Origin::Own, None) => Some("account".to_owned()),
-            (Origin::Group(group), Some(place)) => Some(format!("group {group}, {place}")),
-            (Origin::Group(group), None) => Some(format!("group {group}")),
+            (SettingOrigin::Unset, _) => None,
+            (SettingOrigin::Own, Some(place)) => Some(place),
+            (SettingOrigin::Own, None) => Some("account".to_owned()),
+            (SettingOrigin::Group(group), Some(place)) => Some(format!("group {group}, {place}")),
+            (SettingOrigin::Group(group), None) => Some(format!("group {group}")),
         }
     }
 
@@ -59,9 +59,9 @@ impl Origins {
     pub(super) fn json(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let or_null = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), quoted);
         let group = match self.of(key, inner) {
-            Origin::Unset => return None,
-            Origin::Own => None,
-            Origin::Group(group) => Some(group),
+            SettingOrigin::Unset => return None,
+            SettingOrigin::Own => None,
+            SettingOrigin::Group(group) => Some(group),
         };
         let place = self.place(key, inner);
         let (group, place) = (or_null(group), or_null(place.as_deref()));
@@ -81,7 +81,7 @@ impl Origins {
 }
 
 fn file(config: &Config) -> Result<Option<(String, UserFile)>, Trouble> {
-    let Kept::File = config.accounts.store.0 else { return Ok(None) };
+    let AccountStoreKind::File = config.accounts.store.0 else { return Ok(None) };
     let path = &config.server.users_file.0;
     Ok(Some((path.display().to_string(), UserFile::read(path)?)))
 }

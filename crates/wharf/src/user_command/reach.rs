@@ -8,10 +8,10 @@ use wharf_users::file::{NAME_MARK, UserRecord};
 
 use super::waits;
 use crate::accounts::everyone;
-use crate::cli::Global;
-use crate::cli::live::Reach;
+use crate::cli::GlobalArgs;
+use crate::cli::live::SocketArgs;
 use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
-use crate::outcome::tell;
+use crate::outcome::print_error;
 
 /// Number of members of a group that are checked; one warning suffices.
 const MEMBERS_MAX: usize = 1000;
@@ -53,17 +53,17 @@ fn before_name(path: &Path) -> PathBuf {
 }
 
 /// Warns of the first folder that the running server cannot open.
-pub(super) fn note_sandbox(global: &Global, file: Option<&Path>, folders: &[PathBuf]) {
+pub(super) fn note_sandbox(global: &GlobalArgs, file: Option<&Path>, folders: &[PathBuf]) {
     if folders.is_empty() {
         return;
     }
     let file = file.map(|file| {
         std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
     });
-    let client = client(global, &Reach { socket: None });
+    let client = client(global, &SocketArgs { socket: None });
     let Ok(Some(server)) = waits(server_of(&client, file.as_deref(), false)) else { return };
     if let Some(why) = folders.iter().find_map(|folder| beyond_sandbox(&server, folder)) {
-        tell(&format!("warning: {why}; {RESTART}\n"));
+        print_error(&format!("warning: {why}; {RESTART}\n"));
     }
 }
 

@@ -91,7 +91,7 @@ struct SettingsTable<'a> {
 impl SettingsTable<'_> {
     /// A row of a key.
     fn row(&mut self, title: &'static str, key: &str, value: impl Display) {
-        let origin = self.origins.told(key, None).unwrap_or_else(|| DEFAULT.to_owned());
+        let origin = self.origins.text(key, None).unwrap_or_else(|| DEFAULT.to_owned());
         self.rows.push((title, value.to_string(), origin));
     }
 
@@ -107,7 +107,7 @@ impl SettingsTable<'_> {
         let record = self.record;
         self.rows.push(("name", record.name.clone(), String::new()));
         match login(record) {
-            Login::Ended => self.row("login", "expires", "expired"),
+            LoginStatus::Ended => self.row("login", "expires", "expired"),
             login => self.row("login", "enabled", login.word()),
         }
         self.row("password", "password", password(record));
@@ -129,12 +129,12 @@ impl SettingsTable<'_> {
         }
         self.if_said("rights", "permissions", record.permissions.map(format_rights));
         for (path, rights) in &record.paths {
-            let origin = self.origins.told("paths", Some(path)).unwrap_or_default();
+            let origin = self.origins.text("paths", Some(path)).unwrap_or_default();
             let value = format!("below {path}: {}", format_rights(*rights));
             self.rows.push(("", value, origin));
         }
         for folder in &record.folders {
-            let origin = self.origins.told("folders", Some(&folder.path)).unwrap_or_default();
+            let origin = self.origins.text("folders", Some(&folder.path)).unwrap_or_default();
             self.rows.push(("folder", shown_folder(folder, self.folder), origin));
         }
         let addresses = record.allowed_addresses.as_ref();
@@ -201,13 +201,13 @@ impl SettingsTable<'_> {
 
 /// Whether an account can log in, according to the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Login {
+pub(super) enum LoginStatus {
     Open,
     Disabled,
     Ended,
 }
 
-impl Login {
+impl LoginStatus {
     /// As shown in tables.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -219,13 +219,13 @@ impl Login {
 }
 
 /// Whether an account is open.
-pub(super) fn login(record: &UserRecord) -> Login {
+pub(super) fn login(record: &UserRecord) -> LoginStatus {
     if !record.is_enabled() {
-        Login::Disabled
+        LoginStatus::Disabled
     } else if record.expires.is_some_and(|expires| expires.end() <= Timestamp::now()) {
-        Login::Ended
+        LoginStatus::Ended
     } else {
-        Login::Open
+        LoginStatus::Open
     }
 }
 

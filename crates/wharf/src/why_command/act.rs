@@ -24,7 +24,7 @@ pub(crate) enum Action {
 
 /// An action: its name, its verb, the permissions that it requires, and its commands, the usual one
 /// first.
-struct Row {
+struct ActionRow {
     act: Action,
     name: &'static str,
     words: &'static str,
@@ -32,7 +32,7 @@ struct Row {
     verbs: &'static [&'static str],
 }
 
-const ROWS: &[Row] = &[
+const ROWS: &[ActionRow] = &[
     row(Action::Login, "login", "log in", Permissions::NONE, &["USER", "PASS"]),
     row(Action::Enter, "enter", "enter", Permissions::ENTER, &["CWD", "CDUP", "XCWD", "XCUP"]),
     row(
@@ -73,8 +73,8 @@ const fn row(
     words: &'static str,
     needs: Permissions,
     verbs: &'static [&'static str],
-) -> Row {
-    Row { act, name, words, needs, verbs }
+) -> ActionRow {
+    ActionRow { act, name, words, needs, verbs }
 }
 
 impl Action {
@@ -85,7 +85,7 @@ impl Action {
     /// A hint with the known names.
     pub(crate) fn read(word: &str) -> Result<Self, String> {
         let word = word.trim();
-        let is_it = |row: &&Row| {
+        let is_it = |row: &&ActionRow| {
             row.name.eq_ignore_ascii_case(word)
                 || row.verbs.iter().any(|verb| verb.eq_ignore_ascii_case(word))
         };
@@ -102,7 +102,7 @@ impl Action {
         }
     }
 
-    fn row(self) -> &'static Row {
+    fn row(self) -> &'static ActionRow {
         let row = ROWS.iter().find(|row| row.act == self);
         row.expect("a test sees that each act has a row")
     }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::Permissions;
-use wharf_core::storage::{Entries, LastLink, Storage, Wanted};
+use wharf_core::storage::{Entries, LastLink, ListDetail, Storage};
 use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
 use wharf_users::rights::format_rights;
 
 use super::act::Action;
-use super::subject::Subject;
-use super::{Fact, Kind, Query, real_path};
+use super::subject::AccountSubject;
+use super::{DecidingFact, FactKind, Query, real_path};
 use crate::os;
 use crate::protection::identity::current_name;
 use crate::protection::own_files::{named, own_files, server_files};
@@ -19,13 +19,16 @@ use crate::protection::own_files::{named, own_files, server_files};
 /// The fact that decides: the permission that allows it, or the first denial.
 pub(super) async fn decide(
     case: &Query<'_>,
-    subject: &Subject,
+    subject: &AccountSubject,
     storage: &dyn Storage,
-) -> Result<Fact, Fact> {
+) -> Result<DecidingFact, DecidingFact> {
     commands(case)?;
     if case.act == Action::Login {
-        return Ok(Fact::new(Kind::Account, "login with the correct password is allowed")
-            .from(subject.place("password")));
+        return Ok(DecidingFact::new(
+            FactKind::Account,
+            "login with the correct password is allowed",
+        )
+        .from(subject.place("password")));
     }
     own(case, storage)?;
     let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
@@ -40,20 +43,22 @@ pub(super) async fn decide(
 }
 
 /// Whether its command is enabled.
-fn commands(case: &Query<'_>) -> Result<(), Fact> {
+fn commands(case: &Query<'_>) -> Result<(), DecidingFact> {
     let off = &case.config.compat.disable_commands.0;
     let is_off = |verb: &&&str| off.iter().any(|known| known == **verb);
     match case.act.verbs().iter().find(is_off) {
         // Only the usual command is checked; others have the same effect.
-        Some(verb) if Some(verb) == case.act.verbs().first() => {
-            Err(case.setting(Kind::Setting, "compat.disable_commands", format!("[… \"{verb}\" …]")))
-        }
+        Some(verb) if Some(verb) == case.act.verbs().first() => Err(case.setting(
+            FactKind::Setting,
+            "compat.disable_commands",
+            format!("[… \"{verb}\" …]"),
+        )),
         _ => Ok(()),
     }
 }
 
 /// Whether it is one of wharf's own files, or a parent folder of one.
-fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), Fact> {
+fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
     let Some(path) = storage.real_path(&case.at) else { return Ok(()) };
     let file = case.file.as_deref().map(Path::new);
     let files = server_files(case.config, file, &[], &case.homes);
@@ -68,19 +73,19 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), Fact> {
     } else {
         return Ok(());
     };
-    Err(Fact::new(Kind::Right, format!("\"none\" for every account: {what}"))
+    Err(DecidingFact::new(FactKind::Right, format!("\"none\" for every account: {what}"))
         .from(shown(&place))
-        .help("move it outside of served folders; wharf check lists all of them"))
+        .hint("move it outside of served folders; wharf check lists all of them"))
 }
 
 /// The rule of a path: that with the longest prefix.
 fn right(
     case: &Query<'_>,
-    subject: &Subject,
+    subject: &AccountSubject,
     storage: &dyn Storage,
     at: &VPath,
     needed: Permissions,
-) -> Result<Fact, Fact> {
+) -> Result<DecidingFact, DecidingFact> {
     let rules = &subject.account.rules;
     let ignores_case = storage.caps().ignores_case;
     let rights = if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
@@ -95,7 +100,7 @@ fn right(
     } else {
         (format!("paths.\"{prefix}\" = \"{shown}\""), subject.place_of_path(&prefix))
     };
-    let fact = Fact::new(Kind::Right, what).from(place);
+    let fact = DecidingFact::new(FactKind::Right, what).from(place);
     if rights.contains(needed) {
         return Ok(fact);
     }
@@ -106,7 +111,7 @@ fn right(
         .collect::<Vec<_>>()
         .join(",");
     let user = case.user;
-    Err(Fact { what: format!("{}, without `{missing}`", fact.what), ..fact }.help(
+    Err(DecidingFact { what: format!("{}, without `{missing}`", fact.what), ..fact }.hint(
         if subject.is_anonymous {
             "permissions of anonymous users are set by login.anonymous_permissions".to_owned()
         } else {
@@ -116,7 +121,11 @@ fn right(
 }
 
 /// Resolves the path. If links lead elsewhere, the rule there applies, too.
-async fn linked(case: &Query<'_>, subject: &Subject, storage: &dyn Storage) -> Result<VPath, Fact> {
+async fn linked(
+    case: &Query<'_>,
+    subject: &AccountSubject,
+    storage: &dyn Storage,
+) -> Result<VPath, DecidingFact> {
     if !subject.account.rules.differ() {
         return Ok(case.at.clone());
     }
@@ -127,7 +136,7 @@ async fn linked(case: &Query<'_>, subject: &Subject, storage: &dyn Storage) -> R
     // Paths that cannot be resolved are reported by the check of the file system.
     let Ok(real) = storage.resolve(&case.at, last).await else { return Ok(case.at.clone()) };
     if real != case.at {
-        right(case, subject, storage, &real, case.act.needs()).map_err(|fact| Fact {
+        right(case, subject, storage, &real, case.act.needs()).map_err(|fact| DecidingFact {
             what: format!("a symbolic link leads to {real}, where {}", fact.what),
             ..fact
         })?;
@@ -136,31 +145,33 @@ async fn linked(case: &Query<'_>, subject: &Subject, storage: &dyn Storage) -> R
 }
 
 /// A path with a rule or a virtual folder, at or below it, cannot be renamed.
-fn fixed(at: &VPath, subject: &Subject, storage: &dyn Storage) -> Result<(), Fact> {
+fn fixed(at: &VPath, subject: &AccountSubject, storage: &dyn Storage) -> Result<(), DecidingFact> {
     let rules = &subject.account.rules;
     if let Some((prefix, rights)) = rules.at_or_below(at, storage.caps().ignores_case) {
         let what = format!(
             "a permission rule is at or below it: paths.\"{prefix}\" = \"{}\"",
             format_rights(rights)
         );
-        let help = "rename it on the server, and change the rule";
-        return Err(Fact::new(Kind::Right, what).from(subject.place_of_path(prefix)).help(help));
+        let hint = "rename it on the server, and change the rule";
+        return Err(DecidingFact::new(FactKind::Right, what)
+            .from(subject.place_of_path(prefix))
+            .hint(hint));
     }
     let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
     let what = format!("a virtual folder is at or below it: folders.\"{place}\"");
-    Err(Fact::new(Kind::Right, what).from(subject.place_of_path(&place)))
+    Err(DecidingFact::new(FactKind::Right, what).from(subject.place_of_path(&place)))
 }
 
 struct Question<'a> {
     /// The path with links resolved.
     at: VPath,
     case: &'a Query<'a>,
-    subject: &'a Subject,
+    subject: &'a AccountSubject,
     storage: &'a dyn Storage,
 }
 
 impl Question<'_> {
-    async fn disk(&self) -> Result<(), Fact> {
+    async fn disk(&self) -> Result<(), DecidingFact> {
         let at = &self.at;
         let found = self.stat(at).await?;
         match self.case.act {
@@ -207,24 +218,24 @@ impl Question<'_> {
     }
 
     /// A fact about the file system, with the real path.
-    fn fact(&self, what: &str) -> Fact {
+    fn fact(&self, what: &str) -> DecidingFact {
         let path = self.real_path(&self.at);
-        Fact::new(Kind::File, what).from(shown(&path))
+        DecidingFact::new(FactKind::File, what).from(shown(&path))
     }
 
-    async fn stat(&self, at: &VPath) -> Result<Option<Entry>, Fact> {
+    async fn stat(&self, at: &VPath) -> Result<Option<Entry>, DecidingFact> {
         match self.storage.stat(at).await {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+            Err(error) => Err(self.fact(&error.to_string()).hint(hint(error.kind))),
         }
     }
 
-    fn present(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+    fn present(&self, found: Option<Entry>) -> Result<Entry, DecidingFact> {
         found.ok_or_else(|| self.fact("no such file or directory"))
     }
 
-    fn file(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+    fn file(&self, found: Option<Entry>) -> Result<Entry, DecidingFact> {
         let entry = self.present(found)?;
         if entry.kind == FileKind::Dir {
             return Err(self.fact("is a folder, not a file"));
@@ -232,7 +243,7 @@ impl Question<'_> {
         Ok(entry)
     }
 
-    fn folder(&self, found: Option<Entry>) -> Result<Entry, Fact> {
+    fn folder(&self, found: Option<Entry>) -> Result<Entry, DecidingFact> {
         let entry = self.present(found)?;
         if entry.kind != FileKind::Dir {
             return Err(self.fact("not a folder"));
@@ -240,22 +251,22 @@ impl Question<'_> {
         Ok(entry)
     }
 
-    fn not_top(&self) -> Result<(), Fact> {
+    fn not_top(&self) -> Result<(), DecidingFact> {
         if self.at.is_root() {
             return Err(self.fact("the home itself cannot be changed"));
         }
         Ok(())
     }
 
-    async fn readable(&self, found: Option<Entry>) -> Result<(), Fact> {
+    async fn readable(&self, found: Option<Entry>) -> Result<(), DecidingFact> {
         self.file(found)?;
         match self.storage.read(&self.at, 0).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.fact(&error.to_string()).help(remedy(error.kind))),
+            Err(error) => Err(self.fact(&error.to_string()).hint(hint(error.kind))),
         }
     }
 
-    async fn storable(&self, found: Option<Entry>) -> Result<(), Fact> {
+    async fn storable(&self, found: Option<Entry>) -> Result<(), DecidingFact> {
         let at = &self.at;
         match found {
             Some(entry) if entry.kind == FileKind::Dir => {
@@ -264,7 +275,7 @@ impl Question<'_> {
             Some(_) if self.case.act == Action::Upload => {
                 if !self.case.config.files.overwrite {
                     return Err(self.case.setting(
-                        Kind::Setting,
+                        FactKind::Setting,
                         "files.overwrite",
                         "false, and the file exists",
                     ));
@@ -280,7 +291,7 @@ impl Question<'_> {
     }
 
     /// Whether quota and free space permit more bytes.
-    async fn room(&self) -> Result<(), Fact> {
+    async fn room(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
             && kept.bytes >= most
@@ -295,7 +306,7 @@ impl Question<'_> {
         }
     }
 
-    fn room_for_a_file(&self) -> Result<(), Fact> {
+    fn room_for_a_file(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.files_max.number())
             && kept.files >= u64::from(most)
@@ -305,33 +316,34 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn quota(&self, key: &str, kept: u64, most: u64) -> Fact {
+    fn quota(&self, key: &str, kept: u64, most: u64) -> DecidingFact {
         let limits = &self.subject.account.limits;
         let is_own =
             if key == "quota" { limits.quota.is_some() } else { limits.quota_files.is_some() };
         let value = format!("{most}, and {kept} are in use");
         let fact = if is_own {
-            Fact::new(Kind::Quota, format!("{key} = {value}")).from(self.subject.place(key))
+            DecidingFact::new(FactKind::Quota, format!("{key} = {value}"))
+                .from(self.subject.place(key))
         } else {
-            self.case.setting(Kind::Quota, &format!("limits.user_{key}"), value)
+            self.case.setting(FactKind::Quota, &format!("limits.user_{key}"), value)
         };
-        fact.help(format!("wharf user edit {} --quota SIZE, or delete files", self.case.user))
+        fact.hint(format!("wharf user edit {} --quota SIZE, or delete files", self.case.user))
     }
 
-    async fn empty(&self, at: &VPath) -> Result<(), Fact> {
-        let is_empty = match self.storage.list(at, Wanted::Names).await {
+    async fn empty(&self, at: &VPath) -> Result<(), DecidingFact> {
+        let is_empty = match self.storage.list(at, ListDetail::Names).await {
             Ok(Entries::Blocking(mut entries)) => entries.next().is_none(),
             // All stores of this server are blocking; others are not checked.
             Ok(Entries::Stream(_)) => true,
             Err(error) => {
-                return Err(self.fact(&error.to_string()).help(remedy(error.kind)));
+                return Err(self.fact(&error.to_string()).hint(hint(error.kind)));
             }
         };
         if is_empty { Ok(()) } else { Err(self.fact("directory not empty")) }
     }
 
     /// Whether the parent folder of a new name exists, or may be created.
-    async fn parent(&self, at: &VPath) -> Result<(), Fact> {
+    async fn parent(&self, at: &VPath) -> Result<(), DecidingFact> {
         let parent = at.parent().unwrap_or_else(VPath::root);
         match self.stat(&parent).await? {
             Some(entry) if entry.kind == FileKind::Dir => self.folder_changes(at),
@@ -346,7 +358,7 @@ impl Question<'_> {
             }
             None => Err(self
                 .fact("its parent folder does not exist")
-                .help("create it, or let uploads create it:  files.create_parent_dirs = true")),
+                .hint("create it, or let uploads create it:  files.create_parent_dirs = true")),
         }
     }
 
@@ -356,20 +368,20 @@ impl Question<'_> {
     }
 
     /// Whether the server has write permission for the parent folder of `at`.
-    fn folder_changes(&self, at: &VPath) -> Result<(), Fact> {
+    fn folder_changes(&self, at: &VPath) -> Result<(), DecidingFact> {
         let parent = at.parent().unwrap_or_else(VPath::root);
         let folder = self.real_path(&parent);
         os::can_change(&folder).map_err(|error| {
             let who = current_name();
             let what = format!("{who} has no write permission for this folder: {error}");
-            Fact::new(Kind::File, what)
+            DecidingFact::new(FactKind::File, what)
                 .from(shown(&folder))
-                .help(format!("chown {who} {0}, or chmod it", folder.display()))
+                .hint(format!("chown {who} {0}, or chmod it", folder.display()))
         })
     }
 
     /// Only the owner of a file may change its mode and its time.
-    fn owned(&self) -> Result<(), Fact> {
+    fn owned(&self) -> Result<(), DecidingFact> {
         if !matches!(self.case.act, Action::Chmod | Action::Mtime) {
             return Ok(());
         }
@@ -388,7 +400,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The hint for an error of the file system.
-fn remedy(kind: ErrorKind) -> String {
+fn hint(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::Forbidden => format!(
             "permission denied for {}, or a symbolic link leads out of the home \

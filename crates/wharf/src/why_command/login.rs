@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::sleep;
-use wharf_admin::client::Client;
+use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Session, Status};
 use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
@@ -14,8 +14,8 @@ use wharf_core::users::Denied;
 use wharf_users::file::UserRecord;
 
 use super::act::Action;
-use super::subject::Subject;
-use super::{Fact, Kind, Query};
+use super::subject::AccountSubject;
+use super::{DecidingFact, FactKind, Query};
 use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
@@ -31,7 +31,10 @@ const COUNT_LOOKS_MAX: u32 = 1000;
 const COUNT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Checks before files are opened.
-pub(super) fn before(case: &Query<'_>, subject: &Subject) -> Result<Result<(), Fact>, Failure> {
+pub(super) fn before(
+    case: &Query<'_>,
+    subject: &AccountSubject,
+) -> Result<Result<(), DecidingFact>, Failure> {
     let bans = BanFile::of(case.config);
     let memory = bans
         .read()
@@ -44,9 +47,12 @@ pub(super) fn before(case: &Query<'_>, subject: &Subject) -> Result<Result<(), F
             if let Some(ban) = ban {
                 let network = shown(ban.network);
                 let why = if ban.reason.is_empty() { "manual ban" } else { &ban.reason };
-                return Err(Fact::new(Kind::Ban, format!("{network} is banned: {why}"))
-                    .from(bans.path().display().to_string())
-                    .help(format!("wharf ban del {network}")));
+                return Err(DecidingFact::new(
+                    FactKind::Ban,
+                    format!("{network} is banned: {why}"),
+                )
+                .from(bans.path().display().to_string())
+                .hint(format!("wharf ban del {network}")));
             }
         }
         named(case)?;
@@ -59,24 +65,24 @@ pub(super) fn before(case: &Query<'_>, subject: &Subject) -> Result<Result<(), F
         });
         if lock.is_some() && !is_usual {
             let what = "the account is locked for unknown addresses after failed logins";
-            return Err(Fact::new(Kind::Ban, what)
+            return Err(DecidingFact::new(FactKind::Ban, what)
                 .from(bans.path().display().to_string())
-                .help(format!("wharf ban del --user {}", case.user)));
+                .hint(format!("wharf ban del --user {}", case.user)));
         }
         account(case, subject)
     })())
 }
 
 /// Whether the name is valid.
-fn named(case: &Query<'_>) -> Result<(), Fact> {
+fn named(case: &Query<'_>) -> Result<(), DecidingFact> {
     if is_name(case.user) {
         return Ok(());
     }
-    Err(Fact::new(Kind::Account, "invalid user name"))
+    Err(DecidingFact::new(FactKind::Account, "invalid user name"))
 }
 
 /// Whether the password may be sent without TLS.
-fn tls(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
+fn tls(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFact> {
     let config = case.config;
     if case.is_tls || config.listen.iter().all(|listen| listen.tls == TlsMode::Off) {
         return Ok(());
@@ -94,46 +100,57 @@ fn tls(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
     if is_refused {
         let value = format!("\"{}\", and the client does not use TLS", config.tls.require);
         return Err(case
-            .setting(Kind::Tls, "tls.require", value)
-            .help("use explicit FTPS (FTP over TLS) in the client"));
+            .setting(FactKind::Tls, "tls.require", value)
+            .hint("use explicit FTPS (FTP over TLS) in the client"));
     }
     Ok(())
 }
 
 /// Settings of the account.
-fn account(case: &Query<'_>, subject: &Subject) -> Result<(), Fact> {
+fn account(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFact> {
     let user = case.user;
     if subject.is_anonymous {
         return Ok(());
     }
     if !subject.is_enabled {
-        return Err(Fact::new(Kind::Account, "enabled = false")
+        return Err(DecidingFact::new(FactKind::Account, "enabled = false")
             .from(subject.place("enabled"))
-            .help(format!("wharf user enable {user}")));
+            .hint(format!("wharf user enable {user}")));
     }
     if !subject.has_password {
-        return Err(Fact::new(Kind::Account, "it has no usable password")
+        return Err(DecidingFact::new(FactKind::Account, "it has no usable password")
             .from(subject.place("password"))
-            .help(format!("wharf user passwd {user}")));
+            .hint(format!("wharf user passwd {user}")));
     }
     let is_same = |denied: &String| denied.to_lowercase() == user.to_lowercase();
     if case.config.login.deny_users.iter().any(is_same) {
-        return Err(case.setting(Kind::Setting, "login.deny_users", format!("[… \"{user}\" …]")));
+        return Err(case.setting(
+            FactKind::Setting,
+            "login.deny_users",
+            format!("[… \"{user}\" …]"),
+        ));
     }
     if subject.account.requires_tls && !case.is_tls {
-        return Err(Fact::new(Kind::Tls, "require_tls = true, and the client does not use TLS")
-            .from(subject.place("require_tls"))
-            .help("use explicit FTPS (FTP over TLS) in the client"));
+        return Err(DecidingFact::new(
+            FactKind::Tls,
+            "require_tls = true, and the client does not use TLS",
+        )
+        .from(subject.place("require_tls"))
+        .hint("use explicit FTPS (FTP over TLS) in the client"));
     }
     subject.record.as_ref().map_or(Ok(()), |record| from_there_now(case, subject, record))
 }
 
 /// Whether address and time are allowed for the account.
-fn from_there_now(case: &Query<'_>, subject: &Subject, record: &UserRecord) -> Result<(), Fact> {
-    let told = |denied: Denied, key: &'static str, remedy: &str| {
-        Fact::new(Kind::Account, denied.to_string())
+fn from_there_now(
+    case: &Query<'_>,
+    subject: &AccountSubject,
+    record: &UserRecord,
+) -> Result<(), DecidingFact> {
+    let told = |denied: Denied, key: &'static str, hint: &str| {
+        DecidingFact::new(FactKind::Account, denied.to_string())
             .from(subject.place(key))
-            .help(format!("wharf user edit {} {remedy}", case.user))
+            .hint(format!("wharf user edit {} {hint}", case.user))
     };
     if let Some(ip) = case.ip {
         let from_there = record.admits_address(ip);
@@ -141,18 +158,18 @@ fn from_there_now(case: &Query<'_>, subject: &Subject, record: &UserRecord) -> R
     }
     let now = Timestamp::from_second(case.now).unwrap_or(Timestamp::MAX);
     let is_over = record.expires.is_some_and(|expires| expires.end() <= now);
-    let (key, remedy) =
+    let (key, hint) =
         if is_over { ("expires", "--expires DAY") } else { ("hours", "--hours WHEN") };
-    record.admits_time(now).map_err(|denied| told(denied, key, remedy))
+    record.admits_time(now).map_err(|denied| told(denied, key, hint))
 }
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.
 pub(super) async fn enter(
     case: &Query<'_>,
-    subject: &Subject,
-    client: &Client,
+    subject: &AccountSubject,
+    client: &AdminClient,
     notes: &mut Vec<String>,
-) -> Result<Arc<dyn Storage>, Fact> {
+) -> Result<Arc<dyn Storage>, DecidingFact> {
     let config = case.config;
     let home = subject.account.home.clone();
     let file = accounts::file(config).map(Path::to_path_buf);
@@ -163,9 +180,12 @@ pub(super) async fn enter(
     let own = server_files(config, file, &[], &case.homes);
     let stores = wire::stores(config, Some(&quotas), &reach, own);
     let storage = stores.open(&subject.account).await.map_err(|error| {
-        Fact::new(Kind::File, format!("cannot open the home {}: {error}", home.display()))
-            .from(subject.place("home"))
-            .help(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
+        DecidingFact::new(
+            FactKind::File,
+            format!("cannot open the home {}: {error}", home.display()),
+        )
+        .from(subject.place("home"))
+        .hint(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
     if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
         && !is_counted(&*storage).await
@@ -179,8 +199,9 @@ pub(super) async fn enter(
             let real = storage.real_path(&case.at);
             for folder in [Some(home), real].into_iter().flatten() {
                 if let Some(what) = beyond_sandbox(&server, &folder) {
-                    let fact = Fact::new(Kind::Setting, what).from(subject.place("home"));
-                    return Err(fact.help(RESTART));
+                    let fact =
+                        DecidingFact::new(FactKind::Setting, what).from(subject.place("home"));
+                    return Err(fact.hint(RESTART));
                 }
             }
             seats(case, subject, &sessions)?;
@@ -192,7 +213,7 @@ pub(super) async fn enter(
 }
 
 /// The running server of this configuration and its sessions.
-async fn server(case: &Query<'_>, client: &Client) -> Option<(Status, Vec<Session>)> {
+async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<Session>)> {
     let status = server_of(client, case.file.as_deref(), case.is_named).await?;
     Some((status, client.get("/v1/sessions").await.ok()?))
 }
@@ -209,13 +230,17 @@ async fn is_counted(storage: &dyn Storage) -> bool {
 }
 
 /// Whether limits permit one more session.
-fn seats(case: &Query<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
+fn seats(
+    case: &Query<'_>,
+    subject: &AccountSubject,
+    sessions: &[Session],
+) -> Result<(), DecidingFact> {
     let limits = &case.config.limits;
     let is_full = |most: Count, count: usize| !most.admits(count);
     if is_full(limits.connections, sessions.len()) {
         let value =
             format!("{}, and {} are in use", shown_count(limits.connections), sessions.len());
-        return Err(case.setting(Kind::Limit, "limits.connections", value));
+        return Err(case.setting(FactKind::Limit, "limits.connections", value));
     }
     let of_user = |session: &&Session| session.user.as_deref() == Some(&subject.account.name);
     let count = sessions.iter().filter(of_user).count();
@@ -226,18 +251,19 @@ fn seats(case: &Query<'_>, subject: &Subject, sessions: &[Session]) -> Result<()
     if is_full(most, count) {
         let value = format!("{}, and {count} are in use", shown_count(most));
         let fact = if is_own {
-            Fact::new(Kind::Limit, format!("sessions = {value}")).from(subject.place("sessions"))
+            DecidingFact::new(FactKind::Limit, format!("sessions = {value}"))
+                .from(subject.place("sessions"))
         } else {
-            case.setting(Kind::Limit, "limits.sessions_per_user", value)
+            case.setting(FactKind::Limit, "limits.sessions_per_user", value)
         };
-        return Err(fact.help("wharf who --user lists them; wharf kick disconnects them"));
+        return Err(fact.hint("wharf who --user lists them; wharf kick disconnects them"));
     }
     let Some(ip) = case.ip else { return Ok(()) };
     let near = |session: &&Session| session.ip.parse() == Ok(ip);
     let count = sessions.iter().filter(near).count();
     if is_full(limits.connections_per_ip, count) {
         let value = format!("{}, and {count} are in use", shown_count(limits.connections_per_ip));
-        return Err(case.setting(Kind::Limit, "limits.connections_per_ip", value));
+        return Err(case.setting(FactKind::Limit, "limits.connections_per_ip", value));
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use wharf_accounts_sql::{Address, Creation};
+use wharf_accounts_sql::{Creation, DatabaseAddress};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{Origin as Said, StoredHash, UserFile, UserRecord};
+use wharf_users::file::{SettingOrigin as Said, StoredHash, UserFile, UserRecord};
 
 use super::Query;
-use crate::accounts::{Kept, database, everyone};
+use crate::accounts::{AccountStoreKind, database, everyone};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
 use crate::outcome::{Exit, Failure};
@@ -18,7 +18,7 @@ use crate::user_command::{Trouble, no_such_user, open_failure, waits};
 use crate::wire;
 
 /// An account of a store.
-pub(super) struct Subject {
+pub(super) struct AccountSubject {
     /// The account as used by the engine.
     pub(super) account: Account,
     pub(super) is_anonymous: bool,
@@ -27,11 +27,11 @@ pub(super) struct Subject {
     pub(super) has_password: bool,
     /// Its record; none for anonymous users.
     pub(super) record: Option<UserRecord>,
-    origin: Origin,
+    origin: SubjectOrigin,
 }
 
 /// The origin of its settings.
-enum Origin {
+enum SubjectOrigin {
     /// The accounts file: its path, its content, the account's name.
     File(PathBuf, UserFile, String),
     /// A database, with the name of the account.
@@ -40,7 +40,7 @@ enum Origin {
     Visitor { rights: String, home: String },
 }
 
-impl Subject {
+impl AccountSubject {
     /// Finds the account.
     ///
     /// # Errors
@@ -55,13 +55,13 @@ impl Subject {
                 is_enabled: true,
                 has_password: true,
                 record: None,
-                origin: Origin::Visitor {
+                origin: SubjectOrigin::Visitor {
                     rights: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
                 },
             });
         }
-        if let Kept::Database(address) = &config.accounts.store.0 {
+        if let AccountStoreKind::Database(address) = &config.accounts.store.0 {
             return Self::in_database(case, address, is_coloured);
         }
         let order = &config.accounts.auth_backends;
@@ -85,13 +85,13 @@ impl Subject {
                 || record.is_open()
                 || record.password.as_ref().is_some_and(StoredHash::is_usable),
             record: Some(record.clone()),
-            origin: Origin::File(path.clone(), file, case.user.to_owned()),
+            origin: SubjectOrigin::File(path.clone(), file, case.user.to_owned()),
         })
     }
 
     fn in_database(
         case: &Query<'_>,
-        address: &Address,
+        address: &DatabaseAddress,
         is_coloured: bool,
     ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;
@@ -112,7 +112,7 @@ impl Subject {
             is_enabled: record.is_enabled(),
             has_password: record.is_open()
                 || record.password.as_ref().is_some_and(StoredHash::is_usable),
-            origin: Origin::Database(format!("{address}, account {}", record.name)),
+            origin: SubjectOrigin::Database(format!("{address}, account {}", record.name)),
             record: Some(record),
         })
     }
@@ -120,29 +120,28 @@ impl Subject {
     /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
-            Origin::Visitor { rights, home } => match key {
+            SubjectOrigin::Visitor { rights, home } => match key {
                 "home" => home.clone(),
                 _ => rights.clone(),
             },
-            Origin::Database(shown) => format!("{shown}, column {key}"),
-            Origin::File(path, file, name) => {
-                said_at(path, file, name, key, None).unwrap_or_else(|| {
+            SubjectOrigin::Database(shown) => format!("{shown}, column {key}"),
+            SubjectOrigin::File(path, file, name) => said_at(path, file, name, key, None)
+                .unwrap_or_else(|| {
                     let path = path.display();
                     match file.line_of(name) {
                         Some(line) => format!("{path}:{line} (not set: default)"),
                         None => path.to_string(),
                     }
-                })
-            }
+                }),
         }
     }
 
     /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
-            Origin::Visitor { rights, .. } => rights.clone(),
-            Origin::Database(shown) => format!("{shown}, its paths and folders"),
-            Origin::File(path, file, name) => ["paths", "folders"]
+            SubjectOrigin::Visitor { rights, .. } => rights.clone(),
+            SubjectOrigin::Database(shown) => format!("{shown}, its paths and folders"),
+            SubjectOrigin::File(path, file, name) => ["paths", "folders"]
                 .iter()
                 .find_map(|key| said_at(path, file, name, key, Some(prefix)))
                 .unwrap_or_else(|| self.place("paths")),
@@ -165,7 +164,7 @@ fn elsewhere(case: &Query<'_>) -> Failure {
             "account {name} is not in the account store; it may exist in {others}"
         ))
     }
-    .help("its permissions are known after its login, or if the account is in users_file")
+    .hint("its permissions are known after its login, or if the account is in users_file")
 }
 
 /// The file and line where a key of an account is set, with the group if it is set there.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_accounts_sql::{Address, Creation, SqlUsers};
+use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_core::account::{Account, Count, Limits as AccountLimits};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
@@ -13,14 +13,14 @@ use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{NoUsers, Single};
 
-use crate::accounts::{self, FolderUse, Kept, WatchedStore, alone, database, everyone};
+use crate::accounts::{self, AccountStoreKind, FolderUse, WatchedStore, alone, database, everyone};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
 use crate::outcome::Failure;
 use crate::protection::reach::StoreAccess;
-use crate::share::{Access, Share};
+use crate::share::{Share, ShareAccess};
 use crate::user_command::{Trouble, open_failure};
 
 /// The accounts and their folders.
@@ -49,9 +49,9 @@ pub(crate) fn accounts(
     let needs_file =
         anonymous_home(config).is_none() && config.accounts.auth_backends.has(LoginSource::File);
     let mut accounts = match &config.accounts.store.0 {
-        Kept::File if !needs_file && !path.exists() => nobody(),
-        Kept::File => of_file(path, is_coloured)?,
-        Kept::Database(address) => of_database(config, address, creation)?,
+        AccountStoreKind::File if !needs_file && !path.exists() => nobody(),
+        AccountStoreKind::File => of_file(path, is_coloured)?,
+        AccountStoreKind::Database(address) => of_database(config, address, creation)?,
     };
     accounts.users = users(config, accounts.watched.as_ref(), None);
     accounts.homes.extend(anonymous_folder(config));
@@ -160,7 +160,7 @@ fn of_file(path: &Path, is_coloured: bool) -> Result<Accounts, Failure> {
 /// start.
 fn of_database(
     config: &Config,
-    address: &Address,
+    address: &DatabaseAddress,
     creation: Creation,
 ) -> Result<Accounts, Failure> {
     let users = database(address, config, creation)?;
@@ -189,8 +189,8 @@ fn of_database(
         ));
     }
     let file = match address {
-        Address::Sqlite(path) => Some(path.clone()),
-        Address::Postgres(_) => None,
+        DatabaseAddress::Sqlite(path) => Some(path.clone()),
+        DatabaseAddress::Postgres(_) => None,
     };
     Ok(Accounts {
         users: Arc::new(users.clone()),
@@ -210,12 +210,12 @@ pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
 /// The account of a share.
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
-        Access::Anonymous(rights) => {
+        ShareAccess::Anonymous(rights) => {
             let rights = anonymous_rights(*rights);
             let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, rights);
             Arc::new(users.with_limits(for_many()))
         }
-        Access::Account { user, password, rights } => {
+        ShareAccess::Account { user, password, rights } => {
             let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
             account.limits = for_many();
             Arc::new(Single::new(account, password.text.as_bytes()))

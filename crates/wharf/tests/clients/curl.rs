@@ -103,7 +103,7 @@ fn curl_resumes_interrupted_transfers_in_both_directions() {
 
         let upload = curl(&options).args(["-C", "-", "-T"]).arg(&whole).arg(&file).succeed();
         let stored = fs::read(server.home().join(format!("up{index}"))).unwrap();
-        assert!(stored == bytes, "{name}: {} bytes of {cut}: {}", stored.len(), upload.told());
+        assert!(stored == bytes, "{name}: {} bytes of {cut}: {}", stored.len(), upload.output());
 
         fs::write(&part, &bytes[..cut]).unwrap();
         curl(&options).args(["-C", "-", "-o"]).arg(&part).arg(&file).succeed();
@@ -224,13 +224,13 @@ fn curl_sends_single_commands() {
 fn curl_reports_what_went_wrong() {
     let server = Server::with_one_account();
     let missing = curl(&[&plain(&server, "missing")]).run();
-    assert_eq!(missing.code, Some(78), "{}", missing.told());
+    assert_eq!(missing.code, Some(78), "{}", missing.output());
     let nowhere = curl(&[&plain(&server, "missing/dir/file")]).run();
-    assert_eq!(nowhere.code, Some(9), "{}", nowhere.told());
+    assert_eq!(nowhere.code, Some(9), "{}", nowhere.output());
     let wrong = curl(&["-u", "anna:wrong", &plain(&server, "")]).run();
-    assert_eq!(wrong.code, Some(67), "{}", wrong.told());
+    assert_eq!(wrong.code, Some(67), "{}", wrong.output());
     let refused = curl(&["-T", "-", &plain(&server, "missing/file")]).input("x").run();
-    assert_eq!(refused.code, Some(9), "{}", refused.told());
+    assert_eq!(refused.code, Some(9), "{}", refused.output());
 }
 
 #[test]

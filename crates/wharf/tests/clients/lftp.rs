@@ -51,7 +51,7 @@ fn lftp(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
 
 fn lftp_succeeds(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
     let outcome = lftp(server, room, way, commands);
-    assert_eq!(outcome.code, Some(0), "{}", outcome.told());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.output());
     outcome
 }
 
@@ -128,7 +128,7 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
          mirror down got; mirror -R up up; get -c log; put log -o again;",
     );
 
-    assert!(told.told().contains("MODE Z"), "{}", told.told());
+    assert!(told.output().contains("MODE Z"), "{}", told.output());
     tree.assert_at(&room.join("got"));
     other.assert_at(&server.home().join("up"));
     for log in [room.join("log"), server.home().join("again")] {
@@ -222,7 +222,7 @@ fn lftp_preserves_the_time_of_a_file_in_both_directions() {
 fn lftp_reports_a_missing_directory_immediately() {
     let server = Server::with_one_account();
     let outcome = lftp(&server, &server.room("lftp"), PLAIN, "ls missing-dir");
-    assert_ne!(outcome.code, Some(0), "{}", outcome.told());
+    assert_ne!(outcome.code, Some(0), "{}", outcome.output());
     assert_eq!(outcome.text(), "");
 }
 

@@ -48,7 +48,7 @@ fn lftp_reports_a_listing_that_is_refused_at_once() {
             );
             let outcome = Program::new("lftp").arg("-c").arg(script).run();
             assert_ne!(outcome.code, Some(0), "{command} {path}");
-            assert!(outcome.told().contains("Access failed: 550 "), "{}", outcome.told());
+            assert!(outcome.output().contains("Access failed: 550 "), "{}", outcome.output());
             assert_eq!(count(&server, verb), 1, "{command} {path}");
         }
     }
@@ -80,11 +80,11 @@ fn rclone_reports_a_missing_folder_and_creates_it_to_copy_into() {
                 .run()
         };
         let outcome = rclone(&["lsf", &at("nothing")]);
-        assert!(outcome.told().contains("directory not found"), "{}", outcome.told());
+        assert!(outcome.output().contains("directory not found"), "{}", outcome.output());
         let new = format!("new{}", options.len());
         let from = server.home().join("tree").display().to_string();
         let outcome = rclone(&["copy", &from, &at(&format!("{new}/sub"))]);
-        assert_eq!(outcome.code, Some(0), "{}", outcome.told());
+        assert_eq!(outcome.code, Some(0), "{}", outcome.output());
         assert!(server.home().join(new).join("sub/a/b/deep").exists());
     }
 }

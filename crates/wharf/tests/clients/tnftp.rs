@@ -17,7 +17,7 @@ fn tnftp(server: &Server, room: &Path, options: &[&str], address: &str, commands
         .folder(room)
         .input(script)
         .run();
-    outcome.told()
+    outcome.output()
 }
 
 const WAYS: [(&str, &str, &str); 4] = [

@@ -93,5 +93,5 @@ fn wget_reports_a_missing_file() {
     let server = Server::with_one_account();
     let url = format!("ftp://127.0.0.1:{}/missing", server.port());
     let outcome = wget(&server, &[&url]).run();
-    assert_eq!(outcome.code, Some(8), "{}", outcome.told());
+    assert_eq!(outcome.code, Some(8), "{}", outcome.output());
 }

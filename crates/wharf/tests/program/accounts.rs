@@ -1,13 +1,13 @@
 //! Groups, hours, addresses, ends and folders, with the real server.
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// A hash of `secret` that is quick to check.
 const HASH: &str = "{SSHA512}";
 
 /// The accounts of `text`, in which `HASH` is replaced by the hash of `secret`.
-fn place(text: &str) -> Place {
-    let place = Place::new();
+fn place(text: &str) -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "config_version = 1\n[login]\nfailure_delay = \"0s\"\n");
     let hash = place.run_with(&["hash", "--password-file", "-"], "secret\n").exits(0).out;
     place.write("users.toml", &text.replace(HASH, hash.trim()));
@@ -85,7 +85,7 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
     place
         .run(&["check", "users"])
         .exits(1)
-        .tells("anna cannot use /music: folder not found: music");
+        .reports("anna cannot use /music: folder not found: music");
     let told = "anna cannot use /music: folder not found: ";
     let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
     place.write("wharf.toml", &config);

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Place, own_port};
+use crate::support::{TestFolder, own_port};
 
 /// A test folder whose configuration listens at these addresses, with anna's account.
-fn listening(addresses: &[SocketAddr]) -> Place {
-    let place = Place::new();
+fn listening(addresses: &[SocketAddr]) -> TestFolder {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("files")).unwrap();
     let mut text = format!("[passive]\nports = \"{}\"\n", place.range());
     for at in addresses {
@@ -30,7 +30,7 @@ fn free() -> SocketAddr {
 }
 
 /// systemd's own program opens sockets and starts wharf when a client connects.
-fn activated(place: &Place, sockets: &[(SocketAddr, &str)]) -> Activated {
+fn activated(place: &TestFolder, sockets: &[(SocketAddr, &str)]) -> Activated {
     let program = place.command(&[]);
     let mut command = Command::new("systemd-socket-activate");
     for (address, _) in sockets {

@@ -3,18 +3,18 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
 /// A loopback address, treated like any other.
 const NO_FRIENDS: &[&str] = &["--set", "ban.allow=[]"];
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("share")).unwrap();
     place
 }
 
-fn serve(place: &Place) -> Serving {
+fn serve(place: &TestFolder) -> Serving {
     let words = ["share", "-u", "me", "-P", "secret", "--set", "login.failure_delay=0"];
     place.serve(&[&words[..], NO_FRIENDS].concat())
 }
@@ -45,13 +45,13 @@ fn row_17_a_manual_ban_applies_immediately_ends_sessions_and_is_lifted() {
     place
         .run(&["ban", "add", "127.0.0.1", "--reason", "a test", "--set", "ban.allow=[]"])
         .exits(0)
-        .tells("banned 127.0.0.1 until it is removed");
+        .reports("banned 127.0.0.1 until it is removed");
     let goodbye = client.reply();
     assert!(goodbye.starts_with("421 Your address is banned"), "{goodbye}");
     comes_to(server.address, "421 Your address is banned");
     let list = place.run(&["ban", "list"]).exits(0).out;
     assert!(list.contains("127.0.0.1  unlimited  hand  a test"), "{list}");
-    place.run(&["ban", "del", "127.0.0.1"]).exits(0).tells("removed the ban of 127.0.0.1");
+    place.run(&["ban", "del", "127.0.0.1"]).exits(0).reports("removed the ban of 127.0.0.1");
     comes_to(server.address, "220 ");
     let (_, rest) = server.stop();
     for part in [
@@ -82,8 +82,8 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     assert!(json.contains("\"manual\":false"), "{json}");
     let server = serve(&place);
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
-    place.run(&["ban", "clear"]).exits(2).tells("add --yes");
-    place.run(&["ban", "clear", "--yes"]).exits(0).tells("removed all bans (1)");
+    place.run(&["ban", "clear"]).exits(2).reports("add --yes");
+    place.run(&["ban", "clear", "--yes"]).exits(0).reports("removed all bans (1)");
     comes_to(server.address, "220 ");
 }
 
@@ -94,7 +94,7 @@ fn bans_of_a_running_server_are_listed_and_changed_immediately() {
     let server = serve(&place);
     // Access to the control socket does not allow writing the file.
     let words = ["ban", "add", "127.0.0.1", "203.0.113.0/24", "--for", "1h", "--reason", "a test"];
-    place.run(&words).exits(0).tells("banned 203.0.113.0/24 for 1h");
+    place.run(&words).exits(0).reports("banned 203.0.113.0/24 for 1h");
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
     let json = place.run(&["ban", "list", "--json"]).exits(0).out;
     let bans: Vec<serde_json::Value> =
@@ -102,27 +102,27 @@ fn bans_of_a_running_server_are_listed_and_changed_immediately() {
     // The same objects as those of GET /v1/bans.
     assert_eq!(bans[0]["address"], "127.0.0.1");
     assert_eq!((&bans[1]["manual"], &bans[1]["reason"]), (&true.into(), &"a test".into()));
-    place.run(&["ban", "del", "192.0.2.1"]).exits(4).tells("192.0.2.1 is not banned");
-    place.run(&["ban", "del", "--user", "anna"]).exits(4).tells("`anna` is not locked");
+    place.run(&["ban", "del", "192.0.2.1"]).exits(4).reports("192.0.2.1 is not banned");
+    place.run(&["ban", "del", "--user", "anna"]).exits(4).reports("`anna` is not locked");
     place.run(&["ban", "del", "127.0.0.1"]).exits(0);
     assert!(greeting(server.address).starts_with("220 "));
     place.run(&["ban", "clear", "--yes"]).exits(0);
-    place.run(&["ban", "list"]).exits(0).tells("no bans");
+    place.run(&["ban", "list"]).exits(0).reports("no bans");
     // Another configuration is another server's, with a file of its own.
     place.write("other.toml", "config_version = 1\n");
     let other = |words: &[&str]| place.run(&[&["-c", "other.toml", "ban"], words].concat());
     other(&["add", "192.0.2.9"]).exits(0);
     let missing = place.path("missing.sock");
     let named = ["list", "--socket", missing.to_str().unwrap()];
-    other(&named).exits(3).tells("no server is running");
+    other(&named).exits(3).reports("no server is running");
     let (_, log) = server.stop();
     assert!(log.contains("method=\"POST\" path=\"/v1/bans\""), "{log}");
 }
 
 #[test]
 fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
-    let place = Place::new();
-    place.run(&["ban", "list"]).exits(0).tells("no bans");
+    let place = TestFolder::new();
+    place.run(&["ban", "list"]).exits(0).reports("no bans");
     let words = ["ban", "add", "203.0.113.7/24", "2001:db8:1:2::7", "--for", "12h"];
     let ran = place.run(&words).exits(0);
     assert_eq!(ran.err, "banned 203.0.113.0/24 for 12h\nbanned 2001:db8:1:2::/64 for 12h\n");
@@ -138,10 +138,10 @@ fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
         (&["ban", "del", "203.0.113.9"], 4, "it is part of 203.0.113.0/24"),
         (&["ban", "del", "--user", "anna"], 4, "`anna` is not locked"),
     ] {
-        place.run(words).exits(code).tells(part);
+        place.run(words).exits(code).reports(part);
     }
     place.run(&["ban", "del", "203.0.113.0/24", "2001:db8:1:2::9"]).exits(0);
-    place.run(&["ban", "list"]).exits(0).tells("no bans");
+    place.run(&["ban", "list"]).exits(0).reports("no bans");
 }
 
 /// Whatever is requested: no reply contains a local path, the version, or another client.
@@ -188,7 +188,7 @@ fn row_51_no_reply_reveals_the_computer_or_the_version() {
 }
 
 /// Lists the bans until they are as expected: the server checks its file once a second.
-fn list_comes_to(place: &Place, is_wanted: impl Fn(&str) -> bool) {
+fn list_comes_to(place: &TestFolder, is_wanted: impl Fn(&str) -> bool) {
     for _ in 0..600 {
         if is_wanted(&place.run(&["ban", "list"]).exits(0).out) {
             return;

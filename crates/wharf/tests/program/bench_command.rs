@@ -2,13 +2,13 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Place, Ran, Serving, names};
+use crate::support::{Ran, Serving, TestFolder, names};
 
 /// A short suite.
 const SHORT: [&str; 6] = ["--count", "12", "--size", "1MiB", "--sessions", "2"];
 
-fn served(words: &[&str]) -> (Place, Serving) {
-    let place = Place::new();
+fn served(words: &[&str]) -> (TestFolder, Serving) {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("files")).unwrap();
     place.write("files/big", &"x".repeat(100_000));
     let account = ["-u", "anna", "-P", "secret-word", "-d", "files", "--no-config"];
@@ -17,7 +17,7 @@ fn served(words: &[&str]) -> (Place, Serving) {
     (place, serving)
 }
 
-fn bench(place: &Place, serving: &Serving, words: &[&str]) -> Ran {
+fn bench(place: &TestFolder, serving: &Serving, words: &[&str]) -> Ran {
     let server = serving.address.to_string();
     let first = ["bench", &server, "-u", "anna", "--password-file", "-"];
     let words: Vec<_> = first.iter().chain(&SHORT).chain(words).copied().collect();
@@ -116,6 +116,6 @@ fn errors_are_reported_with_a_hint() {
         ("", 2, "write HOST, HOST:PORT"),
         ("ftp://x", 2, "write HOST, HOST:PORT"),
     ] {
-        place.run(&["bench", server, "--tls", "off"]).exits(code).tells(part);
+        place.run(&["bench", server, "--tls", "off"]).exits(code).reports(part);
     }
 }

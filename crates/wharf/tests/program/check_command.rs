@@ -8,15 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::Value;
 
-use crate::support::{Place, Ports, Ran, own_port};
+use crate::support::{Ports, Ran, TestFolder, own_port};
 
-fn place(config: &str) -> Place {
-    let place = Place::new();
+fn place(config: &str) -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", config);
     place
 }
 
-fn add(place: &Place, name: &str) {
+fn add(place: &TestFolder, name: &str) {
     let home = format!("home/{name}");
     let words = ["user", "add", name, "--home", &home, "--create-home", "--perm", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
@@ -38,16 +38,16 @@ fn ports_names_the_program_that_holds_one() {
     let (_listener, port) = taken();
     let place = place(&format!("[[listen]]\naddress = \"127.0.0.1\"\nport = {port}\n"));
     let own = format!("port {port} is in use by pid {} (", std::process::id());
-    place.run(&["check", "ports"]).exits(1).tells(&own).tells("hint: stop that program");
+    place.run(&["check", "ports"]).exits(1).reports(&own).reports("hint: stop that program");
     let others = Ports::take(2);
     let passive = *others.passive().end();
     let _listener = TcpListener::bind(("127.0.0.1", passive)).unwrap();
     place.write("wharf.toml", "[[listen]]\naddress = \"127.0.0.1\"\nport = 0\n");
     let range = format!("passive.ports={passive}-{passive}");
     let told = format!("passive port {passive} on 127.0.0.1: in use by pid {}", std::process::id());
-    place.run(&["check", "ports", "--set", &range]).exits(1).tells(&told);
+    place.run(&["check", "ports", "--set", &range]).exits(1).reports(&told);
     let range = format!("passive.ports={}-{}", passive - 50, passive);
-    let ran = place.run(&["check", "ports", "--set", &range]).exits(0).tells(&told);
+    let ran = place.run(&["check", "ports", "--set", &range]).exits(0).reports(&told);
     assert!(ran.out.contains("of 51 passive ports are available"), "{}", ran.out);
 }
 
@@ -70,11 +70,11 @@ fn ports_of_the_running_server_are_not_an_error() {
 fn a_foreign_address_is_reported_with_the_local_ones() {
     let place = place("[[listen]]\naddress = \"198.51.100.77\"\nport = 2121\n");
     let ran = place.run(&["check", "ports"]).exits(1);
-    ran.tells("cannot listen on 198.51.100.77").tells("127.0.0.1");
+    ran.reports("cannot listen on 198.51.100.77").reports("127.0.0.1");
 }
 
 /// A certificate valid from one year to another, written with its key.
-fn certificate(place: &Place, names: &[&str], years: (i32, i32)) {
+fn certificate(place: &TestFolder, names: &[&str], years: (i32, i32)) {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
     params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
@@ -83,7 +83,7 @@ fn certificate(place: &Place, names: &[&str], years: (i32, i32)) {
     write(place, &params.self_signed(&key).unwrap().pem(), &key.serialize_pem());
 }
 
-fn write(place: &Place, chain: &str, key: &str) {
+fn write(place: &TestFolder, chain: &str, key: &str) {
     place.write("chain.pem", chain);
     place.write("key.pem", key);
     fs::set_permissions(place.path("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -96,9 +96,9 @@ fn tls_finds_certificates_that_are_over_not_begun_or_soon_over() {
     let place = place(WITH_FILES);
     certificate(&place, &["ftp.example.com"], (2020, 2021));
     let ran = place.run(&["check", "tls"]).exits(78);
-    ran.tells("expired on 2021-01-01").tells("wharf reload");
+    ran.reports("expired on 2021-01-01").reports("wharf reload");
     certificate(&place, &["ftp.example.com"], (2090, 2091));
-    place.run(&["check", "tls"]).exits(78).tells("is not valid before 2090-01-01");
+    place.run(&["check", "tls"]).exits(78).reports("is not valid before 2090-01-01");
     certificate(&place, &["ftp.example.com"], (2020, 2090));
     let ran = place.run(&["check", "tls"]).exits(0);
     for part in ["ECDSA P-256", "until 2090-01-01", "TLSv1.2 ", "TLSv1.3 ", "ftp.example.com"] {
@@ -109,7 +109,7 @@ fn tls_finds_certificates_that_are_over_not_begun_or_soon_over() {
     params.not_after = soon.into();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     write(&place, &params.self_signed(&key).unwrap().pem(), &key.serialize_pem());
-    place.run(&["check", "tls"]).exits(0).tells("expires in 5 days");
+    place.run(&["check", "tls"]).exits(0).reports("expires in 5 days");
     place.run(&["check", "tls", "--strict"]).exits(78);
 }
 
@@ -119,17 +119,17 @@ fn tls_finds_keys_and_names_that_do_not_fit() {
     certificate(&place, &["ftp.example.com"], (2020, 2090));
     let ran =
         place.run(&["check", "tls", "--set", "tls.server_names=[\"ftp.example.org\"]"]).exits(0);
-    ran.tells("the certificate is not valid for ftp.example.org, which tls.server_names");
+    ran.reports("the certificate is not valid for ftp.example.org, which tls.server_names");
     let public = ["--set", "passive.public_address=home.example.net"];
     place
         .run(&[&["check", "tls"][..], &public].concat())
-        .tells("not valid for home.example.net, which passive.public_address contains");
+        .reports("not valid for home.example.net, which passive.public_address contains");
     let other = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     place.write("key.pem", &other.serialize_pem());
-    place.run(&["check", "tls"]).exits(78).tells("does not match tls.certificate");
+    place.run(&["check", "tls"]).exits(78).reports("does not match tls.certificate");
     place.run(&["check"]).exits(78);
     fs::set_permissions(place.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-    place.run(&["check", "tls"]).exits(78).tells("chmod 600");
+    place.run(&["check", "tls"]).exits(78).reports("chmod 600");
 }
 
 #[test]
@@ -145,11 +145,11 @@ fn tls_finds_a_chain_that_is_out_of_order_or_leads_nowhere() {
     let own = CertificateParams::new(vec!["ftp.example.com".to_owned()]).unwrap();
     let own = own.signed_by(&key, &issuer).unwrap();
     write(&place, &own.pem(), &key.serialize_pem());
-    place.run(&["check", "tls"]).exits(0).tells("does not trust").tells("Example Authority");
+    place.run(&["check", "tls"]).exits(0).reports("does not trust").reports("Example Authority");
     write(&place, &format!("{}{}{}", own.pem(), own.pem(), top.pem()), &key.serialize_pem());
-    place.run(&["check", "tls"]).exits(0).tells("invalid order of the certificate chain");
+    place.run(&["check", "tls"]).exits(0).reports("invalid order of the certificate chain");
     write(&place, &format!("{}{}", top.pem(), own.pem()), &key.serialize_pem());
-    place.run(&["check", "tls"]).exits(78).tells("must be the first in its file");
+    place.run(&["check", "tls"]).exits(78).reports("must be the first in its file");
 }
 
 #[test]
@@ -165,10 +165,10 @@ fn users_finds_homes_that_cannot_be_used() {
     place.run(&["user", "disable", "dora"]).exits(0);
     fs::remove_dir(place.path("home/dora")).unwrap();
     let ran = place.run(&["check", "users"]).exits(1);
-    let ran = ran.tells("error: ben cannot log in: folder not found").tells("mkdir -p");
-    let ran = ran.tells("carl cannot log in").tells("is not a folder");
+    let ran = ran.reports("error: ben cannot log in: folder not found").reports("mkdir -p");
+    let ran = ran.reports("carl cannot log in").reports("is not a folder");
     // A disabled account is not counted.
-    ran.tells("note: dora cannot log in");
+    ran.reports("note: dora cannot log in");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn users_asks_for_the_account_that_is_going_to_serve() {
         set("", 0o755);
         set("home", folder);
         set("home/anna", home);
-        place.run(&["check", "users"]).exits(1).tells(told).tells("chown nobody");
+        place.run(&["check", "users"]).exits(1).reports(told).reports("chown nobody");
     }
     set("home", 0o755);
     place.run(&["check", "users"]).exits(0);
@@ -208,10 +208,10 @@ fn users_finds_names_that_shadow_each_other_and_weak_hashes() {
     place.run(&["user", "add", "ben", "--home", "home/anna", "--hash", hash]).exits(0);
     let denied = ["--set", "login.deny_users=[\"anna\"]"];
     let ran = place.run(&[&["check", "users"][..], &denied].concat()).exits(0);
-    let ran = ran.tells("similar account names: anna, Anna");
-    let ran = ran.tells("ftp cannot log in: the name is used by anonymous users");
-    let ran = ran.tells("the password hash of ben is weak: MD5-crypt");
-    let ran = ran.tells("it is in login.deny_users").tells("share the home");
+    let ran = ran.reports("similar account names: anna, Anna");
+    let ran = ran.reports("ftp cannot log in: the name is used by anonymous users");
+    let ran = ran.reports("the password hash of ben is weak: MD5-crypt");
+    let ran = ran.reports("it is in login.deny_users").reports("share the home");
     assert!(ran.out.contains("4 in "), "{}", ran.out);
 }
 
@@ -229,9 +229,12 @@ fn fs_tries_what_an_upload_does_and_leaves_nothing() {
     place
         .run(&["check", "fs", "--set", "files.partial_upload_retention=0s"])
         .exits(0)
-        .tells("1 partial uploads");
+        .reports("1 partial uploads");
     let few = ["check", "fs", "--set", "limits.connections=4000000"];
-    place.run(&few).exits(0).tells("limits.connections = 4000000 exceeds the limit of open files");
+    place
+        .run(&few)
+        .exits(0)
+        .reports("limits.connections = 4000000 exceeds the limit of open files");
 }
 
 #[test]
@@ -239,11 +242,11 @@ fn net_lists_the_ports_to_open_and_the_announced_address() {
     let place = place("[passive]\npublic_address = \"192.168.7.7\"\nports = \"49290-49294\"\n");
     let ran = place.run(&["check", "net"]).exits(0);
     assert!(ran.out.contains("TCP 21 and 49290-49294"), "{}", ran.out);
-    let ran = ran.tells("192.168.7.7 is not reachable from outside");
-    ran.tells("one address may have 40 sessions, but there are only 5 passive ports");
+    let ran = ran.reports("192.168.7.7 is not reachable from outside");
+    ran.reports("one address may have 40 sessions, but there are only 5 passive ports");
     let name = ["--set", "passive.public_address=no-such-host.invalid"];
     let ran = place.run(&[&["check", "net"][..], &name].concat()).exits(0);
-    ran.tells("cannot resolve the public address no-such-host.invalid");
+    ran.reports("cannot resolve the public address no-such-host.invalid");
 }
 
 #[test]
@@ -281,13 +284,13 @@ fn ask_reports_what_a_client_of_wharf_observes() {
     for part in ["Service ready.", "AUTH TLS", "TLSv1.3", "sha256 "] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
-    ran.tells("verify the certificate").tells("they require a login");
+    ran.reports("verify the certificate").reports("they require a login");
     let ask = ["check", "--ask", &address, "--user", "anna", "--password-file", "-"];
     let ran = place.run_with(&ask, "secret\n").exits(0);
     for part in ["EPSV", "PASV", "active", "TLS session resumed"] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
-    place.run_with(&ask, "wrong\n").exits(1).tells("login of anna failed: 530 ");
+    place.run_with(&ask, "wrong\n").exits(1).reports("login of anna failed: 530 ");
     let ran = place.run(&["check", "--json", "--ask", &address]).exits(0);
     assert!(findings(&ran).iter().all(|one| one["subject"] == "ask"), "{}", ran.out);
 }
@@ -311,7 +314,7 @@ fn row_11_ask_sends_no_password_if_tls_is_refused_and_reports_what_was_verified(
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let ran = place.run_with(&words, "secret\n").exits(1);
     assert!(!ran.out.contains("Logged in"), "{}", ran.out);
-    ran.tells("the password was not sent: the connection is not encrypted");
+    ran.reports("the password was not sent: the connection is not encrypted");
 }
 
 #[test]
@@ -325,7 +328,7 @@ fn ask_finds_a_wrong_public_address() {
     let address = server.address.to_string();
     let ask = ["check", "--ask", &address, "--user", "anna", "--password-file", "-"];
     let ran = place.run_with(&ask, "secret\n").exits(1);
-    ran.tells("PASV announces 127.0.0.9, but the server was reached at 127.0.0.1");
+    ran.reports("PASV announces 127.0.0.9, but the server was reached at 127.0.0.1");
 }
 
 #[test]
@@ -338,11 +341,11 @@ fn ask_detects_what_is_not_an_ftp_server() {
         stream
     });
     let ran = place.run(&["check", "--ask", &format!("127.0.0.1:{port}")]).exits(1);
-    ran.tells("is not an FTP server").tells("SSH-2.0-OpenSSH_9.9");
+    ran.reports("is not an FTP server").reports("SSH-2.0-OpenSSH_9.9");
     drop(other.join().unwrap());
     let ran = place.run(&["check", "--ask", &format!("127.0.0.1:{port}")]).exits(1);
-    ran.tells(&format!("connect to 127.0.0.1:{port}"))
-        .tells("hint: check that the server listens there");
+    ran.reports(&format!("connect to 127.0.0.1:{port}"))
+        .reports("hint: check that the server listens there");
     place.run(&["check", "--ask", "a:b:c"]).exits(2);
     place.run(&["check", "--user", "anna"]).exits(2);
 }

@@ -1,10 +1,10 @@
 //! `wharf check`, `wharf config` and what a bad configuration does to a start.
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 #[test]
 fn the_default_file_is_accepted() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let file = place.run(&["config", "default"]).exits(0).out;
     place.write("wharf.toml", &file);
     let ran = place.run(&["check", "config"]).exits(0);
@@ -15,7 +15,7 @@ fn the_default_file_is_accepted() {
 
 #[test]
 fn row_45_all_errors_are_reported_at_once_and_nothing_starts() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("bad.toml", "[server]\ngreting = \"x\"\n[limits]\nidle_timeout = 5\n");
     for words in
         [&["-c", "bad.toml", "check"][..], &["-c", "bad.toml"], &["config", "show", "-cbad.toml"]]
@@ -23,25 +23,25 @@ fn row_45_all_errors_are_reported_at_once_and_nothing_starts() {
         place
             .run(words)
             .exits(78)
-            .tells("did you mean `server.greeting`?")
-            .tells("--> bad.toml:4:16")
-            .tells("error: invalid configuration in bad.toml: 2 errors");
+            .reports("did you mean `server.greeting`?")
+            .reports("--> bad.toml:4:16")
+            .reports("error: invalid configuration in bad.toml: 2 errors");
     }
 }
 
 #[test]
 fn a_named_config_file_must_exist() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place
         .run(&["-c", "none.toml", "check"])
         .exits(78)
-        .tells("cannot read the configuration file none.toml")
-        .tells("wharf config default > none.toml");
+        .reports("cannot read the configuration file none.toml")
+        .reports("wharf config default > none.toml");
 }
 
 #[test]
 fn variables_and_settings_are_named_when_they_are_wrong() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut command = place.command(&["check"]);
     let output = command.env("WHARF__PASSIVE__PORTS", "high").output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
@@ -50,12 +50,12 @@ fn variables_and_settings_are_named_when_they_are_wrong() {
     place
         .run(&["check", "--set", "passive.ports=high"])
         .exits(78)
-        .tells("the option --set passive.ports=high");
+        .reports("the option --set passive.ports=high");
 }
 
 #[test]
 fn the_file_in_use_is_the_named_one_or_the_one_here() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "");
     place.write("other.toml", "");
     assert_eq!(place.run(&["config", "path"]).exits(0).out, "wharf.toml\n");
@@ -67,7 +67,7 @@ fn the_file_in_use_is_the_named_one_or_the_one_here() {
 
 #[test]
 fn effective_settings_are_shown_with_their_origin() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "[passive]\nports = \"5000-5009\"\n");
     let shown =
         place.run(&["config", "show", "--origin", "--set", "limits.connections=7"]).exits(0);
@@ -86,7 +86,7 @@ fn effective_settings_are_shown_with_their_origin() {
 fn a_closed_pipe_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let place = Place::new();
+    let place = TestFolder::new();
     let output = place.command(&["config", "default"]).stdout(writer).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"");
@@ -94,7 +94,7 @@ fn a_closed_pipe_is_not_an_error() {
 
 #[test]
 fn colour_is_used_only_where_it_is_supported() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let plain = place.run(&["-c", "none.toml", "check"]).err;
     assert!(!plain.contains('\x1b'), "{plain}");
     let always = place.run(&["-c", "none.toml", "check", "--color", "always"]).err;
@@ -106,25 +106,25 @@ fn colour_is_used_only_where_it_is_supported() {
 
 #[test]
 fn help_and_version_exit_with_0_and_invalid_arguments_with_2() {
-    let place = Place::new();
+    let place = TestFolder::new();
     assert!(place.run(&["--help"]).exits(0).out.contains("Usage: wharf"));
     assert!(place.run(&["--version"]).exits(0).out.starts_with("wharf "));
     assert!(place.run(&["version"]).exits(0).out.starts_with("wharf "));
-    place.run(&["--nonsense"]).exits(2).tells("--nonsense");
-    place.run(&["usr"]).exits(2).tells("did you mean the command `wharf user`?");
+    place.run(&["--nonsense"]).exits(2).reports("--nonsense");
+    place.run(&["usr"]).exits(2).reports("did you mean the command `wharf user`?");
 }
 
 #[test]
 fn row_23_a_config_with_old_names_of_keys_is_an_error_that_names_the_way_and_is_migrated() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let old = "# keep this\n[files]\nkeep_partials = \"1h\"   # and this\numask = \"027\"\n";
     place.write("wharf.toml", old);
     place
         .run(&["check", "config"])
         .exits(78)
-        .tells("unknown key `files.keep_partials`")
-        .tells("files.partial_upload_retention")
-        .tells("wharf config migrate --write");
+        .reports("unknown key `files.keep_partials`")
+        .reports("files.partial_upload_retention")
+        .reports("wharf config migrate --write");
     // Without --write nothing is changed.
     let shown = place.run(&["config", "migrate"]).exits(0).out;
     assert!(

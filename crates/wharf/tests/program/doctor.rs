@@ -6,17 +6,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
-fn place(config: &str) -> Place {
-    let place = Place::new();
+fn place(config: &str) -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", config);
     let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     place
 }
 
-fn passive(place: &Place) -> Value {
+fn passive(place: &TestFolder) -> Value {
     let ran = place.run(&["status", "--json"]).exits(0);
     let status: Value = serde_json::from_str(&ran.out).unwrap();
     status["passive"].clone()
@@ -54,7 +54,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert_eq!(failure["cause"], "no-connection");
     assert_eq!(failure["seen"], "no data connection arrived");
     assert_eq!((&failure["failed"], &failure["arrived"]), (&3.into(), &1.into()));
-    assert!(failure["remedy"].as_str().unwrap().contains(&place.range()), "{failure}");
+    assert!(failure["hint"].as_str().unwrap().contains(&place.range()), "{failure}");
     assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
@@ -64,7 +64,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_connections_total 1\n"), "{metrics}");
     let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection arrived";
-    place.run(&["check", "net"]).exits(0).tells(told).tells(&format!("TCP {}", place.range()));
+    place.run(&["check", "net"]).exits(0).reports(told).reports(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=data-diagnosis ").count(), 1, "{log}");
@@ -101,7 +101,7 @@ fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     assert!(two.says("EPSV").starts_with("425 "));
     let failures = passive(&place)["failures"].clone();
     assert_eq!(failures[0]["cause"], "no-port", "{failures}");
-    assert!(failures[0]["remedy"].as_str().unwrap().contains("widen passive.ports"));
+    assert!(failures[0]["hint"].as_str().unwrap().contains("widen passive.ports"));
 }
 
 /// Local clients get the address they connected to; remote ones wait for the name.
@@ -110,7 +110,7 @@ fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_ag
     let config = "[passive]\npublic_address = \"no-such-host.invalid\"\nresolve_every = \"10ms\"\n\
                   [tls]\nrequire = \"off\"\n";
     let place = place(config);
-    place.run(&["check"]).tells("cannot resolve the public address no-such-host.invalid");
+    place.run(&["check"]).reports("cannot resolve the public address no-such-host.invalid");
     let mut server = place.serve(&["serve"]);
     if !server.before.contains("cannot resolve the public address no-such-host.invalid") {
         server.waits_for("cannot resolve the public address no-such-host.invalid");
@@ -134,7 +134,7 @@ fn a_host_name_is_looked_up_and_one_that_is_gone_changes_nothing() {
     let server = place.serve(&["serve"]);
     assert!(server.login("anna", "secret").says("PASV").contains("(127,0,0,1,"));
     place.write("wharf.toml", &config.replace("localhost", "no-such-host.invalid"));
-    place.run(&["reload"]).exits(78).tells("no-such-host.invalid");
+    place.run(&["reload"]).exits(78).reports("no-such-host.invalid");
     let mut session = server.login("anna", "secret");
     place.write("wharf.toml", &config.replace("localhost", "127.0.0.9"));
     place.run(&["reload"]).exits(0);

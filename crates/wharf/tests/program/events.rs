@@ -9,14 +9,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Client, Place, Serving, names};
+use crate::support::{Client, Serving, TestFolder, names};
 
 /// Twenty milliseconds each.
 const TOLD_LOOKS_MAX: usize = 3_000;
 
 /// A share, and programs that record their input.
 struct Bench {
-    place: Place,
+    place: TestFolder,
 }
 
 /// Writes its arguments, each followed by NUL, and its input, line by line.
@@ -30,7 +30,7 @@ const SCAN: &str = "#!/bin/sh\necho \"$WHARF_ID\" >> \"$(dirname \"$0\")/ids\"\n
 
 impl Bench {
     fn new() -> Self {
-        let place = Place::new();
+        let place = TestFolder::new();
         for folder in ["share", "aside"] {
             fs::create_dir(place.path(folder)).unwrap();
         }
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// Waits until the programs have received this many events.
-    fn told(&self, count: usize) -> Vec<Value> {
+    fn received(&self, count: usize) -> Vec<Value> {
         for _ in 0..TOLD_LOOKS_MAX {
             let text = fs::read_to_string(self.place.path("told")).unwrap_or_default();
             if text.lines().count() >= count && text.ends_with('\n') {
@@ -88,7 +88,7 @@ fn row_21_a_program_gets_the_json_of_an_upload_and_any_name_byte_for_byte() {
     let mut client = server.login("me", "secret");
     let name = "a  b\"$(touch pwned)`id`';*\u{2028}&é.txt";
     assert!(client.stores(name, "hello").starts_with("226 "));
-    let told = bench.told(1);
+    let told = bench.received(1);
     let file = bench.place.path("share").join(name);
     assert_eq!(told[0]["event"], "upload");
     assert_eq!(told[0]["path"], format!("/{name}"));
@@ -135,7 +135,7 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
     client.says("RMD d");
     client.says("QUIT");
     drop(client);
-    let told = bench.told(8);
+    let told = bench.received(8);
     let events: Vec<_> = told.iter().map(|one| one["event"].as_str().unwrap()).collect();
     assert_eq!(
         events,
@@ -186,7 +186,7 @@ fn pending_events_are_delivered_before_the_server_ends_and_programs_end_with_it(
     }
     drop(client);
     assert_eq!(server.stop().0, Some(0));
-    assert_eq!(bench.told(20).len(), 20);
+    assert_eq!(bench.received(20).len(), 20);
 
     let bench = Bench::new();
     bench.program("hang", "#!/bin/sh\necho $$ > \"$0.pid\"\nsleep 1000\n");
@@ -230,7 +230,7 @@ fn signals_to_the_whole_service_do_not_end_the_program_starter() {
     let ended = Command::new("kill").args(["-TERM", worker]).status().unwrap();
     assert!(ended.success());
     server.login("me", "secret").says("MKD d");
-    assert_eq!(bench.told(1)[0]["event"], "mkdir");
+    assert_eq!(bench.received(1)[0]["event"], "mkdir");
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     for line in [&quarantined, &refused] {
         assert!(line.contains(&format!(" id=\"{id}\"")), "{id}: {line}");
     }
-    let told = bench.told(2);
+    let told = bench.received(2);
     assert_eq!(told[1]["id"], id);
     assert_ne!(told[0]["id"], id);
     assert_eq!((&told[0]["event"], &told[0]["complete"]), (&"upload".into(), &true.into()));
@@ -422,10 +422,10 @@ fn errors_in_the_configuration_are_reported_with_a_hint() {
         ("webhook.0.events=[\"uplaod\"]", "did you mean \"upload\"?"),
         ("log.rotate_keep=0", "from 1 to 1000"),
     ] {
-        bench.place.run(&["serve", "share", "--set", setting]).exits(78).tells(part);
+        bench.place.run(&["serve", "share", "--set", setting]).exits(78).reports(part);
     }
     fs::set_permissions(bench.place.path("note"), fs::Permissions::from_mode(0o777)).unwrap();
     let open = bench.hook("events.on_upload", "note", &[]);
-    bench.place.run(&["serve", "share", "--set", &open]).exits(78).tells("chmod o-w");
-    bench.place.run(&["start-programs"]).exits(1).tells("this command is internal to wharf");
+    bench.place.run(&["serve", "share", "--set", &open]).exits(78).reports("chmod o-w");
+    bench.place.run(&["start-programs"]).exits(1).reports("this command is internal to wharf");
 }

@@ -5,15 +5,15 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
 /// Connections at a time: more than the process may have files.
 const STORM: usize = 200;
 /// A client without any reply by then hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn serve() -> (Place, Serving) {
-    let place = Place::new();
+fn serve() -> (TestFolder, Serving) {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     let words = ["share", "-u", "me", "-P", "secret", "--set", "limits.connections_per_ip=0"];

@@ -1,16 +1,16 @@
 //! `wharf group`, and what accounts have from their groups, as a script sees them.
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// A group `staff` with all settings of a group, and its member `anna`.
-fn with_staff() -> Place {
-    let place = Place::new();
+fn with_staff() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "[limits]\nuser_download_rate = \"5MiB/s\"\n");
     fill(&place);
     place
 }
 
-fn fill(place: &Place) {
+fn fill(place: &TestFolder) {
     std::fs::create_dir_all(place.path("music")).unwrap();
     let home = place.path("homes/%u").display().to_string();
     let music = format!("/music={}:read:quota=5GiB", place.path("music").display());
@@ -21,10 +21,10 @@ fn fill(place: &Place) {
         &["--hours", "mon-fri 08:00-18:00", "--expires", "2999-12-31"],
         &["--folder", &music, "--folder", &gone, "--path", "/in=upload", "--comment", "all of us"],
     ];
-    place.run(&words.concat()).exits(0).tells("added group staff").tells("is hidden until");
+    place.run(&words.concat()).exits(0).reports("added group staff").reports("is hidden until");
     let words =
         ["user", "add", "anna", "--group", "staff", "--create-home", "--password-file", "-"];
-    place.run_with(&words, "secret\n").exits(0).tells("added anna");
+    place.run_with(&words, "secret\n").exits(0).reports("added anna");
 }
 
 /// The words of each line, without the width of the columns.
@@ -85,7 +85,7 @@ fn a_group_is_listed_shown_changed_and_removed() {
 
 #[test]
 fn groups_of_a_database_are_as_those_of_a_file() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     fill(&place);
     let shown = lines(&place.run(&["user", "show", "anna"]).exits(0).out);
@@ -95,7 +95,7 @@ fn groups_of_a_database_are_as_those_of_a_file() {
     assert!(!place.path("users.toml").exists());
 }
 
-fn everything_of_groups(place: &Place) {
+fn everything_of_groups(place: &TestFolder) {
     let list = lines(&place.run(&["group", "list"]).exits(0).out);
     assert_eq!(list[0], "NAME ACCOUNTS RIGHTS QUOTA HOME COMMENT");
     assert!(list[1].starts_with("staff 1 read-write 1GiB "), "{list:?}");
@@ -111,11 +111,11 @@ fn everything_of_groups(place: &Place) {
     place
         .run(&["group", "del", "staff"])
         .exits(1)
-        .tells("cannot delete group `staff`: it has 1 member: anna");
+        .reports("cannot delete group `staff`: it has 1 member: anna");
     let home = place.path("homes/anna").display().to_string();
     place.run(&["user", "edit", "anna", "--home", &home, "--group="]).exits(0);
-    place.run(&["group", "remove", "staff"]).exits(0).tells("deleted group staff");
-    place.run(&["group", "show", "staff"]).exits(4).tells("unknown group `staff`");
+    place.run(&["group", "remove", "staff"]).exits(0).reports("deleted group staff");
+    place.run(&["group", "show", "staff"]).exits(4).reports("unknown group `staff`");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn errors_are_reported_before_anything_is_changed() {
         (&["user", "add", "ben", "--group", "staff", "--generate"], 1, "--create-home"),
         (&["user", "edit", "anna", "--group", "stuff"], 4, "did you mean `staff`?"),
     ] {
-        place.run(words).exits(code).tells(part);
+        place.run(words).exits(code).reports(part);
     }
     assert_eq!(place.read("users.toml"), before);
 }

@@ -8,13 +8,13 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::support::{Place, Ran, Serving};
+use crate::support::{Ran, Serving, TestFolder};
 
 /// The user ID of `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 
-fn place() -> Place {
-    let place = Place::new();
+fn place() -> TestFolder {
+    let place = TestFolder::new();
     fs::create_dir(place.path("files")).unwrap();
     place.write("wharf.toml", "");
     let words = ["user", "add", "anna", "--home", "files", "--perm", "full"];
@@ -22,12 +22,12 @@ fn place() -> Place {
     place
 }
 
-fn hand_over(place: &Place) -> Ran {
+fn hand_over(place: &TestFolder) -> Ran {
     place.run(&["reload", "--binary"])
 }
 
 /// The process that serves the control socket.
-fn answering(place: &Place) -> u32 {
+fn answering(place: &TestFolder) -> u32 {
     let status = place.run(&["status", "--json"]).exits(0);
     let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
     u32::try_from(status["pid"].as_u64().unwrap()).unwrap()
@@ -35,7 +35,7 @@ fn answering(place: &Place) -> u32 {
 
 /// Stops the process that serves the control socket, which is not a child process, and waits for
 /// its end.
-fn stop(place: &Place) {
+fn stop(place: &TestFolder) {
     let pid = answering(place);
     place.run(&["stop", "--grace", "0s"]).exits(0);
     while fs::exists(format!("/proc/{pid}/exe")).unwrap() && !is_dead(pid) {
@@ -49,7 +49,7 @@ fn is_dead(pid: u32) -> bool {
 }
 
 /// One upgrade with an existing client and a new one.
-fn goes_on(place: &Place, mut server: Serving) {
+fn goes_on(place: &TestFolder, mut server: Serving) {
     let mut before = server.login("anna", "secret");
     let ran = hand_over(place).exits(0);
     let new = answering(place);
@@ -95,7 +95,7 @@ fn a_server_that_dropped_root_and_is_sandboxed_can_be_upgraded_too() {
 
 /// A test folder whose server runs as `nobody`, which may change the accounts and not the
 /// configuration.
-fn for_user_nobody() -> Place {
+fn for_user_nobody() -> TestFolder {
     let place = place();
     let config = "[server]\nuser = \"nobody\"\nusers_file = \"own/users.toml\"\nsandbox = \"on\"\n";
     place.write("wharf.toml", config);
@@ -118,7 +118,7 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     let mut server = place.serve(&["serve"]);
     // Write access to the folder allows replacing the configuration.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    hand_over(&place).exits(1).tells("the new program failed to start");
+    hand_over(&place).exits(1).reports("the new program failed to start");
     server.waits_for("event=hand-over-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
@@ -130,7 +130,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
     let place = place();
     let mut server = place.serve(&["serve"]);
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
-    let ran = hand_over(&place).exits(1).tells("the new program failed to start");
+    let ran = hand_over(&place).exits(1).reports("the new program failed to start");
     assert!(ran.err.contains("the old server continues"), "{ran:?}");
     assert_eq!(answering(&place), server.pid());
     server.waits_for("event=hand-over-failed");
@@ -158,10 +158,10 @@ fn a_file_that_is_not_a_program_is_named_as_the_reason() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     lines.find(|line| line.contains("event=ready")).expect("it serves");
     fs::remove_file(&program).unwrap();
-    hand_over(&place).exits(1).tells("no such file");
+    hand_over(&place).exits(1).reports("no such file");
     place.write("wharf", "this is text\n");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    hand_over(&place).exits(1).tells("exec format error");
+    hand_over(&place).exits(1).reports("exec format error");
     assert_eq!(answering(&place), child.id());
     place.run(&["stop"]).exits(0);
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -171,7 +171,7 @@ fn a_file_that_is_not_a_program_is_named_as_the_reason() {
 fn a_share_has_no_successor() {
     let place = place();
     let server = place.serve(&["-d", "files", "-u", "me", "-P", "secret"]);
-    hand_over(&place).exits(1).tells("a share cannot be upgraded");
+    hand_over(&place).exits(1).reports("a share cannot be upgraded");
     server.tries("me", "secret");
 }
 

@@ -1,6 +1,6 @@
 //! `wharf import`: parsed, shown, written, checked, served.
 
-use crate::support::{Place, names};
+use crate::support::{TestFolder, names};
 
 const SETTINGS: &str = "\
 # 监听地址
@@ -21,8 +21,8 @@ theme = 'dark'
 ";
 
 /// The folder of the script, with Chinese comments in GBK.
-fn old_server() -> Place {
-    let place = Place::new();
+fn old_server() -> TestFolder {
+    let place = TestFolder::new();
     for folder in ["old/conf", "old/public", "old/root files"] {
         std::fs::create_dir_all(place.path(folder)).unwrap();
     }
@@ -39,7 +39,7 @@ fn old_server() -> Place {
 fn the_script_with_settings_in_gbk_is_imported_and_its_account_logs_in() {
     let place = old_server();
     let ran = place.run(&["import", "pyftpdlib", "old", "--write"]).exits(0);
-    ran.tells("wrote wharf.toml\n").tells("wrote users.toml, accounts: 1\n");
+    ran.reports("wrote wharf.toml\n").reports("wrote users.toml, accounts: 1\n");
     let config = place.read("wharf.toml");
     for line in [
         "# Created by `wharf import pyftpdlib old`.",
@@ -101,14 +101,14 @@ fn what_is_there_is_never_overwritten_unasked() {
     let place = old_server();
     place.write("wharf.toml", "# mine\n");
     let words = ["import", "pyftpdlib", "old", "--write"];
-    place.run(&words).exits(1).tells("wharf.toml already exists").tells("--force");
+    place.run(&words).exits(1).reports("wharf.toml already exists").reports("--force");
     assert_eq!(names(&place.path("")), ["old", "wharf.toml"]);
     let forced = ["import", "pyftpdlib", "old", "--write", "--force"];
-    place.run(&forced).exits(0).tells("wharf.toml.old");
+    place.run(&forced).exits(0).reports("wharf.toml.old");
     assert_eq!(place.read("wharf.toml.old"), "# mine\n");
 
     let users = place.read("users.toml");
-    place.run(&forced).exits(1).tells("users.toml: root").tells("--on-conflict");
+    place.run(&forced).exits(1).reports("users.toml: root").reports("--on-conflict");
     assert_eq!(place.read("users.toml"), users);
     let skip = [&forced[..], &["--on-conflict", "skip"]].concat();
     assert!(place.run(&skip).exits(0).out.contains("account `root` already exists"));
@@ -139,7 +139,7 @@ fn an_import_source_without_settings_exits_with_78_and_changes_nothing() {
     ] {
         for more in [&[][..], &["--write"]] {
             let words = [&["import", "pyftpdlib", path], more].concat();
-            place.run(&words).exits(code).tells(part).tells("hint:");
+            place.run(&words).exits(code).reports(part).reports("hint:");
         }
     }
     assert_eq!(names(&place.path("")), before);
@@ -164,14 +164,14 @@ fn if_one_file_cannot_be_written_neither_is() {
     place.write("users.toml", "");
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(place.path("users.toml"), open).unwrap();
-    place.run(&["import", "pyftpdlib", "old", "--write"]).exits(78).tells("chmod 600");
+    place.run(&["import", "pyftpdlib", "old", "--write"]).exits(78).reports("chmod 600");
     assert_eq!(names(&place.path("")), ["old", "users.toml"]);
     // A folder in the place of its lock lets everything go well up to the last step.
     std::fs::remove_file(place.path("users.toml")).unwrap();
     std::fs::create_dir(place.path("users.toml.lock")).unwrap();
     place.write("wharf.toml", "# mine\n");
     let words = ["import", "pyftpdlib", "old", "--write", "--force"];
-    place.run(&words).exits(1).tells("users.toml");
+    place.run(&words).exits(1).reports("users.toml");
     assert_eq!(names(&place.path("")), ["old", "users.toml.lock", "wharf.toml"]);
     assert_eq!(place.read("wharf.toml"), "# mine\n");
     std::fs::remove_dir(place.path("users.toml.lock")).unwrap();
@@ -188,7 +188,7 @@ const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
                        OxnB7g1To1YjpJ1XgD5N9i7Ir1p4Lx5h2d5f+Q5N9HA";
 
 /// `wharf check` finds no error and no warning in the written files, except for root.
-fn is_sound(place: &Place) {
+fn is_sound(place: &TestFolder) {
     place.run(&["check"]).exits(0);
     let said = place.run(&["check", "config", "protection"]).exits(0).err;
     let to_root = "warning: the server would run as root\nhint: create a system user for it and \
@@ -197,7 +197,7 @@ fn is_sound(place: &Place) {
 }
 
 /// The written files are valid, and the account logs in with its old password and sees its file.
-fn serves(place: &Place, user: &str, password: &str) {
+fn serves(place: &TestFolder, user: &str, password: &str) {
     is_sound(place);
     let serving = place.serve(&[]);
     let mut client = serving.login(user, password);
@@ -205,8 +205,8 @@ fn serves(place: &Place, user: &str, password: &str) {
 }
 
 /// A test folder with the home of `anna`, and its absolute path.
-fn with_home() -> (Place, String) {
-    let place = Place::new();
+fn with_home() -> (TestFolder, String) {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("anna")).unwrap();
     place.write("anna/a.txt", "hello");
     let home = place.path("anna").display().to_string();
@@ -245,11 +245,11 @@ fn pure_ftpd_is_imported_with_its_hashes() {
     serves(&place, "anna", "secret");
     std::fs::write(place.path("x.pdb"), b"PDB2\x00\x01\x02").unwrap();
     let ran = place.run(&["import", "pureftpd", "x.pdb"]).exits(78);
-    ran.tells("compiled database").tells("pureftpd.passwd");
+    ran.reports("compiled database").reports("pureftpd.passwd");
     place
         .run(&["import", "pureftpd", "anna/a.txt"])
         .exits(78)
-        .tells("anna/a.txt:1: no valid Pure-FTPd account line");
+        .reports("anna/a.txt:1: no valid Pure-FTPd account line");
 }
 
 #[test]
@@ -281,12 +281,12 @@ fn proftpd_is_imported_with_md5_crypt() {
     place
         .run(&["import", "proftpd", "proftpd.conf"])
         .exits(78)
-        .tells("proftpd.conf:1: no valid ProFTPD account line");
+        .reports("proftpd.conf:1: no valid ProFTPD account line");
     place.write("cut.conf", "Port 21\n<Global>\nUmask 022\n");
     place
         .run(&["import", "proftpd", "ftpd.passwd", "--conf", "cut.conf", "--write", "--force"])
         .exits(78)
-        .tells("cut.conf:2: unexpected end of file in <Global>");
+        .reports("cut.conf:2: unexpected end of file in <Global>");
     assert!(!place.path("wharf.toml.old").exists());
 }
 
@@ -351,5 +351,5 @@ fn a_csv_table_is_imported_and_an_export_reads_back() {
     assert_eq!(place.run(&["user", "export", "--with-hashes"]).exits(0).out, table);
     serves(&place, "anna", "secret");
     place.write("cut.csv", "name,home\nanna,\"/srv");
-    place.run(&["import", "csv", "cut.csv", "--write"]).exits(78).tells("cut.csv:2: a quote");
+    place.run(&["import", "csv", "cut.csv", "--write"]).exits(78).reports("cut.csv:2: a quote");
 }

@@ -6,11 +6,11 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Client, Place, Serving};
+use crate::support::{Client, Serving, TestFolder};
 
 /// The accounts anna and ben, each with the password `secret`, and a config of its own.
-fn place() -> Place {
-    let place = Place::new();
+fn place() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "config_version = 1\n");
     for name in ["anna", "ben"] {
         let home = format!("home/{name}");
@@ -20,21 +20,21 @@ fn place() -> Place {
     place
 }
 
-fn serve(place: &Place) -> Serving {
+fn serve(place: &TestFolder) -> Serving {
     place.serve(&["serve"])
 }
 
-fn json(place: &Place, words: &[&str]) -> Vec<Value> {
+fn json(place: &TestFolder, words: &[&str]) -> Vec<Value> {
     let ran = place.run(words).exits(0);
     ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn status(place: &Place) -> Value {
+fn status(place: &TestFolder) -> Value {
     json(place, &["status", "--json"]).remove(0)
 }
 
 /// Lists sessions until they are as expected: an action becomes visible a moment later.
-fn who(place: &Place, words: &[&str], is_right: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+fn who(place: &TestFolder, words: &[&str], is_right: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let words = [&["who", "--json"][..], words].concat();
     for _ in 0..1000 {
         let sessions = json(place, &words);
@@ -132,7 +132,7 @@ fn a_kick_ends_a_session_with_its_reason() {
     assert!(anna.reply().starts_with("426 "));
     assert_eq!(anna.reply(), "421 Backup begins.\r\n");
     assert!(ben.says("NOOP").starts_with("200 "));
-    place.run(&["kick", "4711"]).exits(4).tells("unknown session 4711");
+    place.run(&["kick", "4711"]).exits(4).reports("unknown session 4711");
     place.run(&["kick", "--user", "carl"]).exits(4);
 }
 
@@ -231,8 +231,8 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
     let socket = socket.to_str().unwrap();
     for words in [&["status"][..], &["who"], &["log"], &["stop"], &["reload"], &["kick", "1"]] {
         let words = [words, &["--socket", socket]].concat();
-        let ran = place.run(&words).exits(3).tells("no server is running: cannot connect to ");
-        ran.tells("hint: start it:  wharf serve");
+        let ran = place.run(&words).exits(3).reports("no server is running: cannot connect to ");
+        ran.reports("hint: start it:  wharf serve");
     }
     place.run(&["top", "-b", "-n", "1", "--socket", socket]).exits(3);
 }
@@ -378,19 +378,19 @@ fn top_prints_tables_where_there_is_no_screen() {
     let _anna = server.login("anna", "secret");
     let ran = place.run(&["top", "-b", "-n", "2"]).exits(0);
     assert_eq!(ran.out.matches("anna").count(), 2, "{}", ran.out);
-    place.run(&["top"]).exits(2).tells("standard output is not a terminal");
+    place.run(&["top"]).exits(2).reports("standard output is not a terminal");
 }
 
 /// A terminal of 80 columns in which `wharf top` runs.
 #[cfg(target_os = "linux")]
 struct Screen<'a> {
-    place: &'a Place,
+    place: &'a TestFolder,
     socket: String,
 }
 
 #[cfg(target_os = "linux")]
 impl<'a> Screen<'a> {
-    fn open(place: &'a Place) -> Self {
+    fn open(place: &'a TestFolder) -> Self {
         let socket = place.path("tmux").to_str().unwrap().to_owned();
         let program = env!("CARGO_BIN_EXE_wharf");
         let control = place.path("run/control.sock");

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::{Place, own_port};
+use crate::support::{TestFolder, own_port};
 
 /// The head and body of the request.
 #[derive(Clone, Debug, Default)]
@@ -97,8 +97,8 @@ fn by_name(asked: &Asked) -> String {
 }
 
 /// A test folder with the accounts of the file and of the service.
-fn place(service: &Service, more: &str) -> Place {
-    let place = Place::new();
+fn place(service: &Service, more: &str) -> TestFolder {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("homes")).unwrap();
     std::fs::create_dir(place.path("kept")).unwrap();
     let config = format!(
@@ -273,13 +273,13 @@ fn hmac(key: &[u8], text: &[u8]) -> String {
 }
 
 #[cfg(unix)]
-fn private(place: &Place, name: &str) {
+fn private(place: &TestFolder, name: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 #[cfg(not(unix))]
-fn private(_: &Place, _: &str) {}
+fn private(_: &TestFolder, _: &str) {}
 
 #[test]
 fn https_is_trusted_by_its_authority_and_not_without() {

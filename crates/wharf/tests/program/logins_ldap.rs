@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Place, Serving, own_port};
+use crate::support::{Serving, TestFolder, own_port};
 
 /// A directory that runs, in a folder of its own.
 struct Slapd {
-    place: Place,
+    place: TestFolder,
     child: Option<Child>,
     ldap: u16,
     ldaps: u16,
@@ -73,7 +73,7 @@ fn program(name: &str) -> PathBuf {
 
 impl Slapd {
     fn start() -> Self {
-        let place = Place::new();
+        let place = TestFolder::new();
         fs::create_dir(place.path("data")).unwrap();
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         place.write("ca.pem", &made.cert.pem());
@@ -139,8 +139,8 @@ impl Slapd {
     }
 
     /// A server that uses it; `more` is added to `[accounts.ldap]`.
-    fn place(&self, more: &str) -> Place {
-        let place = Place::new();
+    fn place(&self, more: &str) -> TestFolder {
+        let place = TestFolder::new();
         fs::create_dir(place.path("homes")).unwrap();
         fs::create_dir(place.path("kept")).unwrap();
         place.write("password", "reads\n");

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
 /// A place with PAM rules of its own.
 struct Rules {
-    place: Place,
+    place: TestFolder,
     service: String,
 }
 
@@ -23,7 +23,7 @@ fn library(name: &str) -> PathBuf {
 
 impl Rules {
     fn new(number: u32) -> Self {
-        let place = Place::new();
+        let place = TestFolder::new();
         for folder in ["homes", "kept", "pam"] {
             fs::create_dir(place.path(folder)).unwrap();
         }

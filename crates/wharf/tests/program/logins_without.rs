@@ -1,16 +1,16 @@
 //! Checks the the settings of authentication backends.
 
-use crate::support::{Place, Ran};
+use crate::support::{Ran, TestFolder};
 
 fn check(config: &str) -> Ran {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", config);
     place.run(&["check", "config"])
 }
 
 #[test]
 fn errors_are_reported_with_location_and_hint() {
-    for (config, what, remedy) in [
+    for (config, what, hint) in [
         (
             "[accounts]\nauth_backends = [\"ldapp\"]",
             "unknown authentication backend `ldapp`",
@@ -36,10 +36,11 @@ fn errors_are_reported_with_location_and_hint() {
             "https://HOST",
         ),
     ] {
-        check(config).exits(78).tells("wharf.toml:").tells(what).tells(remedy);
+        check(config).exits(78).reports("wharf.toml:").reports(what).reports(hint);
     }
     let ran = check("[accounts.ldap]\nurls = [\"ldaps://dc1.example.com\"]\n").exits(0);
-    ran.tells("has no effect: the backend is not in `accounts.auth_backends`").tells("\"ldap\"]");
+    ran.reports("has no effect: the backend is not in `accounts.auth_backends`")
+        .reports("\"ldap\"]");
 }
 
 #[cfg(not(any(feature = "pam", feature = "ldap", feature = "http-login")))]
@@ -47,8 +48,8 @@ fn errors_are_reported_with_location_and_hint() {
 fn a_build_without_them_reports_it_and_how_to_get_them() {
     for (word, name) in [("pam", "PAM"), ("ldap", "LDAP"), ("http", "HTTP logins")] {
         let ran = check(&format!("[accounts]\nauth_backends = [\"file\", \"{word}\"]\n")).exits(78);
-        ran.tells(&format!("{name} is not available: wharf was built without it"))
-            .tells("--features ");
+        ran.reports(&format!("{name} is not available: wharf was built without it"))
+            .reports("--features ");
     }
 }
 
@@ -58,7 +59,7 @@ fn conflicting_settings_are_reported() {
     let ldap =
         "[accounts]\nauth_backends = [\"ldap\"]\n[accounts.ldap]\nurls = [\"ldaps://127.0.0.1\"]\n";
     let http = "[accounts]\nauth_backends = [\"http\"]\n[accounts.http]\n";
-    for (config, what, remedy) in [
+    for (config, what, hint) in [
         (
             "[accounts]\nauth_backends = [\"ldap\"]".to_owned(),
             "`accounts.ldap.urls` is missing",
@@ -102,18 +103,18 @@ fn conflicting_settings_are_reported() {
             "mkdir /no/such",
         ),
     ] {
-        check(&config).exits(78).tells(what).tells(remedy);
+        check(&config).exits(78).reports(what).reports(hint);
     }
     let plain = "[accounts]\nauth_backends = [\"ldap\"]\n[accounts.ldap]\nbase = \"x\"\n\
                  urls = [\"ldap://192.0.2.1\"]\nstart_tls = false\n";
-    check(plain).exits(0).tells("unencrypted").tells("start_tls = true");
+    check(plain).exits(0).reports("unencrypted").reports("start_tls = true");
 }
 
 #[cfg(all(unix, feature = "http-login"))]
 #[test]
 fn row_45_a_secret_that_others_may_read_stops_the_start() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("token", "t0ken\n");
     place.write(
         "wharf.toml",
@@ -124,7 +125,7 @@ fn row_45_a_secret_that_others_may_read_stops_the_start() {
         std::fs::set_permissions(place.path("token"), PermissionsExt::from_mode(mode)).unwrap();
         let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]).exits(code);
         if code != 0 {
-            ran.tells("the secret in").tells("chmod 600");
+            ran.reports("the secret in").reports("chmod 600");
         }
     }
 }

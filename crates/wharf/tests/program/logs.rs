@@ -5,16 +5,16 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     fs::create_dir(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     place
 }
 
-fn set(key: &str, place: &Place, name: &str) -> String {
+fn set(key: &str, place: &TestFolder, name: &str) -> String {
     format!("{key}={}", place.path(name).display())
 }
 
@@ -97,7 +97,7 @@ fn row_43_an_audit_log_that_could_block_is_refused() {
     let place = shared();
     assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     let audit = set("log.audit_file", &place, "pipe");
-    place.run(&[SHARE, &["--set", &audit]].concat()).exits(78).tells("not a regular file");
+    place.run(&[SHARE, &["--set", &audit]].concat()).exits(78).reports("not a regular file");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Place, Ran};
+use crate::support::{Ran, TestFolder};
 
 /// A server at 192.168.1.2, a client at 198.51.100.10, and a router with an address in each of
 /// their networks.
@@ -68,7 +68,7 @@ impl Networks {
         assert!(nft.wait().unwrap().success(), "nft is needed: cargo xtask setup installs it");
     }
 
-    fn asks(&self, place: &Place) -> Ran {
+    fn asks(&self, place: &TestFolder) -> Ran {
         let words =
             ["check", "--ask", "198.51.100.1:2121", "--user", "anna", "--insecure", "--json"];
         let output = wharf(place, &self.client, &words).output().unwrap();
@@ -86,7 +86,7 @@ impl Drop for Networks {
 }
 
 /// `wharf` in the namespace of the client or the server.
-fn wharf(place: &Place, namespace: &str, words: &[&str]) -> Command {
+fn wharf(place: &TestFolder, namespace: &str, words: &[&str]) -> Command {
     let own = place.command(words);
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(own.get_program()).args(own.get_args());
@@ -124,7 +124,7 @@ fn errors(ran: &Ran) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn causes(place: &Place) -> Vec<String> {
+fn causes(place: &TestFolder) -> Vec<String> {
     let status: Value = serde_json::from_str(&place.run(&["status", "--json"]).out).unwrap();
     let failures = status["passive"]["failures"].as_array().unwrap().clone();
     let of_client = failures.iter().filter(|one| one["network"] == "198.51.100.0/24");
@@ -144,7 +144,7 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
         eprintln!("not run: this system gives no network namespaces");
         return;
     };
-    let place = Place::new();
+    let place = TestFolder::new();
     let config = "[[listen]]\naddress = \"0.0.0.0\"\nport = 2121\n[passive]\n\
                   ports = \"30000-30009\"\n";
     place.write("wharf.toml", config);

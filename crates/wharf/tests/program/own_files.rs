@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// A share in which a client created a `wharf.toml`.
-fn planted() -> Place {
-    let place = Place::new();
+fn planted() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "[server]\ngreeting = \"planted\"\n");
     place
 }
@@ -29,7 +29,7 @@ fn row_53_a_wharf_toml_of_the_current_folder_is_named_and_not_used() {
 
 #[test]
 fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "config_version = 1\n[log]\nfile = \"wharf.log\"\n");
     place.write("mine.txt", "mine");
     let home = place.path("");
@@ -69,7 +69,7 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
 
 #[test]
 fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_folder() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let home = place.path("").canonicalize().unwrap();
     let home = home.to_str().unwrap();
     for name in ["hooks/h.sh", "conf/it.conf", "conf/mine.txt", "top.sh", "upload"] {
@@ -110,15 +110,15 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
 
 #[test]
 fn row_53_a_share_of_wharfs_own_folder_does_not_start() {
-    let place = Place::new();
+    let place = TestFolder::new();
     fs::create_dir_all(place.path("state/below")).unwrap();
     let words = ["-d", "state/below", "-u", "me", "-P", "secret", "-i", "127.0.0.1", "-p", "0"];
-    place.run(&words).exits(78).tells("which belongs to the server itself");
+    place.run(&words).exits(78).reports("which belongs to the server itself");
 }
 
 #[test]
 fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "[server]\nsandbox = \"auto\"\n");
     for home in ["homes/anna", "far"] {
         fs::create_dir_all(place.path(home)).unwrap();

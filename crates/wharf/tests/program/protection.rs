@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
-use crate::support::{Place, Ran};
+use crate::support::{Ran, TestFolder};
 
 /// The user and group ID of `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -28,22 +28,22 @@ fn of_threads(pid: u32, name: &str) -> Vec<String> {
     values
 }
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     fs::create_dir(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     place
 }
 
 /// A place with a file of accounts in which anna's home is `share`.
-fn with_anna() -> Place {
+fn with_anna() -> TestFolder {
     let place = shared();
     place.write("wharf.toml", "");
     add(&place, "anna", "share");
     place
 }
 
-fn add(place: &Place, name: &str, home: &str) {
+fn add(place: &TestFolder, name: &str, home: &str) {
     fs::create_dir_all(place.path(home)).unwrap();
     let words = ["user", "add", name, "--home", home, "--perm", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
@@ -74,7 +74,7 @@ fn row_46_every_thread_is_confined_and_root_keeps_only_what_files_need() {
 }
 
 /// A test folder whose server runs as `nobody`: the files it needs belong to that user.
-fn for_user_nobody() -> Place {
+fn for_user_nobody() -> TestFolder {
     let place = with_anna();
     place.write("wharf.toml", "[server]\nuser = \"nobody\"\n");
     for name in ["", "share", "share/a.txt", "users.toml"] {
@@ -156,17 +156,17 @@ fn row_46_a_server_that_cannot_become_its_user_does_not_serve() {
     };
     serve(&["--set", "server.user=no-such-user"])
         .exits(78)
-        .tells("unknown server.user no-such-user");
-    serve(&["--set", "server.user=root"]).exits(78).tells("it is root");
+        .reports("unknown server.user no-such-user");
+    serve(&["--set", "server.user=root"]).exits(78).reports("it is root");
     serve(&["--set", "server.group=daemon"])
         .exits(78)
-        .tells("`server.user` is missing for `server.group`");
+        .reports("`server.user` is missing for `server.group`");
     let low = ["--set", "server.user=nobody", "-r", "1000-1100"];
-    serve(&low).exits(78).tells("cannot be opened by `server.user`");
+    serve(&low).exits(78).reports("cannot be opened by `server.user`");
     if is_root() {
         // What it needs belongs to root: reported before any client is served, with a hint.
         let ran = serve(&["--set", "server.user=nobody"]).exits(77);
-        ran.tells("server.user nobody cannot read").tells("chown nobody");
+        ran.reports("server.user nobody cannot read").reports("chown nobody");
     }
 }
 
@@ -251,7 +251,7 @@ fn row_46_the_sandbox_can_be_demanded_and_left_out() {
     assert!(of_threads(without.pid(), "Seccomp").iter().all(|mode| mode == "0"));
     assert_eq!(without.login("me", "secret").downloads("RETR a.txt"), "hello");
     let anywhere = ["--set", "server.sandbox=on", "--set", "files.follow_symlinks=always", "share"];
-    place.run(&anywhere).exits(78).tells("conflicts with `files.follow_symlinks`");
+    place.run(&anywhere).exits(78).reports("conflicts with `files.follow_symlinks`");
 }
 
 #[test]
@@ -321,10 +321,10 @@ fn row_46_check_reports_the_protections_with_hints() {
     assert_eq!(ran.err.contains("server.user"), is_root(), "{}", ran.err);
     place.run(&["check", "config", "--strict"]).exits(0);
     let ran = place.run(&["check", "protection", "--set", "server.sandbox=off"]).exits(0);
-    ran.tells("warning: access to files is not restricted: server.sandbox is \"off\"")
-        .tells("hint: write");
+    ran.reports("warning: access to files is not restricted: server.sandbox is \"off\"")
+        .reports("hint: write");
     let ran = place.run(&["check", "--strict", "--set", "server.sandbox=off"]).exits(78);
-    ran.tells("with --strict");
+    ran.reports("with --strict");
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn row_29_a_world_writable_home_is_reported_at_the_start_and_rejected_by_strict(
     let server = place.serve(&[]);
     let part = "is writable by all users of this computer";
     assert!(server.before.contains(part), "{}", server.before);
-    place.run(&["check"]).exits(0).tells(part).tells("hint: chmod o-w");
+    place.run(&["check"]).exits(0).reports(part).reports("hint: chmod o-w");
     place.run(&["check", "--strict"]).exits(78);
     // A folder like /tmp, where users cannot change the files of others, causes no warning.
     fs::set_permissions(place.path("share"), fs::Permissions::from_mode(0o1777)).unwrap();

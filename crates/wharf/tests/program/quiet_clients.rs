@@ -8,17 +8,17 @@ use std::process::{Child, Command};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
-fn serve(place: &Place) -> Serving {
+fn serve(place: &TestFolder) -> Serving {
     std::fs::create_dir_all(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     place.serve(&["-w", "share", "-u", "me", "-P", "secret"])
 }
 
 /// One account, anna, and a configuration with these lines.
-fn with_an_account(config: &str) -> Place {
-    let place = Place::new();
+fn with_an_account(config: &str) -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", &format!("config_version = 1\n{config}"));
     let words = ["-c", "wharf.toml", "user", "add", "anna", "--home", "home", "--create-home"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
@@ -27,7 +27,7 @@ fn with_an_account(config: &str) -> Place {
 
 #[test]
 fn row_44_a_signal_without_a_meaning_does_not_end_the_server() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let server = serve(&place);
     for name in UNRELATED {
         server.signal(name);
@@ -43,7 +43,7 @@ fn row_44_a_signal_without_a_meaning_does_not_end_the_server() {
 
 #[test]
 fn row_44_a_signal_without_a_meaning_does_not_end_the_start_and_a_stop_signal_does() {
-    let place = Place::new();
+    let place = TestFolder::new();
     std::fs::create_dir_all(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     let fifo = place.path("password");
@@ -93,7 +93,7 @@ const UNRELATED: &[&str] = &[
 
 #[test]
 fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let mut server = serve(&place);
     let mut waiting: Vec<_> = ["LIST", "RETR a.txt", "STOR b.txt"]
         .into_iter()
@@ -119,7 +119,7 @@ fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {
 
 #[test]
 fn a_check_of_the_port_leaves_no_line_and_a_session_does() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let server = serve(&place);
     for _ in 0..5 {
         drop(TcpStream::connect(server.address).unwrap());
@@ -186,7 +186,7 @@ fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others
     // If all connections are of this kind, nothing is done, and the reply names the setting.
     let refused = place.run(&words);
     assert_ne!(refused.code, Some(0), "{refused:?}");
-    refused.tells("is in ban.allow");
+    refused.reports("is in ban.allow");
     assert!(allowed.says("NOOP").starts_with("200 "));
     let banned = place.run(&["-c", "wharf.toml", "ban", "list"]).exits(0).out;
     assert_eq!(banned.matches("127.0.0.").count(), 2, "{banned}");

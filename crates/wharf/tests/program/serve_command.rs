@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::support::{Place, names};
+use crate::support::{TestFolder, names};
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     place
@@ -77,7 +77,7 @@ fn row_23_anonymous_logins_work_with_a_and_a_dropbox_lists_nothing() {
 #[test]
 fn writing_for_everybody_needs_a_yes() {
     let place = shared();
-    place.run(&["-A", "-w", "share"]).exits(2).tells("add --yes").tells("--dropbox");
+    place.run(&["-A", "-w", "share"]).exits(2).reports("add --yes").reports("--dropbox");
     place.serve(&["-A", "-w", "--yes", "share"]);
 }
 
@@ -113,9 +113,9 @@ fn a_port_in_use_is_reported_with_its_process_and_a_hint() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let ran = place.run(&["-A", "-i", "127.0.0.1", "-p", &port, "share"]).exits(1);
-    let ran = ran.tells(&format!("error: port {port} is in use")).tells("-p 2121");
+    let ran = ran.reports(&format!("error: port {port} is in use")).reports("-p 2121");
     if cfg!(target_os = "linux") {
-        ran.tells(&format!("by pid {} (", std::process::id()));
+        ran.reports(&format!("by pid {} (", std::process::id()));
     }
 }
 
@@ -138,7 +138,7 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
         ),
         (&["--no-config", "-c", "x.toml", "share"], 2, "cannot be used with"),
     ] {
-        place.run(words).exits(code).tells(part);
+        place.run(words).exits(code).reports(part);
     }
 }
 
@@ -185,7 +185,7 @@ fn logs_are_written_to_the_configured_files() {
 fn it_stops_by_itself_when_its_time_is_up() {
     let place = shared();
     let words = ["-A", "share", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"];
-    place.run(&words).exits(0).tells("event=stopping reason=\"time is up\"");
+    place.run(&words).exits(0).reports("event=stopping reason=\"time is up\"");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// A place with a config and one account.
-fn set_up() -> Place {
-    let place = Place::new();
+fn set_up() -> TestFolder {
+    let place = TestFolder::new();
     std::fs::create_dir(place.path("files")).expect("it is a new place");
     let files = place.path("files");
     let users = place.path("users.toml");
@@ -52,7 +52,7 @@ fn systemd_reports_no_problem_in_the_units() {
 
 #[test]
 fn a_unit_lists_every_place_that_the_running_server_writes_to() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let world = tempfile::tempdir().expect("there is room");
     let at = |name: &str| world.path().join(name).display().to_string();
     for folder in ["homes/anna", "more", "music/all", "quarantine", "logs", "run", "own", "read"] {
@@ -89,15 +89,15 @@ fn a_unit_lists_every_place_that_the_running_server_writes_to() {
 
 #[test]
 fn a_service_needs_a_sound_config() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place
         .run(&["service", "unit"])
         .exits(1)
-        .tells("configuration file not found: a service requires one");
+        .reports("configuration file not found: a service requires one");
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
-    place.run(&["service", "unit"]).exits(78).tells("connections");
+    place.run(&["service", "unit"]).exits(78).reports("connections");
     let place = set_up();
-    place.run(&["service", "unit", "--user", "an na"]).exits(2).tells("not a valid account name");
+    place.run(&["service", "unit", "--user", "an na"]).exits(2).reports("not a valid account name");
 }
 
 #[test]
@@ -108,18 +108,21 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
     std::fs::write(image.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
     std::fs::write(image.join("etc/group"), "root:x:0:\n").unwrap();
     let root = image.to_str().unwrap();
-    place.run(&["service", "install", "--root", root]).exits(0).tells("wrote");
+    place.run(&["service", "install", "--root", root]).exits(0).reports("wrote");
     let unit = std::fs::read_to_string(image.join("etc/systemd/system/wharf.service")).unwrap();
     assert!(unit.contains(" serve\n"), "{unit}");
     let wanted = image.join("etc/systemd/system/multi-user.target.wants/wharf.service");
     assert!(wanted.symlink_metadata().is_ok(), "it starts with the computer");
     let accounts = std::fs::read_to_string(image.join("etc/passwd")).unwrap();
     assert!(accounts.contains("\nwharf:"), "{accounts}");
-    place.run(&["service", "install", "--root", root]).exits(1).tells("file exists");
+    place.run(&["service", "install", "--root", root]).exits(1).reports("file exists");
     place.run(&["service", "install", "--root", root, "--force"]).exits(0);
-    place.run(&["service", "uninstall", "--root", root]).exits(0).tells("were kept");
+    place.run(&["service", "uninstall", "--root", root]).exits(0).reports("were kept");
     assert!(wanted.symlink_metadata().is_err());
-    place.run(&["service", "uninstall", "--root", root]).exits(1).tells("service is not installed");
+    place
+        .run(&["service", "uninstall", "--root", root])
+        .exits(1)
+        .reports("service is not installed");
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
 
 #[test]
 fn there_is_a_man_page_for_each_command_and_completions_for_each_shell() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.run(&["man", "pages"]).exits(0);
     for page in ["wharf.1", "wharf-serve.1", "wharf-user-add.1", "wharf-service-install.1"] {
         let text = place.read(&format!("pages/{page}"));
@@ -171,5 +174,5 @@ fn there_is_a_man_page_for_each_command_and_completions_for_each_shell() {
     }
     place.run(&["completions", "tcsh"]).exits(2);
     let file = Path::new("pages/wharf.1/deeper");
-    place.run(&["man", file.to_str().unwrap()]).exits(1).tells("cannot write man pages");
+    place.run(&["man", file.to_str().unwrap()]).exits(1).reports("cannot write man pages");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// A shipped file.
 fn shipped(name: &str) -> PathBuf {
@@ -22,8 +22,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     fs::create_dir(place.path("share")).unwrap();
     place
 }
@@ -73,7 +73,7 @@ fn logrotate_moves_the_log_and_wharf_continues_in_a_new_one() {
 }
 
 /// How many lines of a log fail2ban counts as failed logins, and its other output.
-fn banned_lines(place: &Place, log: &str) -> (usize, String) {
+fn banned_lines(place: &TestFolder, log: &str) -> (usize, String) {
     // It needs its own folder of filters, for the included ones.
     let filters = place.path("filters");
     let own = Path::new("/etc/fail2ban/filter.d/common.conf");
@@ -129,7 +129,7 @@ fn fail2ban_counts_failed_logins_and_nothing_that_a_client_forges() {
 
 #[test]
 fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let line = |ip: &str| {
         format!(
             "Nov 23 03:15:41 host wharf[812]: session=7 ip={ip} event=login-failed tried=\"a\" \
@@ -157,7 +157,7 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
 
 #[test]
 fn shells_understand_their_completions() {
-    let place = Place::new();
+    let place = TestFolder::new();
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let ran = place.run(&["completions", shell]).exits(0);
         place.write(shell, &ran.out);

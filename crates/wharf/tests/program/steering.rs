@@ -10,9 +10,11 @@ use std::thread::JoinHandle;
 
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
-use wharf_load::{Case, Content, Pattern, Plan, Progress, Reading, Target, Tls, prepare};
+use wharf_load::{
+    Case, Content, DownloadMode, Pattern, Plan, RunProgress, TargetServer, TlsOptions, prepare,
+};
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
 /// A configuration that allows many sessions, with `more` appended.
 fn config(more: &str) -> String {
@@ -23,30 +25,30 @@ fn config(more: &str) -> String {
 }
 
 /// The account anna, with the password `secret`.
-fn place() -> Place {
-    let place = Place::new();
+fn place() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", &config(""));
     let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     place
 }
 
-fn serve(place: &Place) -> Serving {
+fn serve(place: &TestFolder) -> Serving {
     place.serve_quietly(&["serve"], "log.txt")
 }
 
-fn json(place: &Place, words: &[&str]) -> Vec<Value> {
+fn json(place: &TestFolder, words: &[&str]) -> Vec<Value> {
     let ran = place.run(words).exits(0);
     ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn reload(place: &Place, more: &str) {
+fn reload(place: &TestFolder, more: &str) {
     place.write("wharf.toml", &config(more));
     place.run(&["reload"]).exits(0);
 }
 
 /// Waits until the log has a line with this in it.
-fn logged(place: &Place, part: &str) -> String {
+fn logged(place: &TestFolder, part: &str) -> String {
     for _ in 0..LOOKS_MAX {
         let log = std::fs::read_to_string(place.path("log.txt")).unwrap();
         if let Some(line) = log.lines().find(|line| line.contains(part)) {
@@ -62,18 +64,18 @@ const LOOKS_MAX: usize = 5000;
 
 /// Clients that go on until they are stopped.
 struct Busy {
-    progress: Arc<Progress>,
-    thread: JoinHandle<wharf_load::Outcome>,
+    progress: Arc<RunProgress>,
+    thread: JoinHandle<wharf_load::RunOutcome>,
 }
 
 impl Busy {
     fn begin(server: &Serving, has_tls: bool, sessions: usize, case: Case) -> Self {
-        let mut target = Target::new(server.address, "anna", "secret");
+        let mut target = TargetServer::new(server.address, "anna", "secret");
         target.tls =
-            has_tls.then(|| Tls::accepting_any_certificate("localhost".try_into().unwrap()));
+            has_tls.then(|| TlsOptions::accepting_any_certificate("localhost".try_into().unwrap()));
         let plan = Plan { sessions, count: u64::MAX, ..Plan::new(case) };
         let mut prepared = prepare(&target, &plan).unwrap();
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::<RunProgress>::default();
         let watched = Arc::clone(&progress);
         let thread = std::thread::spawn(move || prepared.run(&watched));
         Self { progress, thread }
@@ -89,7 +91,7 @@ impl Busy {
 }
 
 fn download(path: &str) -> Case {
-    let reading = Reading::Compare(Content::Pattern);
+    let reading = DownloadMode::Compare(Content::Pattern);
     Case::Retrieve { path: path.into(), length: None, reading }
 }
 
@@ -98,7 +100,7 @@ fn upload(path: &str, length: u64) -> Case {
 }
 
 /// Creates a file as clients expect it.
-fn make(place: &Place, name: &str, length: u64) {
+fn make(place: &TestFolder, name: &str, length: u64) {
     let mut file = std::fs::File::create(place.path(name)).unwrap();
     Pattern::new().write(&mut file, length).unwrap();
 }
@@ -165,7 +167,7 @@ fn two_hundred_reloads_under_load_drop_no_session() {
 }
 
 /// The rate of each running transfer, by path and command, as reported by the server.
-fn moved(place: &Place) -> Vec<u64> {
+fn moved(place: &TestFolder) -> Vec<u64> {
     let mut transfers: Vec<_> = json(place, &["who", "--json"])
         .into_iter()
         .filter(|one| one["state"] == "up" || one["state"] == "down")
@@ -176,7 +178,7 @@ fn moved(place: &Place) -> Vec<u64> {
 }
 
 /// Waits until the rates of all transfers between two checks are as expected.
-fn until_each(place: &Place, count: usize, is_right: impl Fn(u64) -> bool) {
+fn until_each(place: &TestFolder, count: usize, is_right: impl Fn(u64) -> bool) {
     let mut before = moved(place);
     for _ in 0..LOOKS_MAX {
         let now = moved(place);
@@ -217,7 +219,7 @@ fn every_new_limit_applies_to_running_transfers_and_can_be_removed() {
     let reading = || Case::Retrieve {
         path: "large".into(),
         length: Some(1 << 42),
-        reading: Reading::Decrypt,
+        reading: DownloadMode::Decrypt,
     };
     let busy = [false, true].map(|has_tls| Busy::begin(&server, has_tls, 1, reading()));
     let store = || upload("sealed", 1 << 42);
@@ -270,7 +272,7 @@ fn a_session_idle_for_longer_than_a_new_limit_is_disconnected() {
     assert_eq!(anna.reply(), "421 Idle timeout.\r\n");
 }
 
-fn fingerprint(place: &Place) -> Value {
+fn fingerprint(place: &TestFolder) -> Value {
     json(place, &["status", "--json"]).remove(0)["certificate"]["fingerprint"].clone()
 }
 

@@ -11,7 +11,7 @@ mod ports;
 pub(crate) use ports::Ports;
 
 /// A folder where the program finds nothing of this computer's user.
-pub(crate) struct Place {
+pub(crate) struct TestFolder {
     folder: tempfile::TempDir,
     ports: OnceLock<Ports>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
-impl Place {
+impl TestFolder {
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), ports: OnceLock::new() }
     }
@@ -175,7 +175,7 @@ impl Ran {
     }
 
     #[track_caller]
-    pub(crate) fn tells(self, part: &str) -> Self {
+    pub(crate) fn reports(self, part: &str) -> Self {
         assert!(self.err.contains(part), "{part:?} is not in {}", self.err);
         self
     }

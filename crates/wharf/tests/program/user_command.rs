@@ -1,12 +1,12 @@
 //! `wharf user` and `wharf hash`, as a script sees them.
 
-use crate::support::Place;
+use crate::support::TestFolder;
 
-fn with_anna() -> Place {
-    let place = Place::new();
+fn with_anna() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "");
     let words = ["user", "add", "anna", "--home", "anna", "--create-home", "--password-file", "-"];
-    place.run_with(&words, "secret\n").exits(0).tells("added anna to users.toml");
+    place.run_with(&words, "secret\n").exits(0).reports("added anna to users.toml");
     place
 }
 
@@ -40,7 +40,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
         (&["user", "add", "ben", "--home", "anna", "--hash", "x"], 2, "invalid --hash"),
         (&["user", "add", "ben", "--home", "anna"], 2, "--password-file"),
     ] {
-        place.run(words).exits(code).tells(part);
+        place.run(words).exits(code).reports(part);
     }
     assert_eq!(place.read("users.toml"), before);
 }
@@ -56,7 +56,7 @@ fn an_unknown_name_exits_with_4_for_every_command() {
         &["user", "disable", "anna", "ana"],
         &["user", "del", "ana", "--yes"],
     ] {
-        place.run(words).exits(4).tells("unknown user `ana`").tells("did you mean `anna`?");
+        place.run(words).exits(4).reports("unknown user `ana`").reports("did you mean `anna`?");
     }
     let list = place.run(&["user", "list", "--disabled"]).exits(0).out;
     assert!(!list.contains("anna"), "all or nothing: {list}");
@@ -67,7 +67,7 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
     let place = with_anna();
     let words =
         ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up", "2MiB/s"];
-    place.run(&words).exits(0).tells("changed anna");
+    place.run(&words).exits(0).reports("changed anna");
     place.run(&["user", "disable", "anna"]).exits(0);
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
     assert_eq!(
@@ -88,7 +88,7 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
     place.run(&["user", "enable", "anna"]).exits(0);
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
     assert!(!place.run(&["user", "show", "anna"]).exits(0).out.contains("/in"));
-    place.run(&["user", "del", "anna"]).exits(2).tells("--yes");
+    place.run(&["user", "del", "anna"]).exits(2).reports("--yes");
     place.run(&["user", "del", "anna", "--yes"]).exits(0);
     assert!(place.path("anna").is_dir(), "files stay");
     assert_eq!(place.run(&["user", "list", "--json"]).exits(0).out, "");
@@ -105,7 +105,7 @@ fn row_37_a_quota_is_set_shown_and_removed() {
     assert!(shown.contains("\nquota files   1000 "), "{shown}");
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
     assert!(json.contains("\"quota\":21474836480,\"quota_files\":1000,"), "{json}");
-    place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).tells("--quota 20Gbit");
+    place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).reports("--quota 20Gbit");
     place.run(&["user", "edit", "anna", "--quota", "unlimited", "--quota-files", "0"]).exits(0);
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(list.contains("unlimited, any number of files"), "{list}");
@@ -126,8 +126,8 @@ fn a_hash_is_accepted_as_it_was_printed() {
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     place.run(&["user", "passwd", "anna", "--hash", hash.trim_end()]).exits(0);
     assert!(place.read("users.toml").contains(hash.trim_end()));
-    place.run_with(&["hash", "--password-file", "-"], "\n").exits(1).tells("first line is empty");
-    place.run(&["hash", "--password-file", "none"]).exits(1).tells("no such file");
+    place.run_with(&["hash", "--password-file", "-"], "\n").exits(1).reports("first line is empty");
+    place.run(&["hash", "--password-file", "none"]).exits(1).reports("no such file");
 }
 
 #[cfg(unix)]
@@ -137,7 +137,7 @@ fn a_file_of_accounts_that_others_may_read_is_refused() {
     let place = with_anna();
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(place.path("users.toml"), open).unwrap();
-    place.run(&["user", "list"]).exits(78).tells("hint: chmod 600 'users.toml'");
+    place.run(&["user", "list"]).exits(78).reports("hint: chmod 600 'users.toml'");
 }
 
 #[test]
@@ -145,20 +145,20 @@ fn errors_in_the_accounts_file_are_shown_with_their_position() {
     let place = with_anna();
     let file = place.read("users.toml");
     std::fs::remove_file(place.path("users.toml")).unwrap();
-    place.run(&["user", "list"]).exits(1).tells("accounts file not found");
+    place.run(&["user", "list"]).exits(1).reports("accounts file not found");
     place.run(&["user", "add", "x", "--home", "anna", "--generate"]).exits(0);
     place.write("users.toml", &file.replace("home", "hom"));
-    place.run(&["user", "list"]).exits(78).tells("did you mean `home`?").tells("users.toml:");
+    place.run(&["user", "list"]).exits(78).reports("did you mean `home`?").reports("users.toml:");
 }
 
 #[test]
 fn row_19_an_account_without_a_password_needs_its_addresses() {
     let place = with_anna();
     let add = ["user", "add", "cam", "--home", "anna", "--no-password"];
-    place.run(&add).exits(78).tells("an account without a password needs `allowed_addresses`");
+    place.run(&add).exits(78).reports("an account without a password needs `allowed_addresses`");
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(!list.contains("cam"), "{list}");
-    place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).tells("added cam");
+    place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).reports("added cam");
     let shown = place.run(&["user", "show", "cam"]).exits(0).out;
     assert!(shown.contains("not required from its addresses"), "{shown}");
     let why = ["why", "cam", "/", "login", "--ip"];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Place, Ran};
+use crate::support::{Ran, TestFolder};
 
 #[path = "../../../accounts-sql/tests/stores/support/server.rs"]
 mod postgres;
@@ -10,15 +10,15 @@ mod postgres;
 use postgres::{PASSWORD, Postgres};
 
 /// A test folder with accounts in an SQLite file.
-fn with_sqlite() -> Place {
-    let place = Place::new();
+fn with_sqlite() -> TestFolder {
+    let place = TestFolder::new();
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     place
 }
 
 /// A test folder with accounts in PostgreSQL.
-fn with_postgres(server: &Postgres) -> Place {
-    let place = Place::new();
+fn with_postgres(server: &Postgres) -> TestFolder {
+    let place = TestFolder::new();
     place.write("password", PASSWORD);
     let url = server.url();
     place.write(
@@ -28,17 +28,17 @@ fn with_postgres(server: &Postgres) -> Place {
     place
 }
 
-fn add(place: &Place, name: &str) -> Ran {
+fn add(place: &TestFolder, name: &str) -> Ran {
     let words = ["user", "add", name, "--home", name, "--create-home", "--password-file", "-"];
     place.run_with(&words, "secret\n")
 }
 
 /// The output of the commands with any store; `shown` is its name in messages.
-fn every_command_works(place: &Place, shown: &str) {
-    add(place, "anna").exits(0).tells(&format!("added anna to {shown}"));
-    add(place, "anna").exits(1).tells("user `anna` already exists");
-    add(place, "a/b").exits(2).tells("invalid user name");
-    place.run(&["user", "show", "ana"]).exits(4).tells("did you mean `anna`?");
+fn every_command_works(place: &TestFolder, shown: &str) {
+    add(place, "anna").exits(0).reports(&format!("added anna to {shown}"));
+    add(place, "anna").exits(1).reports("user `anna` already exists");
+    add(place, "a/b").exits(2).reports("invalid user name");
+    place.run(&["user", "show", "ana"]).exits(4).reports("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
     let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
     place
@@ -54,18 +54,21 @@ fn every_command_works(place: &Place, shown: &str) {
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(list.contains("\nanna  yes    read-write  20GiB  "), "{list}");
-    place.run(&["user", "disable", "anna"]).exits(0).tells("disabled anna");
+    place.run(&["user", "disable", "anna"]).exits(0).reports("disabled anna");
     assert!(place.run(&["user", "list", "--disabled"]).exits(0).out.contains("anna"));
     place.run(&["user", "enable", "anna"]).exits(0);
     let export = place.run(&["user", "export"]).exits(0).out;
     assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
     add(place, "ben").exits(0);
-    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("deleted ben; their files are kept");
+    place
+        .run(&["user", "del", "ben", "--yes"])
+        .exits(0)
+        .reports("deleted ben; their files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
 /// How a running server applies changes, by logins and one check a second.
-fn a_server_follows(place: &Place) {
+fn a_server_follows(place: &TestFolder) {
     let mut server = place.serve(&["--set", &homes(place)]);
     let mut anna = server.login("anna", "secret");
     assert!(server.tries("anna", "wrong").starts_with("530 "));
@@ -133,7 +136,7 @@ fn an_invalid_row_stops_neither_the_server_nor_the_list() {
         assert!(line.contains(part), "{line}");
     }
     // A fixed row is used at the next login; a copy without an account is rejected until then.
-    place.run(&["user", "export"]).exits(78).tells("users.anna.upload_rate");
+    place.run(&["user", "export"]).exits(78).reports("users.anna.upload_rate");
     place.run(&["user", "edit", "anna", "--up", "2MiB/s"]).exits(0);
     server.login("anna", "secret");
     place.run(&["user", "del", "carl", "--yes"]).exits(0);
@@ -152,7 +155,7 @@ fn a_server_starts_with_an_empty_store_and_takes_the_first_account() {
     server.login("anna", "secret");
 }
 
-fn homes(place: &Place) -> String {
+fn homes(place: &TestFolder) -> String {
     format!("server.homes=[\"{}\"]", place.path("").display())
 }
 
@@ -167,7 +170,7 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     assert!(server.tries("anna", "secret").starts_with("530 "));
     server.waits_for("event=accounts-unreachable");
     assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
-    place.run(&["user", "list"]).exits(1).tells("cannot connect to PostgreSQL").tells("hint:");
+    place.run(&["user", "list"]).exits(1).reports("cannot connect to PostgreSQL").reports("hint:");
     database.start_again();
     server.waits_for("event=accounts-back");
     server.login("anna", "secret");
@@ -192,7 +195,7 @@ fn a_server_starts_without_its_database_and_reports_it() {
 
 #[test]
 fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let text = "[users.anna]\nhome = \"/srv/anna\"\n";
     place.write("users.db", text);
     private(&place.path("users.db"));
@@ -207,7 +210,7 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
         ("postgres://wharf:hidden@127.0.0.1:1/x", 1, ": connection refused"),
     ] {
         place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));
-        let ran = add(&place, "anna").exits(code).tells(part).tells("hint");
+        let ran = add(&place, "anna").exits(code).reports(part).reports("hint");
         assert!(!ran.err.contains("hidden") && !ran.out.contains("hidden"), "{ran:?}");
         assert!(!place.path("anna").exists(), "{store}");
     }
@@ -216,12 +219,12 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
     place
         .run(&["serve", "-i", "127.0.0.1", "-p", "0"])
         .exits(78)
-        .tells("is not an SQLite database");
+        .reports("is not an SQLite database");
 }
 
 #[test]
 fn a_password_in_an_address_is_never_shown() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "[accounts]\nstore = \"postgres://wharf:hidden@db.example/x\"\n");
     for words in [&["config", "show", "--origin"][..], &["config", "show", "--json"]] {
         let shown = place.run(words).exits(0).out;
@@ -236,8 +239,8 @@ fn a_newer_schema_is_refused_with_78() {
     let by_hand = rusqlite::Connection::open(place.path("users.db")).unwrap();
     by_hand.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
     drop(by_hand);
-    place.run(&["user", "list"]).exits(78).tells("newer wharf").tells("hint:");
-    place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).tells("newer wharf");
+    place.run(&["user", "list"]).exits(78).reports("newer wharf").reports("hint:");
+    place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).reports("newer wharf");
 }
 
 #[test]
@@ -245,15 +248,15 @@ fn a_wrong_password_of_the_database_is_77() {
     let server = Postgres::start();
     let place = with_postgres(&server);
     place.write("password", "hidden\n");
-    let ran = place.run(&["user", "list"]).exits(77).tells("password authentication failed");
+    let ran = place.run(&["user", "list"]).exits(77).reports("password authentication failed");
     assert!(ran.err.contains("accounts.password_file") && !ran.err.contains("hidden"), "{ran:?}");
     std::fs::remove_file(place.path("password")).unwrap();
-    place.run(&["user", "list"]).exits(1).tells("accounts.password_file: cannot read");
+    place.run(&["user", "list"]).exits(1).reports("accounts.password_file: cannot read");
 }
 
 #[test]
 fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
-    let place = Place::new();
+    let place = TestFolder::new();
     place.write("wharf.toml", "");
     add(&place, "anna").exits(0);
     add(&place, "ben").exits(0);
@@ -268,14 +271,14 @@ fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
     let copied = place.run(&["user", "copy", "--to", "sqlite:users.db"]).exits(0);
     assert!(copied.err.contains("copied 2 accounts from users.toml to users.db"), "{copied:?}");
     let again = ["user", "copy", "--to", "sqlite:users.db"];
-    place.run(&again).exits(1).tells("anna, ben; nothing was copied").tells("--on-conflict");
+    place.run(&again).exits(1).reports("anna, ben; nothing was copied").reports("--on-conflict");
     place.run(&["user", "edit", "anna", "--comment", "new"]).exits(0);
-    place.run(&[&again[..], &["--on-conflict", "skip"]].concat()).exits(0).tells("copied 0 ");
+    place.run(&[&again[..], &["--on-conflict", "skip"]].concat()).exits(0).reports("copied 0 ");
     place.run(&[&again[..], &["anna", "--on-conflict", "update"]].concat()).exits(0);
     let before = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert!(before.contains(",new") && before.contains("$argon2id$"), "{before}");
-    place.run(&[&again[..], &["nobody"]].concat()).exits(4).tells("unknown user `nobody`");
-    place.run(&["user", "copy"]).exits(2).tells("the same store");
+    place.run(&[&again[..], &["nobody"]].concat()).exits(4).reports("unknown user `nobody`");
+    place.run(&["user", "copy"]).exits(2).reports("the same store");
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     let after = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert_eq!(after, before);
@@ -287,9 +290,9 @@ fn a_csv_is_imported_into_the_store_of_the_configuration() {
     place.write("users.csv", "name,home,password\nanna,/srv/anna,secret\nben,/srv/ben,secret\n");
     place.run(&["import", "csv", "users.csv"]).exits(0);
     assert!(!place.path("users.db").exists());
-    place.run(&["import", "csv", "users.csv", "--write"]).exits(0).tells("wrote users.db");
+    place.run(&["import", "csv", "users.csv", "--write"]).exits(0).reports("wrote users.db");
     assert!(place.run(&["user", "list"]).exits(0).out.contains("ben"));
-    place.run(&["import", "csv", "users.csv", "--write"]).exits(1).tells("anna, ben");
+    place.run(&["import", "csv", "users.csv", "--write"]).exits(1).reports("anna, ben");
 }
 
 /// User names that guess concurrently, several on each of some connections.
@@ -298,7 +301,7 @@ const NAMES_EACH: usize = 2;
 
 /// A thousand names are tried while one session sends commands: it gets each reply, and some of
 /// them before all attempts have ended.
-fn a_storm_leaves_others_alone(place: &Place) {
+fn a_storm_leaves_others_alone(place: &TestFolder) {
     add(place, "anna").exits(0);
     let calm = [
         "limits.connections_per_ip=0",

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::support::{Place, Serving};
+use crate::support::{Serving, TestFolder};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -67,15 +67,15 @@ fn takes(listener: &TcpListener, status: &str) -> Request {
     Request::take(listener.accept().unwrap().0, status)
 }
 
-fn shared() -> Place {
-    let place = Place::new();
+fn shared() -> TestFolder {
+    let place = TestFolder::new();
     fs::create_dir(place.path("share")).unwrap();
     place.write("secret", SECRET);
     fs::set_permissions(place.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
     place
 }
 
-fn serve(place: &Place, url: &str, more: &[&str]) -> Serving {
+fn serve(place: &TestFolder, url: &str, more: &[&str]) -> Serving {
     let url = format!("webhook.0.url={url}");
     let secret = format!("webhook.0.secret_file={}", place.path("secret").display());
     let mut words = vec!["-w", "share", "-u", "me", "-P", "secret"];
@@ -321,8 +321,8 @@ fn a_secret_that_others_may_read_or_that_is_too_short_stops_the_start() {
     fs::set_permissions(place.path("secret"), fs::Permissions::from_mode(0o644)).unwrap();
     let secret = format!("webhook.0.secret_file={}", place.path("secret").display());
     let words = ["serve", "share", "--set", "webhook.0.url=http://127.0.0.1:1/", "--set", &secret];
-    place.run(&words).exits(78).tells("chmod 600");
+    place.run(&words).exits(78).reports("chmod 600");
     place.write("secret", "short");
     fs::set_permissions(place.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
-    place.run(&words).exits(78).tells("openssl rand -hex 32");
+    place.run(&words).exits(78).reports("openssl rand -hex 32");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Client, Place};
+use crate::support::{Client, TestFolder};
 
 /// The question, and the commands of a client that verify the answer.
 struct Case {
@@ -88,8 +88,8 @@ impl Case {
 }
 
 /// anna may read, drop files into /in, do all in /all and nothing in /secret.
-fn place() -> Place {
-    let place = Place::new();
+fn place() -> TestFolder {
+    let place = TestFolder::new();
     // A locally configured server must not be used.
     place.write("wharf.toml", "config_version = 1\n[control]\nsocket = \"run/control.sock\"\n");
     for folder in ["sub", "in", "secret", "all/sub", "all/full"] {
@@ -108,7 +108,7 @@ fn place() -> Place {
     place
 }
 
-fn why(place: &Place, words: &[&str]) -> Value {
+fn why(place: &TestFolder, words: &[&str]) -> Value {
     let ran = place.run(&[&["why", "--json"][..], words].concat());
     assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
     serde_json::from_str(&ran.out).unwrap()
@@ -201,10 +201,10 @@ fn sessions_of_a_running_server_count() {
 #[test]
 fn invalid_settings_are_rejected_with_a_hint() {
     let place = place();
-    place.run(&["why", "ann", "/", "login"]).exits(4).tells("anna");
-    place.run(&["why", "anna", "/", "fly"]).exits(2).tells("use login, enter, list");
+    place.run(&["why", "ann", "/", "login"]).exits(4).reports("anna");
+    place.run(&["why", "anna", "/", "fly"]).exits(2).reports("use login, enter, list");
     let odd = place.run(&["why", "anna", "/a\u{1}\n", "list"]).exits(1).out;
     assert!(odd.contains("\n  from    home/a\\u{1}\\n\n"), "{odd}");
     place.write("users.toml", "[users.anna\n");
-    place.run(&["why", "anna", "/", "login"]).exits(78).tells("users.toml");
+    place.run(&["why", "anna", "/", "login"]).exits(78).reports("users.toml");
 }

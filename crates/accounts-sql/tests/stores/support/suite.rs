@@ -6,7 +6,7 @@ use wharf_core::conformance;
 use wharf_core::permission::Permissions;
 use wharf_core::users::{Denied, Users};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{Change, Cleared, Holder, UserAdmin};
+use wharf_users::admin::{Cleared, Holder, StoreChange, UserAdmin};
 use wharf_users::file::{FolderRecord, Setting, StoredHash};
 use wharf_users::hours::{Expiry, Hours};
 
@@ -65,7 +65,7 @@ pub(crate) async fn changes(store: &SqlUsers) {
     assert_eq!(told, meant);
     store.set("anna", vec![Setting::Sessions(Count::from_number(8))]).await.unwrap();
     let cleared = vec![Cleared::Entry("paths", path("/in")), Cleared::Key("hours")];
-    let change = Change::Set { holder: "anna".into(), settings: vec![], cleared };
+    let change = StoreChange::Set { holder: "anna".into(), settings: vec![], cleared };
     store.change(&[change]).await.unwrap();
     let record = store.find("anna").await.unwrap().unwrap();
     assert_eq!(record.sessions, Some(Count::from_number(8)));
@@ -84,14 +84,14 @@ pub(crate) async fn changes(store: &SqlUsers) {
 pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     add(store, "anna", "secret").await;
     let home = || vec![Setting::Home("/srv/x".into())];
-    let named = |name: &str| Change::add(name, home());
+    let named = |name: &str| StoreChange::add(name, home());
     for (last, part) in [
         (named("anna"), "user `anna` already exists"),
         (named("a/b"), "invalid user name"),
-        (Change::set("carl", home()), "unknown user `carl`"),
-        (Change::remove("carl"), "unknown user `carl`"),
+        (StoreChange::set("carl", home()), "unknown user `carl`"),
+        (StoreChange::remove("carl"), "unknown user `carl`"),
     ] {
-        let remove = Change::remove("anna");
+        let remove = StoreChange::remove("anna");
         let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };
         let error = store.change(&[named("ben"), first, last]).await.unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
@@ -110,7 +110,7 @@ const MANY: usize = 1100;
 pub(crate) async fn pages(store: &SqlUsers) {
     let names: Vec<_> = (0..MANY).map(|number| format!("user{number:04}")).collect();
     let changes = names.iter().map(|name| {
-        Change::add(
+        StoreChange::add(
             name.as_str(),
             vec![
                 Setting::Home(format!("/srv/{name}").into()),
@@ -188,7 +188,7 @@ pub(crate) async fn groups(store: &SqlUsers) {
     let hash = StoredHash::from(wharf_users::password::hash_new(b"secret").unwrap());
     let of_staff = vec![Setting::Password(hash), Setting::Groups(vec!["staff".into()])];
     // Both in one list: the group is created first, whatever the order of names.
-    let both = [Change::add(staff(), settings.clone()), Change::add("anna", of_staff)];
+    let both = [StoreChange::add(staff(), settings.clone()), StoreChange::add("anna", of_staff)];
     store.change(&both).await.unwrap();
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
     assert_eq!(account.home, std::path::Path::new("/srv/ftp/anna"));
@@ -197,20 +197,20 @@ pub(crate) async fn groups(store: &SqlUsers) {
     assert_eq!(store.groups().await.unwrap()[0].settings(store.folder()).len(), settings.len());
     let own = store.page(None).await.unwrap();
     assert_eq!((own[0].groups.as_slice(), own[0].quota), (&["staff".to_owned()][..], None));
-    store.change(&[Change::set(staff(), vec![Setting::Enabled(false)])]).await.unwrap();
+    store.change(&[StoreChange::set(staff(), vec![Setting::Enabled(false)])]).await.unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
     assert!(matches!(denied, Denied::Disabled), "{denied}");
     assert_eq!(store.ended(&["anna".into()]).await.unwrap().len(), 1);
     // A group with members stays, and so does a home that is needed.
     let no_home =
-        Change::Set { holder: staff(), settings: vec![], cleared: vec![Cleared::Key("home")] };
-    for change in [Change::remove(staff()), no_home] {
+        StoreChange::Set { holder: staff(), settings: vec![], cleared: vec![Cleared::Key("home")] };
+    for change in [StoreChange::remove(staff()), no_home] {
         let error = store.change(&[change]).await.unwrap_err().to_string();
         assert!(error.contains("users.anna"), "{error}");
     }
     store.set("anna", vec![Setting::Enabled(true)]).await.unwrap();
     assert!(store.ended(&["anna".into()]).await.unwrap().is_empty(), "her own word counts first");
-    store.change(&[Change::remove(staff()), Change::remove("anna")]).await.unwrap();
+    store.change(&[StoreChange::remove(staff()), StoreChange::remove("anna")]).await.unwrap();
     assert!(store.groups().await.unwrap().is_empty());
 }
 
@@ -230,7 +230,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
         add(store, name, "secret").await;
     }
     let staff = Holder::Group("staff".to_owned());
-    store.change(&[Change::add(staff, vec![Setting::Home("/srv/%u".into())])]).await.unwrap();
+    store.change(&[StoreChange::add(staff, vec![Setting::Home("/srv/%u".into())])]).await.unwrap();
     store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
     run("UPDATE groups SET quota = '20 gigs'");
     run("UPDATE accounts SET upload_rate = 'fast' WHERE name = 'anna'");
@@ -270,7 +270,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
     store.set("anna", vec![rate]).await.unwrap();
     store.login(&attempt("anna", "secret")).await.unwrap();
     let quota = vec![Setting::Quota(Size::from_bytes(20 << 30))];
-    store.change(&[Change::set(Holder::Group("staff".to_owned()), quota)]).await.unwrap();
+    store.change(&[StoreChange::set(Holder::Group("staff".to_owned()), quota)]).await.unwrap();
     store.login(&attempt("carl", "secret")).await.unwrap();
     store.remove("dora").await.unwrap();
     assert_eq!(faults(store).await, Vec::<String>::new());
@@ -288,7 +288,7 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
         add(store, name, "secret").await;
     }
     let staff = Holder::Group("staff".to_owned());
-    store.change(&[Change::add(staff, vec![Setting::Home("/srv/%u".into())])]).await.unwrap();
+    store.change(&[StoreChange::add(staff, vec![Setting::Home("/srv/%u".into())])]).await.unwrap();
     store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
     let cases = [
         (

@@ -5,7 +5,7 @@ use wharf_proto::path::VPath;
 
 use super::{Harness, cases};
 use crate::error::ErrorKind;
-use crate::storage::{Change, Replace, Start, Wanted, Write};
+use crate::storage::{Change, ListDetail, Replace, Start, Write};
 
 cases![
     the_root_is_an_empty_directory,
@@ -39,7 +39,7 @@ async fn what_is_missing_is_not_found(harness: &Harness) {
         let path = harness.path(missing);
         let kinds = &[ErrorKind::NotFound];
         harness.fails(store.stat(&path).await, kinds, "stat");
-        harness.fails(store.list(&path, Wanted::Facts).await, kinds, "list");
+        harness.fails(store.list(&path, ListDetail::Facts).await, kinds, "list");
         harness.fails(store.read(&path, 0).await, kinds, "read");
         harness.fails(store.remove_file(&path).await, kinds, "remove a file");
         harness.fails(store.remove_dir(&path).await, kinds, "remove a directory");
@@ -68,7 +68,7 @@ async fn a_file_in_the_middle_of_a_path_is_an_error(harness: &Harness) {
     harness.put("/f", b"x").await;
     let file = harness.path("/f");
     harness.fails(
-        store.list(&file, Wanted::Facts).await,
+        store.list(&file, ListDetail::Facts).await,
         &[ErrorKind::NotADirectory],
         "list a file",
     );
@@ -81,7 +81,7 @@ async fn a_file_in_the_middle_of_a_path_is_an_error(harness: &Harness) {
     let below = harness.path("/f/x");
     let kinds = &[ErrorKind::NotADirectory, ErrorKind::NotFound];
     harness.fails(store.stat(&below).await, kinds, "stat");
-    harness.fails(store.list(&below, Wanted::Facts).await, kinds, "list");
+    harness.fails(store.list(&below, ListDetail::Facts).await, kinds, "list");
     harness.fails(store.read(&below, 0).await, kinds, "read");
     harness.fails(store.write(&below, FRESH).await, kinds, "write");
     harness.fails(store.make_dir(&below).await, kinds, "make a directory");
@@ -120,7 +120,7 @@ async fn a_listing_goes_on_while_things_vanish(harness: &Harness) {
     for number in 0..MANY {
         harness.dir(&format!("/n{number:04}")).await;
     }
-    let list = harness.store.list(&VPath::root(), Wanted::Facts).await;
+    let list = harness.store.list(&VPath::root(), ListDetail::Facts).await;
     let listed = harness.works(list, "list");
     for number in 0..MANY {
         let path = harness.path(format!("/n{number:04}"));

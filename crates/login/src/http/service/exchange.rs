@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::super::SIGNATURE_HEADER;
-use super::Settings;
+use super::HttpSettings;
 use crate::endpoint::Endpoint;
 
 /// The largest body that is read; an account takes a few hundred bytes.
@@ -30,7 +30,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Sends the request, and returns status and body of the response.
 pub(super) async fn exchange(
-    settings: &Settings,
+    settings: &HttpSettings,
     tls: Option<&Arc<ClientConfig>>,
     body: Vec<u8>,
 ) -> Result<(StatusCode, Bytes), String> {
@@ -56,7 +56,7 @@ async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn request(settings: &Settings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, String> {
+fn request(settings: &HttpSettings, body: Vec<u8>) -> Result<Request<Full<Bytes>>, String> {
     let mut builder = Request::post(&settings.endpoint.path)
         .header(HOST, settings.endpoint.authority())
         .header(USER_AGENT, "wharf")

@@ -11,7 +11,7 @@ use wharf_users::units::parse_quota;
 
 use super::super::EntryLookup;
 use super::escape::{dn, dummy_dn, filter, membership};
-use super::{Ldap, ServerReply, Settings};
+use super::{Ldap, LdapSettings, ServerReply};
 use crate::endpoint::Endpoint;
 use crate::source::{AuthOutcome, ExternalAccount};
 
@@ -91,7 +91,7 @@ impl Ldap {
 
 /// One login on one connection.
 struct LdapLogin<'a> {
-    settings: &'a Settings,
+    settings: &'a LdapSettings,
     client: Client,
     user: &'a str,
     secret: &'a str,
@@ -250,7 +250,7 @@ fn not_in_group() -> AuthOutcome {
 /// names are guesses of one password.
 fn of_account(
     outcome: AuthOutcome,
-    settings: &Settings,
+    settings: &LdapSettings,
     user: &str,
     entry: &SearchEntry,
 ) -> AuthOutcome {
@@ -270,7 +270,7 @@ fn values<'a>(entry: &'a SearchEntry, name: &str) -> &'a [String] {
 }
 
 /// The settings of the account in its entry.
-fn account_of(settings: &Settings, user: &str, entry: &SearchEntry) -> AuthOutcome {
+fn account_of(settings: &LdapSettings, user: &str, entry: &SearchEntry) -> AuthOutcome {
     let values = |name: &str| values(entry, name);
     let known = &settings.attributes;
     let mut external = ExternalAccount {

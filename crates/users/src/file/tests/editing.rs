@@ -10,7 +10,7 @@ use wharf_proto::path::VPath;
 
 use super::super::disk::{self, LockWait};
 use super::super::edit::edit;
-use super::super::{EditError, Editor, OpenError, Setting, StoredHash, UserFile};
+use super::super::{EditError, Editor, Setting, StoredHash, UserFile, UsersFileError};
 use super::{OLD_HASH, write};
 use crate::name::NameProblem;
 
@@ -215,7 +215,7 @@ fn a_broken_file_is_not_changed() {
     let broken = "[users.anna]\nhoem = '/a'\n";
     let location = location(Some(broken));
     let error = location.edit(|editor| editor.add("eva", &[home("a")])).unwrap_err();
-    assert!(matches!(error, EditError::Open(OpenError::Problems(_))));
+    assert!(matches!(error, EditError::Open(UsersFileError::Problems(_))));
     assert_eq!(location.text(), broken);
 }
 

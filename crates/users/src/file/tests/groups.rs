@@ -9,7 +9,7 @@ use wharf_core::permission::Permissions;
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
 
-use super::super::{Editor, FolderRecord, OpenError, Origin, Owner, Setting, UserFile};
+use super::super::{Editor, FolderRecord, Owner, Setting, SettingOrigin, UserFile, UsersFileError};
 use super::parse;
 use crate::hours::{Expiry, Hours};
 
@@ -80,9 +80,9 @@ fn an_account_inherits_from_the_first_group_that_sets_a_key() {
 #[test]
 fn the_line_of_a_setting_is_known() {
     let file = parse(TEXT).unwrap();
-    assert_eq!(file.origin_of("anna", "quota", None), Origin::Group("staff"));
-    assert_eq!(file.origin_of("anna", "sessions", None), Origin::Own);
-    assert_eq!(file.origin_of("anna", "expires", None), Origin::Unset);
+    assert_eq!(file.origin_of("anna", "quota", None), SettingOrigin::Group("staff"));
+    assert_eq!(file.origin_of("anna", "sessions", None), SettingOrigin::Own);
+    assert_eq!(file.origin_of("anna", "expires", None), SettingOrigin::Unset);
     let at = |key, inner: &str| file.line_said("anna", key, Some(&path(inner)));
     assert_eq!(file.line_said("anna", "sessions", None), Some(4));
     assert_eq!(file.line_said("anna", "home", None), Some(28));
@@ -97,7 +97,7 @@ fn a_comment_is_not_inherited() {
     let file = parse("[groups.staff]\nhome = 'a'\ncomment = 'b'\n[users.anna]\ngroups = 'staff'\n");
     let file = file.unwrap();
     assert_eq!(file.record("anna").unwrap().comment, None);
-    assert_eq!(file.origin_of("anna", "comment", None), Origin::Unset);
+    assert_eq!(file.origin_of("anna", "comment", None), SettingOrigin::Unset);
     assert_eq!(file.line_in(Owner::Group("staff"), "comment", None), Some(3));
 }
 
@@ -143,7 +143,7 @@ allowed_addresses = ["10.0.0.0/8", "home"]
 password = "x"
 groups = ["a"]
 "#;
-    let Err(OpenError::Problems(problems)) = parse(text) else { panic!("no problems") };
+    let Err(UsersFileError::Problems(problems)) = parse(text) else { panic!("no problems") };
     let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
     for line in [
         "3:10: users.anna.groups: expected a list of group names, as in [\"staff\"], found",

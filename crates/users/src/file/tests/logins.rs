@@ -12,13 +12,13 @@ use wharf_core::account::Account;
 use wharf_core::users::{Attempt, Denied, Users};
 
 use super::super::disk::{self, LockWait};
-use super::super::{EditError, FileUsers, OpenError, Setting, StoredHash, UserFile};
+use super::super::{EditError, FileUsers, Setting, StoredHash, UserFile, UsersFileError};
 use super::{OLD_HASH, OLD_SECRET, write};
 use crate::hasher::Hasher;
 use crate::hours::Expiry;
 use crate::password::{Verified, hash_new, verify};
 
-struct TestUsers {
+struct LoginFixture {
     folder: TempDir,
     path: PathBuf,
     hasher: Arc<Hasher>,
@@ -26,7 +26,7 @@ struct TestUsers {
 }
 
 /// A file with `anna` (a new hash of `secret`), `bert` (disabled) and `carl` (an old hash).
-fn test_users() -> TestUsers {
+fn test_users() -> LoginFixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.toml");
     let hash = StoredHash::from(hash_new(b"secret").unwrap());
@@ -40,10 +40,10 @@ fn test_users() -> TestUsers {
     .unwrap();
     let hasher = Arc::new(Hasher::new(NonZeroUsize::MIN));
     let users = FileUsers::open(&path, Arc::clone(&hasher)).unwrap();
-    TestUsers { folder, path, hasher, users }
+    LoginFixture { folder, path, hasher, users }
 }
 
-impl TestUsers {
+impl LoginFixture {
     async fn login(&self, user: &str, secret: &[u8]) -> Result<Account, Denied> {
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         self.users.login(&Attempt { user, secret, peer, is_tls: false }).await
@@ -233,13 +233,13 @@ async fn row_44_an_invalid_file_keeps_the_accounts_and_is_reported_once() {
     test_users.replace("[users.anna]\nhoem = 1\n");
     assert!(test_users.login("anna", b"secret").await.is_ok());
     let error = test_users.users.refresh().await.unwrap_err();
-    assert!(matches!(error, OpenError::Problems(_)), "{error}");
+    assert!(matches!(error, UsersFileError::Problems(_)), "{error}");
     assert_eq!(test_users.ended().await, [""; 0]);
     assert!(test_users.users.take_problem().is_none());
     fs::remove_file(&test_users.path).unwrap();
     assert!(test_users.login("anna", b"secret").await.is_ok());
     let problem = test_users.users.take_problem().unwrap();
-    assert!(matches!(problem, EditError::Open(OpenError::Missing { .. })), "{problem}");
+    assert!(matches!(problem, EditError::Open(UsersFileError::Missing { .. })), "{problem}");
     assert_eq!(test_users.ended().await, [""; 0]);
     test_users.replace("[users.carl]\nhome = 'c'\n");
     assert_eq!(test_users.ended().await, ["anna"]);
@@ -255,7 +255,7 @@ async fn a_file_accessible_to_others_is_reported_and_used_again_when_fixed() {
     mode(0o644);
     assert!(matches!(
         test_users.users.refresh().await,
-        Err(OpenError::TooOpen { mode: 0o644, .. })
+        Err(UsersFileError::TooOpen { mode: 0o644, .. })
     ));
     assert!(test_users.login("anna", b"secret").await.is_ok());
     mode(0o600);
@@ -267,14 +267,14 @@ fn a_file_that_cannot_be_used_does_not_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.toml");
     let open = || FileUsers::open(&path, Arc::default()).unwrap_err();
-    assert!(matches!(open(), OpenError::Missing { .. }));
+    assert!(matches!(open(), UsersFileError::Missing { .. }));
     write(&path, "[users.anna]\n");
-    assert!(matches!(open(), OpenError::Problems(_)));
+    assert!(matches!(open(), UsersFileError::Problems(_)));
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(super::super::FILE_BYTES_MAX + 1).unwrap();
-    assert!(matches!(open(), OpenError::TooLarge { .. }));
+    assert!(matches!(open(), UsersFileError::TooLarge { .. }));
     fs::write(&path, b"# \xff").unwrap();
-    assert!(matches!(open(), OpenError::NotText { .. }));
+    assert!(matches!(open(), UsersFileError::NotText { .. }));
 }
 
 fn stored(path: &Path, name: &str) -> String {

@@ -7,7 +7,7 @@ use wharf_core::account::{Count, Rate};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
-use super::super::{FileProblems, KEYS, OpenError, PROBLEMS_MAX, Setting, StoredHash};
+use super::super::{FileProblems, KEYS, PROBLEMS_MAX, Setting, StoredHash, UsersFileError};
 use super::{OLD_HASH, parse};
 
 const WHOLE: &str = r#"
@@ -33,7 +33,7 @@ home = "/srv/ftp/wang"
 
 fn problems(text: &str) -> FileProblems {
     match parse(text) {
-        Err(OpenError::Problems(problems)) => problems,
+        Err(UsersFileError::Problems(problems)) => problems,
         other => panic!("no problems in {text}: {other:?}"),
     }
 }
@@ -175,7 +175,7 @@ fn a_password_in_place_of_a_hash_is_reported_and_not_shown() {
     let found = problems("[users.anna]\npassword = \"hunter2 ü\"\nhome = 1\n");
     assert!(!format!("{found:?} {found}").contains("hunter2"));
     assert!(found.source.contains("password = \"**********\""), "{}", found.source);
-    assert!(found.problems[0].help.as_deref().unwrap().contains("wharf hash"));
+    assert!(found.problems[0].hint.as_deref().unwrap().contains("wharf hash"));
     assert_eq!(&found.source[found.problems[1].span.clone()], "1");
     for locked in ["", "!", "*", "!$6$x$y"] {
         let text = format!("[users.anna]\npassword = '{locked}'\nhome = '/a'\n");
@@ -217,7 +217,7 @@ proptest! {
         value in "'[ -&(-~ü]{0,9}'|-?[0-9]{1,3}|true|\\[\\]",
     ) {
         let text = format!("# ü\n[users.anna]\n{} = {value}\n", KEYS[key]);
-        if let Err(OpenError::Problems(found)) = parse(&text) {
+        if let Err(UsersFileError::Problems(found)) = parse(&text) {
             prop_assert_eq!(found.source.len(), text.len());
             for problem in &found.problems {
                 prop_assert!(found.source.get(problem.span.clone()).is_some());

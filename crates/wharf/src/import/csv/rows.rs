@@ -2,7 +2,7 @@
 
 /// A row with at least one non-empty cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct CsvRow {
     /// The number of its first line, from 1.
     pub(super) line: usize,
     pub(super) cells: Vec<String>,
@@ -12,10 +12,10 @@ pub(super) struct Row {
 ///
 /// # Errors
 /// The line of an unclosed quote.
-pub(super) fn rows(text: &str) -> Result<Vec<Row>, usize> {
+pub(super) fn rows(text: &str) -> Result<Vec<CsvRow>, usize> {
     let separator = separator(text);
     let mut rows = Vec::new();
-    let mut row = Row { line: 1, cells: Vec::new() };
+    let mut row = CsvRow { line: 1, cells: Vec::new() };
     let mut cell = String::new();
     let mut quote_line = None;
     let mut line = 1;
@@ -51,11 +51,11 @@ pub(super) fn rows(text: &str) -> Result<Vec<Row>, usize> {
     Ok(rows)
 }
 
-fn end(rows: &mut Vec<Row>, row: &mut Row, cell: &mut String) {
+fn end(rows: &mut Vec<CsvRow>, row: &mut CsvRow, cell: &mut String) {
     row.cells.push(std::mem::take(cell));
     let cells = std::mem::take(&mut row.cells);
     if cells.iter().any(|cell| !cell.trim().is_empty()) {
-        rows.push(Row { line: row.line, cells });
+        rows.push(CsvRow { line: row.line, cells });
     }
 }
 

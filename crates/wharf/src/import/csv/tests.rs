@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn text(content: &str) -> Text {
-    Text { path: "u.csv".into(), shown: "u.csv".into(), content: content.into() }
+fn text(content: &str) -> SourceText {
+    SourceText { path: "u.csv".into(), shown: "u.csv".into(), content: content.into() }
 }
 
 fn found(content: &str) -> ImportResult {

@@ -1,16 +1,18 @@
 //! `proftpd.conf`: directives, some in sections that apply to a part of the server.
 
 use crate::config::raw::Raw;
-use crate::import::directives::{Directive, DirectiveAction, NEVER, Table, ValueFormat, apply};
+use crate::import::directives::{
+    Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply,
+};
 use crate::import::model::{ImportError, ImportResult};
-use crate::import::text::Text;
+use crate::import::text::SourceText;
 
 const NO_RULE: &str = "wharf has no such rule";
 const OWN_FORMAT: &str = "wharf has its own log format: log.format";
 const ACCOUNTS: &str = "only AuthUserFile is imported; add other accounts:  wharf user add";
 
 /// How each directive is imported.
-const TABLE: &Table = &[
+const TABLE: &DirectiveTable = &[
     (&["Port"], DirectiveAction::To("listen.0.port", ValueFormat::Number)),
     (&["DefaultAddress"], DirectiveAction::To("listen.0.address", ValueFormat::Text)),
     (&["UseIPv6"], DirectiveAction::By(use_ipv6)),
@@ -176,7 +178,7 @@ const TABLE: &Table = &[
 ];
 
 /// An open section.
-struct Section {
+struct OpenSection {
     name: String,
     argument: String,
     line: usize,
@@ -195,8 +197,8 @@ enum SectionKind {
 }
 
 /// Reads the configuration.
-pub(super) fn read(text: &Text, found: &mut ImportResult) -> Result<(), ImportError> {
-    let mut open: Vec<Section> = Vec::new();
+pub(super) fn read(text: &SourceText, found: &mut ImportResult) -> Result<(), ImportError> {
+    let mut open: Vec<OpenSection> = Vec::new();
     let mut known = 0_usize;
     let lines = joined(text);
     for (number, line) in &lines {
@@ -215,7 +217,7 @@ pub(super) fn read(text: &Text, found: &mut ImportResult) -> Result<(), ImportEr
             let inner = inner.trim_end_matches('>').trim();
             let (name, argument) = inner.split_once(char::is_whitespace).unwrap_or((inner, ""));
             let outer = open.last().map_or(SectionKind::Taken, |section| section.kind);
-            let mut section = Section {
+            let mut section = OpenSection {
                 name: name.to_owned(),
                 argument: argument.trim().to_owned(),
                 line: number,
@@ -256,7 +258,7 @@ pub(super) fn read(text: &Text, found: &mut ImportResult) -> Result<(), ImportEr
 }
 
 /// The lines that are not empty or comments; a backslash at the end joins the next line.
-fn joined(text: &Text) -> Vec<(usize, String)> {
+fn joined(text: &SourceText) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut is_open = false;
     for (number, line) in text.lines() {
@@ -277,9 +279,9 @@ fn joined(text: &Text) -> Vec<(usize, String)> {
 
 /// How a section is handled; unsupported ones are reported.
 fn enter(
-    section: &Section,
+    section: &OpenSection,
     outer: SectionKind,
-    text: &Text,
+    text: &SourceText,
     found: &mut ImportResult,
 ) -> SectionKind {
     let location = text.location(section.line);
@@ -320,7 +322,7 @@ fn enter(
 }
 
 /// Imports a directive, or reports it.
-fn inside(directive: &Directive, section: Option<&Section>, found: &mut ImportResult) {
+fn inside(directive: &Directive, section: Option<&OpenSection>, found: &mut ImportResult) {
     let Some(section) = section.filter(|section| section.kind != SectionKind::Taken) else {
         return apply(directive, TABLE, found);
     };
@@ -335,7 +337,7 @@ fn inside(directive: &Directive, section: Option<&Section>, found: &mut ImportRe
 }
 
 /// Defaults of ProFTPD that differ from those of wharf.
-fn defaults(text: &Text, found: &mut ImportResult) {
+fn defaults(text: &SourceText, found: &mut ImportResult) {
     let nowhere = text.location(0);
     if !found.imported_settings.contains_key("files.overwrite") {
         let word = "AllowOverwrite defaults to off";

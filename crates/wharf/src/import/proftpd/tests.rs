@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn text(content: &str) -> Text {
-    Text { path: "p".into(), shown: "p".into(), content: content.into() }
+fn text(content: &str) -> SourceText {
+    SourceText { path: "p".into(), shown: "p".into(), content: content.into() }
 }
 
 fn conf(content: &str) -> ImportResult {

@@ -5,9 +5,11 @@ use std::path::Path;
 use wharf_core::permission::Permissions;
 
 use crate::config::raw::Raw;
-use crate::import::directives::{Directive, DirectiveAction, NEVER, Table, ValueFormat, apply};
-use crate::import::model::{ImportError, ImportResult, Kind};
-use crate::import::text::{self, SETTINGS_BYTES_MAX, SourceEncoding, Text};
+use crate::import::directives::{
+    Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat, apply,
+};
+use crate::import::model::{ImportError, ImportResult, NoteKind};
+use crate::import::text::{self, SETTINGS_BYTES_MAX, SourceEncoding, SourceText};
 use crate::outcome::Failure;
 
 /// Maximum number of files read in a folder.
@@ -16,7 +18,7 @@ const FILES_MAX: usize = 200;
 const ACCOUNTS: &str = "only accounts of pure-pw are imported; add other accounts:  wharf user add";
 
 /// How each directive is imported.
-const TABLE: &Table = &[
+const TABLE: &DirectiveTable = &[
     (&["Bind"], DirectiveAction::By(bind)),
     (&["PassivePortRange"], DirectiveAction::By(passive_ports)),
     (&["ForcePassiveIP"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
@@ -140,8 +142,8 @@ pub(super) fn read(
     };
     if !directives.iter().any(|directive| is_known(&directive)) {
         let what = format!("{shown} contains no Pure-FTPd directives");
-        let help = "give pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
-        return Err(ImportError::new(what, help));
+        let hint = "give pure-ftpd.conf, or the folder /etc/pure-ftpd/conf";
+        return Err(ImportError::new(what, hint));
     }
     for directive in directives {
         apply(directive, TABLE, found);
@@ -168,7 +170,7 @@ pub(super) fn read(
 }
 
 /// The directives of a file: name, whitespace, value.
-pub(super) fn directives(text: &Text) -> Vec<Directive> {
+pub(super) fn directives(text: &SourceText) -> Vec<Directive> {
     text.lines()
         .filter_map(|(number, line)| {
             let line = line.trim();
@@ -317,7 +319,7 @@ fn charset(directive: &Directive, found: &mut ImportResult) -> Option<()> {
     directive.words().first()?;
     directive.set("names.legacy_encoding", &directive.value, found);
     let what = "clients that support UTF-8 get UTF-8, the others this character set";
-    found.note(Kind::Changed, Some(&directive.location), what, "");
+    found.note(NoteKind::Changed, Some(&directive.location), what, "");
     Some(())
 }
 

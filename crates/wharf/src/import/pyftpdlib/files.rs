@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::FileRole;
 use crate::import::model::ImportError;
-use crate::import::text::{self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, Text};
+use crate::import::text::{
+    self, ACCOUNTS_BYTES_MAX, SETTINGS_BYTES_MAX, SourceEncoding, SourceText,
+};
 use crate::outcome::Failure;
 
 /// File names of settings and of accounts.
@@ -18,7 +20,7 @@ const SCRIPTS_MAX: usize = 50;
 pub(super) fn find(
     path: &Path,
     encoding: SourceEncoding,
-) -> Result<Vec<(FileRole, Text)>, Failure> {
+) -> Result<Vec<(FileRole, SourceText)>, Failure> {
     if !path.is_dir() {
         let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
         let role = role(&text);
@@ -49,9 +51,9 @@ pub(super) fn find(
     }
     if found.is_empty() {
         let what = format!("no pyftpdlib server found in {}", path.display());
-        let help = "searched for conf/settings.py, conf/user.py, settings.py, user.py and programs \
+        let hint = "searched for conf/settings.py, conf/user.py, settings.py, user.py and programs \
                     that use pyftpdlib; give the file itself if it has another name";
-        return Err(Failure::new(what).help(help));
+        return Err(Failure::new(what).hint(hint));
     }
     Ok(found)
 }
@@ -62,7 +64,10 @@ fn first(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 }
 
 /// The settings and accounts in the folder of a program that imports them.
-fn beside(script: &Text, encoding: SourceEncoding) -> Result<Vec<(FileRole, Text)>, Failure> {
+fn beside(
+    script: &SourceText,
+    encoding: SourceEncoding,
+) -> Result<Vec<(FileRole, SourceText)>, Failure> {
     let mut found = Vec::new();
     let folder = script.folder();
     for (names, role, bytes_max) in [
@@ -112,7 +117,7 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The role of a given file, by its content, or by its name if the content is ambiguous.
-pub(super) fn role(text: &Text) -> FileRole {
+pub(super) fn role(text: &SourceText) -> FileRole {
     let uses = |word: &str| text.content.contains(word);
     if uses("pyftpdlib") || uses("add_user(") || uses("FTPServer(") {
         return FileRole::Script;

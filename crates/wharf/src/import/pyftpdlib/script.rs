@@ -10,13 +10,13 @@ use crate::config::raw::Raw;
 use crate::import::model::{
     ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
 };
-use crate::import::python::{Argument, StatementKind, Value, read as read_python};
-use crate::import::text::Text;
+use crate::import::python::{Argument, PythonValue, StatementKind, read as read_python};
+use crate::import::text::SourceText;
 
 /// Reads a program; `others` tells whether its settings and its accounts were read from separate
 /// files.
 pub(super) fn read(
-    text: &Text,
+    text: &SourceText,
     base: &Path,
     others: (bool, bool),
     found: &mut ImportResult,
@@ -24,7 +24,7 @@ pub(super) fn read(
 ) -> Result<(), ImportError> {
     let statements = read_python(&text.content).map_err(|end| cut(text, &end))?;
     program.is_known = true;
-    let mut reader = Reader { base, others, found, program };
+    let mut reader = ScriptReader { base, others, found, program };
     for statement in statements {
         let location = text.location(statement.line);
         match statement.kind {
@@ -32,7 +32,7 @@ pub(super) fn read(
                 for name in &names {
                     reader.assign(name, &value, &location);
                 }
-                if let Value::Call(name, arguments) = &value {
+                if let PythonValue::Call(name, arguments) = &value {
                     reader.call(name, arguments, &location);
                 }
             }
@@ -48,22 +48,22 @@ pub(super) fn read(
     Ok(())
 }
 
-struct Reader<'a> {
+struct ScriptReader<'a> {
     base: &'a Path,
     others: (bool, bool),
     found: &'a mut ImportResult,
     program: &'a mut ScriptSummary,
 }
 
-impl Reader<'_> {
+impl ScriptReader<'_> {
     /// Assignments such as `handler.banner = "…"`. Plain names are variables of the program.
-    fn assign(&mut self, name: &str, value: &Value, location: &SourceLocation) {
+    fn assign(&mut self, name: &str, value: &PythonValue, location: &SourceLocation) {
         let Some((_, attribute)) = name.rsplit_once('.') else { return };
         if attribute == "dtp_handler" {
             self.program.has_limits = true;
         }
         let taken = match value {
-            Value::Name(taken) => taken.as_str(),
+            PythonValue::Name(taken) => taken.as_str(),
             _ => "",
         };
         self.program.is_swapped |= attribute == "read_limit" && taken.ends_with("download")
@@ -91,7 +91,7 @@ impl Reader<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Argument], location: &SourceLocation) {
-        let call = Call { arguments, location };
+        let call = CallArguments { arguments, location };
         match name.rsplit('.').next().unwrap_or(name) {
             "add_user" => self.add_user(&call),
             "add_anonymous" => self.add_anonymous(&call),
@@ -120,9 +120,9 @@ impl Reader<'_> {
     }
 
     /// `FTPServer((address, port), handler)`
-    fn listen(&mut self, call: &Call<'_>) {
+    fn listen(&mut self, call: &CallArguments<'_>) {
         match call.get("address_or_socket", 0) {
-            Some(Value::List(pair)) if pair.len() == 2 => {
+            Some(PythonValue::List(pair)) if pair.len() == 2 => {
                 for (name, value) in ["ip", "port"].iter().zip(pair) {
                     let about =
                         SettingValue { name, value, location: call.location, base: self.base };
@@ -139,7 +139,7 @@ impl Reader<'_> {
     }
 
     /// `add_user(name, password, home, perm="elr", msg_login="…", msg_quit="…")`
-    fn add_user(&mut self, call: &Call<'_>) {
+    fn add_user(&mut self, call: &CallArguments<'_>) {
         let (name, password, home) =
             (call.text("username", 0), call.text("password", 1), call.text("homedir", 2));
         let (Some(name), Some(password), Some(home)) = (name, password, home) else {
@@ -147,7 +147,7 @@ impl Reader<'_> {
         };
         let letters = match call.get("perm", 3) {
             None => "elr",
-            Some(Value::Text(letters)) => letters,
+            Some(PythonValue::Text(letters)) => letters,
             Some(_) => return self.computed("perm", false, call.location),
         };
         let rights = match rights(letters) {
@@ -178,7 +178,7 @@ impl Reader<'_> {
     }
 
     /// `add_anonymous(home, perm="elr")`
-    fn add_anonymous(&mut self, call: &Call<'_>) {
+    fn add_anonymous(&mut self, call: &CallArguments<'_>) {
         let letters = match call.get("perm", usize::MAX) {
             None => Some("elr"),
             Some(value) => value.text(),
@@ -207,7 +207,7 @@ impl Reader<'_> {
     }
 
     /// `override_perm(name, folder, perm, recursive=False)`
-    fn override_rights(&mut self, call: &Call<'_>) {
+    fn override_rights(&mut self, call: &CallArguments<'_>) {
         let (name, below, letters) =
             (call.text("username", 0), call.text("directory", 1), call.text("perm", 2));
         let (Some(name), Some(below), Some(letters)) = (name, below, letters) else {
@@ -222,7 +222,7 @@ impl Reader<'_> {
         match (account, path, rights(letters)) {
             (Some(account), Some(path), Ok(rights)) if !path.is_root() => {
                 account.paths.push((path, rights));
-                if !matches!(call.get("recursive", 3), Some(Value::Boolean(true))) {
+                if !matches!(call.get("recursive", 3), Some(PythonValue::Boolean(true))) {
                     let what = "these permissions applied to the folder only; now also to its \
                                 subfolders";
                     self.found.changed(call.location, what, "");
@@ -242,29 +242,29 @@ impl Reader<'_> {
 }
 
 /// The arguments of a call.
-struct Call<'a> {
+struct CallArguments<'a> {
     arguments: &'a [Argument],
     location: &'a SourceLocation,
 }
 
-impl Call<'_> {
+impl CallArguments<'_> {
     /// An argument by name or by position.
-    fn get(&self, name: &str, place: usize) -> Option<&Value> {
+    fn get(&self, name: &str, place: usize) -> Option<&PythonValue> {
         let named = self.arguments.iter().find(|one| one.name.as_deref() == Some(name));
         let placed = || self.arguments.get(place).filter(|one| one.name.is_none());
         named.or_else(placed).map(|one| &one.value)
     }
 
     fn text(&self, name: &str, place: usize) -> Option<&str> {
-        self.get(name, place).and_then(Value::text)
+        self.get(name, place).and_then(PythonValue::text)
     }
 }
 
 /// Whether the value is computed at run time.
-fn is_computed(value: &Value) -> bool {
+fn is_computed(value: &PythonValue) -> bool {
     match value {
-        Value::Name(_) | Value::Call(..) | Value::Other(_) => true,
-        Value::List(members) => members.iter().any(is_computed),
+        PythonValue::Name(_) | PythonValue::Call(..) | PythonValue::Other(_) => true,
+        PythonValue::List(members) => members.iter().any(is_computed),
         _ => false,
     }
 }

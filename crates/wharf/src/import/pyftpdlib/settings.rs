@@ -9,11 +9,15 @@ use super::{cut, folder, number, truth};
 use crate::config::choice::AnonymousPermissions;
 use crate::config::raw::Raw;
 use crate::import::model::{ImportError, ImportResult, LAST_PORT, SourceLocation};
-use crate::import::python::{StatementKind, Value, read as read_python};
-use crate::import::text::Text;
+use crate::import::python::{PythonValue, StatementKind, read as read_python};
+use crate::import::text::SourceText;
 
 /// Reads `settings.py`.
-pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result<(), ImportError> {
+pub(super) fn read(
+    text: &SourceText,
+    base: &Path,
+    found: &mut ImportResult,
+) -> Result<(), ImportError> {
     let statements = read_python(&text.content).map_err(|end| cut(text, &end))?;
     let mut known = 0_usize;
     let count = statements.len();
@@ -32,8 +36,8 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
             }
             StatementKind::Program(name) if index + 1 == count && nearest_name(&name).is_some() => {
                 let what = format!("{location}: unexpected end of file in `{name}`");
-                let help = "the file is truncated; get a complete copy. Nothing was written";
-                return Err(ImportError::new(what, help));
+                let hint = "the file is truncated; get a complete copy. Nothing was written";
+                return Err(ImportError::new(what, hint));
             }
             StatementKind::Program(word) if word == "import" || word == "from" => {}
             StatementKind::Value(_) => {}
@@ -52,8 +56,8 @@ pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result
     }
     if known == 0 {
         let what = format!("{} contains no known settings", text.shown);
-        let help = "expected settings such as ip, port, max_cons, passive_ports";
-        return Err(ImportError::new(what, help));
+        let hint = "expected settings such as ip, port, max_cons, passive_ports";
+        return Err(ImportError::new(what, hint));
     }
     end(found);
     Ok(())
@@ -81,7 +85,7 @@ const LOGGING: &str = "(logging)";
 /// A setting and its value.
 pub(super) struct SettingValue<'a> {
     pub(super) name: &'a str,
-    pub(super) value: &'a Value,
+    pub(super) value: &'a PythonValue,
     pub(super) location: &'a SourceLocation,
     pub(super) base: &'a Path,
 }
@@ -155,7 +159,7 @@ impl SettingValue<'_> {
     pub(super) fn take(&self, found: &mut ImportResult) -> bool {
         let name = self.name.escape_debug();
         let Some(take) = self.entry() else {
-            if self.name.starts_with('_') || matches!(self.value, Value::Call(..)) {
+            if self.name.starts_with('_') || matches!(self.value, PythonValue::Call(..)) {
                 return false;
             }
             let hint = match nearest_name(self.name) {
@@ -179,9 +183,9 @@ impl SettingValue<'_> {
     /// The listen address.
     pub(super) fn address(&self, found: &mut ImportResult) -> Option<()> {
         let text = match self.value {
-            Value::None => "",
-            Value::Text(text) => text.trim(),
-            Value::Call(..) | Value::Name(_) => {
+            PythonValue::None => "",
+            PythonValue::Text(text) => text.trim(),
+            PythonValue::Call(..) | PythonValue::Name(_) => {
                 let what = format!("`{}` is computed by the program", self.name);
                 found.changed(
                     self.location,
@@ -221,7 +225,7 @@ impl SettingValue<'_> {
 
     fn seconds(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         let seconds = match self.value {
-            Value::None => 0,
+            PythonValue::None => 0,
             value => number(value).and_then(|number| u32::try_from(number).ok())?,
         };
         found.set_seconds(path, seconds.into(), self.location, self.name);
@@ -236,8 +240,8 @@ impl SettingValue<'_> {
 
     fn text_unless_none(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         match self.value {
-            Value::None => {}
-            Value::Text(text) => self.set_text(path, &text.replace("\r\n", "\n"), found),
+            PythonValue::None => {}
+            PythonValue::Text(text) => self.set_text(path, &text.replace("\r\n", "\n"), found),
             _ => return None,
         }
         Some(())
@@ -245,9 +249,9 @@ impl SettingValue<'_> {
 
     pub(super) fn path(&self, path: &str, found: &mut ImportResult) -> Option<()> {
         match self.value {
-            Value::None => {}
-            Value::Text(text) if text.trim().is_empty() => {}
-            Value::Text(text) => {
+            PythonValue::None => {}
+            PythonValue::Text(text) if text.trim().is_empty() => {}
+            PythonValue::Text(text) => {
                 self.set_text(path, &folder(text, self.base).to_string_lossy(), found);
             }
             _ => return None,
@@ -258,13 +262,13 @@ impl SettingValue<'_> {
     /// A pair, a list of ports, or a `range` with an exclusive end.
     fn passive_ports(&self, found: &mut ImportResult) -> Option<()> {
         let (from, to) = match self.value {
-            Value::None => return Some(()),
-            Value::Range(from, to) if *to == 65_536 => (*from, 65_535),
-            Value::Range(from, to) => {
+            PythonValue::None => return Some(()),
+            PythonValue::Range(from, to) if *to == 65_536 => (*from, 65_535),
+            PythonValue::Range(from, to) => {
                 self.note_last_port(*to, found);
                 (*from, *to)
             }
-            Value::List(members) => {
+            PythonValue::List(members) => {
                 let ports: Option<Vec<_>> = members.iter().map(number).collect();
                 let ports = ports?;
                 let (from, to) = (*ports.iter().min()?, *ports.iter().max()?);

@@ -10,8 +10,8 @@ use crate::import::model::{ImportedAccount, ImportedPassword};
 
 const BASE: &str = "/srv/old";
 
-fn text(name: &str, text: &str) -> Text {
-    Text { path: PathBuf::from(name), shown: name.into(), content: text.into() }
+fn text(name: &str, text: &str) -> SourceText {
+    SourceText { path: PathBuf::from(name), shown: name.into(), content: text.into() }
 }
 
 fn read_as(role: FileRole, source: &str) -> Result<ImportResult, ImportError> {
@@ -38,7 +38,7 @@ fn notes(found: &ImportResult) -> Vec<String> {
         .collect()
 }
 
-fn tells(found: &ImportResult, part: &str) -> bool {
+fn has_note(found: &ImportResult, part: &str) -> bool {
     notes(found).iter().any(|note| note.contains(part))
 }
 
@@ -66,9 +66,9 @@ fn all_settings_of_the_script_are_imported() {
         assert_eq!(value(&found, path), expected, "{path}");
     }
     assert_eq!(found.imported_settings.len(), 11);
-    assert!(tells(&found, "Changed x.py:4 max_upload and max_download had no effect"));
-    assert!(tells(&found, "max_download to uploads"));
-    assert!(tells(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
+    assert!(has_note(&found, "Changed x.py:4 max_upload and max_download had no effect"));
+    assert!(has_note(&found, "max_download to uploads"));
+    assert!(has_note(&found, "Changed x.py:8 Python's range() leaves out its end; now port 2200"));
     assert_eq!(found.notes.len(), 3, "{:?}", notes(&found));
 }
 
@@ -92,7 +92,7 @@ fn both_spellings_and_types_are_supported() {
     }
     let off = settings("max_cons = 1\nloging_name = 'a.log'\nenable_logging = 'off'\n");
     assert_eq!(value(&off, "log.file"), "-");
-    assert!(tells(&off, "Lost x.py:2 loging_name is not used"));
+    assert!(has_note(&off, "Lost x.py:2 loging_name is not used"));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn unsupported_settings_are_reported_with_their_line() {
         "Lost x.py:9 `print` is program code",
         "Lost x.py:10 invalid Python: `（` is a full-width character; use `(`",
     ] {
-        assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
+        assert!(has_note(&found, part), "{part}: {:#?}", notes(&found));
     }
     assert_eq!(found.notes.len(), 8, "{:#?}", notes(&found));
 }
@@ -182,7 +182,7 @@ fn invalid_account_lines_are_reported_and_others_are_imported() {
         "Lost x.py:5 duplicate account `anna`, first defined at x.py:1",
         "Lost x.py:6 invalid account name `.x`",
     ] {
-        assert!(tells(&found, part), "{part}: {:#?}", notes(&found));
+        assert!(has_note(&found, part), "{part}: {:#?}", notes(&found));
     }
     // Letters, not the preset name.
     assert!(found.accounts[1].permissions.unwrap().contains(Permissions::DELETE));
@@ -223,7 +223,7 @@ fn literals_of_a_program_are_imported() {
     assert_eq!(found.accounts[0].paths[0].0.to_string(), "/in");
     assert_eq!(found.accounts[1].permissions, Some(Permissions::READ_ONLY));
     assert!(
-        tells(&found, "Lost x.py:19 `banner` is computed by the program"),
+        has_note(&found, "Lost x.py:19 `banner` is computed by the program"),
         "{:#?}",
         notes(&found)
     );
@@ -244,14 +244,14 @@ fn the_program_determines_whether_its_limits_applied() {
          dtp_handler.write_limit = settings.max_upload\n\
          server = FTPServer((settings.ip, settings.port), handler)\n",
     );
-    assert!(tells(&published, "the script does not assign"));
-    assert!(tells(&published, "applies max_download to uploads"));
+    assert!(has_note(&published, "the script does not assign"));
+    assert!(has_note(&published, "applies max_download to uploads"));
     let mended = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
-    assert!(tells(&mended, "applied to each transfer"));
-    assert!(!tells(&mended, "uploads and max_upload"));
+    assert!(has_note(&mended, "applied to each transfer"));
+    assert!(!has_note(&mended, "uploads and max_upload"));
     assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
     // Values from the settings file are not reported as computed.
-    assert!(!tells(&published, "computed"), "{:#?}", notes(&published));
+    assert!(!has_note(&published, "computed"), "{:#?}", notes(&published));
     assert_eq!(mended.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }
 

@@ -4,10 +4,14 @@ use std::path::Path;
 
 use super::{folder, rights};
 use crate::import::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword};
-use crate::import::text::Text;
+use crate::import::text::SourceText;
 
 /// Reads the accounts. The folder is the rest of the line, so it may contain spaces.
-pub(super) fn read(text: &Text, base: &Path, found: &mut ImportResult) -> Result<(), ImportError> {
+pub(super) fn read(
+    text: &SourceText,
+    base: &Path,
+    found: &mut ImportResult,
+) -> Result<(), ImportError> {
     let before = found.accounts.len();
     let mut first_bad = None;
     for (number, line) in text.lines() {

@@ -7,7 +7,7 @@ use super::UnexpectedEnd;
 
 /// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum PythonToken {
     /// A name or a keyword.
     Word(String),
     /// An integer; `None` if it has a fraction or is too large.
@@ -28,7 +28,7 @@ pub(super) struct LogicalLine {
     /// Whether it is indented.
     pub(super) is_nested: bool,
     /// Never empty.
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<PythonToken>,
 }
 
 /// All operators, longer ones before their prefixes.
@@ -132,7 +132,7 @@ impl Lexer<'_> {
         while self.letters.next_if(|(_, letter)| is_skipped(*letter)).is_some() {}
     }
 
-    fn token(&mut self, at: usize, letter: char) -> Result<Token, UnexpectedEnd> {
+    fn token(&mut self, at: usize, letter: char) -> Result<PythonToken, UnexpectedEnd> {
         let rest = self.source.get(at..).unwrap_or_default();
         if let Some(prefix) = string_prefix(rest) {
             return self.string(prefix);
@@ -143,21 +143,21 @@ impl Lexer<'_> {
         if letter == '_' || letter.is_alphabetic() {
             let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
             self.advance(at + end);
-            return Ok(Token::Word(rest.get(..end).unwrap_or_default().to_owned()));
+            return Ok(PythonToken::Word(rest.get(..end).unwrap_or_default().to_owned()));
         }
         if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
             self.advance(at + sign.len());
             match *sign {
                 "(" | "[" | "{" => self.open.push(self.number),
                 ")" | "]" | "}" if self.open.pop().is_none() => {
-                    return Ok(Token::Broken(format!("unexpected `{sign}`")));
+                    return Ok(PythonToken::Broken(format!("unexpected `{sign}`")));
                 }
                 _ => {}
             }
-            return Ok(Token::Sign(sign));
+            return Ok(PythonToken::Sign(sign));
         }
         self.letters.next();
-        Ok(Token::Broken(invalid_character(letter)))
+        Ok(PythonToken::Broken(invalid_character(letter)))
     }
 
     /// Continues at a byte offset of the source.
@@ -165,7 +165,7 @@ impl Lexer<'_> {
         while self.letters.next_if(|(at, _)| *at < to).is_some() {}
     }
 
-    fn number_token(&mut self, rest: &str) -> Token {
+    fn number_token(&mut self, rest: &str) -> PythonToken {
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
         let text = rest.get(..end).unwrap_or_default();
@@ -183,14 +183,14 @@ impl Lexer<'_> {
         let is_fraction = lower.parse::<f64>().is_ok();
         match number {
             None if based.is_none() && !is_fraction => {
-                Token::Broken(format!("`{text}` is neither a number nor a name"))
+                PythonToken::Broken(format!("`{text}` is neither a number nor a name"))
             }
-            number => Token::Number(number),
+            number => PythonToken::Number(number),
         }
     }
 
     /// Reads a string, starting at its prefix.
-    fn string(&mut self, prefix: &str) -> Result<Token, UnexpectedEnd> {
+    fn string(&mut self, prefix: &str) -> Result<PythonToken, UnexpectedEnd> {
         let begins = self.number;
         let is_raw = prefix.contains(['r', 'R']);
         let is_program = prefix.contains(['f', 'F']);
@@ -198,7 +198,7 @@ impl Lexer<'_> {
             self.letters.next();
         }
         let Some((at, quote)) = self.letters.next() else {
-            return Ok(Token::Text(None));
+            return Ok(PythonToken::Text(None));
         };
         let triple: String = std::iter::repeat_n(quote, 3).collect();
         let is_triple = self.source.get(at..).is_some_and(|rest| rest.starts_with(&triple));
@@ -210,7 +210,7 @@ impl Lexer<'_> {
             let is_line_end = |(_, letter): &(usize, char)| *letter == '\n';
             // The line end is not consumed: it ends the statement.
             if !is_triple && self.letters.peek().is_some_and(is_line_end) {
-                return Ok(Token::Broken("a string has no closing quote".into()));
+                return Ok(PythonToken::Broken("a string has no closing quote".into()));
             }
             let Some((at, letter)) = self.letters.next() else {
                 let what = "a string that is never closed";
@@ -232,7 +232,7 @@ impl Lexer<'_> {
             }
         }
         let is_known = !(is_program && text.contains('{'));
-        Ok(Token::Text(is_known.then_some(text)))
+        Ok(PythonToken::Text(is_known.then_some(text)))
     }
 
     /// The character of the escape sequence after the backslash.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::lexer::{LogicalLine, Token, lines};
-use super::{Argument, Statement, StatementKind, UnexpectedEnd, Value};
+use super::lexer::{LogicalLine, PythonToken, lines};
+use super::{Argument, PythonValue, Statement, StatementKind, UnexpectedEnd};
 
 /// Maximum nesting of brackets; far more than settings use.
 const DEPTH_MAX: usize = 40;
@@ -51,17 +51,17 @@ pub(crate) fn read(source: &str) -> Result<Vec<Statement>, UnexpectedEnd> {
     Ok(statements)
 }
 
-fn kind(line: &LogicalLine, known: &HashMap<String, Value>) -> StatementKind {
+fn kind(line: &LogicalLine, known: &HashMap<String, PythonValue>) -> StatementKind {
     let broken = line.tokens.iter().find_map(|token| match token {
-        Token::Broken(why) => Some(why.clone()),
+        PythonToken::Broken(why) => Some(why.clone()),
         _ => None,
     });
     if let Some(why) = broken {
         return StatementKind::Broken(why);
     }
-    if let Some(Token::Word(word)) = line.tokens.first()
+    if let Some(PythonToken::Word(word)) = line.tokens.first()
         && KEYWORDS.contains(&word.as_str())
-        && !matches!(line.tokens.get(1), Some(Token::Sign("=" | ".")))
+        && !matches!(line.tokens.get(1), Some(PythonToken::Sign("=" | ".")))
     {
         return StatementKind::Program(word.clone());
     }
@@ -73,13 +73,13 @@ fn kind(line: &LogicalLine, known: &HashMap<String, Value>) -> StatementKind {
     let result = parser.whole();
     let value = match result {
         Ok(value) => value,
-        Err(ExpressionError::Program) => Value::Other(PROGRAM),
+        Err(ExpressionError::Program) => PythonValue::Other(PROGRAM),
         Err(ExpressionError::Broken(why)) => return StatementKind::Broken(why),
     };
     if targets.is_empty() {
         return match value {
-            Value::Call(name, arguments) => StatementKind::Call(name, arguments),
-            Value::Name(name) => StatementKind::Program(name),
+            PythonValue::Call(name, arguments) => StatementKind::Call(name, arguments),
+            PythonValue::Name(name) => StatementKind::Program(name),
             value => StatementKind::Value(value),
         };
     }
@@ -91,28 +91,28 @@ fn kind(line: &LogicalLine, known: &HashMap<String, Value>) -> StatementKind {
 }
 
 /// Splits at `=` outside of brackets.
-fn split(tokens: &[Token]) -> Vec<&[Token]> {
+fn split(tokens: &[PythonToken]) -> Vec<&[PythonToken]> {
     let mut depth = 0_usize;
     tokens
         .split(|token| {
             match token {
-                Token::Sign("(" | "[" | "{") => depth += 1,
-                Token::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
+                PythonToken::Sign("(" | "[" | "{") => depth += 1,
+                PythonToken::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            depth == 0 && *token == Token::Sign("=")
+            depth == 0 && *token == PythonToken::Sign("=")
         })
         .collect()
 }
 
 /// The name in `a`, `a.b.c` or `a: int`; `None` for other targets.
-fn target_name(tokens: &[Token]) -> Option<String> {
+fn target_name(tokens: &[PythonToken]) -> Option<String> {
     let mut name = String::new();
     for (index, token) in tokens.iter().enumerate() {
         match token {
-            Token::Word(word) if index % 2 == 0 => name.push_str(word),
-            Token::Sign(".") if index % 2 == 1 => name.push('.'),
-            Token::Sign(":") if index == 1 => break,
+            PythonToken::Word(word) if index % 2 == 0 => name.push_str(word),
+            PythonToken::Sign(".") if index % 2 == 1 => name.push('.'),
+            PythonToken::Sign(":") if index == 1 => break,
             _ => return None,
         }
     }
@@ -128,15 +128,15 @@ enum ExpressionError {
 }
 
 struct Parser<'a> {
-    tokens: &'a [Token],
+    tokens: &'a [PythonToken],
     at: usize,
     depth: usize,
-    known: &'a HashMap<String, Value>,
+    known: &'a HashMap<String, PythonValue>,
 }
 
 impl Parser<'_> {
     /// Parses all tokens as one value; commas form a tuple.
-    fn whole(&mut self) -> Result<Value, ExpressionError> {
+    fn whole(&mut self) -> Result<PythonValue, ExpressionError> {
         let first = self.sum()?;
         if !self.takes(",") {
             return if self.peek().is_some() { Err(ExpressionError::Program) } else { Ok(first) };
@@ -148,10 +148,10 @@ impl Parser<'_> {
                 return Err(ExpressionError::Program);
             }
         }
-        Ok(Value::List(members))
+        Ok(PythonValue::List(members))
     }
 
-    fn sum(&mut self) -> Result<Value, ExpressionError> {
+    fn sum(&mut self) -> Result<PythonValue, ExpressionError> {
         let mut left = self.product()?;
         loop {
             if self.takes("+") {
@@ -164,7 +164,7 @@ impl Parser<'_> {
         }
     }
 
-    fn product(&mut self) -> Result<Value, ExpressionError> {
+    fn product(&mut self) -> Result<PythonValue, ExpressionError> {
         let mut left = self.signed()?;
         loop {
             if self.takes("*") {
@@ -181,7 +181,7 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self) -> Result<Value, ExpressionError> {
+    fn signed(&mut self) -> Result<PythonValue, ExpressionError> {
         let mut is_negative = false;
         loop {
             if self.takes("-") {
@@ -191,10 +191,14 @@ impl Parser<'_> {
             }
         }
         let value = self.deeper(Self::power)?;
-        Ok(if is_negative { compute(&Value::Number(0), &value, i128::checked_sub) } else { value })
+        Ok(if is_negative {
+            compute(&PythonValue::Number(0), &value, i128::checked_sub)
+        } else {
+            value
+        })
     }
 
-    fn power(&mut self) -> Result<Value, ExpressionError> {
+    fn power(&mut self) -> Result<PythonValue, ExpressionError> {
         let base = self.atom()?;
         let base = self.trailers(base)?;
         if !self.takes("**") {
@@ -206,84 +210,84 @@ impl Parser<'_> {
         }))
     }
 
-    fn atom(&mut self) -> Result<Value, ExpressionError> {
+    fn atom(&mut self) -> Result<PythonValue, ExpressionError> {
         let Some(token) = self.tokens.get(self.at) else {
             return Err(ExpressionError::Broken("incomplete expression".into()));
         };
         self.at += 1;
         match token {
-            Token::Number(Some(number)) => Ok(Value::Number(*number)),
-            Token::Number(None) => Ok(Value::Other("a number with a fraction")),
-            Token::Text(text) => {
+            PythonToken::Number(Some(number)) => Ok(PythonValue::Number(*number)),
+            PythonToken::Number(None) => Ok(PythonValue::Other("a number with a fraction")),
+            PythonToken::Text(text) => {
                 let mut joined = text.clone();
-                while let Some(Token::Text(next)) = self.tokens.get(self.at) {
+                while let Some(PythonToken::Text(next)) = self.tokens.get(self.at) {
                     self.at += 1;
                     joined = joined.zip(next.as_ref()).map(|(joined, next)| joined + next);
                 }
-                Ok(joined.map_or(Value::Other("a concatenated text"), Value::Text))
+                Ok(joined.map_or(PythonValue::Other("a concatenated text"), PythonValue::Text))
             }
-            Token::Word(word) => Ok(match word.as_str() {
-                "True" => Value::Boolean(true),
-                "False" => Value::Boolean(false),
-                "None" => Value::None,
+            PythonToken::Word(word) => Ok(match word.as_str() {
+                "True" => PythonValue::Boolean(true),
+                "False" => PythonValue::Boolean(false),
+                "None" => PythonValue::None,
                 "not" | "lambda" | "await" | "yield" => return Err(ExpressionError::Program),
-                _ => Value::Name(word.clone()),
+                _ => PythonValue::Name(word.clone()),
             }),
-            Token::Sign("(") => self.list(")"),
-            Token::Sign("[") => self.list("]"),
-            Token::Sign("{") => self.list("}"),
-            Token::Sign("*" | "**" | "~") => Err(ExpressionError::Program),
-            Token::Sign(sign) => {
+            PythonToken::Sign("(") => self.list(")"),
+            PythonToken::Sign("[") => self.list("]"),
+            PythonToken::Sign("{") => self.list("}"),
+            PythonToken::Sign("*" | "**" | "~") => Err(ExpressionError::Program),
+            PythonToken::Sign(sign) => {
                 Err(ExpressionError::Broken(format!("unexpected `{sign}`, expected a value")))
             }
-            Token::Broken(why) => Err(ExpressionError::Broken(why.clone())),
+            PythonToken::Broken(why) => Err(ExpressionError::Broken(why.clone())),
         }
     }
 
     /// The members up to the closing bracket. A single member in parentheses is that member.
-    fn list(&mut self, end: &'static str) -> Result<Value, ExpressionError> {
+    fn list(&mut self, end: &'static str) -> Result<PythonValue, ExpressionError> {
         let mut members = Vec::new();
         let mut is_tuple = end != ")";
         while !self.takes(end) {
             members.push(self.deeper(Self::sum)?);
             if self.takes(",") {
                 is_tuple = true;
-            } else if !matches!(self.peek(), Some(Token::Sign(sign)) if *sign == end) {
+            } else if !matches!(self.peek(), Some(PythonToken::Sign(sign)) if *sign == end) {
                 // A dictionary, a comprehension, a condition.
                 return Err(ExpressionError::Program);
             }
             if members.len() > MEMBERS_MAX {
-                return Ok(Value::Other("a very long list"));
+                return Ok(PythonValue::Other("a very long list"));
             }
         }
         match members.pop() {
             Some(only) if !is_tuple && members.is_empty() => Ok(only),
             Some(last) => {
                 members.push(last);
-                Ok(Value::List(members))
+                Ok(PythonValue::List(members))
             }
-            None => Ok(Value::List(members)),
+            None => Ok(PythonValue::List(members)),
         }
     }
 
     /// `.name`, `(arguments)` and `[index]` behind a value.
-    fn trailers(&mut self, value: Value) -> Result<Value, ExpressionError> {
+    fn trailers(&mut self, value: PythonValue) -> Result<PythonValue, ExpressionError> {
         let mut value = value;
         loop {
             if self.takes(".") {
-                let Some(Token::Word(word)) = self.tokens.get(self.at) else {
+                let Some(PythonToken::Word(word)) = self.tokens.get(self.at) else {
                     return Err(ExpressionError::Broken("missing name after the dot".into()));
                 };
                 self.at += 1;
                 value = match value {
-                    Value::Name(name) => Value::Name(format!("{name}.{word}")),
-                    _ => Value::Other(PROGRAM),
+                    PythonValue::Name(name) => PythonValue::Name(format!("{name}.{word}")),
+                    _ => PythonValue::Other(PROGRAM),
                 };
             } else if self.takes("(") {
                 let arguments = self.arguments()?;
                 value = match value {
-                    Value::Name(name) => called(name, arguments),
-                    _ => Value::Other(PROGRAM),
+                    PythonValue::Name(name) => called(name, arguments),
+                    _ => PythonValue::Other(PROGRAM),
                 };
             } else if self.takes("[") {
                 let index = self.deeper(|parser| parser.list("]"))?;
@@ -295,10 +299,10 @@ impl Parser<'_> {
     }
 
     /// The literal that was assigned to a name, if any.
-    fn looked_up(&self, value: Value) -> Value {
+    fn looked_up(&self, value: PythonValue) -> PythonValue {
         match &value {
-            Value::Name(name) => match self.known.get(name) {
-                Some(Value::Call(..)) | None => value,
+            PythonValue::Name(name) => match self.known.get(name) {
+                Some(PythonValue::Call(..)) | None => value,
                 Some(known) => known.clone(),
             },
             _ => value,
@@ -309,7 +313,7 @@ impl Parser<'_> {
         let mut arguments = Vec::new();
         while !self.takes(")") {
             let name = match (self.tokens.get(self.at), self.tokens.get(self.at + 1)) {
-                (Some(Token::Word(name)), Some(Token::Sign("="))) => {
+                (Some(PythonToken::Word(name)), Some(PythonToken::Sign("="))) => {
                     self.at += 2;
                     Some(name.clone())
                 }
@@ -317,7 +321,7 @@ impl Parser<'_> {
             };
             let value = self.deeper(Self::sum)?;
             arguments.push(Argument { name, value });
-            if !self.takes(",") && !matches!(self.peek(), Some(Token::Sign(")"))) {
+            if !self.takes(",") && !matches!(self.peek(), Some(PythonToken::Sign(")"))) {
                 return Err(ExpressionError::Program);
             }
             if arguments.len() > MEMBERS_MAX {
@@ -329,8 +333,8 @@ impl Parser<'_> {
 
     fn deeper(
         &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, ExpressionError>,
-    ) -> Result<Value, ExpressionError> {
+        read: impl FnOnce(&mut Self) -> Result<PythonValue, ExpressionError>,
+    ) -> Result<PythonValue, ExpressionError> {
         if self.depth == DEPTH_MAX {
             return Err(ExpressionError::Broken(TOO_DEEP.into()));
         }
@@ -340,71 +344,85 @@ impl Parser<'_> {
         value
     }
 
-    fn peek(&self) -> Option<&Token> {
+    fn peek(&self) -> Option<&PythonToken> {
         self.tokens.get(self.at)
     }
 
     fn takes(&mut self, sign: &str) -> bool {
-        let is_it = matches!(self.peek(), Some(Token::Sign(found)) if *found == sign);
+        let is_it = matches!(self.peek(), Some(PythonToken::Sign(found)) if *found == sign);
         self.at += usize::from(is_it);
         is_it
     }
 }
 
-fn weight(value: &Value) -> usize {
+fn weight(value: &PythonValue) -> usize {
     match value {
-        Value::Text(text) | Value::Name(text) => text.len(),
-        Value::List(members) => members.iter().map(|member| 16 + weight(member)).sum(),
-        Value::Call(..) => KNOWN_WEIGHT_MAX + 1,
+        PythonValue::Text(text) | PythonValue::Name(text) => text.len(),
+        PythonValue::List(members) => members.iter().map(|member| 16 + weight(member)).sum(),
+        PythonValue::Call(..) => KNOWN_WEIGHT_MAX + 1,
         _ => 0,
     }
 }
 
 /// Evaluates calls whose result is known without executing code.
-fn called(name: String, arguments: Vec<Argument>) -> Value {
+fn called(name: String, arguments: Vec<Argument>) -> PythonValue {
     let values: Vec<_> = arguments.iter().map(|argument| &argument.value).collect();
     match (name.as_str(), values.as_slice()) {
-        ("range" | "xrange", [Value::Number(from), Value::Number(to)]) => Value::Range(*from, *to),
-        ("int", [Value::Number(number)]) => Value::Number(*number),
-        ("int", [Value::Text(text)]) => match text.trim().parse() {
-            Ok(number) => Value::Number(number),
-            Err(_) => Value::Call(name, arguments),
+        ("range" | "xrange", [PythonValue::Number(from), PythonValue::Number(to)]) => {
+            PythonValue::Range(*from, *to)
+        }
+        ("int", [PythonValue::Number(number)]) => PythonValue::Number(*number),
+        ("int", [PythonValue::Text(text)]) => match text.trim().parse() {
+            Ok(number) => PythonValue::Number(number),
+            Err(_) => PythonValue::Call(name, arguments),
         },
-        ("str", [Value::Text(text)]) => Value::Text(text.clone()),
-        ("str", [Value::Number(number)]) => Value::Text(number.to_string()),
-        ("list" | "tuple", [inner @ (Value::List(_) | Value::Range(..))]) => (*inner).clone(),
-        _ => Value::Call(name, arguments),
+        ("str", [PythonValue::Text(text)]) => PythonValue::Text(text.clone()),
+        ("str", [PythonValue::Number(number)]) => PythonValue::Text(number.to_string()),
+        ("list" | "tuple", [inner @ (PythonValue::List(_) | PythonValue::Range(..))]) => {
+            (*inner).clone()
+        }
+        _ => PythonValue::Call(name, arguments),
     }
 }
 
 /// Evaluates `list[index]`.
-fn member(value: &Value, index: &Value) -> Value {
-    let (Value::List(members), Value::List(index)) = (value, index) else {
-        return Value::Other(PROGRAM);
+fn member(value: &PythonValue, index: &PythonValue) -> PythonValue {
+    let (PythonValue::List(members), PythonValue::List(index)) = (value, index) else {
+        return PythonValue::Other(PROGRAM);
     };
-    let [Value::Number(index)] = index.as_slice() else { return Value::Other(PROGRAM) };
+    let [PythonValue::Number(index)] = index.as_slice() else { return PythonValue::Other(PROGRAM) };
     let found = usize::try_from(*index).ok().and_then(|index| members.get(index));
-    found.cloned().unwrap_or(Value::Other(PROGRAM))
+    found.cloned().unwrap_or(PythonValue::Other(PROGRAM))
 }
 
-fn add(left: Value, right: Value) -> Value {
+fn add(left: PythonValue, right: PythonValue) -> PythonValue {
     match (left, right) {
-        (Value::Text(left), Value::Text(right)) if left.len() + right.len() <= JOINED_BYTES_MAX => {
-            Value::Text(left + &right)
+        (PythonValue::Text(left), PythonValue::Text(right))
+            if left.len() + right.len() <= JOINED_BYTES_MAX =>
+        {
+            PythonValue::Text(left + &right)
         }
-        (Value::List(left), Value::List(right)) if left.len() + right.len() <= MEMBERS_MAX => {
-            Value::List(left.into_iter().chain(right).collect())
+        (PythonValue::List(left), PythonValue::List(right))
+            if left.len() + right.len() <= MEMBERS_MAX =>
+        {
+            PythonValue::List(left.into_iter().chain(right).collect())
         }
         (left, right) => compute(&left, &right, i128::checked_add),
     }
 }
 
-fn compute(left: &Value, right: &Value, kind: impl Fn(i128, i128) -> Option<i128>) -> Value {
-    let (Value::Number(left), Value::Number(right)) = (left, right) else {
-        return Value::Other("a computation with values other than numbers");
+fn compute(
+    left: &PythonValue,
+    right: &PythonValue,
+    kind: impl Fn(i128, i128) -> Option<i128>,
+) -> PythonValue {
+    let (PythonValue::Number(left), PythonValue::Number(right)) = (left, right) else {
+        return PythonValue::Other("a computation with values other than numbers");
     };
-    kind(*left, *right)
-        .map_or(Value::Other("a computation whose result is not an integer"), Value::Number)
+    kind(*left, *right).map_or(
+        PythonValue::Other("a computation whose result is not an integer"),
+        PythonValue::Number,
+    )
 }
 
 fn exact_quotient(left: i128, right: i128) -> Option<i128> {

@@ -4,15 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn value(source: &str) -> Value {
+fn value(source: &str) -> PythonValue {
     match read(&format!("x = {source}\n")).unwrap().pop().unwrap().kind {
         StatementKind::Assign(_, value) => value,
         other => panic!("{source}: {other:?}"),
     }
 }
 
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn text(text: &str) -> PythonValue {
+    PythonValue::Text(text.to_owned())
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn numbers_are_computed() {
         ("10 \\\n  * 2", 20),
         ("(10 *\n 2)", 20),
     ] {
-        assert_eq!(value(source), Value::Number(number), "{source}");
+        assert_eq!(value(source), PythonValue::Number(number), "{source}");
     }
 }
 
@@ -55,16 +55,16 @@ fn strings_have_prefixes_escapes_and_concatenation() {
 
 #[test]
 fn lists_ranges_and_names_are_values() {
-    let pair = Value::List(vec![Value::Number(2000), Value::Number(2200)]);
+    let pair = PythonValue::List(vec![PythonValue::Number(2000), PythonValue::Number(2200)]);
     for source in ["(2000, 2200)", "[2000,2200,]", "2000, 2200", "(2000,\n  2200)"] {
         assert_eq!(value(source), pair, "{source}");
     }
-    assert_eq!(value("range(2000, 2200)"), Value::Range(2000, 2200));
-    assert_eq!(value("list(range(2000, 2200))"), Value::Range(2000, 2200));
-    assert_eq!(value("True"), Value::Boolean(true));
-    assert_eq!(value("None"), Value::None);
+    assert_eq!(value("range(2000, 2200)"), PythonValue::Range(2000, 2200));
+    assert_eq!(value("list(range(2000, 2200))"), PythonValue::Range(2000, 2200));
+    assert_eq!(value("True"), PythonValue::Boolean(true));
+    assert_eq!(value("None"), PythonValue::None);
     assert_eq!(value("('one')"), text("one"));
-    assert_eq!(value("settings.port"), Value::Name("settings.port".into()));
+    assert_eq!(value("settings.port"), PythonValue::Name("settings.port".into()));
     let statements = read("kb = 1024\nports = (1, 2)\nrate = 3 * kb\nlast = ports[1]\n").unwrap();
     let values: Vec<_> = statements
         .into_iter()
@@ -73,24 +73,24 @@ fn lists_ranges_and_names_are_values() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(values[2], ("rate".into(), Value::Number(3072)));
-    assert_eq!(values[3], ("last".into(), Value::Number(2)));
+    assert_eq!(values[2], ("rate".into(), PythonValue::Number(3072)));
+    assert_eq!(values[3], ("last".into(), PythonValue::Number(2)));
 }
 
 #[test]
 fn run_time_values_are_distinguished() {
     for source in ["open('x').read()", "{'a': 1}", "[x for x in y]", "a if b else c", "x == 1"] {
-        assert!(matches!(value(source), Value::Other(_) | Value::Name(_)), "{source}");
+        assert!(matches!(value(source), PythonValue::Other(_) | PythonValue::Name(_)), "{source}");
     }
-    assert!(matches!(value("os.getcwd()"), Value::Call(name, _) if name == "os.getcwd"));
+    assert!(matches!(value("os.getcwd()"), PythonValue::Call(name, _) if name == "os.getcwd"));
     let acts: Vec<_> = read("import os\nif x:\n    a = 1\nf'{a}'\nx[1] = 2\nx += 1\n")
         .unwrap()
         .into_iter()
         .map(|statement| (statement.line, statement.is_nested, statement.kind))
         .collect();
     assert_eq!(acts[0], (1, false, StatementKind::Program("import".into())));
-    assert_eq!(acts[2], (3, true, StatementKind::Assign(vec!["a".into()], Value::Number(1))));
-    assert!(matches!(acts[3].2, StatementKind::Value(Value::Other(_))));
+    assert_eq!(acts[2], (3, true, StatementKind::Assign(vec!["a".into()], PythonValue::Number(1))));
+    assert!(matches!(acts[3].2, StatementKind::Value(PythonValue::Other(_))));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn an_invalid_line_does_not_affect_others() {
     assert!(
         matches!(&statements[1].kind, StatementKind::Broken(why) if why.contains("full-width"))
     );
-    assert_eq!(statements[2].kind, StatementKind::Assign(vec!["c".into()], Value::Number(3)));
+    assert_eq!(statements[2].kind, StatementKind::Assign(vec!["c".into()], PythonValue::Number(3)));
     assert_eq!(statements[2].line, 3);
 }
 
@@ -139,7 +139,7 @@ fn deep_nesting_does_not_overflow_the_stack() {
     let signs = format!("a = {}1\nb = 2\n", "-".repeat(50_000));
     assert_eq!(
         read(&signs).unwrap()[0].kind,
-        StatementKind::Assign(vec!["a".into()], Value::Number(1))
+        StatementKind::Assign(vec!["a".into()], PythonValue::Number(1))
     );
 }
 
@@ -163,6 +163,6 @@ proptest! {
 
     #[test]
     fn a_quoted_text_round_trips(text in "[ -~&&[^'\\\\]]{0,30}") {
-        prop_assert_eq!(value(&format!("'{text}'")), Value::Text(text));
+        prop_assert_eq!(value(&format!("'{text}'")), PythonValue::Text(text));
     }
 }

@@ -1,7 +1,7 @@
 //! All settings of `vsftpd.conf`, and how they are imported.
 
 use crate::config::raw::Raw;
-use crate::import::directives::{Directive, DirectiveAction, NEVER, Table, ValueFormat};
+use crate::import::directives::{Directive, DirectiveAction, DirectiveTable, NEVER, ValueFormat};
 use crate::import::model::ImportResult;
 
 /// Settings that are used in per-user files.
@@ -17,7 +17,7 @@ pub(super) const USER_SETTINGS: &[&str] = &[
 const NO_RULE: &str = "wharf has no such rule";
 
 /// Settings that depend on others are ignored here and handled elsewhere.
-pub(super) const TABLE: &Table = &[
+pub(super) const TABLE: &DirectiveTable = &[
     (&["pasv_address"], DirectiveAction::To("passive.public_address", ValueFormat::Text)),
     (&["port_enable"], DirectiveAction::To("active.enabled", ValueFormat::Boolean)),
     (&["pasv_enable"], DirectiveAction::By(no_passive)),

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn text(name: &str, content: &str) -> Text {
-    Text { path: name.into(), shown: name.into(), content: content.into() }
+fn text(name: &str, content: &str) -> SourceText {
+    SourceText { path: name.into(), shown: name.into(), content: content.into() }
 }
 
 fn conf(content: &str) -> (ImportResult, Conf) {

@@ -6,9 +6,9 @@ use super::split;
 
 /// The journald socket; never available on this system.
 #[derive(Debug)]
-pub(crate) enum Journal {}
+pub(crate) enum JournalSocket {}
 
-impl Journal {
+impl JournalSocket {
     /// Not available.
     pub(crate) const PLACE: &'static str = "";
 

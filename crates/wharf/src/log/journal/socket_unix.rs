@@ -7,12 +7,12 @@ use super::split;
 
 /// A connection to journald.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct JournalSocket {
     path: PathBuf,
     socket: UnixDatagram,
 }
 
-impl Journal {
+impl JournalSocket {
     /// The path of the socket.
     pub(crate) const PLACE: &'static str = "/run/systemd/journal/socket";
 
@@ -38,7 +38,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::record::{Level, Record};
+    use super::super::super::record::{Level, LogRecord};
     use super::super::entry;
     use super::*;
 
@@ -46,12 +46,12 @@ mod tests {
     fn one_datagram_per_entry_also_after_journald_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        assert!(Journal::open(&path).is_none());
+        assert!(JournalSocket::open(&path).is_none());
         let taker = UnixDatagram::bind(&path).unwrap();
-        let mut journal = Journal::open(&path).unwrap();
+        let mut journal = JournalSocket::open(&path).unwrap();
         let entries: Vec<u8> = ["ready", "stopping"]
             .iter()
-            .flat_map(|event| entry(&Record::new(Level::Info, event)))
+            .flat_map(|event| entry(&LogRecord::new(Level::Info, event)))
             .collect();
         assert_eq!(journal.write(&entries), 0);
         let mut buffer = [0; 4096];

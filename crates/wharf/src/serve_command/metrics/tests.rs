@@ -5,7 +5,7 @@ use std::path::Path;
 
 use wharf_core::storage::Kept;
 
-use super::super::gauges::{Disk, QuotaUse};
+use super::super::gauges::{DiskSpace, QuotaUse};
 use wharf_server::diagnostics::Cause;
 
 use super::*;
@@ -20,7 +20,7 @@ fn full_page() -> String {
         is_self_made: true,
     };
     let found = GaugeValues {
-        disks: vec![Disk { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
+        disks: vec![DiskSpace { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
         quotas: vec![QuotaUse {
             user: "anna".to_owned(),
             kept: Kept { bytes: 5, files: 2 },
@@ -39,7 +39,7 @@ fn full_page() -> String {
         },
         metrics: &EngineMetrics::default(),
         found: &found,
-        delivery: Some(deliver::Counts::default()),
+        delivery: Some(deliver::DeliveryCounts::default()),
         sessions_max: Some(512),
         bans: 5,
         passive_in_use: 6,

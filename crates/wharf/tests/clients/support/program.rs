@@ -109,7 +109,7 @@ impl Program {
     /// Runs it and demands that it ends well.
     pub(crate) fn succeed(self) -> Outcome {
         let outcome = self.run();
-        assert_eq!(outcome.code, Some(0), "{}", outcome.told());
+        assert_eq!(outcome.code, Some(0), "{}", outcome.output());
         outcome
     }
 }
@@ -121,7 +121,7 @@ impl Outcome {
     }
 
     /// Everything, for messages.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         format!(
             "`{}` ended with {:?}\n--- output\n{}\n--- errors\n{}",
             self.shown,

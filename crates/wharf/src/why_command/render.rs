@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::act::Action;
-use super::{Fact, Kind, Query};
+use super::{DecidingFact, FactKind, Query};
 use crate::chinese;
 use crate::config::raw::quoted;
 use crate::panel::words::columns;
@@ -14,7 +14,7 @@ const NAME_WIDTH: usize = 7;
 /// Lines with the verdict, the fact, its origin and a hint.
 pub(super) fn text(
     case: &Query<'_>,
-    decided: &Result<Fact, Fact>,
+    decided: &Result<DecidingFact, DecidingFact>,
     notes: &[String],
     is_chinese: bool,
 ) -> String {
@@ -29,7 +29,7 @@ pub(super) fn text(
 fn lines(
     user: &str,
     action: &str,
-    decided: &Result<Fact, Fact>,
+    decided: &Result<DecidingFact, DecidingFact>,
     notes: &[String],
     is_chinese: bool,
 ) -> String {
@@ -56,8 +56,8 @@ fn lines(
     if let Some(from) = &fact.from {
         line("from", from, chinese::part);
     }
-    if let (false, Some(help)) = (is_allowed, &fact.help) {
-        line("hint", help, chinese::message);
+    if let (false, Some(hint)) = (is_allowed, &fact.hint) {
+        line("hint", hint, chinese::message);
     }
     for note in notes {
         line("note", note, chinese::message);
@@ -66,7 +66,11 @@ fn lines(
 }
 
 /// One JSON object on one line.
-pub(super) fn json(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[String]) -> String {
+pub(super) fn json(
+    case: &Query<'_>,
+    decided: &Result<DecidingFact, DecidingFact>,
+    notes: &[String],
+) -> String {
     let (verdict, fact) = match decided {
         Ok(fact) => ("allow", fact),
         Err(fact) => ("deny", fact),
@@ -82,7 +86,7 @@ pub(super) fn json(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[Stri
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
         ("from", or_null(fact.from.as_ref())),
-        ("hint", or_null(fact.help.as_ref().filter(|_| decided.is_err()))),
+        ("hint", or_null(fact.hint.as_ref().filter(|_| decided.is_err()))),
         ("notes", format!("[{}]", notes.join(","))),
     ];
     let members: Vec<_> =
@@ -90,7 +94,7 @@ pub(super) fn json(case: &Query<'_>, decided: &Result<Fact, Fact>, notes: &[Stri
     format!("{{{}}}\n", members.join(","))
 }
 
-impl Kind {
+impl FactKind {
     /// Its name in text and JSON.
     fn name(self) -> &'static str {
         match self {
@@ -113,9 +117,9 @@ mod tests {
     #[test]
     fn the_answer_is_in_the_language_of_the_session() {
         let what = "permissions = \"read\", without `upload`";
-        let fact = Fact::new(Kind::Right, what)
+        let fact = DecidingFact::new(FactKind::Right, what)
             .from("/etc/wharf/users.toml:7 (group staff)")
-            .help("wharf user edit anna --path /=read,upload");
+            .hint("wharf user edit anna --path /=read,upload");
         let notes = ["no running server was found: limits of sessions were not checked".to_owned()];
         let denied = Err(fact.clone());
         assert_eq!(
