@@ -183,7 +183,7 @@ pub(super) async fn enter(
                     return Err(fact.help(RESTART));
                 }
             }
-            seats(case, subject, &sessions)?;
+            connection_limits(case, subject, &sessions)?;
         }
         None => notes
             .push("no running server was found: limits of sessions were not checked".to_owned()),
@@ -209,7 +209,11 @@ async fn is_counted(storage: &dyn Storage) -> bool {
 }
 
 /// Whether limits permit one more session.
-fn seats(case: &Query<'_>, subject: &Subject, sessions: &[Session]) -> Result<(), Fact> {
+fn connection_limits(
+    case: &Query<'_>,
+    subject: &Subject,
+    sessions: &[Session],
+) -> Result<(), Fact> {
     let limits = &case.config.limits;
     let is_full = |most: Count, count: usize| !most.admits(count);
     if is_full(limits.connections, sessions.len()) {

@@ -37,7 +37,7 @@ enum Origin {
     /// A database, with the name of the account.
     Database(String),
     /// The configuration: where permissions and folder of anonymous users are set.
-    Visitor { rights: String, home: String },
+    Anonymous { rights: String, home: String },
 }
 
 impl Subject {
@@ -55,7 +55,7 @@ impl Subject {
                 is_enabled: true,
                 has_password: true,
                 record: None,
-                origin: Origin::Visitor {
+                origin: Origin::Anonymous {
                     rights: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
                 },
@@ -120,7 +120,7 @@ impl Subject {
     /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
-            Origin::Visitor { rights, home } => match key {
+            Origin::Anonymous { rights, home } => match key {
                 "home" => home.clone(),
                 _ => rights.clone(),
             },
@@ -140,7 +140,7 @@ impl Subject {
     /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
-            Origin::Visitor { rights, .. } => rights.clone(),
+            Origin::Anonymous { rights, .. } => rights.clone(),
             Origin::Database(shown) => format!("{shown}, its paths and folders"),
             Origin::File(path, file, name) => ["paths", "folders"]
                 .iter()

@@ -17,7 +17,7 @@ mod check_command;
 mod config_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-mod doctor;
+mod data_conn_diagnostics;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod events;

@@ -145,14 +145,15 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let signal = |name| {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     };
-    let news = || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
+    let notification =
+        || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
     signal("HUP");
-    let told = news();
+    let told = notification();
     let time = told.trim().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
     assert!(time.parse::<u64>().unwrap() > 0);
-    assert_eq!(news().trim(), "READY=1");
+    assert_eq!(notification().trim(), "READY=1");
     signal("TERM");
-    assert_eq!(news().trim(), "STOPPING=1");
+    assert_eq!(notification().trim(), "STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
