@@ -116,6 +116,8 @@ struct Ready {
     starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
+    /// Columns of the terminal.
+    panel_width: usize,
     /// Warnings about unresolvable names of authentication servers.
     missing_hosts: Vec<String>,
 }
@@ -241,6 +243,8 @@ async fn prepare(
         // While system files can still be opened.
         footprint: Footprint::open(),
         has_panel,
+        // While the terminal can still be opened.
+        panel_width: if has_panel { outputs::terminal_width() } else { 0 },
         missing_hosts,
     })
 }
@@ -284,7 +288,7 @@ async fn serve(plan: &Plan, options: &Serve, mut ready: Ready) -> Result<Exit, F
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(Address::url).collect();
     if has_panel {
-        tell(&panel.text());
+        tell(&panel.text(ready.panel_width));
     } else if let Some(share) = &plan.share {
         print_generated_password(share);
     }
