@@ -107,8 +107,8 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
             return Err(error.help(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("no accounts yet: {} does not exist", path.display());
-            let help = "create the first:  wharf user add NAME --home DIR";
+            let what = format!("account database not found: {}", path.display());
+            let help = "it is created with its first account:  wharf user add NAME --home DIR";
             return Err(StoreError::new(StoreErrorKind::Missing, what).help(help));
         }
         Err(error) => return Err(unreadable(path, "open", &error)),

@@ -131,8 +131,9 @@ pub(crate) fn why(global: &Global, options: &Why) -> Result<Exit, Failure> {
 }
 
 fn answer(global: &Global, options: &Why, is_chinese: bool) -> Result<Exit, Failure> {
-    let act = Action::read(&options.action)
-        .map_err(|help| Failure::usage(format!("unknown action {}", options.action)).help(help))?;
+    let act = Action::read(&options.action).map_err(|help| {
+        Failure::usage(format!("unknown action `{}`", options.action)).help(help)
+    })?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load_with(

@@ -139,8 +139,8 @@ impl Change {
     fn entries(&mut self, facts: &Common) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
-                Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
-                    .help("such as --path /incoming=upload")
+                Failure::usage(format!("invalid --path {text}: expected PATH=PERMISSIONS"))
+                    .help("write it as in --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
             if rights.is_empty() {
@@ -152,7 +152,7 @@ impl Change {
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
-                    .help("such as --folder /music=/srv/music:read")
+                    .help("write it as in --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
             if rest.is_empty() {
@@ -203,7 +203,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
     }
     if rest.is_empty() {
         return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
-            .help("such as --folder /music=/srv/music:read"));
+            .help("write it as in --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
     Ok(folder)

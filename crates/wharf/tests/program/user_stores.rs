@@ -37,7 +37,7 @@ fn add(place: &Place, name: &str) -> Ran {
 fn every_command_works(place: &Place, shown: &str) {
     add(place, "anna").exits(0).tells(&format!("added anna to {shown}"));
     add(place, "anna").exits(1).tells("user `anna` already exists");
-    add(place, "a/b").exits(2).tells("invalid user name");
+    add(place, "a/b").exits(2).tells("invalid name");
     place.run(&["user", "show", "ana"]).exits(4).tells("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
     let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
@@ -60,7 +60,7 @@ fn every_command_works(place: &Place, shown: &str) {
     let export = place.run(&["user", "export"]).exits(0).out;
     assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
     add(place, "ben").exits(0);
-    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("deleted ben; their files are kept");
+    place.run(&["user", "del", "ben", "--yes"]).exits(0).tells("deleted ben; its files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
@@ -203,7 +203,7 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
         ("mysql://a:hidden@b/c", 78, "unknown kind of store `mysql`"),
         ("postgres://wharf:hidden@127.0.0.1:1/x?sslmode=require", 78, "TLS needs sslrootcert"),
         ("postgres://wharf:hidden@127.0.0.1:1/x?frobnicate=1", 78, "frobnicate"),
-        ("postgres://127.0.0.1:1/x", 78, "has no user"),
+        ("postgres://127.0.0.1:1/x", 78, "the user or the host is missing"),
         ("postgres://wharf:hidden@127.0.0.1:1/x", 1, ": connection refused"),
     ] {
         place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));
