@@ -53,8 +53,12 @@ impl PgServer {
     /// `Unusable`: the address is invalid.
     pub(crate) fn new(address: &Postgres, password: Option<&str>) -> Result<Self, StoreError> {
         let shown = address.to_string();
-        let unusable =
-            |reason: &str| StoreError::new(StoreErrorKind::Unusable, format!("{shown}: {reason}"));
+        let unusable = |reason: &str| {
+            StoreError::new(
+                StoreErrorKind::Unusable,
+                format!("invalid database URL {shown}: {reason}"),
+            )
+        };
         let mut config: Config = address.url().parse().map_err(|error: Error| {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
             unusable(&reason.unwrap_or_else(|| error.to_string()))
@@ -63,7 +67,7 @@ impl PgServer {
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {
             let hint = "write it as postgres://user@host:5432/database";
-            return Err(unusable("the address has no user or no host").hint(hint));
+            return Err(unusable("the user or the host is missing").hint(hint));
         }
         match password {
             Some(password) => config.password(password),

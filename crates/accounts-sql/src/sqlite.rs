@@ -107,8 +107,8 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
             return Err(error.hint(format!("chmod 600 '{shown}'")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("no accounts yet: {} does not exist", path.display());
-            let hint = "create the first:  wharf user add NAME --home DIR";
+            let what = format!("account database not found: {}", path.display());
+            let hint = "it is created with its first account:  wharf user add NAME --home DIR";
             return Err(StoreError::new(StoreErrorKind::Missing, what).hint(hint));
         }
         Err(error) => return Err(unreadable(path, "open", &error)),

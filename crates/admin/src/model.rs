@@ -97,7 +97,7 @@ pub struct Totals {
     /// Accepted clients.
     pub connections: u64,
     /// Rejected connections.
-    pub turned_away: u64,
+    pub rejected_connections: u64,
     /// Successful logins.
     pub logins: u64,
     /// Failed logins.

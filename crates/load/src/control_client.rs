@@ -62,8 +62,9 @@ impl ControlClient {
     /// # Errors
     /// What the network says.
     pub fn open(address: SocketAddr, timeout: Duration) -> Result<Self, Error> {
-        let failed =
-            |error: std::io::Error| Error::new(format!("connect to {address}"), error.into());
+        let failed = |error: std::io::Error| {
+            Error::new(format!("cannot connect to {address}"), error.into())
+        };
         let socket = Connector::new(address, 0, timeout).connect(None).map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;

@@ -72,7 +72,7 @@ pub(crate) fn accept_one(
     timeout: Duration,
 ) -> io::Result<TcpStream> {
     let begun = now();
-    let mut stranger = None;
+    let mut unexpected = None;
     while begun.elapsed() < timeout {
         match listener.accept() {
             Ok((stream, peer)) if peer.ip().to_canonical() == from.to_canonical() => {
@@ -81,12 +81,12 @@ pub(crate) fn accept_one(
                 stream.set_write_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
                 return Ok(stream);
             }
-            Ok((_, peer)) => stranger = Some(peer.ip()),
+            Ok((_, peer)) => unexpected = Some(peer.ip()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(POLL_INTERVAL),
             Err(error) => return Err(error),
         }
     }
-    Err(match stranger {
+    Err(match unexpected {
         None => io::ErrorKind::TimedOut.into(),
         Some(ip) => {
             io::Error::other(format!("unexpected connection from {ip} instead of the server"))

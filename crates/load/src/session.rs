@@ -34,7 +34,7 @@ impl ClientContext {
 
     /// Connects the session with this number, and reads the greeting.
     pub(crate) fn connect(&self, number: usize) -> Result<ClientSession, Error> {
-        let step = || format!("connect to {}", self.target.address);
+        let step = || format!("cannot connect to {}", self.target.address);
         self.greeted(number).map_err(|kind| Error::new(step(), kind))
     }
 

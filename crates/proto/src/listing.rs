@@ -377,8 +377,8 @@ mod tests {
         let mut remembering = Long::new(now, offset);
         for back in [0, 1, 899, 900, 901, 0, 900, 1800, 1, 1800, 5400, 899, 900] {
             let entry = changed(now.plus_seconds(-back));
-            let anew = line(&mut Long::new(now, offset), &entry);
-            assert_eq!(line(&mut remembering, &entry), anew, "{back}");
+            let fresh = line(&mut Long::new(now, offset), &entry);
+            assert_eq!(line(&mut remembering, &entry), fresh, "{back}");
         }
     }
 

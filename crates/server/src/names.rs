@@ -264,7 +264,7 @@ impl NameCodec {
 
     /// A name was read as UTF-8. Reported once if another reading was plausible too.
     fn takes_for_utf8(&mut self, reading: &Reading, exists: bool) -> Option<RecognisedCharset> {
-        let is_news = !reading.is_clear && !exists && self.utf8 == Utf8::Assumed;
+        let has_changed = !reading.is_clear && !exists && self.utf8 == Utf8::Assumed;
         self.utf8 = match self.utf8 {
             // A literal that exists may be there only because it was stored in a wrong reading.
             utf8 if exists => utf8,
@@ -272,7 +272,7 @@ impl NameCodec {
             Utf8::Assumed => Utf8::Doubted,
             utf8 => utf8,
         };
-        is_news.then_some(RecognisedCharset { set: UTF_8, is_settled: false })
+        has_changed.then_some(RecognisedCharset { set: UTF_8, is_settled: false })
     }
 
     /// This client speaks `set`: its user name is in that.
@@ -294,8 +294,8 @@ impl NameCodec {
         if is_settled {
             self.account_hint = Some(Hint { set, origin: HintOrigin::Remembered });
         }
-        let is_news = before.0 == Certainty::Open || before.1 != set;
-        is_news.then_some(RecognisedCharset { set, is_settled })
+        let has_changed = before.0 == Certainty::Open || before.1 != set;
+        has_changed.then_some(RecognisedCharset { set, is_settled })
     }
 
     /// Keeps each part of a path with what was sent for it.

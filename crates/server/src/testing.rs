@@ -77,10 +77,14 @@ impl TestSession {
         let account = Account::new("anna", "/", rules.clone());
         let files = Files::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
-        let seat = admission.account_guard("anna", wharf_core::account::Count::Unlimited);
-        let seat = seat.expect("there is no limit");
-        self.session.login =
-            LoginState::LoggedIn(Box::new(LoggedIn { account, files, _connection_guard: seat }));
+        let connection_guard =
+            admission.account_guard("anna", wharf_core::account::Count::Unlimited);
+        let connection_guard = connection_guard.expect("there is no limit");
+        self.session.login = LoginState::LoggedIn(Box::new(LoggedIn {
+            account,
+            files,
+            _connection_guard: connection_guard,
+        }));
         self
     }
 

@@ -61,8 +61,8 @@ fn row_17_repeated_connections_of_a_banned_address_are_reported_once() {
 #[test]
 fn row_17_a_ban_ends_sessions_before_their_login_and_spares_the_others() {
     let ten = ten();
-    let patient = |settings: &mut Settings| settings.login.timeout = Duration::from_mins(10);
-    world().settings(patient).run(&format!(
+    let long_timeout = |settings: &mut Settings| settings.login.timeout = Duration::from_mins(10);
+    world().settings(long_timeout).run(&format!(
         "CLIENT in 203.0.113.9\n{LOGIN}CLIENT out 203.0.113.9\nC: NOOP\nS: 200 *\n{ten}\
          CLIENT out\n{BANNED}CLIENT in\nC: NOOP\nS: 200 *\n"
     ));

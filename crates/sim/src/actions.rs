@@ -160,8 +160,9 @@ impl SimClient {
         let since = self.oracle.moment();
         let reply = self.command(line).await?;
         let is_sole = self.profile.is_sole;
-        let claim = ReportedResult { account: &self.profile.user, operation, path, since, is_sole };
-        self.oracle.check_result(&claim, reply.code.is_success());
+        let reported =
+            ReportedResult { account: &self.profile.user, operation, path, since, is_sole };
+        self.oracle.check_result(&reported, reply.code.is_success());
         Ok(())
     }
 

@@ -247,9 +247,9 @@ impl Oracle {
     }
 
     /// The storage published a file: a client must have sent exactly that content, completely.
-    pub(crate) fn published(&self, news: &Published<'_>, memory: &Memory) {
+    pub(crate) fn published(&self, published: &Published<'_>, memory: &Memory) {
         let mut state = self.state();
-        let Published { account, path, start, was_partial, written } = *news;
+        let Published { account, path, start, was_partial, written } = *published;
         let size = written.len();
         state.log_line(
             "store",

@@ -50,7 +50,7 @@ mod tests;
 
 pub use admin::FileAdmin;
 pub use disk::{
-    FILE_BYTES_MAX, LockWait, Stamp, create_private, lock, open_to_others, replace,
+    FILE_BYTES_MAX, LockWait, Stamp, create_private, lock, lock_file, open_to_others, replace,
     replace_stamped, stamp, stamp_of,
 };
 pub use edit::{EditError, UserFile};

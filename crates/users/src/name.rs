@@ -25,13 +25,13 @@ pub enum NameProblem {
 impl fmt::Display for NameProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => out.write_str("a user name must not be empty"),
-            Self::TooLong => write!(out, "a user name has at most {NAME_BYTES_MAX} bytes"),
-            Self::Control => out.write_str("a user name must not contain control characters"),
-            Self::Holds(letter) => write!(out, "a user name must not contain `{letter}`"),
-            Self::Begins(letter) => write!(out, "a user name must not start with `{letter}`"),
-            Self::Ends(' ') => out.write_str("a user name must not end with a space"),
-            Self::Ends(letter) => write!(out, "a user name must not end with `{letter}`"),
+            Self::Empty => out.write_str("a name must not be empty"),
+            Self::TooLong => write!(out, "a name has at most {NAME_BYTES_MAX} bytes"),
+            Self::Control => out.write_str("a name must not contain control characters"),
+            Self::Holds(letter) => write!(out, "a name must not contain `{letter}`"),
+            Self::Begins(letter) => write!(out, "a name must not start with `{letter}`"),
+            Self::Ends(' ') => out.write_str("a name must not end with a space"),
+            Self::Ends(letter) => write!(out, "a name must not end with `{letter}`"),
         }
     }
 }

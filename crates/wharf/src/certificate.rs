@@ -233,6 +233,10 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
             .hint(format!(
                 "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
             )),
+            io::ErrorKind::NotFound => {
+                Failure::io(format!("cannot read the {what} {shown}"), &error)
+                    .help("check tls.certificate and tls.private_key (--cert, --key)")
+            }
             _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
         };
         match failure.exit {

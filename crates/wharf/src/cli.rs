@@ -41,6 +41,7 @@ use why::WhyArgs;
     version,
     about = "FTP and FTPS server. Share a folder now, or run accounts for years.",
     help_template = TEMPLATE,
+    max_term_width = HELP_WIDTH_MAX,
     disable_help_subcommand = true,
     subcommand_required = true
 )]
@@ -177,6 +178,9 @@ pub(crate) struct HashArgs {
     pub(crate) password_file: Option<PathBuf>,
 }
 
+/// Columns of help, also if the terminal is wider or the output is not a terminal.
+const HELP_WIDTH_MAX: usize = 80;
+
 pub(crate) const EVERY_COMMAND: &str = "Global options";
 
 const TEMPLATE: &str = "\
@@ -187,8 +191,8 @@ Usage: wharf [OPTIONS] [DIR]            the same as: wharf serve [DIR]
 
 Share and run
   serve       Share a folder, or run with a configuration file
-  check       Check configuration, ports, certificate, network, accounts and disks
-  service     Run as a system service: install, uninstall, start, stop, status, unit
+  check       Check configuration, ports, certificate, network, accounts, disks
+  service     Run as a service: install, uninstall, start, stop, status, unit
 
 Monitor and control the running server
   status      Show a summary
@@ -200,7 +204,7 @@ Monitor and control the running server
   stop        Wait for running transfers, then stop
 
 Accounts and setup
-  user        add, list, show, edit, passwd, enable, disable, del, export
+  user        add, list, show, edit, passwd, enable, disable, del, export, copy
   group       add, list, show, edit, del
   ban         list, add, del, clear
   why         Explain why an account is or is not allowed to do something

@@ -1,8 +1,8 @@
 //! The start panel: address, account and encryption on one screen.
 
+mod layout;
 pub(crate) mod words;
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,8 +13,9 @@ use wharf_server::settings::ListenTls;
 
 use crate::config::choice::TlsRequire;
 use crate::config::units::{show_duration, show_rate};
-use crate::share::{Share, ShareAccess};
-use words::{Words, columns};
+use crate::share::{ShareAccess, Share};
+use layout::Layout;
+use words::Words;
 
 /// Content of the panel.
 #[derive(Clone, Debug)]
@@ -68,58 +69,69 @@ pub(crate) struct PanelEncryption {
     pub(crate) require: TlsRequire,
 }
 
-/// Width of the first column.
-const LABEL_WIDTH: usize = 21;
+/// Columns between the parts of a line.
+const GAP: usize = 3;
+/// The same before the text that marks the address to type, so that it fits on 80 columns.
+const HINT_GAP: usize = 2;
+/// Columns before the second line of the headline.
+const HEADLINE_COLUMN: usize = 8;
 /// Maximum number of addresses, so that the panel fits on the screen.
 const ADDRESSES_MAX: usize = 6;
 
 impl Panel {
-    /// The panel's text.
-    pub(crate) fn text(&self) -> String {
+    /// The panel's text, at most `width` columns wide.
+    pub(crate) fn text(&self, width: usize) -> String {
         let words = self.words;
-        let mut out = self.headline();
-        out.push('\n');
+        let mut out = Layout::new(width);
+        self.write_headline(&mut out);
+        out.blank();
         self.write_addresses(&mut out);
         self.write_account(&mut out);
-        out.push('\n');
+        out.blank();
         self.write_encryption(&mut out);
-        line(&mut out, words.data_ports, &format!("{}-{}", self.ports.start(), self.ports.end()));
+        let ports = format!("{}-{}", self.ports.start(), self.ports.end());
+        out.row(words.data_ports, &[&ports], GAP);
         let limits = self.limits_in_words();
         if !limits.is_empty() {
-            line(&mut out, words.limits, &limits);
+            out.row(words.limits, &[&limits], GAP);
         }
         let stop = match self.stop_after {
             Some(time) => {
                 let time = show_duration(time);
-                format!("Ctrl+C{}{time}{}", words.or_after, words.or_after_end)
+                format!("{} Ctrl+C{}{time}{}", words.stop, words.or_after, words.or_after_end)
             }
-            None => "Ctrl+C".to_owned(),
+            None => format!("{} Ctrl+C", words.stop),
         };
-        let _ = writeln!(out, "\n  {} {stop}    {} wharf serve --help\n", words.stop, words.hint);
-        out
+        out.blank();
+        out.line("  ", 2, &[&stop, &format!("{} wharf serve --help", words.hint)], GAP + 1);
+        out.blank();
+        out.text()
     }
 
-    fn headline(&self) -> String {
+    fn write_headline(&self, out: &mut Layout) {
         let words = self.words;
-        let from =
-            self.config.as_ref().map(|path| format!("   ({} {})", words.config, path.display()));
+        let from = self.config.as_ref();
+        let from = from.map(|path| format!("({} {})", words.config, path.display()));
         let from = from.unwrap_or_default();
         match &self.content {
             ServedContent::Share(share) => {
-                let (folder, rights) = (share.folder.display(), words.rights(&share.access));
-                format!("wharf   {}  {folder}   ({rights}){from}\n", words.sharing)
+                let first = format!("wharf   {}  ", words.sharing);
+                let rights = format!("({})", words.rights(&share.access));
+                let folder = share.folder.display().to_string();
+                out.line(&first, HEADLINE_COLUMN, &[&folder, &rights, &from], GAP);
             }
             ServedContent::Accounts { accounts, .. } => {
                 let accounts = match accounts {
                     1 => words.one_account.to_owned(),
                     number => format!("{number} {}", words.accounts),
                 };
-                format!("wharf   {}  {accounts}{from}\n", words.serving)
+                let first = format!("wharf   {}  ", words.serving);
+                out.line(&first, HEADLINE_COLUMN, &[&accounts, &from], GAP);
             }
         }
     }
 
-    fn write_addresses(&self, out: &mut String) {
+    fn write_addresses(&self, out: &mut Layout) {
         let words = self.words;
         let (here, network): (Vec<_>, Vec<_>) = addresses(&self.listeners, &self.own_addresses)
             .into_iter()
@@ -127,48 +139,48 @@ impl Panel {
         for (label, list) in [(words.here, here), (words.network, network)] {
             let mut label = label;
             let is_the_one = list.len() == 1 && label == words.network;
-            let hint =
-                if is_the_one { format!("        {}", words.type_this) } else { String::new() };
+            let hint = if is_the_one { words.type_this } else { "" };
             for address in list.iter().take(ADDRESSES_MAX) {
-                line(out, label, &format!("{}{hint}", address.url()));
+                out.row(label, &[&address.url(), hint], HINT_GAP);
                 label = "";
             }
             if list.len() > ADDRESSES_MAX {
-                line(out, "", &format!("{} {}", words.more, list.len() - ADDRESSES_MAX));
+                let more = format!("{} {}", words.more, list.len() - ADDRESSES_MAX);
+                out.row("", &[&more], GAP);
             }
         }
     }
 
-    fn write_account(&self, out: &mut String) {
+    fn write_account(&self, out: &mut Layout) {
         let words = self.words;
         match &self.content {
             ServedContent::Share(share) => match &share.access {
                 ShareAccess::Anonymous(_) => {
-                    line(out, &format!("{}  anonymous", words.user), words.no_password);
+                    out.row(&format!("{}  anonymous", words.user), &[words.no_password], GAP);
                 }
                 ShareAccess::Account { user, password, .. } => {
-                    let shown = if password.is_fresh {
-                        format!("{}   {}", password.text, words.password_is_new)
+                    let (shown, note) = if password.is_fresh {
+                        (password.text.as_str(), words.password_is_new)
                     } else {
-                        words.password_is_given.to_owned()
+                        (words.password_is_given, "")
                     };
-                    let label = format!("{}  {user}", words.user);
-                    line(out, &label, &format!("{}  {shown}", words.password));
+                    let shown = format!("{}  {shown}", words.password);
+                    out.row(&format!("{}  {user}", words.user), &[&shown, note], GAP);
                 }
             },
             ServedContent::Accounts { store, anonymous, .. } => {
-                line(out, words.accounts_file, store);
+                out.row(words.accounts_file, &[store], GAP);
                 if let Some(folder) = anonymous {
-                    line(out, words.without_password, &folder.display().to_string());
+                    out.row(words.without_password, &[&folder.display().to_string()], GAP);
                 }
             }
         }
     }
 
-    fn write_encryption(&self, out: &mut String) {
+    fn write_encryption(&self, out: &mut Layout) {
         let words = self.words;
         let Some(encryption) = &self.encryption else {
-            line(out, words.encryption, words.encryption_off);
+            out.row(words.encryption, &[words.encryption_off], GAP);
             return;
         };
         let offered = match encryption.require {
@@ -178,9 +190,10 @@ impl Panel {
         };
         let made = if encryption.is_self_made { words.made_here } else { "" };
         let print = short_fingerprint(&encryption.fingerprint);
-        line(out, words.encryption, &format!("{offered}{} {print}{made}", words.certificate));
+        let text = format!("{offered}{} {print}{made}", words.certificate);
+        out.row(words.encryption, &[&text], GAP);
         if encryption.require == TlsRequire::Public {
-            line(out, "", words.needed_outside);
+            out.row("", &[words.needed_outside], GAP);
         }
     }
 
@@ -195,11 +208,6 @@ impl Panel {
         }
         limits.join(", ")
     }
-}
-
-fn line(out: &mut String, label: &str, text: &str) {
-    let gap = LABEL_WIDTH.saturating_sub(columns(label)).max(2);
-    let _ = writeln!(out, "  {label}{}{text}", " ".repeat(gap));
 }
 
 /// An address for clients.
@@ -356,8 +364,69 @@ mod tests {
                 ..panel(ServedContent::Share(share(true)))
             },
         ];
-        let page: String = pages.iter().map(Panel::text).collect();
+        let page: String = pages.iter().map(|panel| panel.text(100)).collect();
         crate::snapshot::assert_same("crates/wharf/snapshots/panel.txt", &page);
+    }
+
+    /// Panels with long names, many addresses and everything that can be shown at once.
+    fn crowded_panels() -> Vec<Panel> {
+        let mut panels = Vec::new();
+        for words in [&words::ENGLISH, &words::CHINESE] {
+            for is_fresh in [true, false] {
+                let long = Share {
+                    folder: format!("/srv/{}", "a very long name of a 文件夹/".repeat(6)).into(),
+                    ..share(is_fresh)
+                };
+                let mut addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+                addresses.extend((0..9).map(|last| IpAddr::from([192, 168, 100, 200 + last])));
+                addresses.push("2001:db8:1234:5678:9abc:def0:1234:5678".parse().unwrap());
+                panels.push(Panel {
+                    words,
+                    config: Some(format!("/etc/{}.toml", "x".repeat(90)).into()),
+                    own_addresses: addresses,
+                    upload: Rate::from_bytes_per_second(2 << 20),
+                    download: Rate::from_bytes_per_second(2 << 20),
+                    stop_after: Some(Duration::from_hours(2)),
+                    ..panel(Content::Share(long))
+                });
+                panels.push(Panel { words, ..panel(Content::Share(share(is_fresh))) });
+            }
+            let accounts = Content::Accounts {
+                store: format!("/var/lib/{}/users.toml", "y".repeat(70)),
+                accounts: 300,
+                anonymous: Some("/srv/ftp/public".into()),
+            };
+            panels.push(Panel { words, encryption: None, ..panel(accounts) });
+        }
+        panels
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_nothing_is_left_out() {
+        for panel in crowded_panels() {
+            let words_of = |text: &str| text.split_whitespace().collect::<String>();
+            let whole = words_of(&panel.text(usize::MAX));
+            for width in 40..=120 {
+                let text = panel.text(width);
+                for line in text.lines() {
+                    assert!(words::columns(line) <= width, "{width}: {line}\n{text}");
+                }
+                assert_eq!(words_of(&text), whole, "{width}");
+            }
+        }
+    }
+
+    #[test]
+    fn narrow_panels_are_as_they_were_read_last() {
+        let mut page = String::new();
+        for width in [80, 60] {
+            for panel in crowded_panels() {
+                page.push_str(&"-".repeat(width));
+                page.push('\n');
+                page.push_str(&panel.text(width));
+            }
+        }
+        crate::snapshot::assert_same("crates/wharf/snapshots/panel-narrow.txt", &page);
     }
 
     #[test]
@@ -368,15 +437,13 @@ mod tests {
             let expected = if is_chinese { &words::CHINESE } else { &words::ENGLISH };
             assert!(std::ptr::eq(Words::of_locale(locale), expected), "{locale}");
         }
-        assert_eq!(columns("密码 a"), 6);
+        assert_eq!(words::columns("密码 a"), 6);
     }
 
     #[test]
     fn a_password_that_was_given_is_not_shown() {
-        assert!(!panel(ServedContent::Share(share(false))).text().contains("maple"));
-        assert!(
-            panel(ServedContent::Share(share(true))).text().contains("maple-otter-26-quay-fern")
-        );
+        assert!(!panel(ServedContent::Share(share(false))).text(80).contains("maple"));
+        assert!(panel(ServedContent::Share(share(true))).text(80).contains("maple-otter-26-quay-fern"));
     }
 
     #[test]

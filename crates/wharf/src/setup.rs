@@ -98,12 +98,12 @@ pub(crate) fn load_with(
         return Ok(loaded);
     }
     let place = match &inputs.file {
-        Some(file) => file.display().to_string(),
-        None => "the configuration".into(),
+        Some(file) => format!(" in {}", file.display()),
+        None => String::new(),
     };
     Err(Failure {
         exit: Exit::ConfigInvalid,
-        ..Failure::new(format!("invalid configuration in {place}: {}", count(&loaded.problems)))
+        ..Failure::new(format!("invalid configuration{place}: {}", count(&loaded.problems)))
     })
 }
 

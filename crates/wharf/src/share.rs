@@ -113,7 +113,8 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
     let shown = path.display();
     match real_folder(path) {
         Ok(folder) if folder.is_dir() => Ok(folder),
-        Ok(_) => Err(Failure::new(format!("cannot share {shown}: not a folder"))),
+        Ok(_) => Err(Failure::new(format!("cannot share {shown}: not a folder"))
+            .help("only folders can be shared; name the folder that contains the file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let failure = Failure::new(format!("folder not found: {shown}"));
             let meant = options.folder.as_ref().and_then(|word| cli::meant_command(word.to_str()?));
@@ -122,7 +123,7 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
                     exit: Exit::Usage,
                     ..failure.hint(format!("did you mean the command `wharf {command}`?"))
                 },
-                None => failure,
+                None => failure.help(format!("create it:  mkdir '{shown}'")),
             })
         }
         Err(error) => Err(Failure::io(format!("cannot share {shown}"), &error)),
@@ -155,9 +156,16 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
     if is_input && std::io::stdin().is_terminal() {
         return ask_password("Password: ");
     }
-    let shown = if is_input { "standard input".into() } else { path.display().to_string() };
+    let shown =
+        if is_input { "standard input".into() } else { format!("the file {}", path.display()) };
     let failed = |error: &std::io::Error| {
-        Failure::io(format!("cannot read the password from {shown}"), error)
+        let failure = Failure::io(format!("cannot read the password from {shown}"), error);
+        match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                failure.help("create the file, with the password in its first line")
+            }
+            _ => failure,
+        }
     };
     let source: Box<dyn Read> = if is_input {
         Box::new(std::io::stdin())
@@ -172,7 +180,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
     let text = line.trim_end_matches(['\r', '\n']).to_owned();
     if text.is_empty() {
         return Err(Failure::new(format!(
-            "invalid password file {shown}: the first line is empty"
+            "cannot read the password from {shown}: the first line is empty"
         ))
         .hint("write the password into the first line"));
     }

@@ -175,7 +175,11 @@ impl Trouble {
                 Failure::io(format!("cannot write {}", path.display()), &source)
             }
             EditError::Unusable(problems) => {
-                Failure { exit: Exit::ConfigInvalid, ..Failure::new(problems.to_string()) }
+                let shown = problems.problems.iter().map(|problem| &*problem.message);
+                let shown: Vec<_> = shown.collect();
+                let message = format!("cannot save the change: {}", shown.join("; "));
+                let help = problems.problems.first().and_then(|problem| problem.help.clone());
+                Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(message) }
             }
             _ => told,
         }
@@ -209,7 +213,7 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
         }
         UsersFileError::Missing { path } => {
             Failure::new(format!("accounts file not found: {}", path.display()))
-                .hint("add the first account:  wharf user add NAME --home DIR")
+                .hint("add the first account, with the same -c:  wharf user add NAME --home DIR")
         }
         UsersFileError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,
@@ -354,7 +358,8 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
     }
     let change = |name: &String| StoreChange::remove(name.as_str());
     store.change(&names.iter().map(change).collect::<Vec<_>>()).await?;
-    print_error(&format!("deleted {list}; their files are kept\n"));
+    let owner = if names.len() == 1 { "its" } else { "their" };
+    print_error(&format!("deleted {list}; {owner} files are kept\n"));
     Ok(())
 }
 

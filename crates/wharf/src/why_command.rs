@@ -131,8 +131,9 @@ pub(crate) fn why(global: &GlobalArgs, options: &WhyArgs) -> Result<Exit, Failur
 }
 
 fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Exit, Failure> {
-    let act = Action::read(&options.action)
-        .map_err(|hint| Failure::usage(format!("unknown action {}", options.action)).hint(hint))?;
+    let act = Action::read(&options.action).map_err(|hint| {
+        Failure::usage(format!("unknown action `{}`", options.action)).hint(hint)
+    })?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
     let Loaded { config, layers, .. } = load_with(

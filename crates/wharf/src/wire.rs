@@ -214,9 +214,15 @@ fn certificate(
                  must be the first in its file",
             )
         },
+        rustls::Error::InvalidCertificate(why) => Failure {
+            exit: Exit::ConfigInvalid,
+            ..Failure::new(format!("invalid certificate: {why}"))
+                .help("tls.certificate must contain the complete chain, as the CA issued it")
+        },
         other => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("cannot use the certificate: {other}"))
+            ..Failure::new(format!("invalid certificate: {other}"))
+                .help("tls.certificate must contain the complete chain, as the CA issued it")
         },
     })
 }

@@ -115,7 +115,7 @@ fn a_server_that_disconnects_or_stays_silent_is_reported() {
     assert_eq!(prepare(&target, &noop).unwrap_err().kind, ErrorKind::TimedOut);
     drop(closed);
     let error = prepare(&target, &noop).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("connect to {address}: ")), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot connect to {address}: ")), "{error}");
 }
 
 #[test]

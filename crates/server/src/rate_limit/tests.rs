@@ -58,7 +58,7 @@ async fn moved_in(rate_limiter: &RateLimiter, time: Duration) -> usize {
 }
 
 /// Passes these bytes under the current limits.
-async fn charge(rate_limiter: &RateLimiter, bytes: usize) {
+async fn take(rate_limiter: &RateLimiter, bytes: usize) {
     rate_limiter.take(&rate_limiter.burst(usize::MAX), bytes).await;
 }
 
@@ -102,7 +102,7 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
     scene.write([]);
     scene.registry.notify_config_change();
     let before = Instant::now();
-    charge(&rate_limiter, usize::MAX).await;
+    take(&rate_limiter, usize::MAX).await;
     assert_eq!(Instant::now(), before);
 }
 
@@ -110,9 +110,9 @@ async fn a_limit_comes_and_goes_while_a_transfer_runs() {
 async fn a_wait_for_a_removed_limit_ends_at_once() {
     let scene = Scene::new();
     let rate_limiter = scene.rate_limiter([rate(1)]);
-    charge(&rate_limiter, 1_000_000).await;
+    take(&rate_limiter, 1_000_000).await;
     let before = Instant::now();
-    let waiting = charge(&rate_limiter, 1);
+    let waiting = take(&rate_limiter, 1);
     let lifting = async {
         tokio::task::yield_now().await;
         scene.write([]);
@@ -145,7 +145,7 @@ async fn the_stall_timeout_is_not_restarted_by_configuration_changes() {
 async fn a_pause_permits_no_larger_burst() {
     let rate = 1 << 20;
     let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
-    charge(&rate_limiter, 1).await;
+    take(&rate_limiter, 1).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, rate);
 }
@@ -178,7 +178,7 @@ async fn the_tightest_of_several_limits_counts() {
 async fn no_limit_means_no_wait() {
     let before = Instant::now();
     let rate_limiter = Scene::new().rate_limiter([bucket(Rate::Unlimited)]);
-    charge(&rate_limiter, usize::MAX).await;
+    take(&rate_limiter, usize::MAX).await;
     assert_eq!(Instant::now(), before);
     assert_eq!(rate_limiter.burst(4096).bytes, 4096);
 }
@@ -214,6 +214,6 @@ async fn a_limit_that_stays_is_charged_although_others_came_meanwhile() {
     scene.registry.notify_config_change();
     rate_limiter.take(&burst, 1 << 20).await;
     let began = Instant::now();
-    charge(&rate_limiter, 1).await;
+    take(&rate_limiter, 1).await;
     assert!(Instant::now() - began >= Duration::from_millis(900), "the second is still due");
 }

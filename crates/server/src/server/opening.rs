@@ -28,12 +28,12 @@ pub(super) async fn open(
     for &port in &listen.ports {
         let address = SocketAddr::new(listen.address, port);
         match net.listen(address, !has_own_ipv4).await {
-            Ok(door) => return Ok(door),
+            Ok(listener) => return Ok(listener),
             // Fall back to IPv4 on a system without IPv6.
             Err(error) if listen.address.is_unspecified() && has_no_ipv6(&error, address) => {
                 let address = SocketAddr::from(([0, 0, 0, 0], port));
                 match net.listen(address, false).await {
-                    Ok(door) => return Ok(door),
+                    Ok(listener) => return Ok(listener),
                     Err(source) => last = Some(BindError::Address { address, source }),
                 }
             }

@@ -220,8 +220,8 @@ impl PartialUpload {
     /// Counts what was written to the detached file. After a failed write the partial upload must
     /// be dropped.
     pub(super) fn reattach_file(&mut self, failed: bool) -> Result<()> {
-        let was_lent = std::mem::take(&mut self.is_detached);
-        if was_lent {
+        let was_detached = std::mem::take(&mut self.is_detached);
+        if was_detached {
             let length = self.file.metadata().map_err(fault)?.len();
             if length > self.length {
                 self.state = UploadState::Written;

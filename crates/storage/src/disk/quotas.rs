@@ -224,15 +224,15 @@ impl Quotas {
     /// If the file cannot be written; every home is then counted again.
     pub fn close(&self) -> io::Result<()> {
         // Never waits with the lock held: logins and sweeps in progress need it.
-        let meters: HashMap<_, _> = self.homes().counted.clone();
+        let counters: HashMap<_, _> = self.homes().counted.clone();
         for _ in 0..END_LOOKS_MAX {
-            if meters.values().all(|counter| !counter.is_changing()) {
+            if counters.values().all(|counter| !counter.is_changing()) {
                 break;
             }
             std::thread::sleep(END_PAUSE);
         }
         let known =
-            meters.iter().filter_map(|(home, counter)| Some((home.clone(), counter.close()?)));
+            counters.iter().filter_map(|(home, counter)| Some((home.clone(), counter.close()?)));
         self.all.quota_file.write(&known.collect::<Vec<_>>())
     }
 }

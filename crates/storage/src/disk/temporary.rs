@@ -21,7 +21,7 @@ use super::system::{Directory, OpenedTemporary};
 pub const TEMP_PREFIX: &str = ".wharf-";
 
 const PARTIAL_SUFFIX: &[u8] = b".part";
-const THROWAWAY_SUFFIX: &[u8] = b".tmp";
+const TEMPORARY_SUFFIX: &[u8] = b".tmp";
 const BASE_SUFFIX: &[u8] = b".base";
 const UNDO_SUFFIX: &[u8] = b".undo";
 const ABSENCE_SUFFIX: &[u8] = b".none";
@@ -66,7 +66,7 @@ pub(super) fn temporary_kind(name: &[u8]) -> Option<TemporaryKind> {
         return None;
     }
     match suffix {
-        PARTIAL_SUFFIX | THROWAWAY_SUFFIX => Some(TemporaryKind::Upload),
+        PARTIAL_SUFFIX | TEMPORARY_SUFFIX => Some(TemporaryKind::Upload),
         BASE_SUFFIX => Some(TemporaryKind::Base),
         UNDO_SUFFIX => Some(TemporaryKind::Undo),
         ABSENCE_SUFFIX => Some(TemporaryKind::AbsentMark),
@@ -228,7 +228,7 @@ pub(super) fn clear_absent_mark(dir: &Directory, target: &[u8]) {
 pub(super) fn temporary_name() -> io::Result<Vec<u8>> {
     let mut tag = [0; TAG_BYTES];
     getrandom::fill(&mut tag).map_err(io::Error::other)?;
-    Ok(named(&tag, THROWAWAY_SUFFIX))
+    Ok(named(&tag, TEMPORARY_SUFFIX))
 }
 
 fn named(tag: &[u8], suffix: &[u8]) -> Vec<u8> {

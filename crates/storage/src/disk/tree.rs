@@ -321,8 +321,8 @@ impl Tree {
             if error.kind != ErrorKind::NotEmpty {
                 return Err(error);
             }
-            let leftovers = location.dir.subdirectory(location.name).map_err(fault)?;
-            remove_temporaries(&leftovers, at, counting.as_ref())?;
+            let removed = location.dir.subdirectory(location.name).map_err(fault)?;
+            remove_temporaries(&removed, at, counting.as_ref())?;
             location.dir.remove_dir(location.name)?;
         }
         if let Some(counting) = &counting {

@@ -143,9 +143,7 @@ pub enum LockWait {
 /// # Errors
 /// The lock file cannot be created or locked.
 pub fn lock(path: &Path, wait: LockWait) -> io::Result<Option<File>> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let file = open_lock(Path::new(&beside), path)?;
+    let file = open_lock(&lock_file(path), path)?;
     let tries = if wait == LockWait::Bounded { LOCK_TRIES_MAX } else { 1 };
     for turn in 0..tries {
         match file.try_lock() {
@@ -156,6 +154,14 @@ pub fn lock(path: &Path, wait: LockWait) -> io::Result<Option<File>> {
         }
     }
     Ok(None)
+}
+
+/// The path of the file that is locked while the file of accounts at `path` is written.
+#[must_use]
+pub fn lock_file(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    beside.into()
 }
 
 fn open_lock(lock: &Path, path: &Path) -> io::Result<File> {

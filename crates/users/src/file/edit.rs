@@ -74,7 +74,7 @@ impl fmt::Display for EditError {
             Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
             Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
             Self::BadName(name, problem) => {
-                write!(out, "invalid user name `{}`: {problem}", name.escape_debug())
+                write!(out, "invalid name `{}`: {problem}", name.escape_debug())
             }
             Self::NotText(key) => write!(out, "invalid `{key}`: the path is not UTF-8"),
             Self::Unusable(problems) => {

@@ -34,10 +34,10 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     inspect_clock(subjects, page);
     inspect_open_files(subjects, page);
     let mut folders: BTreeMap<u64, (FileSystem, PathBuf)> = BTreeMap::new();
-    let mut leftovers = PartialUploads::default();
+    let mut partial_uploads = PartialUploads::default();
     let keep = subjects.config.files.partial_upload_retention.0;
     for (_, home) in homes(subjects)?.0.into_iter().take(HOMES_MAX) {
-        leftovers.count(&home, keep);
+        partial_uploads.count(&home, keep);
         if let Some(system) = file_system(&home) {
             folders.entry(system.device).or_insert((system, home));
         }
@@ -46,7 +46,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         inspect_system(system, folder, page);
         try_folder(subjects, system, folder, page);
     }
-    leftovers.report(page);
+    partial_uploads.report(page);
     Ok(())
 }
 

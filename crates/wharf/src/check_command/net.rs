@@ -1,14 +1,13 @@
 //! The subject `net`: addresses, NAT and firewalls between clients and the server.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use wharf_admin::model::PassiveFailure;
+use wharf_admin::model::{Listener, PassiveFailure};
 use wharf_server::diagnostics::is_private;
-use wharf_server::settings;
 
 use super::Subjects;
 use super::page::CheckPage;
-use super::ports::shown;
+use super::ports::{permitted_port, shown};
 use crate::config::Config;
 use crate::config::value::PublicAddress;
 use crate::os::{Firewall, cloud, container, firewall};
@@ -48,7 +47,11 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         if let Ok(announced) = announced {
             inspect_public(config, announced, &own, page);
         }
-        inspect_firewall(config, &listeners, page);
+        let ports = match subjects.server() {
+            Some(server) => server.listeners.iter().filter_map(port_of).collect(),
+            None => listeners.iter().filter_map(permitted_port).collect(),
+        };
+        inspect_firewall(config, ports, page);
     }
     inspect_range(config, page);
     inspect_server(subjects, page);
@@ -132,10 +135,13 @@ fn inspect_own(own: &[IpAddr], page: &mut CheckPage) {
     }
 }
 
+/// The port of a listener of the running server.
+fn port_of(listener: &Listener) -> Option<u16> {
+    Some(listener.address.parse::<SocketAddr>().ok()?.port())
+}
+
 /// Ports to open in firewalls, with the command.
-fn inspect_firewall(config: &Config, listeners: &[settings::Listen], page: &mut CheckPage) {
-    let mut ports: Vec<u16> =
-        listeners.iter().filter_map(|one| one.ports.first().copied()).collect();
+fn inspect_firewall(config: &Config, mut ports: Vec<u16>, page: &mut CheckPage) {
     ports.retain(|port| *port > 0);
     ports.sort_unstable();
     ports.dedup();

@@ -44,6 +44,16 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     Ok(())
 }
 
+/// The port that a start would use: the first one that this system user may use.
+pub(super) fn permitted_port(listen: &settings::Listen) -> Option<u16> {
+    let is_permitted = |port: &u16| match try_either(SocketAddr::new(listen.address, *port), false)
+    {
+        Ok(_) => true,
+        Err((_, error)) => error.kind() != io::ErrorKind::PermissionDenied,
+    };
+    listen.ports.iter().copied().find(is_permitted).or(listen.ports.first().copied())
+}
+
 /// Tries the ports of a listener as at start: the next one if permission is denied.
 fn inspect_listener(
     listen: &settings::Listen,

@@ -50,7 +50,10 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     let Some(parts) =
         chain.iter().map(|one| ParsedCertificate::of(one)).collect::<Option<Vec<_>>>()
     else {
-        page.fail("invalid certificate: it does not conform to RFC 5280", "have it issued again");
+        page.fail(
+            "invalid certificate: it does not conform to RFC 5280",
+            "request a new certificate from the CA",
+        );
         return Ok(());
     };
     let Some(own) = parts.first() else { return Ok(()) };
@@ -79,7 +82,7 @@ fn inspect_key(own: &ParsedCertificate<'_>, page: &mut CheckPage) {
     if own.has_weak_signature {
         page.warn(
             "the certificate's signature uses MD5 or SHA-1, which can be forged",
-            "have it issued again; current clients refuse it",
+            "request a new certificate from the CA; current clients refuse this one",
         );
     }
 }
@@ -226,24 +229,21 @@ fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: 
         return page.row("trust", "trusted by this system");
     };
     match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            if own.is_self_signed() {
-                page.note(
-                    "the certificate is self-signed: clients ask once whether to trust it",
-                    "use a certificate of a trusted CA to avoid this",
-                );
-            } else {
-                page.warn(
-                    format!(
-                        "the certificate chain ends at an issuer that this system does not \
-                         trust: {}",
-                        own.issuer_shown()
-                    ),
-                    "append the intermediate certificates (\"full chain\") to tls.certificate, \
-                     unless the clients trust that issuer",
-                );
-            }
-        }
+        // A certificate made with OpenSSL is marked as one of a CA, which is another error.
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer | rustls::CertificateError::Other(_),
+        ) if own.is_self_signed() => page.note(
+            "the certificate is self-signed: clients ask once whether to trust it",
+            "use a certificate of a trusted CA to avoid this",
+        ),
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => page.warn(
+            format!(
+                "the certificate chain ends at an issuer that this system does not trust: {}",
+                own.issuer_shown()
+            ),
+            "append the intermediate certificates (\"full chain\") to tls.certificate, unless \
+             the clients trust that issuer",
+        ),
         // Dates and names were reported above.
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::Expired
@@ -255,7 +255,7 @@ fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: 
         ) => {}
         other => page.warn(
             format!("clients with the trusted CAs of this system would refuse it: {other}"),
-            "have it issued again",
+            "request a new certificate from the CA",
         ),
     }
 }

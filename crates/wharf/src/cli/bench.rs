@@ -114,15 +114,17 @@ const SERVER: &str = "Server";
 const WORK: &str = "Measurement";
 
 const AFTER_HELP: &str = "\
-The temporary folder is wharf-bench-… with a random suffix; it is deleted at the end, also after
-Ctrl+C. Without write permission, the cases that need it are skipped.
+The temporary folder is wharf-bench-… with a random suffix; it is deleted at the
+end, also after Ctrl+C. Without write permission, the cases that need it are
+skipped.
 
-Certificates are verified against the system's trusted CAs before the password is sent.
-For a server with a self-signed certificate: --ca FILE with that certificate, or --insecure.
+Certificates are verified against the system's trusted CAs before the password
+is sent. For a server with a self-signed certificate: --ca FILE with that
+certificate, or --insecure.
 
 Examples:
   wharf bench ftp.example.com -u anna --password-file -
-  wharf bench 127.0.0.1:2121 -u anna -P secret --insecure --sessions 8 --size 256MiB
+  wharf bench 127.0.0.1:2121 -u anna -P secret --insecure --sessions 8
   wharf bench nas.local --tls off --only large-up,large-down
   wharf bench ftp.example.com --only login,large-down --file pub/big.iso --json
 

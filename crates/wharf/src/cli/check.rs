@@ -63,5 +63,5 @@ Examples:
   wharf check ports net                only these two
   wharf check --strict --json          for scripts
   wharf check --ask ftp.example.com --user anna
-                                       from a client: are data connections possible?
+                                       as a client: test data connections, too
 ";

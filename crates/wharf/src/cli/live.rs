@@ -75,7 +75,7 @@ pub(crate) struct WhoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KickArgs {
     /// Session number, as shown by `wharf who`
-    #[arg(value_name = "SESSION")]
+    #[arg(value_name = "SESSION", value_parser = session)]
     pub(crate) sessions: Vec<u64>,
     /// All sessions of an account; repeatable
     #[arg(long, value_name = "NAME")]
@@ -112,7 +112,7 @@ pub(crate) struct LogArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub(crate) lines: u32,
     /// Only lines of this session
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", value_parser = session)]
     pub(crate) session: Option<u64>,
     #[command(flatten)]
     pub(crate) reach: SocketArgs,
@@ -176,4 +176,8 @@ pub(crate) enum SortName {
     Time,
     /// Most bytes first
     Bytes,
+}
+
+fn session(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a session number; list them:  wharf who".to_owned())
 }

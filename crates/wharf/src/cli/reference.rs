@@ -66,7 +66,7 @@ fn section(out: &mut String, command: &Command, above: &str, depth: usize) {
     if !args.is_empty() {
         table(out, args.into_iter());
     }
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         section(out, inner, &name, depth + 1);
     }
 }

@@ -122,21 +122,22 @@ const RUN: &str = "Run";
 const AFTER_HELP: &str = "\
 With a configuration file:
   Options for settings (-i -p -r -n --tls ... --limit-down) override the file.
-  -d, DIR, -w, -u, -P, --password-file, -A and --dropbox select a quick share: one account and one
-  folder replace the accounts of the configuration file; its other settings still apply.
+  -d, DIR, -w, -u, -P, --password-file, -A and --dropbox select a quick share:
+  one account and one folder replace the accounts of the configuration file; its
+  other settings still apply.
   --no-config ignores the file.
   -i replaces the listeners of the file; -p and --tls apply to all of them.
 
 Examples:
-  wharf                                  current folder, read-only, generated password
-  wharf -w -u me --password-file - /srv  one account with write access; prompts for the password
+  wharf                                  current folder, read-only, new password
+  wharf -w -u me --password-file - /srv  write access; prompts for the password
   wharf -A /srv/pub                      anonymous access, read-only
   wharf --for 2h -p 2121                 stop after two hours
-  wharf -c /etc/wharf/wharf.toml         accounts and settings of a configuration file
+  wharf -c /etc/wharf/wharf.toml         with a configuration file
 
 Exit codes:
-  0 success   1 failed   2 usage error   77 permission denied   78 invalid configuration
-  130 interrupted";
+  0 success   1 failed   2 usage error   77 permission denied
+  78 invalid configuration   130 interrupted";
 
 impl ServeArgs {
     /// Whether any option selects a quick share.

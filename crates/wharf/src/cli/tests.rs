@@ -160,8 +160,42 @@ fn help_is_as_it_was_read_last() {
         ("import pyftpdlib -h", "import-pyftpdlib"),
         ("import csv --help", "import-csv"),
     ] {
-        let mut command = Cli::command().term_width(100);
+        let mut command = Cli::command();
         let error = command.try_get_matches_from_mut(words(line)).unwrap_err();
         assert_same(&format!("crates/wharf/snapshots/{name}.txt"), &error.to_string());
     }
+}
+
+/// Calls `visit` with each command and its subcommands, with its words in front.
+fn visit(command: &clap::Command, line: &str, visitor: &mut impl FnMut(&clap::Command, &str)) {
+    visitor(command, line);
+    for inner in command.get_subcommands() {
+        visit(inner, &format!("{line} {}", inner.get_name()), visitor);
+    }
+}
+
+#[test]
+fn no_line_of_any_help_is_wider_than_80_columns() {
+    let mut root = Cli::command();
+    root.build();
+    let mut count = 0;
+    visit(&root, "", &mut |command, line| {
+        // Text with its own line ends would be divided in the wrong places.
+        for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
+        {
+            for text in text.to_string().lines() {
+                assert!(crate::panel::words::columns(text) <= HELP_WIDTH_MAX, "{line}: {text}");
+            }
+        }
+        for option in ["-h", "--help"] {
+            let line = format!("{line} {option}");
+            let error = Cli::command().try_get_matches_from(words(&line)).unwrap_err();
+            for text in error.to_string().lines() {
+                let width = crate::panel::words::columns(text);
+                assert!(width <= HELP_WIDTH_MAX, "{line}: {width} columns: {text}");
+            }
+            count += 1;
+        }
+    });
+    assert!(count > 80, "{count}");
 }

@@ -175,7 +175,7 @@ pub(crate) struct SettingArgs {
     /// Comment
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
-    /// Remove this key of users.toml from the account, so that the groups or the server decide;
+    /// Remove this key of users.toml, so that the value of the groups or of wharf.toml applies;
     /// repeatable
     #[arg(long, value_name = "KEY")]
     pub(crate) unset: Vec<String>,

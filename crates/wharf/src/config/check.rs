@@ -7,6 +7,7 @@ use super::problem::{ConfigProblem, ProblemLocation};
 use super::units::show_duration;
 use super::value::ListenPort;
 use super::{Config, keys};
+use crate::outcome::plain;
 
 /// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
 /// are skipped, since its value is only a default.
@@ -164,7 +165,8 @@ fn check_anonymous(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPr
         Ok(facts) if facts.is_dir() => check_anonymous_writes(config, layers, problems),
         Ok(_) => problems.push(ConfigProblem::error(format!("{shown} is not a folder"), place)),
         Err(error) => {
-            let title = format!("cannot use the folder of anonymous users {shown}: {error}");
+            let why = plain(&error);
+            let title = format!("cannot use the folder of anonymous users {shown}: {why}");
             let problem = ConfigProblem::error(title, place);
             problems.push(match error.kind() {
                 std::io::ErrorKind::NotFound => problem.hint(format!("create it:  mkdir {shown}")),
@@ -309,7 +311,8 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
             && !std::fs::metadata(program).is_ok_and(|facts| facts.is_file())
         {
             let title = format!("`events.{name}`: program not found: {program}");
-            problems.push(ConfigProblem::error(title, place()));
+            let hint = "write the full path of the program, or remove the key";
+            problems.push(ConfigProblem::error(title, place()).help(hint));
         }
         let is_draft = |word: &String| word == "{draft}";
         if name != "check_upload" && line.0.iter().any(is_draft) {

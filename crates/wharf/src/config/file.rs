@@ -13,6 +13,7 @@ use super::layers::{Item, Layers, ValueOrigin};
 use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
 use super::renamed::current_name;
+use crate::outcome::plain;
 
 /// Maximum size of the file; the default one has about ten thousand bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -22,12 +23,16 @@ pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
         let problem = ConfigProblem::error(
-            format!("cannot read the configuration file {shown}: {error}"),
+            format!("cannot read the configuration file {shown}: {}", plain(&error)),
             ProblemLocation::Nowhere,
         );
         match error.kind() {
             std::io::ErrorKind::NotFound => {
                 problem.hint(format!("create it:  wharf config default > {shown}"))
+            }
+            std::io::ErrorKind::IsADirectory => {
+                let file = path.join("wharf.toml");
+                problem.help(format!("name the file, such as {}", file.display()))
             }
             _ => problem,
         }
@@ -53,14 +58,38 @@ pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
     Ok(ConfigText { path: path.into(), text })
 }
 
+/// A hint for the usual mistakes: text without quotes, and a key or a section that occurs twice.
+fn syntax_hint(text: &str, at: usize, message: &str) -> Option<String> {
+    if message.starts_with("duplicate key") {
+        return Some("keep only one of the two".to_owned());
+    }
+    let (before, after) = (text.get(..at)?, text.get(at..)?);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let after = after.lines().next().unwrap_or_default();
+    let (key, value) = line.split_once('=').map(|(key, begin)| (key, format!("{begin}{after}")))?;
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let first = value.chars().next()?;
+    match value {
+        "yes" | "on" => Some("write true, without quotes".to_owned()),
+        "no" | "off" => Some("write false, without quotes".to_owned()),
+        _ if first.is_alphanumeric() || first == '/' => {
+            Some(format!("text needs quotes: {} = \"{value}\"", key.trim()))
+        }
+        _ => None,
+    }
+}
+
 /// Adds the keys of the file to `layers`, and unknown keys and sections to `problems`.
 pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let place = error
-            .span()
-            .map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
-        problems.push(ConfigProblem::error(format!("invalid TOML: {}", error.message()), place));
+        let place = error.span().map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
+        let problem = ConfigProblem::error(format!("invalid TOML: {}", error.message()), place);
+        let hint = error.span().and_then(|span| syntax_hint(text, span.start, error.message()));
+        problems.push(match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        });
     }
     // The recovered part of an invalid file is a guess; problems found in it would mislead.
     layers.is_broken |= !errors.is_empty();

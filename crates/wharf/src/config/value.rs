@@ -205,10 +205,13 @@ impl ConfigValue for PortRange {
             _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));
-        let (from, to) = (port(from)?, port(to)?);
+        let range_hint = "write the first and the last port, such as \"30000-30999\"";
+        let (from, to) = match (port(from), port(to)) {
+            (Ok(from), Ok(to)) => (from, to),
+            (Err(invalid), _) | (_, Err(invalid)) => return Err(invalid.help(range_hint)),
+        };
         if from == 0 || to == 0 {
-            return Err(InvalidValue::new("invalid port 0")
-                .hint("write the first and the last port, such as \"30000-30999\""));
+            return Err(InvalidValue::new("invalid port 0").hint(range_hint));
         }
         if from > to {
             return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))

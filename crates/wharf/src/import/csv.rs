@@ -117,10 +117,15 @@ fn read(text: &SourceText, base: &Path) -> Result<ImportResult, ImportError> {
     }
     if found.accounts.is_empty() {
         let what = format!("{} contains no accounts", text.shown);
-        let told = found.notes.first().map(|note| note.what.clone());
-        let hint =
-            told.unwrap_or_else(|| "write a row for each account below the column names".into());
-        return Err(ImportError::new(what, hint));
+        let Some(first) = found.notes.first() else {
+            return Err(ImportError::new(
+                what,
+                "write a row for each account below the column names",
+            ));
+        };
+        let place = first.location.as_ref().map_or_else(String::new, |at| format!("{at}: "));
+        let what = format!("{what} that can be imported: {place}{}", first.what);
+        return Err(ImportError::new(what, first.hint.clone()));
     }
     if found.accounts.iter().any(|account| matches!(account.secret, ImportedPassword::Plain(_))) {
         let what = format!("{} still contains passwords in plain text", text.shown);

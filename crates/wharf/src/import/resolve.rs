@@ -222,19 +222,26 @@ fn resolve_accounts(found: &mut ImportResult) {
         if !account.home.is_dir() {
             let shown = account.home.display().to_string();
             let what = format!("account `{name}`: the home {shown} does not exist");
-            let is_foreign = !account.home.is_absolute();
-            let hint = if is_foreign {
+            let hint = if is_of_windows(&shown) && !account.home.is_absolute() {
                 format!(
                     "it is a path of another operating system; set one:  wharf user edit {name} \
                      --home DIR"
                 )
             } else {
-                "create it before the account logs in".into()
+                format!("create it before the account logs in:  mkdir -p '{shown}'")
             };
             found.note(NoteKind::Advice, Some(&account.location), what, hint);
         }
     }
     found.accounts = accounts;
+}
+
+/// Whether a path begins with a drive or a share of Windows.
+fn is_of_windows(path: &str) -> bool {
+    let mut letters = path.chars();
+    let is_drive = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
+        && letters.next() == Some(':');
+    is_drive || path.starts_with("\\\\")
 }
 
 fn settle_password(account: &mut ImportedAccount, found: &mut ImportResult) {

@@ -58,7 +58,9 @@ impl std::str::FromStr for SourceEncoding {
             return Ok(Self::Detect);
         }
         Encoding::for_label(text.as_bytes()).map(Self::Fixed).ok_or_else(|| {
-            "unknown encoding; common ones: detect, utf-8, gbk, gb18030, big5".to_owned()
+            format!(
+                "unknown character set `{text}`; common ones: detect, utf-8, gbk, gb18030, big5"
+            )
         })
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn screen(status: &Status) -> String {
         "",
         format!(
             "{} connections ({} rejected), {} logins ({} failed)",
-            totals.connections, totals.turned_away, totals.logins, totals.failed_logins
+            totals.connections, totals.rejected_connections, totals.logins, totals.failed_logins
         ),
     ));
     rows.push(("bans", status.bans.to_string()));

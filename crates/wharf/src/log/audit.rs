@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::catalog::kind;
 use super::rotation::RotationRules;
-use super::target::LogTarget;
+use super::target::{LogTarget, cannot_open};
 use crate::outcome::{Exit, Failure, plain};
 
 /// The file, and the number of lost lines.
@@ -50,8 +50,8 @@ impl Audit {
             return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
                 .hint("the audit log is written synchronously and cannot be a pipe or a device"));
         }
-        let target = LogTarget::private_file(path)
-            .map_err(|error| Failure::io(format!("cannot open the audit log {shown}"), &error))?;
+        let target =
+            LogTarget::private_file(path).map_err(|error| cannot_open("audit log", path, &error))?;
         Ok(Self::at(target.rotated(rules)))
     }
 

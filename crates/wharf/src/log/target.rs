@@ -42,6 +42,18 @@ impl std::fmt::Debug for LogSink {
     }
 }
 
+/// The error of a log that cannot be opened, with a hint.
+pub(crate) fn cannot_open(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::io(format!("cannot open the {what} {}", path.display()), error);
+    match (error.kind(), path.parent()) {
+        (io::ErrorKind::NotFound, Some(folder)) => {
+            failure.help(format!("create its folder:  mkdir -p '{}'", folder.display()))
+        }
+        (io::ErrorKind::IsADirectory, _) => failure.help("write the path of a file"),
+        _ => failure,
+    }
+}
+
 impl LogTarget {
     /// Standard error.
     pub(crate) fn standard_error() -> Self {
@@ -59,8 +71,7 @@ impl LogTarget {
 
     /// Appends to this file, which is created readable for owner and group if missing.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        Self::opened(path, 0o640)
-            .map_err(|error| Failure::io(format!("cannot open the log {}", path.display()), &error))
+        Self::opened(path, 0o640).map_err(|error| cannot_open("log", path, &error))
     }
 
     /// The same, readable for its owner only.

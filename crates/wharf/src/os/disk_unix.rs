@@ -91,12 +91,12 @@ mod tests {
     fn rights_of_another_account_are_read_from_the_bits() {
         let folder = tempfile::tempdir().unwrap();
         let facts = fs::metadata(folder.path()).unwrap();
-        let (owner, stranger) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));
+        let (owner, other) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));
         for (mode, who, wish, is_allowed) in [
-            (0o701, stranger, FolderAccess::Enter, true),
-            (0o701, stranger, FolderAccess::Read, false),
-            (0o702, stranger, FolderAccess::Write, true),
-            (0o700, stranger, FolderAccess::Write, false),
+            (0o701, other, FolderAccess::Enter, true),
+            (0o701, other, FolderAccess::Read, false),
+            (0o702, other, FolderAccess::Write, true),
+            (0o700, other, FolderAccess::Write, false),
             (0o740, (4_000_000, owner.1), FolderAccess::Read, true),
         ] {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();

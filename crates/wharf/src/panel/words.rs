@@ -1,5 +1,6 @@
 //! The texts of the start panel, by language. Logs are always English.
 
+use unicode_width::UnicodeWidthStr;
 use wharf_core::permission::Permissions;
 
 use crate::chinese::is_chinese;
@@ -152,11 +153,5 @@ impl Words {
 
 /// Width of a text in columns; Chinese characters and their punctuation take two.
 pub(crate) fn columns(text: &str) -> usize {
-    text.chars().map(|letter| if is_wide(letter) { 2 } else { 1 }).sum()
-}
-
-fn is_wide(letter: char) -> bool {
-    matches!(letter, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}')
-        || matches!(letter, '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}')
-        || matches!(letter, '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}')
+    text.width()
 }

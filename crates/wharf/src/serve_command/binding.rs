@@ -19,13 +19,15 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
     match source.kind() {
         io::ErrorKind::AddrInUse => {
             let owner = port_owner(port).map(|owner| format!(" by {owner}"));
-            Failure::new(format!("port {port} is in use{}", owner.unwrap_or_default()))
-                .hint(format!("choose another with -p {other}"))
+            Failure::new(format!("port {port} is in use{}", owner.unwrap_or_default())).hint(
+                format!("stop that program, or choose another port: -p {other}, or listen.port"),
+            )
         }
         io::ErrorKind::PermissionDenied => {
             let failure = Failure::new(format!("permission denied for port {port}"));
             let failure = Failure { exit: Exit::Forbidden, ..failure };
-            failure.hint(format!("choose another with -p {other}, or {PORT_REMEDY}"))
+            failure
+                .hint(format!("choose another port: -p {other}, or listen.port; or {PORT_REMEDY}"))
         }
         io::ErrorKind::AddrNotAvailable => {
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
@@ -56,14 +58,14 @@ mod tests {
         let (exit, message, hint) = failure(io::ErrorKind::AddrInUse, &address);
         assert_eq!(exit, Exit::Failed);
         assert!(message.contains("is in use by pid ") || !cfg!(target_os = "linux"), "{message}");
-        assert_eq!(hint, "choose another with -p 2121");
+        assert_eq!(hint, "stop that program, or choose another port: -p 2121, or listen.port");
     }
 
     #[test]
     fn each_listen_error_has_a_hint() {
         let (exit, _, hint) = failure(io::ErrorKind::PermissionDenied, "[::]:21");
         assert_eq!(exit, Exit::Forbidden);
-        assert!(hint.starts_with("choose another with -p 2121, or "), "{hint}");
+        assert!(hint.starts_with("choose another port: -p 2121, or listen.port; or "), "{hint}");
         assert!(hint.contains("setcap") || !cfg!(target_os = "linux"), "{hint}");
         let (_, message, hint) = failure(io::ErrorKind::AddrNotAvailable, "192.0.2.1:21");
         assert_eq!(message, "cannot listen on 192.0.2.1: not an address of this computer");

@@ -16,7 +16,7 @@ use crate::protection::identity::{SystemUser, group_number};
 pub(super) struct ControlSockets {
     /// The path of the control socket.
     pub(super) socket: PathBuf,
-    pub(super) door: Result<AdminSocket, String>,
+    pub(super) admin_socket: Result<AdminSocket, String>,
     /// The port for metrics, if configured.
     pub(super) metrics: Result<Option<MetricsListener>, String>,
     /// The socket's folder, kept open until the socket is at its path.
@@ -30,21 +30,21 @@ impl ControlSockets {
         let Config { control: config, metrics, .. } = config;
         let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
         let socket = config.socket.0.clone().unwrap_or_else(usual);
-        let (door, held) = match open(&socket, &config.group, identity) {
-            Ok((door, held)) => (Ok(door), Some(held)),
+        let (admin_socket, held) = match open(&socket, &config.group, identity) {
+            Ok((admin_socket, held)) => (Ok(admin_socket), Some(held)),
             Err(why) => (Err(why), None),
         };
         let metrics = metrics.listen.0.map(|at| open_metrics(at, whole)).transpose();
-        Self { socket, door, metrics, held }
+        Self { socket, admin_socket, metrics, held }
     }
 
     /// Takes over the path of the control socket from the previous server, if there was one.
     pub(super) fn take_place(&mut self) {
-        if let Ok(door) = &mut self.door
-            && let Err(error) = door.take_over()
+        if let Ok(admin_socket) = &mut self.admin_socket
+            && let Err(error) = admin_socket.take_over()
         {
             let shown = self.socket.display();
-            self.door = Err(format!(
+            self.admin_socket = Err(format!(
                 "cannot take over the control socket {shown} of the previous server: {}",
                 plain(&error)
             ));
@@ -54,7 +54,7 @@ impl ControlSockets {
 
     /// The folder from which the socket is removed at the end.
     pub(super) fn folder(&self) -> Option<&Path> {
-        self.door.is_ok().then(|| self.socket.parent()).flatten()
+        self.admin_socket.is_ok().then(|| self.socket.parent()).flatten()
     }
 }
 
@@ -96,7 +96,7 @@ fn open(socket: &Path, group: &str, identity: Option<&SystemUser>) -> OpenedCont
     } else {
         AdminSocket::open(socket, &way, number)
     };
-    let door = opened.map_err(|error| match error.kind() {
+    let admin_socket = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "another wharf uses {shown}, so {without}; choose another path for one of them: \
              control.socket"
@@ -104,7 +104,7 @@ fn open(socket: &Path, group: &str, identity: Option<&SystemUser>) -> OpenedCont
         _ => format!("{without}: {shown}: {}; choose another path: control.socket", plain(&error)),
     })?;
     if let Some(identity) = identity {
-        identity.change_socket_owner(door.path(), held.made(), number.is_some());
+        identity.change_socket_owner(admin_socket.path(), held.made(), number.is_some());
     }
-    Ok((door, held))
+    Ok((admin_socket, held))
 }

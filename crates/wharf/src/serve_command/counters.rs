@@ -59,7 +59,7 @@ impl Counters {
         let (up, down) = (&self.uploads, &self.downloads);
         Totals {
             connections: read(&self.connections),
-            turned_away: read(&self.rejected),
+            rejected_connections: read(&self.rejected),
             logins: read(&self.logins),
             failed_logins: read(&self.failed_logins),
             uploads: read(&up.complete),

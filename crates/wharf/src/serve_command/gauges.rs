@@ -82,9 +82,9 @@ impl Gauges {
 
 fn look(reloader: &Reloader) -> GaugeValues {
     let accounts = reloader.accounts.all();
-    let visitors = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
+    let anonymous = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
     let mut homes: Vec<PathBuf> = accounts.iter().map(|account| account.home.clone()).collect();
-    homes.extend(visitors);
+    homes.extend(anonymous);
     homes.sort();
     homes.dedup();
     let quotas = reloader.quotas.as_ref().map(|quotas| uses(&accounts, quotas));

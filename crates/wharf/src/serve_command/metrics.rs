@@ -102,7 +102,7 @@ fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.known("gauge", "sessions_max", about, moment.sessions_max);
     page.one("counter", "connections_total", "Accepted control connections.", totals.connections);
     let about = "Rejected control connections, as logged (repeated rejections are combined).";
-    page.one("counter", "rejected_connections_total", about, totals.turned_away);
+    page.one("counter", "rejected_connections_total", about, totals.rejected_connections);
     page.one("counter", "logins_total", "Successful logins.", totals.logins);
     page.head("counter", "login_failures_total", "Failed logins, by cause.");
     for (cause, count) in moment.metrics.login_failures() {

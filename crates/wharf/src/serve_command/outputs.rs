@@ -31,6 +31,14 @@ pub(super) fn has_panel(options: &ServeArgs) -> bool {
         && std::io::stderr().is_terminal()
 }
 
+/// Columns of the terminal.
+pub(super) fn terminal_width() -> usize {
+    ratatui::crossterm::terminal::size().map_or(WIDTH_USUAL, |(columns, _)| usize::from(columns))
+}
+
+/// Columns of a terminal that does not report them.
+const WIDTH_USUAL: usize = 80;
+
 /// The configured filter.
 pub(super) fn wanted(config: &keys::Logging) -> LogFilter {
     let level_max = match config.level {

@@ -274,18 +274,15 @@ impl Reloader {
             return Ok(loaded);
         }
         let place = match self.file() {
-            Some(file) => file.display().to_string(),
-            None => "the configuration".to_owned(),
+            Some(file) => format!(" in {}", file.display()),
+            None => String::new(),
         };
         let shown = render(&loaded.problems, loaded.layers.source.as_ref(), false);
         let count = count(&loaded.problems);
         Err(Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!(
-                "invalid configuration in {place}: {count}\n\n{}",
-                shown.trim_end()
-            ))
-            .hint("the old configuration stays active; fix the file, then:  wharf reload")
+            ..Failure::new(format!("invalid configuration{place}: {count}\n\n{}", shown.trim_end()))
+                .hint("the old configuration stays active; fix the file, then:  wharf reload")
         })
     }
 }

@@ -116,6 +116,8 @@ struct Ready {
     starter: Result<SuccessorStarter, String>,
     footprint: Footprint,
     has_panel: bool,
+    /// Columns of the terminal.
+    panel_width: usize,
     /// Warnings about unresolvable names of authentication servers.
     missing_hosts: Vec<String>,
 }
@@ -139,7 +141,8 @@ impl Ready {
         for why in &self.missing_hosts {
             warner.warn(why);
         }
-        let closed = [self.control.door.as_ref().err(), self.control.metrics.as_ref().err()];
+        let closed =
+            [self.control.admin_socket.as_ref().err(), self.control.metrics.as_ref().err()];
         for why in closed.into_iter().flatten().chain(&self.no_room) {
             warner.warn_for_good(why);
         }
@@ -240,6 +243,8 @@ async fn prepare(
         // While system files can still be opened.
         footprint: Footprint::open(),
         has_panel,
+        // While the terminal can still be opened.
+        panel_width: if has_panel { outputs::terminal_width() } else { 0 },
         missing_hosts,
     })
 }
@@ -283,7 +288,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let urls: Vec<_> =
         addresses(&panel.listeners, &panel.own_addresses).iter().map(PanelAddress::url).collect();
     if has_panel {
-        print_error(&panel.text());
+        print_error(&panel.text(ready.panel_width));
     } else if let Some(share) = &plan.share {
         print_generated_password(share);
     }
@@ -310,12 +315,13 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
     let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
-    if let Some(address) = metrics.as_ref().and_then(|door| door.address().ok()) {
+    if let Some(address) = metrics.as_ref().and_then(|listener| listener.address().ok()) {
         log.note(&LogRecord::new(Level::Info, "metrics").text("address", address));
     }
-    let doors = (control.door.ok(), metrics);
+    let control_listeners = (control.admin_socket.ok(), metrics);
     let watched = (accounts.watched, sources);
-    let exit = until_stopped(bound, doors, &mut signals, &stopper, watched, options).await;
+    let exit =
+        until_stopped(bound, control_listeners, &mut signals, &stopper, watched, options).await;
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -402,7 +408,7 @@ fn admin(
 /// Serves; a first signal lets transfers finish, a second one ends everything immediately.
 async fn until_stopped(
     bound: Bound,
-    (door, metrics): (Option<AdminSocket>, Option<MetricsListener>),
+    (admin_socket, metrics): (Option<AdminSocket>, Option<MetricsListener>),
     signals: &mut Signals,
     stopper: &Stopper<'_>,
     watched: accounts_watch::Watching,
@@ -414,13 +420,13 @@ async fn until_stopped(
     let api = Api::new(handle.clone(), bound.listeners(), operator);
     let mut telling = Box::pin(async {
         match metrics {
-            Some(door) => door.serve(admin.clone()).await,
+            Some(listener) => listener.serve(admin.clone()).await,
             None => pending().await,
         }
     });
     let mut answering = Box::pin(async {
-        match door {
-            Some(door) => door.serve(api).await,
+        match admin_socket {
+            Some(admin_socket) => admin_socket.serve(api).await,
             None => pending().await,
         }
     });

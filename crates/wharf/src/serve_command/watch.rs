@@ -96,8 +96,8 @@ async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
             handle.end_sessions_of(user, ENDED);
         }
     }
-    for news in users.take_events() {
-        log.note(&match news {
+    for event in users.take_events() {
+        log.note(&match event {
             StoreEvent::Lost(reason) => {
                 LogRecord::new(Level::Error, "accounts-unreachable").text("reason", reason)
             }

@@ -40,7 +40,9 @@ pub(super) fn serve(_global: &GlobalArgs) -> Result<Exit, Failure> {
 /// Writes the unit, enables and starts it.
 pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exit, Failure> {
     let root = options.root.clone().unwrap_or_else(|| "/".into());
-    need_rights(options.root.is_some(), "install")?;
+    let program = setup.program.display();
+    let command = format!("{program} -c {} service install", setup.path.display());
+    need_rights(options.root.is_some(), &command)?;
     if options.firewall {
         print_error(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
     }
@@ -123,7 +125,7 @@ fn install_launchd(
 
 /// Stops the service and removes its files.
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
-    need_rights(root.is_some(), "uninstall")?;
+    need_rights(root.is_some(), "wharf service uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
     let is_launchd = file_kind() == ServiceFileKind::Launchd;
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
@@ -131,7 +133,8 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
         return Err(Failure::new(format!(
             "service is not installed: {} does not exist",
             file.display()
-        )));
+        ))
+        .help("install it:  wharf service install"));
     }
     match (root, is_launchd) {
         (None, true) => run("launchctl", &["bootout", "system", &file.to_string_lossy()])?,
@@ -205,14 +208,14 @@ pub(super) fn status() -> Result<Exit, Failure> {
     Ok(Exit::NotRunning)
 }
 
-fn need_rights(is_elsewhere: bool, verb: &str) -> Result<(), Failure> {
+fn need_rights(is_elsewhere: bool, command: &str) -> Result<(), Failure> {
     if is_elsewhere || is_administrator() {
         return Ok(());
     }
     Err(Failure {
         exit: Exit::Forbidden,
         ..Failure::new("permission denied: system services require root")
-            .hint(format!("sudo wharf service {verb}   (or print the file:  wharf service unit)"))
+            .hint(format!("sudo {command}   (or print the file:  wharf service unit)"))
     })
 }
 
@@ -278,7 +281,8 @@ fn hand_over(setup: &ServiceSetup, root: &Path, user: &str, owner: (u32, u32)) -
     let users_file = accounts::file(&setup.config);
     let own_folder = Path::new("/etc/wharf");
     let folder = users_file.and_then(Path::parent).filter(|folder| *folder == own_folder);
-    for path in [users_file, folder].into_iter().flatten() {
+    let lock = users_file.map(wharf_users::file::lock_file);
+    for path in [users_file, lock.as_deref(), folder].into_iter().flatten() {
         let path = below(root, path);
         if path.exists()
             && let Err(error) = change_owner(&path, owner)

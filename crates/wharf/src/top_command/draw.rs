@@ -167,11 +167,11 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
             text(&session.client)
         )),
     ];
-    let mut doing = format!("state {}", word(session));
+    let mut activity = format!("state {}", word(session));
     if let (Some(bytes), Some(rate), Some(average)) = (session.bytes, session.rate, session.average)
     {
         let _ = write!(
-            doing,
+            activity,
             "  {}  {}  now {}  average {}",
             text(&session.path),
             progress(bytes, session.size),
@@ -179,7 +179,7 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
             speed(average)
         );
     }
-    lines.push(Line::from(doing));
+    lines.push(Line::from(activity));
     lines.push(Line::from(""));
     // Newest first, in case not all fit.
     lines.extend(details.history.iter().rev().map(|said| {

@@ -139,8 +139,8 @@ impl SettingChanges {
     fn entries(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
-                Failure::usage(format!("invalid --path {text}: expected PATH=RIGHTS"))
-                    .hint("such as --path /incoming=upload")
+                Failure::usage(format!("invalid --path {text}: expected PATH=PERMISSIONS"))
+                    .hint("write it as in --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
             if rights.is_empty() {
@@ -152,7 +152,7 @@ impl SettingChanges {
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
-                    .hint("such as --folder /music=/srv/music:read")
+                    .hint("write it as in --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
             if rest.is_empty() {
@@ -203,7 +203,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
     }
     if rest.is_empty() {
         return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
-            .hint("such as --folder /music=/srv/music:read"));
+            .hint("write it as in --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
     Ok(folder)

@@ -204,7 +204,7 @@ pub(super) async fn enter(
                     return Err(fact.hint(RESTART));
                 }
             }
-            seats(case, subject, &sessions)?;
+            connection_limits(case, subject, &sessions)?;
         }
         None => notes
             .push("no running server was found: limits of sessions were not checked".to_owned()),
@@ -230,7 +230,7 @@ async fn is_counted(storage: &dyn Storage) -> bool {
 }
 
 /// Whether limits permit one more session.
-fn seats(
+fn connection_limits(
     case: &Query<'_>,
     subject: &AccountSubject,
     sessions: &[Session],

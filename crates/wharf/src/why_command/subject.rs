@@ -37,7 +37,7 @@ enum SubjectOrigin {
     /// A database, with the name of the account.
     Database(String),
     /// The configuration: where permissions and folder of anonymous users are set.
-    Visitor { rights: String, home: String },
+    Anonymous { rights: String, home: String },
 }
 
 impl AccountSubject {
@@ -55,7 +55,7 @@ impl AccountSubject {
                 is_enabled: true,
                 has_password: true,
                 record: None,
-                origin: SubjectOrigin::Visitor {
+                origin: SubjectOrigin::Anonymous {
                     rights: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
                 },
@@ -120,7 +120,7 @@ impl AccountSubject {
     /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
-            SubjectOrigin::Visitor { rights, home } => match key {
+            SubjectOrigin::Anonymous { rights, home } => match key {
                 "home" => home.clone(),
                 _ => rights.clone(),
             },
@@ -139,7 +139,7 @@ impl AccountSubject {
     /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
-            SubjectOrigin::Visitor { rights, .. } => rights.clone(),
+            SubjectOrigin::Anonymous { rights, .. } => rights.clone(),
             SubjectOrigin::Database(shown) => format!("{shown}, its paths and folders"),
             SubjectOrigin::File(path, file, name) => ["paths", "folders"]
                 .iter()

@@ -121,8 +121,8 @@ fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
 
 /// The anonymous user for the name `user`, if the configuration allows anonymous logins with it.
 pub(crate) fn anonymous_account(config: &Config, user: &str) -> Option<Account> {
-    let visitors = with_anonymous(Arc::new(NoUsers), config, anonymous_home(config)?);
-    visitors.is_anonymous(user).then(|| visitors.account().clone())
+    let anonymous = with_anonymous(Arc::new(NoUsers), config, anonymous_home(config)?);
+    anonymous.is_anonymous(user).then(|| anonymous.account().clone())
 }
 
 fn with_anonymous(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {

@@ -294,9 +294,9 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
 }
 
 /// Ends every process that is left of a group.
-fn end_group(leader: u32) {
+fn end_group(group: u32) {
     let mut kill = Command::new("kill");
-    kill.args(["-KILL", "--", &format!("-{leader}")]).stderr(Stdio::null());
+    kill.args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null());
     let _ = kill.status();
 }
 

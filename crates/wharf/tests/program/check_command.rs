@@ -239,9 +239,12 @@ fn fs_tries_what_an_upload_does_and_leaves_nothing() {
 
 #[test]
 fn net_lists_the_ports_to_open_and_the_announced_address() {
-    let place = place("[passive]\npublic_address = \"192.168.7.7\"\nports = \"49290-49294\"\n");
+    let place = place(
+        "[[listen]]\nport = 2199\n[passive]\npublic_address = \"192.168.7.7\"\n\
+         ports = \"49290-49294\"\n",
+    );
     let ran = place.run(&["check", "net"]).exits(0);
-    assert!(ran.out.contains("TCP 21 and 49290-49294"), "{}", ran.out);
+    assert!(ran.out.contains("TCP 2199 and 49290-49294"), "{}", ran.out);
     let ran = ran.reports("192.168.7.7 is not reachable from outside");
     ran.reports("one address may have 40 sessions, but there are only 5 passive ports");
     let name = ["--set", "passive.public_address=no-such-host.invalid"];
@@ -344,7 +347,7 @@ fn ask_detects_what_is_not_an_ftp_server() {
     ran.reports("is not an FTP server").reports("SSH-2.0-OpenSSH_9.9");
     drop(other.join().unwrap());
     let ran = place.run(&["check", "--ask", &format!("127.0.0.1:{port}")]).exits(1);
-    ran.reports(&format!("connect to 127.0.0.1:{port}"))
+    ran.reports(&format!("cannot connect to 127.0.0.1:{port}"))
         .reports("hint: check that the server listens there");
     place.run(&["check", "--ask", "a:b:c"]).exits(2);
     place.run(&["check", "--user", "anna"]).exits(2);

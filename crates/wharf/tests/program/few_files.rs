@@ -45,9 +45,9 @@ fn row_06_with_64_files_connections_above_the_limit_get_421_and_the_others_are_s
         let clients: Vec<_> = (0..STORM).map(|_| connect(server.address)).collect();
         let greetings: Vec<_> = clients.iter().map(greeting).collect();
         let count = |code| greetings.iter().filter(|line| line.starts_with(code)).count();
-        let (seated, turned_away) = (count("220 "), count("421 "));
-        assert_eq!(seated + turned_away, STORM, "{greetings:?}");
-        assert!(seated > 0 && turned_away > 0, "{seated} and {turned_away}");
+        let (seated, rejected) = (count("220 "), count("421 "));
+        assert_eq!(seated + rejected, STORM, "{greetings:?}");
+        assert!(seated > 0 && rejected > 0, "{seated} and {rejected}");
         drop(clients);
         // Capacity is freed as the sessions end; until then a new connection gets 421.
         let mut client = server.login_when_there_is_room("me", "secret");

@@ -175,8 +175,8 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
         ["-w", "share", "-u", "me", "-P", "hunter2", "-v", "--set", &audit, "--set", &transfers];
     let server = place.serve(&words);
     for slip in SLIPS {
-        let mut stranger = server.connect();
-        stranger.says(slip);
+        let mut client = server.connect();
+        client.says(slip);
         let mut named = server.connect();
         named.says("USER me");
         named.says(slip);

@@ -17,7 +17,7 @@ mod check_command;
 mod config_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-mod doctor;
+mod data_conn_diagnostics;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod events;
@@ -51,6 +51,9 @@ mod logins_without;
 #[cfg(target_os = "linux")]
 mod logs;
 #[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "sqlite", feature = "postgres", feature = "webhooks"))]
+mod mistakes;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod nat;
 #[cfg(test)]
@@ -67,6 +70,10 @@ mod serve_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod service_command;
+#[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "sqlite", feature = "postgres", feature = "webhooks"))]
+#[path = "../../src/snapshot.rs"]
+mod snapshot;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod snippets;

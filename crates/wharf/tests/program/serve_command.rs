@@ -191,7 +191,7 @@ fn it_stops_by_itself_when_its_time_is_up() {
 #[test]
 fn row_44_the_first_signal_lets_transfers_finish_and_the_second_does_not() {
     let place = shared();
-    for (is_patient, code) in [(true, Some(0)), (false, Some(130))] {
+    for (waits, code) in [(true, Some(0)), (false, Some(130))] {
         let mut server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);
         let mut client = server.login("me", "secret");
         let mut data = client.data();
@@ -199,7 +199,7 @@ fn row_44_the_first_signal_lets_transfers_finish_and_the_second_does_not() {
         data.write_all(b"whole").unwrap();
         server.signal("INT");
         server.waits_for("event=stopping reason=\"signal\" sessions=1");
-        if is_patient {
+        if waits {
             drop(data);
             assert!(client.reply().starts_with("226 "));
             assert!(client.reply().starts_with("421 "));
@@ -207,7 +207,7 @@ fn row_44_the_first_signal_lets_transfers_finish_and_the_second_does_not() {
             server.signal("INT");
         }
         assert_eq!(server.ends().0, code);
-        assert_eq!(place.path("share/c.txt").exists(), is_patient);
+        assert_eq!(place.path("share/c.txt").exists(), waits);
         let _ = std::fs::remove_file(place.path("share/c.txt"));
     }
 }

@@ -1,5 +1,6 @@
 //! `wharf service`, `wharf man`, `wharf completions`, and the notifications to systemd.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -108,7 +109,17 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
     std::fs::write(image.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
     std::fs::write(image.join("etc/group"), "root:x:0:\n").unwrap();
     let root = image.to_str().unwrap();
+    let inside = |name: &str| image.join(place.path(name).strip_prefix("/").unwrap());
+    std::fs::create_dir_all(inside("users.toml").parent().unwrap()).unwrap();
+    for name in ["users.toml", "users.toml.lock"] {
+        std::fs::copy(place.path(name), inside(name)).unwrap();
+    }
     place.run(&["service", "install", "--root", root]).exits(0).reports("wrote");
+    // The service renews hashes in the file, for which it locks the other one.
+    let owner = |name: &str| inside(name).metadata().unwrap().uid();
+    assert_eq!(owner("users.toml"), owner("users.toml.lock"));
+    let is_root = place.path("").metadata().unwrap().uid() == 0;
+    assert_eq!(owner("users.toml") != place.path("users.toml").metadata().unwrap().uid(), is_root);
     let unit = std::fs::read_to_string(image.join("etc/systemd/system/wharf.service")).unwrap();
     assert!(unit.contains(" serve\n"), "{unit}");
     let wanted = image.join("etc/systemd/system/multi-user.target.wants/wharf.service");
@@ -148,14 +159,15 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let signal = |name| {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     };
-    let news = || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
+    let notification =
+        || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
     signal("HUP");
-    let told = news();
+    let told = notification();
     let time = told.trim().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
     assert!(time.parse::<u64>().unwrap() > 0);
-    assert_eq!(news().trim(), "READY=1");
+    assert_eq!(notification().trim(), "READY=1");
     signal("TERM");
-    assert_eq!(news().trim(), "STOPPING=1");
+    assert_eq!(notification().trim(), "STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

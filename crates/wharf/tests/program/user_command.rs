@@ -29,7 +29,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
         (&["user", "add", "anna", "--home", "anna"][..], 1, "user `anna` already exists"),
         (&["user", "add", "ben"], 2, "--home is missing for account ben"),
         (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
-        (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid user name"),
+        (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid name"),
         (&["user", "add", "ben", "--home", "anna", "--perm", "raedx"], 2, "is not a permission"),
         (&["user", "add", "ben", "--home", "anna", "--up", "fast"], 2, "--up fast"),
         (

@@ -37,7 +37,7 @@ fn add(place: &TestFolder, name: &str) -> Ran {
 fn every_command_works(place: &TestFolder, shown: &str) {
     add(place, "anna").exits(0).reports(&format!("added anna to {shown}"));
     add(place, "anna").exits(1).reports("user `anna` already exists");
-    add(place, "a/b").exits(2).reports("invalid user name");
+    add(place, "a/b").exits(2).reports("invalid name");
     place.run(&["user", "show", "ana"]).exits(4).reports("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
     let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
@@ -63,7 +63,7 @@ fn every_command_works(place: &TestFolder, shown: &str) {
     place
         .run(&["user", "del", "ben", "--yes"])
         .exits(0)
-        .reports("deleted ben; their files are kept");
+        .reports("deleted ben; its files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 
@@ -206,7 +206,7 @@ fn what_is_not_a_store_is_rejected_with_address_hint_and_exit_code() {
         ("mysql://a:hidden@b/c", 78, "unknown kind of store `mysql`"),
         ("postgres://wharf:hidden@127.0.0.1:1/x?sslmode=require", 78, "TLS needs sslrootcert"),
         ("postgres://wharf:hidden@127.0.0.1:1/x?frobnicate=1", 78, "frobnicate"),
-        ("postgres://127.0.0.1:1/x", 78, "has no user"),
+        ("postgres://127.0.0.1:1/x", 78, "the user or the host is missing"),
         ("postgres://wharf:hidden@127.0.0.1:1/x", 1, ": connection refused"),
     ] {
         place.write("wharf.toml", &format!("[accounts]\nstore = \"{store}\"\n"));

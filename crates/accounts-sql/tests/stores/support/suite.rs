@@ -87,7 +87,7 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     let named = |name: &str| StoreChange::add(name, home());
     for (last, part) in [
         (named("anna"), "user `anna` already exists"),
-        (named("a/b"), "invalid user name"),
+        (named("a/b"), "invalid name"),
         (StoreChange::set("carl", home()), "unknown user `carl`"),
         (StoreChange::remove("carl"), "unknown user `carl`"),
     ] {

@@ -139,7 +139,7 @@ no limit)
 full or none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
 17:1: users.anna.paths.\"/b/\": duplicate path `/b` (remove one of them)
 18:1: users.anna.paths.\"/\": invalid path: the home itself; set `permissions` for it
-19:8: users.\".hidden\": a user name must not start with `.`
+19:8: users.\".hidden\": a name must not start with `.`
 20:8: users.\".hidden\".home: `~` is not supported (write an absolute path, or one relative to the \
 folder of this file)
 21:8: users.bert: missing `home` (add the folder of its files, such as: home = \"/srv/ftp/anna\")

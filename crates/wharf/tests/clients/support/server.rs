@@ -150,9 +150,10 @@ impl Setup {
             let one = |address: &str, port: u16, tls: &str| {
                 format!("\n[[listen]]\naddress = \"{address}\"\nport = {port}\ntls = \"{tls}\"\n")
             };
-            let doors = [(self.ports.control(), "explicit"), (self.ports.implicit(), "implicit")];
+            let listeners =
+                [(self.ports.control(), "explicit"), (self.ports.implicit(), "implicit")];
             let each =
-                doors.map(|(port, tls)| one("127.0.0.1", port, tls) + &one("::1", port, tls));
+                listeners.map(|(port, tls)| one("127.0.0.1", port, tls) + &one("::1", port, tls));
             each.concat()
         };
         text + &self.listeners.clone().unwrap_or_else(both)
