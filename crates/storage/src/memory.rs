@@ -25,6 +25,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
 use self::tree::{GONE, Identity, Partial, PartialKey, Tree, first_bytes};
+use crate::name::upload_owner;
 use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
 /// Maximum length of a file in a [`Memory`]; more is `NoSpace`.
@@ -255,7 +256,7 @@ impl Memory {
 #[async_trait]
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let memory = self.for_account(&account.name);
+        let memory = self.for_account(&upload_owner(account));
         let memory = if account.is_anonymous { memory.without_partials() } else { memory };
         let quota = Quota::of(account, Quota::UNLIMITED);
         Ok(Arc::new(if quota.is_limited() { memory.with_quota(quota) } else { memory }))

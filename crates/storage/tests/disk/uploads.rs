@@ -7,9 +7,11 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
+use wharf_core::account::Account;
 use wharf_core::error::ErrorKind;
-use wharf_core::storage::{Replace, Start, Storage};
-use wharf_storage::{Disk, DiskOptions};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Replace, Start, Storage, Stores};
+use wharf_storage::{Disk, DiskOptions, Disks, Memory};
 
 use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
 
@@ -392,7 +394,9 @@ async fn row_56_a_file_being_replaced_cannot_be_appended_to() {
 
 #[tokio::test]
 async fn row_56_anonymous_users_share_no_unfinished_uploads() {
-            use wharf_core::storage::Stores;
+    use wharf_core::account::Account;
+    use wharf_core::permission::{Permissions, Rules};
+    use wharf_core::storage::Stores;
     use wharf_storage::Disks;
     let world = World::new();
     let disks = Disks::new(fast());
@@ -430,6 +434,35 @@ async fn a_second_upload_to_one_name_does_not_affect_the_first() {
     first.commit().await.unwrap();
     assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"first!");
     assert_eq!(world.names(), ["f"]);
+}
+
+/// After `wharf user del` and `wharf user add`, say.
+#[tokio::test]
+async fn row_56_a_later_account_of_the_same_name_does_not_find_the_unfinished_upload() {
+    let world = World::new();
+    let (disks, memory) = (Disks::new(fast()), Memory::default());
+    let rules = Rules::everywhere(Permissions::ALL);
+    let account = Account::new("anna", world.root.clone(), rules);
+    let account = |instance| Account { instance, ..account.clone() };
+    for stores in [&disks as &dyn Stores, &memory] {
+        for (number, (one, other)) in
+            [(Some([1; 16]), Some([2; 16])), (Some([3; 16]), None), (None, Some([3; 16]))]
+                .into_iter()
+                .enumerate()
+        {
+            let at = path(format!("/{number}"));
+            let store = stores.open(&account(one)).await.unwrap();
+            let mut sink = store.write(&at, write(Start::Fresh)).await.unwrap();
+            feed(&mut sink, b"01234").await;
+            sink.abort().await;
+            let later = stores.open(&account(other)).await.unwrap();
+            assert_eq!(later.partial(&at).await.unwrap(), None);
+            let begun = later.write(&at, write(Start::At(5))).await;
+            fails(begun, &[ErrorKind::BadOffset], "a later account");
+            let same = stores.open(&account(one)).await.unwrap();
+            assert_eq!(same.partial(&at).await.unwrap(), Some(5));
+        }
+    }
 }
 
 #[tokio::test]
