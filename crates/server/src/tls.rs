@@ -86,9 +86,9 @@ enum TicketPolicy {
     /// One, at the end of the connection, because the client may only send until then: see
     /// [`TlsTransport`].
     ///
-    /// libcurl before 8.9 reads before it sends `close_notify` and not afterwards. It would find no
-    /// session for its second upload, so if each must resume, it gets the ticket at once. It is
-    /// recognised by its AUTH SSL; other clients begin with AUTH TLS.
+    /// Older versions of libcurl (7.88, say) read before they send `close_notify` and not
+    /// afterwards. They would find no session for their second upload, so if each must resume, they
+    /// get the ticket at once. They are recognised by AUTH SSL; other clients begin with AUTH TLS.
     OneAtTheEnd,
 }
 

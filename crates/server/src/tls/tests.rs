@@ -332,7 +332,7 @@ async fn row_33_nothing_is_sent_to_a_client_during_its_upload_and_a_ticket_at_th
     }
 }
 
-/// libcurl before 8.9, recognised by AUTH SSL.
+/// Older versions of libcurl, recognised by AUTH SSL.
 #[tokio::test]
 async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_it_must_resume() {
     let peer = IpAddr::from([192, 0, 2, 7]);

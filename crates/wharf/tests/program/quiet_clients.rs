@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -64,7 +65,7 @@ fn row_44_a_signal_without_a_meaning_does_not_end_the_start_and_a_stop_signal_do
     }
     password.write_all(b"secret\n").unwrap();
     drop(password);
-    let server = Serving::start(child);
+    let mut server = Serving::start(child);
     assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello");
     // What the server handles takes effect once it has started.
     server.waits_for("event=status");
@@ -114,9 +115,10 @@ fn a_signal_ends_a_program_that_is_not_a_server() {
     let place = Place::new();
     for (name, number) in [("HUP", 1), ("USR1", 10), ("ALRM", 14)] {
         let fifo = place.path("words");
-        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
         // It waits for its input.
-        let mut child = place.spawn(&["hash", "--password-file", "words"]);
+        let mut command = place.command(&["hash", "--password-file", "words"]);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let input = File::options().write(true).open(&fifo).unwrap();
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
