@@ -28,10 +28,11 @@ def once(data, session, content):
     tls = context.wrap_socket(data, server_hostname=host, session=session)
     assert tls.session_reused
     tls.sendall(content)
-    data = tls.unwrap()
-    session = tls.session
-    data.close()
-    return session
+    # The socket forgets its TLS object when it has ended.
+    tls_object = tls._sslobj
+    tls.unwrap().close()
+    assert tls_object.session.id != session.id
+    return tls_object.session
 
 
 def silent(data, session, content):
