@@ -85,6 +85,9 @@ static STEPS: &[TestStep] = &[
     TestStep { name: "fuzz", about: "a short run of every fuzz target", work: StepWork::Fuzz },
 ];
 
+/// The folder of the control socket of a server that is installed on the system.
+const SYSTEM_FOLDER: &str = "/run/wharf";
+
 /// How a step ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StepEnd {
@@ -106,7 +109,8 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), String> {
         }
         eprintln!("\nxtask: {} ({})", step.name, step.about);
         let began = now();
-        let outcome = step.work.run(root);
+        let is_installed = Path::new(SYSTEM_FOLDER).exists();
+        let outcome = step.work.run(root).and_then(|()| step.leaves_no_folder(is_installed));
         let took = now().duration_since(began);
         if let Err(message) = &outcome {
             eprintln!("error: {message}");
@@ -141,6 +145,20 @@ fn chosen(words: &[&str]) -> Result<(Vec<&'static TestStep>, bool), String> {
     }
     let is_chosen = |step: &&TestStep| names.is_empty() || names.contains(&step.name);
     Ok((STEPS.iter().filter(is_chosen).collect(), !flags.is_empty()))
+}
+
+impl TestStep {
+    /// A test that runs as root must not use the folder of an installed server: two of them would
+    /// disturb each other, and that server. The package is installed there and purged.
+    fn leaves_no_folder(&self, was_there: bool) -> Result<(), String> {
+        if was_there || matches!(self.work, StepWork::Package) || !Path::new(SYSTEM_FOLDER).exists() {
+            return Ok(());
+        }
+        Err(format!(
+            "{SYSTEM_FOLDER} appeared during this step\n\
+             hint: a test starts wharf without RUNTIME_DIRECTORY; remove the folder afterwards"
+        ))
+    }
 }
 
 impl StepWork {

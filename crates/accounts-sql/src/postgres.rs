@@ -23,11 +23,15 @@ use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Session settings, so that an abandoned statement ends on the server, too.
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
     "SET statement_timeout = '5s'",
     "SET lock_timeout = '4s'",
     "SET idle_in_transaction_session_timeout = '10s'",
     "SET client_min_messages = error",
+    // A database with the encoding `SQL_ASCII` stores any bytes. Asked for UTF-8, the server would
+    // refuse each query that finds a row with others.
+    "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE current_setting('server_encoding') = 'SQL_ASCII'",
 ];
 /// The application name in `pg_stat_activity`.
 const APPLICATION: &str = "wharf";

@@ -6,6 +6,8 @@ use std::path::Path;
 use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError};
 use wharf_users::file::{EditError, Editor, Fault, UserRecord};
 
+#[cfg(feature = "postgres")]
+use crate::connection::ROWS_MAX;
 use crate::connection::{DbConnection, Dialect, SqlRow, SqlValue};
 use crate::pool::{ConnectionPool, StoreLocation};
 use crate::rows::{
@@ -185,33 +187,59 @@ impl SqlStore {
     }
 }
 
-/// Table, column and name of rows with an invalid name.
+/// Table, column and name of rows with an invalid name, up to a limit.
 async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, StoreError> {
-    match connection.dialect() {
-        #[cfg(feature = "sqlite")]
-        Dialect::Sqlite => {
-            let of_tables = |tables: &Tables| {
-                [
-                    (tables.main, "name"),
-                    (tables.paths, tables.holder),
-                    (tables.folders, tables.holder),
-                ]
-            };
-            let all = [of_tables(&ACCOUNTS), of_tables(&GROUPS)].concat();
-            let members = [("memberships", ACCOUNTS.holder)];
-            let selects = all.iter().chain(&members).map(|(table, column)| {
+    let dialect = connection.dialect();
+    let of_tables = |tables: &Tables| {
+        [(tables.main, "name"), (tables.paths, tables.holder), (tables.folders, tables.holder)]
+    };
+    let all = [of_tables(&ACCOUNTS), of_tables(&GROUPS)].concat();
+    let members = [("memberships", ACCOUNTS.holder)];
+    let selects = all.iter().chain(&members).map(|(table, column)| {
+        let (hex, condition) = match dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => (format!("hex({column})"), format!("typeof({column}) <> 'text'")),
+            // Names of other characters are sorted out below: in a database with the encoding
+            // `SQL_ASCII`, PostgreSQL cannot tell which of them are text. Any other rejects those
+            // that are not.
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => (
+                format!("upper(encode(convert_to({column}, 'SQL_ASCII'), 'hex'))"),
                 format!(
-                    "SELECT '{table}', '{column}', hex({column}) FROM {table} \
-                     WHERE typeof({column}) <> 'text'"
-                )
-            });
-            let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
-            connection.run(&format!("{sql} LIMIT {NAMELESS_MAX}"), &[]).await
-        }
-        // PostgreSQL allows only text there.
+                    "current_setting('server_encoding') = 'SQL_ASCII' \
+                     AND {column} !~ '^[ -~]*$'"
+                ),
+            ),
+        };
+        format!("SELECT '{table}', '{column}', {hex} FROM {table} WHERE {condition}")
+    });
+    let sql = selects.collect::<Vec<_>>().join(" UNION ALL ");
+    let most = match dialect {
+        #[cfg(feature = "sqlite")]
+        Dialect::Sqlite => NAMELESS_MAX,
         #[cfg(feature = "postgres")]
-        Dialect::Postgres => Ok(Vec::new()),
+        Dialect::Postgres => ROWS_MAX,
+    };
+    let mut found = connection.run(&format!("{sql} LIMIT {most}"), &[]).await?;
+    #[cfg(feature = "postgres")]
+    if dialect == Dialect::Postgres {
+        found.retain(|row| !row.last().and_then(Value::text).is_some_and(is_hex_of_text));
     }
+    found.truncate(NAMELESS_MAX);
+    Ok(found)
+}
+
+/// Whether hexadecimal digits are those of text.
+#[cfg(feature = "postgres")]
+fn is_hex_of_text(hex: &str) -> bool {
+    let digits: Option<Vec<u8>> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let bytes = |digits: Vec<u8>| -> Vec<u8> {
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+    };
+    digits.is_some_and(|digits| std::str::from_utf8(&bytes(digits)).is_ok())
 }
 
 /// Those of `names` that may log in.
@@ -279,7 +307,7 @@ fn holder_is_first(column: &str, dialect: Dialect) -> String {
     match dialect {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => format!("WHERE {column} IN (?1, CAST(?1 AS BLOB))"),
-        // PostgreSQL allows only text there.
+        // PostgreSQL compares the bytes of both.
         #[cfg(feature = "postgres")]
         Dialect::Postgres => format!("WHERE {column} = ?1"),
     }

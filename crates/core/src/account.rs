@@ -12,6 +12,9 @@ use crate::permission::Rules;
 pub struct Account {
     /// The name in the spelling of the account store. At most 64 bytes, no control bytes, no slash.
     pub name: String,
+    /// Distinguishes it from an earlier or later account of the same name; `None` if the account
+    /// store cannot. Partial uploads belong to the name and this.
+    pub instance: Option<[u8; 16]>,
     /// The home. Used only by `Stores::open`, not by the engine.
     pub home: PathBuf,
     /// The rights by path.
@@ -161,6 +164,7 @@ impl Account {
     pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
         Self {
             name: name.into(),
+            instance: None,
             home: home.into(),
             rules,
             limits: Limits::default(),

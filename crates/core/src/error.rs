@@ -48,6 +48,11 @@ pub enum ErrorKind {
     /// There is a partial upload that was to replace another file than the current one, so resuming
     /// it would mix two files.
     Outdated,
+    /// The restart point is past the end of the partial upload, which has this size and is what
+    /// would be continued.
+    PastPartial(u64),
+    /// The partial upload is older than its retention.
+    Expired,
     /// The file is in use; a retry may succeed.
     Busy,
     /// A temporary shortage of a resource, such as open files.
@@ -143,6 +148,13 @@ impl fmt::Display for ErrorKind {
             Self::Unfinished(bytes) => {
                 return write!(out, "a partial upload of {bytes} bytes exists");
             }
+            Self::PastPartial(bytes) => {
+                return write!(
+                    out,
+                    "restart point past the end of the partial upload ({bytes} bytes)"
+                );
+            }
+            Self::Expired => "the partial upload has expired",
             Self::Outdated => "the file changed since the partial upload",
             Self::NotFound => "no such file or directory",
             Self::Exists => "file exists",

@@ -188,8 +188,9 @@ pub enum Start {
     Fresh,
     /// Byte `n` of this account's partial upload ([`Storage::partial`]), or else of the existing
     /// file. The bytes before it are kept, those after it replaced. `BadOffset` if the file is
-    /// shorter than `n`; `Outdated` if the partial upload was to replace another file than the
-    /// current one; `Busy` if an upload of this account to that file is running.
+    /// shorter than `n`, `PastPartial` if the partial upload is; `Outdated` if the partial upload
+    /// was to replace another file than the current one; `Expired` if it is too old; `Busy` if an
+    /// upload of this account to that file is running.
     At(u64),
     /// The end of the existing file: the bytes are appended to it when all of them have arrived.
     /// `Unfinished` if there is a partial upload of this account that was to replace it, even an

@@ -221,6 +221,8 @@ impl ProofServer {
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.wharf);
         command.args(["serve", "-c", "wharf.toml"]).current_dir(self.folder.path());
         command.env("HOME", self.folder.path()).env("TZ", "UTC0").env("LC_ALL", "C.UTF-8");
+        // Root would otherwise use the control socket of the system.
+        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run"));
         command.stdin(Stdio::null()).stdout(log).stderr(other);
         command.spawn().map_err(describe)
     }

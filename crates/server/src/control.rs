@@ -125,7 +125,7 @@ impl Control {
     pub(crate) async fn has_left(&mut self) -> bool {
         let socket = match &self.stream {
             Some(Stream::Plain(socket)) => Some(socket),
-            Some(Stream::Tls(stream)) => Some(stream.get_ref().0),
+            Some(Stream::Tls(stream)) => Some(stream.get_ref().0.socket()),
             None => None,
         };
         // The end of the data connection can be read before the reactor has seen that of this one.

@@ -360,7 +360,7 @@ async fn secure(
     };
     control.send([reply], &session.names).await?;
     let binding_id = session.shared.new_binding_id();
-    acceptor.handshake_started(binding_id, session.peer.ip());
+    acceptor.handshake_started(binding_id, session.peer.ip(), session.used_auth_ssl);
     let (handle, deadline) = (Arc::clone(&session.handle), session.idle_deadline());
     let protection = tokio::select! {
         // A completed handshake comes first.

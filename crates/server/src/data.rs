@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -123,7 +124,14 @@ impl Opening<'_> {
         let (socket, lease) = match port {
             DataPort::Passive { lease, .. } => match self.accept(&lease, unexpected).await? {
                 AcceptedConn::Plain(socket) => (socket, Some(lease)),
-                AcceptedConn::Authenticated(stream) if self.tls.is_some() => {
+                AcceptedConn::Authenticated(mut stream) if self.tls.is_some() => {
+                    if self.direction == DataDirection::Out {
+                        stream.get_mut().0.release();
+                        let flushed = timeout(self.accept_timeout, stream.flush()).await;
+                        flushed
+                            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                            .map_err(OpenError::Network)?;
+                    }
                     let (stream, resumed) = (Stream::Tls(stream), Some(Resumed::Own));
                     return Ok(Data { stream, resumed, lease: Some(lease) });
                 }

@@ -14,6 +14,7 @@ mod tcp_listener;
 #[cfg(not(target_os = "linux"))]
 #[path = "net/tcp_listener_other.rs"]
 mod tcp_listener;
+mod tls_transport;
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -34,6 +35,7 @@ use self::tcp_listener::PlatformListener;
 
 pub use self::connection::Connection;
 pub(crate) use self::proxy_header::{ProxiedPeer, read_proxy_header};
+pub(crate) use self::tls_transport::{TlsTransport, WithholdFlag};
 
 /// Backlog for bursts of clients; the kernel lowers it to its own limit.
 const CONTROL_BACKLOG: i32 = 4096;
@@ -107,7 +109,7 @@ pub enum Socket {
 /// A connection, with or without TLS.
 pub(crate) enum Stream {
     Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<TlsTransport>>),
 }
 
 /// The sockets of the operating system.

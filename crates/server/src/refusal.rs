@@ -142,6 +142,22 @@ impl From<Error> for Refusal {
                     why.unwrap_or_else(|| "Limit exceeded.".to_owned()),
                 )
             }
+            ErrorKind::PastPartial(0) => Self::say(
+                Code::BAD_RESTART,
+                "Partial upload of 0 bytes exists; restart from the beginning.",
+            ),
+            ErrorKind::PastPartial(bytes) => Self::say(
+                Code::BAD_RESTART,
+                format!("Partial upload of {bytes} bytes exists; use REST {bytes} or less."),
+            ),
+            ErrorKind::Expired => Self::say(
+                Code::BAD_RESTART,
+                "Partial upload has expired; restart from the beginning.",
+            ),
+            ErrorKind::Unfinished(0) => Self::say(
+                Code::FILE_UNAVAILABLE,
+                "Partial upload of 0 bytes exists; use STOR again.",
+            ),
             ErrorKind::Unfinished(bytes) => Self::say(
                 Code::FILE_UNAVAILABLE,
                 format!("Partial upload of {bytes} bytes exists; use REST {bytes}, or STOR again."),

@@ -81,6 +81,8 @@ pub(crate) struct Session {
     pub(crate) secured: Option<Protection>,
     /// Set once TLS protects the control connection.
     pub(crate) binding_id: Option<BindingId>,
+    /// Whether it began TLS with AUTH SSL, the older name of AUTH TLS, as libcurl does.
+    pub(crate) used_auth_ssl: bool,
 }
 
 /// The login state of a session. Files are available only after a login.
@@ -214,6 +216,7 @@ impl Session {
             idle: (settings.limits.idle_timeout, generation),
             idle_wanted: None,
             binding_id: None,
+            used_auth_ssl: false,
             tls: config.tls.clone(),
             settings,
         }

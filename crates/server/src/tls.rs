@@ -3,6 +3,7 @@
 mod binding;
 mod fault;
 mod hello;
+mod signing;
 
 use std::io;
 use std::net::IpAddr;
@@ -15,14 +16,16 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVers
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 pub(crate) use self::binding::BindingId;
-use self::binding::{Binding, BindingOwners, ResumedBinding, Sessions, Tickets};
+use self::binding::{Binding, BindingOwners, Issuing, ResumedBinding, Sessions, Tickets};
 use self::fault::ClientOffer;
 pub(crate) use self::fault::describe;
-use self::hello::read_client_hello;
-use crate::net::Socket;
+use self::hello::{ClientHelloInfo, read_client_hello};
+use self::signing::{HasSigned, ObservedResolver};
+use crate::net::{Socket, TlsTransport, WithholdFlag};
 use crate::settings::{SessionReuse, Tls as TlsSettings, TlsVersion};
 
 /// Timeout of a handshake.
@@ -45,11 +48,8 @@ const SESSIONS_REMEMBERED: usize = 16_384;
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, rustls::Error> {
     let acceptor = Acceptor::new(settings)?;
     let binding = Binding::Control(BindingId::default(), Arc::default());
-    Ok(acceptor.config(
-        &acceptor.base,
-        &HandshakeOptions { binding, tickets: TicketPolicy::Several },
-        false,
-    ))
+    let options = HandshakeOptions { binding, tickets: TicketPolicy::Several };
+    Ok(acceptor.config(&acceptor.base, &options, &WithholdFlag::default()))
 }
 
 /// Performs TLS handshakes on accepted connections.
@@ -73,19 +73,23 @@ struct HandshakeOptions {
 }
 
 /// Which TLS 1.3 tickets are sent on a connection.
+///
+/// OpenSSL uses a TLS 1.3 session only once, so each data connection has to issue the session that
+/// the next one resumes. Only one that resumed gets it: the others are not known to belong to the
+/// client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TicketPolicy {
     /// Several, on a control connection.
     Several,
-    /// One to a client that reads, if every data connection must resume: OpenSSL uses a TLS 1.3
-    /// session only once, so each connection has to issue the next one.
-    ToReaders,
-    /// The same, but only to a client that offers nothing but TLS 1.3. On an upload, a client that
-    /// never reads would close its socket with the ticket unread, and its system would reset the
-    /// connection and discard unsent data; so a client that supports TLS 1.2 uses that. One that
-    /// does not could not upload a second file without the ticket (curl and PHP read it before they
-    /// close).
-    ToTls13Only,
+    /// One, to a client that reads.
+    One,
+    /// One, at the end of the connection, because the client may only send until then: see
+    /// [`TlsTransport`].
+    ///
+    /// Older versions of libcurl (7.88, say) read before they send `close_notify` and not
+    /// afterwards. They would find no session for their second upload, so if each must resume, they
+    /// get the ticket at once. They are recognised by AUTH SSL; other clients begin with AUTH TLS.
+    OneAtTheEnd,
 }
 
 /// Progress of the handshake of a data connection.
@@ -125,6 +129,9 @@ pub(crate) enum Resumed {
     /// None.
     NotOwn,
 }
+
+/// A stream, and the control connection that it was identified as belonging to, if any.
+type IdentifiedStream = (TlsStream<TlsTransport>, Option<BindingId>);
 
 /// Direction of the data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +179,7 @@ impl Acceptor {
         &self,
         socket: Socket,
         binding_id: BindingId,
-    ) -> io::Result<TlsStream<Socket>> {
+    ) -> io::Result<TlsStream<TlsTransport>> {
         let found = Arc::<ResumedBinding>::default();
         let binding = Binding::Control(binding_id, Arc::clone(&found));
         let stream = self
@@ -184,9 +191,15 @@ impl Acceptor {
         Ok(stream)
     }
 
-    /// Records that a control connection from this address starts its handshake.
-    pub(crate) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
-        self.shared.owners.handshake_started(binding_id, peer);
+    /// Records that a control connection from this address starts its handshake. A client that
+    /// reads its data connections before it closes them (`reads_before_close`) gets tickets early.
+    pub(crate) fn handshake_started(
+        &self,
+        binding_id: BindingId,
+        peer: IpAddr,
+        reads_before_close: bool,
+    ) {
+        self.shared.owners.handshake_started(binding_id, peer, reads_before_close);
     }
 
     /// Records a login: from now on, data connections of the same account and address may resume
@@ -197,18 +210,18 @@ impl Acceptor {
 
     /// Performs the handshake of a data connection, and returns which session it resumed.
     ///
-    /// On an upload, a ticket is sent only to clients without TLS 1.2: see [`TicketPolicy`].
+    /// On an upload, the ticket is withheld until its end: see [`TicketPolicy`].
     pub(crate) async fn data(
         &self,
         socket: Socket,
         binding_id: BindingId,
         direction: DataDirection,
         stage: &watch::Sender<Stage>,
-    ) -> io::Result<(TlsStream<Socket>, Resumed)> {
+    ) -> io::Result<(TlsStream<TlsTransport>, Resumed)> {
         let found = Arc::<ResumedBinding>::default();
         let tickets = match direction {
-            DataDirection::Out => TicketPolicy::ToReaders,
-            DataDirection::In => TicketPolicy::ToTls13Only,
+            DataDirection::Out => TicketPolicy::One,
+            DataDirection::In => TicketPolicy::OneAtTheEnd,
         };
         let binding = Binding::Data(binding_id, Arc::clone(&found));
         let handshake_result =
@@ -228,16 +241,16 @@ impl Acceptor {
     /// Performs the handshake of a data connection that may belong to one of several control
     /// connections, and returns the one of which it resumed the session, if any.
     ///
-    /// The direction is not known yet, so it is treated as an upload.
+    /// The direction is not known yet, so it is treated as an upload; for a download, the ticket is
+    /// released later ([`TlsTransport::release`]).
     pub(crate) fn data_of_any(
         self: &Arc<Self>,
         socket: Socket,
         binding_ids: Vec<BindingId>,
-    ) -> impl Future<Output = io::Result<(TlsStream<Socket>, Option<BindingId>)>> + Send + use<>
-    {
+    ) -> impl Future<Output = io::Result<IdentifiedStream>> + Send + use<> {
         let found = Arc::<ResumedBinding>::default();
         let binding = Binding::OneOf(binding_ids, Arc::clone(&found));
-        let options = HandshakeOptions { binding, tickets: TicketPolicy::ToTls13Only };
+        let options = HandshakeOptions { binding, tickets: TicketPolicy::OneAtTheEnd };
         let acceptor = Arc::clone(self);
         async move {
             let stream = acceptor.handshake(options, socket, None).await?;
@@ -251,7 +264,7 @@ impl Acceptor {
         options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
-    ) -> io::Result<TlsStream<Socket>> {
+    ) -> io::Result<TlsStream<TlsTransport>> {
         let handshake = self.handshake_by_offer(options, socket, stage);
         timeout(HANDSHAKE_MAX, handshake)
             .await
@@ -265,14 +278,13 @@ impl Acceptor {
         options: HandshakeOptions,
         socket: Socket,
         stage: Option<&watch::Sender<Stage>>,
-    ) -> io::Result<TlsStream<Socket>> {
+    ) -> io::Result<TlsStream<TlsTransport>> {
         let (mut start, shown) = read_client_hello(socket, self.version_min).await?;
         if let Some(stage) = stage {
             stage.send_replace(Stage::Begun);
         }
         let hello = start.client_hello();
         let asked = hello.server_name().map(str::to_ascii_lowercase);
-        let has_tls_1_2 = shown.has_tls_1_2();
         let offer = ClientOffer::of(&hello, &shown);
         if let Some(name) =
             asked.filter(|name| !self.names.is_empty() && !self.names.contains(name))
@@ -284,27 +296,51 @@ impl Acceptor {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let base = self.reusable.as_ref().filter(|_| has_tls_1_2).unwrap_or(&self.base);
-        let handshake_result = start.into_stream(self.config(base, &options, !has_tls_1_2)).await;
+        let base = self.reusable.as_ref().filter(|_| shown.has_tls_1_2()).unwrap_or(&self.base);
+        let withholds = self.withhold_flag(&options, &shown);
+        let config = self.config(base, &options, &withholds);
+        let transport = TlsTransport::new(start.io, withholds);
+        let start = StartHandshake::from_parts(start.accepted, transport);
+        let handshake_result = start.into_stream(config).await;
         handshake_result.map_err(|error| offer.explained(&error, self.version_min))
+    }
+
+    /// Tickets of TLS 1.2 are a part of the handshake, so they are never withheld.
+    fn withhold_flag(&self, options: &HandshakeOptions, shown: &ClientHelloInfo) -> WithholdFlag {
+        let is_tls_1_3 = shown.has_tls_1_3() && (self.reusable.is_none() || !shown.has_tls_1_2());
+        if options.tickets == TicketPolicy::OneAtTheEnd && is_tls_1_3 {
+            WithholdFlag::armed()
+        } else {
+            WithholdFlag::default()
+        }
     }
 
     fn config(
         &self,
         base: &ServerConfig,
         options: &HandshakeOptions,
-        is_tls_1_3_only: bool,
+        withholds: &WithholdFlag,
     ) -> Arc<ServerConfig> {
         let mut config = base.clone();
         let HandshakeOptions { binding, tickets } = options;
         let ResumptionState { tickets: inner, sessions, owners } = &self.shared;
-        config.ticketer = Arc::new(Tickets::new(inner, binding, owners));
+        let has_signed = HasSigned::default();
+        let issuing = Issuing {
+            has_signed: has_signed.clone(),
+            withholds: withholds.clone(),
+            must_resume: self.must_resume,
+        };
+        config.ticketer = Arc::new(Tickets::new(inner, binding, owners, issuing.clone()));
         let (inner, binding) = (Arc::clone(sessions), binding.clone());
-        config.session_storage = Arc::new(Sessions { inner, binding });
+        config.session_storage =
+            Arc::new(Sessions { inner, binding, owners: Arc::clone(owners), issuing });
         config.send_tls13_tickets = match tickets {
             TicketPolicy::Several => TICKETS,
-            TicketPolicy::ToReaders => usize::from(self.must_resume),
-            TicketPolicy::ToTls13Only => usize::from(self.must_resume && is_tls_1_3_only),
+            TicketPolicy::One | TicketPolicy::OneAtTheEnd => {
+                let inner = config.cert_resolver;
+                config.cert_resolver = Arc::new(ObservedResolver { inner, has_signed });
+                1
+            }
         };
         Arc::new(config)
     }
@@ -323,11 +359,11 @@ fn config_of(
     Ok(config)
 }
 
-fn is_resumed(stream: &TlsStream<Socket>) -> bool {
+fn is_resumed(stream: &TlsStream<TlsTransport>) -> bool {
     stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-pub(crate) fn protection(stream: &TlsStream<Socket>) -> Protection {
+pub(crate) fn protection(stream: &TlsStream<TlsTransport>) -> Protection {
     let connection = stream.get_ref().1;
     let cipher = connection.negotiated_cipher_suite();
     let cipher = cipher.and_then(|suite| suite.suite().as_str().map(str::to_owned));

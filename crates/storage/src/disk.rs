@@ -73,6 +73,7 @@ use self::tree::Tree;
 use self::upload::DiskUpload;
 
 use crate::mounts::Mounts;
+use crate::name::upload_owner;
 use crate::quota::Quota;
 
 pub use self::quotas::Quotas;
@@ -474,7 +475,8 @@ impl Stores for Disks {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
         let keeping = (Self::forced_umask_of(account), self.keep_partials_of(account));
-        let name = || account.name.clone();
+        let owner = upload_owner(account);
+        let name = || owner.clone();
         let is_judged = account.rules.differ() || !account.folders.is_empty();
         let path_rules = |at: VPath| is_judged.then(|| PathRules::new(account.rules.clone(), at));
         let home = (name(), account.home.clone(), quota, keeping, path_rules(VPath::root()));

@@ -24,7 +24,8 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use self::tree::{GONE, Identity, Partial, PartialKey, Tree};
+use self::tree::{GONE, Identity, Partial, PartialKey, Tree, first_bytes};
+use crate::name::upload_owner;
 use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
 /// Maximum length of a file in a [`Memory`]; more is `NoSpace`.
@@ -255,7 +256,7 @@ impl Memory {
 #[async_trait]
 impl Stores for Memory {
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
-        let memory = self.for_account(&account.name);
+        let memory = self.for_account(&upload_owner(account));
         let memory = if account.is_anonymous { memory.without_partials() } else { memory };
         let quota = Quota::of(account, Quota::UNLIMITED);
         Ok(Arc::new(if quota.is_limited() { memory.with_quota(quota) } else { memory }))
@@ -310,8 +311,13 @@ impl Storage for Memory {
         let before = match (how.start, partial) {
             (Start::Fresh, _) | (Start::End, None) => Vec::new(),
             (Start::End, Some(partial)) => partial.content.clone(),
-            (Start::At(keep), Some(partial)) => first_bytes(&partial.content, keep)?,
-            (Start::At(keep), None) => first_bytes(&tree.file(at).unwrap_or_default(), keep)?,
+            (Start::At(keep), Some(partial)) => {
+                let behind = ErrorKind::PastPartial(length(&partial.content));
+                first_bytes(&partial.content, keep).ok_or(behind)?
+            }
+            (Start::At(keep), None) => {
+                first_bytes(&tree.file(at).unwrap_or_default(), keep).ok_or(ErrorKind::BadOffset)?
+            }
         };
         let left = tree.partials.get(&key).map(|partial| length(&partial.content));
         let reservation = self.reserve(&tree, at, left, length(&before))?;
@@ -403,12 +409,6 @@ impl Storage for Memory {
     async fn set(&self, at: &VPath, change: Change) -> Result<()> {
         self.tree().set(at, change)
     }
-}
-
-fn first_bytes(content: &[u8], keep: u64) -> Result<Vec<u8>> {
-    let keep = usize::try_from(keep).map_err(|_| ErrorKind::BadOffset)?;
-    let kept = content.get(..keep).ok_or(ErrorKind::BadOffset)?;
-    Ok(kept.to_vec())
 }
 
 /// Distinguishes the identities of staged bytes from those of files, whose second number is 0.

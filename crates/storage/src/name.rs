@@ -1,5 +1,8 @@
-//! Checks of new names.
+//! Checks of new names, and the owner of partial uploads.
 
+use std::fmt::Write as _;
+
+use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_proto::path::escaped;
 
@@ -16,9 +19,36 @@ pub(crate) fn check_new(name: &[u8]) -> Result<()> {
     Err(Error::new(ErrorKind::BadName, message))
 }
 
+/// The owner of partial uploads: the name of an account, and what distinguishes it from others of
+/// that name. Names contain no line ends.
+pub(crate) fn upload_owner(account: &Account) -> String {
+    let mut owner = account.name.clone();
+    for (number, byte) in account.instance.iter().flatten().enumerate() {
+        let separator = if number == 0 { "\n" } else { "" };
+        // Writing to a String never fails.
+        let _ = write!(owner, "{separator}{byte:02x}");
+    }
+    owner
+}
+
 #[cfg(test)]
 mod tests {
+    use wharf_core::permission::{Permissions, Rules};
+
     use super::*;
+
+    #[test]
+    fn accounts_of_one_name_are_different_owners() {
+        let rules = Rules::everywhere(Permissions::NONE);
+        let of = |instance| {
+            let account = Account::new("anna", "/", rules.clone());
+            upload_owner(&Account { instance, ..account })
+        };
+        let owners = [of(None), of(Some([0; 16])), of(Some([1; 16]))];
+        assert_eq!(owners[0], "anna");
+        assert_ne!(owners[1], owners[2]);
+        assert_eq!(of(Some([1; 16])), owners[2]);
+    }
 
     #[test]
     fn names_that_could_forge_a_line_are_rejected() {

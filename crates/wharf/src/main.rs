@@ -46,8 +46,10 @@ use cli::{Cli, CliCommand};
 use outcome::{Exit, Failure};
 
 fn main() -> ExitCode {
+    let held = os::hold_signals();
     wharf_core::trusted_file::set_opener(os::open_trusted);
     let words: Vec<_> = std::env::args_os().skip(1).collect();
+    // A helper belongs to a server, which ends it.
     if let Some(number) = logins::helper(&words) {
         return number.into();
     }
@@ -60,7 +62,9 @@ fn main() -> ExitCode {
         }
     };
     if cli.command.is_server_process() {
-        os::catch_unrelated_signals();
+        held.leave_to_server();
+    } else {
+        held.restore_defaults();
     }
     let is_coloured = cli.global.color.is_on();
     match run(&cli) {

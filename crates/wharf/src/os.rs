@@ -48,16 +48,16 @@ pub(crate) use succession::{
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    PORT_REMEDY, Signals, SocketFolder, announce, can_change, catch_unrelated_signals,
-    change_owner, disk_of, free_files, hold_window, is_administrator, is_executable, is_journal,
-    is_owner, mask_new_files, may_write, mode_if_open, open_to_group, private_folder,
-    raise_file_limit, real_folder, sync_folder, watchdog_interval,
+    PORT_REMEDY, Signals, SocketFolder, announce, can_change, change_owner, disk_of, free_files,
+    hold_signals, hold_window, is_administrator, is_executable, is_journal, is_owner,
+    mask_new_files, may_write, mode_if_open, open_to_group, private_folder, raise_file_limit,
+    real_folder, sync_folder, watchdog_interval,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    PORT_REMEDY, Signals, SocketFolder, appended, can_change, catch_unrelated_signals, disk_of,
-    free_files, hold_window, inherited, is_journal, is_owner, mask_new_files, mode_if_open,
-    open_to_group, private_folder, raise_file_limit, real_folder, sync_folder, watchdog_interval,
+    PORT_REMEDY, Signals, SocketFolder, appended, can_change, disk_of, free_files, hold_signals,
+    hold_window, inherited, is_journal, is_owner, mask_new_files, mode_if_open, open_to_group,
+    private_folder, raise_file_limit, real_folder, sync_folder, watchdog_interval,
 };
 
 pub(crate) use footprint::Footprint;

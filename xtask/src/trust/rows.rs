@@ -255,7 +255,7 @@ pub(super) static ROWS: &[Risk] = &[
         "Restart points that overflow or leave holes",
         "REST accepts decimal numbers within the range of file sizes, for the next transfer only. \
          A restart point behind the end is refused, including the end of the unfinished upload \
-         that it would continue.",
+         that it would continue: the reply states its length.",
     ),
     row(
         36,
@@ -314,7 +314,8 @@ pub(super) static ROWS: &[Risk] = &[
     row(
         44,
         "Signals at the wrong moment",
-        "Signals are handled in order by one task. A stop lets transfers finish. SIGHUP reopens \
+        "Signals are handled in order by one task; those with a meaning to a server that arrive \
+         before it has started, once it has. A stop lets transfers finish. SIGHUP reopens \
          the logs and applies a changed configuration, completely or not at all, except for keys \
          that need a restart. A changed accounts file is loaded completely, or the old one stays \
          in use.",
@@ -390,8 +391,9 @@ pub(super) static ROWS: &[Risk] = &[
     row(
         56,
         "An unfinished upload that continues over another file",
-        "It is bound to the account, the name and the identity of the file to be replaced, and \
-         becomes void when that file is replaced, removed, renamed or changed. An append over an \
+        "It is bound to the account, not to a later one of its name, to the path and to the \
+         identity of the file to be replaced, and becomes void when that file is replaced, \
+         removed, renamed or changed. An append over an \
          unfinished upload is refused, also if it has no byte yet, or only permissions, links or \
          times of the file have changed since. Sending the complete file again after its first \
          part is refused. An append to a file adds to the current content, and is cut back after a \

@@ -61,6 +61,20 @@ async fn bytes_that_are_not_text_are_rejected_by_the_database() {
     store.login(&attempt("anna", "secret")).await.unwrap();
 }
 
+/// A database with the encoding `SQL_ASCII` stores any bytes.
+#[tokio::test]
+async fn bytes_that_are_not_text_make_only_their_account_invalid() {
+    let server = Postgres::start_in("SQL_ASCII");
+    let store = fresh(&server);
+    suite::unreadable_rows(&store, |sql| drop(server.sql(sql)), "E'\\xff01'").await;
+    // A name of other characters is text, like any other.
+    let store = fresh(&server);
+    add(&store, "王小明", "secret").await;
+    store.login(&attempt("王小明", "secret")).await.unwrap();
+    assert_eq!(suite::names(&store).await, ["王小明"]);
+    assert_eq!(suite::faults(&store).await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn an_administrator_with_psql_finds_and_changes_what_wharf_reads() {
     let server = Postgres::start();

@@ -33,7 +33,9 @@ fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::say(Code::BAD_SEQUENCE, "TLS is already active.");
     }
-    match arg.trim_ascii().to_ascii_uppercase().as_slice() {
+    let mechanism = arg.trim_ascii().to_ascii_uppercase();
+    session.used_auth_ssl = mechanism == b"SSL";
+    match mechanism.as_slice() {
         b"TLS" | b"TLS-C" | b"SSL" | b"TLS-P" => {
             Ok(Next::Secure(Reply::new(Code::SECURITY_DONE, "Proceed with TLS negotiation.")))
         }

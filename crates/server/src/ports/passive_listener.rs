@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 use self::accept_task::AcceptTask;
 use self::waiters::Waiters;
 use super::Reserved;
-use crate::net::{Listener, Socket};
+use crate::net::{Listener, Socket, TlsTransport};
 use crate::tls::{Acceptor, BindingId};
 
 /// Pending connections that are accepted when another session joins, at most.
@@ -57,7 +57,7 @@ pub(crate) enum AcceptedConn {
     /// As it came.
     Plain(Socket),
     /// Identified by the TLS session that it resumed; the handshake is complete.
-    Authenticated(Box<TlsStream<Socket>>),
+    Authenticated(Box<TlsStream<TlsTransport>>),
 }
 
 /// An event on a passive port.

@@ -62,7 +62,7 @@ enum RunEnd {
 pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
     let socket = match stream {
         Stream::Plain(socket) => socket,
-        Stream::Tls(stream) => stream.get_ref().0,
+        Stream::Tls(stream) => stream.get_ref().0.socket(),
     };
     let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
     matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.mover.is_limited()
@@ -85,8 +85,9 @@ pub(super) async fn send(
             Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
         }
         Stream::Tls(stream) => {
-            let (socket, tls) = stream.into_inner();
-            let mut connection = tcp(socket)?;
+            let (transport, tls) = stream.into_inner();
+            // Nothing is withheld on a download.
+            let mut connection = tcp(transport.into_parts().0)?;
             let work = TlsSending::new(file, from, len, tls);
             copy(&mut connection, SlowPeer::Wait, work, flow).await?;
             Ok((None, Stream::Plain(Socket::Tcp(connection))))
@@ -112,10 +113,11 @@ pub(super) async fn receive(
             Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
-            let (socket, tls) = stream.into_inner();
+            let (transport, tls) = stream.into_inner();
+            let (socket, withheld) = transport.into_parts();
             let mut connection = tcp(socket)?;
             let received = flow.mover.moved();
-            let work = TlsReceiving::new(Target(detached), tls, flow.end, received);
+            let work = TlsReceiving::new(Target(detached), (tls, withheld), flow.end, received);
             let (work, _) = copy(&mut connection, SlowPeer::Accumulate, work, flow).await?;
             Ok((None, work.closing()))
         }

@@ -81,6 +81,10 @@ impl CopyWork for TlsSending {
 pub(super) struct TlsReceiving {
     file: Target,
     tls: ServerConnection,
+    /// TLS records that are sent at the end, before all others: see [`TlsTransport`].
+    ///
+    /// [`TlsTransport`]: crate::net::TlsTransport
+    withheld: Vec<u8>,
     wire: Vec<u8>,
     plain: Vec<u8>,
     has_begun: bool,
@@ -91,10 +95,16 @@ pub(super) struct TlsReceiving {
 }
 
 impl TlsReceiving {
-    pub(super) fn new(file: Target, tls: ServerConnection, end: EndRule, received: u64) -> Self {
+    pub(super) fn new(
+        file: Target,
+        (tls, withheld): (ServerConnection, Vec<u8>),
+        end: EndRule,
+        received: u64,
+    ) -> Self {
         Self {
             file,
             tls,
+            withheld,
             wire: vec![0; WIRE_BYTES],
             plain: Vec::with_capacity(WIRE_BYTES),
             has_begun: false,
@@ -139,9 +149,19 @@ impl TlsReceiving {
         Ok(bytes)
     }
 
-    /// Sends pending TLS messages. A client that only sends need not read them.
-    fn flush_tls(&mut self, socket: &Socket) {
-        while self.tls.wants_write() && self.tls.write_tls(&mut &*socket).is_ok() {}
+    /// Sends pending TLS messages; nothing before the end while some are withheld. A client that
+    /// only sends need not read them.
+    fn flush_tls(&mut self, mut socket: &Socket, is_end: bool) {
+        if !self.withheld.is_empty() {
+            if !is_end {
+                return;
+            }
+            // One write, so that the client cannot close its socket between two.
+            let mut all = std::mem::take(&mut self.withheld);
+            while self.tls.wants_write() && self.tls.write_tls(&mut all).is_ok() {}
+            let _ = socket.write_all(&all);
+        }
+        while self.tls.wants_write() && self.tls.write_tls(&mut socket).is_ok() {}
     }
 
     fn take(&mut self, socket: &Socket, most: u64) -> Result<CopyStep, TransferError> {
@@ -159,7 +179,7 @@ impl TlsReceiving {
                     }
                     self.closing = Some(Closing::WithoutNotify);
                     self.tls.send_close_notify();
-                    self.flush_tls(socket);
+                    self.flush_tls(socket, true);
                     return Ok(CopyStep::Done);
                 }
                 Ok(0) => return Err(TransferError::NoCloseNotify),
@@ -174,7 +194,7 @@ impl TlsReceiving {
         if matches!(opened, Ok(true)) {
             self.tls.send_close_notify();
         }
-        self.flush_tls(socket);
+        self.flush_tls(socket, !matches!(opened, Ok(false)));
         if opened? {
             self.closing = Some(Closing::Orderly);
         }

@@ -30,7 +30,7 @@ pub(super) async fn start(
     let no_tls = || SessionEnd::Tls(io::Error::other("no certificate is configured"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let binding_id = shared.new_binding_id();
-    acceptor.handshake_started(binding_id, session.peer.ip());
+    acceptor.handshake_started(binding_id, session.peer.ip(), false);
     let deadline = session.idle_deadline();
     let handle = Arc::clone(&session.handle);
     let handshake = async {

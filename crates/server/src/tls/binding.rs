@@ -11,6 +11,9 @@ use rustls::server::{ProducesTickets, StoresServerSessions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::signing::HasSigned;
+use crate::net::WithholdFlag;
+
 /// Bindings that are stored with their accounts. The oldest is dropped first; its control
 /// connection still recognises its own data connections.
 const BINDINGS_MAX: usize = 16_384;
@@ -30,6 +33,12 @@ pub(crate) struct BindingId(pub(crate) [u8; 16]);
 impl BindingId {
     fn with(self, bytes: &[u8]) -> Vec<u8> {
         [&self.0, bytes].concat()
+    }
+
+    /// The binding of sessions issued on data connections that did not resume any. They may be
+    /// those of another client, so they can be resumed, but prove nothing.
+    fn unproven(self) -> Self {
+        Self(self.0.map(|byte| !byte))
     }
 }
 
@@ -61,13 +70,21 @@ struct BindingOwner {
     /// The client address, before login.
     pending: Option<IpAddr>,
     account: Option<(Arc<str>, IpAddr)>,
+    /// Whether it reads a data connection before it closes it.
+    reads_before_close: bool,
 }
 
 impl BindingOwners {
     /// Records that a control connection starts its handshake. Its client has a session to resume
     /// before the server has completed that handshake.
-    pub(super) fn handshake_started(&self, binding_id: BindingId, peer: IpAddr) {
+    pub(super) fn handshake_started(
+        &self,
+        binding_id: BindingId,
+        peer: IpAddr,
+        reads_before_close: bool,
+    ) {
         let owner = BindingOwner {
+            reads_before_close,
             is_tls_1_2: false,
             first: binding_id,
             pending: Some(peer),
@@ -86,8 +103,11 @@ impl BindingOwners {
     ) {
         let mut known = self.known();
         let first = resumed.map_or(binding_id, |resumed| known.first(resumed));
-        let pending = known.owners.get(&binding_id).and_then(|owner| owner.pending);
-        known.insert(binding_id, BindingOwner { is_tls_1_2, first, pending, account: None });
+        let before = known.owners.get(&binding_id);
+        let pending = before.and_then(|owner| owner.pending);
+        let reads_before_close = before.is_some_and(|owner| owner.reads_before_close);
+        let owner = BindingOwner { is_tls_1_2, first, pending, account: None, reads_before_close };
+        known.insert(binding_id, owner);
         drop(known);
         self.changed.notify_waiters();
     }
@@ -145,6 +165,10 @@ impl BindingOwners {
         self.known().owners.get(&binding_id).is_some_and(|owner| owner.is_tls_1_2)
     }
 
+    fn reads_before_close(&self, binding_id: BindingId) -> bool {
+        self.known().owners.get(&binding_id).is_some_and(|owner| owner.reads_before_close)
+    }
+
     fn known(&self) -> MutexGuard<'_, OwnerTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,11 +218,12 @@ impl ResumedBinding {
 }
 
 impl Binding {
-    /// The binding for tickets; `None` while it is not known.
-    fn issued_binding(&self) -> Option<BindingId> {
+    /// Whether a session of TLS 1.2 on this data connection can be used again.
+    fn is_reusable(&self, binding_id: BindingId, owners: &BindingOwners) -> bool {
         match self {
-            Self::Control(binding_id, _) | Self::Data(binding_id, _) => Some(*binding_id),
-            Self::OneOf(_, found) => found.binding_id(),
+            Self::Control(..) => false,
+            Self::Data(own, _) if binding_id == own.unproven() => owners.is_tls_1_2(*own),
+            Self::Data(..) | Self::OneOf(..) => owners.is_tls_1_2(binding_id),
         }
     }
 
@@ -208,7 +233,8 @@ impl Binding {
             Self::Data(own, found) => {
                 let may_be_own = owners.are_same_client(*own, binding_id)
                     || owners.may_be_same_client(*own, binding_id);
-                (binding_id == *own || may_be_own, found)
+                let is_own = [*own, own.unproven()].contains(&binding_id);
+                (is_own || may_be_own, found)
             }
             Self::OneOf(binding_ids, found) => (binding_ids.contains(&binding_id), found),
         };
@@ -221,10 +247,9 @@ impl Binding {
     /// Looks up a key for each possible control connection.
     fn find(&self, key: &[u8], look: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let (binding_ids, found) = match self {
-            Self::Control(binding_id, found) | Self::Data(binding_id, found) => {
-                (std::slice::from_ref(binding_id), found)
-            }
-            Self::OneOf(binding_ids, found) => (&binding_ids[..], found),
+            Self::Control(binding_id, found) => (vec![*binding_id], found),
+            Self::Data(own, found) => (vec![*own, own.unproven()], found),
+            Self::OneOf(binding_ids, found) => (binding_ids.clone(), found),
         };
         binding_ids.iter().find_map(|binding_id| {
             let value = look(&binding_id.with(key))?;
@@ -234,12 +259,46 @@ impl Binding {
     }
 }
 
+/// What is known when a session of a connection is issued, and what follows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Issuing {
+    pub(super) has_signed: HasSigned,
+    pub(super) withholds: WithholdFlag,
+    /// Whether each data connection must resume a session.
+    pub(super) must_resume: bool,
+}
+
+impl Issuing {
+    /// The binding of a new session, which is withheld if the client may not read it before it
+    /// closes the connection; `None` if the binding is not known.
+    fn issue(&self, binding: &Binding, owners: &BindingOwners) -> Option<BindingId> {
+        let binding_id = self.binding_for(binding)?;
+        if !(self.must_resume && owners.reads_before_close(binding_id)) {
+            self.withholds.set();
+        }
+        Some(binding_id)
+    }
+
+    /// The binding of a new session; `None` if it is not known.
+    fn binding_for(&self, binding: &Binding) -> Option<BindingId> {
+        let is_resumed = !self.has_signed.is_set();
+        match binding {
+            Binding::Control(binding_id, _) => Some(*binding_id),
+            Binding::Data(own, _) if !is_resumed => Some(own.unproven()),
+            // It proves as much as the session that was resumed.
+            Binding::Data(own, found) => Some(found.binding_id().unwrap_or(*own)),
+            Binding::OneOf(_, found) => found.binding_id().filter(|_| is_resumed),
+        }
+    }
+}
+
 /// Tickets that contain a binding.
 #[derive(Debug)]
 pub(super) struct Tickets {
     inner: Arc<dyn ProducesTickets>,
     binding: Binding,
     owners: Arc<BindingOwners>,
+    issuing: Issuing,
     /// Set once a TLS 1.2 data connection resumes. Then no replacement ticket is sent: OpenSSL
     /// would drop the used one (`SSL_CTX_remove_session`), and PHP, which stores only the session
     /// of the control connection, would have none left.
@@ -251,8 +310,10 @@ impl Tickets {
         inner: &Arc<dyn ProducesTickets>,
         binding: &Binding,
         owners: &Arc<BindingOwners>,
+        issuing: Issuing,
     ) -> Self {
         Self {
+            issuing,
             inner: Arc::clone(inner),
             binding: binding.clone(),
             owners: Arc::clone(owners),
@@ -271,7 +332,8 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.inner.encrypt(&self.binding.issued_binding()?.with(plain))
+        let binding_id = self.issuing.issue(&self.binding, &self.owners)?;
+        self.inner.encrypt(&binding_id.with(plain))
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
@@ -281,7 +343,7 @@ impl ProducesTickets for Tickets {
         if !self.binding.admits(binding_id, &self.owners) {
             return None;
         }
-        if !matches!(self.binding, Binding::Control(..)) && self.owners.is_tls_1_2(binding_id) {
+        if self.binding.is_reusable(binding_id, &self.owners) {
             self.is_used.store(true, Ordering::Relaxed);
         }
         Some(rest.to_vec())
@@ -294,13 +356,15 @@ impl ProducesTickets for Tickets {
 pub(super) struct Sessions {
     pub(super) inner: Arc<dyn StoresServerSessions>,
     pub(super) binding: Binding,
+    pub(super) owners: Arc<BindingOwners>,
+    pub(super) issuing: Issuing,
 }
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.binding
-            .issued_binding()
-            .is_some_and(|binding_id| self.inner.put(binding_id.with(&key), value))
+        let issued = self.issuing.issue(&self.binding, &self.owners);
+        let Some(binding_id) = issued else { return false };
+        self.inner.put(binding_id.with(&key), value)
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -348,10 +412,10 @@ mod tests {
             (far, Some("anna"), false),
         ] {
             let owners = BindingOwners::default();
-            owners.handshake_started(own, near);
+            owners.handshake_started(own, near, false);
             owners.handshake_finished(own, true, None);
             owners.logged_in(own, "anna", near);
-            owners.handshake_started(other, peer);
+            owners.handshake_started(other, peer, false);
             let login = async {
                 tokio::task::yield_now().await;
                 owners.handshake_finished(other, true, None);
@@ -380,8 +444,10 @@ mod tests {
             let owners = Arc::<BindingOwners>::default();
             owners.handshake_finished(own, is_tls_1_2, None);
             let control = Binding::Control(own, Arc::default());
-            let ticket = Tickets::new(&inner, &control, &owners).encrypt(b"session").unwrap();
-            let tickets = Tickets::new(&inner, &binding, &owners);
+            let ticket = Tickets::new(&inner, &control, &owners, Issuing::default())
+                .encrypt(b"session")
+                .unwrap();
+            let tickets = Tickets::new(&inner, &binding, &owners, Issuing::default());
             assert!(tickets.enabled());
             assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
             assert_eq!(tickets.enabled(), is_enabled, "{binding:?}");

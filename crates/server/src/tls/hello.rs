@@ -20,6 +20,7 @@ const HEADER_BYTES: usize = 5;
 const RANDOM_BYTES: usize = 32;
 const SUPPORTED_VERSIONS: u16 = 43;
 const TLS_1_2: u16 = 0x0303;
+const TLS_1_3: u16 = 0x0304;
 
 /// Fields of a `ClientHello`, parsed without rustls.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub(super) struct ClientHelloInfo {
 impl ClientHelloInfo {
     pub(super) fn has_tls_1_2(&self) -> bool {
         self.versions.contains(&TLS_1_2)
+    }
+
+    pub(super) fn has_tls_1_3(&self) -> bool {
+        self.versions.contains(&TLS_1_3)
     }
 }
 

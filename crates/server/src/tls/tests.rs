@@ -129,7 +129,7 @@ impl TlsFixture {
     async fn connect<T>(
         &self,
         client: &Arc<ClientConfig>,
-        accept: impl AsyncFnOnce(Socket) -> io::Result<(TlsStream<Socket>, T)>,
+        accept: impl AsyncFnOnce(Socket) -> io::Result<(TlsStream<TlsTransport>, T)>,
     ) -> T {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let served = async {
@@ -272,44 +272,133 @@ async fn row_09_a_session_of_the_same_account_and_address_is_resumed_and_no_othe
     }
 }
 
-/// Data written to a client that only sends would make its system reset the connection. A client
-/// that has only TLS 1.3, where a session is used once, could not send a second file without a
-/// ticket.
+/// Many clients use a TLS 1.3 session once, so each data connection issues the next one.
 #[tokio::test]
-async fn row_33_an_upload_is_given_a_ticket_only_where_the_client_has_nothing_else() {
-    for (reuse, direction, versions, resumed) in [
-        (SessionReuse::Require, DataDirection::In, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Require, DataDirection::Out, Versions::Tls13, Resumed::Own),
-        (SessionReuse::Prefer, DataDirection::In, Versions::Tls13, Resumed::NotOwn),
-        (SessionReuse::Require, DataDirection::In, Versions::Both, Resumed::NotOwn),
-        (SessionReuse::Require, DataDirection::Out, Versions::Both, Resumed::Own),
-    ] {
-        let mut bench = TlsFixture::new(reuse);
-        if versions == Versions::Both {
-            // If the server offers only TLS 1.3, such a client uses it, too.
+async fn row_09_clients_that_use_a_session_once_resume_at_every_transfer() {
+    for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+        for direction in [DataDirection::In, DataDirection::Out] {
+            let mut bench = TlsFixture::new(reuse);
+            // As with `tls.min_version = "1.3"`.
             let acceptor = Arc::get_mut(&mut bench.acceptor).unwrap();
-            acceptor.base = config_of(&any_settings(), &[&rustls::version::TLS13]).unwrap();
-            acceptor.base.cert_resolver = acceptor.reusable.take().unwrap().cert_resolver;
+            acceptor.reusable = None;
+            for versions in [&[&rustls::version::TLS13][..], rustls::ALL_VERSIONS] {
+                let client = Arc::new(bench.client_of(versions));
+                bench.control(&client, OWN).await.unwrap();
+                for number in 0..10 * TICKETS {
+                    let resumed = bench.data_in(&client, OWN, direction).await;
+                    assert_eq!(resumed, Resumed::Own, "{reuse:?} {direction:?} {number}");
+                }
+                for _ in 0..3 * TICKETS {
+                    assert_eq!(bench.among(&client, vec![OTHER, OWN]).await, Some(OWN));
+                }
+            }
         }
-        let client = Arc::new(match versions {
-            Versions::Tls13 => bench.client(&rustls::version::TLS13),
-            Versions::Both => bench.client_of(rustls::ALL_VERSIONS),
-        });
-        bench.control(&client, OWN).await.unwrap();
-        // Each ticket of the control connection is used once.
-        for _ in 0..TICKETS {
-            assert_eq!(bench.data_in(&client, OWN, direction).await, Resumed::Own, "{direction:?}");
-        }
-        let last = bench.data(&client, OWN).await;
-        assert_eq!(last, resumed, "{reuse:?} {direction:?} {versions:?}");
     }
 }
 
-/// What a client offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Versions {
-    Tls13,
-    Both,
+/// A client that closes its socket with unread data resets the connection, and the end of its
+/// upload may be lost.
+#[tokio::test]
+async fn row_33_nothing_is_sent_to_a_client_during_its_upload_and_a_ticket_at_the_end() {
+    let bench = Bench::new(SessionReuse::Require);
+    let client = Arc::new(bench.client(&rustls::version::TLS13));
+    bench.control(&client, OWN).await.unwrap();
+    for (direction, is_silent) in [(DataDirection::In, true), (DataDirection::Out, false)] {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let stage = watch::Sender::new(Stage::Before);
+        let connector = TlsConnector::from(Arc::clone(&client));
+        let connected = connector.connect(ServerName::try_from("localhost").unwrap(), ours);
+        let served = bench.acceptor.data(link(theirs), OWN, direction, &stage);
+        let (connected, served) = tokio::join!(connected, served);
+        let (mut connected, (mut served, _)) = (connected.unwrap(), served.unwrap());
+        connected.write_all(b"content").await.unwrap();
+        served.read_exact(&mut [0; 7]).await.unwrap();
+        let mut bytes = [0; 1024];
+        let mut unread = tokio::io::ReadBuf::new(&mut bytes);
+        let socket = connected.get_mut().0;
+        let is_ready = std::future::poll_fn(|context| {
+            use tokio::io::AsyncRead as _;
+            let polled = std::pin::Pin::new(&mut *socket).poll_read(context, &mut unread);
+            std::task::Poll::Ready(polled.is_ready())
+        });
+        assert_eq!(!is_ready.await, is_silent, "{direction:?}");
+        let before = unread.filled().len();
+        served.shutdown().await.unwrap();
+        drop(served);
+        let mut rest = Vec::new();
+        connected.get_mut().0.read_to_end(&mut rest).await.unwrap();
+        let (ticket, close_notify) = if is_silent { (rest.len(), 0) } else { (before, rest.len()) };
+        assert!(ticket > 100 && close_notify < 100, "{direction:?}: {ticket} {close_notify}");
+    }
+}
+
+/// Older versions of libcurl, recognised by AUTH SSL.
+#[tokio::test]
+async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_it_must_resume() {
+    let peer = IpAddr::from([192, 0, 2, 7]);
+    for (reuse, reads_before_close, is_early) in [
+        (SessionReuse::Require, true, true),
+        (SessionReuse::Require, false, false),
+        (SessionReuse::Prefer, true, false),
+    ] {
+        let bench = Bench::new(reuse);
+        let client = Arc::new(bench.client(&rustls::version::TLS13));
+        bench.acceptor.handshake_started(OWN, peer, reads_before_close);
+        bench.control(&client, OWN).await.unwrap();
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let stage = watch::Sender::new(Stage::Before);
+        let connector = TlsConnector::from(Arc::clone(&client));
+        let connected = connector.connect(ServerName::try_from("localhost").unwrap(), ours);
+        let served = bench.acceptor.data(link(theirs), OWN, DataDirection::In, &stage);
+        let (connected, served) = tokio::join!(connected, served);
+        let (mut connected, (served, _)) = (connected.unwrap(), served.unwrap());
+        // Without close_notify, so that what was withheld is not sent at all.
+        drop(served);
+        let mut sent = Vec::new();
+        connected.get_mut().0.read_to_end(&mut sent).await.unwrap();
+        assert_eq!(!sent.is_empty(), is_early, "{reuse:?} {reads_before_close}");
+    }
+}
+
+/// Without a session of its control connection a data connection may be that of another client, so
+/// the session that it gets proves nothing.
+#[tokio::test]
+async fn row_09_a_session_of_a_data_connection_that_did_not_resume_proves_nothing() {
+    for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+        let bench = Bench::new(reuse);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let own = Arc::new(bench.client(version));
+            bench.control(&own, OWN).await.unwrap();
+            bench.acceptor.logged_in(OWN, "anna", IpAddr::from([192, 0, 2, 7]));
+            let other = Arc::new(bench.client(version));
+            for number in 0..4 {
+                let resumed = bench.data(&other, OWN).await;
+                assert_eq!(resumed, Resumed::NotOwn, "{reuse:?} {version:?} {number}");
+                assert_eq!(bench.among(&other, vec![OWN, THIRD]).await, None, "{version:?}");
+            }
+            assert_eq!(bench.data(&own, OWN).await, Resumed::Own, "{version:?}");
+        }
+    }
+}
+
+/// It is resumed all the same: a handshake without signature costs less.
+#[tokio::test]
+async fn a_data_connection_that_proves_nothing_resumes_the_one_before() {
+    let bench = Bench::new(SessionReuse::Prefer);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Arc::new(bench.client(version));
+        let stage = watch::Sender::new(Stage::Before);
+        for is_resumed in [false, true, true] {
+            let kind = bench.connect(&client, async |socket: Socket| {
+                let data = bench.acceptor.data(socket, OWN, DataDirection::Out, &stage);
+                let (stream, _) = data.await?;
+                let kind = stream.get_ref().1.handshake_kind();
+                Ok((stream, kind))
+            });
+            let was_resumed = kind.await == Some(HandshakeKind::Resumed);
+            assert_eq!(was_resumed, is_resumed, "{version:?}");
+        }
+    }
 }
 
 /// With an ECDSA certificate first and an RSA one for clients that need it.

@@ -271,6 +271,18 @@ pub(super) fn is_in_time(file: &File, keep: Duration) -> io::Result<bool> {
     Ok(!is_older(file.metadata()?.modified().ok(), keep))
 }
 
+/// Whether the file at `target` has not changed since this temporary file was last written. For
+/// uploads without a record of the file that they were to replace.
+pub(super) fn is_unchanged_since(
+    dir: &Directory,
+    target: &[u8],
+    temporary: &File,
+) -> wharf_core::error::Result<bool> {
+    let made = temporary.metadata().and_then(|facts| facts.modified()).ok();
+    let changed = dir.changed(target)?;
+    Ok(made.zip(changed).is_some_and(|(made, changed)| changed <= made))
+}
+
 /// Removes an unused temporary file of an upload, if it is in the format of the server and older
 /// than `keep`. Returns its length, or `None` if it was kept.
 pub(super) fn remove_if_unused(

@@ -20,8 +20,8 @@ use super::space::{self, Headroom};
 use super::system::read_at_once;
 use super::system::{Directory, OpenedTemporary, Reader, Root, check_name, real_name};
 use super::temporary::{
-    TemporaryKind, clear_absent_mark, is_base_current, is_hidden, is_in_time, leads_to_hidden,
-    may_be_same, partial_name, read_base, remove_if_unused, temporary_kind,
+    TemporaryKind, clear_absent_mark, is_base_current, is_hidden, is_in_time, is_unchanged_since,
+    leads_to_hidden, may_be_same, partial_name, read_base, remove_if_unused, temporary_kind,
 };
 use super::{DiskOptions, Durability};
 use crate::name::check_new;
@@ -229,16 +229,19 @@ impl Tree {
             return Ok(UnfinishedUpload::Bytes(length));
         }
         let Some(base) = base else { return Ok(UnfinishedUpload::Nothing) };
-        let is_old = if let Some(noted) = read_base(&location.dir, &name).map_err(fault)? {
-            may_be_same(&noted, base)
-        } else {
-            // The server was killed before the first byte arrived: compare with the time of
-            // creation.
-            let made = file.metadata().and_then(|facts| facts.modified()).ok();
-            let changed = location.dir.changed(location.name)?;
-            made.zip(changed).is_some_and(|(made, changed)| changed <= made)
+        let Some(noted) = read_base(&location.dir, &name).map_err(fault)? else {
+            // The server was killed before it wrote the first bytes.
+            return Ok(match is_unchanged_since(&location.dir, location.name, &file)? {
+                true if length == 0 => UnfinishedUpload::Bytes(0),
+                true => UnfinishedUpload::Outdated,
+                false => UnfinishedUpload::Nothing,
+            });
         };
-        Ok(if is_old { UnfinishedUpload::Outdated } else { UnfinishedUpload::Nothing })
+        Ok(if may_be_same(&noted, base) {
+            UnfinishedUpload::Outdated
+        } else {
+            UnfinishedUpload::Nothing
+        })
     }
 
     /// The identity of the existing file, or of the target of a link; `None` if nothing exists. An

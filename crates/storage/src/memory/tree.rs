@@ -390,3 +390,9 @@ impl Node {
 fn location(at: &VPath) -> Option<(VPath, Vec<u8>)> {
     Some((at.parent()?, at.name()?.to_vec()))
 }
+
+/// The first bytes of a content; `None` if it is shorter.
+pub(super) fn first_bytes(content: &[u8], keep: u64) -> Option<Vec<u8>> {
+    let keep = usize::try_from(keep).ok()?;
+    content.get(..keep).map(<[u8]>::to_vec)
+}

@@ -7,9 +7,11 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
+use wharf_core::account::Account;
 use wharf_core::error::ErrorKind;
-use wharf_core::storage::{Replace, Start, Storage};
-use wharf_storage::{Disk, DiskOptions};
+use wharf_core::permission::{Permissions, Rules};
+use wharf_core::storage::{Replace, Start, Storage, Stores};
+use wharf_storage::{Disk, DiskOptions, Disks, Memory};
 
 use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
 
@@ -279,6 +281,54 @@ async fn row_56_an_empty_upload_interrupted_by_a_crash_does_not_block_appending_
     assert_eq!(world.names(), ["f"]);
 }
 
+/// The last bytes of an upload are in memory only, and the first ones when it begins.
+#[tokio::test]
+async fn a_client_that_continues_behind_what_a_crash_left_is_given_its_length() {
+    for is_there in [true, false] {
+        let world = World::new();
+        let disk = world.disk(&fast());
+        let file = world.root.join("f");
+        if is_there {
+            fs::write(&file, "old content").unwrap();
+        }
+        leave(&disk).await;
+        let behind = write(Start::At(9));
+        fails(disk.write(&path("/f"), behind).await, &[ErrorKind::PastPartial(5)], "five bytes");
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), Some(5));
+        let temporary = world.names().into_iter().find(|name| name.ends_with(".part")).unwrap();
+        // Killed before the first byte was written.
+        for name in world.names().iter().filter(|name| *name != "f") {
+            fs::remove_file(world.root.join(name)).unwrap();
+        }
+        File::create_new(world.root.join(temporary)).unwrap();
+        fails(disk.write(&path("/f"), behind).await, &[ErrorKind::PastPartial(0)], "none");
+        if is_there {
+            fails(disk.write(&path("/f"), behind).await, &[ErrorKind::PastPartial(0)], "again");
+            let end = disk.write(&path("/f"), write(Start::End)).await;
+            fails(end, &[ErrorKind::Unfinished(0)], "it could be the rest of the new content");
+            assert_eq!(fs::read(&file).unwrap(), b"old content");
+        }
+        put(&disk, "/f", b"whole").await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"whole");
+        assert_eq!(world.names(), ["f"]);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_upload_is_reported_as_such_also_where_a_file_exists() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    put(&disk, "/f", b"old").await.unwrap();
+    leave(&disk).await;
+    let name = world.names().into_iter().find(|name| name.ends_with(".part")).unwrap();
+    let temporary = File::options().write(true).open(world.root.join(name)).unwrap();
+    temporary.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
+    drop(temporary);
+    fails(disk.write(&path("/f"), write(Start::At(2))).await, &[ErrorKind::Expired], "resume");
+    put(&disk, "/f", b"whole").await.unwrap();
+    assert_eq!(world.names(), ["f"]);
+}
+
 #[tokio::test]
 async fn row_56_an_unfinished_upload_that_its_account_deletes_is_gone() {
     let world = World::new();
@@ -386,6 +436,35 @@ async fn a_second_upload_to_one_name_does_not_affect_the_first() {
     assert_eq!(world.names(), ["f"]);
 }
 
+/// After `wharf user del` and `wharf user add`, say.
+#[tokio::test]
+async fn row_56_a_later_account_of_the_same_name_does_not_find_the_unfinished_upload() {
+    let world = World::new();
+    let (disks, memory) = (Disks::new(fast()), Memory::default());
+    let rules = Rules::everywhere(Permissions::ALL);
+    let account = Account::new("anna", world.root.clone(), rules);
+    let account = |instance| Account { instance, ..account.clone() };
+    for stores in [&disks as &dyn Stores, &memory] {
+        for (number, (one, other)) in
+            [(Some([1; 16]), Some([2; 16])), (Some([3; 16]), None), (None, Some([3; 16]))]
+                .into_iter()
+                .enumerate()
+        {
+            let at = path(format!("/{number}"));
+            let store = stores.open(&account(one)).await.unwrap();
+            let mut sink = store.write(&at, write(Start::Fresh)).await.unwrap();
+            feed(&mut sink, b"01234").await;
+            sink.abort().await;
+            let later = stores.open(&account(other)).await.unwrap();
+            assert_eq!(later.partial(&at).await.unwrap(), None);
+            let begun = later.write(&at, write(Start::At(5))).await;
+            fails(begun, &[ErrorKind::BadOffset], "a later account");
+            let same = stores.open(&account(one)).await.unwrap();
+            assert_eq!(same.partial(&at).await.unwrap(), Some(5));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_unfinished_upload_expires_after_its_retention() {
     let world = World::new();
@@ -395,7 +474,7 @@ async fn an_unfinished_upload_expires_after_its_retention() {
     temporary.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
     drop(temporary);
     assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
-    fails(disk.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::BadOffset], "resume");
+    fails(disk.write(&path("/f"), write(Start::At(5))).await, &[ErrorKind::Expired], "resume");
     assert!(world.names().is_empty());
     let sink = begin(&disk, "/f", Start::End).await;
     assert_eq!(sink.commit().await.unwrap().size, 0);

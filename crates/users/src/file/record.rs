@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use wharf_core::account::{Account, Count, Folder, Limits, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied};
@@ -267,6 +268,7 @@ impl UserRecord {
             quota: self.quota,
             quota_files: self.quota_files,
         };
+        account.instance = self.password.as_ref().map(StoredHash::instance);
         account.requires_tls = self.require_tls.unwrap_or(false);
         account.folders = self
             .folders
@@ -314,6 +316,14 @@ impl StoredHash {
     /// The hash as text, for storing and verifying.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Distinguishes accounts of one name: a new account has a password hash with another salt.
+    fn instance(&self) -> [u8; 16] {
+        let digest = Sha256::new().chain_update("instance").chain_update(&self.0).finalize();
+        let mut instance = [0; 16];
+        instance.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        instance
     }
 
     /// Whether it can ever be met: it is a hash, not a mark for "no password" such as `!`.

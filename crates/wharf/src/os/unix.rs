@@ -4,8 +4,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
@@ -30,6 +30,69 @@ pub(crate) struct Signals {
     quit: Signal,
     /// Whether it runs in a terminal: then SIGHUP means that the terminal was closed.
     has_terminal: bool,
+    /// What arrived before these handlers were installed.
+    early: [bool; HANDLED_LATER.len()],
+}
+
+/// Signals that end a process by default, and that a server handles once it has started.
+const HANDLED_LATER: [ProcessSignal; 3] =
+    [ProcessSignal::HUP, ProcessSignal::USR1, ProcessSignal::USR2];
+
+/// The signals that arrived before a server has installed its handlers, in the order of
+/// [`HANDLED_LATER`].
+static EARLY: OnceLock<Vec<Arc<AtomicBool>>> = OnceLock::new();
+
+/// Signals that are only noted, until it is known whether the process is a server.
+#[derive(Debug)]
+pub(crate) struct HeldSignals {
+    /// Set for a process that is not a server: it has the default actions.
+    is_default: Arc<AtomicBool>,
+    noted: Vec<(ProcessSignal, Arc<AtomicBool>)>,
+}
+
+/// Notes signals that would end the process. To be called first: a service manager or a script may
+/// send one as soon as the process exists.
+pub(crate) fn hold_signals() -> HeldSignals {
+    let is_default = Arc::new(AtomicBool::new(false));
+    // Rust ignores SIGPIPE before `main`.
+    let unrelated = UNRELATED.iter().filter(|signal| **signal != ProcessSignal::PIPE);
+    let mut noted = Vec::new();
+    for signal in HANDLED_LATER.iter().chain(unrelated) {
+        let flag = Arc::new(AtomicBool::new(false));
+        let (is_default, own) = (Arc::clone(&is_default), Arc::clone(&flag));
+        let number = signal.as_raw();
+        // The default action comes first, once it applies. If a signal cannot be caught, its
+        // default action stays.
+        let caught = signal_hook::flag::register_conditional_default(number, is_default)
+            .and_then(|_| signal_hook::flag::register(number, own));
+        if caught.is_ok() {
+            noted.push((*signal, flag));
+        }
+    }
+    HeldSignals { is_default, noted }
+}
+
+impl HeldSignals {
+    /// Restores the default actions, and runs those of signals that arrived meanwhile.
+    pub(crate) fn restore_defaults(self) {
+        self.is_default.store(true, Ordering::SeqCst);
+        for (signal, flag) in self.noted {
+            if flag.load(Ordering::SeqCst) {
+                let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
+            }
+        }
+    }
+
+    /// Leaves the signals that arrived to the server, which handles them when it has started.
+    pub(crate) fn leave_to_server(self) {
+        let flag = |wanted: &ProcessSignal| {
+            let noted = self.noted.iter().find(|(signal, _)| signal == wanted);
+            noted.map(|(_, flag)| Arc::clone(flag)).unwrap_or_default()
+        };
+        // It is set once.
+        let _ = EARLY.set(HANDLED_LATER.iter().map(flag).collect());
+        catch_unrelated_signals();
+    }
 }
 
 /// Signals that end or stop a process by default and mean nothing to a server: timers and
@@ -57,7 +120,7 @@ const TERMINAL_ACCESS: &[ProcessSignal] = &[ProcessSignal::TTIN, ProcessSignal::
 
 /// Catches the signals that mean nothing to a server, for the rest of the process. Programs that
 /// it starts have the default actions.
-pub(crate) fn catch_unrelated_signals() {
+fn catch_unrelated_signals() {
     // The flag is never read: a signal that is caught has no other effect.
     let flag = Arc::new(AtomicBool::new(false));
     let access = if has_terminal() { &[] } else { TERMINAL_ACCESS };
@@ -74,7 +137,7 @@ fn has_terminal() -> bool {
 impl Signals {
     /// Installs the signal handlers.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
+        let mut signals = Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             reopen: signal(SignalKind::user_defined1())?,
@@ -82,11 +145,34 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
             has_terminal: has_terminal(),
+            early: [false; HANDLED_LATER.len()],
+        };
+        // From here on, the handlers above receive them.
+        for (is_early, flag) in signals.early.iter_mut().zip(EARLY.get().into_iter().flatten()) {
+            *is_early = flag.swap(false, Ordering::SeqCst);
+        }
+        Ok(signals)
+    }
+
+    /// A signal that arrived before the handlers were installed.
+    fn take_early(&mut self) -> Option<SignalRequest> {
+        let at = self.early.iter_mut().position(std::mem::take)?;
+        Some(match HANDLED_LATER.get(at)? {
+            &ProcessSignal::HUP => self.hung_up(),
+            &ProcessSignal::USR1 => SignalRequest::Reopen,
+            _ => SignalRequest::Summary,
         })
+    }
+
+    fn hung_up(&self) -> SignalRequest {
+        if self.has_terminal { SignalRequest::Stop(Stop::Terminate) } else { SignalRequest::Reload }
     }
 
     /// Waits for the next signal. Cancel safe: signals are remembered.
     pub(crate) async fn next(&mut self) -> SignalRequest {
+        if let Some(early) = self.take_early() {
+            return early;
+        }
         tokio::select! {
             // Keys pressed in a terminal come first; a service manager can wait.
             biased;
@@ -94,11 +180,7 @@ impl Signals {
             _ = self.terminate.recv() => SignalRequest::Stop(StopReason::Terminate),
             // Ctrl+\, and the graceful stop of other servers.
             _ = self.quit.recv() => SignalRequest::Stop(StopReason::Terminate),
-            _ = self.hang_up.recv() => if self.has_terminal {
-                SignalRequest::Stop(StopReason::Terminate)
-            } else {
-                SignalRequest::Reload
-            },
+            _ = self.hang_up.recv() => self.hung_up(),
             _ = self.reopen.recv() => SignalRequest::Reopen,
             _ = self.summary.recv() => SignalRequest::Summary,
         }

@@ -85,8 +85,22 @@ pub(crate) fn appended() -> OpenOptions {
     options
 }
 
-/// Does nothing: Windows has no such signals.
-pub(crate) fn catch_unrelated_signals() {}
+/// Nothing: Windows has no such signals.
+#[derive(Debug)]
+pub(crate) struct HeldSignals;
+
+/// Does nothing.
+pub(crate) fn hold_signals() -> HeldSignals {
+    HeldSignals
+}
+
+impl HeldSignals {
+    /// Does nothing.
+    pub(crate) fn restore_defaults(self) {}
+
+    /// Does nothing.
+    pub(crate) fn leave_to_server(self) {}
+}
 
 /// Does nothing: new files inherit the permissions of their folder.
 pub(crate) fn mask_new_files() {}

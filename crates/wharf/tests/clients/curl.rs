@@ -250,6 +250,34 @@ fn curl_transfers_where_data_must_resume_the_tls_session() {
     }
 }
 
+/// It uses a session once, and reads the next one before it ends an upload.
+#[test]
+fn curl_uploads_several_files_where_data_must_resume_in_tls_1_3() {
+    let server = Setup::new()
+        .set("tls", "session_reuse = \"require\"")
+        .set("tls", "min_version = \"1.3\"")
+        .start();
+    let sizes = [3_000, 900_000, 0, 90_000, 5, 400_000];
+    let room = server.room("curl");
+    let mut random = Random::new(15);
+    let contents: Vec<_> = sizes.iter().map(|size| random.bytes(*size)).collect();
+    let names: Vec<_> = (0..sizes.len()).map(|number| number.to_string()).collect();
+    for (name, content) in names.iter().zip(&contents) {
+        fs::write(room.join(name), content).unwrap();
+    }
+    for version in [&[][..], &["--tlsv1.2"], &["--tlsv1.3"]] {
+        let uploads = names.iter().fold(curl(version).folder(&room), |curl, name| {
+            curl.args(["-T", name.as_str(), &plain(&server, name)])
+        });
+        uploads.args(["--ssl-reqd", "-k"]).succeed();
+        for (name, content) in names.iter().zip(&contents) {
+            let stored = fs::read(server.home().join(name)).unwrap();
+            assert!(stored == *content, "{version:?} {name}");
+            fs::remove_file(server.home().join(name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn row_33_curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
     /// More than the pipe, the sockets and the server's memory hold, so that some of it is on the

@@ -22,6 +22,7 @@ fn php(server: &Server, version: &str) -> Program {
          if (!ftp_login($c, '{USER}', '{PASSWORD}')) exit(2); ftp_pasv($c, true); \
          for ($i = 0; $i < {COUNT}; $i++) {{ \
            if (!ftp_put($c, \"$i\", 'up', FTP_BINARY)) exit(3); \
+           if (!ftp_put($c, \"$i\", 'up', FTP_BINARY)) exit(7); \
            if (!is_array(ftp_nlist($c, '.'))) exit(4); \
            if (!ftp_get($c, 'down', \"$i\", FTP_BINARY)) exit(5); \
          }} \
@@ -34,12 +35,19 @@ fn php(server: &Server, version: &str) -> Program {
 
 #[test]
 fn row_09_php_transfers_whether_or_not_data_must_resume_the_tls_session() {
-    for reuse in ["prefer", "require"] {
-        let server = Setup::new().set("tls", &format!("session_reuse = \"{reuse}\"")).start();
+    for (reuse, min_version, versions) in [
+        ("prefer", "1.2", &["TLSv1.2", "TLSv1.3"][..]),
+        ("require", "1.2", &["TLSv1.2", "TLSv1.3"]),
+        ("require", "1.3", &["TLSv1.3"]),
+    ] {
+        let server = Setup::new()
+            .set("tls", &format!("session_reuse = {reuse:?}"))
+            .set("tls", &format!("min_version = {min_version:?}"))
+            .start();
         let bytes = Random::new(21).bytes(90_000);
         fs::write(server.room("php").join("up"), &bytes).unwrap();
         fs::write(server.room("php").join("empty"), "").unwrap();
-        for version in ["TLSv1.2", "TLSv1.3"] {
+        for version in versions {
             php(&server, version).succeed();
             for index in 0..COUNT {
                 let stored = fs::read(server.home().join(index.to_string())).unwrap();

@@ -48,3 +48,26 @@ fn row_09_python_that_resumes_transfers_where_data_must_resume_the_tls_session()
             .succeed();
     }
 }
+
+/// Uploads of one client.
+const UPLOADS: &str = "400";
+
+#[test]
+fn row_09_python_that_uses_each_session_once_resumes_at_every_upload() {
+    for reuse in ["prefer", "require"] {
+        let server = Setup::new().set("tls", &format!("session_reuse = {reuse:?}")).start();
+        python(include_str!("scripts/sessions.py"))
+            .args(["127.0.0.1", &server.port().to_string(), UPLOADS, "once"])
+            .succeed();
+    }
+}
+
+#[test]
+fn row_33_uploads_of_python_that_never_reads_lose_nothing() {
+    for reuse in ["prefer", "require"] {
+        let server = Setup::new().set("tls", &format!("session_reuse = {reuse:?}")).start();
+        python(include_str!("scripts/sessions.py"))
+            .args(["127.0.0.1", &server.port().to_string(), UPLOADS, "silent"])
+            .succeed();
+    }
+}

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -59,18 +60,71 @@ fn row_44_a_signal_without_a_meaning_does_not_end_the_start_and_a_stop_signal_do
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     };
     let (child, mut password) = start();
-    for name in UNRELATED {
+    for name in UNRELATED.iter().chain(&["HUP", "USR1", "USR2"]) {
         signal(&child, name);
     }
     password.write_all(b"secret\n").unwrap();
     drop(password);
-    let server = Serving::start(child);
+    let mut server = Serving::start(child);
     assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello");
+    // What the server handles takes effect once it has started.
+    server.waits_for("event=status");
     assert_eq!(server.stop().0, Some(0));
     for (name, number) in [("TERM", 15), ("INT", 2)] {
         let (mut child, _password) = start();
         signal(&child, name);
         assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+    }
+}
+
+/// From the first instruction of `main` on. Before it, the system loads the program.
+#[cfg(target_os = "linux")]
+#[test]
+fn row_44_no_signal_with_another_meaning_ends_a_process_that_has_just_begun() {
+    const HUP_USR1_USR2_ALRM: u64 = 1 << 0 | 1 << 9 | 1 << 11 | 1 << 13;
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("share")).unwrap();
+    place.write("share/a.txt", "hello");
+    for delay in [0, 1, 3, 7, 15, 50] {
+        let child = place.spawn(&["-w", "share", "-u", "me", "-P", "secret"]);
+        let status = format!("/proc/{}/status", child.id());
+        let is_caught = || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+            let caught = u64::from_str_radix(caught, 16).unwrap();
+            caught & HUP_USR1_USR2_ALRM == HUP_USR1_USR2_ALRM
+        };
+        while !is_caught() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        std::thread::sleep(Duration::from_millis(delay));
+        for name in ["HUP", "USR1", "USR2", "ALRM"] {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        }
+        let server = Serving::start(child);
+        assert_eq!(server.login("me", "secret").downloads("RETR a.txt"), "hello", "{delay} ms");
+        assert_eq!(server.stop().0, Some(0), "{delay} ms");
+    }
+}
+
+/// A program that is not a server keeps the default actions.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_a_program_that_is_not_a_server() {
+    let place = Place::new();
+    for (name, number) in [("HUP", 1), ("USR1", 10), ("ALRM", 14)] {
+        let fifo = place.path("words");
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
+        // It waits for its input.
+        let mut command = place.command(&["hash", "--password-file", "words"]);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let input = File::options().write(true).open(&fifo).unwrap();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+        drop(input);
+        std::fs::remove_file(&fifo).unwrap();
     }
 }
 

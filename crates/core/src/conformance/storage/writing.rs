@@ -285,7 +285,7 @@ async fn an_unfinished_upload_is_resumed(harness: &Harness) {
     }
     let behind = Write { start: Start::At(6), replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), behind).await;
-    harness.fails(begun, &[ErrorKind::BadOffset], "resume behind the end");
+    harness.fails(begun, &[ErrorKind::PastPartial(5)], "resume behind the end");
     harness.same(unfinished(harness, "/f").await, Some(5), "after that it is still there");
     let mut sink = harness.begin("/f", Start::At(3), Allowed).await;
     harness.feed(&mut sink, b"x").await;
@@ -316,7 +316,7 @@ async fn an_unfinished_upload_counts_before_the_file(harness: &Harness) {
     harness.holds("/f", b"a longer file", "readers see the file").await;
     let behind = Write { start: Start::At(5), replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), behind).await;
-    harness.fails(begun, &[ErrorKind::BadOffset], "within the file, behind the upload");
+    harness.fails(begun, &[ErrorKind::PastPartial(2)], "within the file, behind the upload");
     let mut sink = harness.begin("/f", Start::At(2), Allowed).await;
     harness.feed(&mut sink, b"23").await;
     harness.works(sink.commit().await, "commit");
@@ -418,7 +418,7 @@ async fn an_upload_cut_before_its_first_byte_is_known_as_one(harness: &Harness) 
     // Resuming at the length of the old file would mix two files.
     let behind = Write { start: Start::At(3), replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), behind).await;
-    harness.fails(begun, &[ErrorKind::BadOffset], "going on behind the old file");
+    harness.fails(begun, &[ErrorKind::PastPartial(0)], "going on behind the old file");
     harness.holds("/f", b"old", "nothing happened").await;
     let end = Write { start: Start::End, replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), end).await;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
 use super::{AcceptedConn, DataConnIdentity, PortEvent, Sharing};
-use crate::net::{Listener, Socket, read_proxy_header};
+use crate::net::{Listener, Socket, TlsTransport, read_proxy_header};
 use crate::tls::{Acceptor, BindingId};
 
 /// Sessions on one port at a time.
@@ -259,7 +259,7 @@ impl Waiters {
 
     fn hand_over_secured(
         &self,
-        stream: Box<TlsStream<Socket>>,
+        stream: Box<TlsStream<TlsTransport>>,
         binding_id: Option<BindingId>,
         from: IpAddr,
     ) {

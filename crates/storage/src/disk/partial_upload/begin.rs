@@ -17,8 +17,8 @@ use crate::disk::prefix_copy::PrefixCopy;
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, OpenedTemporary};
 use crate::disk::temporary::{
-    LockOutcome, claim, is_base_current, is_in_time, leads_to_hidden, partial_name, remove_base,
-    temporary_name,
+    LockOutcome, claim, is_base_current, is_in_time, is_unchanged_since, leads_to_hidden,
+    partial_name, read_base, remove_base, temporary_name,
 };
 use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
 use crate::name::check_new;
@@ -246,16 +246,17 @@ impl PartialUpload {
                 self.keep_found();
                 return self.cut(start, length);
             }
-            // The client resumes an upload that it started for another file.
+            // The client resumes an upload that cannot be resumed, as one for another file.
             (None, Start::At(1..))
                 if self.found.is_some() && (is_there || self.is_in_time()?) =>
             {
+                let kind = self.why_void()?;
                 self.keep_found();
-                let kind = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
                 return Err(kind.into());
             }
             (None, _) => {}
         }
+        let has_expired = self.found.is_some() && !self.is_in_time()?;
         self.clear_found()?;
         match (start, is_there) {
             (Start::Fresh, _) => {}
@@ -266,11 +267,28 @@ impl PartialUpload {
                 self.reserve_space(keep)?;
                 self.copying = PrefixCopy::of(old, keep)?;
             }
+            (Start::At(1..), false) if has_expired => return Err(ErrorKind::Expired.into()),
             (start, false) => {
                 kept(start, 0)?;
             }
         }
         Ok(())
+    }
+
+    /// Why an existing unfinished upload cannot be resumed.
+    fn why_void(&self) -> Result<ErrorKind> {
+        if !self.is_in_time()? {
+            return Ok(ErrorKind::Expired);
+        }
+        let is_there = self.base.is_some();
+        if self.found == Some(0)
+            && read_base(&self.dir, &self.name).map_err(fault)?.is_none()
+            && (!is_there || is_unchanged_since(&self.dir, &self.target, &self.file)?)
+        {
+            // The server was killed before it wrote the first bytes.
+            return Ok(ErrorKind::PastPartial(0));
+        }
+        Ok(if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset })
     }
 
     /// Number of bytes of an earlier upload that this one may resume; `None` if the earlier one is
@@ -366,7 +384,7 @@ impl PartialUpload {
     }
 
     fn cut(&mut self, start: Start, length: u64) -> Result<()> {
-        let keep = kept(start, length)?;
+        let keep = kept(start, length).map_err(|_| ErrorKind::PastPartial(length))?;
         self.overlap = Overlap::of(&mut self.file, keep, length).map_err(fault)?;
         self.truncate(keep)?;
         self.resumed = Some(keep);

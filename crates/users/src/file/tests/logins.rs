@@ -66,6 +66,22 @@ impl LoginFixture {
     }
 }
 
+/// Partial uploads belong to an account, not to a later one of its name.
+#[tokio::test]
+async fn an_account_that_is_added_again_is_another_instance() {
+    let all = test_users();
+    let first = all.login("anna", b"secret").await.unwrap().instance;
+    assert!(first.is_some() && all.login("anna", b"secret").await.unwrap().instance == first);
+    UserFile::edit(&all.path, |editor| editor.remove("anna")).unwrap();
+    let hash = StoredHash::from(hash_new(b"secret").unwrap());
+    UserFile::edit(&all.path, |editor| {
+        editor.add("anna", &[Setting::Password(hash), Setting::Home("anna".into())])
+    })
+    .unwrap();
+    let second = all.login("anna", b"secret").await.unwrap().instance;
+    assert!(second.is_some() && second != first);
+}
+
 #[tokio::test]
 async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
     let test_users = test_users();

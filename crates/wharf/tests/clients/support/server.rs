@@ -170,12 +170,23 @@ impl Server {
     pub(crate) fn start(&mut self) {
         self.launch();
         self.ready_line = self.receive_line(is_ready);
+        self.assert_own_socket();
+    }
+
+    /// Each test has a control socket of its own.
+    fn assert_own_socket(&self) {
+        let is_own = self.folder().join("run/control.sock").exists();
+        let is_configured = fs::read_to_string(self.folder().join("wharf.toml"))
+            .is_ok_and(|text| text.contains("[control]"));
+        assert!(is_own || is_configured, "the control socket is outside of the test's folder");
     }
 
     fn launch(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(["serve", "-c", "wharf.toml"]).current_dir(self.folder());
         command.env("HOME", self.folder()).env("TZ", "UTC0").env("LC_ALL", "C.UTF-8");
+        // Root would otherwise use the control socket of the system.
+        command.env("RUNTIME_DIRECTORY", self.folder().join("run"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program was built");
         let (tell, lines) = channel();
@@ -281,7 +292,8 @@ impl Drop for Server {
 
 /// The built program, in `folder`.
 pub(crate) fn wharf(folder: &Path) -> Program {
-    Program::new(env!("CARGO_BIN_EXE_wharf")).folder(folder)
+    let program = Program::new(env!("CARGO_BIN_EXE_wharf")).folder(folder);
+    program.env("RUNTIME_DIRECTORY", folder.join("run"))
 }
 
 fn is_ready(line: &str) -> bool {
