@@ -151,7 +151,8 @@ impl TestStep {
     /// A test that runs as root must not use the folder of an installed server: two of them would
     /// disturb each other, and that server. The package is installed there and purged.
     fn leaves_no_folder(&self, was_there: bool) -> Result<(), String> {
-        if was_there || matches!(self.work, StepWork::Package) || !Path::new(SYSTEM_FOLDER).exists() {
+        if was_there || matches!(self.work, StepWork::Package) || !Path::new(SYSTEM_FOLDER).exists()
+        {
             return Ok(());
         }
         Err(format!(

@@ -2,6 +2,7 @@
 
 mod accept;
 mod opening;
+mod session_tasks;
 mod start;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::accept::{AcceptLoop, AcceptedClient};
 use self::opening::{adopt, open};
+use self::session_tasks::SessionTasks;
 use self::start::start;
 use crate::admission::{AdmittedClient, ConnectionLimits, LimitReached};
 use crate::conversation::converse;
@@ -252,7 +254,7 @@ impl Bound {
         }
         drop(accepted_clients);
         let mut stop = self.stop.subscribe();
-        let mut sessions = JoinSet::new();
+        let sessions = SessionTasks::default();
         let mut rejections = JoinSet::new();
         let mut is_open = true;
         let grace = loop {
@@ -263,7 +265,7 @@ impl Bound {
                 // Stopping comes first, so that a flood of clients cannot delay it.
                 biased;
                 grace = stopped(&mut stop) => break grace,
-                Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+                () = sessions.all_ended(), if !is_open && !sessions.is_empty() => continue,
                 Some(_) = rejections.join_next(), if !rejections.is_empty() => continue,
                 client_conn = accepted_clients_rx.recv(), if is_open => client_conn,
             };
@@ -275,7 +277,7 @@ impl Bound {
             match admit(&self.shared, &client_conn) {
                 Ok((entry, peer)) => {
                     let shared = Arc::clone(&self.shared);
-                    spawn_session(&self.workers, &mut sessions, shared, client_conn, entry, peer);
+                    spawn_session(&self.workers, &sessions, shared, client_conn, entry, peer);
                 }
                 Err(refused) if rejections.len() < REJECTIONS_MAX => {
                     rejections.spawn(reject(Arc::clone(&self.shared), client_conn, refused));
@@ -291,7 +293,7 @@ impl Bound {
 /// Serves a client on the runtime with the fewest clients.
 fn spawn_session(
     workers: &[WorkerRuntime],
-    sessions: &mut JoinSet<()>,
+    sessions: &SessionTasks,
     shared: Arc<Shared>,
     client_conn: AcceptedClient,
     entry: AdmittedClient,
@@ -299,7 +301,7 @@ fn spawn_session(
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(serve_one(shared, client_conn, entry, peer));
+        sessions.spawn(&Runtime::current(), serve_one(shared, client_conn, entry, peer));
         return;
     };
     let client = Arc::clone(&worker.clients);
@@ -309,7 +311,7 @@ fn spawn_session(
         serve_one(shared, client_conn, entry, peer).await;
         drop(client);
     };
-    sessions.spawn_on(serving, &worker.runtime);
+    sessions.spawn(&worker.runtime, serving);
 }
 
 async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
@@ -421,7 +423,7 @@ async fn cut_off(handle: &SessionHandle) -> SessionEnd {
 }
 
 /// Waits for transfers for `grace`, then ends them.
-async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) {
+async fn drain(registry: &Registry, sessions: SessionTasks, grace: Duration) {
     const REASON: &str = "The server is shutting down.";
     // Sessions cut themselves off; the last limit is for those that cannot.
     let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
@@ -429,12 +431,12 @@ async fn drain(registry: &Registry, mut sessions: JoinSet<()>, grace: Duration) 
         for handle in registry.sessions() {
             handle.end(how, REASON);
         }
-        let all = async { while sessions.join_next().await.is_some() {} };
-        if timeout(most, all).await.is_ok() {
+        if timeout(most, sessions.all_ended()).await.is_ok() {
             return;
         }
     }
-    sessions.shutdown().await;
+    sessions.abort_all();
+    sessions.all_ended().await;
 }
 
 impl Handle {

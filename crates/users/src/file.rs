@@ -157,9 +157,23 @@ impl FileUsers {
         state.problem.take().map(EditError::Open).or_else(|| state.renewal_problem.take())
     }
 
+    /// Reads the file again if it has changed. A thread is used only if it has, or if the system
+    /// would have to wait for the answer: waking one takes longer than the rest of a login.
+    async fn reload(&self) -> Result<(), Denied> {
+        if self.inner.is_current_at_once() {
+            return Ok(());
+        }
+        let inner = Arc::clone(&self.inner);
+        let reloaded = spawn_blocking(move || inner.reload_if_changed()).await;
+        reloaded.map_err(|error| Denied::Broken(error.into()))
+    }
+
     /// Replaces a weak hash in the background. Skipped, until a later login, when the server is
     /// busy or another program changes the file.
     fn renew(&self, record: &UserRecord, secret: &[u8]) {
+        if !self.inner.state().is_renewing {
+            return;
+        }
         let Some(permit) = self.hasher.try_permit() else { return };
         let inner = Arc::clone(&self.inner);
         let (name, old) = (record.name.clone(), record.password.clone());
@@ -173,15 +187,9 @@ impl FileUsers {
 #[async_trait]
 impl Users for FileUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
-        let (inner, name) = (Arc::clone(&self.inner), attempt.user.to_owned());
-        let secret = Zeroizing::new(attempt.secret.to_vec());
-        let found = spawn_blocking(move || {
-            inner.reload_if_changed();
-            let record = inner.state().records.get(&name).cloned();
-            let known = record.as_deref().and_then(|record| verify_cheap_hash(record, &secret));
-            (record, known)
-        });
-        let (record, known) = found.await.map_err(|error| Denied::Broken(error.into()))?;
+        self.reload().await?;
+        let record = self.inner.state().records.get(attempt.user).cloned();
+        let known = record.as_deref().and_then(|record| verify_cheap_hash(record, attempt.secret));
         let stored = record.as_deref().and_then(|record| record.password.as_ref());
         let now = Timestamp::now();
         let opens = |record: &UserRecord| record.is_open() && record.admits(attempt, now).is_ok();
@@ -212,9 +220,7 @@ impl Users for FileUsers {
     }
 
     async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
-        let inner = Arc::clone(&self.inner);
-        let reloaded = spawn_blocking(move || inner.reload_if_changed()).await;
-        reloaded.map_err(|error| Denied::Broken(error.into()))?;
+        self.reload().await?;
         let Some(record) = self.inner.state().records.get(attempt.user).cloned() else {
             return Ok(AccountStatus::Unknown);
         };
@@ -242,8 +248,8 @@ type UserRecords = HashMap<String, Arc<UserRecord>>;
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    /// Held while the file is read, by blocking threads alone, so that an older reading never
-    /// takes the place of a newer one.
+    /// Held by blocking threads while the file is read, so that an older reading never takes the
+    /// place of a newer one; others only try to lock it.
     read_lock: Mutex<()>,
     /// Held for a few lines.
     state: Mutex<FileState>,
@@ -289,6 +295,14 @@ impl Inner {
     fn state(&self) -> MutexGuard<'_, FileState> {
         // No code under this lock panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file is known to be unchanged, without waiting for anything.
+    fn is_current_at_once(&self) -> bool {
+        // While it is read again, the result counts.
+        let Ok(_guard) = self.read_lock.try_lock() else { return false };
+        let before = self.state().stamp;
+        before.is_some() && disk::stamp_at_once(&self.path) == before
     }
 
     /// Reads the file again if it has changed. Blocks.

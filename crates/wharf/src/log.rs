@@ -1,9 +1,9 @@
-//! The log: events are formatted as lines, which a separate thread writes.
+//! The log: events are formatted as lines, which a separate thread gathers and writes.
 //!
 //! [`record`] converts an event to fields, [`mod@line`] formats the fields, [`xferlog`] formats the
-//! transfer log; [`writer`] contains the thread, and [`target`] the files. Sessions never wait for
-//! them, except for lines of the [`audit`] log, which are written synchronously. [`tail`] keeps the
-//! last lines in memory.
+//! transfer log, and [`time`] the time; [`pending`] decides when lines are written, [`writer`]
+//! contains the thread, and [`target`] the files. Sessions never wait for them, except for lines of
+//! the [`audit`] log, which are written synchronously. [`tail`] keeps the last lines in memory.
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
@@ -11,18 +11,20 @@ pub(crate) mod catalog;
 mod forgery_tests;
 pub(crate) mod journal;
 pub(crate) mod line;
+mod pending;
 pub(crate) mod record;
 pub(crate) mod rotation;
 pub(crate) mod tail;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
+pub(crate) mod time;
 pub(crate) mod writer;
 pub(crate) mod xferlog;
 
+use std::cell::RefCell;
 use std::sync::{PoisonError, RwLock};
 
-use jiff::Zoned;
 use wharf_core::event::{ClientInfo, Event, Events};
 
 use crate::outcome::Failure;
@@ -31,7 +33,13 @@ use line::LineFormat;
 use record::{Level, LogRecord};
 use tail::Tail;
 use target::LogTarget;
+use time::LogTime;
 use writer::{Writer, WriterNote};
+
+thread_local! {
+    /// The memory for one line, which is used again for the next.
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Filters, formats and writes log lines.
 #[derive(Debug)]
@@ -86,7 +94,8 @@ impl Log {
         let transfer_log = options.transfer_log.as_ref().map(|_| targets.len());
         targets.extend(options.transfer_log);
         let style = styles.first().copied().unwrap_or(LineFormat::Text);
-        let note_line = move |note: &WriterNote| rendered(style, &Zoned::now(), &note_record(note));
+        let note_line =
+            move |note: &WriterNote| rendered(style, &LogTime::now(), &note_record(note));
         Self {
             styles,
             filter: RwLock::new(LogFilter {
@@ -110,8 +119,12 @@ impl Log {
 
     /// Writes a record to all outputs, if the filter accepts it.
     pub(crate) fn note(&self, record: &LogRecord) {
-        let now = Zoned::now();
-        if let Some(audit) = self.audit.as_ref().filter(|_| is_audited(record.event)) {
+        let audit = self.audit.as_ref().filter(|_| is_audited(record.event));
+        if audit.is_none() && !self.accepts(record) {
+            return;
+        }
+        let now = LogTime::now();
+        if let Some(audit) = audit {
             self.report_lost(&now, audit.write(&line::render(LineFormat::Json, &now, record)));
             if let Some(reason) = audit.take_problem() {
                 self.enqueue(&now, &note_record(&WriterNote::NotRotated(reason)));
@@ -120,21 +133,30 @@ impl Log {
         self.enqueue(&now, record);
     }
 
-    fn enqueue(&self, now: &Zoned, record: &LogRecord) {
-        if record.level > self.filter().level_max {
+    fn accepts(&self, record: &LogRecord) -> bool {
+        record.level <= self.filter().level_max
+    }
+
+    fn enqueue(&self, now: &LogTime, record: &LogRecord) {
+        if !self.accepts(record) {
             return;
         }
-        let text = line::render(LineFormat::Text, now, record);
+        // An administrator who watches the log sees errors without delay.
+        let is_urgent = record.level == Level::Error;
+        let mut text = SCRATCH.take();
+        text.clear();
+        line::render_into(&mut text, LineFormat::Text, now, record);
         self.tail.push(record.session.as_ref().map(|session| session.number), &text);
         for (number, style) in self.styles.iter().enumerate() {
             match style {
-                LineFormat::Text => self.writer.write(number, text.clone()),
+                LineFormat::Text => self.writer.write(number, text.as_bytes(), is_urgent),
                 style if style.shows(record) => {
-                    self.writer.write(number, rendered(*style, now, record));
+                    self.writer.write(number, &rendered(*style, now, record), is_urgent);
                 }
                 _ => {}
             }
         }
+        SCRATCH.set(text);
     }
 
     /// The last lines, and new ones.
@@ -151,7 +173,7 @@ impl Log {
         *self.filter.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report_lost(&self, now: &Zoned, kept: WriteOutcome) {
+    fn report_lost(&self, now: &LogTime, kept: WriteOutcome) {
         let record = match kept {
             WriteOutcome::Whole | WriteOutcome::LostToo => return,
             WriteOutcome::Lost => {
@@ -180,7 +202,7 @@ impl Log {
 }
 
 /// Formats a line, or an entry of the journal.
-fn rendered(style: LineFormat, now: &Zoned, record: &LogRecord) -> Vec<u8> {
+fn rendered(style: LineFormat, now: &LogTime, record: &LogRecord) -> Vec<u8> {
     match style {
         LineFormat::Entry => journal::entry(record),
         style => line::render(style, now, record).into_bytes(),
@@ -206,7 +228,8 @@ impl Events for Log {
         if let Event::Transferred(transfer) = event
             && let Some(target) = self.transfers
         {
-            self.writer.write(target, xferlog::line(&Zoned::now(), who, transfer));
+            let line = xferlog::line(&LogTime::now(), who, transfer);
+            self.writer.write(target, line.as_bytes(), false);
         }
         if let Some(record) = LogRecord::of(who, event) {
             self.note(&record);

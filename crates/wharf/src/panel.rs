@@ -13,7 +13,7 @@ use wharf_server::settings::ListenTls;
 
 use crate::config::choice::TlsRequire;
 use crate::config::units::{show_duration, show_rate};
-use crate::share::{ShareAccess, Share};
+use crate::share::{Share, ShareAccess};
 use layout::Layout;
 use words::Words;
 
@@ -443,7 +443,9 @@ mod tests {
     #[test]
     fn a_password_that_was_given_is_not_shown() {
         assert!(!panel(ServedContent::Share(share(false))).text(80).contains("maple"));
-        assert!(panel(ServedContent::Share(share(true))).text(80).contains("maple-otter-26-quay-fern"));
+        assert!(
+            panel(ServedContent::Share(share(true))).text(80).contains("maple-otter-26-quay-fern")
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct ServerFileIndex {
 #[derive(Default)]
 struct IndexSnapshot {
     /// Every name of the paths, and the file it referred to.
-    steps: Vec<(PathBuf, Option<PathStep>)>,
+    steps: BTreeMap<PathBuf, Option<PathStep>>,
     /// Directories that were read, with their modification times.
     folders_read: Vec<(PathBuf, FolderStamp)>,
     /// When the paths were resolved.
@@ -184,7 +184,9 @@ impl ServerFileIndex {
     }
 
     pub(super) fn folder_around(&self, folder: &Path) -> Option<PathBuf> {
-        let known = self.known(TreeRelation::Contains);
+        // Asked at each login. Only an administrator can move a home into a directory of the
+        // server, and access to a file there is checked by its identity in any case.
+        let known = self.known(TreeRelation::Disjoint);
         let mut at = std::fs::canonicalize(folder).ok()?;
         for _ in 0..ABOVE_MAX {
             let found =
@@ -366,7 +368,9 @@ impl PathFollower<'_> {
                 }
                 Err(_) => None,
             };
-            self.known.steps.push((at.clone(), step));
+            // Many paths share their first names. If one has changed between two paths, its first
+            // state is kept, so that the next check notices.
+            self.known.steps.entry(at.clone()).or_insert(step);
             let is_last = ahead.is_empty();
             let Ok(facts) = found else {
                 // Nothing exists there yet, and no account creates it.
@@ -414,7 +418,7 @@ impl PathFollower<'_> {
     }
 
     fn remembered(&self, at: &Path) -> Option<PathStep> {
-        self.before.steps.iter().find(|(path, _)| path == at).and_then(|(_, step)| *step)
+        self.before.steps.get(at).copied().flatten()
     }
 
     fn reached(&mut self, at: &Path, facts: &std::fs::Metadata) {
@@ -468,4 +472,39 @@ fn names(path: &Path) -> Vec<std::ffi::OsString> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_paths_share_are_checked_once_and_changes_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("logs")).unwrap();
+        let numbered = (0..5).map(|number| (top.join(format!("logs/{number}")), Extent::File));
+        let index = ServerFileIndex::new(numbered.collect());
+        let known = index.known(TreeRelation::Contains);
+        assert_eq!(known.steps.len(), names(&top).len() + 1 + 5);
+        assert!(known.is_current());
+        std::fs::write(top.join("logs/3"), "").unwrap();
+        assert!(!known.is_current());
+        std::fs::rename(top.join("logs"), top.join("old")).unwrap();
+        let known = index.known(TreeRelation::Contains);
+        assert_eq!(known.steps.len(), names(&top).len() + 1);
+        assert!(known.is_current());
+    }
+
+    #[test]
+    fn a_folder_in_a_directory_of_the_server_is_found_and_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["state/inner", "home"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let state = folder.path().join("state");
+        let index = ServerFileIndex::new(vec![(state.clone(), Extent::Folder)]);
+        assert_eq!(index.folder_around(&state.join("inner")), Some(state));
+        assert_eq!(index.folder_around(&folder.path().join("home")), None);
+    }
 }

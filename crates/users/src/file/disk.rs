@@ -9,6 +9,12 @@ use wharf_core::trusted_file;
 
 use super::problem::UsersFileError;
 
+#[cfg(target_os = "linux")]
+#[path = "at_once_linux.rs"]
+mod at_once;
+#[cfg(not(target_os = "linux"))]
+#[path = "at_once_other.rs"]
+mod at_once;
 #[cfg(not(unix))]
 #[path = "system_other.rs"]
 mod system;
@@ -56,6 +62,12 @@ impl Stamp {
 /// [`UsersFileError::Missing`], or the error of the system.
 pub fn stamp(path: &Path) -> Result<Stamp, UsersFileError> {
     fs::metadata(path).map(|about| Stamp::of(&about)).map_err(|error| unreadable(path, error))
+}
+
+/// The current stamp of the file, if the system has it in memory. Does not wait for a disk or a
+/// network.
+pub(super) fn stamp_at_once(path: &Path) -> Option<Stamp> {
+    at_once::stamp(path)
 }
 
 /// The stamp of an open file.

@@ -83,7 +83,9 @@ fn syntax_hint(text: &str, at: usize, message: &str) -> Option<String> {
 pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let place = error.span().map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
+        let place = error
+            .span()
+            .map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
         let problem = ConfigProblem::error(format!("invalid TOML: {}", error.message()), place);
         let hint = error.span().and_then(|span| syntax_hint(text, span.start, error.message()));
         problems.push(match hint {

@@ -50,8 +50,8 @@ impl Audit {
             return Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
                 .hint("the audit log is written synchronously and cannot be a pipe or a device"));
         }
-        let target =
-            LogTarget::private_file(path).map_err(|error| cannot_open("audit log", path, &error))?;
+        let target = LogTarget::private_file(path)
+            .map_err(|error| cannot_open("audit log", path, &error))?;
         Ok(Self::at(target.rotated(rules)))
     }
 

@@ -139,7 +139,8 @@ fn row_42_every_line_of_the_transfer_log_parses_back_to_its_event() {
                 note: "",
             };
             let now = jiff::Timestamp::from_second(at).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
-            let line = xferlog::line(&now, &who(Some(user.clone()), 4000), &transfer);
+            let line =
+                xferlog::line(&LogTime::from(&now), &who(Some(user.clone()), 4000), &transfer);
             prop_assert!(line.len() <= 8192 || path.as_bytes().len() > 2500);
             let is_anonymous = ["anonymous", "ftp"].contains(&user.to_ascii_lowercase().as_str());
             let told = Xfer {
@@ -175,14 +176,14 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
             for style in
                 [LineFormat::Json, LineFormat::Text, LineFormat::Journal, LineFormat::Panel]
             {
-                let line = line::render(style, &Zoned::now(), &record);
+                let line = line::render(style, &LogTime::now(), &record);
                 let body = line.strip_suffix('\n').unwrap();
                 prop_assert!(line.len() <= 8192);
                 let is_harmless = !body.contains(char::is_control)
                     && !body.contains(['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{200f}']);
                 prop_assert!(is_harmless, "{:?} {:?}", style, line);
             }
-            let line = line::render(LineFormat::Json, &Zoned::now(), &record);
+            let line = line::render(LineFormat::Json, &LogTime::now(), &record);
             let read: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read["event"], record.event);
             prop_assert_eq!(&read["ip"], "192.0.2.7");

@@ -1,13 +1,13 @@
 //! Formats a record as a line: text, JSON, for journald, or for the start panel.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::Zoned;
 use wharf_proto::path::is_deceptive;
 
 use super::record::{Field, Level, LogRecord};
+use super::time::LogTime;
 use crate::config::units::show_size;
 
 /// The format of a line.
@@ -41,19 +41,32 @@ impl LineFormat {
 const VALUE_BYTES_MAX: usize = 2500;
 
 /// Formats a line, with its line end.
-pub(crate) fn render(style: LineFormat, now: &Zoned, record: &LogRecord) -> String {
-    let mut line = match style {
-        LineFormat::Text => {
-            let time = now.strftime("%Y-%m-%dT%H:%M:%S%:z");
-            format!("{time} {}{}", level(record.level).to_uppercase(), pairs(record))
-        }
-        LineFormat::Journal => format!("<{}>{}", priority(record.level), message(record)),
-        LineFormat::Entry => message(record),
-        LineFormat::Json => json(now, record),
-        LineFormat::Panel => panel(now, record),
-    };
-    line.push('\n');
+pub(crate) fn render(style: LineFormat, now: &LogTime, record: &LogRecord) -> String {
+    let mut line = String::new();
+    render_into(&mut line, style, now, record);
     line
+}
+
+/// Appends a line, with its line end.
+pub(super) fn render_into(out: &mut String, style: LineFormat, now: &LogTime, record: &LogRecord) {
+    match style {
+        LineFormat::Text => {
+            now.write_seconds(out);
+            out.push(' ');
+            out.push_str(level_in_capitals(record.level));
+            out.push(' ');
+            pairs(out, record);
+        }
+        LineFormat::Journal => {
+            // Writing to a String never fails.
+            let _ = write!(out, "<{}>", priority(record.level));
+            pairs(out, record);
+        }
+        LineFormat::Entry => pairs(out, record),
+        LineFormat::Json => json(out, now, record),
+        LineFormat::Panel => out.push_str(&panel(now, record)),
+    }
+    out.push('\n');
 }
 
 /// The syslog severity.
@@ -67,7 +80,9 @@ pub(super) fn priority(level: Level) -> u8 {
 
 /// Formats a line without time and level.
 pub(super) fn message(record: &LogRecord) -> String {
-    pairs(record).trim_start().to_owned()
+    let mut out = String::new();
+    pairs(&mut out, record);
+    out
 }
 
 fn level(level: Level) -> &'static str {
@@ -78,42 +93,55 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-fn pairs(record: &LogRecord) -> String {
-    let mut out = String::new();
-    if let Some(session) = &record.session {
-        let _ = write!(out, " session={} ip={}", session.number, address(session.peer.ip()));
-        if let Some(user) = &session.user {
-            let _ = write!(out, " user={}", bounded(user));
-        }
+fn level_in_capitals(level: Level) -> &'static str {
+    match level {
+        Level::Nothing | Level::Error => "ERROR",
+        Level::Warn => "WARN",
+        Level::Info => "INFO",
     }
-    let _ = write!(out, " event={}", record.event);
-    for (name, field) in &record.fields {
-        let _ = write!(out, " {name}={}", value(field));
-    }
-    out
 }
 
-fn json(now: &Zoned, record: &LogRecord) -> String {
-    let mut out = format!(
-        "{{\"time\":\"{}\",\"level\":\"{}\"",
-        now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"),
-        level(record.level)
-    );
+fn pairs(out: &mut String, record: &LogRecord) {
+    if let Some(session) = &record.session {
+        let _ = write!(out, "session={} ip={} ", session.number, address(session.peer.ip()));
+        if let Some(user) = &session.user {
+            out.push_str("user=");
+            quote(out, user);
+            out.push(' ');
+        }
+    }
+    out.push_str("event=");
+    out.push_str(record.event);
+    for (name, field) in &record.fields {
+        out.push(' ');
+        out.push_str(name);
+        out.push('=');
+        value(out, field);
+    }
+}
+
+fn json(out: &mut String, now: &LogTime, record: &LogRecord) {
+    out.push_str("{\"time\":\"");
+    now.write_milliseconds(out);
+    let _ = write!(out, "\",\"level\":\"{}\"", level(record.level));
     if let Some(session) = &record.session {
         let (number, ip) = (session.number, address(session.peer.ip()));
-        let user = session.user.as_deref().map_or_else(|| "null".to_owned(), bounded);
-        let _ = write!(out, ",\"session\":{number},\"ip\":\"{ip}\",\"user\":{user}");
+        let _ = write!(out, ",\"session\":{number},\"ip\":\"{ip}\",\"user\":");
+        match &session.user {
+            Some(user) => quote(out, user),
+            None => out.push_str("null"),
+        }
     }
     let _ = write!(out, ",\"event\":\"{}\"", record.event);
     for (name, field) in &record.fields {
-        let _ = write!(out, ",\"{name}\":{}", value(field));
+        let _ = write!(out, ",\"{name}\":");
+        value(out, field);
     }
     out.push('}');
-    out
 }
 
-fn panel(now: &Zoned, record: &LogRecord) -> String {
-    let mut parts = vec![now.strftime("%H:%M").to_string()];
+fn panel(now: &LogTime, record: &LogRecord) -> String {
+    let mut parts = vec![now.minute().to_owned()];
     let tried = text(record, "tried");
     if let Some(session) = &record.session {
         let user = session.user.as_deref().or(tried).unwrap_or("-");
@@ -174,34 +202,61 @@ pub(crate) fn address(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-fn value(field: &Field) -> String {
-    match field {
-        Field::Text(text) => bounded(text),
-        Field::Path(path) => bounded(&path.to_string()),
-        Field::Number(number) => number.to_string(),
-        Field::Seconds(time) => format!("{}.{:03}", time.as_secs(), time.subsec_millis()),
-        Field::Boolean(is_true) => is_true.to_string(),
-    }
+fn value(out: &mut String, field: &Field) {
+    let _ = match field {
+        Field::Text(text) => {
+            quote(out, text);
+            Ok(())
+        }
+        Field::Path(path) => {
+            quote(out, path);
+            Ok(())
+        }
+        Field::Number(number) => write!(out, "{number}"),
+        Field::Seconds(time) => write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis()),
+        Field::Boolean(is_true) => write!(out, "{is_true}"),
+    };
 }
 
-/// Formats text as a JSON string of bounded length; `…` marks truncation.
-fn bounded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
+/// Appends text as a JSON string of bounded length; `…` marks truncation.
+fn quote(out: &mut String, text: impl fmt::Display) {
     out.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            letter if is_deceptive(letter) => {
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
-            }
-            letter => out.push(letter),
+    let length_max = out.len() + VALUE_BYTES_MAX;
+    // Fails only to stop at the bound.
+    let _ = write!(Quoted { out, length_max }, "{text}");
+    out.push('"');
+}
+
+/// Escapes what is written to it, until the text has its maximum length.
+struct Quoted<'a> {
+    out: &'a mut String,
+    length_max: usize,
+}
+
+impl fmt::Write for Quoted<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Most values need no escape and are short.
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if self.out.len() + text.len() < self.length_max && text.bytes().all(is_plain) {
+            self.out.push_str(text);
+            return Ok(());
         }
-        if out.len() > VALUE_BYTES_MAX {
-            out.push('…');
-            break;
-        }
+        text.chars().try_for_each(|letter| self.write_char(letter))
     }
-    out.push('"');
-    out
+
+    fn write_char(&mut self, letter: char) -> fmt::Result {
+        match letter {
+            '"' => self.out.push_str("\\\""),
+            '\\' => self.out.push_str("\\\\"),
+            letter if is_deceptive(letter) => {
+                write!(self.out, "\\u{:04x}", u32::from(letter))?;
+            }
+            letter => self.out.push(letter),
+        }
+        if self.out.len() < self.length_max {
+            return Ok(());
+        }
+        self.out.push('…');
+        Err(fmt::Error)
+    }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Zoned;
 use proptest::prelude::*;
 use wharf_core::event::{AccountFiles, Direction, Transferred};
 use wharf_proto::path::VPath;
@@ -13,8 +14,9 @@ use super::*;
 use crate::config::raw::Raw;
 use rotation::RotationRules;
 
-fn now() -> Zoned {
-    "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap()
+fn now() -> LogTime {
+    let now: Zoned = "2026-11-22T15:07:41+01:00[Europe/Berlin]".parse().unwrap();
+    LogTime::from(&now)
 }
 
 fn who(user: Option<&str>) -> ClientInfo {
@@ -284,6 +286,66 @@ fn everything_is_written_when_the_log_ends() {
     drop(log);
     let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().filter(|line| line.contains("event=connected")).count(), 100);
+}
+
+/// Waits until the target has this text.
+fn wait_for(memory: &Mutex<Vec<u8>>, text: &str) {
+    let has_text = || String::from_utf8_lossy(&memory.lock().unwrap()).contains(text);
+    for _ in 0..10_000 {
+        if has_text() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("not written: {text}");
+}
+
+#[test]
+fn lines_are_written_without_another_one_after_them() {
+    let memory = Arc::default();
+    let log = log_to(&memory, Level::Info);
+    log.emit(&who(None), &Event::Connected);
+    wait_for(&memory, "event=connected");
+    log.emit(&who(None), &Event::StoreFailed { reason: "z" });
+    wait_for(&memory, "event=store-failed");
+    // The thread sleeps by now, and is woken again.
+    std::thread::sleep(Duration::from_millis(200));
+    log.emit(&who(None), &Event::LoggedIn);
+    wait_for(&memory, "event=login");
+}
+
+#[test]
+fn flush_waits_for_all_lines_so_far() {
+    let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let log = log_to(&memory, Level::Info);
+    for count in 1..50 {
+        log.emit(&who(None), &Event::Connected);
+        log.flush();
+        let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), count);
+    }
+}
+
+#[test]
+fn a_reopened_log_has_later_lines_in_the_new_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, rotated) = (folder.path().join("wharf.log"), folder.path().join("old.log"));
+    let log = started(Options {
+        outputs: vec![Output { style: Style::Text, target: Target::file(&path).unwrap() }],
+        level_max: Level::Info,
+        has_commands: false,
+        transfer_log: None,
+        audit: None,
+    });
+    log.note(&Record::new(Level::Info, "ready"));
+    std::fs::rename(&path, &rotated).unwrap();
+    log.reopen();
+    log.note(&Record::new(Level::Info, "stopping"));
+    log.flush();
+    let (old, new) = (std::fs::read_to_string(rotated), std::fs::read_to_string(path));
+    let (old, new) = (old.unwrap(), new.unwrap());
+    assert!(old.contains("event=ready") && !old.contains("event=stopping"), "{old}");
+    assert!(new.contains("event=stopping") && !new.contains("event=ready"), "{new}");
 }
 
 #[test]

@@ -1,29 +1,35 @@
-//! The writer thread: sessions enqueue lines and never block.
+//! The writer thread: sessions add lines to a buffer in memory and never block.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::pending::{Demand, Pending, Schedule, Step, Taken};
 use super::target::LogTarget;
 use crate::outcome::plain;
 
-/// Maximum queue length; a slow disk costs lines, not memory.
-const LINES_WAITING_MAX: usize = 8192;
-
-/// The handle of the writer thread. Dropping it writes queued lines, and ends the thread.
+/// The handle of the writer thread. Dropping it writes pending lines, and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    sender: Option<SyncSender<WriterMessage>>,
-    dropped: Arc<AtomicU64>,
+    buffer: Arc<Buffer>,
     thread: Mutex<Thread>,
+}
+
+/// What sessions and the thread share.
+#[derive(Debug)]
+struct Buffer {
+    pending: Mutex<Pending>,
+    /// Wakes the thread.
+    added: Condvar,
+    /// Wakes those that wait for the thread.
+    done: Condvar,
 }
 
 /// The state of the thread.
 enum Thread {
-    /// Not started: lines are queued.
+    /// Not started: lines wait.
     Prepared(Box<WriterThread>),
     /// Running. The receiver is notified at its end.
     Running(JoinHandle<()>, Receiver<()>),
@@ -36,20 +42,10 @@ impl std::fmt::Debug for Thread {
     }
 }
 
-/// A message to the thread.
-enum WriterMessage {
-    /// A line, with the index of its target.
-    Line(usize, Vec<u8>),
-    /// Reply when all previous lines are written.
-    Flush(SyncSender<()>),
-    /// Reopen all files: they may have been renamed.
-    Reopen,
-}
-
 /// Notices of the writer itself, written to the first target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WriterNote {
-    /// This number of lines was lost: the queue or the disk was full.
+    /// This number of lines was lost: too many waited, or the disk was full.
     Dropped(u64),
     /// A log could not be reopened, for this reason; the old file is used further.
     NotReopened(String),
@@ -60,30 +56,47 @@ pub(crate) enum WriterNote {
 /// Formats a notice as a line.
 type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 
+impl Buffer {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // No code under this lock panics halfway.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what waits, and wakes the thread if `act` returns that it must be woken.
+    fn change(&self, act: impl FnOnce(&mut Pending) -> bool) {
+        let must_wake = act(&mut self.pending());
+        if must_wake {
+            self.added.notify_one();
+        }
+    }
+}
+
 impl Writer {
-    /// Prepares the thread. Lines are queued until [`Writer::begin`].
+    /// Prepares the thread. Lines wait until [`Writer::begin`].
     pub(crate) fn prepare(targets: Vec<LogTarget>, note_line: NoteLine) -> Self {
-        let (sender, messages) = sync_channel(LINES_WAITING_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let buffer = Arc::new(Buffer {
+            pending: Mutex::new(Pending::new(targets.len())),
+            added: Condvar::new(),
+            done: Condvar::new(),
+        });
         let writer_thread = WriterThread {
-            batches: vec![Vec::new(); targets.len()],
-            messages,
+            buffer: Arc::clone(&buffer),
+            schedule: Schedule::default(),
+            taken: Taken::default(),
             targets,
-            dropped: Arc::clone(&dropped),
             unreported: 0,
             notes: Vec::new(),
             note_line,
         };
-        let thread = Mutex::new(Thread::Prepared(Box::new(writer_thread)));
-        Self { sender: Some(sender), dropped, thread }
+        Self { buffer, thread: Mutex::new(Thread::Prepared(Box::new(writer_thread))) }
     }
 
     /// Starts the thread.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread();
         *thread = match std::mem::replace(&mut *thread, Thread::Ended) {
             Thread::Prepared(mut writer_thread) => {
-                let builder = std::thread::Builder::new().name("log".into());
+                let builder = std::thread::Builder::new().name(THREAD_NAME.into());
                 let (done, is_done) = sync_channel::<()>(0);
                 let write = move || {
                     writer_thread.write_all();
@@ -96,42 +109,44 @@ impl Writer {
         Ok(())
     }
 
-    /// Enqueues a line for the target with index `target`. If the queue is full, it is dropped and
-    /// counted.
-    pub(crate) fn write(&self, target: usize, line: impl Into<Vec<u8>>) {
-        let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_)) =
-            sender.try_send(WriterMessage::Line(target, line.into()))
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    fn thread(&self) -> MutexGuard<'_, Thread> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reopens all files after the lines so far. If the queue is full, the disk hangs, and nothing
-    /// is reopened.
+    /// Adds a line for the target with index `target`: it is written within milliseconds, together
+    /// with others, or at once if it is urgent. If too many wait, it is dropped and counted.
+    pub(crate) fn write(&self, target: usize, line: &[u8], is_urgent: bool) {
+        let demand = if is_urgent { Demand::Now } else { Demand::Gather };
+        self.buffer.change(|pending| pending.add(target, line, demand));
+    }
+
+    /// Reopens all files after the lines so far.
     pub(crate) fn reopen(&self) {
-        if let Some(sender) = &self.sender {
-            let _ = sender.try_send(WriterMessage::Reopen);
-        }
+        self.buffer.change(Pending::reopen);
     }
 
     /// Waits until all lines so far are written; at most a few seconds, in case the disk hangs.
     pub(crate) fn flush(&self) {
-        let Some(sender) = &self.sender else { return };
-        for _ in 0..FLUSH_TRIES_MAX {
-            let (answer, answered) = sync_channel(1);
-            if sender.try_send(WriterMessage::Flush(answer)).is_ok() {
-                let _ = answered.recv_timeout(FLUSH_MAX);
-                return;
-            }
-            std::thread::sleep(FLUSH_MAX / FLUSH_TRIES_MAX);
+        // The thread cannot wait for itself, when it panics. Before its start nothing is written.
+        let is_running = matches!(*self.thread(), Thread::Running(..));
+        if !is_running || std::thread::current().name() == Some(THREAD_NAME) {
+            return;
         }
+        let mut pending = self.buffer.pending();
+        pending.request(Demand::Now);
+        self.buffer.added.notify_one();
+        let mark = pending.mark();
+        let waiting = self
+            .buffer
+            .done
+            .wait_timeout_while(pending, FLUSH_MAX, |pending| !pending.has_done(mark));
+        drop(waiting);
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.sender = None;
+        self.buffer.change(|pending| pending.request(Demand::End));
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(thread, Thread::Ended) {
             // A hanging disk must not prevent the server from exiting.
@@ -148,10 +163,10 @@ impl Drop for Writer {
 
 /// The state owned by the thread.
 struct WriterThread {
-    messages: Receiver<WriterMessage>,
+    buffer: Arc<Buffer>,
+    schedule: Schedule,
+    taken: Taken,
     targets: Vec<LogTarget>,
-    batches: Vec<Vec<u8>>,
-    dropped: Arc<AtomicU64>,
     /// Number of lost lines that has not been logged yet.
     unreported: u64,
     notes: Vec<WriterNote>,
@@ -159,44 +174,65 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    /// Writes until the last sender is dropped. Queued lines are written in one batch.
+    /// Writes until the log ends.
     fn write_all(&mut self) {
-        while let Ok(first) = self.messages.recv() {
-            let mut waiting = Vec::new();
-            let more: Vec<_> = self.messages.try_iter().take(BATCH_LINES_MAX).collect();
-            for message in std::iter::once(first).chain(more) {
-                match message {
-                    WriterMessage::Line(target, line) => {
-                        if let Some(batch) = self.batches.get_mut(target) {
-                            batch.extend_from_slice(&line);
-                        }
-                    }
-                    WriterMessage::Flush(answer) => waiting.push(answer),
-                    WriterMessage::Reopen => {
-                        // Earlier lines belong to the old file.
-                        self.write_batches();
-                        self.reopen();
-                    }
-                }
-            }
-            self.write_batches();
-            for answer in waiting {
-                let _ = answer.try_send(());
-            }
+        while self.take() {
+            self.write();
+            self.buffer.pending().finish(&mut self.taken);
+            self.buffer.done.notify_all();
         }
-        self.write_batches();
+        // Lost lines that could not be reported before.
+        self.taken = Taken::default();
+        self.write();
     }
 
-    fn write_batches(&mut self) {
-        self.unreported += self.dropped.swap(0, Ordering::Relaxed);
-        for (target, batch) in self.targets.iter_mut().zip(&mut self.batches) {
-            // A full disk must not stop the server: lost lines are counted, and the number is
-            // logged as soon as there is space.
-            self.unreported += target.write_lines(batch);
-            self.notes.extend(target.take_problem().map(WriterNote::NotRotated));
-            batch.clear();
+    /// Waits until lines are due, and takes them; returns false at the end.
+    fn take(&mut self) -> bool {
+        let mut pending = self.buffer.pending();
+        loop {
+            match self.schedule.step(&pending, Instant::now()) {
+                Step::Sleep => {
+                    pending.set_asleep(true);
+                    let woken = self.buffer.added.wait(pending);
+                    pending = woken.unwrap_or_else(PoisonError::into_inner);
+                    pending.set_asleep(false);
+                }
+                Step::Wait(time) => {
+                    let woken = self.buffer.added.wait_timeout(pending, time);
+                    pending = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                Step::Write => {
+                    pending.take(&mut self.taken);
+                    return true;
+                }
+                Step::End => return false,
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        self.unreported += self.taken.dropped;
+        if let Some(lengths) = self.taken.reopen_at.take() {
+            // Earlier lines belong to the old file.
+            self.write_batches(|number, batch| batch.get(..lengths.get(number).copied()?));
+            self.reopen();
+            self.write_batches(|number, batch| batch.get(lengths.get(number).copied()?..));
+        } else {
+            self.write_batches(|_, batch| Some(batch));
         }
         self.write_notices();
+    }
+
+    /// Writes a part of each batch.
+    fn write_batches(&mut self, part: impl Fn(usize, &[u8]) -> Option<&[u8]>) {
+        for (number, (target, batch)) in
+            self.targets.iter_mut().zip(&self.taken.batches).enumerate()
+        {
+            // A full disk must not stop the server: lost lines are counted, and the number is
+            // logged as soon as there is space.
+            self.unreported += target.write_lines(part(number, batch).unwrap_or_default());
+            self.notes.extend(target.take_problem().map(WriterNote::NotRotated));
+        }
     }
 
     /// Writes notices to the first target, once it accepts lines.
@@ -222,8 +258,6 @@ impl WriterThread {
     }
 }
 
-/// Maximum number of lines per batch.
-const BATCH_LINES_MAX: usize = 256;
-/// Maximum wait for a hanging disk, and for space in a full queue.
+const THREAD_NAME: &str = "log";
+/// Maximum wait for a hanging disk.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
-const FLUSH_TRIES_MAX: u32 = 300;

@@ -7,21 +7,21 @@
 
 use std::fmt::Write as _;
 
-use jiff::Zoned;
 use wharf_core::event::{ClientInfo, Direction, Transferred};
 use wharf_users::anonymous::ANONYMOUS_NAMES;
 
 use super::line::address;
+use super::time::LogTime;
 
 /// Formats the line of a transfer, with its line end.
-pub(crate) fn line(now: &Zoned, who: &ClientInfo, transfer: &Transferred<'_>) -> String {
+pub(crate) fn line(now: &LogTime, who: &ClientInfo, transfer: &Transferred<'_>) -> String {
     let user = who.user.as_deref().unwrap_or("-");
     let is_anonymous = ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user));
     // At least one second, since some tools divide by it.
     let seconds = transfer.took.as_secs().max(1);
     format!(
         "{} {seconds} {} {} {} {} _ {} {} {} ftp 0 * {}\n",
-        now.strftime("%a %b %e %H:%M:%S %Y"),
+        now.xferlog(),
         address(who.peer.ip()),
         transfer.bytes,
         encoded(transfer.path.as_bytes()),

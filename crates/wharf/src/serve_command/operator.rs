@@ -93,8 +93,10 @@ impl AdminService {
             Failure::io("cannot pass the listening sockets to the new process", &error)
         })?;
         let (done, outcome) = oneshot::channel();
-        let starter = Arc::clone(&self.starter);
+        let (starter, log) = (Arc::clone(&self.starter), Arc::clone(&self.log));
         let start = move || {
+            // Lines of the successor follow those of this process.
+            log.flush();
             let mut starter = starter.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = done.send(match &mut *starter {
                 Ok(starter) => starter.start(&sockets),

@@ -85,6 +85,9 @@ pub(super) fn run(plan: &ServePlan, options: &ServeArgs) -> Result<Exit, Failure
     ready.report = Some(report);
     workers.begin().map_err(|error| Failure::io("cannot start threads", &error))?;
     ready.log.begin()?;
+    flush_on_panic(&ready.log);
+    // Until all threads have ended, also after an error.
+    let _flush = FlushOnDrop(Arc::clone(&ready.log));
     ready.start_delivery(delivery)?;
     workers.run(serve(plan, options, ready))
 }
@@ -330,8 +333,29 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     }
     log.note(&LogRecord::new(Level::Info, "stopped"));
     end_followers(&log).await;
-    log.flush();
     Ok(exit)
+}
+
+/// Writes all lines of the log when it is dropped.
+struct FlushOnDrop(Arc<Log>);
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Writes all lines of the log when a thread panics: they may show why, and a second panic would
+/// abort the process.
+fn flush_on_panic(log: &Arc<Log>) {
+    let log = Arc::downgrade(log);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(log) = log.upgrade() {
+            log.flush();
+        }
+        report(panic);
+    }));
 }
 
 /// Log followers see the last lines, if they read them.

@@ -60,10 +60,7 @@ fn every_command_works(place: &TestFolder, shown: &str) {
     let export = place.run(&["user", "export"]).exits(0).out;
     assert!(export.contains("anna,") && !export.contains("argon2"), "{export}");
     add(place, "ben").exits(0);
-    place
-        .run(&["user", "del", "ben", "--yes"])
-        .exits(0)
-        .reports("deleted ben; its files are kept");
+    place.run(&["user", "del", "ben", "--yes"]).exits(0).reports("deleted ben; its files are kept");
     place.run(&["user", "show", "ben"]).exits(4);
 }
 

@@ -348,3 +348,31 @@ async fn a_renewal_does_not_undo_a_new_password() {
     test_users.users.inner.renew("carl", Some(&old), OLD_SECRET, &permit);
     assert_eq!(stored(&test_users.path, "carl"), new.as_str());
 }
+
+/// With the only blocking thread in use, whatever needs one waits.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_login_with_a_cheap_hash_needs_no_thread_unless_the_file_has_changed() {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    let test_users = test_users();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.max_blocking_threads(1).build().unwrap();
+    let _inside = runtime.enter();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let busy = runtime.spawn_blocking(move || released.recv());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(test_users.login("carl", OLD_SECRET)).poll(&mut context).is_ready());
+    // An expensive hash, a wrong password, and an unknown name.
+    for (name, secret) in [("anna", &b"secret"[..]), ("carl", b"x"), ("dora", OLD_SECRET)] {
+        assert!(pin!(test_users.login(name, secret)).poll(&mut context).is_pending(), "{name}");
+    }
+    let text = fs::read_to_string(&test_users.path).unwrap();
+    fs::write(&test_users.path, text.replace("[users.carl]", "[users.gone]")).unwrap();
+    let mut login = pin!(test_users.login("carl", OLD_SECRET));
+    assert!(login.as_mut().poll(&mut context).is_pending());
+    drop(release);
+    let _ = runtime.block_on(busy);
+    assert!(matches!(runtime.block_on(login), Err(Denied::UnknownUser)));
+}

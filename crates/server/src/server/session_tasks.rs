@@ -1,0 +1,180 @@
+//! The tasks of sessions, on all runtimes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// A set of tasks. Dropping it aborts all.
+///
+/// Unlike with a `JoinSet`, the end of a task wakes nothing, except for the last one: a session on
+/// another thread would have to wake the thread that accepts.
+#[derive(Debug, Default)]
+pub(super) struct SessionTasks {
+    running: Arc<RunningTasks>,
+}
+
+#[derive(Debug, Default)]
+struct RunningTasks {
+    tasks: Mutex<NumberedTasks>,
+    all_ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct NumberedTasks {
+    /// `None` until the task has been spawned.
+    by_number: BTreeMap<u64, Option<AbortHandle>>,
+    next: u64,
+}
+
+/// Removes a task when it has ended or is dropped.
+struct RunningTask {
+    running: Arc<RunningTasks>,
+    number: u64,
+}
+
+impl SessionTasks {
+    /// Runs a task on a runtime.
+    pub(super) fn spawn(&self, runtime: &Runtime, task: impl Future<Output = ()> + Send + 'static) {
+        let number = self.running.add();
+        let running_task = RunningTask { running: Arc::clone(&self.running), number };
+        // Not under the lock: a runtime that shuts down drops the task here.
+        let spawned = runtime.spawn(async move {
+            // Dropped in this order also if the task never runs: first the task, then its number.
+            let task = task;
+            let _running_task = running_task;
+            task.await;
+        });
+        if let Some(handle) = self.running.tasks().by_number.get_mut(&number) {
+            *handle = Some(spawned.abort_handle());
+        }
+    }
+
+    /// Whether no task is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.tasks().by_number.is_empty()
+    }
+
+    /// Waits until no task is left. Cancel safe.
+    pub(super) async fn all_ended(&self) {
+        loop {
+            // Created before the check, so that no end in between is missed.
+            let ended = self.running.all_ended.notified();
+            if self.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Aborts all tasks.
+    pub(super) fn abort_all(&self) {
+        let handles: Vec<_> = self.running.tasks().by_number.values().flatten().cloned().collect();
+        for handle in handles {
+            handle.abort();
+        }
+    }
+}
+
+impl Drop for SessionTasks {
+    fn drop(&mut self) {
+        self.abort_all();
+    }
+}
+
+impl RunningTasks {
+    fn tasks(&self) -> MutexGuard<'_, NumberedTasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self) -> u64 {
+        let mut tasks = self.tasks();
+        let number = tasks.next;
+        tasks.next += 1;
+        tasks.by_number.insert(number, None);
+        number
+    }
+}
+
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        let mut tasks = self.running.tasks();
+        tasks.by_number.remove(&self.number);
+        if tasks.by_number.is_empty() {
+            drop(tasks);
+            self.running.all_ended.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_wait_ends_with_the_last_task_and_not_before() {
+        let tasks = SessionTasks::default();
+        assert!(tasks.is_empty());
+        tasks.all_ended().await;
+        let (first, first_ends) = oneshot::channel::<()>();
+        let (last, last_ends) = oneshot::channel::<()>();
+        for ends in [first_ends, last_ends] {
+            tasks.spawn(&Runtime::current(), async { drop(ends.await) });
+        }
+        let mut waiting = pin!(tasks.all_ended());
+        drop(first);
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(last);
+        waiting.await;
+        assert!(tasks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn aborted_and_panicked_tasks_are_removed() {
+        let tasks = SessionTasks::default();
+        let (dropped, is_dropped) = oneshot::channel::<()>();
+        tasks.spawn(&Runtime::current(), async { panic!("a session failed") });
+        tasks.spawn(&Runtime::current(), async {
+            let _dropped = dropped;
+            pending().await
+        });
+        tokio::task::yield_now().await;
+        tasks.abort_all();
+        tasks.all_ended().await;
+        assert!(is_dropped.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn tasks_end_with_the_set() {
+        let (dropped, is_dropped) = oneshot::channel::<()>();
+        let tasks = SessionTasks::default();
+        tasks.spawn(&Runtime::current(), async {
+            let _dropped = dropped;
+            pending().await
+        });
+        tokio::task::yield_now().await;
+        drop(tasks);
+        assert!(is_dropped.await.is_err());
+    }
+
+    #[test]
+    fn a_runtime_that_has_ended_drops_the_task() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let tasks = SessionTasks::default();
+        tasks.spawn(&handle, pending());
+        assert!(tasks.is_empty());
+    }
+}
