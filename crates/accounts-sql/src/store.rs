@@ -223,7 +223,7 @@ async fn nameless_rows(connection: &mut DbConnection) -> Result<Vec<SqlRow>, Sto
     let mut found = connection.run(&format!("{sql} LIMIT {most}"), &[]).await?;
     #[cfg(feature = "postgres")]
     if dialect == Dialect::Postgres {
-        found.retain(|row| !row.last().and_then(Value::text).is_some_and(is_hex_of_text));
+        found.retain(|row| !row.last().and_then(SqlValue::text).is_some_and(is_hex_of_text));
     }
     found.truncate(NAMELESS_MAX);
     Ok(found)

@@ -150,7 +150,7 @@ impl Control {
     pub(crate) async fn pause(&mut self, time: Duration) {
         let is_tcp = match &self.stream {
             Some(Stream::Plain(socket)) => matches!(socket, Socket::Tcp(_)),
-            Some(Stream::Tls(stream)) => matches!(stream.get_ref().0, Socket::Tcp(_)),
+            Some(Stream::Tls(stream)) => matches!(stream.get_ref().0.socket(), Socket::Tcp(_)),
             None => return,
         };
         net::pause(time, is_tcp).await;

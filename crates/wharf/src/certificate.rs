@@ -235,7 +235,7 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
             )),
             io::ErrorKind::NotFound => {
                 Failure::io(format!("cannot read the {what} {shown}"), &error)
-                    .help("check tls.certificate and tls.private_key (--cert, --key)")
+                    .hint("check tls.certificate and tls.private_key (--cert, --key)")
             }
             _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
         };

@@ -396,7 +396,7 @@ fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let wrong = |what: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(what) };
     let file = open("webhook.secret_file", path).map_err(|failure| {
-        failure.help(format!("to generate one:  umask 077; openssl rand -hex 32 > '{shown}'"))
+        failure.hint(format!("to generate one:  umask 077; openssl rand -hex 32 > '{shown}'"))
     })?;
     if let Some(mode) = crate::os::mode_if_open(&file) {
         let what = format!("the secret in {shown} is readable by other users (mode {mode:04o})");

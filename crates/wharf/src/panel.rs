@@ -387,11 +387,11 @@ mod tests {
                     upload: Rate::from_bytes_per_second(2 << 20),
                     download: Rate::from_bytes_per_second(2 << 20),
                     stop_after: Some(Duration::from_hours(2)),
-                    ..panel(Content::Share(long))
+                    ..panel(ServedContent::Share(long))
                 });
-                panels.push(Panel { words, ..panel(Content::Share(share(is_fresh))) });
+                panels.push(Panel { words, ..panel(ServedContent::Share(share(is_fresh))) });
             }
-            let accounts = Content::Accounts {
+            let accounts = ServedContent::Accounts {
                 store: format!("/var/lib/{}/users.toml", "y".repeat(70)),
                 accounts: 300,
                 anonymous: Some("/srv/ftp/public".into()),

@@ -114,7 +114,7 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
     match real_folder(path) {
         Ok(folder) if folder.is_dir() => Ok(folder),
         Ok(_) => Err(Failure::new(format!("cannot share {shown}: not a folder"))
-            .help("only folders can be shared; name the folder that contains the file")),
+            .hint("only folders can be shared; name the folder that contains the file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let failure = Failure::new(format!("folder not found: {shown}"));
             let meant = options.folder.as_ref().and_then(|word| cli::meant_command(word.to_str()?));
@@ -123,7 +123,7 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
                     exit: Exit::Usage,
                     ..failure.hint(format!("did you mean the command `wharf {command}`?"))
                 },
-                None => failure.help(format!("create it:  mkdir '{shown}'")),
+                None => failure.hint(format!("create it:  mkdir '{shown}'")),
             })
         }
         Err(error) => Err(Failure::io(format!("cannot share {shown}"), &error)),
@@ -162,7 +162,7 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
         let failure = Failure::io(format!("cannot read the password from {shown}"), error);
         match error.kind() {
             std::io::ErrorKind::NotFound => {
-                failure.help("create the file, with the password in its first line")
+                failure.hint("create the file, with the password in its first line")
             }
             _ => failure,
         }

@@ -178,8 +178,8 @@ impl Trouble {
                 let shown = problems.problems.iter().map(|problem| &*problem.message);
                 let shown: Vec<_> = shown.collect();
                 let message = format!("cannot save the change: {}", shown.join("; "));
-                let help = problems.problems.first().and_then(|problem| problem.help.clone());
-                Failure { exit: Exit::ConfigInvalid, help, ..Failure::new(message) }
+                let hint = problems.problems.first().and_then(|problem| problem.hint.clone());
+                Failure { exit: Exit::ConfigInvalid, hint, ..Failure::new(message) }
             }
             _ => told,
         }

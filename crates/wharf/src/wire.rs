@@ -217,12 +217,12 @@ fn certificate(
         rustls::Error::InvalidCertificate(why) => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!("invalid certificate: {why}"))
-                .help("tls.certificate must contain the complete chain, as the CA issued it")
+                .hint("tls.certificate must contain the complete chain, as the CA issued it")
         },
         other => Failure {
             exit: Exit::ConfigInvalid,
             ..Failure::new(format!("invalid certificate: {other}"))
-                .help("tls.certificate must contain the complete chain, as the CA issued it")
+                .hint("tls.certificate must contain the complete chain, as the CA issued it")
         },
     })
 }

@@ -312,7 +312,7 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         {
             let title = format!("`events.{name}`: program not found: {program}");
             let hint = "write the full path of the program, or remove the key";
-            problems.push(ConfigProblem::error(title, place()).help(hint));
+            problems.push(ConfigProblem::error(title, place()).hint(hint));
         }
         let is_draft = |word: &String| word == "{draft}";
         if name != "check_upload" && line.0.iter().any(is_draft) {

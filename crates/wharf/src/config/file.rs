@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<ConfigText, ConfigProblem> {
             }
             std::io::ErrorKind::IsADirectory => {
                 let file = path.join("wharf.toml");
-                problem.help(format!("name the file, such as {}", file.display()))
+                problem.hint(format!("name the file, such as {}", file.display()))
             }
             _ => problem,
         }

@@ -208,7 +208,7 @@ impl ConfigValue for PortRange {
         let range_hint = "write the first and the last port, such as \"30000-30999\"";
         let (from, to) = match (port(from), port(to)) {
             (Ok(from), Ok(to)) => (from, to),
-            (Err(invalid), _) | (_, Err(invalid)) => return Err(invalid.help(range_hint)),
+            (Err(invalid), _) | (_, Err(invalid)) => return Err(invalid.hint(range_hint)),
         };
         if from == 0 || to == 0 {
             return Err(InvalidValue::new("invalid port 0").hint(range_hint));

@@ -47,9 +47,9 @@ pub(crate) fn cannot_open(what: &str, path: &Path, error: &io::Error) -> Failure
     let failure = Failure::io(format!("cannot open the {what} {}", path.display()), error);
     match (error.kind(), path.parent()) {
         (io::ErrorKind::NotFound, Some(folder)) => {
-            failure.help(format!("create its folder:  mkdir -p '{}'", folder.display()))
+            failure.hint(format!("create its folder:  mkdir -p '{}'", folder.display()))
         }
-        (io::ErrorKind::IsADirectory, _) => failure.help("write the path of a file"),
+        (io::ErrorKind::IsADirectory, _) => failure.hint("write the path of a file"),
         _ => failure,
     }
 }

@@ -330,17 +330,17 @@ fn flush_waits_for_all_lines_so_far() {
 fn a_reopened_log_has_later_lines_in_the_new_file_only() {
     let folder = tempfile::tempdir().unwrap();
     let (path, rotated) = (folder.path().join("wharf.log"), folder.path().join("old.log"));
-    let log = started(Options {
-        outputs: vec![Output { style: Style::Text, target: Target::file(&path).unwrap() }],
+    let log = started(LogOptions {
+        outputs: vec![Output { style: LineFormat::Text, target: LogTarget::file(&path).unwrap() }],
         level_max: Level::Info,
         has_commands: false,
         transfer_log: None,
         audit: None,
     });
-    log.note(&Record::new(Level::Info, "ready"));
+    log.note(&LogRecord::new(Level::Info, "ready"));
     std::fs::rename(&path, &rotated).unwrap();
     log.reopen();
-    log.note(&Record::new(Level::Info, "stopping"));
+    log.note(&LogRecord::new(Level::Info, "stopping"));
     log.flush();
     let (old, new) = (std::fs::read_to_string(rotated), std::fs::read_to_string(path));
     let (old, new) = (old.unwrap(), new.unwrap());

@@ -165,7 +165,11 @@ impl Signals {
     }
 
     fn hung_up(&self) -> SignalRequest {
-        if self.has_terminal { SignalRequest::Stop(Stop::Terminate) } else { SignalRequest::Reload }
+        if self.has_terminal {
+            SignalRequest::Stop(StopReason::Terminate)
+        } else {
+            SignalRequest::Reload
+        }
     }
 
     /// Waits for the next signal. Cancel safe: signals are remembered.

@@ -134,7 +134,7 @@ pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
             "service is not installed: {} does not exist",
             file.display()
         ))
-        .help("install it:  wharf service install"));
+        .hint("install it:  wharf service install"));
     }
     match (root, is_launchd) {
         (None, true) => run("launchctl", &["bootout", "system", &file.to_string_lossy()])?,

@@ -7,12 +7,12 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use crate::snapshot::assert_same;
-use crate::support::Place;
+use crate::support::TestFolder;
 
 /// One run of the program that must fail.
 struct Mistake {
     title: &'static str,
-    place: Place,
+    place: TestFolder,
     words: Vec<String>,
     input: &'static str,
     environment: Vec<(&'static str, &'static str)>,
@@ -29,7 +29,7 @@ fn mistake(title: &'static str, line: &str) -> Mistake {
     let words = line.split(' ').filter(|word| !word.is_empty());
     Mistake {
         title,
-        place: Place::new(),
+        place: TestFolder::new(),
         words: words.map(str::to_owned).collect(),
         input: "",
         environment: Vec::new(),

@@ -82,7 +82,7 @@ fn row_44_a_signal_without_a_meaning_does_not_end_the_start_and_a_stop_signal_do
 #[test]
 fn row_44_no_signal_with_another_meaning_ends_a_process_that_has_just_begun() {
     const HUP_USR1_USR2_ALRM: u64 = 1 << 0 | 1 << 9 | 1 << 11 | 1 << 13;
-    let place = Place::new();
+    let place = TestFolder::new();
     std::fs::create_dir_all(place.path("share")).unwrap();
     place.write("share/a.txt", "hello");
     for delay in [0, 1, 3, 7, 15, 50] {
@@ -112,7 +112,7 @@ fn row_44_no_signal_with_another_meaning_ends_a_process_that_has_just_begun() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_ends_a_program_that_is_not_a_server() {
-    let place = Place::new();
+    let place = TestFolder::new();
     for (name, number) in [("HUP", 1), ("USR1", 10), ("ALRM", 14)] {
         let fifo = place.path("words");
         assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
