@@ -130,7 +130,9 @@ impl AsyncWrite for TlsTransport {
         let this = self.get_mut();
         if this.withholds() {
             let before = this.withheld.len();
-            buffers.iter().for_each(|buffer| this.withheld.extend_from_slice(buffer));
+            for buffer in buffers {
+                this.withheld.extend_from_slice(buffer);
+            }
             return Poll::Ready(Ok(this.withheld.len() - before));
         }
         ready!(this.poll_send_withheld(context))?;
