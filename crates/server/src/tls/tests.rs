@@ -300,7 +300,7 @@ async fn row_09_clients_that_use_a_session_once_resume_at_every_transfer() {
 /// upload may be lost.
 #[tokio::test]
 async fn row_33_nothing_is_sent_to_a_client_during_its_upload_and_a_ticket_at_the_end() {
-    let bench = Bench::new(SessionReuse::Require);
+    let bench = TlsFixture::new(SessionReuse::Require);
     let client = Arc::new(bench.client(&rustls::version::TLS13));
     bench.control(&client, OWN).await.unwrap();
     for (direction, is_silent) in [(DataDirection::In, true), (DataDirection::Out, false)] {
@@ -341,7 +341,7 @@ async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_i
         (SessionReuse::Require, false, false),
         (SessionReuse::Prefer, true, false),
     ] {
-        let bench = Bench::new(reuse);
+        let bench = TlsFixture::new(reuse);
         let client = Arc::new(bench.client(&rustls::version::TLS13));
         bench.acceptor.handshake_started(OWN, peer, reads_before_close);
         bench.control(&client, OWN).await.unwrap();
@@ -365,7 +365,7 @@ async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_i
 #[tokio::test]
 async fn row_09_a_session_of_a_data_connection_that_did_not_resume_proves_nothing() {
     for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
-        let bench = Bench::new(reuse);
+        let bench = TlsFixture::new(reuse);
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let own = Arc::new(bench.client(version));
             bench.control(&own, OWN).await.unwrap();
@@ -384,7 +384,7 @@ async fn row_09_a_session_of_a_data_connection_that_did_not_resume_proves_nothin
 /// It is resumed all the same: a handshake without signature costs less.
 #[tokio::test]
 async fn a_data_connection_that_proves_nothing_resumes_the_one_before() {
-    let bench = Bench::new(SessionReuse::Prefer);
+    let bench = TlsFixture::new(SessionReuse::Prefer);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = Arc::new(bench.client(version));
         let stage = watch::Sender::new(Stage::Before);
