@@ -240,7 +240,7 @@ impl Webhook {
             Appended::Whole | Appended::Lost(None) => {}
             Appended::After(count) => on_report(&WebhookReport::Dropped { url, count }),
             Appended::Lost(Some(reason)) => {
-                on_report(&WebhookReport::Full { url, reason: &reason })
+                on_report(&WebhookReport::Full { url, reason: &reason });
             }
         }
     }

@@ -330,8 +330,8 @@ impl DataTransfer {
         })
     }
 
-    /// Whether an upload that ended after `moved` bytes may be one of a killed client, and a wait is
-    /// worthwhile. With FIN alone, TLS shows no more than TCP.
+    /// Whether an upload that ended after `moved` bytes may be one of a killed client, and a wait
+    /// is worthwhile. With FIN alone, TLS shows no more than TCP.
     fn is_doubtful(&self, moved: u64) -> bool {
         let is_proven = self.is_tls && self.closing == Closing::Orderly;
         !is_proven && (self.is_tls || moved >= LARGE_BYTES)

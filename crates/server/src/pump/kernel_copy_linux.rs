@@ -26,7 +26,7 @@ use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::DetachedFile;
 
 use self::tls_copy::{TlsReceiving, TlsSending};
-use super::mover::{Moved, Mover, Step};
+use super::mover::{Moved, Mover, TransferStep};
 use super::source_chunks::shortened;
 use super::{Closing, FileRemainder, Flow, TransferError, bound};
 use crate::blocking_pool::BlockingWorker;
@@ -79,7 +79,7 @@ pub(super) async fn send(
 ) -> Result<(Option<FileRemainder>, Stream), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = Sending { file, from, left: len };
+            let work = SendfileCopy { file, from, left: len };
             let (work, is_done) = copy(&mut connection, SlowPeer::Wait, work, flow).await?;
             let rest = FileRemainder { file: work.file, from: work.from, len: work.left };
             Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
@@ -107,7 +107,7 @@ pub(super) async fn receive(
 ) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = Receiving { file: Target(detached), pipe: Pipe::new().map_err(store)? };
+            let work = SpliceCopy { file: Target(detached), pipe: Pipe::new().map_err(store)? };
             let (_, is_done) = copy(&mut connection, SlowPeer::FallBack, work, flow).await?;
             let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
             Ok((back, Closing::Orderly))
@@ -252,7 +252,7 @@ impl<W: CopyWork> KernelCopy<'_, W> {
     }
 }
 
-impl<W: CopyWork> Step for KernelCopy<'_, W> {
+impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
     /// Whether the work is complete.
     type Output = bool;
     const BYTES_MAX: usize = usize::MAX;
@@ -336,13 +336,13 @@ fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
 }
 
 /// A download with `sendfile`.
-struct Sending {
+struct SendfileCopy {
     file: File,
     from: u64,
     left: u64,
 }
 
-impl CopyWork for Sending {
+impl CopyWork for SendfileCopy {
     const FOR: PollFlags = PollFlags::OUT;
     const INTEREST: Interest = Interest::WRITABLE;
     const RUN_BYTES: u64 = 16 * 1024 * 1024;
@@ -389,7 +389,7 @@ impl Target {
 }
 
 /// An upload with `splice`.
-struct Receiving {
+struct SpliceCopy {
     file: Target,
     pipe: Pipe,
 }
@@ -409,7 +409,7 @@ impl Pipe {
     }
 }
 
-impl Receiving {
+impl SpliceCopy {
     /// Copies the rest of the pipe through memory.
     fn copy(&mut self, left: usize) -> io::Result<()> {
         let mut bytes = vec![0; left];
@@ -418,7 +418,7 @@ impl Receiving {
     }
 }
 
-impl CopyWork for Receiving {
+impl CopyWork for SpliceCopy {
     const FOR: PollFlags = PollFlags::IN;
     const INTEREST: Interest = Interest::READABLE;
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
@@ -469,7 +469,7 @@ mod tests {
     fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
         let file = Target(DetachedFile { file, allowance: None });
-        let mut receiving = Receiving { file, pipe: Pipe::new().unwrap() };
+        let mut receiving = SpliceCopy { file, pipe: Pipe::new().unwrap() };
         let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
         end.write_all(b"first and second").unwrap();
         receiving.copy(9).unwrap();

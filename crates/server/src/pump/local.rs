@@ -5,7 +5,7 @@ use wharf_core::Bytes;
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::{Sink, Source};
 
-use super::mover::{Moved, Mover, Step};
+use super::mover::{Moved, Mover, TransferStep};
 use super::source_chunks::SourceChunks;
 use super::{PIECE_BYTES, TransferError, run_blocking};
 use crate::blocking_pool::BlockingPool;
@@ -76,7 +76,7 @@ struct Digesting<'a> {
     blocking_pool: &'a BlockingPool,
 }
 
-impl Step for Digesting<'_> {
+impl TransferStep for Digesting<'_> {
     type Output = String;
     const BYTES_MAX: usize = PIECE_BYTES;
 
@@ -112,7 +112,7 @@ struct Copying<'a> {
     sink: &'a mut dyn Sink,
 }
 
-impl Step for Copying<'_> {
+impl TransferStep for Copying<'_> {
     type Output = ();
     const BYTES_MAX: usize = PIECE_BYTES;
 

@@ -1,7 +1,7 @@
 //! The one place where bytes move: limits, counting, stalls, the minimum rate and the end of the
 //! session.
 //!
-//! A way to move bytes is a [`Step`]. The mover fixes the budget of a step before it runs, and
+//! A way to move bytes is a [`TransferStep`]. The mover fixes the budget of a step before it runs, and
 //! charges what it moved afterwards.
 
 use std::io;
@@ -34,7 +34,7 @@ pub(crate) struct Mover<'a> {
 }
 
 /// A way to move bytes.
-pub(super) trait Step {
+pub(super) trait TransferStep {
     /// The result after the last step.
     type Output;
 
@@ -65,7 +65,10 @@ impl<'a> Mover<'a> {
 
     /// Runs steps to the last one, under the limits in force at each. Dropping the future stops
     /// between two steps, or in one.
-    pub(super) async fn run<S: Step>(&self, step: &mut S) -> Result<S::Output, TransferError> {
+    pub(super) async fn run<S: TransferStep>(
+        &self,
+        step: &mut S,
+    ) -> Result<S::Output, TransferError> {
         loop {
             let budget = self.rate_limiter.burst(S::BYTES_MAX);
             match step.step(self, &budget).await? {

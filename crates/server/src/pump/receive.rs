@@ -10,7 +10,7 @@ use wharf_core::storage::Sink;
 use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
-use super::mover::{Moved, Mover, Step};
+use super::mover::{Moved, Mover, TransferStep};
 use super::zlib::Decompressor;
 use super::{Flow, PIECE_BYTES, TransferError, bound, kernel_copy};
 use crate::net::{Socket, Stream};
@@ -103,7 +103,7 @@ enum ReceiveEnd {
     KernelCopy,
 }
 
-impl Step for Receiving<'_> {
+impl TransferStep for Receiving<'_> {
     type Output = ReceiveEnd;
     const BYTES_MAX: usize = PIECE_BYTES;
 

@@ -7,7 +7,7 @@ use wharf_core::Bytes;
 use wharf_core::storage::Source;
 use wharf_proto::ascii::ToNetwork;
 
-use super::mover::{Moved, Mover, Step};
+use super::mover::{Moved, Mover, TransferStep};
 use super::source_chunks::{FileChunks, SourceChunks};
 use super::zlib::Compressor;
 use super::{FileRemainder, Flow, PIECE_BYTES, TransferError, kernel_copy};
@@ -107,7 +107,7 @@ impl Sending<'_> {
     }
 }
 
-impl Step for Sending<'_> {
+impl TransferStep for Sending<'_> {
     type Output = ();
     const BYTES_MAX: usize = PIECE_BYTES;
 

@@ -214,10 +214,10 @@ impl Record {
         };
         match named {
             Some(mut file) if self.is_same(number(&file).map_err(fault)?) => {
-                self.truncate(dir, &mut file, Certainty::Name)
+                self.truncate(dir, &mut file, FileEvidence::Name)
             }
             Some(_) | None => match self.find_renamed(dir)? {
-                Some(mut file) => self.truncate(dir, &mut file, Certainty::ContentOnly),
+                Some(mut file) => self.truncate(dir, &mut file, FileEvidence::ContentOnly),
                 None => Ok(0),
             },
         }
@@ -244,15 +244,15 @@ impl Record {
         Ok(None)
     }
 
-    fn truncate(&self, dir: &Directory, file: &mut File, certainty: Certainty) -> Result<u64> {
+    fn truncate(&self, dir: &Directory, file: &mut File, evidence: FileEvidence) -> Result<u64> {
         let length = file.metadata().map_err(fault)?.len();
         if length <= self.old || length > self.new {
             return Ok(0);
         }
         let added = length.saturating_sub(self.old);
         let fits = match &self.made {
-            Some(made) => made.fits(dir, file, (self.old, added), certainty)?,
-            None => certainty == Certainty::Name,
+            Some(made) => made.fits(dir, file, (self.old, added), evidence)?,
+            None => evidence == FileEvidence::Name,
         };
         if !fits {
             return Ok(0);
@@ -264,7 +264,7 @@ impl Record {
 
 /// What identifies a file besides its inode number, which may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Certainty {
+enum FileEvidence {
     /// Its name.
     Name,
     /// Nothing: its creation time must be known and equal, and in the same boot the staged bytes
@@ -288,9 +288,9 @@ impl JournaledFile {
         dir: &Directory,
         file: &mut File,
         (old, added): (u64, u64),
-        certainty: Certainty,
+        evidence: FileEvidence,
     ) -> Result<bool> {
-        let is_named = certainty == Certainty::Name;
+        let is_named = evidence == FileEvidence::Name;
         if !self.birth.zip(birth(file)).map_or(is_named, |(then, now)| then == now) {
             return Ok(false);
         }

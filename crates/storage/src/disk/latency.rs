@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call that took longer may have waited for a disk. On a busy machine the scheduler alone can add
-/// tens of milliseconds, which a blocking thread would not avoid.
+/// A call that took longer may have waited for a disk. On a busy machine the scheduler alone can
+/// add tens of milliseconds, which a blocking thread would not avoid.
 const QUICK_MAX: Duration = Duration::from_millis(20);
 /// How long calls then run on blocking threads.
 const SLOW_FOR: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// What waits for the thread.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingLines {
     /// Lines, by target.
     batches: Vec<Vec<u8>>,
     /// The lengths of the batches when the files were to be reopened: later lines belong to the new
@@ -45,7 +45,7 @@ pub(super) enum Demand {
     End,
 }
 
-/// Lines taken from [`Pending`].
+/// Lines taken from [`PendingLines`].
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// Lines, by target.
@@ -57,7 +57,7 @@ pub(super) struct Taken {
     added: u64,
 }
 
-impl Pending {
+impl PendingLines {
     pub(super) fn new(targets: usize) -> Self {
         Self {
             batches: vec![Vec::new(); targets],
@@ -112,7 +112,7 @@ impl Pending {
         self.is_asleep = is_asleep;
     }
 
-    /// The number that [`Pending::has_done`] accepts: everything added so far.
+    /// The number that [`PendingLines::has_done`] accepts: everything added so far.
     pub(super) fn mark(&self) -> u64 {
         self.added
     }
@@ -165,7 +165,7 @@ pub(super) struct Schedule {
 
 /// What the thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum WriterStep {
     /// Sleep until it is woken.
     Sleep,
     /// Wait for this time, or until it is woken.
@@ -178,34 +178,34 @@ pub(super) enum Step {
 
 impl Schedule {
     /// What to do at the time `now`.
-    pub(super) fn step(&mut self, pending: &Pending, now: Instant) -> Step {
+    pub(super) fn step(&mut self, pending: &PendingLines, now: Instant) -> WriterStep {
         match pending.demand() {
-            Demand::End if pending.is_empty() => return Step::End,
+            Demand::End if pending.is_empty() => return WriterStep::End,
             Demand::Now | Demand::End => {
                 self.begin_interval(now);
-                return Step::Write;
+                return WriterStep::Write;
             }
             Demand::Nothing | Demand::Gather => {}
         }
         let has_lines = pending.demand() == Demand::Gather;
         match self.due {
-            None if !has_lines => return Step::Sleep,
+            None if !has_lines => return WriterStep::Sleep,
             None => self.begin_interval(now),
-            Some(due) if now < due => return Step::Wait(due.duration_since(now)),
+            Some(due) if now < due => return WriterStep::Wait(due.duration_since(now)),
             Some(_) if has_lines => {
                 self.begin_interval(now);
-                return Step::Write;
+                return WriterStep::Write;
             }
             Some(_) if self.empty_intervals >= EMPTY_INTERVALS_MAX => {
                 *self = Self::default();
-                return Step::Sleep;
+                return WriterStep::Sleep;
             }
             Some(_) => {
                 self.empty_intervals += 1;
                 self.due = Some(now + GATHER_TIME);
             }
         }
-        Step::Wait(GATHER_TIME)
+        WriterStep::Wait(GATHER_TIME)
     }
 
     fn begin_interval(&mut self, now: Instant) {
@@ -220,7 +220,7 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     /// Takes and finishes everything, and returns the lines of the first target.
-    fn write(pending: &mut Pending, taken: &mut Taken) -> String {
+    fn write(pending: &mut PendingLines, taken: &mut Taken) -> String {
         pending.take(taken);
         let lines = String::from_utf8(taken.batches[0].clone()).unwrap();
         pending.finish(taken);
@@ -230,63 +230,63 @@ mod tests {
     #[test]
     fn lines_are_gathered_for_one_write_within_the_interval() {
         let (mut pending, mut schedule, start) =
-            (Pending::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), Instant::now());
         let mut taken = Taken::default();
-        assert_eq!(schedule.step(&pending, start), Step::Sleep);
+        assert_eq!(schedule.step(&pending, start), WriterStep::Sleep);
         pending.set_asleep(true);
         assert!(pending.add(0, b"a\n", Demand::Gather), "the first line wakes the thread");
         assert!(!pending.add(0, b"b\n", Demand::Gather), "the second one does not");
         pending.set_asleep(false);
-        assert_eq!(schedule.step(&pending, start), Step::Wait(GATHER_TIME));
+        assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
         let early = start + GATHER_TIME - MILLISECOND;
         assert!(!pending.add(0, b"c\n", Demand::Gather));
-        assert_eq!(schedule.step(&pending, early), Step::Wait(MILLISECOND));
+        assert_eq!(schedule.step(&pending, early), WriterStep::Wait(MILLISECOND));
         let due = start + GATHER_TIME;
-        assert_eq!(schedule.step(&pending, due), Step::Write);
+        assert_eq!(schedule.step(&pending, due), WriterStep::Write);
         assert_eq!(write(&mut pending, &mut taken), "a\nb\nc\n");
         // The next interval has begun: its lines wake nothing, and are written at its end.
         assert!(!pending.add(0, b"d\n", Demand::Gather));
-        assert_eq!(schedule.step(&pending, due), Step::Wait(GATHER_TIME));
-        assert_eq!(schedule.step(&pending, due + GATHER_TIME), Step::Write);
+        assert_eq!(schedule.step(&pending, due), WriterStep::Wait(GATHER_TIME));
+        assert_eq!(schedule.step(&pending, due + GATHER_TIME), WriterStep::Write);
         assert_eq!(write(&mut pending, &mut taken), "d\n");
     }
 
     #[test]
     fn an_urgent_line_is_written_at_once_with_those_before_it() {
         let (mut pending, mut schedule, start) =
-            (Pending::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), Instant::now());
         pending.add(0, b"a\n", Demand::Gather);
-        assert_eq!(schedule.step(&pending, start), Step::Wait(GATHER_TIME));
+        assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
         assert!(pending.add(0, b"b\n", Demand::Now), "it wakes a thread that gathers");
-        assert_eq!(schedule.step(&pending, start), Step::Write);
+        assert_eq!(schedule.step(&pending, start), WriterStep::Write);
         assert_eq!(write(&mut pending, &mut Taken::default()), "a\nb\n");
-        assert_eq!(schedule.step(&pending, start), Step::Wait(GATHER_TIME));
+        assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
     }
 
     #[test]
     fn the_thread_sleeps_after_intervals_without_a_line_and_not_before() {
         let (mut pending, mut schedule, start) =
-            (Pending::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), Instant::now());
         pending.add(0, b"a\n", Demand::Gather);
         let mut now = start;
         let mut steps = Vec::new();
         for _ in 0..EMPTY_INTERVALS_MAX + 3 {
             let step = schedule.step(&pending, now);
-            if step == Step::Write {
+            if step == WriterStep::Write {
                 write(&mut pending, &mut Taken::default());
             }
             steps.push(step);
             now += GATHER_TIME;
         }
-        assert_eq!(steps[0], Step::Wait(GATHER_TIME));
-        assert_eq!(steps[1], Step::Write);
-        assert_eq!(steps.pop(), Some(Step::Sleep));
-        assert!(steps[2..].iter().all(|step| *step == Step::Wait(GATHER_TIME)), "{steps:?}");
+        assert_eq!(steps[0], WriterStep::Wait(GATHER_TIME));
+        assert_eq!(steps[1], WriterStep::Write);
+        assert_eq!(steps.pop(), Some(WriterStep::Sleep));
+        assert!(steps[2..].iter().all(|step| *step == WriterStep::Wait(GATHER_TIME)), "{steps:?}");
     }
 
     #[test]
     fn lines_beyond_the_bound_are_counted_also_while_others_are_written() {
-        let (mut pending, mut taken) = (Pending::new(1), Taken::default());
+        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
         for _ in 0..LINES_MAX {
             pending.add(0, b"a\n", Demand::Gather);
         }
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_lost_line_is_reported_also_if_no_other_follows() {
-        let (mut pending, mut taken) = (Pending::new(1), Taken::default());
+        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
         for _ in 0..LINES_MAX {
             pending.add(0, b"a\n", Demand::Gather);
         }
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn lines_after_a_request_to_reopen_belong_to_the_new_files() {
-        let (mut pending, mut taken) = (Pending::new(2), Taken::default());
+        let (mut pending, mut taken) = (PendingLines::new(2), Taken::default());
         pending.add(0, b"old\n", Demand::Gather);
         pending.reopen();
         pending.add(0, b"new\n", Demand::Gather);
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_mark_is_done_once_its_lines_are_written_and_the_end_comes_last() {
         let (mut pending, mut schedule, now) =
-            (Pending::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), Instant::now());
         let mut taken = Taken::default();
         pending.add(0, b"a\n", Demand::Gather);
         pending.request(Demand::Now);
@@ -344,14 +344,14 @@ mod tests {
         pending.finish(&mut taken);
         assert!(pending.has_done(mark) && !pending.has_done(pending.mark()));
         pending.request(Demand::End);
-        assert_eq!(schedule.step(&pending, now), Step::Write);
+        assert_eq!(schedule.step(&pending, now), WriterStep::Write);
         assert_eq!(write(&mut pending, &mut taken), "b\n");
-        assert_eq!(schedule.step(&pending, now), Step::End);
+        assert_eq!(schedule.step(&pending, now), WriterStep::End);
     }
 
     #[test]
     fn a_burst_does_not_keep_its_memory() {
-        let (mut pending, mut taken) = (Pending::new(1), Taken::default());
+        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
         pending.add(0, &vec![b'a'; 10 * KEPT_BYTES_MAX], Demand::Gather);
         pending.take(&mut taken);
         pending.finish(&mut taken);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::pending::{Demand, Pending, Schedule, Step, Taken};
+use super::pending::{Demand, PendingLines, Schedule, Taken, WriterStep};
 use super::target::LogTarget;
 use crate::outcome::plain;
 
@@ -20,7 +20,7 @@ pub(crate) struct Writer {
 /// What sessions and the thread share.
 #[derive(Debug)]
 struct Buffer {
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingLines>,
     /// Wakes the thread.
     added: Condvar,
     /// Wakes those that wait for the thread.
@@ -57,13 +57,13 @@ pub(crate) enum WriterNote {
 type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 
 impl Buffer {
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    fn pending(&self) -> MutexGuard<'_, PendingLines> {
         // No code under this lock panics halfway.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what waits, and wakes the thread if `act` returns that it must be woken.
-    fn change(&self, act: impl FnOnce(&mut Pending) -> bool) {
+    fn change(&self, act: impl FnOnce(&mut PendingLines) -> bool) {
         let must_wake = act(&mut self.pending());
         if must_wake {
             self.added.notify_one();
@@ -75,7 +75,7 @@ impl Writer {
     /// Prepares the thread. Lines wait until [`Writer::begin`].
     pub(crate) fn prepare(targets: Vec<LogTarget>, note_line: NoteLine) -> Self {
         let buffer = Arc::new(Buffer {
-            pending: Mutex::new(Pending::new(targets.len())),
+            pending: Mutex::new(PendingLines::new(targets.len())),
             added: Condvar::new(),
             done: Condvar::new(),
         });
@@ -122,7 +122,7 @@ impl Writer {
 
     /// Reopens all files after the lines so far.
     pub(crate) fn reopen(&self) {
-        self.buffer.change(Pending::reopen);
+        self.buffer.change(PendingLines::reopen);
     }
 
     /// Waits until all lines so far are written; at most a few seconds, in case the disk hangs.
@@ -191,21 +191,21 @@ impl WriterThread {
         let mut pending = self.buffer.pending();
         loop {
             match self.schedule.step(&pending, Instant::now()) {
-                Step::Sleep => {
+                WriterStep::Sleep => {
                     pending.set_asleep(true);
                     let woken = self.buffer.added.wait(pending);
                     pending = woken.unwrap_or_else(PoisonError::into_inner);
                     pending.set_asleep(false);
                 }
-                Step::Wait(time) => {
+                WriterStep::Wait(time) => {
                     let woken = self.buffer.added.wait_timeout(pending, time);
                     pending = woken.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                Step::Write => {
+                WriterStep::Write => {
                     pending.take(&mut self.taken);
                     return true;
                 }
-                Step::End => return false,
+                WriterStep::End => return false,
             }
         }
     }
