@@ -160,7 +160,7 @@ impl PreparedDelivery {
         let no_threads = |error| Failure::io("cannot start threads", &error);
         let log = Arc::clone(&self.log);
         let report = Box::new(move |config: &programs::ProgramReport<'_>| {
-            log.note(&report::of_program(config))
+            log.note(&report::of_program(config));
         });
         let begin = |started: WorkerProcess| started.begin(self.limits, report);
         let programs = worker.0.map(begin).transpose().map_err(no_threads)?;
@@ -347,7 +347,7 @@ fn checker(
         quarantine: config.quarantine.0.clone(),
         notice: Box::new(move |upload: &UncheckedUpload<'_>| messages.of_upload(upload)),
         on_report: Box::new(move |found: &check::UploadCheckReport<'_>| {
-            log.note(&report::of_check(found))
+            log.note(&report::of_check(found));
         }),
     }
 }

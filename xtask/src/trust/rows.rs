@@ -308,8 +308,8 @@ pub(super) static ROWS: &[Risk] = &[
         43,
         "Lost log lines",
         "Lines are written within 10 ms, and all of them before the server exits. If too many \
-         wait, lines are dropped, counted and reported, and sessions are never blocked. Lines of the \
-         audit log are not gathered, and are passed to the system before the reply is sent.",
+         wait, lines are dropped, counted and reported, and sessions are never blocked. Lines of \
+         the audit log are not gathered, and are passed to the system before the reply is sent.",
     ),
     row(
         44,

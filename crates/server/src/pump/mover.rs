@@ -1,8 +1,8 @@
 //! The one place where bytes move: limits, counting, stalls, the minimum rate and the end of the
 //! session.
 //!
-//! A way to move bytes is a [`TransferStep`]. The mover fixes the budget of a step before it runs, and
-//! charges what it moved afterwards.
+//! A way to move bytes is a [`TransferStep`]. The mover fixes the budget of a step before it runs,
+//! and charges what it moved afterwards.
 
 use std::io;
 use std::sync::Arc;

@@ -147,7 +147,7 @@ mod tests {
         tasks.spawn(&Runtime::current(), async { panic!("a session failed") });
         tasks.spawn(&Runtime::current(), async {
             let _dropped = dropped;
-            pending().await
+            pending::<()>().await;
         });
         tokio::task::yield_now().await;
         tasks.abort_all();
@@ -161,7 +161,7 @@ mod tests {
         let tasks = SessionTasks::default();
         tasks.spawn(&Runtime::current(), async {
             let _dropped = dropped;
-            pending().await
+            pending::<()>().await;
         });
         tokio::task::yield_now().await;
         drop(tasks);

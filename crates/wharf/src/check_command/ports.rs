@@ -51,7 +51,7 @@ pub(super) fn permitted_port(listen: &settings::Listen) -> Option<u16> {
         Ok(_) => true,
         Err((_, error)) => error.kind() != io::ErrorKind::PermissionDenied,
     };
-    listen.ports.iter().copied().find(is_permitted).or(listen.ports.first().copied())
+    listen.ports.iter().copied().find(is_permitted).or_else(|| listen.ports.first().copied())
 }
 
 /// Tries the ports of a listener as at start: the next one if permission is denied.

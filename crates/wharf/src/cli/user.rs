@@ -184,7 +184,6 @@ pub(crate) struct SettingArgs {
 /// Source of a password.
 #[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]
-#[expect(clippy::struct_field_names, reason = "the field is named as the option")]
 pub(crate) struct PasswordArgs {
     /// Read the password from the first line of a file; `-` is standard input
     #[arg(long, value_name = "F")]

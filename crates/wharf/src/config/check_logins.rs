@@ -175,7 +175,7 @@ fn check_homes(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
         match std::fs::metadata(&folder) {
             Ok(facts) if facts.is_dir() => {}
             Ok(_) => {
-                problems.push(ConfigProblem::error(format!("{shown} is not a folder"), place()))
+                problems.push(ConfigProblem::error(format!("{shown} is not a folder"), place()));
             }
             Err(error) => {
                 let title = format!("cannot use the folder for homes {shown}: {error}");

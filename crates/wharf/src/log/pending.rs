@@ -219,6 +219,10 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
+    fn start_time() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
     /// Takes and finishes everything, and returns the lines of the first target.
     fn write(pending: &mut PendingLines, taken: &mut Taken) -> String {
         pending.take(taken);
@@ -230,7 +234,7 @@ mod tests {
     #[test]
     fn lines_are_gathered_for_one_write_within_the_interval() {
         let (mut pending, mut schedule, start) =
-            (PendingLines::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), start_time());
         let mut taken = Taken::default();
         assert_eq!(schedule.step(&pending, start), WriterStep::Sleep);
         pending.set_asleep(true);
@@ -238,7 +242,7 @@ mod tests {
         assert!(!pending.add(0, b"b\n", Demand::Gather), "the second one does not");
         pending.set_asleep(false);
         assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
-        let early = start + GATHER_TIME - MILLISECOND;
+        let early = start + GATHER_TIME.saturating_sub(MILLISECOND);
         assert!(!pending.add(0, b"c\n", Demand::Gather));
         assert_eq!(schedule.step(&pending, early), WriterStep::Wait(MILLISECOND));
         let due = start + GATHER_TIME;
@@ -254,7 +258,7 @@ mod tests {
     #[test]
     fn an_urgent_line_is_written_at_once_with_those_before_it() {
         let (mut pending, mut schedule, start) =
-            (PendingLines::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), start_time());
         pending.add(0, b"a\n", Demand::Gather);
         assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
         assert!(pending.add(0, b"b\n", Demand::Now), "it wakes a thread that gathers");
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn the_thread_sleeps_after_intervals_without_a_line_and_not_before() {
         let (mut pending, mut schedule, start) =
-            (PendingLines::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), start_time());
         pending.add(0, b"a\n", Demand::Gather);
         let mut now = start;
         let mut steps = Vec::new();
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn a_mark_is_done_once_its_lines_are_written_and_the_end_comes_last() {
         let (mut pending, mut schedule, now) =
-            (PendingLines::new(1), Schedule::default(), Instant::now());
+            (PendingLines::new(1), Schedule::default(), start_time());
         let mut taken = Taken::default();
         pending.add(0, b"a\n", Demand::Gather);
         pending.request(Demand::Now);

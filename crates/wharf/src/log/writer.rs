@@ -161,6 +161,14 @@ impl Drop for Writer {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread waits in real time, regardless of tokio's clock"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// The state owned by the thread.
 struct WriterThread {
     buffer: Arc<Buffer>,
@@ -190,7 +198,7 @@ impl WriterThread {
     fn take(&mut self) -> bool {
         let mut pending = self.buffer.pending();
         loop {
-            match self.schedule.step(&pending, Instant::now()) {
+            match self.schedule.step(&pending, now()) {
                 WriterStep::Sleep => {
                     pending.set_asleep(true);
                     let woken = self.buffer.added.wait(pending);

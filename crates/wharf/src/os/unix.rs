@@ -157,9 +157,9 @@ impl Signals {
     /// A signal that arrived before the handlers were installed.
     fn take_early(&mut self) -> Option<SignalRequest> {
         let at = self.early.iter_mut().position(std::mem::take)?;
-        Some(match HANDLED_LATER.get(at)? {
-            &ProcessSignal::HUP => self.hung_up(),
-            &ProcessSignal::USR1 => SignalRequest::Reopen,
+        Some(match *HANDLED_LATER.get(at)? {
+            ProcessSignal::HUP => self.hung_up(),
+            ProcessSignal::USR1 => SignalRequest::Reopen,
             _ => SignalRequest::Summary,
         })
     }

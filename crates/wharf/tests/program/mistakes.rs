@@ -281,6 +281,12 @@ fn mistakes_with_accounts() {
         .server()
         .file("users.toml", &format!("{ACCOUNTS}groups = [\"staff\"]\n[groups.staff]\n"))
         .on(&mut page);
+    page.is_as_read_last();
+}
+
+#[test]
+fn mistakes_in_stores_of_accounts() {
+    let mut page = Page::new("account-stores");
     for (title, text) in [
         ("accounts not TOML", "[users.anna\n"),
         ("unknown key", "[users.anna]\nhome = \"home\"\npasword = \"x\"\n"),
