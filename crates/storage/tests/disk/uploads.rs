@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::future::Future;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
@@ -281,6 +282,12 @@ async fn row_56_an_empty_upload_interrupted_by_a_crash_does_not_block_appending_
     assert_eq!(world.names(), ["f"]);
 }
 
+/// The name of the temporary file of the upload that can be resumed.
+fn part_name(world: &World) -> String {
+    let is_part = |name: &String| Path::new(name).extension().is_some_and(|end| end == "part");
+    world.names().into_iter().find(is_part).unwrap()
+}
+
 /// The last bytes of an upload are in memory only, and the first ones when it begins.
 #[tokio::test]
 async fn a_client_that_continues_behind_what_a_crash_left_is_given_its_length() {
@@ -295,7 +302,7 @@ async fn a_client_that_continues_behind_what_a_crash_left_is_given_its_length() 
         let behind = write(Start::At(9));
         fails(disk.write(&path("/f"), behind).await, &[ErrorKind::PastPartial(5)], "five bytes");
         assert_eq!(disk.partial(&path("/f")).await.unwrap(), Some(5));
-        let temporary = world.names().into_iter().find(|name| name.ends_with(".part")).unwrap();
+        let temporary = part_name(&world);
         // Killed before the first byte was written.
         for name in world.names().iter().filter(|name| *name != "f") {
             fs::remove_file(world.root.join(name)).unwrap();
@@ -320,7 +327,7 @@ async fn an_expired_upload_is_reported_as_such_also_where_a_file_exists() {
     let disk = world.disk(&fast());
     put(&disk, "/f", b"old").await.unwrap();
     leave(&disk).await;
-    let name = world.names().into_iter().find(|name| name.ends_with(".part")).unwrap();
+    let name = part_name(&world);
     let temporary = File::options().write(true).open(world.root.join(name)).unwrap();
     temporary.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
     drop(temporary);
@@ -444,7 +451,8 @@ async fn row_56_a_later_account_of_the_same_name_does_not_find_the_unfinished_up
     let rules = Rules::everywhere(Permissions::ALL);
     let account = Account::new("anna", world.root.clone(), rules);
     let account = |instance| Account { instance, ..account.clone() };
-    for stores in [&disks as &dyn Stores, &memory] {
+    let both: [&dyn Stores; 2] = [&disks, &memory];
+    for stores in both {
         for (number, (one, other)) in
             [(Some([1; 16]), Some([2; 16])), (Some([3; 16]), None), (None, Some([3; 16]))]
                 .into_iter()
