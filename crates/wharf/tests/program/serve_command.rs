@@ -127,7 +127,7 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
         (&["nowhere"][..], 1, "folder not found: nowhere"),
         (&["share/a.txt"], 1, "a.txt: not a folder"),
         (&["-P", "", "share"], 2, "invalid password: it is empty"),
-        (&["--password-file", "none", "share"], 1, "cannot read the password from none"),
+        (&["--password-file", "none", "share"], 1, "cannot read the password from the file none"),
         (&["-u", "a/b", "share"], 2, "-u a/b"),
         (&["--cert", "none.pem", "--key", "none.pem", "share"], 78, "cannot read the certificate"),
         (&["--cert", "empty", "--key", "empty", "share"], 78, "contains no PEM certificate"),
