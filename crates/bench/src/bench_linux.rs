@@ -10,15 +10,19 @@
 //! - the results: [`result`] as measured, [`summary`] in rows by [`statistics`], and [`report`] as
 //!   a table, as JSON, as charts and as a page.
 //!
-//! The clients are those of `wharf-load`, in this process.
+//! The clients are those of `wharf-load`, in this process, or programs: [`clients`]. A server may
+//! be made as far away as users are: [`distance`].
 
 use std::process::ExitCode;
 
 mod account;
 mod bare;
 mod cases;
+mod clients;
 mod clock;
 mod compare;
+#[expect(clippy::disallowed_methods, reason = "a proxy in front of other servers")]
+mod distance;
 mod group;
 mod machine;
 mod measure;

@@ -1,29 +1,32 @@
 //! One measurement: a new server, the clients, and the figures.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use wharf_load::{
-    Case as Task, Content, DownloadMode, Listing, Plan, PreparedRun, RunOutcome, RunProgress,
-    TargetServer, TlsOptions,
+    Case as Task, Plan, PreparedRun, RunOutcome, RunProgress, TargetServer, TlsOptions,
 };
 
 use crate::bench::account::{BenchAccount, CertificateFiles, PASSWORD, USER};
-use crate::bench::cases::{
-    BenchCase, CaseWork, CountUnit, FileLocation, ListingCommand, SMALL_BYTES, TINY_BYTES,
-};
+use crate::bench::cases::{BenchCase, CaseWork, CountUnit, FileLocation, TINY_BYTES};
+use crate::bench::distance::DistanceProxy;
 use crate::bench::group::MemoryUse;
-use crate::bench::number::{GIB, KIB, MIB, figure, length, ratio, size};
+use crate::bench::number::{GIB, MIB, figure, length, ratio};
 use crate::bench::places::remove_folder;
 use crate::bench::result::Figure;
 use crate::bench::running::{RunningServer, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
 use crate::bench::servers::{BenchServer, Installation, ServerSetup};
-use crate::bench::tree::{TestTrees, UPLOADS, file_name, folder_name};
+use crate::bench::tree::{TestTrees, UPLOADS, file_name};
 use crate::bench::{clock, compare, machine, proc};
+
+mod idle;
+mod plan;
+mod program;
 
 /// What all measurements share.
 #[derive(Debug)]
@@ -46,11 +49,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const QUIET_CPU_S: f64 = 0.001;
 const QUIET_PAUSE: Duration = Duration::from_millis(40);
 const QUIET_MAX: Duration = Duration::from_secs(2);
-/// The interval of NOOPs in the extra session.
-const BYSTANDER_PAUSE: Duration = Duration::from_millis(5);
-/// How long idle sessions are observed, after the logins.
-const IDLE_WATCH: Duration = Duration::from_secs(2);
-const IDLE_SETTLE: Duration = Duration::from_millis(500);
 
 impl MeasurementContext {
     /// Starts `server`, does the work of `case`, and stops the server.
@@ -67,8 +65,7 @@ impl MeasurementContext {
             return size_of(&found.program);
         }
         // Only uploads are cleaned up: other measurements may use the tree.
-        let uploads = matches!(case.work, CaseWork::Store { .. });
-        let clean = || if uploads { self.tree.clean_uploads(case.place) } else { Ok(()) };
+        let clean = || if case.uploads() { self.tree.clean_uploads(case.place) } else { Ok(()) };
         clean()?;
         if let CaseWork::RetrieveCold { bytes } = case.work {
             self.tree.forget(case.place, &file_name(self.tree.bytes(bytes)))?;
@@ -111,28 +108,45 @@ impl MeasurementContext {
         server: &BenchServer,
         running: &Arc<RunningServer>,
     ) -> Result<Figures, String> {
-        let target = target(running, case.is_tls);
-        let plan = self.plan(case, server);
+        let near = target(running, running.address, case.is_tls);
         match case.work {
-            CaseWork::Start => return started(running, &target),
-            CaseWork::Idle { sessions } => return idle(running, &target, &plan, sessions),
+            CaseWork::Start => return started(running, &near),
+            CaseWork::Idle { sessions, is_used } => {
+                let used = is_used.then(|| plan::use_of_session(server));
+                return idle::measure(running, &near, sessions, used);
+            }
             _ => {}
         }
         let (group, pid) = running.counted();
-        log_in_once(running, &target)?;
+        log_in_once(running, &near)?;
         if let CaseWork::Store { bytes, count, .. } = case.work {
             self.tree.touch(case.place, self.tree.bytes(bytes).saturating_mul(count))?;
         }
+        let round_trip = Duration::from_millis(case.round_trip_ms);
+        let proxy = (case.round_trip_ms > 0)
+            .then(|| DistanceProxy::start(running.address, round_trip))
+            .transpose()?;
+        let address = proxy.as_ref().map_or(running.address, |proxy| proxy.address);
+        if let CaseWork::ClientProgram { client, job } = case.work {
+            return program::measure(self, case.unit, running, address, (client, job));
+        }
+        let target = target(running, address, case.is_tls);
         let before = group.held(pid);
-        let mut prepared =
-            wharf_load::prepare(&target, &plan).map_err(|error| error.to_string())?;
+        let mut parts = Vec::new();
+        for plan in self.plans(case, server) {
+            let prepared = wharf_load::prepare(&target, &plan);
+            parts.push(prepared.map_err(|error| error.to_string())?);
+        }
         let (cpu, own, busy) = (group.cpu(pid), clock::own_cpu(), proc::busy());
-        let (outcome, peak) = watch(running, || prepared.run(&RunProgress::default()));
+        let (outcome, peak) = watch(running, || {
+            let outcomes = parts.iter_mut().map(|part| part.run(&RunProgress::default()));
+            outcomes.reduce(in_turn).unwrap_or_default()
+        });
         let (cpu, own) = (group.cpu(pid) - cpu, clock::own_cpu() - own);
         let others = (proc::busy() - busy - cpu - own).max(0.0);
         let connects = matches!(case.work, CaseWork::Connects { .. });
         let verified = if connects { Ok(()) } else { checked(&outcome, case) };
-        let ended = finished(prepared);
+        let ended = parts.into_iter().try_for_each(finished);
         verified.and(ended)?;
         if self.verifies {
             self.compare_uploads(case)?;
@@ -144,70 +158,6 @@ impl MeasurementContext {
         Ok(figures)
     }
 
-    fn plan(&self, case: &BenchCase, server: &BenchServer) -> Plan {
-        let root = self.tree.root(FileLocation::Memory);
-        let plan = |task: Task, sessions: u64, count: u64| Plan {
-            sessions: size(sessions),
-            count,
-            time: Some(self.time_max),
-            ..Plan::new(task)
-        };
-        let retrieve = |path: String, bytes: u64, local: &Path| Task::Retrieve {
-            reading: self.reading(local.join(&path)),
-            path,
-            length: Some(bytes),
-        };
-        match case.work {
-            CaseWork::Retrieve { bytes, count, sessions } => {
-                let bytes = self.tree.bytes(bytes);
-                plan(retrieve(file_name(bytes), bytes, &root), sessions, count)
-            }
-            CaseWork::RetrieveCold { bytes } => {
-                let bytes = self.tree.bytes(bytes);
-                let task = retrieve(file_name(bytes), bytes, &self.tree.root(case.place));
-                Plan { bystander: Some(BYSTANDER_PAUSE), ..plan(task, 1, 1) }
-            }
-            CaseWork::RetrieveSmall { count, sessions } => {
-                let local = root.join(file_name(SMALL_BYTES));
-                let (path, length) = ("small/f{i}".to_owned(), Some(SMALL_BYTES));
-                let reading = self.reading(local);
-                plan(Task::Retrieve { path, length, reading }, sessions, count)
-            }
-            CaseWork::Store { bytes, count, sessions } => {
-                let length = self.tree.bytes(bytes);
-                let content = Content::File(root.join(file_name(length)));
-                let path = format!("{UPLOADS}/u{{i}}");
-                plan(Task::Store { path, length, content, is_deleted: false }, sessions, count)
-            }
-            CaseWork::Login { count, sessions } => plan(Task::Login, sessions, count),
-            CaseWork::Command { line, count } => {
-                plan(Task::Command { line: line.into() }, 1, count)
-            }
-            CaseWork::List { verb, entries, count } => {
-                let has_verb = verb == ListingCommand::Mlsd && server.has_mlsd;
-                let verb = if has_verb { Listing::Mlsd } else { Listing::List };
-                let path = folder_name(entries);
-                plan(Task::List { verb, path, entries: Some(entries) }, 1, count)
-            }
-            CaseWork::Idle { sessions } => plan(Task::Idle, sessions, sessions),
-            CaseWork::Session { count } => {
-                let task = Task::Session { path: file_name(TINY_BYTES), length: Some(TINY_BYTES) };
-                plan(task, 1, count)
-            }
-            CaseWork::Connects { count } => plan(Task::Connects, 1, count),
-            CaseWork::Start | CaseWork::Size => Plan::new(Task::Login),
-        }
-    }
-
-    /// How downloads are read: at the least cost, unless every byte is compared.
-    fn reading(&self, local: std::path::PathBuf) -> DownloadMode {
-        if self.verifies {
-            DownloadMode::Compare(Content::File(local))
-        } else {
-            DownloadMode::Drain
-        }
-    }
-
     fn compare_uploads(&self, case: &BenchCase) -> Result<(), String> {
         let CaseWork::Store { bytes, .. } = case.work else { return Ok(()) };
         let bytes = self.tree.bytes(bytes);
@@ -217,8 +167,8 @@ impl MeasurementContext {
     }
 }
 
-fn target(running: &RunningServer, is_tls: bool) -> TargetServer {
-    let mut target = TargetServer::new(running.address, USER, PASSWORD);
+fn target(running: &RunningServer, address: SocketAddr, is_tls: bool) -> TargetServer {
+    let mut target = TargetServer::new(address, USER, PASSWORD);
     target.timeout = TIMEOUT;
     if is_tls {
         let name = ServerName::from(running.address.ip());
@@ -227,14 +177,28 @@ fn target(running: &RunningServer, is_tls: bool) -> TargetServer {
     target
 }
 
+/// Two runs, one after the other, as one. Only their sums are of use.
+fn in_turn(first: RunOutcome, second: RunOutcome) -> RunOutcome {
+    let errors = [first.error_list, second.error_list].concat();
+    RunOutcome {
+        wall: first.wall + second.wall,
+        bytes: first.bytes + second.bytes,
+        errors: first.errors + second.errors,
+        error_list: errors,
+        ..second
+    }
+}
+
 fn run_once(target: &TargetServer, plan: &Plan) -> Result<RunOutcome, String> {
     let mut prepared = wharf_load::prepare(target, plan).map_err(|error| error.to_string())?;
     let outcome = prepared.run(&RunProgress::default());
     finished(prepared)?;
-    match outcome.error_list.first() {
-        Some(error) => Err(error.to_string()),
-        None => Ok(outcome),
-    }
+    no_error(&outcome)?;
+    Ok(outcome)
+}
+
+fn no_error(outcome: &RunOutcome) -> Result<(), String> {
+    outcome.error_list.first().map_or(Ok(()), |error| Err(error.to_string()))
 }
 
 fn finished(prepared: PreparedRun) -> Result<(), String> {
@@ -319,44 +283,6 @@ fn log_in_once(running: &RunningServer, target: &TargetServer) -> Result<(), Str
         }
     }
     Ok(())
-}
-
-/// Idle sessions: their memory, and whether they still answer.
-fn idle(
-    running: &RunningServer,
-    target: &TargetServer,
-    plan: &Plan,
-    sessions: u64,
-) -> Result<Figures, String> {
-    let (group, pid) = running.counted();
-    log_in_once(running, target)?;
-    let private = |pids: &[u32]| figure(proc::memory(pids).private);
-    let (memory, held) = (private(&group.pids(pid)), group.held(pid));
-    let cpu = group.cpu(pid);
-    let mut prepared = wharf_load::prepare(target, plan).map_err(|error| error.to_string())?;
-    clock::pause(IDLE_SETTLE);
-    let login_cpu = group.cpu(pid) - cpu;
-    let pids = group.pids(pid);
-    let (memory_after, held_after) = (private(&pids), group.held(pid));
-    let threads = figure(proc::threads(&pids));
-    let (since, cpu) = (clock::now(), group.cpu(pid));
-    clock::pause(IDLE_WATCH);
-    let idle_cpu = (group.cpu(pid) - cpu) / since.elapsed().as_secs_f64();
-    let outcome = prepared.run(&RunProgress::default());
-    finished(prepared)?;
-    let kib = figure(KIB) * figure(sessions);
-    let each = |after: f64, before: f64| (after - before).max(0.0) / kib;
-    Ok(Figures::from([
-        (Figure::SessionKib, each(memory_after, memory)),
-        (Figure::SessionKernelKib, each(figure(held_after.kernel), figure(held.kernel))),
-        (Figure::IdleCpu, 100.0 * idle_cpu),
-        (Figure::Answered, 100.0 * figure(outcome.operations) / figure(sessions)),
-        (Figure::Cpu, login_cpu * 1e6 / figure(sessions)),
-        (Figure::AnonymousMib, figure(held_after.anonymous) / figure(MIB)),
-        (Figure::KernelMib, figure(held_after.kernel) / figure(MIB)),
-        (Figure::Threads, threads),
-        (Figure::P99Us, micro(outcome.latency.p99)),
-    ]))
 }
 
 /// From the start of the program to the last byte of a tiny file.

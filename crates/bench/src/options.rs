@@ -23,9 +23,10 @@ pub(crate) struct BenchOptions {
     /// Servers by name; all installed ones if none is named
     #[arg(long, value_delimiter = ',')]
     pub(crate) servers: Vec<String>,
-    /// Rounds per server and case
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) rounds: u32,
+    /// Rounds per server and case [default: 3, with `full` 5]; another server that reaches less
+    /// than two thirds of the best other one is measured once
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: Option<u32>,
     /// File for the results; charts are written beside it [default: target/bench/result.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -83,7 +84,7 @@ pub(crate) fn run() -> Result<(), String> {
     let selection = runner::Selection {
         cases,
         servers,
-        rounds: options.rounds,
+        rounds: options.rounds.unwrap_or_else(|| default_rounds(&options.cases)),
         verifies: options.verify,
         time_max: Duration::from_secs(options.time),
         slow_s: options.slow,
@@ -92,6 +93,11 @@ pub(crate) fn run() -> Result<(), String> {
     let record = runner::run(&places, &selection, &out)?;
     report::show(&record)?;
     report::write_files(&record, &out)
+}
+
+/// The quick cases are for everyday use.
+fn default_rounds(cases: &[String]) -> u32 {
+    if cases.iter().any(|word| word == "full") { 5 } else { 3 }
 }
 
 fn list(places: &Places) -> Result<(), String> {
@@ -110,7 +116,7 @@ fn list(places: &Places) -> Result<(), String> {
         let state = state.unwrap_or_else(|why| format!("MISSING: {why}"));
         put(
             &mut text,
-            format_args!("  {:<12}{state}\n  {:<12}  {}\n", server.name, "", server.about),
+            format_args!("  {:<14}{state}\n  {:<14}  {}\n", server.name, "", server.about),
         );
     }
     report::print(&text)

@@ -95,6 +95,11 @@ pub(crate) fn cpu(pids: &[u32]) -> f64 {
     figure(ticks) / figure(clock_ticks_per_second().max(1))
 }
 
+/// The CPU time of this process and of its ended children, in seconds.
+pub(crate) fn own_and_children() -> f64 {
+    cpu(&[std::process::id()])
+}
+
 /// The threads of these processes.
 pub(crate) fn threads(pids: &[u32]) -> u64 {
     pids.iter().filter_map(|pid| Some(stat(*pid)?.threads)).sum()

@@ -191,5 +191,14 @@ impl Figure {
 
 /// The name of the bare program among the servers of a run.
 pub(crate) const LIMIT: &str = "limit";
-/// The name of wharf.
+/// The name of wharf as shipped, which is judged.
 pub(crate) const WHARF: &str = "wharf";
+/// The name of wharf without its log.
+pub(crate) const WHARF_NO_LOG: &str = "wharf-no-log";
+/// The name of wharf with synced uploads.
+pub(crate) const WHARF_FULL: &str = "wharf-full";
+
+/// Whether a server of a run is another server: neither wharf nor the bare program.
+pub(crate) fn is_rival(name: &str) -> bool {
+    ![WHARF, WHARF_NO_LOG, WHARF_FULL, LIMIT].contains(&name)
+}

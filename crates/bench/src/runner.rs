@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bench::account::{BenchAccount, CertificateFiles};
-use crate::bench::cases::{BenchCase, CaseWork};
+use crate::bench::cases::{BenchCase, CaseGroup, CaseWork};
 use crate::bench::measure::{Figures, MeasurementContext};
 use crate::bench::number::{GIB, MIB, figure};
 use crate::bench::places::Places;
 use crate::bench::report::{self, terminal};
 use crate::bench::result::{
-    FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun, WHARF,
+    FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun, WHARF, WHARF_FULL,
+    WHARF_NO_LOG, is_rival,
 };
 use crate::bench::servers::{BARE, BenchServer, Installation};
 use crate::bench::statistics::sample;
@@ -160,6 +161,14 @@ fn run_case(
 ) {
     let mut waiting: Vec<&InstalledServer> =
         installed.iter().filter(|(server, _)| takes_part(case, server)).collect();
+    if let CaseWork::ClientProgram { client, job } = case.work
+        && let Some(why) = client.missing(job)
+    {
+        let note = format!("{}: left out, {why}.", case.name);
+        report::say(&note);
+        record.notes.push(note);
+        return;
+    }
     waiting.retain(|(server, _)| {
         let reason = no_room(case, server);
         if let Some(reason) = &reason {
@@ -181,12 +190,40 @@ fn run_case(
             record.runs.push(run);
             is_again || server.name == WHARF
         });
+        if round == 0 {
+            let best = best_rival(case, &record.runs);
+            waiting.retain(|(server, _)| may_be_best(case, server.name, &record.runs, best));
+        }
         // The first server finds the machine in another state, so each is first once.
         if !waiting.is_empty() {
             waiting.rotate_left(1);
         }
     }
 }
+
+/// The headline of the best other server in the first round.
+fn best_rival(case: &BenchCase, runs: &[ServerRun]) -> Option<f64> {
+    let first = runs.iter().filter(|run| run.case == case.name && is_rival(&run.server));
+    let values = first.filter_map(|run| run.figures.get(&case.headline).copied());
+    if case.headline.is_better_high() {
+        values.max_by(f64::total_cmp)
+    } else {
+        values.min_by(f64::total_cmp)
+    }
+}
+
+/// Whether another server is close enough to the best one to be the best in other rounds. Only the
+/// best is compared with, so the others need no more rounds.
+fn may_be_best(case: &BenchCase, server: &str, runs: &[ServerRun], best: Option<f64>) -> bool {
+    let run = runs.iter().find(|run| run.case == case.name && run.server == server);
+    let own = run.and_then(|run| run.figures.get(&case.headline).copied());
+    let (Some(own), Some(best)) = (own, best) else { return true };
+    let part = if case.headline.is_better_high() { own / best } else { best / own };
+    !is_rival(server) || part.is_nan() || part >= MAY_BE_BEST
+}
+
+/// Rounds of one server differ less than this.
+const MAY_BE_BEST: f64 = 2.0 / 3.0;
 
 fn as_run(
     case: &BenchCase,
@@ -205,7 +242,13 @@ fn takes_part(case: &BenchCase, server: &BenchServer) -> bool {
     if server.name == LIMIT {
         return case.limit_span.is_some();
     }
-    !case.is_wharf_only || server.name == WHARF
+    match server.name {
+        WHARF_FULL => case.has_full,
+        WHARF => true,
+        // Cases of wharf's own settings, and of growth, need no second entry.
+        WHARF_NO_LOG => !case.is_wharf_only && case.group != CaseGroup::Growth,
+        _ => !case.is_wharf_only,
+    }
 }
 
 /// Why a server cannot take part in a case with many sessions.
@@ -232,5 +275,44 @@ fn raise_file_limit() {
     if setrlimit(Resource::Nofile, raised).is_err() {
         // Not root: raise it as far as possible. The load generator reports if it is too low.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::cases::find;
+
+    fn run(case: &str, server: &str, figure: Figure, value: f64) -> ServerRun {
+        let case = find(case).unwrap();
+        let server = crate::bench::servers::SERVERS.iter().find(|one| one.name == server).unwrap();
+        as_run(case, server, 0, Ok([(figure, value)].into()))
+    }
+
+    #[test]
+    fn only_servers_that_may_be_the_best_are_measured_again() {
+        let case = find("noop").unwrap();
+        let rate = |server, value| run("noop", server, Figure::Rate, value);
+        let runs = [rate("wharf", 90.0), rate("vsftpd", 10.0), rate("proftpd", 6.0)];
+        let again = |server| may_be_best(case, server, &runs, best_rival(case, &runs));
+        assert!(again("vsftpd") && again("wharf") && !again("proftpd"));
+        let case = find("idle-500").unwrap();
+        let memory = |server, value| run("idle-500", server, Figure::SessionKib, value);
+        let runs = [memory("wharf", 90.0), memory("vsftpd", 10.0), memory("proftpd", 12.0)];
+        let again = |server| may_be_best(case, server, &runs, best_rival(case, &runs));
+        assert!(again("vsftpd") && again("wharf") && again("proftpd"));
+    }
+
+    #[test]
+    fn the_entries_of_wharf_take_part_where_they_differ() {
+        let names = |case: &str| {
+            let case = find(case).unwrap();
+            let servers = crate::bench::servers::SERVERS.iter();
+            let own = servers.filter(|server| !is_rival(server.name) && takes_part(case, server));
+            own.map(|server| server.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("noop"), [WHARF, WHARF_NO_LOG]);
+        assert_eq!(names("stor-disk"), [WHARF, WHARF_NO_LOG, WHARF_FULL]);
+        assert_eq!(names("throttled"), [WHARF]);
     }
 }

@@ -1,7 +1,8 @@
 //! The servers: how each is found, started and installed.
 //!
-//! All of them serve the same folder to the same account, run as the same system user, and log
-//! nothing. Their defaults are kept, except for limits that would stop a case.
+//! All of them serve the same folder to the same account, and run as the same system user. wharf
+//! writes its log, as shipped; the others write none. Their defaults are kept, except for limits
+//! that would stop a case.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,8 @@ pub(crate) const INSTALL_HINT: &str = "cargo xtask bench --install";
 /// All servers; wharf is first.
 pub(crate) static SERVERS: &[&BenchServer] = &[
     &wharf::SERVER,
+    &wharf::NO_LOG,
+    &wharf::FULL,
     &vsftpd::SERVER,
     &proftpd::SERVER,
     &pure_ftpd::SERVER,

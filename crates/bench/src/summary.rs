@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::cases;
-use crate::bench::result::{Figure, LIMIT, ServerRun, WHARF};
+use crate::bench::result::{Figure, ServerRun, is_rival};
 use crate::bench::statistics::sample;
 
 /// One server in one case: the medians of its rounds.
@@ -28,7 +28,7 @@ impl SummaryRow {
     }
 
     pub(crate) fn is_rival(&self) -> bool {
-        self.server != WHARF && self.server != LIMIT
+        is_rival(&self.server)
     }
 }
 

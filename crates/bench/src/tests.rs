@@ -29,6 +29,7 @@ fn moved(case: &str, server: &str, round: u32, rate: f64, cpu: f64) -> ServerRun
 fn record() -> MeasurementRecord {
     let mut runs = vec![
         moved("retr-1", "wharf", 0, 5.0, 0.140),
+        moved("retr-1", "wharf-no-log", 0, 5.1, 0.139),
         moved("retr-1", "proftpd", 0, 4.0, 0.163),
         moved("retr-1", LIMIT, 0, 5.2, 0.097),
         moved("retr-1", "wharf", 1, 5.4, 0.142),
@@ -77,6 +78,7 @@ fn record() -> MeasurementRecord {
         },
         servers: vec![
             presence("wharf", "wharf", Some("0.1.0")),
+            presence("wharf-no-log", "wharf, no log", Some("0.1.0")),
             presence("vsftpd", "vsftpd", None),
             presence("proftpd", "ProFTPD", Some("1.3.8")),
         ],

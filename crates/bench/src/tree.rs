@@ -9,9 +9,10 @@ use rustix::fs::{Advice, fadvise, statvfs};
 
 use crate::bench::account::BenchAccount;
 use crate::bench::cases::{
-    BenchCase, CaseWork, FileLocation, SMALL_BYTES, SMALL_COUNT, TINY_BYTES,
+    BenchCase, CaseWork, FileLocation, MIXED_BYTES, SMALL_BYTES, SMALL_COUNT, TINY_BYTES,
 };
-use crate::bench::number::{MIB, size};
+use crate::bench::clients::ClientJob;
+use crate::bench::number::{KIB, MIB, size};
 use crate::bench::places::{Places, make_folder};
 use crate::bench::proc;
 
@@ -30,6 +31,9 @@ struct Needs {
     files: BTreeSet<u64>,
     folders: BTreeSet<u64>,
     has_small: bool,
+    /// [`TREE`] and [`FEW`].
+    has_tree: bool,
+    has_large: bool,
     /// The most bytes of uploads at a time.
     upload: u64,
 }
@@ -46,6 +50,23 @@ const CHUNK_BYTES: u64 = 64 * MIB;
 const UNFINISHED: &str = "unfinished";
 /// The folder of uploads.
 pub(crate) const UPLOADS: &str = "up";
+/// The folder of [`SMALL_COUNT`] small files.
+pub(crate) const SMALL: &str = "small";
+/// A folder as users have it: files of 1 to 256 KiB, some in folders.
+pub(crate) const TREE: &str = "tree";
+/// The number of files directly in [`TREE`]: `f0`, `f1` …
+pub(crate) const TREE_FLAT_COUNT: u64 = 250;
+/// The number of its folders, and of files in each.
+const TREE_FOLDERS: u64 = 5;
+const TREE_FOLDER_COUNT: u64 = 10;
+/// The sizes of its files, in turn.
+const TREE_SIZES: [u64; 6] = [KIB, 4 * KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB];
+/// A folder with a few files of [`TREE`].
+pub(crate) const FEW: &str = "few";
+const FEW_COUNT: u64 = 20;
+/// A folder with one large file.
+pub(crate) const LARGE: &str = "large";
+const LARGE_BYTES: u64 = 512 * MIB;
 
 impl TestTrees {
     /// Makes the files that `cases` need and that do not exist yet.
@@ -83,6 +104,11 @@ impl TestTrees {
     pub(crate) fn root(&self, place: FileLocation) -> PathBuf {
         let base = if place == FileLocation::Memory { &self.memory } else { &self.disk };
         base.join("root")
+    }
+
+    /// The folder of client programs, in memory.
+    pub(crate) fn local(&self) -> PathBuf {
+        self.memory.join("local")
     }
 
     /// The size of a file of `bytes` in the case.
@@ -188,6 +214,21 @@ impl Needs {
             CaseWork::List { entries, .. } => {
                 self.folders.insert(entries);
             }
+            CaseWork::Mixed { .. } => {
+                self.has_small = true;
+                self.has_tree = true;
+                self.files.insert(MIXED_BYTES);
+            }
+            CaseWork::Idle { is_used, .. } => self.has_tree |= is_used,
+            CaseWork::FileZilla => self.has_tree = true,
+            CaseWork::ClientProgram { job, .. } => {
+                let is_large = matches!(job, ClientJob::GetFile | ClientJob::PutFile);
+                self.has_tree |= !is_large;
+                self.has_large |= is_large;
+                // Both ways there is one copy, at the client or at the server.
+                let copy = if is_large { LARGE_BYTES } else { TREE_BYTES_MAX };
+                self.upload = self.upload.max(copy);
+            }
             _ => {}
         }
     }
@@ -202,11 +243,18 @@ impl Needs {
             make_file(&root.join(file_name(*bytes)), *bytes, &chunk)?;
         }
         if self.has_small {
-            let folder = root.join("small");
-            make_folder(&folder)?;
-            for number in 0..SMALL_COUNT {
-                make_file(&folder.join(format!("f{number}")), SMALL_BYTES, &chunk)?;
+            make_files(&root.join(SMALL), SMALL_COUNT, &[SMALL_BYTES], &chunk)?;
+        }
+        if self.has_tree {
+            make_files(&root.join(TREE), TREE_FLAT_COUNT, &TREE_SIZES, &chunk)?;
+            for number in 0..TREE_FOLDERS {
+                let folder = root.join(TREE).join(format!("folder{number}"));
+                make_files(&folder, TREE_FOLDER_COUNT, &TREE_SIZES, &chunk)?;
             }
+            make_files(&root.join(FEW), FEW_COUNT, &TREE_SIZES, &chunk)?;
+        }
+        if self.has_large {
+            make_files(&root.join(LARGE), 1, &[LARGE_BYTES], &chunk)?;
         }
         for entries in &self.folders {
             make_entries(&root.join(folder_name(*entries)), *entries)?;
@@ -217,8 +265,21 @@ impl Needs {
     /// On tmpfs, a folder entry takes about one KiB of kernel memory.
     fn bytes(&self) -> u64 {
         let entries: u64 = self.folders.iter().sum();
-        self.files.iter().sum::<u64>() + self.upload + entries * 1024
+        let large = if self.has_large { LARGE_BYTES } else { 0 };
+        self.files.iter().sum::<u64>() + self.upload + large + entries * 1024
     }
+}
+
+/// More than all files of [`TREE`].
+const TREE_BYTES_MAX: u64 = 64 * MIB;
+
+/// Makes the files `f0`, `f1` … in `folder`, of these sizes in turn.
+fn make_files(folder: &Path, count: u64, sizes: &[u64], chunk: &[u8]) -> Result<(), String> {
+    make_folder(folder)?;
+    for (number, bytes) in (0..count).zip(sizes.iter().cycle()) {
+        make_file(&folder.join(format!("f{number}")), *bytes, chunk)?;
+    }
+    Ok(())
 }
 
 /// The name of the file of that size.

@@ -29,6 +29,7 @@ mod control_client;
 mod error;
 mod histogram;
 mod listing;
+mod mix;
 mod net;
 mod outcome;
 mod pattern;
@@ -37,6 +38,7 @@ mod plan;
 #[cfg_attr(not(unix), path = "process_other.rs")]
 mod process;
 mod progress;
+mod random;
 mod run;
 mod session;
 #[cfg_attr(target_os = "linux", path = "system_linux.rs")]
@@ -53,7 +55,7 @@ pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
 pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
-pub use plan::{Case, Content, DownloadMode, Listing, Plan};
+pub use plan::{Case, Content, Dialogue, DialogueStep, DownloadMode, Listing, Mix, Plan};
 pub use progress::RunProgress;
 pub use run::{PreparedRun, prepare};
 pub use target::{TargetServer, TlsMode, TlsOptions, Trust};

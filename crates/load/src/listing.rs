@@ -43,7 +43,8 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 
 fn is_entry(verb: Listing, line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let is_dots = line.ends_with(b" .") || line.ends_with(b" ..") || matches!(line, b"." | b"..");
+    let name = line.rsplit(|byte| matches!(byte, b' ' | b'/')).next().unwrap_or_default();
+    let is_dots = matches!(name, b"." | b"..");
     !line.is_empty()
         && !is_dots
         && match verb {
@@ -81,6 +82,7 @@ mod tests {
         assert_eq!(count(Listing::Mlsd, mlsd), 1);
         assert_eq!(count(Listing::Nlst, "total 8\n\nb\n.\n"), 2);
         assert_eq!(count(Listing::Nlst, "a\r\nwithout end"), 2);
+        assert_eq!(count(Listing::Nlst, "d/.\r\nd/..\r\nd/...\r\nd/a.\r\n"), 2);
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::random::{SEED, Xorshift};
+
 /// Pseudorandom bytes that do not compress: the same `PERIOD` bytes over and over.
 ///
 /// The period is 1021 pages of 4 KiB. 1021 is a prime number, so a block that a server puts in the
@@ -12,14 +14,10 @@ pub struct Pattern(Arc<[u8]>);
 impl Pattern {
     /// Makes the bytes; takes a few milliseconds.
     pub fn new() -> Self {
-        let mut state = SEED;
+        let mut random = Xorshift::new(SEED);
         let mut bytes = Vec::with_capacity(PERIOD);
         while bytes.len() < PERIOD {
-            // Xorshift, 64 bits: not secret, but fast and without repetition within the period.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            bytes.extend_from_slice(&state.to_le_bytes());
+            bytes.extend_from_slice(&random.next().to_le_bytes());
         }
         Self(bytes.into())
     }
@@ -53,7 +51,6 @@ impl Default for Pattern {
 }
 
 const PERIOD: usize = 1021 * 4096;
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The beginning of `bytes`, at most `most` of them.
 pub(crate) fn upto(bytes: &[u8], most: u64) -> &[u8] {

@@ -79,12 +79,98 @@ pub enum Case {
     },
     /// Connections that are opened at once and must all be greeted; `count` of them.
     Connects,
+    /// The same, and each logs in; `count` of them, which then stay.
+    Logins,
+    /// Listings, small transfers, renames and deletions in an order that a seed decides.
+    Mixed(Mix),
+    /// All steps in their order, by at most 16 sessions at a time.
+    Steps(Vec<DialogueStep>),
+    /// The steps of a client program, from its connection on.
+    Dialogue(Dialogue),
+}
+
+/// The files of [`Case::Mixed`].
+#[derive(Clone, Debug)]
+pub struct Mix {
+    /// The same seed gives each session the same operations.
+    pub seed: u64,
+    /// The files that are downloaded; `{i}` is replaced by a number below `downloads`.
+    pub download: String,
+    /// The number of these files.
+    pub downloads: u64,
+    /// The size of each of them.
+    pub download_length: u64,
+    /// The folder in which each session uploads, renames and deletes its own files.
+    pub folder: String,
+    /// The content of uploads, which have 1 to 64 KiB.
+    pub content: Content,
+    /// The folder that is listed.
+    pub listed: String,
+    /// The command that lists it.
+    pub verb: Listing,
+}
+
+/// The commands of a client program such as FileZilla.
+#[derive(Clone, Debug)]
+pub struct Dialogue {
+    /// Whether data connections use EPSV; PASV otherwise.
+    pub is_extended: bool,
+    /// What each session does after the greeting, including the login. It is part of the timed
+    /// part, but not of an operation.
+    pub opening: Vec<DialogueStep>,
+    /// One operation.
+    pub each: Vec<DialogueStep>,
+}
+
+/// One step of [`Case::Steps`] and [`Case::Dialogue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialogueStep {
+    /// A command whose reply does not matter, such as FEAT.
+    Ask(String),
+    /// A command that must succeed: a reply of 200 to 399.
+    Command(String),
+    /// A listing.
+    List(Listing, String),
+    /// A download of any size.
+    Retrieve(String),
+    /// An upload of so many bytes of the pattern.
+    Store(String, u64),
 }
 
 impl Case {
-    /// Whether each operation opens its own session, so that none is prepared.
+    /// Whether sessions are opened in the timed part, so that none is prepared.
     pub(crate) fn makes_sessions(&self) -> bool {
-        matches!(self, Self::Login | Self::Session { .. } | Self::Connects)
+        matches!(
+            self,
+            Self::Login | Self::Session { .. } | Self::Connects | Self::Logins | Self::Dialogue(_)
+        )
+    }
+
+    /// Whether files have the bytes of [`crate::Pattern`].
+    pub(crate) fn uses_pattern(&self) -> bool {
+        let stores = |steps: &[DialogueStep]| {
+            steps.iter().any(|step| matches!(step, DialogueStep::Store(..)))
+        };
+        match self {
+            Self::Store { content, .. }
+            | Self::Mixed(Mix { content, .. })
+            | Self::Retrieve { reading: DownloadMode::Compare(content), .. } => {
+                *content == Content::Pattern
+            }
+            Self::Steps(steps) => stores(steps),
+            Self::Dialogue(dialogue) => stores(&dialogue.opening) || stores(&dialogue.each),
+            _ => false,
+        }
+    }
+
+    /// Whether all operations start at once, each in a session of its own that stays.
+    pub(crate) fn is_at_once(&self) -> bool {
+        matches!(self, Self::Connects | Self::Logins)
+    }
+
+    /// Whether many sessions take turns on few threads.
+    pub(crate) fn takes_turns(&self) -> bool {
+        matches!(self, Self::Idle | Self::Steps(_))
     }
 
     /// Whether files are transferred, so that sessions can be compared by their rate.

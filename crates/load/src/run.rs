@@ -11,7 +11,7 @@ use crate::content::SharedPattern;
 use crate::error::{Error, ErrorKind};
 use crate::histogram::LatencyHistogram;
 use crate::outcome::{Fairness, RunOutcome, TlsFacts, rate};
-use crate::plan::{Case, Content, DownloadMode, Plan};
+use crate::plan::{Case, DownloadMode, Plan};
 use crate::process;
 use crate::progress::RunProgress;
 use crate::session::{ClientContext, ClientSession};
@@ -30,7 +30,7 @@ pub struct PreparedRun {
 }
 
 /// Connects and logs in as many sessions as the plan needs; none for [`Case::Login`],
-/// [`Case::Session`] and [`Case::Connects`].
+/// [`Case::Session`], [`Case::Connects`], [`Case::Logins`] and [`Case::Dialogue`].
 ///
 /// # Errors
 /// What went wrong with the first session that could not be logged in, or what is wrong with the
@@ -41,7 +41,7 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
         return refuse("the plan needs at least one session and one operation");
     }
     let mut plan = plan.clone();
-    if matches!(plan.case, Case::Connects) {
+    if plan.case.is_at_once() {
         plan.sessions = usize::try_from(plan.count).unwrap_or(usize::MAX);
     }
     make_room(plan.sessions)?;
@@ -51,15 +51,10 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
     } else {
         log_in_all(&client, plan.sessions)?
     };
-    let uses_pattern = matches!(
-        &plan.case,
-        Case::Store { content: Content::Pattern, .. }
-            | Case::Retrieve { reading: DownloadMode::Compare(Content::Pattern), .. }
-    );
     let mut prepared = PreparedRun {
         bystander: plan.bystander.map(|_| client.ready(plan.sessions)).transpose()?,
         length: None,
-        pattern: uses_pattern.then(SharedPattern::new),
+        pattern: plan.case.uses_pattern().then(SharedPattern::new),
         client,
         plan,
         slots,
@@ -126,8 +121,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 const THREADS_MAX: usize = 1024;
 /// Stack size of threads; handshakes need the most.
 const STACK: usize = 256 << 10;
-/// The sessions of [`Case::Idle`] do not need a thread each.
-const IDLE_THREADS_MAX: usize = 16;
+/// The sessions of [`Case::Idle`] and [`Case::Steps`] do not need a thread each.
+const TURNS_THREADS_MAX: usize = 16;
 
 impl PreparedRun {
     /// The timed part. May be called again for another round with the same sessions.
@@ -141,8 +136,7 @@ impl PreparedRun {
             }
             slot.session.iter_mut().for_each(ClientSession::recount);
         }
-        let most =
-            if matches!(self.plan.case, Case::Idle) { IDLE_THREADS_MAX } else { THREADS_MAX };
+        let most = if self.plan.case.takes_turns() { TURNS_THREADS_MAX } else { THREADS_MAX };
         let share = self.slots.len().div_ceil(most).max(1);
         let pattern = self.pattern.as_ref();
         let shared =
@@ -184,6 +178,22 @@ impl PreparedRun {
             run
         });
         self.outcome(run)
+    }
+
+    /// Replaces the case: the same sessions do `count` operations of another one, which must not
+    /// open sessions of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the case.
+    pub fn change(&mut self, case: Case, count: u64) -> Result<(), Error> {
+        if case.makes_sessions() {
+            let kind = ErrorKind::Plan("this case opens its own sessions");
+            return Err(Error::new("prepare", kind));
+        }
+        (self.plan.case, self.plan.count) = (case, count);
+        self.pattern = self.plan.case.uses_pattern().then(SharedPattern::new);
+        self.length = self.known_length()?;
+        Ok(())
     }
 
     /// Removes the uploaded files, if the plan asks for it, and ends all sessions by QUIT. Dropping

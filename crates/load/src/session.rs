@@ -61,8 +61,8 @@ impl ClientContext {
         }
     }
 
-    /// Connects, and logs in.
-    pub(crate) fn log_in(&self, number: usize) -> Result<ClientSession, Error> {
+    /// Connects, with TLS if the target has it.
+    pub(crate) fn connect_secured(&self, number: usize) -> Result<ClientSession, Error> {
         let mut session = self.connect(number)?;
         if let Some((tls, config)) = &self.tls
             && tls.mode == TlsMode::Explicit
@@ -71,6 +71,12 @@ impl ClientContext {
             let upgraded = session.upgrade(tls, config);
             upgraded.map_err(|kind| Error::new("the TLS handshake after AUTH TLS", kind))?;
         }
+        Ok(session)
+    }
+
+    /// Connects, and logs in.
+    pub(crate) fn log_in(&self, number: usize) -> Result<ClientSession, Error> {
+        let mut session = self.connect_secured(number)?;
         let reply = session.call(&format!("USER {}", self.target.user))?;
         if reply.code.number() == NEEDS_PASSWORD {
             let line = format!("PASS {}", self.target.password);
@@ -137,6 +143,18 @@ impl ClientSession {
     pub(crate) fn succeed(&mut self, line: &str) -> Result<Reply, Error> {
         let reply = self.call(line)?;
         if reply.code.is_success() { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
+    }
+
+    /// Sends a command, and expects a reply of 200 to 399.
+    pub(crate) fn go_on(&mut self, line: &str) -> Result<(), Error> {
+        let reply = self.call(line)?;
+        let is_fine = (200..400).contains(&reply.code.number());
+        if is_fine { Ok(()) } else { Err(Error::new(line, refused(&reply))) }
+    }
+
+    /// Uses PASV without trying EPSV before.
+    pub(crate) fn use_pasv(&mut self) {
+        self.has_extended_passive = false;
     }
 
     /// The size of a file (RFC 3659 §4).

@@ -7,7 +7,8 @@ use crate::clock::now;
 use crate::content::{Comparison, SharedPattern, UploadContent};
 use crate::error::{Error, ErrorKind};
 use crate::histogram::LatencyHistogram;
-use crate::plan::{Case, DownloadMode, Plan};
+use crate::mix::{Act, Mixer, STORE_BYTES_MAX};
+use crate::plan::{Case, Content, Dialogue, DialogueStep, DownloadMode, Mix, Plan};
 use crate::progress::RunProgress;
 use crate::session::{ClientContext, ClientSession};
 use crate::transfer::{DownloadReader, TransferBuffers, TransferResult};
@@ -71,11 +72,14 @@ pub(crate) struct SessionSlot {
     pub(crate) ended: Option<Instant>,
     /// Files to remove at the end.
     pub(crate) stored: Vec<String>,
+    /// For [`Case::Mixed`].
+    mixer: Option<Mixer>,
 }
 
 impl SessionSlot {
     pub(crate) fn new(number: usize, session: Option<ClientSession>) -> Self {
-        Self { number, session, reserved: None, bytes: 0, ended: None, stored: Vec::new() }
+        let (reserved, ended, mixer) = (None, None, None);
+        Self { number, session, reserved, bytes: 0, ended, stored: Vec::new(), mixer }
     }
 }
 
@@ -152,6 +156,13 @@ impl<'a> WorkerThread<'a> {
             Case::Store { content, length, .. } => {
                 content_source = Some(UploadContent::open(content, *length, shared.pattern)?);
             }
+            Case::Mixed(mix) => {
+                let length = STORE_BYTES_MAX;
+                content_source = Some(UploadContent::open(&mix.content, length, shared.pattern)?);
+            }
+            Case::Steps(_) | Case::Dialogue(_) if shared.pattern.is_some() => {
+                content_source = Some(UploadContent::open(&Content::Pattern, 0, shared.pattern)?);
+            }
             Case::Retrieve { reading: DownloadMode::Compare(content), .. } => {
                 comparison = Some(Comparison::open(content, shared.pattern)?);
             }
@@ -189,9 +200,16 @@ impl<'a> WorkerThread<'a> {
     }
 
     fn operate(&mut self, slot: &mut SessionSlot, index: u64, start: Instant) {
-        let begun = now();
-        // All connections of this case should start at once.
-        let begun = if matches!(self.shared.plan.case, Case::Connects) { start } else { begun };
+        if let Case::Dialogue(dialogue) = &self.shared.plan.case
+            && slot.session.is_none()
+        {
+            match self.open(dialogue, slot.number) {
+                Ok(session) => slot.session = Some(session),
+                Err(error) => return self.failed(slot, error),
+            }
+        }
+        // All connections of some cases should start at once.
+        let begun = if self.shared.plan.case.is_at_once() { start } else { now() };
         let done = self.act(slot, index);
         let ended = now();
         match done {
@@ -223,7 +241,10 @@ impl<'a> WorkerThread<'a> {
         }
         self.shared.failures.fetch_add(1, Relaxed);
         self.result.fail(error);
-        if !is_in_step && !self.makes_sessions() {
+        if !is_in_step && matches!(self.shared.plan.case, Case::Dialogue(_)) {
+            // The next operation opens another one.
+            slot.session = None;
+        } else if !is_in_step && !self.makes_sessions() {
             // The old one is closed first: the server may not accept one more.
             slot.session = None;
             match self.shared.client.ready(slot.number) {
@@ -243,6 +264,12 @@ impl<'a> WorkerThread<'a> {
             }
             Case::Connects => {
                 self.result.open_sessions.push(self.shared.client.connect(slot.number)?);
+                Ok(OperationResult::default())
+            }
+            Case::Logins => {
+                let session = self.shared.client.log_in(slot.number)?;
+                self.record_tls(&session);
+                self.result.open_sessions.push(session);
                 Ok(OperationResult::default())
             }
             Case::Session { path, .. } => {
@@ -282,15 +309,12 @@ impl<'a> WorkerThread<'a> {
             }
             Case::Store { path, length, is_deleted, .. } => {
                 let path = fill_placeholders(path, index, slot.number);
-                let Some(content_source) = &mut self.content_source else {
-                    return Ok(OperationResult::default());
-                };
-                let moved = self.transfers.store(session, &path, *length, content_source)?;
+                let moved = self.store(session, &path, *length)?;
                 // The same file sent repeatedly is counted as one file.
                 if *is_deleted && slot.stored.last().is_none_or(|last| *last != path) {
                     slot.stored.push(path.into_owned());
                 }
-                Ok(moved.into())
+                Ok(moved)
             }
             Case::List { verb, path, entries: wanted } => {
                 let path = fill_placeholders(path, index, slot.number);
@@ -306,8 +330,112 @@ impl<'a> WorkerThread<'a> {
                 let line = fill_placeholders(line, index, slot.number);
                 session.succeed(&line).map(|_| OperationResult::default())
             }
-            Case::Login | Case::Connects | Case::Session { .. } => Ok(OperationResult::default()),
+            Case::Mixed(mix) => {
+                let mixer = slot.mixer.get_or_insert_with(|| Mixer::new(mix.seed, slot.number));
+                let act = mixer.act(mix.downloads);
+                self.do_mixed(session, mix, &act)
+            }
+            Case::Steps(steps) => self.take_steps(session, steps, index, slot.number),
+            Case::Dialogue(dialogue) => {
+                self.take_steps(session, &dialogue.each, index, slot.number)
+            }
+            Case::Login | Case::Connects | Case::Logins | Case::Session { .. } => {
+                Ok(OperationResult::default())
+            }
         }
+    }
+
+    fn do_mixed(
+        &mut self,
+        session: &mut ClientSession,
+        mix: &Mix,
+        act: &Act,
+    ) -> Result<OperationResult, Error> {
+        let own = |name: &str| format!("{}/{name}", mix.folder);
+        match act {
+            Act::List => {
+                let (moved, entries) = self.transfers.list(session, mix.verb, &mix.listed)?;
+                Ok(OperationResult { entries, ..moved.into() })
+            }
+            Act::Retrieve(number) => {
+                let path = fill_placeholders(&mix.download, *number, 0);
+                let length = Some(mix.download_length);
+                self.transfers
+                    .retrieve(session, &path, length, DownloadReader::Decrypt)
+                    .map(Into::into)
+            }
+            Act::Store { name, length } => self.store(session, &own(name), *length),
+            Act::Rename { from, to } => {
+                session.go_on(&format!("RNFR {}", own(from)))?;
+                session.succeed(&format!("RNTO {}", own(to)))?;
+                Ok(OperationResult::default())
+            }
+            Act::Delete(name) => {
+                session.succeed(&format!("DELE {}", own(name)))?;
+                Ok(OperationResult::default())
+            }
+        }
+    }
+
+    /// Connects a session of a dialogue, up to its first operation.
+    fn open(&mut self, dialogue: &Dialogue, number: usize) -> Result<ClientSession, Error> {
+        let mut session = self.shared.client.connect_secured(number)?;
+        if !dialogue.is_extended {
+            session.use_pasv();
+        }
+        let moved = self.take_steps(&mut session, &dialogue.opening, 0, number)?;
+        self.result.bytes += moved.bytes;
+        self.result.entries += moved.entries;
+        Ok(session)
+    }
+
+    /// Takes all steps; `index` replaces `{i}`.
+    fn take_steps(
+        &mut self,
+        session: &mut ClientSession,
+        steps: &[DialogueStep],
+        index: u64,
+        number: usize,
+    ) -> Result<OperationResult, Error> {
+        let filled = |text: &str| fill_placeholders(text, index, number).into_owned();
+        let mut sum = OperationResult::default();
+        for step in steps {
+            let done = match step {
+                DialogueStep::Ask(line) => {
+                    session.call(&filled(line))?;
+                    continue;
+                }
+                DialogueStep::Command(line) => {
+                    session.go_on(&filled(line))?;
+                    continue;
+                }
+                DialogueStep::List(verb, path) => {
+                    let (moved, entries) = self.transfers.list(session, *verb, &filled(path))?;
+                    OperationResult { entries, ..moved.into() }
+                }
+                DialogueStep::Retrieve(path) => {
+                    let path = filled(path);
+                    self.transfers.retrieve(session, &path, None, DownloadReader::Decrypt)?.into()
+                }
+                DialogueStep::Store(path, length) => self.store(session, &filled(path), *length)?,
+            };
+            sum.bytes += done.bytes;
+            sum.entries += done.entries;
+            sum.first_byte = sum.first_byte.or(done.first_byte);
+        }
+        Ok(sum)
+    }
+
+    fn store(
+        &mut self,
+        session: &mut ClientSession,
+        path: &str,
+        length: u64,
+    ) -> Result<OperationResult, Error> {
+        let Some(content_source) = &mut self.content_source else {
+            return Ok(OperationResult::default());
+        };
+        self.transfers.store(session, path, length, content_source).map(Into::into)
     }
 
     /// Records the TLS parameters of a session of one operation.

@@ -72,6 +72,8 @@ static ACTS: &[RestrictedOperation] = &[
             // The bare program, and the wait for a server to start.
             "crates/bench/src/bare.rs",
             "crates/bench/src/running.rs",
+            // The proxy that makes a server distant.
+            "crates/bench/src/distance.rs",
             // Requests to a login service.
             "crates/login/src/http/service/exchange.rs",
             // The API listens locally.

@@ -4,7 +4,7 @@ use super::svg::{self, Picture, TextStyle};
 use super::table::{number, title};
 use crate::bench::cases::{BenchCase, CASES, CaseGroup};
 use crate::bench::number::length;
-use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF};
+use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF, is_rival};
 use crate::bench::summary::{SummaryRow, best, of_case};
 use crate::bench::text::put;
 
@@ -65,8 +65,9 @@ fn panels(
 fn rank(row: &SummaryRow) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
-        LIMIT => 2,
-        _ => 1,
+        LIMIT => 3,
+        name if !is_rival(name) => 1,
+        _ => 2,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::svg::{self, Anchor, Picture, TextStyle};
 use super::table::{number, title};
 use crate::bench::number::length;
-use crate::bench::result::{Figure, MeasurementRecord, WHARF};
+use crate::bench::result::{Figure, MeasurementRecord, WHARF, is_rival};
 use crate::bench::summary::SummaryRow;
 
 /// A series of cases that differ in one number.
@@ -101,6 +101,11 @@ pub(crate) fn row<'a>(
     record.summary.iter().find(|row| row.case == case && row.server == server)
 }
 
+/// wharf as shipped and other servers; its other entries do not take part.
+pub(crate) fn is_drawn(server: &str) -> bool {
+    server == WHARF || is_rival(server)
+}
+
 fn curves<'a>(record: &'a MeasurementRecord, series: &Series, figure: Figure) -> Vec<Curve<'a>> {
     let mut colours = COLOURS.iter().copied().cycle();
     let curve = |server: &'a str| {
@@ -109,8 +114,8 @@ fn curves<'a>(record: &'a MeasurementRecord, series: &Series, figure: Figure) ->
         let own = if server == WHARF { svg::WHARF } else { colours.next().unwrap_or(svg::RIVAL) };
         Curve { server, values, colour: own }
     };
-    let mut curves: Vec<_> =
-        record.servers.iter().map(|server| server.name.as_str()).map(curve).collect();
+    let names = record.servers.iter().map(|server| server.name.as_str());
+    let mut curves: Vec<_> = names.filter(|name| is_drawn(name)).map(curve).collect();
     curves.retain(|curve| curve.values.iter().any(Option::is_some));
     // wharf is drawn last, above the others.
     curves.sort_by_key(|curve| curve.server == WHARF);

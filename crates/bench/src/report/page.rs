@@ -1,6 +1,6 @@
 //! Generates `docs/BENCHMARKS.md`.
 
-use super::growth::{SERIES, Series, row};
+use super::growth::{SERIES, Series, is_drawn, row};
 use super::table::{self, NOTHING, TextTable, number, title};
 use crate::bench::cases::{BenchCase, CASES, CaseGroup, find};
 use crate::bench::number::{GIB, figure};
@@ -38,7 +38,10 @@ fn head(record: &MeasurementRecord) -> String {
          so rates vary from round to round (*spread*: the difference between the fastest and the \
          slowest round, relative to the median). *Server CPU* varies less: the CPU time of the \
          server with all its processes, per GiB or operation. All figures are medians. The servers \
-         take turns, and each measurement starts a new server.\n\n\
+         take turns, and each measurement starts a new server. Another server that reaches less \
+         than two thirds of the best other one in the first round is measured once.\n\n\
+         Cases named after a client program (lftp, rclone, curl, wget, ncftp) run that program \
+         with its default settings, from its start to its exit.\n\n\
          */ rival* is the ratio to the best other server of the case: 1.00 is equal. For rates \
          higher is better, for CPU, memory and time lower. */ bare* is the ratio to a program that \
          checks nothing and only moves the bytes: blocking `sendfile` of 16 MiB (one client) \
@@ -66,9 +69,11 @@ fn servers(record: &MeasurementRecord) -> String {
         let version = server.version.clone().unwrap_or_else(|| format!("**missing**: {missing}"));
         put(&mut text, format_args!("| {} | {version} | {} |\n", server.title, server.about));
     }
-    text + "\nAll serve the same folder to the same account, run as the same system user, and \
-            write no logs. None of the others syncs uploads, so wharf is compared with \
-            `durability = \"fast\"`; `\"full\"`, its default, is measured separately.\n\n"
+    text + "\nAll serve the same folder to the same account, and run as the same system user. \
+            wharf is measured as shipped, with its log in a file; the others write none. None of \
+            the others syncs uploads, so wharf is compared with `durability = \"fast\"`. Its \
+            entries without a log and with `\"full\"`, the default durability, are shown beside \
+            it and not judged.\n\n"
 }
 
 /// Targets that were not met, before everything else.
@@ -201,7 +206,9 @@ fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> St
     let mut header = vec![series.axis.to_owned()];
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
-    let rows = record.servers.iter().filter(|server| server.version.is_some()).map(|server| {
+    let servers = record.servers.iter();
+    let servers = servers.filter(|server| server.version.is_some() && is_drawn(&server.name));
+    let rows = servers.map(|server| {
         let numbers = series.numbers.iter();
         let cells = numbers.map(|count| value(*count, &server.name));
         let cells = cells.map(|value| value.map_or_else(|| NOTHING.to_owned(), number));

@@ -1,7 +1,7 @@
 //! A case as a table, for the terminal and for the page.
 
-use crate::bench::cases::{BenchCase, CaseWork};
-use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF};
+use crate::bench::cases::{BenchCase, CaseWork, CountUnit};
+use crate::bench::result::{Figure, LIMIT, MeasurementRecord, WHARF, is_rival};
 use crate::bench::summary::{SummaryRow, best, of_case};
 
 /// Text in rows and columns.
@@ -69,6 +69,7 @@ impl TableColumn {
             Self::Value(Figure::SessionKernelKib) => "kernel KiB/session".to_owned(),
             Self::Value(Figure::KernelMib) => "kernel MiB".to_owned(),
             Self::Value(Figure::Answered) => "answered %".to_owned(),
+            Self::Value(Figure::BystanderP99Ms) => "NOOP p99 ms".to_owned(),
             Self::Value(figure) => format!("{} {}", figure.title(), figure.unit()).trim().into(),
             Self::Spread => "spread".to_owned(),
             Self::OfRival(..) => "/ rival".to_owned(),
@@ -89,13 +90,14 @@ impl TableColumn {
     }
 }
 
-/// wharf, other servers, bare program; failed ones last.
+/// wharf, its other entries, other servers, bare program; failed ones last.
 fn rank(row: &SummaryRow) -> u8 {
     match row.server.as_str() {
         WHARF => 0,
-        LIMIT => 3,
-        _ if row.rounds == 0 => 2,
-        _ => 1,
+        LIMIT => 4,
+        name if !is_rival(name) => 1,
+        _ if row.rounds == 0 => 3,
+        _ => 2,
     }
 }
 
@@ -125,12 +127,22 @@ fn figures(case: &BenchCase) -> &'static [Figure] {
     use Figure::{
         AboveIdleMib, AnonymousMib, Answered, BystanderP99Ms, Cpu, Fairness, FirstByteMs, IdleCpu,
         KernelMib, P50Us, P99Us, Rate, RateErrorPercent, Resumed, SessionKernelKib, SessionKib,
-        SizeMb, StartMs, Threads,
+        SizeMb, StartMs, Threads, WallS,
     };
     if case.variant.rate.is_some() {
         return &[RateErrorPercent, Rate, Cpu];
     }
     match case.work {
+        _ if case.has_bystander && case.headline == BystanderP99Ms => {
+            &[BystanderP99Ms, Rate, Cpu, Threads, AnonymousMib]
+        }
+        _ if case.headline == P99Us => &[P99Us, P50Us, Rate, Cpu, AnonymousMib],
+        CaseWork::ClientProgram { .. } | CaseWork::FileZilla => &[Rate, WallS, Cpu, AnonymousMib],
+        CaseWork::Retrieve { .. } | CaseWork::Store { .. } | CaseWork::Mixed { .. }
+            if case.unit == CountUnit::Operation =>
+        {
+            &[Rate, Cpu, P50Us, P99Us, Resumed, AnonymousMib, KernelMib]
+        }
         CaseWork::Idle { .. } => &[SessionKib, SessionKernelKib, IdleCpu, Answered, Cpu, Threads],
         CaseWork::Start => &[StartMs],
         CaseWork::Size => &[SizeMb],
@@ -138,9 +150,6 @@ fn figures(case: &BenchCase) -> &'static [Figure] {
         CaseWork::Connects { .. } => &[Rate, Cpu, Answered, P99Us, AnonymousMib, KernelMib],
         CaseWork::RetrieveCold { .. } => &[Rate, Cpu, BystanderP99Ms, AnonymousMib],
         CaseWork::Session { .. } => &[Rate, Cpu, P50Us, P99Us, Resumed, AnonymousMib],
-        CaseWork::Store { bytes, .. } if bytes <= crate::bench::cases::SMALL_BYTES => {
-            &[Rate, Cpu, P50Us, P99Us, AnonymousMib, KernelMib]
-        }
         CaseWork::Retrieve { sessions, .. } | CaseWork::Store { sessions, .. } if sessions > 1 => {
             &[Rate, Cpu, Fairness, Threads, AnonymousMib, KernelMib]
         }

@@ -30,7 +30,7 @@ pub(crate) fn head(record: &MeasurementRecord) -> String {
             (None, Some(why)) => format!("MISSING: {why}"),
             (None, None) => "MISSING".to_owned(),
         };
-        put(&mut text, format_args!("  {:<12}{state}\n", server.title));
+        put(&mut text, format_args!("  {:<14}{state}\n", server.title));
     }
     for note in &record.notes {
         put(&mut text, format_args!("note: {note}\n"));
@@ -43,7 +43,7 @@ pub(crate) fn head(record: &MeasurementRecord) -> String {
 
 /// One run in one line.
 pub(crate) fn progress(case: &BenchCase, run: &ServerRun) -> String {
-    let name = format!("{:<20} {:<10} round {}", run.case, run.server, run.round + 1);
+    let name = format!("{:<20} {:<12} round {}", run.case, run.server, run.round + 1);
     if let Some(why) = &run.failed {
         return format!("{name}: FAILED: {why}");
     }

@@ -9,6 +9,8 @@ use crate::bench::places::{Places, make_folder};
 
 /// The folder of downloaded packages.
 const PACKAGES: &str = "packages";
+/// Libraries need libraries; so many times at most.
+const DEPTH_MAX: u32 = 5;
 
 /// Searches `path` in the unpacked package, then in the system.
 pub(super) fn find(
@@ -44,8 +46,11 @@ pub(super) fn install(places: &Places, name: &str, packages: &[&str]) -> Result<
     words.extend(packages);
     succeed(&archive, "apt-get", &words)?;
     unpack_all(&archive, &folder)?;
-    let missing = missing_libraries(&archive)?;
-    if !missing.is_empty() {
+    for _ in 0..DEPTH_MAX {
+        let missing = missing_libraries(&archive)?;
+        if missing.is_empty() {
+            break;
+        }
         let mut words = vec!["download", "-qq"];
         words.extend(missing.iter().map(String::as_str));
         succeed(&archive, "apt-get", &words)?;
@@ -84,21 +89,29 @@ fn unpack_all(archive: &Path, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Libraries that the packages need and that are not installed.
+/// Libraries that the packages need and that are neither installed nor among them.
 fn missing_libraries(archive: &Path) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
-    for package in archives(archive)? {
+    let packages = archives(archive)?;
+    let names: Vec<String> = packages.iter().filter_map(|path| package_name(path)).collect();
+    for package in packages {
         let question = ["-f", &package.display().to_string(), "Depends"];
         let depends = printed(Path::new("dpkg-deb"), &question)?;
         for name in libraries(&depends) {
             let question = ["-W", "-f", "${Status}", &name];
             let status = printed(Path::new("dpkg-query"), &question).unwrap_or_default();
-            if !status.ends_with(" installed") && !missing.contains(&name) {
+            let is_known = names.contains(&name) || missing.contains(&name);
+            if !status.ends_with(" installed") && !is_known {
                 missing.push(name);
             }
         }
     }
     Ok(missing)
+}
+
+/// The package in a file such as `libhashkit2_1.1.4-1_amd64.deb`.
+fn package_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.split_once('_')?.0.to_owned())
 }
 
 /// The libraries in a line such as `libc6 (>= 2.36), libpam0g | libpam, debconf`.
@@ -132,6 +145,13 @@ mod tests {
         let line = "adduser, libc6 (>= 2.34), libwrap0 (>= 7.6), libpam0g|x, netbase, libssl3:any";
         assert_eq!(libraries(line), ["libc6", "libwrap0", "libpam0g", "libssl3"]);
         assert!(libraries("").is_empty());
+    }
+
+    #[test]
+    fn a_package_that_was_downloaded_is_known_by_its_file() {
+        let name = |path: &str| package_name(Path::new(path));
+        assert_eq!(name("/x/libhashkit2_1.1.4-1_amd64.deb").as_deref(), Some("libhashkit2"));
+        assert_eq!(name("/x/libhashkit2"), None);
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn config(found: &Installation, setting: &ServerSetup<'_>) -> String {
             &mut text,
             format_args!(
                 "LoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\n\
-             TLSRSACertificateFile {certificate}\nTLSRSACertificateKeyFile {key}\nTLSLog none\n"
+             TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\nTLSLog none\n\
+             TLSOptions NoSessionReuseRequired\n"
             ),
         );
     }

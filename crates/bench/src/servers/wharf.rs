@@ -8,18 +8,45 @@ use super::{
 };
 use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
 use crate::bench::places::{Places, make_folder, set_mode, write};
+use crate::bench::result::{WHARF, WHARF_FULL, WHARF_NO_LOG};
 
-pub(super) static SERVER: BenchServer = BenchServer {
-    name: "wharf",
+pub(super) static SERVER: BenchServer = SHIPPED;
+
+const SHIPPED: BenchServer = BenchServer {
+    name: WHARF,
     title: "wharf",
-    about: "accounts file, {SSHA} password unless the case says otherwise; durability fast",
+    about: "as shipped, with its log (to a file); accounts file, {SSHA} password unless the case \
+            says otherwise; durability fast, as none of the others syncs",
     processes_per_session: 0,
     has_mlsd: true,
     needs_root: false,
     find,
-    start,
+    start: |found, setting| start(found, setting, Options { has_log: true, is_durable: false }),
     install: |_| Ok(()),
 };
+
+pub(super) static NO_LOG: BenchServer = BenchServer {
+    name: WHARF_NO_LOG,
+    title: "wharf, no log",
+    about: "the same with `log.enabled = false`: the others write no log either",
+    start: |found, setting| start(found, setting, Options { has_log: false, is_durable: false }),
+    ..SHIPPED
+};
+
+pub(super) static FULL: BenchServer = BenchServer {
+    name: WHARF_FULL,
+    title: "wharf, full",
+    about: "as shipped, with `durability = \"full\"`, its default: uploads are synced",
+    start: |found, setting| start(found, setting, Options { has_log: true, is_durable: true }),
+    ..SHIPPED
+};
+
+/// In what the three entries differ.
+#[derive(Clone, Copy)]
+struct Options {
+    has_log: bool,
+    is_durable: bool,
+}
 
 /// The password by Argon2id with the cost of wharf's own hashes.
 const PASSWORD_ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$Yh7DEdQhQgqO0soggBsK6Q$wT3MXFpig68vyUQ7lW+8ydOOFo0JFwyw9xlj2JIBrlU";
@@ -36,9 +63,13 @@ fn find(places: &Places) -> Result<Installation, String> {
     Ok(Installation { version: version.trim().trim_start_matches("wharf ").to_owned(), program })
 }
 
-fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand, String> {
+fn start(
+    found: &Installation,
+    setting: &ServerSetup<'_>,
+    options: Options,
+) -> Result<StartCommand, String> {
     let (file, folder) = (setting.work.join("wharf.toml"), setting.work.join("accounts"));
-    write(&file, config(setting))?;
+    write(&file, config(setting, options))?;
     make_folder(&folder)?;
     write_secret(&folder.join("users.toml"), &accounts(setting), setting.account)?;
     // The folder is read-only, so that wharf cannot store a stronger hash after the first login,
@@ -47,7 +78,7 @@ fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand
     Ok(StartCommand::new(&found.program).args(["serve", "-c"]).arg(file))
 }
 
-fn config(setting: &ServerSetup<'_>) -> String {
+fn config(setting: &ServerSetup<'_>, options: Options) -> String {
     let mut text = format!(
         "[server]\nstate_dir = {}\nusers_file = \"accounts/users.toml\"\n\n\
          [[listen]]\naddress = \"127.0.0.1\"\nport = {}\ntls = {:?}\n\n\
@@ -56,12 +87,13 @@ fn config(setting: &ServerSetup<'_>) -> String {
          idle_timeout = \"1h\"\n\n\
          [login]\ntimeout = \"10m\"\n\n\
          [files]\ndurability = {:?}\n\n\
-         [log]\nenabled = false\n\n\
+         [log]\nenabled = {}\n\n\
          [tls]\nrequire = \"off\"\n",
         quoted(&setting.work.join("state")),
         setting.port,
         if setting.certificate.is_some() { "explicit" } else { "off" },
-        if setting.variant.is_durable { "full" } else { "fast" },
+        if options.is_durable { "full" } else { "fast" },
+        options.has_log,
     );
     if let Some(files) = setting.certificate {
         let (certificate, key) = (quoted(&files.chain), quoted(&files.key));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use wharf_load::{
-    Case, Content, DownloadMode, ErrorKind, Listing, Plan, RunProgress, TlsMode, Trust, prepare,
+    Case, Content, Dialogue, DialogueStep, DownloadMode, ErrorKind, Listing, Mix, Plan,
+    RunProgress, TlsMode, Trust, prepare,
 };
 
 use crate::support::{TestServer, measure, plan, went_well};
@@ -141,6 +142,101 @@ fn the_noop_latency_is_reported_separately() {
     let outcome = server.measure(&Plan { bystander: interval, count: 5, ..Plan::new(case) });
     went_well(&outcome, 5);
     assert!(outcome.bystander.unwrap().samples >= 1);
+}
+
+#[test]
+fn sessions_that_log_in_at_once_all_stay() {
+    for mode in [None, Some(TlsMode::Explicit)] {
+        went_well(&TestServer::new(mode).measure(&plan(Case::Logins, 1, 40)), 40);
+    }
+}
+
+fn mix(verb: Listing) -> Mix {
+    Mix {
+        seed: 7,
+        download: "/f{i}".into(),
+        downloads: 3,
+        download_length: 4096,
+        folder: "/own".into(),
+        content: Content::Pattern,
+        listed: "/".into(),
+        verb,
+    }
+}
+
+#[test]
+fn mixed_work_leaves_the_files_that_it_neither_renamed_nor_deleted() {
+    for mode in [None, Some(TlsMode::Explicit)] {
+        let server = TestServer::new(mode);
+        server.files.put("/own/first", b"x");
+        (0..3).for_each(|number| server.put_pattern(&format!("/f{number}"), 4096));
+        let outcome = server.measure(&plan(Case::Mixed(mix(Listing::Mlsd)), 4, 400));
+        went_well(&outcome, 400);
+        assert!(outcome.entries >= 4 * 20, "{}", outcome.entries);
+        assert!(outcome.bytes > 100 * 4096, "{}", outcome.bytes);
+        let own = server.files.paths().into_iter().filter(|path| path.starts_with("/own/s"));
+        assert!((5..150).contains(&own.count()));
+    }
+    // A server without the files is not measured as a fast one.
+    let outcome = TestServer::plain().measure(&plan(Case::Mixed(mix(Listing::List)), 1, 200));
+    assert!(outcome.errors > 0);
+}
+
+#[test]
+fn steps_are_taken_in_their_order_and_a_refused_one_is_an_error() {
+    let server = TestServer::plain();
+    server.put_pattern("/d/a", 4096);
+    let steps = vec![
+        DialogueStep::Ask("NONSENSE".into()),
+        DialogueStep::Command("CWD /d".into()),
+        DialogueStep::List(Listing::List, String::new()),
+        DialogueStep::Retrieve("a".into()),
+        DialogueStep::Store("b{i}".into(), 100),
+    ];
+    let outcome = server.measure(&plan(Case::Steps(steps.clone()), 3, 6));
+    went_well(&outcome, 6);
+    assert!(outcome.entries >= 6 && outcome.bytes > 6 * 4196);
+    assert_eq!(server.files.content("/d/b5").unwrap().len(), 100);
+    let refused = [steps, vec![DialogueStep::Command("CWD /none".into())]].concat();
+    let outcome = server.measure(&plan(Case::Steps(refused), 1, 1));
+    assert_eq!((outcome.operations, outcome.errors), (0, 1));
+}
+
+#[test]
+fn a_dialogue_opens_its_sessions_itself() {
+    for mode in [None, Some(TlsMode::Explicit)] {
+        let server = TestServer::new(mode);
+        server.put_pattern("/d/a", 4096);
+        let mut opening = ["USER anna", "PASS secret", "TYPE I", "CWD /d"].map(command).to_vec();
+        if mode.is_some() {
+            opening.extend(["PBSZ 0", "PROT P"].map(command));
+        }
+        let each = vec![DialogueStep::Retrieve("a".into())];
+        let dialogue = Dialogue { is_extended: false, opening, each };
+        let outcome = server.measure(&plan(Case::Dialogue(dialogue.clone()), 2, 10));
+        went_well(&outcome, 10);
+        assert_eq!(outcome.bytes, 10 * 4096);
+        let wrong = Dialogue { opening: ["USER anna", "PASS x"].map(command).into(), ..dialogue };
+        let outcome = server.measure(&plan(Case::Dialogue(wrong), 1, 1));
+        assert_eq!((outcome.operations, outcome.errors), (0, 1));
+    }
+}
+
+fn command(line: &str) -> DialogueStep {
+    DialogueStep::Command(line.into())
+}
+
+#[test]
+fn sessions_that_have_worked_do_another_case() {
+    let server = TestServer::plain();
+    server.put_pattern("/a", 4096);
+    let steps = Case::Steps(vec![DialogueStep::Retrieve("a".into())]);
+    let mut prepared = prepare(&server.target(), &plan(steps, 20, 20)).unwrap();
+    went_well(&prepared.run(&RunProgress::default()), 20);
+    prepared.change(Case::Idle, 20).unwrap();
+    went_well(&prepared.run(&RunProgress::default()), 20);
+    assert!(prepared.change(Case::Login, 1).is_err());
+    prepared.finish().unwrap();
 }
 
 #[test]
