@@ -85,7 +85,8 @@ fn row_13_a_client_behind_haproxy_is_known_by_its_own_address() {
         curl(&["-k", "--ssl-reqd", "-o", "tls", &url]);
         let got = std::fs::read(server.room("curl").join("tls")).expect("it was fetched");
         assert!(got == content, "{header}: {} bytes came back by TLS", got.len());
-        let log = std::fs::read_to_string(server.folder().join("log")).expect("there is a log");
+        let count = |log: &str| log.matches("event=login").count();
+        let log = log_when(&server, |log| count(log) >= 3);
         let logins: Vec<_> = log.lines().filter(|line| line.contains("event=login")).collect();
         assert_eq!(logins.len(), 3, "{log}");
         assert!(logins.iter().all(|line| line.contains(CLIENT)), "{logins:?}");
@@ -100,6 +101,16 @@ fn row_13_no_client_bypasses_haproxy() {
         .arg(format!("ftp://127.0.0.1:{}/", server.port()))
         .run();
     assert_ne!(outcome.code, Some(0), "{}", outcome.shown);
-    let log = std::fs::read_to_string(server.folder().join("log")).expect("there is a log");
-    assert!(log.contains("the peer is not a trusted proxy of this listener"), "{log}");
+    log_when(&server, |log| log.contains("the peer is not a trusted proxy of this listener"));
+}
+
+/// The log once `is_right`: another thread writes it.
+fn log_when(server: &Server, is_right: impl Fn(&str) -> bool) -> String {
+    loop {
+        let log = std::fs::read_to_string(server.folder().join("log")).expect("there is a log");
+        if is_right(&log) {
+            return log;
+        }
+        std::thread::yield_now();
+    }
 }

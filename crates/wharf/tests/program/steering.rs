@@ -161,7 +161,12 @@ fn two_hundred_reloads_under_load_drop_no_session() {
     let done: Vec<_> = busy.into_iter().map(Busy::end).collect();
     assert!(done.iter().all(|operations| *operations > 0), "{done:?}");
     assert!(idle.says("NOOP").starts_with("200 "));
-    let log = place.read("log.txt");
+    let mut log = place.read("log.txt");
+    // Another thread writes the log.
+    while log.matches("event=reloaded ").count() < 200 {
+        std::thread::yield_now();
+        log = place.read("log.txt");
+    }
     assert_eq!(log.matches("event=reloaded ").count(), 200);
     assert!(!log.contains("event=reload-refused") && !log.contains("event=store-failed"), "{log}");
 }
