@@ -133,7 +133,7 @@ pub(crate) struct AccountArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingArgs {
     /// Permissions: read | read-write | upload | dropbox | full, a list such as list,read,upload,
-    /// or letters elradfmwMT [default: read]
+    /// or letters elradfmwMTC [default: read]
     #[arg(long, value_name = "P")]
     pub(crate) perm: Option<String>,
     /// Other permissions below a path; repeatable; VPATH= removes the rule

@@ -148,9 +148,8 @@ pub(crate) static KINDS: &[EventKind] = &[
     },
     EventKind {
         name: "upload-denied",
-        about: "An upload was denied no the transfer: missing permission, exceeded quota, \
-                invalid \
-                also be found while its bytes arrive.",
+        about: "An upload was denied before the transfer: missing permission, exceeded quota or \
+                invalid name. An exceeded quota can also be found while its bytes arrive.",
         fields: &[PATH, REASON, ("hint", "how to fix it, if known")],
         ..AUDITED
     },
