@@ -15,6 +15,9 @@ mod log {
     pub(crate) mod catalog;
 }
 
+#[path = "../../crates/wharf/src/io_error_text.rs"]
+mod io_error_text;
+
 use libfuzzer_sys::fuzz_target;
 use program::config::layers::Layers;
 use program::config::problem::{ConfigText, render};

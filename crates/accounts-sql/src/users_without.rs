@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
-use wharf_users::admin::{AdminError, Change, StoreError, UserAdmin};
+use wharf_users::admin::{AdminError, StoreChange, StoreError, UserAdmin};
 use wharf_users::file::{Fault, UserRecord};
 use wharf_users::hasher::Hasher;
 
@@ -112,7 +112,7 @@ impl UserAdmin for SqlUsers {
         match self.never {}
     }
 
-    async fn change(&self, _changes: &[Change]) -> Result<(), AdminError> {
+    async fn change(&self, _changes: &[StoreChange]) -> Result<(), AdminError> {
         match self.never {}
     }
 }

@@ -18,6 +18,7 @@ mod deliver;
 mod hash_command;
 mod import;
 mod import_command;
+mod io_error_text;
 mod live_command;
 mod log;
 mod logins;

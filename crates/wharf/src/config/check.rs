@@ -7,7 +7,7 @@ use super::problem::{ConfigProblem, ProblemLocation};
 use super::units::show_duration;
 use super::value::ListenPort;
 use super::{Config, keys};
-use crate::outcome::plain;
+use crate::io_error_text::plain;
 
 /// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
 /// are skipped, since its value is only a default.
