@@ -44,7 +44,7 @@ dpkg -V wharf
 
 echo "== add an account and check the configuration"
 echo secret | runuser -u wharf -- \
-    wharf user add anna --home /srv/ftp/anna --create-home --perm full --password-file -
+    wharf user add anna --home /srv/ftp/anna --create-home --permissions full --password-file -
 runuser -u wharf -- wharf check
 unit=/usr/lib/systemd/system/wharf.service
 systemd-analyze verify "$unit" /usr/lib/systemd/system/wharf.socket

@@ -57,14 +57,16 @@ impl Refusal {
         const QUOTA: &str =
             "raise the quota: wharf user edit NAME --quota SIZE, or limits.user_quota";
         const RIGHTS: &str = "wharf why NAME PATH upload shows the rule; wharf user edit NAME \
-                              --perm changes it; a share accepts uploads with -w";
+                              --permissions changes it; a share accepts uploads with -w";
         const OWNER: &str = "give the server's user write access (chown, chmod); for a link out of \
                              the home, see files.follow_symlinks";
-        const REPLACE: &str =
-            "to replace files, the account needs the right `overwrite`, and files.overwrite = true";
+        const REPLACE: &str = "to replace files, the account needs the permission `overwrite`, and \
+             files.overwrite = true";
         const PARENTS: &str = "create the folder, or set files.create_parent_dirs = true";
         Some(match self {
-            Self::Denied(right) => (format!("permission denied: no right `{right}`"), RIGHTS),
+            Self::Denied(right) => {
+                (format!("permission denied: missing permission `{right}`"), RIGHTS)
+            }
             Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
             Self::ByRule(denial) => (format!("permission denied: {}", denial.reason), RIGHTS),
             Self::Say(reply) => {

@@ -234,8 +234,9 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
                 "convert it:  openssl x509 -inform der -in {shown} -out certificate.pem"
             )),
             io::ErrorKind::NotFound => {
-                Failure::io(format!("cannot read the {what} {shown}"), &error)
-                    .hint("check tls.certificate and tls.private_key (--cert, --key)")
+                Failure::io(format!("cannot read the {what} {shown}"), &error).hint(
+                    "check tls.certificate and tls.private_key (--certificate, --private-key)",
+                )
             }
             _ => Failure::io(format!("cannot read the {what} {shown}"), &error),
         };

@@ -174,7 +174,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Args)]
 pub(crate) struct HashArgs {
     /// Read the password from the first line of a file; `-` is standard input
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 }
 

@@ -111,7 +111,7 @@ fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Fai
     let home = format!("'{}'", folder.to_string_lossy().replace('\'', "'\\''"));
     Ok(format!(
         "# Accounts are not part of this file. To add this account:\n\
-         #   wharf user add {user} --home {home} --perm {rights}\n\n"
+         #   wharf user add {user} --home {home} --permissions {rights}\n\n"
     ))
 }
 

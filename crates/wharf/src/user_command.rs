@@ -386,7 +386,7 @@ async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trou
 pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
-        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown user `{shown}`")) };
+        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown account `{shown}`")) };
     match nearest(name, known) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint("list accounts:  wharf user list"),

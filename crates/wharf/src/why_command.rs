@@ -81,7 +81,7 @@ pub(crate) enum FactKind {
     /// A setting of the server.
     Setting,
     /// A permission of the account.
-    Right,
+    Permission,
     /// A quota.
     Quota,
     /// The file system.

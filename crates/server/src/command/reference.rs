@@ -14,9 +14,9 @@ fn page() -> String {
     let mut page = String::from(
         "# Commands\n\nAll supported FTP commands. This page is generated from the source \
          (`cargo xtask docs`); do not edit it.\n\n\
-         Rights are those of [the configuration](config.md); they are checked before a command \
-         runs. `HELP <command>` shows the same information over FTP.\n\n\
-         | Command | Description | Right | Before login | During a transfer | Defined in |\n\
+         Permissions are those of [the configuration](config.md); they are checked before a \
+         command runs. `HELP <command>` shows the same information over FTP.\n\n\
+         | Command | Description | Permission | Before login | During a transfer | Defined in |\n\
          |---|---|---|---|---|---|\n",
     );
     for row in rows() {

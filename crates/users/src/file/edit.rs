@@ -69,8 +69,8 @@ impl fmt::Display for EditError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(out),
-            Self::NoSuchUser(name) => write!(out, "unknown user `{name}`"),
-            Self::UserExists(name) => write!(out, "user `{name}` already exists"),
+            Self::NoSuchUser(name) => write!(out, "unknown account `{name}`"),
+            Self::UserExists(name) => write!(out, "account `{name}` already exists"),
             Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
             Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
             Self::BadName(name, problem) => {

@@ -22,18 +22,18 @@ pub(crate) struct BenchArgs {
     #[arg(short, long, value_name = "NAME", help_heading = SERVER, alias = "user")]
     pub(crate) username: Option<String>,
     /// Password; visible to other local users, prefer --password-file
-    #[arg(short = 'P', long, value_name = "PW", help_heading = SERVER)]
+    #[arg(short = 'P', long, value_name = "PASSWORD", help_heading = SERVER)]
     pub(crate) password: Option<String>,
     /// Read the password from the first line of a file; `-` is standard input, with a prompt on a
     /// terminal
-    #[arg(long, value_name = "F", help_heading = SERVER, conflicts_with = "password")]
+    #[arg(long, value_name = "FILE", help_heading = SERVER, conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
     /// TLS mode: off | explicit | implicit [default: explicit]
     #[arg(long, value_name = "MODE", help_heading = SERVER, hide_possible_values = true)]
     #[arg(default_value = "explicit", hide_default_value = true)]
     pub(crate) tls: BenchTlsMode,
     /// Trust the certificates in this PEM file [default: those the system trusts]
-    #[arg(long, value_name = "F", help_heading = SERVER, conflicts_with = "insecure")]
+    #[arg(long, value_name = "FILE", help_heading = SERVER, conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
     /// Accept any certificate, including self-signed ones
     #[arg(long, help_heading = SERVER)]

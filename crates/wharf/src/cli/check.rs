@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct CheckArgs {
     /// Checks to run [default: all]
-    #[arg(value_name = "WHAT")]
+    #[arg(value_name = "CHECK")]
     pub(crate) what: Vec<CheckSubject>,
     /// Treat warnings as errors: exit code 78
     #[arg(long)]
@@ -29,7 +29,7 @@ pub(crate) struct CheckArgs {
     pub(crate) user: Option<String>,
     /// With --user: read the password from the first line of a file; `-` is standard input
     /// [default: `WHARF_PASSWORD`, else a prompt]
-    #[arg(long, value_name = "F", requires = "user")]
+    #[arg(long, value_name = "FILE", requires = "user")]
     pub(crate) password_file: Option<PathBuf>,
     /// With --user: send the password even if the certificate is not verified (never without TLS)
     #[arg(long, requires = "user")]

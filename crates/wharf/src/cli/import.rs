@@ -70,10 +70,22 @@ pub(crate) enum ImportCommand {
 const CSV_ABOUT: &str = "\
 A table of accounts with a header row
 
-Columns, in any order; name and home are required: name, password or password_hash, no_password,
-home, permissions, paths (/in=upload;/old=read), enabled, upload_rate, download_rate,
-transfer_upload_rate, transfer_download_rate, sessions, require_tls, comment.
-`wharf user export` prints this format.";
+Columns, in any order; name and home are required:
+  name, home
+  password, password_hash        in plain text, or a hash
+  no_password                    true: none is needed; needs allowed_addresses
+  permissions, paths             such as read-write, and /in=upload;/old=read
+  enabled, require_tls           true or false
+  upload_rate, download_rate     of all transfers of the account, such as 2MiB/s
+  transfer_upload_rate, transfer_download_rate
+                                 of each transfer
+  sessions, quota, quota_files   such as 5, 20GiB and 10000; 0 = unlimited
+  allowed_addresses              addresses and networks, separated by spaces
+  hours, expires                 such as mon-fri 08:00-18:00, and 2027-01-31
+  groups                         names, separated by spaces
+  comment
+
+The first row names them. `wharf user export` prints this format.";
 
 /// How the result is written.
 #[derive(Clone, Debug, Args)]
@@ -88,10 +100,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, requires = "write")]
     pub(crate) force: bool,
     /// Character set of the files [default: detect utf-8, gbk]
-    #[arg(long, value_name = "E", default_value = "detect", hide_default_value = true)]
+    #[arg(long, value_name = "NAME", default_value = "detect", hide_default_value = true)]
     pub(crate) source_encoding: SourceEncoding,
     /// For existing accounts: skip | update | fail [default: fail]
-    #[arg(long, value_name = "W", default_value = "fail", hide_default_value = true)]
+    #[arg(long, value_name = "ACTION", default_value = "fail", hide_default_value = true)]
     #[arg(hide_possible_values = true)]
     pub(crate) on_conflict: OnConflict,
 }

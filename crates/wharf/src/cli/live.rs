@@ -32,7 +32,7 @@ pub(crate) struct SessionFilterArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Only sessions from this address or network
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) ip: Option<String>,
     /// Only sessions in this state
     #[arg(long, value_name = "STATE")]
@@ -81,7 +81,7 @@ pub(crate) struct KickArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
     /// All sessions from an address or network; repeatable
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) ip: Vec<String>,
     /// All sessions
     #[arg(long)]

@@ -35,11 +35,11 @@ pub(crate) struct ServeArgs {
     #[arg(short, long, value_name = "NAME", help_heading = SHARE)]
     pub(crate) username: Option<String>,
     /// Password; visible to other local users, prefer --password-file
-    #[arg(short = 'P', long, value_name = "PW", help_heading = SHARE)]
+    #[arg(short = 'P', long, value_name = "PASSWORD", help_heading = SHARE)]
     pub(crate) password: Option<String>,
     /// Read the password from the first line of a file; `-` is standard input, with a prompt on a
     /// terminal
-    #[arg(long, value_name = "F", help_heading = SHARE, conflicts_with = "password")]
+    #[arg(long, value_name = "FILE", help_heading = SHARE, conflicts_with = "password")]
     pub(crate) password_file: Option<PathBuf>,
     /// Allow anonymous users, without a password. With -w, asks for confirmation (or needs --yes)
     #[arg(short = 'A', long, help_heading = SHARE)]
@@ -49,50 +49,56 @@ pub(crate) struct ServeArgs {
     #[arg(long, help_heading = SHARE, requires = "anonymous")]
     pub(crate) dropbox: bool,
     /// Address to listen on; repeatable [default: all]
-    #[arg(short, long, value_name = "ADDR", help_heading = SHARE)]
-    #[arg(value_parser = text_of::<std::net::IpAddr>)]
-    pub(crate) interface: Vec<String>,
+    #[arg(short = 'i', long = "address", alias = "interface", value_name = "ADDRESS")]
+    #[arg(help_heading = SHARE, value_parser = text_of::<std::net::IpAddr>)]
+    pub(crate) addresses: Vec<String>,
     /// Port to listen on [default: 21 if permitted, else 2121]
     #[arg(short, long, value_name = "PORT", help_heading = SHARE)]
     #[arg(value_parser = text_of::<ListenPort>)]
     pub(crate) port: Option<String>,
     /// Passive port range [default: 30000-30999]
-    #[arg(short, long, value_name = "FROM-TO", help_heading = SHARE)]
+    #[arg(short = 'r', long, alias = "range", value_name = "PORTS", help_heading = SHARE)]
     #[arg(value_parser = text_of::<PortRange>)]
-    pub(crate) range: Option<String>,
+    pub(crate) passive_ports: Option<String>,
     /// Address announced to clients outside the local network
-    #[arg(short, long, value_name = "ADDRESS", help_heading = SHARE)]
-    #[arg(value_parser = text_of::<PublicAddress>)]
-    pub(crate) nat_address: Option<String>,
+    #[arg(short = 'n', long, alias = "nat-address", value_name = "HOST")]
+    #[arg(help_heading = SHARE, value_parser = text_of::<PublicAddress>)]
+    pub(crate) public_address: Option<String>,
     /// TLS mode: off | explicit | implicit [default: explicit]
     #[arg(long, value_name = "MODE", help_heading = SHARE, hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(TlsMode::WORDS))]
     pub(crate) tls: Option<String>,
     /// Require TLS: off | public | login | all [default: public]
-    #[arg(long, value_name = "WHO", help_heading = SHARE, hide_possible_values = true)]
+    #[arg(long, value_name = "LOGINS", help_heading = SHARE, hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(TlsRequire::WORDS))]
     pub(crate) require_tls: Option<String>,
     /// Certificate chain, PEM [default: self-signed, created once]
-    #[arg(long, value_name = "F", help_heading = SHARE, requires = "key", alias = "certfile")]
-    pub(crate) cert: Option<PathBuf>,
+    #[arg(long, aliases = ["cert", "certfile"], value_name = "FILE", help_heading = SHARE)]
+    #[arg(requires = "private_key")]
+    pub(crate) certificate: Option<PathBuf>,
     /// Its private key, PEM
-    #[arg(long, value_name = "F", help_heading = SHARE, requires = "cert", alias = "keyfile")]
-    pub(crate) key: Option<PathBuf>,
+    #[arg(long, aliases = ["key", "keyfile"], value_name = "FILE", help_heading = SHARE)]
+    #[arg(requires = "certificate")]
+    pub(crate) private_key: Option<PathBuf>,
     /// Character set of file names: auto | utf-8 | gbk | ... [default: auto]
-    #[arg(long, value_name = "E", help_heading = SHARE, value_parser = encoding)]
+    #[arg(long, value_name = "NAME", help_heading = SHARE, value_parser = encoding)]
     pub(crate) encoding: Option<String>,
     /// Maximum number of sessions [default: 512]
-    #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
-    pub(crate) max_cons: Option<String>,
+    #[arg(long, alias = "max-cons", value_name = "N", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<Count>)]
+    pub(crate) connections: Option<String>,
     /// Maximum number of sessions of one IP address [default: 40]
-    #[arg(long, value_name = "N", help_heading = SHARE, value_parser = text_of::<Count>)]
-    pub(crate) max_cons_per_ip: Option<String>,
+    #[arg(long, alias = "max-cons-per-ip", value_name = "N", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<Count>)]
+    pub(crate) connections_per_ip: Option<String>,
     /// Rate limit of all uploads together, e.g. 2MiB/s
-    #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
-    pub(crate) limit_up: Option<String>,
+    #[arg(long, alias = "limit-up", value_name = "RATE", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<Rate>)]
+    pub(crate) upload_rate: Option<String>,
     /// Rate limit of all downloads together
-    #[arg(long, value_name = "RATE", help_heading = SHARE, value_parser = text_of::<Rate>)]
-    pub(crate) limit_down: Option<String>,
+    #[arg(long, alias = "limit-down", value_name = "RATE", help_heading = SHARE)]
+    #[arg(value_parser = text_of::<Rate>)]
+    pub(crate) download_rate: Option<String>,
     /// Stop after this time, e.g. 2h
     #[arg(long = "for", value_name = "TIME", help_heading = RUN, value_parser = time)]
     pub(crate) stop_after: Option<Duration>,
@@ -121,7 +127,7 @@ const RUN: &str = "Run";
 
 const AFTER_HELP: &str = "\
 With a configuration file:
-  Options for settings (-i -p -r -n --tls ... --limit-down) override the file.
+  Options that set keys (-i -p -r -n --tls ... --upload-rate) override the file.
   -d, DIR, -w, -u, -P, --password-file, -A and --dropbox select a quick share:
   one account and one folder replace the accounts of the configuration file; its
   other settings still apply.
@@ -163,20 +169,20 @@ impl ServeArgs {
                 });
             }
         };
-        for (index, address) in self.interface.iter().enumerate() {
+        for (index, address) in self.addresses.iter().enumerate() {
             put(&format!("listen.{index}.address"), "-i", Some(address));
         }
         put("listen.*.port", "-p", self.port.as_ref());
         put("listen.*.tls", "--tls", self.tls.as_ref());
-        put("passive.ports", "-r", self.range.as_ref());
-        put("passive.public_address", "-n", self.nat_address.as_ref());
+        put("passive.ports", "-r", self.passive_ports.as_ref());
+        put("passive.public_address", "-n", self.public_address.as_ref());
         put("tls.require", "--require-tls", self.require_tls.as_ref());
-        put("tls.certificate", "--cert", path_text(self.cert.as_ref()).as_ref());
-        put("tls.private_key", "--key", path_text(self.key.as_ref()).as_ref());
-        put("limits.connections", "--max-cons", self.max_cons.as_ref());
-        put("limits.connections_per_ip", "--max-cons-per-ip", self.max_cons_per_ip.as_ref());
-        put("limits.upload_rate", "--limit-up", self.limit_up.as_ref());
-        put("limits.download_rate", "--limit-down", self.limit_down.as_ref());
+        put("tls.certificate", "--certificate", path_text(self.certificate.as_ref()).as_ref());
+        put("tls.private_key", "--private-key", path_text(self.private_key.as_ref()).as_ref());
+        put("limits.connections", "--connections", self.connections.as_ref());
+        put("limits.connections_per_ip", "--connections-per-ip", self.connections_per_ip.as_ref());
+        put("limits.upload_rate", "--upload-rate", self.upload_rate.as_ref());
+        put("limits.download_rate", "--download-rate", self.download_rate.as_ref());
         if let Some(encoding) = &self.encoding {
             let (mode, set) = match encoding.as_str() {
                 "auto" | "utf-8" => (encoding.clone(), None),

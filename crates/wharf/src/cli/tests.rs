@@ -54,9 +54,9 @@ fn the_letters_are_those_of_pyftpdlib() {
     assert_eq!(options.directory, Some("/share".into()));
     assert_eq!(options.username.as_deref(), Some("a"));
     assert_eq!(options.password.as_deref(), Some("b"));
-    assert_eq!(options.interface, ["127.0.0.1"]);
-    assert_eq!(options.range.as_deref(), Some("8000-9000"));
-    assert_eq!(options.nat_address.as_deref(), Some("203.0.113.7"));
+    assert_eq!(options.addresses, ["127.0.0.1"]);
+    assert_eq!(options.passive_ports.as_deref(), Some("8000-9000"));
+    assert_eq!(options.public_address.as_deref(), Some("203.0.113.7"));
 }
 
 #[test]
@@ -66,12 +66,12 @@ fn invalid_options_are_refused_with_the_reason() {
         ("-r 9000-8000", "write \"8000-9000\""),
         ("-i everywhere", "invalid IP address `everywhere`"),
         ("--tls maybe", "possible values: explicit, implicit, off"),
-        ("--limit-up fast", "invalid rate `fast`"),
+        ("--upload-rate fast", "invalid rate `fast`"),
         ("--for 0s", "must be above 0"),
         ("--encoding klingon", "unknown character set"),
         ("-A -u me", "cannot be used with"),
         ("--dropbox", "--anonymous"),
-        ("--cert c.pem", "--key"),
+        ("--certificate c.pem", "--private-key"),
         ("/a -d /b", "cannot be used with"),
         ("--set nonsense", "expected KEY=VALUE"),
         ("-w --nope", "unexpected argument '--nope'"),
@@ -89,7 +89,7 @@ fn options_of_accounts_select_a_share_and_settings_do_not() {
     for line in ["-w", "-u me", "-P x", "-A", "/srv", "-d /srv", "--password-file -"] {
         assert!(serve(line).is_share(), "{line}");
     }
-    for line in ["", "-p 2121", "-i ::1", "--tls off", "--for 2h", "--limit-up 1MiB/s", "-q"] {
+    for line in ["", "-p 2121", "-i ::1", "--tls off", "--for 2h", "--upload-rate 1MiB/s", "-q"] {
         assert!(!serve(line).is_share(), "{line}");
     }
 }
@@ -115,10 +115,10 @@ fn a_printed_config_means_what_the_options_meant() {
         "-p 2121",
         "-i 127.0.0.1 -i [::1] -p 2121 --tls implicit",
         "-r 5000-5100 -n ftp.example.com",
-        "--encoding gbk --max-cons 5 --max-cons-per-ip 0",
-        "--limit-up 2MiB/s --limit-down 100000",
+        "--encoding gbk --connections 5 --connections-per-ip 0",
+        "--upload-rate 2MiB/s --download-rate 100000",
         "--tls off --require-tls off",
-        "--cert certs/a.pem --key certs/b.pem",
+        "--certificate certs/a.pem --private-key certs/b.pem",
         "-v",
         "-q",
     ] {
@@ -130,6 +130,63 @@ fn a_printed_config_means_what_the_options_meant() {
         "config_version = 1\n\n[[listen]]\naddress = \"127.0.0.1\"\nport = 2121\n\n\
          [passive]\nports = \"5000-5100\"\n"
     );
+}
+
+/// Earlier names of options, and those of `python -m pyftpdlib`.
+#[test]
+fn old_names_of_options_mean_the_new_ones_and_are_hidden() {
+    for (old, new) in [
+        ("--interface ::1", "--address ::1"),
+        ("--range 5000-5100", "--passive-ports 5000-5100"),
+        ("--nat-address 203.0.113.7", "--public-address 203.0.113.7"),
+        ("--cert a.pem --key b.pem", "--certificate a.pem --private-key b.pem"),
+        ("--certfile a.pem --keyfile b.pem", "--certificate a.pem --private-key b.pem"),
+        ("--max-cons 5 --max-cons-per-ip 2", "--connections 5 --connections-per-ip 2"),
+        ("--limit-up 1MiB/s --limit-down 2MiB/s", "--upload-rate 1MiB/s --download-rate 2MiB/s"),
+    ] {
+        assert_eq!(format!("{:?}", serve(old)), format!("{:?}", serve(new)), "{old}");
+        assert_ne!(format!("{:?}", serve(new)), format!("{:?}", serve("")), "{new}");
+    }
+    let user = |options: &str| format!("{:?}", parse(words(&format!("user edit a {options}"))));
+    for (old, new) in [
+        ("--perm read", "--permissions read"),
+        ("--up 1MiB/s --down 2MiB/s", "--upload-rate 1MiB/s --download-rate 2MiB/s"),
+        ("--allow ::1", "--allowed-address ::1"),
+        ("--allowed-addresses ::1", "--allowed-address ::1"),
+        ("--max-files 5", "--quota-files 5"),
+    ] {
+        assert_eq!(user(old), user(new), "{old}");
+        assert_ne!(user(new), user(""), "{new}");
+    }
+    for line in ["serve --help", "user edit --help", "group add --help"] {
+        let help = Cli::command().try_get_matches_from(words(line)).unwrap_err().to_string();
+        for old in ["--perm ", "--allow ", "max-", "--limit", "--range", "--interface", "--cert "] {
+            assert!(!help.contains(old), "{line}: {old}");
+        }
+    }
+}
+
+/// The options that set a key carry its name: `--connections` is `limits.connections`.
+#[test]
+fn options_have_the_names_of_their_keys() {
+    let line = "--passive-ports 5-6 --public-address 192.0.2.1 --certificate a --private-key b \
+                --connections 5 --connections-per-ip 5 --upload-rate 5 --download-rate 5";
+    for flag in serve(line).flags() {
+        let name = flag.path.rsplit('.').next().unwrap().replace('_', "-");
+        let option = flag.shown.split(' ').next().unwrap();
+        assert!(option == "-r" || option == "-n" || option == format!("--{name}"), "{option}");
+    }
+}
+
+#[test]
+fn the_help_of_csv_names_every_column() {
+    let line = words("import csv --help");
+    let help = Cli::command().try_get_matches_from(line).unwrap_err().to_string();
+    let shown = |name: &str| help.split([' ', ',', '\n']).any(|word| word == name);
+    for column in crate::import::csv::COLUMNS.into_iter().chain(["groups"]) {
+        assert!(shown(column), "{column}: {help}");
+    }
+    assert!(!shown("allow"), "{help}");
 }
 
 #[test]

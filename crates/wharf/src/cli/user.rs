@@ -103,7 +103,7 @@ pub(crate) struct CopyArgs {
     #[arg(long, requires = "dry_run")]
     pub(crate) json: bool,
     /// For existing accounts: skip | update | fail [default: fail]
-    #[arg(long, value_name = "W", default_value = "fail", hide_default_value = true)]
+    #[arg(long, value_name = "ACTION", default_value = "fail", hide_default_value = true)]
     #[arg(hide_possible_values = true)]
     pub(crate) on_conflict: OnConflict,
 }
@@ -121,7 +121,7 @@ pub(crate) struct AccountArgs {
     /// precedence; empty = none
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
-    /// Accept any password, or none, but only from the addresses of --allow
+    /// Accept any password, or none, but only from the addresses of --allowed-address
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", conflicts_with = "PasswordArgs")]
     pub(crate) no_password: Option<bool>,
@@ -134,21 +134,21 @@ pub(crate) struct AccountArgs {
 pub(crate) struct SettingArgs {
     /// Permissions: read | read-write | upload | dropbox | full, a list such as list,read,upload,
     /// or letters elradfmwMTC [default: read]
-    #[arg(long, value_name = "P")]
-    pub(crate) perm: Option<String>,
-    /// Other permissions below a path; repeatable; VPATH= removes the rule
-    #[arg(long = "path", value_name = "VPATH=P")]
+    #[arg(long, alias = "perm", value_name = "PERMISSIONS")]
+    pub(crate) permissions: Option<String>,
+    /// Other permissions below a path; repeatable; PATH= removes the rule
+    #[arg(long = "path", value_name = "PATH=PERMISSIONS")]
     pub(crate) paths: Vec<String>,
-    /// Virtual folder: DIR appears at VPATH, with its own permissions and quota; repeatable;
-    /// VPATH= removes it
-    #[arg(long = "folder", value_name = "VPATH=DIR[:P][:quota=SIZE][:quota_files=N]")]
+    /// Virtual folder: DIR appears at PATH, with its own permissions and quota; repeatable;
+    /// PATH= removes it
+    #[arg(long = "folder", value_name = "PATH=DIR[:PERMISSIONS][:quota=SIZE][:quota_files=N]")]
     pub(crate) folders: Vec<String>,
     /// Rate limit of its uploads together, e.g. 2MiB/s
-    #[arg(long, value_name = "RATE")]
-    pub(crate) up: Option<String>,
+    #[arg(long, alias = "up", value_name = "RATE")]
+    pub(crate) upload_rate: Option<String>,
     /// Rate limit of its downloads together
-    #[arg(long, value_name = "RATE")]
-    pub(crate) down: Option<String>,
+    #[arg(long, alias = "down", value_name = "RATE")]
+    pub(crate) download_rate: Option<String>,
     /// Maximum number of sessions; 0 = unlimited
     #[arg(long, value_name = "N")]
     pub(crate) sessions: Option<u32>,
@@ -156,11 +156,12 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) quota: Option<String>,
     /// Quota of files and folders; 0 = unlimited
-    #[arg(long, visible_alias = "max-files", value_name = "N")]
+    #[arg(long, alias = "max-files", value_name = "N")]
     pub(crate) quota_files: Option<u32>,
     /// Allow logins only from this address or network; repeatable; empty = any
-    #[arg(long, value_name = "CIDR")]
-    pub(crate) allow: Vec<String>,
+    #[arg(long = "allowed-address", aliases = ["allowed-addresses", "allow"])]
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) allowed_addresses: Vec<String>,
     /// Allow sessions only at these times, e.g. "mon-fri 08:00-18:00" or
     /// "22:00-06:00 Europe/Berlin"; repeatable; empty = always
     #[arg(long, value_name = "WHEN")]
@@ -186,12 +187,12 @@ pub(crate) struct SettingArgs {
 #[group(multiple = false)]
 pub(crate) struct PasswordArgs {
     /// Read the password from the first line of a file; `-` is standard input
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Generate a password and print it
     #[arg(long)]
     pub(crate) generate: bool,
     /// Password hash, from `wharf hash` or another server
-    #[arg(long, value_name = "H")]
+    #[arg(long, value_name = "HASH")]
     pub(crate) hash: Option<String>,
 }

@@ -134,16 +134,15 @@ fn check_certificate(config: &Config, layers: &Layers, problems: &mut Vec<Config
         let place = layers.place_of("tls.private_key");
         let problem =
             ConfigProblem::error("`tls.certificate` is missing for `tls.private_key`", place);
-        problems.push(problem.hint("set tls.certificate (--cert)"));
+        problems.push(problem.hint("set tls.certificate (--certificate)"));
     }
     if certificate.is_some() && key.is_none() {
         let place = layers.place_of("tls.certificate");
         let problem =
             ConfigProblem::error("`tls.private_key` is missing for `tls.certificate`", place);
-        problems.push(
-            problem
-                .hint("set tls.private_key (--key); it can be the same file if it contains both"),
-        );
+        problems.push(problem.hint(
+            "set tls.private_key (--private-key); it can be the same file if it contains both",
+        ));
     }
 }
 

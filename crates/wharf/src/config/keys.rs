@@ -257,7 +257,7 @@ sections! {
         /// true: create that home at the first login
         [R] create_home: bool = "false",
         /// permissions of users that are not in the store: read | read-write | upload | dropbox |
-        /// full, or a list of rights; LDAP and HTTP can override them
+        /// full, or a list of permissions; LDAP and HTTP can override them
         [R] permissions: Rights = "\"read\"",
     }
 

@@ -45,7 +45,7 @@ pub(crate) const COLUMNS: [&str; 20] = [
     "quota",
     "quota_files",
     "require_tls",
-    "allow",
+    "allowed_addresses",
     "hours",
     "expires",
     "comment",
@@ -73,7 +73,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("down", "download_rate"),
     ("note", "comment"),
     ("备注", "comment"),
-    ("allowed_addresses", "allow"),
+    ("allow", "allowed_addresses"),
     ("deny", "deny"),
     ("groups", "groups"),
 ];
@@ -283,12 +283,13 @@ impl CsvLine<'_> {
 
     /// For an account without password: allowed only if it restricts its client addresses.
     fn no_secret(&self, name: &str, found: &mut ImportResult) -> ImportedPassword {
-        if self.cell("allow").is_some_and(|cell| !cell.trim().is_empty()) {
+        if self.cell("allowed_addresses").is_some_and(|cell| !cell.trim().is_empty()) {
             return ImportedPassword::NotNeeded;
         }
         let shown = name.escape_debug();
         let what = format!("account `{shown}`: no_password requires allowed addresses");
-        let hint = format!("set them:  wharf user edit {shown} --no-password --allow ADDRESS");
+        let hint =
+            format!("set them:  wharf user edit {shown} --no-password --allowed-address ADDRESS");
         found.lost(&self.location, what, hint);
         ImportedPassword::None
     }
@@ -299,7 +300,7 @@ impl CsvLine<'_> {
         let files = self.read("quota_files", found, |cell| cell.parse().ok());
         account.facts.extend(files.map(AccountProperty::QuotaFiles));
         let text = |column: &str| self.cell(column).map(|cell| cell.trim().to_owned());
-        account.facts.extend(text("allow").map(AccountProperty::Allow));
+        account.facts.extend(text("allowed_addresses").map(AccountProperty::Allow));
         account.facts.extend(text("deny").map(AccountProperty::Deny));
         account.facts.extend(text("hours").map(AccountProperty::Hours));
         account.facts.extend(text("expires").map(AccountProperty::Expires));

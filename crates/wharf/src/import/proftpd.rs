@@ -137,7 +137,7 @@ fn accounts(
         let what = "files belonged to the uid and gid of each account; new files belong to the \
                     user that runs wharf, and each account has full permissions in its home";
         let hint = "give that user access to the homes (chown -R, or an ACL); restrict permissions \
-                    with:  wharf user edit NAME --perm read";
+                    with:  wharf user edit NAME --permissions read";
         found.note(NoteKind::Changed, None, what, hint);
     }
     Ok(())

@@ -392,12 +392,12 @@ fn note_accounts(
         let home = facts.home.map_or_else(|| "DIR".into(), |home| home.display().to_string());
         let rights = wharf_users::rights::format_rights(facts.rights);
         let what = format!("account `{}`: its password is not in these files", name.escape_debug());
-        let command = format!("wharf user add {name} --home {home} --perm {rights}");
+        let command = format!("wharf user add {name} --home {home} --permissions {rights}");
         found.lost(&own.location(0), what, command);
     }
     if main.is_on("local_enable", false) && found.accounts.is_empty() {
         let what = "system accounts were used; their passwords are not in these files";
-        let hint = "add each of them:  wharf user add NAME --home DIR --perm read-write";
+        let hint = "add each of them:  wharf user add NAME --home DIR --permissions read-write";
         let location = main.location("local_enable").cloned().unwrap_or_else(|| text.location(0));
         found.lost(&location, what, hint);
     }

@@ -106,7 +106,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Transferred(&broken),
         Event::UploadDenied {
             path: &a,
-            reason: "permission denied: no right `upload`",
+            reason: "permission denied: missing permission `upload`",
             help: "wharf why NAME PATH upload",
         },
         Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)", id: Some("1f-7") },

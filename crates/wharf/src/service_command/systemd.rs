@@ -55,7 +55,7 @@ impl SystemdUnit {
              WatchdogSec=30s\n\
              Restart=on-failure\n\
              RestartSec=2s\n\
-             # The command line, the rights or the config are wrong: no second start.\n\
+             # The command line, the permissions or the configuration are wrong: no second start.\n\
              RestartPreventExitStatus=2 77 78\n\
              LimitNOFILE=65536\n\n\
              # State: /var/lib/wharf. Control socket: /run/wharf. Log files: /var/log/wharf.\n\

@@ -58,7 +58,7 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
             let count = record.quota_files.map(|count| count.number().unwrap_or_default());
             count.map(|number| number.to_string()).unwrap_or_default()
         }
-        "allow" => {
+        "allowed_addresses" => {
             let networks = record.allowed_addresses.iter().flatten().map(shown_network);
             networks.collect::<Vec<_>>().join(" ")
         }

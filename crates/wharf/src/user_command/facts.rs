@@ -75,14 +75,14 @@ impl SettingChanges {
 
     fn common(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         let settings = &mut self.settings;
-        if let Some(rights) = &facts.perm {
-            settings.push(Setting::Permissions(rights_of("--perm", rights)?));
+        if let Some(rights) = &facts.permissions {
+            settings.push(Setting::Permissions(rights_of("--permissions", rights)?));
         }
-        if let Some(rate) = &facts.up {
-            settings.push(Setting::UploadRate(rate_of("--up", rate)?));
+        if let Some(rate) = &facts.upload_rate {
+            settings.push(Setting::UploadRate(rate_of("--upload-rate", rate)?));
         }
-        if let Some(rate) = &facts.down {
-            settings.push(Setting::DownloadRate(rate_of("--down", rate)?));
+        if let Some(rate) = &facts.download_rate {
+            settings.push(Setting::DownloadRate(rate_of("--download-rate", rate)?));
         }
         if let Some(sessions) = facts.sessions {
             settings.push(Setting::Sessions(Count::from_number(sessions)));
@@ -109,7 +109,7 @@ impl SettingChanges {
 
     /// Allowed addresses, hours and expiry.
     fn times(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
-        if let Some(networks) = listed(&facts.allow) {
+        if let Some(networks) = listed(&facts.allowed_addresses) {
             let networks: Vec<_> = networks.map(network).collect::<Result<_, _>>()?;
             self.settings.push(Setting::AllowedAddresses(networks));
         }
@@ -249,7 +249,7 @@ pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
 
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
-        Failure::usage(format!("invalid --allow {text}: not an address or network"))
+        Failure::usage(format!("invalid --allowed-address {text}: not an address or network"))
             .hint("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
@@ -280,7 +280,7 @@ fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
     match VPath::root().resolve(text.as_bytes()) {
         Ok(path) if path.is_root() => {
             Err(Failure::usage(format!("invalid {option} {shown}: it is the home itself"))
-                .hint("for the home use --perm and --home"))
+                .hint("for the home use --permissions and --home"))
         }
         Ok(path) => Ok(path),
         Err(_) => Err(Failure::usage(format!("invalid {option} {shown}: not a valid path"))),
@@ -317,9 +317,10 @@ mod tests {
             SettingChanges::of(&AccountArgs { common, ..AccountArgs::default() }).unwrap()
         };
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let (allow, hours) = (texts(&[""]), texts(&[""]));
+        let (allowed_addresses, hours) = (texts(&[""]), texts(&[""]));
         let expires = Some(String::new());
-        let cleared = change(SettingArgs { allow, hours, expires, ..SettingArgs::default() });
+        let cleared =
+            change(SettingArgs { allowed_addresses, hours, expires, ..SettingArgs::default() });
         assert_eq!(cleared.settings, [Setting::AllowedAddresses(Vec::new())]);
         assert_eq!(cleared.cleared, [Cleared::Key("hours"), Cleared::Key("expires")]);
         let unset = change(SettingArgs { unset: texts(&["quota"]), ..SettingArgs::default() });

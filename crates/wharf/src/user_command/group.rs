@@ -142,7 +142,7 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
         return Ok(print(&groups.iter().map(line).chain(invalid).collect::<String>())?);
     }
     let mut rows =
-        vec![["NAME", "ACCOUNTS", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
+        vec![["NAME", "ACCOUNTS", "PERMISSIONS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     rows.extend(groups.iter().map(|group| {
         let home = store.folder().join(&group.home).display().to_string();

@@ -115,7 +115,7 @@ impl SettingsTable<'_> {
             self.row("home", "home", "none");
         }
         if record.permissions.is_none() {
-            self.row("rights", "permissions", format_rights(PERMISSIONS_DEFAULT));
+            self.row("permissions", "permissions", format_rights(PERMISSIONS_DEFAULT));
         }
     }
 
@@ -127,7 +127,7 @@ impl SettingsTable<'_> {
         if !record.home.as_os_str().is_empty() {
             self.row("home", "home", self.folder.join(&record.home).display());
         }
-        self.if_said("rights", "permissions", record.permissions.map(format_rights));
+        self.if_said("permissions", "permissions", record.permissions.map(format_rights));
         for (path, rights) in &record.paths {
             let origin = self.origins.text("paths", Some(path)).unwrap_or_default();
             let value = format!("below {path}: {}", format_rights(*rights));

@@ -73,7 +73,7 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
     } else {
         return Ok(());
     };
-    Err(DecidingFact::new(FactKind::Right, format!("\"none\" for every account: {what}"))
+    Err(DecidingFact::new(FactKind::Permission, format!("\"none\" for every account: {what}"))
         .from(shown(&place))
         .hint("move it outside of served folders; wharf check lists all of them"))
 }
@@ -100,7 +100,7 @@ fn right(
     } else {
         (format!("paths.\"{prefix}\" = \"{shown}\""), subject.place_of_path(&prefix))
     };
-    let fact = DecidingFact::new(FactKind::Right, what).from(place);
+    let fact = DecidingFact::new(FactKind::Permission, what).from(place);
     if rights.contains(needed) {
         return Ok(fact);
     }
@@ -153,13 +153,13 @@ fn fixed(at: &VPath, subject: &AccountSubject, storage: &dyn Storage) -> Result<
             format_rights(rights)
         );
         let hint = "rename it on the server, and change the rule";
-        return Err(DecidingFact::new(FactKind::Right, what)
+        return Err(DecidingFact::new(FactKind::Permission, what)
             .from(subject.place_of_path(prefix))
             .hint(hint));
     }
     let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
     let what = format!("a virtual folder is at or below it: folders.\"{place}\"");
-    Err(DecidingFact::new(FactKind::Right, what).from(subject.place_of_path(&place)))
+    Err(DecidingFact::new(FactKind::Permission, what).from(subject.place_of_path(&place)))
 }
 
 struct Question<'a> {

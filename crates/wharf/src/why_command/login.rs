@@ -154,7 +154,8 @@ fn from_there_now(
     };
     if let Some(ip) = case.ip {
         let from_there = record.admits_address(ip);
-        from_there.map_err(|denied| told(denied, "allowed_addresses", "--allow ADDRESS"))?;
+        from_there
+            .map_err(|denied| told(denied, "allowed_addresses", "--allowed-address ADDRESS"))?;
     }
     let now = Timestamp::from_second(case.now).unwrap_or(Timestamp::MAX);
     let is_over = record.expires.is_some_and(|expires| expires.end() <= now);

@@ -9,7 +9,7 @@ use crate::config::raw::quoted;
 use crate::panel::words::columns;
 
 /// Width of the name of a line.
-const NAME_WIDTH: usize = 7;
+const NAME_WIDTH: usize = 10;
 
 /// Lines with the verdict, the fact, its origin and a hint.
 pub(super) fn text(
@@ -103,7 +103,7 @@ impl FactKind {
             Self::Limit => "limit",
             Self::Tls => "tls",
             Self::Setting => "setting",
-            Self::Right => "right",
+            Self::Permission => "permission",
             Self::Quota => "quota",
             Self::File => "file",
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_answer_is_in_the_language_of_the_session() {
         let what = "permissions = \"read\", without `upload`";
-        let fact = DecidingFact::new(FactKind::Right, what)
+        let fact = DecidingFact::new(FactKind::Permission, what)
             .from("/etc/wharf/users.toml:7 (group staff)")
             .hint("wharf user edit anna --path /=read,upload");
         let notes = ["no running server was found: limits of sessions were not checked".to_owned()];
@@ -125,18 +125,18 @@ mod tests {
         assert_eq!(
             lines("anna", "upload /a.txt", &denied, &notes, false),
             "deny: anna may not upload /a.txt\n  \
-             right   permissions = \"read\", without `upload`\n  \
-             from    /etc/wharf/users.toml:7 (group staff)\n  \
-             hint    wharf user edit anna --path /=read,upload\n  \
-             note    no running server was found: limits of sessions were not checked\n"
+             permission permissions = \"read\", without `upload`\n  \
+             from       /etc/wharf/users.toml:7 (group staff)\n  \
+             hint       wharf user edit anna --path /=read,upload\n  \
+             note       no running server was found: limits of sessions were not checked\n"
         );
         assert_eq!(
             lines("anna", "upload /a.txt", &denied, &notes, true),
             "拒绝：anna 不能上传 /a.txt\n  \
-             权限    permissions = \"read\"，缺少 `upload`\n  \
-             来源    /etc/wharf/users.toml:7（组 staff）\n  \
-             提示    wharf user edit anna --path /=read,upload\n  \
-             注意    没有找到正在运行的服务器：未检查会话数限制\n"
+             权限       permissions = \"read\"，缺少 `upload`\n  \
+             来源       /etc/wharf/users.toml:7（组 staff）\n  \
+             提示       wharf user edit anna --path /=read,upload\n  \
+             注意       没有找到正在运行的服务器：未检查会话数限制\n"
         );
         assert_eq!(
             lines("anna", "log in", &Ok(fact), &[], true).lines().next(),

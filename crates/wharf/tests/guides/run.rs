@@ -25,7 +25,7 @@ const UNPRIVILEGED: u32 = 65534;
 const FRAGMENT: &str = "fragment.toml";
 /// Creates the account of a configuration that has none.
 const ACCOUNT: &str = "echo secret > me.password; chmod 600 me.password; \
-                       wharf user add me --home share --create-home --perm read-write \
+                       wharf user add me --home share --create-home --permissions read-write \
                        --password-file me.password";
 /// Where a script and its server find the configuration.
 const CONFIG: &str = "wharf.toml";

@@ -18,7 +18,7 @@ fn listening(addresses: &[SocketAddr]) -> TestFolder {
     }
     place.write("wharf.toml", &text);
     let files = place.path("files");
-    let words = ["user", "add", "anna", "--home", files.to_str().unwrap(), "--perm", "full"];
+    let words = ["user", "add", "anna", "--home", files.to_str().unwrap(), "--permissions", "full"];
     let words = [&words[..], &["--password-file", "-"]].concat();
     place.run_with(&words, "secret\n").exits(0);
     place

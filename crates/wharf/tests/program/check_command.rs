@@ -18,7 +18,7 @@ fn place(config: &str) -> TestFolder {
 
 fn add(place: &TestFolder, name: &str) {
     let home = format!("home/{name}");
-    let words = ["user", "add", name, "--home", &home, "--create-home", "--perm", "full"];
+    let words = ["user", "add", name, "--home", &home, "--create-home", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
 }
 

@@ -11,7 +11,7 @@ use crate::support::{Serving, TestFolder};
 fn place(config: &str) -> TestFolder {
     let place = TestFolder::new();
     place.write("wharf.toml", config);
-    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
+    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     place
 }

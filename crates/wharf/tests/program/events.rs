@@ -246,7 +246,7 @@ fn programs_run_as_the_server_and_not_as_root() {
     bench.program("who", "#!/bin/sh\nid -u > \"$(dirname \"$0\")/out/who\"\n");
     place.write("wharf.toml", "[server]\nuser = \"nobody\"\n");
     let words =
-        ["user", "add", "anna", "--home", "share", "--perm", "full", "--password-file", "-"];
+        ["user", "add", "anna", "--home", "share", "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     for name in ["", "share", "out", "users.toml"] {
         chown(place.path(name), Some(NOBODY), Some(NOBODY)).unwrap();

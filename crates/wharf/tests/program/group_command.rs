@@ -16,8 +16,17 @@ fn fill(place: &TestFolder) {
     let music = format!("/music={}:read:quota=5GiB", place.path("music").display());
     let gone = format!("/gone={}", place.path("gone").display());
     let words: [&[&str]; 4] = [
-        &["group", "add", "staff", "--home", &home, "--perm", "read-write"],
-        &["--quota", "1GiB", "--sessions", "3", "--allow", "10.0.0.0/8", "--allow", "::1"],
+        &["group", "add", "staff", "--home", &home, "--permissions", "read-write"],
+        &[
+            "--quota",
+            "1GiB",
+            "--sessions",
+            "3",
+            "--allowed-address",
+            "10.0.0.0/8",
+            "--allowed-address",
+            "::1",
+        ],
         &["--hours", "mon-fri 08:00-18:00", "--expires", "2999-12-31"],
         &["--folder", &music, "--folder", &gone, "--path", "/in=upload", "--comment", "all of us"],
     ];
@@ -36,7 +45,8 @@ fn lines(text: &str) -> Vec<String> {
 fn effective_settings_are_shown_with_their_origin() {
     let place = with_staff();
     assert!(place.path("homes/anna").is_dir());
-    let words = ["user", "edit", "anna", "--quota", "20GiB", "--allow=", "--path", "/in=none"];
+    let words =
+        ["user", "edit", "anna", "--quota", "20GiB", "--allowed-address=", "--path", "/in=none"];
     place.run(&words).exits(0);
     let shown = lines(&place.run(&["user", "show", "anna"]).exits(0).out);
     let line = |part: &str| {
@@ -45,7 +55,7 @@ fn effective_settings_are_shown_with_their_origin() {
     };
     for wanted in [
         format!("home homes/anna group staff, users.toml:{}", line("home")),
-        format!("rights read-write group staff, users.toml:{}", line("permissions")),
+        format!("permissions read-write group staff, users.toml:{}", line("permissions")),
         format!("groups staff users.toml:{}", line("groups")),
         format!("quota 20GiB users.toml:{}", line("quota = \"20GiB\"")),
         format!("sessions 3 group staff, users.toml:{}", line("sessions")),
@@ -97,7 +107,7 @@ fn groups_of_a_database_are_as_those_of_a_file() {
 
 fn everything_of_groups(place: &TestFolder) {
     let list = lines(&place.run(&["group", "list"]).exits(0).out);
-    assert_eq!(list[0], "NAME ACCOUNTS RIGHTS QUOTA HOME COMMENT");
+    assert_eq!(list[0], "NAME ACCOUNTS PERMISSIONS QUOTA HOME COMMENT");
     assert!(list[1].starts_with("staff 1 read-write 1GiB "), "{list:?}");
     let shown = lines(&place.run(&["group", "show", "staff"]).exits(0).out);
     assert!(shown.contains(&"accounts anna".to_owned()), "{shown:?}");
@@ -125,9 +135,13 @@ fn errors_are_reported_before_anything_is_changed() {
     for (words, code, part) in [
         (&["group", "add", "staff"][..], 1, "group `staff` already exists"),
         (&["group", "add", "a/b"], 2, "must not contain"),
-        (&["group", "edit", "stuff", "--perm", "read"], 4, "did you mean `staff`?"),
+        (&["group", "edit", "stuff", "--permissions", "read"], 4, "did you mean `staff`?"),
         (&["group", "edit", "staff"], 2, "no settings to change were given"),
-        (&["group", "edit", "staff", "--allow", "home"], 2, "invalid --allow home"),
+        (
+            &["group", "edit", "staff", "--allowed-address", "home"],
+            2,
+            "invalid --allowed-address home",
+        ),
         (&["group", "edit", "staff", "--hours", "9-17"], 2, "mon-fri 08:00-18:00"),
         (&["group", "edit", "staff", "--expires", "soon"], 2, "`soon` is not a date"),
         (&["group", "edit", "staff", "--folder", "/a"], 2, "expected PATH=FOLDER"),
@@ -151,7 +165,9 @@ fn an_account_that_has_ended_is_listed_as_such() {
     assert!(list.contains("\nanna  expired  read-write"), "{list}");
     let why = place.run(&["why", "anna", "/", "list", "--ip", "10.0.0.1"]).exits(1).out;
     assert!(why.contains("the account expired: expires = 2020-01-31"), "{why}");
-    place.run(&["user", "edit", "anna", "--expires=", "--hours=", "--allow", "192.0.2.7"]).exits(0);
+    place
+        .run(&["user", "edit", "anna", "--expires=", "--hours=", "--allowed-address", "192.0.2.7"])
+        .exits(0);
     let why = place.run(&["why", "anna", "/", "list", "--ip", "10.0.0.1"]).exits(1).out;
     assert!(why.contains("the account may log in from 192.0.2.7 only"), "{why}");
     assert!(why.contains("users.toml:"), "{why}");

@@ -17,7 +17,7 @@ fn place() -> TestFolder {
     let place = TestFolder::new();
     fs::create_dir(place.path("files")).unwrap();
     place.write("wharf.toml", "");
-    let words = ["user", "add", "anna", "--home", "files", "--perm", "full"];
+    let words = ["user", "add", "anna", "--home", "files", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     place
 }

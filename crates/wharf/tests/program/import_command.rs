@@ -113,7 +113,7 @@ fn what_is_there_is_never_overwritten_unasked() {
     let skip = [&forced[..], &["--on-conflict", "skip"]].concat();
     assert!(place.run(&skip).exits(0).out.contains("account `root` already exists"));
     assert_eq!(place.read("users.toml"), users);
-    place.run(&["user", "edit", "root", "--perm", "read", "--comment", "kept"]).exits(0);
+    place.run(&["user", "edit", "root", "--permissions", "read", "--comment", "kept"]).exits(0);
     let update = [&forced[..], &["--on-conflict", "update"]].concat();
     place.run(&update).exits(0);
     let shown = place.run(&["user", "show", "root"]).exits(0).out;
@@ -313,7 +313,7 @@ fn vsftpd_is_imported_with_its_list_of_logins() {
     for part in [
         "vsftpd.conf:12: `pasv_promiscuous` is not supported",
         "vsftpd.conf:13: ",
-        "wharf user add cleo --home /srv/cleo --perm read",
+        "wharf user add cleo --home /srv/cleo --permissions read",
     ] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }

@@ -14,7 +14,8 @@ fn place() -> TestFolder {
     place.write("wharf.toml", "config_version = 1\n");
     for name in ["anna", "ben"] {
         let home = format!("home/{name}");
-        let words = ["user", "add", name, "--home", &home, "--create-home", "--perm", "full"];
+        let words =
+            ["user", "add", name, "--home", &home, "--create-home", "--permissions", "full"];
         place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     }
     place

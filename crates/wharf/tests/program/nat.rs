@@ -148,7 +148,7 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
     let config = "[[listen]]\naddress = \"0.0.0.0\"\nport = 2121\n[passive]\n\
                   ports = \"30000-30009\"\n";
     place.write("wharf.toml", config);
-    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
+    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     let mut serve = wharf(&place, &networks.server, &["serve"]);
     let mut server = Server(serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());

@@ -34,7 +34,8 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     place.write("mine.txt", "mine");
     let home = place.path("");
     let home = home.to_str().unwrap();
-    let words = ["user", "add", "anna", "--home", home, "--perm", "full", "--password-file", "-"];
+    let words =
+        ["user", "add", "anna", "--home", home, "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     let server = place.serve_quietly(&["serve"], "wharf.log");
     let mut client = server.login("anna", "secret");
@@ -83,7 +84,8 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
              on_rename = [\"/bin/sh\", \"top.sh\", \"--conf={home}/conf/it.conf\"]\n"
         ),
     );
-    let words = ["user", "add", "anna", "--home", home, "--perm", "full", "--password-file", "-"];
+    let words =
+        ["user", "add", "anna", "--home", home, "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     let server = place.serve(&["serve"]);
     let moved = "move programs out of all homes";

@@ -45,7 +45,8 @@ fn with_anna() -> TestFolder {
 
 fn add(place: &TestFolder, name: &str, home: &str) {
     fs::create_dir_all(place.path(home)).unwrap();
-    let words = ["user", "add", name, "--home", home, "--perm", "full", "--password-file", "-"];
+    let words =
+        ["user", "add", name, "--home", home, "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
 }
 

@@ -129,8 +129,16 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
         (&["-P", "", "share"], 2, "invalid password: it is empty"),
         (&["--password-file", "none", "share"], 1, "cannot read the password from the file none"),
         (&["-u", "a/b", "share"], 2, "-u a/b"),
-        (&["--cert", "none.pem", "--key", "none.pem", "share"], 78, "cannot read the certificate"),
-        (&["--cert", "empty", "--key", "empty", "share"], 78, "contains no PEM certificate"),
+        (
+            &["--certificate", "none.pem", "--private-key", "none.pem", "share"],
+            78,
+            "cannot read the certificate",
+        ),
+        (
+            &["--certificate", "empty", "--private-key", "empty", "share"],
+            78,
+            "contains no PEM certificate",
+        ),
         (
             &["-i", "192.0.2.1", "share"],
             1,
@@ -154,7 +162,7 @@ fn a_printed_config_is_accepted_and_starts() {
     assert_eq!(server.login("ftp", "x").downloads("RETR a.txt"), "hello");
     let printed = place.run(&["-w", "-u", "me", "share", "--print-config"]).exits(0).out;
     assert!(
-        printed.contains("#   wharf user add me --home 'share' --perm read-write\n"),
+        printed.contains("#   wharf user add me --home 'share' --permissions read-write\n"),
         "{printed}"
     );
 }

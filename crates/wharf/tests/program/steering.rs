@@ -28,7 +28,7 @@ fn config(more: &str) -> String {
 fn place() -> TestFolder {
     let place = TestFolder::new();
     place.write("wharf.toml", &config(""));
-    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--perm", "full"];
+    let words = ["user", "add", "anna", "--home", "home", "--create-home", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     place
 }
@@ -251,7 +251,9 @@ fn every_new_limit_applies_to_running_transfers_and_can_be_removed() {
     reload(&place, "");
     until_each(&place, 4, is_fast);
     let edit = |rate: &str| {
-        place.run(&["user", "edit", "anna", "--up", rate, "--down", rate]).exits(0);
+        place
+            .run(&["user", "edit", "anna", "--upload-rate", rate, "--download-rate", rate])
+            .exits(0);
     };
     edit("16KiB/s");
     until_each(&place, 4, is_slow);

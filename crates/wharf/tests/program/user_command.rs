@@ -26,12 +26,20 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
     let place = with_anna();
     let before = place.read("users.toml");
     for (words, code, part) in [
-        (&["user", "add", "anna", "--home", "anna"][..], 1, "user `anna` already exists"),
+        (&["user", "add", "anna", "--home", "anna"][..], 1, "account `anna` already exists"),
         (&["user", "add", "ben"], 2, "--home is missing for account ben"),
         (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
         (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid name"),
-        (&["user", "add", "ben", "--home", "anna", "--perm", "raedx"], 2, "is not a permission"),
-        (&["user", "add", "ben", "--home", "anna", "--up", "fast"], 2, "--up fast"),
+        (
+            &["user", "add", "ben", "--home", "anna", "--permissions", "raedx"],
+            2,
+            "is not a permission",
+        ),
+        (
+            &["user", "add", "ben", "--home", "anna", "--upload-rate", "fast"],
+            2,
+            "--upload-rate fast",
+        ),
         (
             &["user", "add", "ben", "--home", "anna", "--path", "in=read"],
             2,
@@ -50,13 +58,13 @@ fn an_unknown_name_exits_with_4_for_every_command() {
     let place = with_anna();
     for words in [
         &["user", "show", "ana"][..],
-        &["user", "edit", "ana", "--perm", "full"],
+        &["user", "edit", "ana", "--permissions", "full"],
         &["user", "passwd", "ana", "--generate"],
         &["user", "enable", "ana"],
         &["user", "disable", "anna", "ana"],
         &["user", "del", "ana", "--yes"],
     ] {
-        place.run(words).exits(4).reports("unknown user `ana`").reports("did you mean `anna`?");
+        place.run(words).exits(4).reports("unknown account `ana`").reports("did you mean `anna`?");
     }
     let list = place.run(&["user", "list", "--disabled"]).exits(0).out;
     assert!(!list.contains("anna"), "all or nothing: {list}");
@@ -65,8 +73,17 @@ fn an_unknown_name_exits_with_4_for_every_command() {
 #[test]
 fn an_account_is_edited_disabled_enabled_and_removed() {
     let place = with_anna();
-    let words =
-        ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up", "2MiB/s"];
+    let words = [
+        "user",
+        "edit",
+        "anna",
+        "--permissions",
+        "read-write",
+        "--path",
+        "/in=upload",
+        "--upload-rate",
+        "2MiB/s",
+    ];
     place.run(&words).exits(0).reports("changed anna");
     place.run(&["user", "disable", "anna"]).exits(0);
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
@@ -158,7 +175,10 @@ fn row_19_an_account_without_a_password_needs_its_addresses() {
     place.run(&add).exits(78).reports("an account without a password needs `allowed_addresses`");
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(!list.contains("cam"), "{list}");
-    place.run(&[&add[..], &["--allow", "192.0.2.7"]].concat()).exits(0).reports("added cam");
+    place
+        .run(&[&add[..], &["--allowed-address", "192.0.2.7"]].concat())
+        .exits(0)
+        .reports("added cam");
     let shown = place.run(&["user", "show", "cam"]).exits(0).out;
     assert!(shown.contains("not required from its addresses"), "{shown}");
     let why = ["why", "cam", "/", "login", "--ip"];

@@ -36,11 +36,20 @@ fn add(place: &TestFolder, name: &str) -> Ran {
 /// The output of the commands with any store; `shown` is its name in messages.
 fn every_command_works(place: &TestFolder, shown: &str) {
     add(place, "anna").exits(0).reports(&format!("added anna to {shown}"));
-    add(place, "anna").exits(1).reports("user `anna` already exists");
+    add(place, "anna").exits(1).reports("account `anna` already exists");
     add(place, "a/b").exits(2).reports("invalid name");
     place.run(&["user", "show", "ana"]).exits(4).reports("did you mean `anna`?");
     place.run(&["user", "disable", "anna", "ana"]).exits(4);
-    let words = ["user", "edit", "anna", "--perm", "read-write", "--path", "/in=upload", "--up"];
+    let words = [
+        "user",
+        "edit",
+        "anna",
+        "--permissions",
+        "read-write",
+        "--path",
+        "/in=upload",
+        "--upload-rate",
+    ];
     place
         .run(&[&words[..], &["2MiB/s", "--quota", "20GiB", "--comment", "it's"]].concat())
         .exits(0);
@@ -134,7 +143,7 @@ fn an_invalid_row_stops_neither_the_server_nor_the_list() {
     }
     // A fixed row is used at the next login; a copy without an account is rejected until then.
     place.run(&["user", "export"]).exits(78).reports("users.anna.upload_rate");
-    place.run(&["user", "edit", "anna", "--up", "2MiB/s"]).exits(0);
+    place.run(&["user", "edit", "anna", "--upload-rate", "2MiB/s"]).exits(0);
     server.login("anna", "secret");
     place.run(&["user", "del", "carl", "--yes"]).exits(0);
     run("UPDATE groups SET quota = '20GB'");
@@ -274,7 +283,7 @@ fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
     place.run(&[&again[..], &["anna", "--on-conflict", "update"]].concat()).exits(0);
     let before = place.run(&["user", "export", "--with-hashes"]).exits(0).out;
     assert!(before.contains(",new") && before.contains("$argon2id$"), "{before}");
-    place.run(&[&again[..], &["nobody"]].concat()).exits(4).reports("unknown user `nobody`");
+    place.run(&[&again[..], &["nobody"]].concat()).exits(4).reports("unknown account `nobody`");
     place.run(&["user", "copy"]).exits(2).reports("the same store");
     place.write("wharf.toml", "[accounts]\nstore = \"sqlite:users.db\"\n");
     let after = place.run(&["user", "export", "--with-hashes"]).exits(0).out;

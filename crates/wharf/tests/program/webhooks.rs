@@ -222,7 +222,8 @@ fn row_46_58_events_are_sent_by_a_server_that_root_starts_as_another_user() {
     }
     let place = shared();
     place.write("wharf.toml", "");
-    let words = ["user", "add", "me", "--home", "share", "--perm", "full", "--password-file", "-"];
+    let words =
+        ["user", "add", "me", "--home", "share", "--permissions", "full", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0);
     let (down, url) = listener();
     let address: SocketAddr = down.local_addr().unwrap();

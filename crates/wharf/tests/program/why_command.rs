@@ -102,7 +102,7 @@ fn place() -> TestFolder {
     place.write("outside", "text");
     std::os::unix::fs::symlink("../outside", place.path("home/out")).unwrap();
     let rights = ["--path", "/in=upload", "--path", "/all=full", "--path", "/secret=none"];
-    let words = ["user", "add", "anna", "--home", "home", "--perm", "read"];
+    let words = ["user", "add", "anna", "--home", "home", "--permissions", "read"];
     let words = [&words[..], &rights, &["--password-file", "-"]].concat();
     place.run_with(&words, "secret\n").exits(0);
     place
@@ -138,15 +138,15 @@ fn the_deciding_rule_is_reported_with_its_line() {
     assert_eq!(
         ran.out,
         "deny: anna may not download /in/new.txt\n  \
-         right   paths.\"/in\" = \"upload\", without `read`\n  \
-         from    users.toml:10\n  \
-         hint    wharf user edit anna --path /in=upload,read\n  \
-         note    no running server was found: limits of sessions were not checked\n",
+         permission paths.\"/in\" = \"upload\", without `read`\n  \
+         from       users.toml:10\n  \
+         hint       wharf user edit anna --path /in=upload,read\n  \
+         note       no running server was found: limits of sessions were not checked\n",
         "{}",
         place.read("users.toml")
     );
     let told = why(&place, &["anna", "/a.txt", "RETR"]);
-    assert_eq!((&told["verdict"], &told["kind"]), (&"allow".into(), &"right".into()));
+    assert_eq!((&told["verdict"], &told["kind"]), (&"allow".into(), &"permission".into()));
     assert_eq!(told["what"], "permissions = \"read\"");
     assert_eq!(why(&place, &["anna", "/", "login"])["verdict"], "allow");
 }
@@ -204,7 +204,7 @@ fn invalid_settings_are_rejected_with_a_hint() {
     place.run(&["why", "ann", "/", "login"]).exits(4).reports("anna");
     place.run(&["why", "anna", "/", "fly"]).exits(2).reports("use login, enter, list");
     let odd = place.run(&["why", "anna", "/a\u{1}\n", "list"]).exits(1).out;
-    assert!(odd.contains("\n  from    home/a\\u{1}\\n\n"), "{odd}");
+    assert!(odd.contains("\n  from       home/a\\u{1}\\n\n"), "{odd}");
     place.write("users.toml", "[users.anna\n");
     place.run(&["why", "anna", "/", "login"]).exits(78).reports("users.toml");
 }

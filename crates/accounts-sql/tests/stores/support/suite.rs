@@ -86,10 +86,10 @@ pub(crate) async fn all_or_nothing(store: &SqlUsers) {
     let home = || vec![Setting::Home("/srv/x".into())];
     let named = |name: &str| StoreChange::add(name, home());
     for (last, part) in [
-        (named("anna"), "user `anna` already exists"),
+        (named("anna"), "account `anna` already exists"),
         (named("a/b"), "invalid name"),
-        (StoreChange::set("carl", home()), "unknown user `carl`"),
-        (StoreChange::remove("carl"), "unknown user `carl`"),
+        (StoreChange::set("carl", home()), "unknown account `carl`"),
+        (StoreChange::remove("carl"), "unknown account `carl`"),
     ] {
         let remove = StoreChange::remove("anna");
         let first = if last.holder() == &Holder::from("anna") { named("dora") } else { remove };

@@ -484,7 +484,7 @@ fn transfer_rate(directive: &Directive, found: &mut ImportResult) -> Option<()> 
         found.changed(
             location,
             what,
-            "for one account:  wharf user edit NAME --up RATE --down RATE",
+            "for one account:  wharf user edit NAME --upload-rate RATE --download-rate RATE",
         );
     }
     Some(())

@@ -94,7 +94,7 @@ impl Setup {
     /// Adds an account with these rights and more options of `wharf user add`. Without any, there
     /// is [`USER`] with all rights.
     pub(crate) fn account(mut self, name: &str, rights: &str, options: &[&str]) -> Self {
-        let words = [&[name, "--perm", rights], options].concat();
+        let words = [&[name, "--permissions", rights], options].concat();
         self.accounts.push(words.into_iter().map(str::to_owned).collect());
         self
     }
