@@ -65,8 +65,14 @@ impl PgServer {
         };
         let mut config: Config = address.url().parse().map_err(|error: Error| {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
-            unusable(&reason.unwrap_or_else(|| error.to_string()))
-                .hint("write it as postgres://user@host:5432/database")
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            unusable(&match reason.as_str() {
+                "invalid value for option `port`" => {
+                    "the port is not a number from 1 to 65535".to_owned()
+                }
+                _ => reason,
+            })
+            .hint("write it as postgres://user@host:5432/database")
         })?;
         let is_empty = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
         if is_empty || config.get_user().is_none() {

@@ -108,7 +108,8 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = format!("account database not found: {}", path.display());
-            let hint = "it is created with its first account:  wharf user add NAME --home DIR";
+            let hint =
+                "check the path; the first account creates it:  wharf user add NAME --home DIR";
             return Err(StoreError::new(StoreErrorKind::Missing, what).hint(hint));
         }
         Err(error) => return Err(unreadable(path, "open", &error)),

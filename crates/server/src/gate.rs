@@ -1,5 +1,6 @@
 //! Whether a command may run now. Pure functions of the command's row and the session.
 
+use wharf_core::permission::Permissions;
 use wharf_proto::reply::Code;
 
 use crate::command::{Arg, Spec, Stage};
@@ -26,7 +27,11 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
         && !inside.files.may_ever(spec.needs)
     {
         if spec.is_extra {
-            let text = "Command not implemented: not enabled for this account.";
+            let each = Permissions::EACH.iter().map(|(one, ..)| *one);
+            let lacking = each
+                .filter(|one| spec.needs.contains(*one) && !inside.files.may_ever(*one))
+                .fold(Permissions::NONE, Permissions::union);
+            let text = format!("Command not available: the account lacks permission {lacking}.");
             return Err(Refusal::say(Code::NOT_IMPLEMENTED, text));
         }
         return Err(Refusal::Denied(spec.needs));
@@ -53,8 +58,6 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use wharf_core::permission::Permissions;
-
     use super::*;
     use crate::command::rows;
     use crate::settings::Compat;

@@ -16,6 +16,8 @@ const MISSING: &str = "No such file or directory.";
 pub(crate) enum Refusal {
     /// This reply, whatever the command.
     Say(Reply),
+    /// The argument is malformed; the reply contains the command's syntax.
+    BadArgument,
     /// The file is unavailable. The code depends on the command (RFC 959 §5.4) and is in its row.
     Unavailable(Text),
     /// A rule for another path than the one in the command forbids it. The rule is only logged.
@@ -88,14 +90,25 @@ impl Refusal {
                 };
                 (text, help)
             }
-            Self::Broken(_) => return None,
+            Self::BadArgument | Self::Broken(_) => return None,
         })
+    }
+
+    /// With the syntax of the command, if its argument is malformed.
+    pub(crate) fn with_syntax(self, syntax: &str) -> Self {
+        match self {
+            Self::BadArgument => {
+                Self::say(Code::BAD_ARGUMENT, format!("Invalid argument. Syntax: {syntax}"))
+            }
+            other => other,
+        }
     }
 
     /// The reply; `unavailable` is the command's code for an unavailable file.
     pub(crate) fn reply(self, unavailable: Code) -> Reply {
         match self {
             Self::Say(reply) => reply,
+            Self::BadArgument => Reply::new(Code::BAD_ARGUMENT, "Invalid argument."),
             Self::Unavailable(text) => Reply::new(unavailable, text),
             Self::ByRule(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
             Self::Denied(_) | Self::Forbidden(_) => Reply::new(unavailable, "Permission denied."),
@@ -193,7 +206,7 @@ impl From<ArgError> for Refusal {
     fn from(error: ArgError) -> Self {
         match error {
             ArgError::Missing => Self::say(Code::BAD_ARGUMENT, "Missing argument."),
-            ArgError::Malformed => Self::say(Code::BAD_ARGUMENT, "Invalid argument; try HELP."),
+            ArgError::Malformed => Self::BadArgument,
             ArgError::Unsupported => {
                 Self::say(Code::BAD_PARAMETER, "Parameter not supported for this command.")
             }

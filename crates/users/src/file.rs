@@ -57,10 +57,10 @@ pub use edit::{EditError, UserFile};
 pub use editor::{Editor, Owner};
 pub use origin::SettingOrigin;
 pub use problem::{Fault, FileProblems, UsersFileError, UsersFileProblem};
-pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck, parse_network};
+pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
-    UserRecord, shown_network,
+    UserRecord, parse_network, shown_network,
 };
 
 use std::collections::{BTreeSet, HashMap};

@@ -42,6 +42,18 @@ struct Window {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTime(String);
 
+impl InvalidTime {
+    /// What is wrong.
+    pub fn reason(&self) -> String {
+        self.0.split_once("; ").map_or(self.0.as_str(), |(reason, _)| reason).to_owned()
+    }
+
+    /// How to write it.
+    pub fn hint(&self) -> Option<String> {
+        self.0.split_once("; ").map(|(_, hint)| hint.to_owned())
+    }
+}
+
 impl fmt::Display for InvalidTime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)

@@ -28,26 +28,42 @@ pub enum UnitError {
     TooLarge,
 }
 
+impl UnitError {
+    /// What is wrong, without the text itself.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Empty => "empty value".to_owned(),
+            Self::NotANumber(_) => "not a number with a unit".to_owned(),
+            Self::Negative => "negative value".to_owned(),
+            Self::Comma => "decimal comma".to_owned(),
+            Self::UnknownUnit(unit) => format!("unknown unit `{unit}`"),
+            Self::Bits(unit) => format!("`{unit}` counts bits"),
+            Self::RateForSize => "a rate, where a size is expected".to_owned(),
+            Self::TooSmall => "less than one byte".to_owned(),
+            Self::TooLarge => "more than 64 bits".to_owned(),
+        }
+    }
+
+    /// How to write it.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotANumber(_) => {
+                "write a number with a unit, such as 500KiB, 2MiB or 1.5GB, or `unlimited`"
+            }
+            Self::Negative => "0 means no limit",
+            Self::Comma => "write 1.5, not 1,5",
+            Self::UnknownUnit(_) => "use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB",
+            Self::Bits(_) => "write bytes, with a capital B, and divide by 8: 10Mbit is 1.25MB",
+            Self::RateForSize => "write a size such as 20GiB, without `/s`",
+            Self::TooSmall => "write at least 1B, or 0 for no limit",
+            Self::TooLarge => "write a smaller number, or 0 for no limit",
+        }
+    }
+}
+
 impl fmt::Display for UnitError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => out.write_str("empty value; write a number such as 2MiB"),
-            Self::NotANumber(text) => write!(
-                out,
-                "`{text}` is not a number with a unit; write 500KiB, 2MiB, 1.5GB, or `unlimited`"
-            ),
-            Self::Negative => out.write_str("negative value; 0 means no limit"),
-            Self::Comma => out.write_str("invalid decimal point `,`; write 1.5, not 1,5"),
-            Self::UnknownUnit(unit) => {
-                write!(out, "`{unit}` is not a unit; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")
-            }
-            Self::Bits(unit) => {
-                write!(out, "`{unit}` counts bits; write bytes, with a capital B, and divide by 8")
-            }
-            Self::RateForSize => out.write_str("invalid unit `/s`: a size is expected, not a rate"),
-            Self::TooSmall => out.write_str("the value is less than one byte"),
-            Self::TooLarge => out.write_str("the value exceeds 64 bits"),
-        }
+        write!(out, "{}; {}", self.reason(), self.hint())
     }
 }
 

@@ -8,6 +8,7 @@ mod examples;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod live;
+pub(crate) mod mistake;
 #[cfg(test)]
 mod reference;
 pub(crate) mod serve;
@@ -18,17 +19,24 @@ pub(crate) mod user;
 pub(crate) mod why;
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ipnet::IpNet;
 use wharf_users::nearest::nearest;
 
+use crate::config::units::parse_duration;
 use crate::outcome::Colour;
 use ban::BanArgs;
 use bench::BenchArgs;
 use check::CheckArgs;
 use group::GroupCommand;
 use import::ImportCommand;
+use mistake::HINT;
 use serve::ServeArgs;
 use service::ServiceCommand;
 use user::UserCommand;
@@ -56,14 +64,18 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GlobalArgs {
     // Not a doc comment: the help text is not Markdown.
-    #[arg(help = "[env: WHARF_CONFIG] [default: the standard path of the system]")]
+    #[arg(
+        help = "Configuration file [default: $WHARF_CONFIG, else the standard path of the system]"
+    )]
     #[arg(short, long, value_name = "FILE", global = true, help_heading = EVERY_COMMAND)]
     pub(crate) config: Option<PathBuf>,
     /// Set one configuration key; repeatable
     #[arg(long, value_name = "KEY=VALUE", global = true, help_heading = EVERY_COMMAND)]
     #[arg(value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
-    #[arg(help = "auto | always | never   (NO_COLOR is honoured)")]
+    #[arg(
+        help = "Colored output: auto | always | never [default: auto; never if NO_COLOR is set]"
+    )]
     #[arg(long, value_name = "WHEN", global = true, help_heading = EVERY_COMMAND)]
     #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
     pub(crate) color: Colour,
@@ -231,29 +243,43 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
 
 /// Inserts `serve` if there is no command: before the first argument that is not a global option.
 fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
+    if let Some(index) = place_of_command(&words) {
+        words.insert(index.min(words.len()), "serve".into());
+    }
+    words
+}
+
+/// The first word of a command line without a command, if it is not an option: a folder, or a
+/// mistyped command.
+fn folder_word(words: &[OsString]) -> Option<String> {
+    let word = words.get(place_of_command(words)?)?.to_str()?;
+    (!word.starts_with('-')).then(|| word.to_owned())
+}
+
+/// The index of the first argument that is not a global option; `None` if it is a command.
+fn place_of_command(words: &[OsString]) -> Option<usize> {
     let mut index = 1;
     while let Some(word) = words.get(index).and_then(|word| word.to_str()) {
         match word {
             "-c" | "--config" | "--set" | "--color" => index += 2,
-            "-h" | "--help" | "-V" | "--version" => return words,
+            "-h" | "--help" | "-V" | "--version" => return None,
             _ if ["-c", "--config=", "--set=", "--color="]
                 .iter()
                 .any(|own| word.starts_with(own)) =>
             {
                 index += 1;
             }
-            _ if command_names().any(|name| name == word) => return words,
+            _ if command_names().any(|name| name == word) => return None,
             _ => break,
         }
     }
-    words.insert(index.min(words.len()), "serve".into());
-    words
+    Some(index)
 }
 
-/// The command that resembles the name of a folder.
-pub(crate) fn meant_command(word: &str) -> Option<String> {
+/// Whether the name of a folder resembles that of a command.
+pub(crate) fn is_like_command(word: &str) -> bool {
     let names: Vec<_> = command_names().collect();
-    nearest(word, names.iter().map(String::as_str)).map(str::to_owned)
+    nearest(word, names.iter().map(String::as_str)).is_some()
 }
 
 fn command_names() -> impl Iterator<Item = String> {
@@ -263,7 +289,38 @@ fn command_names() -> impl Iterator<Item = String> {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) =
-        text.split_once('=').ok_or("expected KEY=VALUE, such as passive.ports=30000-31999")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE\nhint: write it as in --set passive.ports=30000-31999")?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// A parser of whole numbers from `least` to `most`.
+fn whole<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Copy + Display + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("not a whole number from {least} to {most}"))
+    }
+}
+
+/// An address or a network, as text.
+fn address_or_network(text: &str) -> Result<String, String> {
+    let is_valid = text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok();
+    is_valid.then(|| text.to_owned()).ok_or_else(|| {
+        let hint = "write it as 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64";
+        format!("not an address or network{HINT}{hint}")
+    })
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let hint = "write an address such as 203.0.113.9 or 2001:db8::7";
+    text.parse().map_err(|_| format!("not an IP address{HINT}{hint}"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .map_err(|why| format!("{why}{HINT}write a time such as 30s, 15m, 12h or 7d"))
 }

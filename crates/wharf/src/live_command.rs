@@ -115,8 +115,12 @@ fn hand_over(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Fa
     }
     let HandedOver { pid, old_pid, sessions } = handed_over;
     print(&format!(
-        "process {pid} accepts new connections; {sessions} sessions continue in process {old_pid}, \
-         which exits after them\n"
+        "process {pid} accepts new connections; {} in process {old_pid}, which exits \
+         after them\n",
+        match sessions {
+            1 => "1 session continues".to_owned(),
+            _ => format!("{sessions} sessions continue"),
+        }
     ))?;
     Ok(Exit::Done)
 }

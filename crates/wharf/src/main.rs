@@ -44,7 +44,7 @@ mod words;
 use std::process::ExitCode;
 
 use cli::{Cli, CliCommand};
-use outcome::{Exit, Failure};
+use outcome::{Colour, Exit, Failure};
 
 fn main() -> ExitCode {
     let held = os::hold_signals();
@@ -57,7 +57,12 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version take this path too, with exit code 0. Write errors are ignored.
+            let words: Vec<_> = std::env::args_os().collect();
+            if let Some(failure) = cli::mistake::failure(&error, &words) {
+                failure.report(Colour::default().is_on());
+                return failure.exit.into();
+            }
+            // Help and version. Write errors are ignored.
             let _ = error.print();
             return if error.exit_code() == 0 { Exit::Done.into() } else { Exit::Usage.into() };
         }

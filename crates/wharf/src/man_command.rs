@@ -18,8 +18,10 @@ pub(crate) fn completions(shell: Shell) -> Result<Exit, Failure> {
 
 /// Writes a man page for each command to a folder, which is created if it is missing.
 pub(crate) fn man(folder: &Path) -> Result<Exit, Failure> {
-    let failed =
-        |error| Failure::io(format!("cannot write man pages to {}", folder.display()), &error);
+    let failed = |error| {
+        Failure::io(format!("cannot write man pages to {}", folder.display()), &error)
+            .hint("name a folder; it is created if it is missing")
+    };
     std::fs::create_dir_all(folder).map_err(failed)?;
     // The help template is for terminals; a man page has its own sections.
     let command = Cli::command().help_template("{all-args}");

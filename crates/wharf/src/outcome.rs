@@ -110,6 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_has_no_plural() {
+        assert_eq!(counted(1, "account"), "1 account");
+        assert_eq!(counted(0, "account"), "0 accounts");
+        assert_eq!(counted(12, "account"), "12 accounts");
+    }
+
+    #[test]
     fn a_reason_keeps_the_case_of_its_paths() {
         let error = |text: &str| plain(&io::Error::other(text));
         assert_eq!(
@@ -122,6 +129,12 @@ mod tests {
         let missing = io::Error::from_raw_os_error(2);
         assert!(plain(&missing).starts_with(char::is_lowercase), "{}", plain(&missing));
     }
+}
+
+/// A number with its noun: `1 account`, `3 accounts`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Prints to standard output. A closed pipe is not an error: `wharf config default | head`.

@@ -34,7 +34,7 @@ use crate::config::raw::Raw;
 use crate::os::{is_successor, only_root_changes};
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, flags_as_file, inputs, load};
-use crate::share::{Share, ShareAccess, confirm_open_share};
+use crate::share::{Share, ShareAccess, confirm_open_share, user_name};
 
 /// Everything that is determined before the first socket is created.
 pub(crate) struct ServePlan {
@@ -106,7 +106,7 @@ fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Fai
         return Ok(String::new());
     }
     let folder = Share::folder(options)?;
-    let user = options.username.as_deref().unwrap_or(crate::share::USER);
+    let user = user_name(options)?;
     let rights = if options.write { "read-write" } else { "read" };
     let home = format!("'{}'", folder.to_string_lossy().replace('\'', "'\\''"));
     Ok(format!(

@@ -13,7 +13,7 @@ use crate::config::choice::AnonymousPermissions;
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
 use crate::os::real_folder;
-use crate::outcome::{Exit, Failure, print_error};
+use crate::outcome::{Failure, print_error};
 use crate::words::fresh_password;
 
 /// A quick share.
@@ -68,10 +68,7 @@ impl Share {
         let access = if options.anonymous {
             ShareAccess::Anonymous(anonymous_rights(options))
         } else {
-            let user = options.username.clone().unwrap_or_else(|| USER.into());
-            check_name(&user).map_err(|problem| {
-                Failure::usage(format!("-u {}: {problem}", user.escape_debug()))
-            })?;
+            let user = user_name(options)?;
             let rights = if options.write { "read-write" } else { "read" };
             let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
             ShareAccess::Account { user, password: password(options)?, rights }
@@ -99,6 +96,22 @@ impl Share {
     }
 }
 
+/// The name of the account.
+pub(crate) fn user_name(options: &ServeArgs) -> Result<String, Failure> {
+    let user = options.username.as_deref().unwrap_or(USER);
+    match check_name(user) {
+        Ok(()) => Ok(user.to_owned()),
+        Err(problem) => {
+            let what = format!("invalid --username `{}`: {problem}", user.escape_debug());
+            Err(Failure::usage(what).hint(NAME_HINT))
+        }
+    }
+}
+
+/// What a valid name of an account is.
+pub(crate) const NAME_HINT: &str =
+    "names have up to 64 bytes, without / \\ : and control characters, such as anna or scanner-2";
+
 fn anonymous_rights(options: &ServeArgs) -> AnonymousPermissions {
     match (options.dropbox, options.write) {
         (true, _) => AnonymousPermissions::Dropbox,
@@ -116,14 +129,11 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
         Ok(_) => Err(Failure::new(format!("cannot share {shown}: not a folder"))
             .hint("only folders can be shared; name the folder that contains the file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let failure = Failure::new(format!("folder not found: {shown}"));
-            let meant = options.folder.as_ref().and_then(|word| cli::meant_command(word.to_str()?));
-            Err(match meant {
-                Some(command) => Failure {
-                    exit: Exit::Usage,
-                    ..failure.hint(format!("did you mean the command `wharf {command}`?"))
-                },
-                None => failure.hint(format!("create it:  mkdir '{shown}'")),
+            let word = options.folder.as_ref().and_then(|word| word.to_str());
+            Err(match word.filter(|word| cli::is_like_command(word)) {
+                Some(word) => cli::mistake::unknown_command(word, &[]),
+                None => Failure::new(format!("folder not found: {shown}"))
+                    .hint(format!("create it:  mkdir '{shown}'")),
             })
         }
         Err(error) => Err(Failure::io(format!("cannot share {shown}"), &error)),
@@ -163,6 +173,9 @@ pub(crate) fn read_password_file(path: &Path) -> Result<String, Failure> {
         match error.kind() {
             std::io::ErrorKind::NotFound => {
                 failure.hint("create the file, with the password in its first line")
+            }
+            std::io::ErrorKind::IsADirectory => {
+                failure.hint("name a file with the password in its first line")
             }
             _ => failure,
         }

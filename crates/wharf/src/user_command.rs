@@ -169,7 +169,9 @@ impl Trouble {
                 told.hint(format!("change it:  wharf group edit {name}"))
             }
             EditError::UserExists(name) => told.hint(format!("change it:  wharf user edit {name}")),
-            EditError::BadName(..) => Failure { exit: Exit::Usage, ..told },
+            EditError::BadName(..) => {
+                Failure { exit: Exit::Usage, ..told.hint(crate::share::NAME_HINT) }
+            }
             EditError::Open(error) => open_failure(&error, is_coloured),
             EditError::Write { path, source } => {
                 Failure::io(format!("cannot write {}", path.display()), &source)

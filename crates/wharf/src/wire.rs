@@ -216,7 +216,7 @@ fn certificate(
         },
         rustls::Error::InvalidCertificate(why) => Failure {
             exit: Exit::ConfigInvalid,
-            ..Failure::new(format!("invalid certificate: {why}"))
+            ..Failure::new(format!("invalid certificate: {}", certificate_fault(&why)))
                 .hint("tls.certificate must contain the complete chain, as the CA issued it")
         },
         other => Failure {
@@ -225,6 +225,14 @@ fn certificate(
                 .hint("tls.certificate must contain the complete chain, as the CA issued it")
         },
     })
+}
+
+/// What is wrong with a certificate.
+fn certificate_fault(why: &rustls::CertificateError) -> String {
+    match why {
+        rustls::CertificateError::BadEncoding => "damaged, or not a certificate".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// The certificate, or `None` if no listener offers TLS.

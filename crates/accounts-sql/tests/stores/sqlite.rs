@@ -273,11 +273,14 @@ async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
     add(&store, "ben", "secret").await;
     place.by_hand().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
-    assert!(denied.contains("users.anna.quota: `x` is not a number"), "{denied}");
+    assert!(denied.contains("users.anna.quota: invalid size `x`: not a number"), "{denied}");
     store.login(&attempt("ben", "secret")).await.unwrap();
     assert_eq!(suite::names(&store).await, ["ben"]);
     let faults = suite::faults(&store).await;
-    assert!(faults[0].starts_with("users.anna.quota: `x` is not a number"), "{faults:?}");
+    assert!(
+        faults[0].starts_with("users.anna.quota: invalid size `x`: not a number"),
+        "{faults:?}"
+    );
     place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
     let faults = suite::faults(&store).await;
     assert_eq!(faults.len(), 2);

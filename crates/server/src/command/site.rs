@@ -207,7 +207,7 @@ mod tests {
         for line in ["SITE CPFR a", "SITE CPTO b"] {
             assert_eq!(
                 bench.send(line).await,
-                "502 Command not implemented: not enabled for this account."
+                "502 Command not available: the account lacks permission copy."
             );
         }
     }

@@ -93,10 +93,11 @@ pub(crate) enum Meanwhile {
 impl Spec {
     /// Runs the command, which `gate` has admitted.
     pub(crate) async fn run(&self, session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
-        match self.run {
+        let done = match self.run {
             Run::Sync(act) => act(session, arg),
             Run::Async(act) => act(session, arg).await,
-        }
+        };
+        done.map_err(|refusal| refusal.with_syntax(self.syntax))
     }
 
     /// The defaults of a command that needs a login and these rights.

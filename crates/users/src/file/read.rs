@@ -1,6 +1,5 @@
 //! Parses `users.toml`, and reports all its problems at once.
 
-use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +11,14 @@ use wharf_proto::path::VPath;
 
 use super::masked::{likely_secrets, masked};
 use super::problem::{Fault, FileProblems, UsersFileProblem};
-use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord};
+use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord, parse_network};
 use crate::admin::Holder;
 use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;
 use crate::password::looks_like_hash;
 use crate::rights::parse_rights;
-use crate::units::{UNLIMITED, parse_quota, parse_rate};
+use crate::units::{UNLIMITED, UnitError, parse_quota, parse_rate};
 
 /// The most problems that are reported. More of them mean that it is the wrong file.
 pub const PROBLEMS_MAX: usize = 200;
@@ -72,7 +71,7 @@ fn read_with(
         Ok(document) => reader.document(document.as_table()),
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            reader.report(span, String::new(), error.message().to_owned(), None);
+            reader.report(span, String::new(), format!("invalid TOML: {}", error.message()), None);
             reader.secrets = likely_secrets(source);
             ParsedFile::default()
         }
@@ -242,7 +241,7 @@ impl UserRecordReader<'_> {
         if whole.allowed_addresses.is_none_or(|addresses| addresses.is_empty()) {
             let message = "an account without a password needs `allowed_addresses`".to_owned();
             let hint = "list the allowed client addresses, such as: allowed_addresses = \
-                        [\"192.0.2.7\"]";
+                        [\"192.0.2.7\"] (--allowed-address 192.0.2.7)";
             self.report_key(&found, message, Some(hint.to_owned()));
         }
     }
@@ -323,30 +322,36 @@ impl UserRecordReader<'_> {
     }
 
     fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
-        if let Some(number) = found.item.as_integer() {
-            let bytes = u64::try_from(number).ok();
-            if bytes.is_none() {
-                self.report_value(found, "invalid rate: it is negative".to_owned(), None);
-            }
-            return bytes.map(Rate::from_bytes_per_second);
-        }
         let hint = "write a rate such as \"2MiB/s\", or 0 for no limit";
-        let text = self.text_or(found, "a text or a whole number", hint)?;
-        let rate = parse_rate(text);
-        rate.map_err(|error| self.report_value(found, error.to_string(), None)).ok()
+        self.amount(found, "rate", hint, Rate::from_bytes_per_second, parse_rate)
     }
 
     fn size(&mut self, found: &TomlEntry<'_>) -> Option<Size> {
-        if let Some(number) = found.item.as_integer() {
-            let bytes = u64::try_from(number).ok();
-            if bytes.is_none() {
-                self.report_value(found, "invalid size: it is negative".to_owned(), None);
-            }
-            return bytes.map(Size::from_bytes);
-        }
         let hint = "write a size such as \"20GiB\", or 0 for no limit";
-        let text = self.text_or(found, "a text or a whole number", hint)?;
-        parse_quota(text).map_err(|error| self.report_value(found, error.to_string(), None)).ok()
+        self.amount(found, "size", hint, Size::from_bytes, parse_quota)
+    }
+
+    /// A number of bytes, or a text with a unit.
+    fn amount<T>(
+        &mut self,
+        found: &TomlEntry<'_>,
+        what: &str,
+        hint: &str,
+        of_bytes: fn(u64) -> T,
+        parse: fn(&str) -> Result<T, UnitError>,
+    ) -> Option<T> {
+        let (text, read) = if let Some(number) = found.item.as_integer() {
+            let bytes = u64::try_from(number).map_err(|_| UnitError::Negative);
+            (number.to_string(), bytes.map(of_bytes))
+        } else {
+            let text = self.text_or(found, "a text or a whole number", hint)?;
+            (text.escape_debug().to_string(), parse(text))
+        };
+        let told = |error: UnitError| {
+            let message = format!("invalid {what} `{text}`: {}", error.reason());
+            self.report_value(found, message, Some(error.hint().to_owned()));
+        };
+        read.map_err(told).ok()
     }
 
     fn count(&mut self, found: &TomlEntry<'_>) -> Option<Count> {
@@ -357,8 +362,7 @@ impl UserRecordReader<'_> {
         };
         if number.is_none() {
             let message = format!("expected a whole number from 0 to {}", u32::MAX);
-            let hint = "0 or \"unlimited\" means no limit".to_owned();
-            self.report_value(found, message, Some(hint));
+            self.report_value(found, message, Some("0 or \"unlimited\" means no limit".into()));
         }
         number.map(Count::from_number)
     }
@@ -421,7 +425,7 @@ impl UserRecordReader<'_> {
             return None;
         }
         let hours = Hours::parse(windows);
-        hours.map_err(|bad| self.report_value(found, bad.to_string(), None)).ok()
+        hours.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
     }
 
     fn expires(&mut self, found: &TomlEntry<'_>) -> Option<Expiry> {
@@ -431,7 +435,7 @@ impl UserRecordReader<'_> {
             None => self.text_or(found, "a day", "write the last day, as in 2027-01-31")?,
         };
         let expiry = Expiry::parse(text);
-        expiry.map_err(|bad| self.report_value(found, bad.to_string(), None)).ok()
+        expiry.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
     }
 
     fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
@@ -576,13 +580,6 @@ fn found_at<'a>(key: &'a Key, item: &'a Item, parent: &str) -> TomlEntry<'a> {
     let span = item.span().unwrap_or_else(|| key_span.clone());
     let path = format!("{parent}{dot}{}", key.display_repr());
     TomlEntry { name: key.get(), key: path, item, key_span, span }
-}
-
-/// A network, or an address as a network of one.
-pub fn parse_network(text: &str) -> Option<IpNet> {
-    let text = text.trim();
-    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-    address.ok().or_else(|| text.parse::<IpNet>().map(|network| network.trunc()).ok())
 }
 
 /// The kind of a value in plain words.

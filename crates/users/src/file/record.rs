@@ -443,3 +443,10 @@ pub const KEYS: [&str; 20] = [
 
 /// The keys that only an account has.
 pub const KEYS_OF_ACCOUNTS: [&str; 3] = ["password", "no_password", "groups"];
+
+/// A network, or an address as a network of one.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.ok().or_else(|| text.parse::<IpNet>().map(|network| network.trunc()).ok())
+}

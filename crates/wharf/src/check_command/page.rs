@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::chinese;
-use crate::outcome::{Exit, Failure, print, print_error};
+use crate::outcome::{Exit, Failure, counted, print, print_error};
 use crate::panel::words::columns;
 use crate::protection::rights;
 
@@ -255,9 +255,13 @@ impl CheckPage {
         }
         let told =
             |failure: Failure| if self.is_json { Failure::silent(failure.exit) } else { failure };
-        let (of_errors, of_warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        let of_warnings = counted(warnings, "warning");
         if let Some(exit) = self.exit {
-            let message = format!("check failed: {of_errors} and {of_warnings}");
+            let of_errors = counted(errors, "error");
+            let message = match warnings {
+                0 => format!("check failed: {of_errors}"),
+                _ => format!("check failed: {of_errors}, {of_warnings}"),
+            };
             return Err(told(Failure { exit, ..Failure::new(message) }));
         }
         if is_strict && warnings > 0 {
@@ -265,14 +269,6 @@ impl CheckPage {
             return Err(told(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }));
         }
         Ok(Exit::Done)
-    }
-}
-
-fn counted(count: usize, name: &str) -> String {
-    match count {
-        0 => format!("no {name}"),
-        1 => format!("1 {name}"),
-        _ => format!("{count} {name}s"),
     }
 }
 

@@ -79,7 +79,7 @@ fn values_stay_and_messages_within_messages_are_translated() {
             "available; port 21 is not permitted for this system user",
             "可用；当前系统用户无权使用端口 21",
         ),
-        ("check failed: 2 errors and no warning", "检查未通过：2 个错误，没有警告"),
+        ("check failed: 2 errors, 1 warning", "检查未通过：2 个错误，1 个警告"),
         ("limits.connections = 5, and 5 are in use", "limits.connections = 5，已使用 5"),
         ("", ""),
         ("a sentence that is not in the tables", "a sentence that is not in the tables"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use wharf_users::units::parse_size;
 
+use super::mistake::HINT;
 use super::serve::time;
 
 /// Measure the performance of any FTP or FTPS server
@@ -46,13 +47,13 @@ pub(crate) struct BenchArgs {
     /// Number of concurrent clients [default: 4]
     #[arg(short, long, value_name = "N", help_heading = WORK)]
     #[arg(default_value = "4", hide_default_value = true)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = super::whole(1_u16, u16::MAX))]
     pub(crate) sessions: u16,
     /// Number of small operations per case: a file of 4 KiB, a login or a command
     /// [default: 500]
     #[arg(long, value_name = "N", help_heading = WORK)]
     #[arg(default_value = "500", hide_default_value = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = super::whole(1_u32, u32::MAX))]
     pub(crate) count: u32,
     /// Size of a large file; each client transfers one [default: 64MiB]
     #[arg(long, value_name = "SIZE", help_heading = WORK, value_parser = size)]
@@ -107,7 +108,7 @@ pub(crate) enum BenchCases {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).map_err(|error| error.to_string())
+    parse_size(text).map_err(|error| format!("{}{HINT}{}", error.reason(), error.hint()))
 }
 
 const SERVER: &str = "Server";

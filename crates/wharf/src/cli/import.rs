@@ -99,7 +99,7 @@ pub(crate) struct ImportArgs {
     /// Replace an existing wharf.toml; the old one is kept as wharf.toml.old
     #[arg(long, requires = "write")]
     pub(crate) force: bool,
-    /// Character set of the files [default: detect utf-8, gbk]
+    /// Character set of the files, such as gbk or big5 [default: detect UTF-8 or GBK]
     #[arg(long, value_name = "NAME", default_value = "detect", hide_default_value = true)]
     pub(crate) source_encoding: SourceEncoding,
     /// For existing accounts: skip | update | fail [default: fail]

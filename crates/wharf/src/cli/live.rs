@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::units::parse_duration;
+use super::mistake::HINT;
 
 /// How to reach the server.
 #[derive(Clone, Debug, Args)]
@@ -32,7 +32,7 @@ pub(crate) struct SessionFilterArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Only sessions from this address or network
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::address_or_network)]
     pub(crate) ip: Option<String>,
     /// Only sessions in this state
     #[arg(long, value_name = "STATE")]
@@ -81,7 +81,7 @@ pub(crate) struct KickArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
     /// All sessions from an address or network; repeatable
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::address_or_network)]
     pub(crate) ip: Vec<String>,
     /// All sessions
     #[arg(long)]
@@ -90,7 +90,7 @@ pub(crate) struct KickArgs {
     #[arg(long)]
     pub(crate) after_transfer: bool,
     /// Also ban the addresses for this time, such as 15m
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
     pub(crate) ban: Option<Duration>,
     /// Message to the client, also logged
     #[arg(long, value_name = "TEXT")]
@@ -110,6 +110,7 @@ pub(crate) struct LogArgs {
     pub(crate) follow: bool,
     /// Number of past lines to print
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    #[arg(value_parser = super::whole(0, u32::MAX))]
     pub(crate) lines: u32,
     /// Only lines of this session
     #[arg(long, value_name = "SESSION", value_parser = session)]
@@ -135,7 +136,7 @@ pub(crate) struct ReloadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
     /// Time for running transfers to finish [default: `server.shutdown_grace`]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
     pub(crate) grace: Option<Duration>,
     #[command(flatten)]
     pub(crate) reach: SocketArgs,
@@ -146,10 +147,10 @@ pub(crate) struct StopArgs {
 pub(crate) struct TopArgs {
     /// Refresh interval in seconds
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(value_parser = super::whole(1_u64, 3600))]
     pub(crate) delay: u64,
     /// Exit after this many refreshes
-    #[arg(short = 'n', long, value_name = "COUNT")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = super::whole(0, u64::MAX))]
     pub(crate) count: Option<u64>,
     /// Print plain lines instead of a full-screen view, for files and pipes
     #[arg(short, long)]
@@ -179,5 +180,5 @@ pub(crate) enum SortName {
 }
 
 fn session(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "not a session number; list them:  wharf who".to_owned())
+    text.parse().map_err(|_| format!("not a session number{HINT}list sessions:  wharf who"))
 }

@@ -94,7 +94,14 @@ fn spelt(arg: &Arg) -> String {
     let names: Vec<_> = short.into_iter().chain(long).collect();
     let takes = arg.get_action().takes_values();
     let names = names.join(", ");
-    if takes && !values.is_empty() { format!("{names} {values}") } else { names }
+    match takes && !values.is_empty() {
+        // A table ends its cells with `|`.
+        true if arg.is_require_equals_set() => {
+            format!("{names}[={}]", values.trim_matches(['<', '>']).replace('|', "\\|"))
+        }
+        true => format!("{names} {values}"),
+        false => names,
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wharf_core::account::{Count, Rate};
 
+use super::mistake::HINT;
 use crate::config::choice::{TlsMode, TlsRequire};
 use crate::config::gather::Flag;
 use crate::config::raw::Raw;
@@ -234,8 +235,10 @@ fn encoding(text: &str) -> Result<String, String> {
 }
 
 fn joined(wrong: value::InvalidValue) -> String {
+    // The message shows the value.
+    let why = wrong.why.rsplit_once(", found ").map_or(wrong.why.as_str(), |(why, _)| why);
     match wrong.hint {
-        Some(hint) => format!("{}; {hint}", wrong.why),
-        None => wrong.why,
+        Some(hint) => format!("{why}{HINT}{hint}"),
+        None => why.to_owned(),
     }
 }

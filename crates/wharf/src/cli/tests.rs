@@ -19,8 +19,9 @@ fn serve(line: &str) -> ServeArgs {
 
 fn refused(line: &str) -> String {
     let error = parse(words(line)).expect_err(line);
-    assert_eq!(error.exit_code(), 2, "{line}");
-    error.to_string()
+    let failure = mistake::failure(&error, &words(line)).expect(line);
+    assert_eq!(failure.exit, crate::outcome::Exit::Usage, "{line}");
+    format!("{} | {}", failure.message, failure.hint.unwrap_or_default())
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn invalid_options_are_refused_with_the_reason() {
         ("-p 70000", "invalid port 70000"),
         ("-r 9000-8000", "write \"8000-9000\""),
         ("-i everywhere", "invalid IP address `everywhere`"),
-        ("--tls maybe", "possible values: explicit, implicit, off"),
+        ("--tls maybe", "invalid --tls `maybe` | expected explicit, implicit or off"),
         ("--upload-rate fast", "invalid rate `fast`"),
         ("--for 0s", "must be above 0"),
         ("--encoding klingon", "unknown character set"),
@@ -74,9 +75,9 @@ fn invalid_options_are_refused_with_the_reason() {
         ("--certificate c.pem", "--private-key"),
         ("/a -d /b", "cannot be used with"),
         ("--set nonsense", "expected KEY=VALUE"),
-        ("-w --nope", "unexpected argument '--nope'"),
-        ("check everything", "possible values: config"),
-        ("user add", "required"),
+        ("-w --nope", "unknown option `--nope` | list options:  wharf serve --help"),
+        ("check everything", "invalid CHECK `everything` | expected config, "),
+        ("user add", "missing argument: <NAME> | usage:  wharf user add"),
         ("user add x --generate --hash y", "cannot be used with"),
     ] {
         let told = refused(line);

@@ -122,8 +122,9 @@ pub(crate) struct AccountArgs {
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,
     /// Accept any password, or none, but only from the addresses of --allowed-address
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", conflicts_with = "PasswordArgs")]
+    #[arg(hide_possible_values = true)]
     pub(crate) no_password: Option<bool>,
     #[command(flatten)]
     pub(crate) common: SettingArgs,
@@ -150,13 +151,13 @@ pub(crate) struct SettingArgs {
     #[arg(long, alias = "down", value_name = "RATE")]
     pub(crate) download_rate: Option<String>,
     /// Maximum number of sessions; 0 = unlimited
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::whole(0, u32::MAX))]
     pub(crate) sessions: Option<u32>,
     /// Storage quota, e.g. 20GiB; 0 = unlimited
     #[arg(long, value_name = "SIZE")]
     pub(crate) quota: Option<String>,
     /// Quota of files and folders; 0 = unlimited
-    #[arg(long, alias = "max-files", value_name = "N")]
+    #[arg(long, alias = "max-files", value_name = "N", value_parser = super::whole(0, u32::MAX))]
     pub(crate) quota_files: Option<u32>,
     /// Allow logins only from this address or network; repeatable; empty = any
     #[arg(long = "allowed-address", aliases = ["allowed-addresses", "allow"])]
@@ -170,8 +171,8 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "DATE")]
     pub(crate) expires: Option<String>,
     /// Allow logins only over TLS
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true")]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
     pub(crate) require_tls: Option<bool>,
     /// Comment
     #[arg(long, value_name = "TEXT")]

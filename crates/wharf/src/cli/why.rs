@@ -17,7 +17,7 @@ pub(crate) struct WhyArgs {
     /// mtime, copy; or a command such as STOR
     pub(crate) action: String,
     /// Client address, to check bans and allowed networks
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::address)]
     pub(crate) ip: Option<IpAddr>,
     /// The client does not use TLS
     #[arg(long)]

@@ -194,10 +194,10 @@ choice! {
 
 fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let wrong = InvalidValue::new(format!("expected one of {}", list.join(", ")));
+    let wrong = InvalidValue::new(format!("unknown value \"{}\"", found.escape_debug()));
     match nearest(found, words.iter().copied()) {
         Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
-        None => wrong,
+        None => wrong.hint(format!("use one of {}", list.join(", "))),
     }
 }
 

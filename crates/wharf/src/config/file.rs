@@ -79,6 +79,23 @@ fn syntax_hint(text: &str, at: usize, message: &str) -> Option<String> {
     }
 }
 
+const CONTROL_CHARACTER: &str = "control character";
+
+/// The message of the parser in plain words, where it describes the grammar.
+fn syntax_fault<'m>(message: &'m str, hint: Option<&str>) -> &'m str {
+    if hint.is_some_and(|hint| hint.starts_with("text needs quotes")) {
+        "text without quotes"
+    } else if hint.is_some_and(|hint| hint.ends_with(", without quotes")) {
+        "unknown value"
+    } else if message.starts_with("invalid comment character")
+        || message.starts_with("invalid basic string, expected non-double-quote")
+    {
+        CONTROL_CHARACTER
+    } else {
+        message
+    }
+}
+
 /// Adds the keys of the file to `layers`, and unknown keys and sections to `problems`.
 pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<ConfigProblem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -86,12 +103,13 @@ pub(crate) fn take_apart(text: &str, layers: &mut Layers, problems: &mut Vec<Con
         let place = error
             .span()
             .map_or(ProblemLocation::Nowhere, |span| ProblemLocation::File(within(text, span)));
-        let problem = ConfigProblem::error(format!("invalid TOML: {}", error.message()), place);
         let hint = error.span().and_then(|span| syntax_hint(text, span.start, error.message()));
-        problems.push(match hint {
-            Some(hint) => problem.hint(hint),
-            None => problem,
+        let what = syntax_fault(error.message(), hint.as_deref());
+        let hint = hint.unwrap_or_else(|| match what {
+            CONTROL_CHARACTER => "remove it; in text, write \\n for a line end".to_owned(),
+            _ => "see the format of the file:  wharf config default".to_owned(),
         });
+        problems.push(ConfigProblem::error(format!("invalid TOML: {what}"), place).hint(hint));
     }
     // The recovered part of an invalid file is a guess; problems found in it would mislead.
     layers.is_broken |= !errors.is_empty();

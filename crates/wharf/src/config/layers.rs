@@ -139,13 +139,23 @@ impl ConfigReader<'_> {
                 Ok(value) => return value,
                 Err(wrong) => {
                     let title = format!("`{path}`: {}", wrong.why);
+                    let hint = wrong.hint.or_else(|| Some(default_hint(path, default)));
                     let problem = ConfigProblem::error(title, item.origin.place());
-                    self.problems.push(ConfigProblem { hint: wrong.hint, ..problem });
+                    self.problems.push(ConfigProblem { hint, ..problem });
                     self.wrong.push(path.into());
                 }
             }
         }
         from_default(default, &self.layers.base)
+    }
+}
+
+/// A hint for a value without a better one.
+fn default_hint(path: &str, default: &str) -> String {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    match default {
+        "\"\"" | "[]" => "list all keys with their meaning:  wharf config default".to_owned(),
+        _ => format!("the default is  {name} = {default}"),
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) enum Raw {
     Other(&'static str),
 }
 
+/// Values up to this length are part of messages.
+const SHOWN_BYTES_MAX: usize = 40;
+
 impl Raw {
     /// From a parsed TOML value.
     pub(crate) fn from_toml(value: &DeValue<'_>) -> Self {
@@ -92,14 +95,20 @@ impl Raw {
         }
     }
 
-    /// Its type, as it completes the sentence "found …".
-    pub(crate) fn what(&self) -> &'static str {
+    /// The value, as it completes the sentence "found …"; only its type if it is long, or a URL,
+    /// which can contain a password.
+    pub(crate) fn what(&self) -> String {
         match self {
-            Self::Text(_) | Self::Plain(_) => "text",
-            Self::Integer(_) => "a number",
-            Self::Boolean(_) => "true or false",
-            Self::List(_) => "a list",
-            Self::Other(what) => what,
+            Self::Text(text) | Self::Plain(text)
+                if text.len() <= SHOWN_BYTES_MAX && !text.contains("://") =>
+            {
+                quoted(text)
+            }
+            Self::Text(_) | Self::Plain(_) => "text".to_owned(),
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(is_true) => is_true.to_string(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Other(what) => (*what).to_owned(),
         }
     }
 

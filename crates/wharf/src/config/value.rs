@@ -118,9 +118,10 @@ impl ConfigValue for Count {
             return Ok(Self::Unlimited);
         }
         let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
-        u32::try_from(number)
-            .map(Self::from_number)
-            .map_err(|_| InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX)))
+        u32::try_from(number).map(Self::from_number).map_err(|_| {
+            InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX))
+                .hint("0 or \"unlimited\" means no limit")
+        })
     }
 }
 
@@ -129,13 +130,15 @@ impl ConfigValue for Rate {
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
-            return u64::try_from(number)
-                .map(Self::from_bytes_per_second)
-                .map_err(|_| InvalidValue::new("invalid rate: it is below 0"));
+            return u64::try_from(number).map(Self::from_bytes_per_second).map_err(|_| {
+                InvalidValue::new(format!("invalid rate {number}: below 0"))
+                    .hint("0 means no limit")
+            });
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_rate(text).map_err(|error| {
-            InvalidValue::new(format!("invalid rate `{text}`")).hint(error.to_string())
+            InvalidValue::new(format!("invalid rate `{text}`: {}", error.reason()))
+                .hint(error.hint())
         })
     }
 }
@@ -145,13 +148,15 @@ impl ConfigValue for Size {
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
-            return u64::try_from(number)
-                .map(Self::from_bytes)
-                .map_err(|_| InvalidValue::new("invalid size: it is below 0"));
+            return u64::try_from(number).map(Self::from_bytes).map_err(|_| {
+                InvalidValue::new(format!("invalid size {number}: below 0"))
+                    .hint("0 means no limit")
+            });
         }
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         parse_quota(text).map_err(|error| {
-            InvalidValue::new(format!("invalid size `{text}`")).hint(error.to_string())
+            InvalidValue::new(format!("invalid size `{text}`: {}", error.reason()))
+                .hint(error.hint())
         })
     }
 }
@@ -187,7 +192,10 @@ impl ConfigValue for FreeSpaceReserve {
                 Ok(share @ 0..=99) => Ok(Self::Percent(share)),
                 _ => Err(wrong("a percentage is a whole number from 0% to 99%".to_owned())),
             },
-            None => parse_size(text).map(Self::Bytes).map_err(|error| wrong(error.to_string())),
+            None => parse_size(text).map(Self::Bytes).map_err(|error| {
+                let why = format!("invalid free space `{text}`: {}", error.reason());
+                InvalidValue::new(why).hint(error.hint())
+            }),
         }
     }
 }
@@ -250,9 +258,11 @@ fn port(text: &str) -> Result<u16, InvalidValue> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().map_err(|_| {
             InvalidValue::new(format!("invalid port {text}: out of range 1 to 65535"))
+                .hint("write a number such as 2121")
         });
     }
-    Err(InvalidValue::new(format!("invalid port `{text}`: not a number")))
+    Err(InvalidValue::new(format!("invalid port `{text}`: not a number"))
+        .hint("write a number such as 2121"))
 }
 
 impl ConfigValue for IpAddr {

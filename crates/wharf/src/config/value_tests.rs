@@ -104,6 +104,6 @@ fn relative_paths_begin_at_the_base() {
 #[test]
 fn words_for_yes_are_answered_with_the_right_one() {
     let wrong = bool::read(&Raw::Text("yes".into()), Path::new("")).unwrap_err();
-    assert_eq!(wrong.why, "expected true or false, found text");
+    assert_eq!(wrong.why, "expected true or false, found \"yes\"");
     assert_eq!(wrong.hint.as_deref(), Some("write true, without quotes"));
 }

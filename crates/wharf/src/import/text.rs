@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::model::{ImportError, SourceLocation};
+use crate::cli::mistake::HINT;
 use crate::outcome::{Exit, Failure};
 
 /// Maximum size of a settings file; real ones have a few kilobytes.
@@ -59,7 +60,7 @@ impl std::str::FromStr for SourceEncoding {
         }
         Encoding::for_label(text.as_bytes()).map(Self::Fixed).ok_or_else(|| {
             format!(
-                "unknown character set `{text}`; common ones: detect, utf-8, gbk, gb18030, big5"
+                "unknown character set `{text}`{HINT}common ones: detect, utf-8, gbk, gb18030, big5"
             )
         })
     }

@@ -14,7 +14,7 @@ use crate::cli::user::CopyArgs;
 use crate::config::Config;
 use crate::config::raw::quoted;
 use crate::config::store::masked;
-use crate::outcome::{Failure, print, print_error};
+use crate::outcome::{Failure, counted, print, print_error};
 
 /// Maximum number of names in a message.
 const NAMES_MAX: usize = 10;
@@ -78,9 +78,10 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trou
     to.change(&changes).await?;
     let count = rows.iter().filter(|(_, act)| *act != CopyAction::Skip).count();
     let skipped = rows.len() - count;
-    print_error(&format!("copied {count} accounts from {} to {}\n", from.place(), to.place()));
+    let copied = counted(count, "account");
+    print_error(&format!("copied {copied} from {} to {}\n", from.place(), to.place()));
     if skipped > 0 {
-        print_error(&format!("skipped existing accounts: {skipped}\n"));
+        print_error(&format!("skipped {}\n", counted(skipped, "existing account")));
     }
     Ok(())
 }

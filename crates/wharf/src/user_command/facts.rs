@@ -8,10 +8,10 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_users::admin::Cleared;
 use wharf_users::file::{FolderRecord, KEYS, Setting, parse_network};
-use wharf_users::hours::{Expiry, Hours};
+use wharf_users::hours::{Expiry, Hours, InvalidTime};
 use wharf_users::nearest::nearest;
 use wharf_users::rights::{InvalidPermissions, parse_rights};
-use wharf_users::units::{parse_quota, parse_rate};
+use wharf_users::units::{UnitError, parse_quota, parse_rate};
 
 use crate::cli::group::GroupArgs;
 use crate::cli::user::{AccountArgs, SettingArgs};
@@ -118,8 +118,7 @@ impl SettingChanges {
             if windows.is_empty() {
                 self.cleared.push(Cleared::Key("hours"));
             } else {
-                let hours = Hours::parse(windows)
-                    .map_err(|bad| Failure::usage(format!("invalid --hours: {bad}")))?;
+                let hours = Hours::parse(windows).map_err(|bad| invalid_time("--hours", &bad))?;
                 self.settings.push(Setting::Hours(hours));
             }
         }
@@ -127,8 +126,7 @@ impl SettingChanges {
             None => {}
             Some("") => self.cleared.push(Cleared::Key("expires")),
             Some(text) => {
-                let expiry = Expiry::parse(text)
-                    .map_err(|bad| Failure::usage(format!("invalid --expires: {bad}")))?;
+                let expiry = Expiry::parse(text).map_err(|bad| invalid_time("--expires", &bad))?;
                 self.settings.push(Setting::Expires(expiry));
             }
         }
@@ -232,7 +230,8 @@ pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
     match std::fs::metadata(home) {
         _ if is_made => Ok(()),
         Ok(facts) if facts.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))),
+        Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))
+            .hint("name the folder of the files of the account")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Failure::new(format!("invalid --home {shown}: folder not found"))
                 .hint("to create it, add --create-home"))
@@ -262,11 +261,21 @@ fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
 }
 
 fn rate_of(option: &str, text: &str) -> Result<Rate, Failure> {
-    parse_rate(text).map_err(|error| Failure::usage(format!("invalid {option} {text}: {error}")))
+    parse_rate(text).map_err(|error| invalid_unit(option, text, &error))
 }
 
 fn size_of(option: &str, text: &str) -> Result<Size, Failure> {
-    parse_quota(text).map_err(|error| Failure::usage(format!("invalid {option} {text}: {error}")))
+    parse_quota(text).map_err(|error| invalid_unit(option, text, &error))
+}
+
+fn invalid_unit(option: &str, text: &str, error: &UnitError) -> Failure {
+    Failure::usage(format!("invalid {option} {text}: {}", error.reason())).hint(error.hint())
+}
+
+/// The error of a time.
+fn invalid_time(option: &str, error: &InvalidTime) -> Failure {
+    let failure = Failure::usage(format!("invalid {option}: {}", error.reason()));
+    Failure { hint: error.hint(), ..failure }
 }
 
 fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {

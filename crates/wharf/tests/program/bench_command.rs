@@ -102,8 +102,8 @@ fn errors_are_reported_with_a_hint() {
         (&["-P", "wrong", "--tls", "off"], 1, "check the user name"),
         (&[], 2, "cannot prompt for the password"),
         (&["-P", "x", "--ca", "nowhere.pem"], 1, "cannot read certificates from nowhere.pem"),
-        (&["-P", "x", "--only", "everything"], 2, "possible values"),
-        (&["-P", "x", "--sessions", "0"], 2, "0 is not in 1..="),
+        (&["-P", "x", "--only", "everything"], 2, "hint: expected login, noop"),
+        (&["-P", "x", "--sessions", "0"], 2, "not a whole number from 1 to 65535"),
     ] {
         let words: Vec<_> = ["bench", &server, "-u", "anna"].iter().chain(words).copied().collect();
         let ran = place.run(&words).exits(code);

@@ -111,7 +111,7 @@ fn help_and_version_exit_with_0_and_invalid_arguments_with_2() {
     assert!(place.run(&["--version"]).exits(0).out.starts_with("wharf "));
     assert!(place.run(&["version"]).exits(0).out.starts_with("wharf "));
     place.run(&["--nonsense"]).exits(2).reports("--nonsense");
-    place.run(&["usr"]).exits(2).reports("did you mean the command `wharf user`?");
+    place.run(&["usr"]).exits(2).reports("unknown command `usr`\nhint: did you mean `user`?");
 }
 
 #[test]

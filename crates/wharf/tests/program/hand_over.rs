@@ -54,7 +54,7 @@ fn goes_on(place: &TestFolder, mut server: Serving) {
     let ran = hand_over(place).exits(0);
     let new = answering(place);
     assert_ne!(new, server.pid());
-    let begin = format!("process {new} accepts new connections; 1 sessions");
+    let begin = format!("process {new} accepts new connections; 1 session continues");
     assert!(ran.out.starts_with(&begin), "{ran:?}");
     // The existing session is served by the old process, a new one by the new process.
     assert!(before.stores("old.txt", "old").starts_with("226 "));

@@ -128,7 +128,7 @@ fn invalid_folders_passwords_and_certificates_are_reported() {
         (&["share/a.txt"], 1, "a.txt: not a folder"),
         (&["-P", "", "share"], 2, "invalid password: it is empty"),
         (&["--password-file", "none", "share"], 1, "cannot read the password from the file none"),
-        (&["-u", "a/b", "share"], 2, "-u a/b"),
+        (&["-u", "a/b", "share"], 2, "invalid --username `a/b`"),
         (
             &["--certificate", "none.pem", "--private-key", "none.pem", "share"],
             78,

@@ -127,8 +127,9 @@ groups such as [groups.staff])
 5:8: users.anna.home: expected a text, found a whole number (write it in quotes: \"…\")
 6:15: users.anna.permissions: `raed` is not a permission (did you mean `read`?)
 7:11: users.anna.enabled: expected true or false, found a text (write true or false, without quotes)
-8:15: users.anna.upload_rate: `Mb` counts bits; write bytes, with a capital B, and divide by 8
-9:17: users.anna.download_rate: invalid rate: it is negative
+8:15: users.anna.upload_rate: invalid rate `10Mb/s`: `Mb` counts bits (write bytes, with a capital \
+B, and divide by 8: 10Mbit is 1.25MB)
+9:17: users.anna.download_rate: invalid rate `-1`: negative value (0 means no limit)
 10:24: users.anna.transfer_upload_rate: expected a text or a whole number, found a number with a \
 fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
 11:12: users.anna.sessions: expected a whole number from 0 to 4294967295 (0 or \"unlimited\" means \

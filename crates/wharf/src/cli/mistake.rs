@@ -1,0 +1,348 @@
+//! Errors in command lines, in the form of all other errors: what is wrong, and what to do.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+use wharf_users::nearest::nearest;
+
+use super::{Cli, command_names};
+use crate::outcome::Failure;
+
+/// Separates a reason from its hint in the errors of value parsers.
+pub(crate) const HINT: &str = "\nhint: ";
+
+/// Names of commands in other programs, and those of wharf.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("create", "add"),
+    ("new", "add"),
+    ("delete", "del"),
+    ("remove", "del"),
+    ("rm", "del"),
+    ("ls", "list"),
+    ("set", "edit"),
+    ("modify", "edit"),
+    ("change", "edit"),
+    ("password", "passwd"),
+    ("lock", "disable"),
+    ("unlock", "enable"),
+    ("unban", "del"),
+];
+
+/// The error of a command line; `None` for help and the version, which clap prints.
+pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+    if error.exit_code() == 0 || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        return None;
+    }
+    if let Some(word) = super::folder_word(words).filter(|word| is_no_folder(word)) {
+        return Some(unknown_command(&word, &[]));
+    }
+    let mistake = Mistake { error, command: Named::find(words) };
+    let (message, hint) = mistake.text();
+    let hint = hint.unwrap_or_else(|| format!("list options:  {} --help", mistake.command.path));
+    Some(Failure::usage(message).hint(hint))
+}
+
+/// The error for a word that is neither a command nor a folder.
+pub(crate) fn unknown_command(word: &str, known: &[String]) -> Failure {
+    let all: Vec<String> =
+        if known.is_empty() { command_names().collect() } else { known.to_vec() };
+    let failure = Failure::usage(format!("unknown command `{}`", word.escape_debug()));
+    let synonym = SYNONYMS.iter().find(|(other, _)| *other == word).map(|(_, own)| *own);
+    let synonym = synonym.filter(|own| all.iter().any(|name| name == own));
+    match synonym.or_else(|| nearest(word, all.iter().map(String::as_str))) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None if known.is_empty() => failure.hint("list commands:  wharf --help"),
+        None => failure.hint(format!("expected {}", alternatives(&all))),
+    }
+}
+
+/// Whether a word cannot be a folder: it has no separator, and nothing has this name.
+fn is_no_folder(word: &str) -> bool {
+    !word.contains(['/', '\\', '.']) && Path::new(word).symlink_metadata().is_err()
+}
+
+/// A command with its full name.
+struct Named {
+    path: String,
+    command: Command,
+}
+
+impl Named {
+    /// The command that the words name.
+    fn find(words: &[OsString]) -> Self {
+        let mut command = Cli::command();
+        command.build();
+        let mut path = "wharf".to_owned();
+        let mut is_value = false;
+        for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+            if is_value || word.starts_with('-') {
+                is_value = matches!(word, "-c" | "--config" | "--set" | "--color");
+                continue;
+            }
+            let Some(inner) = command.find_subcommand(word).cloned() else { break };
+            path = format!("{path} {}", inner.get_name());
+            command = inner;
+        }
+        if path == "wharf"
+            && let Some(serve) = command.find_subcommand("serve").cloned()
+        {
+            return Self { path: "wharf serve".to_owned(), command: serve };
+        }
+        Self { path, command }
+    }
+
+    fn usage(&self) -> String {
+        let usage = self.command.clone().render_usage().to_string();
+        one_line(&usage)
+    }
+
+    /// Whether an option takes its value only after `=`.
+    fn needs_equals(&self, option: &str) -> bool {
+        let mut options = self.command.get_arguments();
+        options.any(|one| {
+            one.is_require_equals_set() && one.get_long().is_some_and(|long| option == long)
+        })
+    }
+}
+
+/// An error with the command in which it occurred.
+struct Mistake<'a> {
+    error: &'a clap::Error,
+    command: Named,
+}
+
+impl Mistake<'_> {
+    /// The message and its hint, if there is one.
+    fn text(&self) -> (String, Option<String>) {
+        let name = self.strings(ContextKind::InvalidArg);
+        let first = name.first().map(|name| bare(name)).unwrap_or_default();
+        match self.error.kind() {
+            ErrorKind::UnknownArgument => self.unknown(&first),
+            ErrorKind::InvalidSubcommand => {
+                let word = self.strings(ContextKind::InvalidSubcommand).concat();
+                let failure = unknown_command(&word, &self.subcommands());
+                (failure.message, failure.hint)
+            }
+            ErrorKind::MissingSubcommand => {
+                (format!("missing command after `{}`", self.command.path), self.expected_command())
+            }
+            ErrorKind::MissingRequiredArgument => {
+                let is_option = name.iter().all(|name| name.starts_with("--"));
+                let what = if is_option { "option" } else { "argument" };
+                let plural = if name.len() > 1 { "s" } else { "" };
+                let text = format!("missing {what}{plural}: {}", name.join(" "));
+                (text, Some(format!("usage:  {}", self.own_usage())))
+            }
+            ErrorKind::InvalidValue => self.invalid(&first),
+            ErrorKind::ValueValidation => self.refused(&first),
+            ErrorKind::ArgumentConflict => {
+                let other = self.strings(ContextKind::PriorArg);
+                let other: Vec<_> = other.iter().map(|name| bare(name)).collect();
+                if other.is_empty() || other.iter().all(|other| *other == first) {
+                    return (format!("duplicate {first}"), Some("keep one of the two".to_owned()));
+                }
+                let text = format!("{first} cannot be used with {}", other.join(" and "));
+                (text, Some("leave one of them out".to_owned()))
+            }
+            ErrorKind::NoEquals => {
+                (format!("missing `=` after {first}"), Some(format!("write {first}=VALUE")))
+            }
+            ErrorKind::InvalidUtf8 => ("invalid UTF-8 in the command line".to_owned(), None),
+            _ => {
+                let text = self.error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                (line.trim_start_matches("error: ").to_owned(), None)
+            }
+        }
+    }
+
+    fn unknown(&self, word: &str) -> (String, Option<String>) {
+        if word.starts_with('-') {
+            let near = self.strings(ContextKind::SuggestedArg);
+            let hint = near.first().map(|near| format!("did you mean `{}`?", bare(near)));
+            return (format!("unknown option `{word}`"), hint);
+        }
+        let hint = if matches!(word, "true" | "false") && self.command.needs_equals_of_any() {
+            format!("write the value after =, as in --require-tls={word}")
+        } else {
+            format!("usage:  {}", self.command.usage())
+        };
+        (format!("unexpected argument `{}`", word.escape_debug()), Some(hint))
+    }
+
+    /// A value that is not one of the possible ones.
+    fn invalid(&self, name: &str) -> (String, Option<String>) {
+        let value = self.strings(ContextKind::InvalidValue).concat();
+        let words = self.strings(ContextKind::ValidValue);
+        let expected = (!words.is_empty()).then(|| format!("expected {}", alternatives(&words)));
+        if value.is_empty() {
+            return (format!("missing value of {name}"), expected);
+        }
+        let near = self.strings(ContextKind::SuggestedValue);
+        let near = near.first().map(|near| format!("did you mean `{near}`? "));
+        let hint = expected.map(|expected| near.unwrap_or_default() + &expected);
+        (format!("invalid {name} `{}`", value.escape_debug()), hint)
+    }
+
+    /// A value that its parser refused.
+    fn refused(&self, name: &str) -> (String, Option<String>) {
+        let value = self.strings(ContextKind::InvalidValue).concat();
+        let why = self.error.source().map(ToString::to_string).unwrap_or_default();
+        let (why, hint) = match why.split_once(HINT) {
+            Some((why, hint)) => (why.to_owned(), Some(hint.to_owned())),
+            None => (why, None),
+        };
+        let is_complete = ["invalid ", "unknown "].iter().any(|start| why.starts_with(start));
+        let message = if is_complete {
+            format!("{name}: {why}")
+        } else {
+            format!("invalid {name} `{}`: {why}", value.escape_debug())
+        };
+        (message, hint)
+    }
+
+    /// The usage with the options that are needed here.
+    fn own_usage(&self) -> String {
+        match self.error.get(ContextKind::Usage) {
+            Some(ContextValue::StyledStr(usage)) => one_line(&usage.to_string()),
+            _ => self.command.usage(),
+        }
+    }
+
+    fn subcommands(&self) -> Vec<String> {
+        let all = self.command.command.get_subcommands().filter(|one| !one.is_hide_set());
+        all.map(|one| one.get_name().to_owned()).filter(|name| name != "help").collect()
+    }
+
+    fn expected_command(&self) -> Option<String> {
+        let all = self.subcommands();
+        (!all.is_empty()).then(|| format!("expected {}", alternatives(&all)))
+    }
+
+    fn strings(&self, kind: ContextKind) -> Vec<String> {
+        match self.error.get(kind) {
+            Some(ContextValue::String(text)) => vec![text.clone()],
+            Some(ContextValue::Strings(texts)) => texts.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Named {
+    fn needs_equals_of_any(&self) -> bool {
+        let mut options = self.command.get_arguments();
+        options.any(|one| one.get_long().is_some_and(|long| self.needs_equals(long)))
+    }
+}
+
+/// The name of an argument without its value: `--port` of `--port <PORT>`, `CHECK` of `[CHECK]...`.
+fn bare(name: &str) -> String {
+    let name = name.split([' ', '=']).next().unwrap_or_default().trim_end_matches('[');
+    name.trim_end_matches("...").trim_matches(['[', ']', '<', '>']).to_owned()
+}
+
+fn one_line(usage: &str) -> String {
+    let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
+    words.join(" ")
+}
+
+/// `a, b or c`.
+pub(super) fn alternatives(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(line: &str) -> String {
+        let words: Vec<OsString> =
+            std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect();
+        let error = super::super::parse(words.clone()).expect_err(line);
+        let failure = failure(&error, &words).expect(line);
+        format!("{} | {}", failure.message, failure.hint.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_mistyped_command_with_arguments_is_an_unknown_command() {
+        assert_eq!(told("usr list"), "unknown command `usr` | did you mean `user`?");
+        assert_eq!(told("-c a.toml usr list"), "unknown command `usr` | did you mean `user`?");
+        assert_eq!(
+            told("delete anna --yes"),
+            "unknown command `delete` | list commands:  wharf --help"
+        );
+        // A path is a folder, and so is a name that exists.
+        for folder in ["./usr", "/srv", "src"] {
+            let told = told(&format!("{folder} list"));
+            assert!(told.starts_with("unexpected argument `list` | usage:  wharf serve"), "{told}");
+        }
+        // An option comes first, so it is the option that is wrong.
+        assert!(told("-w --nope").starts_with("unknown option `--nope` | "));
+    }
+
+    #[test]
+    fn commands_of_other_programs_are_recognised() {
+        for (line, near) in [
+            ("user create anna", "add"),
+            ("user rm anna", "del"),
+            ("ban remove 10.0.0.1", "del"),
+            ("user lsit", "list"),
+        ] {
+            assert!(told(line).ends_with(&format!("| did you mean `{near}`?")), "{}", told(line));
+        }
+        assert_eq!(
+            told("config fly"),
+            "unknown command `fly` | expected default, show, path or migrate"
+        );
+    }
+
+    /// The texts of clap, of std and of other libraries say nothing about wharf.
+    #[test]
+    fn no_message_has_the_words_of_a_library() {
+        for line in [
+            "bench localhost --sessions many",
+            "bench localhost --count -1",
+            "user edit a --sessions many",
+            "user edit a --quota-files -1",
+            "log -n many",
+            "log --session x",
+            "top -d 0",
+            "top -n x",
+            "why a / list --ip here",
+            "-p x",
+            "--tls maybe",
+            "user add",
+            "user edit a --require-tls=maybe",
+            "kick x",
+            "--connections",
+            "check everything",
+            "-A -u me",
+            "-p 1 -p 2",
+            "import csv a --on-conflict x",
+        ] {
+            let told = told(line);
+            for word in [
+                "digit",
+                "provided string",
+                "syntax",
+                "invalid value",
+                "possible values",
+                "For more",
+                "[default",
+                "argument '",
+                "subcommand",
+            ] {
+                assert!(!told.contains(word), "{line}: {told}");
+            }
+            assert!(!told.ends_with("| "), "{line}: no hint: {told}");
+        }
+    }
+}
