@@ -139,21 +139,21 @@ impl SettingsTable<'_> {
         }
         let addresses = record.allowed_addresses.as_ref();
         let addresses = addresses.map(|all| joined(all.iter().map(shown_network)));
-        self.if_said("logins from", "allowed_addresses", addresses);
+        self.if_said("allowed_addresses", "allowed_addresses", addresses);
         self.if_said("hours", "hours", record.hours.as_ref());
-        self.if_said("last day", "expires", record.expires);
-        self.if_said("uploads", "upload_rate", record.upload_rate.map(format_rate));
-        self.if_said("downloads", "download_rate", record.download_rate.map(format_rate));
+        self.if_said("expires", "expires", record.expires);
+        self.if_said("upload_rate", "upload_rate", record.upload_rate.map(format_rate));
+        self.if_said("download_rate", "download_rate", record.download_rate.map(format_rate));
         let each = record.transfer_upload_rate.map(format_rate);
-        self.if_said("each upload", "transfer_upload_rate", each);
+        self.if_said("transfer_upload_rate", "transfer_upload_rate", each);
         let each = record.transfer_download_rate.map(format_rate);
-        self.if_said("each download", "transfer_download_rate", each);
+        self.if_said("transfer_download_rate", "transfer_download_rate", each);
         self.if_said("sessions", "sessions", record.sessions.map(count));
         self.if_said("quota", "quota", record.quota.map(format_quota));
-        self.if_said("quota files", "quota_files", record.quota_files.map(count));
+        self.if_said("quota_files", "quota_files", record.quota_files.map(count));
         let tls = record.require_tls;
         let tls = tls.map(|is_required| if is_required { "required" } else { "not required" });
-        self.if_said("TLS", "require_tls", tls);
+        self.if_said("require_tls", "require_tls", tls);
         self.if_said("comment", "comment", record.comment.as_ref());
     }
 
@@ -172,27 +172,28 @@ impl SettingsTable<'_> {
         };
         let rate = |rate: Rate| format_rate(rate);
         let is_said = record.upload_rate.is_some();
-        row(is_said, "uploads", "limits.user_upload_rate", rate(limits.user_upload_rate));
+        row(is_said, "upload_rate", "limits.user_upload_rate", rate(limits.user_upload_rate));
         let is_said = record.download_rate.is_some();
-        row(is_said, "downloads", "limits.user_download_rate", rate(limits.user_download_rate));
+        row(is_said, "download_rate", "limits.user_download_rate", rate(limits.user_download_rate));
         let is_said = record.sessions.is_some();
         row(is_said, "sessions", "limits.sessions_per_user", count(limits.sessions_per_user));
         let is_said = record.quota.is_some();
         row(is_said, "quota", "limits.user_quota", format_quota(limits.user_quota));
         let is_said = record.quota_files.is_some();
-        row(is_said, "quota files", "limits.user_quota_files", count(limits.user_quota_files));
+        row(is_said, "quota_files", "limits.user_quota_files", count(limits.user_quota_files));
         // The server can require TLS even if the account does not.
         let is_said = record.require_tls == Some(true);
-        row(is_said, "TLS", "tls.require", loaded.config.tls.require.to_string());
+        row(is_said, "require_tls", "tls.require", loaded.config.tls.require.to_string());
         self.rows.append(&mut rows);
     }
 
     fn text(&self) -> String {
         let widths = self.rows.iter().map(|(_, value, _)| value.chars().count());
         let width = widths.filter(|width| *width <= VALUE_WIDTH_MAX).max().unwrap_or_default();
+        let titles = self.rows.iter().map(|(title, ..)| title.len()).max().unwrap_or_default();
         let mut text = String::new();
         for (title, value, origin) in &self.rows {
-            let line = format!("{title:<14}{value:<width$}  {origin}");
+            let line = format!("{title:<titles$}  {value:<width$}  {origin}");
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text

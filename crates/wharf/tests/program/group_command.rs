@@ -59,12 +59,12 @@ fn effective_settings_are_shown_with_their_origin() {
         format!("groups staff users.toml:{}", line("groups")),
         format!("quota 20GiB users.toml:{}", line("quota = \"20GiB\"")),
         format!("sessions 3 group staff, users.toml:{}", line("sessions")),
-        format!("logins from 10.0.0.0/8, ::1 group staff, users.toml:{}", line("allowed")),
-        format!("last day 2999-12-31 group staff, users.toml:{}", line("expires")),
+        format!("allowed_addresses 10.0.0.0/8, ::1 group staff, users.toml:{}", line("allowed")),
+        format!("expires 2999-12-31 group staff, users.toml:{}", line("expires")),
         format!("below /in: none users.toml:{}", line("\"/in\" = \"none\"")),
-        "downloads 5MiB/s limits.user_download_rate, wharf.toml:2".to_owned(),
-        "uploads unlimited limits.user_upload_rate, default".to_owned(),
-        "TLS public tls.require, default".to_owned(),
+        "download_rate 5MiB/s limits.user_download_rate, wharf.toml:2".to_owned(),
+        "upload_rate unlimited limits.user_upload_rate, default".to_owned(),
+        "require_tls public tls.require, default".to_owned(),
     ] {
         assert!(shown.contains(&wanted), "{wanted}\nis not in\n{shown:#?}");
     }

@@ -118,8 +118,8 @@ fn row_37_a_quota_is_set_shown_and_removed() {
     let file = place.read("users.toml");
     assert!(file.contains("quota = \"20GiB\"\nquota_files = 1000\n"), "{file}");
     let shown = place.run(&["user", "show", "anna"]).exits(0).out;
-    assert!(shown.contains("\nquota         20GiB "), "{shown}");
-    assert!(shown.contains("\nquota files   1000 "), "{shown}");
+    assert!(shown.contains("\nquota          20GiB "), "{shown}");
+    assert!(shown.contains("\nquota_files    1000 "), "{shown}");
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
     assert!(json.contains("\"quota\":21474836480,\"quota_files\":1000,"), "{json}");
     place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).reports("--quota 20Gbit");
