@@ -26,7 +26,7 @@ use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::check::{CheckArgs, CheckSubject};
 use crate::cli::live::SocketArgs;
-use crate::config::problem::{ConfigProblem, Severity};
+use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
 use crate::live_command::{ask as answer_of, client};
 use crate::logins;
@@ -34,7 +34,7 @@ use crate::outcome::{Exit, Failure};
 use crate::protection::identity::SystemUser;
 use crate::protection::reach::StoreAccess;
 use crate::protection::rights;
-use crate::setup::{config_file, inputs, load_with};
+use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
 
 /// The context of a check.
@@ -75,6 +75,9 @@ impl Subjects<'_> {
 /// Runs the checks, prints the findings, and returns the exit code.
 pub(crate) fn check(global: &GlobalArgs, options: &CheckArgs) -> Result<Exit, Failure> {
     let is_chinese = !options.json && chinese::is_session_chinese();
+    if is_chinese {
+        chinese::activate();
+    }
     inspect(global, options, is_chinese).map_err(|failure| {
         if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
     })
@@ -103,9 +106,7 @@ fn check_here(
 ) -> Result<(), Failure> {
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let shown = if page.is_chinese() { chinese::problem } else { ConfigProblem::clone };
-    let loaded =
-        if options.json { Loaded::load(&inputs) } else { load_with(&inputs, is_coloured, shown)? };
+    let loaded = if options.json { Loaded::load(&inputs) } else { load(&inputs, is_coloured)? };
     page.begin("config", "");
     for problem in &loaded.problems {
         match problem.severity {

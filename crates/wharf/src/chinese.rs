@@ -1,4 +1,5 @@
-//! Simplified Chinese for the output of `wharf check` and `wharf why`.
+//! Simplified Chinese for the output of `wharf check` and `wharf why`, and warnings of the start
+//! panel.
 //!
 //! Commands build their messages in English, since JSON and scripts need them. A finished message
 //! is translated where it is printed: it is compared with templates such as `{} is in use by {}`,
@@ -6,8 +7,9 @@
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::problem::ConfigProblem;
+use crate::config::problem::{ConfigProblem, ProblemLocation};
 use crate::outcome::{Failure, print_error};
 use crate::place;
 
@@ -18,6 +20,8 @@ const MESSAGES: &[&str] = &[
     include_str!("chinese/check.txt"),
     include_str!("chinese/why.txt"),
     include_str!("chinese/shared.txt"),
+    include_str!("chinese/config.txt"),
+    include_str!("chinese/accounts.txt"),
 ];
 /// Texts that are too short or too general to be recognized outside of a message.
 const PARTS: &[&str] = &[include_str!("chinese/parts.txt")];
@@ -51,6 +55,20 @@ pub(crate) fn is_session_chinese() -> bool {
     is_chinese(&place::language())
 }
 
+/// Whether this process prints problems of files in Chinese.
+static IS_ACTIVE: AtomicBool = AtomicBool::new(false);
+
+/// Prints problems of files in Chinese from now on. For commands with output in Chinese: others
+/// would mix languages.
+pub(crate) fn activate() {
+    IS_ACTIVE.store(true, Ordering::Relaxed);
+}
+
+/// Whether problems of files are printed in Chinese.
+pub(crate) fn is_active() -> bool {
+    IS_ACTIVE.load(Ordering::Relaxed)
+}
+
 /// A message in Chinese; unchanged if it is unknown.
 pub(crate) fn message(text: &str) -> String {
     translated(&ALL_MESSAGES, text).unwrap_or_else(|| text.to_owned())
@@ -73,10 +91,15 @@ pub(crate) fn label(name: &str) -> &str {
 
 /// A problem of the configuration, to be displayed.
 pub(crate) fn problem(problem: &ConfigProblem) -> ConfigProblem {
-    let also = problem.also.iter().map(|(place, what)| (place.clone(), message(what)));
+    let place = |place: &ProblemLocation| match place {
+        ProblemLocation::Given(by) => ProblemLocation::Given(part(by)),
+        other => other.clone(),
+    };
+    let also = problem.also.iter().map(|(at, what)| (place(at), message(what)));
     ConfigProblem {
         title: message(&problem.title),
         hint: problem.hint.as_deref().map(message),
+        place: place(&problem.place),
         also: also.collect(),
         ..problem.clone()
     }
@@ -95,6 +118,37 @@ pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
         print_error(&text);
     }
     Failure::silent(failure.exit)
+}
+
+/// With `：` after the labels at the beginning of lines, which a renderer separates by `: `.
+pub(crate) fn wide_colons(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let label =
+            ["error", "warning", "note", "hint"].iter().map(|name| label(name)).find_map(|label| {
+                let (before, after) = line.split_once(label)?;
+                let is_first = uncoloured(before).chars().all(|letter| " =|".contains(letter));
+                is_first.then_some((before, label, after))
+            });
+        match label
+            .and_then(|(before, label, after)| Some((before, label, after.split_once(": ")?)))
+        {
+            // Only colours are between the label and its colon.
+            Some((before, label, (colours, rest))) if uncoloured(colours).is_empty() => {
+                out.extend([before, label, colours, "：", rest]);
+            }
+            _ => out += line,
+        }
+    }
+    out
+}
+
+/// A text without the escape sequences of colours.
+fn uncoloured(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once('m').map_or("", |(_, rest)| rest));
+    rest.fold(first, |all, part| all + part)
 }
 
 fn templates(tables: &'static [&'static str]) -> Vec<BilingualTemplate> {
@@ -127,14 +181,19 @@ fn fixed_length(english: &str) -> usize {
 /// The values of a text that matches a template.
 fn values<'t>(english: &str, text: &'t str) -> Option<Vec<&'t str>> {
     let mut fixed = english.split("{}").peekable();
-    let mut rest = text.strip_prefix(fixed.next()?)?;
+    let mut before = fixed.next()?;
+    let mut rest = text.strip_prefix(before)?;
     let mut values = Vec::new();
     while let Some(next) = fixed.next() {
         let is_last = fixed.peek().is_none();
         let (value, after) =
             if is_last { (rest.strip_suffix(next)?, "") } else { rest.split_once(next)? };
+        // A value in quotes does not reach beyond them.
+        if before.ends_with('`') && next.starts_with('`') && value.contains('`') {
+            return None;
+        }
         values.push(value);
-        rest = after;
+        (before, rest) = (next, after);
     }
     rest.is_empty().then_some(values)
 }

@@ -98,12 +98,18 @@ impl Panel {
         let stop = match self.stop_after {
             Some(time) => {
                 let time = show_duration(time);
-                format!("{} Ctrl+C{}{time}{}", words.stop, words.or_after, words.or_after_end)
+                let (stop, gap) = (words.stop, words.colon_gap);
+                format!("{stop}{gap}Ctrl+C{}{time}{}", words.or_after, words.or_after_end)
             }
-            None => format!("{} Ctrl+C", words.stop),
+            None => format!("{}{}Ctrl+C", words.stop, words.colon_gap),
         };
         out.blank();
-        out.line("  ", 2, &[&stop, &format!("{} wharf serve --help", words.hint)], GAP + 1);
+        out.line(
+            "  ",
+            2,
+            &[&stop, &format!("{}{}wharf serve --help", words.hint, words.colon_gap)],
+            GAP + 1,
+        );
         out.blank();
         out.text()
     }
@@ -111,12 +117,13 @@ impl Panel {
     fn write_headline(&self, out: &mut Layout) {
         let words = self.words;
         let from = self.config.as_ref();
-        let from = from.map(|path| format!("({} {})", words.config, path.display()));
+        let (open, close) = words.parentheses;
+        let from = from.map(|path| format!("{open}{} {}{close}", words.config, path.display()));
         let from = from.unwrap_or_default();
         match &self.content {
             ServedContent::Share(share) => {
                 let first = format!("wharf   {}  ", words.sharing);
-                let rights = format!("({})", words.rights(&share.access));
+                let rights = format!("{open}{}{close}", words.rights(&share.access));
                 let folder = share.folder.display().to_string();
                 out.line(&first, HEADLINE_COLUMN, &[&folder, &rights, &from], GAP);
             }
@@ -145,7 +152,8 @@ impl Panel {
                 label = "";
             }
             if list.len() > ADDRESSES_MAX {
-                let more = format!("{} {}", words.more, list.len() - ADDRESSES_MAX);
+                let more = list.len() - ADDRESSES_MAX;
+                let more = format!("{}{}{more}", words.more, words.colon_gap);
                 out.row("", &[&more], GAP);
             }
         }
@@ -206,7 +214,7 @@ impl Panel {
                 limits.push(format!("{what} {}", show_rate(rate)));
             }
         }
-        limits.join(", ")
+        limits.join(self.words.comma)
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::config::gather::{Flag, Inputs};
 use crate::config::keys::{ConfigKey, key_at};
-use crate::config::problem::{ConfigProblem, count, render};
+use crate::config::problem::{count, render};
 use crate::config::raw::{Raw, quoted};
 use crate::config::show::value_text;
 use crate::config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
@@ -35,7 +36,12 @@ fn note_unused(used: Option<&Path>) {
     let is_used = used.is_some_and(|used| real(used) == real(unused));
     if unused.symlink_metadata().is_ok() && !is_used {
         NOTED.call_once(|| {
-            print_error("note: ./wharf.toml is not used; to use it:  wharf -c ./wharf.toml\n");
+            const NOTE: &str = "./wharf.toml is not used; to use it:  wharf -c ./wharf.toml";
+            print_error(&if chinese::is_active() {
+                format!("{}：{}\n", chinese::label("note"), chinese::message(NOTE))
+            } else {
+                format!("note: {NOTE}\n")
+            });
         });
     }
 }
@@ -71,18 +77,6 @@ pub(crate) fn inputs(global: &GlobalArgs, file: Option<PathBuf>, flags: Vec<Flag
 /// # Errors
 /// `ConfigInvalid` if there is an error; it was printed then.
 pub(crate) fn load(inputs: &Inputs, is_coloured: bool) -> Result<Loaded, Failure> {
-    load_with(inputs, is_coloured, ConfigProblem::clone)
-}
-
-/// The same, with the problems as `shown` returns them, such as in another language.
-///
-/// # Errors
-/// As above.
-pub(crate) fn load_with(
-    inputs: &Inputs,
-    is_coloured: bool,
-    shown: fn(&ConfigProblem) -> ConfigProblem,
-) -> Result<Loaded, Failure> {
     if let Some(file) = &inputs.file
         && let Err(error) = std::fs::File::open(file)
         && error.kind() == std::io::ErrorKind::PermissionDenied
@@ -92,8 +86,7 @@ pub(crate) fn load_with(
             .hint("run as its owner, or without it:  wharf --no-config"));
     }
     let loaded = Loaded::load(inputs);
-    let problems: Vec<_> = loaded.problems.iter().map(shown).collect();
-    print_error(&render(&problems, loaded.layers.source.as_ref(), is_coloured));
+    print_error(&render(&loaded.problems, loaded.layers.source.as_ref(), is_coloured));
     if loaded.is_valid() {
         return Ok(loaded);
     }

@@ -22,14 +22,13 @@ use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::why::WhyArgs;
 use crate::config::layers::Layers;
-use crate::config::problem::ConfigProblem;
 use crate::config::show::origin_of;
 use crate::config::{Config, Loaded};
 use crate::live_command::client;
 use crate::logins::templated_homes;
 use crate::outcome::{Exit, Failure, print};
 use crate::protection::identity::{SystemUser, current_name};
-use crate::setup::{config_file, inputs, load_with};
+use crate::setup::{config_file, inputs, load};
 use crate::wire::accounts;
 use act::Action;
 use subject::AccountSubject;
@@ -125,6 +124,9 @@ fn every_home(config: &Config, is_coloured: bool) -> Vec<PathBuf> {
 /// Prints allow or deny with the reason; exit code 0 for allow, 1 for deny.
 pub(crate) fn why(global: &GlobalArgs, options: &WhyArgs) -> Result<Exit, Failure> {
     let is_chinese = !options.json && chinese::is_session_chinese();
+    if is_chinese {
+        chinese::activate();
+    }
     answer(global, options, is_chinese).map_err(|failure| {
         if is_chinese { chinese::report(&failure, global.color.is_on()) } else { failure }
     })
@@ -136,11 +138,7 @@ fn answer(global: &GlobalArgs, options: &WhyArgs, is_chinese: bool) -> Result<Ex
     })?;
     let inputs = inputs(global, config_file(global), Vec::new());
     let is_coloured = global.color.is_on();
-    let Loaded { config, layers, .. } = load_with(
-        &inputs,
-        is_coloured,
-        if is_chinese { chinese::problem } else { ConfigProblem::clone },
-    )?;
+    let Loaded { config, layers, .. } = load(&inputs, is_coloured)?;
     let case = Query {
         config: &config,
         layers: &layers,

@@ -99,10 +99,6 @@ impl CheckPage {
         Self { is_json, is_chinese, subject: "", findings, text, printed: 0, exit: None }
     }
 
-    pub(super) fn is_chinese(&self) -> bool {
-        self.is_chinese
-    }
-
     /// Begins a section; `title` may be empty.
     pub(super) fn begin(&mut self, subject: &'static str, title: &str) {
         self.subject = subject;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::store::masked;
+use crate::chinese;
 
 /// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +75,11 @@ impl ConfigProblem {
         self
     }
 
-    fn group<'a>(&'a self, source: Option<&'a ConfigText>) -> Group<'a> {
+    fn group<'a>(&'a self, source: Option<&'a ConfigText>, is_chinese: bool) -> Group<'a> {
+        let name = |name: &'static str| if is_chinese { chinese::label(name) } else { name };
         let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
+            Severity::Error => Level::ERROR.with_name(name("error")),
+            Severity::Warning => Level::WARNING.with_name(name("warning")),
         };
         let mut group = Group::with_title(level.primary_title(self.title.as_str()));
         if let (Some(source), ProblemLocation::File(span)) = (source, &self.place) {
@@ -92,15 +94,18 @@ impl ConfigProblem {
             }
             group = group.element(snippet);
         }
-        let given = std::iter::once((&self.place, "set here"))
+        let set_here = if is_chinese { "在此设置" } else { "set here" };
+        let given = std::iter::once((&self.place, set_here))
             .chain(self.also.iter().map(|(place, what)| (place, what.as_str())));
         for (place, what) in given {
             if let ProblemLocation::Given(by) = place {
-                group = group.element(Level::NOTE.message(format!("{what}: {by}")));
+                let colon = if is_chinese { "：" } else { ": " };
+                let note = Level::NOTE.with_name(name("note"));
+                group = group.element(note.message(format!("{what}{colon}{by}")));
             }
         }
         match &self.hint {
-            Some(hint) => group.element(Level::HELP.with_name("hint").message(hint.as_str())),
+            Some(hint) => group.element(Level::HELP.with_name(name("hint")).message(hint.as_str())),
             None => group,
         }
     }
@@ -114,8 +119,11 @@ pub(crate) fn render(
 ) -> String {
     let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
+    let is_chinese = chinese::is_active();
     for problem in problems {
-        out.push_str(&masked(&renderer.render(&[problem.group(source)])));
+        let shown = if is_chinese { chinese::problem(problem) } else { problem.clone() };
+        let text = masked(&renderer.render(&[shown.group(source, is_chinese)]));
+        out.push_str(&if is_chinese { chinese::wide_colons(&text) } else { text });
         out.push_str("\n\n");
     }
     out

@@ -33,7 +33,9 @@ pub(super) fn has_panel(options: &ServeArgs) -> bool {
 
 /// Columns of the terminal.
 pub(super) fn terminal_width() -> usize {
-    ratatui::crossterm::terminal::size().map_or(WIDTH_USUAL, |(columns, _)| usize::from(columns))
+    let size = ratatui::crossterm::terminal::size();
+    let columns = size.map_or(0, |(columns, _)| usize::from(columns));
+    if columns == 0 { WIDTH_USUAL } else { columns }
 }
 
 /// Columns of a terminal that does not report them.

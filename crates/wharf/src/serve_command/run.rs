@@ -40,6 +40,7 @@ use super::workers::Workers;
 use super::{ServePlan, outputs, print_generated_password};
 use crate::accounts;
 use crate::ban_file::BanFile;
+use crate::chinese;
 use crate::cli::serve::ServeArgs;
 use crate::config::units::show_duration;
 use crate::deliver;
@@ -538,15 +539,17 @@ impl Stopper<'_> {
         let record = LogRecord::new(Level::Info, "stopping").text("reason", reason);
         self.admin.log.note(&record.number("sessions", sessions));
         if self.has_panel {
-            print_error(&if sessions == 0 {
-                "\n  Stopped.\n".to_owned()
+            let text = if sessions == 0 {
+                "Stopped.".to_owned()
             } else {
                 let grace = show_duration(grace);
                 format!(
-                    "\n  Stopping. Transfers under way may finish within {grace}; Ctrl+C ends \
-                     them now.\n"
+                    "Stopping. Transfers under way may finish within {grace}; Ctrl+C ends them now."
                 )
-            });
+            };
+            let is_chinese = chinese::is_session_chinese();
+            let text = if is_chinese { chinese::message(&text) } else { text };
+            print_error(&format!("\n  {text}\n"));
         }
         handle.shut_down(grace);
     }

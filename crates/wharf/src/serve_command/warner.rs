@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::accounts::FolderUse;
+use crate::chinese;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::outcome::print_error;
@@ -64,7 +65,11 @@ impl Warner {
 
     fn report(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
-            print_error(&format!("warning: {text}\n"));
+            print_error(&if chinese::is_session_chinese() {
+                format!("{}：{}\n", chinese::label("warning"), chinese::message(text))
+            } else {
+                format!("warning: {text}\n")
+            });
         } else {
             self.log.note(&LogRecord::new(Level::Warn, "warning").text("reason", text));
         }

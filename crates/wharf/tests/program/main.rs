@@ -14,6 +14,9 @@ mod bench_command;
 #[cfg(target_os = "linux")]
 mod check_command;
 #[cfg(test)]
+#[cfg(unix)]
+mod chinese;
+#[cfg(test)]
 mod config_command;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

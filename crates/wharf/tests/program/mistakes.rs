@@ -129,11 +129,55 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Configuration files with a mistake.
+pub(crate) const CONFIGURATIONS: &[(&str, &str)] = &[
+    ("not TOML", "[server\n"),
+    ("text without quotes", "[passive]\nports = 30000-30999\n"),
+    ("same key twice", "[server]\ngreeting = \"a\"\ngreeting = \"b\"\n"),
+    ("same section twice", "[server]\n[tls]\n[server]\n"),
+    ("not UTF-8 text", "# \u{1}\n[server]\ngreeting = \"\u{7f}\"\n"),
+    ("old name of a key", "[files]\nkeep_partials = \"1h\"\n"),
+    ("key of another server", "anonymous_enable = true\n"),
+    ("yes instead of true", "[login]\nanonymous = yes\n"),
+    ("rate in bits", "[limits]\nupload_rate = \"10Mbit/s\"\n"),
+    ("quota that is a word", "[limits]\nuser_quota = \"much\"\n"),
+    ("unknown time zone style", "[names]\nlist_time = \"berlin\"\n"),
+    ("invalid network", "[passive]\nlocal_networks = [\"10.0.0.0/40\"]\n"),
+    ("public address with a port", "[passive]\npublic_address = \"203.0.113.7:21\"\n"),
+    ("listener without a list", "[listen]\nport = 21\n"),
+    ("unknown account store", "[accounts]\nstore = \"mysql://db/ftp\"\n"),
+    ("unknown login backend", "[accounts]\nauth_backends = [\"kerberos\"]\n"),
+    ("unknown event of a hook", "[events]\non_uploaded = [\"/bin/true\"]\n"),
+    ("hook as text", "[events]\non_upload = \"/bin/true\"\n"),
+    ("hook program missing", "[events]\non_upload = [\"/no/such\"]\n"),
+    ("unknown placeholder of a hook", "[events]\non_upload = [\"/bin/true\", \"{pfad}\"]\n"),
+    ("webhook URL without scheme", "[[webhook]]\nurl = \"example.com/x\"\n"),
+    ("maximum below zero", "[limits]\nconnections = -3\n"),
+    ("number as text", "[limits]\nconnections = \"many\"\n"),
+    ("number too high", "[events]\nworkers = 61\n"),
+    ("unknown log level", "[log]\nlevel = \"verbose\"\n"),
+    ("newer file", "config_version = 9\n"),
+];
+
+/// Files of accounts with a mistake.
+pub(crate) const STORES: &[(&str, &str)] = &[
+    ("accounts not TOML", "[users.anna\n"),
+    ("unknown key", "[users.anna]\nhome = \"home\"\npasword = \"x\"\n"),
+    ("plain password", "[users.anna]\nhome = \"home\"\npassword = \"secret\"\n"),
+    ("home key missing", "[users.anna]\npassword = \"!\"\n"),
+    ("wrong type", "[users.anna]\nhome = \"home\"\nsessions = \"three\"\n"),
+    ("unknown permissions", "[users.anna]\nhome = \"home\"\npermissions = \"all\"\n"),
+    ("unknown group", "[users.anna]\nhome = \"home\"\ngroups = [\"staff\"]\n"),
+    ("no_password without addresses", "[users.anna]\nhome = \"home\"\nno_password = true\n"),
+    ("hours invalid in the file", "[users.anna]\nhome = \"home\"\nhours = [\"monday\"]\n"),
+];
+
 /// A control socket of its own: the usual one may be that of another server.
-const SOCKET: &str = "[control]\nsocket = \"control.sock\"\n";
+pub(crate) const SOCKET: &str = "[control]\nsocket = \"control.sock\"\n";
 
 /// One account, whose password is `secret`.
-const ACCOUNTS: &str = "[users.anna]\npassword = \"$1$kx5A4Jm7$pRFSKIuWSPuMmAvh9EI32/\"\n\
+pub(crate) const ACCOUNTS: &str = "[users.anna]\n\
+    password = \"$1$kx5A4Jm7$pRFSKIuWSPuMmAvh9EI32/\"\n\
     home = \"home\"\npermissions = \"read-write\"\n";
 
 /// A new certificate and its key, as PEM.
@@ -213,34 +257,7 @@ fn mistakes_in_configuration_files() {
     mistake("key of the environment unknown", "check config")
         .environment("WHARF__TLS__CERT", "a.pem")
         .on(&mut page);
-    for (title, text) in [
-        ("not TOML", "[server\n"),
-        ("text without quotes", "[passive]\nports = 30000-30999\n"),
-        ("same key twice", "[server]\ngreeting = \"a\"\ngreeting = \"b\"\n"),
-        ("same section twice", "[server]\n[tls]\n[server]\n"),
-        ("not UTF-8 text", "# \u{1}\n[server]\ngreeting = \"\u{7f}\"\n"),
-        ("old name of a key", "[files]\nkeep_partials = \"1h\"\n"),
-        ("key of another server", "anonymous_enable = true\n"),
-        ("yes instead of true", "[login]\nanonymous = yes\n"),
-        ("rate in bits", "[limits]\nupload_rate = \"10Mbit/s\"\n"),
-        ("quota that is a word", "[limits]\nuser_quota = \"much\"\n"),
-        ("unknown time zone style", "[names]\nlist_time = \"berlin\"\n"),
-        ("invalid network", "[passive]\nlocal_networks = [\"10.0.0.0/40\"]\n"),
-        ("public address with a port", "[passive]\npublic_address = \"203.0.113.7:21\"\n"),
-        ("listener without a list", "[listen]\nport = 21\n"),
-        ("unknown account store", "[accounts]\nstore = \"mysql://db/ftp\"\n"),
-        ("unknown login backend", "[accounts]\nauth_backends = [\"kerberos\"]\n"),
-        ("unknown event of a hook", "[events]\non_uploaded = [\"/bin/true\"]\n"),
-        ("hook as text", "[events]\non_upload = \"/bin/true\"\n"),
-        ("hook program missing", "[events]\non_upload = [\"/no/such\"]\n"),
-        ("unknown placeholder of a hook", "[events]\non_upload = [\"/bin/true\", \"{pfad}\"]\n"),
-        ("webhook URL without scheme", "[[webhook]]\nurl = \"example.com/x\"\n"),
-        ("maximum below zero", "[limits]\nconnections = -3\n"),
-        ("number as text", "[limits]\nconnections = \"many\"\n"),
-        ("number too high", "[events]\nworkers = 61\n"),
-        ("unknown log level", "[log]\nlevel = \"verbose\"\n"),
-        ("newer file", "config_version = 9\n"),
-    ] {
+    for (title, text) in CONFIGURATIONS {
         mistake(title, "-c wharf.toml check config").file("wharf.toml", text).on(&mut page);
     }
     mistake("webhook secret missing", "-c wharf.toml serve --for 10s")
@@ -303,17 +320,7 @@ fn mistakes_with_accounts() {
 #[test]
 fn mistakes_in_stores_of_accounts() {
     let mut page = Page::new("account-stores");
-    for (title, text) in [
-        ("accounts not TOML", "[users.anna\n"),
-        ("unknown key", "[users.anna]\nhome = \"home\"\npasword = \"x\"\n"),
-        ("plain password", "[users.anna]\nhome = \"home\"\npassword = \"secret\"\n"),
-        ("home key missing", "[users.anna]\npassword = \"!\"\n"),
-        ("wrong type", "[users.anna]\nhome = \"home\"\nsessions = \"three\"\n"),
-        ("unknown permissions", "[users.anna]\nhome = \"home\"\npermissions = \"all\"\n"),
-        ("unknown group", "[users.anna]\nhome = \"home\"\ngroups = [\"staff\"]\n"),
-        ("no_password without addresses", "[users.anna]\nhome = \"home\"\nno_password = true\n"),
-        ("hours invalid in the file", "[users.anna]\nhome = \"home\"\nhours = [\"monday\"]\n"),
-    ] {
+    for (title, text) in STORES {
         mistake(title, "-c wharf.toml check users").server().file("users.toml", text).on(&mut page);
     }
     mistake("accounts readable by everyone", "-c wharf.toml check users")
