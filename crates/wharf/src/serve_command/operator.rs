@@ -295,7 +295,7 @@ impl AdminBackend for AdminService {
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
             failing_networks: failing_networks(&diagnosis),
-            is_reload_refused: self.last_reload().is_some_and(|last| !last.is_in_force),
+            has_reload_failed: self.last_reload().is_some_and(|last| !last.is_in_force),
             warnings: self.warnings().len(),
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),

@@ -60,7 +60,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
     assert!(screen.contains(told) && screen.contains("hint: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
-    let counted = "wharf_diagnosed_failures_total{cause=\"no-connection\"} 3\n";
+    let counted = "wharf_data_connection_diagnoses_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_connections_total 1\n"), "{metrics}");
     let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection arrived";
@@ -100,7 +100,7 @@ fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     assert!(one.says("EPSV").starts_with("229 "));
     assert!(two.says("EPSV").starts_with("425 "));
     let failures = passive(&place)["failures"].clone();
-    assert_eq!(failures[0]["cause"], "no-port", "{failures}");
+    assert_eq!(failures[0]["cause"], "no-free-port", "{failures}");
     assert!(failures[0]["hint"].as_str().unwrap().contains("widen passive.ports"));
 }
 

@@ -376,7 +376,7 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
     );
     for part in [
         "wharf_logins_total 1\n",
-        "wharf_login_failures_total{cause=\"wrong_password\"} 1\n",
+        "wharf_login_failures_total{cause=\"wrong-password\"} 1\n",
         "wharf_login_duration_seconds_count 1\n",
         "wharf_data_connection_open_seconds_count 1\n",
         "wharf_transfer_duration_seconds_count{direction=\"upload\"} 1\n",
