@@ -296,7 +296,7 @@ fn hooks(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
         (
             "on_upload_failed",
             &config.on_upload_failed,
-            &["upload", "upload-refused"],
+            &["upload", "upload-check-rejected"],
             HookCondition::Cut,
         ),
         ("on_download", &config.on_download, &["download"], HookCondition::Complete),

@@ -33,7 +33,7 @@ fn bench_with(
     let home = folder.path().join("home");
     std::fs::create_dir(&home).unwrap();
     std::fs::create_dir(folder.path().join("aside")).unwrap();
-    let arguments = ["/bin/sh", "-c", script, "sh", "{draft}"].map(str::to_owned).to_vec();
+    let arguments = ["/bin/sh", "-c", script, "sh", "{partial_file}"].map(str::to_owned).to_vec();
     let time_max = Duration::from_mins(1);
     let program = Program { name: "check_upload".to_owned(), arguments, time_max };
     let started = WorkerProcess::within(vec![program]);
@@ -46,8 +46,8 @@ fn bench_with(
         unchecked,
         quarantine: Some(folder.path().join("aside")),
         notice: Box::new(|upload| {
-            let draft = upload.draft.to_str().unwrap().as_bytes().to_vec();
-            let variables = vec![("draft".to_owned(), draft)];
+            let partial_file = upload.partial_file.to_str().unwrap().as_bytes().to_vec();
+            let variables = vec![("partial_file".to_owned(), partial_file)];
             Notice::new("1".to_owned(), "check-upload", "{}".to_owned(), variables)
         }),
         on_report: Box::new(move |report| reported.lock().unwrap().push(format!("{report:?}"))),

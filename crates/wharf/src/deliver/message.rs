@@ -77,7 +77,7 @@ impl MessageFactory {
         if let Some(file) = upload.file {
             message.file("file", file);
         }
-        message.file("draft", upload.draft);
+        message.file("partial_file", upload.partial_file);
         message.end()
     }
 

@@ -255,8 +255,8 @@ fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_reported_once() {
     log.emit(&who(None, 1), &Event::FileRemoved(&path));
     drop(log);
     let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.matches("event=audit-failed").count(), 1, "{text}");
-    assert_eq!(text.matches("event=audit-lines-lost count=").count(), 1, "{text}");
+    assert_eq!(text.matches("event=audit-log-failed").count(), 1, "{text}");
+    assert_eq!(text.matches("event=audit-log-lines-lost count=").count(), 1, "{text}");
     let audit = String::from_utf8(disk.lock().unwrap().0.clone()).unwrap();
     let last: Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
     assert_eq!(last["event"], "delete");

@@ -255,7 +255,7 @@ proptest! {
 fn row_42_a_quoted_value_round_trips() {
     let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
     let line = rendered(LineFormat::Text, &event);
-    let (_, rest) = line.split_once("tried=").unwrap();
+    let (_, rest) = line.split_once("attempted_user=").unwrap();
     let (value, _) = rest.split_once(" reason=").unwrap();
     assert_eq!(Raw::parse_toml(value), Some(Raw::Text("a \"b\" \\ \u{202e}c".into())));
 }
@@ -307,7 +307,7 @@ fn lines_are_written_without_another_one_after_them() {
     log.emit(&who(None), &Event::Connected);
     wait_for(&memory, "event=connected");
     log.emit(&who(None), &Event::StoreFailed { reason: "z" });
-    wait_for(&memory, "event=store-failed");
+    wait_for(&memory, "event=storage-failed");
     // The thread sleeps by now, and is woken again.
     std::thread::sleep(Duration::from_millis(200));
     log.emit(&who(None), &Event::LoggedIn);
@@ -379,7 +379,9 @@ fn row_43_dropped_lines_are_counted_and_reported() {
     let written = text.lines().filter(|line| line.contains("event=connected")).count();
     let dropped: usize = text
         .lines()
-        .filter_map(|line| line.split_once("event=lines-dropped count=")?.1.parse::<usize>().ok())
+        .filter_map(|line| {
+            line.split_once("event=log-lines-dropped count=")?.1.parse::<usize>().ok()
+        })
         .sum();
     assert!(dropped > 0);
     assert_eq!(written + dropped, lines + 1);

@@ -181,7 +181,7 @@ impl Reloader {
             Ok(reloaded) => LogRecord::new(Level::Info, "reloaded")
                 .text("changed", reloaded.changed.join(" "))
                 .text("needs_restart", reloaded.needs_restart.join(" ")),
-            Err(_) => LogRecord::new(Level::Error, "reload-refused")
+            Err(_) => LogRecord::new(Level::Error, "reload-failed")
                 .text("reason", problem.as_deref().unwrap_or_default()),
         };
         self.log.note(&record);

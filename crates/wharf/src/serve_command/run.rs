@@ -285,7 +285,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
     ready.warn(&warner);
     for note in &ready.notes {
-        log.note(&LogRecord::new(Level::Info, "sockets").text("note", note));
+        log.note(&LogRecord::new(Level::Info, "inherited-sockets").text("note", note));
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
@@ -319,7 +319,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|listener| listener.address().ok()) {
-        log.note(&LogRecord::new(Level::Info, "metrics").text("address", address));
+        log.note(&LogRecord::new(Level::Info, "metrics-listening").text("address", address));
     }
     let control_listeners = (control.admin_socket.ok(), metrics);
     let watched = (accounts.watched, sources);
@@ -328,7 +328,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
-        let record = LogRecord::new(Level::Warn, "quotas-not-kept");
+        let record = LogRecord::new(Level::Warn, "quotas-not-saved");
         log.note(&record.text("reason", plain(&error)));
     }
     log.note(&LogRecord::new(Level::Info, "stopped"));
@@ -525,7 +525,8 @@ impl Stopper<'_> {
     fn leave(&self, handle: &Handle, successor: u32) {
         announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
-        let record = LogRecord::new(Level::Info, "handed-over").number("pid", successor.into());
+        let record =
+            LogRecord::new(Level::Info, "upgrade-completed").number("pid", successor.into());
         self.admin.log.note(&record.number("sessions", sessions));
         handle.leave();
     }

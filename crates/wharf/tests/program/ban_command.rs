@@ -229,7 +229,7 @@ fn row_17_an_incomplete_ban_file_lifts_none_and_a_complete_one_lifts_what_it_omi
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
     list_comes_to(&place, |list| !list.contains("192.0.2.7") && list.contains("192.0.2.8"));
     let (_, rest) = server.stop();
-    assert!(rest.contains("event=bans-unkept"), "{rest}");
+    assert!(rest.contains("event=bans-not-saved"), "{rest}");
 }
 
 #[test]

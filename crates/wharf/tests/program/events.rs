@@ -166,7 +166,7 @@ fn a_program_that_fails_is_started_again_and_the_log_reports_it() {
     let settings = [hook.as_str(), "events.retries=2", "events.retry_pause=1ms"];
     let mut server = bench.serve(&settings);
     server.login("me", "secret").says("MKD d");
-    let failed = "event=program-failed program=\"on_mkdir\" told=\"mkdir\"";
+    let failed = "event=hook-failed hook=\"on_mkdir\" trigger=\"mkdir\"";
     for is_final in ["false", "false", "true"] {
         let line = server.waits_for(failed);
         assert!(line.contains("reason=\"exit code 3\" output=\"again\""), "{line}");
@@ -267,7 +267,7 @@ fn programs_run_as_the_server_and_not_as_root() {
 #[test]
 fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     let bench = Bench::new();
-    let check = bench.hook("events.check_upload", "scan", &["{draft}"]);
+    let check = bench.hook("events.check_upload", "scan", &["{partial_file}"]);
     let failed = bench.hook("events.on_upload_failed", "note", &[]);
     let all = bench.hook("events.on_upload", "note", &[]);
     let aside = format!("events.quarantine={}", bench.place.path("aside").display());
@@ -279,8 +279,8 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     bench.place.write("share/old.txt", "what was there");
     let reply = client.stores("old.txt", "X5O!P%@AP EICAR");
     assert_eq!(reply, "552 Refused: old.txt: Eicar-Test-Signature FOUND\r\n");
-    let quarantined = server.waits_for("event=quarantined user=\"me\" path=\"/old.txt\"");
-    let refused = server.waits_for("event=upload-refused path=\"/old.txt\" bytes=15");
+    let quarantined = server.waits_for("event=upload-quarantined user=\"me\" path=\"/old.txt\"");
+    let refused = server.waits_for("event=upload-check-rejected path=\"/old.txt\" bytes=15");
     assert!(refused.contains("Eicar-Test-Signature"), "{refused}");
     assert_eq!(bench.place.read("share/old.txt"), "what was there");
     assert_eq!(names(&bench.place.path("share")), ["good.txt", "old.txt"]);
@@ -299,8 +299,11 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     assert_eq!(told[1]["id"], id);
     assert_ne!(told[0]["id"], id);
     assert_eq!((&told[0]["event"], &told[0]["complete"]), (&"upload".into(), &true.into()));
-    assert_eq!((&told[1]["event"], &told[1]["bytes"]), (&"upload-refused".into(), &15.into()));
-    assert!(bench.place.read("audit.log").contains("\"event\":\"upload-refused\""));
+    assert_eq!(
+        (&told[1]["event"], &told[1]["bytes"]),
+        (&"upload-check-rejected".into(), &15.into())
+    );
+    assert!(bench.place.read("audit.log").contains("\"event\":\"upload-check-rejected\""));
     // An append has all of the file looked at.
     assert!(appends(&mut client, "good.txt", " EICAR").starts_with("552 "));
     assert_eq!(bench.place.read("share/good.txt"), "hello");
@@ -322,7 +325,7 @@ fn no_226_before_the_check_and_an_aborted_upload_leaves_nothing() {
         "wait",
         "#!/bin/sh\necho $$ >> \"$0.pid\"\nwhile ! test -e \"$0.go\"; do sleep 0.01; done\n",
     );
-    let check = bench.hook("events.check_upload", "wait", &["{draft}"]);
+    let check = bench.hook("events.check_upload", "wait", &["{partial_file}"]);
     let server = bench.serve(&[&check]);
     let mut client = server.login("me", "secret");
     let sends = |client: &mut Client, name: &str| {
@@ -361,13 +364,13 @@ fn a_check_that_fails_rejects_unless_configured_to_allow() {
     bench.program("slow", "#!/bin/sh\nsleep 1000\n");
     for (program, reason) in [("broken", "exited with code 9: no database"), ("slow", "timed out")]
     {
-        let check = bench.hook("events.check_upload", program, &["{draft}"]);
+        let check = bench.hook("events.check_upload", program, &["{partial_file}"]);
         let mut server = bench.serve(&[&check, "events.check_timeout=50ms"]);
         let mut client = server.login("me", "secret");
         let reply = client.stores("a.txt", "hello");
         assert!(reply.starts_with("451 Upload check failed"), "{reply}");
-        let line = server.waits_for("event=upload-unchecked user=\"me\" path=\"/a.txt\"");
-        assert!(line.contains(reason) && line.contains("allowed=false"), "{line}");
+        let line = server.waits_for("event=upload-check-failed user=\"me\" path=\"/a.txt\"");
+        assert!(line.contains(reason) && line.contains("published=false"), "{line}");
         assert!(!bench.place.path("share/a.txt").exists());
         drop(client);
         let settings = ["events.check_timeout=50ms", "events.check_on_error=allow"];
@@ -385,7 +388,7 @@ fn many_uploads_wait_for_few_checks() {
         "alone",
         "#!/bin/sh\nmkdir \"$0.lock\" || exit 1\nsleep 0.01\nrmdir \"$0.lock\"\n",
     );
-    let check = bench.hook("events.check_upload", "alone", &["{draft}"]);
+    let check = bench.hook("events.check_upload", "alone", &["{partial_file}"]);
     let server = bench.serve(&[&check, "events.check_workers=1"]);
     std::thread::scope(|scope| {
         for number in 0..6 {
@@ -413,8 +416,8 @@ fn errors_in_the_configuration_are_reported_with_a_hint() {
         ("events.on_upload=[\"/no/such/program\"]", "program not found: /no/such/program"),
         ("events.on_upload=[\"/bin/sh\", \"{fiel}\"]", "did you mean {file}?"),
         (
-            "events.on_upload=[\"/bin/sh\", \"{draft}\"]",
-            "{draft} is available only in check_upload",
+            "events.on_upload=[\"/bin/sh\", \"{partial_file}\"]",
+            "{partial_file} is available only in check_upload",
         ),
         ("events.check_reject_exit_codes=[0]", "a list of numbers from 1 to 255"),
         ("events.quarantine=/no/such/folder", "mkdir -m 700 /no/such/folder"),

@@ -119,7 +119,7 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     // Write access to the folder allows replacing the configuration.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
     hand_over(&place).exits(1).reports("the new program failed to start");
-    server.waits_for("event=hand-over-failed");
+    server.waits_for("event=upgrade-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
     goes_on(&place, server);
@@ -133,7 +133,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
     let ran = hand_over(&place).exits(1).reports("the new program failed to start");
     assert!(ran.err.contains("the old server continues"), "{ran:?}");
     assert_eq!(answering(&place), server.pid());
-    server.waits_for("event=hand-over-failed");
+    server.waits_for("event=upgrade-failed");
     server.login("anna", "secret");
     place.write("wharf.toml", "");
     hand_over(&place).exits(0);

@@ -113,13 +113,13 @@ fn pam_accepts_rejects_and_honours_the_account() {
     let (code, log) = server.stop();
     assert_eq!(code, Some(0));
     for part in [
-        "tried=\"anna\" reason=\"wrong password\"",
-        "tried=\"gone\" reason=\"the account is disabled\"",
-        "tried=\"old\" reason=\"PAM error: ",
+        "attempted_user=\"anna\" reason=\"wrong password\"",
+        "attempted_user=\"gone\" reason=\"the account is disabled\"",
+        "attempted_user=\"old\" reason=\"PAM error: ",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
-    assert!(!log.contains("right") && !log.contains("login-source-down"), "{log}");
+    assert!(!log.contains("right") && !log.contains("auth-backend-unavailable"), "{log}");
     while !rules.helpers().is_empty() {
         std::thread::yield_now();
     }

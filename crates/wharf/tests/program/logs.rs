@@ -57,7 +57,7 @@ fn row_43_a_full_disk_under_the_log_does_not_stop_anything() {
     let mut client = server.login("me", "secret");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
     // The working log reports the failed one.
-    server.waits_for("event=lines-dropped count=1");
+    server.waits_for("event=log-lines-dropped count=1");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
 }
 
@@ -80,14 +80,14 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
     };
     says("\"event\":\"login\"");
     assert!(client.says("MFMT 20200101000000 a.txt").starts_with("213 "));
-    says("\"event\":\"change\",\"path\":\"/a.txt\"");
+    says("\"event\":\"attributes-changed\",\"path\":\"/a.txt\"");
     assert!(client.says("RNFR a.txt").starts_with("350 "));
     assert!(client.says("RNTO b.txt").starts_with("250 "));
     says("\"event\":\"rename\",\"path\":\"/a.txt\",\"to\":\"/b.txt\"");
     assert!(client.says("DELE b.txt").starts_with("250 "));
     says("\"event\":\"delete\",\"path\":\"/b.txt\"");
     assert!(server.tries("me", "guess").starts_with("530 "));
-    says("\"event\":\"login-failed\",\"tried\":\"me\"");
+    says("\"event\":\"login-failed\",\"attempted_user\":\"me\"");
     assert!(!place.read("audit.log").contains("guess"));
     assert_eq!(fs::metadata(place.path("audit.log")).unwrap().mode() & 0o777, 0o600);
 }

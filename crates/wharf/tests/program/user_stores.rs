@@ -165,15 +165,15 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     let mut anna = server.login("anna", "secret");
     database.stop();
     assert!(server.tries("anna", "secret").starts_with("530 "));
-    server.waits_for("event=accounts-unreachable");
+    server.waits_for("event=account-database-unavailable");
     assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
     place.run(&["user", "list"]).exits(1).reports("cannot connect to PostgreSQL").reports("hint:");
     database.start_again();
-    server.waits_for("event=accounts-back");
+    server.waits_for("event=account-database-recovered");
     server.login("anna", "secret");
     assert!(anna.says("NOOP").starts_with("200 "));
     let (_, rest) = server.stop();
-    assert!(!rest.contains("accounts-unreachable"), "told once: {rest}");
+    assert!(!rest.contains("account-database-unavailable"), "told once: {rest}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_server_starts_without_its_database_and_reports_it() {
     assert!(server.before.contains("logins are not possible yet"), "{}", server.before);
     assert!(server.tries("anna", "secret").starts_with("530 "));
     database.start_again();
-    server.waits_for("event=accounts-back");
+    server.waits_for("event=account-database-recovered");
     server.login("anna", "secret");
 }
 

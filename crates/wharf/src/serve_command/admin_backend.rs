@@ -119,7 +119,7 @@ impl AdminService {
         let moving = |view: &&SessionView| matches!(view.activity, Activity::Transfer(_));
         let totals = self.totals();
         let record = LogRecord::new(Level::Info, "status")
-            .number("uptime", self.started.elapsed().as_secs())
+            .number("uptime_seconds", self.started.elapsed().as_secs())
             .number("sessions", number(views.len()))
             .number("logged_in", number(views.iter().filter(|view| view.user.is_some()).count()))
             .number("transfers", number(views.iter().filter(moving).count()))
@@ -341,7 +341,7 @@ impl AdminBackend for AdminService {
 
     async fn hand_over(&self) -> Result<HandedOver, Problem> {
         let pid = self.succeed().await.map_err(|failure| {
-            let record = LogRecord::new(Level::Error, "hand-over-failed");
+            let record = LogRecord::new(Level::Error, "upgrade-failed");
             self.log.note(&record.text("reason", &failure.message));
             problem(failure)
         })?;
@@ -360,7 +360,7 @@ impl AdminBackend for AdminService {
     }
 
     fn log_request(&self, who: &str, method: &str, path: &str) {
-        let record = LogRecord::new(Level::Info, "control").text("who", who);
+        let record = LogRecord::new(Level::Info, "control").text("peer", who);
         self.log.note(&record.text("method", method).text("path", path));
     }
 
