@@ -327,7 +327,7 @@ pub(crate) fn model(ban: &Banned) -> model::Ban {
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),
-        times: ban.times,
+        consecutive_bans: ban.times,
         manual: ban.is_manual,
     }
 }

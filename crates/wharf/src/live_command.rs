@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
-use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
+use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
 
 use crate::cli::{GlobalArgs, live};
 use crate::outcome::{Exit, Failure, print, print_error};
@@ -87,7 +87,7 @@ pub(crate) fn log(global: &GlobalArgs, options: &live::LogArgs) -> Result<Exit, 
 /// `wharf reload`.
 pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
     if options.binary {
-        return hand_over(global, options);
+        return upgrade(global, options);
     }
     let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
     let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
@@ -106,14 +106,13 @@ pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<
 }
 
 /// `wharf reload --binary`.
-fn hand_over(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
-    let asked = async { client(global, &options.reach).post("/v1/hand-over", &Done {}).await };
-    let handed_over: HandedOver = ask(asked)?;
+fn upgrade(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
+    let upgraded = ask(async { client(global, &options.reach).upgrade().await })?;
     if options.json {
-        print(&json(&handed_over)?)?;
+        print(&json(&upgraded)?)?;
         return Ok(Exit::Done);
     }
-    let HandedOver { pid, old_pid, sessions } = handed_over;
+    let Upgraded { pid, old_pid, sessions } = upgraded;
     print(&format!(
         "process {pid} accepts new connections; {sessions} sessions continue in process {old_pid}, \
          which exits after them\n"
@@ -154,7 +153,7 @@ pub(crate) async fn server_of(
 
 /// The reason why a running server cannot open a folder; none if it can.
 pub(crate) fn beyond_sandbox(server: &Status, folder: &Path) -> Option<String> {
-    let folders = server.home_folders.as_ref()?;
+    let folders = server.sandbox_folders.as_ref()?;
     // A missing folder is created below an existing one.
     let there = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
     let covers = |root: &String| {

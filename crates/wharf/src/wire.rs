@@ -17,7 +17,7 @@ use wharf_storage::{
     DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
 };
 
-use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_made};
+use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_signed};
 use crate::config::choice::{
     Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
     TlsVersion,
@@ -276,7 +276,7 @@ fn pair(config: &Config) -> Result<CertificateAndKey, Failure> {
     let folder = state_folder(config);
     let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
-    self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
+    self_signed(&folder, &names.chain(addresses).collect::<Vec<_>>())
 }
 
 /// The storage for the folders of accounts.

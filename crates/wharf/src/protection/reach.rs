@@ -168,7 +168,7 @@ impl AccessPolicy {
     }
 
     /// The folders below which homes can be opened; `None` if unrestricted.
-    pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
+    pub(crate) fn sandbox_folders(&self) -> Option<Vec<PathBuf>> {
         let FileAccess::Only(places) = &self.files else { return None };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         Some(changing.map(|place| place.path.clone()).collect())

@@ -186,7 +186,7 @@ impl Reloader {
         };
         self.log.note(&record);
         self.in_force().last_reload =
-            Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
+            Some(LastReload { time: now(), is_in_force: done.is_ok(), error: problem });
     }
 
     /// Applies a configuration, or returns the error.

@@ -582,7 +582,7 @@ fn panel(
         own_addresses: own_addresses(),
         encryption: encryption.map(|encryption| PanelEncryption {
             fingerprint: encryption.tls.certificate.fingerprint(),
-            is_self_made: encryption.facts.is_self_made,
+            is_self_signed: encryption.facts.is_self_signed,
             require: config.tls.require,
         }),
         ports: config.passive.ports.0.clone(),

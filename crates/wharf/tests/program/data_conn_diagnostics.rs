@@ -52,10 +52,10 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     let failure = &passive["failures"][0];
     assert_eq!(failure["network"], "127.0.0.0/24");
     assert_eq!(failure["cause"], "no-connection");
-    assert_eq!(failure["seen"], "no data connection arrived");
-    assert_eq!((&failure["failed"], &failure["arrived"]), (&3.into(), &1.into()));
+    assert_eq!(failure["observation"], "no data connection arrived");
+    assert_eq!((&failure["failed"], &failure["established"]), (&3.into(), &1.into()));
     assert!(failure["hint"].as_str().unwrap().contains(&place.range()), "{failure}");
-    assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
+    assert!(failure["last_failure"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
     let told = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
     assert!(screen.contains(told) && screen.contains("hint: "), "{screen}");

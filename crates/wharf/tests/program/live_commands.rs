@@ -76,7 +76,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
     assert_eq!((&totals["uploads"], &totals["downloads"]), (&1.into(), &1.into()));
     assert_eq!(totals["downloaded_bytes"], 5);
     let certificate = &status["certificate"];
-    assert_eq!(certificate["is_self_made"], true);
+    assert_eq!(certificate["is_self_signed"], true);
     assert!(certificate["days_left"].as_i64().unwrap() > 3000, "{certificate}");
     assert!(certificate["names"].to_string().contains("localhost"), "{certificate}");
     let screen = place.run(&["status"]).exits(0).out;

@@ -175,7 +175,7 @@ fn two_hundred_reloads_under_load_drop_no_session() {
 fn moved(place: &TestFolder) -> Vec<u64> {
     let mut transfers: Vec<_> = json(place, &["who", "--json"])
         .into_iter()
-        .filter(|one| one["state"] == "up" || one["state"] == "down")
+        .filter(|one| one["state"] == "upload" || one["state"] == "download")
         .map(|one| (one["id"].as_u64().unwrap(), one["bytes"].as_u64().unwrap()))
         .collect();
     transfers.sort_unstable();

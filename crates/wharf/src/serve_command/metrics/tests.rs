@@ -17,7 +17,7 @@ fn full_page() -> String {
         names: Vec::new(),
         not_after: None,
         days_left: Some(-1),
-        is_self_made: true,
+        is_self_signed: true,
     };
     let found = GaugeValues {
         disks: vec![DiskSpace { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
