@@ -82,7 +82,7 @@ pub trait AdminBackend: Send + Sync {
     fn stop(&self, grace: Option<Duration>);
 
     /// Logs a request that changes the server: identity of the local process, HTTP method and path.
-    fn log_request(&self, who: &str, method: &str, path: &str);
+    fn log_request(&self, peer: &str, method: &str, path: &str);
 
     /// Whether the server is stopping.
     fn is_stopping(&self) -> bool;

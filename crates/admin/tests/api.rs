@@ -109,8 +109,8 @@ impl AdminBackend for RecordingBackend {
     fn stop(&self, grace: Option<Duration>) {
         self.stopped.lock().unwrap().push(grace);
     }
-    fn log_request(&self, who: &str, method: &str, path: &str) {
-        assert!(who.starts_with("uid="), "{who}");
+    fn log_request(&self, peer: &str, method: &str, path: &str) {
+        assert!(peer.starts_with("uid="), "{peer}");
         self.log_request.lock().unwrap().push(format!("{method} {path}"));
     }
     fn is_stopping(&self) -> bool {
@@ -266,7 +266,7 @@ fn an_invalid_request_is_rejected_and_changes_nothing() {
 }
 
 #[test]
-fn every_documented_path_answers() {
+fn every_documented_path_exists() {
     Running::with(|_running, client| async move {
         for route in ROUTES {
             let path = route.path.replace("{id}", "1");
@@ -313,7 +313,7 @@ async fn previous_version(listener: UnixListener) {
         "max":null},"rates":{"upload":0,"download":0},"totals":{"connections":0,
         "rejected_connections":0,"logins":0,"failed_logins":0,"uploads":0,"downloads":0,
         "failed_transfers":0,"uploaded_bytes":0,"downloaded_bytes":0},"passive":{"ports":"",
-        "in_use":0,"failures":[{"network":"192.0.2.0/24","cause":"not-told-apart","seen":"x",
+        "in_use":0,"failures":[{"network":"192.0.2.0/24","cause":"no-connection","seen":"x",
         "failed":2,"arrived":3,"last":"l","detail":"","hint":""}]},"bans":0,"certificate":
         {"fingerprint":"","names":[],"not_after":null,"days_left":null,"is_self_made":true},
         "reload":{"at":"t","is_in_force":false,"problem":"p"},"warnings":[],

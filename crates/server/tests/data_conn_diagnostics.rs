@@ -29,12 +29,12 @@ fn play(world: &World, script: &str) -> DialogueOutcome {
 
 /// The reported causes, in order.
 fn causes(outcome: &DialogueOutcome) -> Vec<String> {
-    let told = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
+    let reported = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
         cause.split('"').next().map(str::to_owned)
     };
-    told.filter_map(cause).collect()
+    reported.filter_map(cause).collect()
 }
 
 #[track_caller]
@@ -80,7 +80,7 @@ fn a_client_with_a_reason_to_stay_away_is_not_counted() {
 }
 
 #[test]
-fn a_client_that_gives_up_before_us_is_counted() {
+fn a_client_that_times_out_first_is_counted() {
     let script = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 10s\n";
     assert_diagnosed(&world(), &format!("{script}C: ABOR\nS: 426 *\nS: 226 *"), &["no-connection"]);
     assert_diagnosed(&world(), &format!("{script}CX\nWAIT 1s"), &["no-connection"]);

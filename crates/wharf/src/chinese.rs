@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use crate::config::problem::ConfigProblem;
 use crate::outcome::{Failure, print_error};
-use crate::place;
+use crate::standard_paths;
 
 /// English templates with `{}` for values, each followed by an indented line in Chinese.
 ///
@@ -48,7 +48,7 @@ pub(crate) fn is_chinese(locale: &str) -> bool {
 
 /// Whether the language of the session is Chinese.
 pub(crate) fn is_session_chinese() -> bool {
-    is_chinese(&place::language())
+    is_chinese(&standard_paths::language())
 }
 
 /// A message in Chinese; unchanged if it is unknown.

@@ -13,8 +13,8 @@ use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Up
 
 use crate::cli::{GlobalArgs, live};
 use crate::outcome::{Exit, Failure, print, print_error};
-use crate::place;
 use crate::setup::{config_file, inputs};
+use crate::standard_paths;
 
 /// `wharf status`.
 pub(crate) fn status(global: &GlobalArgs, options: &live::StatusArgs) -> Result<Exit, Failure> {
@@ -133,7 +133,7 @@ pub(crate) fn stop(global: &GlobalArgs, options: &live::StopArgs) -> Result<Exit
 pub(crate) fn client(global: &GlobalArgs, reach: &live::SocketArgs) -> AdminClient {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
-        let places = place::control_sockets();
+        let places = standard_paths::control_sockets();
         let first = places.first().cloned().unwrap_or_default();
         places.into_iter().find(|path| path.exists()).unwrap_or(first)
     });
@@ -187,24 +187,24 @@ pub(crate) fn ask<T>(
 }
 
 fn failure(error: &RequestError) -> Failure {
-    let told = Failure::new(error.to_string());
+    let reported = Failure::new(error.to_string());
     match error {
         RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
-            ..told.hint("start it:  wharf serve   or give its socket: --socket PATH")
+            ..reported.hint("start it:  wharf serve   or give its socket: --socket PATH")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
-            ..told.hint("use sudo, or become a member of the group control.group")
+            ..reported.hint("use sudo, or become a member of the group control.group")
         },
-        RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
+        RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..reported },
         RequestError::Refused { status, problem } => {
             let exit = match status {
                 404 => Exit::NoSuchUser,
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };
-            Failure { exit, hint: problem.hint.clone(), ..told }
+            Failure { exit, hint: problem.hint.clone(), ..reported }
         }
     }
 }

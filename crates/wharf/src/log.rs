@@ -224,14 +224,14 @@ fn note_record(note: &WriterNote) -> LogRecord {
 }
 
 impl Events for Log {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
         if let Event::Transferred(transfer) = event
             && let Some(target) = self.transfers
         {
-            let line = xferlog::line(&LogTime::now(), who, transfer);
+            let line = xferlog::line(&LogTime::now(), client, transfer);
             self.writer.write(target, line.as_bytes(), false);
         }
-        if let Some(record) = LogRecord::of(who, event) {
+        if let Some(record) = LogRecord::of(client, event) {
             self.note(&record);
         }
     }

@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_ports_go_without_saying_and_ipv6_stands_in_brackets() {
+    fn default_ports_are_omitted_and_ipv6_is_in_brackets() {
         let urls = |listeners: &[(&str, ListenTls)]| {
             let listeners: Vec<_> =
                 listeners.iter().map(|(at, tls)| (at.parse().unwrap(), *tls)).collect();

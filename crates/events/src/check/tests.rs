@@ -137,7 +137,7 @@ async fn an_append_is_checked_with_the_file_that_it_adds_to() {
 }
 
 #[tokio::test]
-async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
+async fn usage_and_space_are_those_of_the_folder_of_a_path() {
     let folders: (VPath, Arc<dyn Storage>) = (path("/shared"), Arc::new(shared()));
     let bench = bench_with(SCANNER, Unchecked::Refused, vec![folders]);
     let most = |at: &str| bench.store.usage_at(&path(at)).and_then(|usage| usage.bytes_max.bytes());
@@ -149,7 +149,7 @@ async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
 }
 
 #[tokio::test]
-async fn a_checker_that_fails_refuses_or_allows_as_it_was_told_to() {
+async fn a_failed_check_rejects_or_allows_as_configured() {
     let refusing = bench("echo no database >&2; exit 2", Unchecked::Refused);
     let error = refusing.store_file("/a.txt", "hello").await.unwrap_err();
     assert_eq!(error.to_string(), "not checked (the program exited with code 2: no database)");

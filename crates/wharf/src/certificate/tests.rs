@@ -104,23 +104,26 @@ fn row_45_certificate_files_are_read_and_errors_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = files(folder.path(), &make(&names(), KeyKind::Ecdsa).unwrap());
     assert!(is_matching(from_files(&certificate, &key).unwrap()));
-    let told = |certificate: &Path, key: &Path| {
+    let reported = |certificate: &Path, key: &Path| {
         let failure = from_files(certificate, key).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         failure
             .message
             .replace(&format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR), "")
     };
-    assert_eq!(told(&key, &key), "key.pem contains no PEM certificate");
-    assert_eq!(told(&certificate, &certificate), "cert.pem contains no PEM private key");
+    assert_eq!(reported(&key, &key), "key.pem contains no PEM certificate");
+    assert_eq!(reported(&certificate, &certificate), "cert.pem contains no PEM private key");
     let missing = folder.path().join("none.pem");
     assert_eq!(
-        told(&missing, &key),
+        reported(&missing, &key),
         "cannot read the certificate none.pem: no such file or directory"
     );
     let binary = folder.path().join("cert.der");
     fs::write(&binary, [0x30, 0x82, 0xff, 0xfe]).unwrap();
-    assert_eq!(told(&binary, &key), "invalid certificate cert.der: DER (binary) instead of PEM");
+    assert_eq!(
+        reported(&binary, &key),
+        "invalid certificate cert.der: DER (binary) instead of PEM"
+    );
 }
 
 #[test]

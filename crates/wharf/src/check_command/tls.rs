@@ -16,9 +16,9 @@ use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, cover
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
-use crate::place;
 use crate::protection::reach::state_folder;
 use crate::remote_server::system_roots;
+use crate::standard_paths;
 use crate::wire::{self, Encryption};
 
 /// Fewer days before the expiry of a certificate are a warning.
@@ -160,7 +160,7 @@ fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
             "have it issued for that name, too; clients that use it get a warning",
         );
     }
-    let host = place::host_name().filter(|host| host.contains('.') && is_fine);
+    let host = standard_paths::host_name().filter(|host| host.contains('.') && is_fine);
     if let Some(host) = host.filter(|host| !covers(names, host)) {
         page.note(
             format!("the certificate is not valid for {host}, the name of this computer"),

@@ -554,7 +554,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_has_one_name_of_its_own() {
+    fn every_key_has_a_unique_name() {
         let mut paths: Vec<_> = keys().map(ConfigKey::path).collect();
         let count = paths.len();
         paths.sort();

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_says_what_it_could_not_do() {
+    fn a_reload_reports_keys_that_need_a_restart() {
         let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
         let done = Reloaded {
             changed: keys(&["limits.connections"]),

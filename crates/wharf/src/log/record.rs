@@ -103,11 +103,11 @@ impl LogRecord {
     }
 
     /// Converts an event; `None` for events that are not logged.
-    pub(crate) fn of(who: &ClientInfo, event: &Event<'_>) -> Option<Self> {
+    pub(crate) fn of(client: &ClientInfo, event: &Event<'_>) -> Option<Self> {
         let info = |event| Self::new(Level::Info, event);
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
-            Event::Connected => info("connected").text("local", who.local),
+            Event::Connected => info("connected").text("local", client.local),
             Event::Rejected { reason } => warn("connection-rejected").text("reason", reason),
             Event::Banned { network, reason, time, is_manual } => {
                 let record = warn("ban-added")
@@ -128,21 +128,18 @@ impl LogRecord {
             Event::Secured { version, cipher } => {
                 info("tls-established").text("version", version).text("cipher", cipher)
             }
-            Event::LoggedIn => Self::of_login(who),
+            Event::LoggedIn => Self::of_login(client),
             Event::LoginFailed { user, reason } => warn("login-failed")
                 .text("attempted_user", user)
                 .text("reason", reason)
-                .boolean("tls", who.is_tls)
+                .boolean("tls", client.is_tls)
                 .text("hint", login_hint(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
             Event::UploadRefused { path, bytes, reason, id } => {
-                let record =
-                    warn("upload-check-rejected").path("path", path).number("bytes", *bytes);
-                let record = record.text("reason", reason);
-                id.iter().fold(record, |record, id| record.text("id", id))
+                Self::of_rejected_upload(path, *bytes, reason, *id)
             }
             Event::Denied { command, path, reason } => warn("command-denied")
                 .text("command", command)
@@ -173,16 +170,23 @@ impl LogRecord {
             }
             _ => return None,
         };
-        let session = SessionFields { number: who.session, peer: who.peer, user: who.user.clone() };
+        let session =
+            SessionFields { number: client.session, peer: client.peer, user: client.user.clone() };
         Some(Self { session: Some(session), ..record })
     }
 
-    fn of_login(who: &ClientInfo) -> Self {
-        let record = Self::new(Level::Info, "login").boolean("tls", who.is_tls);
-        match &who.client {
+    fn of_login(client: &ClientInfo) -> Self {
+        let record = Self::new(Level::Info, "login").boolean("tls", client.is_tls);
+        match &client.client {
             Some(client) => record.text("client", client),
             None => record,
         }
+    }
+
+    fn of_rejected_upload(path: &VPath, bytes: u64, reason: &str, id: Option<&str>) -> Self {
+        let record = Self::new(Level::Warn, "upload-check-rejected").path("path", path);
+        let record = record.number("bytes", bytes).text("reason", reason);
+        id.iter().fold(record, |record, id| record.text("id", id))
     }
 
     fn of_denial(path: &VPath, reason: &str, help: &str) -> Self {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::choice::Symlinks;
 use crate::config::hook::UrlParts;
 use crate::config::value::{ListenPort, PublicAddress};
-use crate::place;
+use crate::standard_paths;
 
 /// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +279,7 @@ pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) 
 
 /// The folder for certificates and other state.
 pub(crate) fn state_folder(config: &Config) -> PathBuf {
-    config.server.state_dir.0.clone().unwrap_or_else(place::state_folder)
+    config.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
 }
 
 /// All log files.

@@ -358,8 +358,8 @@ impl AdminBackend for AdminService {
         });
     }
 
-    fn log_request(&self, who: &str, method: &str, path: &str) {
-        let record = LogRecord::new(Level::Info, "control").text("peer", who);
+    fn log_request(&self, peer: &str, method: &str, path: &str) {
+        let record = LogRecord::new(Level::Info, "control").text("peer", peer);
         self.log.note(&record.text("method", method).text("path", path));
     }
 

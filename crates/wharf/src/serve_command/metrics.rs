@@ -217,7 +217,7 @@ fn programs(page: &mut MetricsText, counts: &wharf_events::programs::ProgramCoun
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("hook_events_total", "Events successfully handled by a hook program.", counts.done);
     count("hook_retries_total", "Failed runs of hook programs that are retried.", counts.retried);
-    count("hook_failures_total", "Events whose hook program failed permanently.", counts.failed);
+    count("hook_failures_total", "Events with a permanently failed hook program.", counts.failed);
     count("hook_dropped_total", "Events dropped because the hook queue was full.", counts.dropped);
     let about = "Uploads checked by a program before publishing.";
     count("upload_checks_total", about, counts.asked);

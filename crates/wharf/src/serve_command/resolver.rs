@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use wharf_server::Handle;
 
-use super::operator::AdminService;
+use super::admin_backend::AdminService;
 use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;

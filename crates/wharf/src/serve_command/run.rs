@@ -20,6 +20,7 @@ use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
 use wharf_storage::Quotas;
 
+use super::admin_backend::{AdminService, starter};
 use super::bans::BanFileWriter;
 use super::binding::bind_failure;
 use super::capacity::DescriptorBudget;
@@ -27,7 +28,6 @@ use super::control::ControlSockets;
 use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
 use super::inherited::{UnmatchedSocket, assign};
-use super::operator::{AdminService, starter};
 use super::periodic::{measure, send_watchdog};
 use super::reload::{self, ActiveConfig, Reloader};
 use super::renewal::Renewal;
@@ -54,10 +54,10 @@ use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
-use crate::place;
 use crate::protection::identity::{SystemUser, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionReport, ProtectionStatus, confine, rights};
+use crate::standard_paths;
 use crate::wire::{self, Accounts};
 
 /// Number of yields before the end, in which log followers receive the last lines.
@@ -440,8 +440,8 @@ async fn until_stopped(
 ) -> Exit {
     let handle = bound.handle();
     let admin = stopper.admin;
-    let operator: Arc<dyn AdminBackend> = admin.clone();
-    let api = Api::new(handle.clone(), bound.listeners(), operator);
+    let admin_backend: Arc<dyn AdminBackend> = admin.clone();
+    let api = Api::new(handle.clone(), bound.listeners(), admin_backend);
     let mut telling = Box::pin(async {
         match metrics {
             Some(listener) => listener.serve(admin.clone()).await,
@@ -572,7 +572,7 @@ fn panel(
         },
     };
     Panel {
-        words: Words::of_locale(&place::language()),
+        words: Words::of_locale(&standard_paths::language()),
         config: plan
             .file
             .as_ref()

@@ -133,7 +133,7 @@ fn keys_sort_filter_and_hide() {
 }
 
 #[test]
-fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
+fn sessions_end_only_after_confirmation_and_the_selection_stays() {
     let mut state = state();
     press(&mut state, "v");
     assert_eq!(press(&mut state, "k"), KeyAction::Nothing);

@@ -50,7 +50,7 @@ fn row_17_a_manual_ban_applies_immediately_ends_sessions_and_is_lifted() {
     assert!(goodbye.starts_with("421 Your address is banned"), "{goodbye}");
     comes_to(server.address, "421 Your address is banned");
     let list = place.run(&["ban", "list"]).exits(0).out;
-    assert!(list.contains("127.0.0.1  unlimited  hand  a test"), "{list}");
+    assert!(list.contains("127.0.0.1  unlimited  manual  a test"), "{list}");
     place.run(&["ban", "del", "127.0.0.1"]).exits(0).reports("removed the ban of 127.0.0.1");
     comes_to(server.address, "220 ");
     let (_, rest) = server.stop();

@@ -212,14 +212,18 @@ fn systemd_is_notified_of_the_new_main_process() {
     let mut child = command.spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
-        let count = heard.recv(&mut bytes).expect("systemd is told something");
+        let count = heard.recv(&mut bytes).expect("systemd is notified");
         String::from_utf8(bytes[..count].to_vec()).unwrap()
     };
     assert_eq!(next().trim(), "READY=1");
     upgrade(&place).exits(0);
     let new = answering(&place);
-    let told = std::iter::repeat_with(next).find(|told| told.contains("MAINPID")).unwrap();
-    assert!(told.contains(&format!("MAINPID={new}\n")) && told.contains("READY=1"), "{told}");
+    let reported =
+        std::iter::repeat_with(next).find(|reported| reported.contains("MAINPID")).unwrap();
+    assert!(
+        reported.contains(&format!("MAINPID={new}\n")) && reported.contains("READY=1"),
+        "{reported}"
+    );
     assert_eq!(child.wait().unwrap().code(), Some(0));
     stop(&place);
 }

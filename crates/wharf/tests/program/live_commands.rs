@@ -84,7 +84,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
 }
 
 #[test]
-fn who_is_right_during_a_hundred_transfers() {
+fn a_hundred_running_transfers_are_listed() {
     let place = place();
     place.write(
         "wharf.toml",
@@ -158,7 +158,7 @@ fn a_kick_after_the_transfer_lets_it_end_and_bans_the_next_connection() {
     assert_eq!(status(&place)["bans"], 1);
     server.stop();
     let listed = place.run(&["ban", "list"]).exits(0).out;
-    assert!(listed.contains("127.0.0.1") && listed.contains("hand"), "{listed}");
+    assert!(listed.contains("127.0.0.1") && listed.contains("manual"), "{listed}");
 }
 
 /// Follows the log until a line with this in it.
@@ -241,7 +241,7 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
 }
 
 #[test]
-fn a_server_whose_control_socket_is_in_use_still_serves() {
+fn a_server_serves_although_its_control_socket_is_in_use() {
     let place = place();
     let first = serve(&place);
     let second = place.serve(&["serve"]);
@@ -288,10 +288,10 @@ fn another_user_gets_an_error_about_the_socket() {
         .output()
         .unwrap();
     assert_eq!(ran.status.code(), Some(77), "{ran:?}");
-    let told = String::from_utf8(ran.stderr).unwrap();
+    let reported = String::from_utf8(ran.stderr).unwrap();
     assert!(
-        told.contains("permission denied: cannot open") && told.contains("control.group"),
-        "{told}"
+        reported.contains("permission denied: cannot open") && reported.contains("control.group"),
+        "{reported}"
     );
 }
 
@@ -375,7 +375,7 @@ fn two_hundred_reloads_drop_no_session() {
 }
 
 #[test]
-fn top_prints_tables_where_there_is_no_screen() {
+fn top_prints_tables_without_a_terminal() {
     let place = place();
     let server = serve(&place);
     let _anna = server.login("anna", "secret");

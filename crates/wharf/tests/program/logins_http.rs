@@ -212,7 +212,7 @@ fn an_unavailable_service_is_reported_once_and_the_file_works() {
 }
 
 #[test]
-fn a_service_that_hangs_costs_its_own_logins_the_time_and_others_none() {
+fn a_hanging_login_service_delays_only_its_own_logins() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let service = Service { address: listener.local_addr().unwrap(), asked: Arc::default() };
     let place = place(&service, "connections = 1");

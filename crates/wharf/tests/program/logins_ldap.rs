@@ -283,7 +283,7 @@ fn a_group_can_be_required_and_a_dn_built_without_a_search() {
 }
 
 #[test]
-fn tls_is_asked_for_and_its_authority_must_be_right() {
+fn tls_is_requested_and_its_authority_is_verified() {
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);
     let ldaps = format!("accounts.ldap.urls=ldaps://127.0.0.1:{}", slapd.ldaps);
@@ -312,7 +312,7 @@ fn an_unavailable_directory_is_reported_once_the_next_one_is_tried_and_the_file_
     slapd.end();
     let first = server.tries("anna", "right");
     assert!(!first.starts_with('2'), "{first}");
-    assert_eq!(server.tries("nobody", "right"), first, "an unknown name is told the same");
+    assert_eq!(server.tries("nobody", "right"), first, "an unknown name gets the same reply");
     server.login("file", "secret");
     server.waits_for("event=auth-backend-unavailable source=\"ldap\" reason=\"ldap://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
@@ -346,7 +346,7 @@ fn wrong_ldap_settings_are_reported_and_are_not_failed_attempts() {
 }
 
 #[test]
-fn a_storm_of_names_is_answered_and_the_file_goes_on() {
+fn many_names_are_answered_and_the_transfer_continues() {
     const NAMES: usize = 60;
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);

@@ -106,7 +106,7 @@ fn pam_accepts_rejects_and_honours_the_account() {
     let refused = server.tries("anna", "wrong");
     assert!(refused.starts_with("530 "), "{refused}");
     for (user, password) in
-        [("anna", ""), ("gone", "right"), ("old", "right"), ("nobody-here", "right")]
+        [("anna", ""), ("gone", "right"), ("old", "right"), ("missing", "right")]
     {
         assert_eq!(server.tries(user, password), refused, "{user}");
     }

@@ -309,12 +309,12 @@ fn a_renewed_certificate_is_served_automatically_and_half_a_pair_is_not() {
     // An incomplete file: the old one stays in use, which is reported once.
     put(2, &pair("two.example"));
     point("chain", 2);
-    let told = logged(&place, "event=certificate-reload-failed");
-    assert!(told.contains("does not match tls.certificate"), "{told}");
+    let reported = logged(&place, "event=certificate-reload-failed");
+    assert!(reported.contains("does not match tls.certificate"), "{reported}");
     assert_eq!(fingerprint(&place), first);
     point("key", 2);
-    let told = logged(&place, "event=certificate-reloaded names=\"two.example\"");
-    assert!(told.contains("not_after=\"") && told.contains("fingerprint=\""), "{told}");
+    let reported = logged(&place, "event=certificate-reloaded names=\"two.example\"");
+    assert!(reported.contains("not_after=\"") && reported.contains("fingerprint=\""), "{reported}");
     let second = fingerprint(&place);
     assert_ne!(second, first);
     // As acme.sh does it: in place, one file after the other.

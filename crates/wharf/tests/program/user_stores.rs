@@ -173,7 +173,7 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     server.login("anna", "secret");
     assert!(anna.says("NOOP").starts_with("200 "));
     let (_, rest) = server.stop();
-    assert!(!rest.contains("account-database-unavailable"), "told once: {rest}");
+    assert!(!rest.contains("account-database-unavailable"), "reported once: {rest}");
 }
 
 #[test]
@@ -233,9 +233,9 @@ fn a_password_in_an_address_is_never_shown() {
 fn a_newer_schema_is_refused_with_78() {
     let place = with_sqlite();
     add(&place, "anna").exits(0);
-    let by_hand = rusqlite::Connection::open(place.path("users.db")).unwrap();
-    by_hand.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
-    drop(by_hand);
+    let direct = rusqlite::Connection::open(place.path("users.db")).unwrap();
+    direct.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
+    drop(direct);
     place.run(&["user", "list"]).exits(78).reports("newer wharf").reports("hint:");
     place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).reports("newer wharf");
 }
@@ -252,7 +252,7 @@ fn a_wrong_password_of_the_database_is_77() {
 }
 
 #[test]
-fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
+fn accounts_are_copied_between_stores_and_nothing_is_overwritten_by_default() {
     let place = TestFolder::new();
     place.write("wharf.toml", "");
     add(&place, "anna").exits(0);

@@ -294,8 +294,9 @@ fn https_needs_a_certificate_that_is_trusted() {
         let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         while connection.is_handshaking() {
             if let Err(error) = connection.complete_io(&mut stream) {
-                let told = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-                return Err(told
+                let reported =
+                    error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+                return Err(reported
                     .cloned()
                     .unwrap_or_else(|| rustls::Error::General(error.to_string())));
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 
 use super::super::gauges::{DiskSpace, QuotaUse};
 use wharf_server::diagnostics::Cause;
@@ -23,7 +23,7 @@ fn full_page() -> String {
         disks: vec![DiskSpace { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
         quotas: vec![QuotaUse {
             user: "anna".to_owned(),
-            kept: Kept { bytes: 5, files: 2 },
+            kept: UsedSpace { bytes: 5, files: 2 },
             bytes_max: Some(10),
             files_max: Some(3),
         }],
