@@ -15,8 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(parse_port(numbers.as_bytes()), Ok(address));
         let reply = format!("227 Entering Passive Mode ({numbers}).");
         // No server listens on port 0, so no client connects to it; PORT leaves it to the engine.
-        let is_told = address.port() != 0;
-        assert_eq!(parse_pasv_reply(reply.as_bytes()), is_told.then_some(address));
+        let is_reported = address.port() != 0;
+        assert_eq!(parse_pasv_reply(reply.as_bytes()), is_reported.then_some(address));
     }
     if let Some(address) = parse_pasv_reply(bytes) {
         assert_ne!(address.port(), 0);

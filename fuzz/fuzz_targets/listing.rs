@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use wharf_proto::entry::{Entry, Kind, Perm};
 use wharf_proto::facts::FactSet;
-use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
+use wharf_proto::listing::{Format, Long, MachineListing, Offset, Short};
 use wharf_proto::time::Timestamp;
 
 /// Numbers of an entry: size, links, mode, kind, permissions.
@@ -45,9 +45,9 @@ fuzz_target!(|input: (Numbers, Moments, Ids, &[u8], &[u8])| {
         seconds: if moment.seconds % 2 == 0 { i32::MAX } else { i32::MIN },
         ..Offset::UTC
     });
-    let mut facts = Facts::new(FactSet::parse_opts(facts));
+    let mut facts = MachineListing::new(FactSet::parse_opts(facts));
     let formats: [(&mut dyn Format, usize); 4] =
-        [(&mut long, 8), (&mut Short, 0), (&mut facts, 0), (&mut Facts::default(), 0)];
+        [(&mut long, 8), (&mut Short, 0), (&mut facts, 0), (&mut MachineListing::default(), 0)];
     for (format, columns) in formats {
         let mut out = b"line before\r\n".to_vec();
         format.line(&entry, &mut out);

@@ -42,11 +42,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let lines = lines_of_crates(&text);
-    let (told, is_enough) = summary(&lines);
+    let (reported, is_enough) = summary(&lines);
     let file = target(root).join("coverage.txt");
-    fs::write(&file, format!("{told}\n{text}"))
+    fs::write(&file, format!("{reported}\n{text}"))
         .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    eprintln!("{told}each file: {}", file.display());
+    eprintln!("{reported}each file: {}", file.display());
     if is_enough { Ok(()) } else { Err(format!("coverage is below {LEAST_PERCENT} %")) }
 }
 

@@ -123,12 +123,12 @@ fn counted(root: &Path, target: &str, runs: u64) -> Result<Counted, String> {
     let seconds = now().duration_since(began).as_secs();
     let text = fs::read(&log).map_err(|error| format!("cannot read {}: {error}", log.display()))?;
     let text = String::from_utf8_lossy(&text);
-    let told = |name: &str| statistic(&text, name).unwrap_or(0);
+    let reported = |name: &str| statistic(&text, name).unwrap_or(0);
     Ok(Counted {
         is_fine,
-        executions: told("number_of_executed_units"),
-        kept: told("new_units_added"),
-        memory_mib: told("peak_rss_mb"),
+        executions: reported("number_of_executed_units"),
+        kept: reported("new_units_added"),
+        memory_mib: reported("peak_rss_mb"),
         seconds,
         log,
     })

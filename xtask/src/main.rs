@@ -41,7 +41,7 @@ Usage: cargo xtask <COMMAND>
   docs     Write the generated documents again
   book     Build the documentation site in target/book, in English and Chinese
   translations [--accept FILE...]
-           List Chinese documents whose English original has changed since, or mark the
+           List Chinese documents with an English original that has changed, or mark the
            named files as up to date
   deb [--binary FILE]
            Build the Debian package target/deb/wharf.deb, with the release profile or of a

@@ -252,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_missing_where_all_is_there() {
+    fn nothing_is_reported_missing_on_a_complete_system() {
         assert!(missing_packages(|_| true, |_| true).is_empty());
     }
 
     #[test]
-    fn a_program_that_nobody_has_is_not_found() {
+    fn a_program_that_does_not_exist_is_not_found() {
         assert_eq!(find("no-such-program-anywhere"), None);
     }
 }

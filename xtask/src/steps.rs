@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_step_or_option_is_told_with_what_there_is() {
+    fn an_unknown_step_or_option_is_reported_with_the_known_ones() {
         let message = chosen(&["clipy"]).err().unwrap();
         assert!(message.contains("clipy") && message.contains("clippy"), "{message}");
         let message = chosen(&["--kep-going"]).err().unwrap();

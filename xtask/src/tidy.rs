@@ -15,6 +15,7 @@ mod documents;
 mod floors;
 mod language;
 mod links;
+mod names;
 mod prose;
 mod shape;
 mod source;
@@ -40,6 +41,8 @@ const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     documents::translations,
     language::check,
     language::bound,
+    names::check,
+    names::exceptions,
 ];
 
 /// A rule that holds everywhere.

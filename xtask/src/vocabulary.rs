@@ -86,6 +86,17 @@ pub(crate) static ENTRIES: &[RefusedPhrase] = &[
     entry(&["witness", "witnesses"], "observer; dirty mark"),
 ];
 
+/// Words that are refused in names, but not in prose, where they may be plain English.
+pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
+    entry(&["everybody", "someone", "anyone"], "every user; another user; any account"),
+    entry(&["neighbor", "neighbors", "neighbour", "neighbours"], "client prefix; sibling"),
+    entry(&["operator", "operators"], "administrator"),
+    entry(&["packed", "unpacks"], "compressed; decompressed"),
+    entry(&["patient"], "what waits, and how long"),
+    entry(&["prover", "proves"], "authenticates; verifies"),
+    entry(&["unasked"], "by default; without confirmation"),
+];
+
 /// Writes the list into `CONTRIBUTING.md`.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let file = root.join(PAGE);
@@ -125,6 +136,10 @@ fn table() -> String {
         };
         let _ = writeln!(out, "| {}{except} | {} |", entry.phrases.join(", "), entry.instead);
     }
+    out.push_str("\nIn names, these are refused as well:\n\n| Instead of | Write |\n|---|---|\n");
+    for entry in NAME_ENTRIES {
+        let _ = writeln!(out, "| {} | {} |", entry.phrases.join(", "), entry.instead);
+    }
     out.push('\n');
     out
 }
@@ -144,9 +159,11 @@ mod tests {
 
     #[test]
     fn phrases_are_in_order_and_in_lower_case() {
-        let first: Vec<_> = ENTRIES.iter().filter_map(|entry| entry.phrases.first()).collect();
-        assert!(first.is_sorted(), "{first:?}");
-        let mut all = ENTRIES.iter().flat_map(|entry| entry.phrases);
+        for list in [ENTRIES, NAME_ENTRIES] {
+            let first: Vec<_> = list.iter().filter_map(|entry| entry.phrases.first()).collect();
+            assert!(first.is_sorted(), "{first:?}");
+        }
+        let mut all = ENTRIES.iter().chain(NAME_ENTRIES).flat_map(|entry| entry.phrases);
         assert!(all.all(|phrase| *phrase == phrase.to_lowercase()));
     }
 }

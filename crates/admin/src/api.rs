@@ -51,7 +51,7 @@ impl Api {
             pid: std::process::id(),
             state: if is_stopping { State::Draining } else { State::Serving },
             started: view::timestamp(started, Duration::ZERO),
-            seconds: since.elapsed().as_secs(),
+            uptime_seconds: since.elapsed().as_secs(),
             config: self.backend.config(),
             listeners: self.listeners.to_vec(),
             sessions: self.counts(&views),
@@ -66,7 +66,7 @@ impl Api {
             certificate: self.backend.certificate(),
             reload: self.backend.last_reload(),
             warnings: self.backend.warnings(),
-            home_folders: self.backend.home_folders(),
+            sandbox_folders: self.backend.sandbox_folders(),
         }
     }
 
@@ -140,14 +140,14 @@ impl Api {
     /// Leaves out sessions of addresses that are never banned. If that would leave none, the ban is
     /// attempted, and refused with the setting that exempts them.
     fn skip_exempt(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
-        let is_spared = |view: &&SessionView| self.backend.is_never_banned(plain(view.peer.ip()));
-        if meant.iter().all(is_spared) {
+        let is_exempt = |view: &&SessionView| self.backend.is_never_banned(plain(view.peer.ip()));
+        if meant.iter().all(is_exempt) {
             return;
         }
-        let addresses = meant.iter().filter(|view| is_spared(view)).map(|view| view.peer.ip());
-        let spared: BTreeSet<IpAddr> = addresses.map(plain).collect();
-        kicked.spared = spared.iter().map(ToString::to_string).collect();
-        meant.retain(|view| !is_spared(view));
+        let addresses = meant.iter().filter(|view| is_exempt(view)).map(|view| view.peer.ip());
+        let exempt: BTreeSet<IpAddr> = addresses.map(plain).collect();
+        kicked.exempt = exempt.iter().map(ToString::to_string).collect();
+        meant.retain(|view| !is_exempt(view));
     }
 }
 

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 
 use crate::model::{
-    Ban, Certificate, HandedOver, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded,
-    Totals,
+    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals, Upgraded,
 };
 
 /// Lines of the log as they are written, each with its line feed.
@@ -45,7 +44,7 @@ pub trait AdminBackend: Send + Sync {
     fn warnings(&self) -> Vec<String>;
 
     /// The folders below which homes can be opened; `None` without a sandbox.
-    fn home_folders(&self) -> Option<Vec<String>> {
+    fn sandbox_folders(&self) -> Option<Vec<String>> {
         None
     }
 
@@ -77,13 +76,13 @@ pub trait AdminBackend: Send + Sync {
 
     /// Starts the program again in a new process that takes over the listening sockets. Current
     /// sessions end in this process. If the new process does not serve, nothing changes.
-    async fn hand_over(&self) -> Result<HandedOver, Problem>;
+    async fn upgrade(&self) -> Result<Upgraded, Problem>;
 
     /// Stops the server; transfers may finish within `grace`, or within the configured time.
     fn stop(&self, grace: Option<Duration>);
 
     /// Logs a request that changes the server: identity of the local process, HTTP method and path.
-    fn log_request(&self, who: &str, method: &str, path: &str);
+    fn log_request(&self, peer: &str, method: &str, path: &str);
 
     /// Whether the server is stopping.
     fn is_stopping(&self) -> bool;

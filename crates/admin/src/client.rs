@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::listener::connect;
-use crate::model::Problem;
+use crate::model::{Done, Problem, Upgraded};
 
 /// Longest time for a response; following the log is not limited.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -79,6 +79,20 @@ impl AdminClient {
     /// Each [`RequestError`].
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
         self.ask(Method::DELETE, path, None).await
+    }
+
+    /// Starts the program again on the same sockets. A running server of an earlier version knows
+    /// the path by its old name.
+    ///
+    /// # Errors
+    /// Each [`RequestError`].
+    pub async fn upgrade(&self) -> Result<Upgraded, RequestError> {
+        match self.post("/v1/upgrade", &Done {}).await {
+            Err(RequestError::Refused { status: 404, .. }) => {
+                self.post("/v1/hand-over", &Done {}).await
+            }
+            answer => answer,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(

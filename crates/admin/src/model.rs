@@ -1,6 +1,9 @@
 //! The types of the API. Field names are stable, since scripts read them; fields may be added.
 //!
 //! Times are RFC 3339 in UTC; durations are seconds; rates are bytes a second.
+//!
+//! An `alias` is the name of a field in earlier versions: after an update of the program, commands
+//! talk to the previous server until it is restarted or upgraded.
 
 #[cfg(feature = "openapi")]
 use schemars::JsonSchema;
@@ -19,7 +22,8 @@ pub struct Status {
     /// Start time.
     pub started: String,
     /// Seconds since the start.
-    pub seconds: u64,
+    #[serde(alias = "seconds")]
+    pub uptime_seconds: u64,
     /// Configuration file, if there is one.
     pub config: Option<String>,
     /// Addresses on which clients connect.
@@ -41,8 +45,8 @@ pub struct Status {
     /// Warnings for the administrator, each with a hint.
     pub warnings: Vec<String>,
     /// Folders below which homes can be opened; absent without a sandbox.
-    #[serde(default)]
-    pub home_folders: Option<Vec<String>>,
+    #[serde(default, alias = "home_folders")]
+    pub sandbox_folders: Option<Vec<String>>,
 }
 
 /// State of the server.
@@ -135,13 +139,16 @@ pub struct PassiveFailure {
     /// Cause, as in `no-connection`; the list is in docs/guide/passive-mode-and-nat.md.
     pub cause: String,
     /// Description of the observation.
-    pub seen: String,
+    #[serde(alias = "seen")]
+    pub observation: String,
     /// Failures in about the last day.
     pub failed: u64,
     /// Successful passive data connections from that network in the same time.
-    pub arrived: u64,
+    #[serde(alias = "arrived")]
+    pub established: u64,
     /// Time of the last failure.
-    pub last: String,
+    #[serde(alias = "last")]
+    pub last_failure: String,
     /// Detail of the last failure, such as an address; may be empty.
     pub detail: String,
     /// How to fix it.
@@ -161,7 +168,8 @@ pub struct Certificate {
     /// Whole days until expiry; negative if expired.
     pub days_left: Option<i64>,
     /// Whether wharf generated it (self-signed).
-    pub is_self_made: bool,
+    #[serde(alias = "is_self_made")]
+    pub is_self_signed: bool,
 }
 
 /// Result of the last reload.
@@ -169,11 +177,13 @@ pub struct Certificate {
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct LastReload {
     /// Time of the reload.
-    pub at: String,
+    #[serde(alias = "at")]
+    pub time: String,
     /// Whether the new configuration is in force.
     pub is_in_force: bool,
     /// Error message if the reload failed.
-    pub problem: Option<String>,
+    #[serde(alias = "problem")]
+    pub error: Option<String>,
 }
 
 /// `GET /v1/sessions`: a current session.
@@ -209,13 +219,15 @@ pub struct Session {
     /// Bytes per second over about the last second.
     pub rate: Option<u64>,
     /// Average bytes per second of the transfer.
-    pub average: Option<u64>,
+    #[serde(alias = "average")]
+    pub average_rate: Option<u64>,
     /// Duration of the transfer so far.
     pub transfer_seconds: Option<u64>,
     /// Time of connection.
     pub since: String,
     /// Seconds since the connection.
-    pub seconds: u64,
+    #[serde(alias = "seconds")]
+    pub duration_seconds: u64,
     /// Seconds since the last command.
     pub idle_seconds: u64,
 }
@@ -234,9 +246,11 @@ pub enum SessionState {
     /// A listing is being sent.
     List,
     /// The client uploads a file.
-    Up,
+    #[serde(alias = "up")]
+    Upload,
     /// The client downloads a file.
-    Down,
+    #[serde(alias = "down")]
+    Download,
 }
 
 /// `GET /v1/sessions/{id}`: a session with its last commands.
@@ -254,7 +268,8 @@ pub struct SessionDetails {
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct CommandLogEntry {
     /// Time of the reply.
-    pub at: String,
+    #[serde(alias = "at")]
+    pub time: String,
     /// The command line, escaped; secret arguments are left out.
     pub line: String,
     /// Reply code.
@@ -291,14 +306,14 @@ pub struct Kicked {
     /// Banned addresses.
     pub banned: Vec<String>,
     /// Addresses exempt from bans (`ban.allow`); their sessions were not ended.
-    #[serde(default)]
-    pub spared: Vec<String>,
+    #[serde(default, alias = "spared")]
+    pub exempt: Vec<String>,
 }
 
-/// Result of `POST /v1/hand-over`.
+/// Result of `POST /v1/upgrade`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
-pub struct HandedOver {
+pub struct Upgraded {
     /// Id of the process that accepts clients now.
     pub pid: u32,
     /// Id of the process that handled the request; it ends with its last session.
@@ -341,7 +356,8 @@ pub struct Ban {
     /// Expiry time; absent if permanent.
     pub until: Option<String>,
     /// Number of consecutive bans, including this one.
-    pub times: u32,
+    #[serde(alias = "times")]
+    pub consecutive_bans: u32,
     /// Whether the ban was requested by an administrator; else it follows from failed logins.
     pub manual: bool,
 }

@@ -14,8 +14,8 @@ mod making {
     use serde_json::{Map, Value, json};
 
     use crate::model::{
-        Ban, Done, HandedOver, Kick, Kicked, Lock, NewBan, Problem, Reloaded, Session,
-        SessionDetails, Status, Stop, Unlock,
+        Ban, Done, Kick, Kicked, Lock, NewBan, Problem, Reloaded, Session, SessionDetails, Status,
+        Stop, Unlock, Upgraded,
     };
     use crate::routes::{ROUTES, Route};
 
@@ -28,7 +28,7 @@ mod making {
         });
         let mut schemas = settings.into_generator();
         add::<(Status, Session, SessionDetails, Kick, Kicked, Ban, NewBan)>(&mut schemas);
-        add::<(HandedOver, Reloaded, Stop, Done, Problem, Lock, Unlock)>(&mut schemas);
+        add::<(Upgraded, Reloaded, Stop, Done, Problem, Lock, Unlock)>(&mut schemas);
         let mut paths = Map::new();
         for route in ROUTES {
             let path = paths.entry(route.path).or_insert_with(|| json!({}));

@@ -68,10 +68,10 @@ pub static ROUTES: &[Route] = &[
         ..Route::get("/v1/bans", "Lift bans, and return them", "string[]")
     },
     Route::post(
-        "/v1/hand-over",
+        "/v1/upgrade",
         "Start the program again on the same sockets; current sessions end in the old process",
         None,
-        "HandedOver",
+        "Upgraded",
     ),
     Route::get("/v1/locks", "Accounts locked after too many failed logins", "Lock[]"),
     Route::post("/v1/unlock", "Unlock accounts, and return them", Some("Unlock"), "string[]"),
@@ -109,7 +109,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/sessions/{id}", get(session))
         .route("/v1/kick", post(kick))
         .route("/v1/bans", get(bans).post(ban).delete(unban))
-        .route("/v1/hand-over", post(hand_over))
+        .route("/v1/upgrade", post(upgrade))
         .route("/v1/locks", get(locks))
         .route("/v1/unlock", post(unlock))
         .route("/v1/reload", post(reload))
@@ -189,8 +189,8 @@ async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejectio
     Answer::of(StatusCode::NOT_FOUND, lifted)
 }
 
-async fn hand_over(State(api): State<Api>) -> Answer {
-    Answer::of(StatusCode::CONFLICT, api.backend.hand_over().await)
+async fn upgrade(State(api): State<Api>) -> Answer {
+    Answer::of(StatusCode::CONFLICT, api.backend.upgrade().await)
 }
 
 async fn locks(State(api): State<Api>) -> Response {

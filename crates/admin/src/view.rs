@@ -22,8 +22,8 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         Activity::Transfer(transfer) => {
             let state = match transfer.what {
                 Payload::Listing => SessionState::List,
-                Payload::File(Direction::Upload, _) => SessionState::Up,
-                Payload::File(Direction::Download, _) => SessionState::Down,
+                Payload::File(Direction::Upload, _) => SessionState::Upload,
+                Payload::File(Direction::Download, _) => SessionState::Download,
             };
             (state, Some(transfer.verb))
         }
@@ -47,10 +47,10 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         bytes: transfer.map(|transfer| transfer.moved),
         size: transfer.and_then(|transfer| transfer.size),
         rate: transfer.map(|transfer| transfer.rate),
-        average: transfer.map(|transfer| per_second(transfer.moved, transfer.duration)),
+        average_rate: transfer.map(|transfer| per_second(transfer.moved, transfer.duration)),
         transfer_seconds: transfer.map(|transfer| transfer.duration.as_secs()),
         since: timestamp(now, view.duration),
-        seconds: view.duration.as_secs(),
+        duration_seconds: view.duration.as_secs(),
         idle_seconds: view.idle.as_secs(),
     }
 }
@@ -61,7 +61,7 @@ pub(crate) fn command_log_entry(
     now: SystemTime,
 ) -> CommandLogEntry {
     CommandLogEntry {
-        at: timestamp(now, view.ago),
+        time: timestamp(now, view.ago),
         line: escaped(&view.line),
         code: view.code.number(),
     }

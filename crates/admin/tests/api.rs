@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::Stream;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixListener};
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::listener::AdminSocket;
 use wharf_admin::model::{
-    Ban, Certificate, Done, HandedOver, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure,
-    Problem, Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
+    Ban, Certificate, Done, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure, Problem,
+    Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock, Upgraded,
 };
 use wharf_admin::routes::ROUTES;
 use wharf_admin::{AdminBackend, Api, LogLines};
@@ -82,7 +82,7 @@ impl AdminBackend for RecordingBackend {
         let NewBan { address, reason, .. } = ban;
         let reason = reason.unwrap_or_default();
         let since = "2026-01-01T00:00:00Z".into();
-        let ban = Ban { address, reason, since, until: None, times: 1, manual: true };
+        let ban = Ban { address, reason, since, until: None, consecutive_bans: 1, manual: true };
         self.bans.lock().unwrap().push(ban.clone());
         Ok(ban)
     }
@@ -103,14 +103,14 @@ impl AdminBackend for RecordingBackend {
     async fn reload(&self) -> Result<Reloaded, Problem> {
         Err(Problem { error: "invalid configuration in wharf.toml: 1 error".into(), hint: None })
     }
-    async fn hand_over(&self) -> Result<HandedOver, Problem> {
-        Ok(HandedOver { pid: 2, old_pid: 1, sessions: 3 })
+    async fn upgrade(&self) -> Result<Upgraded, Problem> {
+        Ok(Upgraded { pid: 2, old_pid: 1, sessions: 3 })
     }
     fn stop(&self, grace: Option<Duration>) {
         self.stopped.lock().unwrap().push(grace);
     }
-    fn log_request(&self, who: &str, method: &str, path: &str) {
-        assert!(who.starts_with("uid="), "{who}");
+    fn log_request(&self, peer: &str, method: &str, path: &str) {
+        assert!(peer.starts_with("uid="), "{peer}");
         self.log_request.lock().unwrap().push(format!("{method} {path}"));
     }
     fn is_stopping(&self) -> bool {
@@ -234,7 +234,7 @@ fn the_status_counts_and_the_program_is_called() {
 
         let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
         assert_eq!(refused.to_string(), "invalid configuration in wharf.toml: 1 error");
-        let handed: HandedOver = client.post("/v1/hand-over", &Done {}).await.unwrap();
+        let handed = client.upgrade().await.unwrap();
         assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
         let mut log = Vec::new();
         let take = |piece: &[u8]| log.extend_from_slice(piece);
@@ -266,7 +266,7 @@ fn an_invalid_request_is_rejected_and_changes_nothing() {
 }
 
 #[test]
-fn every_documented_path_answers() {
+fn every_documented_path_exists() {
     Running::with(|_running, client| async move {
         for route in ROUTES {
             let path = route.path.replace("{id}", "1");
@@ -302,5 +302,69 @@ fn a_socket_is_for_its_owner_and_one_server() {
         assert!(left.exists());
         drop(AdminSocket::open(&left, &left, None).unwrap());
         assert!(!left.exists(), "a listener removes its socket file");
+    });
+}
+
+/// Answers requests as a server of the previous version: the status with old names of fields, and
+/// the old path of an upgrade. Any other path is unknown to it.
+async fn previous_version(listener: UnixListener) {
+    let status = r#"{"version":"0.0.9","pid":1,"state":"serving","started":"","seconds":9,
+        "config":null,"listeners":[],"sessions":{"total":0,"logged_in":0,"transferring":0,
+        "max":null},"rates":{"upload":0,"download":0},"totals":{"connections":0,
+        "rejected_connections":0,"logins":0,"failed_logins":0,"uploads":0,"downloads":0,
+        "failed_transfers":0,"uploaded_bytes":0,"downloaded_bytes":0},"passive":{"ports":"",
+        "in_use":0,"failures":[{"network":"192.0.2.0/24","cause":"no-connection","seen":"x",
+        "failed":2,"arrived":3,"last":"l","detail":"","hint":""}]},"bans":0,"certificate":
+        {"fingerprint":"","names":[],"not_after":null,"days_left":null,"is_self_made":true},
+        "reload":{"at":"t","is_in_force":false,"problem":"p"},"warnings":[],
+        "home_folders":["/srv"]}"#;
+    let upgraded = r#"{"pid":2,"old_pid":1,"sessions":3}"#;
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        let mut length = 0;
+        stream.read_line(&mut line).await.unwrap();
+        loop {
+            let mut header = String::new();
+            stream.read_line(&mut header).await.unwrap();
+            if let Some(value) = header.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if header.trim().is_empty() {
+                break;
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        let (status, body) = match line.split(' ').nth(1).unwrap() {
+            "/v1/status" => ("200 OK", status),
+            "/v1/hand-over" => ("200 OK", upgraded),
+            _ => ("404 Not Found", r#"{"error":"unknown path","hint":null}"#),
+        };
+        let length = body.len();
+        let reply = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(reply.as_bytes()).await.unwrap();
+    }
+}
+
+#[test]
+fn a_server_of_the_previous_version_is_understood_and_can_be_upgraded() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control");
+        let old = tokio::spawn(previous_version(UnixListener::bind(&socket).unwrap()));
+        let client = AdminClient::new(&socket);
+        let status: Status = client.get("/v1/status").await.unwrap();
+        assert_eq!((status.uptime_seconds, status.sandbox_folders), (9, Some(vec!["/srv".into()])));
+        let [failure] = &status.passive.failures[..] else { panic!("{:?}", status.passive) };
+        assert_eq!((&*failure.observation, failure.established), ("x", 3));
+        assert!(status.certificate.unwrap().is_self_signed);
+        let reload = status.reload.unwrap();
+        assert_eq!((&*reload.time, reload.error.as_deref()), ("t", Some("p")));
+        assert_eq!(client.upgrade().await.unwrap().pid, 2);
+        let unknown = client.get::<Status>("/v1/unknown").await.unwrap_err();
+        assert!(matches!(unknown, RequestError::Refused { status: 404, .. }), "{unknown}");
+        old.abort();
     });
 }

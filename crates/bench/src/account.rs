@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::bench::places::{make_folder, set_mode, write};
+use crate::bench::paths::{make_folder, set_mode, write};
 
 /// An account, and the system user that the servers run as.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ mod machine;
 mod measure;
 mod number;
 mod options;
-mod places;
+mod paths;
 mod proc;
 mod report;
 mod result;

@@ -122,7 +122,7 @@ impl ClientProgram {
             Self::Rclone => add(&["sync", &format!(":ftp:{far}"), &to.to_string()]),
             Self::Curl => {
                 let file = places.local.join("curl.conf");
-                crate::bench::places::write(&file, curl_config(job, places)?)?;
+                crate::bench::paths::write(&file, curl_config(job, places)?)?;
                 let account = format!("{USER}:{PASSWORD}");
                 add(&["--parallel", "--silent", "--show-error", "--user", &account]);
                 add(&["--config", &file.display().to_string()]);

@@ -16,7 +16,7 @@ use crate::bench::cases::{BenchCase, CaseWork, CountUnit, FileLocation, TINY_BYT
 use crate::bench::distance::DistanceProxy;
 use crate::bench::group::MemoryUse;
 use crate::bench::number::{GIB, MIB, figure, length, ratio};
-use crate::bench::places::remove_folder;
+use crate::bench::paths::remove_folder;
 use crate::bench::result::Figure;
 use crate::bench::running::{RunningServer, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};

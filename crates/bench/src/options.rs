@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::bench::places::Places;
+use crate::bench::paths::BenchPaths;
 use crate::bench::servers::{BenchServer, SERVERS};
 use crate::bench::text::put;
 use crate::bench::{cases, report, runner, running, servers, tree};
@@ -60,7 +60,7 @@ pub(crate) struct BenchOptions {
 /// A message for users: what, where, and a hint.
 pub(crate) fn run() -> Result<(), String> {
     let options = BenchOptions::parse();
-    let places = Places::find()?;
+    let places = BenchPaths::find()?;
     if options.list {
         return list(&places);
     }
@@ -100,7 +100,7 @@ fn default_rounds(cases: &[String]) -> u32 {
     if cases.iter().any(|word| word == "full") { 5 } else { 3 }
 }
 
-fn list(places: &Places) -> Result<(), String> {
+fn list(places: &BenchPaths) -> Result<(), String> {
     let mut text = String::from("Cases:\n");
     for case in cases::CASES {
         let group = match case.group {
@@ -122,7 +122,7 @@ fn list(places: &Places) -> Result<(), String> {
     report::print(&text)
 }
 
-fn install(places: &Places, servers: &[&BenchServer]) -> Result<(), String> {
+fn install(places: &BenchPaths, servers: &[&BenchServer]) -> Result<(), String> {
     let mut failed = Vec::new();
     for server in servers {
         // One failed installation does not prevent the others.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::bench::places::{make_folder, write};
+use crate::bench::paths::{make_folder, write};
 use crate::bench::result::{FORMAT, MeasurementRecord};
 
 pub(crate) mod chart;

@@ -7,7 +7,7 @@ use crate::bench::account::{BenchAccount, CertificateFiles};
 use crate::bench::cases::{BenchCase, CaseGroup, CaseWork};
 use crate::bench::measure::{Figures, MeasurementContext};
 use crate::bench::number::{GIB, MIB, figure};
-use crate::bench::places::Places;
+use crate::bench::paths::BenchPaths;
 use crate::bench::report::{self, terminal};
 use crate::bench::result::{
     FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun, WHARF, WHARF_FULL,
@@ -43,7 +43,7 @@ type InstalledServer = (&'static BenchServer, Installation);
 ///
 /// Nothing can be measured at all. Failures of servers are in the record.
 pub(crate) fn run(
-    places: &Places,
+    places: &BenchPaths,
     selection: &Selection,
     out: &Path,
 ) -> Result<MeasurementRecord, String> {
@@ -123,7 +123,7 @@ impl MeasurementRecord {
 
 /// Finds the installed servers, and why others are missing.
 fn find_installed(
-    places: &Places,
+    places: &BenchPaths,
     selection: &Selection,
     account: &BenchAccount,
 ) -> Result<(Vec<InstalledServer>, Vec<ServerInfo>), String> {

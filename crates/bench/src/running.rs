@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::account::BenchAccount;
 use crate::bench::group::UsageCounter;
-use crate::bench::places::{make_folder, remove_folder};
+use crate::bench::paths::{make_folder, remove_folder};
 use crate::bench::servers::StartCommand;
 use crate::bench::{clock, proc};
 

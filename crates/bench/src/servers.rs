@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bench::account::{BenchAccount, CertificateFiles};
 use crate::bench::cases::Variant;
-use crate::bench::places::Places;
+use crate::bench::paths::BenchPaths;
 
 mod debian;
 mod libunftp;
@@ -33,9 +33,9 @@ pub(crate) struct BenchServer {
     pub(crate) has_mlsd: bool,
     /// It must be started as root.
     pub(crate) needs_root: bool,
-    pub(crate) find: fn(&Places) -> Result<Installation, String>,
+    pub(crate) find: fn(&BenchPaths) -> Result<Installation, String>,
     pub(crate) start: fn(&Installation, &ServerSetup<'_>) -> Result<StartCommand, String>,
-    pub(crate) install: fn(&Places) -> Result<(), String>,
+    pub(crate) install: fn(&BenchPaths) -> Result<(), String>,
 }
 
 /// An installed server.
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_names_every_server_takes_part() {
+    fn without_names_every_server_is_measured() {
         assert_eq!(chosen(&[]).unwrap().len(), SERVERS.len());
         let one = chosen(&["vsftpd".to_owned()]).unwrap();
         assert_eq!(one.iter().map(|server| server.name).collect::<Vec<_>>(), ["vsftpd"]);

@@ -13,7 +13,7 @@ use crate::bench::cases::{
 };
 use crate::bench::clients::ClientJob;
 use crate::bench::number::{KIB, MIB, size};
-use crate::bench::places::{Places, make_folder};
+use crate::bench::paths::{BenchPaths, make_folder};
 use crate::bench::proc;
 
 /// The test trees, and the sizes of their files.
@@ -74,7 +74,7 @@ impl TestTrees {
     /// # Errors
     /// There is no space even for small files, or a file cannot be written.
     pub(crate) fn prepare(
-        places: &Places,
+        places: &BenchPaths,
         cases: &[&BenchCase],
         account: &BenchAccount,
     ) -> Result<Self, String> {
@@ -296,7 +296,7 @@ pub(crate) fn folder_name(entries: u64) -> String {
 ///
 /// # Errors
 /// The folder that could not be removed.
-pub(crate) fn remove(places: &Places) -> Result<(), String> {
+pub(crate) fn remove(places: &BenchPaths) -> Result<(), String> {
     for base in [places.base(false), places.base(true)] {
         if base.exists() {
             eprintln!("bench: removing {}", base.display());

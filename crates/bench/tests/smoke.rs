@@ -18,13 +18,13 @@ fn wharf_is_started_measured_and_ended() {
     let out = folder.path().join("result.json");
     let words = ["--servers", "wharf", "--cases", "noop,size", "--rounds", "1", "--time", "1"];
     let output = Command::new(program).args(words).arg("--out").arg(&out).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{reported}");
     let record: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
     let runs = record["runs"].as_array().unwrap();
     // wharf and the bare program in one case, wharf alone in the other.
-    assert_eq!(runs.len(), 3, "{told}");
+    assert_eq!(runs.len(), 3, "{reported}");
     for run in runs {
         assert!(run.get("failed").is_none(), "{run}");
     }

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 /// `emit` is called on the session's task: it must not block, and it cannot fail or veto.
 pub trait Events: Send + Sync {
     /// Records one event.
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>);
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>);
 
     /// Whether [`Event::Command`] is wanted; otherwise the engine does not emit it.
     fn wants_commands(&self) -> bool {
@@ -273,5 +273,5 @@ pub enum Direction {
 pub struct NoEvents;
 
 impl Events for NoEvents {
-    fn emit(&self, _who: &ClientInfo, _event: &Event<'_>) {}
+    fn emit(&self, _client: &ClientInfo, _event: &Event<'_>) {}
 }

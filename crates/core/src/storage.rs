@@ -146,7 +146,7 @@ pub struct Capabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The current usage; `None` while it is being counted.
-    pub kept: Option<Kept>,
+    pub kept: Option<UsedSpace>,
     /// The quota in bytes.
     pub bytes_max: Size,
     /// The quota of files and directories.
@@ -155,7 +155,7 @@ pub struct Usage {
 
 /// The number of files and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct UsedSpace {
     /// Bytes in files, including partial uploads.
     pub bytes: u64,
     /// Files and directories, including partial uploads, without the root.

@@ -39,7 +39,7 @@ pub struct UncheckedUpload<'a> {
     /// The target path in the file system, if there is one.
     pub file: Option<&'a Path>,
     /// The current path of the uploaded data.
-    pub draft: &'a Path,
+    pub partial_file: &'a Path,
 }
 
 /// What happens to uploads that could not be checked.
@@ -146,11 +146,11 @@ impl Checker {
     /// Moves a refused upload to the quarantine folder, if there is one.
     async fn quarantine_upload(&self, upload: &UncheckedUpload<'_>, id: &str) {
         let Some(folder) = self.quarantine.clone() else { return };
-        let (draft, name) = (upload.draft.to_owned(), quarantine_name(id, upload));
+        let (partial_file, name) = (upload.partial_file.to_owned(), quarantine_name(id, upload));
         let (answer, answered) = oneshot::channel();
         let act = move || {
             // The client may have disconnected.
-            let _ = answer.send(move_to_quarantine(&draft, &folder, &name));
+            let _ = answer.send(move_to_quarantine(&partial_file, &folder, &name));
         };
         let begun = std::thread::Builder::new().name("quarantine".to_owned()).spawn(act);
         let kept = match begun {
@@ -168,8 +168,8 @@ fn reason(upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> String {
     let said = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
     let Some(said) = said else { return "The file was refused.".to_owned() };
     let name = upload.path.name().map(escaped).unwrap_or_default();
-    let said = said.replace(&*upload.draft.to_string_lossy(), &name);
-    let folder = upload.draft.parent().map(Path::to_string_lossy).unwrap_or_default();
+    let said = said.replace(&*upload.partial_file.to_string_lossy(), &name);
+    let folder = upload.partial_file.parent().map(Path::to_string_lossy).unwrap_or_default();
     let said = if folder.len() > 1 { said.replace(&*folder, "") } else { said };
     let said: String = said.chars().take(REASON_CHARS_MAX).collect();
     format!("Refused: {said}")
@@ -193,7 +193,7 @@ fn quarantine_name(id: &str, upload: &UncheckedUpload<'_>) -> String {
 }
 
 fn move_to_quarantine(
-    draft: &Path,
+    partial_file: &Path,
     folder: &Path,
     name: &str,
 ) -> std::result::Result<PathBuf, String> {
@@ -204,8 +204,8 @@ fn move_to_quarantine(
     }
     let place = folder.join(name);
     // The store removes its own name of the file; on another file system this makes a copy.
-    std::fs::hard_link(draft, &place)
-        .or_else(|_| std::fs::copy(draft, &place).map(drop))
+    std::fs::hard_link(partial_file, &place)
+        .or_else(|_| std::fs::copy(partial_file, &place).map(drop))
         .map_err(plain)?;
     Ok(place)
 }
@@ -330,15 +330,19 @@ impl CheckedSink {
     /// Runs the check.
     async fn check(&mut self) -> Result<()> {
         let checker = Arc::clone(&self.checker);
-        let Some(draft) = self.sink.partial_file().await? else {
+        let Some(partial_file) = self.sink.partial_file().await? else {
             // A store without files on disk has nothing that a program could open.
             let why = "this store has no files on disk to check";
             return Err(Error::new(ErrorKind::Unchecked, why));
         };
         let (user, file) = (Arc::clone(&self.user), self.file.clone());
         let at = self.at.clone();
-        let upload =
-            UncheckedUpload { user: &user, path: &at, file: file.as_deref(), draft: &draft };
+        let upload = UncheckedUpload {
+            user: &user,
+            path: &at,
+            file: file.as_deref(),
+            partial_file: &partial_file,
+        };
         // One id for the program, the log and the file in quarantine.
         let notice = (checker.notice)(&upload);
         let id = notice.id();

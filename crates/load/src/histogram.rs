@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_measured_has_no_percentiles() {
+    fn an_empty_measurement_has_no_percentiles() {
         assert_eq!(LatencyHistogram::new().latency(), None);
     }
 
@@ -156,9 +156,10 @@ mod tests {
             let count = list.len();
             prop_assert_eq!(latency.samples, u64::try_from(count).unwrap());
             prop_assert_eq!(latency.max, Duration::from_nanos(list[count - 1]));
-            for (percent, told) in [(50, latency.p50), (90, latency.p90), (99, latency.p99)] {
+            for (percent, reported) in [(50, latency.p50), (90, latency.p90), (99, latency.p99)] {
                 let exact = Duration::from_nanos(list[(count * percent).div_ceil(100) - 1]);
-                prop_assert!(told >= exact && told <= exact + exact / 64, "{percent} {told:?}");
+                let is_close = reported >= exact && reported <= exact + exact / 64;
+                prop_assert!(is_close, "{percent} {reported:?}");
             }
         }
     }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_goes_on_past_the_period_as_it_began() {
+    fn the_content_repeats_after_its_period() {
         let pattern = Pattern::new();
         let mut file = Vec::new();
         pattern.write(&mut file, len(&pattern.0) + 10).unwrap();

@@ -267,8 +267,8 @@ impl PreparedRun {
         let mut speeds: Vec<f64> = self.slots.iter().filter_map(speed).collect();
         speeds.sort_by(f64::total_cmp);
         let (slowest, fastest) = (*speeds.first()?, *speeds.last()?);
-        let is_told = speeds.len() > 1 && self.plan.case.moves_files();
-        is_told.then_some(Fairness { slowest, fastest })
+        let is_reported = speeds.len() > 1 && self.plan.case.moves_files();
+        is_reported.then_some(Fairness { slowest, fastest })
     }
 }
 

@@ -69,9 +69,9 @@ impl TlsStream {
         socket: TcpStream,
         is_exact: bool,
     ) -> Result<Self, ErrorKind> {
-        let told = |error: rustls::Error| ErrorKind::Tls(error.to_string());
+        let reported = |error: rustls::Error| ErrorKind::Tls(error.to_string());
         let mut connection =
-            ClientConnection::new(Arc::clone(config), name.clone()).map_err(told)?;
+            ClientConnection::new(Arc::clone(config), name.clone()).map_err(reported)?;
         connection.set_buffer_limit(None);
         let mut stream = Self { connection, socket };
         let mut records = TlsRecords::default();
@@ -91,7 +91,7 @@ impl TlsStream {
             if let Err(error) = stream.connection.process_new_packets() {
                 // Send the alert; if that fails, the error stays the same.
                 let _ = stream.send();
-                return Err(told(error));
+                return Err(reported(error));
             }
         }
     }

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn epsv_asks_for_a_family_or_for_all() {
+    fn epsv_accepts_a_family_or_all() {
         assert_eq!(parse_epsv(b""), Ok(EpsvArg::Any));
         assert_eq!(parse_epsv(b" "), Ok(EpsvArg::Any));
         assert_eq!(parse_epsv(b"all"), Ok(EpsvArg::All));

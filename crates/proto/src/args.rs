@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn opts_names_a_command_and_keeps_the_rest() {
+    fn opts_parses_a_command_and_its_arguments() {
         let verb = |word: &[u8]| Verb::parse(word).unwrap();
         assert_eq!(parse_opts(b"UTF8 ON"), Ok((verb(b"UTF8"), &b"ON"[..])));
         assert_eq!(parse_opts(b"utf8"), Ok((verb(b"UTF8"), &b""[..])));

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn perm_letters_come_in_the_rfc_order() {
+    fn perm_letters_are_in_rfc_order() {
         let perm = Perm::default().with(b'w').with(b'a').with(b'?').with(b'r');
         assert_eq!(perm.letters().collect::<Vec<_>>(), b"arw");
         let mut written = Vec::new();

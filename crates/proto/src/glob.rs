@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_and_what_only_looks_like_one() {
+    fn sets_and_unterminated_brackets() {
         assert!(matches("[a-c]x", "bx") && !matches("[a-c]x", "dx"));
         assert!(matches("[!a-c]x", "dx") && !matches("[!a-c]x", "ax"));
         assert!(matches("[]x]", "]") && matches("[!]]", "x") && !matches("[!]]", "]"));

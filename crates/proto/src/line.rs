@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn row_14_the_letter_0xff_comes_through_doubled_or_not() {
+    fn row_14_byte_0xff_is_accepted_doubled_or_single() {
         assert_eq!(one(b"CWD \xff\xffx\r\n"), b"CWD \xffx");
         assert_eq!(one(b"CWD \xffx\r\n"), b"CWD \xffx");
         assert_eq!(one(b"CWD x\xff\r\n"), b"CWD x\xff");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn row_15_endless_bytes_keep_memory_flat() {
+    fn row_15_endless_bytes_do_not_increase_memory() {
         let mut decoder = LineDecoder::new(4096);
         let mut errors = 0;
         for _ in 0..4096 {
@@ -348,7 +348,7 @@ mod tests {
         }
 
         #[test]
-        fn without_telnet_lines_are_what_stands_between_line_feeds(
+        fn without_telnet_lines_end_at_line_feeds(
             wire in "[ab\r\n]{0,60}",
             max in 0_usize..8,
         ) {
@@ -365,7 +365,7 @@ mod tests {
         }
 
         #[test]
-        fn lines_of_text_come_out_as_they_went_in(
+        fn lines_of_text_round_trip(
             texts in prop::collection::vec("[^\r\n\0]{0,5}", 1..9),
         ) {
             let wire = texts.join("\r\n") + "\r\n";

@@ -72,7 +72,7 @@ pub struct Short;
 /// type=file;size=3;modify=20260101000000;perm=r; name
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts {
+pub struct MachineListing {
     shown: FactSet,
     stamps: Stamps,
 }
@@ -110,13 +110,13 @@ impl Format for Short {
     }
 }
 
-impl Format for Facts {
+impl Format for MachineListing {
     fn line(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         self.facts_line_as(kind_text(entry.kind), entry, out);
     }
 }
 
-impl Facts {
+impl MachineListing {
     /// Shows these facts, as far as an entry has them.
     pub fn new(shown: FactSet) -> Self {
         Self { shown, stamps: Stamps::default() }
@@ -303,8 +303,8 @@ mod tests {
         line(&mut Long::new(moment("20260801000000"), |_| Offset::UTC), entry)
     }
 
-    fn all_facts() -> Facts {
-        Facts::new(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
+    fn all_facts() -> MachineListing {
+        MachineListing::new(Fact::ALL.into_iter().fold(FactSet::NONE, FactSet::with))
     }
 
     #[test]
@@ -394,18 +394,18 @@ mod tests {
         file.unique = Some((0x2e, 0x1a));
         let default = "type=file;size=1234;modify=20260722171400;perm=rw;unique=2eg1a;\
                        UNIX.mode=0644; na;me\r\n";
-        assert_eq!(line(&mut Facts::default(), &file), default);
+        assert_eq!(line(&mut MachineListing::default(), &file), default);
         file.created = Some(moment("20260101000000"));
         let all = "type=file;size=1234;modify=20260722171400;create=20260101000000;perm=rw;\
                    unique=2eg1a;UNIX.mode=0644; na;me\r\n";
         assert_eq!(line(&mut all_facts(), &file), all);
-        assert_eq!(line(&mut Facts::new(FactSet::NONE), &file), " na;me\r\n");
+        assert_eq!(line(&mut MachineListing::new(FactSet::NONE), &file), " na;me\r\n");
     }
 
     #[test]
     fn types_have_the_words_of_the_rfc() {
         let mut facts =
-            Facts::new(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
+            MachineListing::new(FactSet::NONE.with(Fact::Type).with(Fact::Size).with(Fact::Perm));
         assert_eq!(line(&mut facts, &entry("d", Kind::Dir)), "type=dir;perm=; d\r\n");
         assert_eq!(line(&mut facts, &entry("l", Kind::Link)), "type=OS.unix=slink;perm=; l\r\n");
         assert_eq!(line(&mut facts, &entry("o", Kind::Other)), "type=OS.unix=special;perm=; o\r\n");

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn row_27_within_looks_at_whole_names() {
+    fn row_27_within_compares_whole_names() {
         let path = |text: &str| VPath::root().resolve(text.as_bytes()).unwrap();
         assert!(path("/a/b").is_within(&path("/a")));
         assert!(path("/a").is_within(&path("/a")));

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_calendar_time_stands_still() {
+    fn times_beyond_the_calendar_are_clamped() {
         assert_eq!(written(i64::MIN), "00000101000000");
         assert_eq!(written(i64::MAX), "99991231235959");
         let end = Timestamp { seconds: i64::MAX, nanos: 1 };

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_is_itself_and_nothing_else() {
+    fn a_content_matches_only_itself() {
         let (pool, mut random) = (ContentPool::new(), Random::new(1));
         let (one, two) = (pool.piece(&mut random, 1000), pool.piece(&mut random, 1000));
         let both = one.with(&two);

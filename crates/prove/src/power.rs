@@ -116,7 +116,7 @@ fn one_cut(
 /// Another program that syncs its own file now and then. That makes the kernel write the journal,
 /// with all renames of the server so far, but not the contents that are still in memory.
 fn sync_other_file(place: &Path, mut random: Random, is_over: &AtomicBool) {
-    let path = place.join("neighbour");
+    let path = place.join("sibling");
     while !is_over.load(Ordering::Relaxed) {
         let synced = File::create(&path).and_then(|mut file| {
             file.write_all(b"news")?;

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_worker_knows_that_others_wait() {
+    async fn a_worker_detects_waiting_workers() {
         let blocking_pool = BlockingPool::new();
         let mut taken = Vec::new();
         while blocking_pool.free.available_permits() > 0 {

@@ -295,7 +295,7 @@ mod tests {
     use crate::testing::link;
 
     #[tokio::test(start_paused = true)]
-    async fn row_7_a_client_that_takes_no_replies_is_gone_after_thirty_seconds() {
+    async fn row_7_a_client_that_reads_no_replies_is_disconnected_after_thirty_seconds() {
         let (_theirs, ours) = tokio::io::duplex(64);
         let mut control = Control::new(Stream::Plain(link(ours)));
         let names = NameCodec::new(&Settings::default().names);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_7_tls_that_never_goes_on_ends_after_ten_seconds_on_either_connection() {
+    async fn row_7_a_stalled_tls_handshake_ends_after_ten_seconds_on_either_connection() {
         use crate::tls::tests::acceptor;
         use crate::tls::{DataDirection, Stage};
         let acceptor = acceptor();

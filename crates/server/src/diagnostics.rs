@@ -106,16 +106,16 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Self::NoConnection => "no-connection",
-            Self::AnnouncedPrivate => "announced-private",
+            Self::AnnouncedPrivate => "private-address-announced",
             Self::OtherAddress => "other-address",
             Self::OtherPort => "other-port",
             Self::TlsFailed => "tls-failed",
             Self::NotResumed => "not-resumed",
-            Self::AmbiguousSession => "not-told-apart",
-            Self::NoPort => "no-port",
-            Self::System => "system",
-            Self::NotReached => "not-reached",
-            Self::NamedPrivate => "named-private",
+            Self::AmbiguousSession => "ambiguous-session",
+            Self::NoPort => "no-free-port",
+            Self::System => "system-error",
+            Self::NotReached => "client-unreachable",
+            Self::NamedPrivate => "private-address-sent",
         }
     }
 

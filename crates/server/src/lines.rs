@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_directory_is_sorted_and_a_large_one_comes_as_it_is() {
+    async fn a_small_directory_is_sorted_and_a_large_one_is_not() {
         for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
             let listed = lines(Entries::Blocking(entries((0..count).rev())), formatter(None));
             let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_of_batches_is_not_asked_after_its_end_or_an_error() {
+    async fn a_stream_of_batches_is_not_polled_after_its_end_or_an_error() {
         let batch = vec![Entry::new("a", Kind::File, 0)];
         for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
             let batches = Entries::Stream(Box::pin(Once(Some(only), false)));

@@ -94,13 +94,13 @@ const LONG: &[Duration] = &[
 ];
 
 const LOGIN_CAUSES: &[&str] = &[
-    "unknown_user",
-    "wrong_password",
+    "unknown-user",
+    "wrong-password",
     "disabled",
-    "no_password",
-    "refused",
+    "no-password",
+    "denied",
     "busy",
-    "store",
+    "backend-failed",
     "other",
 ];
 
@@ -132,13 +132,13 @@ impl EngineMetrics {
 
     pub(crate) fn login_failed(&self, denied: &Denied) {
         let cause = match denied {
-            Denied::UnknownUser => "unknown_user",
-            Denied::WrongPassword | Denied::WrongPasswordOf(_) => "wrong_password",
+            Denied::UnknownUser => "unknown-user",
+            Denied::WrongPassword | Denied::WrongPasswordOf(_) => "wrong-password",
             Denied::Disabled => "disabled",
-            Denied::NoPassword => "no_password",
-            Denied::Refused(_) => "refused",
+            Denied::NoPassword => "no-password",
+            Denied::Refused(_) => "denied",
             Denied::Busy => "busy",
-            Denied::Broken(_) => "store",
+            Denied::Broken(_) => "backend-failed",
             _ => "other",
         };
         let place = LOGIN_CAUSES.iter().position(|known| *known == cause);
@@ -163,12 +163,12 @@ impl OpeningFailure {
 
     fn name(self) -> &'static str {
         match self {
-            Self::NoConnection => "none_came",
-            Self::Ambiguous => "not_told_apart",
-            Self::UnexpectedPeers => "strangers",
+            Self::NoConnection => "no-connection",
+            Self::Ambiguous => "ambiguous-session",
+            Self::UnexpectedPeers => "unexpected-peers",
             Self::Network => "network",
-            Self::Tls => "tls",
-            Self::NotResumed => "not_resumed",
+            Self::Tls => "tls-failed",
+            Self::NotResumed => "not-resumed",
         }
     }
 }
@@ -241,9 +241,9 @@ mod tests {
         metrics.login_failed(&Denied::WrongPassword);
         metrics.opening_failed(OpeningFailure::Tls);
         let counted: Vec<_> = metrics.login_failures().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(counted, [("wrong_password", 1)]);
+        assert_eq!(counted, [("wrong-password", 1)]);
         let counted: Vec<_> = metrics.opening_failures().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(counted, [("tls", 1)]);
+        assert_eq!(counted, [("tls-failed", 1)]);
         assert_eq!(metrics.login_failures().count(), LOGIN_CAUSES.len());
     }
 }

@@ -441,7 +441,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn an_active_connection_comes_from_the_port_asked_for_or_else_from_another() {
+    async fn an_active_connection_uses_the_requested_source_port_or_another() {
         let clients = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("it can be had"));
         let to = |client: &TcpListener| client.local_addr().expect("it is bound");
         let peer = |client: &TcpListener| client.accept().expect("it was dialled").1.port();

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_listed_until_it_goes() {
+    async fn a_session_is_listed_until_it_ends() {
         let registry = Arc::new(Registry::default());
         let one = registry.register(address(1), address(9));
         let two = registry.register(address(2), address(9));

@@ -32,7 +32,7 @@ impl From<Disconnect> for SessionEnd {
 impl fmt::Display for SessionEnd {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => out.write_str("goodbye"),
+            Self::Closed => out.write_str("quit"),
             Self::Disconnected(gone) => gone.fmt(out),
             Self::LoginTimeout => out.write_str("login timeout"),
             Self::Idle => out.write_str("idle timeout"),

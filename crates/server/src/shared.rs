@@ -258,7 +258,7 @@ impl Shared {
         local: SocketAddr,
         event: &Event<'_>,
     ) {
-        let who = ClientInfo {
+        let client = ClientInfo {
             session: 0,
             peer,
             local,
@@ -267,7 +267,7 @@ impl Shared {
             client: None,
             tree: AccountFiles::default(),
         };
-        self.events.emit(&who, event);
+        self.events.emit(&client, event);
     }
 
     fn emit_of(&self, address: IpAddr, event: &Event<'_>) {
@@ -345,7 +345,7 @@ mod tests {
 
     /// A certificate renewed during a reload must not restore old settings.
     #[tokio::test]
-    async fn a_renewed_certificate_undoes_no_settings_that_come_at_the_same_time() {
+    async fn a_certificate_renewal_keeps_concurrent_settings() {
         let settings = Settings { tls: Some(any_settings()), ..Settings::default() };
         let shared = Arc::clone(&TestSession::with(settings.clone()).session.shared);
         for round in 0..200 {

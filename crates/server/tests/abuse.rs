@@ -109,7 +109,7 @@ fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
     world().settings(narrow).run(&format!(
         "CLIENT anna 198.51.100.1\n{LOGIN}C: QUIT\nS: 221 *\nS: EOF\n{flood}\
          CLIENT f4 2001:db8::4\nS: 421 Too many connections before login*\nS: EOF\n\
-         CLIENT stranger 203.0.113.7\nS: 421 Too many connections before*\nS: EOF\n\
+         CLIENT unknown 203.0.113.7\nS: 421 Too many connections before*\nS: EOF\n\
          CLIENT again 198.51.100.1\n{LOGIN}"
     ));
 }
@@ -134,7 +134,7 @@ fn row_7_after_a_logout_the_login_timeout_starts_again() {
 }
 
 #[test]
-fn row_7_a_transfer_that_drips_ends_where_a_rate_is_asked_for() {
+fn row_7_a_slow_transfer_ends_below_the_minimum_rate() {
     let world = world().settings(|settings| {
         settings.limits.transfer_min_rate = Rate::from_bytes_per_second(100);
         settings.limits.transfer_min_rate_period = Duration::from_secs(30);

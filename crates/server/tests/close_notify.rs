@@ -46,7 +46,7 @@ fn row_33_an_upload_without_close_notify_is_cut_and_the_key_is_named() {
 }
 
 #[test]
-fn row_33_exactly_the_bytes_of_allo_stand_in_for_close_notify() {
+fn row_33_exactly_the_bytes_of_allo_replace_close_notify() {
     let events = inside(
         &world(),
         "EPSV;C: ALLO 5\nS: 200 *\nC: STOR b\nS: 150 *\nU... whole\nUF\nTAKEN;\nHAS /b whole",
@@ -134,7 +134,7 @@ fn row_33_allo_counts_only_under_this_tls_and_for_this_transfer() {
 }
 
 #[test]
-fn row_33_a_reset_is_never_an_end_and_neither_is_that_of_a_client_that_is_gone() {
+fn row_33_a_reset_never_completes_an_upload() {
     for world in [world(), lenient()] {
         inside(
             &world,

@@ -58,7 +58,7 @@ fn row_15_a_client_that_keeps_sending_long_lines_is_disconnected() {
 }
 
 #[test]
-fn nonsense_is_answered_and_the_session_goes_on() {
+fn invalid_input_is_answered_and_the_session_continues() {
     inside(
         &world(),
         "C: XYZZY\nS: 500 *\nC: \nS: 500 *\nC: 123\nS: 500 *\nC: SITE\nS: 500 *\n\
@@ -89,7 +89,7 @@ fn row_10_ten_unknown_lines_before_a_login_are_enough() {
 }
 
 #[test]
-fn row_7_a_session_that_says_nothing_ends() {
+fn row_7_an_idle_session_ends() {
     inside(&world(), "WAIT 299s\nC: NOOP\nS: 200 *\nWAIT 299s\nWAIT 2s\nS: 421 Idle*\nS: EOF");
 }
 
@@ -166,12 +166,12 @@ fn row_5_no_more_sessions_of_one_account_than_allowed() {
 }
 
 #[test]
-fn an_operator_ends_the_sessions_of_an_account() {
+fn an_administrator_ends_the_sessions_of_an_account() {
     inside(&world(), "C: NOOP\nS: 200 *\nKICK anna\nS: 421 *\nS: EOF");
 }
 
 #[test]
-fn a_shut_down_says_so_and_lets_a_transfer_end() {
+fn a_shutdown_is_announced_and_lets_transfers_finish() {
     inside(
         &world().file("/big", vec![7; 100_000]),
         "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nU... half\nSHUTDOWN 30s\n\
@@ -248,7 +248,7 @@ fn row_8_plain_bytes_before_the_handshake_are_never_answered() {
 }
 
 #[test]
-fn row_8_the_start_of_tls_forgets_the_login() {
+fn row_8_starting_tls_resets_the_login() {
     let world = world().tls();
     let relaxed = world.settings(|settings| {
         if let Some(tls) = &mut settings.tls {
@@ -304,13 +304,19 @@ fn row_11_12_auth_prot_and_ccc_answer_as_the_rfc_requires() {
 #[test]
 fn row_42_every_command_and_its_reply_can_be_reported_without_secrets() {
     let outcome = inside(&world(), "C: ACCT hush\nS: 202 *\nC: CWD a\nS: 550 *");
-    let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
-    assert!(told.iter().any(|line| line.contains("CWD a") && line.contains("550")), "{told:?}");
-    assert!(told.iter().all(|line| !line.contains("secret") && !line.contains("hush")), "{told:?}");
+    let reported: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
+    assert!(
+        reported.iter().any(|line| line.contains("CWD a") && line.contains("550")),
+        "{reported:?}"
+    );
+    assert!(
+        reported.iter().all(|line| !line.contains("secret") && !line.contains("hush")),
+        "{reported:?}"
+    );
 }
 
 #[test]
-fn the_old_character_set_is_found_out_and_kept_for_the_session() {
+fn a_legacy_charset_is_detected_and_used_for_the_session() {
     let world =
         world().settings(|settings| settings.names.legacy_encoding = Some(encoding_rs::GBK));
     inside(
@@ -333,9 +339,9 @@ fn a_character_set_is_reported_once_and_names_keep_their_bytes() {
          CLIENT modern\nC: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n\
          C: CWD /文件夹\nS: 250 *\nC: CWD /资料\nS: 250 *",
     );
-    let told: Vec<_> =
+    let reported: Vec<_> =
         outcome.events.iter().filter(|line| line.contains("CharsetRecognised")).collect();
-    assert!(told.len() == 1 && told[0].contains("GBK"), "{told:?}");
+    assert!(reported.len() == 1 && reported[0].contains("GBK"), "{reported:?}");
 }
 
 #[test]
@@ -365,9 +371,12 @@ fn row_31_a_name_with_control_bytes_is_listed_on_one_line_and_found() {
 #[test]
 fn row_42_unknown_commands_are_reported_without_possible_passwords() {
     let outcome = world().run("C: PSAS secret\nS: 500 *\nC: SITE EXEC x\nS: 500 *");
-    let told: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
-    assert!(told.iter().any(|line| line.contains("PSAS ***") && line.contains("500")), "{told:?}");
-    assert!(told.iter().all(|line| !line.contains("secret")), "{told:?}");
+    let reported: Vec<_> = outcome.events.iter().filter(|line| line.contains("Command")).collect();
+    assert!(
+        reported.iter().any(|line| line.contains("PSAS ***") && line.contains("500")),
+        "{reported:?}"
+    );
+    assert!(reported.iter().all(|line| !line.contains("secret")), "{reported:?}");
 }
 
 #[test]
@@ -380,8 +389,8 @@ fn a_transfer_and_commands_during_it_are_reported_with_their_replies() {
     );
     for (line, code) in [("NLST", "226"), ("NOOP", "200"), ("STOR b", "426"), ("ABOR", "226")] {
         let start = format!("Command {{ line: \"{line}\", code: {code},");
-        let told = outcome.events.iter().filter(|event| event.contains(&start)).count();
-        assert_eq!(told, 1, "{line}: {:?}", outcome.events);
+        let reported = outcome.events.iter().filter(|event| event.contains(&start)).count();
+        assert_eq!(reported, 1, "{line}: {:?}", outcome.events);
     }
 }
 

@@ -29,12 +29,12 @@ fn play(world: &World, script: &str) -> DialogueOutcome {
 
 /// The reported causes, in order.
 fn causes(outcome: &DialogueOutcome) -> Vec<String> {
-    let told = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
+    let reported = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
         cause.split('"').next().map(str::to_owned)
     };
-    told.filter_map(cause).collect()
+    reported.filter_map(cause).collect()
 }
 
 #[track_caller]
@@ -80,7 +80,7 @@ fn a_client_with_a_reason_to_stay_away_is_not_counted() {
 }
 
 #[test]
-fn a_client_that_gives_up_before_us_is_counted() {
+fn a_client_that_times_out_first_is_counted() {
     let script = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 10s\n";
     assert_diagnosed(&world(), &format!("{script}C: ABOR\nS: 426 *\nS: 226 *"), &["no-connection"]);
     assert_diagnosed(&world(), &format!("{script}CX\nWAIT 1s"), &["no-connection"]);
@@ -93,7 +93,7 @@ fn a_private_address_for_a_client_outside_is_the_cause() {
     });
     let script =
         "CLIENT 1 203.0.113.10\nLOGIN;PASV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *";
-    let outcome = assert_diagnosed(&world, script, &["announced-private"]);
+    let outcome = assert_diagnosed(&world, script, &["private-address-announced"]);
     assert!(outcome.events.iter().any(|line| line.contains("192.168.1.2")));
     // A client that has a private address itself may well reach one.
     let near = script.replace("203.0.113.10", "10.9.8.7");
@@ -137,21 +137,21 @@ fn a_handshake_that_fails_and_one_that_does_not_resume_are_two_causes() {
 fn a_range_that_is_used_up_and_a_port_that_cannot_be_shared_are_two_causes() {
     let one = |world: World| world.settings(|settings| settings.passive.ports = 30_000..=30_000);
     let script = "LOGIN;EPSV;CLIENT 2\nLOGIN;C: EPSV\nS: 425 *\nCLIENT 1\nDIAL";
-    assert_diagnosed(&one(world()), script, &["no-port"]);
+    assert_diagnosed(&one(world()), script, &["no-free-port"]);
     let script = "SECURE;LOGIN;EPSV;CLIENT 2\nFORGETFUL;LOGIN;EPSV;C: RETR a\nS: 150 *\nDX\n\
                   WAIT 21s\nS: 425 *\nCLIENT 1\nDIAL";
     let outcome = play(&one(world().tls()), script);
-    assert!(causes(&outcome).contains(&"not-told-apart".to_owned()), "{:#?}", outcome.events);
+    assert!(causes(&outcome).contains(&"ambiguous-session".to_owned()), "{:#?}", outcome.events);
 }
 
 #[test]
 fn active_mode_has_its_own_causes() {
     let far = "CLIENT 1 203.0.113.10\nLOGIN;";
     let natted = format!("{far}C: PORT 192,168,1,5,100,1\nS: 500 *");
-    assert_diagnosed(&world(), &natted, &["named-private"]);
+    assert_diagnosed(&world(), &natted, &["private-address-sent"]);
     let closed =
         format!("{far}C: PORT 203,0,113,10,100,1\nS: 200 *\nC: RETR a\nS: 150 *\nS: 425 *");
-    assert_diagnosed(&world(), &closed, &["not-reached"]);
+    assert_diagnosed(&world(), &closed, &["client-unreachable"]);
     // A client that names the address of a third host is not a client behind NAT.
     assert_diagnosed(&world(), &format!("{far}C: PORT 8,8,8,8,100,1\nS: 500 *"), &[]);
 }

@@ -115,7 +115,7 @@ impl Sink for FailingSink {
 }
 
 #[test]
-fn row_34_36_no_226_comes_after_a_failed_write_sync_or_publication() {
+fn row_34_36_no_226_is_sent_after_a_failed_write_sync_or_publication() {
     for at in [At::Write, At::Sync, At::Commit] {
         for (kind, code) in [
             (ErrorKind::Broken, 451),

@@ -148,7 +148,7 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
 }
 
 #[test]
-fn row_23_a_camera_goes_to_its_folder_in_a_dropbox_and_uploads_whether_or_not_it_is_there() {
+fn row_23_a_camera_uploads_to_its_folder_in_a_dropbox_even_if_it_is_missing() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for folder in ["folder7", "missing7", "missing7/deeper"] {
         let outcome = world(dropbox).run(&format!(

@@ -108,8 +108,8 @@ fn row_04_without_resumption_only_an_own_port_works() {
          CLIENT 1\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *\nC: QUIT\nS: 221 *\nS: EOF\n\
          CLIENT 2\nEPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *",
     );
-    let told = |what: &str| outcome.events.iter().any(|line| line.contains(what));
-    assert!(told("1 data connections resumed no TLS session"), "{:?}", outcome.events);
+    let reported = |what: &str| outcome.events.iter().any(|line| line.contains(what));
+    assert!(reported("1 data connections resumed no TLS session"), "{:?}", outcome.events);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn row_03_unexpected_peers_are_reported_and_do_not_stop_the_client() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(7);
     let outcome =
         play(&world(), &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "1 anna DataUnexpectedPeers { first: 198.51.100.7, count: 7 }";
-    assert!(outcome.events.iter().any(|line| line == told), "{:?}", outcome.events);
+    let reported = "1 anna DataUnexpectedPeers { first: 198.51.100.7, count: 7 }";
+    assert!(outcome.events.iter().any(|line| line == reported), "{:?}", outcome.events);
 }
 
 #[test]
@@ -136,8 +136,8 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
     let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
     let outcome = play(&world(), &script);
-    let told = "DataUnexpectedPeers { first: 198.51.100.7, count: 80 }";
-    assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
+    let reported = "DataUnexpectedPeers { first: 198.51.100.7, count: 80 }";
+    assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
     // The neighbour: without the client it ends when the time is up, and says why.
     let script = format!(
         "{asked}{knocks}WAIT 19s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
@@ -153,8 +153,8 @@ fn row_03_a_late_command_is_served_whatever_peers_connected_before() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
     let late = format!("LOGIN;EPSV;WAIT 1s\n{knocks}WAIT 1s\n{knocks}WAIT 5s\n{knocks}");
     let outcome = play(&world(), &format!("{late}DIAL\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let told = "DataUnexpectedPeers { first: 198.51.100.7,";
-    assert!(outcome.events.iter().any(|line| line.contains(told)), "{:?}", outcome.events);
+    let reported = "DataUnexpectedPeers { first: 198.51.100.7,";
+    assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
     let script = format!(
         "{late}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n\
          S: 425 The data connection came from a different address."
@@ -176,7 +176,7 @@ fn row_03_04_unexpected_peers_at_a_shared_port_stop_none_of_its_clients() {
 }
 
 #[test]
-fn row_04_while_one_waits_another_fetches_as_often_as_it_likes() {
+fn row_04_a_waiting_session_does_not_limit_downloads_of_another() {
     let fetch = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(20);
     for waits in ["", "NODATA\nC: RETR a\nS: 150 *\n"] {
         play(
@@ -190,7 +190,7 @@ fn row_04_while_one_waits_another_fetches_as_often_as_it_likes() {
 }
 
 #[test]
-fn row_04_ten_wait_at_ten_ports_and_the_eleventh_fetches_as_often_as_it_likes() {
+fn row_04_ten_waiting_sessions_do_not_limit_downloads_of_an_eleventh() {
     let world = world().settings(|settings| settings.passive.ports = 30_000..=30_009);
     let waiting = |host: usize| {
         format!("CLIENT {host} 198.51.100.{host}\nLOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n")

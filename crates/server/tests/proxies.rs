@@ -21,18 +21,18 @@ fn world() -> World {
 
 /// `FOR 198.51.100.7;` stands for the header of a proxy for that client.
 fn play(world: &World, script: &str) -> DialogueOutcome {
-    let mut told = String::new();
+    let mut reported = String::new();
     for (number, part) in script.replace("LOGIN;", LOGIN).split("FOR ").enumerate() {
         match part.split_once(';').filter(|_| number > 0) {
             Some((client, rest)) => {
                 let header = format!("FIRST PROXY TCP4 {client} 192.0.2.1 40000 21\\r\\n\n");
-                told.push_str(&header);
-                told.push_str(rest);
+                reported.push_str(&header);
+                reported.push_str(rest);
             }
-            None => told.push_str(part),
+            None => reported.push_str(part),
         }
     }
-    world.run(&told)
+    world.run(&reported)
 }
 
 fn assert_event(outcome: &DialogueOutcome, what: &str) {
@@ -59,7 +59,7 @@ fn row_13_clients_of_one_proxy_are_counted_apart() {
 }
 
 #[test]
-fn row_13_a_binary_header_does_as_well_and_a_proxy_may_come_for_itself() {
+fn row_13_binary_headers_are_accepted_and_a_proxy_may_connect_for_itself() {
     let header = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x21\\x11\\x00\\x0c\\xc6\\x33\\x64\\x07\
          \\xc0\\x00\\x02\\x01\\x9c\\x40\\x00\\x15";
     play(&world(), &format!("FIRST {header}\nLOGIN;C: PORT 198,51,100,7,100,1\nS: 200 *"));
@@ -81,8 +81,8 @@ fn row_13_a_health_check_of_a_proxy_is_not_a_session_before_a_command() {
             );
             let outcome = play(&world, &script);
             let of_check = |line: &&String| !line.starts_with("1 ");
-            let told: Vec<_> = outcome.events.iter().filter(of_check).collect();
-            assert!(told.is_empty(), "{told:?}");
+            let reported: Vec<_> = outcome.events.iter().filter(of_check).collect();
+            assert!(reported.is_empty(), "{reported:?}");
         }
         let script = format!("FIRST {header}\nC: QUIT\nS: 221 *\nS: EOF");
         assert_event(&play(&world, &script), "Connected");
@@ -122,7 +122,7 @@ fn row_13_without_configured_proxies_a_header_is_not_a_command() {
 }
 
 #[test]
-fn row_13_data_that_comes_by_the_proxy_must_be_of_the_same_client() {
+fn row_13_proxied_data_connections_must_be_of_the_same_client() {
     let script = "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nNODATA\nC: RETR a\nS: 150 *\n\
          KNOCK 10.0.0.1\nKNOCK 198.51.100.99\nWAIT 21s\nS: 425 *";
     let outcome = play(&world(), script);

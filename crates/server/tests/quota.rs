@@ -20,7 +20,7 @@ fn inside(world: &World, script: &str) {
 }
 
 #[test]
-fn row_36_37_an_upload_over_the_quota_is_552_and_the_session_goes_on() {
+fn row_36_37_an_upload_over_the_quota_is_552_and_the_session_continues() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU: sixsix\nS: 552 *\nHASNOT /b\nHAS /a hello\n\
@@ -93,7 +93,7 @@ fn row_37_files_and_folders_are_counted_too() {
 }
 
 #[test]
-fn row_37_a_cut_upload_is_counted_until_it_is_whole_or_gone() {
+fn row_37_an_interrupted_upload_is_counted_until_completed_or_removed() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 1234\nWAIT 50ms\nC: ABOR\nS: 426 *\nS: 226 *\n\
@@ -105,7 +105,7 @@ fn row_37_a_cut_upload_is_counted_until_it_is_whole_or_gone() {
 }
 
 #[test]
-fn row_37_the_quota_is_shown_with_what_is_kept() {
+fn row_37_the_quota_is_shown_with_the_used_space() {
     inside(
         &world(),
         "C: SITE QUOTA\nS: 200-Quota:\nS:  Bytes used: 5 of 10\n\

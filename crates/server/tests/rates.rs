@@ -48,7 +48,7 @@ struct Case {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_comes_slows_what_moves_and_stops_none_of_it() {
+async fn a_new_limit_slows_running_transfers_and_stops_none() {
     for is_up in [false, true] {
         for (is_secured, kind) in [(false, "I"), (true, "I"), (false, "A")] {
             let case = Case { is_up, is_secured, kind };
@@ -175,8 +175,8 @@ async fn connect(server: SocketAddr, case: Case, name: &str) -> (Box<dyn Stream>
         talk.command("PBSZ 0", "200").await;
         talk.command("PROT P", "200").await;
     }
-    let told = talk.command("EPSV", "229").await;
-    let port = parse_epsv_reply(told.as_bytes()).unwrap();
+    let reported = talk.command("EPSV", "229").await;
+    let port = parse_epsv_reply(reported.as_bytes()).unwrap();
     let to = SocketAddr::new(server.ip(), port);
     let data: Box<dyn Stream> = Box::new(TcpStream::connect(to).await.unwrap());
     let asked = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };

@@ -91,7 +91,7 @@ fn row_11_each_policy_and_each_command_by_the_table() {
 }
 
 #[test]
-fn row_12_ccc_is_refused_whenever_it_comes_and_tls_stays() {
+fn row_12_ccc_is_always_denied_and_tls_stays() {
     world().run(&format!("C: CCC\nS: 533 *\n{LOGIN}C: CCC\nS: 533 *\nC: NOOP\nS: 200 *"));
     world().tls().run(&format!(
         "C: AUTH TLS\nS: 234 *\nTLS\nC: CCC\nS: 534 *\n{LOGIN}C: CCC\nS: 534 *\nC: PWD\nS: 257 *"
@@ -121,7 +121,7 @@ fn row_15_lines_before_login_are_short() {
 }
 
 #[test]
-fn row_15_a_line_without_end_costs_nothing_and_one_answer() {
+fn row_15_an_endless_line_needs_no_memory_and_gets_one_reply() {
     let piece = "x".repeat(64 * 1024);
     let mut script = String::new();
     for _ in 0..32 {
@@ -201,7 +201,7 @@ fn row_38_only_the_option_for_it_makes_a_listing_deep_and_braces_are_letters() {
 }
 
 #[test]
-fn row_38_39_stat_of_a_large_directory_says_to_use_list() {
+fn row_38_39_stat_of_a_large_directory_recommends_list() {
     let world = world();
     for number in 0..10_001 {
         world.memory().put(format!("/d/{number}"), b"");

@@ -116,8 +116,8 @@ async fn fetch(
         talk.command("PROT P", "200").await;
     }
     for round in 0..2 {
-        let told = talk.command("EPSV", "229").await;
-        let port = parse_epsv_reply(told.as_bytes()).unwrap();
+        let reported = talk.command("EPSV", "229").await;
+        let port = parse_epsv_reply(reported.as_bytes()).unwrap();
         if round == 0 {
             // All have a port now, so the ports are shared.
             barrier.wait().await;

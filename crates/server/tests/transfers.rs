@@ -105,7 +105,7 @@ fn quit_during_a_transfer_waits_for_its_end() {
 }
 
 #[test]
-fn row_33_an_upload_whose_connection_breaks_is_not_published() {
+fn row_33_an_upload_over_a_broken_connection_is_not_published() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... half\nUX\nS: 426 *\nHASNOT /b\nC: NOOP\nS: 200 *",
@@ -113,7 +113,7 @@ fn row_33_an_upload_whose_connection_breaks_is_not_published() {
 }
 
 #[test]
-fn row_33_an_upload_whose_client_dies_is_not_published() {
+fn row_33_an_upload_of_a_crashed_client_is_not_published() {
     let outcome = inside(&world(), "EPSV;C: STOR b\nS: 150 *\nU... half\nCX\nWAIT 1s\nHASNOT /b");
     assert!(outcome.events.iter().any(|line| line.contains("is_complete: false")));
     // As the kernel does it for a killed client: first one connection, then the other.
@@ -121,7 +121,7 @@ fn row_33_an_upload_whose_client_dies_is_not_published() {
 }
 
 #[test]
-fn row_33_a_cut_upload_goes_on_where_it_ended() {
+fn row_33_an_interrupted_upload_resumes_where_it_ended() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nC: SIZE b\nS: 213 5\n\
@@ -130,7 +130,7 @@ fn row_33_a_cut_upload_goes_on_where_it_ended() {
 }
 
 #[test]
-fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
+fn row_56_an_interrupted_replacement_resumes_the_new_file_and_never_the_old() {
     const CUT: &str = "EPSV;C: STOR a\nS: 150 *\nU... 0123456789\nWAIT 1s\nUX\nS: 426 *\n";
     // As FileZilla and lftp do it: SIZE is that of the old file.
     inside(
@@ -164,7 +164,7 @@ fn row_56_a_cut_replacement_goes_on_with_the_new_file_and_never_with_the_old() {
 }
 
 #[test]
-fn row_56_a_cut_append_adds_nothing_and_can_be_sent_again() {
+fn row_56_an_interrupted_append_adds_nothing_and_can_be_sent_again() {
     inside(
         &world(),
         "EPSV;C: APPE a\nS: 150 *\nU...  and\nWAIT 1s\nUX\nS: 426 *\nHAS /a hello\n\
@@ -188,7 +188,7 @@ fn row_56_an_unfinished_upload_takes_no_name_that_another_account_got() {
 }
 
 #[test]
-fn appe_goes_on_with_a_cut_upload_and_else_with_the_file() {
+fn appe_continues_an_interrupted_upload_or_the_file() {
     inside(
         &world(),
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\nEPSV;C: APPE b\nS: 150 *\n\
@@ -234,7 +234,7 @@ fn text_is_converted_both_ways() {
 }
 
 #[test]
-fn row_7_a_connection_that_never_comes_is_425() {
+fn row_7_a_missing_data_connection_is_425() {
     inside(&world(), "EPSV;NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 
@@ -246,12 +246,12 @@ fn row_03_an_unexpected_peer_at_the_passive_port_gets_nothing_and_the_client_its
 }
 
 #[test]
-fn row_04_a_passive_port_is_given_up_when_nothing_comes_of_it() {
+fn row_04_an_unused_passive_port_is_released() {
     inside(&world(), "EPSV;WAIT 31s\nC: RETR a\nS: 425 *\nC: NOOP\nS: 200 *");
 }
 
 #[test]
-fn row_7_a_transfer_in_which_nothing_moves_ends() {
+fn row_7_a_stalled_transfer_ends() {
     let world = world()
         .settings(|settings| settings.limits.transfer_stall_timeout = Duration::from_secs(10));
     inside(
@@ -320,7 +320,7 @@ fn missing_parents_are_made_where_that_is_wanted() {
 }
 
 #[test]
-fn a_transfer_command_needs_a_port_of_its_own() {
+fn a_transfer_command_needs_a_new_port() {
     inside(
         &world(),
         "C: RETR a\nS: 425 *\nEPSV;C: RETR a\nS: 150 *\nD: hello\nS: 226 *\nC: RETR a\nS: 425 *",
@@ -360,7 +360,7 @@ fn row_33_a_client_that_sent_ahead_and_died_publishes_nothing() {
 }
 
 #[test]
-fn an_operator_sees_what_each_session_does() {
+fn an_administrator_sees_the_activity_of_each_session() {
     let world = World::new().account("anna", "secret", Permissions::ALL);
     world.run(
         "WHO - logs in\nC: USER anna\nS: 331 *\nWHO - logs in\nC: PASS secret\nS: 230 *\n\
@@ -371,7 +371,7 @@ fn an_operator_sees_what_each_session_does() {
 }
 
 #[test]
-fn an_operator_sees_how_far_a_download_is() {
+fn an_administrator_sees_the_progress_of_a_download() {
     let world = World::new().account("anna", "secret", Permissions::ALL);
     world.file("/a", vec![b'x'; 3 << 20]).run(
         "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\nC: TYPE I\nS: 200 *\n\

@@ -321,11 +321,11 @@ impl ScriptRunner {
     }
 
     fn log_line(&mut self, word: &str, rest: &str) {
-        let who = match self.talkers.get(self.at) {
+        let name = match self.talkers.get(self.at) {
             Some((name, _)) if self.talkers.len() > 1 => name.as_str(),
             _ => "",
         };
-        let line = format!("{:>4}  {who} {word} {rest}\n", self.line);
+        let line = format!("{:>4}  {name} {word} {rest}\n", self.line);
         self.transcript.push_str(&line);
     }
 }

@@ -288,7 +288,7 @@ impl RunningWorld {
             } else {
                 (IpAddr::V4(Ipv4Addr::new(203, 0, 113, number % addresses)), SERVER)
             };
-            let who = ClientProfile {
+            let client = ClientProfile {
                 tag: format!("c{number}"),
                 address,
                 server,
@@ -299,7 +299,7 @@ impl RunningWorld {
                 is_faultless,
                 is_well_behaved: false,
             };
-            let client = SimClient::new(who, rng.fork(), net.clone(), oracle.clone());
+            let client = SimClient::new(client, rng.fork(), net.clone(), oracle.clone());
             made.push((client, rng.between(5, 40)));
         }
         made
@@ -312,9 +312,9 @@ impl RunningWorld {
         self.net.set_network_faults(NetworkFaults::Off);
         self.stores.stop_faults();
         for (user, secret) in ACCOUNTS {
-            let who = last_client(user, secret);
+            let client = last_client(user, secret);
             let (net, oracle) = (self.net.clone(), self.oracle.clone());
-            SimClient::new(who, self.rng.fork(), net, oracle).check_service().await;
+            SimClient::new(client, self.rng.fork(), net, oracle).check_service().await;
         }
     }
 }

@@ -17,8 +17,8 @@ use futures_core::Stream;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Capabilities, Change, Entries, Kept, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
-    Stores, Usage, Write,
+    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
+    Stores, Usage, UsedSpace, Write,
 };
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
@@ -99,7 +99,7 @@ impl Memory {
     }
 
     /// The usage, computed from the files. Equals the count while no upload is in progress.
-    pub fn recount(&self) -> Kept {
+    pub fn recount(&self) -> UsedSpace {
         self.tree().kept()
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::{Kept, Usage};
+use wharf_core::storage::{Usage, UsedSpace};
 use wharf_proto::path::VPath;
 
 pub(crate) use self::change::Change;
@@ -56,7 +56,7 @@ impl Quota {
         self != Self::UNLIMITED
     }
 
-    fn admits(self, kept: Kept) -> bool {
+    fn admits(self, kept: UsedSpace) -> bool {
         self.bytes.bytes().is_none_or(|most| kept.bytes <= most)
             && self.files.number().is_none_or(|most| kept.files <= u64::from(most))
     }
@@ -100,7 +100,7 @@ enum CountState {
 
 struct Counts {
     state: CountState,
-    kept: Kept,
+    kept: UsedSpace,
     /// The part of `kept` that is freed when uploads in progress replace existing files.
     credits: Credits,
     /// Changes and uploads in progress.
@@ -124,7 +124,7 @@ struct Counts {
 impl QuotaCounter {
     /// A counter for a home with known usage.
     pub(crate) fn counted(
-        kept: Kept,
+        kept: UsedSpace,
         counted_at: u64,
         dirty_mark: Option<Arc<dyn DirtyMark>>,
     ) -> Self {
@@ -133,12 +133,12 @@ impl QuotaCounter {
 
     /// A counter for a home that must be counted before anything may change.
     pub(crate) fn uncounted(dirty_mark: Option<Arc<dyn DirtyMark>>) -> Self {
-        Self::with(CountState::Uncounted(None), Kept::default(), 0, dirty_mark)
+        Self::with(CountState::Uncounted(None), UsedSpace::default(), 0, dirty_mark)
     }
 
     fn with(
         state: CountState,
-        kept: Kept,
+        kept: UsedSpace,
         counted_at: u64,
         dirty_mark: Option<Arc<dyn DirtyMark>>,
     ) -> Self {
@@ -220,7 +220,7 @@ impl QuotaCounter {
     }
 
     /// The usage; `None` while it is unknown.
-    pub(crate) fn kept(&self) -> Option<Kept> {
+    pub(crate) fn kept(&self) -> Option<UsedSpace> {
         let counts = self.counts();
         matches!(counts.state, CountState::Counted | CountState::Closed).then_some(counts.kept)
     }
@@ -249,7 +249,11 @@ impl QuotaCounter {
 
     /// Counts with `walk`. An existing count stays in use in the meantime; a new count during which
     /// something changed is discarded. Returns whether the new count was accepted.
-    pub(crate) fn count(&self, now: u64, walk: impl FnOnce() -> std::io::Result<Kept>) -> bool {
+    pub(crate) fn count(
+        &self,
+        now: u64,
+        walk: impl FnOnce() -> std::io::Result<UsedSpace>,
+    ) -> bool {
         // Before the first file is read: a count is worth saving only if no other server could
         // change anything from here on, even if this server changes nothing.
         let was_marked_dirty =
@@ -309,7 +313,7 @@ impl QuotaCounter {
 
     /// The count to save for the next start; nothing may change from here on. `None` if the usage
     /// is unknown or not exact.
-    pub(crate) fn close(&self) -> Option<(Kept, u64)> {
+    pub(crate) fn close(&self) -> Option<(UsedSpace, u64)> {
         let mut counts = self.counts();
         if counts.state != CountState::Counted || counts.running > 0 {
             return None;
@@ -328,7 +332,7 @@ impl QuotaCounter {
     ) -> Result<Option<u64>, E> {
         let removed = self.free_by(|| {
             let removed = act()?;
-            let gone = removed.map(|bytes| Kept { bytes, files: 1 });
+            let gone = removed.map(|bytes| UsedSpace { bytes, files: 1 });
             Ok((removed, gone.unwrap_or_default()))
         });
         removed.map(Option::flatten)
@@ -339,13 +343,17 @@ impl QuotaCounter {
         &self,
         act: impl FnOnce() -> Result<(T, u64), E>,
     ) -> Result<T, E> {
-        let shrunk = self.free_by(|| act().map(|(done, bytes)| (done, Kept { bytes, files: 0 })));
+        let shrunk =
+            self.free_by(|| act().map(|(done, bytes)| (done, UsedSpace { bytes, files: 0 })));
         shrunk.map(Option::unwrap_or_default)
     }
 
     /// Runs an operation that frees something, and subtracts that from the count. `None` if nothing
     /// may change any more.
-    fn free_by<T, E>(&self, act: impl FnOnce() -> Result<(T, Kept), E>) -> Result<Option<T>, E> {
+    fn free_by<T, E>(
+        &self,
+        act: impl FnOnce() -> Result<(T, UsedSpace), E>,
+    ) -> Result<Option<T>, E> {
         if let (Some(dirty_mark), CountState::Counted) = (&self.dirty_mark, self.state()) {
             // If this fails, a crash leaves a count that is too high, which gives no account an
             // advantage.
@@ -365,7 +373,7 @@ impl QuotaCounter {
         let mut counts = self.counts();
         let mut is_less = false;
         let done = done.map(|(done, gone)| {
-            is_less = gone != Kept::default();
+            is_less = gone != UsedSpace::default();
             if is_less && has_inner {
                 counts.leave();
             } else if is_less {
@@ -389,7 +397,7 @@ impl Counts {
     }
 
     /// Subtracts something that was removed, unless it may not have been counted.
-    fn free(&mut self, gone: Kept) {
+    fn free(&mut self, gone: UsedSpace) {
         if self.is_uncertain() { self.leave() } else { self.lower(gone) }
     }
 
@@ -400,20 +408,20 @@ impl Counts {
     }
 
     /// Subtracts something that was certainly counted.
-    fn lower(&mut self, gone: Kept) {
+    fn lower(&mut self, gone: UsedSpace) {
         self.kept.bytes = self.kept.bytes.saturating_sub(gone.bytes);
         self.kept.files = self.kept.files.saturating_sub(gone.files);
         self.changes = self.changes.wrapping_add(1);
     }
 
-    fn add(&mut self, more: Kept) {
+    fn add(&mut self, more: UsedSpace) {
         self.kept.bytes = self.kept.bytes.saturating_add(more.bytes);
         self.kept.files = self.kept.files.saturating_add(more.files);
         self.changes = self.changes.wrapping_add(1);
     }
 
     /// The usage that counts against a limit.
-    fn lasting(&self) -> Kept {
+    fn lasting(&self) -> UsedSpace {
         self.credits.without(self.kept)
     }
 

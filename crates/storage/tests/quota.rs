@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::ErrorKind;
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Kept, Replace, Sink, Start, Storage, Stores, Write};
+use wharf_core::storage::{Replace, Sink, Start, Storage, Stores, UsedSpace, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, Memory, Quota, Quotas, sweep};
 
@@ -170,8 +170,8 @@ fn account(name: &str, home: &Path) -> Account {
 }
 
 /// The actual usage, determined independently of the code under test.
-fn walked(folder: &Path) -> Kept {
-    let mut kept = Kept::default();
+fn walked(folder: &Path) -> UsedSpace {
+    let mut kept = UsedSpace::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         // A few bytes beside an upload, which is counted itself.
@@ -187,7 +187,7 @@ fn walked(folder: &Path) -> Kept {
         kept.files += 1;
         if facts.is_dir() {
             let below = walked(&entry.path());
-            kept = Kept { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
+            kept = UsedSpace { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
         } else {
             kept.bytes += facts.len();
         }
@@ -196,7 +196,7 @@ fn walked(folder: &Path) -> Kept {
 }
 
 #[track_caller]
-fn within_limits(kept: Kept) {
+fn within_limits(kept: UsedSpace) {
     assert!(kept.bytes <= BYTES_MAX && kept.files <= u64::from(FILES_MAX), "{kept:?}");
 }
 
@@ -359,13 +359,13 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
         let store = disks.open(&account("anna", &place.home)).await.unwrap();
         store.make_dir(&path("/d")).await.unwrap();
         store.remove_dir(&path("/d")).await.unwrap();
-        assert_eq!(store.usage().unwrap().kept, Some(Kept { bytes: 100, files: 1 }));
+        assert_eq!(store.usage().unwrap().kept, Some(UsedSpace { bytes: 100, files: 1 }));
         quotas
     };
     open(place.quotas()).await.close().unwrap();
     let quota_file = place.state.join("quota.ledger");
     let written = fs::read_to_string(&quota_file).unwrap();
-    assert_eq!(place.quotas().kept(&place.home), Some(Kept { bytes: 100, files: 1 }));
+    assert_eq!(place.quotas().kept(&place.home), Some(UsedSpace { bytes: 100, files: 1 }));
     for damaged in [
         written.replace("100 ", "0 "),
         written.replace("ledger 1", "ledger 2"),
@@ -398,21 +398,21 @@ async fn row_37_removing_from_an_inner_home_frees_no_quota_of_the_outer_one() {
     put(&*outer, "/mine", 1500).await.unwrap();
     put(&*inside, "/theirs", 1000).await.unwrap();
     outer.remove_file(&path("/inner/theirs")).await.unwrap();
-    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 1500, files: 2 }));
+    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 1500, files: 2 }));
     assert_eq!(put(&*outer, "/more", 600).await.unwrap_err().kind, ErrorKind::OverQuota);
     // Removing a file outside of the inner home frees quota, and a login counts what the removal
     // left open.
     outer.remove_file(&path("/mine")).await.unwrap();
-    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 1 }));
-    assert_eq!(quotas.kept(&inner), Some(Kept { bytes: 1000, files: 1 }));
+    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 0, files: 1 }));
+    assert_eq!(quotas.kept(&inner), Some(UsedSpace { bytes: 1000, files: 1 }));
     let again = disks.open(&account("bert", &inner)).await.unwrap();
     for _ in 0..200_000 {
-        if quotas.kept(&inner) == Some(Kept::default()) {
+        if quotas.kept(&inner) == Some(UsedSpace::default()) {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(again.usage().unwrap().kept, Some(Kept::default()));
+    assert_eq!(again.usage().unwrap().kept, Some(UsedSpace::default()));
 }
 
 #[tokio::test]
@@ -477,11 +477,11 @@ async fn row_41_files_removed_by_a_sweep_are_no_longer_counted() {
     let mut sink = store.write(&path("/f"), how).await.unwrap();
     sink.write(Bytes::from(vec![1; 300])).await.unwrap();
     sink.abort().await;
-    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 300, files: 1 }));
+    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 300, files: 1 }));
     let now =
         DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..TestHome::options() };
     assert_eq!(quotas.sweep(&place.home, &now).unwrap().removed, 1);
-    assert_eq!(quotas.kept(&place.home), Some(Kept::default()));
+    assert_eq!(quotas.kept(&place.home), Some(UsedSpace::default()));
     assert_eq!(sweep(&place.home, &now).unwrap().removed, 0);
 }
 
@@ -492,7 +492,7 @@ async fn row_41_a_home_is_counted_correctly_during_a_sweep() {
     for number in 0..LEFT {
         let folder = place.home.join(format!("{}", number % 20));
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!(".wharf-{number:032x}.part")), "leftover").unwrap();
+        fs::write(folder.join(format!(".wharf-{number:032x}.part")), "partial").unwrap();
     }
     let quotas = place.quotas();
     let now =
@@ -505,7 +505,7 @@ async fn row_41_a_home_is_counted_correctly_during_a_sweep() {
     let store = disks.open(&account("anna", &place.home)).await.unwrap();
     drop(store.remove_file(&path("/none")).await);
     assert_eq!(swept.join().unwrap().removed, u64::try_from(LEFT).unwrap());
-    assert_eq!(quotas.kept(&place.home), Some(Kept { bytes: 0, files: 20 }));
+    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 0, files: 20 }));
 }
 
 #[tokio::test]
@@ -521,5 +521,5 @@ async fn row_36_37_an_account_over_its_quota_gets_the_error_before_it_sends_and_
     let mut sink = store.write(&path("/new"), how).await.unwrap();
     sink.write(Bytes::from(vec![1; 2000])).await.unwrap();
     assert_eq!(sink.commit().await.unwrap().size, 2000);
-    assert_eq!(walked(&place.home), Kept { bytes: 2000, files: 1 });
+    assert_eq!(walked(&place.home), UsedSpace { bytes: 2000, files: 1 });
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use wharf_core::account::{Account, Size};
 use wharf_core::error::{ErrorKind, Result};
 use wharf_core::permission::{Permissions, Rules};
-use wharf_core::storage::{Kept, Replace, Start, Storage, Stores, Write};
+use wharf_core::storage::{Replace, Start, Storage, Stores, UsedSpace, Write};
 use wharf_proto::path::VPath;
 use wharf_storage::{DiskOptions, Disks, Durability, Quota, Quotas};
 
@@ -21,8 +21,8 @@ fn path(text: &str) -> VPath {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what a store gives")]
-fn kept(bytes: u64, files: u64) -> Option<Kept> {
-    Some(Kept { bytes, files })
+fn kept(bytes: u64, files: u64) -> Option<UsedSpace> {
+    Some(UsedSpace { bytes, files })
 }
 
 /// A home of `anna` that contains the home of `bert`.
@@ -54,11 +54,11 @@ impl TestHome {
         Self { home, inner, quotas, disks, outer, inside, _folder: folder }
     }
 
-    fn outer_kept(&self) -> Option<Kept> {
+    fn outer_kept(&self) -> Option<UsedSpace> {
         self.quotas.kept(&self.home)
     }
 
-    fn inner_kept(&self) -> Option<Kept> {
+    fn inner_kept(&self) -> Option<UsedSpace> {
         self.quotas.kept(&self.inner)
     }
 
@@ -103,15 +103,15 @@ fn is_over(done: Result<()>, context: &str) {
 }
 
 /// The actual usage, determined independently of the code under test.
-fn walked(folder: &Path) -> Kept {
-    let mut kept = Kept::default();
+fn walked(folder: &Path) -> UsedSpace {
+    let mut kept = UsedSpace::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let facts = entry.metadata().unwrap();
         kept.files += 1;
         if facts.is_dir() {
             let below = walked(&entry.path());
-            kept = Kept { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
+            kept = UsedSpace { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
         } else {
             kept.bytes += facts.len();
         }

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_word_finds_what_was_meant() {
+    fn a_misspelt_word_gets_a_suggestion() {
         let known = ["password", "permissions", "home", "upload_rate", "download_rate"];
         for (word, meant) in [
             ("pasword", Some("password")),

@@ -360,7 +360,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_memory_of_a_hash_goes_back_to_the_system() {
+    fn the_memory_of_a_hash_is_returned_to_the_system() {
         fn resident_kib() -> u64 {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -99,9 +99,9 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
         [shown(ban.network), left, by(ban).to_owned(), reason]
     }));
     rows.extend(locks.iter().map(|lock| {
-        let who = format!("user {}", lock.user);
+        let target = format!("user {}", lock.user);
         let reason = "too many failed logins from unknown addresses".to_owned();
-        [who, left(lock.until, now), "logins".to_owned(), reason]
+        [target, left(lock.until, now), "logins".to_owned(), reason]
     }));
     print(&table(&rows))
 }
@@ -309,7 +309,7 @@ fn left(until: i64, now: i64) -> String {
 }
 
 fn by(ban: &Banned) -> &'static str {
-    if ban.is_manual { "hand" } else { "logins" }
+    if ban.is_manual { "manual" } else { "logins" }
 }
 
 /// A network as text; a single IPv4 address without its prefix length.
@@ -327,7 +327,7 @@ pub(crate) fn model(ban: &Banned) -> model::Ban {
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),
-        times: ban.times,
+        consecutive_bans: ban.times,
         manual: ban.is_manual,
     }
 }
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_networks_are_read_as_they_are_meant() {
+    fn addresses_and_networks_are_parsed() {
         for (text, meant) in [
             ("203.0.113.9", "203.0.113.9/32"),
             (" 203.0.113.9/24 ", "203.0.113.0/24"),

@@ -31,7 +31,7 @@ pub(crate) struct CertificateAndKey {
     /// Another chain and its key, for clients that cannot use the first.
     pub(crate) other: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Whether wharf generated it.
-    pub(crate) is_self_made: bool,
+    pub(crate) is_self_signed: bool,
     /// Warnings for the administrator.
     pub(crate) warnings: Vec<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct CertificateSummary {
     /// The end of its validity, if it can be parsed.
     pub(crate) not_after: Option<Timestamp>,
     /// Whether wharf generated it.
-    pub(crate) is_self_made: bool,
+    pub(crate) is_self_signed: bool,
 }
 
 impl CertificateSummary {
@@ -63,7 +63,7 @@ impl CertificateSummary {
             fingerprint: Sha256::digest(first).into(),
             names: validity::names(first),
             not_after: validity::not_after(first),
-            is_self_made: pair.is_self_made,
+            is_self_signed: pair.is_self_signed,
         }
     }
 }
@@ -103,7 +103,7 @@ pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<CertificateAn
         }
     })?;
     let warnings = expiry_warning(&chain, certificate).into_iter().collect();
-    Ok(CertificateAndKey { chain, key: key_der, other: None, is_self_made: false, warnings })
+    Ok(CertificateAndKey { chain, key: key_der, other: None, is_self_signed: false, warnings })
 }
 
 /// The key type of a self-signed certificate.
@@ -120,13 +120,13 @@ enum KeyKind {
 /// added to the ECDSA one of an earlier release gets the names of that one.
 ///
 /// If they cannot be stored, they are used until the server stops, with a warning.
-pub(crate) fn self_made(folder: &Path, names: &[String]) -> Result<CertificateAndKey, Failure> {
+pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<CertificateAndKey, Failure> {
     let mut warnings = Vec::new();
     let (chain, key) = kept_or_made(folder, KeyKind::Ecdsa, names, &mut warnings)?;
     let kept_names = chain.first().map(|first| validity::names(first)).unwrap_or_default();
     let names = if kept_names.is_empty() { names } else { &kept_names };
     let other = kept_or_made(folder, KeyKind::Rsa, names, &mut warnings)?;
-    Ok(CertificateAndKey { chain, key, other: Some(other), is_self_made: true, warnings })
+    Ok(CertificateAndKey { chain, key, other: Some(other), is_self_signed: true, warnings })
 }
 
 /// Loads or generates one self-signed certificate. Each kind of warning is given once.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::problem::{ConfigProblem, ProblemLocation};
 use crate::outcome::{Failure, print_error};
-use crate::place;
+use crate::standard_paths;
 
 /// English templates with `{}` for values, each followed by an indented line in Chinese.
 ///
@@ -52,7 +52,7 @@ pub(crate) fn is_chinese(locale: &str) -> bool {
 
 /// Whether the language of the session is Chinese.
 pub(crate) fn is_session_chinese() -> bool {
-    is_chinese(&place::language())
+    is_chinese(&standard_paths::language())
 }
 
 /// Whether this process prints problems of files in Chinese.

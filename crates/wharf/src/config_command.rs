@@ -9,8 +9,8 @@ use crate::config::renamed;
 use crate::config::show::{default_file, in_force, in_force_json};
 use crate::import::write::replace;
 use crate::outcome::{Exit, Failure, print, print_error};
-use crate::place;
 use crate::setup::{config_file, inputs, load};
+use crate::standard_paths;
 
 /// Prints the default file, the effective values, or the path of the file; or migrates the file.
 pub(crate) fn config(global: &GlobalArgs, what: &ConfigCommand) -> Result<Exit, Failure> {
@@ -72,7 +72,7 @@ fn path(global: &GlobalArgs) -> Result<Exit, Failure> {
 
 fn no_file() -> Failure {
     let places: Vec<_> =
-        place::config_candidates().iter().map(|path| path.display().to_string()).collect();
+        standard_paths::config_candidates().iter().map(|path| path.display().to_string()).collect();
     Failure::new(format!("configuration file not found; searched: {}", places.join(", ")))
         .hint("create one and use it with -c FILE:  wharf config default > FILE")
 }

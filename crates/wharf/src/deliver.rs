@@ -137,7 +137,7 @@ impl PreparedDelivery {
         if self.programs.is_empty() {
             return Ok(HookWorker(None));
         }
-        let started = crate::place::own_program().and_then(|own| {
+        let started = crate::standard_paths::own_program().and_then(|own| {
             let mut command = std::process::Command::new(own);
             command.arg(WORKER_COMMAND).env_clear().current_dir("/");
             WorkerProcess::start(&mut command, self.programs.clone())
@@ -248,8 +248,8 @@ impl Delivery {
 }
 
 impl Events for Delivery {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
-        let Some(record) = LogRecord::of(who, event) else { return };
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
+        let Some(record) = LogRecord::of(client, event) else { return };
         if !kind(record.event).is_some_and(|kind| kind.is_delivered) {
             return;
         }
@@ -262,7 +262,7 @@ impl Events for Delivery {
         if hooks.is_empty() && webhooks.is_empty() {
             return;
         }
-        let notice = self.messages.of_event(who, &record);
+        let notice = self.messages.of_event(client, &record);
         for webhook in webhooks {
             webhook.keep(&notice);
         }
@@ -296,7 +296,7 @@ fn hooks(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
         (
             "on_upload_failed",
             &config.on_upload_failed,
-            &["upload", "upload-refused"],
+            &["upload", "upload-check-rejected"],
             HookCondition::Cut,
         ),
         ("on_download", &config.on_download, &["download"], HookCondition::Complete),

@@ -19,8 +19,8 @@ use crate::import::resolve::{load as load_found, resolve};
 use crate::import::write::{ImportPlan, ImportedAccountChange, exists, write};
 use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, print_error};
-use crate::place::CONFIG_NAME;
 use crate::setup::{config_file, inputs, load};
+use crate::standard_paths::CONFIG_NAME;
 use crate::user_command::{Trouble, is_missing, waits};
 
 /// Number of passwords from which a progress message is printed before hashing.

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
-use wharf_admin::model::{Done, HandedOver, Kick, Kicked, Reloaded, Session, Status, Stop};
+use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
 
 use crate::cli::{GlobalArgs, live};
 use crate::outcome::{Exit, Failure, print, print_error};
-use crate::place;
 use crate::setup::{config_file, inputs};
+use crate::standard_paths;
 
 /// `wharf status`.
 pub(crate) fn status(global: &GlobalArgs, options: &live::StatusArgs) -> Result<Exit, Failure> {
@@ -87,7 +87,7 @@ pub(crate) fn log(global: &GlobalArgs, options: &live::LogArgs) -> Result<Exit, 
 /// `wharf reload`.
 pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
     if options.binary {
-        return hand_over(global, options);
+        return upgrade(global, options);
     }
     let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
     let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
@@ -106,14 +106,13 @@ pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<
 }
 
 /// `wharf reload --binary`.
-fn hand_over(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
-    let asked = async { client(global, &options.reach).post("/v1/hand-over", &Done {}).await };
-    let handed_over: HandedOver = ask(asked)?;
+fn upgrade(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
+    let upgraded = ask(async { client(global, &options.reach).upgrade().await })?;
     if options.json {
-        print(&json(&handed_over)?)?;
+        print(&json(&upgraded)?)?;
         return Ok(Exit::Done);
     }
-    let HandedOver { pid, old_pid, sessions } = handed_over;
+    let Upgraded { pid, old_pid, sessions } = upgraded;
     print(&format!(
         "process {pid} accepts new connections; {} in process {old_pid}, which exits \
          after them\n",
@@ -138,7 +137,7 @@ pub(crate) fn stop(global: &GlobalArgs, options: &live::StopArgs) -> Result<Exit
 pub(crate) fn client(global: &GlobalArgs, reach: &live::SocketArgs) -> AdminClient {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
-        let places = place::control_sockets();
+        let places = standard_paths::control_sockets();
         let first = places.first().cloned().unwrap_or_default();
         places.into_iter().find(|path| path.exists()).unwrap_or(first)
     });
@@ -158,7 +157,7 @@ pub(crate) async fn server_of(
 
 /// The reason why a running server cannot open a folder; none if it can.
 pub(crate) fn beyond_sandbox(server: &Status, folder: &Path) -> Option<String> {
-    let folders = server.home_folders.as_ref()?;
+    let folders = server.sandbox_folders.as_ref()?;
     // A missing folder is created below an existing one.
     let there = folder.ancestors().find_map(|above| std::fs::canonicalize(above).ok());
     let covers = |root: &String| {
@@ -192,24 +191,24 @@ pub(crate) fn ask<T>(
 }
 
 fn failure(error: &RequestError) -> Failure {
-    let told = Failure::new(error.to_string());
+    let reported = Failure::new(error.to_string());
     match error {
         RequestError::NotRunning(_) => Failure {
             exit: Exit::NotRunning,
-            ..told.hint("start it:  wharf serve   or give its socket: --socket PATH")
+            ..reported.hint("start it:  wharf serve   or give its socket: --socket PATH")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
-            ..told.hint("use sudo, or become a member of the group control.group")
+            ..reported.hint("use sudo, or become a member of the group control.group")
         },
-        RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..told },
+        RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..reported },
         RequestError::Refused { status, problem } => {
             let exit = match status {
                 404 => Exit::NoSuchUser,
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };
-            Failure { exit, hint: problem.hint.clone(), ..told }
+            Failure { exit, hint: problem.hint.clone(), ..reported }
         }
     }
 }

@@ -178,10 +178,10 @@ impl Log {
             WriteOutcome::Whole | WriteOutcome::LostToo => return,
             WriteOutcome::Lost => {
                 let reason = "the disk is full or has failed; free disk space";
-                LogRecord::new(Level::Error, "audit-failed").text("reason", reason)
+                LogRecord::new(Level::Error, "audit-log-failed").text("reason", reason)
             }
             WriteOutcome::After(count) => {
-                LogRecord::new(Level::Error, "audit-lines-lost").number("count", count)
+                LogRecord::new(Level::Error, "audit-log-lines-lost").number("count", count)
             }
         };
         self.enqueue(now, &record);
@@ -212,26 +212,26 @@ fn rendered(style: LineFormat, now: &LogTime, record: &LogRecord) -> Vec<u8> {
 fn note_record(note: &WriterNote) -> LogRecord {
     match note {
         WriterNote::Dropped(count) => {
-            LogRecord::new(Level::Warn, "lines-dropped").number("count", *count)
+            LogRecord::new(Level::Warn, "log-lines-dropped").number("count", *count)
         }
         WriterNote::NotReopened(reason) => {
-            LogRecord::new(Level::Error, "log-not-reopened").text("reason", reason)
+            LogRecord::new(Level::Error, "log-reopen-failed").text("reason", reason)
         }
         WriterNote::NotRotated(reason) => {
-            LogRecord::new(Level::Error, "log-not-rotated").text("reason", reason)
+            LogRecord::new(Level::Error, "log-rotation-failed").text("reason", reason)
         }
     }
 }
 
 impl Events for Log {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
         if let Event::Transferred(transfer) = event
             && let Some(target) = self.transfers
         {
-            let line = xferlog::line(&LogTime::now(), who, transfer);
+            let line = xferlog::line(&LogTime::now(), client, transfer);
             self.writer.write(target, line.as_bytes(), false);
         }
-        if let Some(record) = LogRecord::of(who, event) {
+        if let Some(record) = LogRecord::of(client, event) {
             self.note(&record);
         }
     }

@@ -84,12 +84,12 @@ impl Sources {
     pub(crate) fn records(&self) -> Vec<LogRecord> {
         let record = |notice| match notice {
             OutageEvent::Down { source, reason } => {
-                LogRecord::new(Level::Error, "login-source-down")
+                LogRecord::new(Level::Error, "auth-backend-unavailable")
                     .text("source", source)
                     .text("reason", reason)
             }
             OutageEvent::Back { source } => {
-                LogRecord::new(Level::Info, "login-source-back").text("source", source)
+                LogRecord::new(Level::Info, "auth-backend-recovered").text("source", source)
             }
         };
         self.outages.take().into_iter().map(record).collect()

@@ -26,7 +26,6 @@ mod man_command;
 mod os;
 mod outcome;
 mod panel;
-mod place;
 mod protection;
 mod remote_server;
 mod serve_command;
@@ -35,6 +34,7 @@ mod setup;
 mod share;
 #[cfg(test)]
 mod snapshot;
+mod standard_paths;
 mod top_command;
 mod user_command;
 mod why_command;

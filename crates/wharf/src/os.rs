@@ -210,8 +210,8 @@ pub(crate) enum FolderAccess {
 
 /// Whether a system user, given by UID and GID, has this access to a folder; `None` is this
 /// process.
-pub(crate) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
-    disk::may(path, who, wish)
+pub(crate) fn may(path: &Path, identity: Option<(u32, u32)>, wish: FolderAccess) -> bool {
+    disk::may(path, identity, wish)
 }
 
 /// A state that is reported to the service manager (`sd_notify`).

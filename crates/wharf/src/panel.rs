@@ -64,7 +64,7 @@ pub(crate) struct PanelEncryption {
     /// SHA-256 of the certificate.
     pub(crate) fingerprint: [u8; 32],
     /// Whether the certificate is self-signed by wharf.
-    pub(crate) is_self_made: bool,
+    pub(crate) is_self_signed: bool,
     /// What requires TLS.
     pub(crate) require: TlsRequire,
 }
@@ -196,7 +196,7 @@ impl Panel {
             TlsRequire::Login => words.needed_to_log_in,
             TlsRequire::All => words.needed,
         };
-        let made = if encryption.is_self_made { words.made_here } else { "" };
+        let made = if encryption.is_self_signed { words.made_here } else { "" };
         let print = short_fingerprint(&encryption.fingerprint);
         let text = format!("{offered}{} {print}{made}", words.certificate);
         out.row(words.encryption, &[&text], GAP);
@@ -311,7 +311,7 @@ mod tests {
             own_addresses: ["127.0.0.1", "192.168.1.20"].map(|ip| ip.parse().unwrap()).to_vec(),
             encryption: Some(PanelEncryption {
                 fingerprint: std::array::from_fn(|index| u8::try_from(index).unwrap() ^ 0x9a),
-                is_self_made: true,
+                is_self_signed: true,
                 require: TlsRequire::Public,
             }),
             ports: 30_000..=30_999,
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_ports_go_without_saying_and_ipv6_stands_in_brackets() {
+    fn default_ports_are_omitted_and_ipv6_is_in_brackets() {
         let urls = |listeners: &[(&str, ListenTls)]| {
             let listeners: Vec<_> =
                 listeners.iter().map(|(at, tls)| (at.parse().unwrap(), *tls)).collect();

@@ -70,8 +70,8 @@ impl ProtectionReport {
         [
             ("files", &self.files),
             ("ports", &self.ports),
-            ("programs", &self.programs),
-            ("calls", &self.calls),
+            ("signals", &self.programs),
+            ("system_calls", &self.calls),
         ]
     }
 }

@@ -1,8 +1,9 @@
 //! `wharf serve`: from options to a running server.
 //!
 //! [`outputs`] opens the logs; [`run`] binds, serves and stops. [`control`] opens the control
-//! socket, whose requests [`operator`] answers; [`reload`] applies a new configuration.
+//! socket, whose requests [`admin_backend`] answers; [`reload`] applies a new configuration.
 
+mod admin_backend;
 mod bans;
 mod binding;
 pub(crate) mod capacity;
@@ -11,7 +12,6 @@ mod counters;
 mod gauges;
 mod inherited;
 mod metrics;
-mod operator;
 mod outputs;
 mod periodic;
 mod reload;

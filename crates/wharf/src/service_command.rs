@@ -32,9 +32,9 @@ use crate::config::value::ListenPort;
 use crate::logins;
 use crate::os::{be_starter, be_successor};
 use crate::outcome::{Exit, Failure, print};
-use crate::place;
 use crate::protection::reach::written;
 use crate::setup::{config_file, inputs, load};
+use crate::standard_paths;
 use crate::wire;
 
 /// Runs the command.
@@ -131,7 +131,7 @@ impl ServiceSetup {
             self.homes.iter().map(|(_, home)| shared_folder(home).to_path_buf()).collect();
         let written = written(config, &homes, accounts::file(config));
         // The standard state folder is created by the service manager.
-        let usual = config.server.state_dir.0.is_none().then(place::state_folder);
+        let usual = config.server.state_dir.0.is_none().then(standard_paths::state_folder);
         let all = written.iter().map(|place| place.path.as_path());
         let is_meant = |path: &&Path| usual.as_deref() != Some(*path) && !path.starts_with("/dev");
         let mut folders: Vec<_> = all.filter(is_meant).collect();

@@ -14,14 +14,14 @@ use crate::config::show::value_text;
 use crate::config::value::{AutoPath, ConfigValue, FilePath, OptionalPath};
 use crate::config::{Loaded, layers::Layers};
 use crate::outcome::{Exit, Failure, print_error};
-use crate::place;
+use crate::standard_paths;
 
 /// The configuration file in use, if any: that of the option or variable, else the first found.
 pub(crate) fn config_file(global: &GlobalArgs) -> Option<PathBuf> {
     let named = std::env::var_os("WHARF_CONFIG").filter(|name| !name.is_empty());
     let named = global.config.clone().or_else(|| named.map(PathBuf::from));
     named.or_else(|| {
-        let found = place::config_candidates().into_iter().find(|path| path.is_file());
+        let found = standard_paths::config_candidates().into_iter().find(|path| path.is_file());
         note_unused(found.as_deref());
         found
     })
@@ -32,7 +32,7 @@ pub(crate) fn config_file(global: &GlobalArgs) -> Option<PathBuf> {
 fn note_unused(used: Option<&Path>) {
     static NOTED: Once = Once::new();
     let real = |path: &Path| std::fs::canonicalize(path).ok();
-    let unused = Path::new(place::CONFIG_NAME);
+    let unused = Path::new(standard_paths::CONFIG_NAME);
     let is_used = used.is_some_and(|used| real(used) == real(unused));
     if unused.symlink_metadata().is_ok() && !is_used {
         NOTED.call_once(|| {
@@ -52,7 +52,7 @@ pub(crate) fn inputs(global: &GlobalArgs, file: Option<PathBuf>, flags: Vec<Flag
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         absolute.parent().map(Path::to_path_buf)
     };
-    let base = file.as_ref().and_then(folder).unwrap_or_else(place::config_folder);
+    let base = file.as_ref().and_then(folder).unwrap_or_else(standard_paths::config_folder);
     let settings = global.set.iter().map(|(path, value)| Flag {
         shown: format!("--set {path}={value}"),
         path: path.clone(),

@@ -157,20 +157,20 @@ impl Trouble {
             Self::Store(error) => return accounts::failure(&error),
             Self::File(error) => error,
         };
-        let told = Failure::new(error.to_string());
+        let reported = Failure::new(error.to_string());
         match error {
-            EditError::NoSuchUser(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.hint("list accounts:  wharf user list")
-            }
-            EditError::NoSuchGroup(_) => {
-                Failure { exit: Exit::NoSuchUser, ..told }.hint("list groups:  wharf group list")
-            }
+            EditError::NoSuchUser(_) => Failure { exit: Exit::NoSuchUser, ..reported }
+                .hint("list accounts:  wharf user list"),
+            EditError::NoSuchGroup(_) => Failure { exit: Exit::NoSuchUser, ..reported }
+                .hint("list groups:  wharf group list"),
             EditError::GroupExists(name) => {
-                told.hint(format!("change it:  wharf group edit {name}"))
+                reported.hint(format!("change it:  wharf group edit {name}"))
             }
-            EditError::UserExists(name) => told.hint(format!("change it:  wharf user edit {name}")),
+            EditError::UserExists(name) => {
+                reported.hint(format!("change it:  wharf user edit {name}"))
+            }
             EditError::BadName(..) => {
-                Failure { exit: Exit::Usage, ..told.hint(crate::share::NAME_HINT) }
+                Failure { exit: Exit::Usage, ..reported.hint(crate::share::NAME_HINT) }
             }
             EditError::Open(error) => open_failure(&error, is_coloured),
             EditError::Write { path, source } => {
@@ -183,7 +183,7 @@ impl Trouble {
                 let hint = problems.problems.first().and_then(|problem| problem.hint.clone());
                 Failure { exit: Exit::ConfigInvalid, hint, ..Failure::new(message) }
             }
-            _ => told,
+            _ => reported,
         }
     }
 }

@@ -17,7 +17,7 @@ use wharf_storage::{
     DiskOptions, Disks, Durability, FollowSymlinks, Quota, Quotas, Reserve, ServerFiles,
 };
 
-use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_made};
+use crate::certificate::{CertificateAndKey, CertificateSummary, from_files, self_signed};
 use crate::config::choice::{
     Ascii, Backslash, ListTime, NameEncoding, SessionReuse, Symlinks, TlsMode, TlsRequire,
     TlsVersion,
@@ -26,8 +26,8 @@ use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
 use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
-use crate::place;
 use crate::protection::reach::{AccessPolicy, state_folder};
+use crate::standard_paths;
 
 pub(crate) use accounts::{
     Accounts, accounts, anonymous_account, anonymous_home, anonymous_rights, homes, shared, users,
@@ -139,7 +139,7 @@ fn names(names: &keys::Names) -> engine::Names {
             NameEncoding::Legacy => engine::Encoding::Legacy,
         },
         legacy_encoding: match names.legacy_encoding {
-            LegacyEncoding::Auto => place::legacy_encoding(),
+            LegacyEncoding::Auto => standard_paths::legacy_encoding(),
             LegacyEncoding::Fixed(set) => Some(set),
         },
         backslash_as_slash: match names.backslash_as_slash {
@@ -282,9 +282,9 @@ fn pair(config: &Config) -> Result<CertificateAndKey, Failure> {
         return from_files(certificate, key);
     }
     let folder = state_folder(config);
-    let names = place::host_name().into_iter().chain(["localhost".to_owned()]);
+    let names = standard_paths::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
-    self_made(&folder, &names.chain(addresses).collect::<Vec<_>>())
+    self_signed(&folder, &names.chain(addresses).collect::<Vec<_>>())
 }
 
 /// The storage for the folders of accounts.

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_reaches_for_neither_sockets_nor_stores() {
+    fn a_command_uses_neither_sockets_nor_stores() {
         let path = "crates/server/src/command/file.rs";
         for text in [
             "use crate::control::Control;",

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_knows_no_store_and_no_command_line() {
+    fn the_engine_depends_on_no_store_and_no_command_line() {
         for text in ["use wharf_storage::Disk;", "use clap::Parser;", "let x = axum::y();"] {
             assert_eq!(found(check, &[("crates/server/src/net.rs", text)]).len(), 1, "{text}");
             assert!(found(check, &[("crates/server/tests/embed.rs", text)]).is_empty());

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_that_runs_up_is_told_with_both_floors() {
+    fn an_upward_import_is_reported_with_both_floors() {
         let text = "//! Net.\n\nuse crate::control::Control;\n";
         let expected = "net.rs:3: floors: `net` (floor 1) uses `control` (floor 3)";
         assert_eq!(findings(NET, text), [format!("crates/server/src/{expected}")]);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_a_floor_is_asked_for_one() {
+    fn a_module_without_a_floor_is_reported() {
         let lines = findings("crates/server/src/helpers.rs", "");
         assert_eq!(lines, ["crates/server/src/helpers.rs:1: floors: `helpers` has no floor"]);
         assert!(findings("crates/server/src/pump_linux.rs", "").is_empty());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crate_root_is_no_way_round_the_floors() {
+    fn the_crate_root_does_not_bypass_the_floors() {
         let lines = findings(NET, "use crate::Server;");
         assert!(lines.iter().any(|line| line.contains("`crate::Server`")), "{lines:?}");
     }

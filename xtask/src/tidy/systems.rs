@@ -11,7 +11,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crates/server/src/", &["net.rs", "net/"]),
     ("crates/users/src/", &["os.rs"]),
     ("crates/admin/src/", &["listener.rs", "listener/"]),
-    ("crates/wharf/src/", &["os.rs", "place.rs", "os/", "place/"]),
+    ("crates/wharf/src/", &["os.rs", "standard_paths.rs", "os/", "standard_paths/"]),
 ];
 
 const SUFFIXES: &[&str] = &["_unix", "_windows", "_linux", "_other"];
@@ -90,7 +90,7 @@ mod tests {
     use crate::tidy::found;
 
     #[test]
-    fn choosing_a_module_is_no_code_for_a_system() {
+    fn selecting_a_module_is_not_code_for_a_system() {
         for (text, findings) in [
             ("#[cfg(unix)]\n#[path = \"x_unix.rs\"]\nmod system;", 0),
             ("#[cfg(not(unix))]\npub(crate) mod system;", 0),
@@ -122,7 +122,7 @@ mod tests {
             "crates/storage/src/disk/os_unix.rs",
             "crates/server/src/net.rs",
             "crates/server/src/pump_linux.rs",
-            "crates/wharf/src/place.rs",
+            "crates/wharf/src/standard_paths.rs",
             "crates/wharf/tests/kill.rs",
         ] {
             assert!(found(check, &[(path, text)]).is_empty(), "{path}");

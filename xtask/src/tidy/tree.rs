@@ -33,6 +33,11 @@ impl SourceTree {
         Self { texts, sources, paths }
     }
 
+    /// The paths of all files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(String::as_str)
+    }
+
     /// Whether there is such a file or folder.
     pub(super) fn has(&self, path: &str) -> bool {
         let is_it = |known: &String| {

@@ -44,7 +44,7 @@ mod tests {
                     async fn row_33_34_both_9() {}\n\
                     fn rows_of_text() {}\nfn row_of_text() {}\nlet x = row_9_of();\n";
         let found = tests_in("a.rs", text);
-        let told: Vec<_> = found.iter().map(|it| (&*it.rows, &*it.sentence)).collect();
-        assert_eq!(told, [(&[7][..], "a client drips"), (&[33, 34], "both 9")]);
+        let reported: Vec<_> = found.iter().map(|it| (&*it.rows, &*it.sentence)).collect();
+        assert_eq!(reported, [(&[7][..], "a client drips"), (&[33, 34], "both 9")]);
     }
 }

@@ -198,7 +198,7 @@ async fn with_an_authority_the_certificate_of_the_server_is_verified() {
         (made.cert.pem(), made.signing_key.serialize_pem(), path)
     };
     let (certificate, key, known) = made("127.0.0.1", "known.pem");
-    let (_, _, unknown) = made("127.0.0.1", "stranger.pem");
+    let (_, _, unknown) = made("127.0.0.1", "unknown.pem");
     let with = |root: &Path| format!("{}?sslrootcert={}", server.url(), root.display());
     let [url, strange, by_name] = [with(&known), with(&unknown), with(&known)];
     // Without TLS on the other side nothing is sent at all.

@@ -38,7 +38,7 @@ impl TestStore {
         self.open(Creation::Wanted)
     }
 
-    fn by_hand(&self) -> Connection {
+    fn direct(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }
 }
@@ -59,12 +59,12 @@ async fn a_change_is_atomic() {
 }
 
 #[tokio::test]
-async fn accounts_take_what_they_do_not_say_from_their_groups() {
+async fn accounts_inherit_unset_values_from_their_groups() {
     suite::groups(&TestStore::new().store()).await;
 }
 
 #[tokio::test]
-async fn what_the_pages_show_is_everyone_once() {
+async fn the_pages_list_each_account_once() {
     suite::pages(&TestStore::new().store()).await;
 }
 
@@ -89,7 +89,7 @@ async fn row_19_without_a_hash_an_account_with_no_password_is_open_only_to_its_a
     add(&store, "cam", "secret").await;
     let set = |sql: &str| {
         let changed = format!("UPDATE accounts SET {sql}");
-        assert_eq!(place.by_hand().execute(&changed, []).unwrap(), 1);
+        assert_eq!(place.direct().execute(&changed, []).unwrap(), 1);
     };
     for nothing in ["password = NULL", "password = ''", "password = NULL, no_password = false"] {
         set(nothing);
@@ -116,11 +116,11 @@ async fn a_login_renews_an_old_hash_and_leaves_one_that_was_changed() {
     let store = place.store();
     let old = "{SSHA}rkVJUMZq30PQewwp3wBrVidgFF7PfliP7fbmkQ==";
     add(&store, "anna", "x").await;
-    place.by_hand().execute("UPDATE accounts SET password = ?1", [old]).unwrap();
+    place.direct().execute("UPDATE accounts SET password = ?1", [old]).unwrap();
     store.login(&attempt("anna", "Pier 39, Zürich")).await.unwrap();
     let stored = |place: &TestStore| -> String {
         let sql = "SELECT password FROM accounts";
-        place.by_hand().query_row(sql, [], |row| row.get(0)).unwrap()
+        place.direct().query_row(sql, [], |row| row.get(0)).unwrap()
     };
     assert!(stored(&place).starts_with("$argon2id$"), "{}", stored(&place));
     store.login(&attempt("anna", "Pier 39, Zürich")).await.unwrap();
@@ -133,12 +133,12 @@ async fn a_change_by_sql_counts_at_the_next_login() {
     add(&store, "anna", "secret").await;
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
     assert_eq!(account.limits.sessions_max, None);
-    let by_hand = place.by_hand();
-    by_hand.execute("UPDATE accounts SET sessions = 3, quota = '20GiB'", []).unwrap();
+    let direct = place.direct();
+    direct.execute("UPDATE accounts SET sessions = 3, quota = '20GiB'", []).unwrap();
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
     assert_eq!(account.limits.sessions_max.unwrap().number(), Some(3));
     assert_eq!(account.limits.quota.unwrap().bytes(), Some(20 << 30));
-    by_hand.execute("UPDATE accounts SET enabled = 0", []).unwrap();
+    direct.execute("UPDATE accounts SET enabled = 0", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();
     assert!(matches!(denied, Denied::Disabled), "{denied}");
     let names = ["anna".to_owned()];
@@ -149,7 +149,7 @@ async fn a_change_by_sql_counts_at_the_next_login() {
 async fn an_invalid_row_is_the_fault_of_that_row_alone() {
     let place = TestStore::new();
     let store = place.store();
-    let run = |sql: &str| assert!(place.by_hand().execute(sql, []).is_ok());
+    let run = |sql: &str| assert!(place.direct().execute(sql, []).is_ok());
     suite::invalid_rows(&store, run).await;
     // Bytes that are not text must not count as NULL.
     run("UPDATE accounts SET allowed_addresses = x'ff00' WHERE name = 'ben'");
@@ -164,7 +164,7 @@ async fn bytes_that_are_not_text_make_only_their_account_invalid() {
     for bytes in ["x'ff00'", "CAST(x'ff00' AS TEXT)"] {
         let place = TestStore::new();
         let store = place.store();
-        let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
+        let run = |sql: &str| place.direct().execute_batch(sql).unwrap();
         suite::unreadable_rows(&store, run, bytes).await;
     }
 }
@@ -175,7 +175,7 @@ async fn a_name_that_is_bytes_or_missing_is_reported_and_the_list_continues() {
     let store = place.store();
     add(&store, "anna", "secret").await;
     add(&store, "zoe", "secret").await;
-    let run = |sql: &str| place.by_hand().execute_batch(sql).unwrap();
+    let run = |sql: &str| place.direct().execute_batch(sql).unwrap();
     // Readable in SQL, but it never matches a login.
     run("INSERT INTO accounts (name, home) VALUES (CAST('ben' AS BLOB), '/srv/ben')");
     run("INSERT INTO accounts (name, home) VALUES (NULL, '/srv/ben')");
@@ -217,7 +217,7 @@ async fn a_row_with_the_bytes_of_a_name_makes_only_that_account_invalid() {
     store.set("carl", vec![Setting::Groups(vec!["staff".to_owned()])]).await.unwrap();
     for (name, row) in rows {
         let run = |sql: &str| {
-            place.by_hand().execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+            place.direct().execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
         };
         run(&format!("INSERT INTO {row}"));
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
@@ -258,7 +258,7 @@ async fn a_new_account_does_not_take_over_rows_with_the_bytes_of_its_name() {
     add(&store, "dora", "secret").await;
     let sql = "PRAGMA foreign_keys = OFF; \
                INSERT INTO paths VALUES (CAST('dora' AS BLOB), '/secret', 'none')";
-    place.by_hand().execute_batch(sql).unwrap();
+    place.direct().execute_batch(sql).unwrap();
     assert!(store.login(&attempt("dora", "secret")).await.is_err());
     store.remove("dora").await.unwrap();
     add(&store, "dora", "secret").await;
@@ -271,7 +271,7 @@ async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
     let store = place.store();
     add(&store, "anna", "secret").await;
     add(&store, "ben", "secret").await;
-    place.by_hand().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
+    place.direct().execute("UPDATE accounts SET quota = 'x' WHERE name = 'anna'", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err().to_string();
     assert!(denied.contains("users.anna.quota: invalid size `x`: not a number"), "{denied}");
     store.login(&attempt("ben", "secret")).await.unwrap();
@@ -281,7 +281,7 @@ async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
         faults[0].starts_with("users.anna.quota: invalid size `x`: not a number"),
         "{faults:?}"
     );
-    place.by_hand().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
+    place.direct().execute("UPDATE accounts SET quota = NULL, home = 'anna'", []).unwrap();
     let faults = suite::faults(&store).await;
     assert_eq!(faults.len(), 2);
     assert!(faults[0].contains("users.anna.home: not an absolute path"), "{faults:?}");
@@ -314,7 +314,7 @@ async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
     }
     let place = TestStore::new();
     write_private(&place.path(), "");
-    place.by_hand().execute("CREATE TABLE bookmarks (url text)", []).unwrap();
+    place.direct().execute("CREATE TABLE bookmarks (url text)", []).unwrap();
     let error = place.store().check_connection().await.unwrap_err();
     assert!(error.what.contains("belongs to another program"), "{error}");
 }
@@ -324,7 +324,7 @@ async fn a_newer_schema_is_refused_and_stays_as_it_was() {
     let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let newer = i64::try_from(VERSION).unwrap() + 1;
-    place.by_hand().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
+    place.direct().execute("INSERT INTO wharf_schema VALUES (?1)", [newer]).unwrap();
     let error = place.store().check_connection().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable);
     assert!(error.what.contains("newer wharf") && error.hint.is_some(), "{error}");
@@ -367,14 +367,14 @@ async fn a_locked_file_makes_a_change_wait_and_then_fail() {
     let place = TestStore::new();
     let store = place.store();
     add(&store, "anna", "secret").await;
-    let by_hand = place.by_hand();
-    by_hand.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let direct = place.direct();
+    direct.execute_batch("BEGIN IMMEDIATE").unwrap();
     let change = StoreChange::set("anna", vec![Setting::Enabled(false)]);
     let error = store.change(std::slice::from_ref(&change)).await.unwrap_err().to_string();
     assert!(error.contains("locked by another program"), "{error}");
     // Readers do not wait.
     store.login(&attempt("anna", "secret")).await.unwrap();
-    by_hand.execute_batch("ROLLBACK").unwrap();
+    direct.execute_batch("ROLLBACK").unwrap();
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
     tokio::time::resume();

@@ -118,9 +118,9 @@ impl Connected<IncomingStream<'_, LocalListener>> for PeerIdentity {
 /// As in `uid=1000 gid=1000 pid=4711`.
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(who) = &self.0 else { return out.write_str("unknown") };
-        write!(out, "uid={} gid={}", who.uid(), who.gid())?;
-        match who.pid() {
+        let Some(peer) = &self.0 else { return out.write_str("unknown") };
+        write!(out, "uid={} gid={}", peer.uid(), peer.gid())?;
+        match peer.pid() {
             Some(pid) => write!(out, " pid={pid}"),
             None => Ok(()),
         }

@@ -9,7 +9,7 @@ use super::{Figures, MeasurementContext, add_peak};
 use crate::bench::cases::{CountUnit, FileLocation};
 use crate::bench::clients::{ClientJob, ClientProgram, Endpoints, contents, downloads};
 use crate::bench::number::{GIB, figure, length, ratio};
-use crate::bench::places::{make_folder, remove_folder};
+use crate::bench::paths::{make_folder, remove_folder};
 use crate::bench::result::Figure;
 use crate::bench::running::RunningServer;
 use crate::bench::sampler::watch;

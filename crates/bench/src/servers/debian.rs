@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{INSTALL_HINT, Installation, StartCommand, printed, succeed};
-use crate::bench::places::{Places, make_folder};
+use crate::bench::paths::{BenchPaths, make_folder};
 
 /// The folder of downloaded packages.
 const PACKAGES: &str = "packages";
@@ -14,7 +14,7 @@ const DEPTH_MAX: u32 = 5;
 
 /// Searches `path` in the unpacked package, then in the system.
 pub(super) fn find(
-    places: &Places,
+    places: &BenchPaths,
     name: &str,
     path: &str,
     package: &str,
@@ -38,7 +38,7 @@ pub(super) fn find(
 }
 
 /// Downloads packages and unpacks them; the system is not changed.
-pub(super) fn install(places: &Places, name: &str, packages: &[&str]) -> Result<(), String> {
+pub(super) fn install(places: &BenchPaths, name: &str, packages: &[&str]) -> Result<(), String> {
     let folder = places.rival(name);
     let archive = folder.join(PACKAGES);
     make_folder(&archive)?;

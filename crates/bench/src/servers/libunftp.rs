@@ -6,7 +6,7 @@ use super::{
     BenchServer, INSTALL_HINT, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup,
     StartCommand, succeed,
 };
-use crate::bench::places::{Places, make_folder, write};
+use crate::bench::paths::{BenchPaths, make_folder, write};
 
 pub(super) static SERVER: BenchServer = BenchServer {
     name: "libunftp",
@@ -27,7 +27,7 @@ const SOURCE: [(&str, &str); 3] = [
     ("src/main.rs", include_str!("../../libunftp/src/main.rs")),
 ];
 
-fn find(places: &Places) -> Result<Installation, String> {
+fn find(places: &BenchPaths) -> Result<Installation, String> {
     let program = places.rival("libunftp").join("target/release/libunftp-server");
     if !program.exists() {
         return Err(format!("not installed; hint: {INSTALL_HINT}"));
@@ -56,7 +56,7 @@ fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand
     Ok(start)
 }
 
-fn install(places: &Places) -> Result<(), String> {
+fn install(places: &BenchPaths) -> Result<(), String> {
     let folder = places.rival("libunftp");
     make_folder(&folder.join("src"))?;
     for (path, text) in SOURCE {

@@ -4,7 +4,7 @@ use super::{
     BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
 };
 use crate::bench::account::{PASSWORD_DES, USER};
-use crate::bench::places::{Places, set_mode, write};
+use crate::bench::paths::{BenchPaths, set_mode, write};
 use crate::bench::text::put;
 
 pub(super) static SERVER: BenchServer = BenchServer {
@@ -19,7 +19,7 @@ pub(super) static SERVER: BenchServer = BenchServer {
     install: |places| debian::install(places, "proftpd", &["proftpd-core", "proftpd-mod-crypto"]),
 };
 
-fn find(places: &Places) -> Result<Installation, String> {
+fn find(places: &BenchPaths) -> Result<Installation, String> {
     debian::find(places, "proftpd", "usr/sbin/proftpd", "proftpd-core")
 }
 

@@ -5,7 +5,7 @@ use super::{
     printed,
 };
 use crate::bench::account::{PASSWORD_DES, USER};
-use crate::bench::places::write;
+use crate::bench::paths::write;
 
 pub(super) static SERVER: BenchServer = BenchServer {
     name: "pure-ftpd",

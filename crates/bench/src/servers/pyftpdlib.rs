@@ -7,7 +7,7 @@ use super::{
     StartCommand, printed, succeed,
 };
 use crate::bench::account::{PASSWORD, USER};
-use crate::bench::places::{Places, make_folder, write};
+use crate::bench::paths::{BenchPaths, make_folder, write};
 
 pub(super) static SERVER: BenchServer = BenchServer {
     name: "pyftpdlib",
@@ -27,7 +27,7 @@ const PACKAGES: [&str; 2] = ["pyftpdlib==2.2.0", "pyopenssl"];
 /// The program that uses the library.
 const PROGRAM: &str = include_str!("pyftpdlib.py");
 
-fn find(places: &Places) -> Result<Installation, String> {
+fn find(places: &BenchPaths) -> Result<Installation, String> {
     let program = places.rival("pyftpdlib").join("bin/python");
     if !program.exists() {
         return Err(format!("not installed; hint: {INSTALL_HINT}"));
@@ -53,7 +53,7 @@ fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand
     Ok(start)
 }
 
-fn install(places: &Places) -> Result<(), String> {
+fn install(places: &BenchPaths) -> Result<(), String> {
     let folder = places.rival("pyftpdlib");
     make_folder(&folder)?;
     // The system's Python can be executed by every user.

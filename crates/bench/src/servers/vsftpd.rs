@@ -7,7 +7,7 @@ use super::{
     BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, debian,
 };
 use crate::bench::account::{PASSWORD_DES, USER};
-use crate::bench::places::{make_folder, write};
+use crate::bench::paths::{make_folder, write};
 use crate::bench::text::put;
 
 pub(super) static SERVER: BenchServer = BenchServer {

@@ -7,7 +7,7 @@ use super::{
     BenchServer, Installation, PASSIVE_FIRST, PASSIVE_LAST, ServerSetup, StartCommand, printed,
 };
 use crate::bench::account::{PASSWORD_SSHA, USER, write_secret};
-use crate::bench::places::{Places, make_folder, set_mode, write};
+use crate::bench::paths::{BenchPaths, make_folder, set_mode, write};
 use crate::bench::result::{WHARF, WHARF_FULL, WHARF_NO_LOG};
 
 pub(super) static SERVER: BenchServer = SHIPPED;
@@ -51,7 +51,7 @@ struct Options {
 /// The password by Argon2id with the cost of wharf's own hashes.
 const PASSWORD_ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$Yh7DEdQhQgqO0soggBsK6Q$wT3MXFpig68vyUQ7lW+8ydOOFo0JFwyw9xlj2JIBrlU";
 
-fn find(places: &Places) -> Result<Installation, String> {
+fn find(places: &BenchPaths) -> Result<Installation, String> {
     let program = places.wharf();
     if !program.exists() {
         return Err(format!(

@@ -33,7 +33,7 @@ fn bench_with(
     let home = folder.path().join("home");
     std::fs::create_dir(&home).unwrap();
     std::fs::create_dir(folder.path().join("aside")).unwrap();
-    let arguments = ["/bin/sh", "-c", script, "sh", "{draft}"].map(str::to_owned).to_vec();
+    let arguments = ["/bin/sh", "-c", script, "sh", "{partial_file}"].map(str::to_owned).to_vec();
     let time_max = Duration::from_mins(1);
     let program = Program { name: "check_upload".to_owned(), arguments, time_max };
     let started = WorkerProcess::within(vec![program]);
@@ -46,8 +46,8 @@ fn bench_with(
         unchecked,
         quarantine: Some(folder.path().join("aside")),
         notice: Box::new(|upload| {
-            let draft = upload.draft.to_str().unwrap().as_bytes().to_vec();
-            let variables = vec![("draft".to_owned(), draft)];
+            let partial_file = upload.partial_file.to_str().unwrap().as_bytes().to_vec();
+            let variables = vec![("partial_file".to_owned(), partial_file)];
             Notice::new("1".to_owned(), "check-upload", "{}".to_owned(), variables)
         }),
         on_report: Box::new(move |report| reported.lock().unwrap().push(format!("{report:?}"))),
@@ -137,7 +137,7 @@ async fn an_append_is_checked_with_the_file_that_it_adds_to() {
 }
 
 #[tokio::test]
-async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
+async fn usage_and_space_are_those_of_the_folder_of_a_path() {
     let folders: (VPath, Arc<dyn Storage>) = (path("/shared"), Arc::new(shared()));
     let bench = bench_with(SCANNER, Unchecked::Refused, vec![folders]);
     let most = |at: &str| bench.store.usage_at(&path(at)).and_then(|usage| usage.bytes_max.bytes());
@@ -149,7 +149,7 @@ async fn usage_and_space_are_those_of_the_folder_in_which_a_path_lies() {
 }
 
 #[tokio::test]
-async fn a_checker_that_fails_refuses_or_allows_as_it_was_told_to() {
+async fn a_failed_check_rejects_or_allows_as_configured() {
     let refusing = bench("echo no database >&2; exit 2", Unchecked::Refused);
     let error = refusing.store_file("/a.txt", "hello").await.unwrap_err();
     assert_eq!(error.to_string(), "not checked (the program exited with code 2: no database)");

@@ -89,7 +89,7 @@ fn row_58_a_torn_line_and_rubbish_are_skipped_and_reported() {
 }
 
 #[test]
-fn large_spools_are_kept_in_segments_that_go_one_by_one() {
+fn large_spools_are_stored_in_segments_that_are_removed_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 1 << 30, AtEnd::Wait).unwrap();
     let body = "x".repeat(200_000);

@@ -61,8 +61,8 @@ fn row_21_arguments_and_environment_are_the_event_byte_for_byte_and_nothing_else
     let (id, outcome) = bench.next_result();
     assert_eq!((id, &outcome.end), (7, &ProgramEnd::Exited(0)));
     let out = String::from_utf8_lossy(&outcome.out).into_owned();
-    let told = String::from_utf8_lossy(path).into_owned();
-    assert!(out.starts_with(&format!("{told}||a{{path}}|")), "{out}");
+    let reported = String::from_utf8_lossy(path).into_owned();
+    assert!(out.starts_with(&format!("{reported}||a{{path}}|")), "{out}");
     let rest = out.split_once("a{path}|").unwrap().1.replace('|', "\n");
     let names: Vec<_> =
         rest.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();

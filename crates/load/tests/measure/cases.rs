@@ -51,7 +51,7 @@ fn numbered_files_are_each_downloaded_once() {
 }
 
 #[test]
-fn uploads_arrive_whole_and_are_removed_where_that_is_asked_for() {
+fn uploads_are_complete_and_removed_on_request() {
     for mode in EVERY_MODE {
         let server = TestServer::new(mode);
         // Short files are written, long ones sent by `sendfile`, and 5 MiB exceeds the period.

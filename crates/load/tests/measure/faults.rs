@@ -25,8 +25,8 @@ fn a_refused_login_is_reported_with_the_reply_and_without_the_password() {
     let noop = Case::Command { line: "NOOP".into() };
     let error = prepare(&target, &Plan::new(noop)).unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Refused { code: 530, .. }), "{error}");
-    let told = format!("{error} {target:?}");
-    assert!(!told.contains("wrong-password"), "{told}");
+    let reported = format!("{error} {target:?}");
+    assert!(!reported.contains("wrong-password"), "{reported}");
     let outcome = measure(&target, &plan(Case::Login, 1, 3));
     assert_eq!((outcome.operations, outcome.errors), (0, 3));
 }

@@ -118,7 +118,7 @@ async fn a_source_before_an_empty_store_conforms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_step_that_knows_the_name_decides() {
+async fn the_first_backend_that_has_the_name_decides() {
     let known: &[(&str, &[u8])] = &[("anna", b"in ldap"), ("carl", b"in ldap")];
     let users = both(known);
     assert!(login(&users, "anna", b"in store").await.is_ok());

@@ -2,10 +2,10 @@
 
 #[path = "check.rs"]
 mod check;
-#[path = "helper.rs"]
-mod helper;
 #[path = "message.rs"]
 mod message;
+#[path = "supervisor.rs"]
+mod supervisor;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +23,7 @@ use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied};
 use zeroize::Zeroizing;
 
-pub use helper::helper;
+pub use supervisor::helper;
 
 use super::PamSettings;
 use crate::limit::ConcurrencyLimit;
@@ -56,7 +56,7 @@ impl Pam {
             None,
         )?;
         Command::new(program)
-            .args([helper::HELPER_ARGUMENT, helper::SUPERVISOR, &settings.service])
+            .args([supervisor::HELPER_ARGUMENT, supervisor::SUPERVISOR, &settings.service])
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

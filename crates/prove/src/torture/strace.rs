@@ -18,7 +18,7 @@ pub(super) struct Strace {
     child: Child,
     out: PathBuf,
     /// Its messages on new threads; it would block if they were not read.
-    _told: BufReader<ChildStderr>,
+    _reported: BufReader<ChildStderr>,
 }
 
 /// The calls of the server.
@@ -69,7 +69,7 @@ impl Strace {
         let (mut describe, mut said) = (BufReader::new(describe), String::new());
         while describe.read_line(&mut said).is_ok_and(|length| length > 0) {
             if said.contains(" attached") {
-                return Ok(Self { child, out, _told: describe });
+                return Ok(Self { child, out, _reported: describe });
             }
         }
         let _ = child.wait();

@@ -136,7 +136,8 @@ impl ThrottleState {
         }
         let Some(held) = self.bans.find(address, now) else { return BanDecision::Allowed };
         held.unreported += 1;
-        let is_due = held.reported_at.is_none_or(|told| (now - told).abs() >= REPORT_INTERVAL);
+        let is_due =
+            held.reported_at.is_none_or(|reported| (now - reported).abs() >= REPORT_INTERVAL);
         if !is_due {
             return BanDecision::Banned;
         }
@@ -259,7 +260,7 @@ impl ThrottleState {
             .retain(|prefix, score| score.in_flight > 0 || !network.contains(&prefix.network()));
         let Some(_) = self.bans.remove(network) else { return false };
         self.version += 1;
-        self.push_event(AuthEvent::Lifted { network, reason: "lifted by the administrator" });
+        self.push_event(AuthEvent::Lifted { network, reason: "removed by the administrator" });
         true
     }
 

@@ -206,7 +206,7 @@ fn row_17_a_ban_from_a_wrong_clock_does_not_last_for_years() {
 }
 
 #[test]
-fn row_18_where_one_hash_is_slow_every_name_looks_slow_for_an_hour() {
+fn row_18_after_a_slow_hash_every_name_is_slow_for_an_hour() {
     let throttle = throttle();
     let (quick, slow) = (Duration::from_millis(30), Duration::from_millis(1500));
     assert_eq!(throttle.slowest_check(quick, 0), quick);
@@ -228,7 +228,7 @@ fn row_5_a_banned_address_is_reported_once_a_minute() {
 }
 
 #[test]
-fn row_17_18_other_spellings_of_a_name_have_no_guesses_of_their_own() {
+fn row_17_18_other_spellings_of_a_name_share_its_guesses() {
     let throttle = throttle();
     for number in 0..100_u32 {
         let user = ["anna", "ANNA", "Anna"][usize::try_from(number % 3).unwrap()];

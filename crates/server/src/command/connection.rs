@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_02_a_bad_port_forgets_the_good_one_before_it_and_the_restart_point() {
+    async fn row_02_an_invalid_port_resets_the_previous_one_and_the_restart_point() {
         for (line, code) in [
             ("PORT 1,2,3", "501"),
             ("PORT", "501"),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_04_abor_without_a_transfer_gives_up_the_port() {
+    async fn row_04_abor_without_a_transfer_releases_the_port() {
         let mut bench = bench();
         bench.send("PASV").await;
         assert_eq!(bench.send("ABOR").await, "226 No transfer to abort.");

@@ -7,7 +7,7 @@ use wharf_core::storage::{ByteStream, ListDetail};
 use wharf_proto::args::{ListArgs, ListOptions, parse_list_args};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::glob::Glob;
-use wharf_proto::listing::{Facts, Format, Long, Offset, Short};
+use wharf_proto::listing::{Format, Long, MachineListing, Offset, Short};
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
@@ -86,7 +86,7 @@ async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
             return Next::say(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
         }
     }
-    let format = Box::new(Facts::new(session.parameters.facts));
+    let format = Box::new(MachineListing::new(session.parameters.facts));
     listing(session, ListRequest::alone(Subject::Directory(path)), format).await
 }
 
@@ -107,7 +107,7 @@ async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let entry = session.files()?.size(&path).await?;
     // The reply adds the space before the facts that RFC 3659 §7.2 requires.
     let mut line = Vec::new();
-    Facts::new(session.parameters.facts).facts_only(&entry, &mut line);
+    MachineListing::new(session.parameters.facts).facts_only(&entry, &mut line);
     line.push(b' ');
     line.extend_from_slice(path.as_bytes());
     let lines = [b"Facts:".to_vec(), line, b"End".to_vec()];
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_backslash_is_a_slash_where_nothing_has_that_name() {
+    async fn a_backslash_is_a_slash_unless_a_file_has_that_name() {
         let mut bench = bench();
         assert_eq!(bench.list("NLST \\d").await, "/d/c.txt");
         assert_eq!(bench.list("NLST d\\c.txt").await, "d/c.txt");

@@ -44,7 +44,7 @@ fn clients_are_counted_by_network_and_cause() {
         [
             ("203.0.113.0/24".to_owned(), "no-connection", 3, 1),
             ("203.0.113.0/24".to_owned(), "tls-failed", 1, 1),
-            ("2001:db8:1:2::/64".to_owned(), "no-port", 1, 0),
+            ("2001:db8:1:2::/64".to_owned(), "no-free-port", 1, 0),
         ]
     );
     let report = diagnostics.report(&Passive::default(), NOON);

@@ -15,13 +15,13 @@ use crate::testing::TestSession;
 const SECRET: &[u8] = b"top secret";
 
 /// A home with `/box/secret/file` and `/other/file`, and a folder beside it.
-struct Place {
+struct RulesFixture {
     home: PathBuf,
     beside: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Place {
+impl RulesFixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let above = folder.path().canonicalize().unwrap();
@@ -85,7 +85,7 @@ async fn code(bench: &mut TestSession, line: &str) -> String {
 
 #[tokio::test]
 async fn row_55_a_path_with_a_rule_at_or_below_it_cannot_be_renamed() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     let mut bench = place.session(&[("/box/secret", "none"), ("/new/in", "read-write")]).await;
     for (from, to) in [
         ("/box", "/open"),
@@ -107,7 +107,7 @@ async fn row_55_a_path_with_a_rule_at_or_below_it_cannot_be_renamed() {
 
 #[tokio::test]
 async fn row_55_a_rule_cannot_be_evaded_by_a_rename_through_a_link() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     place.link(".", "again");
     place.link("box", "l");
     let mut bench = place.session(&[("/box/secret", "read")]).await;
@@ -121,7 +121,7 @@ async fn row_55_a_rule_cannot_be_evaded_by_a_rename_through_a_link() {
 
 #[tokio::test]
 async fn row_55_a_path_with_a_virtual_folder_at_or_below_it_cannot_be_renamed() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     fs::create_dir_all(place.home.join("a/music")).unwrap();
     place.link(".", "again");
     let mut account = place.account(&[]);
@@ -141,7 +141,7 @@ async fn row_55_a_path_with_a_virtual_folder_at_or_below_it_cannot_be_renamed() 
 
 #[tokio::test]
 async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_rights() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     for folder in ["in", "seen"] {
         fs::create_dir(place.home.join(folder)).unwrap();
         fs::write(place.home.join(folder).join("x"), "x").unwrap();
@@ -157,7 +157,7 @@ async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_rights() 
 #[tokio::test]
 async fn row_27_the_rule_of_its_target_applies_to_a_link() {
     for follow in [FollowSymlinks::Inside, FollowSymlinks::Always] {
-        let place = Place::new();
+        let place = RulesFixture::new();
         place.link("box/secret", "pub");
         place.link("box/secret/file", "f");
         place.link("pub", "twice");
@@ -201,7 +201,7 @@ async fn row_27_the_rule_of_its_target_applies_to_a_link() {
 
 #[tokio::test]
 async fn row_27_a_listing_shows_of_a_link_what_the_rule_of_its_target_allows() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     place.link("box/secret/file", "f");
     place.link("other/file", "g");
     let mut bench = place.session(&[("/box/secret", "none")]).await.ready();
@@ -217,7 +217,7 @@ async fn row_27_a_listing_shows_of_a_link_what_the_rule_of_its_target_allows() {
 
 #[tokio::test]
 async fn row_27_without_rules_for_paths_links_are_followed_as_before() {
-    let place = Place::new();
+    let place = RulesFixture::new();
     place.link("box/secret", "pub");
     let mut bench = place.session(&[]).await.ready();
     assert_eq!(code(&mut bench, "SIZE /pub/file").await, "213");

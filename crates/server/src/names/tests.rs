@@ -95,7 +95,7 @@ fn a_habit_of_another_set_changes_hardly_any_name() {
 }
 
 #[test]
-fn names_of_western_europe_stay_right_where_the_server_speaks_chinese() {
+fn western_european_names_are_unchanged_on_a_chinese_server() {
     for (name, typed) in [
         ("Müller.txt", b"M\xfcller.txt".as_slice()),
         ("Größe", b"Gr\xf6\xdfe"),
@@ -178,7 +178,7 @@ fn a_name_of_another_set_than_the_settled_one_is_recognised_again() {
 }
 
 #[test]
-fn with_a_full_memory_the_set_stays_and_bytes_still_come_back() {
+fn a_full_name_memory_keeps_the_charset_and_bytes_round_trip() {
     let mut names = names(Encoding::Auto);
     for number in 0..3000 {
         let name = format!("资料{number}.txt");
@@ -231,7 +231,7 @@ fn without_any_name_the_hint_counts_and_else_gbk() {
 }
 
 #[test]
-fn letters_outside_the_legacy_set_go_out_as_they_are_and_come_back() {
+fn characters_outside_the_legacy_charset_round_trip() {
     let legacy = names(Encoding::Legacy);
     let name = "naïve😀".as_bytes();
     assert_eq!(legacy.wire(name), name);
@@ -239,7 +239,7 @@ fn letters_outside_the_legacy_set_go_out_as_they_are_and_come_back() {
 }
 
 #[test]
-fn a_letter_that_a_set_would_give_back_as_another_goes_out_as_it_is() {
+fn a_character_without_round_trip_is_sent_unchanged() {
     let mut names = names(Encoding::Auto);
     stores(&mut names, &bytes(SHIFT_JIS, "議事録.doc"));
     // Shift_JIS has the yen sign at the place of the backslash.
@@ -248,7 +248,7 @@ fn a_letter_that_a_set_would_give_back_as_another_goes_out_as_it_is() {
 }
 
 #[test]
-fn control_bytes_become_pictures_and_come_back() {
+fn control_bytes_are_shown_as_symbols_and_round_trip() {
     let names = names(Encoding::Auto);
     let shown = names.wire(b"a\nb\x7f").into_owned();
     assert_eq!(shown, "a␊b␡".as_bytes());
@@ -295,7 +295,7 @@ fn a_name_and_a_password_go_by_one_set_and_have_two_spellings_at_most() {
 }
 
 #[test]
-fn a_pinned_set_reads_names_and_passwords_and_the_password_as_it_came() {
+fn a_configured_charset_decodes_names_and_passwords_and_raw_passwords() {
     let all = names(Encoding::Legacy).credentials(&bytes(GBK, "张三"), &bytes(GBK, "密码"));
     let secrets: Vec<_> = all.iter().map(|one| one.secret.clone()).collect();
     assert_eq!(secrets, ["密码".as_bytes().to_vec(), bytes(GBK, "密码")]);
@@ -350,7 +350,7 @@ fn names_that_are_valid_utf8_by_chance_are_read_in_their_set_and_reported() {
 }
 
 #[test]
-fn a_client_that_showed_utf8_keeps_it_for_names_that_could_be_read_otherwise() {
+fn a_utf8_client_keeps_utf8_for_ambiguous_names() {
     let typed = bytes(GBK, "图片");
     let mut asked = names(Encoding::Auto);
     assert!(asked.choose_utf8(true));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn words_whose_bytes_are_valid_utf8_are_read_in_their_set() {
+    fn legacy_words_that_are_valid_utf8_are_decoded_in_their_charset() {
         for (set, words) in [
             (GBK, ["图片", "图纸.dwg", "图片2023", "什么.txt", "推土机图纸"].as_slice()),
             (EUC_KR, ["1화.avi", "치킨.jpg", "12화", "시즌2 3화"].as_slice()),

@@ -308,7 +308,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_end_of_a_connection_is_known_behind_bytes_that_nothing_has_read() {
+    fn the_end_of_a_connection_is_detected_behind_unread_bytes() {
         let (connection, mut peer) = pair();
         peer.write_all(b"NOOP\r\n").expect("the connection stands");
         assert!(!connection.has_ended());

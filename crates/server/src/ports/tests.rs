@@ -115,7 +115,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn row_04_a_port_is_shared_only_when_there_is_no_other() {
+async fn row_04_a_port_is_shared_only_if_none_is_free() {
     let bench = Bench::new(30_000..=30_002);
     let mut leases = Vec::new();
     for host in 1..=7 {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_33_only_exactly_the_bytes_of_allo_stand_in_for_close_notify() {
+    fn row_33_only_exactly_the_bytes_of_allo_replace_close_notify() {
         let rule = EndRule { requires_close_notify: true, is_exact: true, allo: Some(5) };
         let accepted: Vec<_> = (0..8).filter(|bytes| rule.accepts(*bytes)).collect();
         assert_eq!(accepted, [5]);

@@ -196,7 +196,7 @@ struct RunBudget {
     /// The configuration generation of this budget.
     generation: u64,
     /// Whether to wait a moment for the client.
-    is_patient: bool,
+    may_wait: bool,
 }
 
 /// The copying of one run.
@@ -228,7 +228,7 @@ impl<W: CopyWork> KernelCopy<'_, W> {
         let budget = RunBudget {
             generation: burst.generation,
             bytes: bound(burst.bytes),
-            is_patient: self.keeps_up,
+            may_wait: self.keeps_up,
         };
         let worker = self.flow.blocking_pool.acquire().await;
         let socket = Arc::clone(&self.socket);
@@ -315,7 +315,7 @@ fn run<W: CopyWork>(
                     return Ok((RunEnd::Yield, moved));
                 }
             }
-            CopyStep::Wait if !budget.is_patient => return Ok((RunEnd::Slow, moved)),
+            CopyStep::Wait if !budget.may_wait => return Ok((RunEnd::Slow, moved)),
             CopyStep::Wait if !wait(socket, work)? => return Ok((RunEnd::Slow, moved)),
             CopyStep::Wait => {}
             CopyStep::Done => return Ok((RunEnd::Done, moved)),
@@ -466,7 +466,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_takes_nothing_from_a_pipe_gets_it_through_memory() {
+    fn a_file_that_cannot_be_spliced_is_copied_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
         let file = Target(DetachedFile { file, allowance: None });
         let mut receiving = SpliceCopy { file, pipe: Pipe::new().unwrap() };

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_16_what_is_packed_unpacks_however_it_is_cut() {
+    async fn row_16_compressed_data_is_decompressed_in_pieces_of_any_size() {
         for len in [0, 1, 1000, PIECE_BYTES, 3 * PIECE_BYTES + 7] {
             let content = content(len);
             for size in [1024, 100_000, PIECE_BYTES] {

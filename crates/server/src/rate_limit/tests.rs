@@ -90,7 +90,7 @@ async fn another_rate_holds_for_transfers_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_comes_and_goes_while_a_transfer_runs() {
+async fn a_limit_is_added_and_removed_during_a_transfer() {
     let scene = Scene::new();
     let rate_limiter = scene.rate_limiter([]);
     assert!(!rate_limiter.is_limited());
@@ -204,7 +204,7 @@ async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_stays_is_charged_although_others_came_meanwhile() {
+async fn an_existing_limit_is_charged_after_others_were_added() {
     let buckets = Buckets::new();
     let scene = Scene::new();
     let stays = Rate::from_bytes_per_second(1 << 20);

@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn row_09_a_session_of_a_login_that_is_under_way_proves_what_that_comes_to() {
+    async fn row_09_a_tls_session_of_a_pending_login_authenticates_its_result() {
         let near = IpAddr::from([192, 0, 2, 1]);
         let far = IpAddr::from([192, 0, 2, 2]);
         let (own, other) = (BindingId([1; 16]), BindingId([2; 16]));

@@ -315,8 +315,8 @@ mod tests {
         ] {
             let shown = ClientHelloInfo { versions: versions.to_vec(), suites: vec![0xc02f] };
             let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why()));
-            let told = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
-            assert!(told.starts_with(said), "{told}");
+            let reported = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
+            assert!(reported.starts_with(said), "{reported}");
         }
         let signatures =
             explained(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);

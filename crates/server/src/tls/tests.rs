@@ -363,7 +363,7 @@ async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_i
 /// Without a session of its control connection a data connection may be that of another client, so
 /// the session that it gets proves nothing.
 #[tokio::test]
-async fn row_09_a_session_of_a_data_connection_that_did_not_resume_proves_nothing() {
+async fn row_09_a_tls_session_without_resumption_authenticates_nothing() {
     for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
         let bench = TlsFixture::new(reuse);
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -383,7 +383,7 @@ async fn row_09_a_session_of_a_data_connection_that_did_not_resume_proves_nothin
 
 /// It is resumed all the same: a handshake without signature costs less.
 #[tokio::test]
-async fn a_data_connection_that_proves_nothing_resumes_the_one_before() {
+async fn an_unauthenticated_data_connection_resumes_the_previous_one() {
     let bench = TlsFixture::new(SessionReuse::Prefer);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = Arc::new(bench.client(version));
@@ -441,7 +441,7 @@ async fn a_client_is_shown_the_certificate_that_it_can_use() {
 #[tokio::test]
 async fn data_that_is_not_tls_is_described() {
     let bench = TlsFixture::new(SessionReuse::Prefer);
-    for (sent, told) in [
+    for (sent, reported) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "the client sent something that is not TLS"),
         (b"", "the client closed the connection"),
     ] {
@@ -449,7 +449,7 @@ async fn data_that_is_not_tls_is_described() {
         theirs.write_all(sent).await.unwrap();
         theirs.shutdown().await.unwrap();
         let error = bench.acceptor.control(link(ours), OWN).await.err().unwrap();
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), reported);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 use wharf_proto::entry::Kind;
 
 use super::FollowSymlinks;
@@ -19,9 +19,9 @@ const DEPTH_MAX: usize = 200;
 ///
 /// # Errors
 /// If something cannot be read, or is nested too deeply.
-pub(super) fn count(root: &Path) -> io::Result<Kept> {
+pub(super) fn count(root: &Path) -> io::Result<UsedSpace> {
     let top = Root::open(root, FollowSymlinks::Never)?.top()?;
-    let mut kept = Kept::default();
+    let mut kept = UsedSpace::default();
     let mut open = vec![(top.names()?, top)];
     while let Some((names, dir)) = open.last_mut() {
         let Some(entry) = names.next() else {

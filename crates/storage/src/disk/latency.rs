@@ -150,7 +150,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_call_that_waits_is_told_from_one_that_computes() {
+    fn a_waiting_call_is_distinguished_from_a_computing_one() {
         let before = waits_of_this_thread();
         std::thread::sleep(Duration::from_millis(1));
         assert!(before.is_some() && waits_of_this_thread() > before);

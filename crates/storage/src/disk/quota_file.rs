@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 
 use super::fault::fault;
 use crate::quota::DirtyMark;
@@ -33,7 +33,7 @@ const LOCK_NAME: &str = "quota.lock";
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The usage of a home, and when it was counted.
-pub(super) type CountedHome = (Kept, u64);
+pub(super) type CountedHome = (UsedSpace, u64);
 
 /// The file, and whether it is still valid.
 pub(super) struct QuotaFile {
@@ -172,5 +172,5 @@ fn line(line: &str) -> Option<(PathBuf, CountedHome)> {
     let mut words = line.splitn(4, ' ');
     let mut number = || words.next()?.parse::<u64>().ok();
     let (bytes, files, counted_at) = (number()?, number()?, number()?);
-    Some((PathBuf::from(words.next()?), (Kept { bytes, files }, counted_at)))
+    Some((PathBuf::from(words.next()?), (UsedSpace { bytes, files }, counted_at)))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::Result;
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 use wharf_proto::path::VPath;
 
 use super::count::count;
@@ -184,7 +184,7 @@ impl Quotas {
     }
 
     /// The usage of a home; `None` if it is not counted or not known. Blocks for a moment.
-    pub fn kept(&self, home: &Path) -> Option<Kept> {
+    pub fn kept(&self, home: &Path) -> Option<UsedSpace> {
         let counter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
         counter.kept()
     }

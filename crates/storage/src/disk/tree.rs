@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Kept, LastLink, ListDetail, Replace, Source, Space};
+use wharf_core::storage::{Change, LastLink, ListDetail, Replace, Source, Space, UsedSpace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
@@ -423,7 +423,7 @@ impl Tree {
 
     /// The size of what is to be renamed, if it leaves an inner home in which it is counted and may
     /// not be counted in this one.
-    fn unaccounted(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<Kept>> {
+    fn unaccounted(&self, from: &VPath, to: &VPath, kind: Kind) -> Result<Option<UsedSpace>> {
         let leaves_inner_home = |limited: &LimitedHome| limited.leaves_inner_home(from, to);
         if !self.limited.as_ref().is_some_and(leaves_inner_home) {
             return Ok(None);
@@ -431,10 +431,10 @@ impl Tree {
         Ok(match kind {
             Kind::Dir => {
                 let beneath = count(&self.real_path(from)).map_err(fault)?;
-                Some(Kept { files: beneath.files.saturating_add(1), ..beneath })
+                Some(UsedSpace { files: beneath.files.saturating_add(1), ..beneath })
             }
-            Kind::File => Some(Kept { bytes: self.root.stat(from)?.size, files: 1 }),
-            Kind::Link | Kind::Other => Some(Kept::default()),
+            Kind::File => Some(UsedSpace { bytes: self.root.stat(from)?.size, files: 1 }),
+            Kind::Link | Kind::Other => Some(UsedSpace::default()),
         })
     }
 

@@ -100,7 +100,7 @@ async fn an_unfinished_upload_to_an_unused_name_is_void_once_a_file_existed_ther
 }
 
 #[tokio::test]
-async fn an_unfinished_upload_that_its_account_deletes_is_gone() {
+async fn an_unfinished_upload_is_removed_when_its_account_deletes_it() {
     let memory = Memory::new();
     let (anna, bert, f) = (memory.for_account("anna"), memory.for_account("bert"), path("/f"));
     let mut sink = anna.write(&f, FRESH).await.unwrap();

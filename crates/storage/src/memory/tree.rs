@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::{Change, Kept, Replace};
+use wharf_core::storage::{Change, Replace, UsedSpace};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
@@ -78,10 +78,10 @@ impl Tree {
     }
 
     /// The usage, including unfinished uploads.
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self) -> UsedSpace {
         let files = self.nodes.values().map(|node| node.content.as_deref().unwrap_or_default());
         let partials = self.partials.values().map(|partial| partial.content.as_slice());
-        files.chain(partials).fold(Kept::default(), |sum, content| Kept {
+        files.chain(partials).fold(UsedSpace::default(), |sum, content| UsedSpace {
             bytes: sum.bytes.saturating_add(super::length(content)),
             files: sum.files.saturating_add(1),
         })

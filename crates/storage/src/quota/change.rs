@@ -3,7 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 use wharf_proto::path::VPath;
 
 use super::credit::FileId;
@@ -24,7 +24,7 @@ impl<'a> Change<'a> {
 
     /// Something was removed.
     pub(crate) fn freed(&self, bytes: u64, files: u64) {
-        self.counter.counts().free(Kept { bytes, files });
+        self.counter.counts().free(UsedSpace { bytes, files });
         self.counter.mark_outer_stale();
     }
 
@@ -44,7 +44,7 @@ impl<'a> Change<'a> {
 
     /// Something was renamed from `from` to `to`. What leaves an inner home of another account is
     /// `unaccounted` here: it is added to the count, even if it was included already.
-    pub(crate) fn renamed(&self, from: &VPath, to: &VPath, unaccounted: Option<Kept>) {
+    pub(crate) fn renamed(&self, from: &VPath, to: &VPath, unaccounted: Option<UsedSpace>) {
         let (left, entered) = (self.counter.inner_at(from), self.counter.inner_at(to));
         let is_same = left.len() == entered.len()
             && left.iter().all(|one| entered.iter().any(|other| Arc::ptr_eq(one, other)));
@@ -82,7 +82,7 @@ impl<'a> Change<'a> {
         let kept = self.counter.counts().lasting();
         let files = kept.files.saturating_add(1);
         // An account over its limit in bytes may still create directories.
-        if self.quota.admits(Kept { bytes: 0, files }) {
+        if self.quota.admits(UsedSpace { bytes: 0, files }) {
             Ok(())
         } else {
             Err(ErrorKind::OverQuota.into())
@@ -91,7 +91,7 @@ impl<'a> Change<'a> {
 
     /// One more exists.
     pub(crate) fn added_one(&self, at: &VPath) {
-        self.counter.counts().add(Kept { bytes: 0, files: 1 });
+        self.counter.counts().add(UsedSpace { bytes: 0, files: 1 });
         for counter in self.counter.inner_at(at) {
             counter.mark_uncertain();
         }

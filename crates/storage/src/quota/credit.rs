@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 
 /// Identifies a file whose size may be credited: device and inode, or an equivalent of the storage.
 pub(crate) type FileId = (u64, u64);
@@ -22,14 +22,14 @@ pub(crate) struct Replaced {
 pub(crate) struct Credits {
     by_file: HashMap<FileId, Credit>,
     /// The sum of all used credits.
-    sum: Kept,
+    sum: UsedSpace,
     last: u64,
 }
 
 struct Credit {
     token: u64,
     /// The part used by its upload so far.
-    used: Kept,
+    used: UsedSpace,
 }
 
 /// One upload's right to the credit for a file, until the file is renamed.
@@ -56,7 +56,7 @@ impl Credits {
     pub(crate) fn take(&mut self, file: FileId) -> CreditToken {
         self.revoke(file);
         self.last = self.last.wrapping_add(1);
-        self.by_file.insert(file, Credit { token: self.last, used: Kept::default() });
+        self.by_file.insert(file, Credit { token: self.last, used: UsedSpace::default() });
         CreditToken { file, number: self.last }
     }
 
@@ -66,7 +66,7 @@ impl Credits {
     }
 
     /// Sets how much of a credit is used; no effect if it is no longer valid.
-    pub(crate) fn set(&mut self, token: CreditToken, used: Kept) {
+    pub(crate) fn set(&mut self, token: CreditToken, used: UsedSpace) {
         let Some(credit) = self.by_file.get_mut(&token.file) else { return };
         if credit.token == token.number {
             let before = std::mem::replace(&mut credit.used, used);
@@ -89,28 +89,33 @@ impl Credits {
     }
 
     /// The part of the usage that counts against a limit.
-    pub(crate) fn without(&self, kept: Kept) -> Kept {
+    pub(crate) fn without(&self, kept: UsedSpace) -> UsedSpace {
         minus(kept, self.sum)
     }
 
     /// The same without `replaced`, and without the credit for it.
-    pub(crate) fn without_replaced(&self, kept: Kept, replaced: Option<Replaced>) -> Kept {
+    pub(crate) fn without_replaced(
+        &self,
+        kept: UsedSpace,
+        replaced: Option<Replaced>,
+    ) -> UsedSpace {
         let Some(replaced) = replaced else { return self.without(kept) };
-        let credited = self.by_file.get(&replaced.file).map_or_else(Kept::default, |it| it.used);
-        let gone = Kept { bytes: replaced.bytes, files: 1 };
+        let credited =
+            self.by_file.get(&replaced.file).map_or_else(UsedSpace::default, |it| it.used);
+        let gone = UsedSpace { bytes: replaced.bytes, files: 1 };
         minus(minus(kept, minus(self.sum, credited)), gone)
     }
 }
 
-fn plus(one: Kept, other: Kept) -> Kept {
-    Kept {
+fn plus(one: UsedSpace, other: UsedSpace) -> UsedSpace {
+    UsedSpace {
         bytes: one.bytes.saturating_add(other.bytes),
         files: one.files.saturating_add(other.files),
     }
 }
 
-fn minus(one: Kept, other: Kept) -> Kept {
-    Kept {
+fn minus(one: UsedSpace, other: UsedSpace) -> UsedSpace {
+    UsedSpace {
         bytes: one.bytes.saturating_sub(other.bytes),
         files: one.files.saturating_sub(other.files),
     }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wharf_core::error::{ErrorKind, Result};
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 
 use super::credit::{CreditToken, Replaced};
 use super::{Counts, LimitedHome};
@@ -31,9 +31,10 @@ struct ReservationState {
 
 impl ReservationState {
     /// The part of this many bytes that its credit covers.
-    fn covered(&self, bytes: u64) -> Kept {
-        let covered = |(_, most): (CreditToken, u64)| Kept { bytes: bytes.min(most), files: 1 };
-        self.credit.map_or_else(Kept::default, covered)
+    fn covered(&self, bytes: u64) -> UsedSpace {
+        let covered =
+            |(_, most): (CreditToken, u64)| UsedSpace { bytes: bytes.min(most), files: 1 };
+        self.credit.map_or_else(UsedSpace::default, covered)
     }
 
     /// Drops a credit for a file that was renamed since.
@@ -78,7 +79,7 @@ impl QuotaReservation {
         let replaces = replaces.filter(|it| !counts.credits.has(it.file));
         if found.is_none() {
             let files = counts.lasting().files.saturating_add(1);
-            if replaces.is_none() && !limited.quota.admits(Kept { bytes: 0, files }) {
+            if replaces.is_none() && !limited.quota.admits(UsedSpace { bytes: 0, files }) {
                 return Err(ErrorKind::OverQuota.into());
             }
             counts.kept.files = counts.kept.files.saturating_add(1);
@@ -176,7 +177,8 @@ impl QuotaReservation {
             // Another upload may have had the credit for it.
             self.limited.counter.counts().credits.revoke(gone.file);
         }
-        let gone = gone.map_or_else(Kept::default, |gone| Kept { bytes: gone.bytes, files: 1 });
+        let gone =
+            gone.map_or_else(UsedSpace::default, |gone| UsedSpace { bytes: gone.bytes, files: 1 });
         self.end_held(&mut held, gone);
     }
 
@@ -196,10 +198,10 @@ impl QuotaReservation {
             held.set(left.unwrap_or(0), &mut self.limited.counter.counts());
         }
         let files = u64::from(left.is_none());
-        self.end_held(&mut held, Kept { bytes: 0, files });
+        self.end_held(&mut held, UsedSpace { bytes: 0, files });
     }
 
-    fn end_held(&self, held: &mut ReservationState, gone: Kept) {
+    fn end_held(&self, held: &mut ReservationState, gone: UsedSpace) {
         if std::mem::replace(&mut held.is_over, true) {
             return;
         }

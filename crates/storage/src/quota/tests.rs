@@ -7,7 +7,7 @@ fn quota(bytes: u64, files: u32) -> Quota {
     Quota { bytes: Size::from_bytes(bytes), files: Count::from_number(files) }
 }
 
-fn limited(kept: Kept, quota: Quota) -> LimitedHome {
+fn limited(kept: UsedSpace, quota: Quota) -> LimitedHome {
     LimitedHome::new(Arc::new(QuotaCounter::counted(kept, 0, None)), quota)
 }
 
@@ -16,8 +16,8 @@ fn account_status(bytes: u64) -> Replaced {
     Replaced { file: (1, 1), bytes }
 }
 
-fn kept(bytes: u64, files: u64) -> Kept {
-    Kept { bytes, files }
+fn kept(bytes: u64, files: u64) -> UsedSpace {
+    UsedSpace { bytes, files }
 }
 
 #[test]

@@ -126,7 +126,7 @@ async fn row_23_uploads_of_anonymous_users_are_readable_by_the_server_only() {
     let disks = Disks::new(fast());
     let open = async |rights: &str, is_anonymous| {
         let rules = Rules::everywhere(Permissions::parse(rights).unwrap());
-        let account = Account::new("visitor", world.root.clone(), rules);
+        let account = Account::new("guest", world.root.clone(), rules);
         disks.open(&Account { is_anonymous, ..account }).await.unwrap()
     };
     // All are open at once: the bits belong to the account, not to the shared directory.

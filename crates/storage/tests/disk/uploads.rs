@@ -337,7 +337,7 @@ async fn an_expired_upload_is_reported_as_such_also_where_a_file_exists() {
 }
 
 #[tokio::test]
-async fn row_56_an_unfinished_upload_that_its_account_deletes_is_gone() {
+async fn row_56_an_unfinished_upload_is_removed_when_its_account_deletes_it() {
     let world = World::new();
     let disk = world.disk(&fast());
     leave(&disk).await;

@@ -59,7 +59,7 @@ fn banned(ban: &Ban) -> Result<Banned, Failure> {
         network: network(&ban.address)?,
         since: seconds(&ban.since)?,
         until: ban.until.as_deref().map(seconds).transpose()?,
-        times: ban.times,
+        times: ban.consecutive_bans,
         is_manual: ban.manual,
         reason: ban.reason.clone(),
     })

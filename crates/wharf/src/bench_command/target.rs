@@ -59,36 +59,35 @@ fn tls(options: &BenchArgs, host: &str) -> Result<Option<TlsOptions>, Failure> {
 
 /// Error of the first connection, with a hint.
 pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
-    let told = Failure::new(error.to_string());
+    let reported = Failure::new(error.to_string());
     let is_tls = options.tls != BenchTlsMode::Off;
     match &error.kind {
-        ErrorKind::Tls(_) => {
-            told.hint("for a certificate that the system does not trust: --ca FILE, or --insecure")
-        }
+        ErrorKind::Tls(_) => reported
+            .hint("for a certificate that the system does not trust: --ca FILE, or --insecure"),
         ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
-            told.hint("to send the password unencrypted:  --tls off")
+            reported.hint("to send the password unencrypted:  --tls off")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("USER") && !is_tls => {
-            told.hint("the server may require TLS:  --tls explicit")
+            reported.hint("the server may require TLS:  --tls explicit")
         }
         ErrorKind::Refused { .. } if error.step.starts_with("connect") => {
-            told.hint("the server may be full; use fewer clients:  --sessions 1")
+            reported.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { code: 421, .. } => {
-            told.hint("the server may be full; use fewer clients:  --sessions 1")
+            reported.hint("the server may be full; use fewer clients:  --sessions 1")
         }
         ErrorKind::Refused { .. } => {
-            told.hint("check the user name (-u NAME) and password (--password-file FILE)")
+            reported.hint("check the user name (-u NAME) and password (--password-file FILE)")
         }
         ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {
-            told.hint("check the port and the TLS mode:  --tls explicit or implicit")
+            reported.hint("check the port and the TLS mode:  --tls explicit or implicit")
         }
         ErrorKind::Io(std::io::ErrorKind::PermissionDenied, _) => {
-            Failure { exit: Exit::Forbidden, ..told }
+            Failure { exit: Exit::Forbidden, ..reported }
         }
         ErrorKind::Io(..) | ErrorKind::TimedOut => {
-            told.hint("check host and port:  wharf bench HOST:PORT")
+            reported.hint("check host and port:  wharf bench HOST:PORT")
         }
-        _ => told,
+        _ => reported,
     }
 }

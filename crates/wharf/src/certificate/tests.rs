@@ -17,11 +17,11 @@ fn is_matching(pair: CertificateAndKey) -> bool {
 fn a_certificate_is_generated_once_and_stored() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("new/state");
-    let first = self_made(&state, &names()).unwrap();
-    let second = self_made(&state, &names()).unwrap();
+    let first = self_signed(&state, &names()).unwrap();
+    let second = self_signed(&state, &names()).unwrap();
     assert_eq!(first.chain, second.chain);
     assert_eq!(first.warnings, Vec::<String>::new());
-    assert!(first.is_self_made && is_matching(first));
+    assert!(first.is_self_signed && is_matching(first));
     let mut left: Vec<_> =
         fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
@@ -34,11 +34,11 @@ fn an_rsa_certificate_with_the_same_names_is_added_to_that_of_an_earlier_release
     let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
     let text = make(&of_before, KeyKind::Ecdsa).unwrap();
     write_synced(&TrustedPath::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
-    let first = self_made(folder.path(), &names()).unwrap();
+    let first = self_signed(folder.path(), &names()).unwrap();
     assert_eq!(first.chain, chain_of(&text));
     let (chain, key) = first.other.unwrap();
     assert_eq!(validity::names(&chain[0]), of_before);
-    let again = self_made(folder.path(), &names()).unwrap();
+    let again = self_signed(folder.path(), &names()).unwrap();
     assert_eq!(again.other.unwrap().0, chain);
     let kind = |chain: &[CertificateDer<'_>]| ParsedCertificate::of(&chain[0]).unwrap().key;
     assert!(matches!(kind(&chain), PublicKey::Rsa(_)), "{:?}", kind(&chain));
@@ -51,9 +51,9 @@ fn an_rsa_certificate_with_the_same_names_is_added_to_that_of_an_earlier_release
 fn its_summary_is_parsed_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<_> = names().into_iter().chain(["2001:db8::7".to_owned()]).collect();
-    let facts = CertificateSummary::of(&self_made(folder.path(), &names).unwrap());
+    let facts = CertificateSummary::of(&self_signed(folder.path(), &names).unwrap());
     assert_eq!(facts.names, names);
-    assert!(facts.not_after.is_some() && facts.is_self_made);
+    assert!(facts.not_after.is_some() && facts.is_self_signed);
 }
 
 #[test]
@@ -70,11 +70,11 @@ fn only_its_owner_may_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    self_made(&state, &names()).unwrap();
+    self_signed(&state, &names()).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join(KEPT_NAME))), (0o700, 0o600));
     fs::set_permissions(state.join(KEPT_NAME), fs::Permissions::from_mode(0o640)).unwrap();
-    let failure = self_made(&state, &names()).unwrap_err();
+    let failure = self_signed(&state, &names()).unwrap_err();
     assert_eq!(failure.exit, Exit::ConfigInvalid);
     assert!(failure.hint.unwrap().starts_with("chmod 600 "));
 }
@@ -84,7 +84,7 @@ fn if_it_cannot_be_stored_it_is_used_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let pair = self_made(&file, &names()).unwrap();
+    let pair = self_signed(&file, &names()).unwrap();
     assert!(pair.warnings[0].contains("cannot be stored in"), "{:?}", pair.warnings);
     assert_eq!(pair.warnings.len(), 1, "{:?}", pair.warnings);
     assert!(is_matching(pair));
@@ -104,23 +104,26 @@ fn row_45_certificate_files_are_read_and_errors_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = files(folder.path(), &make(&names(), KeyKind::Ecdsa).unwrap());
     assert!(is_matching(from_files(&certificate, &key).unwrap()));
-    let told = |certificate: &Path, key: &Path| {
+    let reported = |certificate: &Path, key: &Path| {
         let failure = from_files(certificate, key).unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         failure
             .message
             .replace(&format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR), "")
     };
-    assert_eq!(told(&key, &key), "key.pem contains no PEM certificate");
-    assert_eq!(told(&certificate, &certificate), "cert.pem contains no PEM private key");
+    assert_eq!(reported(&key, &key), "key.pem contains no PEM certificate");
+    assert_eq!(reported(&certificate, &certificate), "cert.pem contains no PEM private key");
     let missing = folder.path().join("none.pem");
     assert_eq!(
-        told(&missing, &key),
+        reported(&missing, &key),
         "cannot read the certificate none.pem: no such file or directory"
     );
     let binary = folder.path().join("cert.der");
     fs::write(&binary, [0x30, 0x82, 0xff, 0xfe]).unwrap();
-    assert_eq!(told(&binary, &key), "invalid certificate cert.der: DER (binary) instead of PEM");
+    assert_eq!(
+        reported(&binary, &key),
+        "invalid certificate cert.der: DER (binary) instead of PEM"
+    );
 }
 
 #[test]

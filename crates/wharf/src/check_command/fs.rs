@@ -77,11 +77,11 @@ fn inspect_clock(subjects: &Subjects<'_>, page: &mut CheckPage) {
 fn inspect_open_files(subjects: &Subjects<'_>, page: &mut CheckPage) {
     raise_file_limit();
     let room = DescriptorBudget::beside(subjects.config.listen.len());
-    let (sessions, told) = room.of(subjects.config.limits.connections);
+    let (sessions, reported) = room.of(subjects.config.limits.connections);
     let sessions = sessions.number().map_or_else(|| "any number of".to_owned(), |n| n.to_string());
     page.row("open files", &format!("enough for {sessions} sessions, in this shell"));
-    if let Some(told) = told {
-        page.warn(told, "a service has its own limit: systemctl show -p LimitNOFILE wharf");
+    if let Some(reported) = reported {
+        page.warn(reported, "a service has its own limit: systemctl show -p LimitNOFILE wharf");
     }
 }
 
@@ -192,15 +192,15 @@ fn write_and_rename(
     to: &Path,
     durability: Durability,
 ) -> Result<(), (&'static str, io::Error)> {
-    let told = |step: &'static str| move |error| (step, error);
+    let reported = |step: &'static str| move |error| (step, error);
     let mut file =
-        OpenOptions::new().write(true).create_new(true).open(from).map_err(told("create"))?;
-    file.write_all(b"wharf check\n").map_err(told("write"))?;
+        OpenOptions::new().write(true).create_new(true).open(from).map_err(reported("create"))?;
+    file.write_all(b"wharf check\n").map_err(reported("write"))?;
     if durability == Durability::Full {
-        file.sync_all().map_err(told("sync"))?;
+        file.sync_all().map_err(reported("sync"))?;
     }
     drop(file);
-    fs::rename(from, to).map_err(told("rename"))
+    fs::rename(from, to).map_err(reported("rename"))
 }
 
 /// Partial uploads.

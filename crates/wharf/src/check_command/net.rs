@@ -208,13 +208,13 @@ fn inspect_server(subjects: &Subjects<'_>, page: &mut CheckPage) {
         return;
     }
     for failure in failures {
-        let PassiveFailure { failed, arrived, network, seen, detail, .. } = failure;
+        let PassiveFailure { failed, established, network, observation, detail, .. } = failure;
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         let what = format!(
-            "{failed} of {} data connections of {network} failed: {seen}{detail}",
-            failed + arrived
+            "{failed} of {} data connections of {network} failed: {observation}{detail}",
+            failed + established
         );
-        if failed.saturating_mul(FEW) >= *arrived {
+        if failed.saturating_mul(FEW) >= *established {
             page.warn(what, failure.hint.clone());
         } else {
             page.note(what, failure.hint.clone());

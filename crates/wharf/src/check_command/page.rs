@@ -249,7 +249,7 @@ impl CheckPage {
             let text = serde_json::to_string(&whole);
             print(&(text.map_err(|error| Failure::new(error.to_string()))? + "\n"))?;
         }
-        let told =
+        let reported =
             |failure: Failure| if self.is_json { Failure::silent(failure.exit) } else { failure };
         let of_warnings = counted(warnings, "warning");
         if let Some(exit) = self.exit {
@@ -258,11 +258,11 @@ impl CheckPage {
                 0 => format!("check failed: {of_errors}"),
                 _ => format!("check failed: {of_errors}, {of_warnings}"),
             };
-            return Err(told(Failure { exit, ..Failure::new(message) }));
+            return Err(reported(Failure { exit, ..Failure::new(message) }));
         }
         if is_strict && warnings > 0 {
             let message = format!("check failed: {of_warnings} with --strict");
-            return Err(told(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }));
+            return Err(reported(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }));
         }
         Ok(Exit::Done)
     }
@@ -306,9 +306,9 @@ mod tests {
                 "port 21 is in use by pid 7 (ftpd)",
                 "stop that program, or use another port: listen.port, or -p",
             );
-            let told: String =
+            let reported: String =
                 page.findings.iter().skip(2).map(|one| page.described(one)).collect();
-            page.text + &told
+            page.text + &reported
         };
         assert_eq!(
             page(false),

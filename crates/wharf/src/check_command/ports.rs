@@ -116,9 +116,9 @@ fn report_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &m
                 page.row(&at.to_string(), &format!("in use by the running server, {owner}"));
             }
             owner => {
-                let who = owner.map_or_else(|| UNKNOWN.to_owned(), |owner| owner.to_string());
+                let holder = owner.map_or_else(|| UNKNOWN.to_owned(), |owner| owner.to_string());
                 page.fail(
-                    format!("port {port} is in use by {who}"),
+                    format!("port {port} is in use by {holder}"),
                     "stop that program, or use another port: listen.port, or -p",
                 );
             }
@@ -183,13 +183,13 @@ fn inspect_range(
         &shown(range),
         &format!("{} of {count} passive ports are available{name}{of_server}", count - lost),
     );
-    let mut who: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    let mut busy: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for port in taken.difference(&ours) {
         let owner = owners.get(port).map_or_else(|| UNKNOWN.to_owned(), ToString::to_string);
-        who.entry(format!("in use by {owner}")).or_default().insert(*port);
+        busy.entry(format!("in use by {owner}")).or_default().insert(*port);
     }
-    who.extend(others);
-    for (why, ports) in who {
+    busy.extend(others);
+    for (why, ports) in busy {
         let ports_shown = list(&ports);
         let plural = if ports.len() == 1 { "port" } else { "ports" };
         let what = format!("passive {plural} {ports_shown}{name}: {why}");

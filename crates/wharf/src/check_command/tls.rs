@@ -16,9 +16,9 @@ use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, cover
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
-use crate::place;
 use crate::protection::reach::state_folder;
 use crate::remote_server::system_roots;
+use crate::standard_paths;
 use crate::wire::{self, Encryption};
 
 /// Fewer days before the expiry of a certificate are a warning.
@@ -39,8 +39,8 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         );
         return Ok(());
     }
-    let is_self_made = config.tls.certificate.0.is_none();
-    if is_self_made && !has_kept(&state_folder(config)) {
+    let is_self_signed = config.tls.certificate.0.is_none();
+    if is_self_signed && !has_kept(&state_folder(config)) {
         page.row("certificate", "self-signed, created at the first start");
         return Ok(());
     }
@@ -62,7 +62,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     inspect_names(subjects, &encryption.facts, page);
     inspect_chain(&parts, &encryption.facts, page);
     shake_hands(&encryption, page);
-    if !is_self_made {
+    if !is_self_signed {
         verify_as_client(&encryption, own, page);
     }
     Ok(())
@@ -137,7 +137,7 @@ fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
         return;
     }
     page.row("names", &names.join(", "));
-    if facts.is_self_made {
+    if facts.is_self_signed {
         page.note(
             "the certificate is self-signed by wharf: clients ask once whether to trust it",
             "compare the fingerprint that wharf status shows, or use a certificate of a CA: \
@@ -160,7 +160,7 @@ fn inspect_names(subjects: &Subjects<'_>, facts: &CertificateSummary, page: &mut
             "have it issued for that name, too; clients that use it get a warning",
         );
     }
-    let host = place::host_name().filter(|host| host.contains('.') && is_fine);
+    let host = standard_paths::host_name().filter(|host| host.contains('.') && is_fine);
     if let Some(host) = host.filter(|host| !covers(names, host)) {
         page.note(
             format!("the certificate is not valid for {host}, the name of this computer"),
@@ -190,7 +190,7 @@ fn inspect_chain(
             return;
         }
     }
-    if !facts.is_self_made {
+    if !facts.is_self_signed {
         let shown: Vec<_> = parts.iter().map(ParsedCertificate::subject_shown).collect();
         page.row("chain", &shown.join(" <- "));
     }

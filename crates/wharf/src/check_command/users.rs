@@ -202,7 +202,7 @@ fn inspect_names(records: &[UserRecord], page: &mut CheckPage) {
 /// The problem of a home, and the hint.
 fn inspect_home(
     tenant: &AccountFolder,
-    who: Option<(u32, u32)>,
+    identity: Option<(u32, u32)>,
     server: &str,
 ) -> Option<(String, String)> {
     let AccountFolder { name, loses, home, rights, .. } = tenant;
@@ -225,16 +225,16 @@ fn inspect_home(
             ));
         }
     }
-    let above = home
-        .ancestors()
-        .find(|folder| !folder.as_os_str().is_empty() && !may(folder, who, FolderAccess::Enter));
+    let above = home.ancestors().find(|folder| {
+        !folder.as_os_str().is_empty() && !may(folder, identity, FolderAccess::Enter)
+    });
     if let Some(folder) = above {
         let what = format!("{loses}: {server} has no permission to enter {}", folder.display());
         let hint = format!("chown {server} '{0}', or chmod +x '{0}'", folder.display());
         return Some((what, hint));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
-    if !rights.intersection(lists).is_empty() && !may(home, who, FolderAccess::Read) {
+    if !rights.intersection(lists).is_empty() && !may(home, identity, FolderAccess::Read) {
         let what = format!("{name} may list and download, but {server} cannot read {shown}");
         return Some((what, format!("chown {server} '{shown}', or chmod +r '{shown}'")));
     }
@@ -245,7 +245,7 @@ fn inspect_home(
         let what = format!("{name} may change files, but {shown} is mounted read-only");
         return Some((what, "mount it read-write, or remove these permissions".to_owned()));
     }
-    let is_writable = may(home, who, FolderAccess::Write);
+    let is_writable = may(home, identity, FolderAccess::Write);
     let what = || format!("{name} may change files, but {server} cannot write to {shown}");
     (!is_writable).then(|| (what(), format!("chown {server} '{shown}', or chmod +w '{shown}'")))
 }

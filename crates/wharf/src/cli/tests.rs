@@ -25,7 +25,7 @@ fn refused(line: &str) -> String {
 }
 
 #[test]
-fn serve_is_what_a_command_line_without_command_means() {
+fn a_command_line_without_command_means_serve() {
     for line in
         ["", "serve", "-w", "/srv", "./user", "-c x.toml", "--set a.b=c -w", "--color never"]
     {
@@ -38,7 +38,7 @@ fn serve_is_what_a_command_line_without_command_means() {
 }
 
 #[test]
-fn the_options_of_every_command_stand_anywhere() {
+fn options_are_accepted_at_any_position() {
     for line in ["-c a check", "check -c a", "--config=a check", "-ca check", "--set x=1 check -ca"]
     {
         let cli = parse(words(line)).unwrap();
@@ -80,8 +80,8 @@ fn invalid_options_are_refused_with_the_reason() {
         ("user add", "missing argument: <NAME> | usage:  wharf user add"),
         ("user add x --generate --hash y", "cannot be used with"),
     ] {
-        let told = refused(line);
-        assert!(told.contains(part), "{line}: {told}");
+        let reported = refused(line);
+        assert!(reported.contains(part), "{line}: {reported}");
     }
 }
 
@@ -110,7 +110,7 @@ fn printed(line: &str) -> (String, Loaded) {
 }
 
 #[test]
-fn a_printed_config_means_what_the_options_meant() {
+fn a_printed_config_equals_the_options() {
     for line in [
         "",
         "-p 2121",
@@ -196,7 +196,7 @@ fn the_command_line_is_sound() {
 }
 
 #[test]
-fn every_command_stands_in_the_first_help() {
+fn every_command_is_listed_in_the_top_level_help() {
     let help = Cli::command().render_help().to_string();
     let is_hidden = |name: &String| name == crate::deliver::WORKER_COMMAND;
     for name in command_names().filter(|name| !is_hidden(name)) {
@@ -225,10 +225,10 @@ fn help_is_as_it_was_read_last() {
 }
 
 /// Calls `visit` with each command and its subcommands, with its words in front.
-fn visit(command: &clap::Command, line: &str, visitor: &mut impl FnMut(&clap::Command, &str)) {
-    visitor(command, line);
+fn visit(command: &clap::Command, line: &str, inspect: &mut impl FnMut(&clap::Command, &str)) {
+    inspect(command, line);
     for inner in command.get_subcommands() {
-        visit(inner, &format!("{line} {}", inner.get_name()), visitor);
+        visit(inner, &format!("{line} {}", inner.get_name()), inspect);
     }
 }
 

@@ -313,9 +313,10 @@ fn check_programs(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
             let hint = "write the full path of the program, or remove the key";
             problems.push(ConfigProblem::error(title, place()).hint(hint));
         }
-        let is_draft = |word: &String| word == "{draft}";
-        if name != "check_upload" && line.0.iter().any(is_draft) {
-            let title = format!("`events.{name}`: {{draft}} is available only in check_upload");
+        let is_partial_file = |word: &String| word == "{partial_file}";
+        if name != "check_upload" && line.0.iter().any(is_partial_file) {
+            let title =
+                format!("`events.{name}`: {{partial_file}} is available only in check_upload");
             let hint = "use {file}, the path of the file in the file system";
             problems.push(ConfigProblem::error(title, place()).hint(hint));
         }

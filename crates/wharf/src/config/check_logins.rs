@@ -10,7 +10,7 @@ use super::problem::{ConfigProblem, ProblemLocation};
 /// Checks `[accounts]` and the tables below it.
 pub(super) fn check(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     check_built(config, layers, problems);
-    check_unasked(config, layers, problems);
+    check_unused_backends(config, layers, problems);
     let order = &config.accounts.auth_backends;
     if order.has(LoginSource::Pam) {
         check_pam(config, layers, problems);
@@ -45,7 +45,7 @@ fn check_built(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProble
 }
 
 /// A backend that is configured but not used.
-fn check_unasked(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
+fn check_unused_backends(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>) {
     let described = [
         (LoginSource::Ldap, "accounts.ldap.urls", !config.ldap.urls.0.is_empty()),
         (LoginSource::Http, "accounts.http.url", config.http.url.0.is_some()),

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_is_taken_where_nothing_else_is_said() {
+    fn a_quarter_is_the_default() {
         let quarter = |text: &str, all| {
             parse::<AutoCount>(text).unwrap().or_quarter_of(Count::from_number(all)).number()
         };

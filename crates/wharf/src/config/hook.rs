@@ -6,11 +6,12 @@ use wharf_users::nearest::nearest;
 
 use super::keys::EventHooks;
 use super::raw::Raw;
+use super::renamed::{RENAMED_EVENTS, RENAMED_PLACEHOLDERS, renamed_hint};
 use super::value::{ConfigValue, InvalidValue};
 use crate::log::catalog::{delivered_names, field_names};
 
 /// The placeholder that only the upload check has.
-pub(crate) const DRAFT: &str = "draft";
+pub(crate) const PARTIAL_FILE: &str = "partial_file";
 /// Maximum number of arguments.
 const ARGUMENTS_MAX: usize = 100;
 
@@ -55,13 +56,16 @@ impl ConfigValue for ProgramLine {
 
 /// A misspelt placeholder would be passed literally.
 fn check_argument(argument: &str) -> Result<(), InvalidValue> {
-    let known = || field_names().chain([DRAFT]);
+    let known = || field_names().chain([PARTIAL_FILE]);
     let word = argument.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let is_word =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match word {
         Some(word) if is_word(word) && !known().any(|name| name == word) => {
             let wrong = InvalidValue::new(format!("unknown placeholder {{{word}}}"));
+            if let Some(hint) = renamed_hint(RENAMED_PLACEHOLDERS, argument) {
+                return Err(wrong.hint(hint));
+            }
             Err(match nearest(word, known()) {
                 Some(near) => wrong.hint(format!("did you mean {{{near}}}?")),
                 None => wrong.hint("docs/reference/events.md lists the placeholders"),
@@ -131,6 +135,9 @@ impl ConfigValue for EventNames {
         for name in &names {
             if !delivered_names().any(|known| known == name) {
                 let wrong = InvalidValue::new(format!("unknown event `{name}`"));
+                if let Some(hint) = renamed_hint(RENAMED_EVENTS, name) {
+                    return Err(wrong.hint(hint));
+                }
                 return Err(match nearest(name, delivered_names()) {
                     Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
                     None => wrong.hint(format!(
@@ -227,6 +234,7 @@ mod tests {
             (r#""/opt/hook {file}""#, "\"/opt/hook\", \"{file}\""),
             (r#"["hook"]"#, "the full path"),
             (r#"["/opt/hook", "{fiel}"]"#, "did you mean {file}?"),
+            (r#"["/opt/hook", "{draft}"]"#, "renamed to {partial_file}; to rewrite the file:"),
             (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();
@@ -259,6 +267,8 @@ mod tests {
         assert!(parse::<EventNames>("upload, login-failed").is_ok());
         let wrong = parse::<EventNames>("uplaod").unwrap_err();
         assert_eq!(wrong.hint.as_deref(), Some("did you mean \"upload\"?"));
+        let old = parse::<EventNames>("upload-refused").unwrap_err();
+        assert!(old.hint.unwrap().starts_with("renamed to upload-check-rejected; to rewrite"));
         assert!(parse::<EventNames>("command").is_err());
         assert_eq!(parse::<ExitCodes>("1, 3").unwrap().0, [1, 3]);
         assert!(parse::<ExitCodes>("0").is_err() && parse::<ExitCodes>("256").is_err());

@@ -513,7 +513,7 @@ sections! {
         [R] retries: WholeNumber = "2",
         /// delay before the first retry; doubles with each further one
         [R] retry_pause: Span = "\"5s\"",
-        /// checks each upload before it is published, e.g. ["/usr/local/bin/scan", "{draft}"]
+        /// checks each upload before it is published, e.g. ["/usr/bin/scan", "{partial_file}"]
         /// exit code 0 accepts it; its first line of output is sent to the client if it rejects
         [R] check_upload: ProgramLine = "[]",
         /// exit codes that reject the upload; all others except 0 mean that the check failed
@@ -554,7 +554,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_has_one_name_of_its_own() {
+    fn every_key_has_a_unique_name() {
         let mut paths: Vec<_> = keys().map(ConfigKey::path).collect();
         let count = paths.len();
         paths.sort();

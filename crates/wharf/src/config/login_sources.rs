@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_is_kept_and_each_is_asked_once() {
+    fn the_order_is_kept_and_each_one_is_queried_once() {
         let order = parse::<LoginOrder>("ldap, file").unwrap();
         assert_eq!(order.0, [LoginSource::Ldap, LoginSource::File]);
         assert!(order.has_others() && !parse::<LoginOrder>("file").unwrap().has_others());

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_characters_are_whatever_the_key_wants() {
+    fn plain_characters_are_parsed_as_the_type_of_the_key() {
         let raw = Raw::Plain("42".into());
         assert_eq!((raw.integer(), raw.text()), (Some(42), Some("42")));
         assert_eq!(Raw::Plain("true".into()).boolean(), Some(true));

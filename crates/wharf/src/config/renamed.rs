@@ -1,7 +1,9 @@
-//! Keys that had another name in earlier versions, and migration of files that use them.
+//! Keys, events and placeholders that had another name in earlier versions, and migration of files
+//! that use them.
 
 use std::ops::Range;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{ConfigSection, SECTIONS, join};
@@ -19,6 +21,40 @@ pub(crate) const RENAMED: &[(&str, &str)] = &[
     ("tls.names", "tls.server_names"),
 ];
 
+/// Old and current name of each renamed event that `webhook.events` accepts.
+pub(crate) const RENAMED_EVENTS: &[(&str, &str)] = &[
+    ("ban-lifted", "ban-removed"),
+    ("banned", "ban-added"),
+    ("change", "attributes-changed"),
+    ("charset", "charset-detected"),
+    ("data-session-mismatch", "data-tls-not-resumed"),
+    ("data-strangers", "data-unexpected-peers"),
+    ("data-unproven", "data-tls-not-resumed"),
+    ("denied", "command-denied"),
+    ("doctor", "data-diagnosis"),
+    ("ended", "session-ended"),
+    ("secured", "tls-established"),
+    ("store-failed", "storage-failed"),
+    ("turned-away", "connection-rejected"),
+    ("upload-refused", "upload-check-rejected"),
+];
+
+/// Old and current placeholder in arguments of hooks, for renamed fields of events.
+pub(crate) const RENAMED_PLACEHOLDERS: &[(&str, &str)] = &[
+    ("{arrived}", "{established}"),
+    ("{by_hand}", "{manual}"),
+    ("{draft}", "{partial_file}"),
+    ("{first}", "{first_peer}"),
+    ("{help}", "{hint}"),
+    ("{tried}", "{attempted_user}"),
+];
+
+/// The hint for an old name of a value.
+pub(crate) fn renamed_hint(renamed: &[(&str, &str)], old: &str) -> Option<String> {
+    let (_, new) = renamed.iter().find(|(known, _)| *known == old)?;
+    Some(format!("renamed to {new}; to rewrite the file:  wharf config migrate --write"))
+}
+
 /// The current name of a key, given an old one.
 pub(crate) fn current_name(old: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(known, _)| *known == old).map(|(_, new)| *new)
@@ -32,8 +68,8 @@ pub(crate) struct Migrated {
     pub(crate) renames: Vec<(usize, &'static str, &'static str)>,
 }
 
-/// Replaces old names of keys by current ones. Everything else in the text stays as it is, with
-/// comments, order and line ends.
+/// Replaces old names of keys, events and placeholders by current ones. Everything else in the text
+/// stays as it is, with comments, order and line ends.
 ///
 /// # Errors
 /// The text is not TOML, or has both names of one key.
@@ -63,14 +99,16 @@ pub(crate) fn migrate(text: &str) -> Result<Migrated, ConfigProblem> {
     Ok(rewrite(text, &found))
 }
 
-type RenamedKey = (Range<usize>, &'static str, &'static str);
+/// The place of a name or a value, with its old and its current text.
+type RenamedPart = (Range<usize>, &'static str, &'static str);
 
 fn find(
     section: &ConfigSection,
     table: &DeTable<'_>,
-    found: &mut Vec<RenamedKey>,
+    found: &mut Vec<RenamedPart>,
 ) -> Result<(), ConfigProblem> {
-    for name in table.keys() {
+    for (name, value) in table {
+        find_values(section, name.get_ref(), value, found);
         let path = join(section.name, name.get_ref());
         let Some(&(old, new)) = RENAMED.iter().find(|(old, _)| *old == path) else { continue };
         if table.keys().any(|other| join(section.name, other.get_ref()) == new) {
@@ -83,13 +121,39 @@ fn find(
     Ok(())
 }
 
-fn rewrite(text: &str, found: &[RenamedKey]) -> Migrated {
+/// Old names among the values of hooks and of `webhook.events`.
+fn find_values(
+    section: &ConfigSection,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    found: &mut Vec<RenamedPart>,
+) {
+    let renamed = match (section.name, key) {
+        ("events", _) => RENAMED_PLACEHOLDERS,
+        ("webhook", "events") => RENAMED_EVENTS,
+        _ => return,
+    };
+    let DeValue::Array(members) = value.get_ref() else { return };
+    for member in members {
+        let DeValue::String(text) = member.get_ref() else { continue };
+        if let Some(&(old, new)) = renamed.iter().find(|(old, _)| *old == text.as_ref()) {
+            found.push((member.span(), old, new));
+        }
+    }
+}
+
+fn rewrite(text: &str, found: &[RenamedPart]) -> Migrated {
     let (mut whole, mut from) = (String::with_capacity(text.len()), 0);
     let mut renames = Vec::new();
     for (span, old, new) in found {
         let before = text.get(from..span.start).unwrap_or_default();
         whole.push_str(before);
-        whole.push_str(new.rsplit_once('.').map_or(*new, |(_, name)| name));
+        // A name without its section, or a value with its quotes.
+        let there = text.get(span.clone()).unwrap_or_default();
+        match there.split_once(old) {
+            Some((quote, end)) => whole.extend([quote, new, end]),
+            None => whole.push_str(new.rsplit_once('.').map_or(*new, |(_, name)| name)),
+        }
         from = span.end;
         let line = text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
         renames.push((line, *old, *new));
@@ -100,8 +164,10 @@ fn rewrite(text: &str, found: &[RenamedKey]) -> Migrated {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hook::PARTIAL_FILE;
     use super::super::keys::key_at;
     use super::*;
+    use crate::log::catalog::{delivered_names, field_names};
 
     #[test]
     fn each_current_name_is_a_key_of_the_same_section_and_no_old_name_is() {
@@ -126,6 +192,39 @@ mod tests {
         assert_eq!(migrated.text, new);
         let lines: Vec<_> = migrated.renames.iter().map(|(line, old, _)| (*line, *old)).collect();
         assert_eq!(lines, [(3, "files.keep_partials"), (5, "files.reserve"), (7, "tls.names")]);
+        let again = migrate(new).expect("it is TOML");
+        assert_eq!(again, Migrated { text: new.to_owned(), renames: Vec::new() });
+    }
+
+    #[test]
+    fn each_current_event_and_placeholder_exists_and_no_old_one_does() {
+        let events: Vec<_> = delivered_names().collect();
+        for (old, new) in RENAMED_EVENTS {
+            assert!(events.contains(new) && !events.contains(old), "{old} {new}");
+        }
+        let fields: Vec<_> =
+            field_names().chain([PARTIAL_FILE]).map(|name| format!("{{{name}}}")).collect();
+        for (old, new) in RENAMED_PLACEHOLDERS {
+            let has = |name: &str| fields.iter().any(|field| field == name);
+            assert!(has(new) && !has(old), "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn old_events_and_placeholders_are_replaced_where_they_have_that_meaning() {
+        let old = "[events]\ncheck_upload = [\"/bin/scan\", '{draft}', \"draft\"]\n\
+                   on_login_failed = [\"/bin/a\", \"{tried}\"]\n\
+                   [[webhook]]\nevents = [\"denied\", 'upload', \"ended\"] # denied\n\
+                   [log]\nfile = \"denied\"\n";
+        let new = "[events]\ncheck_upload = [\"/bin/scan\", '{partial_file}', \"draft\"]\n\
+                   on_login_failed = [\"/bin/a\", \"{attempted_user}\"]\n\
+                   [[webhook]]\nevents = [\"command-denied\", 'upload', \
+                   \"session-ended\"] # denied\n\
+                   [log]\nfile = \"denied\"\n";
+        let migrated = migrate(old).expect("it is TOML");
+        assert_eq!(migrated.text, new);
+        let names: Vec<_> = migrated.renames.iter().map(|(line, old, _)| (*line, *old)).collect();
+        assert_eq!(names, [(2, "{draft}"), (3, "{tried}"), (5, "denied"), (5, "ended")]);
         let again = migrate(new).expect("it is TOML");
         assert_eq!(again, Migrated { text: new.to_owned(), renames: Vec::new() });
     }

@@ -64,7 +64,7 @@ fn ports(loaded: &Loaded) -> PortRange {
 }
 
 #[test]
-fn the_command_line_stands_above_the_environment_and_that_above_the_file() {
+fn the_command_line_overrides_the_environment_which_overrides_the_file() {
     let given = Given::file("[passive]\nports = \"5000-5001\"\n");
     assert_eq!(ports(&given.load()), PortRange(5000..=5001));
     let given = given.variable("WHARF__PASSIVE__PORTS", "6000-6001");
@@ -98,14 +98,17 @@ fn row_13_proxy_headers_require_addresses_of_proxies() {
     const ONE: &str = "[[listen]]\nport = 21\n";
     let whole = Given::file(&format!("{ONE}proxy = true\nproxy_from = [\"10.0.0.5\"]\n"));
     assert_eq!(whole.shown(), "");
-    let told = Given::file(&format!("{ONE}proxy = true\n")).shown();
-    assert!(told.contains("`proxy_from` is missing") && told.contains(":3:"), "{told}");
-    let told = Given::file(&format!("{ONE}proxy_from = [\"10.0.0.5\"]\n")).shown();
-    assert!(told.contains("`proxy_from` has no effect") && told.contains(":3:"), "{told}");
+    let reported = Given::file(&format!("{ONE}proxy = true\n")).shown();
+    assert!(reported.contains("`proxy_from` is missing") && reported.contains(":3:"), "{reported}");
+    let reported = Given::file(&format!("{ONE}proxy_from = [\"10.0.0.5\"]\n")).shown();
+    assert!(
+        reported.contains("`proxy_from` has no effect") && reported.contains(":3:"),
+        "{reported}"
+    );
 }
 
 #[test]
-fn a_flag_for_the_listener_asks_which_one_if_there_are_several() {
+fn a_listener_option_is_ambiguous_with_several_listeners() {
     const ONE: &str = "[[listen]]\naddress = \"127.0.0.1\"\n";
     let one = Given::file(ONE).set("listen.*.port", "2222");
     assert_eq!(one.shown(), "");
@@ -125,7 +128,7 @@ fn time_max_is_at_least_the_time_of_the_first_ban() {
 }
 
 #[test]
-fn paths_begin_where_they_were_said() {
+fn relative_paths_start_at_their_source() {
     let given = Given::file("[server]\nstate_dir = \"state\"\n").set("log.file", "log");
     let loaded = given.load();
     let file_folder = given.folder.path();
@@ -142,7 +145,7 @@ fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
 }
 
 #[test]
-fn other_variables_of_ours_are_no_keys() {
+fn other_wharf_variables_are_not_keys() {
     let given = Given::file("").variable("WHARF_CONFIG", "x").variable("PATH", "y");
     assert_eq!(given.load().problems, []);
 }

@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_without_unit_is_asked_back() {
+    fn a_number_without_unit_is_rejected() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
         assert_eq!(wrong.why, "invalid time 300: the unit is missing");
         assert_eq!(wrong.hint.as_deref(), Some("for seconds write \"300s\""));
     }
 
     #[test]
-    fn zero_means_for_ever_only_where_it_says_so() {
+    fn zero_means_unlimited_only_where_documented() {
         assert_eq!(Span::read(&Raw::Integer(0), Path::new("")), Ok(Span(Duration::ZERO)));
         assert_eq!(parse::<OptionalTimeout>("0"), Ok(OptionalTimeout(FOREVER)));
         assert_eq!(parse::<OptionalTimeout>("unlimited"), Ok(OptionalTimeout(FOREVER)));

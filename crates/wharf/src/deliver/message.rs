@@ -14,7 +14,7 @@ use crate::config::raw::quoted;
 use crate::log::line::address;
 use crate::log::record::{Field, LogRecord};
 use crate::outcome::Failure;
-use crate::place::host_name;
+use crate::standard_paths::host_name;
 
 /// Maximum length of texts other than paths, in characters.
 const TEXT_CHARS_MAX: usize = 2500;
@@ -36,18 +36,18 @@ impl MessageFactory {
     }
 
     /// Builds the message of an event.
-    pub(super) fn of_event(&self, who: &ClientInfo, record: &LogRecord) -> Notice {
+    pub(super) fn of_event(&self, client: &ClientInfo, record: &LogRecord) -> Notice {
         // An id assigned by the upload check is kept.
         let given = match record.field("id") {
             Some(Field::Text(id)) => Some(id.clone()),
             _ => None,
         };
         let mut message = self.begin(record.event, given);
-        message.number("session", who.session);
-        message.text("ip", &address(who.peer.ip()).to_string());
-        message.number("port", who.peer.port().into());
-        message.maybe("user", who.user.as_deref());
-        message.text("protocol", if who.is_tls { "ftps" } else { "ftp" });
+        message.number("session", client.session);
+        message.text("ip", &address(client.peer.ip()).to_string());
+        message.number("port", client.peer.port().into());
+        message.maybe("user", client.user.as_deref());
+        message.text("protocol", if client.is_tls { "ftps" } else { "ftp" });
         for (name, field) in record.fields.iter().filter(|(name, _)| *name != "id") {
             match field {
                 Field::Text(text) => message.text(name, text),
@@ -60,7 +60,7 @@ impl MessageFactory {
                 Field::Path(path) => {
                     message.path(name, path);
                     let file = if *name == "path" { "file" } else { "to_file" };
-                    if let Some(real) = who.tree.real_path(path) {
+                    if let Some(real) = client.tree.real_path(path) {
                         message.file(file, &real);
                     }
                 }
@@ -77,7 +77,7 @@ impl MessageFactory {
         if let Some(file) = upload.file {
             message.file("file", file);
         }
-        message.file("draft", upload.draft);
+        message.file("partial_file", upload.partial_file);
         message.end()
     }
 
@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn who(tree: AccountFiles, user: Option<&str>) -> ClientInfo {
+    fn client(tree: AccountFiles, user: Option<&str>) -> ClientInfo {
         ClientInfo {
             session: 42,
             peer: "[::ffff:192.0.2.7]:50000".parse().unwrap(),
@@ -186,8 +186,8 @@ mod tests {
         }
     }
 
-    fn made(who: &ClientInfo, event: &Event<'_>) -> Notice {
-        MessageFactory::new().unwrap().of_event(who, &LogRecord::of(who, event).unwrap())
+    fn made(client: &ClientInfo, event: &Event<'_>) -> Notice {
+        MessageFactory::new().unwrap().of_event(client, &LogRecord::of(client, event).unwrap())
     }
 
     fn variable<'a>(notice: &'a Notice, name: &str) -> &'a [u8] {
@@ -198,9 +198,9 @@ mod tests {
     async fn a_message_contains_user_event_and_system_path() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path(), "anna", &DiskOptions::default()).unwrap();
-        let who = who(AccountFiles::of(Arc::new(disk)), Some("anna"));
+        let client = client(AccountFiles::of(Arc::new(disk)), Some("anna"));
         let path = VPath::root().resolve(b"/a b\n\"$(x)").unwrap();
-        let notice = made(&who, &Event::FileRemoved(&path));
+        let notice = made(&client, &Event::FileRemoved(&path));
         let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
         assert_eq!(json["event"], "delete");
         assert_eq!(json["user"], "anna");
@@ -216,28 +216,28 @@ mod tests {
 
     #[test]
     fn a_refused_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
-        let who = who(AccountFiles::default(), Some("anna"));
+        let client = client(AccountFiles::default(), Some("anna"));
         let path = VPath::root().resolve(b"/a").unwrap();
         let refused = |id| Event::UploadRefused { path: &path, bytes: 1, reason: "a virus", id };
-        let notice = made(&who, &refused(Some("1f-7")));
+        let notice = made(&client, &refused(Some("1f-7")));
         assert_eq!(notice.id(), "1f-7");
         let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
         assert_eq!((&json["id"], variable(&notice, "id")), (&"1f-7".into(), &b"1f-7"[..]));
         assert_eq!(notice.body().matches("\"id\":").count(), 1);
-        let (first, second) = (made(&who, &refused(None)), made(&who, &refused(None)));
+        let (first, second) = (made(&client, &refused(None)), made(&client, &refused(None)));
         assert!(first.id().ends_with("-0") && second.id().ends_with("-0"), "of other makers");
         assert_ne!(first.id(), second.id());
     }
 
     proptest! {
         #[test]
-        fn every_name_is_told_byte_for_byte_and_the_json_is_one_line(
+        fn every_name_is_passed_byte_for_byte_and_the_json_is_one_line(
             name in proptest::collection::vec(1u8..=255, 1..200),
             user in any::<Option<String>>(),
         ) {
             let path = VPath::root().resolve(&name).unwrap();
-            let who = who(AccountFiles::default(), user.as_deref());
-            let notice = made(&who, &Event::Renamed { from: &path, to: &path });
+            let client = client(AccountFiles::default(), user.as_deref());
+            let notice = made(&client, &Event::Renamed { from: &path, to: &path });
             prop_assert!(!notice.body().contains('\n'));
             let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
             prop_assert_eq!(json["user"].as_str(), user.as_deref());
@@ -246,8 +246,8 @@ mod tests {
                 let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
                 (0..hex.len()).step_by(2).map(digits).collect::<Vec<u8>>()
             });
-            let told = hex.unwrap_or_else(|| json["to"].as_str().unwrap().as_bytes().to_vec());
-            prop_assert_eq!(told, path.as_bytes());
+            let reported = hex.unwrap_or_else(|| json["to"].as_str().unwrap().as_bytes().to_vec());
+            prop_assert_eq!(reported, path.as_bytes());
         }
     }
 }

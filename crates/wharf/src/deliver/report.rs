@@ -18,25 +18,25 @@ const OUTPUT_BYTES_MAX: usize = 1000;
 pub(super) fn of_program(report: &programs::ProgramReport<'_>) -> LogRecord {
     match report {
         programs::ProgramReport::Failed { program, notice, outcome, is_final } => {
-            LogRecord::new(Level::Warn, "program-failed")
-                .text("program", program)
-                .text("told", notice.event())
+            LogRecord::new(Level::Warn, "hook-failed")
+                .text("hook", program)
+                .text("trigger", notice.event())
                 .text("id", notice.id())
                 .text("reason", ending(&outcome.end))
                 .text("output", output(outcome))
                 .flag("final", *is_final)
         }
         programs::ProgramReport::Output { program, notice, outcome } => {
-            LogRecord::new(Level::Info, "program-said")
-                .text("program", program)
-                .text("told", notice.event())
+            LogRecord::new(Level::Info, "hook-output")
+                .text("hook", program)
+                .text("trigger", notice.event())
                 .text("id", notice.id())
                 .text("output", output(outcome))
         }
         programs::ProgramReport::Dropped(count) => {
-            LogRecord::new(Level::Warn, "events-dropped").number("count", *count)
+            LogRecord::new(Level::Warn, "hook-events-dropped").number("count", *count)
         }
-        programs::ProgramReport::Lost => LogRecord::new(Level::Error, "programs-lost").text(
+        programs::ProgramReport::Lost => LogRecord::new(Level::Error, "hook-worker-lost").text(
             "reason",
             "the process that starts programs has ended; restart wharf to run programs again",
         ),
@@ -53,28 +53,34 @@ pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> LogR
             LogRecord::new(Level::Info, "webhook-recovered").text("url", url)
         }
         webhook::WebhookReport::Unreadable { reason, .. } => {
-            LogRecord::new(Level::Error, "webhook-unreadable")
+            LogRecord::new(Level::Error, "webhook-spool-unreadable")
                 .text("url", url)
                 .text("reason", reason)
                 .text("hint", UNREADABLE_HELP)
         }
         webhook::WebhookReport::Readable { .. } => {
-            LogRecord::new(Level::Info, "webhook-readable").text("url", url)
+            LogRecord::new(Level::Info, "webhook-spool-recovered").text("url", url)
         }
         webhook::WebhookReport::Damaged { reason, .. } => {
-            LogRecord::new(Level::Error, "webhook-damaged").text("url", url).text("reason", reason)
+            LogRecord::new(Level::Error, "webhook-spool-damaged")
+                .text("url", url)
+                .text("reason", reason)
         }
         webhook::WebhookReport::GivenUp { id, reason, .. } => {
-            LogRecord::new(Level::Error, "webhook-gave-up")
+            LogRecord::new(Level::Error, "webhook-expired")
                 .text("url", url)
                 .text("id", id)
                 .text("reason", reason)
         }
         webhook::WebhookReport::Full { reason, .. } => {
-            LogRecord::new(Level::Error, "webhook-full").text("url", url).text("reason", reason)
+            LogRecord::new(Level::Error, "webhook-spool-full")
+                .text("url", url)
+                .text("reason", reason)
         }
         webhook::WebhookReport::Dropped { count, .. } => {
-            LogRecord::new(Level::Error, "webhook-dropped").text("url", url).number("count", *count)
+            LogRecord::new(Level::Error, "webhook-events-dropped")
+                .text("url", url)
+                .number("count", *count)
         }
     }
 }
@@ -83,15 +89,15 @@ pub(super) fn of_webhook(url: &str, report: &webhook::WebhookReport<'_>) -> LogR
 pub(super) fn of_check(report: &check::UploadCheckReport<'_>) -> LogRecord {
     match report {
         check::UploadCheckReport::Failed { upload, id, reason, is_allowed } => {
-            LogRecord::new(Level::Error, "upload-unchecked")
+            LogRecord::new(Level::Error, "upload-check-failed")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id)
                 .text("reason", reason)
-                .flag("allowed", *is_allowed)
+                .flag("published", *is_allowed)
         }
         check::UploadCheckReport::Quarantined { upload, id, place } => {
-            let record = LogRecord::new(Level::Warn, "quarantined")
+            let record = LogRecord::new(Level::Warn, "upload-quarantined")
                 .text("user", upload.user)
                 .text("path", upload.path)
                 .text("id", id);

@@ -106,10 +106,10 @@ fn note_rates(found: &mut ImportResult, program: ScriptSummary) {
             "for limits per transfer: limits.transfer_upload_rate, limits.transfer_download_rate",
         );
     } else {
-        let whose = if program.is_known { "the script" } else { "the published script" };
+        let handlers = if program.is_known { "the script" } else { "the published script" };
         let what = format!(
-            "{names} had no effect, since {whose} does not assign its dtp_handler; now they apply \
-             to each account"
+            "{names} had no effect, since {handlers} does not assign its dtp_handler; now they \
+             apply to each account"
         );
         found.changed(&location, what, hint);
     }

@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn utf_8_and_gbk_are_told_apart_and_marks_are_dropped() {
+    fn utf_8_and_gbk_are_distinguished_and_marks_are_removed() {
         let text = "# 欢迎\nip = '0.0.0.0'\n";
         let (gbk, ..) = encoding_rs::GBK.encode(text);
         let marked = [b"\xef\xbb\xbf", text.as_bytes()].concat();

@@ -55,20 +55,20 @@ fn state(name: StateName) -> SessionState {
         StateName::Idle => SessionState::Idle,
         StateName::Command => SessionState::Command,
         StateName::List => SessionState::List,
-        StateName::Up => SessionState::Up,
-        StateName::Down => SessionState::Down,
+        StateName::Up => SessionState::Upload,
+        StateName::Down => SessionState::Download,
     }
 }
 
-/// The state of a session, as in the JSON.
+/// The state of a session in tables.
 pub(crate) fn word(session: &Session) -> &str {
     match session.state {
         SessionState::Auth => "auth",
         SessionState::Idle => "idle",
         SessionState::Command => session.command.as_deref().unwrap_or("command"),
         SessionState::List => "list",
-        SessionState::Up => "up",
-        SessionState::Down => "down",
+        SessionState::Upload => "up",
+        SessionState::Download => "down",
     }
 }
 
@@ -100,7 +100,7 @@ fn row(session: &Session, is_wide: bool) -> Vec<String> {
         if is_wide { path.to_owned() } else { shortened(path, PATH_LETTERS_MAX) },
     ];
     if is_wide {
-        row.push(session.average.map(speed).unwrap_or_default());
+        row.push(session.average_rate.map(speed).unwrap_or_default());
         row.push(session.since.clone());
         row.push(session.charset.clone());
         row.push(session.client.clone().unwrap_or_default());
@@ -130,7 +130,7 @@ pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
     for address in &kicked.banned {
         let _ = writeln!(text, "banned {address}");
     }
-    for address in &kicked.spared {
+    for address in &kicked.exempt {
         let _ = writeln!(text, "did not ban {address}: it is in ban.allow");
     }
     text
@@ -157,10 +157,10 @@ mod tests {
             bytes: None,
             size: None,
             rate: None,
-            average: None,
+            average_rate: None,
             transfer_seconds: None,
             since: "2026-11-22T15:07:41Z".into(),
-            seconds: 100,
+            duration_seconds: 100,
             idle_seconds: 4,
         }
     }
@@ -172,9 +172,9 @@ mod tests {
             bytes: Some(1_288_490_188),
             size: Some(2_000_000_000),
             rate: Some(43_000_000),
-            average: Some(41_000_000),
+            average_rate: Some(41_000_000),
             transfer_seconds: Some(31),
-            ..session(41, SessionState::Down)
+            ..session(41, SessionState::Download)
         };
         let up = Session {
             user: Some("cam-07".into()),
@@ -183,7 +183,7 @@ mod tests {
             bytes: Some(317_440),
             rate: Some(943_718),
             transfer_seconds: Some(1),
-            ..session(42, SessionState::Up)
+            ..session(42, SessionState::Upload)
         };
         vec![down, up, session(43, SessionState::Auth), session(7, SessionState::Idle)]
     }

@@ -11,7 +11,7 @@ use crate::config::units::show_size;
 pub(super) fn screen(status: &Status) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     let state = match status.state {
-        State::Serving => format!("serving for {}", clock(status.seconds)),
+        State::Serving => format!("serving for {}", clock(status.uptime_seconds)),
         State::Draining => "stopping: waiting for transfers, no new connections".to_owned(),
     };
     rows.push(("wharf", format!("{} (pid {}), {state}", status.version, status.pid)));
@@ -54,11 +54,11 @@ pub(super) fn screen(status: &Status) -> String {
     rows.extend(passive(&status.passive));
     rows.extend(status.certificate.iter().map(|own| ("certificate", certificate(own))));
     if let Some(reload) = &status.reload {
-        let how = match &reload.problem {
+        let how = match &reload.error {
             None => "successful".to_owned(),
             Some(problem) => format!("failed, the old configuration is kept: {problem}"),
         };
-        rows.push(("last reload", format!("{}: {how}", reload.at)));
+        rows.push(("last reload", format!("{}: {how}", reload.time)));
     }
     rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
     let mut text = String::new();
@@ -72,10 +72,13 @@ fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
     let ports = format!("ports {}, {} in use", passive.ports, passive.in_use);
     let mut rows = vec![("passive", ports)];
     for failure in &passive.failures {
-        let all = failure.failed + failure.arrived;
+        let all = failure.failed + failure.established;
         rows.push((
             "",
-            format!("{} of {all} failed for {}: {}", failure.failed, failure.network, failure.seen),
+            format!(
+                "{} of {all} failed for {}: {}",
+                failure.failed, failure.network, failure.observation
+            ),
         ));
         rows.push(("", format!("  hint: {}", failure.hint)));
     }
@@ -83,7 +86,7 @@ fn passive(passive: &Passive) -> Vec<(&'static str, String)> {
 }
 
 fn certificate(certificate: &Certificate) -> String {
-    let made = if certificate.is_self_made { "self-signed by wharf" } else { "from a file" };
+    let made = if certificate.is_self_signed { "self-signed by wharf" } else { "from a file" };
     let ends = match certificate.days_left {
         Some(days) if days < 0 => ", EXPIRED".to_owned(),
         Some(days) => format!(", {days} days left"),
@@ -118,7 +121,7 @@ mod tests {
             pid: 812,
             state: State::Serving,
             started: "2026-11-22T15:07:41Z".into(),
-            seconds: 10_975,
+            uptime_seconds: 10_975,
             config: Some("/etc/wharf/wharf.toml".into()),
             listeners: vec![Listener { address: "[::]:21".into(), tls: "explicit".into() }],
             sessions: SessionCounts { total: 17, logged_in: 15, transferring: 3, max: Some(512) },
@@ -130,11 +133,11 @@ mod tests {
                 failures: vec![PassiveFailure {
                     network: "203.0.113.0/24".into(),
                     cause: "no-connection".into(),
-                    seen: "no data connection arrived".into(),
+                    observation: "no data connection arrived".into(),
                     detail: String::new(),
                     failed: 14,
-                    arrived: 0,
-                    last: "2026-11-22T15:07:41Z".into(),
+                    established: 0,
+                    last_failure: "2026-11-22T15:07:41Z".into(),
                     hint: "open ports 30000-30999 on the router".into(),
                 }],
             },
@@ -144,14 +147,14 @@ mod tests {
                 names: vec!["ftp.example.com".into()],
                 not_after: None,
                 days_left: Some(81),
-                is_self_made: false,
+                is_self_signed: false,
             }),
             reload: Some(LastReload {
-                at: "2026-11-22T15:07:41Z".into(),
+                time: "2026-11-22T15:07:41Z".into(),
                 is_in_force: false,
-                problem: Some("invalid configuration in wharf.toml: 1 error".into()),
+                error: Some("invalid configuration in wharf.toml: 1 error".into()),
             }),
-            home_folders: None,
+            sandbox_folders: None,
             warnings: vec!["anna cannot log in: folder not found: /srv/ftp/anna".into()],
         }
     }
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_says_what_it_could_not_do() {
+    fn a_reload_reports_keys_that_need_a_restart() {
         let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
         let done = Reloaded {
             changed: keys(&["limits.connections"]),

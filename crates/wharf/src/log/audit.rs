@@ -99,12 +99,12 @@ pub(crate) fn is_audited(event: &str) -> bool {
         || matches!(
             event,
             "control"
-                | "accounts-read"
-                | "accounts-unusable"
+                | "accounts-reloaded"
+                | "accounts-reload-failed"
                 | "protection"
                 | "ready"
                 | "reloaded"
-                | "reload-refused"
+                | "reload-failed"
                 | "stopping"
                 | "stopped"
         )

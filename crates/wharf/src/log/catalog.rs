@@ -87,11 +87,11 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "account-locked",
         about: "An account was locked after too many failed logins from many addresses.",
-        fields: &[("tried", "user name"), ("seconds", "duration of the lock")],
+        fields: &[("attempted_user", "user name"), ("seconds", "duration of the lock")],
         ..AUDITED
     },
     EventKind {
-        name: "secured",
+        name: "tls-established",
         about: "TLS was negotiated on the control connection.",
         fields: &[("version", "TLS version"), ("cipher", "cipher suite")],
         ..DELIVERED
@@ -109,7 +109,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         name: "login-failed",
         about: "A login failed.",
         fields: &[
-            ("tried", "user name sent by the client"),
+            ("attempted_user", "user name sent by the client"),
             REASON,
             ("tls", "whether TLS protects the control connection"),
             ("hint", "how to fix it, with NAME instead of the user name"),
@@ -129,7 +129,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..AUDITED
     },
     EventKind {
-        name: "upload-refused",
+        name: "upload-check-rejected",
         about: "The upload check rejected a complete upload.",
         fields: &[
             PATH,
@@ -140,7 +140,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..AUDITED
     },
     EventKind {
-        name: "denied",
+        name: "command-denied",
         about: "A command was denied by a rule for another path: the target of a symbolic link, or \
                 a path below a folder to be renamed.",
         fields: &[("command", "command, as in `RNTO`"), PATH, ("reason", "rule")],
@@ -170,7 +170,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind { name: "mkdir", about: "A directory was created.", fields: &[PATH], ..AUDITED },
     EventKind { name: "rmdir", about: "A directory was removed.", fields: &[PATH], ..AUDITED },
     EventKind {
-        name: "change",
+        name: "attributes-changed",
         about: "Times or permission bits were changed (MFMT, SITE CHMOD and others).",
         fields: &[PATH],
         ..AUDITED
@@ -182,7 +182,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..DELIVERED
     },
     EventKind {
-        name: "data-session-mismatch",
+        name: "data-tls-not-resumed",
         about: "A data connection was accepted by its address only, without TLS session \
                 resumption; reported once per session.",
         ..DELIVERED
@@ -190,7 +190,10 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "data-unexpected-peers",
         about: "Unexpected peers connected to a data port and were rejected.",
-        fields: &[("first", "address of the first peer"), ("connections", "number of connections")],
+        fields: &[
+            ("first_peer", "address of the first peer"),
+            ("connections", "number of connections"),
+        ],
         ..DELIVERED
     },
     EventKind {
@@ -201,14 +204,14 @@ pub(crate) static KINDS: &[EventKind] = &[
             ("network", "client network: an IPv4 /24 or an IPv6 /64"),
             ("cause", "cause, such as `no-connection`"),
             ("failed", "failures in about the last day"),
-            ("arrived", "established data connections in the same time"),
+            ("established", "established data connections in the same time"),
             ("reason", "observation"),
             ("hint", "how to fix it"),
         ],
         ..DELIVERED
     },
     EventKind {
-        name: "charset",
+        name: "charset-detected",
         about: "A client does not send names in UTF-8, and their character set was recognised, or \
                 its names are valid UTF-8 and also plausible in another set; reported once a \
                 session, and again if later names show another set.",
@@ -224,7 +227,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..DELIVERED
     },
     EventKind {
-        name: "store-failed",
+        name: "storage-failed",
         about: "The storage backend failed.",
         fields: &[("reason", "operation and error")],
         ..DELIVERED

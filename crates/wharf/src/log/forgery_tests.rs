@@ -41,7 +41,7 @@ fn parse(line: &str) -> Option<Xfer> {
         .collect();
     let time = columns.get(..5)?.join(" ");
     jiff::fmt::strtime::parse("%a %b %d %H:%M:%S %Y", time).ok()?;
-    let [seconds, client, bytes, path, kind, "_", way, who, user, "ftp", "0", "*", end] =
+    let [seconds, client, bytes, path, kind, "_", way, access, user, "ftp", "0", "*", end] =
         columns.get(5..)?
     else {
         return None;
@@ -58,7 +58,7 @@ fn parse(line: &str) -> Option<Xfer> {
         path: decoded(path)?,
         is_ascii: either(kind, "a", "b")?,
         is_upload: either(way, "i", "o")?,
-        is_anonymous: either(who, "a", "r")?,
+        is_anonymous: either(access, "a", "r")?,
         user: decoded(user)?,
         is_complete: either(end, "c", "i")?,
     })
@@ -108,7 +108,7 @@ fn paths() -> impl Strategy<Value = VPath> {
         .prop_map(|bytes| VPath::root().resolve(&bytes).unwrap_or_else(|_| VPath::root()))
 }
 
-fn who(user: Option<String>, port: u16) -> ClientInfo {
+fn client(user: Option<String>, port: u16) -> ClientInfo {
     ClientInfo {
         session: 42,
         peer: SocketAddr::new("::ffff:192.0.2.7".parse().unwrap(), port),
@@ -140,10 +140,10 @@ fn row_42_every_line_of_the_transfer_log_parses_back_to_its_event() {
             };
             let now = jiff::Timestamp::from_second(at).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
             let line =
-                xferlog::line(&LogTime::from(&now), &who(Some(user.clone()), 4000), &transfer);
+                xferlog::line(&LogTime::from(&now), &client(Some(user.clone()), 4000), &transfer);
             prop_assert!(line.len() <= 8192 || path.as_bytes().len() > 2500);
             let is_anonymous = ["anonymous", "ftp"].contains(&user.to_ascii_lowercase().as_str());
-            let told = Xfer {
+            let reported = Xfer {
                 seconds: u64::from(seconds).max(1),
                 client: "192.0.2.7".parse().unwrap(),
                 bytes,
@@ -154,7 +154,7 @@ fn row_42_every_line_of_the_transfer_log_parses_back_to_its_event() {
                 user: user.into_bytes(),
                 is_complete,
             };
-            prop_assert_eq!(parse(&line), Some(told), "{}", line);
+            prop_assert_eq!(parse(&line), Some(reported), "{}", line);
             Ok(())
         };
     runner().run(&transfers, read_back).unwrap();
@@ -165,14 +165,14 @@ fn row_42_every_json_line_is_one_object_and_names_cannot_forge_another() {
     let all = (paths(), paths(), hostile_bytes(), any::<u16>());
     let read_back = |(from, to, typed, port): (VPath, VPath, Vec<u8>, u16)| {
         let typed = escaped(&typed);
-        let who = who(Some(typed.clone()), port);
+        let client = client(Some(typed.clone()), port);
         for event in [
             Event::Renamed { from: &from, to: &to },
             Event::Command { line: &typed, code: Code::FILE_DONE, text: &typed },
             Event::LoginFailed { user: &typed, reason: "wrong password" },
             Event::FileRemoved(&from),
         ] {
-            let record = LogRecord::of(&who, &event).unwrap();
+            let record = LogRecord::of(&client, &event).unwrap();
             for style in
                 [LineFormat::Json, LineFormat::Text, LineFormat::Journal, LineFormat::Panel]
             {
@@ -217,25 +217,25 @@ fn row_43_a_full_disk_splits_no_line_and_lost_lines_are_counted() {
     let log = log_with(vec![output()], None);
     let lines = 50;
     for _ in 0..lines {
-        log.emit(&who(None, 1), &Event::Connected);
+        log.emit(&client(None, 1), &Event::Connected);
         log.flush();
     }
     disk.lock().unwrap().1 = 1 << 20;
-    log.emit(&who(None, 1), &Event::Connected);
+    log.emit(&client(None, 1), &Event::Connected);
     log.flush();
-    log.emit(&who(None, 1), &Event::Connected);
+    log.emit(&client(None, 1), &Event::Connected);
     drop(log);
     let text = String::from_utf8(disk.lock().unwrap().0.clone()).unwrap();
-    let (mut whole, mut torn, mut told) = (0, 0, 0);
+    let (mut whole, mut torn, mut reported) = (0, 0, 0);
     for line in text.lines() {
         match serde_json::from_str::<Value>(line) {
             Ok(value) if value["event"] == "connected" => whole += 1,
-            Ok(value) => told += value["count"].as_u64().unwrap(),
+            Ok(value) => reported += value["count"].as_u64().unwrap(),
             Err(_) => torn += 1,
         }
     }
-    assert_eq!(whole + told, lines + 2, "{text}");
-    assert!(told > 0 && torn <= 1, "{text}");
+    assert_eq!(whole + reported, lines + 2, "{text}");
+    assert!(reported > 0 && torn <= 1, "{text}");
 }
 
 #[test]
@@ -247,16 +247,16 @@ fn row_43_audit_lines_are_not_queued_and_a_full_disk_is_reported_once() {
     let path = VPath::root().resolve(b"/a").unwrap();
     for _ in 0..20 {
         let before = disk.lock().unwrap().0.len();
-        log.emit(&who(None, 1), &Event::FileRemoved(&path));
+        log.emit(&client(None, 1), &Event::FileRemoved(&path));
         let after = disk.lock().unwrap();
         assert!(after.0.len() > before || after.1 == 0, "written before emit returns");
     }
     disk.lock().unwrap().1 = 1 << 20;
-    log.emit(&who(None, 1), &Event::FileRemoved(&path));
+    log.emit(&client(None, 1), &Event::FileRemoved(&path));
     drop(log);
     let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.matches("event=audit-failed").count(), 1, "{text}");
-    assert_eq!(text.matches("event=audit-lines-lost count=").count(), 1, "{text}");
+    assert_eq!(text.matches("event=audit-log-failed").count(), 1, "{text}");
+    assert_eq!(text.matches("event=audit-log-lines-lost count=").count(), 1, "{text}");
     let audit = String::from_utf8(disk.lock().unwrap().0.clone()).unwrap();
     let last: Value = serde_json::from_str(audit.lines().last().unwrap()).unwrap();
     assert_eq!(last["event"], "delete");

@@ -32,7 +32,12 @@ impl LineFormat {
         self != Self::Panel
             || !matches!(
                 record.event,
-                "connected" | "secured" | "session-ended" | "ready" | "stopping" | "stopped"
+                "connected"
+                    | "tls-established"
+                    | "session-ended"
+                    | "ready"
+                    | "stopping"
+                    | "stopped"
             )
     }
 }
@@ -142,7 +147,7 @@ fn json(out: &mut String, now: &LogTime, record: &LogRecord) {
 
 fn panel(now: &LogTime, record: &LogRecord) -> String {
     let mut parts = vec![now.minute().to_owned()];
-    let tried = text(record, "tried");
+    let tried = text(record, "attempted_user");
     if let Some(session) = &record.session {
         let user = session.user.as_deref().or(tried).unwrap_or("-");
         parts.push(format!("{user} {}", address(session.peer.ip())));

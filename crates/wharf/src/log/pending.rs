@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_done_once_its_lines_are_written_and_the_end_comes_last() {
+    fn a_mark_completes_after_its_lines_and_before_the_end() {
         let (mut pending, mut schedule, now) =
             (PendingLines::new(1), Schedule::default(), start_time());
         let mut taken = Taken::default();

@@ -103,11 +103,11 @@ impl LogRecord {
     }
 
     /// Converts an event; `None` for events that are not logged.
-    pub(crate) fn of(who: &ClientInfo, event: &Event<'_>) -> Option<Self> {
+    pub(crate) fn of(client: &ClientInfo, event: &Event<'_>) -> Option<Self> {
         let info = |event| Self::new(Level::Info, event);
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
-            Event::Connected => info("connected").text("local", who.local),
+            Event::Connected => info("connected").text("local", client.local),
             Event::Rejected { reason } => warn("connection-rejected").text("reason", reason),
             Event::Banned { network, reason, time, is_manual } => {
                 let record = warn("ban-added")
@@ -123,44 +123,43 @@ impl LogRecord {
                 info("ban-removed").text("network", network).text("reason", reason)
             }
             Event::AccountLocked { user, time } => {
-                warn("account-locked").text("tried", user).seconds(*time)
+                warn("account-locked").text("attempted_user", user).seconds(*time)
             }
             Event::Secured { version, cipher } => {
-                info("secured").text("version", version).text("cipher", cipher)
+                info("tls-established").text("version", version).text("cipher", cipher)
             }
-            Event::LoggedIn => Self::of_login(who),
+            Event::LoggedIn => Self::of_login(client),
             Event::LoginFailed { user, reason } => warn("login-failed")
-                .text("tried", user)
+                .text("attempted_user", user)
                 .text("reason", reason)
-                .boolean("tls", who.is_tls)
+                .boolean("tls", client.is_tls)
                 .text("hint", login_hint(reason)),
             Event::CharsetRecognised { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
             Event::UploadRefused { path, bytes, reason, id } => {
-                let record = warn("upload-refused").path("path", path).number("bytes", *bytes);
-                let record = record.text("reason", reason);
-                id.iter().fold(record, |record, id| record.text("id", id))
+                Self::of_rejected_upload(path, *bytes, reason, *id)
             }
-            Event::Denied { command, path, reason } => {
-                warn("denied").text("command", command).path("path", path).text("reason", reason)
-            }
+            Event::Denied { command, path, reason } => warn("command-denied")
+                .text("command", command)
+                .path("path", path)
+                .text("reason", reason),
             Event::UploadDenied { path, reason, help } => Self::of_denial(path, reason, help),
             Event::FileRemoved(path) => info("delete").path("path", path),
             Event::DirectoryMade(path) => info("mkdir").path("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").path("path", path),
             Event::Copied { from, to } => info("copy").path("path", from).path("to", to),
             Event::Renamed { from, to } => info("rename").path("path", from).path("to", to),
-            Event::Changed(path) => info("change").path("path", path),
+            Event::Changed(path) => info("attributes-changed").path("path", path),
             Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
-            Event::DataUnproven => info("data-session-mismatch"),
+            Event::DataUnproven => info("data-tls-not-resumed"),
             Event::DataUnexpectedPeers { first, count } => warn("data-unexpected-peers")
-                .text("first", first.to_string())
+                .text("first_peer", first.to_string())
                 .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
             Event::DataConnProblem { .. } => Self::of_trouble(event)?,
             Event::StoreFailed { reason } => {
-                Self::new(Level::Error, "store-failed").text("reason", reason)
+                Self::new(Level::Error, "storage-failed").text("reason", reason)
             }
             Event::Command { line, code, text } => info("command")
                 .text("line", line)
@@ -171,16 +170,23 @@ impl LogRecord {
             }
             _ => return None,
         };
-        let session = SessionFields { number: who.session, peer: who.peer, user: who.user.clone() };
+        let session =
+            SessionFields { number: client.session, peer: client.peer, user: client.user.clone() };
         Some(Self { session: Some(session), ..record })
     }
 
-    fn of_login(who: &ClientInfo) -> Self {
-        let record = Self::new(Level::Info, "login").boolean("tls", who.is_tls);
-        match &who.client {
+    fn of_login(client: &ClientInfo) -> Self {
+        let record = Self::new(Level::Info, "login").boolean("tls", client.is_tls);
+        match &client.client {
             Some(client) => record.text("client", client),
             None => record,
         }
+    }
+
+    fn of_rejected_upload(path: &VPath, bytes: u64, reason: &str, id: Option<&str>) -> Self {
+        let record = Self::new(Level::Warn, "upload-check-rejected").path("path", path);
+        let record = record.number("bytes", bytes).text("reason", reason);
+        id.iter().fold(record, |record, id| record.text("id", id))
     }
 
     fn of_denial(path: &VPath, reason: &str, help: &str) -> Self {
@@ -196,7 +202,7 @@ impl LogRecord {
         } else {
             "the client does not send file names in UTF-8; they are decoded with this character set"
         };
-        let record = Self::new(level, "charset").text("charset", charset);
+        let record = Self::new(level, "charset-detected").text("charset", charset);
         let record = record.boolean("certain", is_certain).text("reason", reason);
         record.text("hint", "if file names are wrong, set names.legacy_encoding")
     }
@@ -207,7 +213,7 @@ impl LogRecord {
         };
         let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
-        Some(record.number("arrived", *arrived).text("reason", reason).text("hint", hint))
+        Some(record.number("established", *arrived).text("reason", reason).text("hint", hint))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {

@@ -127,11 +127,11 @@ impl RotationState {
     fn shift(&self, path: &Path) -> io::Result<()> {
         let here = TrustedPath::entry(path)?;
         let rotated = |number, suffix| here.beside(&rotated_name(path, number, suffix));
-        for suffix in ["", PACKED] {
+        for suffix in ["", COMPRESSED_SUFFIX] {
             absent_is_fine(rotated(self.rules.kept, suffix).remove())?;
         }
         for number in (1..self.rules.kept).rev() {
-            for suffix in ["", PACKED] {
+            for suffix in ["", COMPRESSED_SUFFIX] {
                 let (from, to) = (rotated(number, suffix), rotated(number + 1, suffix));
                 absent_is_fine(from.rename(&to))?;
             }
@@ -145,7 +145,7 @@ impl RotationState {
     }
 
     fn begin_compression(&self, path: &Path) {
-        let (plain, compressed) = (rotated(path, 2, ""), rotated(path, 2, PACKED));
+        let (plain, compressed) = (rotated(path, 2, ""), rotated(path, 2, COMPRESSED_SUFFIX));
         if !plain.exists() {
             return;
         }
@@ -205,7 +205,7 @@ fn first_line(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1)
 }
 
-const PACKED: &str = ".gz";
+const COMPRESSED_SUFFIX: &str = ".gz";
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +305,7 @@ mod tests {
         rotation.is_packing.store(true, Ordering::Release);
         assert_eq!(rotation.share(b"abc\n"), 4);
         let mut text = String::new();
-        let compressed = File::open(rotated(&path, 2, PACKED)).unwrap();
+        let compressed = File::open(rotated(&path, 2, COMPRESSED_SUFFIX)).unwrap();
         GzDecoder::new(compressed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "first");
         assert!(!rotated(&path, 2, "").exists());

@@ -98,8 +98,8 @@ impl TailFollower {
     /// Sends a line; returns whether the follower is still connected.
     fn send(&mut self, line: &TailLine) -> bool {
         if self.missed > 0 {
-            let told = format!("reader too slow, lines skipped: {}\n", self.missed);
-            if self.sender.try_send(told.into()).is_ok() {
+            let reported = format!("reader too slow, lines skipped: {}\n", self.missed);
+            if self.sender.try_send(reported.into()).is_ok() {
                 self.missed = 0;
             }
         }

@@ -19,7 +19,7 @@ fn now() -> LogTime {
     LogTime::from(&now)
 }
 
-fn who(user: Option<&str>) -> ClientInfo {
+fn client(user: Option<&str>) -> ClientInfo {
     ClientInfo {
         session: 42,
         peer: "[::ffff:192.0.2.7]:50000".parse::<SocketAddr>().unwrap(),
@@ -50,11 +50,11 @@ fn upload<'a>(path: &'a VPath, reason: &'a str) -> Transferred<'a> {
 }
 
 fn rendered(style: LineFormat, event: &Event<'_>) -> String {
-    render_for(style, &who(Some("anna")), event)
+    render_for(style, &client(Some("anna")), event)
 }
 
-fn render_for(style: LineFormat, who: &ClientInfo, event: &Event<'_>) -> String {
-    line::render(style, &now(), &LogRecord::of(who, event).unwrap())
+fn render_for(style: LineFormat, client: &ClientInfo, event: &Event<'_>) -> String {
+    line::render(style, &now(), &LogRecord::of(client, event).unwrap())
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn every_event_has_its_line() {
 fn the_catalog_lists_exactly_all_events_and_fields() {
     let mut seen = std::collections::BTreeMap::<_, std::collections::BTreeSet<_>>::new();
     with_every_event(|event| {
-        let record = LogRecord::of(&who(None), event).unwrap();
+        let record = LogRecord::of(&client(None), event).unwrap();
         let names = record.fields.iter().map(|(name, _)| *name);
         seen.entry(record.event).or_default().extend(names);
     });
@@ -169,7 +169,7 @@ fn the_catalog_lists_exactly_all_events_and_fields() {
 fn the_guide_lists_every_event_and_field() {
     let guide = include_str!("../../../../docs/guide/logging.md");
     with_every_event(|event| {
-        let record = LogRecord::of(&who(None), event).unwrap();
+        let record = LogRecord::of(&client(None), event).unwrap();
         let name = format!("`{}`", record.event);
         let has_name = |line: &str| line.split('|').nth(1).is_some_and(|cell| cell.contains(&name));
         let row = guide.lines().find(|line| line.starts_with("| `") && has_name(line));
@@ -183,13 +183,13 @@ fn the_guide_lists_every_event_and_field() {
 #[test]
 fn the_transfer_log_has_the_columns_of_wu_ftpd() {
     let name = path("/照片 100%.jpg".as_bytes());
-    let line = xferlog::line(&now(), &who(Some("anna")), &upload(&name, ""));
+    let line = xferlog::line(&now(), &client(Some("anna")), &upload(&name, ""));
     assert_eq!(
         line,
         "Sun Nov 22 15:07:41 2026 1 192.0.2.7 4299161 /%E7%85%A7%E7%89%87%20100%25.jpg b _ i r \
          anna ftp 0 * c\n"
     );
-    let line = xferlog::line(&now(), &who(Some("anonymous")), &upload(&name, "cut"));
+    let line = xferlog::line(&now(), &client(Some("anonymous")), &upload(&name, "cut"));
     assert!(line.ends_with(" i a anonymous ftp 0 * i\n"), "{line}");
 }
 
@@ -215,7 +215,7 @@ proptest! {
         user in "[^\\x00-\\x1f/]{1,20}",
     ) {
         let name = path(&name);
-        let line = xferlog::line(&now(), &who(Some(&user)), &upload(&name, ""));
+        let line = xferlog::line(&now(), &client(Some(&user)), &upload(&name, ""));
         let columns: Vec<_> = line.trim_end_matches('\n').split(' ').collect();
         prop_assert_eq!(columns.len(), 18);
         prop_assert_eq!(decoded(columns[8]), name.as_bytes());
@@ -242,7 +242,7 @@ proptest! {
             Event::LoginFailed { user: &text, reason: "wrong password" },
         ] {
             for style in [LineFormat::Text, LineFormat::Json, LineFormat::Journal] {
-                let line = render_for(style, &who(Some(&text)), &event);
+                let line = render_for(style, &client(Some(&text)), &event);
                 prop_assert!(line.ends_with('\n'));
                 prop_assert!(line.len() <= 8192 && line.matches('\n').count() == 1);
                 prop_assert!(!line.trim_end_matches('\n').contains(char::is_control));
@@ -255,7 +255,7 @@ proptest! {
 fn row_42_a_quoted_value_round_trips() {
     let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
     let line = rendered(LineFormat::Text, &event);
-    let (_, rest) = line.split_once("tried=").unwrap();
+    let (_, rest) = line.split_once("attempted_user=").unwrap();
     let (value, _) = rest.split_once(" reason=").unwrap();
     assert_eq!(Raw::parse_toml(value), Some(Raw::Text("a \"b\" \\ \u{202e}c".into())));
 }
@@ -281,7 +281,7 @@ fn everything_is_written_when_the_log_ends() {
     let memory = Arc::default();
     let log = log_to(&memory, Level::Info);
     for _ in 0..100 {
-        log.emit(&who(None), &Event::Connected);
+        log.emit(&client(None), &Event::Connected);
     }
     drop(log);
     let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
@@ -304,13 +304,13 @@ fn wait_for(memory: &Mutex<Vec<u8>>, text: &str) {
 fn lines_are_written_without_another_one_after_them() {
     let memory = Arc::default();
     let log = log_to(&memory, Level::Info);
-    log.emit(&who(None), &Event::Connected);
+    log.emit(&client(None), &Event::Connected);
     wait_for(&memory, "event=connected");
-    log.emit(&who(None), &Event::StoreFailed { reason: "z" });
-    wait_for(&memory, "event=store-failed");
+    log.emit(&client(None), &Event::StoreFailed { reason: "z" });
+    wait_for(&memory, "event=storage-failed");
     // The thread sleeps by now, and is woken again.
     std::thread::sleep(Duration::from_millis(200));
-    log.emit(&who(None), &Event::LoggedIn);
+    log.emit(&client(None), &Event::LoggedIn);
     wait_for(&memory, "event=login");
 }
 
@@ -319,7 +319,7 @@ fn flush_waits_for_all_lines_so_far() {
     let memory: Arc<Mutex<Vec<u8>>> = Arc::default();
     let log = log_to(&memory, Level::Info);
     for count in 1..50 {
-        log.emit(&who(None), &Event::Connected);
+        log.emit(&client(None), &Event::Connected);
         log.flush();
         let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), count);
@@ -353,9 +353,9 @@ fn the_level_decides_what_is_written() {
     for (level_max, count) in [(Level::Nothing, 0), (Level::Error, 1), (Level::Warn, 2)] {
         let memory = Arc::default();
         let log = log_to(&memory, level_max);
-        log.emit(&who(None), &Event::Connected);
-        log.emit(&who(None), &Event::LoginFailed { user: "x", reason: "y" });
-        log.emit(&who(None), &Event::StoreFailed { reason: "z" });
+        log.emit(&client(None), &Event::Connected);
+        log.emit(&client(None), &Event::LoginFailed { user: "x", reason: "y" });
+        log.emit(&client(None), &Event::StoreFailed { reason: "z" });
         drop(log);
         let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), count, "{level_max:?}: {text}");
@@ -370,16 +370,18 @@ fn row_43_dropped_lines_are_counted_and_reported() {
     let log = log_to(&memory, Level::Info);
     let lines = 20_000;
     for _ in 0..lines {
-        log.emit(&who(None), &Event::Connected);
+        log.emit(&client(None), &Event::Connected);
     }
     drop(held);
-    log.emit(&who(None), &Event::Connected);
+    log.emit(&client(None), &Event::Connected);
     drop(log);
     let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
     let written = text.lines().filter(|line| line.contains("event=connected")).count();
     let dropped: usize = text
         .lines()
-        .filter_map(|line| line.split_once("event=lines-dropped count=")?.1.parse::<usize>().ok())
+        .filter_map(|line| {
+            line.split_once("event=log-lines-dropped count=")?.1.parse::<usize>().ok()
+        })
         .sum();
     assert!(dropped > 0);
     assert_eq!(written + dropped, lines + 1);

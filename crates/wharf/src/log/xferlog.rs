@@ -14,15 +14,15 @@ use super::line::address;
 use super::time::LogTime;
 
 /// Formats the line of a transfer, with its line end.
-pub(crate) fn line(now: &LogTime, who: &ClientInfo, transfer: &Transferred<'_>) -> String {
-    let user = who.user.as_deref().unwrap_or("-");
+pub(crate) fn line(now: &LogTime, client: &ClientInfo, transfer: &Transferred<'_>) -> String {
+    let user = client.user.as_deref().unwrap_or("-");
     let is_anonymous = ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user));
     // At least one second, since some tools divide by it.
     let seconds = transfer.took.as_secs().max(1);
     format!(
         "{} {seconds} {} {} {} {} _ {} {} {} ftp 0 * {}\n",
         now.xferlog(),
-        address(who.peer.ip()),
+        address(client.peer.ip()),
         transfer.bytes,
         encoded(transfer.path.as_bytes()),
         if transfer.is_ascii { 'a' } else { 'b' },

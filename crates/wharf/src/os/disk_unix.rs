@@ -45,8 +45,8 @@ fn kind_in(table: &str, folder: &Path) -> Option<String> {
 
 /// Whether a system user, given by UID and GID, has this access to a path; `None` is this process.
 /// Supplementary groups of other users, and access control lists, are not considered.
-pub(super) fn may(path: &Path, who: Option<(u32, u32)>, wish: FolderAccess) -> bool {
-    let Some((user, group)) = who else {
+pub(super) fn may(path: &Path, identity: Option<(u32, u32)>, wish: FolderAccess) -> bool {
+    let Some((user, group)) = identity else {
         let access = match wish {
             FolderAccess::Enter => Access::EXEC_OK,
             FolderAccess::Read => Access::READ_OK,
@@ -92,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let facts = fs::metadata(folder.path()).unwrap();
         let (owner, other) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));
-        for (mode, who, wish, is_allowed) in [
+        for (mode, identity, wish, is_allowed) in [
             (0o701, other, FolderAccess::Enter, true),
             (0o701, other, FolderAccess::Read, false),
             (0o702, other, FolderAccess::Write, true),
@@ -100,7 +100,7 @@ mod tests {
             (0o740, (4_000_000, owner.1), FolderAccess::Read, true),
         ] {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(may(folder.path(), Some(who), wish), is_allowed, "{mode:o} {wish:?}");
+            assert_eq!(may(folder.path(), Some(identity), wish), is_allowed, "{mode:o} {wish:?}");
         }
         assert!(may(folder.path(), Some((0, 0)), FolderAccess::Write));
         assert!(file_system(folder.path()).unwrap().total > 0);

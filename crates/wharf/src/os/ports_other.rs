@@ -32,6 +32,8 @@ pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
         return Vec::new();
     }
     let words = ["interface", "ipv4", "show", "excludedportrange", "protocol=tcp"];
-    let told = Command::new("netsh").args(words).output();
-    told.map(|told| excluded_ranges(&String::from_utf8_lossy(&told.stdout))).unwrap_or_default()
+    let reported = Command::new("netsh").args(words).output();
+    reported
+        .map(|reported| excluded_ranges(&String::from_utf8_lossy(&reported.stdout)))
+        .unwrap_or_default()
 }

@@ -145,7 +145,7 @@ fn succeed(words: &[OsString], sockets: &[OwnedFd]) -> Result<u32, String> {
     let why = match answer.as_deref() {
         Ok("ready") => return Ok(process.id()),
         Ok("") => "it exited before serving; see its last lines in the log".to_owned(),
-        Ok(told) => told.strip_prefix("failed ").unwrap_or(told).to_owned(),
+        Ok(reported) => reported.strip_prefix("failed ").unwrap_or(reported).to_owned(),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             format!("it did not serve within {} seconds", START_MAX.as_secs())
         }

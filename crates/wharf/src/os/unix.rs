@@ -331,8 +331,8 @@ pub(crate) fn can_change(folder: &Path) -> io::Result<()> {
 
 /// Whether this process may change the metadata of a file: it is the owner, or root.
 pub(crate) fn is_owner(path: &Path) -> bool {
-    let who = rustix::process::geteuid();
-    who.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == who.as_raw())
+    let uid = rustix::process::geteuid();
+    uid.is_root() || fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == uid.as_raw())
 }
 
 /// Whether a file is executable, by its permission bits.

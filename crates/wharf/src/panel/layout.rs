@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_stand_side_by_side_where_they_fit() {
+    fn parts_are_side_by_side_if_they_fit() {
         let parts = ["ftp://192.0.2.1:2121", "<- this"];
         let line = "  Network              ftp://192.0.2.1:2121   <- this\n";
         assert_eq!(row(53, "Network", &parts), line);

@@ -13,7 +13,7 @@ use crate::accounts;
 use crate::config::Config;
 use crate::logins;
 use crate::outcome::{Exit, Failure};
-use crate::place;
+use crate::standard_paths;
 
 /// One of the server's own files or folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     let mut add = |what, path: PathBuf, extent| all.push(OwnFile { what, path, extent });
     let copies = Extent::FileAndCopies;
     // Also those that the next start would read if an account created one.
-    for path in file.map(Path::to_path_buf).into_iter().chain(place::config_candidates()) {
+    for path in file.map(Path::to_path_buf).into_iter().chain(standard_paths::config_candidates()) {
         add("the config file", path, copies);
     }
     add("the accounts file", config.server.users_file.0.clone(), copies);
@@ -93,7 +93,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     if let Some(path) = &config.tls.private_key.0 {
         add("the private key", path.clone(), copies);
     }
-    let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
+    let usual = || standard_paths::control_sockets().into_iter().next().unwrap_or_default();
     let socket = config.control.socket.0.clone().unwrap_or_else(usual);
     add("the control socket", socket, Extent::File);
     for log in log_files(config) {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::choice::Symlinks;
 use crate::config::hook::UrlParts;
 use crate::config::value::{ListenPort, PublicAddress};
-use crate::place;
+use crate::standard_paths;
 
 /// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl AccessPolicy {
     }
 
     /// The folders below which homes can be opened; `None` if unrestricted.
-    pub(crate) fn home_folders(&self) -> Option<Vec<PathBuf>> {
+    pub(crate) fn sandbox_folders(&self) -> Option<Vec<PathBuf>> {
         let FileAccess::Only(places) = &self.files else { return None };
         let changing = places.iter().filter(|place| place.usage == PathAccess::Change);
         Some(changing.map(|place| place.path.clone()).collect())
@@ -279,7 +279,7 @@ pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) 
 
 /// The folder for certificates and other state.
 pub(crate) fn state_folder(config: &Config) -> PathBuf {
-    config.server.state_dir.0.clone().unwrap_or_else(place::state_folder)
+    config.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
 }
 
 /// All log files.

@@ -251,7 +251,7 @@ mod tests {
         let home = top.path().join("share/home");
         fs::create_dir_all(&home).unwrap();
         assert_eq!(of_home(&home), []);
-        for (folder, mode, is_told) in [
+        for (folder, mode, is_reported) in [
             ("share/home", 0o777, true),
             ("share/home", 0o1777, false),
             ("share/home", 0o775, false),
@@ -261,7 +261,7 @@ mod tests {
             let folder = top.path().join(folder);
             set(&folder, mode);
             let grave = of_home(&home).iter().any(RightsFinding::is_warning);
-            assert_eq!(grave, is_told, "{} {mode:o}", folder.display());
+            assert_eq!(grave, is_reported, "{} {mode:o}", folder.display());
             set(&folder, 0o755);
         }
     }

@@ -260,7 +260,7 @@ impl BanFileSync {
     /// Logged once, until it works again.
     fn complain(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.has_complained, true) {
-            let record = LogRecord::new(Level::Error, "bans-unkept");
+            let record = LogRecord::new(Level::Error, "bans-not-saved");
             let record = record.text("path", self.file.path().display());
             self.log.note(&record.text("reason", reason));
         }

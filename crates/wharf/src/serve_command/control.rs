@@ -9,8 +9,8 @@ use wharf_admin::listener::{AdminSocket, MetricsListener};
 use crate::config::Config;
 use crate::os::{SocketFolder, is_successor, open_to_group};
 use crate::outcome::plain;
-use crate::place;
 use crate::protection::identity::{SystemUser, group_number};
+use crate::standard_paths;
 
 /// The open sockets, or why they are missing; the server works without them.
 pub(super) struct ControlSockets {
@@ -28,7 +28,7 @@ impl ControlSockets {
     pub(super) fn open(config: &Config, identity: Option<&SystemUser>) -> Self {
         let whole = config;
         let Config { control: config, metrics, .. } = config;
-        let usual = || place::control_sockets().into_iter().next().unwrap_or_default();
+        let usual = || standard_paths::control_sockets().into_iter().next().unwrap_or_default();
         let socket = config.socket.0.clone().unwrap_or_else(usual);
         let (admin_socket, held) = match open(&socket, &config.group, identity) {
             Ok((admin_socket, held)) => (Ok(admin_socket), Some(held)),
@@ -60,7 +60,8 @@ impl ControlSockets {
 
 fn open_metrics(address: SocketAddr, config: &Config) -> Result<MetricsListener, String> {
     let hosts =
-        [&config.metrics.hosts[..], &config.tls.server_names[..], &place::own_names()].concat();
+        [&config.metrics.hosts[..], &config.tls.server_names[..], &standard_paths::own_names()]
+            .concat();
     MetricsListener::open(address, &hosts).map_err(|error| {
         format!("cannot listen on {address} for metrics: {}; see metrics.listen", plain(&error))
     })

@@ -108,11 +108,11 @@ impl EventSinks {
 }
 
 impl Events for EventSinks {
-    fn emit(&self, who: &ClientInfo, event: &Event<'_>) {
+    fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
         self.counters.count(event);
-        self.log.emit(who, event);
+        self.log.emit(client, event);
         if let Some(delivery) = self.delivery.get() {
-            delivery.emit(who, event);
+            delivery.emit(client, event);
         }
     }
 

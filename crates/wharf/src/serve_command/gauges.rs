@@ -9,7 +9,7 @@ use std::thread::Builder as Thread;
 use std::time::Duration;
 
 use wharf_core::account::Account;
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 use wharf_storage::Quotas;
 
 use super::reload::Reloader;
@@ -43,7 +43,7 @@ pub(super) struct DiskSpace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QuotaUse {
     pub(super) user: String,
-    pub(super) kept: Kept,
+    pub(super) kept: UsedSpace,
     pub(super) bytes_max: Option<u64>,
     pub(super) files_max: Option<u64>,
 }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn the_usage_of_an_account_is_that_of_its_fullest_limit() {
         let fullness = |bytes, bytes_max, files, files_max| {
-            let (user, kept) = (String::new(), Kept { bytes, files });
+            let (user, kept) = (String::new(), UsedSpace { bytes, files });
             QuotaUse { user, kept, bytes_max, files_max }.fullness()
         };
         assert_eq!(fullness(50, Some(100), 9, Some(10)), 900);

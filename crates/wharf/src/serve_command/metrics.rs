@@ -34,7 +34,7 @@ pub(super) struct MetricsSnapshot<'a> {
     pub(super) uptime: Duration,
     pub(super) is_stopping: bool,
     /// Whether the last reload failed.
-    pub(super) is_reload_refused: bool,
+    pub(super) has_reload_failed: bool,
     pub(super) warnings: usize,
     pub(super) memory: Option<u64>,
     pub(super) open_files: Option<u64>,
@@ -80,7 +80,7 @@ fn process(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     );
     let about = "1 if the last configuration reload failed, so that the previous configuration is \
                  in use.";
-    page.one("gauge", "reload_refused", about, u8::from(moment.is_reload_refused));
+    page.one("gauge", "config_reload_failed", about, u8::from(moment.has_reload_failed));
     let about = "Number of active warnings, as listed by wharf status.";
     page.one("gauge", "warnings", about, moment.warnings);
     let about = "Resident memory size in bytes.";
@@ -116,9 +116,9 @@ fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     let [cut_up, cut_down] = moment.cut;
     for (direction, result, count) in [
         ("upload", "complete", totals.uploads),
-        ("upload", "cut", cut_up),
+        ("upload", "incomplete", cut_up),
         ("download", "complete", totals.downloads),
-        ("download", "cut", cut_down),
+        ("download", "incomplete", cut_down),
     ] {
         page.value("transfers_total", &[("direction", direction), ("result", result)], count);
     }
@@ -126,23 +126,23 @@ fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.value("transferred_bytes_total", &[("direction", "upload")], totals.uploaded_bytes);
     page.value("transferred_bytes_total", &[("direction", "download")], totals.downloaded_bytes);
     let about = "Current transfer rate in bytes per second, measured over the last second.";
-    page.head("gauge", "transfer_rate_bytes", about);
-    for (name, state) in [("upload", "up"), ("download", "down")] {
+    page.head("gauge", "transfer_bytes_per_second", about);
+    for (name, state) in [("upload", "upload"), ("download", "download")] {
         let rate: u64 =
             moment.views.iter().filter(|view| state_of(view) == state).map(rate_of).sum();
-        page.value("transfer_rate_bytes", &[("direction", name)], rate);
+        page.value("transfer_bytes_per_second", &[("direction", name)], rate);
     }
-    let about = "Failed data connections, by cause; none_came: no client connected to the passive \
-                 port, as if a firewall blocks the passive ports.";
+    let about = "Failed data connections, by cause; no-connection: no client connected to the \
+                 passive port, as if a firewall blocks the passive ports.";
     page.head("counter", "data_connection_failures_total", about);
     for (cause, count) in moment.metrics.opening_failures() {
         page.value("data_connection_failures_total", &[("cause", cause)], count);
     }
     let about = "Data connection failures by cause of the passive-mode diagnostics, including \
                  clients that never requested a transfer.";
-    page.head("counter", "diagnosed_failures_total", about);
+    page.head("counter", "data_connection_diagnoses_total", about);
     for (cause, count) in &moment.diagnosis.totals {
-        page.value("diagnosed_failures_total", &[("cause", cause.name())], count);
+        page.value("data_connection_diagnoses_total", &[("cause", cause.name())], count);
     }
     let about = "Established passive data connections.";
     page.one("counter", "passive_connections_total", about, moment.diagnosis.arrived);
@@ -217,7 +217,7 @@ fn programs(page: &mut MetricsText, counts: &wharf_events::programs::ProgramCoun
     let mut count = |name: &str, about: &str, value: u64| page.one("counter", name, about, value);
     count("hook_events_total", "Events successfully handled by a hook program.", counts.done);
     count("hook_retries_total", "Failed runs of hook programs that are retried.", counts.retried);
-    count("hook_failures_total", "Events whose hook program failed permanently.", counts.failed);
+    count("hook_failures_total", "Events with a permanently failed hook program.", counts.failed);
     count("hook_dropped_total", "Events dropped because the hook queue was full.", counts.dropped);
     let about = "Uploads checked by a program before publishing.";
     count("upload_checks_total", about, counts.asked);
@@ -240,14 +240,14 @@ fn webhooks(page: &mut MetricsText, counts: &wharf_events::webhook::WebhookCount
         counts.dropped,
     );
     let about = "Read errors of the webhook spool; reading is retried.";
-    count("webhook_read_errors_total", about, counts.read_errors);
+    count("webhook_spool_read_errors_total", about, counts.read_errors);
     let about = "Damaged or missing webhook spool files; events may be lost.";
-    count("webhook_damaged_total", about, counts.damaged);
+    count("webhook_spool_damaged_total", about, counts.damaged);
     let about = "Size of spooled webhook events in bytes.";
-    page.one("gauge", "webhook_spooled_bytes", about, counts.spooled_bytes);
+    page.one("gauge", "webhook_spool_bytes", about, counts.spooled_bytes);
 }
 
-const STATES: &[&str] = &["auth", "idle", "command", "list", "up", "down"];
+const STATES: &[&str] = &["auth", "idle", "command", "list", "upload", "download"];
 
 fn state_of(view: &SessionView) -> &'static str {
     match &view.activity {
@@ -256,8 +256,8 @@ fn state_of(view: &SessionView) -> &'static str {
         Activity::Command(_) => "command",
         Activity::Transfer(transfer) => match transfer.what {
             Payload::Listing => "list",
-            Payload::File(Direction::Upload, _) => "up",
-            Payload::File(Direction::Download, _) => "down",
+            Payload::File(Direction::Upload, _) => "upload",
+            Payload::File(Direction::Download, _) => "download",
         },
     }
 }

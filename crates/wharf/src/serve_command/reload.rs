@@ -181,12 +181,12 @@ impl Reloader {
             Ok(reloaded) => LogRecord::new(Level::Info, "reloaded")
                 .text("changed", reloaded.changed.join(" "))
                 .text("needs_restart", reloaded.needs_restart.join(" ")),
-            Err(_) => LogRecord::new(Level::Error, "reload-refused")
+            Err(_) => LogRecord::new(Level::Error, "reload-failed")
                 .text("reason", problem.as_deref().unwrap_or_default()),
         };
         self.log.note(&record);
         self.in_force().last_reload =
-            Some(LastReload { at: now(), is_in_force: done.is_ok(), problem });
+            Some(LastReload { time: now(), is_in_force: done.is_ok(), error: problem });
     }
 
     /// Applies a configuration, or returns the error.

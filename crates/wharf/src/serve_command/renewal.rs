@@ -68,7 +68,7 @@ impl Watch {
             Err(failure) => {
                 self.failed_checks = self.failed_checks.saturating_add(1);
                 if self.failed_checks == CHECKS_BEFORE_WARNING {
-                    let record = LogRecord::new(Level::Error, "certificate-unusable")
+                    let record = LogRecord::new(Level::Error, "certificate-reload-failed")
                         .text("reason", &failure.message)
                         .text("hint", failure.hint.as_deref().unwrap_or_default());
                     reloader.log.note(&record);
@@ -86,7 +86,7 @@ fn stamps(config: &Config) -> Option<FileStamps> {
 
 fn record_of(facts: &CertificateSummary) -> LogRecord {
     let record =
-        LogRecord::new(Level::Info, "certificate-renewed").text("names", facts.names.join(" "));
+        LogRecord::new(Level::Info, "certificate-reloaded").text("names", facts.names.join(" "));
     let record = record.text("fingerprint", facts.shown_fingerprint());
     match facts.not_after {
         Some(end) => record.text("not_after", end),

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use wharf_server::Handle;
 
-use super::operator::AdminService;
+use super::admin_backend::AdminService;
 use super::reload::Reloader;
 use super::warner::Warner;
 use crate::config::value::PublicAddress;
@@ -86,7 +86,7 @@ impl Resolver {
     fn announce(&self, name: &str, address: Ipv4Addr) {
         let before = self.handle.public_address();
         self.handle.set_public_address(Some(address));
-        let record = LogRecord::new(Level::Info, "public-address").text("name", name);
+        let record = LogRecord::new(Level::Info, "public-address-changed").text("name", name);
         let before = before.map_or_else(String::new, |before| before.to_string());
         self.log.note(&record.text("address", address.to_string()).text("before", before));
     }

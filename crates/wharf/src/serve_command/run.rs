@@ -20,6 +20,7 @@ use wharf_server::settings::ListenTls;
 use wharf_server::{Bound, Handle, Server};
 use wharf_storage::Quotas;
 
+use super::admin_backend::{AdminService, starter};
 use super::bans::BanFileWriter;
 use super::binding::bind_failure;
 use super::capacity::DescriptorBudget;
@@ -27,7 +28,6 @@ use super::control::ControlSockets;
 use super::counters::{Counters, EventSinks};
 use super::gauges::Gauges;
 use super::inherited::{UnmatchedSocket, assign};
-use super::operator::{AdminService, starter};
 use super::periodic::{measure, send_watchdog};
 use super::reload::{self, ActiveConfig, Reloader};
 use super::renewal::Renewal;
@@ -55,10 +55,10 @@ use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
-use crate::place;
 use crate::protection::identity::{SystemUser, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
 use crate::protection::{ProtectionReport, ProtectionStatus, confine, rights};
+use crate::standard_paths;
 use crate::wire::{self, Accounts};
 
 /// Number of yields before the end, in which log followers receive the last lines.
@@ -286,7 +286,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let warner = Arc::new(Warner::new(Arc::clone(&log), has_panel));
     ready.warn(&warner);
     for note in &ready.notes {
-        log.note(&LogRecord::new(Level::Info, "sockets").text("note", note));
+        log.note(&LogRecord::new(Level::Info, "inherited-sockets").text("note", note));
     }
     let panel = panel(plan, options, &ready.bound, &ready.accounts, ready.encryption.as_ref());
     let urls: Vec<_> =
@@ -320,7 +320,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let stopper = Stopper { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|listener| listener.address().ok()) {
-        log.note(&LogRecord::new(Level::Info, "metrics").text("address", address));
+        log.note(&LogRecord::new(Level::Info, "metrics-listening").text("address", address));
     }
     let control_listeners = (control.admin_socket.ok(), metrics);
     let watched = (accounts.watched, sources);
@@ -329,7 +329,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
-        let record = LogRecord::new(Level::Warn, "quotas-not-kept");
+        let record = LogRecord::new(Level::Warn, "quotas-not-saved");
         log.note(&record.text("reason", plain(&error)));
     }
     log.note(&LogRecord::new(Level::Info, "stopped"));
@@ -441,8 +441,8 @@ async fn until_stopped(
 ) -> Exit {
     let handle = bound.handle();
     let admin = stopper.admin;
-    let operator: Arc<dyn AdminBackend> = admin.clone();
-    let api = Api::new(handle.clone(), bound.listeners(), operator);
+    let admin_backend: Arc<dyn AdminBackend> = admin.clone();
+    let api = Api::new(handle.clone(), bound.listeners(), admin_backend);
     let mut telling = Box::pin(async {
         match metrics {
             Some(listener) => listener.serve(admin.clone()).await,
@@ -526,7 +526,8 @@ impl Stopper<'_> {
     fn leave(&self, handle: &Handle, successor: u32) {
         announce(ServiceState::Successor(successor));
         let sessions = u64::try_from(handle.sessions()).unwrap_or_default();
-        let record = LogRecord::new(Level::Info, "handed-over").number("pid", successor.into());
+        let record =
+            LogRecord::new(Level::Info, "upgrade-completed").number("pid", successor.into());
         self.admin.log.note(&record.number("sessions", sessions));
         handle.leave();
     }
@@ -574,7 +575,7 @@ fn panel(
         },
     };
     Panel {
-        words: Words::of_locale(&place::language()),
+        words: Words::of_locale(&standard_paths::language()),
         config: plan
             .file
             .as_ref()
@@ -584,7 +585,7 @@ fn panel(
         own_addresses: own_addresses(),
         encryption: encryption.map(|encryption| PanelEncryption {
             fingerprint: encryption.tls.certificate.fingerprint(),
-            is_self_made: encryption.facts.is_self_made,
+            is_self_signed: encryption.facts.is_self_signed,
             require: config.tls.require,
         }),
         ports: config.passive.ports.0.clone(),

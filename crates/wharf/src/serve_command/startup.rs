@@ -22,7 +22,7 @@ pub(super) fn make_state_folder(config: &Config) -> Result<(), Failure> {
         Err(error) if error.get_ref().is_some() => {
             let message = format!("cannot use the state folder {}: {error}", folder.display());
             Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) }
-                .hint("choose a folder whose parents only root can change: server.state_dir"))
+                .hint("choose a folder below folders that only root can change: server.state_dir"))
         }
         _ => Ok(()),
     }

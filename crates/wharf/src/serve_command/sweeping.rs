@@ -32,7 +32,7 @@ pub(super) fn sweep_homes(
             match swept {
                 Ok(swept) => all += swept,
                 Err(error) => log.note(
-                    &LogRecord::new(Level::Warn, "sweep-failed")
+                    &LogRecord::new(Level::Warn, "partial-upload-cleanup-failed")
                         .text("folder", folder.display().to_string())
                         .text("reason", plain(&error)),
                 ),
@@ -40,11 +40,11 @@ pub(super) fn sweep_homes(
         }
         if all != SweepReport::default() {
             log.note(
-                &LogRecord::new(Level::Info, "swept")
+                &LogRecord::new(Level::Info, "partial-uploads-expired")
                     .number("folders", u64::try_from(count).unwrap_or(u64::MAX))
                     .number("removed", all.removed)
                     .number("bytes", all.bytes)
-                    .number("kept", all.kept)
+                    .number("retained", all.kept)
                     .number("skipped", all.skipped),
             );
         }

@@ -56,14 +56,14 @@ async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
             end_quietly(handle, &changes.over);
             if changes.is_reread {
                 handle.renew_limits(|user| users.limits(user));
-                log.note(&LogRecord::new(Level::Info, "accounts-read"));
+                log.note(&LogRecord::new(Level::Info, "accounts-reloaded"));
             }
             users.take_problem().map(|problem| problem.to_string())
         }
         Err(error) => Some(error.to_string()),
     };
     if let Some(problem) = problem {
-        let record = LogRecord::new(Level::Error, "accounts-unusable");
+        let record = LogRecord::new(Level::Error, "accounts-reload-failed");
         log.note(&record.text("reason", problem));
     }
 }
@@ -99,9 +99,9 @@ async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
     for event in users.take_events() {
         log.note(&match event {
             StoreEvent::Lost(reason) => {
-                LogRecord::new(Level::Error, "accounts-unreachable").text("reason", reason)
+                LogRecord::new(Level::Error, "account-database-unavailable").text("reason", reason)
             }
-            StoreEvent::Back => LogRecord::new(Level::Info, "accounts-back"),
+            StoreEvent::Back => LogRecord::new(Level::Info, "account-database-recovered"),
         });
     }
 }

@@ -73,8 +73,11 @@ mod tests {
             netsh_forget().join(" "),
             "advfirewall firewall delete rule name=wharf FTP server"
         );
-        let told = openings.of_linux();
-        assert!(told.contains("ufw allow 21,990,30000:30999/tcp\n"), "{told}");
-        assert!(told.contains("--add-port=990/tcp --add-port=30000-30999/tcp &&"), "{told}");
+        let reported = openings.of_linux();
+        assert!(reported.contains("ufw allow 21,990,30000:30999/tcp\n"), "{reported}");
+        assert!(
+            reported.contains("--add-port=990/tcp --add-port=30000-30999/tcp &&"),
+            "{reported}"
+        );
     }
 }

@@ -238,7 +238,7 @@ fn serve_with_log(global: &GlobalArgs) -> u8 {
             }
             named.unwrap_or(own)
         }
-        Err(_) => crate::place::state_folder().join("wharf.log"),
+        Err(_) => crate::standard_paths::state_folder().join("wharf.log"),
     };
     let served = loaded.and_then(|_| {
         serve_command::serve(&global, &ServeArgs { foreground_log: true, ..ServeArgs::default() })

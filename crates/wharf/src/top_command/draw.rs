@@ -61,14 +61,14 @@ pub(super) fn head(state: &TopState) -> String {
     notes.extend((!state.filter.is_empty()).then(|| format!("only \"{}\"", state.filter)));
     notes.extend(state.hides_idle.then(|| "without idle".to_owned()));
     notes.extend(state.only.map(|only| match only {
-        SessionState::Up => "uploads".to_owned(),
+        SessionState::Upload => "uploads".to_owned(),
         _ => "downloads".to_owned(),
     }));
     notes.extend(state.is_paused.then(|| "PAUSED".to_owned()));
     format!(
         "wharf {}  up {}  sessions {}{max}, {} transferring  ^ {}  v {}\n{} bans  {}",
         status.version,
-        clock(status.seconds),
+        clock(status.uptime_seconds),
         sessions.total,
         sessions.transferring,
         speed(rates.upload),
@@ -129,8 +129,8 @@ fn texts(session: &Session) -> [String; 8] {
 
 fn row(session: &Session, cells: &[String; 8], widths: &[usize], room: usize) -> Row<'static> {
     let colour = match session.state {
-        SessionState::Up => Color::Green,
-        SessionState::Down => Color::Cyan,
+        SessionState::Upload => Color::Green,
+        SessionState::Download => Color::Cyan,
         SessionState::Auth => Color::Yellow,
         _ => Color::Reset,
     };
@@ -168,7 +168,8 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
         )),
     ];
     let mut activity = format!("state {}", word(session));
-    if let (Some(bytes), Some(rate), Some(average)) = (session.bytes, session.rate, session.average)
+    if let (Some(bytes), Some(rate), Some(average)) =
+        (session.bytes, session.rate, session.average_rate)
     {
         let _ = write!(
             activity,
@@ -183,7 +184,7 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
     lines.push(Line::from(""));
     // Newest first, in case not all fit.
     lines.extend(details.history.iter().rev().map(|said| {
-        let time = said.at.get(11..19).unwrap_or(&said.at);
+        let time = said.time.get(11..19).unwrap_or(&said.time);
         Line::from(format!("{time}  {}  {}", said.code, said.line))
     }));
     Paragraph::new(lines).wrap(Wrap { trim: false })

@@ -136,7 +136,7 @@ impl TopState {
             SortName::Speed => shown.sort_by_key(|one| (Reverse(one.rate), one.id)),
             SortName::User => shown.sort_by(|a, b| (&a.user, a.id).cmp(&(&b.user, b.id))),
             SortName::Ip => shown.sort_by_key(|one| (address(one), one.id)),
-            SortName::Time => shown.sort_by_key(|one| (Reverse(one.seconds), one.id)),
+            SortName::Time => shown.sort_by_key(|one| (Reverse(one.duration_seconds), one.id)),
             SortName::Bytes => shown.sort_by_key(|one| (Reverse(one.bytes), one.id)),
         }
         shown
@@ -198,8 +198,8 @@ impl TopState {
             KeyCode::Char('/') => self.view = View::Filter,
             KeyCode::Char('s') => self.sort = next(self.sort),
             KeyCode::Char('i') => self.hides_idle = !self.hides_idle,
-            KeyCode::Char('u') => self.only = toggled(self.only, SessionState::Up),
-            KeyCode::Char('d') => self.only = toggled(self.only, SessionState::Down),
+            KeyCode::Char('u') => self.only = toggled(self.only, SessionState::Upload),
+            KeyCode::Char('d') => self.only = toggled(self.only, SessionState::Download),
             KeyCode::Char('p' | ' ') => self.is_paused = !self.is_paused,
             KeyCode::Down | KeyCode::Char('j') => self.select(row + 1),
             KeyCode::Up => self.select(row.saturating_sub(1)),

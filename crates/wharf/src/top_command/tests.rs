@@ -30,10 +30,10 @@ fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Sessi
         bytes: rate.map(|rate| rate * 10),
         size: rate.map(|rate| rate * 16),
         rate,
-        average: rate,
+        average_rate: rate,
         transfer_seconds: rate.map(|_| 10),
         since: "2026-11-22T15:07:41Z".into(),
-        seconds: 100 + id,
+        duration_seconds: 100 + id,
         idle_seconds: 4,
     }
 }
@@ -44,7 +44,7 @@ fn status() -> Status {
         pid: 1,
         state: Serving::Serving,
         started: String::new(),
-        seconds: 10_975,
+        uptime_seconds: 10_975,
         config: None,
         listeners: Vec::new(),
         sessions: SessionCounts { total: 4, logged_in: 3, transferring: 2, max: Some(512) },
@@ -55,7 +55,7 @@ fn status() -> Status {
         certificate: None,
         reload: None,
         warnings: Vec::new(),
-        home_folders: None,
+        sandbox_folders: None,
     }
 }
 
@@ -63,8 +63,8 @@ fn state() -> TopState {
     let mut state = TopState::new(Chosen::default(), SortName::Speed);
     let sessions = vec![
         session(7, "old", SessionState::Idle, None),
-        session(41, "maria", SessionState::Down, Some(43_000_000)),
-        session(42, "cam-07", SessionState::Up, Some(900_000)),
+        session(41, "maria", SessionState::Download, Some(43_000_000)),
+        session(42, "cam-07", SessionState::Upload, Some(900_000)),
         session(43, "", SessionState::Auth, None),
     ];
     state.refresh(status(), sessions);
@@ -107,12 +107,12 @@ fn the_screens_are_up_to_date() {
     press(&mut state, "n?");
     screens += &screen(&state);
     let said = |line: &str, code| CommandLogEntry {
-        at: "2026-11-22T15:07:41Z".into(),
+        time: "2026-11-22T15:07:41Z".into(),
         line: line.into(),
         code,
     };
     let history = vec![said("USER maria", 331), said("PASS", 230), said("RETR /video/a.mkv", 150)];
-    let session = session(41, "maria", SessionState::Down, Some(43_000_000));
+    let session = session(41, "maria", SessionState::Download, Some(43_000_000));
     state.answer(ActionResult::Details(Box::new(SessionDetails { session, history })));
     screens += &screen(&state);
     assert_same("crates/wharf/snapshots/top.txt", &screens);
@@ -133,7 +133,7 @@ fn keys_sort_filter_and_hide() {
 }
 
 #[test]
-fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
+fn sessions_end_only_after_confirmation_and_the_selection_stays() {
     let mut state = state();
     press(&mut state, "v");
     assert_eq!(press(&mut state, "k"), KeyAction::Nothing);
@@ -142,9 +142,9 @@ fn nothing_is_ended_without_a_yes_and_the_bar_stays_with_its_session() {
     state.refresh(
         status(),
         vec![
-            session(1, "new", SessionState::Down, Some(99_000_000)),
-            session(41, "maria", SessionState::Down, Some(43_000_000)),
-            session(42, "cam-07", SessionState::Up, Some(900_000)),
+            session(1, "new", SessionState::Download, Some(99_000_000)),
+            session(41, "maria", SessionState::Download, Some(43_000_000)),
+            session(42, "cam-07", SessionState::Upload, Some(900_000)),
         ],
     );
     press(&mut state, "k");

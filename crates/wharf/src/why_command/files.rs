@@ -372,11 +372,11 @@ impl Question<'_> {
         let parent = at.parent().unwrap_or_else(VPath::root);
         let folder = self.real_path(&parent);
         os::can_change(&folder).map_err(|error| {
-            let who = current_name();
-            let what = format!("{who} has no write permission for this folder: {error}");
+            let user = current_name();
+            let what = format!("{user} has no write permission for this folder: {error}");
             DecidingFact::new(FactKind::File, what)
                 .from(shown(&folder))
-                .hint(format!("chown {who} {0}, or chmod it", folder.display()))
+                .hint(format!("chown {user} {0}, or chmod it", folder.display()))
         })
     }
 
@@ -389,8 +389,8 @@ impl Question<'_> {
         if os::is_owner(&path) {
             return Ok(());
         }
-        let who = current_name();
-        Err(self.fact(&format!("it is not owned by {who}, the user of the server")))
+        let user = current_name();
+        Err(self.fact(&format!("it is not owned by {user}, the user of the server")))
     }
 }
 

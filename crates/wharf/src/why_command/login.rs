@@ -147,7 +147,7 @@ fn from_there_now(
     subject: &AccountSubject,
     record: &UserRecord,
 ) -> Result<(), DecidingFact> {
-    let told = |denied: Denied, key: &'static str, hint: &str| {
+    let reported = |denied: Denied, key: &'static str, hint: &str| {
         DecidingFact::new(FactKind::Account, denied.to_string())
             .from(subject.place(key))
             .hint(format!("wharf user edit {} {hint}", case.user))
@@ -155,13 +155,13 @@ fn from_there_now(
     if let Some(ip) = case.ip {
         let from_there = record.admits_address(ip);
         from_there
-            .map_err(|denied| told(denied, "allowed_addresses", "--allowed-address ADDRESS"))?;
+            .map_err(|denied| reported(denied, "allowed_addresses", "--allowed-address ADDRESS"))?;
     }
     let now = Timestamp::from_second(case.now).unwrap_or(Timestamp::MAX);
     let is_over = record.expires.is_some_and(|expires| expires.end() <= now);
     let (key, hint) =
         if is_over { ("expires", "--expires DAY") } else { ("hours", "--hours WHEN") };
-    record.admits_time(now).map_err(|denied| told(denied, key, hint))
+    record.admits_time(now).map_err(|denied| reported(denied, key, hint))
 }
 
 /// Opens the account's files as the server does, and counts its sessions where one runs.

@@ -75,7 +75,7 @@ fn upload_until_killed(
     round: usize,
 ) -> Vec<Attempt> {
     let attempts = Attempts::default();
-    let (tell, told) = channel();
+    let (tell, reported) = channel();
     // All log in before the first starts, else the last would have done nothing by the kill.
     let wires: Vec<_> = (0..UPLOADERS).map(|_| server.wire()).collect();
     let uploaders: Vec<_> = wires
@@ -89,7 +89,7 @@ fn upload_until_killed(
         .collect();
     drop(tell);
     let mut left = random.below(ROUND_BYTES_MAX);
-    while let Some(rest) = told.recv().ok().and_then(|sent| left.checked_sub(sent)) {
+    while let Some(rest) = reported.recv().ok().and_then(|sent| left.checked_sub(sent)) {
         left = rest;
     }
     server.kill();

@@ -169,7 +169,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_reported() {
 }
 
 #[test]
-fn a_large_upload_that_stands_still_is_cut() {
+fn a_stalled_large_upload_is_aborted() {
     let setup = Setup::new().set("limits", "transfer_stall_timeout = \"1s\"");
     let server = setup.account(USER, "full", &[]).start();
     let mut wire = server.wire();
@@ -197,6 +197,6 @@ fn a_data_port_is_reused_unless_an_unexpected_peer_connected() {
     };
     let first = port();
     assert_eq!(port(), first, "it saves making another");
-    let _stranger = TcpStream::connect(first).unwrap();
+    let _unexpected = TcpStream::connect(first).unwrap();
     assert_ne!(port(), first, "another session waits there");
 }

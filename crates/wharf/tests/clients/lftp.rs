@@ -120,7 +120,7 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
     fs::write(server.home().join("log"), &text).expect("the home is there");
     fs::write(room.join("log"), &text[..1_234_567]).expect("the room is there");
 
-    let told = lftp_succeeds(
+    let reported = lftp_succeeds(
         &server,
         &room,
         way,
@@ -128,7 +128,7 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
          mirror down got; mirror -R up up; get -c log; put log -o again;",
     );
 
-    assert!(told.output().contains("MODE Z"), "{}", told.output());
+    assert!(reported.output().contains("MODE Z"), "{}", reported.output());
     tree.assert_at(&room.join("got"));
     other.assert_at(&server.home().join("up"));
     for log in [room.join("log"), server.home().join("again")] {

@@ -20,6 +20,8 @@ mod lftp;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
+mod migrating_guide;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod ncftp;
@@ -33,8 +35,6 @@ mod python;
 mod rclone;
 #[cfg(test)]
 mod resume;
-#[cfg(test)]
-mod rows_of_the_old_setup;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

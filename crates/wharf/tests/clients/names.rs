@@ -75,7 +75,7 @@ fn a_shift_jis_client_keeps_its_names() {
 }
 
 #[test]
-fn a_gbk_client_finds_what_was_there_before_it_showed_what_it_speaks() {
+fn a_gbk_client_finds_existing_files_before_its_charset_is_detected() {
     let server = server_for("gbk");
     fs::write(server.home().join("旧文件.txt"), "old").unwrap();
     let mut wire = server.wire();
@@ -86,7 +86,7 @@ fn a_gbk_client_finds_what_was_there_before_it_showed_what_it_speaks() {
 }
 
 #[test]
-fn a_client_that_asks_for_utf8_gets_it_back() {
+fn a_client_that_requests_utf8_receives_utf8() {
     let server = server_for("gbk");
     fs::write(server.home().join("文件"), "").unwrap();
     let mut wire = server.wire();
@@ -234,7 +234,7 @@ fn name_in(line: &[u8]) -> &[u8] {
 type Way = fn(&[u8]) -> &[u8];
 
 #[test]
-fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back() {
+fn row_31_32_names_of_any_bytes_are_one_line_in_each_listing_and_round_trip() {
     let server = Server::with_one_account();
     let mut names = names_of_every_byte();
     for name in &names {
@@ -256,7 +256,7 @@ fn row_31_32_each_name_of_every_byte_is_one_line_of_each_listing_and_comes_back(
 }
 
 #[test]
-fn row_31_32_replies_show_each_name_on_a_line_of_its_own() {
+fn row_31_32_replies_show_each_name_on_one_line() {
     let server = Server::with_one_account();
     let names = names_of_every_byte();
     for name in &names {

@@ -52,7 +52,7 @@ fn is_trouble(path: &str) -> bool {
 }
 
 #[test]
-fn rclone_syncs_away_what_is_gone_and_renames() {
+fn rclone_sync_removes_deleted_files_and_renames() {
     let server = Server::with_one_account();
     let way = &ways(&server)[0];
     let room = server.room("rclone");

@@ -148,9 +148,10 @@ fn row_33_many_uploads_to_one_name_leave_a_complete_file_and_readers_see_no_othe
 
 /// Bytes and files as the server counts them.
 fn counted(wire: &mut Wire) -> (u64, u64) {
-    let told = wire.says("SITE QUOTA", 200).to_string();
+    let reported = wire.says("SITE QUOTA", 200).to_string();
     let number = |what: &str| {
-        let after = told.split(what).nth(1).unwrap_or_else(|| panic!("no {what} in {told}"));
+        let after =
+            reported.split(what).nth(1).unwrap_or_else(|| panic!("no {what} in {reported}"));
         after.split_whitespace().next().unwrap().parse().unwrap()
     };
     (number("Bytes used: "), number("Files and directories used: "))

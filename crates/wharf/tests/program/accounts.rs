@@ -86,11 +86,11 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
         .run(&["check", "users"])
         .exits(1)
         .reports("anna cannot use /music: folder not found: music");
-    let told = "anna cannot use /music: folder not found: ";
+    let reported = "anna cannot use /music: folder not found: ";
     let config = format!("{}[log]\nfile = \"wharf.log\"\n", place.read("wharf.toml"));
     place.write("wharf.toml", &config);
     let server = place.serve_quietly(&["serve"], "wharf.log");
-    assert!(place.read("wharf.log").contains(told), "{}", place.read("wharf.log"));
+    assert!(place.read("wharf.log").contains(reported), "{}", place.read("wharf.log"));
     let mut anna = server.login("anna", "secret");
     assert_eq!(anna.downloads("NLST").trim(), "scans");
     assert!(anna.says("CWD /music").starts_with("550 "));

@@ -108,7 +108,7 @@ fn the_name_of_a_socket_defines_its_use_and_the_others_are_opened_by_wharf() {
     let place = listening(&[own, named]);
     let mut server = activated(&place, &[(elsewhere, "listen.1")]);
     assert!(greeted(elsewhere, "NOOP").starts_with("220 "));
-    let note = server.says("event=sockets");
+    let note = server.says("event=inherited-sockets");
     assert!(note.contains("listen.0") && note.contains("has no inherited socket"), "{note}");
     assert!(greeted(own, "NOOP").starts_with("220 "));
     assert!(TcpStream::connect(named).is_err(), "its socket is the one that was handed over");

@@ -50,7 +50,7 @@ fn row_17_a_manual_ban_applies_immediately_ends_sessions_and_is_lifted() {
     assert!(goodbye.starts_with("421 Your address is banned"), "{goodbye}");
     comes_to(server.address, "421 Your address is banned");
     let list = place.run(&["ban", "list"]).exits(0).out;
-    assert!(list.contains("127.0.0.1  unlimited  hand  a test"), "{list}");
+    assert!(list.contains("127.0.0.1  unlimited  manual  a test"), "{list}");
     place.run(&["ban", "del", "127.0.0.1"]).exits(0).reports("removed the ban of 127.0.0.1");
     comes_to(server.address, "220 ");
     let (_, rest) = server.stop();
@@ -229,7 +229,7 @@ fn row_17_an_incomplete_ban_file_lifts_none_and_a_complete_one_lifts_what_it_omi
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
     list_comes_to(&place, |list| !list.contains("192.0.2.7") && list.contains("192.0.2.8"));
     let (_, rest) = server.stop();
-    assert!(rest.contains("event=bans-unkept"), "{rest}");
+    assert!(rest.contains("event=bans-not-saved"), "{rest}");
 }
 
 #[test]

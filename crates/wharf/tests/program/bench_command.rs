@@ -61,7 +61,7 @@ fn scripts_get_one_json_object() {
 }
 
 #[test]
-fn where_nothing_can_be_stored_the_rest_is_measured() {
+fn without_upload_permission_the_rest_is_measured() {
     let (place, serving) = served(&[]);
     let ran = bench(&place, &serving, &["--insecure", "--file", "big"]).exits(0);
     assert!(ran.out.contains("\nsmall-up: not measured, no write permission\n"), "{}", ran.out);

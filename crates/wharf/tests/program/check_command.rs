@@ -44,10 +44,11 @@ fn ports_names_the_program_that_holds_one() {
     let _listener = TcpListener::bind(("127.0.0.1", passive)).unwrap();
     place.write("wharf.toml", "[[listen]]\naddress = \"127.0.0.1\"\nport = 0\n");
     let range = format!("passive.ports={passive}-{passive}");
-    let told = format!("passive port {passive} on 127.0.0.1: in use by pid {}", std::process::id());
-    place.run(&["check", "ports", "--set", &range]).exits(1).reports(&told);
+    let reported =
+        format!("passive port {passive} on 127.0.0.1: in use by pid {}", std::process::id());
+    place.run(&["check", "ports", "--set", &range]).exits(1).reports(&reported);
     let range = format!("passive.ports={}-{}", passive - 50, passive);
-    let ran = place.run(&["check", "ports", "--set", &range]).exits(0).reports(&told);
+    let ran = place.run(&["check", "ports", "--set", &range]).exits(0).reports(&reported);
     assert!(ran.out.contains("of 51 passive ports are available"), "{}", ran.out);
 }
 
@@ -172,7 +173,7 @@ fn users_finds_homes_that_cannot_be_used() {
 }
 
 #[test]
-fn users_asks_for_the_account_that_is_going_to_serve() {
+fn users_checks_the_account_of_the_server() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("not run: only root can serve as another user");
         return;
@@ -182,7 +183,7 @@ fn users_asks_for_the_account_that_is_going_to_serve() {
     let set = |name: &str, mode| {
         fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
     };
-    for (folder, home, told) in [
+    for (folder, home, reported) in [
         (0o755, 0o700, "nobody has no permission to enter"),
         (0o755, 0o711, "nobody cannot read"),
         (0o755, 0o755, "nobody cannot write"),
@@ -191,7 +192,7 @@ fn users_asks_for_the_account_that_is_going_to_serve() {
         set("", 0o755);
         set("home", folder);
         set("home/anna", home);
-        place.run(&["check", "users"]).exits(1).reports(told).reports("chown nobody");
+        place.run(&["check", "users"]).exits(1).reports(reported).reports("chown nobody");
     }
     set("home", 0o755);
     place.run(&["check", "users"]).exits(0);

@@ -52,19 +52,23 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
     let failure = &passive["failures"][0];
     assert_eq!(failure["network"], "127.0.0.0/24");
     assert_eq!(failure["cause"], "no-connection");
-    assert_eq!(failure["seen"], "no data connection arrived");
-    assert_eq!((&failure["failed"], &failure["arrived"]), (&3.into(), &1.into()));
+    assert_eq!(failure["observation"], "no data connection arrived");
+    assert_eq!((&failure["failed"], &failure["established"]), (&3.into(), &1.into()));
     assert!(failure["hint"].as_str().unwrap().contains(&place.range()), "{failure}");
-    assert!(failure["last"].as_str().unwrap().ends_with('Z'), "{failure}");
+    assert!(failure["last_failure"].as_str().unwrap().ends_with('Z'), "{failure}");
     let screen = place.run(&["status"]).exits(0).out;
-    let told = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
-    assert!(screen.contains(told) && screen.contains("hint: "), "{screen}");
+    let reported = "3 of 4 failed for 127.0.0.0/24: no data connection arrived";
+    assert!(screen.contains(reported) && screen.contains("hint: "), "{screen}");
     let metrics = metrics(&place.path("run/control.sock"));
-    let counted = "wharf_diagnosed_failures_total{cause=\"no-connection\"} 3\n";
+    let counted = "wharf_data_connection_diagnoses_total{cause=\"no-connection\"} 3\n";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.contains("wharf_passive_connections_total 1\n"), "{metrics}");
-    let told = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection arrived";
-    place.run(&["check", "net"]).exits(0).reports(told).reports(&format!("TCP {}", place.range()));
+    let reported = "3 of 4 data connections of 127.0.0.0/24 failed: no data connection arrived";
+    place
+        .run(&["check", "net"])
+        .exits(0)
+        .reports(reported)
+        .reports(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=data-diagnosis ").count(), 1, "{log}");
@@ -72,7 +76,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
 }
 
 #[test]
-fn a_client_that_gives_up_before_it_asks_for_a_file_is_seen_too() {
+fn a_client_that_disconnects_before_requesting_a_file_is_counted() {
     let place = place("");
     let server = place.serve(&["serve"]);
     let mut anna = server.login("anna", "secret");
@@ -91,7 +95,7 @@ fn a_client_that_gives_up_before_it_asks_for_a_file_is_seen_too() {
 }
 
 #[test]
-fn a_range_that_is_used_up_is_a_cause_of_its_own() {
+fn an_exhausted_port_range_is_a_separate_cause() {
     let place = place("");
     let port = place.ports().nth(0);
     let server = place.serve(&["serve", "-r", &format!("{port}-{port}")]);
@@ -100,13 +104,13 @@ fn a_range_that_is_used_up_is_a_cause_of_its_own() {
     assert!(one.says("EPSV").starts_with("229 "));
     assert!(two.says("EPSV").starts_with("425 "));
     let failures = passive(&place)["failures"].clone();
-    assert_eq!(failures[0]["cause"], "no-port", "{failures}");
+    assert_eq!(failures[0]["cause"], "no-free-port", "{failures}");
     assert!(failures[0]["hint"].as_str().unwrap().contains("widen passive.ports"));
 }
 
 /// Local clients get the address they connected to; remote ones wait for the name.
 #[test]
-fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_again() {
+fn a_host_name_that_is_not_found_at_the_start_is_resolved_later() {
     let config = "[passive]\npublic_address = \"no-such-host.invalid\"\nresolve_every = \"10ms\"\n\
                   [tls]\nrequire = \"off\"\n";
     let place = place(config);
@@ -127,7 +131,7 @@ fn a_host_name_that_is_not_found_at_the_start_stops_nothing_and_is_looked_for_ag
 
 /// `localhost` is resolved by this computer.
 #[test]
-fn a_host_name_is_looked_up_and_one_that_is_gone_changes_nothing() {
+fn a_host_name_is_resolved_and_a_failed_lookup_changes_nothing() {
     let config = "[passive]\npublic_address = \"localhost\"\nlocal_networks = []\n\
                   resolve_every = \"10ms\"\n[tls]\nrequire = \"off\"\n";
     let place = place(config);

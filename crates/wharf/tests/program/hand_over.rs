@@ -22,7 +22,7 @@ fn place() -> TestFolder {
     place
 }
 
-fn hand_over(place: &TestFolder) -> Ran {
+fn upgrade(place: &TestFolder) -> Ran {
     place.run(&["reload", "--binary"])
 }
 
@@ -51,7 +51,7 @@ fn is_dead(pid: u32) -> bool {
 /// One upgrade with an existing client and a new one.
 fn goes_on(place: &TestFolder, mut server: Serving) {
     let mut before = server.login("anna", "secret");
-    let ran = hand_over(place).exits(0);
+    let ran = upgrade(place).exits(0);
     let new = answering(place);
     assert_ne!(new, server.pid());
     let begin = format!("process {new} accepts new connections; 1 session continues");
@@ -64,7 +64,7 @@ fn goes_on(place: &TestFolder, mut server: Serving) {
     assert!(before.says("QUIT").starts_with("221 "));
     assert_eq!(server.leaves(), Some(0), "the old process ends with its last session");
     // What took over can be taken over from.
-    hand_over(place).exits(0);
+    upgrade(place).exits(0);
     assert_ne!(answering(place), new);
     assert!(behind.says("NOOP").starts_with("200 "));
     behind.says("QUIT");
@@ -118,8 +118,8 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     let mut server = place.serve(&["serve"]);
     // Write access to the folder allows replacing the configuration.
     chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
-    hand_over(&place).exits(1).reports("the new program failed to start");
-    server.waits_for("event=hand-over-failed");
+    upgrade(&place).exits(1).reports("the new program failed to start");
+    server.waits_for("event=upgrade-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
     goes_on(&place, server);
@@ -130,13 +130,13 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_in_place() {
     let place = place();
     let mut server = place.serve(&["serve"]);
     place.write("wharf.toml", "[limits]\nconnections = \"many\"\n");
-    let ran = hand_over(&place).exits(1).reports("the new program failed to start");
+    let ran = upgrade(&place).exits(1).reports("the new program failed to start");
     assert!(ran.err.contains("the old server continues"), "{ran:?}");
     assert_eq!(answering(&place), server.pid());
-    server.waits_for("event=hand-over-failed");
+    server.waits_for("event=upgrade-failed");
     server.login("anna", "secret");
     place.write("wharf.toml", "");
-    hand_over(&place).exits(0);
+    upgrade(&place).exits(0);
     assert_eq!(server.leaves(), Some(0));
     stop(&place);
 }
@@ -158,10 +158,10 @@ fn a_file_that_is_not_a_program_is_named_as_the_reason() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     lines.find(|line| line.contains("event=ready")).expect("it serves");
     fs::remove_file(&program).unwrap();
-    hand_over(&place).exits(1).reports("no such file");
+    upgrade(&place).exits(1).reports("no such file");
     place.write("wharf", "this is text\n");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    hand_over(&place).exits(1).reports("exec format error");
+    upgrade(&place).exits(1).reports("exec format error");
     assert_eq!(answering(&place), child.id());
     place.run(&["stop"]).exits(0);
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -171,7 +171,7 @@ fn a_file_that_is_not_a_program_is_named_as_the_reason() {
 fn a_share_has_no_successor() {
     let place = place();
     let server = place.serve(&["-d", "files", "-u", "me", "-P", "secret"]);
-    hand_over(&place).exits(1).reports("a share cannot be upgraded");
+    upgrade(&place).exits(1).reports("a share cannot be upgraded");
     server.tries("me", "secret");
 }
 
@@ -191,7 +191,7 @@ fn no_client_that_connects_meanwhile_is_lost() {
         }
         for _ in 0..5 {
             let before = count.load(Ordering::Relaxed);
-            hand_over(&place).exits(0);
+            upgrade(&place).exits(0);
             while count.load(Ordering::Relaxed) < before + 20 {
                 std::thread::yield_now();
             }
@@ -212,14 +212,18 @@ fn systemd_is_notified_of_the_new_main_process() {
     let mut child = command.spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
-        let count = heard.recv(&mut bytes).expect("systemd is told something");
+        let count = heard.recv(&mut bytes).expect("systemd is notified");
         String::from_utf8(bytes[..count].to_vec()).unwrap()
     };
     assert_eq!(next().trim(), "READY=1");
-    hand_over(&place).exits(0);
+    upgrade(&place).exits(0);
     let new = answering(&place);
-    let told = std::iter::repeat_with(next).find(|told| told.contains("MAINPID")).unwrap();
-    assert!(told.contains(&format!("MAINPID={new}\n")) && told.contains("READY=1"), "{told}");
+    let reported =
+        std::iter::repeat_with(next).find(|reported| reported.contains("MAINPID")).unwrap();
+    assert!(
+        reported.contains(&format!("MAINPID={new}\n")) && reported.contains("READY=1"),
+        "{reported}"
+    );
     assert_eq!(child.wait().unwrap().code(), Some(0));
     stop(&place);
 }

@@ -97,7 +97,7 @@ fn without_write_it_is_shown_with_every_line_that_is_lost() {
 }
 
 #[test]
-fn what_is_there_is_never_overwritten_unasked() {
+fn existing_files_are_never_overwritten_by_default() {
     let place = old_server();
     place.write("wharf.toml", "# mine\n");
     let words = ["import", "pyftpdlib", "old", "--write"];

@@ -77,7 +77,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
     assert_eq!((&totals["uploads"], &totals["downloads"]), (&1.into(), &1.into()));
     assert_eq!(totals["downloaded_bytes"], 5);
     let certificate = &status["certificate"];
-    assert_eq!(certificate["is_self_made"], true);
+    assert_eq!(certificate["is_self_signed"], true);
     assert!(certificate["days_left"].as_i64().unwrap() > 3000, "{certificate}");
     assert!(certificate["names"].to_string().contains("localhost"), "{certificate}");
     let screen = place.run(&["status"]).exits(0).out;
@@ -85,7 +85,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
 }
 
 #[test]
-fn who_is_right_during_a_hundred_transfers() {
+fn a_hundred_running_transfers_are_listed() {
     let place = place();
     place.write(
         "wharf.toml",
@@ -159,7 +159,7 @@ fn a_kick_after_the_transfer_lets_it_end_and_bans_the_next_connection() {
     assert_eq!(status(&place)["bans"], 1);
     server.stop();
     let listed = place.run(&["ban", "list"]).exits(0).out;
-    assert!(listed.contains("127.0.0.1") && listed.contains("hand"), "{listed}");
+    assert!(listed.contains("127.0.0.1") && listed.contains("manual"), "{listed}");
 }
 
 /// Follows the log until a line with this in it.
@@ -221,7 +221,10 @@ fn a_stop_lets_a_transfer_end_and_takes_the_socket_away() {
     assert!(anna.reply().starts_with("226 "));
     let (code, log) = server.ends();
     assert_eq!(code, Some(0));
-    assert!(log.contains("event=control who=\"uid=") && log.contains("path=\"/v1/stop\""), "{log}");
+    assert!(
+        log.contains("event=control peer=\"uid=") && log.contains("path=\"/v1/stop\""),
+        "{log}"
+    );
     assert!(!place.path("run/control.sock").exists());
 }
 
@@ -239,7 +242,7 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
 }
 
 #[test]
-fn a_server_whose_control_socket_is_in_use_still_serves() {
+fn a_server_serves_although_its_control_socket_is_in_use() {
     let place = place();
     let first = serve(&place);
     let second = place.serve(&["serve"]);
@@ -286,10 +289,10 @@ fn another_user_gets_an_error_about_the_socket() {
         .output()
         .unwrap();
     assert_eq!(ran.status.code(), Some(77), "{ran:?}");
-    let told = String::from_utf8(ran.stderr).unwrap();
+    let reported = String::from_utf8(ran.stderr).unwrap();
     assert!(
-        told.contains("permission denied: cannot open") && told.contains("control.group"),
-        "{told}"
+        reported.contains("permission denied: cannot open") && reported.contains("control.group"),
+        "{reported}"
     );
 }
 
@@ -339,7 +342,7 @@ fn an_invalid_configuration_changes_nothing_and_is_shown_as_by_check() {
     drop(greeted);
     let reload = status(&place)["reload"].clone();
     assert_eq!(reload["is_in_force"], false);
-    assert!(place.run(&["log"]).exits(0).out.contains("event=reload-refused "));
+    assert!(place.run(&["log"]).exits(0).out.contains("event=reload-failed "));
 }
 
 #[test]
@@ -373,7 +376,7 @@ fn two_hundred_reloads_drop_no_session() {
 }
 
 #[test]
-fn top_prints_tables_where_there_is_no_screen() {
+fn top_prints_tables_without_a_terminal() {
     let place = place();
     let server = serve(&place);
     let _anna = server.login("anna", "secret");

@@ -139,13 +139,13 @@ fn the_service_accepts_rejects_and_does_not_know_a_user() {
     }
     let (_, log) = server.stop();
     for part in [
-        "tried=\"anna\" reason=\"wrong password\"",
-        "tried=\"nobody\" reason=\"no such account\"",
-        "tried=\"expired\" reason=\"refused by the login service (403)\"",
+        "attempted_user=\"anna\" reason=\"wrong password\"",
+        "attempted_user=\"nobody\" reason=\"no such account\"",
+        "attempted_user=\"expired\" reason=\"refused by the login service (403)\"",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
-    assert!(!log.contains("login-source-down") && !log.contains("\"right\""), "{log}");
+    assert!(!log.contains("auth-backend-unavailable") && !log.contains("\"right\""), "{log}");
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn an_invalid_response_of_the_service_rejects_every_login() {
         let mut server = place.serve(&[]);
         let reply = server.tries(user, "right");
         assert!(!reply.starts_with('2'), "{user}: {reply}");
-        server.waits_for("event=login-source-down source=\"http\"");
+        server.waits_for("event=auth-backend-unavailable source=\"http\"");
         server.login("file", "secret");
         server.login("anna", "right");
-        server.waits_for("event=login-source-back source=\"http\"");
+        server.waits_for("event=auth-backend-recovered source=\"http\"");
         let (_, rest) = server.stop();
         let _ = rest;
         let server = place.serve(&[]);
@@ -203,16 +203,16 @@ fn an_unavailable_service_is_reported_once_and_the_file_works() {
     assert!(!first.starts_with('2'), "{first}");
     assert_eq!(server.tries("nobody", "right"), first);
     server.login("file", "secret");
-    server.waits_for("event=login-source-down source=\"http\" reason=\"http://127.0.0.1:");
+    server.waits_for("event=auth-backend-unavailable source=\"http\" reason=\"http://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
     let listener = TcpListener::bind(address).unwrap();
     let _service = Service::on(listener, by_name, None);
     server.login("anna", "right");
-    server.waits_for("event=login-source-back source=\"http\"");
+    server.waits_for("event=auth-backend-recovered source=\"http\"");
 }
 
 #[test]
-fn a_service_that_hangs_costs_its_own_logins_the_time_and_others_none() {
+fn a_hanging_login_service_delays_only_its_own_logins() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let service = Service { address: listener.local_addr().unwrap(), asked: Arc::default() };
     let place = place(&service, "connections = 1");

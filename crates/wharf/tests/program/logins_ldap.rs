@@ -222,14 +222,14 @@ fn the_directory_accepts_rejects_and_does_not_know_a_user() {
     has(
         &log,
         &[
-            "tried=\"anna\" reason=\"wrong password\"",
-            "tried=\"nobody\" reason=\"no such account\"",
-            "tried=\"gone\" reason=\"wrong password\"",
-            "tried=\"twin\" reason=\"several entries match this name",
-            "tried=\"odd\" reason=\"invalid attribute description: ",
+            "attempted_user=\"anna\" reason=\"wrong password\"",
+            "attempted_user=\"nobody\" reason=\"no such account\"",
+            "attempted_user=\"gone\" reason=\"wrong password\"",
+            "attempted_user=\"twin\" reason=\"several entries match this name",
+            "attempted_user=\"odd\" reason=\"invalid attribute description: ",
         ],
     );
-    assert!(!log.contains("login-source-down") && !log.contains("\"right\""), "{log}");
+    assert!(!log.contains("auth-backend-unavailable") && !log.contains("\"right\""), "{log}");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn row_21_no_name_is_more_than_a_name() {
             }
         }
         let (_, log) = server.stop();
-        assert!(!log.contains("login-source-down"), "{log}");
+        assert!(!log.contains("auth-backend-unavailable"), "{log}");
     }
 }
 
@@ -270,7 +270,10 @@ fn a_group_can_be_required_and_a_dn_built_without_a_search() {
     server.login("a*b,", "right");
     refuses(&server, "ben", "right");
     let (_, log) = server.stop();
-    has(&log, &["tried=\"ben\" reason=\"the user is not a member of accounts.ldap.group\""]);
+    has(
+        &log,
+        &["attempted_user=\"ben\" reason=\"the user is not a member of accounts.ldap.group\""],
+    );
     let place = slapd.place("user_dn = \"uid=%u,ou=people,dc=example,dc=org\"");
     let server = place.serve(&["--set", "accounts.ldap.permissions_attribute=description"]);
     assert!(server.login("anna", "right").stores("a", "x").starts_with("226 "));
@@ -280,7 +283,7 @@ fn a_group_can_be_required_and_a_dn_built_without_a_search() {
 }
 
 #[test]
-fn tls_is_asked_for_and_its_authority_must_be_right() {
+fn tls_is_requested_and_its_authority_is_verified() {
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);
     let ldaps = format!("accounts.ldap.urls=ldaps://127.0.0.1:{}", slapd.ldaps);
@@ -309,15 +312,15 @@ fn an_unavailable_directory_is_reported_once_the_next_one_is_tried_and_the_file_
     slapd.end();
     let first = server.tries("anna", "right");
     assert!(!first.starts_with('2'), "{first}");
-    assert_eq!(server.tries("nobody", "right"), first, "an unknown name is told the same");
+    assert_eq!(server.tries("nobody", "right"), first, "an unknown name gets the same reply");
     server.login("file", "secret");
-    server.waits_for("event=login-source-down source=\"ldap\" reason=\"ldap://127.0.0.1:");
+    server.waits_for("event=auth-backend-unavailable source=\"ldap\" reason=\"ldap://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
     slapd.run();
     server.login("anna", "right");
-    server.waits_for("event=login-source-back source=\"ldap\"");
+    server.waits_for("event=auth-backend-recovered source=\"ldap\"");
     let (_, rest) = server.stop();
-    assert!(!rest.contains("login-source-down"), "once: {rest}");
+    assert!(!rest.contains("auth-backend-unavailable"), "once: {rest}");
 }
 
 #[test]
@@ -343,7 +346,7 @@ fn wrong_ldap_settings_are_reported_and_are_not_failed_attempts() {
 }
 
 #[test]
-fn a_storm_of_names_is_answered_and_the_file_goes_on() {
+fn many_names_are_answered_and_the_transfer_continues() {
     const NAMES: usize = 60;
     let slapd = Slapd::start();
     let place = slapd.place(SEARCH);
@@ -383,7 +386,7 @@ fn row_17_57_an_account_is_denied_and_locked_by_the_name_that_the_directory_has(
     }
     server.login("ben", "right");
     let (_, log) = server.stop();
-    has(&log, &["tried=\"read-write\" reason=\"the name is in login.deny_users\""]);
+    has(&log, &["attempted_user=\"read-write\" reason=\"the name is in login.deny_users\""]);
     let bans = "[ban]\nenabled = true\nallow = []\naccount_attempts = 3\n";
     place.write("wharf.toml", &config.replace("[ban]\nenabled = false\n", bans));
     let server = place.serve(&[]);
@@ -395,5 +398,8 @@ fn row_17_57_an_account_is_denied_and_locked_by_the_name_that_the_directory_has(
     }
     server.login("ben", "right");
     let (_, log) = server.stop();
-    has(&log, &["event=account-locked", "tried=\"read-write\" reason=\"the account is locked"]);
+    has(
+        &log,
+        &["event=account-locked", "attempted_user=\"read-write\" reason=\"the account is locked"],
+    );
 }

@@ -57,7 +57,7 @@ fn row_43_a_full_disk_under_the_log_does_not_stop_anything() {
     let mut client = server.login("me", "secret");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
     // The working log reports the failed one.
-    server.waits_for("event=lines-dropped count=1");
+    server.waits_for("event=log-lines-dropped count=1");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
 }
 
@@ -80,14 +80,14 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
     };
     says("\"event\":\"login\"");
     assert!(client.says("MFMT 20200101000000 a.txt").starts_with("213 "));
-    says("\"event\":\"change\",\"path\":\"/a.txt\"");
+    says("\"event\":\"attributes-changed\",\"path\":\"/a.txt\"");
     assert!(client.says("RNFR a.txt").starts_with("350 "));
     assert!(client.says("RNTO b.txt").starts_with("250 "));
     says("\"event\":\"rename\",\"path\":\"/a.txt\",\"to\":\"/b.txt\"");
     assert!(client.says("DELE b.txt").starts_with("250 "));
     says("\"event\":\"delete\",\"path\":\"/b.txt\"");
     assert!(server.tries("me", "guess").starts_with("530 "));
-    says("\"event\":\"login-failed\",\"tried\":\"me\"");
+    says("\"event\":\"login-failed\",\"attempted_user\":\"me\"");
     assert!(!place.read("audit.log").contains("guess"));
     assert_eq!(fs::metadata(place.path("audit.log")).unwrap().mode() & 0o777, 0o600);
 }
@@ -121,9 +121,9 @@ fn row_44_logs_are_reopened_after_a_rotation_and_no_line_is_lost() {
         client.downloads("RETR a.txt");
         fetched += 1;
         // The reload is logged in the new file, after all other lines.
-        let is_told = || round % 2 == 0 || place.read("wharf.log").contains("event=reloaded ");
+        let is_reported = || round % 2 == 0 || place.read("wharf.log").contains("event=reloaded ");
         while !["xferlog", "audit.log", "wharf.log"].iter().all(|name| place.path(name).exists())
-            || !is_told()
+            || !is_reported()
         {
             std::thread::yield_now();
         }
@@ -191,8 +191,8 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
     let (_, rest) = server.stop();
     let lines = format!("{before}{rest}{}{}", place.read("audit.log"), place.read("xferlog"));
     assert!(lines.contains("event=command"), "{lines}");
-    let told: Vec<_> = lines.lines().filter(|line| line.contains("hunter2")).collect();
-    assert!(told.is_empty(), "{told:#?}");
+    let reported: Vec<_> = lines.lines().filter(|line| line.contains("hunter2")).collect();
+    assert!(reported.is_empty(), "{reported:#?}");
 }
 
 #[test]
@@ -239,11 +239,11 @@ fn row_44_logs_are_rotated_while_the_server_is_sandboxed() {
     drop(client);
     assert_eq!(server.stop().0, Some(0));
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    let mut packed = 0;
+    let mut compressed = 0;
     for name in crate::support::names(&place.path("logs")) {
         let path = place.path("logs").join(&name);
         let text = if path.extension().is_some_and(|end| end == "gz") {
-            packed += 1;
+            compressed += 1;
             let out = Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
             String::from_utf8(out.stdout).unwrap()
         } else {
@@ -254,7 +254,7 @@ fn row_44_logs_are_rotated_while_the_server_is_sandboxed() {
             .filter(|line| line.contains("event=upload ") || line.contains("\"event\":\"upload\""));
         *seen.entry(name.split('.').next().unwrap().to_owned()).or_default() += uploads.count();
     }
-    assert!(packed > 0 && seen.len() == 2, "{packed}");
+    assert!(compressed > 0 && seen.len() == 2, "{compressed}");
     assert_eq!(seen["wharf"], 120);
     assert_eq!(seen["audit"], 120);
 }

@@ -162,16 +162,16 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
 
     networks.forwards("2121");
     let ran = networks.asks(&place).exits(1);
-    let told = errors(&ran);
-    assert!(told.contains("data connection with EPSV failed"), "{told}");
-    assert!(told.contains("PASV announces 192.168.1.2"), "{told}");
-    assert!(told.contains("set passive.public_address to 198.51.100.1"), "{told}");
-    assert_eq!(causes(&place), ["announced-private", "no-connection"]);
+    let reported = errors(&ran);
+    assert!(reported.contains("data connection with EPSV failed"), "{reported}");
+    assert!(reported.contains("PASV announces 192.168.1.2"), "{reported}");
+    assert!(reported.contains("set passive.public_address to 198.51.100.1"), "{reported}");
+    assert_eq!(causes(&place), ["private-address-announced", "no-connection"]);
 
     place.write("wharf.toml", &format!("{config}public_address = \"198.51.100.1\"\n"));
     place.run(&["reload"]).exits(0);
-    let told = errors(&networks.asks(&place).exits(1));
-    assert!(!told.contains("announces") && told.contains("with PASV"), "{told}");
+    let reported = errors(&networks.asks(&place).exits(1));
+    assert!(!reported.contains("announces") && reported.contains("with PASV"), "{reported}");
 
     networks.forwards("2121, 30000-30009");
     let ran = networks.asks(&place).exits(0);

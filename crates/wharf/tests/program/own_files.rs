@@ -149,10 +149,11 @@ fn the_running_servers_sandbox_is_known_to_why_and_to_user_add() {
     let outside = tempfile::tempdir().unwrap();
     let beyond = |name: &str| outside.path().join(name).display().to_string();
     let (group, user) = in_group(&beyond("staff"));
-    for told in [&group, &user] {
+    for reported in [&group, &user] {
         assert!(
-            told.contains("warning: ") && told.contains("the sandbox of the running server"),
-            "{told}"
+            reported.contains("warning: ")
+                && reported.contains("the sandbox of the running server"),
+            "{reported}"
         );
     }
     let (group, user) = in_group("homes/anna");

@@ -141,8 +141,9 @@ fn row_46_without_a_user_of_its_own_links_reach_files_of_root_and_it_is_reported
     // What the test above would miss if it did not check.
     assert!(server.login("anna", "secret").downloads("RETR shadow").contains("root:"));
     let server = place.serve(&[]);
-    let told = server.before.matches("wharf runs as root, restricted to the served files").count();
-    assert_eq!(told, 1, "{}", server.before);
+    let reported =
+        server.before.matches("wharf runs as root, restricted to the served files").count();
+    assert_eq!(reported, 1, "{}", server.before);
     let mut client = server.login("anna", "secret");
     let _data = client.data();
     let reply = client.says("RETR shadow");
@@ -214,8 +215,9 @@ fn row_54_root_reads_no_configuration_key_or_account_through_a_link_that_others_
     }
     for (what, ran) in [("tls", tls("open")), ("users", users("open")), ("config", config("open"))]
     {
-        let told = ran.err.contains("refused for safety") || ran.out.contains("refused for safety");
-        assert!(ran.code != Some(0) && told, "{what}: {ran:?}");
+        let reported =
+            ran.err.contains("refused for safety") || ran.out.contains("refused for safety");
+        assert!(ran.code != Some(0) && reported, "{what}: {ran:?}");
     }
 }
 
@@ -275,8 +277,8 @@ fn row_45_files_that_others_may_change_stop_the_start_with_the_command_that_clos
             let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]);
             assert_eq!(ran.code != Some(0), is_refused, "{name} {mode:o}: {ran:?}");
             if is_refused {
-                let is_told = ran.err.contains("chmod") && ran.err.contains(name);
-                assert!(is_told, "{name} {mode:o}: {ran:?}");
+                let is_reported = ran.err.contains("chmod") && ran.err.contains(name);
+                assert!(is_reported, "{name} {mode:o}: {ran:?}");
             }
             fs::set_permissions(place.path(name), fs::Permissions::from_mode(usual)).unwrap();
         }
@@ -398,7 +400,7 @@ fn row_54_the_folder_that_is_made_for_the_control_socket_stays_roots() {
 }
 
 #[test]
-fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answers() {
+fn row_54_root_opens_no_control_socket_that_the_server_user_can_replace() {
     if !is_root() {
         eprintln!("not run: only root opens sockets for another user");
         return;
@@ -416,8 +418,8 @@ fn row_54_root_opens_no_control_socket_where_the_servers_user_decides_what_answe
         let socket = place.path(at).join("it.sock");
         let set = format!("control.socket={}", socket.display());
         let server = place.serve(&["--set", &set]);
-        let is_told = server.before.contains("chown root");
-        assert_eq!(is_told, !is_open, "{at}: {}", server.before);
+        let is_reported = server.before.contains("chown root");
+        assert_eq!(is_reported, !is_open, "{at}: {}", server.before);
         assert_eq!(socket.exists(), is_open, "{at}");
         assert_eq!(fs::read_dir(place.path("real")).unwrap().count(), 0, "{at}");
         drop(server.stop());

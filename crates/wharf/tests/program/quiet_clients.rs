@@ -225,11 +225,11 @@ fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others
         let _ = other.read(&mut [0; 64]).unwrap();
     }
     let words = ["-c", "wharf.toml", "kick", "--all", "--ban", "1h"];
-    let told = place.run(&words).exits(0).out;
+    let reported = place.run(&words).exits(0).out;
     for part in
         ["banned 127.0.0.2", "banned 127.0.0.3", "did not ban 127.0.0.1: it is in ban.allow"]
     {
-        assert!(told.contains(part), "{part} is not in {told}");
+        assert!(reported.contains(part), "{part} is not in {reported}");
     }
     for mut other in others {
         let mut rest = String::new();

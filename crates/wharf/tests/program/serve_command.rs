@@ -75,14 +75,14 @@ fn row_23_anonymous_logins_work_with_a_and_a_dropbox_lists_nothing() {
 }
 
 #[test]
-fn writing_for_everybody_needs_a_yes() {
+fn write_access_for_all_clients_needs_confirmation() {
     let place = shared();
     place.run(&["-A", "-w", "share"]).exits(2).reports("add --yes").reports("--dropbox");
     place.serve(&["-A", "-w", "--yes", "share"]);
 }
 
 #[test]
-fn accounts_of_the_file_are_served_and_account_options_stand_in_for_them() {
+fn account_options_replace_the_accounts_of_the_file() {
     let place = shared();
     place.write("wharf.toml", "[server]\ngreeting = \"Hi from the file\"\n");
     let words = ["user", "add", "anna", "--home", "share", "--password-file", "-"];

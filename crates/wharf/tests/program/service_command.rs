@@ -149,7 +149,7 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let mut child = command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
-        let count = heard.recv(&mut bytes).expect("systemd is told something");
+        let count = heard.recv(&mut bytes).expect("systemd is notified");
         String::from_utf8(bytes[..count].to_vec()).unwrap()
     };
     assert_eq!(next().trim(), "READY=1");
@@ -160,10 +160,10 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     };
     let notification =
-        || std::iter::repeat_with(next).find(|told| told.trim() != "WATCHDOG=1").unwrap();
+        || std::iter::repeat_with(next).find(|reported| reported.trim() != "WATCHDOG=1").unwrap();
     signal("HUP");
-    let told = notification();
-    let time = told.trim().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    let reported = notification();
+    let time = reported.trim().strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
     assert!(time.parse::<u64>().unwrap() > 0);
     assert_eq!(notification().trim(), "READY=1");
     signal("TERM");

@@ -174,15 +174,15 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     let mut anna = server.login("anna", "secret");
     database.stop();
     assert!(server.tries("anna", "secret").starts_with("530 "));
-    server.waits_for("event=accounts-unreachable");
+    server.waits_for("event=account-database-unavailable");
     assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
     place.run(&["user", "list"]).exits(1).reports("cannot connect to PostgreSQL").reports("hint:");
     database.start_again();
-    server.waits_for("event=accounts-back");
+    server.waits_for("event=account-database-recovered");
     server.login("anna", "secret");
     assert!(anna.says("NOOP").starts_with("200 "));
     let (_, rest) = server.stop();
-    assert!(!rest.contains("accounts-unreachable"), "told once: {rest}");
+    assert!(!rest.contains("account-database-unavailable"), "reported once: {rest}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_server_starts_without_its_database_and_reports_it() {
     assert!(server.before.contains("logins are not possible yet"), "{}", server.before);
     assert!(server.tries("anna", "secret").starts_with("530 "));
     database.start_again();
-    server.waits_for("event=accounts-back");
+    server.waits_for("event=account-database-recovered");
     server.login("anna", "secret");
 }
 
@@ -242,9 +242,9 @@ fn a_password_in_an_address_is_never_shown() {
 fn a_newer_schema_is_refused_with_78() {
     let place = with_sqlite();
     add(&place, "anna").exits(0);
-    let by_hand = rusqlite::Connection::open(place.path("users.db")).unwrap();
-    by_hand.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
-    drop(by_hand);
+    let direct = rusqlite::Connection::open(place.path("users.db")).unwrap();
+    direct.execute("INSERT INTO wharf_schema VALUES (1000)", []).unwrap();
+    drop(direct);
     place.run(&["user", "list"]).exits(78).reports("newer wharf").reports("hint:");
     place.run(&["serve", "-i", "127.0.0.1", "-p", "0"]).exits(78).reports("newer wharf");
 }
@@ -261,7 +261,7 @@ fn a_wrong_password_of_the_database_is_77() {
 }
 
 #[test]
-fn accounts_are_copied_between_stores_and_nothing_is_overwritten_unasked() {
+fn accounts_are_copied_between_stores_and_nothing_is_overwritten_by_default() {
     let place = TestFolder::new();
     place.write("wharf.toml", "");
     add(&place, "anna").exits(0);

@@ -166,7 +166,7 @@ fn an_event_is_sent_again_with_its_number_until_it_is_accepted_or_rejected() {
     }
     // Redirects lead nowhere.
     takes(&listener, "302 Found\r\nLocation: http://127.0.0.1:1/");
-    server.waits_for("event=webhook-gave-up");
+    server.waits_for("event=webhook-expired");
     uploads(&server, "d.txt");
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/d.txt");
 }
@@ -184,8 +184,8 @@ fn row_58_an_event_that_is_too_old_is_dropped_at_its_first_failure_after_a_start
     drop(server);
     age_events(&place.path("state/webhooks"));
     let mut server = serve(&place, &url, &["webhook.0.give_up_after=1h"]);
-    if !server.before.contains("event=webhook-gave-up") {
-        server.waits_for("event=webhook-gave-up");
+    if !server.before.contains("event=webhook-expired") {
+        server.waits_for("event=webhook-expired");
     }
     // A new event is recent, and is kept until it is delivered.
     uploads(&server, "new.txt");
@@ -262,13 +262,13 @@ fn a_full_spool_drops_events_and_reports_it() {
     for number in 0..3 {
         uploads(&server, &format!("{number}.txt"));
     }
-    server.waits_for("event=webhook-full");
+    server.waits_for("event=webhook-spool-full");
     drop(held);
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/a.txt");
     // Delivered events freed space, once the server knows it.
     server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
-    let line = server.waits_for("event=webhook-dropped");
+    let line = server.waits_for("event=webhook-events-dropped");
     assert!(line.contains("count=3"), "{line}");
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/b.txt");
 }
@@ -295,8 +295,9 @@ fn https_needs_a_certificate_that_is_trusted() {
         let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         while connection.is_handshaking() {
             if let Err(error) = connection.complete_io(&mut stream) {
-                let told = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-                return Err(told
+                let reported =
+                    error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+                return Err(reported
                     .cloned()
                     .unwrap_or_else(|| rustls::Error::General(error.to_string())));
             }

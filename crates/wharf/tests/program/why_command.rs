@@ -118,16 +118,16 @@ fn why(place: &TestFolder, words: &[&str]) -> Value {
 fn why_reports_what_the_server_does() {
     let place = place();
     let server = place.serve(&["serve"]);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         CASES.iter().map(|case| why(&place, &["anna", case.path, case.action])).collect();
     // Asking changes nothing.
     assert!(place.path("home/all/gone.txt").exists() && !place.path("home/all/fresh").exists());
     let mut anna = server.login("anna", "secret");
-    for (case, told) in CASES.iter().zip(&told) {
+    for (case, reported) in CASES.iter().zip(&reported) {
         let verdict = if case.is_done(&mut anna) { "allow" } else { "deny" };
-        assert_eq!(told["verdict"], verdict, "{} {}: {told}", case.action, case.path);
+        assert_eq!(reported["verdict"], verdict, "{} {}: {reported}", case.action, case.path);
     }
-    let denied = told.iter().filter(|told| told["verdict"] == "deny").count();
+    let denied = reported.iter().filter(|reported| reported["verdict"] == "deny").count();
     assert!(denied > 10 && denied < CASES.len() - 10, "{denied}");
 }
 
@@ -145,9 +145,9 @@ fn the_deciding_rule_is_reported_with_its_line() {
         "{}",
         place.read("users.toml")
     );
-    let told = why(&place, &["anna", "/a.txt", "RETR"]);
-    assert_eq!((&told["verdict"], &told["kind"]), (&"allow".into(), &"permission".into()));
-    assert_eq!(told["what"], "permissions = \"read\"");
+    let reported = why(&place, &["anna", "/a.txt", "RETR"]);
+    assert_eq!((&reported["verdict"], &reported["kind"]), (&"allow".into(), &"permission".into()));
+    assert_eq!(reported["what"], "permissions = \"read\"");
     assert_eq!(why(&place, &["anna", "/", "login"])["verdict"], "allow");
 }
 
@@ -155,9 +155,12 @@ fn the_deciding_rule_is_reported_with_its_line() {
 fn every_reason_that_refuses_a_login_is_reported() {
     let place = place();
     let kind = |words: &[&str]| {
-        let told = why(&place, words);
-        assert_eq!(told["verdict"], "deny", "{told}");
-        (told["kind"].as_str().unwrap().to_owned(), told["what"].as_str().unwrap().to_owned())
+        let reported = why(&place, words);
+        assert_eq!(reported["verdict"], "deny", "{reported}");
+        (
+            reported["kind"].as_str().unwrap().to_owned(),
+            reported["what"].as_str().unwrap().to_owned(),
+        )
     };
     let (of, what) = kind(&["anna", "/", "login", "--ip", "203.0.113.9", "--plain"]);
     assert_eq!(
@@ -191,9 +194,9 @@ fn sessions_of_a_running_server_count() {
     let server = place.serve(&["serve"]);
     assert_eq!(why(&place, &["anna", "/", "login"])["verdict"], "allow");
     let _anna = server.login("anna", "secret");
-    let told = why(&place, &["anna", "/", "login"]);
+    let reported = why(&place, &["anna", "/", "login"]);
     assert_eq!(
-        (&told["kind"], &told["what"]),
+        (&reported["kind"], &reported["what"]),
         (&"limit".into(), &"sessions = 1, and 1 are in use".into())
     );
 }

@@ -57,12 +57,12 @@ fn path(text: &str) -> VPath {
 pub(crate) async fn changes(store: &SqlUsers) {
     store.add("anna", everything()).await.unwrap();
     let record = store.find("anna").await.unwrap().unwrap();
-    let mut told = record.settings(store.folder());
+    let mut reported = record.settings(store.folder());
     let mut meant = everything();
     let order = |setting: &Setting| (setting.key(), format!("{setting:?}"));
-    told.sort_by_key(order);
+    reported.sort_by_key(order);
     meant.sort_by_key(order);
-    assert_eq!(told, meant);
+    assert_eq!(reported, meant);
     store.set("anna", vec![Setting::Sessions(Count::from_number(8))]).await.unwrap();
     let cleared = vec![Cleared::Entry("paths", path("/in")), Cleared::Key("hours")];
     let change = StoreChange::Set { holder: "anna".into(), settings: vec![], cleared };

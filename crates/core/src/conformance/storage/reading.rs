@@ -13,7 +13,7 @@ cases![
     a_file_in_the_middle_of_a_path_is_an_error,
     a_directory_cannot_be_read_as_a_file,
     a_listing_names_everything_once,
-    a_listing_goes_on_while_things_vanish,
+    a_listing_continues_while_entries_are_removed,
     a_listing_shows_the_facts_of_stat,
     reading_starts_at_the_offset,
     names_of_every_script_are_kept,
@@ -116,7 +116,7 @@ async fn a_listing_names_everything_once(harness: &Harness) {
     harness.same(above.len(), 1, "what lies deeper is not listed");
 }
 
-async fn a_listing_goes_on_while_things_vanish(harness: &Harness) {
+async fn a_listing_continues_while_entries_are_removed(harness: &Harness) {
     for number in 0..MANY {
         harness.dir(&format!("/n{number:04}")).await;
     }
@@ -137,14 +137,14 @@ async fn a_listing_shows_the_facts_of_stat(harness: &Harness) {
             VPath::root().join(&listed.name).map_err(|_| ErrorKind::BadName.into()),
             "a listed name is a name",
         );
-        let told = harness.works(harness.store.stat(&path).await, "stat what was listed");
-        harness.same(told.name, listed.name, "the name");
-        harness.same(told.kind, listed.kind, "the kind");
-        harness.same(told.modified, listed.modified, "the time");
-        harness.same(told.unique, listed.unique, "the identity");
-        harness.same(told.mode, listed.mode, "the mode");
+        let reported = harness.works(harness.store.stat(&path).await, "stat what was listed");
+        harness.same(reported.name, listed.name, "the name");
+        harness.same(reported.kind, listed.kind, "the kind");
+        harness.same(reported.modified, listed.modified, "the time");
+        harness.same(reported.unique, listed.unique, "the identity");
+        harness.same(reported.mode, listed.mode, "the mode");
         if listed.kind == Kind::File {
-            harness.same((told.size, listed.size), (5, 5), "the size");
+            harness.same((reported.size, listed.size), (5, 5), "the size");
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::error::ErrorKind;
 use crate::storage::{Replace, Start, Write};
 
 cases![
-    nothing_is_seen_before_commit,
-    the_old_content_stands_until_commit,
+    nothing_is_visible_before_commit,
+    the_old_content_remains_until_commit,
     an_abort_and_a_drop_leave_what_was_there,
     a_future_dropped_before_its_end_publishes_nothing,
-    pieces_of_any_length_come_out_in_order,
+    pieces_of_any_length_stay_in_order,
     a_taken_name_is_refused_when_a_write_begins,
     a_name_taken_meanwhile_is_refused_at_commit,
     a_directory_made_meanwhile_is_not_replaced,
@@ -41,7 +41,7 @@ use Replace::{Allowed, Forbidden};
 /// How often a case polls for the partial upload of a dropped sink, whose end cannot be awaited.
 const LOOKS_MAX: usize = 20_000;
 
-async fn nothing_is_seen_before_commit(harness: &Harness) {
+async fn nothing_is_visible_before_commit(harness: &Harness) {
     let mut sink = harness.begin("/f", Start::Fresh, Allowed).await;
     harness.is_absent("/f", "after the write began").await;
     harness.feed(&mut sink, &vec![7; 300_000]).await;
@@ -57,7 +57,7 @@ async fn nothing_is_seen_before_commit(harness: &Harness) {
     harness.holds("/empty", b"", "an empty file is a file").await;
 }
 
-async fn the_old_content_stands_until_commit(harness: &Harness) {
+async fn the_old_content_remains_until_commit(harness: &Harness) {
     harness.put("/f", b"the old content").await;
     let mut sink = harness.begin("/f", Start::Fresh, Allowed).await;
     harness.feed(&mut sink, b"new").await;
@@ -102,7 +102,7 @@ async fn a_future_dropped_before_its_end_publishes_nothing(harness: &Harness) {
     harness.holds("/f", b"next", "the next upload is whole").await;
 }
 
-async fn pieces_of_any_length_come_out_in_order(harness: &Harness) {
+async fn pieces_of_any_length_stay_in_order(harness: &Harness) {
     let content: Vec<u8> = (0..=250_u8).cycle().take(3_000_000).collect();
     let mut sink = harness.begin("/f", Start::Fresh, Allowed).await;
     let mut rest = content.as_slice();

@@ -22,7 +22,7 @@ pub(super) fn membership(user: &str, dn: &str) -> String {
 
 /// The DN of no entry, for a bind in place of an unknown name.
 pub(super) fn dummy_dn(base: &str) -> String {
-    let name = "cn=wharf-checks-a-name-that-nobody-has";
+    let name = "cn=wharf-checks-a-name-that-does-not-exist";
     if base.is_empty() { name.to_owned() } else { format!("{name},{base}") }
 }
 

@@ -56,7 +56,7 @@ async fn row_19_a_new_login_starts_in_the_root_and_continues_no_pending_command(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_needs_a_name_first_and_comes_once() {
+async fn a_login_requires_user_first_and_happens_once() {
     let mut bench = TestSession::new();
     assert_eq!(bench.send("PASS secret").await, "503 Login with USER first.");
     bench.send("USER anna").await;
@@ -209,7 +209,7 @@ async fn the_greeting_of_an_account_may_have_lines_and_names() {
 }
 
 #[test]
-fn row_18_an_answer_comes_after_a_whole_number_of_delays() {
+fn row_18_a_reply_is_sent_after_a_whole_number_of_delays() {
     let second = Duration::from_secs(1);
     for (took, answered) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (2500, 3)] {
         let answered = Duration::from_secs(answered);

@@ -281,7 +281,7 @@ mod unix {
     }
 
     #[test]
-    fn a_link_in_place_of_the_lock_gives_nothing_away() {
+    fn a_link_in_place_of_the_lock_file_reveals_nothing() {
         let location = location(Some(HAND_WRITTEN));
         let precious = location.folder.path().join("precious");
         write(&precious, "x");

@@ -144,7 +144,7 @@ password = "x"
 groups = ["a"]
 "#;
     let Err(UsersFileError::Problems(problems)) = parse(text) else { panic!("no problems") };
-    let told = problems.to_string().replace("/etc/wharf/users.toml:", "");
+    let reported = problems.to_string().replace("/etc/wharf/users.toml:", "");
     for line in [
         "3:10: users.anna.groups: expected a list of group names, as in [\"staff\"], found",
         "5:10: users.ben.groups: unknown group `stuff` (did you mean `staff`?)",
@@ -157,7 +157,7 @@ groups = ["a"]
         "14:1: groups.staff.password: `password` is not a known key",
         "15:1: groups.staff.groups: `groups` is not a known key",
     ] {
-        assert!(told.contains(line), "{line}\nis not in\n{told}");
+        assert!(reported.contains(line), "{line}\nis not in\n{reported}");
     }
 }
 

@@ -109,7 +109,7 @@ async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
 }
 
 #[tokio::test]
-async fn row_19_an_empty_hash_or_none_opens_nothing_to_an_empty_password() {
+async fn row_19_an_empty_or_missing_hash_accepts_no_empty_password() {
     let test_users = test_users();
     for said in ["", "password = \"\"\n", "password = \"!\"\n", "no_password = false\n"] {
         test_users.replace(&format!(
@@ -323,7 +323,10 @@ async fn a_login_never_waits_for_or_fails_with_the_renewal() {
     assert!(test_users.login("carl", OLD_SECRET).await.is_ok());
     test_users.hasher.idle().await;
     assert_eq!(stored(&test_users.path, "carl"), OLD_HASH);
-    assert!(test_users.users.take_problem().is_none(), "someone else's change is no problem");
+    assert!(
+        test_users.users.take_problem().is_none(),
+        "a change by another process is not a problem"
+    );
     drop(held);
     // A lock that cannot be created is an error, reported once and not retried.
     let lock = test_users.folder.path().join("users.toml.lock");

@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn every_problem_lies_in_the_text(
+    fn every_problem_has_a_location_within_the_text(
         key in 0..KEYS.len(),
         value in "'[ -&(-~ü]{0,9}'|-?[0-9]{1,3}|true|\\[\\]",
     ) {

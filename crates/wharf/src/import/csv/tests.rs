@@ -70,7 +70,7 @@ fn invalid_cells_are_reported_with_their_line() {
     assert_eq!(names, ["anna", "dora", "emil"]);
     assert_eq!(found.accounts[1].secret, ImportedPassword::Hash("$6$s$h".into()));
     assert_eq!(found.accounts[0].facts, [AccountProperty::Quota(1 << 30)]);
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in [
         "Lost u.csv:1 unknown column `colour`",
         "Lost u.csv:2 invalid upload_rate `fast`",
@@ -81,7 +81,7 @@ fn invalid_cells_are_reported_with_their_line() {
         "Advice u.csv:8 account `emil` has no password",
         "Lost u.csv:9 missing home",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
 }
 

@@ -40,11 +40,11 @@ fn accounts_keep_hashes_and_groups() {
     assert_eq!((ben.is_enabled, &ben.secret), (false, &ImportedPassword::Hash("$6$s$h".into())));
     assert_eq!(ben.facts, [AccountProperty::Groups("staff".into())]);
     assert_eq!(old.secret, ImportedPassword::None);
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in
         ["p:3 account `old`: cannot import its password hash: DES", "p:4 invalid account", "p:5"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     for wrong in ["hello\n", "a:b\n"] {
         assert!(accounts(&text(wrong), &groups, &mut ImportResult::default()).is_err());
@@ -102,7 +102,7 @@ fn unsupported_sections_are_reported_line_by_line() {
     assert_eq!(value(&found, "login.anonymous_home"), "\"/srv/pub\"");
     assert_eq!(value(&found, "listen.0.port"), "21");
     assert_eq!(value(&found, "limits.connections"), "-");
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in [
         "Lost p:3 <VirtualHost 192.0.2.1> is not imported",
         "Lost p:4 `Port` in <VirtualHost>",
@@ -116,9 +116,9 @@ fn unsupported_sections_are_reported_line_by_line() {
         "Lost p:22 unknown directive `Prt`",
         "Lost p:23 unexpected </Limit>",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
-    assert_eq!(found.notes.len(), 11, "{told}");
+    assert_eq!(found.notes.len(), 11, "{reported}");
 }
 
 #[test]

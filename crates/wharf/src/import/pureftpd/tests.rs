@@ -48,9 +48,9 @@ fn every_field_is_imported_or_reported() {
             AccountProperty::Hours("09:00-18:00".into()),
         ]
     );
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in ["upload ratio", "restriction to server addresses", "files belonged to the uid"] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
 }
 
@@ -73,9 +73,9 @@ fn invalid_lines_are_reported_and_other_files_are_rejected() {
         passwd(&format!("# x\n\nhello\n{FULL}ben:XoNgMVd5QHvkQ:1:1::/b/./:fast\n")).unwrap();
     assert_eq!(found.accounts.len(), 2);
     assert_eq!(found.accounts[1].secret, ImportedPassword::None);
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in ["Lost invalid account: 1 fields", "DES", "upload rate `fast`"] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     for wrong in ["hello\n", "root:x:0:0:root:/:/bin/sh\n"] {
         assert!(passwd(wrong).unwrap_err().what.starts_with("p:1: no valid"), "{wrong}");
@@ -107,7 +107,7 @@ fn directives_are_imported() {
         assert_eq!(found.imported_settings[path].raw.to_toml(), expected, "{path}");
     }
     assert!(!rights.contains(Permissions::CHMOD) && rights.contains(Permissions::DELETE));
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in [
         "format clf",
         "anonymous access",
@@ -115,7 +115,7 @@ fn directives_are_imported() {
         "unknown directive `MaxCleintsPerIP`",
         "`TLS`: invalid value `many`",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     assert!(
         conf::read(&conf::directives(&text("x y\n")), "p", &mut ImportResult::default()).is_err()

@@ -246,13 +246,13 @@ fn the_program_determines_whether_its_limits_applied() {
     );
     assert!(has_note(&published, "the script does not assign"));
     assert!(has_note(&published, "applies max_download to uploads"));
-    let mended = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
-    assert!(has_note(&mended, "applied to each transfer"));
-    assert!(!has_note(&mended, "uploads and max_upload"));
-    assert_eq!(value(&mended, "limits.user_upload_rate"), "1024");
+    let corrected = files("import pyftpdlib\nhandler.dtp_handler = dtp_handler\n");
+    assert!(has_note(&corrected, "applied to each transfer"));
+    assert!(!has_note(&corrected, "uploads and max_upload"));
+    assert_eq!(value(&corrected, "limits.user_upload_rate"), "1024");
     // Values from the settings file are not reported as computed.
     assert!(!has_note(&published, "computed"), "{:#?}", notes(&published));
-    assert_eq!(mended.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
+    assert_eq!(corrected.imported_settings["limits.user_upload_rate"].raw, Raw::Integer(1024));
 }
 
 #[test]

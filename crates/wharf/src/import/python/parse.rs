@@ -420,7 +420,7 @@ fn compute(
         return PythonValue::Other("a computation with values other than numbers");
     };
     kind(*left, *right).map_or(
-        PythonValue::Other("a computation whose result is not an integer"),
+        PythonValue::Other("a computation without an integer as its result"),
         PythonValue::Number,
     )
 }

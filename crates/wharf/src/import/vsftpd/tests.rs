@@ -70,8 +70,10 @@ fn defaults_of_vsftpd_are_kept_or_reported() {
     assert_eq!(value(&found, "files.umask"), "\"077\"");
     assert_eq!(value(&found, "names.list_time"), "\"utc\"");
     assert_eq!(value(&found, "tls.require"), "-");
-    let told = lines(&found);
-    assert!(told.contains("could leave their homes") && told.contains("anonymous_enable=NO"));
+    let reported = lines(&found);
+    assert!(
+        reported.contains("could leave their homes") && reported.contains("anonymous_enable=NO")
+    );
     let (found, _) = conf("ssl_enable=YES\nimplicit_ssl=YES\nanonymous_enable=NO\n");
     assert_eq!(value(&found, "tls.require"), "\"all\"");
     assert_eq!(value(&found, "listen.0.tls"), "\"implicit\"");
@@ -84,7 +86,7 @@ fn invalid_and_unknown_settings_are_reported_with_their_line() {
         "anonymous_enable=NO\npasv_promiscuous=YES\nport_promiscuous=NO\nlisten_prot=3\nhello\n\
          max_clients=many\ndeny_file={*.mp3}\npasv_min_port=5000\nssl_sslv3=YES\n",
     );
-    let told = lines(&found);
+    let reported = lines(&found);
     for part in [
         "Lost v:2 `pasv_promiscuous` is not supported | never",
         "Lost v:4 unknown directive `listen_prot` | did you mean `listen_port`?",
@@ -94,9 +96,9 @@ fn invalid_and_unknown_settings_are_reported_with_their_line() {
         "Lost v:8 only one end",
         "Lost v:9 `ssl_sslv3`",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
-    assert!(!told.contains("v:3 "), "{told}");
+    assert!(!reported.contains("v:3 "), "{reported}");
     assert!(read(&text("v", "hello=1\n"), &mut ImportResult::default()).is_err());
 }
 
@@ -121,9 +123,9 @@ fn a_list_of_logins_is_imported_with_per_user_settings() {
     assert_eq!(ben.permissions, Some(Permissions::FULL));
     assert_eq!(ben.upload_rate, Some(Rate::from_bytes_per_second(1000)));
     assert_eq!(ben.secret, ImportedPassword::Plain("x y".into()));
-    let told = lines(&found);
-    assert!(told.contains("wharf user add cleo --home /srv/c --permissions read"), "{told}");
-    assert!(told.contains("Lost u/ben:3 `anon_umask` for a single user"), "{told}");
+    let reported = lines(&found);
+    assert!(reported.contains("wharf user add cleo --home /srv/c --permissions read"), "{reported}");
+    assert!(reported.contains("Lost u/ben:3 `anon_umask` for a single user"), "{reported}");
     let odd = accounts(&text("l", "anna\n"), &main, &users, &mut found).unwrap_err();
     assert!(odd.what.contains("l:1: missing password for this name"), "{odd:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use wharf_core::storage::Kept;
+use wharf_core::storage::UsedSpace;
 
 use super::super::gauges::{DiskSpace, QuotaUse};
 use wharf_server::diagnostics::Cause;
@@ -17,13 +17,13 @@ fn full_page() -> String {
         names: Vec::new(),
         not_after: None,
         days_left: Some(-1),
-        is_self_made: true,
+        is_self_signed: true,
     };
     let found = GaugeValues {
         disks: vec![DiskSpace { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
         quotas: vec![QuotaUse {
             user: "anna".to_owned(),
-            kept: Kept { bytes: 5, files: 2 },
+            kept: UsedSpace { bytes: 5, files: 2 },
             bytes_max: Some(10),
             files_max: Some(3),
         }],
@@ -48,7 +48,7 @@ fn full_page() -> String {
         certificate: Some(&certificate),
         uptime: Duration::from_secs(90),
         is_stopping: false,
-        is_reload_refused: true,
+        has_reload_failed: true,
         warnings: 2,
         memory: Some(1 << 24),
         open_files: Some(40),
@@ -89,6 +89,26 @@ fn the_page_is_up_to_date() {
     let text = full_page().replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let text = text.replace(&format!("\"{}\"", std::env::consts::OS), "\"SYSTEM\"");
     assert_same("crates/wharf/snapshots/metrics.txt", &text);
+}
+
+/// Values of labels that wharf chooses; the others are names of the administrator.
+#[test]
+fn values_of_labels_are_lower_case_words_joined_by_hyphens() {
+    let is_plain = |value: &str| {
+        let mut words = value.split('-');
+        words.all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+    };
+    assert!(is_plain("no-connection") && !is_plain("no_connection") && !is_plain("No-"));
+    let page = full_page();
+    let mut count = 0;
+    for label in ["cause", "state", "direction", "result"] {
+        for piece in page.split(&format!("{label}=\"")).skip(1) {
+            let (value, _) = piece.split_once('"').unwrap();
+            assert!(is_plain(value), "{label}=\"{value}\"");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Wire {
     }
 
     /// Sends a line and expects this whole reply.
-    pub(crate) fn hears(&mut self, line: &str, reply: &str) {
+    pub(crate) fn expect_reply(&mut self, line: &str, reply: &str) {
         assert_eq!(self.ask(line).to_string(), format!("{reply}\r\n"), "C: {line}");
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The folders of a checkout that the benchmark uses.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct BenchPaths {
     /// The folder of this program; `wharf` is in the same folder.
     programs: PathBuf,
     /// Everything that the benchmark creates.
@@ -14,7 +14,7 @@ pub(crate) struct Places {
 /// On tmpfs, so that no disk is measured.
 const MEMORY_ROOT: &str = "/dev/shm/wharf-bench";
 
-impl Places {
+impl BenchPaths {
     /// Determined from the path of this program: `target/release/wharf-bench`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! MODE Z in memory: what it packs, and that nothing packed does harm.
+//! MODE Z in memory: compressed transfers, and that malformed data does no harm.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,8 +21,8 @@ fn inside(world: &World, script: &str) -> wharf_sim::DialogueOutcome {
     world.run(&format!("{LOGIN}{}", script.replace("EPSV;", EPSV)))
 }
 
-/// As a client packs it, in one piece.
-fn packed(content: &[u8]) -> Vec<u8> {
+/// As a client compresses it, in one piece.
+fn compressed(content: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(6));
     encoder.write_all(content).expect("memory takes everything");
     encoder.finish().expect("memory takes everything")
@@ -37,27 +37,27 @@ fn written(bytes: &[u8]) -> String {
 }
 
 fn z(content: &[u8]) -> String {
-    written(&packed(content))
+    written(&compressed(content))
 }
 
 #[test]
-fn row_16_mode_z_packs_files_both_ways_and_mode_s_ends_it() {
+fn row_16_mode_z_compresses_files_both_ways_and_mode_s_ends_it() {
     inside(
         &world(),
         &format!(
             "EPSV;C: RETR a\nS: 150 *\nD: {}\nS: 226 *\nEPSV;C: STOR b\nS: 150 *\nU: {}\nS: 226 *\n\
-             HAS /b packed on its way\nEPSV;C: APPE b\nS: 150 *\nU: {}\nS: 226 *\n\
-             HAS /b packed on its way, twice\nC: MODE S\nS: 200 *\nEPSV;C: RETR a\nS: 150 *\n\
+             HAS /b compressed on its way\nEPSV;C: APPE b\nS: 150 *\nU: {}\nS: 226 *\n\
+             HAS /b compressed on its way, twice\nC: MODE S\nS: 200 *\nEPSV;C: RETR a\nS: 150 *\n\
              D: hello\nS: 226 *",
             z(b"hello"),
-            z(b"packed on its way"),
+            z(b"compressed on its way"),
             z(b", twice"),
         ),
     );
 }
 
 #[test]
-fn row_16_mode_z_packs_listings_too() {
+fn row_16_mode_z_compresses_listings_too() {
     inside(
         &world(),
         &format!(
@@ -72,7 +72,7 @@ fn row_16_mode_z_packs_listings_too() {
 }
 
 #[test]
-fn row_16_rest_counts_bytes_of_the_file_and_text_is_converted_before_it_is_packed() {
+fn row_16_rest_counts_bytes_of_the_file_and_text_is_converted_before_compression() {
     let world = world().file("/text", b"one\ntwo\n");
     inside(
         &world,
@@ -91,7 +91,7 @@ fn row_16_rest_counts_bytes_of_the_file_and_text_is_converted_before_it_is_packe
 
 #[test]
 fn row_16_an_incomplete_zlib_stream_is_not_published() {
-    let whole = packed(b"all of this or nothing of it");
+    let whole = compressed(b"all of this or nothing of it");
     for bad in [&whole[..whole.len() - 1], b"plain bytes", &[&whole[..], b"x"].concat()] {
         inside(
             &world(),
@@ -107,8 +107,8 @@ fn row_16_an_incomplete_zlib_stream_is_not_published() {
 }
 
 #[test]
-fn row_16_a_cut_packed_upload_goes_on_where_the_file_ended() {
-    let whole = packed(&b"0123456789".repeat(10_000));
+fn row_16_an_interrupted_compressed_upload_resumes_at_the_end_of_the_file() {
+    let whole = compressed(&b"0123456789".repeat(10_000));
     let outcome = inside(
         &world(),
         &format!(
@@ -123,8 +123,8 @@ fn row_16_a_cut_packed_upload_goes_on_where_the_file_ended() {
 }
 
 #[test]
-fn row_16_a_bomb_is_refused_long_before_it_is_unpacked() {
-    let bomb = packed(&vec![0; 40 << 20]);
+fn row_16_a_decompression_bomb_is_rejected_early() {
+    let bomb = compressed(&vec![0; 40 << 20]);
     let outcome = inside(
         &world(),
         &format!(
@@ -137,7 +137,7 @@ fn row_16_a_bomb_is_refused_long_before_it_is_unpacked() {
 }
 
 #[test]
-fn row_16_abor_ends_a_packed_transfer() {
+fn row_16_abor_ends_a_compressed_transfer() {
     let scrambled = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes();
     let noise: Vec<u8> = (0..500_000).flat_map(scrambled).collect();
     inside(
@@ -148,7 +148,7 @@ fn row_16_abor_ends_a_packed_transfer() {
 }
 
 #[test]
-fn row_16_mode_z_travels_under_tls_and_can_be_off() {
+fn row_16_mode_z_works_with_tls_and_can_be_disabled() {
     let secure = "C: AUTH TLS\nS: 234 *\nTLS\nC: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\n";
     let script = format!(
         "{secure}{LOGIN}{EPSV}C: RETR a\nS: 150 *\nD: {}\nS: 226 *\n{EPSV}C: STOR b\nS: 150 *\n\
@@ -156,13 +156,13 @@ fn row_16_mode_z_travels_under_tls_and_can_be_off() {
          HASNOT /c",
         z(b"hello"),
         z(b"sealed"),
-        z(b"without a farewell"),
+        z(b"without an end"),
     );
     world().tls().run(&script);
 }
 
 #[test]
-fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
+fn row_16_mode_z_is_disabled_by_default_and_help_shows_it() {
     let login = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
     let default = World::new().account("anna", "secret", Permissions::ALL);
     let about = "S: 214 MODE S|Z - Set the transfer mode: stream (S) or compressed with \
@@ -177,7 +177,7 @@ fn row_16_mode_z_is_off_unless_it_is_switched_on_and_help_says_so() {
 
 /// lftp forgets to send the end of an empty file until anything comes on its control connection.
 #[test]
-fn row_16_lftp_is_woken_where_nothing_of_an_upload_comes_and_no_other_client_is() {
+fn row_16_only_lftp_is_woken_if_no_data_of_an_upload_arrives() {
     let empty = |client: &str, next: &str| {
         format!(
             "C: CLNT {client}\nS: 200 *\nEPSV;C: STOR e\nS: 150 *\nU... \nWAIT 1s\nU: {}\n{next}",

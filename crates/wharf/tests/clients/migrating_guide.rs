@@ -21,9 +21,9 @@ fn add_user_with_name_password_home_and_perm() {
         .account("王小明", "read-write", &[])
         .start();
     for user in ["anna", "leser", "王小明"] {
-        fs::write(server.home_of(user).join("whose"), user).unwrap();
+        fs::write(server.home_of(user).join("owner"), user).unwrap();
         let mut wire = server.wire_as(user);
-        assert_eq!(wire.download("RETR whose"), user.as_bytes());
+        assert_eq!(wire.download("RETR owner"), user.as_bytes());
         assert_eq!(wire.says("PWD", 257).quoted(), "/");
         wire.says("CWD ../../..", 250);
         assert_eq!(wire.says("PWD", 257).quoted(), "/");
@@ -271,7 +271,7 @@ fn welcome_text_in_chinese() {
     let mut wire = server.connect();
     assert_eq!(wire.greeting.to_string(), "220-欢迎使用文件服务器\r\n220 请先登录\r\n");
     wire.says(&format!("USER {USER}"), 331);
-    wire.hears(&format!("PASS {PASSWORD}"), "230 你好，anna！");
+    wire.expect_reply(&format!("PASS {PASSWORD}"), "230 你好，anna！");
 }
 
 /// `passive_ports`

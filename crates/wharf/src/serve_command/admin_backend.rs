@@ -13,8 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use wharf_admin::model::{
-    Ban, Certificate, HandedOver, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded,
-    Totals,
+    Ban, Certificate, LastReload, Lock, NewBan, PassiveFailure, Problem, Reloaded, Totals, Upgraded,
 };
 use wharf_admin::{AdminBackend, LogLines};
 use wharf_core::async_trait;
@@ -119,7 +118,7 @@ impl AdminService {
         let moving = |view: &&SessionView| matches!(view.activity, Activity::Transfer(_));
         let totals = self.totals();
         let record = LogRecord::new(Level::Info, "status")
-            .number("uptime", self.started.elapsed().as_secs())
+            .number("uptime_seconds", self.started.elapsed().as_secs())
             .number("sessions", number(views.len()))
             .number("logged_in", number(views.iter().filter(|view| view.user.is_some()).count()))
             .number("transfers", number(views.iter().filter(moving).count()))
@@ -259,8 +258,8 @@ impl AdminBackend for AdminService {
         self.in_force().last_reload.clone()
     }
 
-    fn home_folders(&self) -> Option<Vec<String>> {
-        let folders = self.reloader.is_confined.then(|| self.reloader.reach.home_folders());
+    fn sandbox_folders(&self) -> Option<Vec<String>> {
+        let folders = self.reloader.is_confined.then(|| self.reloader.reach.sandbox_folders());
         let shown = |folder: &PathBuf| folder.display().to_string();
         folders.flatten().map(|folders| folders.iter().map(shown).collect())
     }
@@ -295,7 +294,7 @@ impl AdminBackend for AdminService {
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
             failing_networks: failing_networks(&diagnosis),
-            is_reload_refused: self.last_reload().is_some_and(|last| !last.is_in_force),
+            has_reload_failed: self.last_reload().is_some_and(|last| !last.is_in_force),
             warnings: self.warnings().len(),
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
@@ -339,15 +338,15 @@ impl AdminBackend for AdminService {
         Arc::clone(&self.reloader).reload().await.map_err(problem)
     }
 
-    async fn hand_over(&self) -> Result<HandedOver, Problem> {
+    async fn upgrade(&self) -> Result<Upgraded, Problem> {
         let pid = self.succeed().await.map_err(|failure| {
-            let record = LogRecord::new(Level::Error, "hand-over-failed");
+            let record = LogRecord::new(Level::Error, "upgrade-failed");
             self.log.note(&record.text("reason", &failure.message));
             problem(failure)
         })?;
         self.successor.send_replace(Some(pid));
         let sessions = u64::try_from(self.handle.sessions()).unwrap_or_default();
-        Ok(HandedOver { pid, old_pid: std::process::id(), sessions })
+        Ok(Upgraded { pid, old_pid: std::process::id(), sessions })
     }
 
     fn stop(&self, grace: Option<Duration>) {
@@ -359,8 +358,8 @@ impl AdminBackend for AdminService {
         });
     }
 
-    fn log_request(&self, who: &str, method: &str, path: &str) {
-        let record = LogRecord::new(Level::Info, "control").text("who", who);
+    fn log_request(&self, peer: &str, method: &str, path: &str) {
+        let record = LogRecord::new(Level::Info, "control").text("peer", peer);
         self.log.note(&record.text("method", method).text("path", path));
     }
 
@@ -382,10 +381,10 @@ fn passive_failure(failure: &DataConnFailure) -> PassiveFailure {
     PassiveFailure {
         network: failure.network.to_string(),
         cause: failure.cause.name().to_owned(),
-        seen: failure.cause.words().to_owned(),
+        observation: failure.cause.words().to_owned(),
         failed: failure.failed,
-        arrived: failure.arrived,
-        last: moment(failure.last).unwrap_or_default(),
+        established: failure.arrived,
+        last_failure: moment(failure.last).unwrap_or_default(),
         detail: failure.detail.clone(),
         hint: failure.hint.clone(),
     }
@@ -414,7 +413,7 @@ fn shown_certificate(facts: &CertificateSummary) -> Certificate {
         names: facts.names.clone(),
         not_after: facts.not_after.map(|end| end.to_string()),
         days_left: facts.not_after.map(left),
-        is_self_made: facts.is_self_made,
+        is_self_signed: facts.is_self_signed,
     }
 }
 
