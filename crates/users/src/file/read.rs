@@ -347,11 +347,11 @@ impl UserRecordReader<'_> {
             let text = self.text_or(found, "a text or a whole number", hint)?;
             (text.escape_debug().to_string(), parse(text))
         };
-        let told = |error: UnitError| {
+        let reported = |error: UnitError| {
             let message = format!("invalid {what} `{text}`: {}", error.reason());
             self.report_value(found, message, Some(error.hint().to_owned()));
         };
-        read.map_err(told).ok()
+        read.map_err(reported).ok()
     }
 
     fn count(&mut self, found: &TomlEntry<'_>) -> Option<Count> {

@@ -37,7 +37,7 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
     {
         return None;
     }
-    if let Some(word) = super::folder_word(words).filter(|word| is_no_folder(word)) {
+    if let Some(word) = super::folder_word(words).filter(|word| is_not_a_folder(word)) {
         return Some(unknown_command(&word, &[]));
     }
     let mistake = Mistake { error, command: Named::find(words) };
@@ -61,7 +61,7 @@ pub(crate) fn unknown_command(word: &str, known: &[String]) -> Failure {
 }
 
 /// Whether a word cannot be a folder: it has no separator, and nothing has this name.
-fn is_no_folder(word: &str) -> bool {
+fn is_not_a_folder(word: &str) -> bool {
     !word.contains(['/', '\\', '.']) && Path::new(word).symlink_metadata().is_err()
 }
 
@@ -263,7 +263,7 @@ pub(super) fn alternatives(words: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn told(line: &str) -> String {
+    fn reported(line: &str) -> String {
         let words: Vec<OsString> =
             std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect();
         let error = super::super::parse(words.clone()).expect_err(line);
@@ -273,19 +273,22 @@ mod tests {
 
     #[test]
     fn a_mistyped_command_with_arguments_is_an_unknown_command() {
-        assert_eq!(told("usr list"), "unknown command `usr` | did you mean `user`?");
-        assert_eq!(told("-c a.toml usr list"), "unknown command `usr` | did you mean `user`?");
+        assert_eq!(reported("usr list"), "unknown command `usr` | did you mean `user`?");
+        assert_eq!(reported("-c a.toml usr list"), "unknown command `usr` | did you mean `user`?");
         assert_eq!(
-            told("delete anna --yes"),
+            reported("delete anna --yes"),
             "unknown command `delete` | list commands:  wharf --help"
         );
         // A path is a folder, and so is a name that exists.
         for folder in ["./usr", "/srv", "src"] {
-            let told = told(&format!("{folder} list"));
-            assert!(told.starts_with("unexpected argument `list` | usage:  wharf serve"), "{told}");
+            let reported = reported(&format!("{folder} list"));
+            assert!(
+                reported.starts_with("unexpected argument `list` | usage:  wharf serve"),
+                "{reported}"
+            );
         }
         // An option comes first, so it is the option that is wrong.
-        assert!(told("-w --nope").starts_with("unknown option `--nope` | "));
+        assert!(reported("-w --nope").starts_with("unknown option `--nope` | "));
     }
 
     #[test]
@@ -296,10 +299,14 @@ mod tests {
             ("ban remove 10.0.0.1", "del"),
             ("user lsit", "list"),
         ] {
-            assert!(told(line).ends_with(&format!("| did you mean `{near}`?")), "{}", told(line));
+            assert!(
+                reported(line).ends_with(&format!("| did you mean `{near}`?")),
+                "{}",
+                reported(line)
+            );
         }
         assert_eq!(
-            told("config fly"),
+            reported("config fly"),
             "unknown command `fly` | expected default, show, path or migrate"
         );
     }
@@ -328,7 +335,7 @@ mod tests {
             "-p 1 -p 2",
             "import csv a --on-conflict x",
         ] {
-            let told = told(line);
+            let reported = reported(line);
             for word in [
                 "digit",
                 "provided string",
@@ -340,9 +347,9 @@ mod tests {
                 "argument '",
                 "subcommand",
             ] {
-                assert!(!told.contains(word), "{line}: {told}");
+                assert!(!reported.contains(word), "{line}: {reported}");
             }
-            assert!(!told.ends_with("| "), "{line}: no hint: {told}");
+            assert!(!reported.ends_with("| "), "{line}: no hint: {reported}");
         }
     }
 }

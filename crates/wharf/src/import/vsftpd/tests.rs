@@ -124,7 +124,10 @@ fn a_list_of_logins_is_imported_with_per_user_settings() {
     assert_eq!(ben.upload_rate, Some(Rate::from_bytes_per_second(1000)));
     assert_eq!(ben.secret, ImportedPassword::Plain("x y".into()));
     let reported = lines(&found);
-    assert!(reported.contains("wharf user add cleo --home /srv/c --permissions read"), "{reported}");
+    assert!(
+        reported.contains("wharf user add cleo --home /srv/c --permissions read"),
+        "{reported}"
+    );
     assert!(reported.contains("Lost u/ben:3 `anon_umask` for a single user"), "{reported}");
     let odd = accounts(&text("l", "anna\n"), &main, &users, &mut found).unwrap_err();
     assert!(odd.what.contains("l:1: missing password for this name"), "{odd:?}");
