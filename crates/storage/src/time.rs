@@ -1,6 +1,6 @@
 //! Conversion between times of the operating system and [`Timestamp`].
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wharf_proto::time::Timestamp;
 
@@ -25,6 +25,13 @@ pub(crate) fn timestamp(moment: SystemTime) -> Timestamp {
             }
         }
     }
+}
+
+/// The monotonic time of the system, which goes on while the clock of tokio is paused: files change
+/// and space is used in real time.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+pub(crate) fn real_instant() -> Instant {
+    Instant::now()
 }
 
 /// The current time of the system clock.

@@ -42,7 +42,7 @@ pub(super) fn identity(file: &File) -> io::Result<String> {
 }
 
 /// Device and inode of an open file, which stay the same whatever is written to it.
-pub(super) fn number(file: &File) -> io::Result<(u64, u64)> {
+pub(super) fn number(file: impl AsFd) -> io::Result<(u64, u64)> {
     let facts = fstat(file)?;
     Ok((facts_unix::number(facts.st_dev), facts_unix::number(facts.st_ino)))
 }
@@ -79,10 +79,10 @@ impl Directory {
         }
     }
 
-    /// The identity of the entry, without following a link; `None` if it does not exist.
-    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
+    /// The kind and identity of the entry, without following a link; `None` if it does not exist.
+    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<(Kind, String)>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => Ok(Some(identity_of(&facts))),
+            Ok(facts) => Ok(Some((facts_unix::kind(facts.st_mode), identity_of(&facts)))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(fault(error)),
         }

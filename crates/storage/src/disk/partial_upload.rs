@@ -212,7 +212,7 @@ impl PartialUpload {
         self.note()?;
         let file = self.file.try_clone().map_err(fault)?;
         self.is_detached = true;
-        let write_allowance = WriteAllowance::new(self.headroom, self.reservation.clone());
+        let write_allowance = WriteAllowance::new(self.headroom.clone(), self.reservation.clone());
         self.writer = Some(write_allowance.writer());
         Ok(DetachedFile { file, allowance: Some(Box::new(write_allowance)) })
     }

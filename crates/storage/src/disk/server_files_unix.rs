@@ -11,9 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
 
 use super::{Extent, is_copy};
+use crate::time::real_instant;
 
 /// Device and inode of a file.
-type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
 /// Maximum number of links in one path, as on Linux.
 const LINKS_MAX: usize = 40;
@@ -71,6 +72,15 @@ struct PathStep {
 
 type FolderStamp = Option<(Id, i64, i64, i64, i64)>;
 
+/// Whether a name may be created, removed or renamed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameVerdict {
+    Denied,
+    /// Its target is to be checked.
+    Link,
+    Free,
+}
+
 /// How a tree relates to the files of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TreeRelation {
@@ -83,7 +93,7 @@ pub(crate) enum TreeRelation {
 impl ServerFileIndex {
     pub(super) fn new(paths: Vec<(PathBuf, Extent)>) -> Self {
         let known = Arc::new(resolve_all(&paths, &IndexSnapshot::default()));
-        Self { paths, known: Mutex::new((known, now())) }
+        Self { paths, known: Mutex::new((known, real_instant())) }
     }
 
     /// The current index. With [`TreeRelation::Disjoint`] it may be one second old.
@@ -95,15 +105,16 @@ impl ServerFileIndex {
         if !known.0.is_current() {
             known.0 = Arc::new(resolve_all(&self.paths, &known.0));
         }
-        known.1 = now();
+        known.1 = real_instant();
         Arc::clone(&known.0)
     }
 
-    /// Whether the tree with this root contains any of the server's files.
-    pub(crate) fn relation(&self, root: impl AsFd) -> TreeRelation {
+    /// Whether the tree with this root contains any of the server's files; also if the root is not
+    /// known.
+    pub(crate) fn relation(&self, root: Option<Id>) -> TreeRelation {
         let known = self.known(TreeRelation::Disjoint);
-        match fstat(root) {
-            Ok(facts) if !known.above.contains_key(&id(&facts)) => TreeRelation::Disjoint,
+        match root {
+            Some(root) if !known.above.contains_key(&root) => TreeRelation::Disjoint,
             _ => TreeRelation::Contains,
         }
     }
@@ -163,16 +174,25 @@ impl ServerFileIndex {
 
     /// Whether a name in a directory must not be created, removed or renamed: it is denied, or
     /// leads to a denied file.
-    pub(crate) fn holds(&self, folder: impl AsFd, name: &[u8], relation: TreeRelation) -> bool {
+    pub(crate) fn holds(
+        &self,
+        folder: impl AsFd,
+        name: &[u8],
+        relation: TreeRelation,
+    ) -> NameVerdict {
         if self.denies_name(&folder, name, relation) {
-            return true;
+            return NameVerdict::Denied;
         }
-        match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => {
-                self.denies_facts(&facts, relation)
-                    || self.known(relation).on_path.contains(&id(&facts))
-            }
-            Err(_) => false,
+        let Ok(facts) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return NameVerdict::Free;
+        };
+        let is_on_path = || self.known(relation).on_path.contains(&id(&facts));
+        if self.denies_facts(&facts, relation) || is_on_path() {
+            return NameVerdict::Denied;
+        }
+        match FileType::from_raw_mode(facts.st_mode) {
+            FileType::Symlink => NameVerdict::Link,
+            _ => NameVerdict::Free,
         }
     }
 
@@ -264,14 +284,6 @@ impl IndexSnapshot {
                 .iter()
                 .all(|(path, stamp)| is_settled(stamp) && stamp_of(path) == *stamp)
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files change in real time, regardless of tokio's clock"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn id(facts: &Stat) -> Id {

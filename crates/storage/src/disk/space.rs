@@ -8,11 +8,14 @@ mod system;
 mod system;
 
 use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::Space;
 
 use super::fault::fault;
+use crate::time::real_instant;
 
 pub(super) use self::system::of;
 
@@ -21,6 +24,8 @@ const ASK_EVERY_BYTES: u64 = 64 * 1024 * 1024;
 /// The fraction of the free space that may be written before the next query: other programs write
 /// as well.
 const SHARE: u64 = 8;
+/// A query serves all uploads to one file system for this long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Maximum reserve of [`Reserve::Auto`].
 const AUTO_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -54,17 +59,47 @@ impl Reserve {
     }
 }
 
+/// The bytes that the uploads to one file system may write before the next query.
+#[derive(Debug, Default)]
+pub(super) struct SharedHeadroom(Mutex<Option<(u64, Instant)>>);
+
+impl SharedHeadroom {
+    /// Takes bytes, if the last query is recent and allows them.
+    fn take(&self, bytes: u64) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((left, asked)) = &mut *known else { return false };
+        match left.checked_sub(bytes) {
+            Some(rest) if asked.elapsed() < ASK_AGAIN => {
+                *left = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn set(&self, left: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((left, real_instant()));
+    }
+}
+
 /// The bytes that one upload may write before the next query.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Headroom {
     reserve: Reserve,
     /// `None` before the first query.
     left: Option<u64>,
+    /// Shared with the other uploads to the same file system, if that is known.
+    shared: Option<Arc<SharedHeadroom>>,
 }
 
 impl Headroom {
     pub(super) fn of(reserve: Reserve) -> Self {
-        Self { reserve, left: reserve.is_off().then_some(u64::MAX) }
+        Self { reserve, left: reserve.is_off().then_some(u64::MAX), shared: None }
+    }
+
+    /// Shares queries with the other uploads to the same file system.
+    pub(super) fn sharing(self, shared: &Arc<SharedHeadroom>) -> Self {
+        Self { shared: Some(Arc::clone(shared)), ..self }
     }
 
     /// Takes this number of bytes from the free space on the file system of an open file.
@@ -75,6 +110,9 @@ impl Headroom {
     pub(super) fn take(&mut self, file: &File, bytes: u64) -> Result<()> {
         if let Some(left) = self.left.and_then(|left| left.checked_sub(bytes)) {
             self.left = Some(left);
+            return Ok(());
+        }
+        if self.shared.as_ref().is_some_and(|shared| shared.take(bytes)) {
             return Ok(());
         }
         let Some(space) = of(file).map_err(fault)? else {
@@ -89,7 +127,11 @@ impl Headroom {
             );
             return Err(Error::new(ErrorKind::NoSpace, message));
         };
-        self.left = Some((left / SHARE).min(ASK_EVERY_BYTES));
+        let left = (left / SHARE).min(ASK_EVERY_BYTES);
+        match &self.shared {
+            Some(shared) => shared.set(left),
+            None => self.left = Some(left),
+        }
         Ok(())
     }
 }
@@ -121,5 +163,26 @@ mod tests {
         some.take(&file, 0).unwrap();
         assert_eq!(some.take(&file, u64::MAX).unwrap_err().kind, ErrorKind::NoSpace);
         some.take(&file, 1).unwrap();
+    }
+
+    #[test]
+    fn row_36_uploads_to_one_file_system_share_a_query() {
+        let file = tempfile::tempfile().unwrap();
+        let shared = Arc::new(SharedHeadroom::default());
+        let upload = || Headroom::of(Reserve::Bytes(1)).sharing(&shared);
+        let left = || shared.0.lock().unwrap().unwrap().0;
+        upload().take(&file, 0).unwrap();
+        shared.set(100);
+        upload().take(&file, 60).unwrap();
+        assert_eq!(left(), 40);
+        upload().take(&file, 41).unwrap();
+        assert!(left() > 40, "a request beyond the shared rest did not query the system");
+        shared.set(100);
+        let asked = real_instant().checked_sub(ASK_AGAIN).unwrap();
+        *shared.0.lock().unwrap() = Some((100, asked));
+        upload().take(&file, 1).unwrap();
+        assert!(left() > 100, "an old query was used");
+        let error = upload().take(&file, u64::MAX).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NoSpace);
     }
 }

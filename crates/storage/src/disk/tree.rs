@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_core::error::{ErrorKind, Result};
@@ -16,7 +17,7 @@ use super::journal::{self, Recovery, is_growing, visible_length, visible_length_
 use super::latency::CallLatency;
 use super::partial_upload::UnfinishedUpload;
 use super::path_rules::PathRules;
-use super::space::{self, Headroom};
+use super::space::{self, Headroom, SharedHeadroom};
 use super::system::read_at_once;
 use super::system::{Directory, OpenedTemporary, Reader, Root, check_name, real_name};
 use super::temporary::{
@@ -41,7 +42,14 @@ pub(super) struct Tree {
     /// Set if a quota is counted.
     pub(super) limited: Option<LimitedHome>,
     pub(super) ignores_case: bool,
+    headroom: Arc<SharedHeadroom>,
     recovery: Recovery,
+}
+
+/// What exists under a name: its kind, or that of the target of a link, and its identity.
+pub(super) struct ExistingEntry {
+    pub(super) kind: Kind,
+    pub(super) identity: String,
 }
 
 /// A directory and a name in it.
@@ -69,7 +77,8 @@ impl Tree {
         let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
         let (folder, recovery) = (folder.to_owned(), Recovery::of(folder));
-        Self { root, folder, account, options, latency, limited: None, ignores_case, recovery }
+        let (limited, headroom) = (None, Arc::default());
+        Self { root, folder, account, options, latency, limited, ignores_case, headroom, recovery }
     }
 
     /// Counts the usage.
@@ -131,6 +140,11 @@ impl Tree {
     /// Checks that this number of bytes is available on the file system of an open file.
     pub(super) fn check_space(&self, file: &File, bytes: u64) -> Result<()> {
         Headroom::of(self.options.min_free_space).take(file, bytes)
+    }
+
+    /// The bytes that an upload to the file system of the root may write.
+    pub(super) fn headroom(&self) -> Headroom {
+        Headroom::of(self.options.min_free_space).sharing(&self.headroom)
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -247,13 +261,25 @@ impl Tree {
     /// The identity of the existing file, or of the target of a link; `None` if nothing exists. An
     /// interrupted upload is resumed only if the identity is unchanged.
     pub(super) fn base(&self, location: &Location<'_>, at: &VPath) -> Result<Option<String>> {
-        let Some(identity) = location.dir.identity(location.name)? else { return Ok(None) };
-        if location.dir.kind_of(location.name)? != Some(Kind::Link) {
-            return Ok(Some(identity));
+        Ok(self.existing(location, at)?.map(|existing| existing.identity))
+    }
+
+    /// The existing entry: of the target of a link, if it can be reached.
+    pub(super) fn existing(
+        &self,
+        location: &Location<'_>,
+        at: &VPath,
+    ) -> Result<Option<ExistingEntry>> {
+        let Some((kind, identity)) = location.dir.identity(location.name)? else {
+            return Ok(None);
+        };
+        if kind != Kind::Link {
+            return Ok(Some(ExistingEntry { kind, identity }));
         }
         let behind = self.root.stat(at)?;
         let (size, modified) = (behind.size, behind.modified);
-        Ok(Some(format!("{identity} {:?} {size} {modified:?}", behind.unique)))
+        let identity = format!("{identity} {:?} {size} {modified:?}", behind.unique);
+        Ok(Some(ExistingEntry { kind: behind.kind, identity }))
     }
 
     /// Undoes an append that a crash interrupted.

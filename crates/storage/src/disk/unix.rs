@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, Result as Call};
@@ -22,7 +23,7 @@ use wharf_proto::path::VPath;
 use super::fault::fault;
 use super::latency::Medium;
 use super::path_rules::{PathRules, by_real_path};
-use super::server_files::system::{DeniedNames, TreeRelation};
+use super::server_files::system::{DeniedNames, NameVerdict, TreeRelation};
 use super::server_files::{ServerFileIndex, ServerFiles};
 use super::{FollowSymlinks, beneath_walk, facts_unix};
 use crate::time::system_time;
@@ -48,6 +49,8 @@ const PROBE: OFlags = READ;
 /// The root of a tree that no path leads out of.
 pub(super) struct Root {
     fd: OwnedFd,
+    /// Device and inode, which an open directory never changes. Read when first needed.
+    id: OnceLock<Option<(u64, u64)>>,
     /// The links that are followed when a path is opened.
     links: FollowSymlinks,
     /// The links that [`Root::resolve`] follows.
@@ -75,8 +78,8 @@ impl Root {
             if beneath_linux::is_supported(&fd) { Confinement::Kernel } else { Confinement::Walk };
         #[cfg(not(target_os = "linux"))]
         let confinement = Confinement::Walk;
-        let server_files = ServerFiles::default();
-        Ok(Self { fd, links, resolves: links, confinement, server_files, path_rules: None })
+        let (id, server_files) = (OnceLock::new(), ServerFiles::default());
+        Ok(Self { fd, id, links, resolves: links, confinement, server_files, path_rules: None })
     }
 
     /// Like `open`, if it succeeds without waiting for a disk and the kernel has the required
@@ -84,9 +87,9 @@ impl Root {
     pub(super) fn open_at_once(path: &Path, links: FollowSymlinks) -> Option<Self> {
         #[cfg(target_os = "linux")]
         if let Some(fd) = beneath_linux::open_top_at_once(path) {
-            let server_files = ServerFiles::default();
+            let (id, server_files) = (OnceLock::new(), ServerFiles::default());
             let (confinement, resolves, path_rules) = (Confinement::Kernel, links, None);
-            return Some(Self { fd, links, resolves, confinement, server_files, path_rules });
+            return Some(Self { fd, id, links, resolves, confinement, server_files, path_rules });
         }
         let _ = (path, links);
         None
@@ -107,7 +110,7 @@ impl Root {
         if self.links == FollowSymlinks::Always {
             TreeRelation::Contains
         } else {
-            index.relation(&self.fd)
+            index.relation(*self.id.get_or_init(|| number(&self.fd).ok()))
         }
     }
 
@@ -154,10 +157,13 @@ impl Root {
     pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
         let Some(index) = self.server_files.index() else { return Ok(()) };
         let relation = self.relation_of(index);
-        if index.holds(dir, name, relation) || self.leads_to_denied(at) {
-            return Err(denied());
-        }
-        Ok(())
+        let is_denied = match index.holds(dir, name, relation) {
+            NameVerdict::Denied => true,
+            // Without a link, the path leads to the entry that was judged just now.
+            NameVerdict::Free if relation == TreeRelation::Disjoint => false,
+            NameVerdict::Free | NameVerdict::Link => self.leads_to_denied(at),
+        };
+        if is_denied { Err(denied()) } else { Ok(()) }
     }
 
     /// The root itself, opened for reading.

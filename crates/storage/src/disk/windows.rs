@@ -335,9 +335,10 @@ impl Directory {
         Ok(self.facts(name).map_err(fault)?.map(|facts| (kind(&facts), facts.len())))
     }
 
-    /// The identity of the entry, without following a link; `None` if it does not exist.
-    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<String>> {
-        Ok(self.facts(name).map_err(fault)?.as_ref().map(identity_of))
+    /// The kind and identity of the entry, without following a link; `None` if it does not exist.
+    pub(super) fn identity(&self, name: &[u8]) -> Result<Option<(Kind, String)>> {
+        let facts = self.facts(name).map_err(fault)?;
+        Ok(facts.map(|facts| (kind(&facts), identity_of(&facts))))
     }
 
     /// The time of the last change of the entry; `None` if it does not exist.

@@ -124,7 +124,8 @@ impl PartialUpload {
             let (dir, name) = (location.dir.again().map_err(fault)?, location.name.to_vec());
             return Ok(StartedWrite::Append(Self::begin_append(tree, location, at)?, dir, name));
         }
-        Self::begin_in(tree, location, at, how).map(StartedWrite::Upload)
+        let headroom = Headroom::of(tree.options.min_free_space);
+        Self::begin_in(tree, location, at, how, headroom).map(StartedWrite::Upload)
     }
 
     /// Like [`PartialUpload::begin`] for a new file, if that is fast enough to run without a
@@ -140,20 +141,28 @@ impl PartialUpload {
             return None;
         }
         tree.latency.timed(|| {
+            // On the file system of the root.
             let location = tree.location_at_once(at)?;
-            Some(Self::begin_in(tree, location, at, how))
+            Some(Self::begin_in(tree, location, at, how, tree.headroom()))
         })
     }
 
-    fn begin_in(tree: &Tree, location: Location<'_>, at: &VPath, how: Write) -> Result<Self> {
-        match tree.kind_at(&location, at)? {
+    fn begin_in(
+        tree: &Tree,
+        location: Location<'_>,
+        at: &VPath,
+        how: Write,
+        headroom: Headroom,
+    ) -> Result<Self> {
+        let existing = tree.existing(&location, at)?;
+        match &existing {
             None => check_new(location.name)?,
-            Some(kind) => {
-                check_replaceable(kind)?;
+            Some(existing) => {
+                check_replaceable(existing.kind)?;
                 how.replace.check(true)?;
             }
         }
-        let base = tree.base(&location, at)?;
+        let base = existing.map(|existing| existing.identity);
         if base.is_some() && how.start == Start::End {
             check_unfinished(tree, &location, base.as_deref())?;
         }
@@ -173,6 +182,7 @@ impl PartialUpload {
         };
         partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         partial_upload.base = base;
+        partial_upload.headroom = headroom;
         partial_upload.reserve_quota(tree, at)?;
         drop(counting);
         partial_upload.prepare(tree, at, how.start)?;
@@ -192,7 +202,9 @@ impl PartialUpload {
         drop(location.dir.open_to_append(location.name)?);
         let counting = tree.counting()?;
         let (file, name) = claim_temporary(&location.dir)?;
-        let mut partial_upload = Self::with(tree, location, Replace::Allowed, (file, None, name));
+        let partial = partial_name(&tree.account, location.name);
+        let parts = (file, None, name);
+        let mut partial_upload = Self::with(tree, location, Replace::Allowed, parts, partial);
         partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         partial_upload.base = base;
         // It no longer counts as a file once the append is complete.
@@ -336,13 +348,13 @@ impl PartialUpload {
         };
         let is_in_use = matches!(claimed, ClaimedPartial::InUse);
         let (parts, is_findable) = match claimed {
-            ClaimedPartial::Locked(file, found) => ((file, found, partial), true),
+            ClaimedPartial::Locked(file, found) => ((file, found, partial.clone()), true),
             ClaimedPartial::InUse | ClaimedPartial::Unavailable => {
                 let (file, name) = claim_temporary(&location.dir)?;
                 ((file, None, name), false)
             }
         };
-        let mut partial_upload = Self::with(tree, location, replace, parts);
+        let mut partial_upload = Self::with(tree, location, replace, parts, partial);
         partial_upload.is_findable = is_findable;
         Ok((partial_upload, is_in_use))
     }
@@ -352,10 +364,11 @@ impl PartialUpload {
         location: Location<'_>,
         replace: Replace,
         (file, found, name): (File, Option<u64>, Vec<u8>),
+        partial: Vec<u8>,
     ) -> Self {
         Self {
             target: location.name.to_vec(),
-            partial: partial_name(&tree.account, location.name),
+            partial,
             dir: location.dir,
             file,
             found,
