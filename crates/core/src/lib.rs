@@ -16,5 +16,5 @@ pub mod trusted_file;
 pub mod users;
 
 pub use async_trait::async_trait;
-pub use bytes::Bytes;
+pub use bytes::{Bytes, BytesMut};
 pub use futures_core::Stream;

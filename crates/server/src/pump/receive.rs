@@ -11,6 +11,7 @@ use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
 use super::mover::{Moved, Mover, TransferStep};
+use super::reused_block::ReusedBlock;
 use super::zlib::Decompressor;
 use super::{Flow, PIECE_BYTES, TransferError, bound, kernel_copy};
 use crate::net::{Socket, Stream};
@@ -40,7 +41,7 @@ pub(crate) async fn receive(
     let mut receiving = Receiving {
         stream,
         room: FIRST_PIECE_BYTES,
-        buffer: Vec::new(),
+        block: ReusedBlock::default(),
         decoder: UploadDecoder::new(flow),
         can_detach: true,
         taken: 0,
@@ -84,9 +85,10 @@ pub(crate) async fn receive(
 /// An upload through memory.
 struct Receiving<'a> {
     stream: Stream,
-    /// The size of the next read: enough for small files at first; it grows when it was filled.
+    /// The size of the block: enough for small files at first; it grows when it was filled.
     room: usize,
-    buffer: Vec<u8>,
+    /// Where bytes are received; what has been received is passed on without a copy.
+    block: ReusedBlock,
     decoder: UploadDecoder,
     /// Whether the sink may have a file for a kernel copy.
     can_detach: bool,
@@ -116,18 +118,17 @@ impl TransferStep for Receiving<'_> {
         if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
             return Ok(Moved::Over(ReceiveEnd::KernelCopy));
         }
-        let room = self.room.min(budget.bytes);
-        self.buffer.reserve_exact(room);
+        let room = self.block.prepare(self.room).min(budget.bytes);
         let got = match self.read(mover, room).await? {
             ReadResult::Bytes(got) => got,
             ReadResult::End(closing) => return Ok(Moved::Over(ReceiveEnd::Closed(closing))),
         };
         mover.count(got);
         self.taken = self.taken.saturating_add(got);
-        if got == room {
-            self.room = PIECE_BYTES.min(room.saturating_mul(4));
+        let piece = self.block.filled();
+        if self.block.is_full() {
+            self.room = PIECE_BYTES.min(self.room.saturating_mul(4));
         }
-        let piece = Bytes::from(std::mem::take(&mut self.buffer));
         self.decoder.take(piece, self.sink, self.flow).await?;
         Ok(Moved::Bytes(got))
     }
@@ -142,7 +143,8 @@ enum ReadResult {
 impl Receiving<'_> {
     /// Reads `room` bytes at most.
     async fn read(&mut self, mover: &Mover<'_>, room: usize) -> Result<ReadResult, TransferError> {
-        match mover.within((&mut self.stream).take(bound(room)).read_buf(&mut self.buffer)).await {
+        match mover.within((&mut self.stream).take(bound(room)).read_buf(self.block.bytes())).await
+        {
             Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
             Ok(got) => Ok(ReadResult::Bytes(got)),
             // rustls reports FIN without `close_notify` this way; a reset has another kind.
