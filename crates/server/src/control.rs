@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use wharf_proto::line::{LineDecoder, LineTooLong};
 use wharf_proto::reply::Reply;
@@ -32,6 +32,8 @@ const AHEAD_LINES_MAX: usize = 16;
 const AHEAD_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
 /// First byte of a TLS handshake record; no FTP command starts with it.
 const TLS: u8 = 0x16;
+/// Room for most replies.
+const REPLY_BYTES: usize = 128;
 /// A client that does not read its replies for this long is disconnected.
 const SEND_MAX: Duration = Duration::from_secs(30);
 /// The same for the last reply of a session that the server ends: an unread reply must not delay
@@ -188,16 +190,48 @@ impl Control {
         replies: impl IntoIterator<Item = &Reply>,
         names: &NameCodec,
     ) -> Result<(), Disconnect> {
+        match self.send_at_once(replies, names).await {
+            Some(sent) => sent,
+            // Boxed, so that a session does not reserve memory for a client that does not read.
+            None => Box::pin(self.send_rest()).await,
+        }
+    }
+
+    /// Like [`Control::send`], without waiting. `None` if the client does not read:
+    /// [`Control::send_rest`] continues.
+    pub(crate) async fn send_at_once(
+        &mut self,
+        replies: impl IntoIterator<Item = &Reply>,
+        names: &NameCodec,
+    ) -> Option<Result<(), Disconnect>> {
         for reply in replies {
             write(reply, names, &mut self.out);
         }
-        let Some(stream) = &mut self.stream else { return Err(Disconnect::Closed) };
-        let out = std::mem::take(&mut self.out);
-        let act = async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        };
-        timeout(SEND_MAX, act).await.map_err(|_| Disconnect::NotReading)?.map_err(disconnect)
+        match poll_fn(|context| Poll::Ready(self.poll_send(context))).await {
+            Poll::Ready(sent) => Some(sent),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Sends what is buffered, within a bound.
+    pub(crate) async fn send_rest(&mut self) -> Result<(), Disconnect> {
+        let sent = timeout(SEND_MAX, poll_fn(|context| self.poll_send(context))).await;
+        sent.unwrap_or(Err(Disconnect::NotReading))
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Disconnect::Closed)) };
+        while !self.out.is_empty() {
+            let sent = ready!(Pin::new(&mut *stream).poll_write(context, &self.out))
+                .map_err(disconnect)?;
+            if sent == 0 {
+                return Poll::Ready(Err(Disconnect::Closed));
+            }
+            self.out.drain(..sent.min(self.out.len()));
+        }
+        // An idle session reserves no memory for its next reply.
+        self.out = Vec::new();
+        Pin::new(stream).poll_flush(context).map_err(disconnect)
     }
 
     /// Sends the last replies of a session that is to end, without waiting for a client that does
@@ -253,6 +287,7 @@ impl Control {
 }
 
 fn write(reply: &Reply, names: &NameCodec, out: &mut Vec<u8>) {
+    out.reserve(REPLY_BYTES);
     if reply.lines.iter().all(|line| matches!(names.wire(line), std::borrow::Cow::Borrowed(_))) {
         reply.write(out);
         return;

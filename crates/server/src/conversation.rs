@@ -136,14 +136,20 @@ async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), S
 
 /// Sends a reply. Once the session is to end, the client has a moment to read it.
 async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), SessionEnd> {
+    match control.send_at_once([reply], &session.names).await {
+        Some(sent) => Ok(sent?),
+        None => Box::pin(say_rest(control, session)).await,
+    }
+}
+
+async fn say_rest(control: &mut Control, session: &Session) -> Result<(), SessionEnd> {
     let too_long = async {
         session.handle.ended(End::AfterTransfer).await;
         sleep(TAKES_REPLY_MAX).await;
     };
     tokio::select! {
-        // Mostly it is taken at once.
         biased;
-        sent = control.send([reply], &session.names) => return Ok(sent?),
+        sent = control.send_rest() => return Ok(sent?),
         () = too_long => {}
     }
     control.abandon();

@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use wharf_core::account::Limits;
 use wharf_core::event::{Event, Events, NoEvents};
 use wharf_core::storage::Stores;
@@ -25,13 +25,13 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::accept::{AcceptLoop, AcceptedClient};
 use self::opening::{adopt, open};
-use self::session_tasks::SessionTasks;
+use self::session_tasks::{SessionTasks, cut_off, drain};
 use self::start::start;
 use crate::admission::{AdmittedClient, ConnectionLimits, LimitReached};
 use crate::conversation::converse;
 use crate::metrics::EngineMetrics;
 use crate::net::{Listener, Net, Tcp};
-use crate::registry::{End, Registry, SessionHandle};
+use crate::registry::{End, Registry};
 use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::session_status::{CommandLogEntry, SessionView};
@@ -44,10 +44,6 @@ const ACCEPTED_CLIENTS_MAX: usize = 64;
 const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Clients that are being rejected at a time; more are closed without a reply.
 const REJECTIONS_MAX: usize = 64;
-/// How long a session that is to end now may take to send its last replies.
-const GOODBYE_MAX: Duration = Duration::from_secs(5);
-/// How long publishing an upload may take then, so that its client gets the result.
-const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// An FTP server that has not begun to listen.
 ///
@@ -378,65 +374,42 @@ async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: R
 }
 
 /// Runs one session. The connection limits and the registry are released in every case.
-async fn serve_one(
+#[expect(clippy::manual_async_fn, reason = "an async fn would store each argument twice")]
+fn serve_one(
     shared: Arc<Shared>,
     client_conn: AcceptedClient,
     entry: AdmittedClient,
     peer: SocketAddr,
-) {
-    let Ok(local) = client_conn.socket.local_address() else { return };
-    let registered = shared.registry.register(peer, local);
-    let handle = Arc::clone(&registered.handle);
-    let mut session = Session::new(&shared, handle, local, client_conn.tls);
-    session.proxies = Arc::clone(&client_conn.proxies);
-    session.unauthenticated = Some(entry.unauthenticated);
-    session.is_greeted = client_conn.is_greeted;
-    let talk = async {
-        // Boxed, so that a session does not reserve memory for its TLS handshake.
-        let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
-            Ok(control) => control,
-            Err(exit) => return exit,
+) -> impl Future<Output = ()> {
+    async move {
+        let Ok(local) = client_conn.socket.local_address() else { return };
+        let registered = shared.registry.register(peer, local);
+        let handle = Arc::clone(&registered.handle);
+        let mut session = Session::new(&shared, handle, local, client_conn.tls);
+        session.proxies = Arc::clone(&client_conn.proxies);
+        session.unauthenticated = Some(entry.unauthenticated);
+        session.is_greeted = client_conn.is_greeted;
+        let talk = async {
+            // Boxed, so that a session does not reserve memory for its TLS handshake.
+            let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
+                Ok(control) => control,
+                Err(exit) => return exit,
+            };
+            let exit = converse(&mut control, &mut session).await;
+            session.is_silent = !control.has_received()
+                && (matches!(exit, SessionEnd::Disconnected(_)) || control.has_left().await);
+            control.close(matches!(exit, SessionEnd::Terminated(_))).await;
+            exit
         };
-        let exit = converse(&mut control, &mut session).await;
-        control.close(matches!(exit, SessionEnd::Terminated(_))).await;
-        session.is_silent = !control.has_received() && matches!(exit, SessionEnd::Disconnected(_));
-        exit
-    };
-    let exit = tokio::select! {
-        // A session that ends in time is not cut off.
-        biased;
-        exit = talk => exit,
-        exit = cut_off(&registered.handle) => exit,
-    };
-    session.end = Some(exit.to_string());
-    drop((session, registered, entry.connection));
-}
-
-/// Ends a session that was to end now and does not: its client does not read replies, or storage is
-/// slow.
-async fn cut_off(handle: &SessionHandle) -> SessionEnd {
-    let reason = handle.ended(End::Now).await;
-    sleep(GOODBYE_MAX).await;
-    // The conversation is polled first, so it continues after a commit before it is dropped here.
-    let _ = timeout(COMMIT_MAX, handle.committed()).await;
-    SessionEnd::Terminated(format!("{reason} (forced: the session did not end in time)"))
-}
-
-/// Waits for transfers for `grace`, then ends them.
-async fn drain(registry: &Registry, sessions: SessionTasks, grace: Duration) {
-    const REASON: &str = "The server is shutting down.";
-    // Sessions cut themselves off; the last limit is for those that cannot.
-    let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
-    for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
-        for handle in registry.sessions() {
-            handle.end(how, REASON);
-        }
-        if timeout(most, sessions.all_ended()).await.is_ok() {
-            return;
-        }
+        let exit = tokio::select! {
+            // A session that ends in time is not cut off.
+            biased;
+            exit = talk => exit,
+            exit = cut_off(&registered.handle) => exit,
+        };
+        session.end = Some(exit.to_string());
+        drop((session, registered, entry.connection));
     }
-    sessions.abort_all();
-    sessions.all_ended().await;
 }
 
 impl Handle {

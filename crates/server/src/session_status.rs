@@ -1,6 +1,7 @@
 //! The status of a session for the administrator: account, activity and command log.
 
-use std::collections::VecDeque;
+mod command_log;
+
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,7 @@ use wharf_core::event::Direction;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
-/// Entries of the command log of each session.
-const COMMAND_LOG_MAX: usize = 50;
-/// Bytes kept of each line.
-const LINE_BYTES_MAX: usize = 256;
+use self::command_log::{CommandLog, LoggedCommand};
 
 /// A snapshot of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ struct StatusFields {
     last_command_at: Instant,
     verb: Option<&'static str>,
     transfer: Option<Transfer>,
-    command_log: VecDeque<LoggedCommand>,
+    command_log: CommandLog,
 }
 
 #[derive(Debug)]
@@ -119,13 +117,6 @@ struct Transfer {
     /// When the rate was last measured, and how much had moved then.
     measured: (Instant, u64),
     rate: u64,
-}
-
-#[derive(Debug)]
-struct LoggedCommand {
-    at: Instant,
-    line: Box<[u8]>,
-    code: Code,
 }
 
 impl SessionStatus {
@@ -142,7 +133,7 @@ impl SessionStatus {
             last_command_at: now,
             verb: None,
             transfer: None,
-            command_log: VecDeque::new(),
+            command_log: CommandLog::default(),
         }))
     }
 
@@ -214,11 +205,8 @@ impl SessionStatus {
         }
         facts.charset = charset;
         facts.last_command_at = at;
-        if facts.command_log.len() >= COMMAND_LOG_MAX {
-            facts.command_log.pop_front();
-        }
-        let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        facts.command_log.push_back(LoggedCommand { at, line: line.into(), code });
+        let since = at.duration_since(facts.since);
+        facts.command_log.push(since, line, code);
         at
     }
 
@@ -278,13 +266,14 @@ impl SessionStatus {
 
     /// The command log, the oldest entry first.
     pub(crate) fn history(&self) -> Vec<CommandLogEntry> {
-        let now = Instant::now();
-        let view = |said: &LoggedCommand| CommandLogEntry {
-            ago: now.duration_since(said.at),
-            line: said.line.to_vec(),
-            code: said.code,
+        let facts = self.lock();
+        let passed = facts.since.elapsed();
+        let view = |entry: LoggedCommand| CommandLogEntry {
+            ago: passed.saturating_sub(entry.at),
+            line: entry.line,
+            code: entry.code,
         };
-        self.lock().command_log.iter().map(view).collect()
+        facts.command_log.entries().into_iter().map(view).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, StatusFields> {
@@ -353,18 +342,5 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         status.measure(5000);
         assert_eq!(rate(5000), 4000);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_the_last_lines_are_kept_and_only_their_beginning() {
-        let status = status();
-        for number in 0..60 {
-            let said = format!("NOOP {number} {}", "x".repeat(1000));
-            status.command_answered(said.as_bytes(), Code::OK, "UTF-8");
-        }
-        let history = status.history();
-        assert_eq!(history.len(), COMMAND_LOG_MAX);
-        assert!(history[0].line.starts_with(b"NOOP 10 "));
-        assert_eq!(history[49].line.len(), LINE_BYTES_MAX);
     }
 }

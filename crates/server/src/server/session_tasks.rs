@@ -2,10 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::registry::{End, Registry, SessionHandle};
+use crate::session_end::SessionEnd;
+
+/// How long a session that is to end now may take to send its last replies.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// How long publishing an upload may take then, so that its client gets the result.
+const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// A set of tasks. Dropping it aborts all.
 ///
@@ -107,6 +117,38 @@ impl Drop for RunningTask {
             self.running.all_ended.notify_waiters();
         }
     }
+}
+
+/// Ends a session that was to end now and does not: its client does not read replies, or storage is
+/// slow.
+pub(super) async fn cut_off(handle: &SessionHandle) -> SessionEnd {
+    let reason = handle.ended(End::Now).await;
+    // Boxed, so that a session does not reserve memory for it.
+    Box::pin(async {
+        sleep(GOODBYE_MAX).await;
+        // The conversation is polled first, so it continues after a commit before it is dropped
+        // here.
+        let _ = timeout(COMMIT_MAX, handle.committed()).await;
+    })
+    .await;
+    SessionEnd::Terminated(format!("{reason} (forced: the session did not end in time)"))
+}
+
+/// Waits for transfers for `grace`, then ends them.
+pub(super) async fn drain(registry: &Registry, sessions: SessionTasks, grace: Duration) {
+    const REASON: &str = "The server is shutting down.";
+    // Sessions cut themselves off; the last limit is for those that cannot.
+    let cut_off_max = GOODBYE_MAX * 2 + COMMIT_MAX;
+    for (how, most) in [(End::AfterTransfer, grace), (End::Now, cut_off_max)] {
+        for handle in registry.sessions() {
+            handle.end(how, REASON);
+        }
+        if timeout(most, sessions.all_ended()).await.is_ok() {
+            return;
+        }
+    }
+    sessions.abort_all();
+    sessions.all_ended().await;
 }
 
 #[cfg(test)]
