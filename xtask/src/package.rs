@@ -42,9 +42,9 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
 
 fn release(root: &Path) -> Result<PathBuf, String> {
     let mut build = cargo(root);
-    build.args(["build", "--profile", "dist", "--package", "wharf", "--bin", "wharf"]);
+    build.args(["build", "--release", "--package", "wharf", "--bin", "wharf"]);
     if succeeds(&mut build)? {
-        Ok(target(root).join("dist/wharf"))
+        Ok(target(root).join("release/wharf"))
     } else {
         Err("cannot build the program, see above".to_owned())
     }
