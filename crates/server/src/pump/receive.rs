@@ -11,7 +11,7 @@ use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
 use super::mover::{Moved, Mover, TransferStep};
-use super::reused_block::ReusedBlock;
+use super::reused_block::{BLOCK_BYTES, ReusedBlock};
 use super::zlib::Decompressor;
 use super::{Flow, PIECE_BYTES, TransferError, bound, kernel_copy};
 use crate::net::{Socket, Stream};
@@ -127,7 +127,7 @@ impl TransferStep for Receiving<'_> {
         self.taken = self.taken.saturating_add(got);
         let piece = self.block.filled();
         if self.block.is_full() {
-            self.room = PIECE_BYTES.min(self.room.saturating_mul(4));
+            self.room = BLOCK_BYTES.min(self.room.saturating_mul(4));
         }
         self.decoder.take(piece, self.sink, self.flow).await?;
         Ok(Moved::Bytes(got))

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use wharf_core::{Bytes, BytesMut};
 
-use super::PIECE_BYTES;
-
+/// The largest block: together with the copy of its data it stays in the cache of a processor.
+pub(super) const BLOCK_BYTES: usize = 128 * 1024;
 /// Less room than this is not worth a read.
 const ROOM_MIN: usize = 4 * 1024;
 
@@ -26,7 +26,7 @@ impl ReusedBlock {
             return self.0.capacity() - self.0.len();
         }
         let spare = || SPARE.with_borrow_mut(Option::take);
-        self.0 = if size < PIECE_BYTES { None } else { spare() }
+        self.0 = if size < BLOCK_BYTES { None } else { spare() }
             .unwrap_or_else(|| BytesMut::with_capacity(size));
         self.0.capacity()
     }
@@ -49,7 +49,7 @@ impl ReusedBlock {
 
 impl Drop for ReusedBlock {
     fn drop(&mut self) {
-        if self.0.try_reclaim(PIECE_BYTES) {
+        if self.0.try_reclaim(BLOCK_BYTES) {
             let block = std::mem::take(&mut self.0);
             // At the end of the thread there is no next upload.
             let _ = SPARE.try_with(|spare| spare.replace(Some(block)));
@@ -70,40 +70,40 @@ mod tests {
     #[test]
     fn a_block_is_used_again_once_its_data_is_stored() {
         let mut block = ReusedBlock::default();
-        let first = receive(&mut block, PIECE_BYTES, PIECE_BYTES);
+        let first = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES);
         assert!(block.is_full());
         let place = first.as_ptr();
         // Still in use: another block.
-        let second = receive(&mut block, PIECE_BYTES, PIECE_BYTES);
+        let second = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES);
         assert_ne!(second.as_ptr(), place);
         assert_eq!(first, second);
         let place = second.as_ptr();
         drop(second);
-        assert_eq!(receive(&mut block, PIECE_BYTES, 10).as_ptr(), place);
+        assert_eq!(receive(&mut block, BLOCK_BYTES, 10).as_ptr(), place);
     }
 
     #[test]
     fn the_next_upload_on_a_thread_uses_the_block_of_the_last_one() {
         let mut block = ReusedBlock::default();
-        let place = receive(&mut block, PIECE_BYTES, PIECE_BYTES).as_ptr();
+        let place = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES).as_ptr();
         drop(block);
         let mut small = ReusedBlock::default();
         assert_ne!(receive(&mut small, ROOM_MIN, 10).as_ptr(), place);
         let mut large = ReusedBlock::default();
-        assert_eq!(receive(&mut large, PIECE_BYTES, 10).as_ptr(), place);
-        let kept = receive(&mut large, PIECE_BYTES, 10);
+        assert_eq!(receive(&mut large, BLOCK_BYTES, 10).as_ptr(), place);
+        let kept = receive(&mut large, BLOCK_BYTES, 10);
         // Its data is not stored yet, so it cannot be used again.
         drop(large);
         let mut next = ReusedBlock::default();
-        receive(&mut next, PIECE_BYTES, PIECE_BYTES);
+        receive(&mut next, BLOCK_BYTES, BLOCK_BYTES);
         assert_eq!(kept, vec![7; 10]);
     }
 
     #[test]
     fn pieces_share_a_block_while_there_is_room() {
         let mut block = ReusedBlock::default();
-        let first = receive(&mut block, PIECE_BYTES, 100);
-        let second = receive(&mut block, PIECE_BYTES, 100);
+        let first = receive(&mut block, BLOCK_BYTES, 100);
+        let second = receive(&mut block, BLOCK_BYTES, 100);
         assert_eq!(second.as_ptr(), first.as_ptr().wrapping_add(100));
         assert!(!block.is_full());
     }

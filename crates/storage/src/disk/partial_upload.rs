@@ -146,11 +146,12 @@ impl PartialUpload {
         if !pieces.is_empty() {
             self.note()?;
         }
-        self.write_last(pieces)
+        self.write_unrecorded(pieces)
     }
 
-    /// Like `write`, for the last bytes, so that the file is published or removed next.
-    pub(super) fn write_last(&mut self, pieces: &[Bytes]) -> Result<()> {
+    /// Like `write`, without a record of the file that is replaced: for the first bytes, or for the
+    /// last ones, so that the file is published or removed next.
+    pub(super) fn write_unrecorded(&mut self, pieces: &[Bytes]) -> Result<()> {
         if self.is_copying() {
             self.state = UploadState::Discarded;
             return Err(Error::new(ErrorKind::Broken, "the existing content is not copied yet"));

@@ -18,6 +18,14 @@ use super::tree::Tree;
 /// chunk are in memory: those being written and those buffered in the meantime.
 const GATHERED_BYTES: usize = 256 * 1024;
 
+/// The same for bytes that are written without a blocking thread: they are still in the cache of the
+/// processor then.
+const GATHERED_AT_ONCE_BYTES: usize = 64 * 1024;
+
+/// Up to this length, an upload does not record which file it replaces: most are complete at once. One
+/// that ends early records it then; only after a crash of the server it cannot be resumed.
+const UNRECORDED_BYTES: usize = 1024 * 1024;
+
 /// The first bytes of an upload are written without a blocking thread where calls are fast; a
 /// longer upload can fill the memory that the system has for unwritten data, and then waits for
 /// the disk.
@@ -91,7 +99,7 @@ impl DiskUpload {
             return Ok(self.partial_upload.insert(partial_upload));
         }
         self.writing = Some(spawn_blocking(move || {
-            partial_upload.write_last(&pieces)?;
+            partial_upload.write_unrecorded(&pieces)?;
             Ok(partial_upload)
         }));
         let broken = || Error::new(ErrorKind::Broken, "an earlier write failed");
@@ -112,12 +120,18 @@ impl Sink for DiskUpload {
         }
         self.gathered_bytes = self.gathered_bytes.saturating_add(chunk.len());
         self.gathered.push(chunk);
-        if self.gathered_bytes >= GATHERED_BYTES {
+        let is_at_once = self.at_once_bytes < AT_ONCE_BYTES && self.tree.changes_at_once();
+        let enough = if is_at_once { GATHERED_AT_ONCE_BYTES } else { GATHERED_BYTES };
+        if self.gathered_bytes >= enough {
             let bytes = self.gathered_bytes;
             let (mut partial_upload, pieces) = self.take().await?;
-            if self.at_once_bytes < AT_ONCE_BYTES && self.tree.changes_at_once() {
+            if is_at_once {
                 self.at_once_bytes = self.at_once_bytes.saturating_add(bytes);
-                self.tree.latency.timed(|| partial_upload.write(&pieces))?;
+                let is_recorded = self.at_once_bytes > UNRECORDED_BYTES;
+                self.tree.latency.timed(|| match is_recorded {
+                    true => partial_upload.write(&pieces),
+                    false => partial_upload.write_unrecorded(&pieces),
+                })?;
                 self.partial_upload = Some(partial_upload);
                 return Ok(());
             }
@@ -156,7 +170,7 @@ impl Sink for DiskUpload {
         }
         let (mut partial_upload, pieces) = self.take().await?;
         self.writing = Some(spawn_blocking(move || {
-            partial_upload.write_last(&pieces)?;
+            partial_upload.write_unrecorded(&pieces)?;
             partial_upload.sync()?;
             Ok(partial_upload)
         }));
@@ -176,13 +190,13 @@ impl Sink for DiskUpload {
         let (mut partial_upload, pieces) = self.take().await?;
         if self.tree.changes_at_once() {
             return self.tree.latency.timed(|| {
-                partial_upload.write_last(&pieces)?;
+                partial_upload.write_unrecorded(&pieces)?;
                 partial_upload.publish()
             });
         }
         // From here on it runs to completion, even if the future is dropped.
         let publishing = spawn_blocking(move || {
-            partial_upload.write_last(&pieces)?;
+            partial_upload.write_unrecorded(&pieces)?;
             partial_upload.publish()
         });
         join_result(publishing.await)
