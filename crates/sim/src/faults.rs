@@ -1,5 +1,6 @@
 //! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -119,6 +120,12 @@ impl Faults {
         }
     }
 
+    /// Whether a file is handed out at once, as a store does that has it in memory.
+    fn gives_bytes(&self) -> bool {
+        let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        fault_plan.rng.chance(1, 3)
+    }
+
     fn record(&self, operation: FileOperation, at: &VPath) {
         self.oracle.record(&self.account, operation, &at.to_string(), &self.memory);
     }
@@ -172,6 +179,9 @@ impl Storage for Faults {
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
         self.pass("read", at).await?;
         Ok(match self.memory.read(at, from).await? {
+            Source::Stream(inner) if self.gives_bytes() => {
+                Source::Bytes(whole(self.faulty(inner)).await?)
+            }
             Source::Stream(inner) => Source::Stream(self.faulty(inner)),
             whole @ (Source::File { .. } | Source::Bytes(_)) => whole,
         })
@@ -238,6 +248,15 @@ impl Storage for Faults {
         self.pass("set", at).await?;
         self.memory.set(at, change).await
     }
+}
+
+/// The whole content of a stream.
+async fn whole(mut stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes.into())
 }
 
 /// A write that stalls and fails.

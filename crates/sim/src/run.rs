@@ -176,8 +176,9 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
     if rng.chance(1, 6) {
         limits.sessions_per_user = Count::from_number(1);
     }
-    if rng.chance(1, 5) {
-        settings.passive.ports = 30_000..=30_001;
+    if rng.chance(1, 3) {
+        let more = u16::try_from(rng.below(10)).unwrap_or_default();
+        settings.passive.ports = 30_000..=30_000 + more;
     }
     settings.files.create_parent_dirs = rng.chance(1, 3);
     settings.files.overwrite = !rng.chance(1, 8);
@@ -202,14 +203,21 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let may_share = settings.passive.ports.clone().count() > PORTS_FEW;
     let net = SimNet::new(network_faults);
     let events = EventRecorder::default();
-    let server = Server::new(settings, Arc::new(users()), Arc::new(stores.clone()))
+    let (users, served) = (Arc::new(users()), Arc::new(stores.clone()));
+    let reloads = Reloads {
+        settings: settings.clone(),
+        users: Arc::clone(&users),
+        stores: Arc::clone(&served),
+    };
+    let server = Server::new(settings, users, served)
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
     let bound = server.bind().await.expect("the simulated network provides every address");
     if let Some(InjectedFault::Network(call)) = failing {
         net.fail_at(call);
     }
-    let mut world = RunningWorld { rng, may_share, net, oracle, handle: bound.handle(), stores };
+    let handle = bound.handle();
+    let mut world = RunningWorld { rng, may_share, net, oracle, handle, stores, reloads };
     let mut serving = JoinSet::new();
     serving.spawn(bound.serve());
     let has_administrator = !is_faultless && failing.is_none() && world.rng.chance(1, 3);
@@ -247,6 +255,34 @@ struct RunningWorld {
     oracle: Oracle,
     handle: Handle,
     stores: Faults,
+    reloads: Reloads,
+}
+
+/// What a reload needs.
+#[derive(Clone)]
+struct Reloads {
+    settings: Settings,
+    users: Arc<FixedUsers>,
+    stores: Arc<Faults>,
+}
+
+impl Reloads {
+    /// Puts limits in force, in the middle of everything, or removes them.
+    fn reload(&self, handle: &Handle, rng: &mut Rng, oracle: &Oracle) {
+        let mut settings = self.settings.clone();
+        let mut rate = || match rng.below(3) {
+            0 => Rate::Unlimited,
+            _ => Rate::from_bytes_per_second(rng.between(20_000, 500_000)),
+        };
+        let limits = &mut settings.limits;
+        (limits.upload_rate, limits.download_rate) = (rate(), rate());
+        (limits.user_upload_rate, limits.transfer_download_rate) = (rate(), rate());
+        oracle.log_line("admin", &format!("reload: {:?}", settings.limits));
+        let (users, stores) = (Arc::clone(&self.users), Arc::clone(&self.stores));
+        if handle.adopt(settings, users, stores).is_err() {
+            oracle.report_violation("a reload of limits fails".into());
+        }
+    }
 }
 
 impl RunningWorld {
@@ -266,7 +302,8 @@ impl RunningWorld {
             });
         }
         if has_administrator {
-            tasks.spawn(administer(self.rng.fork(), self.handle.clone(), self.oracle.clone()));
+            let (rng, handle, oracle) = (self.rng.fork(), self.handle.clone(), self.oracle.clone());
+            tasks.spawn(administer(rng, handle, oracle, self.reloads.clone()));
         }
         let Ok(stops) = timeout(WORLD_MAX, tasks.join_all()).await else {
             self.oracle.report_violation("the clients did not end in time".into());
@@ -355,12 +392,17 @@ fn last_client(user: &str, secret: &str) -> ClientProfile {
     }
 }
 
-/// An administrator ends sessions, and sometimes shuts the server down; returns whether it did.
-async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle) -> bool {
+/// An administrator changes limits, ends sessions, and sometimes shuts the server down; returns
+/// whether it did.
+async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle, reloads: Reloads) -> bool {
     let mut is_stopped = false;
-    for _ in 0..rng.between(1, 3) {
-        sleep(Duration::from_millis(rng.between(10, 60_000))).await;
-        if rng.chance(1, 3) {
+    for _ in 0..rng.between(1, 6) {
+        // Often shortly after each other, since many transfers are short.
+        let most = if rng.chance(1, 2) { 500 } else { 60_000 };
+        sleep(Duration::from_millis(rng.between(10, most))).await;
+        if rng.chance(1, 2) {
+            reloads.reload(&handle, &mut rng, &oracle);
+        } else if rng.chance(1, 3) {
             let grace = Duration::from_millis(rng.below(8000));
             oracle.log_line("admin", &format!("shut down, grace {grace:?}"));
             handle.shut_down(grace);
