@@ -56,7 +56,7 @@ pub(crate) fn inputs(global: &GlobalArgs, file: Option<PathBuf>, flags: Vec<Flag
     let settings = global.set.iter().map(|(path, value)| Flag {
         shown: format!("--set {path}={value}"),
         path: path.clone(),
-        raw: Raw::Plain(value.clone()),
+        raw: Raw::from_plain(value),
     });
     Inputs {
         file,

@@ -64,7 +64,7 @@ pub(crate) fn gather(inputs: &Inputs) -> (Layers, Vec<ConfigProblem>) {
     for (name, value) in &inputs.environment {
         if let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) {
             let path = rest.split("__").collect::<Vec<_>>().join(".").to_lowercase();
-            let raw = Raw::Plain(value.clone());
+            let raw = Raw::from_plain(value);
             let origin = ValueOrigin::Environment(name.clone());
             place(&mut layers, &path, Item { raw, origin }, &mut problems);
         }

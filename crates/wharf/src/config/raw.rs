@@ -48,6 +48,16 @@ impl Raw {
         DeValue::parse(text).ok().map(|value| Self::from_toml(value.get_ref()))
     }
 
+    /// From the environment or a flag. Quotes are accepted as in the file, from which a value may
+    /// have been copied.
+    pub(crate) fn from_plain(text: &str) -> Self {
+        let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+        match Self::parse_toml(text) {
+            Some(string @ Self::Text(_)) if is_quoted('"') || is_quoted('\'') => string,
+            _ => Self::Plain(text.to_owned()),
+        }
+    }
+
     /// The text, if it is a string.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
@@ -168,6 +178,10 @@ mod tests {
         let members = Raw::Plain(r#"["a,b"]"#.into()).list().unwrap();
         assert_eq!(members, [Raw::Text("a,b".into())]);
         assert_eq!(Raw::Plain(String::new()).list(), Some(vec![]));
+        for (given, text) in [(r#""fast""#, "fast"), ("'fast'", "fast"), (r#""a"b"#, r#""a"b"#)] {
+            assert_eq!(Raw::from_plain(given).text(), Some(text));
+        }
+        assert_eq!(Raw::from_plain("fast"), Raw::Plain("fast".into()));
     }
 
     proptest! {
