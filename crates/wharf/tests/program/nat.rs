@@ -166,7 +166,7 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
     assert!(reported.contains("data connection with EPSV failed"), "{reported}");
     assert!(reported.contains("PASV announces 192.168.1.2"), "{reported}");
     assert!(reported.contains("set passive.public_address to 198.51.100.1"), "{reported}");
-    assert_eq!(causes(&place), ["private-address-announced", "no-connection"]);
+    assert_eq!(causes(&place), ["no-connection", "private-address-announced"]);
 
     place.write("wharf.toml", &format!("{config}public_address = \"198.51.100.1\"\n"));
     place.run(&["reload"]).exits(0);
