@@ -169,6 +169,10 @@ impl From<Error> for Refusal {
                 Code::BAD_RESTART,
                 "Partial upload has expired; restart from the beginning.",
             ),
+            ErrorKind::Interrupted => Self::say(
+                Code::BAD_RESTART,
+                "Interrupted upload was not kept; restart from the beginning.",
+            ),
             ErrorKind::Unfinished(0) => Self::say(
                 Code::FILE_UNAVAILABLE,
                 "Partial upload of 0 bytes exists; use STOR again.",

@@ -4,6 +4,7 @@ mod append;
 mod count;
 mod detached;
 mod fault;
+mod interrupted;
 mod journal;
 mod latency;
 mod listing;
@@ -66,6 +67,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 
 use self::append::Append;
+use self::interrupted::InterruptedUploads;
 use self::listing::DirectoryListing;
 use self::partial_upload::{PartialUpload, StartedWrite};
 use self::path_rules::PathRules;
@@ -361,6 +363,7 @@ pub struct Disks {
     options: DiskOptions,
     quotas: Option<Quotas>,
     server_files: ServerFiles,
+    interrupted: Arc<InterruptedUploads>,
     open: Arc<Mutex<HashMap<TreeKey, Weak<Tree>>>>,
 }
 
@@ -380,7 +383,8 @@ impl Disks {
         // Read it now: a sandbox may forbid it later.
         boot::identity();
         let server_files = ServerFiles::default();
-        Self { options, quotas: None, server_files, open: Arc::default() }
+        let (interrupted, open) = (Arc::default(), Arc::default());
+        Self { options, quotas: None, server_files, interrupted, open }
     }
 
     /// Counts the usage of accounts with a quota and enforces it. Without this, quotas have no
@@ -456,6 +460,7 @@ impl Disks {
             join_result(spawn_blocking(move || Ok(Tree::open(&path, &name, &options)?)).await)?
         };
         let mut tree = tree.with_limits(limited);
+        tree.interrupted = Arc::clone(&self.interrupted);
         tree.root.deny(&self.server_files);
         if let Some(path_rules) = &home.4 {
             tree.set_path_rules(path_rules.clone());

@@ -14,6 +14,7 @@ use wharf_core::storage::{DetachedFile, Replace, Stored};
 
 use super::detached::{DetachedWriter, WriteAllowance};
 use super::fault::fault;
+use super::interrupted::InterruptedUploads;
 use super::prefix_copy::PrefixCopy;
 use super::space::Headroom;
 use super::system::{Directory, real_name};
@@ -71,6 +72,8 @@ pub(super) struct PartialUpload {
     state: UploadState,
     /// Free space on the file system.
     headroom: Headroom,
+    /// Where it is remembered if it ends early and is not kept; `None` for bytes to append.
+    interrupted: Option<Arc<InterruptedUploads>>,
     /// Its share of the usage of the account, where a quota applies.
     reservation: Option<Arc<QuotaReservation>>,
 }
@@ -402,6 +405,9 @@ impl Drop for PartialUpload {
         let is_left = self.stays() || self.dir.unlink(&self.name).is_err();
         if !is_left && (self.is_base_recorded || self.found.is_some()) {
             remove_base(&self.dir, &self.name);
+        }
+        if let (false, Some(interrupted), Some(base)) = (is_left, &self.interrupted, &self.base) {
+            interrupted.remember(&self.partial, base);
         }
         if !is_left && self.made_mark {
             clear_absent_mark(&self.dir, &self.target);

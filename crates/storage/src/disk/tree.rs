@@ -13,6 +13,7 @@ use wharf_proto::path::VPath;
 
 use super::count::count;
 use super::fault::fault;
+use super::interrupted::InterruptedUploads;
 use super::journal::{self, Recovery, is_growing, visible_length, visible_length_by};
 use super::latency::CallLatency;
 use super::partial_upload::UnfinishedUpload;
@@ -43,6 +44,7 @@ pub(super) struct Tree {
     pub(super) limited: Option<LimitedHome>,
     pub(super) ignores_case: bool,
     headroom: Arc<SharedHeadroom>,
+    pub(super) interrupted: Arc<InterruptedUploads>,
     recovery: Recovery,
 }
 
@@ -77,8 +79,18 @@ impl Tree {
         let ignores_case = root.ignores_case();
         let (account, options) = (account.to_owned(), options.clone());
         let (folder, recovery) = (folder.to_owned(), Recovery::of(folder));
-        let (limited, headroom) = (None, Arc::default());
-        Self { root, folder, account, options, latency, limited, ignores_case, headroom, recovery }
+        Self {
+            root,
+            folder,
+            account,
+            options,
+            latency,
+            limited: None,
+            ignores_case,
+            headroom: Arc::default(),
+            interrupted: Arc::default(),
+            recovery,
+        }
     }
 
     /// Counts the usage.

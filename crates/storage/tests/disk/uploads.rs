@@ -498,6 +498,54 @@ async fn without_retention_no_unfinished_upload_is_kept() {
 }
 
 #[tokio::test]
+async fn row_33_an_interrupted_overwrite_that_was_not_kept_cannot_be_continued() {
+    let world = World::new();
+    let disk = world.disk(&DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() });
+    put(&disk, "/f", b"0123456789").await.unwrap();
+    // Without an interrupted upload, REST continues the file that is there.
+    let mut sink = begin(&disk, "/f", Start::At(4)).await;
+    feed(&mut sink, b"XY").await;
+    sink.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"0123XY");
+    let mut sink = begin(&disk, "/f", Start::Fresh).await;
+    feed(&mut sink, b"new").await;
+    sink.abort().await;
+    for start in [Start::At(3), Start::At(6), Start::At(1)] {
+        fails(disk.write(&path("/f"), write(start)).await, &[ErrorKind::Interrupted], "resume");
+    }
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"0123XY");
+    // From the beginning it is whole, and afterwards REST works again.
+    put(&disk, "/f", b"new content").await.unwrap();
+    let mut sink = begin(&disk, "/f", Start::At(3)).await;
+    feed(&mut sink, b"!").await;
+    sink.commit().await.unwrap();
+    assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"new!");
+}
+
+#[tokio::test]
+async fn row_33_an_interrupted_restart_inside_a_file_is_not_forgotten() {
+    let world = World::new();
+    let disk = world.disk(&fast());
+    put(&disk, "/f", &[b'O'; 100]).await.unwrap();
+    let mut sink = begin(&disk, "/f", Start::At(50)).await;
+    feed(&mut sink, &[b'N'; 20]).await;
+    sink.abort().await;
+    // Whether the 70 bytes were kept or not, the next ones follow them or are refused.
+    match disk.write(&path("/f"), write(Start::At(70))).await {
+        Ok(mut sink) => {
+            feed(&mut sink, &[b'M'; 30]).await;
+            sink.commit().await.unwrap();
+            let whole = [[b'O'; 50].as_slice(), &[b'N'; 20], &[b'M'; 30]].concat();
+            assert_eq!(content(&disk, &path("/f")).await.unwrap(), whole);
+        }
+        Err(error) => {
+            assert_eq!(error.kind, ErrorKind::Interrupted);
+            assert_eq!(content(&disk, &path("/f")).await.unwrap(), [b'O'; 100]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_empty_upload_leaves_no_temporary_file() {
     let world = World::new();
     let disk = world.disk(&fast());

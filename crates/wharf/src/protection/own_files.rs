@@ -25,8 +25,6 @@ pub(crate) struct OwnFile {
     extent: Extent,
 }
 
-/// Highest number of rotated logs that is considered.
-const ROTATED_MAX: u32 = 100;
 /// A program that an event starts, and the files in its arguments.
 const PROGRAM: &str = "an event program";
 /// The folder of an event program.
@@ -97,12 +95,8 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     let socket = config.control.socket.0.clone().unwrap_or_else(usual);
     add("the control socket", socket, Extent::File);
     for log in log_files(config) {
-        for number in 1..=config.log.rotate_keep.0.min(ROTATED_MAX) {
-            for suffix in ["", ".gz"] {
-                add("a log", numbered(&log, number, suffix), Extent::File);
-            }
-        }
-        add("a log", log, Extent::File);
+        // Also as logrotate and administrators name old ones: `wharf.log-20261201`, `wharf.log.8`.
+        add("a log", log, Extent::FileAndCopies);
     }
     for path in secrets(config) {
         add("a password file", path, copies);
@@ -219,11 +213,4 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.secret_file.0.as_deref());
     let files = logins::secret_files(config).chain(webhooks);
     files.chain(config.accounts.password_file.0.as_deref()).map(Path::to_path_buf).collect()
-}
-
-/// The path of a rotated log.
-fn numbered(log: &Path, number: u32, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(log);
-    name.push(format!(".{number}{suffix}"));
-    name.into()
 }

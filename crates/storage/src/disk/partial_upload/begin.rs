@@ -183,6 +183,7 @@ impl PartialUpload {
         partial_upload.folder = tree.real_path(&at.parent().unwrap_or_else(VPath::root));
         partial_upload.base = base;
         partial_upload.headroom = headroom;
+        partial_upload.interrupted = Some(Arc::clone(&tree.interrupted));
         partial_upload.reserve_quota(tree, at)?;
         drop(counting);
         partial_upload.prepare(tree, at, how.start)?;
@@ -276,6 +277,9 @@ impl PartialUpload {
                 tree.recover(at);
                 let (old, length) = tree.root.open_file(at)?;
                 let keep = kept(start, length)?;
+                if matches!(start, Start::At(1..)) && self.was_interrupted(tree) {
+                    return Err(ErrorKind::Interrupted.into());
+                }
                 self.reserve_space(keep)?;
                 self.copying = PrefixCopy::of(old, keep)?;
             }
@@ -285,6 +289,13 @@ impl PartialUpload {
             }
         }
         Ok(())
+    }
+
+    /// Whether an earlier upload of the account to this file ended early, and nothing of it is left:
+    /// its client would continue it, and the result would be a mixture.
+    fn was_interrupted(&self, tree: &Tree) -> bool {
+        let base = self.base.as_ref();
+        base.is_some_and(|base| tree.interrupted.contains(&self.partial, base))
     }
 
     /// Why an existing unfinished upload cannot be resumed.
@@ -392,6 +403,7 @@ impl PartialUpload {
             synced: None,
             state: UploadState::Untouched,
             headroom: Headroom::of(tree.options.min_free_space),
+            interrupted: None,
             reservation: None,
         }
     }
