@@ -173,11 +173,11 @@ mod tests {
             };
             self::template(template).account("anna", external).await.map(|account| account.home)
         };
-        assert_eq!(home("/t/%u", "/said", "/sys").await.unwrap(), Path::new("/said"));
+        assert_eq!(home("/t/%u", "/own", "/sys").await.unwrap(), Path::new("/own"));
         assert_eq!(home("/t/%u", "", "/sys").await.unwrap(), Path::new("/t/anna"));
         assert_eq!(home("", "", "/sys").await.unwrap(), Path::new("/sys"));
-        for (template, said) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
-            let denied = home(template, said, "").await.unwrap_err();
+        for (template, preset) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
+            let denied = home(template, preset, "").await.unwrap_err();
             assert!(matches!(denied, Denied::Refused(_)), "{denied}");
         }
     }

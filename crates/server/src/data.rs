@@ -18,7 +18,7 @@ use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
 /// Most clients request a transfer within this time after PASV. Nothing is accepted on the port
 /// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
 /// backlog so that the client could not connect.
-const UNATTENDED_MAX: Duration = Duration::from_millis(100);
+const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 
 /// The data port of the next transfer.
 pub(crate) enum DataPort {
@@ -44,7 +44,7 @@ impl DataPort {
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
             Self::Passive { until, offer, is_watched: false, .. } => {
-                Some((offer.at + UNATTENDED_MAX).min(*until))
+                Some((offer.at + ACCEPT_DELAY).min(*until))
             }
             Self::Passive { until, .. } => Some(*until),
             Self::Active(_) => None,

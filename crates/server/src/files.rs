@@ -269,8 +269,8 @@ impl Files {
         self.store.usage()
     }
 
-    /// Rejects a size that could not be stored even in an empty home; `check_room` checks the space
-    /// for a specific upload. Without a right to write, nothing is revealed.
+    /// Rejects a size that could not be stored even in an empty home; `check_space` checks it for
+    /// a specific upload. Without a permission to write, nothing is revealed.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
         let rights = self.rights(at);
         if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
@@ -293,7 +293,7 @@ impl Files {
     ///
     /// The right is checked first, and an existing file counts as space only if the upload may
     /// replace it and the account may know of it: otherwise rejected sizes would reveal its size.
-    pub(crate) async fn check_room(
+    pub(crate) async fn check_space(
         &self,
         at: &VPath,
         start: Start,
@@ -482,9 +482,9 @@ impl Files {
     fn hide_existence<T>(
         &self,
         at: &VPath,
-        said: wharf_core::error::Result<T>,
+        result: wharf_core::error::Result<T>,
     ) -> Result<T, Refusal> {
-        said.map_err(|error| match error.kind {
+        result.map_err(|error| match error.kind {
             ErrorKind::Forbidden
             | ErrorKind::Exists
             | ErrorKind::NotADirectory

@@ -364,7 +364,7 @@ mod tests {
 
     /// A listing of a million entries needs the memory of one or two chunks.
     #[tokio::test]
-    async fn row_39_a_million_entries_need_no_room() {
+    async fn row_39_a_million_entries_need_no_memory() {
         let pages = || {
             let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
             facts.split(' ').nth(1)?.parse::<usize>().ok()

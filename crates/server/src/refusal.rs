@@ -55,7 +55,7 @@ impl Refusal {
     /// The reason why an upload was rejected and a hint, for the administrator. `None` if only the
     /// client can do something about it, or if the failure of the store is reported separately.
     pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
-        const ROOM: &str = "free disk space, or lower files.min_free_space";
+        const FREE_SPACE_HINT: &str = "free disk space, or lower files.min_free_space";
         const QUOTA: &str =
             "raise the quota: wharf user edit NAME --quota SIZE, or limits.user_quota";
         const RIGHTS: &str = "wharf why NAME PATH upload shows the rule; wharf user edit NAME \
@@ -74,7 +74,7 @@ impl Refusal {
             Self::Say(reply) => {
                 let help = match reply.code {
                     Code::OVER_QUOTA => QUOTA,
-                    Code::NO_SPACE => ROOM,
+                    Code::NO_SPACE => FREE_SPACE_HINT,
                     Code::NAME_REFUSED | Code::FILE_BUSY | Code::BAD_RESTART => "",
                     _ => return None,
                 };

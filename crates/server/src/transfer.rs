@@ -75,12 +75,12 @@ pub(crate) async fn run(
     session.handle.status.transfer_started(payload(file.as_ref()), transfer_side.size());
     let mut pending_line = None;
     let offer = port.offer();
-    let (end, said) =
+    let (end, replied_at) =
         transfer_side.begin(control, session, &opening, port, &mut pending_line).await?;
     let sent = Instant::now();
     let is_aborted = match transfer_side.sent.take() {
         Some(stream) => {
-            wait_for_peer_close(control, session, stream, said, &mut pending_line).await
+            wait_for_peer_close(control, session, stream, replied_at, &mut pending_line).await
         }
         None => false,
     };
@@ -149,10 +149,10 @@ async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
     stream: Sent,
-    said: Instant,
+    replied_at: Instant,
     pending_line: &mut PendingLine,
 ) -> bool {
-    if said.elapsed() > SHORT_MAX {
+    if replied_at.elapsed() > SHORT_MAX {
         return false;
     }
     let most = PEER_CLOSE_MAX.get(usize::from(session.data_kept_open));
@@ -313,7 +313,7 @@ impl DataTransfer {
         let first =
             upload_start.before_reply(control, session, payload.as_mut(), pending_line).await;
         control.send([opening], &session.names).await?;
-        let said = Instant::now();
+        let replied_at = Instant::now();
         let end = match first {
             Some(end) => Some(end),
             None => {
@@ -325,8 +325,8 @@ impl DataTransfer {
             None => drive_with_control(control, session, payload, pending_line).await,
         };
         Ok(match end {
-            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), said),
-            end => (end, said),
+            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), replied_at),
+            end => (end, replied_at),
         })
     }
 

@@ -32,8 +32,8 @@ fn says(world: &World, before: &str, command: &str, name: &str) -> String {
     let script = format!("{LOGIN}C: EPSV\nS: 229 *\n{before}C: {command} /x/{name}\nS: *\n");
     let story = world.clone().run(&script).transcript;
     let last = story.lines().rfind(|line| line.contains("S: ")).unwrap_or_default();
-    let said = last.split_once("S: ").map(|(_, said)| said).unwrap_or_default();
-    said.replace(name, "NAME")
+    let reply = last.split_once("S: ").map(|(_, reply)| reply).unwrap_or_default();
+    reply.replace(name, "NAME")
 }
 
 /// The replies for a file, for a folder and for what is missing, which must be one.
@@ -106,8 +106,8 @@ fn row_57_a_directory_without_rights_reveals_nothing_about_its_contents() {
 fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for (before, command) in COMMANDS {
-        let said = says_of_all(dropbox, before, command);
-        assert!(said.ends_with("Permission denied."), "{command}: {said}");
+        let reply = says_of_all(dropbox, before, command);
+        assert!(reply.ends_with("Permission denied."), "{command}: {reply}");
     }
     assert!(says_of_all(dropbox, "", "CWD").starts_with("250"));
     assert!(says_of_all(dropbox, "", "MKD").ends_with("Permission denied."));
@@ -130,7 +130,7 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
         }
         let codes = |announced: u32| {
             replies(&format!("C: ALLO {announced}\nS: 200 *\n"), "STOR")
-                .map(|said| said.chars().take(3).collect::<String>())
+                .map(|reply| reply.chars().take(3).collect::<String>())
         };
         if rights == dropbox {
             // 301 bytes are used.

@@ -197,7 +197,7 @@ impl Memory {
             None => None,
             Some(limited) => {
                 let reservation = QuotaReservation::begin(&limited, None, Some(stage))?;
-                reservation.check_room()?;
+                reservation.check_space()?;
                 Some(reservation)
             }
         };
@@ -241,7 +241,7 @@ impl Memory {
                 Ok(())
             }
         };
-        match begun.and_then(|()| reservation.check_room()) {
+        match begun.and_then(|()| reservation.check_space()) {
             Ok(()) => Ok(Some(reservation)),
             Err(error) => {
                 // The unfinished upload stays as it was.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wharf_core::account::{Account, Limits};
+use wharf_core::account::{Account, AccountLimits};
 use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
@@ -32,7 +32,7 @@ impl<U: Users + ?Sized> WithAnonymous<U> {
 
     /// What all anonymous sessions share.
     #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: AccountLimits) -> Self {
         self.account.limits = limits;
         self
     }

@@ -32,7 +32,6 @@ const SHARED: &[(&str, &[&str], &str)] = &[
     ("Error", &["core", "load"], LIBRARY_ERROR),
     ("ErrorKind", &["core", "load"], LIBRARY_ERROR),
     ("Files", &["server", "server"], ENGINE),
-    ("Limits", &["core", "server"], ENGINE),
     ("Listener", &["admin", "server"], MODEL),
     ("Location", &["storage", "storage"], ENGINE),
     ("Lock", &["admin", "server"], MODEL),

@@ -168,7 +168,7 @@ fn is_anonymous(session: &Session, user: &str) -> bool {
 }
 
 /// The account, and the client's character set if the login has shown it.
-type Admitted = (Account, Option<CharsetEvidence>);
+type Admitted = (Account, Option<CharsetObservation>);
 
 /// Asks the account store. If the bytes can be decoded in two ways, both are tried; they count as
 /// one attempt.
@@ -197,7 +197,7 @@ async fn admit(
         match asked.await {
             Ok(account) => {
                 let is_name = std::str::from_utf8(user).is_err();
-                let charset = spelled.set.map(|set| CharsetEvidence { set, is_name });
+                let charset = spelled.set.map(|set| CharsetObservation { set, is_name });
                 return may_enter(session, &spelled, account, counted).map(|one| (one, charset));
             }
             Err(why) => {
@@ -250,7 +250,7 @@ fn may_enter(
 }
 
 /// Evidence of the client's character set from a login.
-struct CharsetEvidence {
+struct CharsetObservation {
     set: &'static Charset,
     /// Whether it comes from the user name, not only from the password.
     is_name: bool,
@@ -260,7 +260,7 @@ struct CharsetEvidence {
 async fn enter(
     session: &mut Session,
     account: Account,
-    charset: Option<CharsetEvidence>,
+    charset: Option<CharsetObservation>,
 ) -> Result<Next, Denied> {
     let store = match session.shared.config().stores.open(&account).await {
         Ok(store) => store,
@@ -270,10 +270,10 @@ async fn enter(
             return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
         }
     };
-    let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
+    let most = account.limits.sessions.unwrap_or(session.settings.limits.sessions_per_user);
     let Some(guard) = session.shared.admission.account_guard(&account.name, most) else {
         let reply = "Too many sessions for this account.";
-        let limit = match account.limits.sessions_max {
+        let limit = match account.limits.sessions {
             Some(_) => "sessions of the account",
             None => "limits.sessions_per_user",
         };

@@ -134,7 +134,7 @@ async fn announced(
 ) -> Result<Option<AnnouncedSize>, Refusal> {
     let announced = session.pending.announced.take();
     let Some(bytes) = announced.filter(|_| !is_ascii(session)) else { return Ok(None) };
-    let before = session.files()?.check_room(path, start, bytes).await?;
+    let before = session.files()?.check_space(path, start, bytes).await?;
     Ok(Some(AnnouncedSize { bytes, before }))
 }
 

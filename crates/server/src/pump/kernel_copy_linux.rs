@@ -37,7 +37,7 @@ use crate::registry::SessionHandle;
 /// Bytes per system call, so that counters are updated regularly.
 const CALL_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a worker waits for a client that has kept up so far.
-const PATIENCE: Duration = Duration::from_millis(20);
+const CLIENT_WAIT_MAX: Duration = Duration::from_millis(20);
 /// Longest run. A transfer that has moved less than a quarter of `RUN_BYTES` by then does not keep
 /// up; from then on it does not wait for its client.
 const RUN_TIME: Duration = Duration::from_millis(50);
@@ -273,7 +273,7 @@ impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
             RunEnd::Slow => {
                 mover.within(self.connection.ready(W::INTEREST)).await?;
                 if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
-                    sleep(PATIENCE).await;
+                    sleep(CLIENT_WAIT_MAX).await;
                 }
             }
         }
@@ -327,7 +327,7 @@ fn run<W: CopyWork>(
 
 /// Waits a moment for the client. Returns whether the socket became ready.
 fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
-    let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+    let most = Timespec { tv_sec: 0, tv_nsec: CLIENT_WAIT_MAX.subsec_nanos().into() };
     match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),

@@ -40,8 +40,8 @@ impl TlsSending {
     /// Encrypts the next block. Returns its size.
     fn encrypt(&mut self, most: u64) -> Result<u64, TransferError> {
         let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX).min(PLAIN_BYTES);
-        let room = self.plain.get_mut(..most).unwrap_or_default();
-        let got = self.file.read_at(room, self.from).map_err(store)?;
+        let buffer = self.plain.get_mut(..most).unwrap_or_default();
+        let got = self.file.read_at(buffer, self.from).map_err(store)?;
         if got == 0 {
             return Err(TransferError::Store(shortened()));
         }

@@ -42,9 +42,9 @@ pub(super) const READ: OFlags =
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Refers to a file without opening it.
 #[cfg(target_os = "linux")]
-const PROBE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const PROBE: OFlags = READ;
+const PATH_ONLY: OFlags = READ;
 
 /// The root of a tree that no path leads out of.
 pub(super) struct Root {
@@ -125,7 +125,7 @@ impl Root {
             return false;
         }
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
-        let folder = self.open_without_rules(&parent, PROBE | OFlags::DIRECTORY);
+        let folder = self.open_without_rules(&parent, PATH_ONLY | OFlags::DIRECTORY);
         folder.is_ok_and(|folder| index.denies_name(folder, name, relation))
     }
 
@@ -149,7 +149,7 @@ impl Root {
     /// Whether a path leads to a denied file, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
         self.server_files.index().is_some()
-            && self.open_without_rules(at, PROBE).is_ok_and(|open| self.denies(at, open))
+            && self.open_without_rules(at, PATH_ONLY).is_ok_and(|open| self.denies(at, open))
     }
 
     /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
@@ -207,7 +207,7 @@ impl Root {
         if self.confinement == Confinement::Kernel {
             let parent = at.parent().filter(|_| last == LastLink::Keep);
             let (never, path) = (FollowSymlinks::Never, parent.as_ref().unwrap_or(at).relative());
-            beneath_linux::open_at_once(&self.fd, path, PROBE, never)?;
+            beneath_linux::open_at_once(&self.fd, path, PATH_ONLY, never)?;
             return Some(at.clone());
         }
         let _ = (at, last);
@@ -286,7 +286,7 @@ impl Root {
     /// The metadata of a path, if it is cached.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.reach_at_once(at, PROBE)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, PATH_ONLY)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
@@ -305,7 +305,7 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_by_rules(at, PROBE, Rights::LIST);
+        let reached = self.open_by_rules(at, PATH_ONLY, Rights::LIST);
         if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
@@ -314,7 +314,7 @@ impl Root {
             (Ok(entry), _) => entry,
             // A link that may not be followed is shown as a link.
             (Err(error), Some(parent)) => self
-                .open_at(&parent, PROBE | OFlags::DIRECTORY)
+                .open_at(&parent, PATH_ONLY | OFlags::DIRECTORY)
                 .and_then(|dir| facts_unix::of_name(dir, name))
                 .map_err(|_| fault(error))?,
             (Err(error), None) => return Err(fault(error)),
@@ -407,8 +407,8 @@ pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -
         #[cfg(target_os = "linux")]
         Medium::Disk => {
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
-            let mut room = [io::IoSliceMut::new(&mut bytes)];
-            rustix::io::preadv2(file, &mut room, from, flags).ok()?
+            let mut buffers = [io::IoSliceMut::new(&mut bytes)];
+            rustix::io::preadv2(file, &mut buffers, from, flags).ok()?
         }
         _ => return None,
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use wharf_core::account::{Account, Count, Folder, Limits, Rate, Size};
+use wharf_core::account::{Account, AccountLimits, Count, Folder, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
@@ -220,12 +220,12 @@ impl UserRecord {
             paths,
             folders,
         } = self.clone();
-        let is_said = !home.as_os_str().is_empty();
+        let is_set = !home.as_os_str().is_empty();
         let single = [
             password.map(Setting::Password),
             no_password.map(Setting::NoPassword),
             (!groups.is_empty()).then_some(Setting::Groups(groups)),
-            is_said.then(|| Setting::Home(folder.join(home))),
+            is_set.then(|| Setting::Home(folder.join(home))),
             permissions.map(Setting::Permissions),
             enabled.map(Setting::Enabled),
             upload_rate.map(Setting::UploadRate),
@@ -259,12 +259,12 @@ impl UserRecord {
             .chain(of_paths)
             .fold(rules, |rules, (path, rights)| rules.with(path.clone(), rights));
         let mut account = Account::new(&self.name, folder.join(&self.home), rules);
-        account.limits = Limits {
-            upload: self.upload_rate,
-            download: self.download_rate,
-            transfer_upload: self.transfer_upload_rate,
-            transfer_download: self.transfer_download_rate,
-            sessions_max: self.sessions,
+        account.limits = AccountLimits {
+            upload_rate: self.upload_rate,
+            download_rate: self.download_rate,
+            transfer_upload_rate: self.transfer_upload_rate,
+            transfer_download_rate: self.transfer_download_rate,
+            sessions: self.sessions,
             quota: self.quota,
             quota_files: self.quota_files,
         };

@@ -13,7 +13,7 @@ use wharf_users::file::{UserFile, UserRecord};
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::accounts::{self, AccountStoreKind, database, everyone, file, shown};
+use crate::accounts::{self, AccountStoreKind, all_records, database, file, shown};
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
@@ -96,7 +96,7 @@ fn kept(
     }
     if let AccountStoreKind::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
-        let read = waits(async { Ok((everyone(&store).await?, store.faults().await?)) })?;
+        let read = waits(async { Ok((all_records(&store).await?, store.faults().await?)) })?;
         let (records, faults) = read
             .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
         for warning in accounts::warnings(&address.to_string(), &faults) {

@@ -9,13 +9,13 @@ use wharf_users::rights::format_rights;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::Trouble;
-use crate::accounts::everyone_or_fault;
+use crate::accounts::all_records_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
-    let records = everyone_or_fault(store).await?;
+    let records = all_records_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,
         "password" => false,

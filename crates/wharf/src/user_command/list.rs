@@ -7,7 +7,7 @@ use wharf_users::rights::format_rights;
 
 use super::show::{LoginStatus, login, quota};
 use super::{Trouble, json};
-use crate::accounts::everyone;
+use crate::accounts::all_records;
 use crate::config::raw::quoted;
 use crate::outcome::print;
 
@@ -28,7 +28,7 @@ pub(super) async fn list(
     wanted: AccountFilter<'_>,
     is_json: bool,
 ) -> Result<(), Trouble> {
-    let records = everyone(store).await?;
+    let records = all_records(store).await?;
     let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {
         let is_wanted = match login(record) {

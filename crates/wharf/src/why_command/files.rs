@@ -201,7 +201,7 @@ impl Question<'_> {
                 if found.is_some() && !self.is_blind(at) {
                     return Err(self.fact("file exists"));
                 }
-                self.room_for_a_file()?;
+                self.space_for_file()?;
                 self.parent(at).await
             }
         }?;
@@ -284,14 +284,14 @@ impl Question<'_> {
                 right(self.case, self.subject, self.storage, at, needed)?;
             }
             Some(_) => {}
-            None => self.room_for_a_file()?,
+            None => self.space_for_file()?,
         }
-        self.room().await?;
+        self.space().await?;
         self.parent(at).await
     }
 
     /// Whether quota and free space permit more bytes.
-    async fn room(&self) -> Result<(), DecidingFact> {
+    async fn space(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
             && kept.bytes >= most
@@ -306,7 +306,7 @@ impl Question<'_> {
         }
     }
 
-    fn room_for_a_file(&self) -> Result<(), DecidingFact> {
+    fn space_for_file(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.files_max.number())
             && kept.files >= u64::from(most)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
-use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::account::{Account, AccountLimits, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
 use wharf_users::admin::{AdminError, Holder, StoreErrorKind, UserAdmin as _};
@@ -13,7 +13,9 @@ use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{NoUsers, Single};
 
-use crate::accounts::{self, AccountStoreKind, FolderUse, WatchedStore, alone, database, everyone};
+use crate::accounts::{
+    self, AccountStoreKind, FolderUse, WatchedStore, all_records, alone, database,
+};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
@@ -112,7 +114,7 @@ type All = (Vec<UserRecord>, Vec<Fault>);
 /// Reads all accounts of a database.
 fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
     alone(async {
-        let all = async { Ok((everyone(users).await?, users.faults().await?)) }.await;
+        let all = async { Ok((all_records(users).await?, users.faults().await?)) }.await;
         // The connections cannot outlive the thread that waits here.
         users.close_idle();
         all
@@ -227,7 +229,7 @@ pub(crate) fn shared(share: &Share) -> Accounts {
 
 /// The sessions of a shared account are limited only by those of the server.
 pub(super) fn for_many() -> AccountLimits {
-    AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
+    AccountLimits { sessions: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
 /// The permissions of anonymous users.
