@@ -94,7 +94,7 @@ impl AccountTemplate {
         let rules = external
             .paths
             .into_iter()
-            .fold(rules, |rules, (path, rights)| rules.with(path, rights));
+            .fold(rules, |rules, (path, permissions)| rules.with(path, permissions));
         let mut account = Account::new(name, home, rules);
         account.limits = external.limits;
         account.requires_tls = external.requires_tls;

@@ -13,7 +13,7 @@ use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
 use crate::settings::SessionReuse;
-use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
+use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
 /// Most clients request a transfer within this time after PASV. Nothing is accepted on the port
 /// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
@@ -83,7 +83,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) tls: Option<(&'a Acceptor, BindingId, SessionReuse)>,
     pub(crate) direction: DataDirection,
     /// Receives the progress of the handshake.
-    pub(crate) stage: &'a watch::Sender<Stage>,
+    pub(crate) stage: &'a watch::Sender<HandshakeStage>,
 }
 
 /// Why there is no data connection.

@@ -58,19 +58,21 @@ impl Refusal {
         const FREE_SPACE_HINT: &str = "free disk space, or lower files.min_free_space";
         const QUOTA: &str =
             "raise the quota: wharf user edit NAME --quota SIZE, or limits.user_quota";
-        const RIGHTS: &str = "wharf why NAME PATH upload shows the rule; wharf user edit NAME \
-                              --permissions changes it; a share accepts uploads with -w";
+        const PERMISSION_HINT: &str = "wharf why NAME PATH upload shows the rule; wharf user edit \
+             NAME --permissions changes it; a share accepts uploads with -w";
         const OWNER: &str = "give the server's user write access (chown, chmod); for a link out of \
                              the home, see files.follow_symlinks";
         const REPLACE: &str = "to replace files, the account needs the permission `overwrite`, and \
              files.overwrite = true";
         const PARENTS: &str = "create the folder, or set files.create_parent_dirs = true";
         Some(match self {
-            Self::Denied(right) => {
-                (format!("permission denied: missing permission `{right}`"), RIGHTS)
+            Self::Denied(permission) => {
+                (format!("permission denied: missing permission `{permission}`"), PERMISSION_HINT)
             }
             Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
-            Self::ByRule(denial) => (format!("permission denied: {}", denial.reason), RIGHTS),
+            Self::ByRule(denial) => {
+                (format!("permission denied: {}", denial.reason), PERMISSION_HINT)
+            }
             Self::Say(reply) => {
                 let help = match reply.code {
                     Code::OVER_QUOTA => QUOTA,

@@ -105,12 +105,12 @@ struct StatusFields {
     since: Instant,
     last_command_at: Instant,
     verb: Option<&'static str>,
-    transfer: Option<Transfer>,
+    transfer: Option<CurrentTransfer>,
     command_log: CommandLog,
 }
 
 #[derive(Debug)]
-struct Transfer {
+struct CurrentTransfer {
     what: Payload,
     size: Option<u64>,
     since: Instant,
@@ -213,7 +213,7 @@ impl SessionStatus {
     /// Records that a transfer begins; `size` is the total in bytes, if known.
     pub(crate) fn transfer_started(&self, what: Payload, size: Option<u64>) {
         let since = Instant::now();
-        let transfer = Transfer { what, size, since, measured: (since, 0), rate: 0 };
+        let transfer = CurrentTransfer { what, size, since, measured: (since, 0), rate: 0 };
         self.lock().transfer = Some(transfer);
     }
 
@@ -281,7 +281,7 @@ impl SessionStatus {
     }
 }
 
-impl Transfer {
+impl CurrentTransfer {
     /// The average, if the rate was not measured yet.
     fn rate_or_average(&self, now: Instant, moved: u64) -> u64 {
         if self.measured.0 == self.since {

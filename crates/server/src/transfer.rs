@@ -23,7 +23,7 @@ use crate::control::{Control, Disconnect};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::data_conn_outcome::Opened;
 use crate::drive::{Ending, PendingLine, drive_with_control};
-use crate::next::{AnnouncedSize, Job, Target, Transfer};
+use crate::next::{AnnouncedSize, Job, Transfer, UploadTarget};
 use crate::ports::{Lease, UnexpectedPeers};
 use crate::pump::{self, Closing, EndRule, Flow, Mover, Sent, TransferError};
 use crate::rate_limit::RateLimiter;
@@ -33,7 +33,7 @@ use crate::session_end::SessionEnd;
 use crate::session_status::Payload;
 use crate::settings::{SessionReuse, Settings};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
+use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
 /// A killed client closes all its connections, one after the other: after the end of a plain
 /// upload, the end of its control connection follows within this time, also on a busy machine.
@@ -208,13 +208,13 @@ struct DataTransfer {
     announced: Option<AnnouncedSize>,
     end: EndRule,
     /// The target of an upload.
-    target: Option<(VPath, Target)>,
+    target: Option<(VPath, UploadTarget)>,
     /// How it ended.
     closing: Closing,
     /// Whether an append received no data.
     is_unchanged: bool,
     /// How far the handshake of the data connection is.
-    stage: watch::Sender<Stage>,
+    stage: watch::Sender<HandshakeStage>,
     is_open: bool,
     is_tls: bool,
     is_unproven: bool,
@@ -278,7 +278,7 @@ impl DataTransfer {
             target: goal,
             closing: Closing::Orderly,
             is_unchanged: false,
-            stage: watch::Sender::new(Stage::Before),
+            stage: watch::Sender::new(HandshakeStage::Before),
             is_open: false,
             is_tls: false,
             is_unproven: false,
@@ -433,8 +433,11 @@ impl DataTransfer {
 
 /// The result of an empty upload without `close_notify`. It may have been truncated before its
 /// first byte, so it must not replace content.
-async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> DataEnd {
-    let Some((path, Target { files, is_appended })) = target else { return DataEnd::Moved };
+async fn without_a_byte(
+    target: Option<(VPath, UploadTarget)>,
+    requires_close_notify: bool,
+) -> DataEnd {
+    let Some((path, UploadTarget { files, is_appended })) = target else { return DataEnd::Moved };
     match (files.size_of_target(&path).await, is_appended) {
         (Ok(Some(_)), true) => DataEnd::Unchanged,
         (Ok(_), _) if !requires_close_notify => DataEnd::Moved,

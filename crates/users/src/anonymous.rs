@@ -23,9 +23,9 @@ pub struct WithAnonymous<U: ?Sized> {
 
 impl<U: Users + ?Sized> WithAnonymous<U> {
     /// Allows anonymous logins to `home` with these permissions.
-    pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, rights: Permissions) -> Self {
+    pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, permissions: Permissions) -> Self {
         let [name, _] = ANONYMOUS_NAMES;
-        let mut account = Account::new(name, home, Rules::everywhere(rights));
+        let mut account = Account::new(name, home, Rules::everywhere(permissions));
         account.is_anonymous = true;
         Self { account, inner }
     }

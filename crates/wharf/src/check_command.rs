@@ -31,8 +31,8 @@ use crate::config::{Config, Loaded};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
 use crate::protection::identity::SystemUser;
+use crate::protection::permissions;
 use crate::protection::reach::StoreAccess;
-use crate::protection::rights;
 use crate::running_server::{ask as answer_of, client};
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
@@ -168,7 +168,7 @@ fn inspect_config(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), F
             page.warn(warning, "get a new one from its issuer");
         }
     }
-    rights::reject_insecure(subjects.config, subjects.file.as_deref())?;
+    permissions::reject_insecure(subjects.config, subjects.file.as_deref())?;
     logins::check(subjects.config)?;
     page.line(match &subjects.file {
         Some(file) => format!("{}: the configuration is valid", file.display()),

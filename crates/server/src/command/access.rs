@@ -14,7 +14,7 @@ use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
 use crate::auth_throttle::{self, AttemptStart};
-use crate::files::Files;
+use crate::files::SessionFiles;
 use crate::names::Credentials;
 use crate::next::Next;
 use crate::refusal::Refusal;
@@ -176,7 +176,7 @@ async fn admit(
     session: &Session,
     user: &[u8],
     secret: &[u8],
-    counted: &mut auth_throttle::Attempt,
+    counted: &mut auth_throttle::CountedAttempt,
 ) -> Result<Admitted, Denied> {
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
@@ -231,7 +231,7 @@ fn may_enter(
     session: &Session,
     sent: &Credentials,
     account: Account,
-    counted: &mut auth_throttle::Attempt,
+    counted: &mut auth_throttle::CountedAttempt,
 ) -> Result<Account, Denied> {
     let is_denied = |name: &str| {
         let name = name.to_lowercase();
@@ -281,7 +281,8 @@ async fn enter(
         session.emit(&Event::Rejected { reason: &reason });
         return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
-    let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
+    let files =
+        SessionFiles::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = login_reply(session, &account);
     session.handle.status.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;

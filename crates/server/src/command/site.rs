@@ -215,9 +215,9 @@ mod tests {
     #[tokio::test]
     async fn row_24_a_copy_needs_the_rights_of_retr_there_and_of_stor_here() {
         let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
-        let without = |right: Permissions| {
+        let without = |permission: Permissions| {
             let each = Permissions::EACH.iter().map(|(one, ..)| *one);
-            each.filter(|one| *one != right).fold(Permissions::NONE, Permissions::union)
+            each.filter(|one| *one != permission).fold(Permissions::NONE, Permissions::union)
         };
         let rules = Rules::everywhere(Permissions::ALL)
             .with(at(b"unreadable"), without(Permissions::READ))

@@ -107,7 +107,7 @@ pub(super) async fn receive(
 ) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = SpliceCopy { file: Target(detached), pipe: Pipe::new().map_err(store)? };
+            let work = SpliceCopy { file: CopyTarget(detached), pipe: Pipe::new().map_err(store)? };
             let (_, is_done) = copy(&mut connection, SlowPeer::FallBack, work, flow).await?;
             let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
             Ok((back, Closing::Orderly))
@@ -117,7 +117,7 @@ pub(super) async fn receive(
             let (socket, withheld) = transport.into_parts();
             let mut connection = tcp(socket)?;
             let received = flow.mover.moved();
-            let work = TlsReceiving::new(Target(detached), (tls, withheld), flow.end, received);
+            let work = TlsReceiving::new(CopyTarget(detached), (tls, withheld), flow.end, received);
             let (work, _) = copy(&mut connection, SlowPeer::Accumulate, work, flow).await?;
             Ok((None, work.closing()))
         }
@@ -377,9 +377,9 @@ fn send_error(error: Errno) -> CopyStep {
 }
 
 /// The detached file of an upload.
-struct Target(DetachedFile);
+struct CopyTarget(DetachedFile);
 
-impl Target {
+impl CopyTarget {
     /// Checks the quota for this number of bytes.
     fn allow(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -390,7 +390,7 @@ impl Target {
 
 /// An upload with `splice`.
 struct SpliceCopy {
-    file: Target,
+    file: CopyTarget,
     pipe: Pipe,
 }
 
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_spliced_is_copied_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
-        let file = Target(DetachedFile { file, allowance: None });
+        let file = CopyTarget(DetachedFile { file, allowance: None });
         let mut receiving = SpliceCopy { file, pipe: Pipe::new().unwrap() };
         let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
         end.write_all(b"first and second").unwrap();

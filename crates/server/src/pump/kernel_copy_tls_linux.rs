@@ -10,7 +10,7 @@ use rustls::ServerConnection;
 use socket2::Socket;
 use tokio::io::Interest;
 
-use super::{CopyStep, CopyWork, Target};
+use super::{CopyStep, CopyTarget, CopyWork};
 use crate::pump::TransferError;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
@@ -79,7 +79,7 @@ impl CopyWork for TlsSending {
 
 /// An upload over TLS.
 pub(super) struct TlsReceiving {
-    file: Target,
+    file: CopyTarget,
     tls: ServerConnection,
     /// TLS records that are sent at the end, before all others: see [`TlsTransport`].
     ///
@@ -96,7 +96,7 @@ pub(super) struct TlsReceiving {
 
 impl TlsReceiving {
     pub(super) fn new(
-        file: Target,
+        file: CopyTarget,
         (tls, withheld): (ServerConnection, Vec<u8>),
         end: EndRule,
         received: u64,

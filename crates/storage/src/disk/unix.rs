@@ -4,7 +4,7 @@
 //! name in an open directory and follows no links.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, Result as Call};
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::permission::Permissions as Rights;
+use wharf_core::permission::Permissions;
 use wharf_core::storage::{Change, LastLink};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
@@ -216,7 +216,7 @@ impl Root {
 
     /// Opens a path if the account has this permission for the targets of its links. Resolved paths
     /// contain none.
-    fn open_by_rules(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
+    fn open_by_rules(&self, at: &VPath, flags: OFlags, permission: Permissions) -> Call<OwnedFd> {
         let Some((path_rules, folder)) = &self.path_rules else { return self.open_at(at, flags) };
         if self.links == FollowSymlinks::Never {
             match self.open_at(at, flags) {
@@ -225,7 +225,7 @@ impl Root {
             }
         }
         let Ok(real) = self.resolve(folder, at, LastLink::Follow) else { return Err(Errno::LOOP) };
-        if real != *at && !path_rules.allows(&real, right, self.ignores_case()) {
+        if real != *at && !path_rules.allows(&real, permission, self.ignores_case()) {
             return Err(Errno::ACCESS);
         }
         self.open_at(&real, flags)
@@ -305,7 +305,7 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_by_rules(at, PATH_ONLY, Rights::LIST);
+        let reached = self.open_by_rules(at, PATH_ONLY, Permissions::LIST);
         if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
@@ -328,7 +328,7 @@ impl Root {
 
     /// Opens a regular file for reading; also returns its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
-        let fd = self.open_by_rules(at, READ, Rights::READ).map_err(fault)?;
+        let fd = self.open_by_rules(at, READ, Permissions::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
         check_regular(facts_unix::kind(facts.st_mode))?;
         Ok((File::from(fd), facts_unix::number(facts.st_size)))
@@ -368,7 +368,7 @@ impl Root {
                     _ => 0,
                 };
                 let mode = (mode & 0o777) | kept;
-                file.set_permissions(Permissions::from_mode(mode)).map_err(fault)
+                file.set_permissions(fs::Permissions::from_mode(mode)).map_err(fault)
             }
         }
     }

@@ -120,9 +120,9 @@ impl UserRecord {
         or(&mut self.allowed_addresses, group.allowed_addresses.as_ref());
         or(&mut self.hours, group.hours.as_ref());
         or(&mut self.expires, group.expires.as_ref());
-        for (path, rights) in &group.paths {
+        for (path, permissions) in &group.paths {
             if !self.paths.iter().any(|(known, _)| known == path) {
-                self.paths.push((path.clone(), *rights));
+                self.paths.push((path.clone(), *permissions));
             }
         }
         for folder in &group.folders {
@@ -241,7 +241,7 @@ impl UserRecord {
             expires.map(Setting::Expires),
             comment.map(Setting::Comment),
         ];
-        let paths = paths.into_iter().map(|(path, rights)| Setting::Path(path, rights));
+        let paths = paths.into_iter().map(|(path, permissions)| Setting::Path(path, permissions));
         let folders = folders.into_iter().map(|one| {
             let target = folder.join(&one.target);
             Setting::Folder(FolderRecord { target, ..one })
@@ -254,10 +254,10 @@ impl UserRecord {
     pub fn account(&self, folder: &Path, now: Timestamp) -> Account {
         let rules = Rules::everywhere(self.permissions.unwrap_or(PERMISSIONS_DEFAULT));
         let of_folders = self.folders.iter().filter_map(|one| Some((&one.path, one.permissions?)));
-        let of_paths = self.paths.iter().map(|(path, rights)| (path, *rights));
+        let of_paths = self.paths.iter().map(|(path, permissions)| (path, *permissions));
         let rules = of_folders
             .chain(of_paths)
-            .fold(rules, |rules, (path, rights)| rules.with(path.clone(), rights));
+            .fold(rules, |rules, (path, permissions)| rules.with(path.clone(), permissions));
         let mut account = Account::new(&self.name, folder.join(&self.home), rules);
         account.limits = AccountLimits {
             upload_rate: self.upload_rate,

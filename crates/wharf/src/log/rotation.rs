@@ -168,9 +168,9 @@ impl RotationState {
 fn compress(plain: &Path, compressed: &Path) -> io::Result<()> {
     let mut from = BufReader::new(TrustedPath::find(plain)?.open(Access::Read)?);
     // The compressed file gets the same permission bits.
-    let rights = from.get_ref().metadata()?.permissions();
+    let permissions = from.get_ref().metadata()?.permissions();
     let file = TrustedPath::find(compressed)?.open(Access::New(0o600))?;
-    file.set_permissions(rights)?;
+    file.set_permissions(permissions)?;
     let to = BufWriter::new(file);
     let mut encoder = GzEncoder::new(to, Compression::default());
     io::copy(&mut from, &mut encoder)?;

@@ -32,8 +32,8 @@ use crate::logins::{self, Sources};
 use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::server_files;
+use crate::protection::permissions;
 use crate::protection::reach::AccessPolicy;
-use crate::protection::rights;
 use crate::wire;
 
 /// The active configuration.
@@ -192,7 +192,7 @@ impl Reloader {
     /// Applies a configuration, or returns the error.
     fn take_over(&self, layers: Layers, problems: Vec<ConfigProblem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
-        rights::reject_insecure(&loaded.config, self.file())?;
+        permissions::reject_insecure(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
         let (mut changed, needs_restart) = differences(&before, &loaded.layers);
         // Keys that cannot change keep their values, and the others are validated together with

@@ -57,7 +57,7 @@ use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::protection::identity::{SystemUser, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
-use crate::protection::{ProtectionReport, ProtectionStatus, confine, rights};
+use crate::protection::{ProtectionReport, ProtectionStatus, confine, permissions};
 use crate::standard_paths;
 use crate::wire::{self, Accounts};
 
@@ -177,7 +177,7 @@ async fn prepare(
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
-    rights::reject_insecure(config, plan.file.as_deref())?;
+    permissions::reject_insecure(config, plan.file.as_deref())?;
     let identity = SystemUser::wanted(&config.server)?;
     make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
@@ -265,7 +265,7 @@ fn drop_privileges(
         identity.change_spool_owner(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {
-            rights::readable_by(identity.name(), file)?;
+            permissions::readable_by(identity.name(), file)?;
         }
     }
     drop_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);

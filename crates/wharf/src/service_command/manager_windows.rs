@@ -87,8 +87,8 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
         ));
     }
     print_error(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
-    for (path, rights) in needed(setup) {
-        grant(&path, account, rights);
+    for (path, permissions) in needed(setup) {
+        grant(&path, account, permissions);
     }
     if options.firewall {
         let words = setup.openings().netsh(&setup.program);
@@ -149,8 +149,8 @@ fn needed(setup: &ServiceSetup) -> Vec<(PathBuf, &'static str)> {
 }
 
 /// Errors are only warnings; the service reports inaccessible files itself.
-fn grant(path: &Path, account: &str, rights: &str) {
-    let to = format!("{account}:{rights}");
+fn grant(path: &Path, account: &str, permissions: &str) {
+    let to = format!("{account}:{permissions}");
     let words = [path.display().to_string(), "/grant".to_owned(), to, "/Q".to_owned()];
     if let Err(why) = run_program("icacls", &words) {
         let path = path.display();

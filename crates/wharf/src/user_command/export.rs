@@ -5,7 +5,7 @@ use std::path::Path;
 use wharf_core::account::Rate;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::Trouble;
@@ -42,7 +42,7 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
         }
         "no_password" => record.no_password.unwrap_or(false).to_string(),
         "home" => folder.join(&record.home).to_string_lossy().into_owned(),
-        "permissions" => format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+        "permissions" => format_permissions(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
         "paths" => written_paths(&record.paths),
         "enabled" => record.is_enabled().to_string(),
         "upload_rate" => rate(record.upload_rate),

@@ -8,7 +8,7 @@ use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
 use wharf_users::file::{EditError, UserRecord};
 use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 
 use super::facts::SettingChanges;
 use super::list::{self, table};
@@ -149,7 +149,7 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
         [
             group.name.clone(),
             members(&all_records, &group.name).len().to_string(),
-            or_dash(group.permissions.map(format_rights)),
+            or_dash(group.permissions.map(format_permissions)),
             or_dash(show::quota(group)),
             or_dash((!group.home.as_os_str().is_empty()).then_some(home)),
             group.comment.clone().unwrap_or_default(),

@@ -10,7 +10,7 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{
     FolderRecord, KEYS, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network,
 };
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::origins::Origins;
@@ -115,7 +115,7 @@ impl SettingsTable<'_> {
             self.row("home", "home", "none");
         }
         if record.permissions.is_none() {
-            self.row("permissions", "permissions", format_rights(PERMISSIONS_DEFAULT));
+            self.row("permissions", "permissions", format_permissions(PERMISSIONS_DEFAULT));
         }
     }
 
@@ -127,10 +127,10 @@ impl SettingsTable<'_> {
         if !record.home.as_os_str().is_empty() {
             self.row("home", "home", self.folder.join(&record.home).display());
         }
-        self.row_if_set("permissions", "permissions", record.permissions.map(format_rights));
-        for (path, rights) in &record.paths {
+        self.row_if_set("permissions", "permissions", record.permissions.map(format_permissions));
+        for (path, permissions) in &record.paths {
             let origin = self.origins.text("paths", Some(path)).unwrap_or_default();
-            let value = format!("below {path}: {}", format_rights(*rights));
+            let value = format!("below {path}: {}", format_permissions(*permissions));
             self.rows.push(("", value, origin));
         }
         for folder in &record.folders {
@@ -243,7 +243,7 @@ pub(super) fn quota(record: &UserRecord) -> Option<String> {
 fn shown_folder(folder: &FolderRecord, base: &Path) -> String {
     let target = base.join(&folder.target);
     let mut parts = vec![format!("{} = {}", folder.path, target.display())];
-    parts.extend(folder.permissions.map(format_rights));
+    parts.extend(folder.permissions.map(format_permissions));
     parts.extend(folder.quota.map(format_quota));
     parts.extend(folder.quota_files.map(|files| format!("{} files", count(files))));
     if !target.is_dir() {

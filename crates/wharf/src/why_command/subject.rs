@@ -37,7 +37,7 @@ enum SubjectOrigin {
     /// A database, with the name of the account.
     Database(String),
     /// The configuration: where permissions and folder of anonymous users are set.
-    Anonymous { rights: String, home: String },
+    Anonymous { permissions: String, home: String },
 }
 
 impl AccountSubject {
@@ -56,7 +56,7 @@ impl AccountSubject {
                 has_password: true,
                 record: None,
                 origin: SubjectOrigin::Anonymous {
-                    rights: origin_of(case.layers, "login.anonymous_permissions"),
+                    permissions: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
                 },
             });
@@ -120,9 +120,9 @@ impl AccountSubject {
     /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
-            SubjectOrigin::Anonymous { rights, home } => match key {
+            SubjectOrigin::Anonymous { permissions, home } => match key {
                 "home" => home.clone(),
-                _ => rights.clone(),
+                _ => permissions.clone(),
             },
             SubjectOrigin::Database(shown) => format!("{shown}, column {key}"),
             SubjectOrigin::File(path, file, name) => place_of_setting(path, file, name, key, None)
@@ -139,7 +139,7 @@ impl AccountSubject {
     /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
-            SubjectOrigin::Anonymous { rights, .. } => rights.clone(),
+            SubjectOrigin::Anonymous { permissions, .. } => permissions.clone(),
             SubjectOrigin::Database(shown) => format!("{shown}, its paths and folders"),
             SubjectOrigin::File(path, file, name) => ["paths", "folders"]
                 .iter()

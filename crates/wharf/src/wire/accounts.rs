@@ -128,8 +128,8 @@ pub(crate) fn anonymous_account(config: &Config, user: &str) -> Option<Account> 
 }
 
 fn with_anonymous(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
-    let rights = anonymous_rights(config.login.anonymous_permissions);
-    WithAnonymous::new(users, home, rights).with_limits(for_many())
+    let permissions = anonymous_permission_set(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, permissions).with_limits(for_many())
 }
 
 fn nobody() -> Accounts {
@@ -212,13 +212,13 @@ pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
 /// The account of a share.
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
-        ShareAccess::Anonymous(rights) => {
-            let rights = anonymous_rights(*rights);
-            let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, rights);
+        ShareAccess::Anonymous(permissions) => {
+            let permissions = anonymous_permission_set(*permissions);
+            let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, permissions);
             Arc::new(users.with_limits(for_many()))
         }
-        ShareAccess::Account { user, password, rights } => {
-            let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+        ShareAccess::Account { user, password, permissions } => {
+            let mut account = Account::new(user, &share.folder, Rules::everywhere(*permissions));
             account.limits = for_many();
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
@@ -233,7 +233,7 @@ pub(super) fn for_many() -> AccountLimits {
 }
 
 /// The permissions of anonymous users.
-pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
+pub(crate) fn anonymous_permission_set(permissions: AnonymousPermissions) -> Permissions {
     // The presets have equal names in both; none grants less than reading.
-    Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
+    Permissions::parse(&permissions.to_string()).unwrap_or(Permissions::NONE)
 }

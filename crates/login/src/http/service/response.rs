@@ -25,7 +25,7 @@ use serde::Deserialize;
 use wharf_core::account::{AccountLimits, Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
-use wharf_users::rights::parse_rights;
+use wharf_users::permissions::parse_permissions;
 use wharf_users::units::{parse_quota, parse_rate};
 
 use crate::source::ExternalAccount;
@@ -74,7 +74,7 @@ pub(super) fn read(body: &[u8]) -> Result<ExternalAccount, String> {
         name: response.name,
         home: response.home,
         system_home: None,
-        permissions: response.permissions.as_deref().map(rights).transpose()?,
+        permissions: response.permissions.as_deref().map(permissions).transpose()?,
         paths: paths?,
         limits: AccountLimits {
             upload_rate: response
@@ -94,11 +94,11 @@ pub(super) fn read(body: &[u8]) -> Result<ExternalAccount, String> {
     })
 }
 
-fn rights(text: &str) -> Result<Permissions, String> {
-    parse_rights(text).map_err(|bad| format!("permissions: {}", bad.message()))
+fn permissions(text: &str) -> Result<Permissions, String> {
+    parse_permissions(text).map_err(|bad| format!("permissions: {}", bad.message()))
 }
 
-fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), String> {
+fn path((path, permissions): (&String, &String)) -> Result<(VPath, Permissions), String> {
     let place = path
         .starts_with('/')
         .then(|| VPath::root().resolve(path.as_bytes()).ok())
@@ -106,7 +106,7 @@ fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), Stri
         .ok_or_else(|| {
             format!("paths: {} does not start with /, or is invalid", path.escape_debug())
         })?;
-    Ok((place, self::rights(rights)?))
+    Ok((place, self::permissions(permissions)?))
 }
 
 fn rate(name: &str, amount: Amount) -> Result<Rate, String> {

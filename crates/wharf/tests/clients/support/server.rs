@@ -93,8 +93,8 @@ impl Setup {
 
     /// Adds an account with these rights and more options of `wharf user add`. Without any, there
     /// is [`USER`] with all rights.
-    pub(crate) fn account(mut self, name: &str, rights: &str, options: &[&str]) -> Self {
-        let words = [&[name, "--permissions", rights], options].concat();
+    pub(crate) fn account(mut self, name: &str, permissions: &str, options: &[&str]) -> Self {
+        let words = [&[name, "--permissions", permissions], options].concat();
         self.accounts.push(words.into_iter().map(str::to_owned).collect());
         self
     }
