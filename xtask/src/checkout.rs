@@ -22,11 +22,11 @@ pub(crate) fn paths(root: &Path) -> Result<Vec<String>, String> {
     command.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let output = command.output().map_err(|error| format!("cannot start git: {error}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stderr);
         return Err(format!(
             "cannot list the files of the checkout: {}\n\
              hint: run it in a git checkout",
-            said.trim()
+            printed.trim()
         ));
     }
     let names = String::from_utf8_lossy(&output.stdout);

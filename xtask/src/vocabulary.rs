@@ -88,13 +88,26 @@ pub(crate) static ENTRIES: &[RefusedPhrase] = &[
 
 /// Words that are refused in names, but not in prose, where they may be plain English.
 pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
+    entry(&["charge", "charges"], "count; take from a limit"),
+    entry(&["claim", "claims", "claimed"], "acquire; lock"),
     entry(&["everybody", "someone", "anyone"], "every user; another user; any account"),
+    entry(&["live"], "running; current"),
+    RefusedPhrase {
+        phrases: &["look", "looks"],
+        instead: "poll; list; read",
+        except_after: &[],
+        except_before: &["like", "similar", "up"],
+    },
     entry(&["neighbor", "neighbors", "neighbour", "neighbours"], "client prefix; sibling"),
     entry(&["operator", "operators"], "administrator"),
     entry(&["packed", "unpacks"], "compressed; decompressed"),
-    entry(&["patient"], "what waits, and how long"),
+    entry(&["patience", "patient"], "what waits, and how long"),
+    entry(&["probe", "probes"], "check; test"),
     entry(&["prover", "proves"], "authenticates; verifies"),
+    entry(&["room", "rooms"], "space; free bytes"),
+    entry(&["said"], "reply; printed; set"),
     entry(&["unasked"], "by default; without confirmation"),
+    entry(&["unattended"], "before it is accepted or read"),
 ];
 
 /// Writes the list into `CONTRIBUTING.md`.

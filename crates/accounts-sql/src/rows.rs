@@ -180,10 +180,11 @@ impl Document {
 
     /// Takes a row of paths: holder, path, rights.
     pub(crate) fn take_path(&mut self, tables: &Tables, row: &SqlRow) {
-        let [holder, path, rights] = row.as_slice() else { return };
+        let [holder, path, permissions] = row.as_slice() else { return };
         // A permission that is not text must not be skipped: it may be a restriction.
-        let rights = toml(ColumnKind::Text, rights).unwrap_or_else(|| Toml::from(NO_TEXT));
-        self.take_entry(tables, holder, "paths", path, rights);
+        let permissions =
+            toml(ColumnKind::Text, permissions).unwrap_or_else(|| Toml::from(NO_TEXT));
+        self.take_entry(tables, holder, "paths", path, permissions);
     }
 
     /// Takes a row of folders: holder, path, [`FOLDER_COLUMNS`].
@@ -351,8 +352,8 @@ pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
     let main = keys.map(|column| value(column.kind, table.get(column.key)));
     let groups = table.get("groups").and_then(Item::as_array);
     let groups = groups.into_iter().flatten().filter_map(Toml::as_str).zip(1_i64..);
-    let paths = entries(table, "paths").map(|(path, rights)| {
-        vec![name(), SqlValue::from(path), value(ColumnKind::Text, Some(rights))]
+    let paths = entries(table, "paths").map(|(path, permissions)| {
+        vec![name(), SqlValue::from(path), value(ColumnKind::Text, Some(permissions))]
     });
     let folders = entries(table, "folders").map(|(path, folder)| {
         let facts = FOLDER.iter().map(|column| match folder.as_table_like() {

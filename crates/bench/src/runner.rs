@@ -170,7 +170,7 @@ fn run_case(
         return;
     }
     waiting.retain(|(server, _)| {
-        let reason = no_room(case, server);
+        let reason = space_shortage(case, server);
         if let Some(reason) = &reason {
             let note = format!("{}: {} left out, {reason}.", case.name, server.title);
             report::say(&note);
@@ -252,7 +252,7 @@ fn takes_part(case: &BenchCase, server: &BenchServer) -> bool {
 }
 
 /// Why a server cannot take part in a case with many sessions.
-fn no_room(case: &BenchCase, server: &BenchServer) -> Option<String> {
+fn space_shortage(case: &BenchCase, server: &BenchServer) -> Option<String> {
     let each = if case.is_tls { TLS_PROCESS_BYTES } else { PROCESS_BYTES };
     let needed = case.sessions() * server.processes_per_session * each;
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -24,7 +24,7 @@ pub(crate) struct RunningServer {
     pub(crate) address: SocketAddr,
     /// The start time.
     pub(crate) began: Instant,
-    live: Arc<ServerProcess>,
+    process: Arc<ServerProcess>,
 }
 
 /// What must be ended, also on Ctrl-C.
@@ -108,22 +108,22 @@ impl RunningServer {
         };
         let began = clock::now();
         let pid = child.id();
-        let live = Arc::new(ServerProcess { child: Mutex::new(child), pid, group, work });
-        all().push(Arc::clone(&live));
+        let process = Arc::new(ServerProcess { child: Mutex::new(child), pid, group, work });
+        all().push(Arc::clone(&process));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let running = Self { address, began, live };
+        let running = Self { address, began, process };
         running.wait().map_err(|why| format!("{name} does not start: {why}"))?;
         Ok(running)
     }
 
     /// The control group and the first process in it.
     pub(crate) fn counted(&self) -> (&UsageCounter, u32) {
-        (&self.live.group, self.live.pid)
+        (&self.process.group, self.process.pid)
     }
 
     /// The end of the server's log, for messages.
     pub(crate) fn log(&self) -> String {
-        self.live.log()
+        self.process.log()
     }
 
     fn wait(&self) -> Result<(), String> {
@@ -131,7 +131,7 @@ impl RunningServer {
             if TcpStream::connect(self.address).is_ok() {
                 return Ok(());
             }
-            if self.live.has_ended() {
+            if self.process.has_ended() {
                 return Err(format!("it has exited: {}", self.log()));
             }
             clock::pause(START_PAUSE);
@@ -142,16 +142,16 @@ impl RunningServer {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        self.live.end();
-        all().retain(|other| !Arc::ptr_eq(other, &self.live));
+        self.process.end();
+        all().retain(|other| !Arc::ptr_eq(other, &self.process));
     }
 }
 
 /// Ends all running servers, on Ctrl-C.
 pub(crate) fn end_all() {
     let running = std::mem::take(&mut *all());
-    for live in running {
-        live.end();
+    for process in running {
+        process.end();
     }
 }
 

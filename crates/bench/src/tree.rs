@@ -82,7 +82,7 @@ impl TestTrees {
         let fits = |divisor: &u64| {
             [FileLocation::Memory, FileLocation::Disk].iter().all(|place| {
                 let needs = Needs::of(cases, *place, *divisor);
-                needs.bytes() == 0 || needs.bytes() <= tree.room(*place, &needs)
+                needs.bytes() == 0 || needs.bytes() <= tree.free_bytes(*place, &needs)
             })
         };
         let divisor = DIVISORS.iter().copied().find(fits);
@@ -164,7 +164,7 @@ impl TestTrees {
     }
 
     /// Available bytes, including those that the tree already uses.
-    fn room(&self, place: FileLocation, needs: &Needs) -> u64 {
+    fn free_bytes(&self, place: FileLocation, needs: &Needs) -> u64 {
         let base = if place == FileLocation::Memory { &self.memory } else { &self.disk };
         let existing = base.ancestors().find(|folder| folder.exists());
         let free = existing.and_then(|folder| statvfs(folder).ok());
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_files_need_less_room() {
+    fn smaller_files_need_less_space() {
         let cases: Vec<_> = CASES.iter().collect();
         let whole = Needs::of(&cases, FileLocation::Memory, 1).bytes();
         assert!(Needs::of(&cases, FileLocation::Memory, 16).bytes() < whole / 2);

@@ -20,7 +20,7 @@ pub struct Account {
     /// The rights by path.
     pub rules: Rules,
     /// The account's own limits.
-    pub limits: Limits,
+    pub limits: AccountLimits,
     /// Whether it needs no password. Anonymous sessions share the account's limits.
     pub is_anonymous: bool,
     /// Whether a session without TLS on the control connection is refused.
@@ -47,17 +47,17 @@ pub struct Folder {
 
 /// Limits of one account. `None`: the limit of the server's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct AccountLimits {
     /// The rate of all uploads of the account together.
-    pub upload: Option<Rate>,
+    pub upload_rate: Option<Rate>,
     /// The rate of all downloads of the account together.
-    pub download: Option<Rate>,
+    pub download_rate: Option<Rate>,
     /// The rate of one upload.
-    pub transfer_upload: Option<Rate>,
+    pub transfer_upload_rate: Option<Rate>,
     /// The rate of one download.
-    pub transfer_download: Option<Rate>,
+    pub transfer_download_rate: Option<Rate>,
     /// Concurrent sessions.
-    pub sessions_max: Option<Count>,
+    pub sessions: Option<Count>,
     /// The quota in bytes. Enforced by the store, not by the engine.
     pub quota: Option<Size>,
     /// The quota of files and directories.
@@ -167,7 +167,7 @@ impl Account {
             instance: None,
             home: home.into(),
             rules,
-            limits: Limits::default(),
+            limits: AccountLimits::default(),
             is_anonymous: false,
             requires_tls: false,
             folders: Vec::new(),

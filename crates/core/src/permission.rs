@@ -9,7 +9,7 @@ use wharf_proto::path::VPath;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Permissions(u16);
 
-macro_rules! rights {
+macro_rules! permissions {
     ($(
         $(#[doc = $about:literal])+
         $constant:ident = $bit:literal, $letter:literal, $name:literal;
@@ -24,7 +24,7 @@ macro_rules! rights {
     };
 }
 
-rights! {
+permissions! {
     /// Enter directories: CWD, CDUP.
     ENTER = 0, 'e', "enter";
     /// List: LIST, NLST, MLSD, MLST, STAT, SIZE, MDTM.
@@ -103,7 +103,7 @@ impl Permissions {
     ///
     /// # Errors
     /// The first unknown word or letter.
-    pub fn parse(text: &str) -> Result<Self, UnknownRight> {
+    pub fn parse(text: &str) -> Result<Self, UnknownPermission> {
         let text = text.trim();
         if let Some(&(_, set)) = PRESETS.iter().find(|(name, _)| *name == text) {
             return Ok(set);
@@ -114,27 +114,28 @@ impl Permissions {
         }
         if text.contains(',') {
             let unknown = text.split(',').find(|word| Self::named(word.trim()).is_none());
-            return Err(UnknownRight(unknown.unwrap_or(text).trim().to_owned()));
+            return Err(UnknownPermission(unknown.unwrap_or(text).trim().to_owned()));
         }
         let lettered = |letter: char| {
             let sets = Self::EACH.iter().filter(|(_, known, _)| *known == letter);
             sets.map(|(set, _, _)| *set).reduce(Self::union)
         };
         if text.is_empty() {
-            return Err(UnknownRight(String::new()));
+            return Err(UnknownPermission(String::new()));
         }
         text.chars().try_fold(Self::NONE, |sum, letter| {
             let set = lettered(letter).ok_or_else(|| {
                 let is_word = text.len() > 10 || !text.is_ascii();
-                UnknownRight(if is_word { text.to_owned() } else { letter.to_string() })
+                UnknownPermission(if is_word { text.to_owned() } else { letter.to_string() })
             })?;
             Ok(sum.union(set))
         })
     }
 
     fn named(word: &str) -> Option<Self> {
-        let right = Self::EACH.iter().find(|(_, _, name)| *name == word).map(|(set, _, _)| *set)?;
-        Some(if right == Self::LIST { right.union(Self::ENTER) } else { right })
+        let permission =
+            Self::EACH.iter().find(|(_, _, name)| *name == word).map(|(set, _, _)| *set)?;
+        Some(if permission == Self::LIST { permission.union(Self::ENTER) } else { permission })
     }
 }
 
@@ -156,9 +157,9 @@ impl fmt::Display for Permissions {
 
 /// An unknown name or letter of a right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownRight(pub String);
+pub struct UnknownPermission(pub String);
 
-impl fmt::Display for UnknownRight {
+impl fmt::Display for UnknownPermission {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
@@ -170,7 +171,7 @@ impl fmt::Display for UnknownRight {
     }
 }
 
-impl std::error::Error for UnknownRight {}
+impl std::error::Error for UnknownPermission {}
 
 /// Rights by path: the rule with the longest matching prefix applies, whatever the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -178,15 +179,15 @@ pub struct Rules(Vec<(VPath, Permissions)>);
 
 impl Rules {
     /// The same rights everywhere.
-    pub fn everywhere(rights: Permissions) -> Self {
-        Self(vec![(VPath::root(), rights)])
+    pub fn everywhere(permissions: Permissions) -> Self {
+        Self(vec![(VPath::root(), permissions)])
     }
 
     /// Adds a rule for `prefix` and all paths below it, which overrides shorter prefixes.
     #[must_use]
-    pub fn with(mut self, prefix: VPath, rights: Permissions) -> Self {
+    pub fn with(mut self, prefix: VPath, permissions: Permissions) -> Self {
         self.0.retain(|(known, _)| *known != prefix);
-        self.0.push((prefix, rights));
+        self.0.push((prefix, permissions));
         self
     }
 
@@ -196,20 +197,20 @@ impl Rules {
             .iter()
             .filter(|(prefix, _)| path.is_within(prefix))
             .max_by_key(|(prefix, _)| prefix.as_bytes().len())
-            .map_or(Permissions::NONE, |(_, rights)| *rights)
+            .map_or(Permissions::NONE, |(_, permissions)| *permissions)
     }
 
     /// The rights at `path` if case is ignored. Of rules that differ only in case, the intersection
     /// applies.
     pub fn at_any_case(&self, path: &VPath) -> Permissions {
         let path = folded(path);
-        let prefixes = self.0.iter().map(|(prefix, rights)| (folded(prefix), *rights));
+        let prefixes = self.0.iter().map(|(prefix, permissions)| (folded(prefix), *permissions));
         let reached: Vec<_> = prefixes.filter(|(prefix, _)| reaches(prefix, &path)).collect();
         let longest = reached.iter().map(|(prefix, _)| prefix.len()).max();
         reached
             .iter()
             .filter(|(prefix, _)| Some(prefix.len()) == longest)
-            .map(|(_, rights)| *rights)
+            .map(|(_, permissions)| *permissions)
             .reduce(Permissions::intersection)
             .unwrap_or(Permissions::NONE)
     }
@@ -244,12 +245,12 @@ impl Rules {
 
     /// The union of all rules, which shows whether a command can succeed anywhere.
     pub fn anywhere(&self) -> Permissions {
-        self.0.iter().fold(Permissions::NONE, |sum, (_, rights)| sum.union(*rights))
+        self.0.iter().fold(Permissions::NONE, |sum, (_, permissions)| sum.union(*permissions))
     }
 
     /// The rules in the order in which they were added.
     pub fn each(&self) -> impl Iterator<Item = (&VPath, Permissions)> {
-        self.0.iter().map(|(prefix, rights)| (prefix, *rights))
+        self.0.iter().map(|(prefix, permissions)| (prefix, *permissions))
     }
 }
 
@@ -303,8 +304,8 @@ mod tests {
         assert_eq!(Permissions::parse("read"), Ok(Permissions::READ_ONLY));
         let w = Permissions::parse("w").unwrap();
         assert_eq!(w, Permissions::UPLOAD.union(Permissions::OVERWRITE));
-        assert_eq!(Permissions::parse("list,raed"), Err(UnknownRight("raed".into())));
-        assert_eq!(Permissions::parse("elz"), Err(UnknownRight("z".into())));
+        assert_eq!(Permissions::parse("list,raed"), Err(UnknownPermission("raed".into())));
+        assert_eq!(Permissions::parse("elz"), Err(UnknownPermission("z".into())));
         assert!(Permissions::parse("").is_err());
     }
 
@@ -331,8 +332,8 @@ mod tests {
     fn a_dropbox_does_not_list_and_does_not_replace() {
         let set = Permissions::parse("dropbox").unwrap();
         assert!(set.contains(Permissions::UPLOAD));
-        for right in [Permissions::LIST, Permissions::READ, Permissions::OVERWRITE] {
-            assert!(!set.contains(right));
+        for permission in [Permissions::LIST, Permissions::READ, Permissions::OVERWRITE] {
+            assert!(!set.contains(permission));
         }
     }
 

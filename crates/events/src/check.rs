@@ -131,9 +131,9 @@ impl Checker {
                 CheckVerdict::Refused(reason(upload, outcome))
             }
             ProgramEnd::Exited(code) => {
-                let said = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
-                let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-                CheckVerdict::Failed(format!("the program exited with code {code}{said}"))
+                let printed = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
+                let printed = printed.map(|printed| format!(": {printed}")).unwrap_or_default();
+                CheckVerdict::Failed(format!("the program exited with code {code}{printed}"))
             }
             ProgramEnd::Killed => CheckVerdict::Failed("the program was killed".to_owned()),
             ProgramEnd::TimedOut => CheckVerdict::Failed("the program timed out".to_owned()),
@@ -165,18 +165,18 @@ impl Checker {
 /// The reason for the client: the program's first line of output, without the path of the uploaded
 /// data.
 fn reason(upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> String {
-    let said = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
-    let Some(said) = said else { return "The file was refused.".to_owned() };
+    let printed = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
+    let Some(printed) = printed else { return "The file was refused.".to_owned() };
     let name = upload.path.name().map(escaped).unwrap_or_default();
-    let said = said.replace(&*upload.partial_file.to_string_lossy(), &name);
+    let printed = printed.replace(&*upload.partial_file.to_string_lossy(), &name);
     let folder = upload.partial_file.parent().map(Path::to_string_lossy).unwrap_or_default();
-    let said = if folder.len() > 1 { said.replace(&*folder, "") } else { said };
-    let said: String = said.chars().take(REASON_CHARS_MAX).collect();
-    format!("Refused: {said}")
+    let printed = if folder.len() > 1 { printed.replace(&*folder, "") } else { printed };
+    let printed: String = printed.chars().take(REASON_CHARS_MAX).collect();
+    format!("Refused: {printed}")
 }
 
-fn first_line(said: &[u8]) -> Option<String> {
-    let line = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+fn first_line(printed: &[u8]) -> Option<String> {
+    let line = printed.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let line = line.into_iter().find(|line| !line.is_empty())?;
     Some(String::from_utf8_lossy(line).into_owned())
 }

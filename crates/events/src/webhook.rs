@@ -49,7 +49,7 @@ pub struct WebhookSettings {
     pub pause: Duration,
     /// The age after which an event is given up at its next failure. It counts from the event, also
     /// across restarts.
-    pub patience: Duration,
+    pub give_up_after: Duration,
     /// The most bytes that wait; further events are dropped.
     pub spool_bytes_max: u64,
     /// The folder of all spools; each has a subfolder named after its address.
@@ -415,7 +415,7 @@ impl WebhookState {
     /// `rejections`: how often in a row the server rejected the event as invalid.
     fn is_given_up(&self, spooled: &Spooled, rejections: u32, millis: u64) -> bool {
         let age = Duration::from_millis(millis.saturating_sub(spooled.millis));
-        rejections >= REJECTIONS_MAX || age >= self.settings.patience
+        rejections >= REJECTIONS_MAX || age >= self.settings.give_up_after
     }
 }
 

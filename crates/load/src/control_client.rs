@@ -86,8 +86,8 @@ impl ControlClient {
     /// A network error. It never contains a password.
     pub fn say(&mut self, line: &str) -> Result<FtpReply, Error> {
         let step = line.split(' ').next().unwrap_or(line).to_owned();
-        let said = self.control().and_then(|control| control.call(line));
-        said.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
+        let result = self.control().and_then(|control| control.call(line));
+        result.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
     }
 
     /// Performs the TLS handshake on the control connection: right after connecting, or after `AUTH

@@ -30,8 +30,8 @@ impl Counter {
             }
         }
         // Only the part of an incomplete line that is inspected is kept.
-        let room = LINE_BYTES_MAX.saturating_sub(self.begun.len()).min(part.len());
-        self.begun.extend_from_slice(part.get(..room).unwrap_or_default());
+        let free_bytes = LINE_BYTES_MAX.saturating_sub(self.begun.len()).min(part.len());
+        self.begun.extend_from_slice(part.get(..free_bytes).unwrap_or_default());
     }
 
     pub(crate) fn entries(&self) -> u64 {

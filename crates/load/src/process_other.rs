@@ -9,6 +9,6 @@ pub(crate) fn cpu() -> Option<Duration> {
 
 /// Raises the limit on open files to `needed`.
 #[expect(clippy::unnecessary_wraps, reason = "as where the system has a limit")]
-pub(crate) fn make_room(_needed: u64) -> Result<(), u64> {
+pub(crate) fn raise_file_limit(_needed: u64) -> Result<(), u64> {
     Ok(())
 }

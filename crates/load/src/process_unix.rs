@@ -14,7 +14,7 @@ pub(crate) fn cpu() -> Option<Duration> {
 ///
 /// # Errors
 /// The limit, if it is lower.
-pub(crate) fn make_room(needed: u64) -> Result<(), u64> {
+pub(crate) fn raise_file_limit(needed: u64) -> Result<(), u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
     if is_enough(limit.current) {

@@ -44,7 +44,7 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
     if plan.case.is_at_once() {
         plan.sessions = usize::try_from(plan.count).unwrap_or(usize::MAX);
     }
-    make_room(plan.sessions)?;
+    raise_file_limit(plan.sessions)?;
     let client = ClientContext::new(target)?;
     let slots = if plan.case.makes_sessions() {
         (0..plan.sessions).map(|number| SessionSlot::new(number, None)).collect()
@@ -70,10 +70,10 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
 
 /// A session has a socket, a thread has one more for data and its own file, and the process has a
 /// few.
-fn make_room(sessions: usize) -> Result<(), Error> {
+fn raise_file_limit(sessions: usize) -> Result<(), Error> {
     let files = sessions.saturating_add(2 * sessions.min(THREADS_MAX)).saturating_add(OWN_FILES);
     let needed = u64::try_from(files).unwrap_or(u64::MAX);
-    process::make_room(needed)
+    process::raise_file_limit(needed)
         .map_err(|may| Error::new("prepare", ErrorKind::Descriptors { may, needed }))
 }
 
@@ -244,8 +244,8 @@ impl PreparedRun {
             outcome.operations += result.operations;
             outcome.entries += result.entries;
             outcome.errors += result.errors;
-            let room = ERRORS_SHOWN_MAX.saturating_sub(outcome.error_list.len());
-            outcome.error_list.extend(result.error_list.into_iter().take(room));
+            let free = ERRORS_SHOWN_MAX.saturating_sub(outcome.error_list.len());
+            outcome.error_list.extend(result.error_list.into_iter().take(free));
             latency.merge(&result.latency);
             first_byte.merge(&result.first_byte);
             tls = sum(tls, result.tls);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use wharf_core::account::Limits;
+use wharf_core::account::AccountLimits;
 use wharf_core::async_trait;
 use wharf_core::permission::Permissions;
 use wharf_core::users::{Attempt, Denied};
@@ -47,7 +47,7 @@ pub struct ExternalAccount {
     /// What it may do below some paths.
     pub paths: Vec<(VPath, Permissions)>,
     /// How much and how many.
-    pub limits: Limits,
+    pub limits: AccountLimits,
     /// Whether it must use TLS.
     pub requires_tls: bool,
 }

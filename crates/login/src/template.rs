@@ -94,7 +94,7 @@ impl AccountTemplate {
         let rules = external
             .paths
             .into_iter()
-            .fold(rules, |rules, (path, rights)| rules.with(path, rights));
+            .fold(rules, |rules, (path, permissions)| rules.with(path, permissions));
         let mut account = Account::new(name, home, rules);
         account.limits = external.limits;
         account.requires_tls = external.requires_tls;
@@ -173,11 +173,11 @@ mod tests {
             };
             self::template(template).account("anna", external).await.map(|account| account.home)
         };
-        assert_eq!(home("/t/%u", "/said", "/sys").await.unwrap(), Path::new("/said"));
+        assert_eq!(home("/t/%u", "/own", "/sys").await.unwrap(), Path::new("/own"));
         assert_eq!(home("/t/%u", "", "/sys").await.unwrap(), Path::new("/t/anna"));
         assert_eq!(home("", "", "/sys").await.unwrap(), Path::new("/sys"));
-        for (template, said) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
-            let denied = home(template, said, "").await.unwrap_err();
+        for (template, preset) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
+            let denied = home(template, preset, "").await.unwrap_err();
             assert!(matches!(denied, Denied::Refused(_)), "{denied}");
         }
     }

@@ -142,8 +142,8 @@ fn parse_binary(bytes: &[u8]) -> Result<Progress, ProxyError> {
     };
     let [.., version_and_command, family, high, low] = *head;
     let command = match version_and_command {
-        0x20 => Command::Local,
-        0x21 => Command::Proxy,
+        0x20 => ProxyCommand::Local,
+        0x21 => ProxyCommand::Proxy,
         _ => return Err(ProxyError::Unknown),
     };
     let length = usize::from(u16::from_be_bytes([high, low]));
@@ -156,15 +156,15 @@ fn parse_binary(bytes: &[u8]) -> Result<Progress, ProxyError> {
     let body = rest.get(..length).ok_or(ProxyError::Malformed)?;
     match (command, family) {
         // LOCAL is the proxy itself, whatever addresses it carries; so is an unspecified family.
-        (Command::Local, _) | (Command::Proxy, 0x00) => Ok(Progress::Done(Client::Proxy)),
-        (Command::Proxy, 0x11) => addresses::<4>(body),
-        (Command::Proxy, 0x21) => addresses::<16>(body),
+        (ProxyCommand::Local, _) | (ProxyCommand::Proxy, 0x00) => Ok(Progress::Done(Client::Proxy)),
+        (ProxyCommand::Proxy, 0x11) => addresses::<4>(body),
+        (ProxyCommand::Proxy, 0x21) => addresses::<16>(body),
         // UDP, and sockets with a path: no client of FTP comes by those.
-        (Command::Proxy, _) => Err(ProxyError::Unknown),
+        (ProxyCommand::Proxy, _) => Err(ProxyError::Unknown),
     }
 }
 
-enum Command {
+enum ProxyCommand {
     Local,
     Proxy,
 }

@@ -241,8 +241,8 @@ fn tool(name: &str, words: &[&str], paths: &[&Path]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("`{name} {}` failed: {said}; hint: run as root", words.join(" ")))
+    let printed = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(format!("`{name} {}` failed: {printed}; hint: run as root", words.join(" ")))
 }
 
 impl DiskContent {

@@ -51,7 +51,7 @@ fn one_kill(
     server.set("files", &format!("durability = {durability:?}"));
     let clients = Clients::prepared(server, pool, &mut random)?;
     server.start()?;
-    let workload = clients.live(server, pool, &mut random, ProofServer::kill)?;
+    let workload = clients.run_until(server, pool, &mut random, ProofServer::kill)?;
     report.add("confirmed", workload.confirmed());
     server.start()?;
     let found = check(server, pool, &workload, &mut random, Promise::SurvivingWrites)?;

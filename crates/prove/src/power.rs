@@ -88,7 +88,7 @@ fn one_cut(
     let is_over = AtomicBool::new(false);
     let workload = std::thread::scope(|scope| {
         scope.spawn(|| sync_other_file(mounted.path(), hurry, &is_over));
-        let workload = clients.live(server, pool, random, |server| {
+        let workload = clients.run_until(server, pool, random, |server| {
             image = drive.cut(&mut chance);
             server.kill();
         });

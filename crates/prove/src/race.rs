@@ -210,13 +210,15 @@ fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
         }
         5 | 6 => got(client.store(&format!("STOR {path}"), INSIDE))?.is_some(),
         7 => got(client.store(&format!("APPE {path}"), b"+"))?.is_some(),
-        8 => said(client, "MKD d/made")? | said(client, "RMD d/made")?,
-        9 => said(client, "RNFR d/secret")? && said(client, "RNTO d/other")?,
-        10 => said(client, &format!("DELE {path}-not"))? | said(client, "DELE d/other")?,
-        11 => said(client, "SITE CHMOD 600 d/secret")?,
-        12 => said(client, "MFMT 20010101000000 d/secret")?,
+        8 => is_accepted(client, "MKD d/made")? | is_accepted(client, "RMD d/made")?,
+        9 => is_accepted(client, "RNFR d/secret")? && is_accepted(client, "RNTO d/other")?,
+        10 => {
+            is_accepted(client, &format!("DELE {path}-not"))? | is_accepted(client, "DELE d/other")?
+        }
+        11 => is_accepted(client, "SITE CHMOD 600 d/secret")?,
+        12 => is_accepted(client, "MFMT 20010101000000 d/secret")?,
         _ => {
-            let entered = said(client, "CWD d")?;
+            let entered = is_accepted(client, "CWD d")?;
             let bytes = got(client.download("RETR secret"))?;
             client.expect("CWD /", Code::FILE_DONE)?;
             if bytes.is_some_and(|bytes| bytes == OUTSIDE) {
@@ -236,7 +238,7 @@ fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
     }
 }
 
-fn said(client: &mut ProofClient, line: &str) -> Result<bool, String> {
+fn is_accepted(client: &mut ProofClient, line: &str) -> Result<bool, String> {
     Ok(!client.ask(line)?.code.is_failure())
 }
 

@@ -52,7 +52,7 @@ impl Clients {
     }
 
     /// Runs the clients and the end, and returns what they did.
-    pub(crate) fn live(
+    pub(crate) fn run_until(
         self,
         server: &mut ProofServer,
         pool: &ContentPool,

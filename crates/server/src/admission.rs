@@ -83,7 +83,7 @@ pub(crate) struct LimitReached {
 pub(crate) struct ConnectionLimits {
     pub(crate) total_max: Count,
     pub(crate) before_login_max: Count,
-    pub(crate) per_address_max: Count,
+    pub(crate) connections_per_ip: Count,
     /// Connections reserved for addresses with a recent login.
     pub(crate) reserved: u32,
 }
@@ -118,7 +118,7 @@ impl Admission {
             return Err(LimitReached { reply, limit: "limits.connections_before_login" });
         }
         let prefix = ClientPrefix::from(address);
-        if !take(&mut counts.per_address, prefix, limits.per_address_max) {
+        if !take(&mut counts.per_address, prefix, limits.connections_per_ip) {
             let reply = "Too many connections from your address.";
             return Err(LimitReached { reply, limit: "limits.connections_per_ip" });
         }
@@ -199,7 +199,7 @@ mod tests {
         ConnectionLimits {
             total_max: Count::from_number(total),
             before_login_max: Count::Unlimited,
-            per_address_max: Count::from_number(per_address),
+            connections_per_ip: Count::from_number(per_address),
             reserved: 0,
         }
     }

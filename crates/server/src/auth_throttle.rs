@@ -101,7 +101,7 @@ pub(crate) enum BanDecision {
 /// Whether a login attempt may proceed.
 pub(crate) enum AttemptStart {
     /// The password can be checked.
-    Admitted(Attempt),
+    Admitted(CountedAttempt),
     /// The attempts in progress could already lead to a ban: try again later.
     Wait,
     /// The address is banned.
@@ -124,7 +124,7 @@ pub(crate) struct AuthThrottle(Mutex<ThrottleState>);
 
 /// A login attempt in progress. Dropped without a result it counts as failed, because a client
 /// that disconnects has caused the same work.
-pub(crate) struct Attempt {
+pub(crate) struct CountedAttempt {
     throttle: Arc<AuthThrottle>,
     address: IpAddr,
     user: String,
@@ -163,7 +163,7 @@ impl AuthThrottle {
     pub(crate) fn begin(self: &Arc<Self>, address: IpAddr, user: &str, now: i64) -> AttemptStart {
         let address = address.to_canonical();
         match self.state().begin(address, user, now) {
-            state::AttemptCheck::Admitted => AttemptStart::Admitted(Attempt {
+            state::AttemptCheck::Admitted => AttemptStart::Admitted(CountedAttempt {
                 throttle: Arc::clone(self),
                 address,
                 user: user.to_owned(),
@@ -228,7 +228,7 @@ impl AuthThrottle {
     }
 }
 
-impl Attempt {
+impl CountedAttempt {
     /// Adds a name to the attempt, so that a failure also counts for that name. Returns `false` if
     /// the account is locked for this address.
     pub(crate) fn covers(&mut self, user: &str) -> bool {
@@ -267,7 +267,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for CountedAttempt {
     fn drop(&mut self) {
         let mut state = self.throttle.state();
         state.end(self.address, &self.user, self.outcome, self.now);

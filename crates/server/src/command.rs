@@ -22,7 +22,7 @@ mod site;
 mod spec;
 mod transfer;
 
-pub(crate) use spec::{Arg, Meanwhile, Spec, Stage};
+pub(crate) use spec::{Arg, Meanwhile, SessionStage, Spec};
 use wharf_proto::command::Command;
 
 static TABLE: &[&[&Spec]] = &[

@@ -14,7 +14,7 @@ use wharf_proto::reply::Reply;
 
 use crate::names::NameCodec;
 use crate::net::{self, Socket, Stream};
-use crate::tls::{Acceptor, BindingId, Protection, describe, protection};
+use crate::tls::{Acceptor, BindingId, NegotiatedTls, describe, protection};
 
 /// Longest line before login: PASS with a long password.
 pub(crate) const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 1100;
@@ -256,7 +256,7 @@ impl Control {
         &mut self,
         acceptor: &Acceptor,
         binding_id: BindingId,
-    ) -> io::Result<Protection> {
+    ) -> io::Result<NegotiatedTls> {
         let Some(Stream::Plain(socket)) = self.stream.take() else {
             return Err(io::Error::other("TLS is already active"));
         };
@@ -343,9 +343,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn row_7_a_stalled_tls_handshake_ends_after_ten_seconds_on_either_connection() {
         use crate::tls::tests::acceptor;
-        use crate::tls::{DataDirection, Stage};
+        use crate::tls::{DataDirection, HandshakeStage};
         let acceptor = acceptor();
-        let stage = tokio::sync::watch::Sender::new(Stage::Before);
+        let stage = tokio::sync::watch::Sender::new(HandshakeStage::Before);
         for is_data in [false, true] {
             let (mut theirs, ours) = tokio::io::duplex(64);
             // The first bytes of a handshake, and no more.

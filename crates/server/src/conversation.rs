@@ -329,7 +329,7 @@ fn unknown(
 fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Reply {
     let is_upload = [Permissions::UPLOAD, Permissions::APPEND]
         .into_iter()
-        .any(|right| spec.moves_data && spec.needs.contains(right));
+        .any(|permission| spec.moves_data && spec.needs.contains(permission));
     if is_upload
         && let Some((reason, help)) = refusal.cause()
         && let Ok(path) = session.cwd.resolve(arg)

@@ -13,12 +13,12 @@ use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
 use crate::settings::SessionReuse;
-use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
+use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
 /// Most clients request a transfer within this time after PASV. Nothing is accepted on the port
 /// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
 /// backlog so that the client could not connect.
-const UNATTENDED_MAX: Duration = Duration::from_millis(100);
+const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 
 /// The data port of the next transfer.
 pub(crate) enum DataPort {
@@ -44,7 +44,7 @@ impl DataPort {
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
             Self::Passive { until, offer, is_watched: false, .. } => {
-                Some((offer.at + UNATTENDED_MAX).min(*until))
+                Some((offer.at + ACCEPT_DELAY).min(*until))
             }
             Self::Passive { until, .. } => Some(*until),
             Self::Active(_) => None,
@@ -83,7 +83,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) tls: Option<(&'a Acceptor, BindingId, SessionReuse)>,
     pub(crate) direction: DataDirection,
     /// Receives the progress of the handshake.
-    pub(crate) stage: &'a watch::Sender<Stage>,
+    pub(crate) stage: &'a watch::Sender<HandshakeStage>,
 }
 
 /// Why there is no data connection.

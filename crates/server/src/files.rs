@@ -17,22 +17,22 @@ use wharf_proto::path::VPath;
 pub(crate) use self::perms::DirectoryPerms;
 use self::perms::perm;
 use crate::refusal::Refusal;
-use crate::settings::Files as FilesSettings;
+use crate::settings::Files;
 
-/// One account's files and rights. Cheap to clone: it is a handle.
+/// One account's files and permissions. Cheap to clone: it is a handle.
 #[derive(Clone)]
-pub(crate) struct Files {
+pub(crate) struct SessionFiles {
     store: Arc<dyn Storage>,
     rules: Arc<Rules>,
     ignores_case: bool,
-    /// Whether links are resolved before rights are checked: if rights differ by path.
+    /// Whether links are resolved before permissions are checked: if they differ by path.
     has_rules: bool,
     makes_parents: bool,
     may_overwrite: bool,
 }
 
-impl Files {
-    pub(crate) fn new(store: Arc<dyn Storage>, rules: Rules, settings: &FilesSettings) -> Self {
+impl SessionFiles {
+    pub(crate) fn new(store: Arc<dyn Storage>, rules: Rules, settings: &Files) -> Self {
         Self {
             ignores_case: store.caps().ignores_case,
             has_rules: rules.differ() || store.mount_at_or_below(&VPath::root()).is_some(),
@@ -49,9 +49,9 @@ impl Files {
     }
 
     /// Whether the account has these rights anywhere.
-    pub(crate) fn may_ever(&self, rights: Permissions) -> bool {
+    pub(crate) fn may_ever(&self, permissions: Permissions) -> bool {
         let anywhere = self.rules.anywhere();
-        rights.is_empty() || anywhere.contains(rights)
+        permissions.is_empty() || anywhere.contains(permissions)
     }
 
     /// The facts of a path, with what the account may do there.
@@ -78,7 +78,7 @@ impl Files {
             Ok(entry) => return Ok(entry),
             Err(refusal) => refusal,
         };
-        if !self.rights(at).contains(Permissions::UPLOAD) {
+        if !self.permissions(at).contains(Permissions::UPLOAD) {
             return Err(missing);
         }
         let named = self.resolve(at, LastLink::Keep).await?;
@@ -91,7 +91,7 @@ impl Files {
     /// Whether a path exists and the account may know it. Without the right to list or read this is
     /// always false, so that the interpretation of a name does not reveal what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
-        let may_know = self.may_know(at) || self.rights(at).contains(Permissions::READ);
+        let may_know = self.may_know(at) || self.permissions(at).contains(Permissions::READ);
         if !may_know {
             return false;
         }
@@ -105,7 +105,7 @@ impl Files {
     /// itself. Otherwise, replies are alike for existing and missing paths.
     fn may_know(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
-        self.rights(at).union(self.rights(&folder)).contains(Permissions::LIST)
+        self.permissions(at).union(self.permissions(&folder)).contains(Permissions::LIST)
     }
 
     /// The size of the file at a path, if any. For internal decisions about an upload; it must not
@@ -155,13 +155,13 @@ impl Files {
         self.hide_existence(at, self.store.list(&real, wanted).await)
     }
 
-    /// The entries of a directory for a tree walk; `None` without `right`. Errors are the store's.
+    /// The entries of a directory for a tree walk; `None` without `needed`. Errors: the store's.
     pub(crate) async fn list_for(
         &self,
         at: &VPath,
-        right: Permissions,
+        needed: Permissions,
     ) -> Option<wharf_core::error::Result<Entries>> {
-        let real = self.authorize(at, right).await.ok()?;
+        let real = self.authorize(at, needed).await.ok()?;
         Some(self.store.list(&real, ListDetail::Facts).await)
     }
 
@@ -232,7 +232,7 @@ impl Files {
         let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
             && !self.may_know(at)
-            && !self.rights(at).contains(Permissions::READ)
+            && !self.permissions(at).contains(Permissions::READ)
         {
             // The accepted restart points would reveal the size of the file.
             let named = self.resolve(at, LastLink::Keep).await?;
@@ -245,8 +245,8 @@ impl Files {
 
     /// Whether an upload may replace a file at a path that resolves to `real`.
     fn replace(&self, at: &VPath, real: &VPath) -> Replace {
-        let rights = self.rights(at).intersection(self.rights(real));
-        Replace::when(self.may_overwrite && rights.contains(Permissions::OVERWRITE))
+        let granted = self.permissions(at).intersection(self.permissions(real));
+        Replace::when(self.may_overwrite && granted.contains(Permissions::OVERWRITE))
     }
 
     /// The umask of this session.
@@ -269,11 +269,11 @@ impl Files {
         self.store.usage()
     }
 
-    /// Rejects a size that could not be stored even in an empty home; `check_room` checks the space
-    /// for a specific upload. Without a right to write, nothing is revealed.
+    /// Rejects a size that could not be stored even in an empty home; `check_space` checks it for
+    /// a specific upload. Without a permission to write, nothing is revealed.
     pub(crate) async fn check_size(&self, at: &VPath, bytes: u64) -> Result<(), Refusal> {
-        let rights = self.rights(at);
-        if !rights.contains(Permissions::UPLOAD) && !rights.contains(Permissions::APPEND) {
+        let granted = self.permissions(at);
+        if !granted.contains(Permissions::UPLOAD) && !granted.contains(Permissions::APPEND) {
             return Ok(());
         }
         let at = &self.resolve(at, LastLink::Keep).await?;
@@ -293,7 +293,7 @@ impl Files {
     ///
     /// The right is checked first, and an existing file counts as space only if the upload may
     /// replace it and the account may know of it: otherwise rejected sizes would reveal its size.
-    pub(crate) async fn check_room(
+    pub(crate) async fn check_space(
         &self,
         at: &VPath,
         start: Start,
@@ -402,7 +402,7 @@ impl Files {
             parent = parent.join(name)?;
             if self.store.stat(&parent).await.is_err() {
                 let is_blind = !self.may_know(&parent);
-                if !is_blind || !self.rights(&parent).contains(Permissions::UPLOAD) {
+                if !is_blind || !self.permissions(&parent).contains(Permissions::UPLOAD) {
                     self.require(&parent, Permissions::MKDIR)?;
                 }
                 match self.store.make_dir(&parent).await {
@@ -432,16 +432,16 @@ impl Files {
         let new = self.authorize_name(to, Permissions::RENAME).await?;
         self.check_movable(from, &old)?;
         self.check_movable(to, &new)?;
-        self.check_rights_gain(&old, &new)?;
+        self.check_permission_gain(&old, &new)?;
         self.hide_existence(from, self.store.rename(&old, &new, self.replace(to, &new)).await)
     }
 
     /// Rejects a rename of a path with a rule or a virtual folder at or below it, to keep it valid.
     fn check_movable(&self, at: &VPath, real: &VPath) -> Result<(), Refusal> {
         for path in [at, real] {
-            if let Some((prefix, rights)) = self.rules.at_or_below(path, self.ignores_case) {
+            if let Some((prefix, granted)) = self.rules.at_or_below(path, self.ignores_case) {
                 let reason =
-                    format!("a rule, paths.\"{prefix}\" = \"{rights}\", is at or below it");
+                    format!("a rule, paths.\"{prefix}\" = \"{granted}\", is at or below it");
                 return Err(Refusal::by_rule(at, reason));
             }
             if let Some(place) = self.store.mount_at_or_below(path) {
@@ -453,8 +453,8 @@ impl Files {
     }
 
     /// Rejects a rename of an unreadable file to a path with more rights.
-    fn check_rights_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
-        let (old, new) = (self.rights(from), self.rights(to));
+    fn check_permission_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
+        let (old, new) = (self.permissions(from), self.permissions(to));
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
@@ -463,11 +463,11 @@ impl Files {
     }
 
     pub(crate) async fn set(&self, at: &VPath, change: Change) -> Result<(), Refusal> {
-        let right = match change {
+        let needed = match change {
             Change::Mode(_) => Permissions::CHMOD,
             Change::Modified(_) => Permissions::MTIME,
         };
-        let real = self.authorize(at, right).await?;
+        let real = self.authorize(at, needed).await?;
         self.hide_existence(at, self.store.set(&real, change).await)
     }
 
@@ -482,9 +482,9 @@ impl Files {
     fn hide_existence<T>(
         &self,
         at: &VPath,
-        said: wharf_core::error::Result<T>,
+        result: wharf_core::error::Result<T>,
     ) -> Result<T, Refusal> {
-        said.map_err(|error| match error.kind {
+        result.map_err(|error| match error.kind {
             ErrorKind::Forbidden
             | ErrorKind::Exists
             | ErrorKind::NotADirectory
@@ -503,7 +503,7 @@ impl Files {
 
     /// The `perm` fact of an entry of this kind at this path.
     fn perm(&self, at: &VPath, kind: Kind) -> Perm {
-        perm(self.rights(at), kind)
+        perm(self.permissions(at), kind)
     }
 
     /// The `perm` facts of the entries of a directory.
@@ -511,16 +511,16 @@ impl Files {
         if self.rules.reach_below(directory) {
             return DirectoryPerms::Each(self.clone(), directory.clone());
         }
-        let rights = self.rights(directory);
+        let granted = self.permissions(directory);
         DirectoryPerms::All {
-            files: perm(rights, Kind::File),
-            directories: perm(rights, Kind::Dir),
+            files: perm(granted, Kind::File),
+            directories: perm(granted, Kind::Dir),
         }
     }
 
     /// The same for a path that resolves to another one.
     fn perm_through(&self, at: &VPath, real: &VPath, kind: Kind) -> Perm {
-        perm(self.rights(at).intersection(self.rights(real)), kind)
+        perm(self.permissions(at).intersection(self.permissions(real)), kind)
     }
 
     /// Resolves links in a path; returns it unchanged if no rules depend on paths.
@@ -533,37 +533,37 @@ impl Files {
 
     /// Requires a right at a path and at the path to which its links resolve. Returns the resolved
     /// path, which every operation must use.
-    async fn authorize(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
-        self.require(at, right)?;
+    async fn authorize(&self, at: &VPath, needed: Permissions) -> Result<VPath, Refusal> {
+        self.require(at, needed)?;
         let real = self.resolve(at, LastLink::Follow).await?;
-        self.require_real(at, &real, right)?;
+        self.require_real(at, &real, needed)?;
         Ok(real)
     }
 
     /// The same for operations on the name: a link in the last component is not followed.
-    async fn authorize_name(&self, at: &VPath, right: Permissions) -> Result<VPath, Refusal> {
-        self.require(at, right)?;
+    async fn authorize_name(&self, at: &VPath, needed: Permissions) -> Result<VPath, Refusal> {
+        self.require(at, needed)?;
         let real = self.resolve(at, LastLink::Keep).await?;
-        self.require_real(at, &real, right)?;
+        self.require_real(at, &real, needed)?;
         Ok(real)
     }
 
-    fn require_real(&self, at: &VPath, real: &VPath, right: Permissions) -> Result<(), Refusal> {
-        let rights = self.rights(real);
-        if at == real || rights.contains(right) {
+    fn require_real(&self, at: &VPath, real: &VPath, needed: Permissions) -> Result<(), Refusal> {
+        let granted = self.permissions(real);
+        if at == real || granted.contains(needed) {
             return Ok(());
         }
-        let reason = format!("a link leads to {real}, where the rights are \"{rights}\"");
+        let reason = format!("a link leads to {real}, where the rights are \"{granted}\"");
         Err(Refusal::by_rule(at, reason))
     }
 
-    fn rights(&self, at: &VPath) -> Permissions {
+    fn permissions(&self, at: &VPath) -> Permissions {
         // Otherwise `/SECRET` would have the rights of `/`, and refer to `/secret`.
         if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 
-    fn require(&self, at: &VPath, right: Permissions) -> Result<(), Refusal> {
-        if self.rights(at).contains(right) { Ok(()) } else { Err(Refusal::Denied(right)) }
+    fn require(&self, at: &VPath, needed: Permissions) -> Result<(), Refusal> {
+        if self.permissions(at).contains(needed) { Ok(()) } else { Err(Refusal::Denied(needed)) }
     }
 }
 

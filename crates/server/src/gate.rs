@@ -3,7 +3,7 @@
 use wharf_core::permission::Permissions;
 use wharf_proto::reply::Code;
 
-use crate::command::{Arg, Spec, Stage};
+use crate::command::{Arg, SessionStage, Spec};
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::TlsRequire;
@@ -17,7 +17,7 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
             "Command not implemented: disabled by the administrator.",
         ));
     }
-    if spec.stage == Stage::LoggedIn && session.logged_in().is_none() {
+    if spec.stage == SessionStage::LoggedIn && session.logged_in().is_none() {
         return Err(Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
@@ -117,23 +117,25 @@ mod tests {
     /// Command x right: a command needs all of its rights, at least in one place, and a login.
     #[test]
     fn row_24_25_every_command_needs_all_of_its_rights() {
-        let each = || Permissions::EACH.iter().map(|(right, ..)| *right);
+        let each = || Permissions::EACH.iter().map(|(permission, ..)| *permission);
         let but = |lacking: Permissions| {
-            each().filter(|right| *right != lacking).fold(Permissions::NONE, Permissions::union)
+            each()
+                .filter(|permission| *permission != lacking)
+                .fold(Permissions::NONE, Permissions::union)
         };
-        for row in rows().filter(|row| row.stage == Stage::LoggedIn) {
+        for row in rows().filter(|row| row.stage == SessionStage::LoggedIn) {
             let unauthenticated = TestSession::new();
             assert_eq!(code(row, &unauthenticated.session, b"x"), Some(530), "{}", row.verb);
             let exact = TestSession::new().logged_in(row.needs).ready();
             assert_eq!(code(row, &exact.session, b"x"), None, "{}", row.verb);
-            for right in each() {
-                let bench = TestSession::new().logged_in(but(right)).ready();
+            for permission in each() {
+                let bench = TestSession::new().logged_in(but(permission)).ready();
                 let closed = if row.is_extra { 502 } else { row.unavailable.number() };
-                let expected = row.needs.contains(right).then_some(closed);
-                assert_eq!(code(row, &bench.session, b"x"), expected, "{} {right}", row.verb);
+                let expected = row.needs.contains(permission).then_some(closed);
+                assert_eq!(code(row, &bench.session, b"x"), expected, "{} {permission}", row.verb);
             }
         }
-        for row in rows().filter(|row| row.stage == Stage::Any) {
+        for row in rows().filter(|row| row.stage == SessionStage::Any) {
             assert!(row.needs.is_empty(), "{}: needs rights before a login", row.verb);
         }
     }
@@ -143,9 +145,11 @@ mod tests {
     fn row_24_25_each_right_controls_its_commands() {
         let table: Vec<_> = Permissions::EACH
             .iter()
-            .map(|(right, letter, name)| {
-                let verbs: Vec<_> =
-                    rows().filter(|row| row.needs.contains(*right)).map(|row| row.verb).collect();
+            .map(|(permission, letter, name)| {
+                let verbs: Vec<_> = rows()
+                    .filter(|row| row.needs.contains(*permission))
+                    .map(|row| row.verb)
+                    .collect();
                 format!("{letter} {name}: {}", verbs.join(" "))
             })
             .collect();

@@ -4,7 +4,7 @@ mod tree;
 mod walk;
 
 pub(crate) use self::tree::{TreePrefix, tree};
-pub(crate) use self::walk::Walk;
+pub(crate) use self::walk::DirectoryWalk;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -171,10 +171,10 @@ struct BlockingLines {
 }
 
 /// A chunk of lines, and the reader if there are more entries.
-type ReadPiece = Result<(Bytes, Option<BlockingLines>)>;
+type ListingPiece = Result<(Bytes, Option<BlockingLines>)>;
 
 impl BlockingLines {
-    fn read(mut self) -> ReadPiece {
+    fn read(mut self) -> ListingPiece {
         for _ in 0..ENTRIES_PER_READ_MAX {
             let Some(entry) = self.entries.next() else {
                 self.lines.end();
@@ -190,7 +190,7 @@ impl BlockingLines {
 }
 
 /// Reads one chunk ahead on a blocking thread. After a drop, only that chunk is still read.
-struct ReadAhead(Option<JoinHandle<ReadPiece>>);
+struct ReadAhead(Option<JoinHandle<ListingPiece>>);
 
 impl ReadAhead {
     fn of(calls: BlockingLines) -> Self {
@@ -364,7 +364,7 @@ mod tests {
 
     /// A listing of a million entries needs the memory of one or two chunks.
     #[tokio::test]
-    async fn row_39_a_million_entries_need_no_room() {
+    async fn row_39_a_million_entries_need_no_memory() {
         let pages = || {
             let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
             facts.split(' ').nth(1)?.parse::<usize>().ok()

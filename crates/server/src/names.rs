@@ -40,7 +40,7 @@ const PICTURES: u32 = 0x2400;
 /// U+2421: the control picture of DEL.
 const PICTURE_OF_DELETE: char = '\u{2421}';
 /// The most bytes of names that are used to detect a set.
-const EVIDENCE_BYTES_MAX: usize = 512;
+const OBSERVED_BYTES_MAX: usize = 512;
 
 /// How this session spells names.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct NameCodec {
     /// The set that this account's sessions settled on, or that its password is in.
     account_hint: Option<Hint>,
     /// Names that are not UTF-8, one a line, until the set is settled.
-    evidence: Vec<u8>,
+    observed: Vec<u8>,
     utf8: Utf8,
     sent_names: Arc<SentNames>,
     backslash: Backslash,
@@ -118,7 +118,7 @@ impl NameCodec {
             certainty: Certainty::Open,
             configured: settings.legacy_encoding,
             account_hint: None,
-            evidence: Vec::new(),
+            observed: Vec::new(),
             utf8: Utf8::Assumed,
             sent_names: Arc::default(),
             backslash: settings.backslash_as_slash,
@@ -255,9 +255,9 @@ impl NameCodec {
         let (set, certainty) =
             shown.filter(|_| !is_utf8 || self.wire_encoding == WireEncoding::Utf8)?;
         // A name that is sent again shows nothing new.
-        if !names.is_empty() && self.evidence.len() + names.len() < EVIDENCE_BYTES_MAX {
-            self.evidence.extend_from_slice(&names);
-            self.evidence.push(b'\n');
+        if !names.is_empty() && self.observed.len() + names.len() < OBSERVED_BYTES_MAX {
+            self.observed.extend_from_slice(&names);
+            self.observed.push(b'\n');
         }
         self.turns_to(set, certainty)
     }

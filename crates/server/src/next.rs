@@ -5,7 +5,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply, Text};
 
 use crate::digest::Algorithm;
-use crate::files::Files;
+use crate::files::SessionFiles;
 pub(crate) use crate::pump::EndRule;
 use crate::refusal::Refusal;
 
@@ -65,7 +65,7 @@ pub(crate) enum Job {
         is_ascii: bool,
         announced: Option<AnnouncedSize>,
         end: EndRule,
-        target: Target,
+        target: UploadTarget,
     },
     /// A listing to the client.
     List { lines: wharf_core::storage::ByteStream },
@@ -73,8 +73,8 @@ pub(crate) enum Job {
 
 /// The target of an upload. It decides whether an empty upload that ends without `close_notify` is
 /// complete.
-pub(crate) struct Target {
-    pub(crate) files: Files,
+pub(crate) struct UploadTarget {
+    pub(crate) files: SessionFiles,
     /// Whether the upload is appended to an existing file (APPE).
     pub(crate) is_appended: bool,
 }

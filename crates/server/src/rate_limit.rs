@@ -63,7 +63,7 @@ pub(crate) struct TransferLimits {
     /// The buckets; transfers under the same limit share one.
     pub(crate) buckets: Vec<Arc<Bucket>>,
     /// The stall timeout.
-    pub(crate) stall_max: Duration,
+    pub(crate) transfer_stall_timeout: Duration,
     /// The minimum rate.
     pub(crate) min_rate: Option<MinRate>,
 }
@@ -208,7 +208,7 @@ impl RateLimiter {
         let mut act = pin!(act);
         loop {
             self.refresh();
-            let most = self.current().stall_max;
+            let most = self.current().transfer_stall_timeout;
             tokio::select! {
                 // Completion comes before the timeout.
                 biased;

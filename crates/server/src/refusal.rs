@@ -55,26 +55,28 @@ impl Refusal {
     /// The reason why an upload was rejected and a hint, for the administrator. `None` if only the
     /// client can do something about it, or if the failure of the store is reported separately.
     pub(crate) fn cause(&self) -> Option<(String, &'static str)> {
-        const ROOM: &str = "free disk space, or lower files.min_free_space";
+        const FREE_SPACE_HINT: &str = "free disk space, or lower files.min_free_space";
         const QUOTA: &str =
             "raise the quota: wharf user edit NAME --quota SIZE, or limits.user_quota";
-        const RIGHTS: &str = "wharf why NAME PATH upload shows the rule; wharf user edit NAME \
-                              --permissions changes it; a share accepts uploads with -w";
+        const PERMISSION_HINT: &str = "wharf why NAME PATH upload shows the rule; wharf user edit \
+             NAME --permissions changes it; a share accepts uploads with -w";
         const OWNER: &str = "give the server's user write access (chown, chmod); for a link out of \
                              the home, see files.follow_symlinks";
         const REPLACE: &str = "to replace files, the account needs the permission `overwrite`, and \
              files.overwrite = true";
         const PARENTS: &str = "create the folder, or set files.create_parent_dirs = true";
         Some(match self {
-            Self::Denied(right) => {
-                (format!("permission denied: missing permission `{right}`"), RIGHTS)
+            Self::Denied(permission) => {
+                (format!("permission denied: missing permission `{permission}`"), PERMISSION_HINT)
             }
             Self::Forbidden(reason) => (format!("permission denied: {reason}"), OWNER),
-            Self::ByRule(denial) => (format!("permission denied: {}", denial.reason), RIGHTS),
+            Self::ByRule(denial) => {
+                (format!("permission denied: {}", denial.reason), PERMISSION_HINT)
+            }
             Self::Say(reply) => {
                 let help = match reply.code {
                     Code::OVER_QUOTA => QUOTA,
-                    Code::NO_SPACE => ROOM,
+                    Code::NO_SPACE => FREE_SPACE_HINT,
                     Code::NAME_REFUSED | Code::FILE_BUSY | Code::BAD_RESTART => "",
                     _ => return None,
                 };

@@ -17,7 +17,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wharf_core::account::Limits;
+use wharf_core::account::AccountLimits;
 use wharf_core::event::{Event, Events, NoEvents};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -332,7 +332,7 @@ fn admit(
     let connection_limits = ConnectionLimits {
         total_max: limits.connections,
         before_login_max: limits.connections_before_login,
-        per_address_max: limits.connections_per_ip,
+        connections_per_ip: limits.connections_per_ip,
         reserved: limits.connections_reserved,
     };
     let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
@@ -510,7 +510,7 @@ impl Handle {
 
     /// Replaces the limits of logged-in accounts for which `of` returns some: rates apply to
     /// running transfers, the number of sessions to the next login.
-    pub fn renew_limits(&self, of: impl Fn(&str) -> Option<Limits>) {
+    pub fn renew_limits(&self, of: impl Fn(&str) -> Option<AccountLimits>) {
         self.shared.renew_limits(of);
     }
 

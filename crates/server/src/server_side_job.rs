@@ -14,8 +14,8 @@ use wharf_proto::reply::{Code, Reply};
 
 use crate::control::Control;
 use crate::drive::{Ending, PendingLine, drive_with_control};
-use crate::files::Files;
-use crate::lines::Walk;
+use crate::files::SessionFiles;
+use crate::lines::DirectoryWalk;
 use crate::next::ServerSideJob;
 use crate::pump::{LocalCopy, Mover};
 use crate::rate_limit::RateLimiter;
@@ -187,7 +187,7 @@ fn refused(refusal: Refusal, unavailable: Code) -> JobOutcome {
 /// # Errors
 /// If a right is missing or there are too many entries, nothing is removed.
 pub(crate) async fn remove_tree(
-    files: Files,
+    files: SessionFiles,
     at: &VPath,
     removed: &mut Vec<(VPath, bool)>,
 ) -> Result<(), Refusal> {
@@ -196,7 +196,7 @@ pub(crate) async fn remove_tree(
         removed.push((at.clone(), true));
         return Ok(());
     }
-    let mut walk = Walk::new(files.clone(), at.clone(), Permissions::RMDIR, usize::MAX);
+    let mut walk = DirectoryWalk::new(files.clone(), at.clone(), Permissions::RMDIR, usize::MAX);
     let mut found = vec![(at.clone(), true)];
     loop {
         let folder = match walk.next().await {

@@ -18,7 +18,7 @@ use wharf_proto::reply::{Code, Reply};
 use crate::admission::ConnectionGuard;
 use crate::data::DataPort;
 use crate::digest::Algorithm;
-use crate::files::Files;
+use crate::files::SessionFiles;
 use crate::names::{NameCodec, Reading, Readings, RecognisedCharset};
 use crate::ports::DataConnIdentity;
 use crate::rate_limit::{LimitSource, RateLimiter};
@@ -26,7 +26,7 @@ use crate::refusal::Refusal;
 use crate::registry::SessionHandle;
 use crate::settings::{ListenTls, Settings};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, BindingId, Protection};
+use crate::tls::{Acceptor, BindingId, NegotiatedTls};
 
 /// The default level of zlib.
 const DEFLATE_LEVEL: u8 = 6;
@@ -78,7 +78,7 @@ pub(crate) struct Session {
     /// Whether the session was reported.
     is_announced: AtomicBool,
     /// The implicit TLS that it began with, which is reported together with the session.
-    pub(crate) secured: Option<Protection>,
+    pub(crate) secured: Option<NegotiatedTls>,
     /// Set once TLS protects the control connection.
     pub(crate) binding_id: Option<BindingId>,
     /// Whether it began TLS with AUTH SSL, the older name of AUTH TLS, as libcurl does.
@@ -98,7 +98,7 @@ pub(crate) enum LoginState {
 
 pub(crate) struct LoggedIn {
     pub(crate) account: Account,
-    pub(crate) files: Files,
+    pub(crate) files: SessionFiles,
     /// Counts the session against the limit of the account until it is dropped.
     pub(crate) _connection_guard: ConnectionGuard,
 }
@@ -307,7 +307,7 @@ impl Session {
     }
 
     /// The account's files.
-    pub(crate) fn files(&self) -> Result<&Files, Refusal> {
+    pub(crate) fn files(&self) -> Result<&SessionFiles, Refusal> {
         let inside = self.logged_in();
         inside
             .map(|inside| &inside.files)
@@ -433,7 +433,7 @@ impl Session {
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             self.shared.events.emit(&self.client_info(), &Event::Connected);
-            if let Some(Protection { version, cipher }) = &self.secured {
+            if let Some(NegotiatedTls { version, cipher }) = &self.secured {
                 self.shared.events.emit(&self.client_info(), &Event::Secured { version, cipher });
             }
         }

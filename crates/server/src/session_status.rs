@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wharf_core::account::Limits;
+use wharf_core::account::AccountLimits;
 use wharf_core::event::Direction;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
@@ -98,19 +98,19 @@ struct StatusFields {
     local: SocketAddr,
     user: Option<String>,
     /// The limits of the account, while logged in.
-    limits: Limits,
+    limits: AccountLimits,
     tls: Option<&'static str>,
     client: Option<String>,
     charset: &'static str,
     since: Instant,
     last_command_at: Instant,
     verb: Option<&'static str>,
-    transfer: Option<Transfer>,
+    transfer: Option<CurrentTransfer>,
     command_log: CommandLog,
 }
 
 #[derive(Debug)]
-struct Transfer {
+struct CurrentTransfer {
     what: Payload,
     size: Option<u64>,
     since: Instant,
@@ -125,7 +125,7 @@ impl SessionStatus {
         Self(Mutex::new(StatusFields {
             local,
             user: None,
-            limits: Limits::default(),
+            limits: AccountLimits::default(),
             tls: None,
             client: None,
             charset: "UTF-8",
@@ -137,21 +137,21 @@ impl SessionStatus {
         }))
     }
 
-    pub(crate) fn logged_in(&self, user: &str, limits: Limits) {
+    pub(crate) fn logged_in(&self, user: &str, limits: AccountLimits) {
         let mut facts = self.lock();
         facts.user = Some(user.to_owned());
         facts.limits = limits;
     }
 
     /// The account and its limits, if logged in.
-    pub(crate) fn account(&self) -> Option<(String, Limits)> {
+    pub(crate) fn account(&self) -> Option<(String, AccountLimits)> {
         let facts = self.lock();
         facts.user.clone().map(|user| (user, facts.limits.clone()))
     }
 
     /// Replaces the limits of the logged-in account, if `of` returns some. Returns whether they
     /// differ.
-    pub(crate) fn update_limits(&self, of: impl Fn(&str) -> Option<Limits>) -> bool {
+    pub(crate) fn update_limits(&self, of: impl Fn(&str) -> Option<AccountLimits>) -> bool {
         let mut facts = self.lock();
         let Some(limits) = facts.user.as_deref().and_then(of) else { return false };
         let differ = facts.limits != limits;
@@ -213,7 +213,7 @@ impl SessionStatus {
     /// Records that a transfer begins; `size` is the total in bytes, if known.
     pub(crate) fn transfer_started(&self, what: Payload, size: Option<u64>) {
         let since = Instant::now();
-        let transfer = Transfer { what, size, since, measured: (since, 0), rate: 0 };
+        let transfer = CurrentTransfer { what, size, since, measured: (since, 0), rate: 0 };
         self.lock().transfer = Some(transfer);
     }
 
@@ -281,7 +281,7 @@ impl SessionStatus {
     }
 }
 
-impl Transfer {
+impl CurrentTransfer {
     /// The average, if the rate was not measured yet.
     fn rate_or_average(&self, now: Instant, moved: u64) -> u64 {
         if self.measured.0 == self.since {
@@ -313,7 +313,7 @@ mod tests {
     async fn what_a_session_does_is_seen_as_it_changes() {
         let status = status();
         assert_eq!(view(&status, 0).activity, Activity::LoggingIn);
-        status.logged_in("anna", Limits::default());
+        status.logged_in("anna", AccountLimits::default());
         assert_eq!(view(&status, 0).activity, Activity::Idle);
         status.command_started("DELE");
         assert_eq!(view(&status, 0).activity, Activity::Command("DELE"));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use wharf_core::account::Limits as Own;
+use wharf_core::account::AccountLimits;
 use wharf_core::event::{AccountFiles, ClientInfo, Direction, Event, Events};
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
@@ -58,8 +58,8 @@ pub(crate) const BANNED: &str = "Your address is banned; try again later.";
 /// The shared rate limits of one direction.
 struct DirectionBuckets {
     all: Buckets<()>,
-    by_address: Buckets<ClientPrefix>,
-    by_user: Buckets<String>,
+    ip_rates: Buckets<ClientPrefix>,
+    user_rates: Buckets<String>,
 }
 
 impl Shared {
@@ -159,7 +159,7 @@ impl Shared {
     }
 
     /// Replaces the limits of logged-in accounts for which `of` returns some.
-    pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<Own>) {
+    pub(crate) fn renew_limits(&self, of: impl Fn(&str) -> Option<AccountLimits>) {
         let mut is_changed = false;
         for handle in self.registry.sessions() {
             is_changed |= handle.status.update_limits(&of);
@@ -293,7 +293,7 @@ impl LimitSource for Shared {
         let limits = &config.settings.limits;
         let mut transfer_limits = rate_limit::TransferLimits {
             buckets: Vec::new(),
-            stall_max: limits.transfer_stall_timeout,
+            transfer_stall_timeout: limits.transfer_stall_timeout,
             min_rate: None,
         };
         let Some(direction) = direction else { return transfer_limits };
@@ -303,20 +303,20 @@ impl LimitSource for Shared {
                 &self.upload,
                 limits.upload_rate,
                 limits.ip_upload_rate,
-                own.upload.unwrap_or(limits.user_upload_rate),
-                own.transfer_upload.unwrap_or(limits.transfer_upload_rate),
+                own.upload_rate.unwrap_or(limits.user_upload_rate),
+                own.transfer_upload_rate.unwrap_or(limits.transfer_upload_rate),
             ),
             Direction::Download => (
                 &self.download,
                 limits.download_rate,
                 limits.ip_download_rate,
-                own.download.unwrap_or(limits.user_download_rate),
-                own.transfer_download.unwrap_or(limits.transfer_download_rate),
+                own.download_rate.unwrap_or(limits.user_download_rate),
+                own.transfer_download_rate.unwrap_or(limits.transfer_download_rate),
             ),
         };
         transfer_limits.buckets.extend(bucket(per_transfer));
-        transfer_limits.buckets.extend(speed.by_user.of(user, per_account));
-        transfer_limits.buckets.extend(speed.by_address.of(session.peer.ip().into(), per_address));
+        transfer_limits.buckets.extend(speed.user_rates.of(user, per_account));
+        transfer_limits.buckets.extend(speed.ip_rates.of(session.peer.ip().into(), per_address));
         transfer_limits.buckets.extend(speed.all.of((), total));
         // No minimum rate applies where a rate limit may be the reason that it is slow.
         transfer_limits.min_rate = min_rate(limits).filter(|_| transfer_limits.buckets.is_empty());
@@ -333,7 +333,7 @@ fn min_rate(limits: &Limits) -> Option<MinRate> {
 
 impl DirectionBuckets {
     fn new() -> Self {
-        Self { all: Buckets::new(), by_address: Buckets::new(), by_user: Buckets::new() }
+        Self { all: Buckets::new(), ip_rates: Buckets::new(), user_rates: Buckets::new() }
     }
 }
 

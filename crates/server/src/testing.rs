@@ -20,7 +20,7 @@ use wharf_proto::time::Timestamp;
 use wharf_storage::Memory;
 
 use crate::command;
-use crate::files::Files;
+use crate::files::SessionFiles;
 use crate::gate;
 use crate::net::{Link, Listener, Net, Socket};
 use crate::next::{Job, Next, ServerSideJob, Transfer};
@@ -63,8 +63,8 @@ impl TestSession {
     }
 
     /// Logged in with these rights everywhere.
-    pub(crate) fn logged_in(self, rights: Permissions) -> Self {
-        self.logged_in_with_rules(Rules::everywhere(rights))
+    pub(crate) fn logged_in(self, permissions: Permissions) -> Self {
+        self.logged_in_with_rules(Rules::everywhere(permissions))
     }
 
     pub(crate) fn logged_in_with_rules(self, rules: Rules) -> Self {
@@ -75,7 +75,7 @@ impl TestSession {
     /// Logged in to the given store.
     pub(crate) fn logged_in_to_store(mut self, store: Arc<dyn Storage>, rules: Rules) -> Self {
         let account = Account::new("anna", "/", rules.clone());
-        let files = Files::new(store, rules, &self.session.settings.files);
+        let files = SessionFiles::new(store, rules, &self.session.settings.files);
         let admission = &self.session.shared.admission;
         let connection_guard =
             admission.account_guard("anna", wharf_core::account::Count::Unlimited);

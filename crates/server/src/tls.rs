@@ -94,7 +94,7 @@ enum TicketPolicy {
 
 /// Progress of the handshake of a data connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum HandshakeStage {
     /// Nothing was received yet.
     #[default]
     Before,
@@ -114,7 +114,7 @@ struct ResumptionState {
 
 /// The negotiated version and cipher suite.
 #[derive(Clone, Debug)]
-pub(crate) struct Protection {
+pub(crate) struct NegotiatedTls {
     pub(crate) version: &'static str,
     pub(crate) cipher: String,
 }
@@ -216,7 +216,7 @@ impl Acceptor {
         socket: Socket,
         binding_id: BindingId,
         direction: DataDirection,
-        stage: &watch::Sender<Stage>,
+        stage: &watch::Sender<HandshakeStage>,
     ) -> io::Result<(TlsStream<TlsTransport>, Resumed)> {
         let found = Arc::<ResumedBinding>::default();
         let tickets = match direction {
@@ -226,7 +226,7 @@ impl Acceptor {
         let binding = Binding::Data(binding_id, Arc::clone(&found));
         let handshake_result =
             self.handshake(HandshakeOptions { binding, tickets }, socket, Some(stage)).await;
-        stage.send_replace(Stage::Over);
+        stage.send_replace(HandshakeStage::Over);
         let stream = handshake_result?;
         let resumed = match found.binding_id().filter(|_| is_resumed(&stream)) {
             Some(resumed) if resumed == binding_id => Resumed::Own,
@@ -263,7 +263,7 @@ impl Acceptor {
         &self,
         options: HandshakeOptions,
         socket: Socket,
-        stage: Option<&watch::Sender<Stage>>,
+        stage: Option<&watch::Sender<HandshakeStage>>,
     ) -> io::Result<TlsStream<TlsTransport>> {
         let handshake = self.handshake_by_offer(options, socket, stage);
         timeout(HANDSHAKE_MAX, handshake)
@@ -277,11 +277,11 @@ impl Acceptor {
         &self,
         options: HandshakeOptions,
         socket: Socket,
-        stage: Option<&watch::Sender<Stage>>,
+        stage: Option<&watch::Sender<HandshakeStage>>,
     ) -> io::Result<TlsStream<TlsTransport>> {
         let (mut start, shown) = read_client_hello(socket, self.version_min).await?;
         if let Some(stage) = stage {
-            stage.send_replace(Stage::Begun);
+            stage.send_replace(HandshakeStage::Begun);
         }
         let hello = start.client_hello();
         let asked = hello.server_name().map(str::to_ascii_lowercase);
@@ -363,11 +363,11 @@ fn is_resumed(stream: &TlsStream<TlsTransport>) -> bool {
     stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-pub(crate) fn protection(stream: &TlsStream<TlsTransport>) -> Protection {
+pub(crate) fn protection(stream: &TlsStream<TlsTransport>) -> NegotiatedTls {
     let connection = stream.get_ref().1;
     let cipher = connection.negotiated_cipher_suite();
     let cipher = cipher.and_then(|suite| suite.suite().as_str().map(str::to_owned));
-    Protection {
+    NegotiatedTls {
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",

@@ -23,7 +23,7 @@ use crate::control::{Control, Disconnect};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::data_conn_outcome::Opened;
 use crate::drive::{Ending, PendingLine, drive_with_control};
-use crate::next::{AnnouncedSize, Job, Target, Transfer};
+use crate::next::{AnnouncedSize, Job, Transfer, UploadTarget};
 use crate::ports::{Lease, UnexpectedPeers};
 use crate::pump::{self, Closing, EndRule, Flow, Mover, Sent, TransferError};
 use crate::rate_limit::RateLimiter;
@@ -33,7 +33,7 @@ use crate::session_end::SessionEnd;
 use crate::session_status::Payload;
 use crate::settings::{SessionReuse, Settings};
 use crate::shared::Shared;
-use crate::tls::{Acceptor, BindingId, DataDirection, Resumed, Stage};
+use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
 /// A killed client closes all its connections, one after the other: after the end of a plain
 /// upload, the end of its control connection follows within this time, also on a busy machine.
@@ -75,12 +75,12 @@ pub(crate) async fn run(
     session.handle.status.transfer_started(payload(file.as_ref()), transfer_side.size());
     let mut pending_line = None;
     let offer = port.offer();
-    let (end, said) =
+    let (end, replied_at) =
         transfer_side.begin(control, session, &opening, port, &mut pending_line).await?;
     let sent = Instant::now();
     let is_aborted = match transfer_side.sent.take() {
         Some(stream) => {
-            wait_for_peer_close(control, session, stream, said, &mut pending_line).await
+            wait_for_peer_close(control, session, stream, replied_at, &mut pending_line).await
         }
         None => false,
     };
@@ -149,10 +149,10 @@ async fn wait_for_peer_close(
     control: &mut Control,
     session: &mut Session,
     stream: Sent,
-    said: Instant,
+    replied_at: Instant,
     pending_line: &mut PendingLine,
 ) -> bool {
-    if said.elapsed() > SHORT_MAX {
+    if replied_at.elapsed() > SHORT_MAX {
         return false;
     }
     let most = PEER_CLOSE_MAX.get(usize::from(session.data_kept_open));
@@ -208,13 +208,13 @@ struct DataTransfer {
     announced: Option<AnnouncedSize>,
     end: EndRule,
     /// The target of an upload.
-    target: Option<(VPath, Target)>,
+    target: Option<(VPath, UploadTarget)>,
     /// How it ended.
     closing: Closing,
     /// Whether an append received no data.
     is_unchanged: bool,
     /// How far the handshake of the data connection is.
-    stage: watch::Sender<Stage>,
+    stage: watch::Sender<HandshakeStage>,
     is_open: bool,
     is_tls: bool,
     is_unproven: bool,
@@ -278,7 +278,7 @@ impl DataTransfer {
             target: goal,
             closing: Closing::Orderly,
             is_unchanged: false,
-            stage: watch::Sender::new(Stage::Before),
+            stage: watch::Sender::new(HandshakeStage::Before),
             is_open: false,
             is_tls: false,
             is_unproven: false,
@@ -313,7 +313,7 @@ impl DataTransfer {
         let first =
             upload_start.before_reply(control, session, payload.as_mut(), pending_line).await;
         control.send([opening], &session.names).await?;
-        let said = Instant::now();
+        let replied_at = Instant::now();
         let end = match first {
             Some(end) => Some(end),
             None => {
@@ -325,8 +325,8 @@ impl DataTransfer {
             None => drive_with_control(control, session, payload, pending_line).await,
         };
         Ok(match end {
-            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), said),
-            end => (end, said),
+            Ending::Done(DataEnd::Ended(reason)) => (Ending::Ended(reason), replied_at),
+            end => (end, replied_at),
         })
     }
 
@@ -433,8 +433,11 @@ impl DataTransfer {
 
 /// The result of an empty upload without `close_notify`. It may have been truncated before its
 /// first byte, so it must not replace content.
-async fn without_a_byte(target: Option<(VPath, Target)>, requires_close_notify: bool) -> DataEnd {
-    let Some((path, Target { files, is_appended })) = target else { return DataEnd::Moved };
+async fn without_a_byte(
+    target: Option<(VPath, UploadTarget)>,
+    requires_close_notify: bool,
+) -> DataEnd {
+    let Some((path, UploadTarget { files, is_appended })) = target else { return DataEnd::Moved };
     match (files.size_of_target(&path).await, is_appended) {
         (Ok(Some(_)), true) => DataEnd::Unchanged,
         (Ok(_), _) if !requires_close_notify => DataEnd::Moved,

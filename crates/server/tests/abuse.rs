@@ -101,7 +101,7 @@ fn row_18_20_all_failures_have_the_same_replies() {
 }
 
 #[test]
-fn row_5_clients_that_do_not_log_in_leave_room_for_those_that_do() {
+fn row_5_clients_that_do_not_log_in_leave_connections_for_those_that_do() {
     let narrow = |settings: &mut Settings| {
         settings.limits.connections_before_login = Count::from_number(3);
     };

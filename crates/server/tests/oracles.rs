@@ -15,9 +15,9 @@ fn at(path: &str) -> VPath {
     VPath::root().resolve(path.as_bytes()).expect("it is a path")
 }
 
-/// A home where everything is allowed, with one folder in which only `rights` are.
-fn world(rights: Permissions) -> World {
-    let rules = Rules::everywhere(Permissions::ALL).with(at("/x"), rights);
+/// A home where everything is allowed, with one folder in which only `permissions` are.
+fn world(permissions: Permissions) -> World {
+    let rules = Rules::everywhere(Permissions::ALL).with(at("/x"), permissions);
     let mut account = Account::new("anna", "/", rules);
     account.limits.quota = Some(Size::from_bytes(1_000));
     World::new()
@@ -32,13 +32,14 @@ fn says(world: &World, before: &str, command: &str, name: &str) -> String {
     let script = format!("{LOGIN}C: EPSV\nS: 229 *\n{before}C: {command} /x/{name}\nS: *\n");
     let story = world.clone().run(&script).transcript;
     let last = story.lines().rfind(|line| line.contains("S: ")).unwrap_or_default();
-    let said = last.split_once("S: ").map(|(_, said)| said).unwrap_or_default();
-    said.replace(name, "NAME")
+    let reply = last.split_once("S: ").map(|(_, reply)| reply).unwrap_or_default();
+    reply.replace(name, "NAME")
 }
 
 /// The replies for a file, for a folder and for what is missing, which must be one.
-fn says_of_all(rights: Permissions, before: &str, command: &str) -> String {
-    let [missing, file, folder] = NAMES.map(|name| says(&world(rights), before, command, name));
+fn says_of_all(permissions: Permissions, before: &str, command: &str) -> String {
+    let [missing, file, folder] =
+        NAMES.map(|name| says(&world(permissions), before, command, name));
     assert_eq!(file, missing, "{command}");
     assert_eq!(folder, missing, "{command}");
     missing
@@ -86,9 +87,9 @@ const UPLOADS: &[(&str, &str)] = &[
 #[test]
 fn row_57_a_directory_without_rights_reveals_nothing_about_its_contents() {
     for (before, command) in COMMANDS.iter().chain(UPLOADS).chain(&[("", "CWD"), ("", "STOU")]) {
-        let rights = Permissions::NONE;
+        let permissions = Permissions::NONE;
         let replies = NAMES.map(|name| {
-            let world = world(rights).file("/other", b"x");
+            let world = world(permissions).file("/other", b"x");
             says(&world, before, command, name)
         });
         let [missing, file, folder] = &replies;
@@ -106,8 +107,8 @@ fn row_57_a_directory_without_rights_reveals_nothing_about_its_contents() {
 fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for (before, command) in COMMANDS {
-        let said = says_of_all(dropbox, before, command);
-        assert!(said.ends_with("Permission denied."), "{command}: {said}");
+        let reply = says_of_all(dropbox, before, command);
+        assert!(reply.ends_with("Permission denied."), "{command}: {reply}");
     }
     assert!(says_of_all(dropbox, "", "CWD").starts_with("250"));
     assert!(says_of_all(dropbox, "", "MKD").ends_with("Permission denied."));
@@ -119,9 +120,9 @@ fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
 #[test]
 fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
-    for rights in [dropbox, dropbox.union(Permissions::OVERWRITE)] {
+    for permissions in [dropbox, dropbox.union(Permissions::OVERWRITE)] {
         let replies = |before: &str, command: &str| {
-            ["missing7", "there7"].map(|name| says(&world(rights), before, command, name))
+            ["missing7", "there7"].map(|name| says(&world(permissions), before, command, name))
         };
         for rest in [1, 299, 300, 301] {
             let [missing, file] = replies(&format!("C: REST {rest}\nS: 350 *\n"), "STOR");
@@ -130,9 +131,9 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
         }
         let codes = |announced: u32| {
             replies(&format!("C: ALLO {announced}\nS: 200 *\n"), "STOR")
-                .map(|said| said.chars().take(3).collect::<String>())
+                .map(|reply| reply.chars().take(3).collect::<String>())
         };
-        if rights == dropbox {
+        if permissions == dropbox {
             // 301 bytes are used.
             assert_eq!(codes(699), ["150", "553"]);
             assert_eq!(codes(700), ["552", "552"]);
@@ -167,14 +168,14 @@ fn row_23_a_camera_uploads_to_its_folder_in_a_dropbox_even_if_it_is_missing() {
 
 #[test]
 fn row_57_rights_to_change_without_list_reveal_no_kind_and_no_name() {
-    let rights = Permissions::ENTER
+    let permissions = Permissions::ENTER
         .union(Permissions::MKDIR)
         .union(Permissions::RENAME)
         .union(Permissions::RMDIR);
-    assert!(says_of_all(rights, "", "RNFR").starts_with("350"));
-    assert!(says_of_all(rights, "", "MKD").starts_with("257"));
-    assert!(says_of_all(rights, "", "RMD").starts_with("550 No such file or directory."));
-    assert!(says_of_all(rights, "", "CWD").starts_with("250"));
+    assert!(says_of_all(permissions, "", "RNFR").starts_with("350"));
+    assert!(says_of_all(permissions, "", "MKD").starts_with("257"));
+    assert!(says_of_all(permissions, "", "RMD").starts_with("550 No such file or directory."));
+    assert!(says_of_all(permissions, "", "CWD").starts_with("250"));
 }
 
 /// RFC 959 §4.1.3: whatever comes between takes RNFR back.

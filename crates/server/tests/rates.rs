@@ -33,9 +33,9 @@ const LIMIT: u64 = 3 << 20;
 /// What a step that began before the limit may still move.
 const BEGUN_BYTES: u64 = 8 << 20;
 /// For a little under a limit: far less than half a minute, and more than a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// For much without a limit.
-const LONG_PATIENCE: Duration = Duration::from_mins(2);
+const LONG_TIMEOUT: Duration = Duration::from_mins(2);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -86,18 +86,18 @@ impl RateTest {
         let mut scene = Self { server, handle, settings, users, stores, clients };
 
         let old = scene.begin(case, "old").await;
-        reaches(&old, FREELY_BYTES, LONG_PATIENCE, case).await;
+        reaches(&old, FREELY_BYTES, LONG_TIMEOUT, case).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT));
         let fresh = scene.begin(case, "new").await;
         // What was on its way arrives; behind it, it moves, and no faster than it may.
-        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, case).await;
-        reaches(&fresh, LIMIT / 4, PATIENCE, case).await;
+        reaches(&old, old.load(Ordering::Relaxed) + LIMIT / 4, TIMEOUT, case).await;
+        reaches(&fresh, LIMIT / 4, TIMEOUT, case).await;
         scene.is_slow(case).await;
         scene.limit(Rate::from_bytes_per_second(LIMIT / 2));
-        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, PATIENCE, case).await;
+        reaches(&fresh, fresh.load(Ordering::Relaxed) + LIMIT / 4, TIMEOUT, case).await;
         scene.limit(Rate::Unlimited);
         let more = fresh.load(Ordering::Relaxed) + FREELY_BYTES / 2;
-        reaches(&fresh, more, LONG_PATIENCE, case).await;
+        reaches(&fresh, more, LONG_TIMEOUT, case).await;
         scene.clients.shutdown().await;
     }
 
@@ -154,13 +154,13 @@ impl RateTest {
 }
 
 /// Waits until so much has moved.
-async fn reaches(moved: &AtomicU64, bytes: u64, patience: Duration, case: Case) {
+async fn reaches(moved: &AtomicU64, bytes: u64, wait_max: Duration, case: Case) {
     let enough = async {
         while moved.load(Ordering::Relaxed) < bytes {
             tokio::task::yield_now().await;
         }
     };
-    let in_time = timeout(patience, enough).await;
+    let in_time = timeout(wait_max, enough).await;
     assert!(in_time.is_ok(), "{case:?}: {moved:?} of {bytes} bytes");
 }
 

@@ -171,15 +171,15 @@ fn row_28_missing_and_forbidden_have_the_same_reply() {
         .file("/secret/there", b"x")
         .file("/secret/folder/x", b"x");
     for verb in ["RETR", "SIZE", "MDTM", "MLST", "LIST", "NLST", "STAT", "CWD", "HASH", "MLSD"] {
-        let said = |name: &str| {
+        let reply = |name: &str| {
             let script = format!(
                 "{LOGIN}C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: {verb} /secret/{name}\nS: 5*"
             );
             let story = world.run(&script).transcript;
             let last = story.lines().rfind(|line| line.contains("S: 5")).unwrap_or_default();
-            last.split_once("S: ").map(|(_, said)| said.to_owned()).unwrap_or_default()
+            last.split_once("S: ").map(|(_, reply)| reply.to_owned()).unwrap_or_default()
         };
-        let (there, folder, missing) = (said("there"), said("folder"), said("missing"));
+        let (there, folder, missing) = (reply("there"), reply("folder"), reply("missing"));
         assert!(there.starts_with('5'), "{verb}: {there}");
         assert_eq!(there, missing, "{verb}");
         assert_eq!(folder, missing, "{verb}");

@@ -175,9 +175,9 @@ fn row_56_an_interrupted_append_adds_nothing_and_can_be_sent_again() {
 
 #[test]
 fn row_56_an_unfinished_upload_takes_no_name_that_another_account_got() {
-    let rights = [Permissions::UPLOAD, Permissions::APPEND, Permissions::RENAME];
-    let rights = rights.into_iter().fold(Permissions::READ_ONLY, Permissions::union);
-    let world = World::new().account("anna", "secret", rights).file("/x", b"");
+    let permissions = [Permissions::UPLOAD, Permissions::APPEND, Permissions::RENAME];
+    let permissions = permissions.into_iter().fold(Permissions::READ_ONLY, Permissions::union);
+    let world = World::new().account("anna", "secret", permissions).file("/x", b"");
     inside(
         &world,
         "EPSV;C: STOR b\nS: 150 *\nU... 01234\nWAIT 1s\nUX\nS: 426 *\n\
@@ -288,8 +288,8 @@ fn stou_finds_a_name_and_returns_it() {
 
 #[test]
 fn files_are_not_replaced_without_the_right_to() {
-    let rights = Permissions::parse("upload").unwrap();
-    let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
+    let permissions = Permissions::parse("upload").unwrap();
+    let world = World::new().account("anna", "secret", permissions).file("/a", b"hello");
     inside(
         &world,
         "EPSV;C: STOR a\nS: 553 *\nHAS /a hello\nC: STOR b\nS: 150 *\nU: new\nS: 226 *\n\
@@ -299,8 +299,8 @@ fn files_are_not_replaced_without_the_right_to() {
 
 #[test]
 fn row_23_28_a_dropbox_takes_files_and_shows_none() {
-    let rights = Permissions::parse("dropbox").unwrap();
-    let world = World::new().account("anna", "secret", rights).file("/a", b"hello");
+    let permissions = Permissions::parse("dropbox").unwrap();
+    let world = World::new().account("anna", "secret", permissions).file("/a", b"hello");
     inside(
         &world,
         "EPSV;C: LIST\nS: 550 *\nC: RETR a\nS: 550 *\nC: SIZE a\nS: 550 *\nC: MKD d\nS: 550 *\n\

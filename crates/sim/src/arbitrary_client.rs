@@ -270,9 +270,9 @@ mod tests {
 
     #[test]
     fn a_client_with_a_login_transfers_data_in_both_directions() {
-        let said =
+        let lines =
             "EPSV\r\nSTOR new\r\nPASV\r\nRETR a\r\nPORT 203,0,113,9,195,80\r\nLIST\r\nQUIT\r\n";
-        let codes = codes_of(0, said);
+        let codes = codes_of(0, lines);
         assert_eq!(codes, [220, 331, 230, 229, 150, 226, 227, 150, 226, 200, 150, 226, 221]);
     }
 

@@ -364,14 +364,14 @@ impl AsyncWrite for SimLink {
                 Ok(bytes.len())
             });
         }
-        let room = WINDOW_BYTES.saturating_sub(outward.unread_bytes).min(bytes.len());
-        if room == 0 && !bytes.is_empty() {
+        let free_bytes = WINDOW_BYTES.saturating_sub(outward.unread_bytes).min(bytes.len());
+        if free_bytes == 0 && !bytes.is_empty() {
             outward.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let (taken, _) = bytes.split_at(room);
+        let (taken, _) = bytes.split_at(free_bytes);
         shared.send(self.side, taken);
-        Poll::Ready(Ok(room))
+        Poll::Ready(Ok(free_bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -114,8 +114,8 @@ impl World {
 
     /// Adds an account with the same permissions everywhere.
     #[must_use]
-    pub fn account(self, name: &str, secret: &str, rights: Permissions) -> Self {
-        self.account_with(Account::new(name, "/", Rules::everywhere(rights)), secret)
+    pub fn account(self, name: &str, secret: &str, permissions: Permissions) -> Self {
+        self.account_with(Account::new(name, "/", Rules::everywhere(permissions)), secret)
     }
 
     /// Adds an account.

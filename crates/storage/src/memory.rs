@@ -24,7 +24,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
 
-use self::tree::{GONE, Identity, Partial, PartialKey, Tree, first_bytes};
+use self::tree::{GONE, Identity, MemoryTree, Partial, PartialKey, first_bytes};
 use crate::name::upload_owner;
 use crate::quota::{FileId, LimitedHome, Quota, QuotaCounter, QuotaReservation, Replaced};
 
@@ -47,7 +47,7 @@ const BATCH_ENTRIES_MAX: usize = 256;
 /// Accounts share the files but not their unfinished uploads: see [`Memory::for_account`].
 #[derive(Clone)]
 pub struct Memory {
-    tree: Arc<Mutex<Tree>>,
+    tree: Arc<Mutex<MemoryTree>>,
     account: Arc<str>,
     quota: Quota,
     keeps_partials: bool,
@@ -64,7 +64,7 @@ impl Memory {
     /// An empty tree that uses `clock` for the time of every change.
     pub fn with_clock(clock: fn() -> Timestamp) -> Self {
         Self {
-            tree: Arc::new(Mutex::new(Tree::new(clock))),
+            tree: Arc::new(Mutex::new(MemoryTree::new(clock))),
             account: Arc::from(""),
             quota: Quota::UNLIMITED,
             keeps_partials: true,
@@ -134,7 +134,7 @@ impl Memory {
         path.expect("a path given by the program has no NUL and is short")
     }
 
-    fn tree(&self) -> MutexGuard<'_, Tree> {
+    fn tree(&self) -> MutexGuard<'_, MemoryTree> {
         // A panic while the lock was held leaves the nodes consistent: every change is one
         // insertion.
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
@@ -155,18 +155,18 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     /// The counter of the tree with the limits of this account, if a quota is counted.
-    fn limited(&self, tree: &Tree) -> Option<LimitedHome> {
+    fn limited(&self, tree: &MemoryTree) -> Option<LimitedHome> {
         let counter = tree.counter.clone()?;
         Some(LimitedHome::new(counter, self.quota))
     }
 
     /// Sets the permission bits of a new entry.
-    fn masked(&self, tree: &mut Tree, at: &VPath, bits: u32) -> Result<()> {
+    fn masked(&self, tree: &mut MemoryTree, at: &VPath, bits: u32) -> Result<()> {
         tree.set(at, Change::Mode(bits & !self.umask.load(Ordering::Relaxed)))
     }
 
     /// Counts the removal of one file or directory.
-    fn freed(&self, tree: &Tree, bytes: u64) -> Result<()> {
+    fn freed(&self, tree: &MemoryTree, bytes: u64) -> Result<()> {
         if let Some(limited) = self.limited(tree) {
             limited.change()?.freed(bytes, 1);
         }
@@ -174,7 +174,7 @@ impl Memory {
     }
 
     /// Removes this account's unfinished upload to a name.
-    fn forget(&self, tree: &mut Tree, at: &VPath) -> Result<()> {
+    fn forget(&self, tree: &mut MemoryTree, at: &VPath) -> Result<()> {
         let key = (Arc::clone(&self.account), at.clone());
         match tree.partials.remove(&key) {
             Some(partial) => self.freed(tree, length(&partial.content)),
@@ -183,7 +183,7 @@ impl Memory {
     }
 
     /// Starts appending to the file with this number.
-    fn append(&self, tree: &mut Tree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
+    fn append(&self, tree: &mut MemoryTree, key: PartialKey, number: u64) -> Result<Box<dyn Sink>> {
         if tree.running.contains_key(&key) {
             return Err(ErrorKind::Busy.into());
         }
@@ -197,7 +197,7 @@ impl Memory {
             None => None,
             Some(limited) => {
                 let reservation = QuotaReservation::begin(&limited, None, Some(stage))?;
-                reservation.check_room()?;
+                reservation.check_space()?;
                 Some(reservation)
             }
         };
@@ -215,7 +215,7 @@ impl Memory {
 
     /// Ends the quota credit of uploads to `at`: the file that they were to replace is no longer
     /// there.
-    fn moved(&self, tree: &Tree, at: &VPath) -> Result<()> {
+    fn moved(&self, tree: &MemoryTree, at: &VPath) -> Result<()> {
         if let Some(limited) = self.limited(tree) {
             limited.change()?.moved(file_id(at));
         }
@@ -226,7 +226,7 @@ impl Memory {
     /// if that has bytes.
     fn reserve(
         &self,
-        tree: &Tree,
+        tree: &MemoryTree,
         at: &VPath,
         partial: Option<u64>,
         bytes: u64,
@@ -241,7 +241,7 @@ impl Memory {
                 Ok(())
             }
         };
-        match begun.and_then(|()| reservation.check_room()) {
+        match begun.and_then(|()| reservation.check_space()) {
             Ok(()) => Ok(Some(reservation)),
             Err(error) => {
                 // The unfinished upload stays as it was.
@@ -423,7 +423,7 @@ fn file_id(at: &VPath) -> FileId {
 }
 
 /// The file that an upload to `at` replaces, if there is one.
-fn replaced(tree: &Tree, at: &VPath) -> Option<Replaced> {
+fn replaced(tree: &MemoryTree, at: &VPath) -> Option<Replaced> {
     let content = tree.file(at).ok()?;
     Some(Replaced { file: file_id(at), bytes: length(&content) })
 }

@@ -35,7 +35,7 @@ pub struct Mounts {
 }
 
 /// The storage of a path.
-struct Location<'a> {
+struct MountLocation<'a> {
     store: &'a Arc<dyn Storage>,
     /// The path relative to the root of that storage.
     at: VPath,
@@ -64,16 +64,16 @@ impl Mounts {
     }
 
     /// The storage of a path: that of the mount with the longest matching prefix.
-    fn location(&self, at: &VPath) -> Location<'_> {
+    fn location(&self, at: &VPath) -> MountLocation<'_> {
         let within = self.folders.iter().filter(|(prefix, _)| self.is_within(at, prefix));
         let nearest = within.max_by_key(|(prefix, _)| prefix.as_bytes().len());
         let Some((prefix, store)) = nearest else {
-            return Location { store: &self.home, at: at.clone(), is_home: true };
+            return MountLocation { store: &self.home, at: at.clone(), is_home: true };
         };
         let depth = prefix.names().count();
         let below = at.names().skip(depth).try_fold(VPath::root(), |path, name| path.join(name));
         // A part of a path is a path.
-        Location { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
+        MountLocation { store, at: below.unwrap_or_else(|_| VPath::root()), is_home: false }
     }
 
     /// The names that lead from `at` to mounts, each once, with the mounted storage if the name is

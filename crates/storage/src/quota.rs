@@ -21,7 +21,7 @@ use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{Usage, UsedSpace};
 use wharf_proto::path::VPath;
 
-pub(crate) use self::change::Change;
+pub(crate) use self::change::QuotaChange;
 use self::credit::Credits;
 pub(crate) use self::credit::{FileId, Replaced};
 pub(crate) use self::reservation::QuotaReservation;
@@ -520,7 +520,7 @@ impl LimitedHome {
     ///
     /// # Errors
     /// As for [`LimitedHome::ready`]; and if the dirty mark cannot be set.
-    pub(crate) fn change(&self) -> Result<Change<'_>> {
+    pub(crate) fn change(&self) -> Result<QuotaChange<'_>> {
         if let Some(dirty_mark) = &self.counter.dirty_mark {
             dirty_mark.set()?;
         }
@@ -529,6 +529,6 @@ impl LimitedHome {
             counts.check_counted()?;
             counts.running += 1;
         }
-        Ok(Change::begun(&self.counter, self.quota))
+        Ok(QuotaChange::begun(&self.counter, self.quota))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wharf_core::account::{Account, Limits};
+use wharf_core::account::{Account, AccountLimits};
 use wharf_core::async_trait;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
@@ -23,16 +23,16 @@ pub struct WithAnonymous<U: ?Sized> {
 
 impl<U: Users + ?Sized> WithAnonymous<U> {
     /// Allows anonymous logins to `home` with these permissions.
-    pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, rights: Permissions) -> Self {
+    pub fn new(inner: Arc<U>, home: impl Into<PathBuf>, permissions: Permissions) -> Self {
         let [name, _] = ANONYMOUS_NAMES;
-        let mut account = Account::new(name, home, Rules::everywhere(rights));
+        let mut account = Account::new(name, home, Rules::everywhere(permissions));
         account.is_anonymous = true;
         Self { account, inner }
     }
 
     /// What all anonymous sessions share.
     #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: AccountLimits) -> Self {
         self.account.limits = limits;
         self
     }

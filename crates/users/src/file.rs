@@ -69,7 +69,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use wharf_core::account::{Account, Limits};
+use wharf_core::account::{Account, AccountLimits};
 use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
 use zeroize::Zeroizing;
@@ -145,7 +145,7 @@ impl FileUsers {
     }
 
     /// The limits of an account's own, as the file was last read.
-    pub fn limits(&self, name: &str) -> Option<Limits> {
+    pub fn limits(&self, name: &str) -> Option<AccountLimits> {
         let record = self.inner.state().records.get(name).cloned()?;
         Some(record.account(disk::folder(&self.inner.path), Timestamp::now()).limits)
     }

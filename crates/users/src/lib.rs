@@ -4,7 +4,7 @@
 //! memory, and [`anonymous::WithAnonymous`] adds anonymous logins to any store. To follow a login,
 //! read [`mod@file`], then [`hasher`] (how many hashes run concurrently), then [`password`] (hash
 //! formats and their cost). [`admin`] is the administration interface of all stores. [`name`],
-//! [`rights`] and [`units`] parse what users write.
+//! [`permissions`] and [`units`] parse what users write.
 
 pub mod admin;
 pub mod anonymous;
@@ -15,6 +15,6 @@ mod md5_crypt;
 pub mod name;
 pub mod nearest;
 pub mod password;
-pub mod rights;
+pub mod permissions;
 pub mod single;
 pub mod units;

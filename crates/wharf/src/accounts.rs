@@ -108,7 +108,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
 ///
 /// # Errors
 /// As [`UserAdmin::page`].
-pub(crate) async fn everyone(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AdminError> {
+pub(crate) async fn all_records(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, AdminError> {
     let groups = store.groups().await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
@@ -121,15 +121,15 @@ pub(crate) async fn everyone(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, A
     }
 }
 
-/// Like [`everyone`], but fails if an account is invalid; for copies, which must be complete.
+/// Like [`all_records`], but fails if an account is invalid; for copies, which must be complete.
 ///
 /// # Errors
 /// As [`UserAdmin::page`]; besides, what is invalid in the store.
-pub(crate) async fn everyone_or_fault(
+pub(crate) async fn all_records_or_fault(
     store: &dyn UserAdmin,
 ) -> Result<Vec<UserRecord>, AdminError> {
     refuse_faults(store).await?;
-    everyone(store).await
+    all_records(store).await
 }
 
 /// Fails if any account or group is invalid.

@@ -1,6 +1,6 @@
 //! `wharf ban`: lists and changes bans, with or without a running server.
 
-mod live;
+mod running_server;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
     let inputs = inputs(global, path.clone(), Vec::new());
     let config = load(&inputs, global.color.is_on())?.config;
     let now = Timestamp::now().as_second();
-    let book = match live::server(global, what.socket.as_deref(), path.as_deref())? {
+    let book = match running_server::server(global, what.socket.as_deref(), path.as_deref())? {
         Some(server) => BanStore::Server(server),
         None => BanStore::File(BanFile::of(&config)),
     };
@@ -40,7 +40,9 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
             let reason = reason.as_deref().unwrap_or_default();
             refuse_long(reason)?;
             match &book {
-                BanStore::Server(server) => live::add(server, &networks, until, reason, now)?,
+                BanStore::Server(server) => {
+                    running_server::add(server, &networks, until, reason, now)?
+                }
                 BanStore::File(file) => {
                     refuse_allowed(&networks, &config.ban.allow.0)?;
                     add(file, &networks, until, reason, now)?;
@@ -71,7 +73,7 @@ enum BanStore {
 impl BanStore {
     fn read(&self) -> Result<ThrottleSnapshot, Failure> {
         match self {
-            Self::Server(server) => live::read(server),
+            Self::Server(server) => running_server::read(server),
             Self::File(file) => Ok(read(file)?.memory),
         }
     }
@@ -163,8 +165,8 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
     };
     match book {
         BanStore::Server(server) => {
-            refuse_missing(&live::read(server)?)?;
-            live::lift(server, &networks, users)?;
+            refuse_missing(&running_server::read(server)?)?;
+            running_server::lift(server, &networks, users)?;
         }
         BanStore::File(file) => edit(file, |found| {
             let memory = &mut found.memory;
@@ -198,7 +200,7 @@ fn clear(book: &BanStore, has_yes: bool, now: i64) -> Result<(), Failure> {
         }
     }
     match book {
-        BanStore::Server(server) => live::clear(server)?,
+        BanStore::Server(server) => running_server::clear(server)?,
         BanStore::File(file) => edit(file, |found| {
             found.memory.bans.clear();
             found.memory.locks.clear();

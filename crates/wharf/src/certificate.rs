@@ -84,7 +84,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 /// Reads a certificate and its key from PEM files, which may be the same file.
 pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<CertificateAndKey, Failure> {
     let invalid = |message: String| Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
-    let chain = chain_of(&read(certificate, "certificate", FileReaders::Everyone)?);
+    let chain = chain_of(&read(certificate, "certificate", FileReaders::AllUsers)?);
     if chain.is_empty() {
         return Err(invalid(format!("{} contains no PEM certificate", certificate.display()))
             .hint("it must contain -----BEGIN CERTIFICATE-----"));
@@ -208,7 +208,7 @@ fn expiry_warning(chain: &[CertificateDer<'_>], path: &Path) -> Option<String> {
 /// Which users may be able to read a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FileReaders {
-    Everyone,
+    AllUsers,
     OwnerOnly,
 }
 

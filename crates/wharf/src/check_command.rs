@@ -25,15 +25,15 @@ use crate::accounts::{FolderUse, file};
 use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::check::{CheckArgs, CheckSubject};
-use crate::cli::live::SocketArgs;
+use crate::cli::running_server::SocketArgs;
 use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
-use crate::live_command::{ask as answer_of, client};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
 use crate::protection::identity::SystemUser;
+use crate::protection::permissions;
 use crate::protection::reach::StoreAccess;
-use crate::protection::rights;
+use crate::running_server::{ask as answer_of, client};
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
 
@@ -44,7 +44,7 @@ struct Subjects<'a> {
     file: Option<PathBuf>,
     is_coloured: bool,
     /// Whether the certificate is checked as a separate subject.
-    looks_at_tls: bool,
+    checks_tls: bool,
     server: OnceCell<Option<Status>>,
 }
 
@@ -128,7 +128,7 @@ fn check_here(
         config: &loaded.config,
         file: inputs.file,
         is_coloured,
-        looks_at_tls: is_chosen(&CheckSubject::Tls),
+        checks_tls: is_chosen(&CheckSubject::Tls),
         server: OnceCell::new(),
     };
     for (subject, name, title, inspect) in SUBJECTS {
@@ -160,15 +160,15 @@ fn inspect_config(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), F
     let warnings = match check_certificate(subjects.config) {
         Ok(warnings) => warnings,
         // It is reported once, with the rest of the certificate.
-        Err(_) if subjects.looks_at_tls => Vec::new(),
+        Err(_) if subjects.checks_tls => Vec::new(),
         Err(failure) => return Err(failure),
     };
-    if !subjects.looks_at_tls {
+    if !subjects.checks_tls {
         for warning in warnings {
             page.warn(warning, "get a new one from its issuer");
         }
     }
-    rights::reject_insecure(subjects.config, subjects.file.as_deref())?;
+    permissions::reject_insecure(subjects.config, subjects.file.as_deref())?;
     logins::check(subjects.config)?;
     page.line(match &subjects.file {
         Some(file) => format!("{}: the configuration is valid", file.display()),

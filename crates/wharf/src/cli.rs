@@ -7,10 +7,10 @@ pub(crate) mod check;
 mod examples;
 pub(crate) mod group;
 pub(crate) mod import;
-pub(crate) mod live;
 pub(crate) mod mistake;
 #[cfg(test)]
 mod reference;
+pub(crate) mod running_server;
 pub(crate) mod serve;
 pub(crate) mod service;
 #[cfg(test)]
@@ -87,19 +87,19 @@ pub(crate) enum CliCommand {
     Serve(Box<ServeArgs>),
     Check(CheckArgs),
     /// Show a summary of the running server
-    Status(live::StatusArgs),
+    Status(running_server::StatusArgs),
     /// List the sessions of the running server
-    Who(live::WhoArgs),
+    Who(running_server::WhoArgs),
     /// Show sessions and transfer rates continuously
-    Top(live::TopArgs),
+    Top(running_server::TopArgs),
     /// Disconnect sessions
-    Kick(live::KickArgs),
+    Kick(running_server::KickArgs),
     /// Show the running server's log
-    Log(live::LogArgs),
+    Log(running_server::LogArgs),
     /// Reload configuration, accounts and certificates; sessions continue
-    Reload(live::ReloadArgs),
+    Reload(running_server::ReloadArgs),
     /// Wait for running transfers to finish, then stop the server
-    Stop(live::StopArgs),
+    Stop(running_server::StopArgs),
     /// Print the default or the effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),

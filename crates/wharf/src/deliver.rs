@@ -378,7 +378,7 @@ fn prepare(
         authorities: authorities.transpose()?,
         time_max: webhook.timeout.0,
         pause: webhook.retry_pause.0,
-        patience: webhook.give_up_after.0,
+        give_up_after: webhook.give_up_after.0,
         spool_bytes_max: webhook.spool_size.bytes().unwrap_or(u64::MAX),
         folder: spool_folder(config),
         agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -7,7 +7,7 @@ use wharf_accounts_sql::Creation;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{FileAdmin, Setting, StoredHash};
 
-use crate::accounts::{admin, everyone};
+use crate::accounts::{admin, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::import::{ImportArgs, ImportCommand, OnConflict};
 use crate::config::Config;
@@ -126,7 +126,7 @@ impl ImportTarget {
         how: &ImportArgs,
         is_coloured: bool,
     ) -> Result<Vec<ImportedAccountChange>, Failure> {
-        let known: BTreeSet<String> = match waits(everyone(&*self.users))? {
+        let known: BTreeSet<String> = match waits(all_records(&*self.users))? {
             Ok(records) => records.into_iter().map(|record| record.name).collect(),
             Err(error) if is_missing(&error) => BTreeSet::new(),
             Err(error) => return Err(Trouble::from(error).into_failure(is_coloured)),

@@ -19,7 +19,6 @@ mod hash_command;
 mod import;
 mod import_command;
 mod io_error_text;
-mod live_command;
 mod log;
 mod logins;
 mod man_command;
@@ -28,6 +27,7 @@ mod outcome;
 mod panel;
 mod protection;
 mod remote_server;
+mod running_server;
 mod serve_command;
 mod service_command;
 mod setup;
@@ -90,13 +90,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         CliCommand::Serve(options) => serve_command::serve(global, options),
         CliCommand::Check(options) => check_command::check(global, options),
         CliCommand::Config(what) => config_command::config(global, what),
-        CliCommand::Status(options) => live_command::status(global, options),
-        CliCommand::Who(options) => live_command::who(global, options),
+        CliCommand::Status(options) => running_server::status(global, options),
+        CliCommand::Who(options) => running_server::who(global, options),
         CliCommand::Top(options) => top_command::top(global, options),
-        CliCommand::Kick(options) => live_command::kick(global, options),
-        CliCommand::Log(options) => live_command::log(global, options),
-        CliCommand::Reload(options) => live_command::reload(global, options),
-        CliCommand::Stop(options) => live_command::stop(global, options),
+        CliCommand::Kick(options) => running_server::kick(global, options),
+        CliCommand::Log(options) => running_server::log(global, options),
+        CliCommand::Reload(options) => running_server::reload(global, options),
+        CliCommand::Stop(options) => running_server::stop(global, options),
         CliCommand::User(what) => user_command::user(global, what),
         CliCommand::Group(what) => user_command::group(global, what),
         CliCommand::Ban(what) => ban_command::ban(global, what),

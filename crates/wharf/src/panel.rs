@@ -123,9 +123,9 @@ impl Panel {
         match &self.content {
             ServedContent::Share(share) => {
                 let first = format!("wharf   {}  ", words.sharing);
-                let rights = format!("{open}{}{close}", words.rights(&share.access));
+                let permissions = format!("{open}{}{close}", words.permissions(&share.access));
                 let folder = share.folder.display().to_string();
-                out.line(&first, HEADLINE_COLUMN, &[&folder, &rights, &from], GAP);
+                out.line(&first, HEADLINE_COLUMN, &[&folder, &permissions, &from], GAP);
             }
             ServedContent::Accounts { accounts, .. } => {
                 let accounts = match accounts {
@@ -328,7 +328,7 @@ mod tests {
             access: ShareAccess::Account {
                 user: "wharf".into(),
                 password,
-                rights: Permissions::READ_ONLY,
+                permissions: Permissions::READ_ONLY,
             },
         }
     }
@@ -340,7 +340,7 @@ mod tests {
             ShareAccess::Account { password, .. } => ShareAccess::Account {
                 user: "a-rather-long-user-name".into(),
                 password,
-                rights: Permissions::ALL,
+                permissions: Permissions::ALL,
             },
             anonymous @ ShareAccess::Anonymous(_) => anonymous,
         };

@@ -2,19 +2,19 @@
 //!
 //! [`reach`] computes what a server with this configuration must be able to access, as plain data;
 //! [`identity`] changes to an unprivileged user, [`system`] asks the kernel to deny the rest, and
-//! [`rights`] checks files whose permissions would make all that useless. Everything here happens
-//! once, before the first thread of the server is started: the kernel confines single threads, and
-//! new ones inherit.
+//! [`permissions`] checks files whose permissions would make all that useless. Everything here
+//! happens once, before the first thread of the server is started: the kernel confines single
+//! threads, and new ones inherit.
 
 #[cfg_attr(target_os = "linux", path = "protection/identity_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "protection/identity_other.rs")]
 pub(crate) mod identity;
 pub(crate) mod own_files;
 mod own_programs;
+#[cfg_attr(unix, path = "protection/permissions_unix.rs")]
+#[cfg_attr(not(unix), path = "protection/permissions_other.rs")]
+pub(crate) mod permissions;
 pub(crate) mod reach;
-#[cfg_attr(unix, path = "protection/rights_unix.rs")]
-#[cfg_attr(not(unix), path = "protection/rights_other.rs")]
-pub(crate) mod rights;
 #[cfg(target_os = "linux")]
 #[path = "protection/spool_linux.rs"]
 mod spool;

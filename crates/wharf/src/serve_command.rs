@@ -107,11 +107,11 @@ fn account_as_comment(options: &ServeArgs, is_share: bool) -> Result<String, Fai
     }
     let folder = Share::folder(options)?;
     let user = user_name(options)?;
-    let rights = if options.write { "read-write" } else { "read" };
+    let permissions = if options.write { "read-write" } else { "read" };
     let home = format!("'{}'", folder.to_string_lossy().replace('\'', "'\\''"));
     Ok(format!(
         "# Accounts are not part of this file. To add this account:\n\
-         #   wharf user add {user} --home {home} --permissions {rights}\n\n"
+         #   wharf user add {user} --home {home} --permissions {permissions}\n\n"
     ))
 }
 

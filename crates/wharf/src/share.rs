@@ -37,7 +37,7 @@ pub(crate) enum ShareAccess {
         /// Its password.
         password: Password,
         /// Its permissions.
-        rights: Permissions,
+        permissions: Permissions,
     },
 }
 
@@ -66,12 +66,12 @@ impl Share {
     pub(crate) fn from_options(options: &ServeArgs) -> Result<Self, Failure> {
         let folder = Self::folder(options)?;
         let access = if options.anonymous {
-            ShareAccess::Anonymous(anonymous_rights(options))
+            ShareAccess::Anonymous(anonymous_permission_set(options))
         } else {
             let user = user_name(options)?;
-            let rights = if options.write { "read-write" } else { "read" };
-            let rights = Permissions::parse(rights).unwrap_or(Permissions::READ_ONLY);
-            ShareAccess::Account { user, password: password(options)?, rights }
+            let permissions = if options.write { "read-write" } else { "read" };
+            let permissions = Permissions::parse(permissions).unwrap_or(Permissions::READ_ONLY);
+            ShareAccess::Account { user, password: password(options)?, permissions }
         };
         Ok(Self { folder, access })
     }
@@ -86,7 +86,7 @@ impl Share {
         Ok(vec![
             set("anonymous", Raw::Boolean(true)),
             set("anonymous_home", Raw::Text(path_text(Some(&folder)).unwrap_or_default())),
-            set("anonymous_permissions", Raw::Text(anonymous_rights(options).to_string())),
+            set("anonymous_permissions", Raw::Text(anonymous_permission_set(options).to_string())),
         ])
     }
 
@@ -112,7 +112,7 @@ pub(crate) fn user_name(options: &ServeArgs) -> Result<String, Failure> {
 pub(crate) const NAME_HINT: &str =
     "names have up to 64 bytes, without / \\ : and control characters, such as anna or scanner-2";
 
-fn anonymous_rights(options: &ServeArgs) -> AnonymousPermissions {
+fn anonymous_permission_set(options: &ServeArgs) -> AnonymousPermissions {
     match (options.dropbox, options.write) {
         (true, _) => AnonymousPermissions::Dropbox,
         (false, true) => AnonymousPermissions::ReadWrite,

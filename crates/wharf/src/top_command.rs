@@ -15,17 +15,17 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use wharf_admin::client::AdminClient;
 use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
 
-use crate::cli::{GlobalArgs, live};
-use crate::live_command::sessions::{Chosen, table};
-use crate::live_command::{ask, client};
+use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print};
+use crate::running_server::sessions::{Chosen, table};
+use crate::running_server::{ask, client};
 use state::{ActionResult, KeyAction, TopState};
 
 /// Number of log lines shown of a session.
 const LOG_LINES: u32 = 200;
 
 /// Shows sessions until the user quits.
-pub(crate) fn top(global: &GlobalArgs, options: &live::TopArgs) -> Result<Exit, Failure> {
+pub(crate) fn top(global: &GlobalArgs, options: &running_server::TopArgs) -> Result<Exit, Failure> {
     let client = client(global, &options.reach);
     let chosen = Chosen::of(&options.filter)?;
     let mut state = TopState::new(chosen, options.sort);
@@ -39,7 +39,7 @@ pub(crate) fn top(global: &GlobalArgs, options: &live::TopArgs) -> Result<Exit, 
     }
     let mut terminal = ratatui::try_init()
         .map_err(|error| Failure::io("cannot initialize the terminal", &error))?;
-    let done = live(&client, &mut state, options, &mut terminal);
+    let done = run(&client, &mut state, options, &mut terminal);
     // The terminal is restored in any case.
     ratatui::restore();
     done.map(|()| Exit::Done)
@@ -49,7 +49,7 @@ pub(crate) fn top(global: &GlobalArgs, options: &live::TopArgs) -> Result<Exit, 
 fn batch(
     client: &AdminClient,
     state: &mut TopState,
-    options: &live::TopArgs,
+    options: &running_server::TopArgs,
 ) -> Result<Exit, Failure> {
     let mut left = options.count;
     loop {
@@ -66,10 +66,10 @@ fn batch(
 
 /// Draws, and waits for a key or the next refresh.
 #[expect(clippy::disallowed_methods, reason = "a terminal has no simulated time")]
-fn live(
+fn run(
     client: &AdminClient,
     state: &mut TopState,
-    options: &live::TopArgs,
+    options: &running_server::TopArgs,
     terminal: &mut ratatui::DefaultTerminal,
 ) -> Result<(), Failure> {
     let every = Duration::from_secs(options.delay);

@@ -380,7 +380,7 @@ async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble
 }
 
 async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trouble> {
-    let records = accounts::everyone(store).await?;
+    let records = accounts::all_records(store).await?;
     Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
 }
 

@@ -30,7 +30,8 @@ use crate::protection::reach::{AccessPolicy, state_folder};
 use crate::standard_paths;
 
 pub(crate) use accounts::{
-    Accounts, accounts, anonymous_account, anonymous_home, anonymous_rights, homes, shared, users,
+    Accounts, accounts, anonymous_account, anonymous_home, anonymous_permission_set, homes, shared,
+    users,
 };
 
 /// The engine's settings; `public_address` is the result of [`public_address`].
@@ -425,14 +426,17 @@ mod tests {
             Permissions::DELETE,
             Permissions::MKDIR,
         ] {
-            assert!(!anonymous_rights(AnonymousPermissions::Dropbox).contains(denied), "{denied}");
+            assert!(
+                !anonymous_permission_set(AnonymousPermissions::Dropbox).contains(denied),
+                "{denied}"
+            );
         }
-        for (word, rights) in [
+        for (word, permissions) in [
             (AnonymousPermissions::Read, Permissions::READ_ONLY),
             (AnonymousPermissions::Dropbox, Permissions::parse("dropbox").unwrap()),
             (AnonymousPermissions::ReadWrite, Permissions::parse("read-write").unwrap()),
         ] {
-            assert_eq!(anonymous_rights(word), rights);
+            assert_eq!(anonymous_permission_set(word), permissions);
         }
         // Defaults for all accounts apply to the anonymous user.
         assert_eq!((for_many().quota, for_many().quota_files), (None, None));

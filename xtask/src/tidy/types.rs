@@ -13,39 +13,22 @@ use super::{Finding, Rule};
 const MODEL: &str = "the JSON model of the API, and the type of the engine";
 /// A convention of Rust.
 const LIBRARY_ERROR: &str = "the error of a library crate";
-/// Names of the engine and its stores.
-const ENGINE: &str = "each is private to its module, or used with the name of its module";
 /// A name of an interface.
 const CONFORMANCE: &str = "a public type, and one that is private to the tests of stores";
 
 /// The names that several types may have: the crates that define them, sorted (a crate with two
 /// such types is named twice), and the reason.
 const SHARED: &[(&str, &[&str], &str)] = &[
-    ("Account", &["core", "server"], ENGINE),
-    ("Attempt", &["core", "server"], ENGINE),
     ("Ban", &["admin", "server", "server"], MODEL),
     ("Case", &["core", "load"], CONFORMANCE),
     ("Certificate", &["admin", "server"], MODEL),
-    ("Change", &["core", "storage"], ENGINE),
-    ("Command", &["proto", "proto"], ENGINE),
     ("CommandLogEntry", &["admin", "server"], MODEL),
     ("Error", &["core", "load"], LIBRARY_ERROR),
     ("ErrorKind", &["core", "load"], LIBRARY_ERROR),
-    ("Files", &["server", "server"], ENGINE),
-    ("Limits", &["core", "server"], ENGINE),
     ("Listener", &["admin", "server"], MODEL),
-    ("Location", &["storage", "storage"], ENGINE),
     ("Lock", &["admin", "server"], MODEL),
     ("Passive", &["admin", "server"], MODEL),
-    ("Protection", &["proto", "server"], ENGINE),
-    ("ReadPiece", &["server", "server"], ENGINE),
-    ("Script", &["server", "server"], ENGINE),
     ("Session", &["admin", "server"], MODEL),
-    ("Stage", &["server", "server"], ENGINE),
-    ("Target", &["server", "server"], ENGINE),
-    ("Transfer", &["server", "server"], ENGINE),
-    ("Tree", &["storage", "storage"], ENGINE),
-    ("Walk", &["server", "storage"], ENGINE),
 ];
 
 /// What the files of one module for several systems or features end with.

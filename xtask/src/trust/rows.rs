@@ -295,7 +295,7 @@ pub(super) static ROWS: &[Risk] = &[
         41,
         "Remains of a crash",
         "At the start unfinished uploads that are too old are removed, newer ones can be resumed, \
-         and files that only look similar are not touched. Removed files are subtracted from the \
+         and files with similar names are not touched. Removed files are subtracted from the \
          quota.",
     ),
     row(

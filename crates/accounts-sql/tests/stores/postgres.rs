@@ -90,7 +90,7 @@ async fn an_administrator_with_psql_finds_and_changes_what_wharf_reads() {
          SELECT 'ben', password, '/srv/ben', 2 FROM accounts",
     );
     let account = store.login(&attempt("ben", "secret")).await.unwrap();
-    assert_eq!(account.limits.sessions_max.unwrap().number(), Some(2));
+    assert_eq!(account.limits.sessions.unwrap().number(), Some(2));
     let mut ended = store.ended(&["anna".into(), "ben".into(), "carl".into()]).await.unwrap();
     assert_eq!(
         (ended.pop_first().unwrap(), ended.pop_last().unwrap()),
@@ -120,7 +120,7 @@ async fn a_server_that_stops_and_returns_is_reported_once_each_and_used_again() 
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
-    assert!(store.ended(&[]).await.unwrap().is_empty(), "a look finds it");
+    assert!(store.ended(&[]).await.unwrap().is_empty(), "a query finds it");
     assert_eq!(store.take_events(), [StoreEvent::Back]);
     // Connections that died while idle cause no error.
     store.login(&attempt("anna", "secret")).await.unwrap();

@@ -132,11 +132,11 @@ async fn a_change_by_sql_counts_at_the_next_login() {
     let store = place.store();
     add(&store, "anna", "secret").await;
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
-    assert_eq!(account.limits.sessions_max, None);
+    assert_eq!(account.limits.sessions, None);
     let direct = place.direct();
     direct.execute("UPDATE accounts SET sessions = 3, quota = '20GiB'", []).unwrap();
     let account = store.login(&attempt("anna", "secret")).await.unwrap();
-    assert_eq!(account.limits.sessions_max.unwrap().number(), Some(3));
+    assert_eq!(account.limits.sessions.unwrap().number(), Some(3));
     assert_eq!(account.limits.quota.unwrap().bytes(), Some(20 << 30));
     direct.execute("UPDATE accounts SET enabled = 0", []).unwrap();
     let denied = store.login(&attempt("anna", "secret")).await.unwrap_err();

@@ -75,7 +75,7 @@ impl MetricsListener {
                 Some(_) = running.join_next() => {
                     open.retain(|one| !one.handle.is_finished());
                 }
-                accepted = self.listener.accept(), if has_room(&open) => {
+                accepted = self.listener.accept(), if has_space(&open) => {
                     let Ok((stream, _)) = accepted else {
                         sleep(PAUSE).await;
                         continue;
@@ -103,7 +103,7 @@ fn is_idle(one: &MetricsConnection) -> bool {
 }
 
 /// Whether one more connection fits, after closing an idle one if necessary.
-fn has_room(open: &VecDeque<MetricsConnection>) -> bool {
+fn has_space(open: &VecDeque<MetricsConnection>) -> bool {
     open.len() < CONNECTIONS_MAX || open.iter().any(is_idle)
 }
 
@@ -151,8 +151,8 @@ fn is_own(host: &str, hosts: &[String]) -> bool {
 async fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
     while head.len() < HEAD_BYTES_MAX && !head.ends_with(b"\r\n\r\n") {
-        let room = u64::try_from(HEAD_BYTES_MAX - head.len()).unwrap_or_default();
-        if (&mut *stream).take(room).read_buf(&mut head).await? == 0 {
+        let free_bytes = u64::try_from(HEAD_BYTES_MAX - head.len()).unwrap_or_default();
+        if (&mut *stream).take(free_bytes).read_buf(&mut head).await? == 0 {
             break;
         }
     }

@@ -126,8 +126,8 @@ impl ChartPanel<'_> {
             let name = TextStyle::new(12.0, if is_wharf { svg::WHARF } else { svg::TEXT });
             let name = if is_wharf { name.bold() } else { name };
             picture.text(left, y + 12.0, name, &title(record, &row.server));
-            let room = PANEL_WIDTH - NAME_WIDTH - NUMBER_WIDTH;
-            let long = if most > 0.0 { (room * value / most).max(1.5) } else { 1.5 };
+            let bar_width = PANEL_WIDTH - NAME_WIDTH - NUMBER_WIDTH;
+            let long = if most > 0.0 { (bar_width * value / most).max(1.5) } else { 1.5 };
             picture.bar(left + NAME_WIDTH, y, long, BAR, colour);
             let mut label = number(*value);
             if let Some(best) = best.filter(|best| is_wharf && *best > 0.0) {

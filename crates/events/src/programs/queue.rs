@@ -108,8 +108,8 @@ impl Queue {
 
     /// Adds an event, if there is room.
     pub(super) fn add(&mut self, program: usize, notice: Notice) {
-        let has_room = self.waiting.len() + self.later.len() < WAITING_MAX;
-        if self.is_closed || !has_room {
+        let has_space = self.waiting.len() + self.later.len() < WAITING_MAX;
+        if self.is_closed || !has_space {
             self.counts.dropped += 1;
             self.untold += 1;
             return;
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_events_are_counted_and_reported_once_there_is_room() {
+    fn dropped_events_are_counted_and_reported_once_there_is_space() {
         let (mut queue, now) = (Queue::new(LIMITS), now());
         for _ in 0..WAITING_MAX + 7 {
             queue.add(0, notice("a"));

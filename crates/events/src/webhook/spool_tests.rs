@@ -55,11 +55,11 @@ fn events_come_out_in_order_also_after_starts() {
 }
 
 #[test]
-fn events_without_room_are_counted_and_reported_twice() {
+fn events_without_space_are_counted_and_reported_twice() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 100, AtEnd::Wait).unwrap();
     fill(&spool, 0..1);
-    let Appended::Lost(Some(why)) = spool.append(&[b'x'; 99]) else { panic!("it has no room") };
+    let Appended::Lost(Some(why)) = spool.append(&[b'x'; 99]) else { panic!("it is full") };
     assert!(why.contains("spool_size"));
     assert_eq!(spool.append(&[b'x'; 99]), Appended::Lost(None));
     takes(&spool, 0);

@@ -87,8 +87,8 @@ fn read_output(mut from: impl Read + Send + 'static) -> io::Result<Receiver<Vec<
         let mut kept = Vec::new();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(count);
-            kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            let free_bytes = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(count);
+            kept.extend_from_slice(buffer.get(..free_bytes).unwrap_or_default());
         }
         let _ = sender.send(kept);
     })?;

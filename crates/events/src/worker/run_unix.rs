@@ -184,8 +184,8 @@ fn read_output(from: &mut Option<impl Read>, kept: &mut Vec<u8>) -> bool {
     match from.read(&mut buffer) {
         Ok(0) => false,
         Ok(count) => {
-            let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(count);
-            kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            let free_bytes = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(count);
+            kept.extend_from_slice(buffer.get(..free_bytes).unwrap_or_default());
             true
         }
         Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),

@@ -66,14 +66,14 @@ impl Strace {
         let mut child =
             command.spawn().map_err(|error| format!("cannot start strace: {error}\n{help}"))?;
         let describe = child.stderr.take().ok_or("strace has no standard error")?;
-        let (mut describe, mut said) = (BufReader::new(describe), String::new());
-        while describe.read_line(&mut said).is_ok_and(|length| length > 0) {
-            if said.contains(" attached") {
+        let (mut describe, mut printed) = (BufReader::new(describe), String::new());
+        while describe.read_line(&mut printed).is_ok_and(|length| length > 0) {
+            if printed.contains(" attached") {
                 return Ok(Self { child, out, _reported: describe });
             }
         }
         let _ = child.wait();
-        Err(format!("strace cannot attach to the server: {said}\n{help}"))
+        Err(format!("strace cannot attach to the server: {printed}\n{help}"))
     }
 
     /// Detaches, and returns the calls.

@@ -159,7 +159,7 @@ impl ThrottleState {
         }
         let prefix = ClientPrefix::from(address);
         let (max, window) = (self.settings.attempts, seconds(self.settings.window));
-        if !make_room(&mut self.addresses, &prefix, ADDRESSES_MAX, |score| {
+        if !make_space(&mut self.addresses, &prefix, ADDRESSES_MAX, |score| {
             (score.in_flight == 0).then(|| score.count(now, window).into())
         }) {
             return AttemptCheck::Wait;
@@ -368,10 +368,10 @@ impl ThrottleState {
     fn count_name_failure(&mut self, user: &str, now: i64) {
         let user = fold_case(user);
         let (max, window) = (self.settings.account_attempts, seconds(self.settings.window));
-        let has_room = make_room(&mut self.names, &user, NAMES_MAX, |name| {
+        let has_space = make_space(&mut self.names, &user, NAMES_MAX, |name| {
             (now >= name.locked_until).then(|| name.score.count(now, window).into())
         });
-        if !has_room {
+        if !has_space {
             return;
         }
         let name = self.names.entry(user.clone()).or_default();
@@ -386,11 +386,11 @@ impl ThrottleState {
     }
 
     fn record_login(&mut self, user: &str, prefix: ClientPrefix, now: i64) {
-        make_room(&mut self.known, &prefix, KNOWN_MAX, |last| u64::try_from(*last).ok());
+        make_space(&mut self.known, &prefix, KNOWN_MAX, |last| u64::try_from(*last).ok());
         let last = self.known.entry(prefix).or_insert(now);
         *last = now.max(*last);
         let user = fold_case(user);
-        make_room(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
+        make_space(&mut self.usual, &user, USUAL_ACCOUNTS_MAX, |addresses| {
             u64::try_from(addresses.iter().map(|(_, last)| *last).max().unwrap_or(0)).ok()
         });
         let addresses = self.usual.entry(user).or_default();
@@ -431,7 +431,7 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
 
 /// Makes room for `key` in a full map by evicting the eighth of the entries with the least weight,
 /// so that this happens rarely; entries without a weight stay. Returns whether there is room.
-fn make_room<K, Q, V>(
+fn make_space<K, Q, V>(
     map: &mut HashMap<K, V>,
     key: &Q,
     max: usize,

@@ -14,7 +14,7 @@ use wharf_proto::reply::{Code, Reply};
 
 use super::spec::{Arg, Run, Spec};
 use crate::auth_throttle::{self, AttemptStart};
-use crate::files::Files;
+use crate::files::SessionFiles;
 use crate::names::Credentials;
 use crate::next::Next;
 use crate::refusal::Refusal;
@@ -168,7 +168,7 @@ fn is_anonymous(session: &Session, user: &str) -> bool {
 }
 
 /// The account, and the client's character set if the login has shown it.
-type Admitted = (Account, Option<CharsetEvidence>);
+type Admitted = (Account, Option<CharsetObservation>);
 
 /// Asks the account store. If the bytes can be decoded in two ways, both are tried; they count as
 /// one attempt.
@@ -176,7 +176,7 @@ async fn admit(
     session: &Session,
     user: &[u8],
     secret: &[u8],
-    counted: &mut auth_throttle::Attempt,
+    counted: &mut auth_throttle::CountedAttempt,
 ) -> Result<Admitted, Denied> {
     if secret.len() > SECRET_BYTES_MAX {
         return Err(Denied::WrongPassword);
@@ -197,7 +197,7 @@ async fn admit(
         match asked.await {
             Ok(account) => {
                 let is_name = std::str::from_utf8(user).is_err();
-                let charset = spelled.set.map(|set| CharsetEvidence { set, is_name });
+                let charset = spelled.set.map(|set| CharsetObservation { set, is_name });
                 return may_enter(session, &spelled, account, counted).map(|one| (one, charset));
             }
             Err(why) => {
@@ -231,7 +231,7 @@ fn may_enter(
     session: &Session,
     sent: &Credentials,
     account: Account,
-    counted: &mut auth_throttle::Attempt,
+    counted: &mut auth_throttle::CountedAttempt,
 ) -> Result<Account, Denied> {
     let is_denied = |name: &str| {
         let name = name.to_lowercase();
@@ -250,7 +250,7 @@ fn may_enter(
 }
 
 /// Evidence of the client's character set from a login.
-struct CharsetEvidence {
+struct CharsetObservation {
     set: &'static Charset,
     /// Whether it comes from the user name, not only from the password.
     is_name: bool,
@@ -260,7 +260,7 @@ struct CharsetEvidence {
 async fn enter(
     session: &mut Session,
     account: Account,
-    charset: Option<CharsetEvidence>,
+    charset: Option<CharsetObservation>,
 ) -> Result<Next, Denied> {
     let store = match session.shared.config().stores.open(&account).await {
         Ok(store) => store,
@@ -270,10 +270,10 @@ async fn enter(
             return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
         }
     };
-    let most = account.limits.sessions_max.unwrap_or(session.settings.limits.sessions_per_user);
+    let most = account.limits.sessions.unwrap_or(session.settings.limits.sessions_per_user);
     let Some(guard) = session.shared.admission.account_guard(&account.name, most) else {
         let reply = "Too many sessions for this account.";
-        let limit = match account.limits.sessions_max {
+        let limit = match account.limits.sessions {
             Some(_) => "sessions of the account",
             None => "limits.sessions_per_user",
         };
@@ -281,7 +281,8 @@ async fn enter(
         session.emit(&Event::Rejected { reason: &reason });
         return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
-    let files = Files::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
+    let files =
+        SessionFiles::new(Arc::clone(&store), account.rules.clone(), &session.settings.files);
     let text = login_reply(session, &account);
     session.handle.status.logged_in(&account.name, account.limits.clone());
     session.failed_logins = 0;

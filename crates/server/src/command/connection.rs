@@ -273,8 +273,8 @@ mod tests {
             let mut bench = bench();
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
-                let said = bench.send(&line).await;
-                assert!(said.starts_with("504 Illegal port: "), "{line}: {said}");
+                let reply = bench.send(&line).await;
+                assert!(reply.starts_with("504 Illegal port: "), "{line}: {reply}");
             }
             assert!(bench.session.data.is_none());
         }
@@ -307,8 +307,8 @@ mod tests {
     #[tokio::test]
     async fn row_01_an_ipv6_form_of_the_own_ipv4_address_is_the_own_address() {
         let mut bench = bench();
-        let said = bench.send("EPRT |2|::ffff:192.0.2.7|4021|").await;
-        assert_eq!(said, "200 EPRT command successful.");
+        let reply = bench.send("EPRT |2|::ffff:192.0.2.7|4021|").await;
+        assert_eq!(reply, "200 EPRT command successful.");
     }
 
     #[tokio::test]
@@ -358,8 +358,8 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, [40_000, 40_002]);
         first = first.logged_in(Permissions::ALL);
-        let said = first.send("PASV").await;
-        assert!(said.starts_with("425 Cannot open data connection: all passive ports"), "{said}");
+        let reply = first.send("PASV").await;
+        assert!(reply.starts_with("425 Cannot open data connection: all passive ports"), "{reply}");
         drop(ports);
         assert!(first.send("PASV").await.starts_with("227"));
         assert_eq!(shared.ports.leased(), 1);

@@ -259,8 +259,8 @@ mod tests {
             .with_file("/e/a", b"abc");
         for line in ["HASH", "XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512", "MD5"] {
             for path in ["d/a", "e/a", "d", "/", "nothing", "e/nothing"] {
-                let said = bench.send(&format!("{line} {path}")).await;
-                assert!(said.starts_with("550"), "{line} {path}: {said}");
+                let reply = bench.send(&format!("{line} {path}")).await;
+                assert!(reply.starts_with("550"), "{line} {path}: {reply}");
             }
         }
         let mut without = TestSession::new()

@@ -286,20 +286,20 @@ mod tests {
     async fn row_26_times_are_shown_and_set_in_utc() {
         let mut bench = bench();
         assert_eq!(bench.send("MDTM a").await, "213 20261122120000");
-        let said = bench.send("MFMT 20200229235958 a").await;
-        assert_eq!(said, "213 Modify=20200229235958; a");
+        let reply = bench.send("MFMT 20200229235958 a").await;
+        assert_eq!(reply, "213 Modify=20200229235958; a");
         assert_eq!(bench.send("MDTM a").await, "213 20200229235958");
         assert!(bench.send("MFMT 20210229000000 a").await.starts_with("501"));
         bench.send("MKD d").await;
-        let said = bench.send("MFMT 20200229235958 d/../a").await;
-        assert_eq!(said, "213 Modify=20200229235958; d/../a");
+        let reply = bench.send("MFMT 20200229235958 d/../a").await;
+        assert_eq!(reply, "213 Modify=20200229235958; d/../a");
     }
 
     #[tokio::test]
     async fn row_26_mdtm_with_a_time_sets_it_unless_a_file_has_that_name() {
         let mut bench = bench();
-        let said = bench.send("MDTM 20200101000000 a").await;
-        assert_eq!(said, "213 Modify=20200101000000; a");
+        let reply = bench.send("MDTM 20200101000000 a").await;
+        assert_eq!(reply, "213 Modify=20200101000000; a");
         assert_eq!(bench.send("MDTM a").await, "213 20200101000000");
         assert!(bench.send("MDTM 20200101000000 b").await.starts_with("550"));
         assert!(bench.send("MDTM 20201301000000 a").await.starts_with("550"));

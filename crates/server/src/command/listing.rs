@@ -472,8 +472,8 @@ mod tests {
             "type=file;size=1;perm=adfrw; a.txt / type=file;size=2;perm=adfrw; b.txt / \
              type=dir;perm=cdeflmp; d"
         );
-        let said = bench.send("MLST a.txt").await;
-        assert_eq!(said, "250-Facts: /  type=file;size=1;perm=adfrw; /a.txt / 250 End");
+        let reply = bench.send("MLST a.txt").await;
+        assert_eq!(reply, "250-Facts: /  type=file;size=1;perm=adfrw; /a.txt / 250 End");
         assert_eq!(bench.list("MLSD a.txt").await, "501 only");
         assert_eq!(bench.list("MLSD nothing").await, "550 only");
     }
@@ -481,8 +481,8 @@ mod tests {
     #[tokio::test]
     async fn stat_of_a_path_lists_it_within_the_reply() {
         let mut bench = bench();
-        let said = bench.send("STAT d").await;
-        assert!(said.starts_with("212-Status: /  -rw") && said.ends_with("212 End of status."));
+        let reply = bench.send("STAT d").await;
+        assert!(reply.starts_with("212-Status: /  -rw") && reply.ends_with("212 End of status."));
         assert!(bench.send("STAT a.txt").await.starts_with("213-Status:"));
         assert_eq!(bench.send("STAT nothing").await, "550 No such file or directory.");
         assert!(bench.send("STAT *.jpg").await.starts_with("212"));

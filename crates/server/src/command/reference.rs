@@ -5,7 +5,7 @@ use std::path::Path;
 
 use wharf_core::permission::Permissions;
 
-use super::{Arg, Meanwhile, Spec, Stage, rows};
+use super::{Arg, Meanwhile, SessionStage, Spec, rows};
 
 /// With this variable set, the test writes the page instead of comparing it.
 const BLESS: &str = "WHARF_BLESS";
@@ -30,19 +30,20 @@ fn line(row: &Spec) -> String {
     for other in row.also {
         let _ = write!(syntax, ", `{other}`");
     }
-    let right = if row.needs == Permissions::NONE { String::new() } else { names(row.needs) };
-    let stage = if row.stage == Stage::Any { "yes" } else { "no" };
+    let permission = if row.needs == Permissions::NONE { String::new() } else { names(row.needs) };
+    let stage = if row.stage == SessionStage::Any { "yes" } else { "no" };
     let meanwhile = match row.meanwhile {
         Meanwhile::Wait => "waits",
         Meanwhile::Now if row.arg == Arg::Optional => "answered at once, without a path",
         Meanwhile::Now => "answered at once",
         Meanwhile::Abort => "ends it",
     };
-    format!("| {syntax} | {} | {right} | {stage} | {meanwhile} | {} |", row.about, row.rfc)
+    format!("| {syntax} | {} | {permission} | {stage} | {meanwhile} | {} |", row.about, row.rfc)
 }
 
-fn names(rights: Permissions) -> String {
-    let each = Permissions::EACH.iter().filter(|(right, ..)| rights.contains(*right));
+fn names(permissions: Permissions) -> String {
+    let each =
+        Permissions::EACH.iter().filter(|(permission, ..)| permissions.contains(*permission));
     each.map(|(_, letter, name)| format!("{name} (`{letter}`)")).collect::<Vec<_>>().join(", ")
 }
 

@@ -215,9 +215,9 @@ mod tests {
     #[tokio::test]
     async fn row_24_a_copy_needs_the_rights_of_retr_there_and_of_stor_here() {
         let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
-        let without = |right: Permissions| {
+        let without = |permission: Permissions| {
             let each = Permissions::EACH.iter().map(|(one, ..)| *one);
-            each.filter(|one| *one != right).fold(Permissions::NONE, Permissions::union)
+            each.filter(|one| *one != permission).fold(Permissions::NONE, Permissions::union)
         };
         let rules = Rules::everywhere(Permissions::ALL)
             .with(at(b"unreadable"), without(Permissions::READ))
@@ -230,13 +230,13 @@ mod tests {
         }
         bench.memory.put("/new", b"new");
         for from in ["unreadable/a", "uncopied/a", "unreadable/nothing", "nothing", "kept", "/"] {
-            let said = bench.send(&format!("SITE CPFR {from}")).await;
-            assert!(said.starts_with("550"), "{from}: {said}");
+            let reply = bench.send(&format!("SITE CPFR {from}")).await;
+            assert!(reply.starts_with("550"), "{from}: {reply}");
         }
         for to in ["uncopied/b", "closed/b", "kept/a", "uncopied/a", "kept", "nothing/b"] {
             bench.send("SITE CPFR new").await;
-            let said = bench.send(&format!("SITE CPTO {to}")).await;
-            assert!(said.starts_with("553"), "{to}: {said}");
+            let reply = bench.send(&format!("SITE CPTO {to}")).await;
+            assert!(reply.starts_with("553"), "{to}: {reply}");
         }
         for to in ["kept/b", "unreadable/a", "a", "new"] {
             bench.send("SITE CPFR new").await;
@@ -299,8 +299,8 @@ mod tests {
     async fn row_25_chmod_has_its_own_right_and_plain_bits_only() {
         let mut bench = TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"x");
         for mode in ["4755", "2755", "1777", "7777", "888", "-1", "u+s", "", "00000644"] {
-            let said = bench.send(&format!("SITE CHMOD {mode} a")).await;
-            assert!(said.starts_with("501") || said.starts_with("504"), "{mode}: {said}");
+            let reply = bench.send(&format!("SITE CHMOD {mode} a")).await;
+            assert!(reply.starts_with("501") || reply.starts_with("504"), "{mode}: {reply}");
         }
         assert_eq!(bench.send("SITE CHMOD 640 a").await, "200 Mode is 640.");
         assert_eq!(bench.send("SITE CHMOD 0777 a").await, "200 Mode is 777.");

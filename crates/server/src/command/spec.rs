@@ -25,7 +25,7 @@ pub(crate) struct Spec {
     /// What HELP adds if the settings disable a part of the command, or nothing.
     pub(crate) restriction: fn(&Session) -> &'static str,
     pub(crate) arg: Arg,
-    pub(crate) stage: Stage,
+    pub(crate) stage: SessionStage,
     /// The rights that it needs.
     pub(crate) needs: Permissions,
     /// Whether it is answered as not implemented (502), not as forbidden (550), without its rights.
@@ -72,7 +72,7 @@ pub(crate) enum Arg {
 
 /// When a command is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum SessionStage {
     /// At any time.
     Any,
     /// After a login; before it, the reply is 530.
@@ -112,7 +112,7 @@ impl Spec {
             rfc: "RFC 959",
             restriction: |_| "",
             arg: Arg::None,
-            stage: Stage::LoggedIn,
+            stage: SessionStage::LoggedIn,
             needs,
             is_extra: false,
             meanwhile: Meanwhile::Wait,
@@ -128,6 +128,6 @@ impl Spec {
 
     /// The defaults of a command that is allowed before a login, and so needs no rights.
     pub(crate) const fn any_time() -> Self {
-        Self { stage: Stage::Any, ..Self::logged_in(Permissions::NONE) }
+        Self { stage: SessionStage::Any, ..Self::logged_in(Permissions::NONE) }
     }
 }

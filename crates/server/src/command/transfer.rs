@@ -10,7 +10,7 @@ use wharf_proto::reply::Code;
 
 use super::parameters::is_ascii;
 use super::spec::{Arg, Run, Spec};
-use crate::next::{AnnouncedSize, EndRule, Job, Next, Target, Transfer};
+use crate::next::{AnnouncedSize, EndRule, Job, Next, Transfer, UploadTarget};
 use crate::refusal::Refusal;
 use crate::session::Session;
 
@@ -134,13 +134,13 @@ async fn announced(
 ) -> Result<Option<AnnouncedSize>, Refusal> {
     let announced = session.pending.announced.take();
     let Some(bytes) = announced.filter(|_| !is_ascii(session)) else { return Ok(None) };
-    let before = session.files()?.check_room(path, start, bytes).await?;
+    let before = session.files()?.check_space(path, start, bytes).await?;
     Ok(Some(AnnouncedSize { bytes, before }))
 }
 
 /// What may replace `close_notify` at the end of this upload. To be called before `announced`,
 /// which consumes the size from ALLO.
-fn end_of(session: &Session, start: Start) -> Result<(EndRule, Target), Refusal> {
+fn end_of(session: &Session, start: Start) -> Result<(EndRule, UploadTarget), Refusal> {
     let parameters = &session.parameters;
     let tls = session.settings.tls.as_ref();
     let rule = EndRule {
@@ -151,7 +151,7 @@ fn end_of(session: &Session, start: Start) -> Result<(EndRule, Target), Refusal>
         allo: session.pending.announced,
     };
     let is_appended = start == Start::End;
-    Ok((rule, Target { files: session.files()?.clone(), is_appended }))
+    Ok((rule, UploadTarget { files: session.files()?.clone(), is_appended }))
 }
 
 fn receive(
@@ -159,7 +159,7 @@ fn receive(
     sink: Box<dyn Sink>,
     path: VPath,
     announced: Option<AnnouncedSize>,
-    (end, target): (EndRule, Target),
+    (end, target): (EndRule, UploadTarget),
     opening: String,
 ) -> Next {
     let is_ascii = is_ascii(session);

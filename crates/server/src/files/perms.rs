@@ -4,7 +4,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::entry::{Kind, Perm};
 use wharf_proto::path::VPath;
 
-use super::Files;
+use super::SessionFiles;
 
 /// The `perm` facts of the entries of one directory.
 pub(crate) enum DirectoryPerms {
@@ -13,7 +13,7 @@ pub(crate) enum DirectoryPerms {
         files: Perm,
         directories: Perm,
     },
-    Each(Files, VPath),
+    Each(SessionFiles, VPath),
 }
 
 impl DirectoryPerms {
@@ -29,7 +29,7 @@ impl DirectoryPerms {
 }
 
 /// The letters of the `perm` fact.
-pub(super) fn perm(rights: Permissions, kind: Kind) -> Perm {
+pub(super) fn perm(permissions: Permissions, kind: Kind) -> Perm {
     const OF_A_FILE: &[(Permissions, u8)] = &[
         (Permissions::APPEND, b'a'),
         (Permissions::DELETE, b'd'),
@@ -49,6 +49,6 @@ pub(super) fn perm(rights: Permissions, kind: Kind) -> Perm {
     let letters = if kind == Kind::Dir { OF_A_DIRECTORY } else { OF_A_FILE };
     letters
         .iter()
-        .filter(|(right, _)| rights.contains(*right))
+        .filter(|(permission, _)| permissions.contains(*permission))
         .fold(Perm::default(), |perm, (_, letter)| perm.with(*letter))
 }

@@ -40,12 +40,12 @@ impl RulesFixture {
 
     fn account(&self, rules: &[(&str, &str)]) -> Account {
         let everywhere = Rules::everywhere(Permissions::ALL);
-        let rules = rules.iter().fold(everywhere, |rules, (at, rights)| {
-            let rights = match *rights {
+        let rules = rules.iter().fold(everywhere, |rules, (at, permissions)| {
+            let permissions = match *permissions {
                 "none" => Permissions::NONE,
-                rights => Permissions::parse(rights).unwrap(),
+                permissions => Permissions::parse(permissions).unwrap(),
             };
-            rules.with(path(at), rights)
+            rules.with(path(at), permissions)
         });
         Account::new("anna", &self.home, rules)
     }

@@ -10,8 +10,8 @@ use wharf_core::{Bytes, Stream};
 use wharf_proto::path::VPath;
 
 use super::LineFormatter;
-use super::walk::{Walk, WalkedDirectory};
-use crate::files::Files;
+use super::walk::{DirectoryWalk, WalkedDirectory};
+use crate::files::SessionFiles;
 
 /// Levels below the first directory that are listed.
 const DEPTH_MAX: usize = 8;
@@ -26,12 +26,12 @@ pub(crate) struct TreePrefix {
 
 /// The lines of `at` and of all directories below it. Ends with `TooLarge` if a limit is exceeded.
 pub(crate) fn tree(
-    files: Files,
+    files: SessionFiles,
     at: VPath,
     formatter: LineFormatter,
     tree_prefix: TreePrefix,
 ) -> ByteStream {
-    let walk = Walk::new(files.clone(), at.clone(), Permissions::LIST, DEPTH_MAX);
+    let walk = DirectoryWalk::new(files.clone(), at.clone(), Permissions::LIST, DEPTH_MAX);
     Box::pin(TreeLines {
         step: Some(Box::pin(walk.step())),
         files,
@@ -41,12 +41,13 @@ pub(crate) fn tree(
     })
 }
 
-type WalkStep = Pin<Box<dyn Future<Output = (Walk, Result<Option<WalkedDirectory>>)> + Send>>;
+type WalkStep =
+    Pin<Box<dyn Future<Output = (DirectoryWalk, Result<Option<WalkedDirectory>>)> + Send>>;
 
 struct TreeLines {
     /// None after the end or an error.
     step: Option<WalkStep>,
-    files: Files,
+    files: SessionFiles,
     top: VPath,
     formatter: LineFormatter,
     tree_prefix: TreePrefix,

@@ -6,17 +6,17 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::collect;
-use crate::files::Files;
+use crate::files::SessionFiles;
 
 /// Entries that one command visits at most, since a client could request a whole disk.
 pub(crate) const ENTRIES_MAX: usize = 10_000;
 
 /// Walks a directory tree in pre-order, sorted by name. Links are not followed, so the walk ends.
 /// Iterative: the state is a list of pending directories.
-pub(crate) struct Walk {
-    files: Files,
+pub(crate) struct DirectoryWalk {
+    files: SessionFiles,
     /// Directories without this right are skipped.
-    right: Permissions,
+    permission: Permissions,
     depth_max: usize,
     /// Pending directories with their depth; the last one is next.
     pending: Vec<(VPath, usize)>,
@@ -32,11 +32,16 @@ pub(crate) struct WalkedDirectory {
     pub(crate) entries: Vec<Entry>,
 }
 
-impl Walk {
+impl DirectoryWalk {
     /// Walks `at` and at most `depth_max` levels below it, at most [`ENTRIES_MAX`] entries in all.
-    pub(crate) fn new(files: Files, at: VPath, right: Permissions, depth_max: usize) -> Self {
+    pub(crate) fn new(
+        files: SessionFiles,
+        at: VPath,
+        permission: Permissions,
+        depth_max: usize,
+    ) -> Self {
         let pending = vec![(at, 0)];
-        Self { files, right, depth_max, pending, left: ENTRIES_MAX, is_cut: false }
+        Self { files, permission, depth_max, pending, left: ENTRIES_MAX, is_cut: false }
     }
 
     /// The next directory, together with the walk.
@@ -56,7 +61,7 @@ impl Walk {
             if self.is_cut || depth > self.depth_max {
                 return Err(Error::from(ErrorKind::TooLarge));
             }
-            let Some(listed) = self.files.list_for(&at, self.right).await else { continue };
+            let Some(listed) = self.files.list_for(&at, self.permission).await else { continue };
             let collected = match listed {
                 Ok(entries) => collect(entries, self.left).await,
                 Err(error) => Err(error),

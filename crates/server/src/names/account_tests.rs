@@ -9,12 +9,12 @@ use super::*;
 
 /// One account: its files, and the set that its sessions settled on.
 #[derive(Default)]
-struct Account {
+struct ScriptedAccount {
     files: BTreeSet<Vec<u8>>,
     settled: Option<&'static Charset>,
 }
 
-impl Account {
+impl ScriptedAccount {
     fn with_files(files: &[&str]) -> Self {
         let files = files.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self { files, settled: None }
@@ -49,7 +49,7 @@ fn korean(name: &str) -> String {
 
 #[test]
 fn a_file_with_a_doubtful_name_does_not_overrule_the_settled_set_of_the_account() {
-    let mut account = Account::default();
+    let mut account = ScriptedAccount::default();
     let mut first = account.session();
     let typed = bytes(GBK, DOUBTFUL[0]);
     assert_eq!(account.store(&mut first, &typed), korean(DOUBTFUL[0]));
@@ -74,7 +74,7 @@ fn a_file_with_a_doubtful_name_does_not_overrule_the_settled_set_of_the_account(
 #[test]
 fn a_doubtful_guess_is_not_settled_by_a_file_that_it_named() {
     for doubtful in DOUBTFUL {
-        let mut account = Account::default();
+        let mut account = ScriptedAccount::default();
         let typed = bytes(GBK, doubtful);
         for _ in 0..3 {
             let mut session = account.session();
@@ -96,20 +96,20 @@ fn a_doubtful_guess_is_not_settled_by_a_file_that_it_named() {
 #[test]
 fn in_an_account_with_a_settled_set_doubtful_names_are_read_in_it() {
     for order in [[0, 1], [1, 0]] {
-        let mut account = Account { settled: Some(GBK), ..Account::default() };
+        let mut account = ScriptedAccount { settled: Some(GBK), ..ScriptedAccount::default() };
         let mut session = account.session();
         for name in order.map(|at| DOUBTFUL[at]) {
             assert_eq!(account.store(&mut session, &bytes(GBK, name)), name);
         }
     }
     // Clear names of another set overrule it.
-    let mut account = Account { settled: Some(GBK), ..Account::default() };
+    let mut account = ScriptedAccount { settled: Some(GBK), ..ScriptedAccount::default() };
     let mut session = account.session();
     let name = "건강검진결과.pdf";
     assert_eq!(account.store(&mut session, &bytes(EUC_KR, name)), name);
     assert_eq!(account.settled, Some(EUC_KR));
     // And so they do after a doubtful name was read in it.
-    let mut account = Account { settled: Some(GBK), ..Account::default() };
+    let mut account = ScriptedAccount { settled: Some(GBK), ..ScriptedAccount::default() };
     let mut session = account.session();
     account.store(&mut session, &bytes(GBK, DOUBTFUL[0]));
     assert_eq!(account.store(&mut session, &bytes(EUC_KR, name)), name);
@@ -120,7 +120,7 @@ fn in_an_account_with_a_settled_set_doubtful_names_are_read_in_it() {
 fn an_account_with_korean_names_is_recognised_by_them() {
     let files = ["비밀번호.txt", "생일파티.mp4", "근로계약서.doc"];
     for settled in [None, Some(EUC_KR), Some(GBK)] {
-        let mut account = Account::with_files(&files);
+        let mut account = ScriptedAccount::with_files(&files);
         account.settled = settled;
         let mut session = account.session();
         for name in files {
@@ -138,7 +138,7 @@ fn an_account_with_korean_names_is_recognised_by_them() {
 
 #[test]
 fn a_doubtful_name_that_exists_decides_for_doubtful_names_and_not_for_clear_ones() {
-    let mut account = Account::with_files(&[DOUBTFUL[0]]);
+    let mut account = ScriptedAccount::with_files(&[DOUBTFUL[0]]);
     let mut session = account.session();
     for name in DOUBTFUL {
         assert_eq!(account.store(&mut session, &bytes(GBK, name)), name);
@@ -151,7 +151,7 @@ fn a_doubtful_name_that_exists_decides_for_doubtful_names_and_not_for_clear_ones
 
 #[test]
 fn a_clear_name_that_exists_in_another_set_is_found_and_changes_nothing_else() {
-    let mut account = Account::with_files(&[&korean(CLEAR_GBK[0])]);
+    let mut account = ScriptedAccount::with_files(&[&korean(CLEAR_GBK[0])]);
     let mut session = account.session();
     assert_eq!(account.store(&mut session, &bytes(GBK, CLEAR_GBK[0])), korean(CLEAR_GBK[0]));
     for name in [DOUBTFUL[0], CLEAR_GBK[1], CLEAR_GBK[2], DOUBTFUL[1]] {

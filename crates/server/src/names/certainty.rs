@@ -93,7 +93,7 @@ impl NameCodec {
         if alone.is_clear || self.certainty == Certainty::Settled {
             return alone;
         }
-        let all = rank(&[self.evidence.as_slice(), names].concat(), hint, self.configured);
+        let all = rank(&[self.observed.as_slice(), names].concat(), hint, self.configured);
         if all.sets.is_empty() { alone } else { all }
     }
 

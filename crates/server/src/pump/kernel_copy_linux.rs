@@ -37,7 +37,7 @@ use crate::registry::SessionHandle;
 /// Bytes per system call, so that counters are updated regularly.
 const CALL_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a worker waits for a client that has kept up so far.
-const PATIENCE: Duration = Duration::from_millis(20);
+const CLIENT_WAIT_MAX: Duration = Duration::from_millis(20);
 /// Longest run. A transfer that has moved less than a quarter of `RUN_BYTES` by then does not keep
 /// up; from then on it does not wait for its client.
 const RUN_TIME: Duration = Duration::from_millis(50);
@@ -107,7 +107,7 @@ pub(super) async fn receive(
 ) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
         Stream::Plain(Socket::Tcp(mut connection)) => {
-            let work = SpliceCopy { file: Target(detached), pipe: Pipe::new().map_err(store)? };
+            let work = SpliceCopy { file: CopyTarget(detached), pipe: Pipe::new().map_err(store)? };
             let (_, is_done) = copy(&mut connection, SlowPeer::FallBack, work, flow).await?;
             let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
             Ok((back, Closing::Orderly))
@@ -117,7 +117,7 @@ pub(super) async fn receive(
             let (socket, withheld) = transport.into_parts();
             let mut connection = tcp(socket)?;
             let received = flow.mover.moved();
-            let work = TlsReceiving::new(Target(detached), (tls, withheld), flow.end, received);
+            let work = TlsReceiving::new(CopyTarget(detached), (tls, withheld), flow.end, received);
             let (work, _) = copy(&mut connection, SlowPeer::Accumulate, work, flow).await?;
             Ok((None, work.closing()))
         }
@@ -273,7 +273,7 @@ impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
             RunEnd::Slow => {
                 mover.within(self.connection.ready(W::INTEREST)).await?;
                 if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
-                    sleep(PATIENCE).await;
+                    sleep(CLIENT_WAIT_MAX).await;
                 }
             }
         }
@@ -327,7 +327,7 @@ fn run<W: CopyWork>(
 
 /// Waits a moment for the client. Returns whether the socket became ready.
 fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
-    let most = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+    let most = Timespec { tv_sec: 0, tv_nsec: CLIENT_WAIT_MAX.subsec_nanos().into() };
     match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),
@@ -377,9 +377,9 @@ fn send_error(error: Errno) -> CopyStep {
 }
 
 /// The detached file of an upload.
-struct Target(DetachedFile);
+struct CopyTarget(DetachedFile);
 
-impl Target {
+impl CopyTarget {
     /// Checks the quota for this number of bytes.
     fn allow(&mut self, bytes: usize) -> Result<(), Error> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -390,7 +390,7 @@ impl Target {
 
 /// An upload with `splice`.
 struct SpliceCopy {
-    file: Target,
+    file: CopyTarget,
     pipe: Pipe,
 }
 
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_spliced_is_copied_through_memory() {
         let file = File::from(memfd_create("upload", MemfdFlags::CLOEXEC).unwrap());
-        let file = Target(DetachedFile { file, allowance: None });
+        let file = CopyTarget(DetachedFile { file, allowance: None });
         let mut receiving = SpliceCopy { file, pipe: Pipe::new().unwrap() };
         let mut end = File::from(receiving.pipe.r#in.try_clone().unwrap());
         end.write_all(b"first and second").unwrap();

@@ -10,7 +10,7 @@ use rustls::ServerConnection;
 use socket2::Socket;
 use tokio::io::Interest;
 
-use super::{CopyStep, CopyWork, Target};
+use super::{CopyStep, CopyTarget, CopyWork};
 use crate::pump::TransferError;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
@@ -40,8 +40,8 @@ impl TlsSending {
     /// Encrypts the next block. Returns its size.
     fn encrypt(&mut self, most: u64) -> Result<u64, TransferError> {
         let most = usize::try_from(self.left.min(most)).unwrap_or(usize::MAX).min(PLAIN_BYTES);
-        let room = self.plain.get_mut(..most).unwrap_or_default();
-        let got = self.file.read_at(room, self.from).map_err(store)?;
+        let buffer = self.plain.get_mut(..most).unwrap_or_default();
+        let got = self.file.read_at(buffer, self.from).map_err(store)?;
         if got == 0 {
             return Err(TransferError::Store(shortened()));
         }
@@ -79,7 +79,7 @@ impl CopyWork for TlsSending {
 
 /// An upload over TLS.
 pub(super) struct TlsReceiving {
-    file: Target,
+    file: CopyTarget,
     tls: ServerConnection,
     /// TLS records that are sent at the end, before all others: see [`TlsTransport`].
     ///
@@ -96,7 +96,7 @@ pub(super) struct TlsReceiving {
 
 impl TlsReceiving {
     pub(super) fn new(
-        file: Target,
+        file: CopyTarget,
         (tls, withheld): (ServerConnection, Vec<u8>),
         end: EndRule,
         received: u64,

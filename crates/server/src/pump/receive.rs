@@ -40,7 +40,7 @@ pub(crate) async fn receive(
     }
     let mut receiving = Receiving {
         stream,
-        room: FIRST_PIECE_BYTES,
+        piece_bytes: FIRST_PIECE_BYTES,
         block: ReusedBlock::default(),
         decoder: UploadDecoder::new(flow),
         can_detach: true,
@@ -86,7 +86,7 @@ pub(crate) async fn receive(
 struct Receiving<'a> {
     stream: Stream,
     /// The size of the block: enough for small files at first; it grows when it was filled.
-    room: usize,
+    piece_bytes: usize,
     /// Where bytes are received; what has been received is passed on without a copy.
     block: ReusedBlock,
     decoder: UploadDecoder,
@@ -118,8 +118,8 @@ impl TransferStep for Receiving<'_> {
         if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
             return Ok(Moved::Over(ReceiveEnd::KernelCopy));
         }
-        let room = self.block.prepare(self.room).min(budget.bytes);
-        let got = match self.read(mover, room).await? {
+        let piece_bytes = self.block.prepare(self.piece_bytes).min(budget.bytes);
+        let got = match self.read(mover, piece_bytes).await? {
             ReadResult::Bytes(got) => got,
             ReadResult::End(closing) => return Ok(Moved::Over(ReceiveEnd::Closed(closing))),
         };
@@ -127,7 +127,7 @@ impl TransferStep for Receiving<'_> {
         self.taken = self.taken.saturating_add(got);
         let piece = self.block.filled();
         if self.block.is_full() {
-            self.room = BLOCK_BYTES.min(self.room.saturating_mul(4));
+            self.piece_bytes = BLOCK_BYTES.min(self.piece_bytes.saturating_mul(4));
         }
         self.decoder.take(piece, self.sink, self.flow).await?;
         Ok(Moved::Bytes(got))
@@ -141,9 +141,15 @@ enum ReadResult {
 }
 
 impl Receiving<'_> {
-    /// Reads `room` bytes at most.
-    async fn read(&mut self, mover: &Mover<'_>, room: usize) -> Result<ReadResult, TransferError> {
-        match mover.within((&mut self.stream).take(bound(room)).read_buf(self.block.bytes())).await
+    /// Reads `piece_bytes` bytes at most.
+    async fn read(
+        &mut self,
+        mover: &Mover<'_>,
+        piece_bytes: usize,
+    ) -> Result<ReadResult, TransferError> {
+        match mover
+            .within((&mut self.stream).take(bound(piece_bytes)).read_buf(self.block.bytes()))
+            .await
         {
             Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
             Ok(got) => Ok(ReadResult::Bytes(got)),

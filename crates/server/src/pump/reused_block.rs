@@ -8,7 +8,7 @@ use wharf_core::{Bytes, BytesMut};
 /// The largest block: together with the copy of its data it stays in the cache of a processor.
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
 /// Less room than this is not worth a read.
-const ROOM_MIN: usize = 4 * 1024;
+const FREE_BYTES_MIN: usize = 4 * 1024;
 
 thread_local! {
     /// The block of the last large upload on this thread, for the next one.
@@ -22,7 +22,7 @@ impl ReusedBlock {
     /// Makes room for a read, in a block of `size` bytes if a new one is needed. Returns the room.
     pub(super) fn prepare(&mut self, size: usize) -> usize {
         let left = self.0.capacity() - self.0.len();
-        if left >= ROOM_MIN || self.0.try_reclaim(size) {
+        if left >= FREE_BYTES_MIN || self.0.try_reclaim(size) {
             return self.0.capacity() - self.0.len();
         }
         let spare = || SPARE.with_borrow_mut(Option::take);
@@ -43,7 +43,7 @@ impl ReusedBlock {
 
     /// Whether the block has hardly any room left.
     pub(super) fn is_full(&self) -> bool {
-        self.0.capacity() - self.0.len() < ROOM_MIN
+        self.0.capacity() - self.0.len() < FREE_BYTES_MIN
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
         let place = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES).as_ptr();
         drop(block);
         let mut small = ReusedBlock::default();
-        assert_ne!(receive(&mut small, ROOM_MIN, 10).as_ptr(), place);
+        assert_ne!(receive(&mut small, FREE_BYTES_MIN, 10).as_ptr(), place);
         let mut large = ReusedBlock::default();
         assert_eq!(receive(&mut large, BLOCK_BYTES, 10).as_ptr(), place);
         let kept = receive(&mut large, BLOCK_BYTES, 10);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_share_a_block_while_there_is_room() {
+    fn pieces_share_a_block_while_it_has_free_bytes() {
         let mut block = ReusedBlock::default();
         let first = receive(&mut block, BLOCK_BYTES, 100);
         let second = receive(&mut block, BLOCK_BYTES, 100);

@@ -44,7 +44,7 @@ impl SourceChunks {
 
 /// Reads a file one piece ahead, on a blocking thread.
 pub(super) struct FileChunks {
-    ahead: Option<JoinHandle<io::Result<ReadPiece>>>,
+    ahead: Option<JoinHandle<io::Result<FilePiece>>>,
     left: u64,
 }
 
@@ -74,9 +74,9 @@ impl FileChunks {
 }
 
 /// The file is returned with the piece, for the next read.
-type ReadPiece = (std::fs::File, Vec<u8>);
+type FilePiece = (std::fs::File, Vec<u8>);
 
-fn read_piece(file: std::fs::File, most: u64) -> io::Result<ReadPiece> {
+fn read_piece(file: std::fs::File, most: u64) -> io::Result<FilePiece> {
     let size = most.min(bound(PIECE_BYTES));
     let mut piece = Vec::with_capacity(usize::try_from(size).unwrap_or(PIECE_BYTES));
     (&file).take(size).read_to_end(&mut piece)?;

@@ -57,11 +57,11 @@ impl Compressor {
             let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(usize::MAX);
             let rest = piece.get(taken..).unwrap_or_default();
             let status = self.deflate.compress_vec(rest, &mut out, flush).map_err(broken)?;
-            let has_room = out.len() < out.capacity();
+            let has_space = out.len() < out.capacity();
             if status == Status::StreamEnd {
                 return Ok((self, out));
             }
-            if has_room && flush == FlushCompress::None {
+            if has_space && flush == FlushCompress::None {
                 if out.len() < INLINE_BYTES {
                     self.held = std::mem::take(&mut out);
                 }

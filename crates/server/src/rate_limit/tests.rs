@@ -9,7 +9,7 @@ struct FixedLimits(Mutex<Vec<Arc<Bucket>>>);
 impl LimitSource for FixedLimits {
     fn limits(&self, _: &SessionHandle, _: Option<Direction>) -> TransferLimits {
         let buckets = self.0.lock().unwrap().clone();
-        TransferLimits { buckets, stall_max: Duration::from_mins(1), min_rate: None }
+        TransferLimits { buckets, transfer_stall_timeout: Duration::from_mins(1), min_rate: None }
     }
 }
 

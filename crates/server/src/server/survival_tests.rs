@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::testing::link;
 
 /// The result of each accept.
-type Script = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
+type AcceptScript = Arc<Mutex<VecDeque<io::Result<Socket>>>>;
 
 #[tokio::test(start_paused = true)]
 async fn row_06_listening_continues_after_every_accept_error() {
@@ -86,7 +86,7 @@ impl Users for Fragile {
     }
 }
 
-struct Scripted(Script);
+struct Scripted(AcceptScript);
 
 #[async_trait]
 impl Net for Scripted {
@@ -111,7 +111,7 @@ impl Net for Scripted {
     }
 }
 
-struct ScriptedListener(SocketAddr, Script);
+struct ScriptedListener(SocketAddr, AcceptScript);
 
 #[async_trait]
 impl Listener for ScriptedListener {

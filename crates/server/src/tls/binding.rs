@@ -245,14 +245,14 @@ impl Binding {
     }
 
     /// Looks up a key for each possible control connection.
-    fn find(&self, key: &[u8], look: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn find(&self, key: &[u8], value_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let (binding_ids, found) = match self {
             Self::Control(binding_id, found) => (vec![*binding_id], found),
             Self::Data(own, found) => (vec![*own, own.unproven()], found),
             Self::OneOf(binding_ids, found) => (binding_ids.clone(), found),
         };
         binding_ids.iter().find_map(|binding_id| {
-            let value = look(&binding_id.with(key))?;
+            let value = value_of(&binding_id.with(key))?;
             found.note(*binding_id);
             Some(value)
         })

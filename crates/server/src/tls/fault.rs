@@ -307,7 +307,7 @@ mod tests {
         assert!(!explained(&[], why(), TlsVersion::V1_2).contains("tls."));
         // rustls refuses such a message for another reason than its version.
         let why = || PeerIncompatible::SignatureAlgorithmsExtensionRequired;
-        for (versions, version_min, said) in [
+        for (versions, version_min, expected) in [
             (&[0x0302][..], TlsVersion::V1_2, "the client offers TLS 1.1 only, which"),
             (&[0x0302, 0x0301], TlsVersion::V1_3, "the client offers TLS 1.1, TLS 1.0 only, which"),
             (&[0x0303], TlsVersion::V1_3, "the client offers TLS 1.2 only; tls.min_version"),
@@ -316,7 +316,7 @@ mod tests {
             let shown = ClientHelloInfo { versions: versions.to_vec(), suites: vec![0xc02f] };
             let error = io::Error::new(io::ErrorKind::InvalidData, Error::PeerIncompatible(why()));
             let reported = ClientOffer::shown(&shown).explained(&error, version_min).to_string();
-            assert!(reported.starts_with(said), "{reported}");
+            assert!(reported.starts_with(expected), "{reported}");
         }
         let signatures =
             explained(&[], PeerIncompatible::NoSignatureSchemesInCommon, TlsVersion::V1_2);

@@ -56,18 +56,18 @@ pub(super) async fn read_client_hello(
             return Err(plain(&io::ErrorKind::UnexpectedEof.into()));
         }
         let mut rest = bytes.get(..got).unwrap_or_default();
-        let room = KEPT_BYTES.saturating_sub(kept.len());
-        kept.extend(rest.iter().take(room));
+        let free_bytes = KEPT_BYTES.saturating_sub(kept.len());
+        kept.extend(rest.iter().take(free_bytes));
         while !rest.is_empty() {
             acceptor.read_tls(&mut rest).map_err(|error| plain(&error))?;
             match acceptor.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => return Ok(start(accepted, socket, &kept)),
                 Err((error, mut alert)) => {
-                    let mut said = Vec::new();
-                    alert.write_all(&mut said)?;
+                    let mut alert_bytes = Vec::new();
+                    alert.write_all(&mut alert_bytes)?;
                     // The client may have disconnected; the error is returned in any case.
-                    let _ = socket.write_all(&said).await;
+                    let _ = socket.write_all(&alert_bytes).await;
                     let error = io::Error::new(io::ErrorKind::InvalidData, error);
                     let offer = ClientOffer::shown(&shown(&kept).unwrap_or_default());
                     return Err(offer.explained(&error, version_min));

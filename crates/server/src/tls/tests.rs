@@ -107,12 +107,12 @@ impl TlsFixture {
         binding_id: BindingId,
         direction: DataDirection,
     ) -> Resumed {
-        let stage = watch::Sender::new(Stage::Before);
+        let stage = watch::Sender::new(HandshakeStage::Before);
         let resumed = self.connect(client, async |socket: Socket| {
             self.acceptor.data(socket, binding_id, direction, &stage).await
         });
         let resumed = resumed.await;
-        assert_eq!(*stage.borrow(), Stage::Over);
+        assert_eq!(*stage.borrow(), HandshakeStage::Over);
         resumed
     }
 
@@ -305,7 +305,7 @@ async fn row_33_nothing_is_sent_to_a_client_during_its_upload_and_a_ticket_at_th
     bench.control(&client, OWN).await.unwrap();
     for (direction, is_silent) in [(DataDirection::In, true), (DataDirection::Out, false)] {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let stage = watch::Sender::new(Stage::Before);
+        let stage = watch::Sender::new(HandshakeStage::Before);
         let connector = TlsConnector::from(Arc::clone(&client));
         let connected = connector.connect(ServerName::try_from("localhost").unwrap(), ours);
         let served = bench.acceptor.data(link(theirs), OWN, direction, &stage);
@@ -346,7 +346,7 @@ async fn a_client_that_reads_only_before_it_closes_gets_its_ticket_early_where_i
         bench.acceptor.handshake_started(OWN, peer, reads_before_close);
         bench.control(&client, OWN).await.unwrap();
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let stage = watch::Sender::new(Stage::Before);
+        let stage = watch::Sender::new(HandshakeStage::Before);
         let connector = TlsConnector::from(Arc::clone(&client));
         let connected = connector.connect(ServerName::try_from("localhost").unwrap(), ours);
         let served = bench.acceptor.data(link(theirs), OWN, DataDirection::In, &stage);
@@ -387,7 +387,7 @@ async fn an_unauthenticated_data_connection_resumes_the_previous_one() {
     let bench = TlsFixture::new(SessionReuse::Prefer);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = Arc::new(bench.client(version));
-        let stage = watch::Sender::new(Stage::Before);
+        let stage = watch::Sender::new(HandshakeStage::Before);
         for is_resumed in [false, true, true] {
             let kind = bench.connect(&client, async |socket: Socket| {
                 let data = bench.acceptor.data(socket, OWN, DataDirection::Out, &stage);

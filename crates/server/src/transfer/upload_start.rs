@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::control::{Control, Disconnect};
 use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::session::Session;
-use crate::tls::Stage;
+use crate::tls::HandshakeStage;
 
 /// How long 150 waits for a handshake that the client has started earlier.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// The start of one upload.
 pub(super) struct UploadStart {
     pub(super) is_tls: bool,
-    pub(super) stage: watch::Receiver<Stage>,
+    pub(super) stage: watch::Receiver<HandshakeStage>,
     pub(super) sleeps: bool,
 }
 
@@ -49,10 +49,11 @@ impl UploadStart {
         if let Poll::Ready(done) = at_once(moving.as_mut()) {
             return Some(Ending::Done(done));
         }
-        if *self.stage.borrow() != Stage::Begun {
+        if *self.stage.borrow() != HandshakeStage::Begun {
             return None;
         }
-        let over = timeout(HANDSHAKE_MAX, self.stage.wait_for(|stage| *stage == Stage::Over));
+        let over =
+            timeout(HANDSHAKE_MAX, self.stage.wait_for(|stage| *stage == HandshakeStage::Over));
         until(control, session, moving, pending_line, over).await
     }
 

@@ -17,7 +17,7 @@ use wharf_core::storage::{DetachedFile, Sink, Stored};
 use super::fault::fault;
 use super::join_result;
 use super::journal::{Journal, LengthOverride};
-use super::partial_upload::{PartialUpload, Staged, claim_temporary};
+use super::partial_upload::{PartialUpload, Staged, acquire_temporary};
 use super::prefix_copy::PrefixCopy;
 use super::system::{Directory, identity, real_name};
 use super::tree::Tree;
@@ -362,7 +362,7 @@ impl PreviewCopy {
     fn begin(dir: Arc<Directory>, target: &[u8], staged: Staged) -> Result<Self> {
         let old = dir.open_to_append(target)?;
         let (found, size) = (identity(&old).map_err(fault)?, old.metadata().map_err(fault)?.len());
-        let (new, name) = claim_temporary(&dir)?;
+        let (new, name) = acquire_temporary(&dir)?;
         let mut whole = Self { dir, name, new, identity: found, parts: Vec::new() };
         // From the last to the first.
         whole.parts.extend(PrefixCopy::of(staged.file, staged.length)?);

@@ -130,9 +130,9 @@ mod tests {
             assert!(!tells_case_apart(kind), "{kind:x}");
         }
         assert!(tells_case_apart(0xef53));
-        let folder = tempfile::tempdir().expect("there is room");
+        let folder = tempfile::tempdir().expect("it can be written");
         let open = std::fs::File::open(folder.path()).expect("it was made");
-        std::fs::write(folder.path().join("a"), "").expect("there is room");
+        std::fs::write(folder.path().join("a"), "").expect("it can be written");
         assert_eq!(ignores_case(&open), folder.path().join("A").exists());
     }
 }

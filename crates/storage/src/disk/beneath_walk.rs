@@ -28,7 +28,7 @@ pub(super) fn open(
     if links == FollowSymlinks::Always {
         return openat(root, path, flags, Mode::empty());
     }
-    let mut walk = Walk {
+    let mut walk = PathWalk {
         root: root.as_fd(),
         passed: Vec::new(),
         ahead: names(path),
@@ -40,13 +40,17 @@ pub(super) fn open(
 /// The names of a path with all links resolved, as far as it exists: missing names stay as given.
 /// Errors are those of [`open`] if a link cannot be followed.
 pub(super) fn resolve(root: impl AsFd, path: &[u8], last: LastLink) -> Result<Vec<Vec<u8>>> {
-    let mut walk =
-        Walk { root: root.as_fd(), passed: Vec::new(), ahead: names(path), links_left: LINKS_MAX };
+    let mut walk = PathWalk {
+        root: root.as_fd(),
+        passed: Vec::new(),
+        ahead: names(path),
+        links_left: LINKS_MAX,
+    };
     walk.resolve(last)?;
     Ok(walk.passed)
 }
 
-struct Walk<'a> {
+struct PathWalk<'a> {
     root: BorrowedFd<'a>,
     /// The directories between the root and the current one; none of them is a link.
     passed: Vec<Vec<u8>>,
@@ -55,7 +59,7 @@ struct Walk<'a> {
     links_left: usize,
 }
 
-impl Walk<'_> {
+impl PathWalk<'_> {
     fn run(&mut self, flags: OFlags) -> Result<OwnedFd> {
         let mut here = self.reopen()?;
         while let Some(name) = self.ahead.pop() {

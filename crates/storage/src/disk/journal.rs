@@ -15,7 +15,7 @@ use wharf_proto::path::VPath;
 use super::boot;
 use super::fault::fault;
 use super::system::{Directory, OpenedTemporary, number};
-use super::temporary::{LockOutcome, TemporaryKind, claim, temporary_kind, undo_name};
+use super::temporary::{LockOutcome, TemporaryKind, lock_temporary, temporary_kind, undo_name};
 
 /// Maximum length of a journal that is read: a name and some numbers.
 const RECORD_BYTES_MAX: u64 = 4096;
@@ -86,7 +86,7 @@ impl Journal {
                 }
                 Err(error) => return Err(fault(error)),
             };
-            match claim(&dir, &name, &file) {
+            match lock_temporary(&dir, &name, &file) {
                 LockOutcome::Locked(_) | LockOutcome::Unsupported => {
                     let target = target.to_vec();
                     let mut journal = Self { dir, name, target, file, is_over: false };
@@ -214,10 +214,10 @@ impl Record {
         };
         match named {
             Some(mut file) if self.is_same(number(&file).map_err(fault)?) => {
-                self.truncate(dir, &mut file, FileEvidence::Name)
+                self.truncate(dir, &mut file, FileIdentity::Name)
             }
             Some(_) | None => match self.find_renamed(dir)? {
-                Some(mut file) => self.truncate(dir, &mut file, FileEvidence::ContentOnly),
+                Some(mut file) => self.truncate(dir, &mut file, FileIdentity::ContentOnly),
                 None => Ok(0),
             },
         }
@@ -244,15 +244,15 @@ impl Record {
         Ok(None)
     }
 
-    fn truncate(&self, dir: &Directory, file: &mut File, evidence: FileEvidence) -> Result<u64> {
+    fn truncate(&self, dir: &Directory, file: &mut File, identity: FileIdentity) -> Result<u64> {
         let length = file.metadata().map_err(fault)?.len();
         if length <= self.old || length > self.new {
             return Ok(0);
         }
         let added = length.saturating_sub(self.old);
         let fits = match &self.made {
-            Some(made) => made.fits(dir, file, (self.old, added), evidence)?,
-            None => evidence == FileEvidence::Name,
+            Some(made) => made.fits(dir, file, (self.old, added), identity)?,
+            None => identity == FileIdentity::Name,
         };
         if !fits {
             return Ok(0);
@@ -264,7 +264,7 @@ impl Record {
 
 /// What identifies a file besides its inode number, which may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileEvidence {
+enum FileIdentity {
     /// Its name.
     Name,
     /// Nothing: its creation time must be known and equal, and in the same boot the staged bytes
@@ -288,9 +288,9 @@ impl JournaledFile {
         dir: &Directory,
         file: &mut File,
         (old, added): (u64, u64),
-        evidence: FileEvidence,
+        identity: FileIdentity,
     ) -> Result<bool> {
-        let is_named = evidence == FileEvidence::Name;
+        let is_named = identity == FileIdentity::Name;
         if !self.birth.zip(birth(file)).map_or(is_named, |(then, now)| then == now) {
             return Ok(false);
         }
@@ -337,7 +337,7 @@ pub(super) fn recover(dir: &Directory, target: &[u8]) -> Result<u64> {
 /// Like [`recover`], by the name of the journal. The journal is removed.
 pub(super) fn recover_by(dir: &Directory, name: &[u8]) -> Result<u64> {
     let OpenedTemporary::Found(mut file) = dir.open_own(name).map_err(fault)? else { return Ok(0) };
-    if !matches!(claim(dir, name, &file), LockOutcome::Locked(_)) {
+    if !matches!(lock_temporary(dir, name, &file), LockOutcome::Locked(_)) {
         return Ok(0);
     }
     let record = Record::read(&mut file).map_err(fault)?;

@@ -29,12 +29,12 @@ impl PathRules {
     }
 
     /// Whether the account has this permission for a path of the tree without links.
-    pub(super) fn allows(&self, real: &VPath, right: Permissions, ignores_case: bool) -> bool {
+    pub(super) fn allows(&self, real: &VPath, permission: Permissions, ignores_case: bool) -> bool {
         let joined = real.names().try_fold(self.at.clone(), |path, name| path.join(name));
-        let rights = joined.map(|path| {
+        let permissions = joined.map(|path| {
             if ignores_case { self.rules.at_any_case(&path) } else { self.rules.at(&path) }
         });
-        rights.is_ok_and(|rights| rights.contains(right))
+        permissions.is_ok_and(|permissions| permissions.contains(permission))
     }
 }
 

@@ -27,7 +27,7 @@ const COUNTS_MAX: usize = 2;
 const COUNT_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// How often, and at what interval, the shutdown checks for uploads that it cut off.
-const END_LOOKS_MAX: u32 = 200;
+const END_POLLS_MAX: u32 = 200;
 const END_PAUSE: Duration = Duration::from_millis(10);
 
 /// Counts the usage of accounts with a quota, by home: accounts with the same home share one count,
@@ -225,7 +225,7 @@ impl Quotas {
     pub fn close(&self) -> io::Result<()> {
         // Never waits with the lock held: logins and sweeps in progress need it.
         let counters: HashMap<_, _> = self.homes().counted.clone();
-        for _ in 0..END_LOOKS_MAX {
+        for _ in 0..END_POLLS_MAX {
             if counters.values().all(|counter| !counter.is_changing()) {
                 break;
             }

@@ -119,10 +119,10 @@ impl Headroom {
             self.left = Some(u64::MAX);
             return Ok(());
         };
-        let room = self.reserve.left_of(space).free;
-        let Some(left) = room.checked_sub(bytes).filter(|_| room > 0) else {
+        let usable = self.reserve.left_of(space).free;
+        let Some(left) = usable.checked_sub(bytes).filter(|_| usable > 0) else {
             let message = format!(
-                "{} bytes are free, of which files.min_free_space leaves {room} for uploads",
+                "{} bytes are free, of which files.min_free_space leaves {usable} for uploads",
                 space.free
             );
             return Err(Error::new(ErrorKind::NoSpace, message));

@@ -252,7 +252,7 @@ pub(super) enum LockOutcome {
 }
 
 /// Locks a temporary file and verifies that the name still refers to it.
-pub(super) fn claim(dir: &Directory, name: &[u8], file: &File) -> LockOutcome {
+pub(super) fn lock_temporary(dir: &Directory, name: &[u8], file: &File) -> LockOutcome {
     match file.try_lock() {
         Ok(()) => dir.length_if_same(name, file).map_or(LockOutcome::InUse, LockOutcome::Locked),
         Err(TryLockError::WouldBlock) => LockOutcome::InUse,
@@ -293,7 +293,7 @@ pub(super) fn remove_if_unused(
     let OpenedTemporary::Found(file) = dir.open_own(name)? else { return Ok(None) };
     // Its metadata is reliable only once it is locked: an upload that is just ending may still
     // write to it.
-    let LockOutcome::Locked(length) = claim(dir, name, &file) else { return Ok(None) };
+    let LockOutcome::Locked(length) = lock_temporary(dir, name, &file) else { return Ok(None) };
     if !is_older(file.metadata()?.modified().ok(), keep) {
         return Ok(None);
     }
@@ -348,10 +348,10 @@ mod tests {
         let (name, file) = (temporary_name().unwrap(), |name: &[u8]| dir.create(name).unwrap());
         let first = file(&name);
         dir.unlink(&name).unwrap();
-        assert!(matches!(claim(&dir, &name, &first), LockOutcome::InUse));
+        assert!(matches!(lock_temporary(&dir, &name, &first), LockOutcome::InUse));
         let second = file(&name);
-        assert!(matches!(claim(&dir, &name, &first), LockOutcome::InUse));
-        assert!(matches!(claim(&dir, &name, &second), LockOutcome::Locked(0)));
+        assert!(matches!(lock_temporary(&dir, &name, &first), LockOutcome::InUse));
+        assert!(matches!(lock_temporary(&dir, &name, &second), LockOutcome::Locked(0)));
     }
 
     #[test]

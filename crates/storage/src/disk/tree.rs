@@ -27,7 +27,7 @@ use super::temporary::{
 };
 use super::{DiskOptions, Durability};
 use crate::name::check_new;
-use crate::quota::{Change as QuotaChange, LimitedHome, Replaced};
+use crate::quota::{LimitedHome, QuotaChange, Replaced};
 
 /// A file up to this size is read at once when it is opened.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;

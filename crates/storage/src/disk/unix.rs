@@ -4,7 +4,7 @@
 //! name in an open directory and follows no links.
 
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, Result as Call};
 use wharf_core::error::{Error, ErrorKind, Result};
-use wharf_core::permission::Permissions as Rights;
+use wharf_core::permission::Permissions;
 use wharf_core::storage::{Change, LastLink};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
@@ -42,9 +42,9 @@ pub(super) const READ: OFlags =
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Refers to a file without opening it.
 #[cfg(target_os = "linux")]
-const PROBE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const PROBE: OFlags = READ;
+const PATH_ONLY: OFlags = READ;
 
 /// The root of a tree that no path leads out of.
 pub(super) struct Root {
@@ -125,7 +125,7 @@ impl Root {
             return false;
         }
         let (Some(parent), Some(name)) = (at.parent(), at.name()) else { return false };
-        let folder = self.open_without_rules(&parent, PROBE | OFlags::DIRECTORY);
+        let folder = self.open_without_rules(&parent, PATH_ONLY | OFlags::DIRECTORY);
         folder.is_ok_and(|folder| index.denies_name(folder, name, relation))
     }
 
@@ -149,7 +149,7 @@ impl Root {
     /// Whether a path leads to a denied file, as far as links are followed here.
     pub(super) fn leads_to_denied(&self, at: &VPath) -> bool {
         self.server_files.index().is_some()
-            && self.open_without_rules(at, PROBE).is_ok_and(|open| self.denies(at, open))
+            && self.open_without_rules(at, PATH_ONLY).is_ok_and(|open| self.denies(at, open))
     }
 
     /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
@@ -207,7 +207,7 @@ impl Root {
         if self.confinement == Confinement::Kernel {
             let parent = at.parent().filter(|_| last == LastLink::Keep);
             let (never, path) = (FollowSymlinks::Never, parent.as_ref().unwrap_or(at).relative());
-            beneath_linux::open_at_once(&self.fd, path, PROBE, never)?;
+            beneath_linux::open_at_once(&self.fd, path, PATH_ONLY, never)?;
             return Some(at.clone());
         }
         let _ = (at, last);
@@ -216,7 +216,7 @@ impl Root {
 
     /// Opens a path if the account has this permission for the targets of its links. Resolved paths
     /// contain none.
-    fn open_by_rules(&self, at: &VPath, flags: OFlags, right: Rights) -> Call<OwnedFd> {
+    fn open_by_rules(&self, at: &VPath, flags: OFlags, permission: Permissions) -> Call<OwnedFd> {
         let Some((path_rules, folder)) = &self.path_rules else { return self.open_at(at, flags) };
         if self.links == FollowSymlinks::Never {
             match self.open_at(at, flags) {
@@ -225,7 +225,7 @@ impl Root {
             }
         }
         let Ok(real) = self.resolve(folder, at, LastLink::Follow) else { return Err(Errno::LOOP) };
-        if real != *at && !path_rules.allows(&real, right, self.ignores_case()) {
+        if real != *at && !path_rules.allows(&real, permission, self.ignores_case()) {
             return Err(Errno::ACCESS);
         }
         self.open_at(&real, flags)
@@ -286,7 +286,7 @@ impl Root {
     /// The metadata of a path, if it is cached.
     pub(super) fn stat_at_once(&self, at: &VPath) -> Option<Entry> {
         let name = at.name().unwrap_or(b".").to_vec();
-        let entry = facts_unix::of_open(self.reach_at_once(at, PROBE)?).ok()?;
+        let entry = facts_unix::of_open(self.reach_at_once(at, PATH_ONLY)?).ok()?;
         Some(Entry { name, ..entry })
     }
 
@@ -305,7 +305,7 @@ impl Root {
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
         let name = at.name().unwrap_or(b".");
-        let reached = self.open_by_rules(at, PROBE, Rights::LIST);
+        let reached = self.open_by_rules(at, PATH_ONLY, Permissions::LIST);
         if matches!(reached, Err(Errno::ACCESS)) && self.leads_to_denied(at) {
             return Err(denied());
         }
@@ -314,7 +314,7 @@ impl Root {
             (Ok(entry), _) => entry,
             // A link that may not be followed is shown as a link.
             (Err(error), Some(parent)) => self
-                .open_at(&parent, PROBE | OFlags::DIRECTORY)
+                .open_at(&parent, PATH_ONLY | OFlags::DIRECTORY)
                 .and_then(|dir| facts_unix::of_name(dir, name))
                 .map_err(|_| fault(error))?,
             (Err(error), None) => return Err(fault(error)),
@@ -328,7 +328,7 @@ impl Root {
 
     /// Opens a regular file for reading; also returns its size.
     pub(super) fn open_file(&self, at: &VPath) -> Result<(File, u64)> {
-        let fd = self.open_by_rules(at, READ, Rights::READ).map_err(fault)?;
+        let fd = self.open_by_rules(at, READ, Permissions::READ).map_err(fault)?;
         let facts = fstat(&fd).map_err(fault)?;
         check_regular(facts_unix::kind(facts.st_mode))?;
         Ok((File::from(fd), facts_unix::number(facts.st_size)))
@@ -368,7 +368,7 @@ impl Root {
                     _ => 0,
                 };
                 let mode = (mode & 0o777) | kept;
-                file.set_permissions(Permissions::from_mode(mode)).map_err(fault)
+                file.set_permissions(fs::Permissions::from_mode(mode)).map_err(fault)
             }
         }
     }
@@ -407,8 +407,8 @@ pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -
         #[cfg(target_os = "linux")]
         Medium::Disk => {
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
-            let mut room = [io::IoSliceMut::new(&mut bytes)];
-            rustix::io::preadv2(file, &mut room, from, flags).ok()?
+            let mut buffers = [io::IoSliceMut::new(&mut bytes)];
+            rustix::io::preadv2(file, &mut buffers, from, flags).ok()?
         }
         _ => return None,
     };

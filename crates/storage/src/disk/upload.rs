@@ -18,12 +18,12 @@ use super::tree::Tree;
 /// chunk are in memory: those being written and those buffered in the meantime.
 const GATHERED_BYTES: usize = 256 * 1024;
 
-/// The same for bytes that are written without a blocking thread: they are still in the cache of the
-/// processor then.
+/// The same for bytes that are written without a blocking thread: they are still in the cache of
+/// the processor then.
 const GATHERED_AT_ONCE_BYTES: usize = 64 * 1024;
 
-/// Up to this length, an upload does not record which file it replaces: most are complete at once. One
-/// that ends early records it then; only after a crash of the server it cannot be resumed.
+/// Up to this length, an upload does not record which file it replaces: most are complete at once.
+/// One that ends early records it then; only after a crash of the server it cannot be resumed.
 const UNRECORDED_BYTES: usize = 1024 * 1024;
 
 /// The first bytes of an upload are written without a blocking thread where calls are fast; a

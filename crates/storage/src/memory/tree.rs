@@ -39,7 +39,7 @@ pub(super) struct Partial {
 }
 
 /// All nodes, and the unfinished uploads.
-pub(super) struct Tree {
+pub(super) struct MemoryTree {
     clock: fn() -> Timestamp,
     root: Node,
     /// By directory, then by name, so that the entries of a directory are adjacent.
@@ -63,7 +63,7 @@ struct Node {
     changes: u64,
 }
 
-impl Tree {
+impl MemoryTree {
     pub(super) fn new(clock: fn() -> Timestamp) -> Self {
         let root = Node::new(None, clock(), 0);
         Self {

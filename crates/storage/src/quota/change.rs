@@ -10,13 +10,13 @@ use super::credit::FileId;
 use super::{Quota, QuotaCounter};
 
 /// A change of names in progress.
-pub(crate) struct Change<'a> {
+pub(crate) struct QuotaChange<'a> {
     counter: &'a QuotaCounter,
     quota: Quota,
     _names: MutexGuard<'a, ()>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> QuotaChange<'a> {
     /// Waits for the right to change names; the counter has already registered the change.
     pub(super) fn begun(counter: &'a QuotaCounter, quota: Quota) -> Self {
         Self { counter, quota, _names: counter.names() }
@@ -99,7 +99,7 @@ impl<'a> Change<'a> {
     }
 }
 
-impl Drop for Change<'_> {
+impl Drop for QuotaChange<'_> {
     fn drop(&mut self) {
         let mut counts = self.counter.counts();
         counts.running = counts.running.saturating_sub(1);

@@ -101,7 +101,7 @@ impl QuotaReservation {
     }
 
     /// Fails if not even one byte fits, so that a client gets the error before it sends data.
-    pub(crate) fn check_room(&self) -> Result<()> {
+    pub(crate) fn check_space(&self) -> Result<()> {
         let mut held = self.held();
         let counts = self.limited.counter.counts();
         held.refresh(&counts);

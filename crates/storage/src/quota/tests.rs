@@ -131,10 +131,10 @@ fn row_37_a_removed_file_gives_no_credit_to_its_replacement() {
 fn row_37_only_one_of_several_uploads_to_one_name_gets_the_credit() {
     let limited = limited(kept(100, 1), quota(100, 5));
     let first = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
-    first.check_room().unwrap();
+    first.check_space().unwrap();
     first.grow(100).unwrap();
     let second = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
-    assert_eq!(second.check_room().unwrap_err().kind, ErrorKind::OverQuota);
+    assert_eq!(second.check_space().unwrap_err().kind, ErrorKind::OverQuota);
     assert_eq!(second.grow(1).unwrap_err().kind, ErrorKind::OverQuota);
     second.end(None);
     first.check_publish(100, Some(account_status(100))).unwrap();
@@ -142,7 +142,7 @@ fn row_37_only_one_of_several_uploads_to_one_name_gets_the_credit() {
     assert_eq!(limited.counter.kept(), Some(kept(100, 1)));
     // The next upload gets the credit again.
     let third = QuotaReservation::begin(&limited, None, Some(account_status(100))).unwrap();
-    third.check_room().unwrap();
+    third.check_space().unwrap();
     third.end(None);
 }
 

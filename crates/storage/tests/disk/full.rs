@@ -30,9 +30,9 @@ impl Small {
             .spawn()
             .expect("`unshare` of the package util-linux makes a mount namespace");
         let mut context = String::new();
-        let said = BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut context);
+        let read = BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut context);
         assert!(
-            said.is_ok() && context == "mounted\n",
+            read.is_ok() && context == "mounted\n",
             "this system must let us mount a small file system: run as root, or allow user \
              namespaces (sysctl kernel.unprivileged_userns_clone=1)"
         );

@@ -23,7 +23,7 @@ use wharf_proto::path::VPath;
 use wharf_storage::{Disk, DiskOptions, Durability};
 
 /// How often a test checks for the result of a background thread.
-const LOOKS_MAX: usize = 200_000;
+const POLLS_MAX: usize = 200_000;
 
 /// A directory to serve, and another beside it that must not change.
 struct World {

@@ -124,8 +124,8 @@ async fn new_files_and_directories_get_the_permissions_that_the_umask_leaves() {
 async fn row_23_uploads_of_anonymous_users_are_readable_by_the_server_only() {
     let world = World::new();
     let disks = Disks::new(fast());
-    let open = async |rights: &str, is_anonymous| {
-        let rules = Rules::everywhere(Permissions::parse(rights).unwrap());
+    let open = async |permissions: &str, is_anonymous| {
+        let rules = Rules::everywhere(Permissions::parse(permissions).unwrap());
         let account = Account::new("guest", world.root.clone(), rules);
         disks.open(&Account { is_anonymous, ..account }).await.unwrap()
     };

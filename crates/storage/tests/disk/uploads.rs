@@ -14,7 +14,7 @@ use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Replace, Start, Storage, Stores};
 use wharf_storage::{Disk, DiskOptions, Disks, Memory};
 
-use super::{LOOKS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
+use super::{POLLS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
 
 #[tokio::test]
 async fn a_temporary_file_is_private_and_removed_by_commit() {
@@ -596,7 +596,7 @@ async fn row_33_a_commit_completes_even_if_its_future_is_dropped() {
         assert!(commit.poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     let store = shared(&disk);
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         if store.stat(&path("/f")).await.is_ok() {
             assert_eq!(content(&disk, &path("/f")).await.unwrap(), vec![1; 100_000]);
             return;

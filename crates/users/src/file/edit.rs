@@ -29,7 +29,7 @@ impl fmt::Debug for UserFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("UserFile")
             .field("path", &self.path)
-            .field("said", &self.parsed)
+            .field("parsed", &self.parsed)
             .finish_non_exhaustive()
     }
 }
@@ -185,7 +185,7 @@ impl UserFile {
 
     /// The line, counted from 1, that sets a key of an account, in its own table or that of a
     /// group.
-    pub fn line_said(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
+    pub fn line_of_setting(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
         match self.origin_of(name, key, inner) {
             SettingOrigin::Own => self.line_in(Owner::User(name), key, inner),
             SettingOrigin::Group(group) => self.line_in(Owner::Group(group), key, inner),

@@ -13,7 +13,7 @@ use super::read::{self, ParsedFile, RecordCheck};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
 use crate::admin::{Cleared, StoreChange};
 use crate::name::check_name;
-use crate::rights::format_rights;
+use crate::permissions::format_permissions;
 use crate::units::{format_quota, format_rate};
 
 /// The accounts of a file while they are changed.
@@ -354,7 +354,9 @@ fn value(setting: &Setting) -> Result<Value, EditError> {
     Ok(match setting {
         Setting::Password(hash) => hash.as_str().into(),
         Setting::Home(home) => home.to_str().ok_or(EditError::NotText("home"))?.into(),
-        Setting::Permissions(rights) | Setting::Path(_, rights) => format_rights(*rights).into(),
+        Setting::Permissions(permissions) | Setting::Path(_, permissions) => {
+            format_permissions(*permissions).into()
+        }
         Setting::Enabled(truth) | Setting::RequireTls(truth) | Setting::NoPassword(truth) => {
             (*truth).into()
         }
@@ -380,8 +382,8 @@ fn folder_value(folder: &FolderRecord) -> Result<Value, EditError> {
     let target = folder.target.to_str().ok_or(EditError::NotText("folders"))?;
     let mut table = InlineTable::new();
     table.insert("target", target.into());
-    if let Some(rights) = folder.permissions {
-        table.insert("permissions", format_rights(rights).into());
+    if let Some(permissions) = folder.permissions {
+        table.insert("permissions", format_permissions(permissions).into());
     }
     if let Some(quota) = folder.quota {
         table.insert("quota", format_quota(quota).into());

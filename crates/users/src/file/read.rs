@@ -17,7 +17,7 @@ use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;
 use crate::password::looks_like_hash;
-use crate::rights::parse_rights;
+use crate::permissions::parse_permissions;
 use crate::units::{UNLIMITED, UnitError, parse_quota, parse_rate};
 
 /// The most problems that are reported. More of them mean that it is the wrong file.
@@ -317,8 +317,8 @@ impl UserRecordReader<'_> {
 
     fn permissions(&mut self, found: &TomlEntry<'_>) -> Option<Permissions> {
         let text = self.text(found)?;
-        let rights = parse_rights(text);
-        rights.map_err(|bad| self.report_value(found, bad.message(), Some(bad.hint()))).ok()
+        let permissions = parse_permissions(text);
+        permissions.map_err(|bad| self.report_value(found, bad.message(), Some(bad.hint()))).ok()
     }
 
     fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
@@ -382,13 +382,13 @@ impl UserRecordReader<'_> {
         let Some(table) = self.table(found, hint) else { return paths };
         for entry in entries(table, &found.key) {
             let path = self.virtual_path(&entry);
-            let rights = self.permissions(&entry);
-            let Some((path, rights)) = path.zip(rights) else { continue };
+            let permissions = self.permissions(&entry);
+            let Some((path, permissions)) = path.zip(permissions) else { continue };
             if paths.iter().any(|(known, _)| *known == path) {
                 let message = format!("duplicate path `{path}`");
                 self.report_key(&entry, message, Some("remove one of them".to_owned()));
             } else {
-                paths.push((path, rights));
+                paths.push((path, permissions));
             }
         }
         paths

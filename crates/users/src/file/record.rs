@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use wharf_core::account::{Account, Count, Folder, Limits, Rate, Size};
+use wharf_core::account::{Account, AccountLimits, Count, Folder, Rate, Size};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
@@ -120,9 +120,9 @@ impl UserRecord {
         or(&mut self.allowed_addresses, group.allowed_addresses.as_ref());
         or(&mut self.hours, group.hours.as_ref());
         or(&mut self.expires, group.expires.as_ref());
-        for (path, rights) in &group.paths {
+        for (path, permissions) in &group.paths {
             if !self.paths.iter().any(|(known, _)| known == path) {
-                self.paths.push((path.clone(), *rights));
+                self.paths.push((path.clone(), *permissions));
             }
         }
         for folder in &group.folders {
@@ -220,12 +220,12 @@ impl UserRecord {
             paths,
             folders,
         } = self.clone();
-        let is_said = !home.as_os_str().is_empty();
+        let is_set = !home.as_os_str().is_empty();
         let single = [
             password.map(Setting::Password),
             no_password.map(Setting::NoPassword),
             (!groups.is_empty()).then_some(Setting::Groups(groups)),
-            is_said.then(|| Setting::Home(folder.join(home))),
+            is_set.then(|| Setting::Home(folder.join(home))),
             permissions.map(Setting::Permissions),
             enabled.map(Setting::Enabled),
             upload_rate.map(Setting::UploadRate),
@@ -241,7 +241,7 @@ impl UserRecord {
             expires.map(Setting::Expires),
             comment.map(Setting::Comment),
         ];
-        let paths = paths.into_iter().map(|(path, rights)| Setting::Path(path, rights));
+        let paths = paths.into_iter().map(|(path, permissions)| Setting::Path(path, permissions));
         let folders = folders.into_iter().map(|one| {
             let target = folder.join(&one.target);
             Setting::Folder(FolderRecord { target, ..one })
@@ -254,17 +254,17 @@ impl UserRecord {
     pub fn account(&self, folder: &Path, now: Timestamp) -> Account {
         let rules = Rules::everywhere(self.permissions.unwrap_or(PERMISSIONS_DEFAULT));
         let of_folders = self.folders.iter().filter_map(|one| Some((&one.path, one.permissions?)));
-        let of_paths = self.paths.iter().map(|(path, rights)| (path, *rights));
+        let of_paths = self.paths.iter().map(|(path, permissions)| (path, *permissions));
         let rules = of_folders
             .chain(of_paths)
-            .fold(rules, |rules, (path, rights)| rules.with(path.clone(), rights));
+            .fold(rules, |rules, (path, permissions)| rules.with(path.clone(), permissions));
         let mut account = Account::new(&self.name, folder.join(&self.home), rules);
-        account.limits = Limits {
-            upload: self.upload_rate,
-            download: self.download_rate,
-            transfer_upload: self.transfer_upload_rate,
-            transfer_download: self.transfer_download_rate,
-            sessions_max: self.sessions,
+        account.limits = AccountLimits {
+            upload_rate: self.upload_rate,
+            download_rate: self.download_rate,
+            transfer_upload_rate: self.transfer_upload_rate,
+            transfer_download_rate: self.transfer_download_rate,
+            sessions: self.sessions,
             quota: self.quota,
             quota_files: self.quota_files,
         };

@@ -20,7 +20,7 @@ use crate::remote_server::{resolve, split, system_roots};
 use crate::share::{ask_password, read_password_file};
 
 /// Timeout of one step: a firewall that drops packets does not reply.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 const PORT: u16 = 21;
 /// The usual port of implicit TLS.
 const PORT_IMPLICIT: u16 = 990;
@@ -144,7 +144,7 @@ impl Asked<'_> {
     }
 
     fn open(&self, page: &mut CheckPage) -> Option<ControlClient> {
-        match ControlClient::open(self.address, PATIENCE) {
+        match ControlClient::open(self.address, TIMEOUT) {
             Ok(visit) => Some(visit),
             Err(error) => {
                 let hint = match error.kind {
@@ -213,11 +213,11 @@ impl Asked<'_> {
         if user.contains(['\r', '\n']) || password.contains(['\r', '\n']) {
             return Err(Failure::usage("invalid user name or password: it contains a line break"));
         }
-        let said = visit.say(&format!("USER {user}")).and_then(|reply| match reply.code {
+        let login_reply = visit.say(&format!("USER {user}")).and_then(|reply| match reply.code {
             331 => visit.say(&format!("PASS {password}")),
             _ => Ok(reply),
         });
-        match said {
+        match login_reply {
             Ok(reply) if (200..300).contains(&reply.code) => {
                 page.row("login", &shown(&reply.text()));
             }

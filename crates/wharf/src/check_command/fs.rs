@@ -76,8 +76,8 @@ fn inspect_clock(subjects: &Subjects<'_>, page: &mut CheckPage) {
 
 fn inspect_open_files(subjects: &Subjects<'_>, page: &mut CheckPage) {
     raise_file_limit();
-    let room = DescriptorBudget::beside(subjects.config.listen.len());
-    let (sessions, reported) = room.of(subjects.config.limits.connections);
+    let descriptors = DescriptorBudget::beside(subjects.config.listen.len());
+    let (sessions, reported) = descriptors.of(subjects.config.limits.connections);
     let sessions = sessions.number().map_or_else(|| "any number of".to_owned(), |n| n.to_string());
     page.row("open files", &format!("enough for {sessions} sessions, in this shell"));
     if let Some(reported) = reported {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::chinese;
 use crate::outcome::{Exit, Failure, counted, print, print_error};
 use crate::panel::words::columns;
-use crate::protection::rights;
+use crate::protection::permissions;
 
 /// The findings of all subjects, in order.
 pub(super) struct CheckPage {
@@ -163,7 +163,7 @@ impl CheckPage {
     }
 
     /// Wrong permissions of files.
-    pub(super) fn found(&mut self, findings: Vec<rights::RightsFinding>) {
+    pub(super) fn found(&mut self, findings: Vec<permissions::PermissionFinding>) {
         for finding in findings {
             let level =
                 if finding.is_warning() { FindingLevel::Warning } else { FindingLevel::Note };

@@ -11,7 +11,7 @@ use crate::outcome::Failure;
 use crate::protection::identity::{current_name, is_root};
 use crate::protection::own_files::{MOVE, beneath, own_files, server_files, within};
 use crate::protection::reach::AccessPolicy;
-use crate::protection::{ProtectionStatus, rehearse, rights, system};
+use crate::protection::{ProtectionStatus, permissions, rehearse, system};
 
 pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
@@ -61,9 +61,9 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         page.warn(what, "write umask = \"022\" in [files]");
     }
     inspect_own_files(subjects, &homes, page);
-    page.found(rights::of_config(config, subjects.file.as_deref()));
+    page.found(permissions::of_config(config, subjects.file.as_deref()));
     for home in &homes {
-        page.found(rights::of_home(home));
+        page.found(permissions::of_home(home));
     }
     Ok(())
 }

@@ -13,14 +13,14 @@ use wharf_users::file::{UserFile, UserRecord};
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::accounts::{self, AccountStoreKind, database, everyone, file, shown};
+use crate::accounts::{self, AccountStoreKind, all_records, database, file, shown};
 use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
 use crate::outcome::{Failure, plain};
 use crate::protection::identity::current_name;
 use crate::user_command::{Trouble, open_failure, waits};
-use crate::wire::{anonymous_home, anonymous_rights};
+use crate::wire::{anonymous_home, anonymous_permission_set};
 
 /// Weak hashes, each with its prefix.
 const WEAK_HASHES: &[(&str, &str)] = &[
@@ -37,7 +37,7 @@ struct AccountFolder {
     loses: String,
     is_home: bool,
     home: PathBuf,
-    rights: Permissions,
+    permissions: Permissions,
     is_enabled: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
             loses: "anonymous cannot log in".to_owned(),
             is_home: true,
             home: home.to_owned(),
-            rights: anonymous_rights(config.login.anonymous_permissions),
+            permissions: anonymous_permission_set(config.login.anonymous_permissions),
             is_enabled: true,
         });
     }
@@ -96,7 +96,7 @@ fn kept(
     }
     if let AccountStoreKind::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
-        let read = waits(async { Ok((everyone(&store).await?, store.faults().await?)) })?;
+        let read = waits(async { Ok((all_records(&store).await?, store.faults().await?)) })?;
         let (records, faults) = read
             .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
         for warning in accounts::warnings(&address.to_string(), &faults) {
@@ -118,7 +118,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
         loses: format!("{name} cannot log in"),
         name: name.clone(),
         is_home: true,
-        rights: account.rules.anywhere(),
+        permissions: account.rules.anywhere(),
         home: account.home,
         is_enabled,
     };
@@ -126,7 +126,7 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
         loses: format!("{name} cannot use {}", other.at),
         name: name.clone(),
         is_home: false,
-        rights: account.rules.at(&other.at),
+        permissions: account.rules.at(&other.at),
         home: other.target,
         is_enabled,
     });
@@ -205,7 +205,7 @@ fn inspect_home(
     identity: Option<(u32, u32)>,
     server: &str,
 ) -> Option<(String, String)> {
-    let AccountFolder { name, loses, home, rights, .. } = tenant;
+    let AccountFolder { name, loses, home, permissions, .. } = tenant;
     let shown = home.display();
     match std::fs::metadata(home) {
         Ok(facts) if facts.is_dir() => {}
@@ -234,11 +234,11 @@ fn inspect_home(
         return Some((what, hint));
     }
     let lists = Permissions::LIST.union(Permissions::READ);
-    if !rights.intersection(lists).is_empty() && !may(home, identity, FolderAccess::Read) {
+    if !permissions.intersection(lists).is_empty() && !may(home, identity, FolderAccess::Read) {
         let what = format!("{name} may list and download, but {server} cannot read {shown}");
         return Some((what, format!("chown {server} '{shown}', or chmod +r '{shown}'")));
     }
-    if rights.intersection(CHANGES).is_empty() {
+    if permissions.intersection(CHANGES).is_empty() {
         return None;
     }
     if file_system(home).is_some_and(|system| system.is_read_only) {

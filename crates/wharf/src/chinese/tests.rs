@@ -81,7 +81,7 @@ const SOURCES: &[&str] = &[
     "users/src/file/read.rs",
     "users/src/hours.rs",
     "users/src/units.rs",
-    "users/src/rights.rs",
+    "users/src/permissions.rs",
     "users/src/name.rs",
     "accounts-sql/src/address.rs",
     "accounts-sql/src/postgres.rs",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::live::SocketArgs;
+use super::running_server::SocketArgs;
 
 /// `wharf why`.
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use super::choice::{
 use super::counts::{AutoCount, FewPrograms, KeptLogs, WholeNumber};
 use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::ConfigReader;
-use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, Rights, Urls};
+use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, PermissionSet, Urls};
 use super::store::AccountStore;
 use super::value::{
     Announced, AutoPath, Commands, ConfigValue, FilePath, Folders, FreeSpaceReserve,
@@ -258,7 +258,7 @@ sections! {
         [R] create_home: bool = "false",
         /// permissions of users that are not in the store: read | read-write | upload | dropbox |
         /// full, or a list of permissions; LDAP and HTTP can override them
-        [R] permissions: Rights = "\"read\"",
+        [R] permissions: PermissionSet = "\"read\"",
     }
 
     /// Authentication by PAM (Linux). Files belong to the user that runs wharf.

@@ -6,7 +6,7 @@ use wharf_core::permission::Permissions;
 use wharf_login::endpoint::{Endpoint, Scheme};
 use wharf_login::template::{HomeTemplate, TemplateError};
 use wharf_users::nearest::nearest;
-use wharf_users::rights::parse_rights;
+use wharf_users::permissions::parse_permissions;
 
 use super::raw::Raw;
 use super::value::{ConfigValue, InvalidValue};
@@ -116,14 +116,14 @@ impl ConfigValue for HomePattern {
 
 /// Permissions of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rights(pub(crate) Permissions);
+pub(crate) struct PermissionSet(pub(crate) Permissions);
 
-impl ConfigValue for Rights {
+impl ConfigValue for PermissionSet {
     const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
-        parse_rights(text)
+        parse_permissions(text)
             .map(Self)
             .map_err(|bad| InvalidValue::new(bad.message()).hint(bad.hint()))
     }

@@ -80,7 +80,7 @@ pub(crate) fn reference() -> String {
          default. In the environment `passive.ports` is called `WHARF__PASSIVE__PORTS`, on the \
          command line `--set passive.ports=30000-31999`. Tables that repeat are counted from 0: \
          `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` says what is in \
-         force and who said so; `wharf check` finds every mistake at once and exits 78.\n\n\
+         force and where it is set; `wharf check` finds every mistake at once and exits 78.\n\n\
          Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
          `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \
          limit. Relative paths in the file begin at the file's folder, those of variables and \

@@ -54,8 +54,8 @@ impl ConfigValue for OptionalTimeout {
         if raw.text() == Some("unlimited") {
             return Ok(Self(FOREVER));
         }
-        let patience = duration::<Self>(raw, SPAN_MAX)?;
-        Ok(Self(if patience.is_zero() { FOREVER } else { patience }))
+        let wait = duration::<Self>(raw, SPAN_MAX)?;
+        Ok(Self(if wait.is_zero() { FOREVER } else { wait }))
     }
 }
 

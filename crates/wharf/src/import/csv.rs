@@ -14,7 +14,7 @@ use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
-use wharf_users::rights::parse_rights;
+use wharf_users::permissions::parse_permissions;
 use wharf_users::units::{UNLIMITED, parse_rate, parse_size};
 
 pub(crate) use rows::written;
@@ -218,9 +218,9 @@ impl CsvLine<'_> {
             return None;
         };
         // A misread permission could grant too much, so the whole account is skipped.
-        let rights = self.cell("permissions").map(|cell| parse_rights(cell.trim()));
-        let rights = match rights.transpose() {
-            Ok(rights) => rights,
+        let permissions = self.cell("permissions").map(|cell| parse_permissions(cell.trim()));
+        let permissions = match permissions.transpose() {
+            Ok(permissions) => permissions,
             Err(bad) => {
                 let name = name.escape_debug();
                 found.lost(
@@ -238,7 +238,7 @@ impl CsvLine<'_> {
             base.join(home),
             self.location.clone(),
         );
-        account.permissions = rights;
+        account.permissions = permissions;
         account.paths = self.read("paths", found, read_paths).unwrap_or_default();
         account.is_enabled = self.read("enabled", found, truth).unwrap_or(true);
         account.upload_rate = self.rate("upload_rate", found);
@@ -319,20 +319,20 @@ fn truth(cell: &str) -> Option<bool> {
 /// `/incoming=upload;/old=read`; separators within a path are percent-encoded, as in `%3B`.
 fn read_paths(cell: &str) -> Option<Vec<(VPath, Permissions)>> {
     let one = |part: &str| {
-        let (path, rights) = part.rsplit_once('=')?;
+        let (path, permissions) = part.rsplit_once('=')?;
         let path = path.trim().replace("%3B", ";").replace("%3D", "=").replace("%25", "%");
         let path = VPath::root().resolve(path.as_bytes()).ok().filter(|path| !path.is_root())?;
-        Some((path, parse_rights(rights).ok()?))
+        Some((path, parse_permissions(permissions).ok()?))
     };
     cell.split(';').filter(|part| !part.trim().is_empty()).map(one).collect()
 }
 
 /// Formats the paths for [`read_paths`].
 pub(crate) fn written_paths(paths: &[(VPath, Permissions)]) -> String {
-    let one = |(path, rights): &(VPath, Permissions)| {
+    let one = |(path, permissions): &(VPath, Permissions)| {
         let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
         let path = path.replace('%', "%25").replace('=', "%3D").replace(';', "%3B");
-        format!("{path}={}", wharf_users::rights::format_rights(*rights))
+        format!("{path}={}", wharf_users::permissions::format_permissions(*permissions))
     };
     paths.iter().map(one).collect::<Vec<_>>().join(";")
 }

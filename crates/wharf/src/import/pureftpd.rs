@@ -30,18 +30,18 @@ pub(crate) fn import(
     encoding: SourceEncoding,
 ) -> Result<ImportResult, Failure> {
     let mut found = ImportResult::default();
-    let rights = match conf {
+    let permissions = match conf {
         Some(conf) => conf::import(conf, encoding, &mut found)?,
         None => Permissions::FULL,
     };
-    accounts(&text::read(passwd, ACCOUNTS_BYTES_MAX, encoding)?, rights, &mut found)?;
+    accounts(&text::read(passwd, ACCOUNTS_BYTES_MAX, encoding)?, permissions, &mut found)?;
     Ok(found)
 }
 
 /// Reads the account lines; the accounts get these permissions.
 fn accounts(
     text: &SourceText,
-    rights: Permissions,
+    permissions: Permissions,
     found: &mut ImportResult,
 ) -> Result<(), ImportError> {
     let before = found.accounts.len();
@@ -73,7 +73,7 @@ fn accounts(
         let name = line.text(0);
         let secret = ImportedPassword::None;
         let mut account = ImportedAccount::new(name, secret, line.home().0, location);
-        account.permissions = Some(rights);
+        account.permissions = Some(permissions);
         line.text(4).trim().clone_into(&mut account.comment);
         line.limits(&mut account, found);
         line.facts(&mut account);

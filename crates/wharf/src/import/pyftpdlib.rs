@@ -133,7 +133,7 @@ fn print_passwords(texts: &[(FileRole, SourceText)], found: &mut ImportResult) {
 }
 
 /// Converts permission letters of pyftpdlib, or returns the invalid letter.
-fn rights(letters: &str) -> Result<Permissions, char> {
+fn permissions(letters: &str) -> Result<Permissions, char> {
     letters.chars().try_fold(Permissions::NONE, |sum, letter| {
         let sets = Permissions::EACH.iter().filter(|(_, known, _)| *known == letter);
         let set = sets.map(|(set, _, _)| *set).reduce(Permissions::union);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use wharf_users::file::PERMISSIONS_DEFAULT;
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 use wharf_users::units::format_rate;
 
 use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, NoteKind};
@@ -75,7 +75,7 @@ pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
     rows.extend(accounts.iter().map(|account| {
         [
             account.name.clone(),
-            format_rights(account.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+            format_permissions(account.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
             password(account).to_owned(),
             limits(account),
             one_line(&account.home.display().to_string()),

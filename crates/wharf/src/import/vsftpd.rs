@@ -227,8 +227,8 @@ fn anonymous(conf: &Conf, text: &SourceText, found: &mut ImportResult) {
     }
     let writes = conf.is_on("write_enable", false);
     if writes && conf.is_on("anon_other_write_enable", false) {
-        let rights = "login.anonymous_permissions";
-        found.set_text(rights, "read-write", &location, "anon_other_write_enable");
+        let permissions = "login.anonymous_permissions";
+        found.set_text(permissions, "read-write", &location, "anon_other_write_enable");
     } else if writes && conf.is_on("anon_upload_enable", false) {
         let at = conf.location("anon_upload_enable").unwrap_or(&location).clone();
         let what = "anonymous users could upload files without changing them; now they may only \
@@ -303,7 +303,7 @@ fn user_files(
 /// Settings of an account from its per-user file and the main configuration.
 struct UserFileSettings {
     home: Option<PathBuf>,
-    rights: Permissions,
+    permissions: Permissions,
     rate: Option<u64>,
 }
 
@@ -327,19 +327,19 @@ impl UserFileSettings {
                 root.replace(token, name)
             })
         });
-        let mut rights =
+        let mut permissions =
             if is_on("write_enable", false) { Permissions::FULL } else { Permissions::READ_ONLY };
         for (name, taken) in
             [("download_enable", Permissions::READ), ("dirlist_enable", Permissions::LIST)]
         {
             if !is_on(name, true) {
                 let kept = Permissions::EACH.iter().map(|(right, ..)| *right);
-                rights = kept
-                    .filter(|right| rights.contains(*right) && *right != taken)
+                permissions = kept
+                    .filter(|right| permissions.contains(*right) && *right != taken)
                     .fold(Permissions::NONE, Permissions::union);
             }
         }
-        Self { home, rights, rate: own.number("local_max_rate") }
+        Self { home, permissions, rate: own.number("local_max_rate") }
     }
 }
 
@@ -369,7 +369,7 @@ fn accounts(
         };
         let secret = ImportedPassword::Plain((*password).to_owned());
         let mut account = ImportedAccount::new(name, secret, home, location);
-        account.permissions = Some(facts.rights);
+        account.permissions = Some(facts.permissions);
         account.upload_rate = facts.rate.map(Rate::from_bytes_per_second);
         account.download_rate = account.upload_rate;
         found.add(account);
@@ -390,9 +390,9 @@ fn note_accounts(
         }
         let facts = UserFileSettings::of(name, main, Some(own), found);
         let home = facts.home.map_or_else(|| "DIR".into(), |home| home.display().to_string());
-        let rights = wharf_users::rights::format_rights(facts.rights);
+        let permissions = wharf_users::permissions::format_permissions(facts.permissions);
         let what = format!("account `{}`: its password is not in these files", name.escape_debug());
-        let command = format!("wharf user add {name} --home {home} --permissions {rights}");
+        let command = format!("wharf user add {name} --home {home} --permissions {permissions}");
         found.lost(&own.location(0), what, command);
     }
     if main.is_on("local_enable", false) && found.accounts.is_empty() {

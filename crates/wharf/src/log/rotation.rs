@@ -61,12 +61,12 @@ impl RotationState {
         let is_packing = Arc::default();
         let mut rotation =
             Self { rules, today, day: today(), size: 0, retry_at_bytes: 0, is_packing };
-        rotation.look(file);
+        rotation.read_state(file);
         rotation
     }
 
     /// Resets the state for a reopened file.
-    pub(super) fn look(&mut self, file: &File) {
+    pub(super) fn read_state(&mut self, file: &File) {
         let facts = file.metadata().ok();
         self.size = facts.as_ref().map_or(0, fs::Metadata::len);
         self.retry_at_bytes = 0;
@@ -95,11 +95,11 @@ impl RotationState {
 
     fn fitting(&self, lines: &[u8]) -> usize {
         let Some(most) = self.rules.size_max else { return lines.len() };
-        let room = usize::try_from(most.saturating_sub(self.size)).unwrap_or(usize::MAX);
-        if lines.len() <= room {
+        let free_bytes = usize::try_from(most.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if lines.len() <= free_bytes {
             return lines.len();
         }
-        let within = lines.get(..room).unwrap_or(lines);
+        let within = lines.get(..free_bytes).unwrap_or(lines);
         within.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
     }
 
@@ -168,9 +168,9 @@ impl RotationState {
 fn compress(plain: &Path, compressed: &Path) -> io::Result<()> {
     let mut from = BufReader::new(TrustedPath::find(plain)?.open(Access::Read)?);
     // The compressed file gets the same permission bits.
-    let rights = from.get_ref().metadata()?.permissions();
+    let permissions = from.get_ref().metadata()?.permissions();
     let file = TrustedPath::find(compressed)?.open(Access::New(0o600))?;
-    file.set_permissions(rights)?;
+    file.set_permissions(permissions)?;
     let to = BufWriter::new(file);
     let mut encoder = GzEncoder::new(to, Compression::default());
     io::copy(&mut from, &mut encoder)?;

@@ -131,7 +131,7 @@ impl LogTarget {
             })?;
             *file = fresh;
             if let Some(rotation) = rotation {
-                rotation.look(file);
+                rotation.read_state(file);
             }
             self.is_torn = false;
         }
@@ -222,10 +222,10 @@ impl LogTarget {
             }
             #[cfg(test)]
             LogSink::Full(disk) => {
-                let (written, room) = &mut *disk.lock().unwrap();
-                let taken = bytes.get(..bytes.len().min(*room)).unwrap();
+                let (written, free) = &mut *disk.lock().unwrap();
+                let taken = bytes.get(..bytes.len().min(*free)).unwrap();
                 written.extend_from_slice(taken);
-                *room -= taken.len();
+                *free -= taken.len();
                 if taken.is_empty() {
                     Err(io::ErrorKind::StorageFull.into())
                 } else {

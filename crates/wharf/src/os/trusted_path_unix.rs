@@ -27,9 +27,9 @@ const LINKS_MAX: usize = 40;
 const TRIES_MAX: usize = 4;
 
 #[cfg(target_os = "linux")]
-const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const LOOK: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
+const PATH_ONLY: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 /// A file name in an open folder.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl TrustedPath {
         {
             use rustix::fs::{Gid, Uid};
             let Ok(open) =
-                openat(&*self.folder, &self.name, LOOK | OFlags::NOFOLLOW, Mode::empty())
+                openat(&*self.folder, &self.name, PATH_ONLY | OFlags::NOFOLLOW, Mode::empty())
             else {
                 return;
             };
@@ -347,7 +347,7 @@ fn walk(
 }
 
 fn open_folder(at: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
-    Ok(openat(at, name, LOOK | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?)
+    Ok(openat(at, name, PATH_ONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?)
 }
 
 /// Whether only root and this process's own user may change names in a folder.

@@ -318,9 +318,9 @@ pub(crate) fn may_write(folder: &Path, (user, group): (u32, u32)) -> bool {
 /// The disk of a folder: its device number, the available bytes, and the total.
 pub(crate) fn disk_of(folder: &Path) -> Option<(u64, u64, u64)> {
     let device = fs::metadata(folder).ok()?.dev();
-    let room = rustix::fs::statvfs(folder).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(room.f_frsize);
-    Some((device, bytes(room.f_bavail), bytes(room.f_blocks)))
+    let file_system = rustix::fs::statvfs(folder).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(file_system.f_frsize);
+    Some((device, bytes(file_system.f_bavail), bytes(file_system.f_blocks)))
 }
 
 /// Whether this process can create and remove entries of a folder.
@@ -378,5 +378,5 @@ pub(crate) fn announce(what: ServiceState) {
 
 /// The watchdog interval: half of the timeout of the service manager.
 pub(crate) fn watchdog_interval() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|patience| patience / 2).filter(|every| !every.is_zero())
+    sd_notify::watchdog_enabled().map(|timeout| timeout / 2).filter(|every| !every.is_zero())
 }

@@ -148,12 +148,12 @@ impl Words {
     }
 
     /// The permissions of a shared folder.
-    pub(super) fn rights(&self, access: &ShareAccess) -> &'static str {
+    pub(super) fn permissions(&self, access: &ShareAccess) -> &'static str {
         match access {
             ShareAccess::Anonymous(AnonymousPermissions::Read) => self.all_read,
             ShareAccess::Anonymous(AnonymousPermissions::Dropbox) => self.all_drop,
             ShareAccess::Anonymous(AnonymousPermissions::ReadWrite) => self.all_write,
-            ShareAccess::Account { rights, .. } if *rights == Permissions::READ_ONLY => {
+            ShareAccess::Account { permissions, .. } if *permissions == Permissions::READ_ONLY => {
                 self.read_only
             }
             ShareAccess::Account { .. } => self.read_write,

@@ -241,8 +241,8 @@ fn places(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Vec<PathRu
         }
     }
     let webhooks = config.webhooks.iter().filter_map(|webhook| webhook.url.0.as_ref());
-    let looks_up = matches!(config.passive.public_address, PublicAddress::Name(_));
-    if looks_up || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
+    let resolves_names = matches!(config.passive.public_address, PublicAddress::Name(_));
+    if resolves_names || !store.ports.is_empty() || webhooks.into_iter().any(is_name) {
         for path in NAME_LOOKUP {
             add(path.into(), PathAccess::Read);
         }

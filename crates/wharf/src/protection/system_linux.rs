@@ -147,14 +147,14 @@ fn has_abstract_manager() -> bool {
 /// A missing path gets no rule: if it is created later, it stays denied until a restart.
 fn with_place(rules: RulesetCreated, place: &PathRule) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(&place.path) else { return Ok(rules) };
-    let mut access = rights(place.usage);
+    let mut access = access_rights(place.usage);
     if !place.path.is_dir() {
         access &= AccessFs::from_file(ABI::V5);
     }
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
-fn rights(usage: PathAccess) -> BitFlags<AccessFs> {
+fn access_rights(usage: PathAccess) -> BitFlags<AccessFs> {
     match usage {
         PathAccess::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         PathAccess::Remove => AccessFs::RemoveFile.into(),

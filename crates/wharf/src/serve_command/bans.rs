@@ -19,13 +19,13 @@ use crate::log::record::{Level, LogRecord};
 use crate::outcome::plain;
 
 /// How often the file is checked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum number of checks between writes: a flood of login attempts must not cause a flood of
 /// writes.
-const LOOKS_BEFORE_WRITING: u32 = 5;
+const POLLS_BEFORE_WRITING: u32 = 5;
 
 /// An invalid file is renamed after this many checks: an editor has finished by then.
-const LOOKS_BEFORE_REJECTING: u32 = 5;
+const POLLS_BEFORE_REJECTING: u32 = 5;
 /// Number of written versions that are remembered, for editors that started from one of them.
 const WRITINGS_KEPT_MAX: usize = 16;
 
@@ -61,10 +61,10 @@ impl BanFileWriter {
         sync.begin();
         let (sender, wishes) = channel();
         let keep = move || loop {
-            let wish = wishes.recv_timeout(LOOK_EVERY);
+            let wish = wishes.recv_timeout(POLL_INTERVAL);
             let is_last =
                 matches!(wish, Ok(BanFileRequest::End) | Err(RecvTimeoutError::Disconnected));
-            sync.look(is_last || wish == Ok(BanFileRequest::Write), is_last);
+            sync.poll(is_last || wish == Ok(BanFileRequest::Write), is_last);
             if is_last {
                 return;
             }
@@ -106,7 +106,7 @@ struct BanFileSync {
     /// The stamp of the file at the last check, and how often it has been invalid since.
     seen: Option<Stamp>,
     failed_checks: u32,
-    looks: u32,
+    polls: u32,
     has_complained: bool,
 }
 
@@ -124,7 +124,7 @@ impl BanFileSync {
             written: VecDeque::new(),
             seen: None,
             failed_checks: 0,
-            looks: 0,
+            polls: 0,
             has_complained: false,
         }
     }
@@ -147,16 +147,16 @@ impl BanFileSync {
     }
 
     /// Merges both if either has changed.
-    fn look(&mut self, is_urgent: bool, is_last: bool) {
+    fn poll(&mut self, is_urgent: bool, is_last: bool) {
         self.handle.sweep_bans();
-        self.looks += 1;
+        self.polls += 1;
         let stamp = self.file.stamp();
         // An editor may be writing: a file that changes at each check is not complete.
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp || stamp == self.stamp;
         let is_edited = stamp != self.stamp && (is_settled || is_last);
         let has_learnt = self.handle.throttle_version() != self.version && stamp == self.stamp;
-        if is_edited || (has_learnt && (is_urgent || self.looks >= LOOKS_BEFORE_WRITING)) {
-            self.looks = 0;
+        if is_edited || (has_learnt && (is_urgent || self.polls >= POLLS_BEFORE_WRITING)) {
+            self.polls = 0;
             match self.meet(is_settled, is_last) {
                 Ok(()) => self.has_complained = false,
                 Err(error) => self.complain(&plain(&error)),
@@ -221,7 +221,7 @@ impl BanFileSync {
         is_last: bool,
     ) -> io::Result<()> {
         self.failed_checks = self.failed_checks.saturating_add(1);
-        let is_early = self.failed_checks < LOOKS_BEFORE_REJECTING || self.file.stamp() != stamp;
+        let is_early = self.failed_checks < POLLS_BEFORE_REJECTING || self.file.stamp() != stamp;
         if is_early && !is_last {
             return Ok(());
         }

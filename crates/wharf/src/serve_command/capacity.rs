@@ -36,8 +36,8 @@ fn fitting(wanted: Count, free: u64) -> (Count, Option<String>) {
     // Each session has a control connection. A transfer needs up to three more: a port, a
     // connection and a file. A quarter is reserved for them, since few sessions transfer a file at
     // the same time. If none is left, the client gets 425 or 451 and can try again.
-    let room = free.saturating_sub(FILES_OF_SERVER);
-    let most = (room - room / 4).max(1);
+    let available = free.saturating_sub(FILES_OF_SERVER);
+    let most = (available - available / 4).max(1);
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     match wanted.number() {
         Some(number) if number <= most => (wanted, None),

@@ -17,7 +17,7 @@ use crate::os::disk_of;
 use crate::wire;
 
 /// The update interval.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of disks reported.
 const DISKS_MAX: usize = 16;
 /// Maximum number of accounts reported, the fullest first.
@@ -60,17 +60,17 @@ impl Gauges {
         let found = Arc::<Mutex<GaugeValues>>::default();
         let (end, ended) = channel();
         let kept = Arc::clone(&found);
-        let look = move || {
+        let poll = move || {
             loop {
-                let seen = look(&reloader);
+                let seen = poll(&reloader);
                 *kept.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-                if ended.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
+                if ended.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         };
         // Without the thread, only these values are missing.
-        let _ = Thread::new().name("gauges".to_owned()).spawn(look);
+        let _ = Thread::new().name("gauges".to_owned()).spawn(poll);
         Self { found, _end: end }
     }
 
@@ -80,7 +80,7 @@ impl Gauges {
     }
 }
 
-fn look(reloader: &Reloader) -> GaugeValues {
+fn poll(reloader: &Reloader) -> GaugeValues {
     let accounts = reloader.accounts.all();
     let anonymous = wire::anonymous_home(&reloader.in_force().config).map(Path::to_owned);
     let mut homes: Vec<PathBuf> = accounts.iter().map(|account| account.home.clone()).collect();

@@ -49,7 +49,7 @@ pub(super) fn page(moment: &MetricsSnapshot<'_>) -> String {
     transfers(&mut page, moment);
     times(&mut page, moment.metrics);
     defences(&mut page, moment);
-    room(&mut page, moment.found);
+    disk_space(&mut page, moment.found);
     if let Some(counts) = moment.delivery {
         programs(&mut page, &counts.programs);
         webhooks(&mut page, &counts.webhooks);
@@ -180,7 +180,7 @@ fn defences(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.known("gauge", "certificate_days_left", about, days);
 }
 
-fn room(page: &mut MetricsText, found: &GaugeValues) {
+fn disk_space(page: &mut MetricsText, found: &GaugeValues) {
     let about = "Free space of a disk in bytes; the label is the first home on it.";
     page.head("gauge", "disk_free_bytes", about);
     for disk in &found.disks {

@@ -32,8 +32,8 @@ use crate::logins::{self, Sources};
 use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
 use crate::protection::own_files::server_files;
+use crate::protection::permissions;
 use crate::protection::reach::AccessPolicy;
-use crate::protection::rights;
 use crate::wire;
 
 /// The active configuration.
@@ -82,7 +82,7 @@ pub(super) struct Reloader {
     pub(super) warner: Arc<Warner>,
     pub(super) accounts: ReloadAccounts,
     pub(super) quotas: Option<Quotas>,
-    pub(super) room: DescriptorBudget,
+    pub(super) descriptors: DescriptorBudget,
     pub(super) reach: Arc<AccessPolicy>,
     /// The upload check, if one is configured.
     pub(super) checker: Arc<OnceLock<Arc<Checker>>>,
@@ -192,7 +192,7 @@ impl Reloader {
     /// Applies a configuration, or returns the error.
     fn take_over(&self, layers: Layers, problems: Vec<ConfigProblem>) -> Result<Reloaded, Failure> {
         let loaded = self.understood(layers, problems)?;
-        rights::reject_insecure(&loaded.config, self.file())?;
+        permissions::reject_insecure(&loaded.config, self.file())?;
         let before = self.in_force().layers.clone();
         let (mut changed, needs_restart) = differences(&before, &loaded.layers);
         // Keys that cannot change keep their values, and the others are validated together with
@@ -205,7 +205,7 @@ impl Reloader {
         let tls = encryption.as_ref().map(|encryption| encryption.tls.clone());
         let public_address = self.public_address(&config)?;
         let mut settings = wire::settings(&config, tls, public_address)?;
-        let (sessions, no_room) = self.room.of(settings.limits.connections);
+        let (sessions, descriptor_warning) = self.descriptors.of(settings.limits.connections);
         settings.limits.connections = sessions;
         let (users, homes) = match &self.accounts {
             ReloadAccounts::Fixed(users, _) => (Arc::clone(users), Vec::new()),
@@ -234,7 +234,7 @@ impl Reloader {
             encryption.facts
         });
         let is_far = |home: &Path| self.is_confined && !self.reach.covers(home);
-        warnings.extend(no_room);
+        warnings.extend(descriptor_warning);
         warnings.extend(homes.iter().filter(|(_, home)| is_far(home)).map(|(used, home)| {
             let (lost, home) = (used.lost(), home.display());
             format!("{lost} before a restart: the sandbox does not include {home}")
@@ -307,12 +307,12 @@ fn differences(before: &Layers, after: &Layers) -> (Vec<String>, Vec<String>) {
     let paths: BTreeSet<&str> = before.paths().chain(after.paths()).collect();
     let known = paths.into_iter().filter_map(|path| Some((path, key_at(path)?)));
     let differing = known.filter(|(path, key)| text(before, path, key) != text(after, path, key));
-    let mut live = Vec::new();
+    let mut applied = Vec::new();
     let mut later = Vec::new();
     for (path, key) in differing {
-        if key.needs_restart { &mut later } else { &mut live }.push(path.to_owned());
+        if key.needs_restart { &mut later } else { &mut applied }.push(path.to_owned());
     }
-    (live, later)
+    (applied, later)
 }
 
 fn text(layers: &Layers, path: &str, key: &ConfigKey) -> String {

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::log::record::{Level, LogRecord};
 
 /// How often the files are checked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Two files cannot be renewed at the same moment, and some programs write slowly: a certificate
 /// and key that do not match are reported only after this many checks.
 const CHECKS_BEFORE_WARNING: u32 = 5;
@@ -28,13 +28,13 @@ impl Renewal {
     pub(super) fn start(reloader: Arc<Reloader>) -> Self {
         let (end, ended) = channel();
         let mut watch = Watch::default();
-        let look = move || {
-            while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                watch.look(&reloader);
+        let poll = move || {
+            while ended.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                watch.poll(&reloader);
             }
         };
         // Without the thread a reload is needed.
-        let _ = Thread::new().name("renewal".to_owned()).spawn(look);
+        let _ = Thread::new().name("renewal".to_owned()).spawn(poll);
         Self { _end: end }
     }
 }
@@ -52,7 +52,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn look(&mut self, reloader: &Reloader) {
+    fn poll(&mut self, reloader: &Reloader) {
         let Some(stamps) = stamps(&reloader.in_force().config) else { return };
         if self.good == Some(stamps) {
             return;

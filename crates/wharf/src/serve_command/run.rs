@@ -57,7 +57,7 @@ use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::protection::identity::{SystemUser, drop_capabilities};
 use crate::protection::reach::{self, AccessPolicy};
-use crate::protection::{ProtectionReport, ProtectionStatus, confine, rights};
+use crate::protection::{ProtectionReport, ProtectionStatus, confine, permissions};
 use crate::standard_paths;
 use crate::wire::{self, Accounts};
 
@@ -105,10 +105,10 @@ struct Ready {
     reach: Arc<AccessPolicy>,
     quotas: Option<Quotas>,
     report: Option<ProtectionReport>,
-    room: DescriptorBudget,
+    descriptors: DescriptorBudget,
     sessions: Count,
     /// A warning if fewer sessions are possible than configured.
-    no_room: Option<String>,
+    descriptor_warning: Option<String>,
     counters: Arc<Counters>,
     control: ControlSockets,
     /// Delivery of events, until it is started.
@@ -147,7 +147,7 @@ impl Ready {
         }
         let closed =
             [self.control.admin_socket.as_ref().err(), self.control.metrics.as_ref().err()];
-        for why in closed.into_iter().flatten().chain(&self.no_room) {
+        for why in closed.into_iter().flatten().chain(&self.descriptor_warning) {
             warner.warn_for_good(why);
         }
     }
@@ -177,7 +177,7 @@ async fn prepare(
     inherited: Vec<Inherited>,
 ) -> Result<Ready, Failure> {
     let config = &plan.loaded.config;
-    rights::reject_insecure(config, plan.file.as_deref())?;
+    permissions::reject_insecure(config, plan.file.as_deref())?;
     let identity = SystemUser::wanted(&config.server)?;
     make_state_folder(config)?;
     let encryption = wire::encryption(config)?;
@@ -197,8 +197,8 @@ async fn prepare(
     let mut settings = wire::settings(config, tls, public_address)?;
     let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
     let assigned = assign(inherited, &settings.listen, surplus)?;
-    let room = DescriptorBudget::beside(settings.listen.len());
-    let (sessions, no_room) = room.of(settings.limits.connections);
+    let descriptors = DescriptorBudget::beside(settings.listen.len());
+    let (sessions, descriptor_warning) = descriptors.of(settings.limits.connections);
     settings.limits.connections = sessions;
     let has_panel = outputs::has_panel(options);
     let log = Arc::new(outputs::log(&config.log, has_panel, identity.as_ref())?);
@@ -234,9 +234,9 @@ async fn prepare(
         reach,
         quotas,
         report,
-        room,
+        descriptors,
         sessions,
-        no_room,
+        descriptor_warning,
         counters,
         control,
         prepared_delivery,
@@ -265,7 +265,7 @@ fn drop_privileges(
         identity.change_spool_owner(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {
-            rights::readable_by(identity.name(), file)?;
+            permissions::readable_by(identity.name(), file)?;
         }
     }
     drop_capabilities(*config.passive.ports.0.start() < FIRST_UNPRIVILEGED_PORT);
@@ -402,7 +402,7 @@ fn admin(
             ),
         },
         quotas: ready.quotas.clone(),
-        room: ready.room,
+        descriptors: ready.descriptors,
         reach: Arc::clone(&ready.reach),
         own_files: plan.own_files.clone(),
         checker: Arc::clone(&ready.checker),

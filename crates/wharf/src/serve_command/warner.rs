@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::outcome::print_error;
 use crate::protection::identity::{current_name, is_root};
-use crate::protection::{ProtectionReport, ProtectionStatus, rights};
+use crate::protection::{ProtectionReport, ProtectionStatus, permissions};
 
 /// Maximum number of warnings kept.
 const KEPT_MAX: usize = 100;
@@ -95,7 +95,8 @@ impl Warner {
                     self.warn(&format!("{lost}: folder not found: {home}"));
                 }
             }
-            for finding in rights::of_home(home).iter().filter(|finding| finding.is_warning()) {
+            for finding in permissions::of_home(home).iter().filter(|finding| finding.is_warning())
+            {
                 self.warn(&finding.described());
             }
         }

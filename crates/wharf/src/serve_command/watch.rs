@@ -18,7 +18,7 @@ use crate::log::record::{Level, LogRecord};
 use crate::logins::Sources;
 
 /// How often the account store is checked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Reply to clients of removed or disabled accounts.
 const ENDED: &str = "This account may no longer log in.";
 /// Reply to clients of expired accounts, or outside of their hours.
@@ -32,7 +32,7 @@ pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &L
     if watched.is_none() && sources.is_none() {
         return pending().await;
     }
-    let mut ticks = interval(LOOK_EVERY);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -40,14 +40,14 @@ pub(super) async fn watch((watched, sources): Watching, handle: &Handle, log: &L
             log.note(&record);
         }
         match &watched {
-            Some(WatchedStore::File(users)) => look_at_file(users, handle, log).await,
-            Some(WatchedStore::Database(users)) => look_at_database(users, handle, log).await,
+            Some(WatchedStore::File(users)) => poll_file(users, handle, log).await,
+            Some(WatchedStore::Database(users)) => poll_database(users, handle, log).await,
             None => {}
         }
     }
 }
 
-async fn look_at_file(users: &FileUsers, handle: &Handle, log: &Log) {
+async fn poll_file(users: &FileUsers, handle: &Handle, log: &Log) {
     let problem = match users.refresh().await {
         Ok(changes) => {
             for user in &changes.ended {
@@ -86,7 +86,7 @@ fn is_anonymous(user: &str) -> bool {
     ANONYMOUS_NAMES.iter().any(|name| name.eq_ignore_ascii_case(user))
 }
 
-async fn look_at_database(users: &SqlUsers, handle: &Handle, log: &Log) {
+async fn poll_database(users: &SqlUsers, handle: &Handle, log: &Log) {
     let views = handle.views();
     let online: BTreeSet<String> = views.into_iter().filter_map(|view| view.user).collect();
     let online: Vec<String> = online.into_iter().filter(|user| !is_anonymous(user)).collect();

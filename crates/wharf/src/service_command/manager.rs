@@ -42,7 +42,7 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
     let root = options.root.clone().unwrap_or_else(|| "/".into());
     let program = setup.program.display();
     let command = format!("{program} -c {} service install", setup.path.display());
-    need_rights(options.root.is_some(), &command)?;
+    require_privileges(options.root.is_some(), &command)?;
     if options.firewall {
         print_error(&format!("open these ports in the firewall:\n{}", setup.openings().of_linux()));
     }
@@ -125,7 +125,7 @@ fn install_launchd(
 
 /// Stops the service and removes its files.
 pub(super) fn uninstall(root: Option<&Path>) -> Result<Exit, Failure> {
-    need_rights(root.is_some(), "wharf service uninstall")?;
+    require_privileges(root.is_some(), "wharf service uninstall")?;
     let below = root.unwrap_or_else(|| Path::new("/"));
     let is_launchd = file_kind() == ServiceFileKind::Launchd;
     let file = below.join(if is_launchd { launchd::PLIST } else { systemd::UNIT });
@@ -202,13 +202,13 @@ pub(super) fn status() -> Result<Exit, Failure> {
         print("installed and running\n")?;
         return Ok(Exit::Done);
     }
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let said = if said.is_empty() { "inactive".to_owned() } else { said };
-    print(&format!("installed, not running ({said}); start it:  wharf service start\n"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let printed = if printed.is_empty() { "inactive".to_owned() } else { printed };
+    print(&format!("installed, not running ({printed}); start it:  wharf service start\n"))?;
     Ok(Exit::NotRunning)
 }
 
-fn need_rights(is_elsewhere: bool, command: &str) -> Result<(), Failure> {
+fn require_privileges(is_elsewhere: bool, command: &str) -> Result<(), Failure> {
     if is_elsewhere || is_administrator() {
         return Ok(());
     }
@@ -228,7 +228,7 @@ fn make_account(root: &Path) -> Result<(), Failure> {
 
 /// Creates the account of the service with its own group, and its home.
 fn make_account_on_mac(user: &str) -> Result<(u32, u32), Failure> {
-    let list = |record: &str, key: &str| said_by("dscl", &[".", "-list", record, key]);
+    let list = |record: &str, key: &str| output_of("dscl", &[".", "-list", record, key]);
     let (users, groups) = (list("/Users", "UniqueID")?, list("/Groups", "PrimaryGroupID")?);
     let number = launchd::free_number(&[&users, &groups]).ok_or_else(|| {
         Failure::new("cannot create the account: no free user id from 400 to 499")
@@ -244,7 +244,7 @@ fn make_account_on_mac(user: &str) -> Result<(u32, u32), Failure> {
 
 /// User and group id of an account, if it exists.
 fn owner_on_mac(user: &str) -> Option<(u32, u32)> {
-    let number = |what| said_by("id", &[what, user]).ok()?.trim().parse().ok();
+    let number = |what| output_of("id", &[what, user]).ok()?.trim().parse().ok();
     Some((number("-u")?, number("-g")?))
 }
 
@@ -319,12 +319,12 @@ fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
 }
 
 /// The output of a system program.
-fn said_by(program: &str, arguments: &[&str]) -> Result<String, Failure> {
+fn output_of(program: &str, arguments: &[&str]) -> Result<String, Failure> {
     let failed = |error| Failure::io(format!("cannot run {program}"), &error);
     let output = Command::new(program).args(arguments).output().map_err(failed)?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))));
+        let printed = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Failure::new(format!("{program} {} failed: {printed}", arguments.join(" "))));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -339,8 +339,8 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::new(format!("{line} failed: {said}"))
+    let printed = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure::new(format!("{line} failed: {printed}"))
         .hint("see the log of the service:  journalctl -u wharf -n 20"))
 }
 

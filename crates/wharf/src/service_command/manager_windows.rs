@@ -38,8 +38,8 @@ const RESET: Duration = Duration::from_hours(24);
 /// Time to exit, in addition to the time for transfers to finish.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 /// Interval and number of polls while a service starts or stops.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-const LOOKS_MAX: u32 = 600;
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLLS_MAX: u32 = 600;
 /// Error codes of Windows.
 const ACCESS_DENIED: i32 = 5;
 const NOT_STARTED_AS_SERVICE: i32 = 1063;
@@ -87,8 +87,8 @@ pub(super) fn install(setup: &ServiceSetup, options: &InstallArgs) -> Result<Exi
         ));
     }
     print_error(&format!("created the service `{SERVICE}`, which runs as {account}\n"));
-    for (path, rights) in needed(setup) {
-        grant(&path, account, rights);
+    for (path, permissions) in needed(setup) {
+        grant(&path, account, permissions);
     }
     if options.firewall {
         let words = setup.openings().netsh(&setup.program);
@@ -149,8 +149,8 @@ fn needed(setup: &ServiceSetup) -> Vec<(PathBuf, &'static str)> {
 }
 
 /// Errors are only warnings; the service reports inaccessible files itself.
-fn grant(path: &Path, account: &str, rights: &str) {
-    let to = format!("{account}:{rights}");
+fn grant(path: &Path, account: &str, permissions: &str) {
+    let to = format!("{account}:{permissions}");
     let words = [path.display().to_string(), "/grant".to_owned(), to, "/Q".to_owned()];
     if let Err(why) = run_program("icacls", &words) {
         let path = path.display();
@@ -287,7 +287,7 @@ fn open(access: ServiceAccess, verb: &str) -> Result<Service, Failure> {
 
 /// Waits until it is running.
 fn arrive(service: &Service, wanted: ServiceState) -> Result<(), Failure> {
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         let state = service
             .query_status()
             .map_err(|error| failed("query the service", &error, "status"))?;
@@ -298,7 +298,7 @@ fn arrive(service: &Service, wanted: ServiceState) -> Result<(), Failure> {
             return Err(Failure::new("the service stopped immediately after its start")
                 .hint("see its log `wharf.log` in the state folder"));
         }
-        sleep(LOOK_EVERY);
+        sleep(POLL_INTERVAL);
     }
     Err(Failure::new("timeout while waiting for the service")
         .hint("check again later:  wharf service status"))
@@ -310,8 +310,8 @@ fn run_program(program: &str, words: &[String]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stdout, output.stderr].concat();
-    Err(String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" "))
+    let printed = [output.stdout, output.stderr].concat();
+    Err(String::from_utf8_lossy(&printed).split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn failed(what: &str, error: &Error, verb: &str) -> Failure {

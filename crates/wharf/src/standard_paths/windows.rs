@@ -22,10 +22,10 @@ pub(super) fn control_sockets() -> Vec<PathBuf> {
 
 /// The language of the session, in the form of Unix: the environment's, else that of Windows.
 pub(super) fn language() -> String {
-    let said = std::env::var("LANG").ok().filter(|language| !language.is_empty());
+    let of_environment = std::env::var("LANG").ok().filter(|language| !language.is_empty());
     // Windows displays all characters in every language, as UTF-8 does.
     let of_windows = || sys_locale::get_locale().map(|language| language + ".UTF-8");
-    said.or_else(of_windows).unwrap_or_default()
+    of_environment.or_else(of_windows).unwrap_or_default()
 }
 
 /// The host name.

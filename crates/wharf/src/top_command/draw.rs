@@ -10,9 +10,9 @@ use ratatui::widgets::{Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
 use wharf_admin::model::{Session, SessionDetails, SessionState};
 
 use super::state::{BottomLine, TopState, View};
-use crate::cli::live::SortName;
-use crate::live_command::sessions::{tls, word};
-use crate::live_command::text::{clock, letters, progress, shortened, speed};
+use crate::cli::running_server::SortName;
+use crate::running_server::sessions::{tls, word};
+use crate::running_server::text::{clock, letters, progress, shortened, speed};
 
 const HELP: &str = "\
 Up Down PgUp PgDn   select a session     Enter  details and last 50 commands
@@ -89,9 +89,9 @@ fn sessions(frame: &mut Frame<'_>, state: &TopState, area: Rect) {
     };
     let widths: Vec<usize> = (0..NAMES.len()).map(widest).collect();
     let taken: usize = widths.iter().map(|width| width + 1).sum();
-    let room = usize::from(area.width).saturating_sub(taken);
+    let path_width = usize::from(area.width).saturating_sub(taken);
     let rows = shown.iter().zip(cells.iter().skip(1));
-    let rows = rows.map(|(session, cells)| row(session, cells, &widths, room));
+    let rows = rows.map(|(session, cells)| row(session, cells, &widths, path_width));
     let length = |width: &usize| Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX));
     let constraints = widths.iter().map(length).chain([Constraint::Min(8)]);
     let bold = Style::new().add_modifier(Modifier::BOLD);
@@ -127,7 +127,12 @@ fn texts(session: &Session) -> [String; 8] {
     ]
 }
 
-fn row(session: &Session, cells: &[String; 8], widths: &[usize], room: usize) -> Row<'static> {
+fn row(
+    session: &Session,
+    cells: &[String; 8],
+    widths: &[usize],
+    path_width: usize,
+) -> Row<'static> {
     let colour = match session.state {
         SessionState::Upload => Color::Green,
         SessionState::Download => Color::Cyan,
@@ -138,7 +143,7 @@ fn row(session: &Session, cells: &[String; 8], widths: &[usize], room: usize) ->
         let style = if at == DOES { Style::new().fg(colour) } else { Style::new() };
         Cell::from(Span::styled(aligned(at, &shortened(text, *width), *width), style))
     });
-    let path = shortened(session.path.as_deref().unwrap_or_default(), room);
+    let path = shortened(session.path.as_deref().unwrap_or_default(), path_width);
     Row::new(cells.chain([Cell::from(path)]))
 }
 
@@ -183,9 +188,9 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
     lines.push(Line::from(activity));
     lines.push(Line::from(""));
     // Newest first, in case not all fit.
-    lines.extend(details.history.iter().rev().map(|said| {
-        let time = said.time.get(11..19).unwrap_or(&said.time);
-        Line::from(format!("{time}  {}  {}", said.code, said.line))
+    lines.extend(details.history.iter().rev().map(|entry| {
+        let time = entry.time.get(11..19).unwrap_or(&entry.time);
+        Line::from(format!("{time}  {}  {}", entry.code, entry.line))
     }));
     Paragraph::new(lines).wrap(Wrap { trim: false })
 }

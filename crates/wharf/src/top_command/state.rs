@@ -6,8 +6,8 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use wharf_admin::model::{Session, SessionDetails, SessionState, Status};
 
-use crate::cli::live::SortName;
-use crate::live_command::sessions::Chosen;
+use crate::cli::running_server::SortName;
+use crate::running_server::sessions::Chosen;
 
 /// Duration of a ban by `b`.
 pub(super) const BAN: Duration = Duration::from_mins(15);

@@ -10,8 +10,8 @@ use wharf_admin::model::{
 
 use super::draw::draw;
 use super::state::{ActionResult, BAN, KeyAction, TopState};
-use crate::cli::live::SortName;
-use crate::live_command::sessions::Chosen;
+use crate::cli::running_server::SortName;
+use crate::running_server::sessions::Chosen;
 use crate::snapshot::assert_same;
 
 fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Session {
@@ -106,12 +106,13 @@ fn the_screens_are_up_to_date() {
     screens += &screen(&state);
     press(&mut state, "n?");
     screens += &screen(&state);
-    let said = |line: &str, code| CommandLogEntry {
+    let logged = |line: &str, code| CommandLogEntry {
         time: "2026-11-22T15:07:41Z".into(),
         line: line.into(),
         code,
     };
-    let history = vec![said("USER maria", 331), said("PASS", 230), said("RETR /video/a.mkv", 150)];
+    let history =
+        vec![logged("USER maria", 331), logged("PASS", 230), logged("RETR /video/a.mkv", 150)];
     let session = session(41, "maria", SessionState::Download, Some(43_000_000));
     state.answer(ActionResult::Details(Box::new(SessionDetails { session, history })));
     screens += &screen(&state);

@@ -8,7 +8,7 @@ use wharf_users::admin::{Holder, StoreChange, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{Trouble, is_missing, list, missing_user};
-use crate::accounts::{AccountStoreKind, admin_of, everyone, refuse_faults};
+use crate::accounts::{AccountStoreKind, admin_of, all_records, refuse_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
 use crate::config::Config;
@@ -156,7 +156,7 @@ fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
 
 /// The names that exist in the target. A store that does not exist yet is empty.
 async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, Trouble> {
-    match everyone(store).await {
+    match all_records(store).await {
         Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
         Err(error) if is_missing(&error) => Ok(BTreeSet::new()),
         Err(error) => Err(error.into()),

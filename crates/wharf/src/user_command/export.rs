@@ -5,17 +5,17 @@ use std::path::Path;
 use wharf_core::account::Rate;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::Trouble;
-use crate::accounts::everyone_or_fault;
+use crate::accounts::all_records_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
 pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
-    let records = everyone_or_fault(store).await?;
+    let records = all_records_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,
         "password" => false,
@@ -42,7 +42,7 @@ fn cell(record: &UserRecord, folder: &Path, column: &str) -> String {
         }
         "no_password" => record.no_password.unwrap_or(false).to_string(),
         "home" => folder.join(&record.home).to_string_lossy().into_owned(),
-        "permissions" => format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+        "permissions" => format_permissions(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
         "paths" => written_paths(&record.paths),
         "enabled" => record.is_enabled().to_string(),
         "upload_rate" => rate(record.upload_rate),

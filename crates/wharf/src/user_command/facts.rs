@@ -10,7 +10,7 @@ use wharf_users::admin::Cleared;
 use wharf_users::file::{FolderRecord, KEYS, Setting, parse_network};
 use wharf_users::hours::{Expiry, Hours, InvalidTime};
 use wharf_users::nearest::nearest;
-use wharf_users::rights::{InvalidPermissions, parse_rights};
+use wharf_users::permissions::{InvalidPermissions, parse_permissions};
 use wharf_users::units::{UnitError, parse_quota, parse_rate};
 
 use crate::cli::group::GroupArgs;
@@ -75,8 +75,8 @@ impl SettingChanges {
 
     fn common(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         let settings = &mut self.settings;
-        if let Some(rights) = &facts.permissions {
-            settings.push(Setting::Permissions(rights_of("--permissions", rights)?));
+        if let Some(permissions) = &facts.permissions {
+            settings.push(Setting::Permissions(permissions_of("--permissions", permissions)?));
         }
         if let Some(rate) = &facts.upload_rate {
             settings.push(Setting::UploadRate(rate_of("--upload-rate", rate)?));
@@ -136,15 +136,15 @@ impl SettingChanges {
     /// Permissions of paths, and virtual folders.
     fn entries(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         for text in &facts.paths {
-            let (path, rights) = text.rsplit_once('=').ok_or_else(|| {
+            let (path, permissions) = text.rsplit_once('=').ok_or_else(|| {
                 Failure::usage(format!("invalid --path {text}: expected PATH=PERMISSIONS"))
                     .hint("write it as in --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
-            if rights.is_empty() {
+            if permissions.is_empty() {
                 self.cleared.push(Cleared::Entry("paths", path));
             } else {
-                self.settings.push(Setting::Path(path, rights_of("--path", rights)?));
+                self.settings.push(Setting::Path(path, permissions_of("--path", permissions)?));
             }
         }
         for text in &facts.folders {
@@ -195,7 +195,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
             })?;
             folder.quota_files = Some(count);
         } else {
-            folder.permissions = Some(rights_of("--folder", part)?);
+            folder.permissions = Some(permissions_of("--folder", part)?);
         }
         rest = before;
     }
@@ -253,11 +253,11 @@ fn network(text: &str) -> Result<IpNet, Failure> {
     })
 }
 
-fn rights_of(option: &str, text: &str) -> Result<Permissions, Failure> {
+fn permissions_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
         Failure::usage(format!("invalid {option} {text}: {}", bad.message())).hint(bad.hint())
     };
-    parse_rights(text).map_err(wrong)
+    parse_permissions(text).map_err(wrong)
 }
 
 fn rate_of(option: &str, text: &str) -> Result<Rate, Failure> {

@@ -8,13 +8,13 @@ use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
 use wharf_users::file::{EditError, UserRecord};
 use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 
 use super::facts::SettingChanges;
 use super::list::{self, table};
 use super::origins::Origins;
 use super::{Trouble, is_missing, json, reach, show, waits};
-use crate::accounts::{self, everyone};
+use crate::accounts::{self, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::group::{GroupArgs, GroupCommand};
 use crate::cli::user::AccountArgs;
@@ -72,8 +72,8 @@ pub(super) async fn home_of(
     }
     let own = UserRecord { name: name.to_owned(), groups: names, ..UserRecord::default() };
     let whole = own.with_groups(|name| known.iter().find(|group| group.name == name));
-    let is_said = !whole.home.as_os_str().is_empty();
-    Ok(is_said.then(|| store.folder().join(whole.home)))
+    let is_set = !whole.home.as_os_str().is_empty();
+    Ok(is_set.then(|| store.folder().join(whole.home)))
 }
 
 async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
@@ -102,10 +102,10 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<()
 
 async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
     let known = groups(store).await?;
-    let everyone = everyone(store).await?;
+    let all_records = all_records(store).await?;
     for name in names {
         named(&known, name)?;
-        let members = members(&everyone, name);
+        let members = members(&all_records, name);
         if let Some(first) = members.first() {
             let some = members.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
             let more = if members.len() > NAMES_MAX { ", …" } else { "" };
@@ -124,7 +124,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
 }
 
 async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
-    let everyone = everyone(store).await?;
+    let all_records = all_records(store).await?;
     let groups = store.groups().await?;
     let faults = store.faults().await?;
     let invalid = faults.iter().filter_map(|fault| match &fault.holder {
@@ -133,7 +133,7 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
     });
     if is_json {
         let line = |group: &UserRecord| {
-            let count = members(&everyone, &group.name).len();
+            let count = members(&all_records, &group.name).len();
             json::of_group(group, store.folder(), &[("accounts", count.to_string())]) + "\n"
         };
         let invalid = invalid.map(|(name, why)| {
@@ -148,8 +148,8 @@ async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
         let home = store.folder().join(&group.home).display().to_string();
         [
             group.name.clone(),
-            members(&everyone, &group.name).len().to_string(),
-            or_dash(group.permissions.map(format_rights)),
+            members(&all_records, &group.name).len().to_string(),
+            or_dash(group.permissions.map(format_permissions)),
             or_dash(show::quota(group)),
             or_dash((!group.home.as_os_str().is_empty()).then_some(home)),
             group.comment.clone().unwrap_or_default(),
@@ -172,8 +172,8 @@ async fn show(
 ) -> Result<(), Trouble> {
     let known = groups(store).await?;
     let group = named(&known, name)?;
-    let everyone = everyone(store).await?;
-    let members = members(&everyone, name);
+    let all_records = all_records(store).await?;
+    let members = members(&all_records, name);
     let origins = Origins::of_group(group, config)?;
     if is_json {
         let names = json::list(members.iter().map(|name| quoted(name)));
@@ -196,9 +196,9 @@ async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
 }
 
 /// The members of a group.
-fn members<'a>(everyone: &'a [UserRecord], group: &str) -> Vec<&'a str> {
+fn members<'a>(all_records: &'a [UserRecord], group: &str) -> Vec<&'a str> {
     let is_in = |record: &&UserRecord| record.groups.iter().any(|name| name == group);
-    everyone.iter().filter(is_in).map(|record| record.name.as_str()).collect()
+    all_records.iter().filter(is_in).map(|record| record.name.as_str()).collect()
 }
 
 /// The group of this name; rejects an unknown one, with a suggestion.

@@ -5,21 +5,21 @@ use std::path::Path;
 use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_users::file::{FolderRecord, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network};
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 
 use crate::config::raw::quoted;
 
 /// An account as one object on one line; rates in bytes per second, sizes in bytes, 0 = unlimited,
 /// null if neither the account nor its groups set it. `more` are additional members.
 pub(super) fn of(record: &UserRecord, folder: &Path, more: &[(&str, String)]) -> String {
-    let rights = record.permissions.unwrap_or(PERMISSIONS_DEFAULT);
+    let permissions = record.permissions.unwrap_or(PERMISSIONS_DEFAULT);
     let mut members = vec![
         ("name", quoted(&record.name)),
         ("enabled", record.is_enabled().to_string()),
         ("has_password", record.password.as_ref().is_some_and(StoredHash::is_usable).to_string()),
         ("no_password", record.is_open().to_string()),
         ("home", quoted(&folder.join(&record.home).to_string_lossy())),
-        ("permissions", quoted(&format_rights(rights))),
+        ("permissions", quoted(&format_permissions(permissions))),
     ];
     members.extend(common(record));
     let is_required = record.require_tls.unwrap_or(false);
@@ -40,7 +40,7 @@ pub(super) fn of_group(group: &UserRecord, folder: &Path, more: &[(&str, String)
         ("name", quoted(&group.name)),
         ("enabled", truth(group.enabled)),
         ("home", or_null(home)),
-        ("permissions", or_null(group.permissions.map(|set| quoted(&format_rights(set))))),
+        ("permissions", or_null(group.permissions.map(|set| quoted(&format_permissions(set))))),
     ];
     members.extend(common(group));
     members.push(("require_tls", truth(group.require_tls)));
@@ -55,7 +55,7 @@ fn common(record: &UserRecord) -> [(&'static str, String); 8] {
         or_null(rate.map(|rate| rate.bytes_per_second().unwrap_or_default().to_string()))
     };
     let paths = record.paths.iter().map(|(path, set): &(_, Permissions)| {
-        format!("{}:{}", quoted(&path.to_string()), quoted(&format_rights(*set)))
+        format!("{}:{}", quoted(&path.to_string()), quoted(&format_permissions(*set)))
     });
     [
         ("paths", format!("{{{}}}", paths.collect::<Vec<_>>().join(","))),
@@ -86,7 +86,7 @@ fn restrictions(record: &UserRecord, base: &Path) -> [(&'static str, String); 4]
 fn folder_member(folder: &FolderRecord, base: &Path) -> String {
     let members = [
         ("target", quoted(&base.join(&folder.target).to_string_lossy())),
-        ("permissions", or_null(folder.permissions.map(|set| quoted(&format_rights(set))))),
+        ("permissions", or_null(folder.permissions.map(|set| quoted(&format_permissions(set))))),
         ("quota", size(folder.quota)),
         ("quota_files", number(folder.quota_files)),
     ];

@@ -3,11 +3,11 @@
 use unicode_width::UnicodeWidthStr;
 use wharf_users::admin::{Holder, UserAdmin};
 use wharf_users::file::PERMISSIONS_DEFAULT;
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 
 use super::show::{LoginStatus, login, quota};
 use super::{Trouble, json};
-use crate::accounts::everyone;
+use crate::accounts::all_records;
 use crate::config::raw::quoted;
 use crate::outcome::print;
 
@@ -28,7 +28,7 @@ pub(super) async fn list(
     wanted: AccountFilter<'_>,
     is_json: bool,
 ) -> Result<(), Trouble> {
-    let records = everyone(store).await?;
+    let records = all_records(store).await?;
     let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {
         let is_wanted = match login(record) {
@@ -59,7 +59,7 @@ pub(super) async fn list(
         [
             record.name.clone(),
             login(record).word().to_owned(),
-            format_rights(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
+            format_permissions(record.permissions.unwrap_or(PERMISSIONS_DEFAULT)),
             quota(record).unwrap_or_else(|| "-".to_owned()),
             store.folder().join(&record.home).display().to_string(),
             record.comment.clone().unwrap_or_default(),

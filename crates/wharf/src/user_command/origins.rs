@@ -74,7 +74,7 @@ impl Origins {
         let line = if self.is_group {
             file.line_in(Owner::Group(&self.own.name), key, inner)?
         } else {
-            file.line_said(&self.own.name, key, inner)?
+            file.line_of_setting(&self.own.name, key, inner)?
         };
         Some(format!("{path}:{line}"))
     }

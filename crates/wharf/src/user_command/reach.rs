@@ -7,11 +7,11 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{NAME_MARK, UserRecord};
 
 use super::waits;
-use crate::accounts::everyone;
+use crate::accounts::all_records;
 use crate::cli::GlobalArgs;
-use crate::cli::live::SocketArgs;
-use crate::live_command::{RESTART, beyond_sandbox, client, server_of};
+use crate::cli::running_server::SocketArgs;
 use crate::outcome::print_error;
+use crate::running_server::{RESTART, beyond_sandbox, client, server_of};
 
 /// Number of members of a group that are checked; one warning suffices.
 const MEMBERS_MAX: usize = 1000;
@@ -33,8 +33,9 @@ pub(super) async fn of_group(store: &dyn UserAdmin, name: &str) -> Vec<PathBuf> 
         .filter(|path| !path.as_os_str().is_empty())
         .map(|path| store.folder().join(before_name(path)))
         .collect();
-    let everyone = everyone(store).await.unwrap_or_default();
-    let members = everyone.iter().filter(|record| record.groups.iter().any(|group| group == name));
+    let all_records = all_records(store).await.unwrap_or_default();
+    let members =
+        all_records.iter().filter(|record| record.groups.iter().any(|group| group == name));
     all.extend(members.take(MEMBERS_MAX).flat_map(|record| shown(store, record)));
     all
 }

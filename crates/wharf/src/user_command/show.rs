@@ -10,7 +10,7 @@ use wharf_users::admin::UserAdmin;
 use wharf_users::file::{
     FolderRecord, KEYS, PERMISSIONS_DEFAULT, StoredHash, UserRecord, shown_network,
 };
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::origins::Origins;
@@ -43,7 +43,7 @@ pub(super) async fn show(
     let mut sheet =
         SettingsTable { record: &record, folder: store.folder(), origins, rows: Vec::new() };
     sheet.login();
-    sheet.said();
+    sheet.settings_rows();
     sheet.of_server(loaded);
     Ok(print(&sheet.text())?)
 }
@@ -55,7 +55,7 @@ pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> S
     if let Some(is_enabled) = group.enabled {
         sheet.row("login", "enabled", if is_enabled { "yes" } else { "disabled" });
     }
-    sheet.said();
+    sheet.settings_rows();
     sheet.text()
 }
 
@@ -96,7 +96,7 @@ impl SettingsTable<'_> {
     }
 
     /// A row of a key, if it is set.
-    fn if_said(&mut self, title: &'static str, key: &str, value: Option<impl Display>) {
+    fn row_if_set(&mut self, title: &'static str, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.row(title, key, value);
         }
@@ -115,22 +115,22 @@ impl SettingsTable<'_> {
             self.row("home", "home", "none");
         }
         if record.permissions.is_none() {
-            self.row("permissions", "permissions", format_rights(PERMISSIONS_DEFAULT));
+            self.row("permissions", "permissions", format_permissions(PERMISSIONS_DEFAULT));
         }
     }
 
     /// Settings of the account or its groups.
-    fn said(&mut self) {
+    fn settings_rows(&mut self) {
         let record = self.record;
         let groups = (!record.groups.is_empty()).then(|| record.groups.join(", "));
-        self.if_said("groups", "groups", groups);
+        self.row_if_set("groups", "groups", groups);
         if !record.home.as_os_str().is_empty() {
             self.row("home", "home", self.folder.join(&record.home).display());
         }
-        self.if_said("permissions", "permissions", record.permissions.map(format_rights));
-        for (path, rights) in &record.paths {
+        self.row_if_set("permissions", "permissions", record.permissions.map(format_permissions));
+        for (path, permissions) in &record.paths {
             let origin = self.origins.text("paths", Some(path)).unwrap_or_default();
-            let value = format!("below {path}: {}", format_rights(*rights));
+            let value = format!("below {path}: {}", format_permissions(*permissions));
             self.rows.push(("", value, origin));
         }
         for folder in &record.folders {
@@ -139,30 +139,30 @@ impl SettingsTable<'_> {
         }
         let addresses = record.allowed_addresses.as_ref();
         let addresses = addresses.map(|all| joined(all.iter().map(shown_network)));
-        self.if_said("allowed_addresses", "allowed_addresses", addresses);
-        self.if_said("hours", "hours", record.hours.as_ref());
-        self.if_said("expires", "expires", record.expires);
-        self.if_said("upload_rate", "upload_rate", record.upload_rate.map(format_rate));
-        self.if_said("download_rate", "download_rate", record.download_rate.map(format_rate));
+        self.row_if_set("allowed_addresses", "allowed_addresses", addresses);
+        self.row_if_set("hours", "hours", record.hours.as_ref());
+        self.row_if_set("expires", "expires", record.expires);
+        self.row_if_set("upload_rate", "upload_rate", record.upload_rate.map(format_rate));
+        self.row_if_set("download_rate", "download_rate", record.download_rate.map(format_rate));
         let each = record.transfer_upload_rate.map(format_rate);
-        self.if_said("transfer_upload_rate", "transfer_upload_rate", each);
+        self.row_if_set("transfer_upload_rate", "transfer_upload_rate", each);
         let each = record.transfer_download_rate.map(format_rate);
-        self.if_said("transfer_download_rate", "transfer_download_rate", each);
-        self.if_said("sessions", "sessions", record.sessions.map(count));
-        self.if_said("quota", "quota", record.quota.map(format_quota));
-        self.if_said("quota_files", "quota_files", record.quota_files.map(count));
+        self.row_if_set("transfer_download_rate", "transfer_download_rate", each);
+        self.row_if_set("sessions", "sessions", record.sessions.map(count));
+        self.row_if_set("quota", "quota", record.quota.map(format_quota));
+        self.row_if_set("quota_files", "quota_files", record.quota_files.map(count));
         let tls = record.require_tls;
         let tls = tls.map(|is_required| if is_required { "required" } else { "not required" });
-        self.if_said("require_tls", "require_tls", tls);
-        self.if_said("comment", "comment", record.comment.as_ref());
+        self.row_if_set("require_tls", "require_tls", tls);
+        self.row_if_set("comment", "comment", record.comment.as_ref());
     }
 
     /// Settings of the configuration that apply because the account does not set them.
     fn of_server(&mut self, loaded: &Loaded) {
         let (record, limits) = (self.record, &loaded.config.limits);
         let mut rows = Vec::new();
-        let mut row = |is_said: bool, title: &'static str, key: &str, value: String| {
-            if !is_said {
+        let mut row = |is_set: bool, title: &'static str, key: &str, value: String| {
+            if !is_set {
                 let origin = match origin_of(&loaded.layers, key) {
                     origin if origin == DEFAULT => format!("{key}, default"),
                     origin => format!("{key}, {origin}"),
@@ -171,19 +171,19 @@ impl SettingsTable<'_> {
             }
         };
         let rate = |rate: Rate| format_rate(rate);
-        let is_said = record.upload_rate.is_some();
-        row(is_said, "upload_rate", "limits.user_upload_rate", rate(limits.user_upload_rate));
-        let is_said = record.download_rate.is_some();
-        row(is_said, "download_rate", "limits.user_download_rate", rate(limits.user_download_rate));
-        let is_said = record.sessions.is_some();
-        row(is_said, "sessions", "limits.sessions_per_user", count(limits.sessions_per_user));
-        let is_said = record.quota.is_some();
-        row(is_said, "quota", "limits.user_quota", format_quota(limits.user_quota));
-        let is_said = record.quota_files.is_some();
-        row(is_said, "quota_files", "limits.user_quota_files", count(limits.user_quota_files));
+        let is_set = record.upload_rate.is_some();
+        row(is_set, "upload_rate", "limits.user_upload_rate", rate(limits.user_upload_rate));
+        let is_set = record.download_rate.is_some();
+        row(is_set, "download_rate", "limits.user_download_rate", rate(limits.user_download_rate));
+        let is_set = record.sessions.is_some();
+        row(is_set, "sessions", "limits.sessions_per_user", count(limits.sessions_per_user));
+        let is_set = record.quota.is_some();
+        row(is_set, "quota", "limits.user_quota", format_quota(limits.user_quota));
+        let is_set = record.quota_files.is_some();
+        row(is_set, "quota_files", "limits.user_quota_files", count(limits.user_quota_files));
         // The server can require TLS even if the account does not.
-        let is_said = record.require_tls == Some(true);
-        row(is_said, "require_tls", "tls.require", loaded.config.tls.require.to_string());
+        let is_set = record.require_tls == Some(true);
+        row(is_set, "require_tls", "tls.require", loaded.config.tls.require.to_string());
         self.rows.append(&mut rows);
     }
 
@@ -243,7 +243,7 @@ pub(super) fn quota(record: &UserRecord) -> Option<String> {
 fn shown_folder(folder: &FolderRecord, base: &Path) -> String {
     let target = base.join(&folder.target);
     let mut parts = vec![format!("{} = {}", folder.path, target.display())];
-    parts.extend(folder.permissions.map(format_rights));
+    parts.extend(folder.permissions.map(format_permissions));
     parts.extend(folder.quota.map(format_quota));
     parts.extend(folder.quota_files.map(|files| format!("{} files", count(files))));
     if !target.is_dir() {

@@ -7,7 +7,7 @@ use wharf_core::permission::Permissions;
 use wharf_core::storage::{Entries, LastLink, ListDetail, Storage};
 use wharf_proto::entry::{Entry, Kind as FileKind};
 use wharf_proto::path::VPath;
-use wharf_users::rights::format_rights;
+use wharf_users::permissions::format_permissions;
 
 use super::act::Action;
 use super::subject::AccountSubject;
@@ -31,7 +31,7 @@ pub(super) async fn decide(
         .from(subject.place("password")));
     }
     own(case, storage)?;
-    let allowed = right(case, subject, storage, &case.at, case.act.needs())?;
+    let allowed = permission(case, subject, storage, &case.at, case.act.needs())?;
     let at = linked(case, subject, storage).await?;
     if case.act == Action::Rename {
         fixed(&case.at, subject, storage)?;
@@ -79,7 +79,7 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
 }
 
 /// The rule of a path: that with the longest prefix.
-fn right(
+fn permission(
     case: &Query<'_>,
     subject: &AccountSubject,
     storage: &dyn Storage,
@@ -88,25 +88,27 @@ fn right(
 ) -> Result<DecidingFact, DecidingFact> {
     let rules = &subject.account.rules;
     let ignores_case = storage.caps().ignores_case;
-    let rights = if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
+    let permissions = if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
     let prefix = rules
         .each()
         .filter(|(prefix, _)| at.is_within(prefix))
         .max_by_key(|(prefix, _)| prefix.as_bytes().len())
         .map_or_else(VPath::root, |(prefix, _)| prefix.clone());
-    let shown = format_rights(rights);
+    let shown = format_permissions(permissions);
     let (what, place) = if prefix.is_root() {
         (format!("permissions = \"{shown}\""), subject.place("permissions"))
     } else {
         (format!("paths.\"{prefix}\" = \"{shown}\""), subject.place_of_path(&prefix))
     };
     let fact = DecidingFact::new(FactKind::Permission, what).from(place);
-    if rights.contains(needed) {
+    if permissions.contains(needed) {
         return Ok(fact);
     }
     let missing = Permissions::EACH
         .iter()
-        .filter(|(right, ..)| needed.contains(*right) && !rights.contains(*right))
+        .filter(|(permission, ..)| {
+            needed.contains(*permission) && !permissions.contains(*permission)
+        })
         .map(|(.., name)| *name)
         .collect::<Vec<_>>()
         .join(",");
@@ -136,9 +138,11 @@ async fn linked(
     // Paths that cannot be resolved are reported by the check of the file system.
     let Ok(real) = storage.resolve(&case.at, last).await else { return Ok(case.at.clone()) };
     if real != case.at {
-        right(case, subject, storage, &real, case.act.needs()).map_err(|fact| DecidingFact {
-            what: format!("a symbolic link leads to {real}, where {}", fact.what),
-            ..fact
+        permission(case, subject, storage, &real, case.act.needs()).map_err(|fact| {
+            DecidingFact {
+                what: format!("a symbolic link leads to {real}, where {}", fact.what),
+                ..fact
+            }
         })?;
     }
     Ok(real)
@@ -147,10 +151,10 @@ async fn linked(
 /// A path with a rule or a virtual folder, at or below it, cannot be renamed.
 fn fixed(at: &VPath, subject: &AccountSubject, storage: &dyn Storage) -> Result<(), DecidingFact> {
     let rules = &subject.account.rules;
-    if let Some((prefix, rights)) = rules.at_or_below(at, storage.caps().ignores_case) {
+    if let Some((prefix, permissions)) = rules.at_or_below(at, storage.caps().ignores_case) {
         let what = format!(
             "a permission rule is at or below it: paths.\"{prefix}\" = \"{}\"",
-            format_rights(rights)
+            format_permissions(permissions)
         );
         let hint = "rename it on the server, and change the rule";
         return Err(DecidingFact::new(FactKind::Permission, what)
@@ -201,7 +205,7 @@ impl Question<'_> {
                 if found.is_some() && !self.is_blind(at) {
                     return Err(self.fact("file exists"));
                 }
-                self.room_for_a_file()?;
+                self.space_for_file()?;
                 self.parent(at).await
             }
         }?;
@@ -213,8 +217,8 @@ impl Question<'_> {
         let Some(folder) = at.parent() else { return false };
         let rules = &self.subject.account.rules;
         let ignores_case = self.storage.caps().ignores_case;
-        let rights = |at| if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
-        !rights(at).union(rights(&folder)).contains(Permissions::LIST)
+        let permissions = |at| if ignores_case { rules.at_any_case(at) } else { rules.at(at) };
+        !permissions(at).union(permissions(&folder)).contains(Permissions::LIST)
     }
 
     /// A fact about the file system, with the real path.
@@ -281,17 +285,17 @@ impl Question<'_> {
                     ));
                 }
                 let needed = Permissions::OVERWRITE;
-                right(self.case, self.subject, self.storage, at, needed)?;
+                permission(self.case, self.subject, self.storage, at, needed)?;
             }
             Some(_) => {}
-            None => self.room_for_a_file()?,
+            None => self.space_for_file()?,
         }
-        self.room().await?;
+        self.space().await?;
         self.parent(at).await
     }
 
     /// Whether quota and free space permit more bytes.
-    async fn room(&self) -> Result<(), DecidingFact> {
+    async fn space(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
             && kept.bytes >= most
@@ -306,7 +310,7 @@ impl Question<'_> {
         }
     }
 
-    fn room_for_a_file(&self) -> Result<(), DecidingFact> {
+    fn space_for_file(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
             && let (Some(kept), Some(most)) = (usage.kept, usage.files_max.number())
             && kept.files >= u64::from(most)
@@ -350,11 +354,11 @@ impl Question<'_> {
             Some(_) => Err(self.fact("its parent is not a folder")),
             None if self.is_blind(&parent) => {
                 let needed = Permissions::UPLOAD;
-                right(self.case, self.subject, self.storage, &parent, needed).map(drop)
+                permission(self.case, self.subject, self.storage, &parent, needed).map(drop)
             }
             None if self.case.config.files.create_parent_dirs => {
                 let needed = Permissions::MKDIR;
-                right(self.case, self.subject, self.storage, &parent, needed).map(drop)
+                permission(self.case, self.subject, self.storage, &parent, needed).map(drop)
             }
             None => Err(self
                 .fact("its parent folder does not exist")

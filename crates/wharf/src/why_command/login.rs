@@ -20,14 +20,14 @@ use crate::accounts;
 use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
 use crate::config::choice::{TlsMode, TlsRequire};
-use crate::live_command::{RESTART, beyond_sandbox, server_of};
 use crate::outcome::Failure;
 use crate::protection::own_files::server_files;
 use crate::protection::reach::{AccessPolicy, StoreAccess};
+use crate::running_server::{RESTART, beyond_sandbox, server_of};
 use crate::wire;
 
 /// Number and interval of polls for the count of the account's files: 10 s in total.
-const COUNT_LOOKS_MAX: u32 = 1000;
+const COUNT_POLLS_MAX: u32 = 1000;
 const COUNT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Checks before files are opened.
@@ -221,7 +221,7 @@ async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<S
 
 /// Waits for the count of the account's usage if it has a quota.
 async fn is_counted(storage: &dyn Storage) -> bool {
-    for _ in 0..COUNT_LOOKS_MAX {
+    for _ in 0..COUNT_POLLS_MAX {
         if storage.usage().is_none_or(|usage| usage.kept.is_some()) {
             return true;
         }
@@ -245,7 +245,7 @@ fn connection_limits(
     }
     let of_user = |session: &&Session| session.user.as_deref() == Some(&subject.account.name);
     let count = sessions.iter().filter(of_user).count();
-    let (most, is_own) = match subject.account.limits.sessions_max {
+    let (most, is_own) = match subject.account.limits.sessions {
         Some(own) => (own, true),
         None => (limits.sessions_per_user, false),
     };

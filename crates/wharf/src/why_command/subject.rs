@@ -7,10 +7,10 @@ use wharf_accounts_sql::{Creation, DatabaseAddress};
 use wharf_core::account::Account;
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{SettingOrigin as Said, StoredHash, UserFile, UserRecord};
+use wharf_users::file::{SettingOrigin, StoredHash, UserFile, UserRecord};
 
 use super::Query;
-use crate::accounts::{AccountStoreKind, database, everyone};
+use crate::accounts::{AccountStoreKind, all_records, database};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
 use crate::outcome::{Exit, Failure};
@@ -37,7 +37,7 @@ enum SubjectOrigin {
     /// A database, with the name of the account.
     Database(String),
     /// The configuration: where permissions and folder of anonymous users are set.
-    Anonymous { rights: String, home: String },
+    Anonymous { permissions: String, home: String },
 }
 
 impl AccountSubject {
@@ -56,7 +56,7 @@ impl AccountSubject {
                 has_password: true,
                 record: None,
                 origin: SubjectOrigin::Anonymous {
-                    rights: origin_of(case.layers, "login.anonymous_permissions"),
+                    permissions: origin_of(case.layers, "login.anonymous_permissions"),
                     home: origin_of(case.layers, "login.anonymous_home"),
                 },
             });
@@ -99,7 +99,7 @@ impl AccountSubject {
         let found = waits(async {
             match store.find(case.user).await {
                 Ok(Some(record)) => Ok(Ok(record)),
-                Ok(None) => everyone(&store).await.map(Err),
+                Ok(None) => all_records(&store).await.map(Err),
                 Err(error) => Err(error),
             }
         })?;
@@ -120,12 +120,12 @@ impl AccountSubject {
     /// Where a key of the account is set, or that it has its default.
     pub(super) fn place(&self, key: &str) -> String {
         match &self.origin {
-            SubjectOrigin::Anonymous { rights, home } => match key {
+            SubjectOrigin::Anonymous { permissions, home } => match key {
                 "home" => home.clone(),
-                _ => rights.clone(),
+                _ => permissions.clone(),
             },
             SubjectOrigin::Database(shown) => format!("{shown}, column {key}"),
-            SubjectOrigin::File(path, file, name) => said_at(path, file, name, key, None)
+            SubjectOrigin::File(path, file, name) => place_of_setting(path, file, name, key, None)
                 .unwrap_or_else(|| {
                     let path = path.display();
                     match file.line_of(name) {
@@ -139,11 +139,11 @@ impl AccountSubject {
     /// Where the permissions of a path are set.
     pub(super) fn place_of_path(&self, prefix: &VPath) -> String {
         match &self.origin {
-            SubjectOrigin::Anonymous { rights, .. } => rights.clone(),
+            SubjectOrigin::Anonymous { permissions, .. } => permissions.clone(),
             SubjectOrigin::Database(shown) => format!("{shown}, its paths and folders"),
             SubjectOrigin::File(path, file, name) => ["paths", "folders"]
                 .iter()
-                .find_map(|key| said_at(path, file, name, key, Some(prefix)))
+                .find_map(|key| place_of_setting(path, file, name, key, Some(prefix)))
                 .unwrap_or_else(|| self.place("paths")),
         }
     }
@@ -168,17 +168,17 @@ fn elsewhere(case: &Query<'_>) -> Failure {
 }
 
 /// The file and line where a key of an account is set, with the group if it is set there.
-fn said_at(
+fn place_of_setting(
     path: &Path,
     file: &UserFile,
     name: &str,
     key: &str,
     inner: Option<&VPath>,
 ) -> Option<String> {
-    let line = file.line_said(name, key, inner)?;
+    let line = file.line_of_setting(name, key, inner)?;
     let path = path.display();
     Some(match file.origin_of(name, key, inner) {
-        Said::Group(group) => format!("{path}:{line} (group {group})"),
-        Said::Own | Said::Unset => format!("{path}:{line}"),
+        SettingOrigin::Group(group) => format!("{path}:{line} (group {group})"),
+        SettingOrigin::Own | SettingOrigin::Unset => format!("{path}:{line}"),
     })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
-use wharf_core::account::{Account, Count, Limits as AccountLimits};
+use wharf_core::account::{Account, AccountLimits, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
 use wharf_users::admin::{AdminError, Holder, StoreErrorKind, UserAdmin as _};
@@ -13,7 +13,9 @@ use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{NoUsers, Single};
 
-use crate::accounts::{self, AccountStoreKind, FolderUse, WatchedStore, alone, database, everyone};
+use crate::accounts::{
+    self, AccountStoreKind, FolderUse, WatchedStore, all_records, alone, database,
+};
 use crate::config::Config;
 use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
@@ -112,7 +114,7 @@ type All = (Vec<UserRecord>, Vec<Fault>);
 /// Reads all accounts of a database.
 fn all_of(users: &SqlUsers) -> Result<Result<All, AdminError>, Failure> {
     alone(async {
-        let all = async { Ok((everyone(users).await?, users.faults().await?)) }.await;
+        let all = async { Ok((all_records(users).await?, users.faults().await?)) }.await;
         // The connections cannot outlive the thread that waits here.
         users.close_idle();
         all
@@ -126,8 +128,8 @@ pub(crate) fn anonymous_account(config: &Config, user: &str) -> Option<Account> 
 }
 
 fn with_anonymous(users: Arc<dyn Users>, config: &Config, home: &Path) -> WithAnonymous<dyn Users> {
-    let rights = anonymous_rights(config.login.anonymous_permissions);
-    WithAnonymous::new(users, home, rights).with_limits(for_many())
+    let permissions = anonymous_permission_set(config.login.anonymous_permissions);
+    WithAnonymous::new(users, home, permissions).with_limits(for_many())
 }
 
 fn nobody() -> Accounts {
@@ -210,13 +212,13 @@ pub(crate) fn anonymous_home(config: &Config) -> Option<&Path> {
 /// The account of a share.
 pub(crate) fn shared(share: &Share) -> Accounts {
     let users: Arc<dyn Users> = match &share.access {
-        ShareAccess::Anonymous(rights) => {
-            let rights = anonymous_rights(*rights);
-            let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, rights);
+        ShareAccess::Anonymous(permissions) => {
+            let permissions = anonymous_permission_set(*permissions);
+            let users = WithAnonymous::new(Arc::new(NoUsers), &share.folder, permissions);
             Arc::new(users.with_limits(for_many()))
         }
-        ShareAccess::Account { user, password, rights } => {
-            let mut account = Account::new(user, &share.folder, Rules::everywhere(*rights));
+        ShareAccess::Account { user, password, permissions } => {
+            let mut account = Account::new(user, &share.folder, Rules::everywhere(*permissions));
             account.limits = for_many();
             Arc::new(Single::new(account, password.text.as_bytes()))
         }
@@ -227,11 +229,11 @@ pub(crate) fn shared(share: &Share) -> Accounts {
 
 /// The sessions of a shared account are limited only by those of the server.
 pub(super) fn for_many() -> AccountLimits {
-    AccountLimits { sessions_max: Some(Count::Unlimited), ..AccountLimits::default() }
+    AccountLimits { sessions: Some(Count::Unlimited), ..AccountLimits::default() }
 }
 
 /// The permissions of anonymous users.
-pub(crate) fn anonymous_rights(rights: AnonymousPermissions) -> Permissions {
+pub(crate) fn anonymous_permission_set(permissions: AnonymousPermissions) -> Permissions {
     // The presets have equal names in both; none grants less than reading.
-    Permissions::parse(&rights.to_string()).unwrap_or(Permissions::NONE)
+    Permissions::parse(&permissions.to_string()).unwrap_or(Permissions::NONE)
 }

@@ -18,22 +18,26 @@ fn content(file: usize) -> Vec<u8> {
 #[test]
 fn aria2_downloads_a_thousand_small_files_without_waiting_for_replies() {
     let server = Server::with_one_account();
-    let room = server.room("aria2");
+    let client_dir = server.client_dir("aria2");
     let mut wanted = String::new();
     for file in 0..FILES {
         fs::write(server.home().join(format!("file-{file}")), content(file)).unwrap();
         let (port, name) = (server.port(), format!("file-{file}"));
         writeln!(wanted, "ftp://{USER}:{PASSWORD}@127.0.0.1:{port}/{name}").unwrap();
     }
-    fs::write(room.join("wanted"), wanted).unwrap();
+    fs::write(client_dir.join("wanted"), wanted).unwrap();
     let log = ["--log", "log", "--log-level", "info"];
-    Program::new("aria2c").args(["--quiet", "-i", "wanted"]).args(log).folder(&room).succeed();
+    Program::new("aria2c")
+        .args(["--quiet", "-i", "wanted"])
+        .args(log)
+        .folder(&client_dir)
+        .succeed();
     for file in 0..FILES {
-        let got = fs::read(room.join(format!("file-{file}"))).unwrap();
+        let got = fs::read(client_dir.join(format!("file-{file}"))).unwrap();
         assert!(got == content(file), "file {file}");
     }
-    let said = fs::read(room.join("log")).unwrap();
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.contains("226"), "the log shows its dialogue");
-    assert_eq!(said.matches(WAITED).count(), 0);
+    let printed = fs::read(client_dir.join("log")).unwrap();
+    let printed = String::from_utf8_lossy(&printed);
+    assert!(printed.contains("226"), "the log shows its dialogue");
+    assert_eq!(printed.matches(WAITED).count(), 0);
 }

@@ -91,12 +91,12 @@ fn curl_downloads_ranges_in_every_mode() {
 #[test]
 fn curl_resumes_interrupted_transfers_in_both_directions() {
     let server = Server::with_one_account();
-    let room = server.room("curl");
+    let client_dir = server.client_dir("curl");
     let mut random = Random::new(12);
     for (index, (name, url, options)) in ways(&server).into_iter().enumerate() {
         let bytes = random.bytes(150_000);
         let cut = 1 + random.below(bytes.len() - 1);
-        let (whole, part) = (room.join("whole"), room.join("part"));
+        let (whole, part) = (client_dir.join("whole"), client_dir.join("part"));
         fs::write(&whole, &bytes).unwrap();
         let file = format!("{url}/up{index}");
         server.wire().cut_store(&format!("STOR up{index}"), &bytes[..cut]);
@@ -258,15 +258,15 @@ fn curl_uploads_several_files_where_data_must_resume_in_tls_1_3() {
         .set("tls", "min_version = \"1.3\"")
         .start();
     let sizes = [3_000, 900_000, 0, 90_000, 5, 400_000];
-    let room = server.room("curl");
+    let client_dir = server.client_dir("curl");
     let mut random = Random::new(15);
     let contents: Vec<_> = sizes.iter().map(|size| random.bytes(*size)).collect();
     let names: Vec<_> = (0..sizes.len()).map(|number| number.to_string()).collect();
     for (name, content) in names.iter().zip(&contents) {
-        fs::write(room.join(name), content).unwrap();
+        fs::write(client_dir.join(name), content).unwrap();
     }
     for version in [&[][..], &["--tlsv1.2"], &["--tlsv1.3"]] {
-        let uploads = names.iter().fold(curl(version).folder(&room), |curl, name| {
+        let uploads = names.iter().fold(curl(version).folder(&client_dir), |curl, name| {
             curl.args(["-T", name.as_str(), &plain(&server, name)])
         });
         uploads.args(["--ssl-reqd", "-k"]).succeed();

@@ -28,7 +28,7 @@ impl Proxy {
              listen control\n  bind {FRONT}:{port}\n  server s 127.0.0.1:{control} {header}\n\
              listen data\n  bind {FRONT}:{first}-{last}\n  server s 127.0.0.1 {header}\n"
         );
-        let path = server.room("haproxy").join("haproxy.cfg");
+        let path = server.client_dir("haproxy").join("haproxy.cfg");
         std::fs::write(&path, config).expect("it can be written");
         let (child, _) = Program::new("haproxy").arg("-db").arg("-f").arg(&path).start();
         let mut proxy = Self { child, port };
@@ -69,10 +69,10 @@ fn row_13_a_client_behind_haproxy_is_known_by_its_own_address() {
         let server = server();
         let proxy = Proxy::start(&server, header);
         let content = b"what goes through a proxy and comes back\n".repeat(10_000);
-        std::fs::write(server.room("curl").join("up"), &content).expect("it can be written");
+        std::fs::write(server.client_dir("curl").join("up"), &content).expect("it can be written");
         let curl = |words: &[&str]| {
             Program::new("curl")
-                .folder(&server.room("curl"))
+                .folder(&server.client_dir("curl"))
                 .args(["-sS", "--interface", CLIENT, "-u", &format!("{USER}:{PASSWORD}")])
                 .args(words)
                 .succeed()
@@ -80,10 +80,10 @@ fn row_13_a_client_behind_haproxy_is_known_by_its_own_address() {
         let url = format!("ftp://{FRONT}:{}/up", proxy.port);
         curl(&["-T", "up", &url]);
         curl(&["-o", "down", &url]);
-        let got = std::fs::read(server.room("curl").join("down")).expect("it was fetched");
+        let got = std::fs::read(server.client_dir("curl").join("down")).expect("it was fetched");
         assert!(got == content, "{header}: {} bytes came back", got.len());
         curl(&["-k", "--ssl-reqd", "-o", "tls", &url]);
-        let got = std::fs::read(server.room("curl").join("tls")).expect("it was fetched");
+        let got = std::fs::read(server.client_dir("curl").join("tls")).expect("it was fetched");
         assert!(got == content, "{header}: {} bytes came back by TLS", got.len());
         let count = |log: &str| log.matches("event=login").count();
         let log = log_when(&server, |log| count(log) >= 3);

@@ -28,7 +28,7 @@ const PLAIN: Way =
     Way { address: "127.0.0.1", security: Security::Plain, is_passive: true, is_mlsd: false };
 
 /// Runs lftp commands in the folder of a client.
-fn lftp(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
+fn lftp(server: &Server, client_dir: &Path, way: Way, commands: &str) -> Outcome {
     let yes = |is_on: bool| if is_on { "on" } else { "off" };
     let (scheme, port, ssl) = match way.security {
         Security::Plain => ("ftp", server.port(), "set ftp:ssl-allow false"),
@@ -46,11 +46,11 @@ fn lftp(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
         yes(way.is_mlsd),
         way.address,
     );
-    Program::new("lftp").arg("-f").arg("/dev/stdin").folder(room).input(script).run()
+    Program::new("lftp").arg("-f").arg("/dev/stdin").folder(client_dir).input(script).run()
 }
 
-fn lftp_succeeds(server: &Server, room: &Path, way: Way, commands: &str) -> Outcome {
-    let outcome = lftp(server, room, way, commands);
+fn lftp_succeeds(server: &Server, client_dir: &Path, way: Way, commands: &str) -> Outcome {
+    let outcome = lftp(server, client_dir, way, commands);
     assert_eq!(outcome.code, Some(0), "{}", outcome.output());
     outcome
 }
@@ -60,13 +60,13 @@ fn mirrors_both_ways(way: Way) {
     let server = Setup::new().set("names", "backslash_as_slash = \"never\"").start();
     let tree = Tree::awkward(1).without(|path| is_trouble_to_lftp(path, way));
     tree.write(&server.home().join("down"));
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     let other = Tree::awkward(2).without(|path| is_trouble_to_lftp(path, way));
-    other.write(&room.join("up"));
+    other.write(&client_dir.join("up"));
 
-    lftp_succeeds(&server, &room, way, "mirror down got; mirror -R up up;");
+    lftp_succeeds(&server, &client_dir, way, "mirror down got; mirror -R up up;");
 
-    tree.assert_at(&room.join("got"));
+    tree.assert_at(&client_dir.join("got"));
     other.assert_at(&server.home().join("up"));
 }
 
@@ -113,25 +113,25 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
     let server = setup.set("compat", "mode_z = true").start();
     let tree = Tree::awkward(3).without(|path| is_trouble_to_lftp(path, way));
     tree.write(&server.home().join("down"));
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     let other = Tree::awkward(4).without(|path| is_trouble_to_lftp(path, way));
-    other.write(&room.join("up"));
+    other.write(&client_dir.join("up"));
     let text = "a line of a log that packs well\n".repeat(100_000);
     fs::write(server.home().join("log"), &text).expect("the home is there");
-    fs::write(room.join("log"), &text[..1_234_567]).expect("the room is there");
+    fs::write(client_dir.join("log"), &text[..1_234_567]).expect("the folder exists");
 
     let reported = lftp_succeeds(
         &server,
-        &room,
+        &client_dir,
         way,
         "debug 5; set ftp:use-mode-z true; set ftp:mode-z-level 9;\
          mirror down got; mirror -R up up; get -c log; put log -o again;",
     );
 
     assert!(reported.output().contains("MODE Z"), "{}", reported.output());
-    tree.assert_at(&room.join("got"));
+    tree.assert_at(&client_dir.join("got"));
     other.assert_at(&server.home().join("up"));
-    for log in [room.join("log"), server.home().join("again")] {
+    for log in [client_dir.join("log"), server.home().join("again")] {
         assert!(fs::read_to_string(log).expect("it came") == text);
     }
 }
@@ -152,11 +152,11 @@ fn lftp_resumes_an_interrupted_download_in_every_mode() {
     let mut random = Random::new(3);
     let whole = random.bytes(300_000);
     fs::write(server.home().join("a file.bin"), &whole).unwrap();
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     for way in every_way() {
-        let local = room.join("got.bin");
+        let local = client_dir.join("got.bin");
         fs::write(&local, &whole[..random.below(whole.len())]).unwrap();
-        lftp_succeeds(&server, &room, way, "get -c 'a file.bin' -o got.bin");
+        lftp_succeeds(&server, &client_dir, way, "get -c 'a file.bin' -o got.bin");
         assert!(fs::read(&local).unwrap() == whole);
     }
 }
@@ -165,15 +165,15 @@ fn lftp_resumes_an_interrupted_download_in_every_mode() {
 fn lftp_resumes_an_interrupted_upload_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(4);
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     for (index, way) in every_way().enumerate() {
         let whole = random.bytes(300_000);
-        fs::write(room.join("file.bin"), &whole).unwrap();
+        fs::write(client_dir.join("file.bin"), &whole).unwrap();
         let cut = 1 + random.below(whole.len() - 1);
         let name = format!("up {index}.bin");
         server.wire().cut_store(&format!("STOR {name}"), &whole[..cut]);
         assert!(!server.home().join(&name).exists(), "a cut upload is not published");
-        lftp_succeeds(&server, &room, way, &format!("put -c file.bin -o '{name}'"));
+        lftp_succeeds(&server, &client_dir, way, &format!("put -c file.bin -o '{name}'"));
         assert!(fs::read(server.home().join(&name)).unwrap() == whole, "{name} cut at {cut}");
     }
 }
@@ -182,15 +182,15 @@ fn lftp_resumes_an_interrupted_upload_in_every_mode() {
 fn lftp_renames_deletes_and_makes_directories() {
     let server = Server::with_one_account();
     let home = server.home();
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     fs::write(home.join("旧名字.txt"), "text").unwrap();
     fs::write(home.join("doomed"), "").unwrap();
-    fs::write(room.join("other"), "").unwrap();
+    fs::write(client_dir.join("other"), "").unwrap();
 
     let commands = "mkdir -p 'one dir/sub/deep'; mv 旧名字.txt 'one dir/新名字.txt'; rm doomed;\n\
                     mkdir empty; rmdir empty; mkdir full; put other -o full/x; rm -r full;\n\
                     cls -1 --quiet 'one dir'; pwd";
-    let outcome = lftp_succeeds(&server, &room, PLAIN, commands);
+    let outcome = lftp_succeeds(&server, &client_dir, PLAIN, commands);
 
     let text = outcome.text();
     assert!(text.starts_with("one dir/sub/\none dir/新名字.txt\n"), "{text}");
@@ -204,16 +204,16 @@ fn lftp_renames_deletes_and_makes_directories() {
 #[test]
 fn lftp_preserves_the_time_of_a_file_in_both_directions() {
     let server = Server::with_one_account();
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
-    fs::create_dir(room.join("up")).unwrap();
-    fs::write(room.join("up/old.txt"), "old").unwrap();
-    fs::File::open(room.join("up/old.txt")).unwrap().set_modified(time).unwrap();
+    fs::create_dir(client_dir.join("up")).unwrap();
+    fs::write(client_dir.join("up/old.txt"), "old").unwrap();
+    fs::File::open(client_dir.join("up/old.txt")).unwrap().set_modified(time).unwrap();
 
     let way = Way { is_mlsd: true, ..PLAIN };
-    lftp_succeeds(&server, &room, way, "mirror -R up there; mirror there down");
+    lftp_succeeds(&server, &client_dir, way, "mirror -R up there; mirror there down");
 
-    for path in [server.home().join("there/old.txt"), room.join("down/old.txt")] {
+    for path in [server.home().join("there/old.txt"), client_dir.join("down/old.txt")] {
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), time, "{}", path.display());
     }
 }
@@ -221,7 +221,7 @@ fn lftp_preserves_the_time_of_a_file_in_both_directions() {
 #[test]
 fn lftp_reports_a_missing_directory_immediately() {
     let server = Server::with_one_account();
-    let outcome = lftp(&server, &server.room("lftp"), PLAIN, "ls missing-dir");
+    let outcome = lftp(&server, &server.client_dir("lftp"), PLAIN, "ls missing-dir");
     assert_ne!(outcome.code, Some(0), "{}", outcome.output());
     assert_eq!(outcome.text(), "");
 }
@@ -229,16 +229,16 @@ fn lftp_reports_a_missing_directory_immediately() {
 #[test]
 fn lftp_transfers_where_data_must_resume_the_tls_session() {
     let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
-    let room = server.room("lftp");
+    let client_dir = server.client_dir("lftp");
     let bytes = Random::new(5).bytes(70_000);
     for name in ["a", "b", "c"] {
-        fs::write(room.join(name), &bytes).unwrap();
+        fs::write(client_dir.join(name), &bytes).unwrap();
     }
     for security in [Security::Explicit, Security::Implicit] {
         let way = Way { security, ..PLAIN };
         let commands = "mput a b c; rm a; mv b a; get a -o back; rm a c";
-        lftp_succeeds(&server, &room, way, commands);
-        assert!(fs::read(room.join("back")).unwrap() == bytes);
+        lftp_succeeds(&server, &client_dir, way, commands);
+        assert!(fs::read(client_dir.join("back")).unwrap() == bytes);
     }
 }
 
@@ -248,15 +248,15 @@ fn lftp_transfers_where_data_must_resume_the_tls_session() {
 fn row_16_lftp_mirrors_empty_files_with_and_without_mode_z() {
     for is_on in [false, true] {
         let server = Setup::new().set("compat", &format!("mode_z = {is_on}")).start();
-        let room = server.room("lftp");
-        fs::create_dir_all(room.join("tree")).unwrap();
+        let client_dir = server.client_dir("lftp");
+        fs::create_dir_all(client_dir.join("tree")).unwrap();
         for index in 0..40 {
-            fs::write(room.join("tree").join(format!("empty{index}")), "").unwrap();
+            fs::write(client_dir.join("tree").join(format!("empty{index}")), "").unwrap();
         }
         for (name, security) in [("plain", PLAIN.security), ("tls", Security::Explicit)] {
             let way = Way { security, ..PLAIN };
             let commands = format!("debug 5; mirror -R tree {name}");
-            let outcome = lftp_succeeds(&server, &room, way, &commands);
+            let outcome = lftp_succeeds(&server, &client_dir, way, &commands);
             assert_eq!(fs::read_dir(server.home().join(name)).unwrap().count(), 40, "{name}");
             assert_eq!(outcome.errors.contains("MODE Z"), is_on, "{}", outcome.errors);
         }

@@ -50,7 +50,7 @@ fn a_user_that_is_disabled_while_the_server_runs_is_disconnected() {
 #[test]
 fn a_user_that_is_added_while_the_server_runs_can_log_in_and_be_disabled_immediately() {
     let server = Server::with_one_account();
-    let home = server.room("late");
+    let home = server.client_dir("late");
     let add = ["user", "add", "late", "--permissions", "elr", "--password-file", "-", "--home"];
     server.wharf().args(add).arg(home).input(PASSWORD).succeed();
     let mut wire = server.wire_as("late");

@@ -27,33 +27,36 @@ fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str,
     let server = server_for(label);
     let home = server.home();
     let mut wire = server.wire();
-    let said = |text: String| spelt(set, &text);
-    assert!(std::str::from_utf8(&said(folder.to_owned())).is_err(), "else it could be UTF-8");
+    let encoded = |text: String| spelt(set, &text);
+    assert!(std::str::from_utf8(&encoded(folder.to_owned())).is_err(), "else it could be UTF-8");
 
-    let reply = wire.says_bytes(&said(format!("MKD {folder}")), 257);
-    assert_eq!(reply.0, said(format!("257 \"/{folder}\" created.\r\n")));
-    wire.says_bytes(&said(format!("CWD {folder}")), 250);
-    assert_eq!(wire.ask("PWD").0, said(format!("257 \"/{folder}\" is the current directory.\r\n")));
-    wire.store(said(format!("STOR {file}")), b"content");
+    let reply = wire.says_bytes(&encoded(format!("MKD {folder}")), 257);
+    assert_eq!(reply.0, encoded(format!("257 \"/{folder}\" created.\r\n")));
+    wire.says_bytes(&encoded(format!("CWD {folder}")), 250);
+    assert_eq!(
+        wire.ask("PWD").0,
+        encoded(format!("257 \"/{folder}\" is the current directory.\r\n"))
+    );
+    wire.store(encoded(format!("STOR {file}")), b"content");
     assert_eq!(fs::read(home.join(folder).join(file)).unwrap(), b"content");
 
-    assert_eq!(wire.download("NLST"), said(format!("{file}\r\n")));
-    assert!(wire.download("LIST").ends_with(&said(format!(" {file}\r\n"))));
-    assert!(wire.download("MLSD").ends_with(&said(format!("; {file}\r\n"))));
-    assert_eq!(wire.download(said(format!("RETR {file}"))), b"content");
-    assert_eq!(wire.download(said(format!("RETR /{folder}/{file}"))), b"content");
-    wire.says_bytes(&said(format!("SIZE {file}")), 213);
+    assert_eq!(wire.download("NLST"), encoded(format!("{file}\r\n")));
+    assert!(wire.download("LIST").ends_with(&encoded(format!(" {file}\r\n"))));
+    assert!(wire.download("MLSD").ends_with(&encoded(format!("; {file}\r\n"))));
+    assert_eq!(wire.download(encoded(format!("RETR {file}"))), b"content");
+    assert_eq!(wire.download(encoded(format!("RETR /{folder}/{file}"))), b"content");
+    wire.says_bytes(&encoded(format!("SIZE {file}")), 213);
 
     let mut newer = server.wire();
     newer.says("OPTS UTF8 ON", 200);
     assert_eq!(newer.download(format!("NLST {folder}")), format!("{folder}/{file}\r\n").as_bytes());
     assert_eq!(newer.download(format!("RETR {folder}/{file}")), b"content");
 
-    wire.says_bytes(&said(format!("RNFR {file}")), 350);
-    wire.says_bytes(&said(format!("RNTO ../{file}.{folder}")), 250);
+    wire.says_bytes(&encoded(format!("RNFR {file}")), 350);
+    wire.says_bytes(&encoded(format!("RNTO ../{file}.{folder}")), 250);
     wire.says("CDUP", 200);
-    wire.says_bytes(&said(format!("DELE {file}.{folder}")), 250);
-    wire.says_bytes(&said(format!("RMD {folder}")), 250);
+    wire.says_bytes(&encoded(format!("DELE {file}.{folder}")), 250);
+    wire.says_bytes(&encoded(format!("RMD {folder}")), 250);
     assert_eq!(fs::read_dir(home).unwrap().count(), 0);
 }
 

@@ -9,7 +9,7 @@ use crate::support::tree::{Random, Tree};
 fn ncftp(server: &Server, program: &str) -> Program {
     Program::new(program)
         .args(["-u", USER, "-p", PASSWORD, "-P", &server.port().to_string()])
-        .folder(&server.room("ncftp"))
+        .folder(&server.client_dir("ncftp"))
 }
 
 /// Passive and active.
@@ -29,36 +29,36 @@ fn is_trouble(path: &str) -> bool {
 #[test]
 fn ncftp_uploads_and_downloads_a_tree() {
     let server = Server::with_one_account();
-    let room = server.room("ncftp");
+    let client_dir = server.client_dir("ncftp");
     for way in WAYS {
         let up = format!("up{way}");
         let tree = Tree::awkward(30).without(is_trouble);
-        tree.write(&room.join(&up));
+        tree.write(&client_dir.join(&up));
         ncftp(&server, "ncftpput").args([way, "-R", "127.0.0.1", "/", &up]).succeed();
         tree.assert_at(&server.home().join(&up));
-        fs::rename(room.join(&up), room.join("away")).unwrap();
+        fs::rename(client_dir.join(&up), client_dir.join("away")).unwrap();
         ncftp(&server, "ncftpget").args([way, "-R", "127.0.0.1", ".", &up]).succeed();
-        tree.assert_at(&room.join(&up));
-        fs::rename(room.join("away"), room.join(format!("away{way}"))).unwrap();
+        tree.assert_at(&client_dir.join(&up));
+        fs::rename(client_dir.join("away"), client_dir.join(format!("away{way}"))).unwrap();
     }
 }
 
 #[test]
 fn ncftp_resumes_interrupted_transfers_in_both_directions() {
     let server = Server::with_one_account();
-    let room = server.room("ncftp");
+    let client_dir = server.client_dir("ncftp");
     let mut random = Random::new(31);
     for way in WAYS {
         let bytes = random.bytes(180_000);
         let cut = 1 + random.below(bytes.len() - 1);
-        fs::write(room.join("file"), &bytes).unwrap();
+        fs::write(client_dir.join("file"), &bytes).unwrap();
         server.wire().cut_store("STOR file", &bytes[..cut]);
         ncftp(&server, "ncftpput").args([way, "-z", "127.0.0.1", "/", "file"]).succeed();
         assert!(fs::read(server.home().join("file")).unwrap() == bytes, "{way}, cut at {cut}");
 
-        fs::write(room.join("file"), &bytes[..cut]).unwrap();
+        fs::write(client_dir.join("file"), &bytes[..cut]).unwrap();
         ncftp(&server, "ncftpget").args([way, "-z", "127.0.0.1", ".", "/file"]).succeed();
-        assert!(fs::read(room.join("file")).unwrap() == bytes, "{way}, cut at {cut}");
+        assert!(fs::read(client_dir.join("file")).unwrap() == bytes, "{way}, cut at {cut}");
         fs::remove_file(server.home().join("file")).unwrap();
     }
 }
@@ -66,11 +66,11 @@ fn ncftp_resumes_interrupted_transfers_in_both_directions() {
 #[test]
 fn ncftp_makes_the_directory_and_removes_what_it_sent() {
     let server = Server::with_one_account();
-    let room = server.room("ncftp");
-    fs::write(room.join("文件.txt"), "text").unwrap();
+    let client_dir = server.client_dir("ncftp");
+    fs::write(client_dir.join("文件.txt"), "text").unwrap();
     ncftp(&server, "ncftpput").args(["-m", "-DD", "127.0.0.1", "/new/dir", "文件.txt"]).succeed();
     assert_eq!(fs::read_to_string(server.home().join("new/dir/文件.txt")).unwrap(), "text");
-    assert!(!room.join("文件.txt").exists());
+    assert!(!client_dir.join("文件.txt").exists());
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn node(server: &Server, version: &str, script: &str) -> Program {
         port = server.port(),
     );
     Program::new("node")
-        .folder(&server.room("node"))
+        .folder(&server.client_dir("node"))
         .env("NODE_PATH", modules())
         .args(["-e", &script])
 }
@@ -39,7 +39,7 @@ fn node(server: &Server, version: &str, script: &str) -> Program {
 #[test]
 fn row_33_basic_ftp_uploads_trees_of_empty_files() {
     let server = Server::with_one_account();
-    let tree = server.room("node").join("tree");
+    let tree = server.client_dir("node").join("tree");
     fs::create_dir_all(&tree).unwrap();
     let names: Vec<_> = (0..20).map(|index| format!(".empty{index}")).collect();
     for name in &names {
@@ -65,15 +65,15 @@ fn row_33_basic_ftp_uploads_trees_of_empty_files() {
 #[test]
 fn row_09_basic_ftp_transfers_where_data_must_resume_the_tls_session() {
     let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
-    let room = server.room("node");
+    let client_dir = server.client_dir("node");
     let bytes = Random::new(22).bytes(90_000);
-    fs::write(room.join("up"), &bytes).unwrap();
+    fs::write(client_dir.join("up"), &bytes).unwrap();
     for version in ["TLSv1.2", "TLSv1.3"] {
         let script = "for (const n of ['a', 'b', 'c', 'd', 'e', 'f']) { \
                       await c.uploadFrom('up', n); \
                       await c.list(); await c.downloadTo('down', n); }";
         node(&server, version, script).succeed();
         assert!(fs::read(server.home().join("f")).unwrap() == bytes, "{version}");
-        assert!(fs::read(room.join("down")).unwrap() == bytes, "{version}");
+        assert!(fs::read(client_dir.join("down")).unwrap() == bytes, "{version}");
     }
 }

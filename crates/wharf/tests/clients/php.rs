@@ -11,12 +11,12 @@ const COUNT: usize = 6;
 
 /// Uploads, lists and downloads, with TLS of this version at most.
 fn php(server: &Server, version: &str) -> Program {
-    let room = server.room("php");
+    let client_dir = server.client_dir("php");
     let settings = format!(
         "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n\
          MaxProtocol = {version}\n"
     );
-    fs::write(room.join("openssl.cnf"), settings).unwrap();
+    fs::write(client_dir.join("openssl.cnf"), settings).unwrap();
     let script = format!(
         "$c = ftp_ssl_connect('127.0.0.1', {port}, 20); \
          if (!ftp_login($c, '{USER}', '{PASSWORD}')) exit(2); ftp_pasv($c, true); \
@@ -30,7 +30,7 @@ fn php(server: &Server, version: &str) -> Program {
          ftp_close($c);",
         port = server.port(),
     );
-    Program::new("php").folder(&room).env("OPENSSL_CONF", "openssl.cnf").args(["-r", &script])
+    Program::new("php").folder(&client_dir).env("OPENSSL_CONF", "openssl.cnf").args(["-r", &script])
 }
 
 #[test]
@@ -45,15 +45,15 @@ fn row_09_php_transfers_whether_or_not_data_must_resume_the_tls_session() {
             .set("tls", &format!("min_version = {min_version:?}"))
             .start();
         let bytes = Random::new(21).bytes(90_000);
-        fs::write(server.room("php").join("up"), &bytes).unwrap();
-        fs::write(server.room("php").join("empty"), "").unwrap();
+        fs::write(server.client_dir("php").join("up"), &bytes).unwrap();
+        fs::write(server.client_dir("php").join("empty"), "").unwrap();
         for version in versions {
             php(&server, version).succeed();
             for index in 0..COUNT {
                 let stored = fs::read(server.home().join(index.to_string())).unwrap();
                 assert!(stored == bytes, "{reuse} {version} {index}");
             }
-            assert!(fs::read(server.room("php").join("down")).unwrap() == bytes);
+            assert!(fs::read(server.client_dir("php").join("down")).unwrap() == bytes);
             assert_eq!(fs::read(server.home().join("empty")).unwrap(), b"");
         }
     }

@@ -20,7 +20,7 @@ fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
 fn rclone(server: &Server, (port, options): &(String, Vec<&str>)) -> Program {
     let password = Program::new("rclone").args(["obscure", PASSWORD]).succeed().text();
     Program::new("rclone")
-        .folder(&server.room("rclone"))
+        .folder(&server.client_dir("rclone"))
         .args(["--config", "", "--retries=1", "--low-level-retries=1"])
         .args([format!("--ftp-user={USER}"), format!("--ftp-port={port}")])
         .arg(format!("--ftp-pass={}", password.trim()))
@@ -32,9 +32,9 @@ fn rclone(server: &Server, (port, options): &(String, Vec<&str>)) -> Program {
 #[test]
 fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
     let server = Server::with_one_account();
-    let room = server.room("rclone");
+    let client_dir = server.client_dir("rclone");
     let tree = Tree::awkward(50).without(is_trouble);
-    tree.write(&room.join("up"));
+    tree.write(&client_dir.join("up"));
     for (index, way) in ways(&server).iter().enumerate() {
         let remote = format!(":ftp:way{index}");
         let back = format!("back{index}");
@@ -42,7 +42,7 @@ fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
         tree.assert_at(&server.home().join(format!("way{index}")));
         rclone(&server, way).args(["check", "--download", "up", &remote]).succeed();
         rclone(&server, way).args(["copy", &remote, &back]).succeed();
-        tree.assert_at(&room.join(back));
+        tree.assert_at(&client_dir.join(back));
     }
 }
 
@@ -55,8 +55,8 @@ fn is_trouble(path: &str) -> bool {
 fn rclone_sync_removes_deleted_files_and_renames() {
     let server = Server::with_one_account();
     let way = &ways(&server)[0];
-    let room = server.room("rclone");
-    let (old, new) = (room.join("old"), server.home().join("there"));
+    let client_dir = server.client_dir("rclone");
+    let (old, new) = (client_dir.join("old"), server.home().join("there"));
     fs::create_dir_all(old.join("目录/deep")).unwrap();
     fs::write(old.join("目录/deep/a"), "a").unwrap();
     fs::write(old.join("b"), "b").unwrap();
@@ -80,11 +80,11 @@ fn rclone_sync_removes_deleted_files_and_renames() {
 #[test]
 fn row_09_rclone_transfers_where_data_must_resume_the_tls_session() {
     let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
-    let room = server.room("rclone");
-    fs::create_dir_all(room.join("up")).unwrap();
+    let client_dir = server.client_dir("rclone");
+    fs::create_dir_all(client_dir.join("up")).unwrap();
     for index in 0..12_usize {
         let bytes = Random::new(30).bytes(index * 40_000);
-        fs::write(room.join("up").join(index.to_string()), bytes).unwrap();
+        fs::write(client_dir.join("up").join(index.to_string()), bytes).unwrap();
     }
     for (index, way) in ways(&server)[2..].iter().enumerate() {
         for (name, option) in [("1.3", None), ("1.2", Some("--ftp-disable-tls13"))] {
@@ -93,7 +93,7 @@ fn row_09_rclone_transfers_where_data_must_resume_the_tls_session() {
             rclone(&server, way).args(option).args(["copy", "up", &remote]).succeed();
             rclone(&server, way).args(option).args(["copy", &remote, &back]).succeed();
             for file in 0..12 {
-                let (sent, came) = (room.join("up"), room.join(&back));
+                let (sent, came) = (client_dir.join("up"), client_dir.join(&back));
                 let file = file.to_string();
                 assert!(fs::read(sent.join(&file)).unwrap() == fs::read(came.join(&file)).unwrap());
             }

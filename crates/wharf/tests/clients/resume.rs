@@ -49,7 +49,7 @@ fn ncftpput(server: &Server, local: &Path, name: &str) {
     Program::new("ncftpput")
         .args(["-u", USER, "-p", PASSWORD, "-P", &port, "-F", "-z", "127.0.0.1", "/"])
         .arg(copy)
-        .folder(&server.room("ncftpput"))
+        .folder(&server.client_dir("ncftpput"))
         .succeed();
 }
 
@@ -78,7 +78,7 @@ fn size_appe(server: &Server, local: &Path, name: &str) {
 fn row_33_every_client_resumes_an_interrupted_upload() {
     let server = Server::with_one_account();
     let mut random = Random::new(70);
-    let local = server.room("client").join("local");
+    let local = server.client_dir("client").join("local");
     for (name, goes_on) in CLIENTS {
         let whole = random.bytes(WHOLE_BYTES);
         fs::write(&local, &whole).unwrap();
@@ -93,7 +93,7 @@ fn row_33_every_client_resumes_an_interrupted_upload() {
 fn row_33_row_41_every_client_resumes_an_upload_interrupted_by_a_crash() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(71);
-    let local = server.room("client").join("local");
+    let local = server.client_dir("client").join("local");
     for (name, goes_on) in CLIENTS {
         let whole = random.bytes(WHOLE_BYTES);
         fs::write(&local, &whole).unwrap();

@@ -8,13 +8,19 @@ use crate::support::server::{PASSWORD, Server, USER};
 use crate::support::tree::Random;
 
 /// Runs commands of tnftp; it prints its actions, and its exit code is always 0.
-fn tnftp(server: &Server, room: &Path, options: &[&str], address: &str, commands: &str) -> String {
+fn tnftp(
+    server: &Server,
+    client_dir: &Path,
+    options: &[&str],
+    address: &str,
+    commands: &str,
+) -> String {
     let script = format!("user {USER} {PASSWORD}\nbinary\n{commands}\nbye\n");
     let outcome = Program::new("tnftp")
         .args(["-n", "-v", "-i"])
         .args(options)
         .args([address, &server.port().to_string()])
-        .folder(room)
+        .folder(client_dir)
         .input(script)
         .run();
     outcome.output()
@@ -32,13 +38,16 @@ fn tnftp_uploads_and_downloads_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(20).bytes(123_457);
     for (name, option, address) in WAYS {
-        let room = server.room(name);
-        fs::write(room.join("local file"), &bytes).unwrap();
+        let client_dir = server.client_dir(name);
+        fs::write(client_dir.join("local file"), &bytes).unwrap();
         let commands = "put \"local file\" \"远 程.bin\"\nget \"远 程.bin\" back";
-        let said = tnftp(&server, &room, &[option], address, commands);
+        let printed = tnftp(&server, &client_dir, &[option], address, commands);
         let stored = server.home().join("远 程.bin");
-        assert!(fs::read(&stored).is_ok_and(|stored| stored == bytes), "{name}: {said}");
-        assert!(fs::read(room.join("back")).is_ok_and(|back| back == bytes), "{name}: {said}");
+        assert!(fs::read(&stored).is_ok_and(|stored| stored == bytes), "{name}: {printed}");
+        assert!(
+            fs::read(client_dir.join("back")).is_ok_and(|back| back == bytes),
+            "{name}: {printed}"
+        );
         fs::remove_file(stored).unwrap();
     }
 }
@@ -48,17 +57,20 @@ fn tnftp_resumes_an_interrupted_download_and_upload_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(21);
     for (name, option, address) in WAYS {
-        let room = server.room(name);
+        let client_dir = server.client_dir(name);
         let bytes = random.bytes(200_000);
         let cut = 1 + random.below(bytes.len() - 1);
-        fs::write(room.join("whole"), &bytes).unwrap();
+        fs::write(client_dir.join("whole"), &bytes).unwrap();
         server.wire().cut_store("STOR up", &bytes[..cut]);
-        fs::write(room.join("up"), &bytes[..cut]).unwrap();
+        fs::write(client_dir.join("up"), &bytes[..cut]).unwrap();
         let commands = format!("restart {cut}\nput whole up\nreget up");
-        let said = tnftp(&server, &room, &[option], address, &commands);
+        let printed = tnftp(&server, &client_dir, &[option], address, &commands);
         let stored = server.home().join("up");
-        assert!(fs::read(&stored).is_ok_and(|stored| stored == bytes), "{name}: {said}");
-        assert!(fs::read(room.join("up")).is_ok_and(|back| back == bytes), "{name}: {said}");
+        assert!(fs::read(&stored).is_ok_and(|stored| stored == bytes), "{name}: {printed}");
+        assert!(
+            fs::read(client_dir.join("up")).is_ok_and(|back| back == bytes),
+            "{name}: {printed}"
+        );
         fs::remove_file(stored).unwrap();
     }
 }
@@ -67,7 +79,7 @@ fn tnftp_resumes_an_interrupted_download_and_upload_in_every_mode() {
 fn tnftp_lists_renames_deletes_and_makes_directories() {
     let server = Server::with_one_account();
     let home = server.home();
-    let room = server.room("tnftp");
+    let client_dir = server.client_dir("tnftp");
     for name in ["one", "two", "doomed"] {
         fs::write(home.join(name), name).unwrap();
     }
@@ -75,36 +87,39 @@ fn tnftp_lists_renames_deletes_and_makes_directories() {
                     cd dir\npwd\ncdup\nsize two\nmodtime two\nchmod 640 two\nappend two two\n\
                     nlist . names\nmlsd\nfeatures\nremotehelp\nsystem\nrstatus\n\
                     ls t* found";
-    fs::write(room.join("two"), "more").unwrap();
-    let said = tnftp(&server, &room, &["-p"], "127.0.0.1", commands);
+    fs::write(client_dir.join("two"), "more").unwrap();
+    let printed = tnftp(&server, &client_dir, &["-p"], "127.0.0.1", commands);
 
-    assert_eq!(fs::read_to_string(home.join("dir/eins")).expect(&said), "one");
-    assert_eq!(fs::read_to_string(home.join("two")).unwrap(), "twomore", "{said}");
-    assert!(!home.join("doomed").exists() && !home.join("gone").exists(), "{said}");
-    let mut names: Vec<_> =
-        fs::read_to_string(room.join("names")).expect(&said).lines().map(str::to_owned).collect();
+    assert_eq!(fs::read_to_string(home.join("dir/eins")).expect(&printed), "one");
+    assert_eq!(fs::read_to_string(home.join("two")).unwrap(), "twomore", "{printed}");
+    assert!(!home.join("doomed").exists() && !home.join("gone").exists(), "{printed}");
+    let mut names: Vec<_> = fs::read_to_string(client_dir.join("names"))
+        .expect(&printed)
+        .lines()
+        .map(str::to_owned)
+        .collect();
     names.sort();
-    assert_eq!(names, ["dir", "two"], "{said}");
+    assert_eq!(names, ["dir", "two"], "{printed}");
     assert!(
-        said.lines().any(|line| line.starts_with("type=") && line.ends_with("; two")),
-        "{said}"
+        printed.lines().any(|line| line.starts_with("type=") && line.ends_with("; two")),
+        "{printed}"
     );
-    let found = fs::read_to_string(room.join("found")).expect(&said);
+    let found = fs::read_to_string(client_dir.join("found")).expect(&printed);
     assert!(found.starts_with("-rw-r-----") && found.lines().count() == 1, "{found}");
 }
 
 #[test]
 fn tnftp_moves_many_files_with_mput_and_mget() {
     let server = Server::with_one_account();
-    let room = server.room("tnftp");
-    let other = server.room("other");
+    let client_dir = server.client_dir("tnftp");
+    let other = server.client_dir("other");
     let mut random = Random::new(22);
     let files: Vec<_> =
         (0..30).map(|index| (format!("文件 {index}.txt"), random.bytes(index * 500))).collect();
     for (name, bytes) in &files {
-        fs::write(room.join(name), bytes).unwrap();
+        fs::write(client_dir.join(name), bytes).unwrap();
     }
-    let up = tnftp(&server, &room, &["-p"], "127.0.0.1", "mkdir d\ncd d\nmput 文件*");
+    let up = tnftp(&server, &client_dir, &["-p"], "127.0.0.1", "mkdir d\ncd d\nmput 文件*");
     let down = tnftp(&server, &other, &["-A"], "127.0.0.1", "cd d\nmget 文件*");
     for (name, bytes) in &files {
         assert!(fs::read(server.home().join("d").join(name)).expect(&up) == *bytes, "{name}");
@@ -115,22 +130,23 @@ fn tnftp_moves_many_files_with_mput_and_mget() {
 #[test]
 fn tnftp_converts_line_ends_in_ascii() {
     let server = Server::with_one_account();
-    let room = server.room("tnftp");
-    fs::write(room.join("text"), "one\ntwo\n\nlast").unwrap();
-    let said = tnftp(&server, &room, &["-p"], "127.0.0.1", "ascii\nput text\nget text back");
-    assert_eq!(fs::read_to_string(server.home().join("text")).expect(&said), "one\ntwo\n\nlast");
-    assert_eq!(fs::read_to_string(room.join("back")).expect(&said), "one\ntwo\n\nlast");
+    let client_dir = server.client_dir("tnftp");
+    fs::write(client_dir.join("text"), "one\ntwo\n\nlast").unwrap();
+    let printed =
+        tnftp(&server, &client_dir, &["-p"], "127.0.0.1", "ascii\nput text\nget text back");
+    assert_eq!(fs::read_to_string(server.home().join("text")).expect(&printed), "one\ntwo\n\nlast");
+    assert_eq!(fs::read_to_string(client_dir.join("back")).expect(&printed), "one\ntwo\n\nlast");
 }
 
 #[test]
 fn tnftp_uploads_and_downloads_urls() {
     let server = Server::with_one_account();
-    let room = server.room("tnftp");
+    let client_dir = server.client_dir("tnftp");
     let url = |path: &str| format!("ftp://{USER}:{PASSWORD}@127.0.0.1:{}/{path}", server.port());
-    fs::write(room.join("file"), "by url").unwrap();
+    fs::write(client_dir.join("file"), "by url").unwrap();
     // For an upload it takes the path as it is.
-    Program::new("tnftp").args(["-u", &url("文"), "file"]).folder(&room).succeed();
+    Program::new("tnftp").args(["-u", &url("文"), "file"]).folder(&client_dir).succeed();
     assert_eq!(fs::read_to_string(server.home().join("文")).unwrap(), "by url");
-    Program::new("tnftp").args(["-o", "back", &url("%E6%96%87")]).folder(&room).succeed();
-    assert_eq!(fs::read_to_string(room.join("back")).unwrap(), "by url");
+    Program::new("tnftp").args(["-o", "back", &url("%E6%96%87")]).folder(&client_dir).succeed();
+    assert_eq!(fs::read_to_string(client_dir.join("back")).unwrap(), "by url");
 }

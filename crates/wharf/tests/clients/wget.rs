@@ -26,7 +26,7 @@ fn wget(server: &Server, options: &[&str]) -> Program {
         .arg(format!("--ftp-user={USER}"))
         .arg(format!("--ftp-password={PASSWORD}"))
         .args(options)
-        .folder(&server.room("wget"))
+        .folder(&server.client_dir("wget"))
 }
 
 /// wget trims names in listings and takes some for patterns, links and escapes.
@@ -47,7 +47,7 @@ fn wget_downloads_a_tree() {
             .args(["-r", "-l", "inf", "-nH", "--restrict-file-names=nocontrol", "-P", &folder])
             .arg(format!("{url}/"))
             .succeed();
-        tree.assert_at(&server.room("wget").join(folder));
+        tree.assert_at(&server.client_dir("wget").join(folder));
     }
 }
 
@@ -57,7 +57,7 @@ fn wget_resumes_an_interrupted_download() {
     let mut random = Random::new(41);
     let bytes = random.bytes(250_000);
     fs::write(server.home().join("file 文.bin"), &bytes).unwrap();
-    let local = server.room("wget").join("file 文.bin");
+    let local = server.client_dir("wget").join("file 文.bin");
     for (url, options) in ways(&server) {
         fs::write(&local, &bytes[..random.below(bytes.len())]).unwrap();
         wget(&server, &options)
@@ -74,7 +74,7 @@ fn wget_preserves_the_time_of_a_file() {
     fs::write(server.home().join("old"), "old").unwrap();
     fs::File::open(server.home().join("old")).unwrap().set_modified(time).unwrap();
     wget(&server, &["-N", &format!("ftp://127.0.0.1:{}/old", server.port())]).succeed();
-    let found = fs::metadata(server.room("wget").join("old")).unwrap().modified().unwrap();
+    let found = fs::metadata(server.client_dir("wget").join("old")).unwrap().modified().unwrap();
     // LIST shows only the day of a file this old.
     assert!(time.duration_since(found).unwrap().as_secs() < 24 * 3600);
 }

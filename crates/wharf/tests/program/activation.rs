@@ -49,8 +49,8 @@ fn activated(place: &TestFolder, sockets: &[(SocketAddr, &str)]) -> Activated {
     let mut child = command.spawn().expect("systemd-socket-activate is in Debian's systemd");
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     for _ in sockets {
-        let said = lines.find(|line| line.contains("Listening on"));
-        assert!(said.is_some(), "it listens");
+        let printed = lines.find(|line| line.contains("Listening on"));
+        assert!(printed.is_some(), "it listens");
     }
     Activated { child, lines: Box::new(lines) }
 }
@@ -137,9 +137,9 @@ fn a_socket_that_does_not_listen_is_named_by_its_number() {
     command.arg(program.get_program()).args(["--config", "wharf.toml", "serve"]);
     command.current_dir(place.path(""));
     let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("descriptor 3") && said.contains("ListenStream="), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{printed}");
+    assert!(printed.contains("descriptor 3") && printed.contains("ListenStream="), "{printed}");
 }
 
 #[test]

@@ -42,8 +42,8 @@ impl Bench {
 
     fn program(&self, name: &str, text: &str) {
         self.place.write(name, text);
-        let rights = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.place.path(name), rights).unwrap();
+        let permissions = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.place.path(name), permissions).unwrap();
     }
 
     /// A key whose value is a test program with these arguments.

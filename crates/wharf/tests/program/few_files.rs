@@ -10,7 +10,7 @@ use crate::support::{Serving, TestFolder};
 /// Connections at a time: more than the process may have files.
 const STORM: usize = 200;
 /// A client without any reply by then hangs.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn serve() -> (TestFolder, Serving) {
     let place = TestFolder::new();
@@ -23,14 +23,14 @@ fn serve() -> (TestFolder, Serving) {
 
 /// The greeting.
 fn greeting(client: &TcpStream) -> String {
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut line = String::new();
     BufReader::new(client).read_line(&mut line).unwrap();
     line
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    TcpStream::connect_timeout(&address, PATIENCE).unwrap()
+    TcpStream::connect_timeout(&address, TIMEOUT).unwrap()
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn row_06_with_64_files_connections_above_the_limit_get_421_and_the_others_are_s
         assert!(seated > 0 && rejected > 0, "{seated} and {rejected}");
         drop(clients);
         // Capacity is freed as the sessions end; until then a new connection gets 421.
-        let mut client = server.login_when_there_is_room("me", "secret");
+        let mut client = server.login_when_admitted("me", "secret");
         assert_eq!(client.downloads("RETR a.txt"), "hello");
     }
     let (code, rest) = server.stop();
@@ -64,6 +64,6 @@ fn row_06_clients_that_break_their_connection_at_once_end_nothing() {
         let client = socket2::Socket::from(connect(server.address));
         client.set_linger(Some(Duration::ZERO)).unwrap();
     }
-    let mut client = server.login_when_there_is_room("me", "secret");
+    let mut client = server.login_when_admitted("me", "secret");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
 }

@@ -73,7 +73,7 @@ fn serve(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answer: Answer) {
     let _ = lines.get_mut().flush();
 }
 
-fn said(status: &str, body: &str) -> String {
+fn response(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -82,14 +82,14 @@ fn by_name(asked: &Asked) -> String {
     let question: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
     let is_right = question["password"] == "right";
     match question["user"].as_str().unwrap() {
-        "anna" | "ben" if is_right => said("200 OK", r#"{"permissions": "read-write"}"#),
-        "reader" if is_right => said("200 OK", "{}"),
-        "anna" | "ben" | "reader" => said("401 Unauthorized", ""),
-        "expired" => said("403 Forbidden", "no"),
+        "anna" | "ben" if is_right => response("200 OK", r#"{"permissions": "read-write"}"#),
+        "reader" if is_right => response("200 OK", "{}"),
+        "anna" | "ben" | "reader" => response("401 Unauthorized", ""),
+        "expired" => response("403 Forbidden", "no"),
         "moved" => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n".to_owned(),
-        "garbage" => said("200 OK", "let them in"),
-        "typo" => said("200 OK", r#"{"permision": "none"}"#),
-        "large" => said("200 OK", &format!("{{\"home\": \"{}\"}}", "x".repeat(100_000))),
+        "garbage" => response("200 OK", "let them in"),
+        "typo" => response("200 OK", r#"{"permision": "none"}"#),
+        "large" => response("200 OK", &format!("{{\"home\": \"{}\"}}", "x".repeat(100_000))),
         "cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_owned(),
         "silent" => String::new(),
         _ => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),

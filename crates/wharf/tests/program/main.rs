@@ -35,9 +35,6 @@ mod hand_over;
 #[cfg(test)]
 mod import_command;
 #[cfg(test)]
-#[cfg(unix)]
-mod live_commands;
-#[cfg(test)]
 #[cfg(feature = "http-login")]
 mod logins_http;
 #[cfg(test)]
@@ -68,6 +65,9 @@ mod protection;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod quiet_clients;
+#[cfg(test)]
+#[cfg(unix)]
+mod running_server;
 #[cfg(test)]
 mod serve_command;
 #[cfg(test)]

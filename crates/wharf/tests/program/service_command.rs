@@ -43,18 +43,19 @@ fn systemd_reports_no_problem_in_the_units() {
     }
     let service = place.path("wharf.service");
     let socket = place.path("wharf.socket");
-    let (code, said) = analyzed(&["verify", service.to_str().unwrap(), socket.to_str().unwrap()]);
-    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let (code, printed) =
+        analyzed(&["verify", service.to_str().unwrap(), socket.to_str().unwrap()]);
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
     let words = ["security", "--offline=true", "--no-pager", service.to_str().unwrap()];
-    let (_, said) = analyzed(&words);
-    let score = said.rsplit_once("wharf.service: ").unwrap().1.split(' ').next().unwrap();
-    assert!(score.parse::<f64>().unwrap() < 2.0, "{said}");
+    let (_, printed) = analyzed(&words);
+    let score = printed.rsplit_once("wharf.service: ").unwrap().1.split(' ').next().unwrap();
+    assert!(score.parse::<f64>().unwrap() < 2.0, "{printed}");
 }
 
 #[test]
 fn a_unit_lists_every_place_that_the_running_server_writes_to() {
     let place = TestFolder::new();
-    let world = tempfile::tempdir().expect("there is room");
+    let world = tempfile::tempdir().expect("it can be written");
     let at = |name: &str| world.path().join(name).display().to_string();
     for folder in ["homes/anna", "more", "music/all", "quarantine", "logs", "run", "own", "read"] {
         std::fs::create_dir_all(at(folder)).expect("it is a new place");

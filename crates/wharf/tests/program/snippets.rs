@@ -85,11 +85,11 @@ fn banned_lines(place: &TestFolder, log: &str) -> (usize, String) {
     fs::copy(shipped("fail2ban/filter.d/wharf.conf"), filters.join("wharf.conf")).unwrap();
     let mut command = Command::new("fail2ban-regex");
     command.arg("--print-all-matched").arg(place.path(log)).arg(filters.join("wharf.conf"));
-    let said = text(&output(&mut command).stdout);
-    let line = said.lines().find(|line| line.starts_with("Lines: ")).expect(&said);
+    let printed = text(&output(&mut command).stdout);
+    let line = printed.lines().find(|line| line.starts_with("Lines: ")).expect(&printed);
     let matched = line.split(", ").find_map(|part| part.strip_suffix(" matched"));
     let count = matched.unwrap().parse().unwrap();
-    (count, said)
+    (count, printed)
 }
 
 /// Names chosen to have another address banned.
@@ -120,10 +120,10 @@ fn fail2ban_counts_failed_logins_and_nothing_that_a_client_forges() {
             client.says(&format!("CLNT {name}"));
         }
         server.stop();
-        let (count, said) = banned_lines(&place, "wharf.log");
-        assert_eq!(count, 1 + FORGED.len(), "{format}: {said}");
-        let matched = said.split("Matched line(s)").nth(1).unwrap_or_default();
-        assert!(matched.contains("127.0.0.1"), "{format}: {said}");
+        let (count, printed) = banned_lines(&place, "wharf.log");
+        assert_eq!(count, 1 + FORGED.len(), "{format}: {printed}");
+        let matched = printed.split("Matched line(s)").nth(1).unwrap_or_default();
+        assert!(matched.contains("127.0.0.1"), "{format}: {printed}");
         for line in place.read("wharf.log").lines().filter(|line| line.contains("192.0.2.1")) {
             assert!(line.contains("127.0.0.1") || !line.contains("login-failed"), "{line}");
         }
@@ -155,8 +155,8 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
         lines += &failed(reason);
     }
     place.write("journal", &lines);
-    let (count, said) = banned_lines(&place, "journal");
-    assert_eq!(count, 3, "{said}");
+    let (count, printed) = banned_lines(&place, "journal");
+    assert_eq!(count, 3, "{printed}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn reload(place: &TestFolder, more: &str) {
 
 /// Waits until the log has a line with this in it.
 fn logged(place: &TestFolder, part: &str) -> String {
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         let log = std::fs::read_to_string(place.path("log.txt")).unwrap();
         if let Some(line) = log.lines().find(|line| line.contains(part)) {
             return line.to_owned();
@@ -60,7 +60,7 @@ fn logged(place: &TestFolder, part: &str) -> String {
 }
 
 /// As often as a condition is looked at: minutes.
-const LOOKS_MAX: usize = 5000;
+const POLLS_MAX: usize = 5000;
 
 /// Clients that go on until they are stopped.
 struct Busy {
@@ -185,7 +185,7 @@ fn moved(place: &TestFolder) -> Vec<u64> {
 /// Waits until the rates of all transfers between two checks are as expected.
 fn until_each(place: &TestFolder, count: usize, is_right: impl Fn(u64) -> bool) {
     let mut before = moved(place);
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         let now = moved(place);
         let steps = before.iter().zip(&now).map(|(before, now)| now.saturating_sub(*before));
         if now.len() == count && before.len() == count && steps.into_iter().all(&is_right) {
@@ -365,7 +365,7 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
     let page = || asks(&address, "GET /metrics HTTP/1.1\r\nHost: wharf\r\n\r\n");
     let mut text = page();
     // The quota is looked up now and then.
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         if text.contains("wharf_quota_used_bytes{user=\"anna\"} 5\n") {
             break;
         }

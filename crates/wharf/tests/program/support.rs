@@ -21,7 +21,7 @@ const BLOCKS: u16 = 4;
 
 /// How often a login is retried while the server is full.
 #[cfg(unix)]
-const ROOM_TRIES_MAX: usize = 6_000;
+const LOGIN_TRIES_MAX: usize = 6_000;
 
 /// A port that no other test uses, until this process ends.
 pub(crate) fn own_port() -> u16 {
@@ -233,8 +233,8 @@ impl Serving {
 
     /// As above, retried as long as the server is full.
     #[cfg(unix)]
-    pub(crate) fn login_when_there_is_room(&self, user: &str, password: &str) -> Client {
-        for _ in 0..ROOM_TRIES_MAX {
+    pub(crate) fn login_when_admitted(&self, user: &str, password: &str) -> Client {
+        for _ in 0..LOGIN_TRIES_MAX {
             let mut client = self.meets();
             let greeting = client.reply();
             if greeting.starts_with("220 ") {
@@ -244,7 +244,7 @@ impl Serving {
             assert!(greeting.starts_with("421 "), "{greeting}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        panic!("there is never room");
+        panic!("no login is ever admitted");
     }
 
     /// A client that has received nothing yet.

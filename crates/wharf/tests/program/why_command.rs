@@ -101,9 +101,9 @@ fn place() -> TestFolder {
     place.write("home/all/over.txt", "text");
     place.write("outside", "text");
     std::os::unix::fs::symlink("../outside", place.path("home/out")).unwrap();
-    let rights = ["--path", "/in=upload", "--path", "/all=full", "--path", "/secret=none"];
+    let permissions = ["--path", "/in=upload", "--path", "/all=full", "--path", "/secret=none"];
     let words = ["user", "add", "anna", "--home", "home", "--permissions", "read"];
-    let words = [&words[..], &rights, &["--password-file", "-"]].concat();
+    let words = [&words[..], &permissions, &["--password-file", "-"]].concat();
     place.run_with(&words, "secret\n").exits(0);
     place
 }

@@ -18,7 +18,7 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// The user of the server if the tests run as root: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 /// How often a start is looked at: a minute in all.
-const LOOKS_MAX: u32 = 600;
+const POLLS_MAX: u32 = 600;
 
 /// A server that runs.
 pub(crate) struct Postgres {
@@ -123,7 +123,7 @@ impl Postgres {
         command.args(["-D", "data", "-p", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..POLLS_MAX {
             if self.psql("postgres", "SELECT 1").status.success() {
                 return;
             }

@@ -183,8 +183,9 @@ pub(crate) async fn groups(store: &SqlUsers) {
         quota: None,
         quota_files: None,
     };
-    let rights = Setting::Path(path("/in"), Permissions::READ_ONLY);
-    let settings = vec![home, Setting::Quota(Size::from_bytes(7)), rights, Setting::Folder(folder)];
+    let permissions = Setting::Path(path("/in"), Permissions::READ_ONLY);
+    let settings =
+        vec![home, Setting::Quota(Size::from_bytes(7)), permissions, Setting::Folder(folder)];
     let hash = StoredHash::from(wharf_users::password::hash_new(b"secret").unwrap());
     let of_staff = vec![Setting::Password(hash), Setting::Groups(vec!["staff".into()])];
     // Both in one list: the group is created first, whatever the order of names.

@@ -39,7 +39,7 @@ cases![
 use Replace::{Allowed, Forbidden};
 
 /// How often a case polls for the partial upload of a dropped sink, whose end cannot be awaited.
-const LOOKS_MAX: usize = 20_000;
+const POLLS_MAX: usize = 20_000;
 
 async fn nothing_is_visible_before_commit(harness: &Harness) {
     let mut sink = harness.begin("/f", Start::Fresh, Allowed).await;
@@ -442,7 +442,7 @@ async fn a_dropped_upload_is_kept_as_an_aborted_one(harness: &Harness) {
     let mut sink = harness.begin("/g", Start::Fresh, Allowed).await;
     harness.feed(&mut sink, b"01234").await;
     drop(sink);
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..POLLS_MAX {
         if unfinished(harness, "/g").await == Some(5) {
             return;
         }

@@ -22,10 +22,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use wharf_core::account::{Count, Limits, Rate, Size};
+use wharf_core::account::{AccountLimits, Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
-use wharf_users::rights::parse_rights;
+use wharf_users::permissions::parse_permissions;
 use wharf_users::units::{parse_quota, parse_rate};
 
 use crate::source::ExternalAccount;
@@ -74,28 +74,31 @@ pub(super) fn read(body: &[u8]) -> Result<ExternalAccount, String> {
         name: response.name,
         home: response.home,
         system_home: None,
-        permissions: response.permissions.as_deref().map(rights).transpose()?,
+        permissions: response.permissions.as_deref().map(permissions).transpose()?,
         paths: paths?,
-        limits: Limits {
-            upload: response.upload_rate.map(|rate| self::rate("upload_rate", rate)).transpose()?,
-            download: response
+        limits: AccountLimits {
+            upload_rate: response
+                .upload_rate
+                .map(|rate| self::rate("upload_rate", rate))
+                .transpose()?,
+            download_rate: response
                 .download_rate
                 .map(|rate| self::rate("download_rate", rate))
                 .transpose()?,
-            sessions_max: response.sessions.map(Count::from_number),
+            sessions: response.sessions.map(Count::from_number),
             quota: response.quota.map(size).transpose()?,
             quota_files: response.quota_files.map(Count::from_number),
-            ..Limits::default()
+            ..AccountLimits::default()
         },
         requires_tls: response.require_tls,
     })
 }
 
-fn rights(text: &str) -> Result<Permissions, String> {
-    parse_rights(text).map_err(|bad| format!("permissions: {}", bad.message()))
+fn permissions(text: &str) -> Result<Permissions, String> {
+    parse_permissions(text).map_err(|bad| format!("permissions: {}", bad.message()))
 }
 
-fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), String> {
+fn path((path, permissions): (&String, &String)) -> Result<(VPath, Permissions), String> {
     let place = path
         .starts_with('/')
         .then(|| VPath::root().resolve(path.as_bytes()).ok())
@@ -103,7 +106,7 @@ fn path((path, rights): (&String, &String)) -> Result<(VPath, Permissions), Stri
         .ok_or_else(|| {
             format!("paths: {} does not start with /, or is invalid", path.escape_debug())
         })?;
-    Ok((place, self::rights(rights)?))
+    Ok((place, self::permissions(permissions)?))
 }
 
 fn rate(name: &str, amount: Amount) -> Result<Rate, String> {
@@ -136,8 +139,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(external.limits.quota.and_then(Size::bytes), Some(1 << 30));
-        assert_eq!(external.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
-        assert_eq!(external.limits.download, Some(Rate::Unlimited));
+        assert_eq!(external.limits.upload_rate.and_then(Rate::bytes_per_second), Some(2 << 20));
+        assert_eq!(external.limits.download_rate, Some(Rate::Unlimited));
         assert_eq!((external.paths.len(), external.requires_tls), (1, true));
     }
 

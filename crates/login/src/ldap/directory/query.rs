@@ -6,7 +6,7 @@ use ldap3::{Ldap as Client, LdapConnAsync, LdapError, LdapResult, Scope, SearchE
 use ldap3::{SearchOptions, SearchResult};
 use wharf_core::account::is_name;
 use wharf_core::users::{Attempt, Denied};
-use wharf_users::rights::parse_rights;
+use wharf_users::permissions::parse_permissions;
 use wharf_users::units::parse_quota;
 
 use super::super::EntryLookup;
@@ -279,8 +279,8 @@ fn account_of(settings: &LdapSettings, user: &str, entry: &SearchEntry) -> AuthO
         ..ExternalAccount::default()
     };
     if let Some(text) = values(&known.permissions).first() {
-        match parse_rights(text) {
-            Ok(rights) => external.permissions = Some(rights),
+        match parse_permissions(text) {
+            Ok(permissions) => external.permissions = Some(permissions),
             Err(bad) => return unreadable(&known.permissions, &bad.message()),
         }
     }

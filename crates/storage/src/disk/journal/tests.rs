@@ -152,11 +152,11 @@ fn row_41_56_data_that_another_program_wrote_after_a_crash_is_kept() {
     write(&staged, [0; 9]).unwrap();
     for (boot, fits) in [(boot::identity().trim_ascii(), false), (b"another", true)] {
         let made = JournaledFile { birth: birth(&file), stage: stage.clone(), boot: boot.to_vec() };
-        assert_eq!(made.fits(&dir(), &mut file, (3, 5), FileEvidence::Name).unwrap(), fits);
+        assert_eq!(made.fits(&dir(), &mut file, (3, 5), FileIdentity::Name).unwrap(), fits);
     }
     let other = JournaledFile { birth: Some(1), stage, boot: b"another".to_vec() };
     let knows_birth = birth(&file).is_some();
-    assert_eq!(other.fits(&dir(), &mut file, (3, 5), FileEvidence::Name).unwrap(), !knows_birth);
+    assert_eq!(other.fits(&dir(), &mut file, (3, 5), FileIdentity::Name).unwrap(), !knows_birth);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::disk::prefix_copy::PrefixCopy;
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, OpenedTemporary};
 use crate::disk::temporary::{
-    LockOutcome, claim, is_base_current, is_in_time, is_unchanged_since, leads_to_hidden,
+    LockOutcome, is_base_current, is_in_time, is_unchanged_since, leads_to_hidden, lock_temporary,
     partial_name, read_base, remove_base, temporary_name,
 };
 use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
@@ -37,7 +37,7 @@ pub(super) struct Overlap {
 /// What is known about the bytes that should follow.
 enum ExpectedBytes {
     /// They were received once already.
-    IndexSnapshot(Vec<u8>),
+    Received(Vec<u8>),
     /// They are new. These were received last: if a file repeats itself, its first bytes prove
     /// nothing.
     New(Vec<u8>),
@@ -67,7 +67,7 @@ impl Overlap {
             let from = length.saturating_sub(REPEATED_BYTES_MAX).max(1);
             ExpectedBytes::New(read(from, REPEATED_BYTES_MAX)?)
         } else {
-            ExpectedBytes::IndexSnapshot(read(keep, OVERLAP_BYTES_MAX)?)
+            ExpectedBytes::Received(read(keep, OVERLAP_BYTES_MAX)?)
         };
         Ok(Some(Self { head, next }))
     }
@@ -76,7 +76,7 @@ impl Overlap {
     /// contain its first part twice.
     pub(super) fn check(&self, pieces: &[bytes::Bytes]) -> Result<()> {
         let count = match &self.next {
-            ExpectedBytes::IndexSnapshot(here) => self.head.len().min(here.len()),
+            ExpectedBytes::Received(here) => self.head.len().min(here.len()),
             ExpectedBytes::New(_) => self.head.len(),
         };
         let came: Vec<u8> = pieces.iter().flatten().copied().take(count).collect();
@@ -84,7 +84,7 @@ impl Overlap {
             return Ok(());
         }
         let is_expected = match &self.next {
-            ExpectedBytes::IndexSnapshot(here) => here.starts_with(&came),
+            ExpectedBytes::Received(here) => here.starts_with(&came),
             ExpectedBytes::New(last) => last.windows(came.len()).any(|bytes| bytes == came),
         };
         if is_expected {
@@ -169,7 +169,7 @@ impl PartialUpload {
         // A file that was just created and is not counted yet must not be mistaken for an old one
         // and subtracted.
         let counting = tree.counting()?;
-        let mut partial_upload = match Self::claim(tree, location, how.replace)? {
+        let mut partial_upload = match Self::acquire(tree, location, how.replace)? {
             // An upload of this account is in progress, or the server has not noticed yet that it
             // ended: bytes sent to resume it must not be appended to the old file.
             (_, true) if base.is_some() && !matches!(how.start, Start::Fresh | Start::At(0)) => {
@@ -189,7 +189,7 @@ impl PartialUpload {
         partial_upload.prepare(tree, at, how.start)?;
         partial_upload.headroom.take(&partial_upload.file, 0)?;
         if let Some(reservation) = &partial_upload.reservation {
-            reservation.check_room()?;
+            reservation.check_space()?;
         }
         partial_upload.keeps_empty = partial_upload.base.is_some() && how.start == Start::Fresh;
         Ok(partial_upload)
@@ -202,7 +202,7 @@ impl PartialUpload {
         // Without write permission the client gets the error before it sends data.
         drop(location.dir.open_to_append(location.name)?);
         let counting = tree.counting()?;
-        let (file, name) = claim_temporary(&location.dir)?;
+        let (file, name) = acquire_temporary(&location.dir)?;
         let partial = partial_name(&tree.account, location.name);
         let parts = (file, None, name);
         let mut partial_upload = Self::with(tree, location, Replace::Allowed, parts, partial);
@@ -214,7 +214,7 @@ impl PartialUpload {
         drop(counting);
         partial_upload.headroom.take(&partial_upload.file, 0)?;
         if let Some(reservation) = &partial_upload.reservation {
-            reservation.check_room()?;
+            reservation.check_space()?;
         }
         Ok(partial_upload)
     }
@@ -349,19 +349,19 @@ impl PartialUpload {
 
     /// The account's temporary file for this target, or another one if that is in use or unusable.
     /// Also returns whether it is in use.
-    fn claim(tree: &Tree, location: Location<'_>, replace: Replace) -> Result<(Self, bool)> {
+    fn acquire(tree: &Tree, location: Location<'_>, replace: Replace) -> Result<(Self, bool)> {
         let partial = partial_name(&tree.account, location.name);
         let keep = tree.options.partial_upload_retention;
-        let claimed = if keep.is_zero() {
-            ClaimedPartial::Unavailable
+        let acquired = if keep.is_zero() {
+            AcquiredPartial::Unavailable
         } else {
-            claim_partial(&location.dir, &partial)?
+            acquire_partial(&location.dir, &partial)?
         };
-        let is_in_use = matches!(claimed, ClaimedPartial::InUse);
-        let (parts, is_findable) = match claimed {
-            ClaimedPartial::Locked(file, found) => ((file, found, partial.clone()), true),
-            ClaimedPartial::InUse | ClaimedPartial::Unavailable => {
-                let (file, name) = claim_temporary(&location.dir)?;
+        let is_in_use = matches!(acquired, AcquiredPartial::InUse);
+        let (parts, is_findable) = match acquired {
+            AcquiredPartial::Locked(file, found) => ((file, found, partial.clone()), true),
+            AcquiredPartial::InUse | AcquiredPartial::Unavailable => {
+                let (file, name) = acquire_temporary(&location.dir)?;
                 ((file, None, name), false)
             }
         };
@@ -442,7 +442,7 @@ fn kept(start: Start, length: u64) -> Result<u64> {
 }
 
 /// The temporary file under the name that belongs to the account and the target.
-enum ClaimedPartial {
+enum AcquiredPartial {
     /// Locked for this upload; its length if it existed before.
     Locked(File, Option<u64>),
     /// Another upload of this account uses it.
@@ -451,7 +451,7 @@ enum ClaimedPartial {
     Unavailable,
 }
 
-fn claim_partial(dir: &Directory, name: &[u8]) -> Result<ClaimedPartial> {
+fn acquire_partial(dir: &Directory, name: &[u8]) -> Result<AcquiredPartial> {
     let mut is_new = false;
     for _ in 0..TRIES_MAX {
         let file = match dir.create(name) {
@@ -462,29 +462,29 @@ fn claim_partial(dir: &Directory, name: &[u8]) -> Result<ClaimedPartial> {
             Err(error) if error.kind() != Io::AlreadyExists => return Err(fault(error)),
             Err(_) => match dir.open_own(name).map_err(fault)? {
                 OpenedTemporary::Found(file) => file,
-                OpenedTemporary::Foreign => return Ok(ClaimedPartial::Unavailable),
+                OpenedTemporary::Foreign => return Ok(AcquiredPartial::Unavailable),
                 OpenedTemporary::Missing => continue,
             },
         };
-        match claim(dir, name, &file) {
+        match lock_temporary(dir, name, &file) {
             LockOutcome::Locked(length) => {
-                return Ok(ClaimedPartial::Locked(file, (!is_new).then_some(length)));
+                return Ok(AcquiredPartial::Locked(file, (!is_new).then_some(length)));
             }
             // A session that only asks for its length releases the lock at once.
             LockOutcome::InUse => std::thread::yield_now(),
-            LockOutcome::Unsupported => return Ok(ClaimedPartial::Unavailable),
+            LockOutcome::Unsupported => return Ok(AcquiredPartial::Unavailable),
         }
     }
-    Ok(ClaimedPartial::InUse)
+    Ok(AcquiredPartial::InUse)
 }
 
-pub(in crate::disk) fn claim_temporary(dir: &Directory) -> Result<(File, Vec<u8>)> {
+pub(in crate::disk) fn acquire_temporary(dir: &Directory) -> Result<(File, Vec<u8>)> {
     for _ in 0..TRIES_MAX {
         let name = temporary_name().map_err(fault)?;
         match dir.create(&name) {
             // Without locks, exclusive creation alone makes it ours. A sweep may have removed it in
             // the meantime.
-            Ok(file) if !matches!(claim(dir, &name, &file), LockOutcome::InUse) => {
+            Ok(file) if !matches!(lock_temporary(dir, &name, &file), LockOutcome::InUse) => {
                 return Ok((file, name));
             }
             Ok(_) => {}

@@ -83,13 +83,16 @@ fn the_line_of_a_setting_is_known() {
     assert_eq!(file.origin_of("anna", "quota", None), SettingOrigin::Group("staff"));
     assert_eq!(file.origin_of("anna", "sessions", None), SettingOrigin::Own);
     assert_eq!(file.origin_of("anna", "expires", None), SettingOrigin::Unset);
-    let at = |key, inner: &str| file.line_said("anna", key, Some(&path(inner)));
-    assert_eq!(file.line_said("anna", "sessions", None), Some(4));
-    assert_eq!(file.line_said("anna", "home", None), Some(28));
+    let at = |key, inner: &str| file.line_of_setting("anna", key, Some(&path(inner)));
+    assert_eq!(file.line_of_setting("anna", "sessions", None), Some(4));
+    assert_eq!(file.line_of_setting("anna", "home", None), Some(28));
     assert_eq!(at("paths", "/in"), Some(6));
     assert_eq!(at("paths", "/out"), Some(22));
     assert_eq!(at("folders", "/scans"), Some(25));
-    assert_eq!((file.line_said("anna", "comment", None), file.line_of("ben")), (None, Some(8)));
+    assert_eq!(
+        (file.line_of_setting("anna", "comment", None), file.line_of("ben")),
+        (None, Some(8))
+    );
 }
 
 #[test]

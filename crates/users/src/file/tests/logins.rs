@@ -111,12 +111,12 @@ async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
 #[tokio::test]
 async fn row_19_an_empty_or_missing_hash_accepts_no_empty_password() {
     let test_users = test_users();
-    for said in ["", "password = \"\"\n", "password = \"!\"\n", "no_password = false\n"] {
+    for password_lines in ["", "password = \"\"\n", "password = \"!\"\n", "no_password = false\n"] {
         test_users.replace(&format!(
-            "[users.eva]\n{said}home = \"/eva\"\nallowed_addresses = [\"127.0.0.1\"]\n"
+            "[users.eva]\n{password_lines}home = \"/eva\"\nallowed_addresses = [\"127.0.0.1\"]\n"
         ));
         let denied = test_users.login("eva", b"").await;
-        assert!(matches!(denied, Err(Denied::NoPassword)), "{said}: {denied:?}");
+        assert!(matches!(denied, Err(Denied::NoPassword)), "{password_lines}: {denied:?}");
     }
     assert!(test_users.hasher.verifications() == 4);
 }

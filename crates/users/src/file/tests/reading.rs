@@ -51,11 +51,11 @@ fn every_key_is_read() {
     let account = anna.account(file.folder(), jiff::Timestamp::now());
     assert_eq!(account.home, Path::new("/etc/wharf/anna"));
     assert!(account.requires_tls && anna.is_enabled());
-    assert_eq!(account.limits.upload.and_then(Rate::bytes_per_second), Some(2 << 20));
-    assert_eq!(account.limits.download, Some(Rate::Unlimited));
-    assert_eq!(account.limits.transfer_upload, Some(Rate::Unlimited));
-    assert_eq!(account.limits.transfer_download.and_then(Rate::bytes_per_second), Some(1000));
-    assert_eq!(account.limits.sessions_max, Some(Count::from_number(5)));
+    assert_eq!(account.limits.upload_rate.and_then(Rate::bytes_per_second), Some(2 << 20));
+    assert_eq!(account.limits.download_rate, Some(Rate::Unlimited));
+    assert_eq!(account.limits.transfer_upload_rate, Some(Rate::Unlimited));
+    assert_eq!(account.limits.transfer_download_rate.and_then(Rate::bytes_per_second), Some(1000));
+    assert_eq!(account.limits.sessions, Some(Count::from_number(5)));
     let at = |path: &str| account.rules.at(&VPath::root().resolve(path.as_bytes()).unwrap());
     assert_eq!(at("/x"), Permissions::parse("read-write").unwrap());
     assert_eq!(at("/incoming/x"), Permissions::parse("upload").unwrap());
@@ -70,7 +70,7 @@ fn what_is_absent_is_safe() {
     let account = wang.account(file.folder(), jiff::Timestamp::now());
     assert_eq!(account.home, Path::new("/srv/ftp/wang"));
     assert_eq!(account.rules.anywhere(), Permissions::READ_ONLY);
-    assert_eq!(account.limits.upload, None);
+    assert_eq!(account.limits.upload_rate, None);
     assert!(!account.requires_tls && wang.is_enabled());
 }
 
@@ -230,12 +230,12 @@ proptest! {
 
 #[test]
 fn row_19_an_account_without_a_password_needs_addresses_and_no_password() {
-    let read = |said: &str| {
+    let read = |lines: &str| {
         parse(&format!(
-            "[groups.near]\nallowed_addresses = [\"10.0.0.0/8\"]\n{said}home = \"/a\"\n"
+            "[groups.near]\nallowed_addresses = [\"10.0.0.0/8\"]\n{lines}home = \"/a\"\n"
         ))
     };
-    let wrong = |said: &str| read(said).unwrap_err().to_string();
+    let wrong = |lines: &str| read(lines).unwrap_err().to_string();
     let messages = wrong("[users.a]\nno_password = true\n");
     assert!(
         messages.contains("an account without a password needs `allowed_addresses`"),

@@ -32,7 +32,7 @@ fn every_column_is_read_in_any_order() {
     assert_eq!(account.secret, ImportedPassword::Plain("a,b\"c".into()));
     assert_eq!(account.home, Path::new("/srv/anna"));
     assert_eq!(
-        account.permissions.map(wharf_users::rights::format_rights).as_deref(),
+        account.permissions.map(wharf_users::permissions::format_permissions).as_deref(),
         Some("read-write")
     );
     let paths: Vec<_> = account.paths.iter().map(|(path, _)| path.to_string()).collect();

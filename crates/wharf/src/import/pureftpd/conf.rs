@@ -163,7 +163,7 @@ pub(super) fn read(
                 .union(Permissions::OVERWRITE),
         ),
     ];
-    let lost = taken.iter().filter(|(name, _)| is_on(name)).map(|(_, rights)| *rights);
+    let lost = taken.iter().filter(|(name, _)| is_on(name)).map(|(_, permissions)| *permissions);
     let lost = lost.fold(Permissions::NONE, Permissions::union);
     let kept = Permissions::EACH.iter().map(|(right, ..)| *right);
     Ok(kept.filter(|right| !lost.contains(*right)).fold(Permissions::NONE, Permissions::union))

@@ -15,8 +15,8 @@ fn passwd(content: &str) -> Result<ImportResult, ImportError> {
 
 fn conf(content: &str) -> (ImportResult, Permissions) {
     let mut found = ImportResult::default();
-    let rights = conf::read(&conf::directives(&text(content)), "p", &mut found).unwrap();
-    (found, rights)
+    let permissions = conf::read(&conf::directives(&text(content)), "p", &mut found).unwrap();
+    (found, permissions)
 }
 
 fn lines(found: &ImportResult) -> String {
@@ -84,7 +84,7 @@ fn invalid_lines_are_reported_and_other_files_are_rejected() {
 
 #[test]
 fn directives_are_imported() {
-    let (found, rights) = conf(
+    let (found, permissions) = conf(
         "# x\nBind 127.0.0.1,2121\nPassivePortRange  30000 50000\nMaxClientsNumber 50\n\
          MaxIdleTime 15\nUserBandwidth 100:200\nPerUserLimits 3:20\nUmask 133:022\nTLS 2\n\
          CertFileAndKey \"/etc/a.pem\" \"/etc/b.pem\"\nVerboseLog yes\nNoChmod yes\n\
@@ -106,7 +106,7 @@ fn directives_are_imported() {
     ] {
         assert_eq!(found.imported_settings[path].raw.to_toml(), expected, "{path}");
     }
-    assert!(!rights.contains(Permissions::CHMOD) && rights.contains(Permissions::DELETE));
+    assert!(!permissions.contains(Permissions::CHMOD) && permissions.contains(Permissions::DELETE));
     let reported = lines(&found);
     for part in [
         "format clf",

@@ -5,7 +5,7 @@ use std::path::Path;
 use wharf_proto::path::VPath;
 
 use super::settings::{SettingValue, anonymous, end};
-use super::{ScriptSummary, cut, folder, rights};
+use super::{ScriptSummary, cut, folder, permissions};
 use crate::config::raw::Raw;
 use crate::import::model::{
     ImportError, ImportResult, ImportedAccount, ImportedPassword, SourceLocation,
@@ -95,7 +95,7 @@ impl ScriptReader<'_> {
         match name.rsplit('.').next().unwrap_or(name) {
             "add_user" => self.add_user(&call),
             "add_anonymous" => self.add_anonymous(&call),
-            "override_perm" => self.override_rights(&call),
+            "override_perm" => self.override_permissions(&call),
             "basicConfig" => {
                 if let Some(value) = call.get("filename", usize::MAX) {
                     let about = SettingValue { name: "filename", value, location, base: self.base };
@@ -150,8 +150,8 @@ impl ScriptReader<'_> {
             Some(PythonValue::Text(letters)) => letters,
             Some(_) => return self.computed("perm", false, call.location),
         };
-        let rights = match rights(letters) {
-            Ok(rights) => rights,
+        let permissions = match permissions(letters) {
+            Ok(permissions) => permissions,
             Err(letter) => {
                 let shown = name.escape_debug();
                 let what =
@@ -173,7 +173,7 @@ impl ScriptReader<'_> {
         let secret = ImportedPassword::Plain(password.to_owned());
         let mut account =
             ImportedAccount::new(name, secret, folder(home, self.base), call.location.clone());
-        account.permissions = Some(rights);
+        account.permissions = Some(permissions);
         self.found.add(account);
     }
 
@@ -186,12 +186,12 @@ impl ScriptReader<'_> {
         let (Some(home), Some(letters)) = (call.text("homedir", 0), letters) else {
             return self.computed("add_anonymous", self.others.0, call.location);
         };
-        let Ok(rights) = rights(letters) else {
+        let Ok(permissions) = permissions(letters) else {
             let hint = "valid permissions are the letters elradfmwMT";
             self.found.lost(call.location, "add_anonymous: invalid permission letter", hint);
             return;
         };
-        let (level, is_same) = anonymous(rights);
+        let (level, is_same) = anonymous(permissions);
         if !is_same {
             let what = format!(
                 "anonymous users had the permissions `{letters}`; the nearest preset is {level}"
@@ -207,7 +207,7 @@ impl ScriptReader<'_> {
     }
 
     /// `override_perm(name, folder, perm, recursive=False)`
-    fn override_rights(&mut self, call: &CallArguments<'_>) {
+    fn override_permissions(&mut self, call: &CallArguments<'_>) {
         let (name, below, letters) =
             (call.text("username", 0), call.text("directory", 1), call.text("perm", 2));
         let (Some(name), Some(below), Some(letters)) = (name, below, letters) else {
@@ -219,9 +219,9 @@ impl ScriptReader<'_> {
             let inner = below.strip_prefix(&account.home).ok()?;
             VPath::root().resolve(inner.to_string_lossy().replace('\\', "/").as_bytes()).ok()
         });
-        match (account, path, rights(letters)) {
-            (Some(account), Some(path), Ok(rights)) if !path.is_root() => {
-                account.paths.push((path, rights));
+        match (account, path, permissions(letters)) {
+            (Some(account), Some(path), Ok(permissions)) if !path.is_root() => {
+                account.paths.push((path, permissions));
                 if !matches!(call.get("recursive", 3), Some(PythonValue::Boolean(true))) {
                     let what = "these permissions applied to the folder only; now also to its \
                                 subfolders";

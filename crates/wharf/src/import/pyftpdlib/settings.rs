@@ -321,13 +321,13 @@ impl SettingValue<'_> {
 }
 
 /// The preset for anonymous users, and whether it equals the letters exactly.
-pub(super) fn anonymous(rights: Permissions) -> (AnonymousPermissions, bool) {
-    let reads = rights.contains(Permissions::READ) || rights.contains(Permissions::LIST);
+pub(super) fn anonymous(permissions: Permissions) -> (AnonymousPermissions, bool) {
+    let reads = permissions.contains(Permissions::READ) || permissions.contains(Permissions::LIST);
     let full = Permissions::FULL;
-    if !rights.contains(Permissions::UPLOAD) {
-        (AnonymousPermissions::Read, rights == Permissions::READ_ONLY)
+    if !permissions.contains(Permissions::UPLOAD) {
+        (AnonymousPermissions::Read, permissions == Permissions::READ_ONLY)
     } else if reads {
-        let is_same = rights == full || rights.union(Permissions::CHMOD) == full;
+        let is_same = permissions == full || permissions.union(Permissions::CHMOD) == full;
         (AnonymousPermissions::ReadWrite, is_same)
     } else {
         (AnonymousPermissions::Dropbox, true)

@@ -161,10 +161,10 @@ fn the_rest_of_the_line_is_the_folder() {
             ("小明", "密码", "/srv/old/data"),
         ]
     );
-    let rights = |index: usize| found.accounts[index].permissions.unwrap();
-    assert_eq!(rights(1), Permissions::READ_ONLY);
-    assert_eq!(rights(2), Permissions::FULL);
-    assert!(!rights(0).contains(Permissions::MTIME));
+    let permissions = |index: usize| found.accounts[index].permissions.unwrap();
+    assert_eq!(permissions(1), Permissions::READ_ONLY);
+    assert_eq!(permissions(2), Permissions::FULL);
+    assert!(!permissions(0).contains(Permissions::MTIME));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{folder, rights};
+use super::{folder, permissions};
 use crate::import::model::{ImportError, ImportResult, ImportedAccount, ImportedPassword};
 use crate::import::text::SourceText;
 
@@ -36,11 +36,11 @@ pub(super) fn read(
             found.lost(&location, what, "the format is  name password permissions folder");
             continue;
         }
-        match rights(letters) {
-            Ok(rights) => {
+        match permissions(letters) {
+            Ok(permissions) => {
                 let secret = ImportedPassword::Plain(password.to_owned());
                 let mut account = ImportedAccount::new(name, secret, folder(home, base), location);
-                account.permissions = Some(rights);
+                account.permissions = Some(permissions);
                 found.add(account);
             }
             Err(letter) => {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// After this a program counts as hanging, and the test fails.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A program to run.
 pub(crate) struct Program {
@@ -94,13 +94,13 @@ impl Program {
         let output = drained(child.stdout.take().expect("it is piped"));
         let errors = drained(child.stderr.take().expect("it is piped"));
         let both = output
-            .recv_timeout(PATIENCE)
-            .and_then(|output| errors.recv_timeout(PATIENCE).map(|errors| (output, errors)));
+            .recv_timeout(TIMEOUT)
+            .and_then(|output| errors.recv_timeout(TIMEOUT).map(|errors| (output, errors)));
         let Ok((output, errors)) = both else {
             child.kill().expect("it can be ended");
             child.wait().expect("it can be waited for");
-            let said = errors.recv_timeout(PATIENCE).unwrap_or_default();
-            panic!("`{shown}` hangs; it said: {}", String::from_utf8_lossy(&said));
+            let printed = errors.recv_timeout(TIMEOUT).unwrap_or_default();
+            panic!("`{shown}` hangs; it printed: {}", String::from_utf8_lossy(&printed));
         };
         let code = child.wait().expect("it can be waited for").code();
         Outcome { shown, code, output, errors: String::from_utf8_lossy(&errors).into_owned() }

@@ -22,7 +22,7 @@ pub(crate) const USER: &str = "anna";
 pub(crate) const PASSWORD: &str = "secret";
 
 /// A server that does not listen by then never will.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server settings of a test.
 pub(crate) struct Setup {
@@ -38,7 +38,7 @@ pub(crate) struct Server {
     folder: TempDir,
     ports: Ports,
     child: Option<Child>,
-    said: Vec<String>,
+    printed: Vec<String>,
     lines: Receiver<String>,
     ready_line: String,
 }
@@ -93,8 +93,8 @@ impl Setup {
 
     /// Adds an account with these rights and more options of `wharf user add`. Without any, there
     /// is [`USER`] with all rights.
-    pub(crate) fn account(mut self, name: &str, rights: &str, options: &[&str]) -> Self {
-        let words = [&[name, "--permissions", rights], options].concat();
+    pub(crate) fn account(mut self, name: &str, permissions: &str, options: &[&str]) -> Self {
+        let words = [&[name, "--permissions", permissions], options].concat();
         self.accounts.push(words.into_iter().map(str::to_owned).collect());
         self
     }
@@ -138,7 +138,7 @@ impl Setup {
         }
         let (_, lines) = channel();
         let Self { folder, ports, .. } = setup;
-        Server { folder, ports, child: None, said: Vec::new(), lines, ready_line: String::new() }
+        Server { folder, ports, child: None, printed: Vec::new(), lines, ready_line: String::new() }
     }
 
     fn config(&self) -> String {
@@ -203,13 +203,13 @@ impl Server {
 
     /// Waits for a line of the log and returns it.
     fn receive_line(&mut self, is_it: impl Fn(&str) -> bool) -> String {
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.said.push(line.clone());
+        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
+            self.printed.push(line.clone());
             if is_it(&line) {
                 return line;
             }
         }
-        panic!("the awaited line never came, only:\n{}", self.said.join("\n"));
+        panic!("the awaited line never came, only:\n{}", self.printed.join("\n"));
     }
 
     /// Ends the process as a crash would (SIGKILL).
@@ -242,10 +242,10 @@ impl Server {
     }
 
     /// A new folder for a client.
-    pub(crate) fn room(&self, name: &str) -> PathBuf {
-        let room = self.folder().join("rooms").join(name);
-        fs::create_dir_all(&room).expect("it can be made");
-        room
+    pub(crate) fn client_dir(&self, name: &str) -> PathBuf {
+        let client_dir = self.folder().join("client-dirs").join(name);
+        fs::create_dir_all(&client_dir).expect("it can be made");
+        client_dir
     }
 
     /// Where the files of [`USER`] are.
@@ -283,8 +283,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.said.extend(self.lines.try_iter());
-            eprintln!("--- the server said\n{}", self.said.join("\n"));
+            self.printed.extend(self.lines.try_iter());
+            eprintln!("--- the server printed\n{}", self.printed.join("\n"));
         }
         self.kill();
     }

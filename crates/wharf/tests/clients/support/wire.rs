@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Longer than any wait that the server has to make.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A control connection.
 pub(crate) struct Wire {
@@ -31,8 +31,8 @@ impl Wire {
     /// Connects and reads the greeting.
     pub(crate) fn connect(address: &str, port: u16) -> Self {
         let stream = TcpStream::connect((address, port)).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("it can be set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("it can be set");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("it can be set");
         stream.set_nodelay(true).expect("it can be set");
         let mut wire = Self { control: BufReader::new(stream), greeting: Reply(Vec::new()) };
         wire.greeting = wire.reply();
@@ -101,7 +101,7 @@ impl Wire {
     pub(crate) fn passive(&mut self) -> TcpStream {
         let address = self.says("PASV", 227).pasv_address();
         let data = TcpStream::connect(address).expect("the server listens there");
-        data.set_read_timeout(Some(PATIENCE)).expect("it can be set");
+        data.set_read_timeout(Some(TIMEOUT)).expect("it can be set");
         data
     }
 

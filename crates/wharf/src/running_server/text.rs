@@ -55,10 +55,10 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     let mut kept = Vec::new();
-    let mut room = most.saturating_sub(1);
+    let mut columns = most.saturating_sub(1);
     for one in text.chars().rev() {
-        let Some(left) = room.checked_sub(letter(one)) else { break };
-        room = left;
+        let Some(left) = columns.checked_sub(letter(one)) else { break };
+        columns = left;
         kept.push(one);
     }
     std::iter::once('…').chain(kept.into_iter().rev()).collect()

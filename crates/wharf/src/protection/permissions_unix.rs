@@ -17,14 +17,14 @@ use crate::outcome::{Exit, Failure};
 
 /// A problem with the permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RightsFinding {
+pub(crate) struct PermissionFinding {
     what: String,
     hint: String,
-    severity: RightsSeverity,
+    severity: PermissionSeverity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum RightsSeverity {
+enum PermissionSeverity {
     /// Informational.
     Info,
     /// Any user of this computer can misuse it.
@@ -33,10 +33,10 @@ enum RightsSeverity {
     Fatal,
 }
 
-impl RightsFinding {
+impl PermissionFinding {
     /// Whether it is reported at the start.
     pub(crate) fn is_warning(&self) -> bool {
-        self.severity >= RightsSeverity::Warning
+        self.severity >= PermissionSeverity::Warning
     }
 
     /// One line, with the hint.
@@ -67,7 +67,7 @@ const STICKY: u32 = 0o1000;
 /// `ConfigInvalid`, with the command that fixes the first problem.
 pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let findings = of_config(config, file);
-    match findings.into_iter().find(|finding| finding.severity == RightsSeverity::Fatal) {
+    match findings.into_iter().find(|finding| finding.severity == PermissionSeverity::Fatal) {
         None => Ok(()),
         Some(finding) => {
             Err(Failure { exit: Exit::ConfigInvalid, ..Failure::new(finding.what) }
@@ -77,7 +77,7 @@ pub(crate) fn reject_insecure(config: &Config, file: Option<&Path>) -> Result<()
 }
 
 /// Checks configuration, state and logs. Certificates and accounts are checked where they are read.
-pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFinding> {
+pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<PermissionFinding> {
     let mut findings = Vec::new();
     if let Some((path, facts)) = file.and_then(facts) {
         findings.extend(of_config_file(config, &path, &facts));
@@ -88,12 +88,16 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
         let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;
         if is_writable || mode & 0o077 != 0 {
             let access = if is_writable { "writable" } else { "readable" };
-            findings.push(RightsFinding {
+            findings.push(PermissionFinding {
                 what: format!(
                     "the state folder {shown} is {access} by other users (mode {mode:04o})"
                 ),
                 hint: format!("chmod 700 '{shown}'"),
-                severity: if is_writable { RightsSeverity::Fatal } else { RightsSeverity::Info },
+                severity: if is_writable {
+                    PermissionSeverity::Fatal
+                } else {
+                    PermissionSeverity::Info
+                },
             });
         }
     }
@@ -108,10 +112,10 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
         let mode = mode(&facts);
         if mode & OTHERS_WRITE != 0 {
             let shown = path.display();
-            findings.push(RightsFinding {
+            findings.push(PermissionFinding {
                 what: format!("the program {shown}, which wharf starts, is writable by all users"),
                 hint: format!("chmod o-w '{shown}'"),
-                severity: RightsSeverity::Fatal,
+                severity: PermissionSeverity::Fatal,
             });
         }
     }
@@ -119,50 +123,50 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<RightsFindi
         let mode = mode(&facts);
         if facts.is_file() && mode & OTHERS_WRITE != 0 {
             let shown = path.display();
-            findings.push(RightsFinding {
+            findings.push(PermissionFinding {
                 what: format!("the log {shown} is writable by all users (mode {mode:04o})"),
                 hint: format!("chmod o-w '{shown}'"),
-                severity: RightsSeverity::Warning,
+                severity: PermissionSeverity::Warning,
             });
         }
     }
     findings
 }
 
-fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<RightsFinding> {
+fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<PermissionFinding> {
     let mut findings = Vec::new();
     let shown = path.display();
     let mode = mode(facts);
     if mode & OTHERS_WRITE != 0 {
-        findings.push(RightsFinding {
+        findings.push(PermissionFinding {
             what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
             hint: format!("chmod o-w '{shown}'"),
-            severity: RightsSeverity::Fatal,
+            severity: PermissionSeverity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
-        findings.push(RightsFinding {
+        findings.push(PermissionFinding {
             what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
             hint: format!("chmod g-w '{shown}', unless all its members may administer this server"),
-            severity: RightsSeverity::Info,
+            severity: PermissionSeverity::Info,
         });
     }
     findings.extend(foreign_owner(path, facts));
     let is_exposed = !config.server.user.is_empty() && only_root_changes(path).is_err();
     if is_exposed {
-        findings.push(RightsFinding {
+        findings.push(PermissionFinding {
             what: format!("another user than root may change {shown} or a folder above it"),
             hint: "make it owned by root: else a server that has dropped root's privileges could \
                      regain them, so wharf reload --binary rejects it; keep users.toml in a \
                      separate folder"
                 .to_owned(),
-            severity: RightsSeverity::Warning,
+            severity: PermissionSeverity::Warning,
         });
     }
     findings
 }
 
 /// Checks whether other users may replace a home.
-pub(crate) fn of_home(home: &Path) -> Vec<RightsFinding> {
+pub(crate) fn of_home(home: &Path) -> Vec<PermissionFinding> {
     let Ok(home) = fs::canonicalize(home) else { return Vec::new() };
     let mut findings = Vec::new();
     for folder in home.ancestors() {
@@ -179,7 +183,7 @@ pub(crate) fn of_home(home: &Path) -> Vec<RightsFinding> {
             format!("any user may replace {home}: {shown} is world-writable")
         };
         let hint = format!("chmod o-w '{shown}'");
-        findings.push(RightsFinding { what, hint, severity: RightsSeverity::Warning });
+        findings.push(PermissionFinding { what, hint, severity: PermissionSeverity::Warning });
     }
     if let Ok(facts) = fs::metadata(&home) {
         findings.extend(foreign_owner(&home, &facts));
@@ -203,28 +207,32 @@ pub(crate) fn readable_by(name: &str, users_file: &Path) -> Result<(), Failure> 
     }
 }
 
-fn foreign_owner(path: &Path, facts: &Metadata) -> Option<RightsFinding> {
+fn foreign_owner(path: &Path, facts: &Metadata) -> Option<PermissionFinding> {
     let owner = facts.uid();
     let is_ours = owner == 0 || owner == geteuid().as_raw();
-    (!is_ours).then(|| RightsFinding {
+    (!is_ours).then(|| PermissionFinding {
         what: format!("{} belongs to another user (UID {owner})", path.display()),
         hint: format!(
             "that user can change it; to prevent this:  chown {} '{}'",
             super::identity::current_name(),
             path.display()
         ),
-        severity: RightsSeverity::Info,
+        severity: PermissionSeverity::Info,
     })
 }
 
 /// A file with one of our passwords that other users may read or change.
-fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<RightsFinding> {
+fn open_secret((path, facts): (PathBuf, Metadata)) -> Option<PermissionFinding> {
     let (shown, mode) = (path.display(), mode(&facts));
-    (facts.is_file() && mode & 0o077 != 0).then(|| RightsFinding {
+    (facts.is_file() && mode & 0o077 != 0).then(|| PermissionFinding {
         what: format!("the secret in {shown} is accessible to other users (mode {mode:04o})"),
         hint: format!("chmod 600 '{shown}'"),
         // Another program may need access through a dedicated group.
-        severity: if mode & 0o027 == 0 { RightsSeverity::Info } else { RightsSeverity::Fatal },
+        severity: if mode & 0o027 == 0 {
+            PermissionSeverity::Info
+        } else {
+            PermissionSeverity::Fatal
+        },
     })
 }
 
@@ -260,7 +268,7 @@ mod tests {
         ] {
             let folder = top.path().join(folder);
             set(&folder, mode);
-            let grave = of_home(&home).iter().any(RightsFinding::is_warning);
+            let grave = of_home(&home).iter().any(PermissionFinding::is_warning);
             assert_eq!(grave, is_reported, "{} {mode:o}", folder.display());
             set(&folder, 0o755);
         }

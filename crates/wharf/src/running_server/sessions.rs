@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use wharf_admin::model::{Kicked, Session, SessionState};
 
 use super::text::{clock, columns, progress, shortened, speed};
-use crate::cli::live::{SessionFilterArgs, StateName};
+use crate::cli::running_server::{SessionFilterArgs, StateName};
 use crate::outcome::Failure;
 
 /// Width of a path, so that most lines fit into 80 columns.

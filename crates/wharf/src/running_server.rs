@@ -11,20 +11,23 @@ use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
 
-use crate::cli::{GlobalArgs, live};
+use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs};
 use crate::standard_paths;
 
 /// `wharf status`.
-pub(crate) fn status(global: &GlobalArgs, options: &live::StatusArgs) -> Result<Exit, Failure> {
+pub(crate) fn status(
+    global: &GlobalArgs,
+    options: &running_server::StatusArgs,
+) -> Result<Exit, Failure> {
     let status: Status = ask(async { client(global, &options.reach).get("/v1/status").await })?;
     print(&if options.json { json(&status)? } else { summary::screen(&status) })?;
     Ok(Exit::Done)
 }
 
 /// `wharf who`.
-pub(crate) fn who(global: &GlobalArgs, options: &live::WhoArgs) -> Result<Exit, Failure> {
+pub(crate) fn who(global: &GlobalArgs, options: &running_server::WhoArgs) -> Result<Exit, Failure> {
     let chosen = sessions::Chosen::of(&options.filter)?;
     let all: Vec<Session> =
         ask(async { client(global, &options.reach).get("/v1/sessions").await })?;
@@ -39,7 +42,10 @@ pub(crate) fn who(global: &GlobalArgs, options: &live::WhoArgs) -> Result<Exit, 
 }
 
 /// `wharf kick`.
-pub(crate) fn kick(global: &GlobalArgs, options: &live::KickArgs) -> Result<Exit, Failure> {
+pub(crate) fn kick(
+    global: &GlobalArgs,
+    options: &running_server::KickArgs,
+) -> Result<Exit, Failure> {
     let is_empty = options.sessions.is_empty() && options.user.is_empty() && options.ip.is_empty();
     if is_empty && !options.all {
         return Err(Failure::usage(
@@ -67,7 +73,7 @@ pub(crate) fn kick(global: &GlobalArgs, options: &live::KickArgs) -> Result<Exit
 }
 
 /// `wharf log`.
-pub(crate) fn log(global: &GlobalArgs, options: &live::LogArgs) -> Result<Exit, Failure> {
+pub(crate) fn log(global: &GlobalArgs, options: &running_server::LogArgs) -> Result<Exit, Failure> {
     let mut path = format!("/v1/log?lines={}&follow={}", options.lines, options.follow);
     if let Some(session) = options.session {
         let _ = write!(path, "&session={session}");
@@ -85,7 +91,10 @@ pub(crate) fn log(global: &GlobalArgs, options: &live::LogArgs) -> Result<Exit, 
 }
 
 /// `wharf reload`.
-pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
+pub(crate) fn reload(
+    global: &GlobalArgs,
+    options: &running_server::ReloadArgs,
+) -> Result<Exit, Failure> {
     if options.binary {
         return upgrade(global, options);
     }
@@ -106,7 +115,7 @@ pub(crate) fn reload(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<
 }
 
 /// `wharf reload --binary`.
-fn upgrade(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Failure> {
+fn upgrade(global: &GlobalArgs, options: &running_server::ReloadArgs) -> Result<Exit, Failure> {
     let upgraded = ask(async { client(global, &options.reach).upgrade().await })?;
     if options.json {
         print(&json(&upgraded)?)?;
@@ -125,7 +134,10 @@ fn upgrade(global: &GlobalArgs, options: &live::ReloadArgs) -> Result<Exit, Fail
 }
 
 /// `wharf stop`.
-pub(crate) fn stop(global: &GlobalArgs, options: &live::StopArgs) -> Result<Exit, Failure> {
+pub(crate) fn stop(
+    global: &GlobalArgs,
+    options: &running_server::StopArgs,
+) -> Result<Exit, Failure> {
     let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
     let _: Done = ask(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
     print("the server accepts no more clients and stops after running transfers\n")?;
@@ -134,7 +146,7 @@ pub(crate) fn stop(global: &GlobalArgs, options: &live::StopArgs) -> Result<Exit
 
 /// The server at the given socket, else at that of the configuration, else at the first standard
 /// path that exists.
-pub(crate) fn client(global: &GlobalArgs, reach: &live::SocketArgs) -> AdminClient {
+pub(crate) fn client(global: &GlobalArgs, reach: &running_server::SocketArgs) -> AdminClient {
     let named = reach.socket.clone().or_else(|| configured(global));
     let socket = named.unwrap_or_else(|| {
         let places = standard_paths::control_sockets();

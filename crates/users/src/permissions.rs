@@ -51,7 +51,7 @@ impl std::error::Error for InvalidPermissions {}
 ///
 /// # Errors
 /// The invalid word, and the one that was probably meant.
-pub fn parse_rights(text: &str) -> Result<Permissions, InvalidPermissions> {
+pub fn parse_permissions(text: &str) -> Result<Permissions, InvalidPermissions> {
     let text = text.trim();
     if text == "none" {
         return Ok(Permissions::NONE);
@@ -61,8 +61,8 @@ pub fn parse_rights(text: &str) -> Result<Permissions, InvalidPermissions> {
     let is_word = is_list || known().any(|name| name == text);
     let meant = (!is_word).then(|| nearest(text, known())).flatten();
     match parsed {
-        Ok(rights) if is_word || is_in_order(text) => Ok(rights),
-        Ok(rights) if meant.is_none() && !repeats(text) => Ok(rights),
+        Ok(permissions) if is_word || is_in_order(text) => Ok(permissions),
+        Ok(permissions) if meant.is_none() && !repeats(text) => Ok(permissions),
         Ok(_) => Err(InvalidPermissions { word: text.to_owned(), meant }),
         Err(unknown) => {
             let meant = meant.or_else(|| nearest(&unknown.0, known()));
@@ -73,20 +73,20 @@ pub fn parse_rights(text: &str) -> Result<Permissions, InvalidPermissions> {
     }
 }
 
-/// Formats permissions so that [`parse_rights`] reads the same: a preset, names, or letters.
+/// Formats permissions so that [`parse_permissions`] reads the same: a preset, names, or letters.
 ///
 /// The names `read` and `upload` are also presets, which grant more than the single right; a set of
 /// only that right is written in another form.
-pub fn format_rights(rights: Permissions) -> String {
+pub fn format_permissions(permissions: Permissions) -> String {
     let letters = |letter: &char| {
         let sets = Permissions::EACH.iter().filter(|(_, known, _)| known == letter);
         sets.fold(Permissions::NONE, |sum, (set, _, _)| sum.union(*set))
     };
-    let named = rights.to_string();
+    let named = permissions.to_string();
     let lettered: String =
-        LETTERS.chars().filter(|letter| rights.contains(letters(letter))).collect();
+        LETTERS.chars().filter(|letter| permissions.contains(letters(letter))).collect();
     let twice = format!("{named},{named}");
-    let is_same = |text: &String| parse_rights(text) == Ok(rights);
+    let is_same = |text: &String| parse_permissions(text) == Ok(permissions);
     [&named, &lettered, &twice].into_iter().find(|text| is_same(text)).unwrap_or(&named).clone()
 }
 
@@ -119,14 +119,18 @@ mod tests {
     fn presets_names_and_letters_are_read() {
         for text in ["read", "full", "none", "list,read", " upload ", "mkdir", "elr", "elradfmwMT"]
         {
-            assert!(parse_rights(text).is_ok(), "{text}");
+            assert!(parse_permissions(text).is_ok(), "{text}");
         }
-        assert_eq!(parse_rights("none"), Ok(Permissions::NONE));
+        assert_eq!(parse_permissions("none"), Ok(Permissions::NONE));
         // Letters in their order are letters, whatever word they resemble.
         for letters in ["e", "rad", "ead", "rd", "MT", "lmwM"] {
-            assert_eq!(parse_rights(letters).ok(), Permissions::parse(letters).ok(), "{letters}");
+            assert_eq!(
+                parse_permissions(letters).ok(),
+                Permissions::parse(letters).ok(),
+                "{letters}"
+            );
         }
-        assert_eq!(parse_rights("wle").ok(), Permissions::parse("elw").ok());
+        assert_eq!(parse_permissions("wle").ok(), Permissions::parse("elw").ok());
     }
 
     #[test]
@@ -145,7 +149,7 @@ mod tests {
             ("all", "all", None),
         ] {
             assert_eq!(
-                parse_rights(text),
+                parse_permissions(text),
                 Err(InvalidPermissions { word: word.into(), meant }),
                 "{text}"
             );
@@ -154,12 +158,15 @@ mod tests {
 
     #[test]
     fn one_right_is_not_written_as_a_preset_that_gives_more() {
-        assert_eq!(format_rights(Permissions::READ), "read,read");
-        assert_eq!(format_rights(Permissions::READ.union(Permissions::HASH)), "read,hash");
-        assert_eq!(parse_rights(&format_rights(Permissions::UPLOAD)), Ok(Permissions::UPLOAD));
-        assert_eq!(format_rights(Permissions::NONE), "none");
-        assert_eq!(format_rights(Permissions::parse("full").unwrap()), "full");
-        assert_eq!(parse_rights(&format_rights(Permissions::ALL)), Ok(Permissions::ALL));
+        assert_eq!(format_permissions(Permissions::READ), "read,read");
+        assert_eq!(format_permissions(Permissions::READ.union(Permissions::HASH)), "read,hash");
+        assert_eq!(
+            parse_permissions(&format_permissions(Permissions::UPLOAD)),
+            Ok(Permissions::UPLOAD)
+        );
+        assert_eq!(format_permissions(Permissions::NONE), "none");
+        assert_eq!(format_permissions(Permissions::parse("full").unwrap()), "full");
+        assert_eq!(parse_permissions(&format_permissions(Permissions::ALL)), Ok(Permissions::ALL));
     }
 
     proptest! {
@@ -168,17 +175,18 @@ mod tests {
             names in prop::collection::vec(0..14_usize, 0..14),
             letters in "e?l?r?a?d?f?m?w?M?T?C?",
         ) {
-            let names: Vec<_> = names.iter().map(|right| Permissions::EACH[*right].2).collect();
+            let names: Vec<_> = names.iter().map(|at| Permissions::EACH[*at].2).collect();
             for text in [names.join(","), letters] {
-                if let Ok(rights) = parse_rights(&text) {
-                    prop_assert_eq!(parse_rights(&format_rights(rights)), Ok(rights), "{}", text);
+                if let Ok(set) = parse_permissions(&text) {
+                    let again = parse_permissions(&format_permissions(set));
+                    prop_assert_eq!(again, Ok(set), "{}", text);
                 }
             }
         }
 
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,20}|[elradfmwMT,]{0,8}") {
-            let _ = parse_rights(&text);
+            let _ = parse_permissions(&text);
         }
     }
 }

@@ -10,9 +10,9 @@ use wharf_admin::model::{Ban, Lock, NewBan, Status, Unlock};
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapshot};
 
 use super::network;
-use crate::cli::{GlobalArgs, live::SocketArgs};
-use crate::live_command::{ask, client};
+use crate::cli::{GlobalArgs, running_server::SocketArgs};
 use crate::outcome::{Exit, Failure};
+use crate::running_server::{ask, client};
 
 /// The server at the given socket, else the running server of this configuration, if any.
 pub(super) fn server(

@@ -7,9 +7,9 @@ use crate::outcome::Failure;
 
 /// A problem with file permissions; never reported on this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RightsFinding {}
+pub(crate) enum PermissionFinding {}
 
-impl RightsFinding {
+impl PermissionFinding {
     /// Whether it is reported at the start.
     pub(crate) fn is_warning(&self) -> bool {
         match *self {}
@@ -37,12 +37,12 @@ pub(crate) fn reject_insecure(_config: &Config, _file: Option<&Path>) -> Result<
 }
 
 /// Reports nothing.
-pub(crate) fn of_config(_config: &Config, _file: Option<&Path>) -> Vec<RightsFinding> {
+pub(crate) fn of_config(_config: &Config, _file: Option<&Path>) -> Vec<PermissionFinding> {
     Vec::new()
 }
 
 /// Reports nothing.
-pub(crate) fn of_home(_home: &Path) -> Vec<RightsFinding> {
+pub(crate) fn of_home(_home: &Path) -> Vec<PermissionFinding> {
     Vec::new()
 }
 
