@@ -458,7 +458,7 @@ impl Files {
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
-        let reason = format!("its rights \"{old}\" lack read, and those of {to} are \"{new}\"");
+        let reason = format!("no permission `read`: only \"{old}\", and \"{new}\" at {to}");
         Err(Refusal::by_rule(from, reason))
     }
 
@@ -553,7 +553,7 @@ impl Files {
         if at == real || rights.contains(right) {
             return Ok(());
         }
-        let reason = format!("a link leads to {real}, where the rights are \"{rights}\"");
+        let reason = format!("a link leads to {real}: no permission `{right}`, only \"{rights}\"");
         Err(Refusal::by_rule(at, reason))
     }
 

@@ -214,7 +214,7 @@ fn mistakes_in_command_lines() {
         ("unknown TLS mode", "--tls on"),
         ("unknown TLS requirement", "--require-tls yes"),
         ("certificate without its key", "--certificate cert.pem"),
-        ("character set unknown", "--encoding latin9000"),
+        ("character set unknown", "--legacy-encoding latin9000"),
         ("options that exclude each other", "-A -u me"),
         ("dropbox without anonymous", "--dropbox"),
         ("configuration value without =", "--set passive.ports"),
@@ -482,6 +482,7 @@ fn mistakes_with_the_running_server() {
     let mut page = Page::new("control");
     for (title, line) in [
         ("no server", "status"),
+        ("no server, configuration file missing", "-c nope.toml status"),
         ("no server to reload", "reload"),
         ("no server to stop", "stop"),
         ("no server for the log", "log -f"),
@@ -496,6 +497,7 @@ fn mistakes_with_the_running_server() {
         ("ban of a host name", "ban add example.com"),
         ("ban of an invalid network", "ban add 10.0.0.0/99"),
         ("ban without time unit", "ban add 10.0.0.1 --for 5"),
+        ("ban for no time", "ban add 10.0.0.1 --for 0s"),
         ("ban of nothing", "ban add"),
         ("unban of nothing", "ban del"),
         ("unban of an address without a ban", "ban del 10.0.0.1"),
