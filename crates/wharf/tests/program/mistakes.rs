@@ -482,7 +482,6 @@ fn mistakes_with_the_running_server() {
     let mut page = Page::new("control");
     for (title, line) in [
         ("no server", "status"),
-        ("no server, configuration file missing", "-c nope.toml status"),
         ("no server to reload", "reload"),
         ("no server to stop", "stop"),
         ("no server for the log", "log -f"),
