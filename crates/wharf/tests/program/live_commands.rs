@@ -241,6 +241,12 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
         ran.reports("hint: start it:  wharf serve");
     }
     place.run(&["top", "-b", "-n", "1", "--socket", socket]).exits(3);
+    for command in ["status", "who"] {
+        let missing = "note: configuration file not found: nope.toml\n";
+        place.run(&["-c", "nope.toml", command]).reports(missing);
+        let ran = place.run(&["-c", "nope.toml", command, "--socket", socket]).exits(3);
+        assert!(!ran.err.contains(missing), "{ran:?}");
+    }
 }
 
 #[test]
