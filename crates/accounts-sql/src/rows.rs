@@ -326,7 +326,8 @@ pub(crate) fn store_error(place: &str, error: &UsersFileError) -> StoreError {
     };
     let lines = found.problems.iter().map(|problem| {
         let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{place}: {}: {}{hint}", problem.key, problem.message)
+        let colon = if problem.key.is_empty() { "" } else { ": " };
+        format!("{place}: {}{colon}{}{hint}", problem.key, problem.message)
     });
     StoreError::new(StoreErrorKind::Unusable, lines.collect::<Vec<_>>().join("\n"))
 }

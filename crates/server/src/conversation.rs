@@ -263,20 +263,29 @@ async fn answer(
     }
     let command = match parsed {
         Ok(command) => command,
-        Err(CommandError::Empty) => return unknown(session, error_counts, line, "Empty command."),
+        Err(CommandError::Empty) => {
+            let reply = Reply::new(Code::NOT_UNDERSTOOD, "Empty command.");
+            return unknown(session, error_counts, line, reply);
+        }
         Err(CommandError::NotAVerb) => {
-            return unknown(session, error_counts, line, "Syntax error, command unrecognized.");
+            let text = "Syntax error, command unrecognized.";
+            return unknown(session, error_counts, line, Reply::new(Code::NOT_UNDERSTOOD, text));
         }
     };
     if session.logged_in().is_none() && OTHER_PROTOCOL_VERBS.contains(&command.verb.as_str()) {
         return Err(SessionEnd::Violation("request of another protocol"));
     }
     let Some((spec, arg)) = command::find(&command) else {
-        let text = match command.verb.as_str() {
-            "SITE" => "Unknown SITE command; SITE HELP lists them.",
-            _ => "Unknown command; send HELP for a list.",
+        let reply = match command.verb.as_str() {
+            "SITE" if command.arg.is_empty() => {
+                Reply::new(Code::BAD_ARGUMENT, "Missing argument: SITE <command>")
+            }
+            "SITE" => {
+                Reply::new(Code::NOT_UNDERSTOOD, "Unknown SITE command; SITE HELP lists them.")
+            }
+            _ => Reply::new(Code::NOT_UNDERSTOOD, "Unknown command; send HELP for a list."),
         };
-        return unknown(session, error_counts, line, text);
+        return unknown(session, error_counts, line, reply);
     };
     let began = session.handle.status.command_started(spec.verb);
     let asked = match gate::admit(spec, session, arg) {
@@ -313,7 +322,7 @@ fn unknown(
     session: &Session,
     error_counts: &mut ErrorCounts,
     line: &[u8],
-    text: &'static str,
+    reply: Reply,
 ) -> Result<Next, SessionEnd> {
     if session.logged_in().is_none() {
         error_counts.unknown += 1;
@@ -321,7 +330,6 @@ fn unknown(
             return Err(SessionEnd::Violation("too many unknown commands before login"));
         }
     }
-    let reply = Reply::new(Code::NOT_UNDERSTOOD, text);
     session.report_command(line, false, &reply);
     Ok(Next::Say(reply))
 }
@@ -334,7 +342,9 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
         && let Some((reason, help)) = refusal.cause()
         && let Ok(path) = session.cwd.resolve(arg)
     {
-        session.emit(&Event::UploadDenied { path: &path, reason: &reason, help });
+        let user = session.logged_in().map_or("NAME", |inside| &inside.account.name);
+        let help = filled_hint(help, user, &path);
+        session.emit(&Event::UploadDenied { path: &path, reason: &reason, help: &help });
     }
     match &refusal {
         Refusal::Broken(reason) => {
@@ -348,6 +358,25 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
         _ => {}
     }
     refusal.reply(spec.unavailable)
+}
+
+/// A hint with the account and the path in its commands, quoted for a shell.
+fn filled_hint(hint: &str, user: &str, path: &wharf_proto::path::VPath) -> String {
+    let words = hint.split(' ').map(|word| match word {
+        "NAME" => shell_word(user),
+        "PATH" => shell_word(&path.to_string()),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn shell_word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    if text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Starts TLS on the control connection.
@@ -383,4 +412,21 @@ async fn secure(
     session.handle.status.secured(protection.version);
     session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_has_the_account_and_the_path_quoted_for_a_shell() {
+        let path = |text: &str| wharf_proto::path::VPath::root().resolve(text.as_bytes()).unwrap();
+        let hint = "wharf why NAME PATH upload shows the rule; wharf user edit NAME --permissions";
+        assert_eq!(
+            filled_hint(hint, "anna", &path("/in/a.txt")),
+            "wharf why anna /in/a.txt upload shows the rule; wharf user edit anna --permissions"
+        );
+        let filled = filled_hint("why NAME PATH x", "a b", &path("/it's; $(id) NAME"));
+        assert_eq!(filled, "why 'a b' '/it'\\''s; $(id) NAME' x");
+    }
 }

@@ -458,7 +458,7 @@ impl SessionFiles {
         if old.contains(new) || old.contains(Permissions::READ) {
             return Ok(());
         }
-        let reason = format!("its rights \"{old}\" lack read, and those of {to} are \"{new}\"");
+        let reason = format!("no permission `read`: only \"{old}\", and \"{new}\" at {to}");
         Err(Refusal::by_rule(from, reason))
     }
 
@@ -553,7 +553,7 @@ impl SessionFiles {
         if at == real || granted.contains(needed) {
             return Ok(());
         }
-        let reason = format!("a link leads to {real}, where the rights are \"{granted}\"");
+        let reason = format!("a link leads to {real}: no permission `{right}`, only \"{granted}\"");
         Err(Refusal::by_rule(at, reason))
     }
 

@@ -21,7 +21,8 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
         return Err(Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
-        return Err(Refusal::say(Code::BAD_ARGUMENT, format!("Missing argument: {}", spec.syntax)));
+        let text = format!("Missing argument: {}", spec.syntax_in(session));
+        return Err(Refusal::say(Code::BAD_ARGUMENT, text));
     }
     if let Some(inside) = session.logged_in()
         && !inside.files.may_ever(spec.needs)

@@ -166,6 +166,15 @@ fn row_5_no_more_sessions_of_one_account_than_allowed() {
 }
 
 #[test]
+fn site_without_a_command_has_a_missing_argument() {
+    inside(
+        &world(),
+        "C: SITE\nS: 501 Missing argument: SITE <command>\n\
+         C: SITE NOTHING\nS: 500 Unknown SITE command; SITE HELP lists them.",
+    );
+}
+
+#[test]
 fn an_administrator_ends_the_sessions_of_an_account() {
     inside(&world(), "C: NOOP\nS: 200 *\nKICK anna\nS: 421 *\nS: EOF");
 }

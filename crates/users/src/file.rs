@@ -39,6 +39,7 @@ mod admin;
 mod disk;
 mod edit;
 mod editor;
+mod entry;
 mod location;
 mod masked;
 mod origin;

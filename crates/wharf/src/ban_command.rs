@@ -289,7 +289,10 @@ fn until(time: &str, now: i64) -> Result<i64, Failure> {
     let hint = "write a time such as 30m, 12h or 7d";
     let time = parse_duration(time)
         .map_err(|why| Failure::usage(format!("invalid --for: {why}")).hint(hint))?;
-    let seconds = i64::try_from(time.as_secs()).ok().filter(|seconds| *seconds > 0);
+    if time.as_secs() == 0 {
+        return Err(Failure::usage("invalid --for: must be at least 1s").hint(hint));
+    }
+    let seconds = i64::try_from(time.as_secs()).ok();
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     let until = until.filter(|until| Timestamp::from_second(*until).is_ok());
     until.ok_or_else(|| {

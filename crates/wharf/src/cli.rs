@@ -127,10 +127,12 @@ pub(crate) enum CliCommand {
     Service(ServiceCommand),
     /// Print a shell completion script
     Completions {
+        /// Shell that the script is for
         shell: clap_complete::Shell,
     },
     /// Write man pages to a folder
     Man {
+        /// Folder for the pages; created if it is missing
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },

@@ -13,7 +13,7 @@ use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Up
 
 use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print, print_error};
-use crate::setup::{config_file, inputs};
+use crate::setup::{config_file, inputs, note};
 use crate::standard_paths;
 
 /// `wharf status`.
@@ -68,8 +68,24 @@ pub(crate) fn kick(
         print(&json(&kicked)?)?;
     } else {
         print(&sessions::kicked(&kicked, options.after_transfer))?;
+        if kicked.sessions.is_empty() {
+            let failure = Failure::new(no_match(options)).hint("list sessions:  wharf who");
+            return Err(Failure { exit: Exit::NoSuchUser, ..failure });
+        }
     }
     Ok(if kicked.sessions.is_empty() { Exit::NoSuchUser } else { Exit::Done })
+}
+
+/// The error of `wharf kick` if no session matches.
+fn no_match(options: &live::KickArgs) -> String {
+    if options.all {
+        return "there are no sessions".to_owned();
+    }
+    let sessions = options.sessions.iter().map(u64::to_string);
+    let users = options.user.iter().map(|user| format!("--user {}", user.escape_debug()));
+    let addresses = options.ip.iter().map(|ip| format!("--ip {ip}"));
+    let given: Vec<_> = sessions.chain(users).chain(addresses).collect();
+    format!("no session matches {}", given.join(", "))
 }
 
 /// `wharf log`.
@@ -187,7 +203,11 @@ pub(crate) const RESTART: &str =
 
 /// The socket of the configuration; none if it is invalid, so that these commands still work.
 fn configured(global: &GlobalArgs) -> Option<PathBuf> {
-    let loaded = crate::config::Loaded::load(&inputs(global, config_file(global), Vec::new()));
+    let file = config_file(global);
+    if let Some(missing) = file.as_ref().filter(|file| matches!(file.try_exists(), Ok(false))) {
+        note(&format!("configuration file not found: {}", missing.display()));
+    }
+    let loaded = crate::config::Loaded::load(&inputs(global, file, Vec::new()));
     loaded.config.control.socket.0
 }
 

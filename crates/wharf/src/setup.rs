@@ -27,6 +27,15 @@ pub(crate) fn config_file(global: &GlobalArgs) -> Option<PathBuf> {
     })
 }
 
+/// Prints a note in the language of the session.
+pub(crate) fn note(text: &str) {
+    print_error(&if chinese::is_active() {
+        format!("{}：{}\n", chinese::label("note"), chinese::message(text))
+    } else {
+        format!("note: {text}\n")
+    });
+}
+
 /// Prints once that `wharf.toml` in the current folder is not used: earlier versions used it, and
 /// any user with write access to that folder could have created it.
 fn note_unused(used: Option<&Path>) {
@@ -36,12 +45,7 @@ fn note_unused(used: Option<&Path>) {
     let is_used = used.is_some_and(|used| real(used) == real(unused));
     if unused.symlink_metadata().is_ok() && !is_used {
         NOTED.call_once(|| {
-            const NOTE: &str = "./wharf.toml is not used; to use it:  wharf -c ./wharf.toml";
-            print_error(&if chinese::is_active() {
-                format!("{}：{}\n", chinese::label("note"), chinese::message(NOTE))
-            } else {
-                format!("note: {NOTE}\n")
-            });
+            note("./wharf.toml is not used; to use it:  wharf -c ./wharf.toml");
         });
     }
 }

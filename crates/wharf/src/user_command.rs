@@ -256,7 +256,7 @@ async fn add(
         fresh = made;
     }
     if facts.create_home {
-        facts::make_home(&home)?;
+        facts::make_home(&home.path)?;
     }
     change.note_missing();
     store.add(name, change.settings).await?;
@@ -292,7 +292,10 @@ async fn edit(
     existing(store, &[name.to_owned()]).await?;
     group::home_of(store, name, facts).await?;
     match &facts.home {
-        Some(home) => facts::check_home(home, facts.create_home)?,
+        Some(path) => {
+            let home = facts::NewHome { path: path.clone(), group: None };
+            facts::check_home(&home, facts.create_home)?;
+        }
         None if facts.create_home => {
             return Err(Failure::usage("--create-home requires --home DIR").into());
         }

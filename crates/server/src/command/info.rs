@@ -69,7 +69,8 @@ fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match super::find_words(arg) {
         Some(row) => {
             let restriction = (row.restriction)(session);
-            let text = format!("{} - {} ({}){restriction}", row.syntax, row.about, row.rfc);
+            let text =
+                format!("{} - {} ({}){restriction}", row.syntax_in(session), row.about, row.rfc);
             Next::say(Code::HELP, text)
         }
         None => Next::say(Code::BAD_ARGUMENT, "Unknown command; send HELP for a list."),

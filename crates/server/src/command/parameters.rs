@@ -53,6 +53,7 @@ static MODE: Spec = Spec {
     restriction: |session| {
         if session.settings.compat.mode_z { "" } else { "; Z is disabled" }
     },
+    restricted_syntax: |session| (!session.settings.compat.mode_z).then_some("MODE S"),
     run: Run::Sync(mode),
     ..Spec::logged_in(Permissions::NONE)
 };
@@ -307,6 +308,8 @@ mod tests {
             assert_eq!(bench.send("FEAT").await.contains(" MODE Z "), is_on);
             let code = if is_on { "200" } else { "504" };
             assert!(bench.send("MODE Z").await.starts_with(code));
+            let syntax = if is_on { "MODE S|Z" } else { "MODE S" };
+            assert_eq!(bench.send("MODE").await, format!("501 Missing argument: {syntax}"));
         }
     }
 }

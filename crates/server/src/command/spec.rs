@@ -24,6 +24,8 @@ pub(crate) struct Spec {
     pub(crate) rfc: &'static str,
     /// What HELP adds if the settings disable a part of the command, or nothing.
     pub(crate) restriction: fn(&Session) -> &'static str,
+    /// The syntax if the settings disable a part of the command.
+    pub(crate) restricted_syntax: fn(&Session) -> Option<&'static str>,
     pub(crate) arg: Arg,
     pub(crate) stage: SessionStage,
     /// The rights that it needs.
@@ -97,7 +99,12 @@ impl Spec {
             Run::Sync(act) => act(session, arg),
             Run::Async(act) => act(session, arg).await,
         };
-        done.map_err(|refusal| refusal.with_syntax(self.syntax))
+        done.map_err(|refusal| refusal.with_syntax(self.syntax_in(session)))
+    }
+
+    /// The syntax with the settings of the session.
+    pub(crate) fn syntax_in(&self, session: &Session) -> &'static str {
+        (self.restricted_syntax)(session).unwrap_or(self.syntax)
     }
 
     /// The defaults of a command that needs a login and these rights.
@@ -111,6 +118,7 @@ impl Spec {
             about: "",
             rfc: "RFC 959",
             restriction: |_| "",
+            restricted_syntax: |_| None,
             arg: Arg::None,
             stage: SessionStage::LoggedIn,
             needs,

@@ -17,7 +17,8 @@ pub struct UsersFileProblem {
     pub column: usize,
     /// The same place in bytes of [`FileProblems::source`].
     pub span: Range<usize>,
-    /// The key, such as `users.anna.home`; empty if the file is not valid TOML.
+    /// The key, such as `users.anna.home`; empty if the file is not valid TOML, or if the message
+    /// contains the key.
     pub key: String,
     /// The error message.
     pub message: String,
@@ -52,7 +53,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
-            write!(out, "{between}{}: {}", problem.key, problem.message)?;
+            out.write_str(between)?;
+            if !problem.key.is_empty() {
+                write!(out, "{}: ", problem.key)?;
+            }
+            out.write_str(&problem.message)?;
             if let Some(hint) = &problem.hint {
                 write!(out, " ({hint})")?;
             }

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use toml_edit::{Document, Item, Key, TableLike};
+use toml_edit::{Document, TableLike};
 use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
+use super::entry::{TomlEntry, entries, found_at, kind};
 use super::masked::{likely_secrets, masked};
 use super::problem::{Fault, FileProblems, UsersFileProblem};
 use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord, parse_network};
@@ -25,6 +26,16 @@ pub const PROBLEMS_MAX: usize = 200;
 
 /// The keys of a folder's table.
 const KEYS_OF_FOLDERS: [&str; 4] = ["target", "permissions", "quota", "quota_files"];
+/// Other names of keys that are too different to be recognised as misspelt.
+const OTHER_NAMES: [(&str, &str); 6] = [
+    ("perm", "permissions"),
+    ("perms", "permissions"),
+    ("rights", "permissions"),
+    ("dir", "home"),
+    ("pass", "password"),
+    ("hash", "password"),
+];
+
 /// The most groups of one account.
 pub const GROUPS_MAX: usize = 20;
 
@@ -101,17 +112,6 @@ struct UserRecordReader<'a> {
 struct FaultCollector {
     check: RecordCheck,
     faults: Vec<Fault>,
-}
-
-/// A value, with what a message about it needs.
-struct TomlEntry<'a> {
-    /// The key alone.
-    name: &'a str,
-    /// The key with those above it, as the messages have it.
-    key: String,
-    item: &'a Item,
-    key_span: Range<usize>,
-    span: Range<usize>,
 }
 
 impl<'a> UserRecordReader<'a> {
@@ -249,7 +249,8 @@ impl UserRecordReader<'_> {
     /// Parses the table of an account or group.
     fn record(&mut self, found: &TomlEntry<'_>, hint: &str, known: &[&str]) -> Option<UserRecord> {
         if let Err(problem) = check_name(found.name) {
-            self.report(found.key_span.clone(), found.key.clone(), problem.to_string(), None);
+            let hint = "names have 1 to 64 bytes, without `/`, `\\`, `:` and control characters";
+            self.report_key(found, problem.to_string(), Some(hint.to_owned()));
         }
         let table = self.table(found, hint)?;
         let mut record = UserRecord { name: found.name.to_owned(), ..UserRecord::default() };
@@ -344,7 +345,7 @@ impl UserRecordReader<'_> {
             let bytes = u64::try_from(number).map_err(|_| UnitError::Negative);
             (number.to_string(), bytes.map(of_bytes))
         } else {
-            let text = self.text_or(found, "a text or a whole number", hint)?;
+            let text = self.text_or(found, "a string or an integer", hint)?;
             (text.escape_debug().to_string(), parse(text))
         };
         let reported = |error: UnitError| {
@@ -361,7 +362,7 @@ impl UserRecordReader<'_> {
             _ => None,
         };
         if number.is_none() {
-            let message = format!("expected a whole number from 0 to {}", u32::MAX);
+            let message = format!("expected an integer from 0 to {}", u32::MAX);
             self.report_value(found, message, Some("0 or \"unlimited\" means no limit".into()));
         }
         number.map(Count::from_number)
@@ -432,14 +433,14 @@ impl UserRecordReader<'_> {
         let date = found.item.as_datetime().map(ToString::to_string);
         let text = match &date {
             Some(text) => text,
-            None => self.text_or(found, "a day", "write the last day, as in 2027-01-31")?,
+            None => self.text_or(found, "a date", "write the last valid day, as in 2027-01-31")?,
         };
         let expiry = Expiry::parse(text);
         expiry.map_err(|bad| self.report_value(found, bad.reason(), bad.hint())).ok()
     }
 
     fn folders(&mut self, found: &TomlEntry<'_>) -> Vec<FolderRecord> {
-        let hint = "shared folders are a table such as: \"/music\" = \"/srv/music\"";
+        let hint = "virtual folders are a table such as: \"/music\" = \"/srv/music\"";
         let mut folders: Vec<FolderRecord> = Vec::new();
         let Some(table) = self.table(found, hint) else { return folders };
         for entry in entries(table, &found.key) {
@@ -483,7 +484,7 @@ impl UserRecordReader<'_> {
             }
         }
         if !table.contains_key("target") {
-            let hint = "add the shared folder, such as: target = \"/srv/music\"";
+            let hint = "add the target folder, such as: target = \"/srv/music\"";
             self.report_key(entry, "missing `target`".to_owned(), Some(hint.to_owned()));
         }
         Some(folder)
@@ -499,29 +500,37 @@ impl UserRecordReader<'_> {
             list.and_then(|list| list.iter().map(toml_edit::Value::as_str).collect());
         texts.unwrap_or_else(|| {
             let message = format!("expected a list of {wanted}, found {}", kind(found.item));
-            self.report_value(found, message, None);
+            let hint = "write strings in quotes, in brackets: [\"…\", \"…\"]";
+            self.report_value(found, message, Some(hint.to_owned()));
             Vec::new()
         })
     }
 
     fn virtual_path(&mut self, entry: &TomlEntry<'_>) -> Option<VPath> {
-        let problem = if entry.name.starts_with('/') {
+        let (problem, hint) = if entry.name.starts_with('/') {
             match VPath::root().resolve(entry.name.as_bytes()) {
-                Ok(path) if path.is_root() => {
-                    "invalid path: the home itself; set `permissions` for it"
-                }
+                Ok(path) if path.is_root() => (
+                    "invalid path: it is the home itself",
+                    "for the whole home, set `permissions` of the account",
+                ),
                 Ok(path) => return Some(path),
-                Err(_) => "invalid path: too long, or it contains NUL",
+                Err(_) => (
+                    "invalid path: too long, or it contains NUL",
+                    "write a path below the home, such as \"/incoming\"",
+                ),
             }
         } else {
-            "invalid path: it must start with `/`, the account's home"
+            (
+                "invalid path: it must start with `/`, the account's home",
+                "write a path below the home, such as \"/incoming\"",
+            )
         };
-        self.report_key(entry, problem.to_owned(), None);
+        self.report_key(entry, problem.to_owned(), Some(hint.to_owned()));
         None
     }
 
     fn text<'a>(&mut self, found: &TomlEntry<'a>) -> Option<&'a str> {
-        self.text_or(found, "a text", "write it in quotes: \"…\"")
+        self.text_or(found, "a string", "write it in quotes: \"…\"")
     }
 
     fn text_or<'a>(&mut self, found: &TomlEntry<'a>, wanted: &str, hint: &str) -> Option<&'a str> {
@@ -544,9 +553,14 @@ impl UserRecordReader<'_> {
 
     fn unknown(&mut self, found: &TomlEntry<'_>, known: &[&str], otherwise: &str) {
         let word = found.name;
-        let hint = nearest(word, known.iter().copied())
+        let other = OTHER_NAMES.iter().find(|(other, _)| *other == word).map(|(_, name)| *name);
+        let hint = other
+            .filter(|name| known.contains(name))
+            .or_else(|| nearest(word, known.iter().copied()))
             .map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean `{meant}`?"));
-        self.report_key(found, format!("`{word}` is not a known key"), Some(hint));
+        // The message contains the key.
+        let message = format!("unknown key `{}`", found.key);
+        self.report(found.key_span.clone(), String::new(), message, Some(hint));
     }
 
     fn report_key(&mut self, found: &TomlEntry<'_>, message: String, hint: Option<String>) {
@@ -566,32 +580,5 @@ impl UserRecordReader<'_> {
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
         self.problems.push(UsersFileProblem { line, column, span, key, message, hint });
-    }
-}
-
-fn entries<'a>(table: &'a dyn TableLike, parent: &str) -> Vec<TomlEntry<'a>> {
-    let keys = table.iter().filter_map(|(key, _)| table.get_key_value(key));
-    keys.map(|(key, item)| found_at(key, item, parent)).collect()
-}
-
-fn found_at<'a>(key: &'a Key, item: &'a Item, parent: &str) -> TomlEntry<'a> {
-    let dot = if parent.is_empty() { "" } else { "." };
-    let key_span = key.span().unwrap_or(0..0);
-    let span = item.span().unwrap_or_else(|| key_span.clone());
-    let path = format!("{parent}{dot}{}", key.display_repr());
-    TomlEntry { name: key.get(), key: path, item, key_span, span }
-}
-
-/// The kind of a value in plain words.
-fn kind(item: &Item) -> &'static str {
-    match item.type_name() {
-        "string" => "a text",
-        "integer" => "a whole number",
-        "float" => "a number with a fraction",
-        "boolean" => "true or false",
-        "datetime" => "a date",
-        "array" => "a list",
-        "array of tables" => "a list of tables",
-        _ => "a table",
     }
 }

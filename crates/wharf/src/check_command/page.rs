@@ -63,7 +63,7 @@ impl FindingLevel {
 }
 
 /// Width of the name of a row.
-const NAME_WIDTH: usize = 12;
+const NAME_WIDTH: usize = 14;
 
 /// The fields of a finding, for the reference.
 #[cfg(test)]
@@ -117,7 +117,8 @@ impl CheckPage {
 
     /// A finding without a problem, as a row with a name.
     pub(super) fn row(&mut self, name: &str, text: &str) {
-        let (label, shown) = (self.label(name).to_owned(), self.shown(text));
+        let words = name.replace('_', " ");
+        let (label, shown) = (self.label(&words).to_owned(), self.shown(text));
         let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(&label)).max(1));
         let _ = writeln!(self.text, "  {label}{gap}{shown}");
         self.add(FindingLevel::Ok, Some(name.to_owned()), text.to_owned(), None);
@@ -301,25 +302,28 @@ mod tests {
             let mut page = CheckPage::new(false, is_chinese);
             page.begin("ports", "Ports");
             page.row("[::]:21", "available");
+            page.row("system_calls", "330 denied (seccomp)");
             page.row("open files", "enough for 100 sessions, in this shell");
             page.fail(
                 "port 21 is in use by pid 7 (ftpd)",
                 "stop that program, or use another port: listen.port, or -p",
             );
             let reported: String =
-                page.findings.iter().skip(2).map(|one| page.described(one)).collect();
+                page.findings.iter().skip(3).map(|one| page.described(one)).collect();
             page.text + &reported
         };
         assert_eq!(
             page(false),
-            "Ports\n  [::]:21     available\n  open files  enough for 100 sessions, in this shell\n\
+            "Ports\n  [::]:21       available\n  system calls  330 denied (seccomp)\n  \
+             open files    enough for 100 sessions, in this shell\n\
              error: port 21 is in use by pid 7 (ftpd)\n\
              hint: stop that program, or use another port: listen.port, or -p\n"
         );
         assert_eq!(
             page(true),
-            "端口\n  [::]:21     可用\n  打开文件数  在当前 shell 中足够 100 个会话使用\n\
-             错误：端口 21 已被占用：pid 7 (ftpd)\n\
+            "端口\n  [::]:21       可用\n  系统调用      拒绝 330 个系统调用（seccomp）\n  \
+             打开文件数    在当前 shell 中足够 100 个会话使用\n\
+             错误：端口 21 已被占用：pid 7（ftpd）\n\
              提示：请停止该程序，或换用其他端口：listen.port 或 -p\n"
         );
     }

@@ -78,6 +78,7 @@ const SOURCES: &[&str] = &[
     "wharf/src/protection",
     "wharf/src/remote_server.rs",
     "wharf/src/serve_command/warner.rs",
+    "users/src/file/entry.rs",
     "users/src/file/read.rs",
     "users/src/hours.rs",
     "users/src/units.rs",
@@ -137,7 +138,7 @@ fn both_sides_of_a_template_have_the_same_values() {
 #[test]
 fn values_stay_and_messages_within_messages_are_translated() {
     for (english, chinese) in [
-        ("port 21 is in use by pid 7 (ftpd)", "端口 21 已被占用：pid 7 (ftpd)"),
+        ("port 21 is in use by pid 7 (ftpd)", "端口 21 已被占用：pid 7（ftpd）"),
         (
             "port 21 is in use by an unknown program (run as root to see it)",
             "端口 21 已被占用：未知程序（以 root 执行即可查看）",

@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 
-use super::user::SettingArgs;
+use super::user::{PERMISSIONS, SettingArgs};
 
 /// Manage groups, which hold settings of several accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// Add a group; add accounts to it with `wharf user edit NAME --group GROUP`
+    #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Add {
         /// Up to 64 bytes; no slash, no control characters
         name: String,
@@ -22,6 +23,7 @@ pub(crate) enum GroupCommand {
     },
     /// Show a group and its members
     Show {
+        /// Name of the group
         name: String,
         /// Print one JSON object
         #[arg(long)]
@@ -29,7 +31,9 @@ pub(crate) enum GroupCommand {
     },
     /// Change a group; only the given settings change
     #[command(visible_alias = "set")]
+    #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Edit {
+        /// Name of the group
         name: String,
         #[command(flatten)]
         facts: GroupArgs,
@@ -37,6 +41,7 @@ pub(crate) enum GroupCommand {
     /// Delete groups without members
     #[command(visible_alias = "remove")]
     Del {
+        /// Names of the groups
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },

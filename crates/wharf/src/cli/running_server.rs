@@ -51,9 +51,11 @@ pub(crate) enum StateName {
     /// Sending a listing
     List,
     /// Receiving an upload
-    Up,
+    #[value(alias = "up")]
+    Upload,
     /// Sending a download
-    Down,
+    #[value(alias = "down")]
+    Download,
 }
 
 /// `wharf who`.

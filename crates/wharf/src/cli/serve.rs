@@ -82,8 +82,9 @@ pub(crate) struct ServeArgs {
     #[arg(requires = "certificate")]
     pub(crate) private_key: Option<PathBuf>,
     /// Character set of file names: auto | utf-8 | gbk | ... [default: auto]
-    #[arg(long, value_name = "NAME", help_heading = SHARE, value_parser = encoding)]
-    pub(crate) encoding: Option<String>,
+    #[arg(long, alias = "encoding", value_name = "NAME", help_heading = SHARE)]
+    #[arg(value_parser = encoding)]
+    pub(crate) legacy_encoding: Option<String>,
     /// Maximum number of sessions [default: 512]
     #[arg(long, alias = "max-cons", value_name = "N", help_heading = SHARE)]
     #[arg(value_parser = text_of::<Count>)]
@@ -184,13 +185,13 @@ impl ServeArgs {
         put("limits.connections_per_ip", "--connections-per-ip", self.connections_per_ip.as_ref());
         put("limits.upload_rate", "--upload-rate", self.upload_rate.as_ref());
         put("limits.download_rate", "--download-rate", self.download_rate.as_ref());
-        if let Some(encoding) = &self.encoding {
+        if let Some(encoding) = &self.legacy_encoding {
             let (mode, set) = match encoding.as_str() {
                 "auto" | "utf-8" => (encoding.clone(), None),
                 set => ("legacy".to_owned(), Some(set.to_owned())),
             };
-            put("names.encoding", "--encoding", Some(&mode));
-            put("names.legacy_encoding", "--encoding", set.as_ref());
+            put("names.encoding", "--legacy-encoding", Some(&mode));
+            put("names.legacy_encoding", "--legacy-encoding", set.as_ref());
         }
         if self.quiet {
             flags.push(Flag {

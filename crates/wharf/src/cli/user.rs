@@ -6,6 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::import::OnConflict;
 
+/// Help of `--permissions` where it has no default.
+pub(super) const PERMISSIONS: &str = "Permissions: read | read-write | upload | dropbox | full, a \
+                                      list such as list,read,upload, or letters elradfmwMTC";
+
 /// Manage accounts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -43,13 +47,17 @@ pub(crate) enum UserCommand {
     },
     /// Show the effective settings of an account and their origin: account, group or default
     Show {
+        /// Name of the account
         name: String,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Change an account; only the given settings change
+    #[command(mut_arg("home", |home| home.help("Home folder")))]
+    #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Edit {
+        /// Name of the account
         name: String,
         #[command(flatten)]
         facts: AccountArgs,
@@ -58,22 +66,26 @@ pub(crate) enum UserCommand {
     },
     /// Change the password of an account
     Passwd {
+        /// Name of the account
         name: String,
         #[command(flatten)]
         password: PasswordArgs,
     },
     /// Enable accounts
     Enable {
+        /// Names of the accounts
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
     /// Disable accounts and disconnect their sessions
     Disable {
+        /// Names of the accounts
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
     /// Delete accounts; their files are kept
     Del {
+        /// Names of the accounts
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
         /// Skip confirmation
@@ -111,7 +123,7 @@ pub(crate) struct CopyArgs {
 /// Settings of an account.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct AccountArgs {
-    /// Home folder; required by add unless a group sets it
+    /// Home folder; required unless a group sets it
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Create the folder if it is missing

@@ -6,7 +6,7 @@ use std::path::Path;
 use wharf_users::nearest::nearest;
 
 use super::raw::Raw;
-use super::value::{ConfigValue, InvalidValue};
+use super::value::{ConfigValue, InvalidValue, LegacyEncoding, parse};
 
 macro_rules! choice {
     ($(
@@ -195,6 +195,12 @@ choice! {
 fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
     let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
     let wrong = InvalidValue::new(format!("unknown value \"{}\"", found.escape_debug()));
+    if words == NameEncoding::WORDS && found != "auto" && parse::<LegacyEncoding>(found).is_ok() {
+        return wrong.hint(format!(
+            "for clients that send {}: encoding = \"legacy\" and legacy_encoding = \"{found}\"",
+            found.to_uppercase()
+        ));
+    }
     match nearest(found, words.iter().copied()) {
         Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
         None => wrong.hint(format!("use one of {}", list.join(", "))),
@@ -203,7 +209,6 @@ fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::parse;
     use super::*;
 
     #[test]
@@ -217,5 +222,14 @@ mod tests {
     fn a_slip_is_answered_with_the_word() {
         let wrong = parse::<TlsRequire>("pubilc").unwrap_err();
         assert_eq!(wrong.hint.as_deref(), Some("did you mean \"public\"?"));
+    }
+
+    #[test]
+    fn a_legacy_encoding_as_name_encoding_is_answered_with_both_keys() {
+        let wrong = parse::<NameEncoding>("gbk").unwrap_err();
+        let hint = "for clients that send GBK: encoding = \"legacy\" and legacy_encoding = \"gbk\"";
+        assert_eq!(wrong.hint.as_deref(), Some(hint));
+        let wrong = parse::<NameEncoding>("uft-8").unwrap_err();
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"utf-8\"?"));
     }
 }

@@ -69,22 +69,23 @@ fn header(section: &ConfigSection) -> String {
 pub(crate) fn reference() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
-         Every key there is. This page is generated from the keys themselves (`cargo xtask \
-         docs`); do not edit it.\n\n\
-         `wharf` reads one TOML file: the one named by `-c`/`--config` or `WHARF_CONFIG`, else \
-         that in the system's place (`/etc/wharf/wharf.toml`; for a user \
-         `~/.config/wharf/wharf.toml`). A `wharf.toml` in the current folder is not used unless \
-         it is named. `wharf config path` prints which. Every key has a default; \
+         All keys, with their defaults. This page is generated from the source code (`cargo \
+         xtask docs`); do not edit it.\n\n\
+         `wharf` reads one TOML file: the file named by `-c`/`--config` or `WHARF_CONFIG`, \
+         otherwise `/etc/wharf/wharf.toml`, or `~/.config/wharf/wharf.toml` for a user other than \
+         root. A `wharf.toml` in the current folder is not used unless it is named. \
+         `wharf config path` prints the path in use. Every key has a default; \
          `wharf config default` prints a file with all of them.\n\n\
-         The command line stands above the environment, that above the file, that above the \
-         default. In the environment `passive.ports` is called `WHARF__PASSIVE__PORTS`, on the \
-         command line `--set passive.ports=30000-31999`. Tables that repeat are counted from 0: \
-         `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` says what is in \
-         force and where it is set; `wharf check` finds every mistake at once and exits 78.\n\n\
+         Order of precedence: command line, environment, file, default. In the environment, \
+         `passive.ports` is `WHARF__PASSIVE__PORTS`; on the command line, it is \
+         `--set passive.ports=30000-31999`. Repeated tables are numbered from 0: \
+         `listen.0.port`, `WHARF__LISTEN__0__PORT`. `wharf config show --origin` prints the \
+         effective value of each key and where it was set; `wharf check` reports all errors at \
+         once and exits with 78.\n\n\
          Rates take `KiB/s`, `MiB/s`, `GiB/s` (1024) and `KB/s`, `MB/s`, `GB/s` (1000); times take \
          `ms`, `s`, `m`, `h`, `d`, also together: `\"5m 30s\"`. `0` or `\"unlimited\"` means no \
-         limit. Relative paths in the file begin at the file's folder, those of variables and \
-         options at the current one. Changed keys take \
+         limit. Paths in the file are relative to its folder, those of variables and options to \
+         the current folder. Changed keys take \
          effect with `wharf reload`; those marked **R** after a restart of the server.\n",
     );
     for section in SECTIONS {

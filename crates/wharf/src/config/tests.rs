@@ -155,6 +155,8 @@ fn mistakes() -> Vec<(&'static str, Given)> {
     vec![
         ("unknown key", Given::file("[passive]\nprots = \"1-2\"\n")),
         ("unknown key, another server's name", Given::file("max_cons = 5\n")),
+        ("unknown key, sessions of an address", Given::file("[limits]\nsessions_per_ip = 5\n")),
+        ("encoding of old clients", Given::file("[names]\nencoding = \"gbk\"\n")),
         ("unknown key, of another section", Given::file("[server]\nidle_timeout = \"5m\"\n")),
         ("unknown key, like nothing", Given::file("[server]\nbanana = 1\n")),
         ("unknown section", Given::file("[pasive]\nports = \"1024-2000\"\n")),

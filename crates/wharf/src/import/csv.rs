@@ -80,7 +80,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 
 /// Reads the file.
 pub(crate) fn import(path: &Path, encoding: SourceEncoding) -> Result<ImportResult, Failure> {
-    let text = text::read(path, ACCOUNTS_BYTES_MAX, encoding)?;
+    let hint = "give the path of the CSV file";
+    let text = text::read_with(path, ACCOUNTS_BYTES_MAX, encoding, hint)?;
     let base = std::path::absolute(text.folder()).unwrap_or_else(|_| text.folder());
     Ok(read(&text, &base)?)
 }

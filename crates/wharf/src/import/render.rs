@@ -71,7 +71,7 @@ fn one_line(text: &str) -> String {
 
 /// The table of accounts.
 pub(crate) fn account_table(accounts: &[ImportedAccount]) -> String {
-    let mut rows = vec![["NAME", "RIGHTS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
+    let mut rows = vec![["NAME", "PERMISSIONS", "PASSWORD", "LIMITS", "HOME"].map(str::to_owned)];
     rows.extend(accounts.iter().map(|account| {
         [
             account.name.clone(),

@@ -72,13 +72,21 @@ pub(crate) fn read(
     bytes_max: u64,
     encoding: SourceEncoding,
 ) -> Result<SourceText, Failure> {
+    read_with(path, bytes_max, encoding, "give the file or folder of the old server")
+}
+
+/// Reads a file; `missing_hint` is the hint if it does not exist.
+pub(crate) fn read_with(
+    path: &Path,
+    bytes_max: u64,
+    encoding: SourceEncoding,
+    missing_hint: &str,
+) -> Result<SourceText, Failure> {
     let shown = path.display().to_string();
     let failed = |error: std::io::Error| {
         let failure = Failure::io(format!("cannot read {shown}"), &error);
         match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                failure.hint("give the file or folder of the old server")
-            }
+            std::io::ErrorKind::NotFound => failure.hint(missing_hint),
             _ => failure,
         }
     };

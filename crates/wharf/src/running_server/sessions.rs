@@ -55,8 +55,8 @@ fn state(name: StateName) -> SessionState {
         StateName::Idle => SessionState::Idle,
         StateName::Command => SessionState::Command,
         StateName::List => SessionState::List,
-        StateName::Up => SessionState::Upload,
-        StateName::Down => SessionState::Download,
+        StateName::Upload => SessionState::Upload,
+        StateName::Download => SessionState::Download,
     }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn tls(session: &Session) -> &str {
 pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
     let numbers: Vec<_> = kicked.sessions.iter().map(u64::to_string).collect();
     let mut text = match (numbers.len(), is_after_transfer) {
-        (0, _) => "no matching session\n".to_owned(),
+        (0, _) => String::new(),
         (1, false) => format!("disconnected session {}\n", numbers.concat()),
         (_, false) => format!("disconnected sessions {}\n", numbers.join(", ")),
         (1, true) => {
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(numbers(None, None, None), [41, 42, 43, 7]);
         assert_eq!(numbers(Some("maria"), None, None), [41, 7]);
-        assert_eq!(numbers(None, Some("192.168.1.0/24"), Some(StateName::Up)), [42]);
+        assert_eq!(numbers(None, Some("192.168.1.0/24"), Some(StateName::Upload)), [42]);
         assert!(numbers(None, Some("10.0.0.1"), None).is_empty());
         let wrong =
             SessionFilterArgs { ip: Some("192.168".into()), ..SessionFilterArgs::default() };

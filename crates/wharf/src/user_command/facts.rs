@@ -224,19 +224,29 @@ fn known_key(text: &str) -> Result<&'static str, Failure> {
     })
 }
 
+/// The home of a new account.
+pub(super) struct NewHome {
+    pub(super) path: PathBuf,
+    /// The group that sets it; none if the option `--home` does.
+    pub(super) group: Option<String>,
+}
+
 /// Rejects a home that is missing and is not to be created.
-pub(super) fn check_home(home: &Path, is_made: bool) -> Result<(), Failure> {
-    let shown = home.display();
-    match std::fs::metadata(home) {
+pub(super) fn check_home(home: &NewHome, is_made: bool) -> Result<(), Failure> {
+    let shown = home.path.display();
+    let invalid = |reason: &str| match &home.group {
+        None => Failure::new(format!("invalid --home {shown}: {reason}")),
+        Some(group) => Failure::new(format!("{reason}: {shown} (home, from group `{group}`)")),
+    };
+    match std::fs::metadata(&home.path) {
         _ if is_made => Ok(()),
         Ok(facts) if facts.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(format!("invalid --home {shown}: not a folder"))
-            .hint("name the folder of the files of the account")),
+        Ok(_) => Err(invalid("not a folder").hint("name the folder of the files of the account")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::new(format!("invalid --home {shown}: folder not found"))
-                .hint("to create it, add --create-home"))
+            Err(invalid("folder not found").hint("to create it, add --create-home"))
         }
-        Err(error) => Err(Failure::io(format!("--home {shown}"), &error)),
+        Err(error) if home.group.is_none() => Err(Failure::io(format!("--home {shown}"), &error)),
+        Err(error) => Err(Failure::io(format!("cannot access {shown}"), &error)),
     }
 }
 

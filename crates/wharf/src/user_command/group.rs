@@ -1,8 +1,5 @@
 //! `wharf group`: shows and changes groups in any account store.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
-
 use wharf_accounts_sql::Creation;
 use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
 use wharf_users::file::{EditError, UserRecord};
@@ -10,7 +7,7 @@ use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
 use wharf_users::permissions::format_permissions;
 
-use super::facts::SettingChanges;
+use super::facts::{NewHome, SettingChanges};
 use super::list::{self, table};
 use super::origins::Origins;
 use super::{Trouble, is_missing, json, reach, show, waits};
@@ -60,7 +57,7 @@ pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
     facts: &AccountArgs,
-) -> Result<Option<PathBuf>, Trouble> {
+) -> Result<Option<NewHome>, Trouble> {
     check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
     let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
     let known = if names.is_empty() { Vec::new() } else { groups(store).await? };
@@ -68,12 +65,15 @@ pub(super) async fn home_of(
         named(&known, group)?;
     }
     if let Some(home) = &facts.home {
-        return Ok(Some(home.clone()));
+        return Ok(Some(NewHome { path: home.clone(), group: None }));
     }
+    let sets_home = |name: &&String| {
+        known.iter().any(|group| group.name == **name && !group.home.as_os_str().is_empty())
+    };
+    let group = names.iter().find(sets_home).cloned();
     let own = UserRecord { name: name.to_owned(), groups: names, ..UserRecord::default() };
     let whole = own.with_groups(|name| known.iter().find(|group| group.name == name));
-    let is_set = !whole.home.as_os_str().is_empty();
-    Ok(is_set.then(|| store.folder().join(whole.home)))
+    Ok(group.map(|group| NewHome { path: store.folder().join(whole.home), group: Some(group) }))
 }
 
 async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
@@ -180,10 +180,8 @@ async fn show(
         let more = [("accounts", names), ("origins", show::origins_json(group, &origins))];
         return Ok(print(&(json::of_group(group, store.folder(), &more) + "\n"))?);
     }
-    let mut text = show::of_group(group, store.folder(), origins);
     let names = if members.is_empty() { "none".to_owned() } else { members.join(", ") };
-    let _ = writeln!(text, "{:<14}{names}", "accounts");
-    Ok(print(&text)?)
+    Ok(print(&show::of_group(group, store.folder(), origins, &names))?)
 }
 
 /// The groups; none if the store does not exist yet.

@@ -54,7 +54,8 @@ pub(super) async fn list(
         });
         return Ok(print(&lines.chain(invalid).collect::<String>())?);
     }
-    let mut rows = vec![["NAME", "LOGIN", "RIGHTS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
+    let mut rows =
+        vec![["NAME", "LOGIN", "PERMISSIONS", "QUOTA", "HOME", "COMMENT"].map(str::to_owned)];
     rows.extend(fitting.map(|record| {
         [
             record.name.clone(),

@@ -49,13 +49,19 @@ pub(super) async fn show(
 }
 
 /// The settings of a group, as rows.
-pub(super) fn of_group(group: &UserRecord, folder: &Path, origins: Origins) -> String {
+pub(super) fn of_group(
+    group: &UserRecord,
+    folder: &Path,
+    origins: Origins,
+    members: &str,
+) -> String {
     let mut sheet = SettingsTable { record: group, folder, origins, rows: Vec::new() };
     sheet.rows.push(("name", group.name.clone(), String::new()));
     if let Some(is_enabled) = group.enabled {
         sheet.row("login", "enabled", if is_enabled { "yes" } else { "disabled" });
     }
     sheet.settings_rows();
+    sheet.rows.push(("accounts", members.to_owned(), String::new()));
     sheet.text()
 }
 

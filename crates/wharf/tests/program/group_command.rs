@@ -34,6 +34,10 @@ fn fill(place: &TestFolder) {
     let words =
         ["user", "add", "anna", "--group", "staff", "--create-home", "--password-file", "-"];
     place.run_with(&words, "secret\n").exits(0).reports("added anna");
+    let ran = place.run(&["user", "add", "ben", "--group", "staff", "--generate"]).exits(1);
+    let ran =
+        ran.reports("error: folder not found: ").reports("homes/ben (home, from group `staff`)");
+    assert!(!ran.err.contains("--home"), "{ran:?}");
 }
 
 /// The words of each line, without the width of the columns.
@@ -111,6 +115,11 @@ fn everything_of_groups(place: &TestFolder) {
     assert!(list[1].starts_with("staff 1 read-write 1GiB "), "{list:?}");
     let shown = lines(&place.run(&["group", "show", "staff"]).exits(0).out);
     assert!(shown.contains(&"accounts anna".to_owned()), "{shown:?}");
+    let text = place.run(&["group", "show", "staff"]).exits(0).out;
+    let column = |title: &str, value: &str| {
+        text.lines().find(|line| line.starts_with(title)).and_then(|line| line.find(value))
+    };
+    assert_eq!(column("accounts ", "anna"), column("name ", "staff"), "{text}");
     let json = place.run(&["group", "show", "staff", "--json"]).exits(0).out;
     assert!(json.contains("\"accounts\":[\"anna\"]"), "{json}");
     place.run(&["group", "set", "staff", "--unset", "quota", "--hours=", "--expires="]).exits(0);

@@ -63,7 +63,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
     assert_eq!(anna.downloads("RETR a.txt"), "hello");
     server.tries("ben", "wrong");
     let _data = uploads(&mut anna, "big.bin");
-    who(&place, &["--state", "up"], |up| up.len() == 1);
+    who(&place, &["--state", "upload"], |up| up.len() == 1);
     let status = status(&place);
     assert_eq!(status["state"], "serving");
     assert_eq!(status["pid"], server.pid());
@@ -134,7 +134,9 @@ fn a_kick_ends_a_session_with_its_reason() {
     assert_eq!(anna.reply(), "421 Backup begins.\r\n");
     assert!(ben.says("NOOP").starts_with("200 "));
     place.run(&["kick", "4711"]).exits(4).reports("unknown session 4711");
-    place.run(&["kick", "--user", "carl"]).exits(4);
+    let ran = place.run(&["kick", "--user", "carl"]).exits(4);
+    ran.reports("error: no session matches --user carl\n")
+        .reports("hint: list sessions:  wharf who");
 }
 
 #[test]
@@ -239,6 +241,12 @@ fn without_a_server_the_exit_code_is_3_with_a_hint() {
         ran.reports("hint: start it:  wharf serve");
     }
     place.run(&["top", "-b", "-n", "1", "--socket", socket]).exits(3);
+    for command in ["status", "who"] {
+        let missing = "note: configuration file not found: nope.toml\n";
+        place.run(&["-c", "nope.toml", command]).reports(missing);
+        let ran = place.run(&["-c", "nope.toml", command, "--socket", socket]).exits(3);
+        assert!(!ran.err.contains(missing), "{ran:?}");
+    }
 }
 
 #[test]

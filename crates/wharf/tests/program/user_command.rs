@@ -17,8 +17,8 @@ fn an_account_is_made_with_its_folder_and_a_hash() {
     let file = place.read("users.toml");
     assert!(file.contains("$argon2id$") && !file.contains("secret"), "{file}");
     let list = place.run(&["user", "list"]).exits(0).out;
-    assert!(list.starts_with("NAME  LOGIN  RIGHTS  QUOTA  HOME "), "{list}");
-    assert!(list.ends_with("\nanna  yes    read    -      anna\n"), "{list}");
+    assert!(list.starts_with("NAME  LOGIN  PERMISSIONS  QUOTA  HOME "), "{list}");
+    assert!(list.ends_with("\nanna  yes    read         -      anna\n"), "{list}");
 }
 
 #[test]

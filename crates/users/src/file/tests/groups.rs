@@ -154,11 +154,11 @@ groups = ["a"]
         "6:9: users.ben.hours: `9-17` is not a time window (write it as in mon-fri 08:00-18:00)",
         "7:11: users.ben.expires: `soon` is not a date",
         "8:21: users.ben.allowed_addresses: `home` is not an address",
-        "10:1: users.ben.folders.\"/\": invalid path: the home itself",
+        "10:1: users.ben.folders.\"/\": invalid path: it is the home itself",
         "11:1: users.ben.folders.\"/a\": missing `target`",
-        "12:25: users.ben.folders.\"/b\".mode: `mode` is not a known key",
-        "14:1: groups.staff.password: `password` is not a known key",
-        "15:1: groups.staff.groups: `groups` is not a known key",
+        "12:25: unknown key `users.ben.folders.\"/b\".mode`",
+        "14:1: unknown key `groups.staff.password`",
+        "15:1: unknown key `groups.staff.groups`",
     ] {
         assert!(reported.contains(line), "{line}\nis not in\n{reported}");
     }

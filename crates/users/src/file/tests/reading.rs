@@ -121,34 +121,56 @@ eva = 3
     assert_eq!(
         messages(&text),
         "\
-2:1: version: `version` is not a known key (accounts are tables such as [users.anna], \
+2:1: unknown key `version` (accounts are tables such as [users.anna], \
 groups such as [groups.staff])
-4:1: users.anna.pasword: `pasword` is not a known key (did you mean `password`?)
-5:8: users.anna.home: expected a text, found a whole number (write it in quotes: \"…\")
+4:1: unknown key `users.anna.pasword` (did you mean `password`?)
+5:8: users.anna.home: expected a string, found an integer (write it in quotes: \"…\")
 6:15: users.anna.permissions: `raed` is not a permission (did you mean `read`?)
-7:11: users.anna.enabled: expected true or false, found a text (write true or false, without quotes)
+7:11: users.anna.enabled: expected true or false, found a string (write true or false, \
+without quotes)
 8:15: users.anna.upload_rate: invalid rate `10Mb/s`: `Mb` counts bits (write bytes, with a capital \
 B, and divide by 8: 10Mbit is 1.25MB)
 9:17: users.anna.download_rate: invalid rate `-1`: negative value (0 means no limit)
-10:24: users.anna.transfer_upload_rate: expected a text or a whole number, found a number with a \
-fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
-11:12: users.anna.sessions: expected a whole number from 0 to 4294967295 (0 or \"unlimited\" means \
+10:24: users.anna.transfer_upload_rate: expected a string or an integer, found a number \
+with a fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
+11:12: users.anna.sessions: expected an integer from 0 to 4294967295 (0 or \"unlimited\" means \
 no limit)
-12:11: users.anna.comment: expected a text, found a list (write it in quotes: \"…\")
-14:1: users.anna.paths.incoming: invalid path: it must start with `/`, the account's home
+12:11: users.anna.comment: expected a string, found a list (write it in quotes: \"…\")
+14:1: users.anna.paths.incoming: invalid path: it must start with `/`, the account's home (write a \
+path below the home, such as \"/incoming\")
 15:8: users.anna.paths.\"/a\": `wirte` is not a permission (use read, read-write, upload, dropbox, \
 full or none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
 17:1: users.anna.paths.\"/b/\": duplicate path `/b` (remove one of them)
-18:1: users.anna.paths.\"/\": invalid path: the home itself; set `permissions` for it
-19:8: users.\".hidden\": a name must not start with `.`
+18:1: users.anna.paths.\"/\": invalid path: it is the home itself (for the whole home, set \
+`permissions` of the account)
+19:8: users.\".hidden\": a name must not start with `.` (names have 1 to 64 bytes, without `/`, \
+`\\`, `:` and control characters)
 20:8: users.\".hidden\".home: `~` is not supported (write an absolute path, or one relative to the \
 folder of this file)
 21:8: users.bert: missing `home` (add the folder of its files, such as: home = \"/srv/ftp/anna\")
 23:8: users.eva.home: the path is empty (write an absolute path, or one relative to the folder of \
 this file)
-24:9: users.eva.paths: expected a table, found a whole number (permissions of paths are a table \
+24:9: users.eva.paths: expected a table, found an integer (permissions of paths are a table \
 such as: \"/incoming\" = \"upload\")"
     );
+}
+
+#[test]
+fn hints_name_the_key_that_was_meant_and_the_form_of_a_value() {
+    let reported =
+        messages("[users.\"a/b\"]\nhome = \"x\"\nperm = \"q\"\nhours = 5\nexpires = 5\n");
+    for line in [
+        "1:8: users.\"a/b\": a name must not contain `/` (names have 1 to 64 bytes, without ",
+        "3:1: unknown key `users.\"a/b\".perm` (did you mean `permissions`?)",
+        "expected a list of time windows, as in [\"mon-fri 08:00-18:00\"], found an integer (write \
+         strings in quotes, in brackets: ",
+        "expected a date, found an integer (write the last valid day, as in 2027-01-31)",
+    ] {
+        assert!(reported.contains(line), "{line}\nis not in\n{reported}");
+    }
+    // A group has no password, so the key is not proposed for it.
+    let reported = messages("[groups.a]\npass = \"q\"\n");
+    assert!(reported.contains("(known keys: "), "{reported}");
 }
 
 #[test]
@@ -249,7 +271,7 @@ fn row_19_an_account_without_a_password_needs_addresses_and_no_password() {
     let messages = wrong("[users.a]\nno_password = true\npassword = \"!\"\ngroups = [\"near\"]\n");
     assert!(messages.contains("conflicts with `password`"), "{messages}");
     let messages = wrong("[groups.open]\nno_password = true\n");
-    assert!(messages.contains("`no_password` is not a known key"), "{messages}");
+    assert!(messages.contains("unknown key `groups.open.no_password`"), "{messages}");
     let file = read("[users.a]\nno_password = true\ngroups = [\"near\"]\n").unwrap();
     assert!(file.record("a").unwrap().is_open(), "a group may name the addresses");
 }
