@@ -53,8 +53,8 @@ pub enum ErrorKind {
     PastPartial(u64),
     /// The partial upload is older than its retention.
     Expired,
-    /// An earlier upload that was to replace the file ended early and was not kept, so continuing it
-    /// would mix two files.
+    /// An earlier upload that was to replace the file ended early and was not kept, so continuing
+    /// it would mix two files.
     Interrupted,
     /// The file is in use; a retry may succeed.
     Busy,

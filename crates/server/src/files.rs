@@ -540,7 +540,7 @@ impl SessionFiles {
         Ok(real)
     }
 
-    /// The same for operations on the name: a link in the last component is not followed.
+    /// The same for operations on the name: the last link is not followed.
     async fn authorize_name(&self, at: &VPath, needed: Permissions) -> Result<VPath, Refusal> {
         self.require(at, needed)?;
         let real = self.resolve(at, LastLink::Keep).await?;
@@ -553,7 +553,8 @@ impl SessionFiles {
         if at == real || granted.contains(needed) {
             return Ok(());
         }
-        let reason = format!("a link leads to {real}: no permission `{right}`, only \"{granted}\"");
+        let reason =
+            format!("a link leads to {real}: no permission `{needed}`, only \"{granted}\"");
         Err(Refusal::by_rule(at, reason))
     }
 
@@ -592,8 +593,7 @@ impl IntoRefusal for ErrorKind {
     }
 }
 
-#[cfg(test)]
-#[cfg(unix)]
+#[cfg(all(test, unix))]
 mod rules_tests;
 
 #[cfg(test)]

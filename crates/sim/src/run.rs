@@ -203,13 +203,13 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let may_share = settings.passive.ports.clone().count() > PORTS_FEW;
     let net = SimNet::new(network_faults);
     let events = EventRecorder::default();
-    let (users, served) = (Arc::new(users()), Arc::new(stores.clone()));
+    let (users, shared_stores) = (Arc::new(users()), Arc::new(stores.clone()));
     let reloads = Reloads {
         settings: settings.clone(),
         users: Arc::clone(&users),
-        stores: Arc::clone(&served),
+        stores: Arc::clone(&shared_stores),
     };
-    let server = Server::new(settings, users, served)
+    let server = Server::new(settings, users, shared_stores)
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
     let bound = server.bind().await.expect("the simulated network provides every address");

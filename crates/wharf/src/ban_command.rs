@@ -41,7 +41,7 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
             refuse_long(reason)?;
             match &book {
                 BanStore::Server(server) => {
-                    running_server::add(server, &networks, until, reason, now)?
+                    running_server::add(server, &networks, until, reason, now)?;
                 }
                 BanStore::File(file) => {
                     refuse_allowed(&networks, &config.ban.allow.0)?;

@@ -77,7 +77,7 @@ pub(crate) fn kick(
 }
 
 /// The error of `wharf kick` if no session matches.
-fn no_match(options: &live::KickArgs) -> String {
+fn no_match(options: &running_server::KickArgs) -> String {
     if options.all {
         return "there are no sessions".to_owned();
     }

@@ -128,9 +128,12 @@ impl Sink for DiskUpload {
             if is_at_once {
                 self.at_once_bytes = self.at_once_bytes.saturating_add(bytes);
                 let is_recorded = self.at_once_bytes > UNRECORDED_BYTES;
-                self.tree.latency.timed(|| match is_recorded {
-                    true => partial_upload.write(&pieces),
-                    false => partial_upload.write_unrecorded(&pieces),
+                self.tree.latency.timed(|| {
+                    if is_recorded {
+                        partial_upload.write(&pieces)
+                    } else {
+                        partial_upload.write_unrecorded(&pieces)
+                    }
                 })?;
                 self.partial_upload = Some(partial_upload);
                 return Ok(());

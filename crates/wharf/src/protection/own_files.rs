@@ -2,7 +2,6 @@
 //! that it starts. No account can access any of them.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use wharf_storage::{Extent, ServerFiles};

@@ -291,8 +291,8 @@ impl PartialUpload {
         Ok(())
     }
 
-    /// Whether an earlier upload of the account to this file ended early, and nothing of it is left:
-    /// its client would continue it, and the result would be a mixture.
+    /// Whether an earlier upload of the account to this file ended early and left nothing. Its
+    /// client would continue it, and the result would be a mixture.
     fn was_interrupted(&self, tree: &Tree) -> bool {
         let base = self.base.as_ref();
         base.is_some_and(|base| tree.interrupted.contains(&self.partial, base))
