@@ -165,14 +165,14 @@ fn row_16_mode_z_works_with_tls_and_can_be_disabled() {
 fn row_16_mode_z_is_disabled_by_default_and_help_shows_it() {
     let login = "C: USER anna\nS: 331 *\nC: PASS secret\nS: 230 *\n";
     let default = World::new().account("anna", "secret", Permissions::ALL);
-    let about = "S: 214 MODE S|Z - Set the transfer mode: stream (S) or compressed with \
-                 zlib (Z) \
+    let about = "Set the transfer mode: stream (S) or compressed with zlib (Z) \
                  (RFC 959 §4.1.2, draft-preston-ftpext-deflate-04)";
     default.run(&format!(
         "{login}C: MODE Z\nS: 504 MODE Z is disabled; use MODE S.\nC: OPTS MODE Z LEVEL 9\n\
-         S: 501 *\nC: HELP MODE\n{about}; Z is disabled"
+         S: 501 *\nC: HELP MODE\nS: 214 MODE S - {about}; Z is disabled"
     ));
-    world().run(&format!("{login}C: MODE Z\nS: 200 *\nC: HELP MODE\n{about}"));
+    let help = format!("C: HELP MODE\nS: 214 MODE S|Z - {about}");
+    world().run(&format!("{login}C: MODE Z\nS: 200 *\n{help}"));
 }
 
 /// lftp forgets to send the end of an empty file until anything comes on its control connection.

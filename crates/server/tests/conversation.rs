@@ -61,7 +61,7 @@ fn row_15_a_client_that_keeps_sending_long_lines_is_disconnected() {
 fn invalid_input_is_answered_and_the_session_continues() {
     inside(
         &world(),
-        "C: XYZZY\nS: 500 *\nC: \nS: 500 *\nC: 123\nS: 500 *\nC: SITE\nS: 500 *\n\
+        "C: XYZZY\nS: 500 *\nC: \nS: 500 *\nC: 123\nS: 500 *\nC: SITE\nS: 501 *\n\
          C: SITE EXEC rm\nS: 500 *\nC< \\x00\\x01\\r\\n\nS: 500 *\nC: RETR\nS: 501 *\n\
          C: NOOP\nS: 200 *",
     );

@@ -62,7 +62,7 @@ fn every_command_works(place: &TestFolder, shown: &str) {
     assert!(json.contains("\"comment\":\"it's\""), "{json}");
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
     let list = place.run(&["user", "list"]).exits(0).out;
-    assert!(list.contains("\nanna  yes    read-write  20GiB  "), "{list}");
+    assert!(list.contains("\nanna  yes    read-write   20GiB  "), "{list}");
     place.run(&["user", "disable", "anna"]).exits(0).reports("disabled anna");
     assert!(place.run(&["user", "list", "--disabled"]).exits(0).out.contains("anna"));
     place.run(&["user", "enable", "anna"]).exits(0);
