@@ -593,8 +593,8 @@ impl IntoRefusal for ErrorKind {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod rules_tests;
-
 #[cfg(test)]
 mod tests;
