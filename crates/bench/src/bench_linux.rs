@@ -5,7 +5,7 @@
 //!
 //! - what is measured: [`cases`], and the targets of wharf: [`targets`];
 //! - the servers: [`servers`], one file each, and [`bare`], the program that shows the upper
-//!   limit; their [`account`], files ([`tree`]) and folders ([`places`]);
+//!   limit; their [`account`], files ([`tree`]) and folders ([`paths`]);
 //! - running processes: [`running`], counted by [`group`] and [`proc`], sampled by [`sampler`];
 //! - the results: [`result`] as measured, [`summary`] in rows by [`statistics`], and [`report`] as
 //!   a table, as JSON, as charts and as a page.
