@@ -32,6 +32,11 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     let place = TestFolder::new();
     place.write("wharf.toml", "config_version = 1\n[log]\nfile = \"wharf.log\"\n");
     place.write("mine.txt", "mine");
+    // As logrotate and administrators name old logs.
+    let old_logs = ["wharf.log.8", "wharf.log-20261201", "wharf.log-20261201.gz"];
+    for name in old_logs {
+        place.write(name, "old");
+    }
     let home = place.path("");
     let home = home.to_str().unwrap();
     let words =
@@ -39,7 +44,8 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     place.run_with(&words, "secret\n").exits(0);
     let server = place.serve_quietly(&["serve"], "wharf.log");
     let mut client = server.login("anna", "secret");
-    for name in ["wharf.toml", "users.toml", "wharf.log", "state", "state/self-signed.pem"] {
+    let own = ["wharf.toml", "users.toml", "wharf.log", "state", "state/self-signed.pem"];
+    for name in own.into_iter().chain(old_logs) {
         for command in ["SIZE", "MDTM", "DELE", "RNFR", "CWD", "MLST"] {
             let reply = client.says(&format!("{command} {name}"));
             assert!(reply.starts_with("550 "), "{command} {name}: {reply}");
