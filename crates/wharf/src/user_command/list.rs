@@ -1,6 +1,7 @@
 //! Accounts as a table, or as JSON lines.
 
 use unicode_width::UnicodeWidthStr;
+use wharf_proto::path::{escaped, is_deceptive};
 use wharf_users::admin::{Holder, UserAdmin};
 use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::permissions::format_permissions;
@@ -77,15 +78,21 @@ pub(super) async fn list(
 /// Shown instead of settings of an invalid account or group.
 pub(super) const INVALID: &str = "invalid";
 
-/// Columns as wide as their widest cell; the last is not padded.
+/// Columns as wide as their widest cell; the last is not padded. Cells with control characters are
+/// escaped: a name in a database can contain any.
 pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let harmless = |cell: &String| match cell.chars().any(is_deceptive) {
+        true => escaped(cell.as_bytes()),
+        false => cell.clone(),
+    };
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(harmless)).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.width()).max().unwrap_or_default()
     };
     let widths: Vec<_> = (0..COLUMNS).map(width).collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<_> =
             row.iter().zip(&widths).map(|(cell, &width)| padded(cell, width)).collect();
         out.push_str(cells.join("  ").trim_end());
@@ -151,5 +158,12 @@ mod tests {
         let rows = [["NAME", "B"], ["王小明", "yes"], ["anna", "no"]];
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(table(&rows), "NAME    B\n王小明  yes\nanna    no\n");
+    }
+
+    #[test]
+    fn a_name_cannot_add_a_row_or_move_the_cursor() {
+        let rows = [["a\nroot  yes", "C:\\x"], ["\u{1b}[2J", "\u{202e}b"]];
+        let text = table(&rows.map(|row| row.map(str::to_owned)));
+        assert_eq!(text, "a\\x0aroot  yes  C:\\x\n\\x1b[2J         \\xe2\\x80\\xaeb\n");
     }
 }
