@@ -1,5 +1,5 @@
-//! A block of memory in which data is received. It is used again once all of its data is stored, so
-//! that a fast upload does not allocate, and the system does not clear, new memory for each piece.
+//! Blocks of memory in which data is received. They are used again once all of their data is stored,
+//! so that a fast upload does not allocate, and the system does not clear, new memory for each piece.
 
 use std::cell::RefCell;
 
@@ -7,54 +7,86 @@ use wharf_core::{Bytes, BytesMut};
 
 /// The largest block: together with the copy of its data it stays in the cache of a processor.
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
+/// Smaller blocks are not kept: the allocator has them at hand.
+const KEPT_BYTES_MIN: usize = 64 * 1024;
+/// Blocks that a thread keeps. An upload alternates between two.
+const KEPT_MAX: usize = 4;
 /// Less room than this is not worth a read.
 const FREE_BYTES_MIN: usize = 4 * 1024;
 
 thread_local! {
-    /// The block of the last large upload on this thread, for the next one.
-    static SPARE: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
+    /// Large blocks of uploads on this thread, for the next ones. Bytes of some may still wait to
+    /// be stored.
+    static KEPT: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
-pub(super) struct ReusedBlock(BytesMut);
+pub(super) struct ReusedBlock {
+    bytes: BytesMut,
+    /// Whether the block is to be kept.
+    is_large: bool,
+}
 
 impl ReusedBlock {
-    /// Makes room for a read, in a block of `size` bytes if a new one is needed. Returns the room.
+    /// Makes room for a read, in a block of at least `size` bytes if another one is needed. Returns
+    /// the room.
     pub(super) fn prepare(&mut self, size: usize) -> usize {
-        let left = self.0.capacity() - self.0.len();
-        if left >= FREE_BYTES_MIN || self.0.try_reclaim(size) {
-            return self.0.capacity() - self.0.len();
+        let left = self.bytes.capacity() - self.bytes.len();
+        if left >= FREE_BYTES_MIN || self.bytes.try_reclaim(size) {
+            return self.bytes.capacity() - self.bytes.len();
         }
-        let spare = || SPARE.with_borrow_mut(Option::take);
-        self.0 = if size < BLOCK_BYTES { None } else { spare() }
-            .unwrap_or_else(|| BytesMut::with_capacity(size));
-        self.0.capacity()
+        self.keep();
+        self.is_large = size >= KEPT_BYTES_MIN;
+        self.bytes = if self.is_large {
+            kept().unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
+        } else {
+            BytesMut::with_capacity(size)
+        };
+        self.bytes.capacity()
+    }
+
+    /// Keeps the block for another upload.
+    fn keep(&mut self) {
+        let block = std::mem::take(&mut self.bytes);
+        if self.is_large {
+            // At the end of the thread there is no next upload.
+            let _ = KEPT.try_with(|kept| {
+                let mut kept = kept.borrow_mut();
+                if kept.len() < KEPT_MAX {
+                    kept.push(block);
+                }
+            });
+        }
     }
 
     /// Where the next bytes are stored.
     pub(super) fn bytes(&mut self) -> &mut BytesMut {
-        &mut self.0
+        &mut self.bytes
     }
 
     /// The bytes that were received since the last call.
     pub(super) fn filled(&mut self) -> Bytes {
-        self.0.split().freeze()
+        self.bytes.split().freeze()
     }
 
     /// Whether the block has hardly any room left.
     pub(super) fn is_full(&self) -> bool {
-        self.0.capacity() - self.0.len() < FREE_BYTES_MIN
+        self.bytes.capacity() - self.bytes.len() < FREE_BYTES_MIN
     }
 }
 
 impl Drop for ReusedBlock {
     fn drop(&mut self) {
-        if self.0.try_reclaim(BLOCK_BYTES) {
-            let block = std::mem::take(&mut self.0);
-            // At the end of the thread there is no next upload.
-            let _ = SPARE.try_with(|spare| spare.replace(Some(block)));
-        }
+        self.keep();
     }
+}
+
+/// A kept block of which all data is stored.
+fn kept() -> Option<BytesMut> {
+    KEPT.with_borrow_mut(|kept| {
+        let free = kept.iter_mut().position(|block| block.try_reclaim(BLOCK_BYTES))?;
+        Some(kept.swap_remove(free))
+    })
 }
 
 #[cfg(test)]
@@ -85,18 +117,34 @@ mod tests {
     #[test]
     fn the_next_upload_on_a_thread_uses_the_block_of_the_last_one() {
         let mut block = ReusedBlock::default();
-        let place = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES).as_ptr();
+        let last = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES - 1);
+        let place = last.as_ptr();
+        // The last bytes are stored after the end of the data.
         drop(block);
+        drop(last);
         let mut small = ReusedBlock::default();
         assert_ne!(receive(&mut small, FREE_BYTES_MIN, 10).as_ptr(), place);
         let mut large = ReusedBlock::default();
-        assert_eq!(receive(&mut large, BLOCK_BYTES, 10).as_ptr(), place);
+        assert_eq!(receive(&mut large, KEPT_BYTES_MIN, 10).as_ptr(), place);
         let kept = receive(&mut large, BLOCK_BYTES, 10);
         // Its data is not stored yet, so it cannot be used again.
         drop(large);
         let mut next = ReusedBlock::default();
         receive(&mut next, BLOCK_BYTES, BLOCK_BYTES);
         assert_eq!(kept, vec![7; 10]);
+    }
+
+    #[test]
+    fn an_upload_alternates_between_two_blocks() {
+        let mut block = ReusedBlock::default();
+        let mut last = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES);
+        let mut places = std::collections::BTreeSet::new();
+        for _ in 0..8 {
+            places.insert(last.as_ptr());
+            // The last piece is stored after the next one was received.
+            last = receive(&mut block, BLOCK_BYTES, BLOCK_BYTES);
+        }
+        assert_eq!(places.len(), 2);
     }
 
     #[test]
