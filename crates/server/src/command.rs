@@ -22,8 +22,12 @@ mod site;
 mod spec;
 mod transfer;
 
-pub(crate) use spec::{Arg, Meanwhile, SessionStage, Spec};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use wharf_proto::command::Command;
+
+pub(crate) use spec::{Arg, Meanwhile, SessionStage, Spec};
 
 static TABLE: &[&[&Spec]] = &[
     access::ROWS,
@@ -44,6 +48,12 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Spec> {
     TABLE.iter().copied().flatten().copied()
 }
 
+/// The rows by each of their names.
+static BY_VERB: LazyLock<HashMap<&'static str, &'static Spec>> = LazyLock::new(|| {
+    let names = |row: &'static Spec| [row.verb].into_iter().chain(row.also.iter().copied());
+    rows().flat_map(|row| names(row).map(move |name| (name, row))).collect()
+});
+
 /// The row of a command and its argument; for SITE, the argument follows the second word.
 pub(crate) fn find<'a>(command: &Command<'a>) -> Option<(&'static Spec, &'a [u8])> {
     let verb = command.verb.as_str();
@@ -56,8 +66,7 @@ pub(crate) fn find<'a>(command: &Command<'a>) -> Option<(&'static Spec, &'a [u8]
         });
         return row.map(|row| (row, rest));
     }
-    let row = rows().find(|row| row.verb == verb || row.also.contains(&verb));
-    row.map(|row| (row, command.arg))
+    BY_VERB.get(verb).map(|row| (*row, command.arg))
 }
 
 /// The row for the argument of HELP.

@@ -146,7 +146,9 @@ impl Opening<'_> {
             return Ok(Data { stream: Stream::Plain(socket), resumed: None, lease });
         };
         socket.do_not_delay();
-        let handshake_result = acceptor.data(socket, binding_id, self.direction, self.stage).await;
+        // Large futures of some transfers are boxed: those of others stay small.
+        let handshake = acceptor.data(socket, binding_id, self.direction, self.stage);
+        let handshake_result = Box::pin(handshake).await;
         let (stream, resumed) = handshake_result.map_err(OpenError::Tls)?;
         if reuse == SessionReuse::Require && resumed == Resumed::NotOwn {
             return Err(OpenError::NotResumed);

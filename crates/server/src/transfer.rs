@@ -392,18 +392,21 @@ impl DataTransfer {
             deflate: self.deflate,
             end: self.end,
         };
-        let (source, sink, sent) = (self.source.take(), &mut self.sink, &mut self.sent);
-        let payload = async {
-            match (source, sink) {
-                (Some(source), _) => {
-                    *sent = Some(pump::send(source, data.stream, &flow).await?);
-                    Ok(Closing::Orderly)
+        let ended = {
+            let (source, sink, sent) = (self.source.take(), &mut self.sink, &mut self.sent);
+            // Pinned here, so that `watched` does not reserve memory for a second copy.
+            let payload = pin!(async {
+                match (source, sink) {
+                    (Some(source), _) => {
+                        *sent = Some(pump::send(source, data.stream, &flow).await?);
+                        Ok(Closing::Orderly)
+                    }
+                    (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
+                    (None, None) => Ok(Closing::Orderly),
                 }
-                (None, Some(sink)) => pump::receive(data.stream, &mut **sink, &flow).await,
-                (None, None) => Ok(Closing::Orderly),
-            }
+            });
+            mover.watched(payload).await
         };
-        let ended = mover.watched(payload).await;
         self.done(ended).await
     }
 

@@ -89,7 +89,7 @@ pub(super) async fn send(
             // Nothing is withheld on a download.
             let mut connection = tcp(transport.into_parts().0)?;
             let work = TlsSending::new(file, from, len, tls);
-            copy(&mut connection, SlowPeer::Wait, work, flow).await?;
+            Box::pin(copy(&mut connection, SlowPeer::Wait, work, flow)).await?;
             Ok((None, Stream::Plain(Socket::Tcp(connection))))
         }
         stream @ Stream::Plain(Socket::Link(_)) => {

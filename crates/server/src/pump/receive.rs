@@ -59,7 +59,7 @@ pub(crate) async fn receive(
             receiving = Receiving { stream, sink, can_detach: false, ..receiving };
             continue;
         };
-        let received = kernel_copy::receive(detached, stream, flow).await;
+        let received = Box::pin(kernel_copy::receive(detached, stream, flow)).await;
         sink.reattach_file(matches!(received, Err(TransferError::Store(_))));
         match received? {
             (Some(stream), _) => receiving = Receiving { stream, sink, ..receiving },
@@ -199,10 +199,11 @@ impl UploadDecoder {
         let Some(decompressor) = self.decompressor.take() else {
             return self.store(piece, sink).await;
         };
-        let mut step = decompressor.decompress(piece, flow.blocking_pool).await?;
+        let mut step = Box::pin(decompressor.decompress(piece, flow.blocking_pool)).await?;
         self.store(Bytes::from(step.piece), sink).await?;
         while let Some(rest) = step.rest {
-            step = step.decompressor.decompress_rest(rest, flow.blocking_pool).await?;
+            let next = step.decompressor.decompress_rest(rest, flow.blocking_pool);
+            step = Box::pin(next).await?;
             self.store(Bytes::from(step.piece), sink).await?;
         }
         self.decompressor = Some(step.decompressor);

@@ -98,7 +98,8 @@ impl Sending<'_> {
         }
         if let Some(compressor) = self.compressor.take() {
             let pool = self.flow.blocking_pool;
-            let (compressor, compressed) = compressor.compress(chunk, pool).await?;
+            let compressing = Box::pin(compressor.compress(chunk, pool));
+            let (compressor, compressed) = compressing.await?;
             self.compressor = Some(compressor);
             chunk = Bytes::from(compressed);
         }
