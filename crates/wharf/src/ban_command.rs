@@ -328,7 +328,7 @@ pub(crate) fn shown(network: IpNet) -> String {
 /// A ban as in the API and in `--json`.
 pub(crate) fn model(ban: &Banned) -> model::Ban {
     model::Ban {
-        address: shown(ban.network),
+        network: shown(ban.network),
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),

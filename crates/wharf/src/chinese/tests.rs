@@ -75,7 +75,7 @@ const SOURCES: &[&str] = &[
     "wharf/src/wire/accounts.rs",
     "wharf/src/logins.rs",
     "wharf/src/logins/secret.rs",
-    "wharf/src/protection",
+    "wharf/src/sandbox",
     "wharf/src/remote_server.rs",
     "wharf/src/serve_command/warner.rs",
     "users/src/file/entry.rs",
