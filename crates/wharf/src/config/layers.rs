@@ -139,8 +139,9 @@ impl ConfigReader<'_> {
             match T::read(&item.raw, base) {
                 Ok(value) => return value,
                 Err(wrong) => {
+                    let is_in_file = matches!(item.origin, ValueOrigin::File(_));
                     let title = format!("`{path}`: {}", wrong.why);
-                    let hint = renamed_value_hint(path, &item.raw).or(wrong.hint);
+                    let hint = renamed_value_hint(path, &item.raw, is_in_file).or(wrong.hint);
                     let hint = hint.or_else(|| Some(default_hint(path, default)));
                     let problem = ConfigProblem::error(title, item.origin.place());
                     self.problems.push(ConfigProblem { hint, ..problem });

@@ -61,21 +61,18 @@ pub(crate) const RENAMED_VALUES: &[(&str, &str, &str)] =
     &[("events.check_on_error", "refuse", "reject")];
 
 /// The hint for an old value of a key.
-pub(crate) fn renamed_value_hint(path: &str, raw: &Raw) -> Option<String> {
+pub(crate) fn renamed_value_hint(path: &str, raw: &Raw, is_in_file: bool) -> Option<String> {
     let text = raw.text()?;
     let is_it = |(key, old, _): &&(&str, &str, &str)| *key == path && *old == text;
     let (_, _, new) = RENAMED_VALUES.iter().find(is_it)?;
-    Some(renamed_to(new))
+    let way = if is_in_file { "; to rewrite the file:  wharf config migrate --write" } else { "" };
+    Some(format!("renamed to `{new}`{way}"))
 }
 
 /// The hint for an old name of a value.
 pub(crate) fn renamed_hint(renamed: &[(&str, &str)], old: &str) -> Option<String> {
     let (_, new) = renamed.iter().find(|(known, _)| *known == old)?;
-    Some(renamed_to(new))
-}
-
-fn renamed_to(new: &str) -> String {
-    format!("renamed to {new}; to rewrite the file:  wharf config migrate --write")
+    Some(format!("renamed to {new}; to rewrite the file:  wharf config migrate --write"))
 }
 
 /// The current name of a key, given an old one.
@@ -253,9 +250,10 @@ mod tests {
         let other = "[events]\ncheck_on_error = \"allow\"\n[server]\ngreeting = \"refuse\"\n";
         let migrated = migrate(other).expect("it is TOML");
         assert_eq!(migrated, Migrated { text: other.to_owned(), renames: Vec::new() });
-        let hint = |path: &str, text: &str| renamed_value_hint(path, &Raw::Text(text.to_owned()));
+        let hint =
+            |path: &str, text: &str| renamed_value_hint(path, &Raw::Text(text.to_owned()), true);
         let new = hint("events.check_on_error", "refuse").unwrap_or_default();
-        assert!(new.starts_with("renamed to reject; "), "{new}");
+        assert!(new.starts_with("renamed to `reject`; "), "{new}");
         assert_eq!(hint("events.check_on_error", "reject"), None);
         assert_eq!(hint("server.greeting", "refuse"), None);
     }

@@ -38,7 +38,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
         (
             &["user", "add", "ben", "--home", "anna", "--upload-rate", "fast"],
             2,
-            "--upload-rate fast",
+            "--upload-rate `fast`",
         ),
         (
             &["user", "add", "ben", "--home", "anna", "--path", "in=read"],
