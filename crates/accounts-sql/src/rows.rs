@@ -65,7 +65,7 @@ pub(crate) struct Tables {
     pub(crate) main: &'static str,
     /// The column of the name in the tables of paths and folders.
     pub(crate) holder: &'static str,
-    /// Rights below paths.
+    /// Permissions below paths.
     pub(crate) paths: &'static str,
     /// Shared folders.
     pub(crate) folders: &'static str,
@@ -178,7 +178,7 @@ impl Document {
         }
     }
 
-    /// Takes a row of paths: holder, path, rights.
+    /// Takes a row of paths: holder, path, permissions.
     pub(crate) fn take_path(&mut self, tables: &Tables, row: &SqlRow) {
         let [holder, path, permissions] = row.as_slice() else { return };
         // A permission that is not text must not be skipped: it may be a restriction.
@@ -338,7 +338,7 @@ pub(crate) struct Rows {
     pub(crate) main: SqlRow,
     /// Account, group, position.
     pub(crate) memberships: Vec<SqlRow>,
-    /// Holder, path, rights.
+    /// Holder, path, permissions.
     pub(crate) paths: Vec<SqlRow>,
     /// Holder, path, [`FOLDER_COLUMNS`].
     pub(crate) folders: Vec<SqlRow>,

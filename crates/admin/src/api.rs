@@ -49,7 +49,7 @@ impl Api {
         Status {
             version: version.to_owned(),
             pid: std::process::id(),
-            state: if is_stopping { State::Draining } else { State::Serving },
+            state: if is_stopping { State::Stopping } else { State::Serving },
             started: view::timestamp(started, Duration::ZERO),
             uptime_seconds: since.elapsed().as_secs(),
             config: self.backend.config(),
@@ -122,10 +122,10 @@ impl Api {
             let addresses: BTreeSet<IpAddr> =
                 meant.iter().map(|view| plain(view.peer.ip())).collect();
             for address in addresses {
-                let address = address.to_string();
-                let reason = kick.reason.clone();
-                let ban = NewBan { address, seconds: Some(seconds), reason, kick: false };
-                kicked.banned.push(self.backend.ban(ban).await?.address);
+                let network = address.to_string();
+                let (duration_seconds, reason) = (Some(seconds), kick.reason.clone());
+                let ban = NewBan { network, duration_seconds, reason, kick: false };
+                kicked.banned.push(self.backend.ban(ban).await?.network);
             }
         }
         let when = if kick.after_transfer { EndWhen::AfterTransfer } else { EndWhen::Now };

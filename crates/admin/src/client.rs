@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::listener::connect;
-use crate::model::{Done, Problem, Upgraded};
+use crate::model::{Ban, Done, NewBan, Problem, Upgraded};
 
 /// Longest time for a response; following the log is not limited.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -93,6 +93,34 @@ impl AdminClient {
             }
             answer => answer,
         }
+    }
+
+    /// Bans an address or a network. A running server of an earlier version rejects the names of
+    /// this one in the request, so the request is repeated with the old names.
+    ///
+    /// # Errors
+    /// Each [`RequestError`].
+    pub async fn ban(&self, ban: &NewBan) -> Result<Ban, RequestError> {
+        match self.post("/v1/bans", ban).await {
+            Err(RequestError::Refused { status: 400, .. }) => {
+                let NewBan { network, duration_seconds, reason, kick } = ban;
+                let old = serde_json::json!({
+                    "address": network, "seconds": duration_seconds, "reason": reason, "kick": kick
+                });
+                self.post("/v1/bans", &old).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Removes the bans of these networks, and returns them.
+    ///
+    /// # Errors
+    /// Each [`RequestError`].
+    pub async fn unban(&self, networks: &[String]) -> Result<Vec<String>, RequestError> {
+        let networks = networks.join(",");
+        // An earlier version knows only the second name, and without it removes all bans.
+        self.delete(&format!("/v1/bans?network={networks}&address={networks}")).await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -17,7 +17,7 @@ pub struct Status {
     pub version: String,
     /// Process id.
     pub pid: u32,
-    /// `serving`, or `draining` after a stop was requested.
+    /// `serving`, or `stopping` after a stop was requested.
     pub state: State,
     /// Start time.
     pub started: String,
@@ -57,7 +57,8 @@ pub enum State {
     /// Accepts clients.
     Serving,
     /// Accepts no new clients; running transfers finish.
-    Draining,
+    #[serde(alias = "draining")]
+    Stopping,
 }
 
 /// A listen address.
@@ -190,8 +191,9 @@ pub struct LastReload {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Session {
-    /// Session id, unique while the server runs.
-    pub id: u64,
+    /// Number of the session, unique while the server runs.
+    #[serde(alias = "id")]
+    pub session_id: u64,
     /// Account; absent before the login.
     pub user: Option<String>,
     /// IP address of the client.
@@ -222,7 +224,8 @@ pub struct Session {
     #[serde(alias = "average")]
     pub average_rate: Option<u64>,
     /// Duration of the transfer so far.
-    pub transfer_seconds: Option<u64>,
+    #[serde(alias = "transfer_seconds")]
+    pub transfer_duration_seconds: Option<u64>,
     /// Time of connection.
     pub since: String,
     /// Seconds since the connection.
@@ -347,8 +350,9 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
 pub struct Ban {
-    /// Address or network.
-    pub address: String,
+    /// Address or network, as in `192.0.2.7` or `192.0.2.0/24`.
+    #[serde(alias = "address")]
+    pub network: String,
     /// Reason.
     pub reason: String,
     /// Start time.
@@ -388,10 +392,11 @@ pub struct Unlock {
 #[serde(deny_unknown_fields)]
 pub struct NewBan {
     /// Address or network, as in `192.0.2.0/24`.
-    pub address: String,
-    /// Duration in seconds; permanent if absent.
-    #[serde(default)]
-    pub seconds: Option<u64>,
+    #[serde(alias = "address")]
+    pub network: String,
+    /// Duration; permanent if absent.
+    #[serde(default, alias = "seconds")]
+    pub duration_seconds: Option<u64>,
     /// Reason.
     #[serde(default)]
     pub reason: Option<String>,

@@ -64,8 +64,8 @@ pub static ROUTES: &[Route] = &[
     Route::post("/v1/bans", "Ban an address or a network", Some("NewBan"), "Ban"),
     Route {
         method: "delete",
-        query: &[("address", "string", "Bans to lift, separated by commas; all if absent")],
-        ..Route::get("/v1/bans", "Lift bans, and return them", "string[]")
+        query: &[("network", "string", "Bans to remove, separated by commas; all if absent")],
+        ..Route::get("/v1/bans", "Remove bans, and return them", "string[]")
     },
     Route::post(
         "/v1/upgrade",
@@ -80,7 +80,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         query: &[
             ("lines", "integer", "Number of last lines; 100 if absent, 1000 at most"),
-            ("session", "integer", "Only lines of this session"),
+            ("session_id", "integer", "Only lines of this session"),
             ("follow", "boolean", "Whether to follow new lines"),
         ],
         ..Route::get("/v1/log", "The last lines of the log", "text/plain")
@@ -179,13 +179,15 @@ async fn ban(State(api): State<Api>, body: Result<Json<NewBan>, JsonRejection>) 
 
 #[derive(Deserialize)]
 struct Unban {
+    network: Option<String>,
+    /// The name in earlier versions. Their commands must not remove all bans.
     address: Option<String>,
 }
 
 async fn unban(State(api): State<Api>, query: Result<Query<Unban>, QueryRejection>) -> Answer {
     let Ok(Query(query)) = query else { return bad_query() };
     let split = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
-    let lifted = api.backend.unban(query.address.map(split)).await;
+    let lifted = api.backend.unban(query.network.or(query.address).map(split)).await;
     Answer::of(StatusCode::NOT_FOUND, lifted)
 }
 
@@ -223,6 +225,8 @@ async fn stop(State(api): State<Api>, body: Result<Json<Stop>, JsonRejection>) -
 #[derive(Deserialize)]
 struct LogQuery {
     lines: Option<usize>,
+    session_id: Option<u64>,
+    /// The name in earlier versions.
     session: Option<u64>,
     #[serde(default)]
     follow: bool,
@@ -231,7 +235,8 @@ struct LogQuery {
 async fn log(State(api): State<Api>, query: Result<Query<LogQuery>, QueryRejection>) -> Answer {
     let Ok(Query(query)) = query else { return bad_query() };
     let count = query.lines.unwrap_or(LOG_LINES_DEFAULT).min(LOG_LINES_MAX);
-    let lines = Lines(api.backend.log(count, query.session, query.follow));
+    let session = query.session_id.or(query.session);
+    let lines = Lines(api.backend.log(count, session, query.follow));
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Answer(Ok((kind, Body::from_stream(lines)).into_response()))
 }

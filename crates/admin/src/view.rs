@@ -33,7 +33,7 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         Payload::Listing => None,
     });
     Session {
-        id: view.number,
+        session_id: view.number,
         user: view.user.clone(),
         ip: view.peer.ip().to_canonical().to_string(),
         port: view.peer.port(),
@@ -48,7 +48,7 @@ pub(crate) fn session(view: &SessionView, now: SystemTime) -> Session {
         size: transfer.and_then(|transfer| transfer.size),
         rate: transfer.map(|transfer| transfer.rate),
         average_rate: transfer.map(|transfer| per_second(transfer.moved, transfer.duration)),
-        transfer_seconds: transfer.map(|transfer| transfer.duration.as_secs()),
+        transfer_duration_seconds: transfer.map(|transfer| transfer.duration.as_secs()),
         since: timestamp(now, view.duration),
         duration_seconds: view.duration.as_secs(),
         idle_seconds: view.idle.as_secs(),

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::slice;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -79,10 +80,10 @@ impl AdminBackend for RecordingBackend {
         self.bans.lock().unwrap().clone()
     }
     async fn ban(&self, ban: NewBan) -> Result<Ban, Problem> {
-        let NewBan { address, reason, .. } = ban;
+        let NewBan { network, reason, .. } = ban;
         let reason = reason.unwrap_or_default();
         let since = "2026-01-01T00:00:00Z".into();
-        let ban = Ban { address, reason, since, until: None, consecutive_bans: 1, manual: true };
+        let ban = Ban { network, reason, since, until: None, consecutive_bans: 1, manual: true };
         self.bans.lock().unwrap().push(ban.clone());
         Ok(ban)
     }
@@ -94,8 +95,8 @@ impl AdminBackend for RecordingBackend {
     }
     async fn unban(&self, addresses: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
         let mut bans = self.bans.lock().unwrap();
-        let is_meant = |ban: &Ban| addresses.as_ref().is_none_or(|all| all.contains(&ban.address));
-        let lifted = bans.iter().filter(|ban| is_meant(ban)).map(|ban| ban.address.clone());
+        let is_meant = |ban: &Ban| addresses.as_ref().is_none_or(|all| all.contains(&ban.network));
+        let lifted = bans.iter().filter(|ban| is_meant(ban)).map(|ban| ban.network.clone());
         let lifted = lifted.collect();
         bans.retain(|ban| !is_meant(ban));
         Ok(lifted)
@@ -187,12 +188,12 @@ fn sessions_are_listed_and_ended() {
         assert_eq!((session.user.as_deref(), session.state), (Some("anna"), SessionState::Idle));
         assert_eq!(session.ip, "127.0.0.1");
         let details: SessionDetails =
-            client.get(&format!("/v1/sessions/{}", session.id)).await.unwrap();
+            client.get(&format!("/v1/sessions/{}", session.session_id)).await.unwrap();
         let lines: Vec<_> =
             details.history.iter().map(|entry| (&*entry.line, entry.code)).collect();
         assert_eq!(lines, [("USER anna", 331), ("PASS", 230), ("TYPE I", 200)]);
 
-        let kick = Kick { sessions: vec![session.id, 999], ..Kick::default() };
+        let kick = Kick { sessions: vec![session.session_id, 999], ..Kick::default() };
         let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
         assert!(matches!(&refused, RequestError::Refused { status: 404, .. }), "{refused:?}");
         assert_eq!(running.handle.sessions(), 1, "nothing was done by half");
@@ -201,7 +202,10 @@ fn sessions_are_listed_and_ended() {
         let kick =
             Kick { users: vec!["anna".into()], reason, ban_seconds: Some(60), ..Kick::default() };
         let kicked: Kicked = client.post("/v1/kick", &kick).await.unwrap();
-        assert_eq!((kicked.sessions, kicked.banned), (vec![session.id], vec!["127.0.0.1".into()]));
+        assert_eq!(
+            (kicked.sessions, kicked.banned),
+            (vec![session.session_id], vec!["127.0.0.1".into()])
+        );
         assert_eq!(reply(&mut anna).await, "421 Come back tomorrow.\r\n");
         assert_eq!(reply(&mut anna).await, "");
         assert_eq!(
@@ -220,17 +224,21 @@ fn the_status_counts_and_the_program_is_called() {
         assert_eq!((status.state, status.totals.logins), (State::Serving, 7));
         assert_eq!(status.listeners[0].address, running.address.to_string());
 
-        let ban =
-            NewBan { address: "192.0.2.0/24".into(), seconds: None, reason: None, kick: false };
-        let _: Ban = client.post("/v1/bans", &ban).await.unwrap();
+        let network = "192.0.2.0/24".to_owned();
+        let ban = NewBan { network, duration_seconds: None, reason: None, kick: false };
+        let _: Ban = client.ban(&ban).await.unwrap();
         let bans: Vec<Ban> = client.get("/v1/bans").await.unwrap();
-        assert_eq!(bans[0].address, "192.0.2.0/24");
+        assert_eq!(bans[0].network, "192.0.2.0/24");
         let locks: Vec<Lock> = client.get("/v1/locks").await.unwrap();
         assert_eq!(locks[0].user, "anna");
         let unlocked: Vec<String> = client.post("/v1/unlock", &Unlock::default()).await.unwrap();
         assert_eq!(unlocked, ["anna"]);
-        let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.0/24").await.unwrap();
+        client.ban(&NewBan { network: "198.51.100.7".into(), ..ban }).await.unwrap();
+        let lifted = client.unban(&["192.0.2.0/24".to_owned()]).await.unwrap();
         assert_eq!(lifted, ["192.0.2.0/24"]);
+        // The parameter of earlier versions. Without any, all bans would be removed.
+        let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.1").await.unwrap();
+        assert_eq!(lifted, [""; 0]);
 
         let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
         assert_eq!(refused.to_string(), "invalid configuration in wharf.toml: 1 error");
@@ -238,12 +246,14 @@ fn the_status_counts_and_the_program_is_called() {
         assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
         let mut log = Vec::new();
         let take = |piece: &[u8]| log.extend_from_slice(piece);
-        client.follow("/v1/log?lines=5&session=1", take).await.unwrap();
-        assert_eq!(String::from_utf8(log).unwrap(), "5 Some(1)\n");
+        client.follow("/v1/log?lines=5&session_id=1", take).await.unwrap();
+        let take = |piece: &[u8]| log.extend_from_slice(piece);
+        client.follow("/v1/log?lines=6&session=2", take).await.unwrap();
+        assert_eq!(String::from_utf8(log).unwrap(), "5 Some(1)\n6 Some(2)\n");
         let _: Done = client.post("/v1/stop", &Stop { grace_seconds: Some(3) }).await.unwrap();
         assert_eq!(*running.backend.stopped.lock().unwrap(), [Some(Duration::from_secs(3))]);
         let status: Status = client.get("/v1/status").await.unwrap();
-        assert_eq!(status.state, State::Draining);
+        assert_eq!(status.state, State::Stopping);
     });
 }
 
@@ -319,6 +329,12 @@ async fn previous_version(listener: UnixListener) {
         "reload":{"at":"t","is_in_force":false,"problem":"p"},"warnings":[],
         "home_folders":["/srv"]}"#;
     let upgraded = r#"{"pid":2,"old_pid":1,"sessions":3}"#;
+    let sessions = r#"[{"id":7,"user":null,"ip":"192.0.2.7","port":1,"local":"","tls":null,
+        "client":null,"charset":"","state":"up","command":null,"path":null,"bytes":null,
+        "size":null,"rate":null,"average":null,"transfer_seconds":5,"since":"","seconds":9,
+        "idle_seconds":0}]"#;
+    let ban = r#"{"address":"192.0.2.0/24","reason":"","since":"","until":null,"times":1,
+        "manual":true}"#;
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let mut stream = BufReader::new(stream);
@@ -335,9 +351,17 @@ async fn previous_version(listener: UnixListener) {
                 break;
             }
         }
-        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        let mut request = vec![0; length];
+        stream.read_exact(&mut request).await.unwrap();
+        let request = String::from_utf8(request).unwrap();
         let (status, body) = match line.split(' ').nth(1).unwrap() {
             "/v1/status" => ("200 OK", status),
+            "/v1/sessions" => ("200 OK", sessions),
+            "/v1/bans" if request.contains("network") => {
+                ("400 Bad Request", r#"{"error":"unknown field `network`","hint":null}"#)
+            }
+            "/v1/bans" if request.contains("\"seconds\":60") => ("200 OK", ban),
+            path if path.contains("&address=192.0.2.0/24") => ("200 OK", r#"["192.0.2.0/24"]"#),
             "/v1/hand-over" => ("200 OK", upgraded),
             _ => ("404 Not Found", r#"{"error":"unknown path","hint":null}"#),
         };
@@ -362,6 +386,14 @@ fn a_server_of_the_previous_version_is_understood_and_can_be_upgraded() {
         assert!(status.certificate.unwrap().is_self_signed);
         let reload = status.reload.unwrap();
         assert_eq!((&*reload.time, reload.error.as_deref()), ("t", Some("p")));
+        let [session] = &client.get::<Vec<Session>>("/v1/sessions").await.unwrap()[..] else {
+            panic!("one session")
+        };
+        assert_eq!((session.session_id, session.transfer_duration_seconds), (7, Some(5)));
+        let network = "192.0.2.0/24".to_owned();
+        let new = NewBan { network, duration_seconds: Some(60), reason: None, kick: true };
+        assert_eq!(client.ban(&new).await.unwrap().network, new.network);
+        assert_eq!(client.unban(slice::from_ref(&new.network)).await.unwrap(), [new.network]);
         assert_eq!(client.upgrade().await.unwrap().pid, 2);
         let unknown = client.get::<Status>("/v1/unknown").await.unwrap_err();
         assert!(matches!(unknown, RequestError::Refused { status: 404, .. }), "{unknown}");

@@ -17,7 +17,7 @@ pub struct Account {
     pub instance: Option<[u8; 16]>,
     /// The home. Used only by `Stores::open`, not by the engine.
     pub home: PathBuf,
-    /// The rights by path.
+    /// The permissions by path.
     pub rules: Rules,
     /// The account's own limits.
     pub limits: AccountLimits,
@@ -160,7 +160,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl Account {
-    /// An account with these rights and no limits.
+    /// An account with these permissions and no limits.
     pub fn new(name: impl Into<String>, home: impl Into<PathBuf>, rules: Rules) -> Self {
         Self {
             name: name.into(),

@@ -68,7 +68,7 @@ pub enum ErrorKind {
     /// for the client.
     TooLarge,
     /// A check of uploads rejected this one. The source is also for the client.
-    Refused,
+    Rejected,
     /// The required check of an upload failed.
     Unchecked,
     /// The store failed: a disk error, a lost connection, or an internal error.
@@ -82,27 +82,27 @@ impl Error {
     }
 }
 
-/// Why an upload was rejected before it was published: the source of [`ErrorKind::Refused`].
+/// Why an upload was rejected before it was published: the source of [`ErrorKind::Rejected`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UploadRefusal {
+pub struct UploadRejection {
     /// The reason, also for the client.
     pub reason: String,
     /// The id of the upload in the check, its log lines and the quarantine.
     pub id: String,
 }
 
-impl fmt::Display for UploadRefusal {
+impl fmt::Display for UploadRejection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.reason)
     }
 }
 
-impl StdError for UploadRefusal {}
+impl StdError for UploadRejection {}
 
 impl Error {
     /// The id of an upload that a check rejected, if it has one.
-    pub fn refusal_id(&self) -> Option<&str> {
-        let refusal = self.source.as_ref()?.downcast_ref::<UploadRefusal>()?;
+    pub fn rejection_id(&self) -> Option<&str> {
+        let refusal = self.source.as_ref()?.downcast_ref::<UploadRejection>()?;
         Some(&refusal.id)
     }
 }
@@ -176,7 +176,7 @@ impl fmt::Display for ErrorKind {
             Self::Exhausted => "too many open files",
             Self::Unsupported => "not supported by this store",
             Self::CrossesDevices => "cross-device link",
-            Self::Refused => "rejected by a check",
+            Self::Rejected => "rejected by a check",
             Self::Unchecked => "not checked",
             Self::Broken => "storage error",
         })

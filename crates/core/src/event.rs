@@ -72,13 +72,13 @@ pub enum Event<'a> {
     /// A client was greeted.
     Connected,
     /// A connection or session was rejected (421).
-    Rejected {
+    ConnectionRejected {
         /// The limit, as in the reply to the client.
         reason: &'a str,
     },
     /// An address or a network was banned. Emitted outside of any session: the session number is 0,
     /// and the peer is the network's first address.
-    Banned {
+    BanAdded {
         /// Such as `192.0.2.7/32` or `2001:db8:1:2::/64`.
         network: &'a str,
         /// The reason, for the administrator.
@@ -88,8 +88,8 @@ pub enum Event<'a> {
         /// Whether an administrator set it; otherwise too many logins failed.
         is_manual: bool,
     },
-    /// A ban ended. Emitted outside of any session, like `Banned`.
-    BanLifted {
+    /// A ban ended. Emitted outside of any session, like `BanAdded`.
+    BanRemoved {
         /// The banned network.
         network: &'a str,
         /// The reason, for the administrator.
@@ -104,7 +104,7 @@ pub enum Event<'a> {
         time: Duration,
     },
     /// TLS now protects the control connection.
-    Secured {
+    TlsEstablished {
         /// Such as `TLSv1.3`.
         version: &'a str,
         /// Such as `TLS13_AES_256_GCM_SHA384`.
@@ -121,7 +121,7 @@ pub enum Event<'a> {
     },
     /// The legacy character set of a client's names was recognised. Emitted once a session, and
     /// again if later names show another set.
-    CharsetRecognised {
+    CharsetDetected {
         /// Its name, such as `GBK`.
         charset: &'a str,
         /// Whether it is certain, from an existing or an unambiguous name; otherwise it is the most
@@ -132,7 +132,7 @@ pub enum Event<'a> {
     Transferred(&'a Transferred<'a>),
     /// A complete upload was rejected by a check before it was published, for example because of a
     /// virus. There is no `Transferred` for it.
-    UploadRefused {
+    UploadCheckRejected {
         /// The target of the upload.
         path: &'a VPath,
         /// Bytes on the data connection.
@@ -144,7 +144,7 @@ pub enum Event<'a> {
     },
     /// A command was denied by a rule for another path than its own: the target of a link, or a
     /// path below that of a rename.
-    Denied {
+    CommandDenied {
         /// Such as `RNTO`.
         command: &'a str,
         /// The path in the command.
@@ -159,7 +159,7 @@ pub enum Event<'a> {
         /// The reason, for the administrator.
         reason: &'a str,
         /// A hint, or empty.
-        help: &'a str,
+        hint: &'a str,
     },
     /// A file was removed.
     FileRemoved(&'a VPath),
@@ -182,24 +182,24 @@ pub enum Event<'a> {
         to: &'a VPath,
     },
     /// Times or permission bits were changed.
-    Changed(&'a VPath),
+    AttributesChanged(&'a VPath),
     /// A data connection could not be established.
-    DataFailed {
+    DataConnectionFailed {
         /// The reason, for the administrator.
         reason: &'a str,
     },
     /// A data connection was accepted by its address only, because it did not resume the TLS
     /// session of the control connection. Emitted once a session.
-    DataUnproven,
+    DataConnectionTlsNotResumed,
     /// Peers other than the client connected to its passive port and were rejected.
-    DataUnexpectedPeers {
+    DataConnectionUnexpectedPeers {
         /// The address of the first one.
         first: IpAddr,
         /// The number of connections.
         count: usize,
     },
     /// Data connections of a network fail. Emitted once an hour for each network and cause.
-    DataConnProblem {
+    DataConnectionDiagnosis {
         /// The clients: an IPv4 /24 or an IPv6 /64.
         network: &'a str,
         /// The stable name of the cause, such as `no-connection`.
@@ -209,12 +209,12 @@ pub enum Event<'a> {
         /// Failed data connections in about the last day.
         failed: u64,
         /// Established data connections in that time.
-        arrived: u64,
+        established: u64,
         /// A hint.
         hint: &'a str,
     },
     /// The store failed in a way that needs the attention of an administrator.
-    StoreFailed {
+    StorageFailed {
         /// The operation and the error of the store.
         reason: &'a str,
     },
@@ -228,7 +228,7 @@ pub enum Event<'a> {
         text: &'a str,
     },
     /// The session ended.
-    Ended {
+    SessionEnded {
         /// The reason, for the administrator.
         reason: &'a str,
         /// The duration of the session.

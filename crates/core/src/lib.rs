@@ -2,8 +2,8 @@
 //!
 //! A storage backend implements [`storage::Storage`] and [`storage::Stores`], an account backend
 //! [`users::Users`], and a consumer of events [`event::Events`]. None of them depends on the
-//! engine. [`account`] and [`permission`] describe accounts and their rights, [`error`] the errors
-//! of stores.
+//! engine. [`account`] and [`permission`] describe accounts and their permissions, [`error`] the
+//! errors of stores.
 
 pub mod account;
 #[cfg(feature = "conformance")]

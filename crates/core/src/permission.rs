@@ -1,11 +1,11 @@
-//! Rights, and rules that assign them to paths.
+//! Permissions, and rules that assign them to paths.
 
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization as _;
 use wharf_proto::path::VPath;
 
-/// A set of rights.
+/// A set of permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Permissions(u16);
 
@@ -17,7 +17,8 @@ macro_rules! permissions {
         impl Permissions {
             $($(#[doc = $about])+ pub const $constant: Self = Self(1 << $bit);)*
 
-            /// All rights, each with its letter in pyftpdlib and its name in the configuration.
+            /// All permissions, each with its letter in pyftpdlib and its name in the
+            /// configuration.
             pub const EACH: &'static [(Self, char, &'static str)] =
                 &[$((Self::$constant, $letter, $name)),*];
         }
@@ -66,13 +67,13 @@ pub const PRESETS: &[(&str, Permissions)] = &[
 ];
 
 impl Permissions {
-    /// No rights.
+    /// No permissions.
     pub const NONE: Self = Self(0);
-    /// The preset `full`: all rights that pyftpdlib has letters for.
+    /// The preset `full`: all permissions that pyftpdlib has letters for.
     pub const FULL: Self = Self(0x1fff);
-    /// All rights, including [`Self::COPY`], which no preset has.
+    /// All permissions, including [`Self::COPY`], which no preset has.
     pub const ALL: Self = Self(0x3fff);
-    /// Enter, list, read and check sums.
+    /// Enter, list, read and compute checksums.
     pub const READ_ONLY: Self = Self(1 << 0 | 1 << 1 | 1 << 2 | 1 << 12);
 
     /// Both sets together.
@@ -87,12 +88,12 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
-    /// Whether every right of `other` is here.
+    /// Whether every permission of `other` is here.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether there is no right at all.
+    /// Whether there is no permission at all.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -139,7 +140,7 @@ impl Permissions {
     }
 }
 
-/// The name of the preset, or the names of the rights with commas; `none` for none.
+/// The name of the preset, or the names of the permissions with commas; `none` for none.
 impl fmt::Display for Permissions {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = PRESETS.iter().find(|(_, set)| set == self) {
@@ -163,8 +164,8 @@ impl fmt::Display for UnknownPermission {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "unknown right \"{}\"; use read, read-write, upload, dropbox or full, names such as \
-             list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime,hash,copy, or \
+            "unknown permission \"{}\"; use read, read-write, upload, dropbox or full, names such \
+             as list,read,upload,append,overwrite,rename,delete,mkdir,rmdir,chmod,mtime,hash,copy, or \
              the letters elradfmwMTC",
             self.0
         )
@@ -173,12 +174,12 @@ impl fmt::Display for UnknownPermission {
 
 impl std::error::Error for UnknownPermission {}
 
-/// Rights by path: the rule with the longest matching prefix applies, whatever the order.
+/// Permissions by path: the rule with the longest matching prefix applies, whatever the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules(Vec<(VPath, Permissions)>);
 
 impl Rules {
-    /// The same rights everywhere.
+    /// The same permissions everywhere.
     pub fn everywhere(permissions: Permissions) -> Self {
         Self(vec![(VPath::root(), permissions)])
     }
@@ -191,7 +192,7 @@ impl Rules {
         self
     }
 
-    /// The rights at `path`; none if no rule matches.
+    /// The permissions at `path`; none if no rule matches.
     pub fn at(&self, path: &VPath) -> Permissions {
         self.0
             .iter()
@@ -200,8 +201,8 @@ impl Rules {
             .map_or(Permissions::NONE, |(_, permissions)| *permissions)
     }
 
-    /// The rights at `path` if case is ignored. Of rules that differ only in case, the intersection
-    /// applies.
+    /// The permissions at `path` if case is ignored. Of rules that differ only in case, the
+    /// intersection applies.
     pub fn at_any_case(&self, path: &VPath) -> Permissions {
         let path = folded(path);
         let prefixes = self.0.iter().map(|(prefix, permissions)| (folded(prefix), *permissions));
@@ -215,7 +216,7 @@ impl Rules {
             .unwrap_or(Permissions::NONE)
     }
 
-    /// Whether there is a rule below `path`, ignoring case. If not, the same rights apply to
+    /// Whether there is a rule below `path`, ignoring case. If not, the same permissions apply to
     /// everything below it.
     pub fn reach_below(&self, path: &VPath) -> bool {
         let path = folded(path);
@@ -238,7 +239,7 @@ impl Rules {
         self.each().find(|(prefix, _)| is_below(prefix))
     }
 
-    /// Whether different rights apply to different paths.
+    /// Whether different permissions apply to different paths.
     pub fn differ(&self) -> bool {
         self.0.len() > 1
     }
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_read_as_presets_names_and_letters() {
+    fn permissions_read_as_presets_names_and_letters() {
         assert_eq!(Permissions::parse("elradfmwMTC"), Ok(Permissions::ALL));
         assert_eq!(Permissions::parse("elradfmwMT"), Permissions::parse("full"));
         assert_eq!(Permissions::parse("elr"), Ok(Permissions::READ_ONLY));

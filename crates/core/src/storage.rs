@@ -1,7 +1,7 @@
 //! Storage backends.
 //!
 //! A [`Storage`] is one account's tree. Every path is a [`VPath`] below its root, so a store never
-//! gets `..` or a NUL byte. Rights are checked before a store is called.
+//! gets `..` or a NUL byte. Permissions are checked before a store is called.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -73,7 +73,7 @@ pub trait Storage: Send + Sync {
         self.usage()
     }
 
-    /// Resolves the symbolic links in a path, so that the rights at its target can be checked.
+    /// Resolves the symbolic links in a path, so that the permissions at its target can be checked.
     /// Missing components stay unchanged, and so does a link that may not be followed or leads out
     /// of the tree. If [`Stores`] opened the tree for an account with rules for several paths,
     /// operations on a resolved path do not follow links of the tree.
@@ -137,7 +137,7 @@ pub struct Capabilities {
     pub sets_times: bool,
     /// Whether permission bits can be set (SITE CHMOD).
     pub sets_mode: bool,
-    /// Whether names are case-insensitive, as on Windows. Rights on a path then apply to every
+    /// Whether names are case-insensitive, as on Windows. Permissions on a path then apply to every
     /// spelling.
     pub ignores_case: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! The program runs after the last byte has arrived and before the file gets its final name. The
 //! engine still reads the control connection meanwhile, so the client can abort, or ask for the
-//! status; there is no 226 before the verdict. A refused upload is removed or moved to the
+//! status; there is no 226 before the verdict. A rejected upload is removed or moved to the
 //! quarantine folder, and cannot be resumed.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use wharf_core::account::Account;
-use wharf_core::error::{Error, ErrorKind, Result, UploadRefusal};
+use wharf_core::error::{Error, ErrorKind, Result, UploadRejection};
 use wharf_core::storage::{
     Capabilities, Change, DetachedFile, Entries, LastLink, ListDetail, Replace, Sink, Source,
     Space, Storage, Stored, Usage, Write,
@@ -26,7 +26,7 @@ use crate::worker::{ProgramEnd, ProgramOutcome};
 
 /// Longest part of the program's reason that is sent to the client.
 const REASON_CHARS_MAX: usize = 200;
-/// Most files in the quarantine folder; uploads refused beyond that are removed.
+/// Most files in the quarantine folder; uploads rejected beyond that are removed.
 const QUARANTINE_FILES_MAX: usize = 1000;
 
 /// An upload that waits for its verdict.
@@ -46,7 +46,7 @@ pub struct UncheckedUpload<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unchecked {
     /// They are not published; the client can try again.
-    Refused,
+    Rejected,
     /// They are published.
     Allowed,
 }
@@ -65,7 +65,7 @@ pub enum UploadCheckReport<'a> {
         /// Whether it is published nevertheless.
         is_allowed: bool,
     },
-    /// An upload was refused, and moved to the quarantine folder or not.
+    /// An upload was rejected, and moved to the quarantine folder or not.
     Quarantined {
         /// The upload.
         upload: &'a UncheckedUpload<'a>,
@@ -82,11 +82,11 @@ pub struct Checker {
     pub programs: Programs,
     /// The index of the program there.
     pub program: usize,
-    /// Exit codes that refuse an upload; 0 accepts it, any other is a failure.
-    pub refusing: Vec<i32>,
+    /// Exit codes that reject an upload; 0 accepts it, any other is a failure.
+    pub reject_exit_codes: Vec<i32>,
     /// What a failure means for the upload.
     pub unchecked: Unchecked,
-    /// The quarantine folder; without one, refused uploads are removed.
+    /// The quarantine folder; without one, rejected uploads are removed.
     pub quarantine: Option<PathBuf>,
     /// Makes the event that the program gets.
     pub notice: Box<dyn Fn(&UncheckedUpload<'_>) -> Notice + Send + Sync>,
@@ -103,7 +103,7 @@ impl std::fmt::Debug for Checker {
 /// The result of a check.
 enum CheckVerdict {
     Pass,
-    Refused(String),
+    Rejected(String),
     Failed(String),
 }
 
@@ -127,8 +127,8 @@ impl Checker {
     fn verdict(&self, upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> CheckVerdict {
         match &outcome.end {
             ProgramEnd::Exited(0) => CheckVerdict::Pass,
-            ProgramEnd::Exited(code) if self.refusing.contains(code) => {
-                CheckVerdict::Refused(reason(upload, outcome))
+            ProgramEnd::Exited(code) if self.reject_exit_codes.contains(code) => {
+                CheckVerdict::Rejected(reason(upload, outcome))
             }
             ProgramEnd::Exited(code) => {
                 let printed = first_line(&outcome.err).or_else(|| first_line(&outcome.out));
@@ -143,7 +143,7 @@ impl Checker {
         }
     }
 
-    /// Moves a refused upload to the quarantine folder, if there is one.
+    /// Moves a rejected upload to the quarantine folder, if there is one.
     async fn quarantine_upload(&self, upload: &UncheckedUpload<'_>, id: &str) {
         let Some(folder) = self.quarantine.clone() else { return };
         let (partial_file, name) = (upload.partial_file.to_owned(), quarantine_name(id, upload));
@@ -166,13 +166,13 @@ impl Checker {
 /// data.
 fn reason(upload: &UncheckedUpload<'_>, outcome: &ProgramOutcome) -> String {
     let printed = first_line(&outcome.out).or_else(|| first_line(&outcome.err));
-    let Some(printed) = printed else { return "The file was refused.".to_owned() };
+    let Some(printed) = printed else { return "The file was rejected.".to_owned() };
     let name = upload.path.name().map(escaped).unwrap_or_default();
     let printed = printed.replace(&*upload.partial_file.to_string_lossy(), &name);
     let folder = upload.partial_file.parent().map(Path::to_string_lossy).unwrap_or_default();
     let printed = if folder.len() > 1 { printed.replace(&*folder, "") } else { printed };
     let printed: String = printed.chars().take(REASON_CHARS_MAX).collect();
-    format!("Refused: {printed}")
+    format!("Rejected: {printed}")
 }
 
 fn first_line(printed: &[u8]) -> Option<String> {
@@ -323,7 +323,7 @@ enum CheckState {
     /// Its current content has not been checked.
     Open,
     Passed,
-    Refused,
+    Rejected,
 }
 
 impl CheckedSink {
@@ -348,11 +348,11 @@ impl CheckedSink {
         let id = notice.id();
         match checker.ask(&upload, &notice).await {
             CheckVerdict::Pass => {}
-            CheckVerdict::Refused(reason) => {
-                self.state = CheckState::Refused;
+            CheckVerdict::Rejected(reason) => {
+                self.state = CheckState::Rejected;
                 checker.quarantine_upload(&upload, id).await;
-                let refusal = UploadRefusal { reason, id: id.to_owned() };
-                return Err(Error::new(ErrorKind::Refused, refusal));
+                let refusal = UploadRejection { reason, id: id.to_owned() };
+                return Err(Error::new(ErrorKind::Rejected, refusal));
             }
             CheckVerdict::Failed(reason) => {
                 let is_allowed = checker.unchecked == Unchecked::Allowed;
@@ -408,7 +408,7 @@ impl Sink for CheckedSink {
     async fn abort(self: Box<Self>) {
         match self.state {
             // It cannot be resumed.
-            CheckState::Refused => self.sink.discard().await,
+            CheckState::Rejected => self.sink.discard().await,
             CheckState::Open | CheckState::Passed => self.sink.abort().await,
         }
     }

@@ -77,7 +77,7 @@ impl ControlClient {
     /// # Errors
     /// [`ErrorKind::InvalidReply`] if the server does not speak FTP, for example.
     pub fn greeting(&mut self) -> Result<FtpReply, Error> {
-        self.hear("the greeting")
+        self.receive("the greeting")
     }
 
     /// Sends a command and returns the reply, whatever it is.
@@ -194,7 +194,7 @@ impl ControlClient {
             bytes += u64::try_from(count).unwrap_or(u64::MAX);
         }
         drop(transport);
-        let done = self.hear("the end of LIST")?;
+        let done = self.receive("the end of LIST")?;
         if !(200..300).contains(&done.code) && bytes < LISTING_BYTES_MAX {
             return Err(Error::new("LIST", done.refusal()));
         }
@@ -206,9 +206,9 @@ impl ControlClient {
         self.local
     }
 
-    fn hear(&mut self, step: &str) -> Result<FtpReply, Error> {
-        let heard = self.control().and_then(ControlConnection::reply);
-        heard.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
+    fn receive(&mut self, step: &str) -> Result<FtpReply, Error> {
+        let received = self.control().and_then(ControlConnection::reply);
+        received.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
     }
 
     fn control(&mut self) -> Result<&mut ControlConnection, ErrorKind> {

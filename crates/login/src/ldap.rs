@@ -69,7 +69,7 @@ pub enum EntryLookup {
 pub struct Attributes {
     /// Its home.
     pub home: String,
-    /// Its rights, as in a file of accounts.
+    /// Its permissions, as in a file of accounts.
     pub permissions: String,
     /// Its quota, as in a file of accounts.
     pub quota: String,

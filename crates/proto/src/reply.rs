@@ -57,8 +57,8 @@ codes! {
     SECURITY_DONE = 234;
     /// 250: the file action is done.
     FILE_DONE = 250;
-    /// 251: a check sum (draft-twine-ftpmd5 §3.1).
-    CHECK_SUM = 251;
+    /// 251: a checksum (draft-twine-ftpmd5 §3.1).
+    CHECKSUM = 251;
     /// 257: the quoted path.
     PATHNAME = 257;
     /// 331: a password is needed.

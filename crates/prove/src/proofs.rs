@@ -16,7 +16,7 @@ pub(crate) struct Proof {
     pub(crate) unit: &'static str,
     /// Seconds, for every test run. It must pass on a slow, busy machine.
     pub(crate) short: ProofExtent,
-    /// The evidence for docs/TRUST.md; run manually.
+    /// The proof for docs/TRUST.md; run manually.
     pub(crate) long: ProofExtent,
     /// Whether it mounts file systems. It then runs in its own namespaces, so that nothing stays
     /// mounted or running, however it ends.

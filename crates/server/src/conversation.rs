@@ -339,18 +339,18 @@ fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Repl
         .into_iter()
         .any(|permission| spec.moves_data && spec.needs.contains(permission));
     if is_upload
-        && let Some((reason, help)) = refusal.cause()
+        && let Some((reason, hint)) = refusal.cause()
         && let Ok(path) = session.cwd.resolve(arg)
     {
         let user = session.logged_in().map_or("NAME", |inside| &inside.account.name);
-        let help = filled_hint(help, user, &path);
-        session.emit(&Event::UploadDenied { path: &path, reason: &reason, help: &help });
+        let hint = filled_hint(hint, user, &path);
+        session.emit(&Event::UploadDenied { path: &path, reason: &reason, hint: &hint });
     }
     match &refusal {
         Refusal::Broken(reason) => {
-            session.emit(&Event::StoreFailed { reason: &format!("{}: {reason}", spec.verb) });
+            session.emit(&Event::StorageFailed { reason: &format!("{}: {reason}", spec.verb) });
         }
-        Refusal::ByRule(denial) if !is_upload => session.emit(&Event::Denied {
+        Refusal::ByRule(denial) if !is_upload => session.emit(&Event::CommandDenied {
             command: spec.verb,
             path: &denial.path,
             reason: &denial.reason,
@@ -410,7 +410,8 @@ async fn secure(
     session.reset();
     session.binding_id = Some(binding_id);
     session.handle.status.secured(protection.version);
-    session.emit(&Event::Secured { version: protection.version, cipher: &protection.cipher });
+    session
+        .emit(&Event::TlsEstablished { version: protection.version, cipher: &protection.cipher });
     Ok(())
 }
 

@@ -106,12 +106,12 @@ impl Session {
             "" => seen.to_owned(),
             detail => format!("{seen} ({detail})"),
         };
-        self.emit(&Event::DataConnProblem {
+        self.emit(&Event::DataConnectionDiagnosis {
             network: &network,
             cause: cause.name(),
             reason: &reason,
             failed: failure.failed,
-            arrived: failure.arrived,
+            established: failure.arrived,
             hint: &failure.hint,
         });
     }

@@ -48,7 +48,7 @@ impl SessionFiles {
         AccountFiles::of(Arc::clone(&self.store))
     }
 
-    /// Whether the account has these rights anywhere.
+    /// Whether the account has these permissions anywhere.
     pub(crate) fn may_ever(&self, permissions: Permissions) -> bool {
         let anywhere = self.rules.anywhere();
         permissions.is_empty() || anywhere.contains(permissions)
@@ -88,8 +88,8 @@ impl SessionFiles {
         Ok(entry)
     }
 
-    /// Whether a path exists and the account may know it. Without the right to list or read this is
-    /// always false, so that the interpretation of a name does not reveal what exists.
+    /// Whether a path exists and the account may know it. Without the permission to list or read
+    /// this is always false, so that the interpretation of a name does not reveal what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
         let may_know = self.may_know(at) || self.permissions(at).contains(Permissions::READ);
         if !may_know {
@@ -215,7 +215,7 @@ impl SessionFiles {
         self.hide_existence(from, regular(kind))
     }
 
-    /// Begins to copy a file, with the rights of RETR for the source and of STOR for the target.
+    /// Begins to copy a file: needs the permissions of RETR for the source, of STOR for the target.
     pub(crate) async fn copy(
         &self,
         from: &VPath,
@@ -227,7 +227,7 @@ impl SessionFiles {
         Ok((source, self.store(to, Start::Fresh).await?))
     }
 
-    /// Begins an upload; an existing file is replaced only with the right `overwrite`.
+    /// Begins an upload; an existing file is replaced only with the permission `overwrite`.
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
@@ -254,7 +254,7 @@ impl SessionFiles {
         self.store.umask()
     }
 
-    /// Sets the umask. Without the right `chmod`, new files may only get fewer permission bits.
+    /// Sets the umask. Without the permission `chmod`, it may only remove more permission bits.
     pub(crate) fn set_umask(&self, umask: u32) -> Result<(), Refusal> {
         let now = self.store.umask().unwrap_or(0);
         if now & !umask != 0 && !self.may_ever(Permissions::CHMOD) {
@@ -291,7 +291,7 @@ impl SessionFiles {
     /// stored bytes that the upload continues. Clients announce the size of the whole file or of
     /// the remaining part; the one that needs less is assumed, and writing checks the space again.
     ///
-    /// The right is checked first, and an existing file counts as space only if the upload may
+    /// The permission is checked first, and an existing file counts as space only if the upload may
     /// replace it and the account may know of it: otherwise rejected sizes would reveal its size.
     pub(crate) async fn check_space(
         &self,
@@ -394,7 +394,7 @@ impl SessionFiles {
     }
 
     /// Creates the missing parent directories of `at`. If the account may not list a directory, the
-    /// right `upload` is enough there.
+    /// permission `upload` is enough there.
     async fn create_parent_dirs(&self, at: &VPath) -> Result<(), Refusal> {
         let mut parent = VPath::root();
         let names: Vec<_> = at.names().collect();
@@ -452,7 +452,7 @@ impl SessionFiles {
         Ok(())
     }
 
-    /// Rejects a rename of an unreadable file to a path with more rights.
+    /// Rejects a rename of an unreadable file to a path with more permissions.
     fn check_permission_gain(&self, from: &VPath, to: &VPath) -> Result<(), Refusal> {
         let (old, new) = (self.permissions(from), self.permissions(to));
         if old.contains(new) || old.contains(Permissions::READ) {
@@ -531,8 +531,8 @@ impl SessionFiles {
         self.hide_existence(at, self.store.resolve(at, last).await)
     }
 
-    /// Requires a right at a path and at the path to which its links resolve. Returns the resolved
-    /// path, which every operation must use.
+    /// Requires a permission at a path and at the path to which its links resolve. Returns the
+    /// resolved path, which every operation must use.
     async fn authorize(&self, at: &VPath, needed: Permissions) -> Result<VPath, Refusal> {
         self.require(at, needed)?;
         let real = self.resolve(at, LastLink::Follow).await?;
@@ -559,7 +559,7 @@ impl SessionFiles {
     }
 
     fn permissions(&self, at: &VPath) -> Permissions {
-        // Otherwise `/SECRET` would have the rights of `/`, and refer to `/secret`.
+        // Otherwise `/SECRET` would have the permissions of `/`, and refer to `/secret`.
         if self.ignores_case { self.rules.at_any_case(at) } else { self.rules.at(at) }
     }
 

@@ -115,9 +115,10 @@ mod tests {
         }
     }
 
-    /// Command x right: a command needs all of its rights, at least in one place, and a login.
+    /// Command x permission: a command needs all of its permissions, at least in one place, and a
+    /// login.
     #[test]
-    fn row_24_25_every_command_needs_all_of_its_rights() {
+    fn row_24_25_every_command_needs_all_of_its_permissions() {
         let each = || Permissions::EACH.iter().map(|(permission, ..)| *permission);
         let but = |lacking: Permissions| {
             each()
@@ -137,13 +138,13 @@ mod tests {
             }
         }
         for row in rows().filter(|row| row.stage == SessionStage::Any) {
-            assert!(row.needs.is_empty(), "{}: needs rights before a login", row.verb);
+            assert!(row.needs.is_empty(), "{}: needs permissions before a login", row.verb);
         }
     }
 
-    /// The commands that each right controls: the letters of pyftpdlib, and our additions.
+    /// The commands that each permission controls: the letters of pyftpdlib, and our additions.
     #[test]
-    fn row_24_25_each_right_controls_its_commands() {
+    fn row_24_25_each_permission_controls_its_commands() {
         let table: Vec<_> = Permissions::EACH
             .iter()
             .map(|(permission, letter, name)| {

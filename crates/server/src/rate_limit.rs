@@ -75,7 +75,7 @@ pub(crate) struct Burst {
     pub(crate) bytes: usize,
     /// The configuration generation of these limits.
     pub(crate) generation: u64,
-    /// The limits to charge.
+    /// The limits that count the bytes.
     buckets: Vec<Arc<Bucket>>,
 }
 
@@ -179,9 +179,9 @@ impl RateLimiter {
     }
 
     /// Waits until `bytes` of `burst` may pass; returns early if the configuration changes. Cancel
-    /// safe, except that the bytes stay charged.
+    /// safe, except that the bytes stay counted.
     ///
-    /// Only limits that applied when the burst was granted and still apply are charged. Charging a
+    /// Only limits that applied when the burst was granted and still apply are counted. Counting a
     /// newer limit for bytes that moved without it would delay this transfer, and all that share
     /// the limit, for as long as those bytes take at its rate.
     pub(crate) async fn take(&self, burst: &Burst, bytes: usize) {

@@ -22,7 +22,7 @@ pub(crate) enum Refusal {
     Unavailable(Text),
     /// A rule for another path than the one in the command forbids it. The rule is only logged.
     ByRule(Box<Denial>),
-    /// The account does not have this right at the path.
+    /// The account does not have this permission at the path.
     Denied(Permissions),
     /// The operating system forbids it, or a link may not be followed. The reason is only logged.
     Forbidden(String),
@@ -148,7 +148,7 @@ impl From<Error> for Refusal {
                 Self::say(Code::FILE_BUSY, "Quota is being calculated; try again later.")
             }
             // The source is written for the client.
-            ErrorKind::Refused => {
+            ErrorKind::Rejected => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
                 Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Upload rejected.".to_owned()))
             }

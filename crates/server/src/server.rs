@@ -360,7 +360,7 @@ async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: R
     };
     if let Some(limit) = refused.limit {
         let reason = format!("{} ({limit})", refused.reply);
-        shared.emit_without_session(peer, local, &Event::Rejected { reason: &reason });
+        shared.emit_without_session(peer, local, &Event::ConnectionRejected { reason: &reason });
     }
     if client_conn.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();

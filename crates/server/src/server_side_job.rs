@@ -95,7 +95,7 @@ pub(crate) async fn run(
         session.report_command(line, true, reply);
     }
     if let Some(reason) = &done.broken {
-        session.emit(&Event::StoreFailed { reason });
+        session.emit(&Event::StorageFailed { reason });
     }
     let sent = control.send(&done.replies, &session.names).await;
     if let Some(exit) = done.exit {
@@ -179,13 +179,13 @@ fn refused(refusal: Refusal, unavailable: Code) -> JobOutcome {
     JobOutcome { broken, ..JobOutcome::replying(refusal.reply(unavailable)) }
 }
 
-/// Removes a directory with all its contents; each file and each directory needs its right.
+/// Removes a directory with all its contents; each file and each directory needs its permission.
 ///
 /// `removed` lists what was removed, also after an error, and whether it was a directory. Symbolic
 /// links are removed, not followed.
 ///
 /// # Errors
-/// If a right is missing or there are too many entries, nothing is removed.
+/// If a permission is missing or there are too many entries, nothing is removed.
 pub(crate) async fn remove_tree(
     files: SessionFiles,
     at: &VPath,

@@ -397,7 +397,7 @@ impl Session {
     /// Reports the client's character set.
     fn report_charset(&self, recognised: RecognisedCharset) {
         let charset = recognised.set.name();
-        self.emit(&Event::CharsetRecognised { charset, is_certain: recognised.is_settled });
+        self.emit(&Event::CharsetDetected { charset, is_certain: recognised.is_settled });
     }
 
     pub(crate) fn client_info(&self) -> ClientInfo {
@@ -434,7 +434,9 @@ impl Session {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             self.shared.events.emit(&self.client_info(), &Event::Connected);
             if let Some(NegotiatedTls { version, cipher }) = &self.secured {
-                self.shared.events.emit(&self.client_info(), &Event::Secured { version, cipher });
+                self.shared
+                    .events
+                    .emit(&self.client_info(), &Event::TlsEstablished { version, cipher });
             }
         }
     }
@@ -455,7 +457,7 @@ fn verb_only(line: &[u8]) -> &[u8] {
 /// Reports the end of every session, also if its task was cancelled.
 impl Drop for Session {
     fn drop(&mut self) {
-        // A cancelled session is not evidence about the data connections of its client.
+        // A cancelled session is not an observation of the data connections of its client.
         if self.end.is_some() {
             self.give_up_port();
         }
@@ -464,6 +466,6 @@ impl Drop for Session {
             return;
         }
         let reason = self.end.as_deref().unwrap_or("closed because the server stopped");
-        self.emit(&Event::Ended { reason, after: self.started.elapsed() });
+        self.emit(&Event::SessionEnded { reason, after: self.started.elapsed() });
     }
 }

@@ -225,7 +225,7 @@ pub struct Limits {
 /// Files.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// Whether files may be replaced at all; `false` removes that right from all accounts.
+    /// Whether files may be replaced at all; `false` removes that permission from all accounts.
     pub overwrite: bool,
     /// Whether STOR, STOU, APPE and MKD create missing parent directories.
     pub create_parent_dirs: bool,

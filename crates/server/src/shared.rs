@@ -187,7 +187,7 @@ impl Shared {
         };
         if let Some(count) = repeat_count {
             let reason = format!("{BANNED} Rejected connections since the last report: {count}.");
-            self.emit_without_session(peer, local, &Event::Rejected { reason: &reason });
+            self.emit_without_session(peer, local, &Event::ConnectionRejected { reason: &reason });
         }
         Err(BANNED)
     }
@@ -213,7 +213,7 @@ impl Shared {
                 AuthEvent::Banned(ban) => {
                     let time = ban.until.map(|until| until.saturating_sub(ban.since));
                     let time = time.map(|time| Duration::from_secs(time.try_into().unwrap_or(0)));
-                    let event = Event::Banned {
+                    let event = Event::BanAdded {
                         network: &ban.network.to_string(),
                         reason: &ban.reason,
                         time,
@@ -238,7 +238,7 @@ impl Shared {
                     }
                 }
                 AuthEvent::Lifted { network, reason } => {
-                    let event = Event::BanLifted { network: &network.to_string(), reason };
+                    let event = Event::BanRemoved { network: &network.to_string(), reason };
                     self.emit_of(network.network(), &event);
                 }
                 AuthEvent::Locked { user, seconds } => {

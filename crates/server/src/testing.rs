@@ -62,7 +62,7 @@ impl TestSession {
         Self { session, memory }
     }
 
-    /// Logged in with these rights everywhere.
+    /// Logged in with these permissions everywhere.
     pub(crate) fn logged_in(self, permissions: Permissions) -> Self {
         self.logged_in_with_rules(Rules::everywhere(permissions))
     }

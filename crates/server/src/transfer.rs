@@ -92,12 +92,12 @@ pub(crate) async fn run(
     session.data_resumes = transfer_side.resumes.or(session.data_resumes);
     session.observe(offer, &opened(&end, &transfer_side), transfer_side.unexpected.addresses());
     if let Some(&first) = transfer_side.unexpected.addresses().first() {
-        session
-            .emit(&Event::DataUnexpectedPeers { first, count: transfer_side.unexpected.count() });
+        let count = transfer_side.unexpected.count();
+        session.emit(&Event::DataConnectionUnexpectedPeers { first, count });
     }
     let sink = transfer_side.sink.take();
     if transfer_side.is_unproven && !std::mem::replace(&mut session.has_unproven_data, true) {
-        session.emit(&Event::DataUnproven);
+        session.emit(&Event::DataConnectionTlsNotResumed);
     }
     if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
         let moved = session.handle.moved.load(Ordering::Relaxed);
@@ -457,21 +457,21 @@ fn report(
     transfer_side: &DataTransfer,
 ) {
     if outcome.is_data_failure {
-        session.emit(&Event::DataFailed { reason: &outcome.reason });
+        session.emit(&Event::DataConnectionFailed { reason: &outcome.reason });
     }
     if outcome.is_store_failure {
-        session.emit(&Event::StoreFailed { reason: &outcome.reason });
+        session.emit(&Event::StorageFailed { reason: &outcome.reason });
     }
     if let Some(file) = file {
         let bytes = session.handle.moved.load(Ordering::Relaxed);
-        if outcome.is_refused {
+        if outcome.is_rejected {
             let (path, reason) = (&file.path, outcome.reason.as_str());
             let id = outcome.check_id.as_deref();
-            session.emit(&Event::UploadRefused { path, bytes, reason, id });
+            session.emit(&Event::UploadCheckRejected { path, bytes, reason, id });
             return;
         }
-        if let (Direction::Upload, Some((reason, help))) = (file.direction, &outcome.shortage) {
-            session.emit(&Event::UploadDenied { path: &file.path, reason, help });
+        if let (Direction::Upload, Some((reason, hint))) = (file.direction, &outcome.shortage) {
+            session.emit(&Event::UploadDenied { path: &file.path, reason, hint });
         }
         let took = started.elapsed();
         if outcome.reason.is_empty() {

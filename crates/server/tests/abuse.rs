@@ -47,15 +47,15 @@ fn row_17_the_tenth_failure_of_an_address_bans_only_it() {
          WAIT 601s\nCLIENT c6 203.0.113.9\n{LOGIN}"
     ));
     assert_eq!(count(&outcome.events, "LoginFailed"), 10);
-    assert_eq!(count(&outcome.events, "Banned { network: \"203.0.113.9/32\""), 1);
-    assert_eq!(count(&outcome.events, "Rejected"), 1);
+    assert_eq!(count(&outcome.events, "BanAdded { network: \"203.0.113.9/32\""), 1);
+    assert_eq!(count(&outcome.events, "ConnectionRejected"), 1);
 }
 
 #[test]
 fn row_17_repeated_connections_of_a_banned_address_are_reported_once() {
     let again = each(5..=30, |n| format!("CLIENT c{n} 203.0.113.9\n{BANNED}"));
     let outcome = world().run(&format!("{}{again}", ten()));
-    assert_eq!(count(&outcome.events, "Rejected"), 1);
+    assert_eq!(count(&outcome.events, "ConnectionRejected"), 1);
 }
 
 #[test]

@@ -349,7 +349,7 @@ fn a_character_set_is_reported_once_and_names_keep_their_bytes() {
          C: CWD /文件夹\nS: 250 *\nC: CWD /资料\nS: 250 *",
     );
     let reported: Vec<_> =
-        outcome.events.iter().filter(|line| line.contains("CharsetRecognised")).collect();
+        outcome.events.iter().filter(|line| line.contains("CharsetDetected")).collect();
     assert!(reported.len() == 1 && reported[0].contains("GBK"), "{reported:?}");
 }
 

@@ -29,7 +29,8 @@ fn play(world: &World, script: &str) -> DialogueOutcome {
 
 /// The reported causes, in order.
 fn causes(outcome: &DialogueOutcome) -> Vec<String> {
-    let reported = outcome.events.iter().filter_map(|line| line.split_once("DataConnProblem { "));
+    let reported =
+        outcome.events.iter().filter_map(|line| line.split_once("DataConnectionDiagnosis { "));
     let cause = |(_, rest): (&str, &str)| {
         let (_, cause) = rest.split_once("cause: \"")?;
         cause.split('"').next().map(str::to_owned)

@@ -1,5 +1,6 @@
 //! What an account may not list it must not find out by other commands: in a folder without the
-//! right `list`, and in one without any right, replies are alike for what exists and what does not.
+//! permission `list`, and in one without any permission, replies are alike for what exists and what
+//! does not.
 
 use wharf_core::account::{Account, Size};
 use wharf_core::permission::{Permissions, Rules};
@@ -85,7 +86,7 @@ const UPLOADS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn row_57_a_directory_without_rights_reveals_nothing_about_its_contents() {
+fn row_57_a_directory_without_permissions_reveals_nothing_about_its_contents() {
     for (before, command) in COMMANDS.iter().chain(UPLOADS).chain(&[("", "CWD"), ("", "STOU")]) {
         let permissions = Permissions::NONE;
         let replies = NAMES.map(|name| {
@@ -167,7 +168,7 @@ fn row_23_a_camera_uploads_to_its_folder_in_a_dropbox_even_if_it_is_missing() {
 }
 
 #[test]
-fn row_57_rights_to_change_without_list_reveal_no_kind_and_no_name() {
+fn row_57_permissions_to_change_without_list_reveal_no_kind_and_no_name() {
     let permissions = Permissions::ENTER
         .union(Permissions::MKDIR)
         .union(Permissions::RENAME)

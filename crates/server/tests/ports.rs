@@ -126,7 +126,7 @@ fn row_03_unexpected_peers_are_reported_and_do_not_stop_the_client() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(7);
     let outcome =
         play(&world(), &format!("LOGIN;EPSV;{knocks}C: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let reported = "1 anna DataUnexpectedPeers { first: 198.51.100.7, count: 7 }";
+    let reported = "1 anna DataConnectionUnexpectedPeers { first: 198.51.100.7, count: 7 }";
     assert!(outcome.events.iter().any(|line| line == reported), "{:?}", outcome.events);
 }
 
@@ -136,7 +136,7 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
     let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
     let outcome = play(&world(), &script);
-    let reported = "DataUnexpectedPeers { first: 198.51.100.7, count: 80 }";
+    let reported = "DataConnectionUnexpectedPeers { first: 198.51.100.7, count: 80 }";
     assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
     // The neighbour: without the client it ends when the time is up, and says why.
     let script = format!(
@@ -153,7 +153,7 @@ fn row_03_a_late_command_is_served_whatever_peers_connected_before() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
     let late = format!("LOGIN;EPSV;WAIT 1s\n{knocks}WAIT 1s\n{knocks}WAIT 5s\n{knocks}");
     let outcome = play(&world(), &format!("{late}DIAL\nC: RETR a\nS: 150 *\nD: for one\nS: 226 *"));
-    let reported = "DataUnexpectedPeers { first: 198.51.100.7,";
+    let reported = "DataConnectionUnexpectedPeers { first: 198.51.100.7,";
     assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
     let script = format!(
         "{late}NODATA\nC: RETR a\nS: 150 *\nWAIT 21s\n\

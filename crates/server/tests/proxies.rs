@@ -55,7 +55,7 @@ fn row_13_clients_of_one_proxy_are_counted_apart() {
         "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFOR 198.51.100.8;LOGIN;\
          CLIENT 3\nFOR 198.51.100.7;S: 421 Too many connections from your address.\nS: EOF",
     );
-    assert_event(&outcome, "Rejected");
+    assert_event(&outcome, "ConnectionRejected");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn row_13_proxied_data_connections_must_be_of_the_same_client() {
     let script = "FOR 198.51.100.7;LOGIN;C: EPSV\nS: 229 *\nNODATA\nC: RETR a\nS: 150 *\n\
          KNOCK 10.0.0.1\nKNOCK 198.51.100.99\nWAIT 21s\nS: 425 *";
     let outcome = play(&world(), script);
-    assert_event(&outcome, "DataUnexpectedPeers { first: 198.51.100.99, count: 1 }");
+    assert_event(&outcome, "DataConnectionUnexpectedPeers { first: 198.51.100.99, count: 1 }");
 }
 
 #[test]

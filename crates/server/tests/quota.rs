@@ -55,7 +55,7 @@ fn row_37_a_file_may_be_replaced_by_one_as_large_as_what_is_left_and_itself() {
 }
 
 #[test]
-fn row_37_appending_and_resuming_are_charged_for_what_they_add() {
+fn row_37_appending_and_resuming_are_counted_with_what_they_add() {
     inside(
         &world(),
         "EPSV;C: APPE a\nS: 150 *\nU:  you\nS: 226 *\nHAS /a hello you\n\
@@ -67,7 +67,7 @@ fn row_37_appending_and_resuming_are_charged_for_what_they_add() {
 }
 
 #[test]
-fn row_24_37_a_copy_on_the_server_is_charged_like_an_upload() {
+fn row_24_37_a_copy_on_the_server_is_counted_like_an_upload() {
     let mut account = Account::new("anna", "/", Rules::everywhere(with_copy()));
     account.limits.quota = Some(Size::from_bytes(12));
     let world = World::new().account_with(account, "secret").file("/a", b"hello");

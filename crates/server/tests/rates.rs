@@ -206,7 +206,7 @@ impl ControlConnection {
     async fn expect_reply(&mut self, code: &str) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).await.unwrap();
-        assert!(line.starts_with(code), "expected {code}, heard {line}");
+        assert!(line.starts_with(code), "expected {code}, received {line}");
         line
     }
 }

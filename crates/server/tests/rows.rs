@@ -161,7 +161,7 @@ fn row_28_the_root_has_no_above_for_any_command() {
     );
 }
 
-/// Without the right to list a directory, replies are the same for existing and missing names.
+/// Without the permission to list a directory, replies are the same for existing and missing names.
 #[test]
 fn row_28_missing_and_forbidden_have_the_same_reply() {
     let at = |path: &[u8]| wharf_proto::path::VPath::root().resolve(path).expect("it is a path");

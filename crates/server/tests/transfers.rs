@@ -287,7 +287,7 @@ fn stou_finds_a_name_and_returns_it() {
 }
 
 #[test]
-fn files_are_not_replaced_without_the_right_to() {
+fn files_are_not_replaced_without_the_permission_to() {
     let permissions = Permissions::parse("upload").unwrap();
     let world = World::new().account("anna", "secret", permissions).file("/a", b"hello");
     inside(

@@ -258,12 +258,12 @@ impl ScriptRunner {
     async fn expect(&mut self, pattern: &str) -> StepResult {
         loop {
             self.script_client()?.is_greeted = true;
-            let heard = self.script_client()?.line().await;
-            self.log_line("S:", &heard.to_string());
-            let line = match (&heard, pattern) {
+            let received = self.script_client()?.line().await;
+            self.log_line("S:", &received.to_string());
+            let line = match (&received, pattern) {
                 (Received::End, "EOF") => return Ok(()),
                 (Received::Line(line), _) => line.clone(),
-                _ => return Err(format!("expected: {pattern}\n     got: {heard}")),
+                _ => return Err(format!("expected: {pattern}\n     got: {received}")),
             };
             self.script_client()?.note_reply(&line).await;
             if let Some(last) = self.passed_over.clone() {
@@ -277,7 +277,7 @@ impl ScriptRunner {
                 None => line == bytes(pattern)?,
             };
             if !matches {
-                return Err(format!("expected: {pattern}\n     got: {heard}"));
+                return Err(format!("expected: {pattern}\n     got: {received}"));
             }
             if let Some(code) = pattern.strip_suffix("-*").filter(|code| code.len() == 3) {
                 self.passed_over = Some(format!("{code} "));

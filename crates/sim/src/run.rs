@@ -449,7 +449,7 @@ fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorde
         }
     }
     let count = |what| events.lines().iter().filter(|line| line.contains(what)).count();
-    let (began, ended) = (count(" Connected"), count(" Ended"));
+    let (began, ended) = (count(" Connected"), count(" SessionEnded"));
     if began != ended {
         oracle.report_violation(format!(
             "{began} sessions were reported as begun and {ended} as ended"

@@ -84,7 +84,7 @@ fn a_transfer_is_aborted_and_its_connection_ends() {
 #[test]
 fn time_passes_only_at_wait_steps() {
     let outcome = play(&world(), "WAIT 301s\nS: 421 *\nS: EOF");
-    assert!(outcome.events.last().unwrap().contains("Ended"), "{:?}", outcome.events);
+    assert!(outcome.events.last().unwrap().contains("SessionEnded"), "{:?}", outcome.events);
 }
 
 #[test]

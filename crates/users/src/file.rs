@@ -21,7 +21,7 @@
 //! comment = "tests"
 //! groups = ["staff"]           # what is not set here is inherited from these
 //!
-//! [users.anna.paths]           # rights below these paths; the longest path counts
+//! [users.anna.paths]           # permissions below these paths; the longest path counts
 //! "/incoming" = "upload"
 //!
 //! [users.anna.folders]         # folders outside of the home

@@ -6,12 +6,12 @@ use wharf_core::permission::{PRESETS, Permissions};
 
 use crate::nearest::nearest;
 
-/// A text that names no rights.
+/// A text that names no permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPermissions {
     /// The invalid word.
     pub word: String,
-    /// The right or preset that was probably meant.
+    /// The permission or preset that was probably meant.
     pub meant: Option<&'static str>,
 }
 
@@ -46,7 +46,7 @@ impl std::error::Error for InvalidPermissions {}
 /// Parses what [`Permissions::parse`] accepts, and `none`.
 ///
 /// It is stricter in one point: letters that look like a misspelt word are rejected. `raed` would
-/// otherwise be four letters, and grant the right to delete where `read` was meant. Letters in
+/// otherwise be four letters, and grant the permission to delete where `read` was meant. Letters in
 /// their usual order, `elradfmwMTC`, are always accepted.
 ///
 /// # Errors
@@ -75,8 +75,8 @@ pub fn parse_permissions(text: &str) -> Result<Permissions, InvalidPermissions> 
 
 /// Formats permissions so that [`parse_permissions`] reads the same: a preset, names, or letters.
 ///
-/// The names `read` and `upload` are also presets, which grant more than the single right; a set of
-/// only that right is written in another form.
+/// The names `read` and `upload` are also presets, which grant more than the single permission; a
+/// set of only that permission is written in another form.
 pub fn format_permissions(permissions: Permissions) -> String {
     let letters = |letter: &char| {
         let sets = Permissions::EACH.iter().filter(|(_, known, _)| known == letter);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_right_is_not_written_as_a_preset_that_gives_more() {
+    fn one_permission_is_not_written_as_a_preset_that_gives_more() {
         assert_eq!(format_permissions(Permissions::READ), "read,read");
         assert_eq!(format_permissions(Permissions::READ.union(Permissions::HASH)), "read,hash");
         assert_eq!(

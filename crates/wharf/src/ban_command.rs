@@ -15,6 +15,7 @@ use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapsho
 use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
 use crate::cli::GlobalArgs;
 use crate::cli::ban::{BanArgs, BanCommand};
+use crate::cli::mistake::reason;
 use crate::config::units::{parse_duration, show_duration};
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
@@ -287,17 +288,17 @@ pub(crate) fn not_banned(network: IpNet, bans: &[Banned], now: i64) -> Failure {
 
 fn until(time: &str, now: i64) -> Result<i64, Failure> {
     let hint = "write a time such as 30m, 12h or 7d";
-    let time = parse_duration(time)
-        .map_err(|why| Failure::usage(format!("invalid --for: {why}")).hint(hint))?;
-    if time.as_secs() == 0 {
-        return Err(Failure::usage("invalid --for: must be at least 1s").hint(hint));
+    let wrong =
+        |why: &str| Failure::usage(format!("invalid --for `{}`: {why}", time.escape_debug()));
+    let duration = parse_duration(time).map_err(|why| wrong(&reason(&why, time)).hint(hint))?;
+    if duration.as_secs() == 0 {
+        return Err(wrong("must be at least 1s").hint(hint));
     }
-    let seconds = i64::try_from(time.as_secs()).ok();
+    let seconds = i64::try_from(duration.as_secs()).ok();
     let until = seconds.and_then(|seconds| now.checked_add(seconds));
     let until = until.filter(|until| Timestamp::from_second(*until).is_ok());
     until.ok_or_else(|| {
-        Failure::usage("invalid --for: out of range")
-            .hint("without --for, a ban applies until it is removed")
+        wrong("out of range").hint("without --for, a ban applies until it is removed")
     })
 }
 
@@ -328,7 +329,7 @@ pub(crate) fn shown(network: IpNet) -> String {
 /// A ban as in the API and in `--json`.
 pub(crate) fn model(ban: &Banned) -> model::Ban {
     model::Ban {
-        address: shown(ban.network),
+        network: shown(ban.network),
         reason: ban.reason.clone(),
         since: moment(ban.since).unwrap_or_default(),
         until: ban.until.and_then(moment),

@@ -8,9 +8,9 @@ mod fs;
 mod net;
 mod page;
 mod ports;
-mod protection;
 #[cfg(test)]
 mod reference;
+mod sandbox;
 mod tls;
 mod users;
 
@@ -30,10 +30,10 @@ use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
-use crate::protection::identity::SystemUser;
-use crate::protection::permissions;
-use crate::protection::reach::StoreAccess;
 use crate::running_server::{ask as answer_of, client};
+use crate::sandbox::identity::SystemUser;
+use crate::sandbox::permissions;
+use crate::sandbox::reach::StoreAccess;
 use crate::setup::{config_file, inputs, load};
 use crate::wire::{accounts, check_certificate};
 
@@ -148,7 +148,7 @@ type CheckFn = fn(&Subjects<'_>, &mut CheckPage) -> Result<(), Failure>;
 /// The subjects with name, title and function, in the order of the output.
 const SUBJECTS: &[(CheckSubject, &str, &str, CheckFn)] = &[
     (CheckSubject::Config, "config", "", inspect_config),
-    (CheckSubject::Protection, "protection", "Protection", protection::inspect),
+    (CheckSubject::Sandbox, "sandbox", "Sandbox", sandbox::inspect),
     (CheckSubject::Ports, "ports", "Ports", ports::inspect),
     (CheckSubject::Tls, "tls", "TLS", tls::inspect),
     (CheckSubject::Net, "net", "Network", net::inspect),

@@ -22,6 +22,7 @@ const MESSAGES: &[&str] = &[
     include_str!("chinese/shared.txt"),
     include_str!("chinese/config.txt"),
     include_str!("chinese/accounts.txt"),
+    include_str!("chinese/command_line.txt"),
 ];
 /// Texts that are too short or too general to be recognized outside of a message.
 const PARTS: &[&str] = &[include_str!("chinese/parts.txt")];

@@ -3,6 +3,7 @@
 pub(crate) mod ban;
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod elsewhere;
 #[cfg(test)]
 mod examples;
 pub(crate) mod group;
@@ -176,7 +177,7 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the path of the configuration file in use
     Path,
-    /// Replace old names of keys in a configuration file of an earlier version
+    /// Replace old names of keys, values and events in a configuration file of an earlier version
     Migrate {
         /// Write the file, and keep the old one as FILE.old; otherwise only show the changes
         #[arg(long)]

@@ -31,7 +31,7 @@ pub(crate) fn config(global: &GlobalArgs, what: &ConfigCommand) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Replaces old names of keys: shows the changes or writes the file.
+/// Replaces old names of keys, values and events: shows the changes or writes the file.
 fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
     let Some(path) = config_file(global) else { return Err(no_file()) };
     let shown = path.display().to_string();

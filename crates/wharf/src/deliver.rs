@@ -23,7 +23,7 @@ use crate::log::catalog::kind;
 use crate::log::record::{Field, LogRecord};
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
-use crate::protection::reach::state_folder;
+use crate::sandbox::reach::state_folder;
 use message::MessageFactory;
 
 mod message;
@@ -129,7 +129,7 @@ impl PreparedDelivery {
     }
 
     /// Starts the process that starts programs. Call it before the sandbox is entered and after
-    /// changing to the server's user, with whose rights the programs run.
+    /// changing to the server's user, with whose permissions the programs run.
     ///
     /// # Errors
     /// It cannot be started.
@@ -339,9 +339,9 @@ fn checker(
     Checker {
         programs,
         program: *program,
-        refusing: config.check_reject_exit_codes.0.clone(),
+        reject_exit_codes: config.check_reject_exit_codes.0.clone(),
         unchecked: match config.check_on_error {
-            OnFailure::Refuse => check::Unchecked::Refused,
+            OnFailure::Reject => check::Unchecked::Rejected,
             OnFailure::Allow => check::Unchecked::Allowed,
         },
         quarantine: config.quarantine.0.clone(),

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::log::record::{Level, LogRecord};
 use crate::outcome::{Exit, Failure};
-use crate::protection::reach::{AccessPolicy, PathAccess};
+use crate::sandbox::reach::{AccessPolicy, PathAccess};
 
 pub(crate) use wharf_login::pam::helper;
 
@@ -85,11 +85,11 @@ impl Sources {
         let record = |notice| match notice {
             OutageEvent::Down { source, reason } => {
                 LogRecord::new(Level::Error, "auth-backend-unavailable")
-                    .text("source", source)
+                    .text("backend", source)
                     .text("reason", reason)
             }
             OutageEvent::Back { source } => {
-                LogRecord::new(Level::Info, "auth-backend-recovered").text("source", source)
+                LogRecord::new(Level::Info, "auth-backend-recovered").text("backend", source)
             }
         };
         self.outages.take().into_iter().map(record).collect()

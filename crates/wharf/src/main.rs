@@ -25,9 +25,9 @@ mod man_command;
 mod os;
 mod outcome;
 mod panel;
-mod protection;
 mod remote_server;
 mod running_server;
+mod sandbox;
 mod serve_command;
 mod service_command;
 mod setup;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let words: Vec<_> = std::env::args_os().collect();
             if let Some(failure) = cli::mistake::failure(&error, &words) {
-                failure.report(Colour::default().is_on());
+                cli::mistake::report(&failure, &words, Colour::default().is_on());
                 return failure.exit.into();
             }
             // Help and version. Write errors are ignored.

@@ -102,7 +102,7 @@ pub(crate) fn system_roots() -> Result<RootCertStore, Failure> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         return Err(Failure::new("cannot find the trusted root certificates of this system")
-            .hint("name them with --ca FILE, or accept any certificate with --insecure"));
+            .hint("name them with --ca-file FILE, or accept any certificate with --insecure"));
     }
     Ok(roots)
 }

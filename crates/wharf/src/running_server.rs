@@ -92,7 +92,7 @@ fn no_match(options: &running_server::KickArgs) -> String {
 pub(crate) fn log(global: &GlobalArgs, options: &running_server::LogArgs) -> Result<Exit, Failure> {
     let mut path = format!("/v1/log?lines={}&follow={}", options.lines, options.follow);
     if let Some(session) = options.session {
-        let _ = write!(path, "&session={session}");
+        let _ = write!(path, "&{}", log_of_session(session));
     }
     let mut ended = Ok(());
     ask(async {
@@ -104,6 +104,12 @@ pub(crate) fn log(global: &GlobalArgs, options: &running_server::LogArgs) -> Res
         client(global, &options.reach).follow(&path, take).await
     })?;
     ended.map(|()| Exit::Done)
+}
+
+/// The query for the log lines of one session. A running server of an earlier version knows only
+/// the second name.
+pub(crate) fn log_of_session(number: u64) -> String {
+    format!("session_id={number}&session={number}")
 }
 
 /// `wharf reload`.

@@ -61,7 +61,7 @@ pub(crate) fn serve(global: &GlobalArgs, options: &ServeArgs) -> Result<Exit, Fa
         flags.extend(Share::flags(options)?);
     }
     if is_share && !options.anonymous && file.is_some() {
-        // The anonymous user of the config file does not apply to a share.
+        // The anonymous user of the configuration file does not apply to a share.
         flags.push(Flag {
             shown: "-d, -w or -u".into(),
             path: "login.anonymous".into(),
@@ -89,11 +89,11 @@ pub(crate) fn serve(global: &GlobalArgs, options: &ServeArgs) -> Result<Exit, Fa
 }
 
 /// A successor is started on request of the old server, which has dropped its privileges; with a
-/// config file that it could have changed it would regain them.
+/// configuration file that it could have changed it would regain them.
 fn reject_untrusted_config(file: &Path) -> Result<(), Failure> {
     if is_successor() {
         only_root_changes(file).map_err(|error| {
-            Failure::io(format!("cannot use the config file {}", file.display()), &error)
+            Failure::io(format!("cannot use the configuration file {}", file.display()), &error)
                 .hint("make it and the folders above it writable by root only, or restart wharf")
         })?;
     }

@@ -32,7 +32,7 @@ use crate::config::value::ListenPort;
 use crate::logins;
 use crate::os::{be_starter, be_successor};
 use crate::outcome::{Exit, Failure, print};
-use crate::protection::reach::written;
+use crate::sandbox::reach::written;
 use crate::setup::{config_file, inputs, load};
 use crate::standard_paths;
 use crate::wire;

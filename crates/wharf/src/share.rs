@@ -130,7 +130,9 @@ fn folder(options: &ServeArgs) -> Result<PathBuf, Failure> {
             .hint("only folders can be shared; name the folder that contains the file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let word = options.folder.as_ref().and_then(|word| word.to_str());
-            Err(match word.filter(|word| cli::is_like_command(word)) {
+            let is_command =
+                |word: &&str| cli::is_like_command(word) || cli::elsewhere::hint(word).is_some();
+            Err(match word.filter(is_command) {
                 Some(word) => cli::mistake::unknown_command(word, &[]),
                 None => Failure::new(format!("folder not found: {shown}"))
                     .hint(format!("create it:  mkdir '{shown}'")),

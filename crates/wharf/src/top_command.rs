@@ -18,7 +18,7 @@ use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
 use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print};
 use crate::running_server::sessions::{Chosen, table};
-use crate::running_server::{ask, client};
+use crate::running_server::{ask, client, log_of_session};
 use state::{ActionResult, KeyAction, TopState};
 
 /// Number of log lines shown of a session.
@@ -131,7 +131,7 @@ fn grant(client: &AdminClient, state: &mut TopState, wish: KeyAction) {
             details(client, id).map(|details| ActionResult::Details(Box::new(details)))
         }
         KeyAction::Log(id) => {
-            let path = format!("/v1/log?lines={LOG_LINES}&session={id}");
+            let path = format!("/v1/log?lines={LOG_LINES}&{}", log_of_session(id));
             let mut text = Vec::new();
             ask(client.follow(&path, |piece| text.extend_from_slice(piece)))
                 .map(|()| ActionResult::Log(String::from_utf8_lossy(&text).into_owned()))

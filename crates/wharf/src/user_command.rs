@@ -240,7 +240,7 @@ async fn add(
     password: &PasswordArgs,
 ) -> Result<(), Trouble> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
-        Failure::usage(format!("--home is missing for account {name}"))
+        Failure::usage(format!("missing option: --home for account `{name}`"))
             .hint(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
     })?;
     // Checked before the prompt for a password.

@@ -26,8 +26,8 @@ use crate::config::show::origin_of;
 use crate::config::{Config, Loaded};
 use crate::logins::templated_homes;
 use crate::outcome::{Exit, Failure, print};
-use crate::protection::identity::{SystemUser, current_name};
 use crate::running_server::client;
+use crate::sandbox::identity::{SystemUser, current_name};
 use crate::setup::{config_file, inputs, load};
 use crate::wire::accounts;
 use act::Action;
@@ -61,7 +61,7 @@ pub(crate) struct DecidingFact {
     /// The rule or the fact, as in `permissions = "read"`.
     what: String,
     /// Where it is set, as in `/etc/wharf/users.toml:12`.
-    from: Option<String>,
+    origin: Option<String>,
     /// How to change the result.
     hint: Option<String>,
 }
@@ -89,11 +89,11 @@ pub(crate) enum FactKind {
 
 impl DecidingFact {
     fn new(kind: FactKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), from: None, hint: None }
+        Self { kind, what: what.into(), origin: None, hint: None }
     }
 
-    fn from(self, place: impl Into<String>) -> Self {
-        Self { from: Some(place.into()), ..self }
+    fn origin(self, place: impl Into<String>) -> Self {
+        Self { origin: Some(place.into()), ..self }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -109,7 +109,7 @@ impl Query<'_> {
 
     /// A fact about a key: its value, and where it is set.
     fn setting(&self, kind: FactKind, key: &str, value: impl std::fmt::Display) -> DecidingFact {
-        DecidingFact::new(kind, format!("{key} = {value}")).from(self.place(key))
+        DecidingFact::new(kind, format!("{key} = {value}")).origin(self.place(key))
     }
 }
 

@@ -26,7 +26,7 @@ use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
 use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
-use crate::protection::reach::{AccessPolicy, state_folder};
+use crate::sandbox::reach::{AccessPolicy, state_folder};
 use crate::standard_paths;
 
 pub(crate) use accounts::{

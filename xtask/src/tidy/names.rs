@@ -24,9 +24,12 @@ const HERE: &str = "xtask/src/tidy/names.rs";
 /// Words that are standard in a context: the word, names in which it stands (in lower case, with
 /// hyphens between words), and the reason.
 const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
+    ("everyone", &["chroot-everyone"], "a directive of Pure-FTPd"),
+    ("guest", &["guest", "guest-enable", "guest-username"], "a user name, keys of vsftpd"),
     ("lanes", &["lanes", "argon2-lanes", "stored-lanes-max"], "a parameter of Argon2"),
     ("live", &["live"], "a folder of Certbot"),
     ("nobody", &["nobody", "nobody-uid", "for-user-nobody"], "the Unix account without privileges"),
+    ("rights", &["rights", "scm-rights"], "an old key of accounts, a type of a library"),
     (
         "who",
         &["who", "who-args", "kill-who", "usage-who"],
@@ -216,7 +219,8 @@ mod tests {
     #[test]
     fn refused_words_are_found_in_names_of_every_kind() {
         let source = "fn is_told() {}\nstruct WitnessList;\nf(\"data-strangers\", \n\
-                      \"a\\nvisitor\");\nfn that_is_no_key() {}\nfn put_aside() {}\n";
+                      \"a\\nvisitor\");\nfn that_is_no_key() {}\nfn put_aside() {}\n\
+                      fn needs_rights() {}\nstruct Evidence;\nfn readable_by_everyone() {}\n";
         assert_eq!(
             found(
                 check,
@@ -236,6 +240,9 @@ mod tests {
                 "crates/core/src/a.rs:2: name: \"witness\" in `WitnessList`",
                 "crates/core/src/a.rs:5: name: \"is no\" in `that_is_no_key`",
                 "crates/core/src/a.rs:6: name: \"put aside\" in `put_aside`",
+                "crates/core/src/a.rs:7: name: \"rights\" in `needs_rights`",
+                "crates/core/src/a.rs:8: name: \"evidence\" in `Evidence`",
+                "crates/core/src/a.rs:9: name: \"everyone\" in `readable_by_everyone`",
                 "crates/core/src/a.rs:3: name: \"strangers\" in `data-strangers`",
                 "crates/core/src/a.rs:4: name: \"visitor\" in `visitor`",
                 "docs/a.json:2: name: \"nobody\" in `nobody_was`",
@@ -248,7 +255,8 @@ mod tests {
     fn plain_names_and_exceptions_are_not_refused() {
         let source = "// told\nfn is_toldable() {}\nfn this_is_no_longer_used() {}\n\
                       struct Untold;\nf(\"who\", \"nobody\", \"--kill-who\", \"planes\");\n\
-                      const ARGON2_LANES: u8 = 1;\nfn there_is_no_file() {}\n";
+                      const ARGON2_LANES: u8 = 1;\nfn there_is_no_file() {}\n\
+                      fn is_right() {}\nuse ScmRights;\n";
         let files = [
             ("crates/core/src/a.rs", source),
             ("docs/guide/a.md", "told"),
@@ -260,15 +268,19 @@ mod tests {
 
     #[test]
     fn an_exception_that_nothing_needs_is_found() {
-        let used = "f(\"lanes\", \"live\", \"nobody\", \"who\");";
+        let used =
+            "f(\"lanes\", \"live\", \"nobody\", \"who\", \"everyone\", \"guest\", \"rights\");";
         assert!(found(exceptions, &[("crates/core/src/a.rs", used)]).is_empty());
         let lines = found(exceptions, &[("crates/core/src/a.rs", "f(\"who\");")]);
         assert_eq!(
             lines,
             [
+                "xtask/src/tidy/names.rs:1: name: `everyone`",
+                "xtask/src/tidy/names.rs:1: name: `guest`",
                 "xtask/src/tidy/names.rs:1: name: `lanes`",
                 "xtask/src/tidy/names.rs:1: name: `live`",
-                "xtask/src/tidy/names.rs:1: name: `nobody`"
+                "xtask/src/tidy/names.rs:1: name: `nobody`",
+                "xtask/src/tidy/names.rs:1: name: `rights`"
             ]
         );
     }

@@ -54,7 +54,7 @@ CREATE TABLE memberships (
     PRIMARY KEY (account, group_name)
 );
 
--- Rights below a path of an account.
+-- Permissions below a path of an account.
 CREATE TABLE paths (
     account text NOT NULL REFERENCES accounts (name) ON UPDATE CASCADE ON DELETE CASCADE,
     path text NOT NULL,

@@ -1,4 +1,4 @@
-//! Windows: a local named pipe. Its default access rights admit administrators, the system and the
+//! Windows: a local named pipe. Its default permissions admit administrators, the system and the
 //! account that created it.
 
 use std::ffi::{OsStr, OsString};
@@ -24,7 +24,7 @@ pub(super) struct LocalListener {
     next: NamedPipeServer,
 }
 
-/// The process at the other end; Windows has checked its access rights.
+/// The process at the other end; Windows has checked its permissions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerIdentity;
 

@@ -42,7 +42,7 @@ fn bench_with(
     let checker = Arc::new(Checker {
         programs: started.begin(LIMITS, Box::new(|_| {})).unwrap(),
         program: 0,
-        refusing: vec![1],
+        reject_exit_codes: vec![1],
         unchecked,
         quarantine: Some(folder.path().join("aside")),
         notice: Box::new(|upload| {
@@ -109,12 +109,15 @@ const SCANNER: &str =
 
 #[tokio::test]
 async fn clean_files_are_published_and_a_virus_is_not() {
-    let bench = bench(SCANNER, Unchecked::Refused);
+    let bench = bench(SCANNER, Unchecked::Rejected);
     assert_eq!(bench.store_file("/a.txt", "hello").await.unwrap().size, 5);
     let error = bench.store_file("/bad name.txt", "EICAR").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Refused);
+    assert_eq!(error.kind, ErrorKind::Rejected);
     let reported = error.to_string();
-    assert_eq!(reported, "rejected by a check (Refused: bad name.txt: Eicar-Test-Signature FOUND)");
+    assert_eq!(
+        reported,
+        "rejected by a check (Rejected: bad name.txt: Eicar-Test-Signature FOUND)"
+    );
     assert_eq!(bench.files("home"), ["a.txt"]);
     assert_eq!(bench.files("aside"), ["1-bad_name.txt"]);
     assert!(bench.reports.lock().unwrap()[0].starts_with("Quarantined"));
@@ -123,23 +126,23 @@ async fn clean_files_are_published_and_a_virus_is_not() {
 
 #[tokio::test]
 async fn an_append_is_checked_with_the_file_that_it_adds_to() {
-    let bench = bench(SCANNER, Unchecked::Refused);
+    let bench = bench(SCANNER, Unchecked::Rejected);
     bench.store_file("/a.txt", "EI").await.unwrap();
     let stands = || std::fs::read_to_string(bench.folder.path().join("home/a.txt")).unwrap();
     bench.store_file_from("/a.txt", "C", Start::End).await.unwrap();
     assert_eq!(stands(), "EIC");
     let error = bench.store_file_from("/a.txt", "AR", Start::End).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Refused);
+    assert_eq!(error.kind, ErrorKind::Rejected);
     assert_eq!(stands(), "EIC");
     let error = bench.store_file_from("/a.txt", " EICAR", Start::End).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Refused);
+    assert_eq!(error.kind, ErrorKind::Rejected);
     assert_eq!(stands(), "EIC");
 }
 
 #[tokio::test]
 async fn usage_and_space_are_those_of_the_folder_of_a_path() {
     let folders: (VPath, Arc<dyn Storage>) = (path("/shared"), Arc::new(shared()));
-    let bench = bench_with(SCANNER, Unchecked::Refused, vec![folders]);
+    let bench = bench_with(SCANNER, Unchecked::Rejected, vec![folders]);
     let most = |at: &str| bench.store.usage_at(&path(at)).and_then(|usage| usage.bytes_max.bytes());
     assert_eq!(most("/shared/a.txt"), Some(100));
     assert_eq!(most("/a.txt"), None);
@@ -150,7 +153,7 @@ async fn usage_and_space_are_those_of_the_folder_of_a_path() {
 
 #[tokio::test]
 async fn a_failed_check_rejects_or_allows_as_configured() {
-    let refusing = bench("echo no database >&2; exit 2", Unchecked::Refused);
+    let refusing = bench("echo no database >&2; exit 2", Unchecked::Rejected);
     let error = refusing.store_file("/a.txt", "hello").await.unwrap_err();
     assert_eq!(error.to_string(), "not checked (the program exited with code 2: no database)");
     assert!(!refusing.files("home").contains(&"a.txt".to_owned()));
@@ -161,17 +164,17 @@ async fn a_failed_check_rejects_or_allows_as_configured() {
 
 #[tokio::test]
 async fn an_upload_committed_without_sync_is_checked() {
-    let bench = bench(SCANNER, Unchecked::Refused);
+    let bench = bench(SCANNER, Unchecked::Rejected);
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
     let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
     sink.write(Bytes::from_static(b"EICAR")).await.unwrap();
-    assert_eq!(sink.commit().await.unwrap_err().kind, ErrorKind::Refused);
+    assert_eq!(sink.commit().await.unwrap_err().kind, ErrorKind::Rejected);
     assert!(bench.files("home").is_empty());
 }
 
 #[tokio::test]
 async fn an_aborted_upload_is_not_published() {
-    let bench = bench("sleep 1000", Unchecked::Refused);
+    let bench = bench("sleep 1000", Unchecked::Rejected);
     let how = Write { start: Start::Fresh, replace: Replace::Allowed };
     let mut sink = bench.store.write(&path("/a.txt"), how).await.unwrap();
     sink.write(Bytes::from_static(b"hello")).await.unwrap();
@@ -187,7 +190,7 @@ async fn an_aborted_upload_is_not_published() {
 async fn a_checked_store_is_a_store_like_any_other() {
     let benches = Mutex::new(Vec::new());
     let make = || {
-        let bench = bench("exit 0", Unchecked::Refused);
+        let bench = bench("exit 0", Unchecked::Rejected);
         let store = Arc::clone(&bench.store);
         benches.lock().unwrap().push(bench);
         store

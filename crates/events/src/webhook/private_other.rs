@@ -1,4 +1,4 @@
-//! Other systems: spool files inherit the access rights of their folder.
+//! Other systems: spool files inherit the permissions of their folder.
 
 use std::fs::{File, OpenOptions};
 use std::io;

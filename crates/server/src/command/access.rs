@@ -159,7 +159,7 @@ async fn wait_for_attempt(session: &Session, user: &str) -> AttemptStart {
 
 fn close_busy(session: &Session) -> Next {
     let reason = "Server busy; try again later.";
-    session.emit(&Event::Rejected { reason });
+    session.emit(&Event::ConnectionRejected { reason });
     Next::Close(Reply::new(Code::CLOSING, reason))
 }
 
@@ -249,7 +249,7 @@ fn may_enter(
     Ok(account)
 }
 
-/// Evidence of the client's character set from a login.
+/// Hints at the client's character set from a login.
 struct CharsetObservation {
     set: &'static Charset,
     /// Whether it comes from the user name, not only from the password.
@@ -278,7 +278,7 @@ async fn enter(
             None => "limits.sessions_per_user",
         };
         let reason = format!("{reply} ({limit})");
-        session.emit(&Event::Rejected { reason: &reason });
+        session.emit(&Event::ConnectionRejected { reason: &reason });
         return Ok(Next::Close(Reply::new(Code::CLOSING, reply)));
     };
     let files =

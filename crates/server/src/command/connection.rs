@@ -98,7 +98,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let (identity, shared) = (session.identity(), &session.shared);
     let Some(lease) = shared.ports.lease_retained(&*shared.net, session.local, &identity).await
     else {
-        session.emit(&Event::DataFailed {
+        session.emit(&Event::DataConnectionFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
         session.diagnose(Cause::NoPort, String::new(), announced);

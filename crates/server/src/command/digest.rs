@@ -13,7 +13,7 @@ use crate::session::Session;
 
 pub(super) static ROWS: &[&Spec] = &[&HASH, &RANG, &XCRC, &MD5, &XMD5, &XSHA1, &XSHA256, &XSHA512];
 
-/// The rights for checksums. They include reading, because a checksum reveals known contents.
+/// The permissions for checksums. They include reading, because a checksum reveals known contents.
 const NEEDS: Permissions = Permissions::READ.union(Permissions::HASH);
 /// Bytes that one command hashes at most. Larger files are hashed in ranges.
 const BYTES_MAX: u64 = 64 << 30;
@@ -155,7 +155,7 @@ async fn md5(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     checksum(session, unquoted(arg), Algorithm::Md5, None, |path, checksum| {
         let mut line = path.as_bytes().to_vec();
         line.extend_from_slice(format!(" {}", checksum.digits).as_bytes());
-        Reply::new(Code::CHECK_SUM, line)
+        Reply::new(Code::CHECKSUM, line)
     })
     .await
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_16_checksums_need_both_rights_at_the_path_and_a_regular_file() {
+    async fn row_16_checksums_need_both_permissions_at_the_path_and_a_regular_file() {
         let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY)
             .with(at(b"d"), Permissions::LIST.union(Permissions::READ))

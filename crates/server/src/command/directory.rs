@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_25_rmda_needs_the_rights_for_each_entry_or_removes_nothing() {
+    async fn row_24_25_rmda_needs_the_permissions_for_each_entry_or_removes_nothing() {
         let read = VPath::root().resolve(b"d/e/f").unwrap();
         let rules = Rules::everywhere(Permissions::ALL).with(read, Permissions::READ_ONLY);
         let mut bench = bench().logged_in_with_rules(rules);

@@ -160,7 +160,7 @@ async fn set_modified(
 ) -> Result<Next, Refusal> {
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Modified(modified)).await?;
-    session.emit(&Event::Changed(&path));
+    session.emit(&Event::AttributesChanged(&path));
     let mut line = b"Modify=".to_vec();
     line.extend(written(modified));
     line.extend_from_slice(b"; ");
@@ -182,7 +182,7 @@ async fn utime(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (modified, typed) = parse_utime(arg)?;
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Modified(modified)).await?;
-    session.emit(&Event::Changed(&path));
+    session.emit(&Event::AttributesChanged(&path));
     Next::say(Code::OK, "UTIME command successful.")
 }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_25_a_right_in_one_directory_does_not_apply_in_another() {
+    async fn row_24_25_a_permission_in_one_directory_does_not_apply_in_another() {
         let inside = VPath::root().join(b"in").unwrap();
         let rules = Rules::everywhere(Permissions::READ_ONLY).with(inside, Permissions::ALL);
         let mut bench = TestSession::new()
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rename_replaces_only_with_the_right_to() {
+    async fn a_rename_replaces_only_with_the_permission_to() {
         let without = Permissions::LIST.union(Permissions::RENAME);
         let mut bench =
             TestSession::new().logged_in(without).with_file("/a", b"a").with_file("/b", b"b");

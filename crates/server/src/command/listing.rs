@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_38_a_recursive_listing_checks_the_rights_in_each_directory() {
+    async fn row_38_a_recursive_listing_checks_the_permissions_in_each_directory() {
         let rules = Rules::everywhere(Permissions::ALL)
             .with(VPath::root().resolve(b"d/secret").unwrap(), Permissions::NONE)
             .with(VPath::root().resolve(b"d/secret/open").unwrap(), Permissions::ALL);

@@ -61,7 +61,7 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (mode, typed) = parse_chmod(arg)?;
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Mode(mode)).await?;
-    session.emit(&Event::Changed(&path));
+    session.emit(&Event::AttributesChanged(&path));
     Next::say(Code::OK, format!("Mode is {mode:03o}."))
 }
 
@@ -76,7 +76,7 @@ static SITE_UMASK: Spec = Spec {
     ..Spec::logged_in(Permissions::NONE)
 };
 
-/// Without the right `chmod`, new files may only get fewer permission bits.
+/// Without the permission `chmod`, new files may only get fewer permission bits.
 fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let files = session.files()?;
     let Some(now) = files.umask() else {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_24_a_copy_needs_the_rights_of_retr_there_and_of_stor_here() {
+    async fn row_24_a_copy_needs_the_permissions_of_retr_there_and_of_stor_here() {
         let at = |path: &[u8]| VPath::root().resolve(path).unwrap();
         let without = |permission: Permissions| {
             let each = Permissions::EACH.iter().map(|(one, ..)| *one);
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(bench.send("SITE UMASK 0002").await, "200 UMASK set to 002");
         assert!(bench.send("SITE UMASK 1777").await.starts_with("501"));
         assert!(bench.send("SITE UMASK 8").await.starts_with("501"));
-        // Without the right to change bits, new files may get fewer of them only.
+        // Without the permission to change bits, new files may get fewer of them only.
         let mut bench = TestSession::new().logged_in(Permissions::parse("read-write").unwrap());
         assert_eq!(bench.send("SITE UMASK 002").await, "550 Permission denied.");
         assert_eq!(bench.send("SITE UMASK 027").await, "200 UMASK set to 027");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_25_chmod_has_its_own_right_and_plain_bits_only() {
+    async fn row_25_chmod_has_its_own_permission_and_plain_bits_only() {
         let mut bench = TestSession::new().logged_in(Permissions::ALL).with_file("/a", b"x");
         for mode in ["4755", "2755", "1777", "7777", "888", "-1", "u+s", "", "00000644"] {
             let reply = bench.send(&format!("SITE CHMOD {mode} a")).await;

@@ -28,9 +28,10 @@ pub(crate) struct Spec {
     pub(crate) restricted_syntax: fn(&Session) -> Option<&'static str>,
     pub(crate) arg: Arg,
     pub(crate) stage: SessionStage,
-    /// The rights that it needs.
+    /// The permissions that it needs.
     pub(crate) needs: Permissions,
-    /// Whether it is answered as not implemented (502), not as forbidden (550), without its rights.
+    /// Whether it is answered as not implemented (502), not as forbidden (550), without its
+    /// permissions.
     pub(crate) is_extra: bool,
     pub(crate) meanwhile: Meanwhile,
     /// Whether it uses a data connection, so that PASV or PORT must precede it.
@@ -107,9 +108,9 @@ impl Spec {
         (self.restricted_syntax)(session).unwrap_or(self.syntax)
     }
 
-    /// The defaults of a command that needs a login and these rights.
+    /// The defaults of a command that needs a login and these permissions.
     ///
-    /// Every row must state its rights, even if it needs none: this is the only constructor.
+    /// Every row must state its permissions, even if it needs none: this is the only constructor.
     pub(crate) const fn logged_in(needs: Permissions) -> Self {
         Self {
             verb: "",
@@ -134,7 +135,7 @@ impl Spec {
         }
     }
 
-    /// The defaults of a command that is allowed before a login, and so needs no rights.
+    /// The defaults of a command that is allowed before a login, and so needs no permissions.
     pub(crate) const fn any_time() -> Self {
         Self { stage: SessionStage::Any, ..Self::logged_in(Permissions::NONE) }
     }

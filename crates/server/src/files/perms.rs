@@ -1,4 +1,4 @@
-//! The `perm` fact (RFC 3659 §7.5.5): the account's rights on listed entries.
+//! The `perm` fact (RFC 3659 §7.5.5): the account's permissions on listed entries.
 
 use wharf_core::permission::Permissions;
 use wharf_proto::entry::{Kind, Perm};

@@ -140,7 +140,7 @@ async fn row_55_a_path_with_a_virtual_folder_at_or_below_it_cannot_be_renamed() 
 }
 
 #[tokio::test]
-async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_rights() {
+async fn row_55_an_unreadable_file_cannot_be_moved_to_a_path_with_more_permissions() {
     let place = RulesFixture::new();
     for folder in ["in", "seen"] {
         fs::create_dir(place.home.join(folder)).unwrap();

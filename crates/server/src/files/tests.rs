@@ -1,4 +1,4 @@
-//! Rights and what is shown of them, over a store that has everything.
+//! Permissions and what is shown of them, over a store that has everything.
 
 use wharf_core::async_trait;
 use wharf_core::error::Result as StoreResult;
@@ -81,7 +81,7 @@ fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
 }
 
 #[tokio::test]
-async fn row_30_rights_hold_for_each_spelling_that_the_store_takes() {
+async fn row_30_permissions_hold_for_each_spelling_that_the_store_takes() {
     let path = |text: &[u8]| VPath::root().resolve(text).unwrap();
     for ignores_case in [true, false] {
         let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);

@@ -15,7 +15,7 @@ pub(crate) const ENTRIES_MAX: usize = 10_000;
 /// Iterative: the state is a list of pending directories.
 pub(crate) struct DirectoryWalk {
     files: SessionFiles,
-    /// Directories without this right are skipped.
+    /// Directories without this permission are skipped.
     permission: Permissions,
     depth_max: usize,
     /// Pending directories with their depth; the last one is next.

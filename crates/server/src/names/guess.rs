@@ -14,7 +14,7 @@ use super::weigh::{Weight, weigh};
 /// The sets that are recognised.
 pub(super) const CANDIDATES: [&Charset; 6] =
     [GBK, BIG5, SHIFT_JIS, EUC_KR, WINDOWS_1251, WINDOWS_1252];
-/// The set without any evidence: most remaining legacy clients use it.
+/// The set if names do not decide: most remaining legacy clients use it.
 pub(super) const OTHERWISE: &Charset = GBK;
 
 /// The weight of a hint, in tenths of the natural logarithm of a probability, as all of these.

@@ -2,7 +2,7 @@
 //! session.
 //!
 //! A way to move bytes is a [`TransferStep`]. The mover fixes the budget of a step before it runs,
-//! and charges what it moved afterwards.
+//! and counts what it moved afterwards.
 
 use std::io;
 use std::sync::Arc;

@@ -184,7 +184,7 @@ async fn no_limit_means_no_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
+async fn what_moved_without_a_limit_is_not_counted_by_one_that_comes() {
     let buckets = Buckets::new();
     let scene = Scene::new();
     for before in [Rate::Unlimited, Rate::from_bytes_per_second(1 << 30)] {
@@ -204,7 +204,7 @@ async fn what_moved_without_a_limit_is_not_charged_to_one_that_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_existing_limit_is_charged_after_others_were_added() {
+async fn an_existing_limit_counts_after_others_were_added() {
     let buckets = Buckets::new();
     let scene = Scene::new();
     let stays = Rate::from_bytes_per_second(1 << 20);

@@ -129,9 +129,9 @@ impl AcceptLoop {
         let (shared, accepted_clients) = (Arc::clone(shared), accepted_clients.clone());
         proxy_headers.spawn(async move {
             // A silent proxy has the timeouts of a silent client.
-            let heard =
+            let received =
                 timeout(login_idle_max(&shared), read_proxy_header(client_conn.socket)).await;
-            match heard.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            match received.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(ProxiedPeer::Client(socket)) => {
                     drop(accepted_clients.send(AcceptedClient { socket, ..client_conn }).await);
                 }
@@ -207,5 +207,5 @@ fn report_rejected(shared: &Shared, peer: SocketAddr, local: SocketAddr, reason:
         client: None,
         tree: AccountFiles::default(),
     };
-    shared.events.emit(&client_info, &Event::Rejected { reason });
+    shared.events.emit(&client_info, &Event::ConnectionRejected { reason });
 }

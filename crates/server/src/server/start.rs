@@ -35,10 +35,10 @@ pub(super) async fn start(
     let handle = Arc::clone(&session.handle);
     let handshake = async {
         let first = deadline.min(Instant::now() + FIRST_BYTE_MAX);
-        let heard = timeout_at(first, client_conn.socket.wait_for_data())
+        let received = timeout_at(first, client_conn.socket.wait_for_data())
             .await
             .map_err(|_| SessionEnd::Idle)?;
-        let Some(socket) = heard else {
+        let Some(socket) = received else {
             session.is_silent = true;
             return Err(SessionEnd::Disconnected(Disconnect::Closed));
         };

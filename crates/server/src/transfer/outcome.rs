@@ -25,7 +25,7 @@ pub(super) struct TransferOutcome {
     pub(super) is_data_failure: bool,
     pub(super) is_store_failure: bool,
     /// Whether a content check refused the upload.
-    pub(super) is_refused: bool,
+    pub(super) is_rejected: bool,
     /// The id that the check assigned to the refused upload.
     pub(super) check_id: Option<String>,
     /// Why an upload ended for want of space or quota, and what would help.
@@ -82,8 +82,8 @@ fn done() -> TransferOutcome {
 
 fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
     let reason = error.to_string();
-    let is_refused = error.kind == ErrorKind::Refused;
-    let check_id = error.refusal_id().map(str::to_owned);
+    let is_rejected = error.kind == ErrorKind::Rejected;
+    let check_id = error.rejection_id().map(str::to_owned);
     let is_shortage = matches!(error.kind, ErrorKind::OverQuota | ErrorKind::NoSpace);
     let refusal = Refusal::from(error);
     let is_store_failure = matches!(refusal, Refusal::Broken(_));
@@ -91,7 +91,7 @@ fn store_failed(error: wharf_core::error::Error) -> TransferOutcome {
     let replies = vec![refusal.reply(Code::LOCAL_ERROR)];
     TransferOutcome {
         is_store_failure,
-        is_refused,
+        is_rejected,
         check_id,
         shortage,
         ..TransferOutcome::new(replies, reason)
@@ -243,7 +243,7 @@ impl TransferOutcome {
             note: "",
             is_data_failure: false,
             is_store_failure: false,
-            is_refused: false,
+            is_rejected: false,
             check_id: None,
             shortage: None,
         }

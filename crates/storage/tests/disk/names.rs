@@ -181,7 +181,7 @@ async fn a_replaced_file_and_a_shared_directory_keep_their_permissions() {
     put(&disk, "/f", b"x").await.unwrap();
     fs::set_permissions(world.root.join("f"), fs::Permissions::from_mode(0o4640)).unwrap();
     put(&disk, "/f", b"y").await.unwrap();
-    assert_eq!(mode(&world, "f"), 0o640, "bits for everyone but none to run as its owner");
+    assert_eq!(mode(&world, "f"), 0o640, "bits for every user but none to run as its owner");
     fs::set_permissions(&world.root, fs::Permissions::from_mode(0o2755)).unwrap();
     disk.make_dir(&path("/d")).await.unwrap();
     disk.set(&path("/d"), Change::Mode(0o7700)).await.unwrap();

@@ -64,7 +64,7 @@ pub struct UserRecord {
     pub expires: Option<Expiry>,
     /// A comment.
     pub comment: Option<String>,
-    /// Rights below some paths, in the order of the file.
+    /// Permissions below some paths, in the order of the file.
     pub paths: Vec<(VPath, Permissions)>,
     /// Shared folders outside of the home, in the order of the file.
     pub folders: Vec<FolderRecord>,

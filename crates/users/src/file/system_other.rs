@@ -1,4 +1,5 @@
-//! Where files have no owners and permission bits of the Unix kind, the folder's rights protect.
+//! Where files have no owners and permission bits of the Unix kind, the folder's permissions
+//! protect.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -22,7 +23,7 @@ pub(super) fn open_to_others(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// A new file has the rights of its folder.
+/// A new file has the permissions of its folder.
 pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }

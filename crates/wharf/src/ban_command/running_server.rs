@@ -56,7 +56,7 @@ pub(super) fn read(server: &AdminClient) -> Result<ThrottleSnapshot, Failure> {
 
 fn banned(ban: &Ban) -> Result<Banned, Failure> {
     Ok(Banned {
-        network: network(&ban.address)?,
+        network: network(&ban.network)?,
         since: seconds(&ban.since)?,
         until: ban.until.as_deref().map(seconds).transpose()?,
         times: ban.consecutive_bans,
@@ -78,11 +78,11 @@ pub(super) fn add(
     reason: &str,
     now: i64,
 ) -> Result<(), Failure> {
-    let seconds = until.and_then(|until| u64::try_from(until.saturating_sub(now)).ok());
+    let duration_seconds = until.and_then(|until| u64::try_from(until.saturating_sub(now)).ok());
     for network in networks {
-        let reason = Some(reason.to_owned());
-        let ban = NewBan { address: network.to_string(), seconds, reason, kick: true };
-        let _: Ban = ask(async { server.post("/v1/bans", &ban).await })?;
+        let (network, reason) = (network.to_string(), Some(reason.to_owned()));
+        let ban = NewBan { network, duration_seconds, reason, kick: true };
+        ask(async { server.ban(&ban).await })?;
     }
     Ok(())
 }
@@ -95,9 +95,8 @@ pub(super) fn lift(
 ) -> Result<(), Failure> {
     ask(async {
         if !networks.is_empty() {
-            let addresses: Vec<_> = networks.iter().map(ToString::to_string).collect();
-            let path = format!("/v1/bans?address={}", addresses.join(","));
-            let _: Vec<String> = server.delete(&path).await?;
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            server.unban(&networks).await?;
         }
         if !users.is_empty() {
             let unlock = Unlock { users: Some(users.to_vec()) };

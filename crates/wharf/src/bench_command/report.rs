@@ -205,7 +205,7 @@ pub(super) fn json(options: &BenchArgs, target: &TargetServer, results: &Results
         ("operations", total.operations.to_string()),
         ("bytes", total.bytes.to_string()),
         ("errors", total.errors.to_string()),
-        ("seconds", format!("{:.6}", total.wall.as_secs_f64())),
+        ("duration_seconds", format!("{:.6}", total.wall.as_secs_f64())),
     ]);
     let members = [
         ("server", quoted(&target.address.to_string())),
@@ -225,7 +225,7 @@ fn members_of(outcome: &RunOutcome) -> Vec<(&'static str, String)> {
         ("operations", outcome.operations.to_string()),
         ("bytes", outcome.bytes.to_string()),
         ("entries", outcome.entries.to_string()),
-        ("seconds", format!("{:.6}", outcome.wall.as_secs_f64())),
+        ("duration_seconds", format!("{:.6}", outcome.wall.as_secs_f64())),
         ("operations_per_second", format!("{:.1}", outcome.operations_per_second())),
         ("bytes_per_second", format!("{:.0}", outcome.bytes_per_second())),
         ("latency_us", latency(&outcome.latency)),

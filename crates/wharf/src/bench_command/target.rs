@@ -49,7 +49,7 @@ fn tls(options: &BenchArgs, host: &str) -> Result<Option<TlsOptions>, Failure> {
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::usage(format!("invalid host name `{host}`")))?;
-    let trust = match &options.ca {
+    let trust = match &options.ca_file {
         _ if options.insecure => Trust::Any,
         Some(file) => Trust::Roots(Arc::new(roots(file)?)),
         None => Trust::Roots(Arc::new(system_roots()?)),
@@ -62,8 +62,9 @@ pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
     let reported = Failure::new(error.to_string());
     let is_tls = options.tls != BenchTlsMode::Off;
     match &error.kind {
-        ErrorKind::Tls(_) => reported
-            .hint("for a certificate that the system does not trust: --ca FILE, or --insecure"),
+        ErrorKind::Tls(_) => reported.hint(
+            "for a certificate that the system does not trust: --ca-file FILE, or --insecure",
+        ),
         ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
             reported.hint("to send the password unencrypted:  --tls off")
         }

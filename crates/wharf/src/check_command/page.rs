@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::chinese;
 use crate::outcome::{Exit, Failure, counted, print, print_error};
 use crate::panel::words::columns;
-use crate::protection::permissions;
+use crate::sandbox::permissions;
 
 /// The findings of all subjects, in order.
 pub(super) struct CheckPage {

@@ -55,7 +55,8 @@ fn the_reference_of_check_is_up_to_date() {
     page.push_str(EXITS);
     page.push_str("\n## Causes in `wharf status --json`\n\n");
     page.push_str(
-        "`cause` of `passive.failures`, and of the event `data-diagnosis` in the log:\n\n",
+        "`cause` of `passive.failures`, and of the event `data-connection-diagnosis` in the \
+         log:\n\n",
     );
     page.push_str("| Cause | Observation |\n|---|---|\n");
     for cause in Cause::ALL {

@@ -16,8 +16,8 @@ use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, cover
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
-use crate::protection::reach::state_folder;
 use crate::remote_server::system_roots;
+use crate::sandbox::reach::state_folder;
 use crate::standard_paths;
 use crate::wire::{self, Encryption};
 

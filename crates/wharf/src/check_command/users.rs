@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
 use crate::outcome::{Failure, plain};
-use crate::protection::identity::current_name;
+use crate::sandbox::identity::current_name;
 use crate::user_command::{Trouble, open_failure, waits};
 use crate::wire::{anonymous_home, anonymous_permission_set};
 
@@ -70,7 +70,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         });
     }
     let identity = subjects.identity()?;
-    let numbers = identity.as_ref().map(crate::protection::identity::SystemUser::numbers);
+    let numbers = identity.as_ref().map(crate::sandbox::identity::SystemUser::numbers);
     let server = identity.as_ref().map_or_else(current_name, |identity| identity.name().to_owned());
     let mut sound = 0;
     for tenant in &tenants {

@@ -41,7 +41,17 @@ const NOT_MESSAGES: &[&str] = &[
     "{PROGRAM} {path} is inside the home {home}: {}",
     "renamed to `{new}`{way}",
     "invalid configuration{place}: {}",
+    // Separates a message from its hint.
+    "\\nhint: ",
+    // A template for options, and one for each argument of these commands.
+    "invalid {name} `{}`",
+    "invalid {name} `{}`: {why}",
+    "missing {what}: {}",
     // Parts of messages, which are translated as a whole.
+    " and ",
+    "error: ",
+    "invalid ",
+    "{} or {last}",
     "one of",
     ", without quotes",
     "; to rewrite the file:  wharf config migrate --write",
@@ -64,6 +74,7 @@ const NOT_MESSAGES: &[&str] = &[
 /// Sources with messages of `wharf check` and `wharf why`, from the folder of the crates. Files
 /// that end with `_tests.rs` and those of [`OTHER_FILES`] are not read.
 const SOURCES: &[&str] = &[
+    "wharf/src/cli/mistake.rs",
     "wharf/src/check_command.rs",
     "wharf/src/check_command",
     "wharf/src/why_command.rs",
@@ -75,7 +86,7 @@ const SOURCES: &[&str] = &[
     "wharf/src/wire/accounts.rs",
     "wharf/src/logins.rs",
     "wharf/src/logins/secret.rs",
-    "wharf/src/protection",
+    "wharf/src/sandbox",
     "wharf/src/remote_server.rs",
     "wharf/src/serve_command/warner.rs",
     "users/src/file/entry.rs",

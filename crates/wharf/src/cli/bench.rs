@@ -34,8 +34,9 @@ pub(crate) struct BenchArgs {
     #[arg(default_value = "explicit", hide_default_value = true)]
     pub(crate) tls: BenchTlsMode,
     /// Trust the certificates in this PEM file [default: those the system trusts]
-    #[arg(long, value_name = "FILE", help_heading = SERVER, conflicts_with = "insecure")]
-    pub(crate) ca: Option<PathBuf>,
+    #[arg(long, alias = "ca", value_name = "FILE", help_heading = SERVER)]
+    #[arg(conflicts_with = "insecure")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Accept any certificate, including self-signed ones
     #[arg(long, help_heading = SERVER)]
     pub(crate) insecure: bool,
@@ -120,7 +121,7 @@ end, also after Ctrl+C. Without write permission, the cases that need it are
 skipped.
 
 Certificates are verified against the system's trusted CAs before the password
-is sent. For a server with a self-signed certificate: --ca FILE with that
+is sent. For a server with a self-signed certificate: --ca-file FILE with that
 certificate, or --insecure.
 
 Examples:

@@ -41,8 +41,9 @@ pub(crate) struct CheckArgs {
 pub(crate) enum CheckSubject {
     /// Configuration file, environment variables and the files that they name
     Config,
-    /// User, sandbox, permissions of files and folders, and unavailable protections
-    Protection,
+    /// System user, kernel restrictions, and permissions of files and folders
+    #[value(alias = "protection")]
+    Sandbox,
     /// Whether each listener and every passive port is available, and which process uses it
     Ports,
     /// Certificate and key, their validity and names, and a handshake

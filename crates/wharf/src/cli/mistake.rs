@@ -8,7 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 use wharf_users::nearest::nearest;
 
-use super::{Cli, command_names};
+use super::{Cli, command_names, elsewhere};
+use crate::chinese;
 use crate::outcome::Failure;
 
 /// Separates a reason from its hint in the errors of value parsers.
@@ -46,11 +47,25 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
     Some(Failure::usage(message).hint(hint))
 }
 
+/// Prints the error of a command line, in Chinese for commands whose output is Chinese.
+pub(crate) fn report(failure: &Failure, words: &[OsString], is_coloured: bool) {
+    let is_translated = ["wharf check", "wharf why"].contains(&&*Named::find(words).path);
+    let is_json = words.iter().any(|word| word == "--json");
+    if is_translated && !is_json && chinese::is_session_chinese() {
+        chinese::report(failure, is_coloured);
+    } else {
+        failure.report(is_coloured);
+    }
+}
+
 /// The error for a word that is neither a command nor a folder.
 pub(crate) fn unknown_command(word: &str, known: &[String]) -> Failure {
     let all: Vec<String> =
         if known.is_empty() { command_names().collect() } else { known.to_vec() };
     let failure = Failure::usage(format!("unknown command `{}`", word.escape_debug()));
+    if let Some(hint) = elsewhere::hint(word).filter(|_| known.is_empty()) {
+        return failure.hint(hint);
+    }
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == word).map(|(_, own)| *own);
     let synonym = synonym.filter(|own| all.iter().any(|name| name == own));
     match synonym.or_else(|| nearest(word, all.iter().map(String::as_str))) {
@@ -132,13 +147,17 @@ impl Mistake<'_> {
             }
             ErrorKind::MissingRequiredArgument => {
                 let is_option = name.iter().all(|name| name.starts_with("--"));
-                let what = if is_option { "option" } else { "argument" };
-                let plural = if name.len() > 1 { "s" } else { "" };
-                let text = format!("missing {what}{plural}: {}", name.join(" "));
+                let what = match (is_option, name.len()) {
+                    (true, 0..=1) => "option",
+                    (true, _) => "options",
+                    (false, 0..=1) => "argument",
+                    (false, _) => "arguments",
+                };
+                let text = format!("missing {what}: {}", name.join(" "));
                 (text, Some(format!("usage:  {}", self.own_usage())))
             }
             ErrorKind::InvalidValue => self.invalid(&first),
-            ErrorKind::ValueValidation => self.refused(&first),
+            ErrorKind::ValueValidation => self.rejected(&first),
             ErrorKind::ArgumentConflict => {
                 let other = self.strings(ContextKind::PriorArg);
                 let other: Vec<_> = other.iter().map(|name| bare(name)).collect();
@@ -147,6 +166,11 @@ impl Mistake<'_> {
                 }
                 let text = format!("{first} cannot be used with {}", other.join(" and "));
                 (text, Some("leave one of them out".to_owned()))
+            }
+            ErrorKind::TooManyValues => {
+                let value = self.strings(ContextKind::InvalidValue).concat();
+                let text = format!("unexpected value `{}` of {first}", value.escape_debug());
+                (text, Some(format!("write {first} without a value")))
             }
             ErrorKind::NoEquals => {
                 (format!("missing `=` after {first}"), Some(format!("write {first}=VALUE")))
@@ -188,21 +212,16 @@ impl Mistake<'_> {
         (format!("invalid {name} `{}`", value.escape_debug()), hint)
     }
 
-    /// A value that its parser refused.
-    fn refused(&self, name: &str) -> (String, Option<String>) {
+    /// A value that its parser rejected.
+    fn rejected(&self, name: &str) -> (String, Option<String>) {
         let value = self.strings(ContextKind::InvalidValue).concat();
         let why = self.error.source().map(ToString::to_string).unwrap_or_default();
         let (why, hint) = match why.split_once(HINT) {
             Some((why, hint)) => (why.to_owned(), Some(hint.to_owned())),
             None => (why, None),
         };
-        let is_complete = ["invalid ", "unknown "].iter().any(|start| why.starts_with(start));
-        let message = if is_complete {
-            format!("{name}: {why}")
-        } else {
-            format!("invalid {name} `{}`: {why}", value.escape_debug())
-        };
-        (message, hint)
+        let why = reason(&why, &value);
+        (format!("invalid {name} `{}`: {why}", value.escape_debug()), hint)
     }
 
     /// The usage with the options that are needed here.
@@ -245,6 +264,20 @@ fn bare(name: &str) -> String {
     name.trim_end_matches("...").trim_matches(['[', ']', '<', '>']).to_owned()
 }
 
+/// Why a value is invalid, without its kind and the value itself, if the parser named them.
+pub(crate) fn reason(why: &str, value: &str) -> String {
+    let quoted = format!("`{value}`");
+    let without = |kind: &str| kind.replace(&quoted, "").trim_end().to_owned();
+    if let Some((_, reason)) = why.split_once(&format!("{quoted}: ")) {
+        return reason.to_owned();
+    }
+    match (why.strip_prefix("invalid "), why.split_once(": ")) {
+        (Some(_), Some((_, reason))) => reason.to_owned(),
+        (Some(kind), None) => format!("not a valid {}", without(kind)),
+        _ => without(why),
+    }
+}
+
 fn one_line(usage: &str) -> String {
     let words: Vec<_> = usage.trim_start_matches("Usage:").split_whitespace().collect();
     words.join(" ")
@@ -279,6 +312,10 @@ mod tests {
             reported("delete anna --yes"),
             "unknown command `delete` | list commands:  wharf --help"
         );
+        assert_eq!(
+            reported("adduser anna"),
+            "unknown command `adduser` | add an account:  wharf user add NAME --home DIR"
+        );
         // A path is a folder, and so is a name that exists.
         for folder in ["./usr", "/srv", "src"] {
             let reported = reported(&format!("{folder} list"));
@@ -289,6 +326,53 @@ mod tests {
         }
         // An option comes first, so it is the option that is wrong.
         assert!(reported("-w --nope").starts_with("unknown option `--nope` | "));
+    }
+
+    #[test]
+    fn an_invalid_value_is_quoted_with_its_option_and_the_reason() {
+        for (line, expected) in [
+            ("-p ftp", "invalid --port `ftp`: not a number"),
+            ("-p 70000", "invalid --port `70000`: out of range 1 to 65535"),
+            ("-r 9-5", "invalid --passive-ports `9-5`: 5 is below 9"),
+            ("-i localhost", "invalid --address `localhost`: not a valid IP address"),
+            ("--for 0s", "invalid --for `0s`: must be above 0"),
+            ("--legacy-encoding x", "invalid --legacy-encoding `x`: unknown character set"),
+            ("why a / list --ip x", "invalid --ip `x`: not an IP address"),
+            ("check all x", "invalid CHECK `x`"),
+        ] {
+            let reported = reported(line);
+            assert_eq!(reported.split(" | ").next(), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_in_check_and_why_has_a_translation() {
+        for line in [
+            "check x",
+            "check --nope",
+            "check --jsn",
+            "check --ask",
+            "check --user anna",
+            "check --password-file x",
+            "check --color x",
+            "check --color blue",
+            "check --set x",
+            "check --strict=yes",
+            "check all --ask a --ask b",
+            "why",
+            "why anna",
+            "why a / list more",
+            "why a / list --ip x",
+            "why a / list --ip",
+            "why a / list --ip 10.0.0.1 --ip 10.0.0.2",
+            "why a / list --nope",
+        ] {
+            let reported = reported(line);
+            for part in reported.split(" | ") {
+                let shown = chinese::message(part);
+                assert!(shown.chars().any(|letter| letter > '\u{2e80}'), "{line}: {part}: {shown}");
+            }
+        }
     }
 
     #[test]
@@ -334,6 +418,7 @@ mod tests {
             "-A -u me",
             "-p 1 -p 2",
             "import csv a --on-conflict x",
+            "check --strict=yes",
         ] {
             let reported = reported(line);
             for word in [

@@ -63,11 +63,11 @@ fn the_letters_are_those_of_pyftpdlib() {
 #[test]
 fn invalid_options_are_refused_with_the_reason() {
     for (line, part) in [
-        ("-p 70000", "invalid port 70000"),
+        ("-p 70000", "invalid --port `70000`: out of range"),
         ("-r 9000-8000", "write \"8000-9000\""),
-        ("-i everywhere", "invalid IP address `everywhere`"),
+        ("-i everywhere", "invalid --address `everywhere`: not a valid IP address"),
         ("--tls maybe", "invalid --tls `maybe` | expected explicit, implicit or off"),
-        ("--upload-rate fast", "invalid rate `fast`"),
+        ("--upload-rate fast", "invalid --upload-rate `fast`: not a number"),
         ("--for 0s", "must be above 0"),
         ("--legacy-encoding klingon", "unknown character set"),
         ("-A -u me", "cannot be used with"),
@@ -135,6 +135,19 @@ fn a_printed_config_equals_the_options() {
 }
 
 /// Earlier names of options, and those of `python -m pyftpdlib`.
+#[test]
+fn the_old_name_of_a_check_and_of_an_option_mean_the_new_ones_and_are_hidden() {
+    let parsed = |line: &str| format!("{:?}", parse(words(line)).unwrap());
+    for (old, new, help) in [
+        ("check protection", "check sandbox", "check x"),
+        ("bench a --ca b.pem", "bench a --ca-file b.pem", "bench --help"),
+    ] {
+        assert_eq!(parsed(old), parsed(new));
+        let shown = parse(words(help)).expect_err(help).to_string();
+        assert!(!shown.contains("protection") && !shown.contains("--ca "), "{shown}");
+    }
+}
+
 #[test]
 fn old_names_of_options_mean_the_new_ones_and_are_hidden() {
     for (old, new) in [

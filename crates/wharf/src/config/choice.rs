@@ -112,7 +112,7 @@ choice! {
     /// What happens to an upload if its check fails.
     OnFailure {
         /// It is not published.
-        Refuse = "refuse",
+        Reject = "reject",
         /// It is published.
         Allow = "allow",
     }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use wharf_core::trusted_file;
 use wharf_users::nearest::nearest;
 
-use super::keys::{ConfigSection, SECTIONS, join, keys};
+use super::keys::{ConfigKey, ConfigSection, SECTIONS, join, keys};
 use super::layers::{Item, Layers, ValueOrigin};
 use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
@@ -210,7 +210,7 @@ fn meant(section: &str, name: &str) -> Option<String> {
         return Some(format!("did you mean `{}`?", join(section, near)));
     }
     if let Some(key) = keys().find(|key| key.name == name) {
-        return Some(format!("the key is in another section: `{}`", key.path()));
+        return Some(format!("the key is in another section: `{}`", shown_path(key)));
     }
     if section.is_empty()
         && let Some(near) = nearest(name, SECTIONS.iter().map(|section| section.name))
@@ -220,7 +220,13 @@ fn meant(section: &str, name: &str) -> Option<String> {
     }
     let near = nearest(name, keys().map(|key| key.name))?;
     let key = keys().find(|key| key.name == near)?;
-    Some(format!("did you mean `{}`?", key.path()))
+    Some(format!("did you mean `{}`?", shown_path(key)))
+}
+
+/// The full name of a key; in a repeatable section, that of the first table.
+fn shown_path(key: &ConfigKey) -> String {
+    let is_listed = SECTIONS.iter().any(|section| section.is_list && section.name == key.section);
+    if is_listed { join(&format!("{}.0", key.section), key.name) } else { key.path() }
 }
 
 /// Names of other servers for our keys.

@@ -150,7 +150,7 @@ sections! {
         /// the system group to switch to; empty = the primary group of that user
         [R] group: String = "\"\"",
         /// restrict the process to the files, ports and system calls that it needs (Linux)
-        /// auto: as far as the system supports it | on: refuse to start without it | off
+        /// auto: as far as the system supports it | on: do not start without it | off
         [R] sandbox: Sandbox = "\"auto\"",
         /// folders that may contain homes of accounts that are added later; with the sandbox,
         /// homes elsewhere can be opened only after a restart
@@ -169,7 +169,7 @@ sections! {
         [R] tls: TlsMode = "\"explicit\"",
         /// true: connections come from a proxy that sends the PROXY protocol (v1 or v2)
         [R] proxy: bool = "false",
-        /// addresses of these proxies, e.g. ["10.0.0.5"]; other connections are refused
+        /// addresses of these proxies, e.g. ["10.0.0.5"]; other connections are rejected
         [R] proxy_from: Networks = "[]",
     }
 
@@ -212,7 +212,7 @@ sections! {
         require: TlsRequire = "\"public\"",
         /// TLS session resumption on data connections: off | prefer | require
         /// prefer: verified if the client resumes, accepted if it does not
-        /// require: refuses clients that cannot (many in .NET and Java); uses TLS 1.2 if offered
+        /// require: rejects clients that cannot (many in .NET and Java); uses TLS 1.2 if offered
         session_reuse: SessionReuse = "\"prefer\"",
         /// an upload over TLS must end with close_notify, or have exactly the size given by ALLO
         /// false: the end of the connection suffices, so a truncated upload can appear complete
@@ -236,7 +236,7 @@ sections! {
         failure_delay: Span = "\"1s\"",
         /// time from the connection to a successful login
         timeout: Wait = "\"60s\"",
-        /// user names that are always refused
+        /// user names that are always denied
         deny_users: Vec<String> = "[]",
     }
 
@@ -444,7 +444,7 @@ sections! {
         /// the metrics contain the names of accounts that have a quota
         [R] listen: OptionalAddress = "\"\"",
         /// accepted Host headers, besides addresses, names without a dot and the names of this host
-        /// others are refused as protection against DNS rebinding
+        /// others are rejected, against DNS rebinding
         [R] hosts: Vec<String> = "[]",
     }
 
@@ -487,7 +487,7 @@ sections! {
         [R] on_logout: ProgramLine = "[]",
         /// after an upload was published under its name
         [R] on_upload: ProgramLine = "[]",
-        /// after an upload that was interrupted or refused
+        /// after an upload that was interrupted or rejected
         [R] on_upload_failed: ProgramLine = "[]",
         /// after a complete download
         [R] on_download: ProgramLine = "[]",
@@ -518,8 +518,8 @@ sections! {
         [R] check_upload: ProgramLine = "[]",
         /// exit codes that reject the upload; all others except 0 mean that the check failed
         [R] check_reject_exit_codes: ExitCodes = "[1]",
-        /// if the check fails or times out: refuse | allow
-        [R] check_on_error: OnFailure = "\"refuse\"",
+        /// if the check fails or times out: reject | allow
+        [R] check_on_error: OnFailure = "\"reject\"",
         /// time limit of a check
         [R] check_timeout: Wait = "\"2m\"",
         /// checks that run at a time; further ones wait

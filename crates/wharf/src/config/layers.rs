@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{ConfigProblem, ConfigText, ProblemLocation};
 use super::raw::Raw;
+use super::renamed::renamed_value_hint;
 use super::value::ConfigValue;
 
 /// The merged values of all layers.
@@ -138,8 +139,10 @@ impl ConfigReader<'_> {
             match T::read(&item.raw, base) {
                 Ok(value) => return value,
                 Err(wrong) => {
+                    let is_in_file = matches!(item.origin, ValueOrigin::File(_));
                     let title = format!("`{path}`: {}", wrong.why);
-                    let hint = wrong.hint.or_else(|| Some(default_hint(path, default)));
+                    let hint = renamed_value_hint(path, &item.raw, is_in_file).or(wrong.hint);
+                    let hint = hint.or_else(|| Some(default_hint(path, default)));
                     let problem = ConfigProblem::error(title, item.origin.place());
                     self.problems.push(ConfigProblem { hint, ..problem });
                     self.wrong.push(path.into());

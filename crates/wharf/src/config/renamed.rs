@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{ConfigSection, SECTIONS, join};
 use super::problem::{ConfigProblem, ProblemLocation};
+use super::raw::Raw;
 
 /// Old and current name of each renamed key. A key stays in its section.
 pub(crate) const RENAMED: &[(&str, &str)] = &[
@@ -27,11 +28,15 @@ pub(crate) const RENAMED_EVENTS: &[(&str, &str)] = &[
     ("banned", "ban-added"),
     ("change", "attributes-changed"),
     ("charset", "charset-detected"),
-    ("data-session-mismatch", "data-tls-not-resumed"),
-    ("data-strangers", "data-unexpected-peers"),
-    ("data-unproven", "data-tls-not-resumed"),
+    ("data-diagnosis", "data-connection-diagnosis"),
+    ("data-failed", "data-connection-failed"),
+    ("data-session-mismatch", "data-connection-tls-not-resumed"),
+    ("data-strangers", "data-connection-unexpected-peers"),
+    ("data-tls-not-resumed", "data-connection-tls-not-resumed"),
+    ("data-unexpected-peers", "data-connection-unexpected-peers"),
+    ("data-unproven", "data-connection-tls-not-resumed"),
     ("denied", "command-denied"),
-    ("doctor", "data-diagnosis"),
+    ("doctor", "data-connection-diagnosis"),
     ("ended", "session-ended"),
     ("secured", "tls-established"),
     ("store-failed", "storage-failed"),
@@ -46,8 +51,23 @@ pub(crate) const RENAMED_PLACEHOLDERS: &[(&str, &str)] = &[
     ("{draft}", "{partial_file}"),
     ("{first}", "{first_peer}"),
     ("{help}", "{hint}"),
+    ("{seconds}", "{duration_seconds}"),
+    ("{session}", "{session_id}"),
     ("{tried}", "{attempted_user}"),
 ];
+
+/// Keys with a renamed value: the key, the old and the current value.
+pub(crate) const RENAMED_VALUES: &[(&str, &str, &str)] =
+    &[("events.check_on_error", "refuse", "reject")];
+
+/// The hint for an old value of a key.
+pub(crate) fn renamed_value_hint(path: &str, raw: &Raw, is_in_file: bool) -> Option<String> {
+    let text = raw.text()?;
+    let is_it = |(key, old, _): &&(&str, &str, &str)| *key == path && *old == text;
+    let (_, _, new) = RENAMED_VALUES.iter().find(is_it)?;
+    let way = if is_in_file { "; to rewrite the file:  wharf config migrate --write" } else { "" };
+    Some(format!("renamed to `{new}`{way}"))
+}
 
 /// The hint for an old name of a value.
 pub(crate) fn renamed_hint(renamed: &[(&str, &str)], old: &str) -> Option<String> {
@@ -68,8 +88,8 @@ pub(crate) struct Migrated {
     pub(crate) renames: Vec<(usize, &'static str, &'static str)>,
 }
 
-/// Replaces old names of keys, events and placeholders by current ones. Everything else in the text
-/// stays as it is, with comments, order and line ends.
+/// Replaces old names of keys, events, placeholders and values by current ones. Everything else in
+/// the text stays as it is, with comments, order and line ends.
 ///
 /// # Errors
 /// The text is not TOML, or has both names of one key.
@@ -121,13 +141,19 @@ fn find(
     Ok(())
 }
 
-/// Old names among the values of hooks and of `webhook.events`.
+/// Old names among the values of hooks and of `webhook.events`, and old values of other keys.
 fn find_values(
     section: &ConfigSection,
     key: &str,
     value: &Spanned<DeValue<'_>>,
     found: &mut Vec<RenamedPart>,
 ) {
+    if let DeValue::String(text) = value.get_ref() {
+        let path = current_name(&join(section.name, key)).unwrap_or_default();
+        let of_key = |known: &str| known == path || known == join(section.name, key);
+        let renamed = RENAMED_VALUES.iter().filter(|(known, old, _)| of_key(known) && text == old);
+        found.extend(renamed.map(|(_, old, new)| (value.span(), *old, *new)));
+    }
     let renamed = match (section.name, key) {
         ("events", _) => RENAMED_PLACEHOLDERS,
         ("webhook", "events") => RENAMED_EVENTS,
@@ -208,6 +234,28 @@ mod tests {
             let has = |name: &str| fields.iter().any(|field| field == name);
             assert!(has(new) && !has(old), "{old} {new}");
         }
+    }
+
+    #[test]
+    fn an_old_value_is_replaced_under_the_old_and_the_current_name_of_its_key() {
+        for (path, old, new) in RENAMED_VALUES {
+            let key = key_at(path).expect(path);
+            assert!(key.kind.contains(new) && !key.kind.contains(old), "{}", key.kind);
+        }
+        for key in ["check_failure", "check_on_error"] {
+            let migrated = migrate(&format!("[events]\n{key} = 'refuse' # refuse\n"));
+            let migrated = migrated.expect("it is TOML");
+            assert_eq!(migrated.text, "[events]\ncheck_on_error = 'reject' # refuse\n");
+        }
+        let other = "[events]\ncheck_on_error = \"allow\"\n[server]\ngreeting = \"refuse\"\n";
+        let migrated = migrate(other).expect("it is TOML");
+        assert_eq!(migrated, Migrated { text: other.to_owned(), renames: Vec::new() });
+        let hint =
+            |path: &str, text: &str| renamed_value_hint(path, &Raw::Text(text.to_owned()), true);
+        let new = hint("events.check_on_error", "refuse").unwrap_or_default();
+        assert!(new.starts_with("renamed to `reject`; "), "{new}");
+        assert_eq!(hint("events.check_on_error", "reject"), None);
+        assert_eq!(hint("server.greeting", "refuse"), None);
     }
 
     #[test]

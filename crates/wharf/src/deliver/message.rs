@@ -43,7 +43,7 @@ impl MessageFactory {
             _ => None,
         };
         let mut message = self.begin(record.event, given);
-        message.number("session", client.session);
+        message.number("session_id", client.session);
         message.text("ip", &address(client.peer.ip()).to_string());
         message.number("port", client.peer.port().into());
         message.maybe("user", client.user.as_deref());
@@ -210,7 +210,7 @@ mod tests {
         let file = folder.path().join("a b\n\"$(x)");
         assert_eq!(json["file"], file.to_str().unwrap());
         assert_eq!(variable(&notice, "file"), file.to_str().unwrap().as_bytes());
-        assert_eq!(variable(&notice, "session"), b"42");
+        assert_eq!(variable(&notice, "session_id"), b"42");
         assert_eq!(json["id"], notice.id());
     }
 
@@ -218,7 +218,8 @@ mod tests {
     fn a_refused_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
         let client = client(AccountFiles::default(), Some("anna"));
         let path = VPath::root().resolve(b"/a").unwrap();
-        let refused = |id| Event::UploadRefused { path: &path, bytes: 1, reason: "a virus", id };
+        let refused =
+            |id| Event::UploadCheckRejected { path: &path, bytes: 1, reason: "a virus", id };
         let notice = made(&client, &refused(Some("1f-7")));
         assert_eq!(notice.id(), "1f-7");
         let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();

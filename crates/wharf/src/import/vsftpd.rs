@@ -333,9 +333,9 @@ impl UserFileSettings {
             [("download_enable", Permissions::READ), ("dirlist_enable", Permissions::LIST)]
         {
             if !is_on(name, true) {
-                let kept = Permissions::EACH.iter().map(|(right, ..)| *right);
+                let kept = Permissions::EACH.iter().map(|(permission, ..)| *permission);
                 permissions = kept
-                    .filter(|right| permissions.contains(*right) && *right != taken)
+                    .filter(|one| permissions.contains(*one) && *one != taken)
                     .fold(Permissions::NONE, Permissions::union);
             }
         }

@@ -101,10 +101,10 @@ pub(crate) fn is_audited(event: &str) -> bool {
             "control"
                 | "accounts-reloaded"
                 | "accounts-reload-failed"
-                | "protection"
                 | "ready"
                 | "reloaded"
                 | "reload-failed"
+                | "sandbox"
                 | "stopping"
                 | "stopped"
         )

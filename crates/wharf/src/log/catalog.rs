@@ -27,7 +27,7 @@ pub(crate) static COMMON: &[(&str, &str)] = &[
     ("time", "time of the event, as in `2026-11-22T15:07:41.123+01:00`"),
     ("host", "host name of the server"),
     ("event", "name of the event"),
-    ("session", "session number since the start of wharf; 0 outside of sessions"),
+    ("session_id", "number of the session since the start of wharf; 0 outside of sessions"),
     ("ip", "IP address of the client"),
     ("port", "port of the client"),
     ("user", "account name; null before the login"),
@@ -45,7 +45,7 @@ const REASON: (&str, &str) = ("reason", "reason");
 const TRANSFER: &[(&str, &str)] = &[
     PATH,
     ("bytes", "bytes transferred, without TLS overhead"),
-    ("seconds", "duration from the first to the last reply"),
+    ("duration_seconds", "duration from the first to the last reply"),
     ("complete", "whether the transfer completed (reply 226)"),
     ("ascii", "whether line ends were converted (TYPE A)"),
     ("tls", "whether TLS protected the data connection"),
@@ -74,7 +74,7 @@ pub(crate) static KINDS: &[EventKind] = &[
             ("network", "banned network, as in `192.0.2.7/32`"),
             REASON,
             ("manual", "true for a ban by the administrator, false after too many failed logins"),
-            ("seconds", "duration; omitted if the ban is permanent"),
+            ("duration_seconds", "omitted if the ban is permanent"),
         ],
         ..AUDITED
     },
@@ -87,7 +87,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "account-locked",
         about: "An account was locked after too many failed logins from many addresses.",
-        fields: &[("attempted_user", "user name"), ("seconds", "duration of the lock")],
+        fields: &[("attempted_user", "user name"), ("duration_seconds", "duration of the lock")],
         ..AUDITED
     },
     EventKind {
@@ -119,7 +119,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind {
         name: "session-ended",
         about: "A session ended, with or without a login.",
-        fields: &[REASON, ("seconds", "duration of the session")],
+        fields: &[REASON, ("duration_seconds", "duration of the session")],
         ..AUDITED
     },
     EventKind {
@@ -157,7 +157,7 @@ pub(crate) static KINDS: &[EventKind] = &[
     EventKind { name: "delete", about: "A file was deleted.", fields: &[PATH], ..AUDITED },
     EventKind {
         name: "rename",
-        about: "A file or directory was renamed.",
+        about: "A file or folder was renamed.",
         fields: &[PATH, ("to", "new path")],
         ..AUDITED
     },
@@ -167,8 +167,8 @@ pub(crate) static KINDS: &[EventKind] = &[
         fields: &[PATH, ("to", "path of the copy")],
         ..AUDITED
     },
-    EventKind { name: "mkdir", about: "A directory was created.", fields: &[PATH], ..AUDITED },
-    EventKind { name: "rmdir", about: "A directory was removed.", fields: &[PATH], ..AUDITED },
+    EventKind { name: "mkdir", about: "A folder was created.", fields: &[PATH], ..AUDITED },
+    EventKind { name: "rmdir", about: "A folder was removed.", fields: &[PATH], ..AUDITED },
     EventKind {
         name: "attributes-changed",
         about: "Times or permission bits were changed (MFMT, SITE CHMOD and others).",
@@ -176,19 +176,19 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..AUDITED
     },
     EventKind {
-        name: "data-failed",
+        name: "data-connection-failed",
         about: "A data connection could not be established.",
         fields: &[REASON],
         ..DELIVERED
     },
     EventKind {
-        name: "data-tls-not-resumed",
+        name: "data-connection-tls-not-resumed",
         about: "A data connection was accepted by its address only, without TLS session \
                 resumption; reported once per session.",
         ..DELIVERED
     },
     EventKind {
-        name: "data-unexpected-peers",
+        name: "data-connection-unexpected-peers",
         about: "Unexpected peers connected to a data port and were rejected.",
         fields: &[
             ("first_peer", "address of the first peer"),
@@ -197,7 +197,7 @@ pub(crate) static KINDS: &[EventKind] = &[
         ..DELIVERED
     },
     EventKind {
-        name: "data-diagnosis",
+        name: "data-connection-diagnosis",
         about: "Data connections of a client network fail repeatedly; reported once an hour per \
                 cause.",
         fields: &[

@@ -26,7 +26,7 @@ pub(super) fn entry(record: &LogRecord) -> Vec<u8> {
     field(&mut out, "SYSLOG_IDENTIFIER", b"wharf");
     field(&mut out, "EVENT", record.event.as_bytes());
     if let Some(session) = &record.session {
-        field(&mut out, "SESSION", session.number.to_string().as_bytes());
+        field(&mut out, "SESSION_ID", session.number.to_string().as_bytes());
         field(&mut out, "IP", address(session.peer.ip()).to_string().as_bytes());
         if let Some(user) = &session.user {
             field(&mut out, "USER", user.as_bytes());
@@ -132,12 +132,14 @@ mod tests {
         let text = |name: &str| String::from_utf8(fields[name].clone()).unwrap();
         assert_eq!(text("PRIORITY"), "4");
         assert_eq!(text("EVENT"), "upload");
-        assert_eq!(text("SESSION"), "42");
+        assert_eq!(text("SESSION_ID"), "42");
         assert_eq!(text("IP"), "192.0.2.7");
         assert_eq!(text("USER"), "anna");
         assert_eq!(text("PATH"), "/a\nUSER=root");
         assert_eq!(text("REASON"), "a\nPRIORITY=0");
-        assert!(text("MESSAGE").starts_with("session=42 ip=192.0.2.7 user=\"anna\" event=upload"));
+        assert!(
+            text("MESSAGE").starts_with("session_id=42 ip=192.0.2.7 user=\"anna\" event=upload")
+        );
     }
 
     proptest! {

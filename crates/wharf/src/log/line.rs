@@ -13,7 +13,7 @@ use crate::config::units::show_size;
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFormat {
-    /// `2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user="anna" event=upload …`
+    /// `2026-11-22T15:07:41+01:00 INFO session_id=42 ip=192.0.2.7 user="anna" event=upload …`
     Text,
     /// One JSON object.
     Json,
@@ -108,7 +108,7 @@ fn level_in_capitals(level: Level) -> &'static str {
 
 fn pairs(out: &mut String, record: &LogRecord) {
     if let Some(session) = &record.session {
-        let _ = write!(out, "session={} ip={} ", session.number, address(session.peer.ip()));
+        let _ = write!(out, "session_id={} ip={} ", session.number, address(session.peer.ip()));
         if let Some(user) = &session.user {
             out.push_str("user=");
             quote(out, user);
@@ -131,7 +131,7 @@ fn json(out: &mut String, now: &LogTime, record: &LogRecord) {
     let _ = write!(out, "\",\"level\":\"{}\"", level(record.level));
     if let Some(session) = &record.session {
         let (number, ip) = (session.number, address(session.peer.ip()));
-        let _ = write!(out, ",\"session\":{number},\"ip\":\"{ip}\",\"user\":");
+        let _ = write!(out, ",\"session_id\":{number},\"ip\":\"{ip}\",\"user\":");
         match &session.user {
             Some(user) => quote(out, user),
             None => out.push_str("null"),
@@ -159,7 +159,7 @@ fn panel(now: &LogTime, record: &LogRecord) -> String {
     }
     if let Some(Field::Number(bytes)) = record.field("bytes") {
         parts.push(show_size(*bytes));
-        if let Some(Field::Seconds(took)) = record.field("seconds") {
+        if let Some(Field::Seconds(took)) = record.field("duration_seconds") {
             parts.extend(speed(*bytes, *took));
         }
     }

@@ -82,8 +82,8 @@ impl LogRecord {
         self
     }
 
-    fn seconds(mut self, time: Duration) -> Self {
-        self.fields.push(("seconds", Field::Seconds(time)));
+    fn duration(mut self, time: Duration) -> Self {
+        self.fields.push(("duration_seconds", Field::Seconds(time)));
         self
     }
 
@@ -108,24 +108,26 @@ impl LogRecord {
         let warn = |event| Self::new(Level::Warn, event);
         let record = match event {
             Event::Connected => info("connected").text("local", client.local),
-            Event::Rejected { reason } => warn("connection-rejected").text("reason", reason),
-            Event::Banned { network, reason, time, is_manual } => {
+            Event::ConnectionRejected { reason } => {
+                warn("connection-rejected").text("reason", reason)
+            }
+            Event::BanAdded { network, reason, time, is_manual } => {
                 let record = warn("ban-added")
                     .text("network", network)
                     .text("reason", reason)
                     .boolean("manual", *is_manual);
                 match time {
-                    Some(time) => record.seconds(*time),
+                    Some(time) => record.duration(*time),
                     None => record,
                 }
             }
-            Event::BanLifted { network, reason } => {
+            Event::BanRemoved { network, reason } => {
                 info("ban-removed").text("network", network).text("reason", reason)
             }
             Event::AccountLocked { user, time } => {
-                warn("account-locked").text("attempted_user", user).seconds(*time)
+                warn("account-locked").text("attempted_user", user).duration(*time)
             }
-            Event::Secured { version, cipher } => {
+            Event::TlsEstablished { version, cipher } => {
                 info("tls-established").text("version", version).text("cipher", cipher)
             }
             Event::LoggedIn => Self::of_login(client),
@@ -134,41 +136,35 @@ impl LogRecord {
                 .text("reason", reason)
                 .boolean("tls", client.is_tls)
                 .text("hint", login_hint(reason)),
-            Event::CharsetRecognised { charset, is_certain } => {
+            Event::CharsetDetected { charset, is_certain } => {
                 Self::of_charset(charset, *is_certain)
             }
             Event::Transferred(transfer) => Self::of_transfer(transfer),
-            Event::UploadRefused { path, bytes, reason, id } => {
+            Event::UploadCheckRejected { path, bytes, reason, id } => {
                 Self::of_rejected_upload(path, *bytes, reason, *id)
             }
-            Event::Denied { command, path, reason } => warn("command-denied")
+            Event::CommandDenied { command, path, reason } => warn("command-denied")
                 .text("command", command)
                 .path("path", path)
                 .text("reason", reason),
-            Event::UploadDenied { path, reason, help } => Self::of_denial(path, reason, help),
+            Event::UploadDenied { path, reason, hint } => Self::of_denial(path, reason, hint),
             Event::FileRemoved(path) => info("delete").path("path", path),
             Event::DirectoryMade(path) => info("mkdir").path("path", path),
             Event::DirectoryRemoved(path) => info("rmdir").path("path", path),
             Event::Copied { from, to } => info("copy").path("path", from).path("to", to),
             Event::Renamed { from, to } => info("rename").path("path", from).path("to", to),
-            Event::Changed(path) => info("attributes-changed").path("path", path),
-            Event::DataFailed { reason } => warn("data-failed").text("reason", reason),
-            Event::DataUnproven => info("data-tls-not-resumed"),
-            Event::DataUnexpectedPeers { first, count } => warn("data-unexpected-peers")
-                .text("first_peer", first.to_string())
-                .number("connections", u64::try_from(*count).unwrap_or(u64::MAX)),
-            Event::DataConnProblem { .. } => Self::of_trouble(event)?,
-            Event::StoreFailed { reason } => {
+            Event::AttributesChanged(path) => info("attributes-changed").path("path", path),
+            Event::StorageFailed { reason } => {
                 Self::new(Level::Error, "storage-failed").text("reason", reason)
             }
             Event::Command { line, code, text } => info("command")
                 .text("line", line)
                 .number("code", u64::from(code.number()))
                 .text("reply", text),
-            Event::Ended { reason, after } => {
-                info("session-ended").text("reason", reason).seconds(*after)
+            Event::SessionEnded { reason, after } => {
+                info("session-ended").text("reason", reason).duration(*after)
             }
-            _ => return None,
+            _ => Self::of_data_connection(event)?,
         };
         let session =
             SessionFields { number: client.session, peer: client.peer, user: client.user.clone() };
@@ -189,10 +185,10 @@ impl LogRecord {
         id.iter().fold(record, |record, id| record.text("id", id))
     }
 
-    fn of_denial(path: &VPath, reason: &str, help: &str) -> Self {
+    fn of_denial(path: &VPath, reason: &str, hint: &str) -> Self {
         let record = Self::new(Level::Warn, "upload-denied").path("path", path);
         let record = record.text("reason", reason);
-        if help.is_empty() { record } else { record.text("hint", help) }
+        if hint.is_empty() { record } else { record.text("hint", hint) }
     }
 
     fn of_charset(charset: &str, is_certain: bool) -> Self {
@@ -207,13 +203,34 @@ impl LogRecord {
         record.text("hint", "if file names are wrong, set names.legacy_encoding")
     }
 
-    fn of_trouble(event: &Event<'_>) -> Option<Self> {
-        let Event::DataConnProblem { network, cause, reason, failed, arrived, hint } = event else {
+    fn of_data_connection(event: &Event<'_>) -> Option<Self> {
+        let warn = |event| Self::new(Level::Warn, event);
+        Some(match event {
+            Event::DataConnectionFailed { reason } => {
+                warn("data-connection-failed").text("reason", reason)
+            }
+            Event::DataConnectionTlsNotResumed => {
+                Self::new(Level::Info, "data-connection-tls-not-resumed")
+            }
+            Event::DataConnectionUnexpectedPeers { first, count } => {
+                warn("data-connection-unexpected-peers")
+                    .text("first_peer", first.to_string())
+                    .number("connections", u64::try_from(*count).unwrap_or(u64::MAX))
+            }
+            Event::DataConnectionDiagnosis { .. } => Self::of_diagnosis(event)?,
+            _ => return None,
+        })
+    }
+
+    fn of_diagnosis(event: &Event<'_>) -> Option<Self> {
+        let Event::DataConnectionDiagnosis { network, cause, reason, failed, established, hint } =
+            event
+        else {
             return None;
         };
-        let record = Self::new(Level::Warn, "data-diagnosis").text("network", network);
+        let record = Self::new(Level::Warn, "data-connection-diagnosis").text("network", network);
         let record = record.text("cause", cause).number("failed", *failed);
-        Some(record.number("established", *arrived).text("reason", reason).text("hint", hint))
+        Some(record.number("established", *established).text("reason", reason).text("hint", hint))
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {
@@ -224,7 +241,7 @@ impl LogRecord {
         let record = Self::new(Level::Info, event)
             .path("path", transfer.path)
             .number("bytes", transfer.bytes)
-            .seconds(transfer.took)
+            .duration(transfer.took)
             .boolean("complete", transfer.is_complete)
             .boolean("ascii", transfer.is_ascii)
             .boolean("tls", transfer.is_tls);

@@ -41,7 +41,7 @@ pub(super) struct RotationState {
     size: u64,
     /// After a failure, the size at which rotation is tried again, unless the day ends before.
     retry_at_bytes: u64,
-    is_packing: Arc<AtomicBool>,
+    is_compressing: Arc<AtomicBool>,
 }
 
 impl RotationRules {
@@ -58,9 +58,9 @@ impl RotationState {
     }
 
     pub(super) fn with_clock(rules: RotationRules, file: &File, today: fn() -> Date) -> Self {
-        let is_packing = Arc::default();
+        let is_compressing = Arc::default();
         let mut rotation =
-            Self { rules, today, day: today(), size: 0, retry_at_bytes: 0, is_packing };
+            Self { rules, today, day: today(), size: 0, retry_at_bytes: 0, is_compressing };
         rotation.read_state(file);
         rotation
     }
@@ -84,7 +84,7 @@ impl RotationState {
             return self.fitting(lines).max(first_line(lines));
         }
         // While an older log is compressed its name must stay, so this one grows on.
-        if self.is_packing.load(Ordering::Acquire) {
+        if self.is_compressing.load(Ordering::Acquire) {
             return lines.len();
         }
         if self.rules.is_daily && (self.today)() != self.day {
@@ -149,9 +149,9 @@ impl RotationState {
         if !plain.exists() {
             return;
         }
-        let is_packing = Arc::clone(&self.is_packing);
-        is_packing.store(true, Ordering::Release);
-        let done = Arc::clone(&is_packing);
+        let is_compressing = Arc::clone(&self.is_compressing);
+        is_compressing.store(true, Ordering::Release);
+        let done = Arc::clone(&is_compressing);
         let act = move || {
             // A log that cannot be compressed stays uncompressed.
             if compress(&plain, &compressed).is_err() {
@@ -160,7 +160,7 @@ impl RotationState {
             done.store(false, Ordering::Release);
         };
         if std::thread::Builder::new().name("log-pack".into()).spawn(act).is_err() {
-            is_packing.store(false, Ordering::Release);
+            is_compressing.store(false, Ordering::Release);
         }
     }
 }
@@ -298,11 +298,11 @@ mod tests {
             rotation.turn(&path).unwrap();
         }
         rotation.wrote(10);
-        while rotation.is_packing.load(Ordering::Acquire) {
+        while rotation.is_compressing.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
         assert_eq!(rotation.share(b"abc\n"), 0);
-        rotation.is_packing.store(true, Ordering::Release);
+        rotation.is_compressing.store(true, Ordering::Release);
         assert_eq!(rotation.share(b"abc\n"), 4);
         let mut text = String::new();
         let compressed = File::open(rotated(&path, 2, COMPRESSED_SUFFIX)).unwrap();

@@ -64,19 +64,20 @@ fn a_transfer_in_every_format() {
     let event = Event::Transferred(&transfer);
     assert_eq!(
         rendered(LineFormat::Text, &event),
-        "2026-11-22T15:07:41+01:00 INFO session=42 ip=192.0.2.7 user=\"anna\" event=upload \
-         path=\"/照片 1.jpg\" bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
+        "2026-11-22T15:07:41+01:00 INFO session_id=42 ip=192.0.2.7 user=\"anna\" event=upload \
+         path=\"/照片 1.jpg\" bytes=4299161 duration_seconds=0.108 complete=true ascii=false \
+         tls=true\n"
     );
     assert_eq!(
         rendered(LineFormat::Json, &event),
-        "{\"time\":\"2026-11-22T15:07:41.000+01:00\",\"level\":\"info\",\"session\":42,\
+        "{\"time\":\"2026-11-22T15:07:41.000+01:00\",\"level\":\"info\",\"session_id\":42,\
          \"ip\":\"192.0.2.7\",\"user\":\"anna\",\"event\":\"upload\",\"path\":\"/照片 1.jpg\",\
-         \"bytes\":4299161,\"seconds\":0.108,\"complete\":true,\"ascii\":false,\"tls\":true}\n"
+         \"bytes\":4299161,\"duration_seconds\":0.108,\"complete\":true,\"ascii\":false,\"tls\":true}\n"
     );
     assert_eq!(
         rendered(LineFormat::Journal, &event),
-        "<6>session=42 ip=192.0.2.7 user=\"anna\" event=upload path=\"/照片 1.jpg\" \
-         bytes=4299161 seconds=0.108 complete=true ascii=false tls=true\n"
+        "<6>session_id=42 ip=192.0.2.7 user=\"anna\" event=upload path=\"/照片 1.jpg\" \
+         bytes=4299161 duration_seconds=0.108 complete=true ascii=false tls=true\n"
     );
     assert_eq!(
         rendered(LineFormat::Panel, &event),
@@ -91,47 +92,52 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
     let broken = Transferred { note: "ended without TLS close_notify", ..broken };
     for event in [
         Event::Connected,
-        Event::Rejected { reason: "too many sessions" },
-        Event::Banned {
+        Event::ConnectionRejected { reason: "too many sessions" },
+        Event::BanAdded {
             network: "192.0.2.7/32",
             reason: "too many failed logins",
             time: Some(Duration::from_mins(10)),
             is_manual: false,
         },
-        Event::BanLifted { network: "192.0.2.7/32", reason: "it was over" },
+        Event::BanRemoved { network: "192.0.2.7/32", reason: "it was over" },
         Event::AccountLocked { user: "anna", time: Duration::from_mins(10) },
-        Event::Secured { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
+        Event::TlsEstablished { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
         Event::LoggedIn,
         Event::LoginFailed { user: "root", reason: "no such account" },
         Event::Transferred(&broken),
         Event::UploadDenied {
             path: &a,
             reason: "permission denied: missing permission `upload`",
-            help: "wharf why NAME PATH upload",
+            hint: "wharf why NAME PATH upload",
         },
-        Event::UploadRefused { path: &a, bytes: 68, reason: "refused (a virus)", id: Some("1f-7") },
-        Event::Denied { command: "RNTO", path: &a, reason: "a rule is for it" },
+        Event::UploadCheckRejected {
+            path: &a,
+            bytes: 68,
+            reason: "rejected (a virus)",
+            id: Some("1f-7"),
+        },
+        Event::CommandDenied { command: "RNTO", path: &a, reason: "a rule is for it" },
         Event::FileRemoved(&a),
         Event::DirectoryMade(&a),
         Event::DirectoryRemoved(&a),
         Event::Renamed { from: &a, to: &b },
         Event::Copied { from: &a, to: &b },
-        Event::Changed(&a),
-        Event::DataFailed { reason: "no connection came within 20s" },
-        Event::DataUnproven,
-        Event::CharsetRecognised { charset: "GBK", is_certain: true },
-        Event::DataConnProblem {
+        Event::AttributesChanged(&a),
+        Event::DataConnectionFailed { reason: "no connection came within 20s" },
+        Event::DataConnectionTlsNotResumed,
+        Event::CharsetDetected { charset: "GBK", is_certain: true },
+        Event::DataConnectionDiagnosis {
             network: "203.0.113.0/24",
             cause: "no-connection",
             reason: "no data connection arrived",
             failed: 14,
-            arrived: 0,
+            established: 0,
             hint: "open TCP 30000-30999 in the firewall",
         },
-        Event::DataUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
-        Event::StoreFailed { reason: "write /a: input/output error" },
+        Event::DataConnectionUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
+        Event::StorageFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
-        Event::Ended { reason: "QUIT", after: Duration::from_secs(61) },
+        Event::SessionEnded { reason: "QUIT", after: Duration::from_secs(61) },
     ] {
         act(&event);
     }
@@ -306,7 +312,7 @@ fn lines_are_written_without_another_one_after_them() {
     let log = log_to(&memory, Level::Info);
     log.emit(&client(None), &Event::Connected);
     wait_for(&memory, "event=connected");
-    log.emit(&client(None), &Event::StoreFailed { reason: "z" });
+    log.emit(&client(None), &Event::StorageFailed { reason: "z" });
     wait_for(&memory, "event=storage-failed");
     // The thread sleeps by now, and is woken again.
     std::thread::sleep(Duration::from_millis(200));
@@ -355,7 +361,7 @@ fn the_level_decides_what_is_written() {
         let log = log_to(&memory, level_max);
         log.emit(&client(None), &Event::Connected);
         log.emit(&client(None), &Event::LoginFailed { user: "x", reason: "y" });
-        log.emit(&client(None), &Event::StoreFailed { reason: "z" });
+        log.emit(&client(None), &Event::StorageFailed { reason: "z" });
         drop(log);
         let text = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), count, "{level_max:?}: {text}");

@@ -1,4 +1,4 @@
-//! Properties of file systems, and access rights to folders.
+//! Properties of file systems, and permissions on folders.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_another_account_are_read_from_the_bits() {
+    fn permissions_of_another_account_are_read_from_the_bits() {
         let folder = tempfile::tempdir().unwrap();
         let facts = fs::metadata(folder.path()).unwrap();
         let (owner, other) = ((facts.uid().max(1), facts.gid()), (4_000_000, 4_000_000));

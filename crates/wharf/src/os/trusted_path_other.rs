@@ -66,7 +66,7 @@ pub(crate) fn open_trusted(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// No file is checked here: wharf runs with the rights of the user that started it.
+/// No file is checked here: wharf runs with the permissions of the user that started it.
 #[expect(clippy::unnecessary_wraps, reason = "other systems have such files")]
 pub(crate) fn only_root_changes(_: &Path) -> io::Result<()> {
     Ok(())

@@ -89,14 +89,14 @@ pub(crate) fn table(sessions: &[&Session], is_wide: bool) -> String {
 fn row(session: &Session, is_wide: bool) -> Vec<String> {
     let path = session.path.as_deref().unwrap_or_default();
     let mut row = vec![
-        session.id.to_string(),
+        session.session_id.to_string(),
         session.user.clone().unwrap_or_else(|| "-".to_owned()),
         session.ip.clone(),
         tls(session).to_owned(),
         word(session).to_owned(),
         session.bytes.map(|bytes| progress(bytes, session.size)).unwrap_or_default(),
         session.rate.map(speed).unwrap_or_default(),
-        clock(session.transfer_seconds.unwrap_or(session.idle_seconds)),
+        clock(session.transfer_duration_seconds.unwrap_or(session.idle_seconds)),
         if is_wide { path.to_owned() } else { shortened(path, PATH_LETTERS_MAX) },
     ];
     if is_wide {
@@ -143,7 +143,7 @@ mod tests {
 
     pub(crate) fn session(id: u64, state: SessionState) -> Session {
         Session {
-            id,
+            session_id: id,
             user: (state != SessionState::Auth).then(|| "maria".to_owned()),
             ip: "192.168.1.33".into(),
             port: 50_000,
@@ -158,7 +158,7 @@ mod tests {
             size: None,
             rate: None,
             average_rate: None,
-            transfer_seconds: None,
+            transfer_duration_seconds: None,
             since: "2026-11-22T15:07:41Z".into(),
             duration_seconds: 100,
             idle_seconds: 4,
@@ -173,7 +173,7 @@ mod tests {
             size: Some(2_000_000_000),
             rate: Some(43_000_000),
             average_rate: Some(41_000_000),
-            transfer_seconds: Some(31),
+            transfer_duration_seconds: Some(31),
             ..session(41, SessionState::Download)
         };
         let up = Session {
@@ -182,7 +182,7 @@ mod tests {
             path: Some("/2026/1507.jpg".into()),
             bytes: Some(317_440),
             rate: Some(943_718),
-            transfer_seconds: Some(1),
+            transfer_duration_seconds: Some(1),
             ..session(42, SessionState::Upload)
         };
         vec![down, up, session(43, SessionState::Auth), session(7, SessionState::Idle)]
@@ -207,7 +207,7 @@ mod tests {
                 state,
             };
             let chosen = Chosen::of(&filter).unwrap();
-            all.iter().filter(|one| chosen.fits(one)).map(|one| one.id).collect::<Vec<_>>()
+            all.iter().filter(|one| chosen.fits(one)).map(|one| one.session_id).collect::<Vec<_>>()
         };
         assert_eq!(numbers(None, None, None), [41, 42, 43, 7]);
         assert_eq!(numbers(Some("maria"), None, None), [41, 7]);

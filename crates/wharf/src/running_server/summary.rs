@@ -12,7 +12,7 @@ pub(super) fn screen(status: &Status) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     let state = match status.state {
         State::Serving => format!("serving for {}", clock(status.uptime_seconds)),
-        State::Draining => "stopping: waiting for transfers, no new connections".to_owned(),
+        State::Stopping => "stopping: waiting for transfers, no new connections".to_owned(),
     };
     rows.push(("wharf", format!("{} (pid {}), {state}", status.version, status.pid)));
     rows.push(("config", status.config.clone().unwrap_or_else(|| "none: a quick share".into())));

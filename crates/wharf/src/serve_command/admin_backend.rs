@@ -121,7 +121,7 @@ impl AdminService {
             .number("uptime_seconds", self.started.elapsed().as_secs())
             .number("sessions", number(views.len()))
             .number("logged_in", number(views.iter().filter(|view| view.user.is_some()).count()))
-            .number("transfers", number(views.iter().filter(moving).count()))
+            .number("transferring", number(views.iter().filter(moving).count()))
             .number("logins", totals.logins)
             .number("failed_logins", totals.failed_logins)
             .number("uploads", totals.uploads)
@@ -164,7 +164,7 @@ impl AdminService {
     }
 
     fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {
-        let network = network(&new.address)?;
+        let network = network(&new.network)?;
         refuse_allowed(&[network], &self.in_force().config.ban.allow.0)?;
         let reason = new.reason.unwrap_or_default();
         refuse_long(&reason)?;
@@ -172,7 +172,7 @@ impl AdminService {
         let ban = Banned {
             network,
             since: now,
-            until: new.seconds.map(|seconds| until(seconds, now)).transpose()?,
+            until: new.duration_seconds.map(|seconds| until(seconds, now)).transpose()?,
             times: 1,
             is_manual: true,
             reason,

@@ -9,7 +9,7 @@ use wharf_admin::listener::{AdminSocket, MetricsListener};
 use crate::config::Config;
 use crate::os::{SocketFolder, is_successor, open_to_group};
 use crate::outcome::plain;
-use crate::protection::identity::{SystemUser, group_number};
+use crate::sandbox::identity::{SystemUser, group_number};
 use crate::standard_paths;
 
 /// The open sockets, or why they are missing; the server works without them.

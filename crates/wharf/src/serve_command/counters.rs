@@ -32,11 +32,11 @@ impl Counters {
     fn count(&self, event: &Event<'_>) {
         let counter = match event {
             Event::Connected => &self.connections,
-            Event::Rejected { .. } => &self.rejected,
+            Event::ConnectionRejected { .. } => &self.rejected,
             Event::LoggedIn => &self.logins,
             Event::LoginFailed { .. } => &self.failed_logins,
             // Its bytes were received, but nothing was published.
-            Event::UploadRefused { bytes, .. } => {
+            Event::UploadCheckRejected { bytes, .. } => {
                 self.uploads.bytes.fetch_add(*bytes, Ordering::Relaxed);
                 &self.uploads.cut
             }
@@ -150,7 +150,7 @@ mod tests {
         counters.count(&Event::Transferred(&moved(Direction::Upload, 7, true)));
         counters.count(&Event::Transferred(&moved(Direction::Upload, 5, false)));
         counters.count(&Event::Transferred(&moved(Direction::Download, 11, true)));
-        counters.count(&Event::UploadRefused {
+        counters.count(&Event::UploadCheckRejected {
             path: &path,
             bytes: 3,
             reason: "a virus",

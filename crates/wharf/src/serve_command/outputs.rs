@@ -15,7 +15,7 @@ use crate::log::target::LogTarget;
 use crate::log::{Log, LogFilter, LogOptions, Output};
 use crate::os::is_journal;
 use crate::outcome::Failure;
-use crate::protection::identity::SystemUser;
+use crate::sandbox::identity::SystemUser;
 
 /// Whether a service manager started this process and stores its output.
 pub(super) fn is_service() -> bool {

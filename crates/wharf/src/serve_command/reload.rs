@@ -31,9 +31,9 @@ use crate::log::record::{Level, LogRecord};
 use crate::logins::{self, Sources};
 use crate::os::{ServiceState, announce};
 use crate::outcome::{Exit, Failure};
-use crate::protection::own_files::server_files;
-use crate::protection::permissions;
-use crate::protection::reach::AccessPolicy;
+use crate::sandbox::own_files::server_files;
+use crate::sandbox::permissions;
+use crate::sandbox::reach::AccessPolicy;
 use crate::wire;
 
 /// The active configuration.

@@ -55,9 +55,9 @@ use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
-use crate::protection::identity::{SystemUser, drop_capabilities};
-use crate::protection::reach::{self, AccessPolicy};
-use crate::protection::{ProtectionReport, ProtectionStatus, confine, permissions};
+use crate::sandbox::identity::{SystemUser, drop_capabilities};
+use crate::sandbox::reach::{self, AccessPolicy};
+use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
 use crate::standard_paths;
 use crate::wire::{self, Accounts};
 
@@ -104,7 +104,7 @@ struct Ready {
     identity: Option<SystemUser>,
     reach: Arc<AccessPolicy>,
     quotas: Option<Quotas>,
-    report: Option<ProtectionReport>,
+    report: Option<SandboxReport>,
     descriptors: DescriptorBudget,
     sessions: Count,
     /// A warning if fewer sessions are possible than configured.
@@ -257,7 +257,7 @@ async fn prepare(
 fn drop_privileges(
     plan: &ServePlan,
     ready: &mut Ready,
-) -> Result<(ProtectionReport, Option<DeliveryParts>), Failure> {
+) -> Result<(SandboxReport, Option<DeliveryParts>), Failure> {
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
@@ -297,7 +297,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
         print_generated_password(share);
     }
     if let Some(report) = &ready.report {
-        warner.of_protection(report);
+        warner.of_sandbox(report);
     }
     let ban_file_writer =
         BanFileWriter::start(BanFile::of(config), ready.bound.handle(), Arc::clone(&log));
@@ -406,7 +406,7 @@ fn admin(
         reach: Arc::clone(&ready.reach),
         own_files: plan.own_files.clone(),
         checker: Arc::clone(&ready.checker),
-        is_confined: report.is_some_and(|report| matches!(report.files, ProtectionStatus::On(_))),
+        is_confined: report.is_some_and(|report| matches!(report.files, SandboxStatus::On(_))),
         in_force: Mutex::new(in_force),
         turn: Mutex::new(()),
     };

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::logins;
 use crate::os::private_folder;
 use crate::outcome::{Exit, Failure};
-use crate::protection::own_files::{programs_in_homes, reject_home, server_files};
-use crate::protection::reach::{self, AccessPolicy, PathAccess};
+use crate::sandbox::own_files::{programs_in_homes, reject_home, server_files};
+use crate::sandbox::reach::{self, AccessPolicy, PathAccess};
 use crate::wire::Accounts;
 
 /// Creates the state folder, which is not possible later. I/O errors are reported when it is used.

@@ -9,8 +9,8 @@ use crate::chinese;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::outcome::print_error;
-use crate::protection::identity::{current_name, is_root};
-use crate::protection::{ProtectionReport, ProtectionStatus, permissions};
+use crate::sandbox::identity::{current_name, is_root};
+use crate::sandbox::{SandboxReport, SandboxStatus, permissions};
 
 /// Maximum number of warnings kept.
 const KEPT_MAX: usize = 100;
@@ -108,17 +108,17 @@ impl Warner {
     }
 
     /// Logs the user and the sandbox status, and warns if it is root.
-    pub(super) fn of_protection(&self, report: &ProtectionReport) {
+    pub(super) fn of_sandbox(&self, report: &SandboxReport) {
         if is_root() {
             let confined = match &report.files {
-                ProtectionStatus::On(_) => "restricted to the served files".to_owned(),
-                ProtectionStatus::Off(why) => format!("without sandbox: {why}"),
+                SandboxStatus::On(_) => "restricted to the served files".to_owned(),
+                SandboxStatus::Off(why) => format!("without sandbox: {why}"),
             };
             self.warn_for_good(&format!(
                 "wharf runs as root, {confined}; set server.user to an unprivileged user"
             ));
         }
-        let record = LogRecord::new(Level::Info, "protection").text("user", current_name());
+        let record = LogRecord::new(Level::Info, "sandbox").text("user", current_name());
         let parts = report.parts().into_iter();
         self.log
             .note(&parts.fold(record, |record, (name, part)| record.text(name, part.described())));

@@ -21,7 +21,7 @@ use crate::cli::serve::ServeArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, print_error};
-use crate::protection::reach::state_folder;
+use crate::sandbox::reach::state_folder;
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
 

@@ -116,14 +116,14 @@ const COLUMN_LETTERS_MAX: usize = 15;
 
 fn texts(session: &Session) -> [String; 8] {
     [
-        session.id.to_string(),
+        session.session_id.to_string(),
         session.user.clone().unwrap_or_else(|| "-".to_owned()),
         session.ip.clone(),
         tls(session).to_owned(),
         word(session).to_owned(),
         session.bytes.map(|bytes| progress(bytes, session.size)).unwrap_or_default(),
         session.rate.map(speed).unwrap_or_default(),
-        clock(session.transfer_seconds.unwrap_or(session.idle_seconds)),
+        clock(session.transfer_duration_seconds.unwrap_or(session.idle_seconds)),
     ]
 }
 
@@ -158,7 +158,7 @@ fn detailed(details: &SessionDetails) -> Paragraph<'static> {
     let mut lines = vec![
         Line::from(format!(
             "Session {}  {}  from {} port {}  to {}",
-            session.id,
+            session.session_id,
             text(&session.user),
             session.ip,
             session.port,

@@ -112,7 +112,7 @@ impl TopState {
     /// The session whose details are shown.
     pub(super) fn details_of(&self) -> Option<u64> {
         match &self.view {
-            View::Details(details) => Some(details.session.id),
+            View::Details(details) => Some(details.session.session_id),
             _ => None,
         }
     }
@@ -133,11 +133,15 @@ impl TopState {
             })
             .collect();
         match self.sort {
-            SortName::Speed => shown.sort_by_key(|one| (Reverse(one.rate), one.id)),
-            SortName::User => shown.sort_by(|a, b| (&a.user, a.id).cmp(&(&b.user, b.id))),
-            SortName::Ip => shown.sort_by_key(|one| (address(one), one.id)),
-            SortName::Time => shown.sort_by_key(|one| (Reverse(one.duration_seconds), one.id)),
-            SortName::Bytes => shown.sort_by_key(|one| (Reverse(one.bytes), one.id)),
+            SortName::Speed => shown.sort_by_key(|one| (Reverse(one.rate), one.session_id)),
+            SortName::User => {
+                shown.sort_by(|a, b| (&a.user, a.session_id).cmp(&(&b.user, b.session_id)));
+            }
+            SortName::Ip => shown.sort_by_key(|one| (address(one), one.session_id)),
+            SortName::Time => {
+                shown.sort_by_key(|one| (Reverse(one.duration_seconds), one.session_id));
+            }
+            SortName::Bytes => shown.sort_by_key(|one| (Reverse(one.bytes), one.session_id)),
         }
         shown
     }
@@ -145,18 +149,18 @@ impl TopState {
     /// The selected row. The selection follows its session when others come and go.
     pub(super) fn selected_row(&self) -> usize {
         let shown = self.shown();
-        let at = shown.iter().position(|session| Some(session.id) == self.selected);
+        let at = shown.iter().position(|session| Some(session.session_id) == self.selected);
         at.unwrap_or_default()
     }
 
     fn selected_id(&self) -> Option<u64> {
-        self.shown().get(self.selected_row()).map(|session| session.id)
+        self.shown().get(self.selected_row()).map(|session| session.session_id)
     }
 
     fn select(&mut self, row: usize) {
         let shown = self.shown();
         let last = shown.len().saturating_sub(1);
-        self.selected = shown.get(row.min(last)).map(|session| session.id);
+        self.selected = shown.get(row.min(last)).map(|session| session.session_id);
     }
 
     /// Handles a key.
@@ -176,7 +180,7 @@ impl TopState {
                 }
             }
             View::Details(details) => {
-                let id = details.session.id;
+                let id = details.session.session_id;
                 match key.code {
                     KeyCode::Char('l') => return KeyAction::Log(id),
                     KeyCode::Char('k') => self.view = View::Confirm { id, ban: false },

@@ -16,7 +16,7 @@ use crate::snapshot::assert_same;
 
 fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Session {
     Session {
-        id,
+        session_id: id,
         user: (state != SessionState::Auth).then(|| user.to_owned()),
         ip: format!("192.168.1.{id}"),
         port: 50_000,
@@ -31,7 +31,7 @@ fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Sessi
         size: rate.map(|rate| rate * 16),
         rate,
         average_rate: rate,
-        transfer_seconds: rate.map(|_| 10),
+        transfer_duration_seconds: rate.map(|_| 10),
         since: "2026-11-22T15:07:41Z".into(),
         duration_seconds: 100 + id,
         idle_seconds: 4,
@@ -93,7 +93,7 @@ fn press(state: &mut TopState, keys: &str) -> KeyAction {
 }
 
 fn order(state: &TopState) -> Vec<u64> {
-    state.shown().iter().map(|session| session.id).collect()
+    state.shown().iter().map(|session| session.session_id).collect()
 }
 
 #[test]

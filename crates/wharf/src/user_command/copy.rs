@@ -23,7 +23,7 @@ const NAMES_MAX: usize = 10;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CopyAction {
     Copy,
-    Replace,
+    Update,
     Skip,
 }
 
@@ -31,7 +31,7 @@ impl CopyAction {
     fn word(self) -> &'static str {
         match self {
             Self::Copy => "copy",
-            Self::Replace => "replace",
+            Self::Update => "update",
             Self::Skip => "skip",
         }
     }
@@ -63,7 +63,7 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trou
     let folder = std::path::absolute(from.folder()).unwrap_or_else(|_| from.folder().to_owned());
     let mut changes = missing_groups(&*from, &*to, &records, &folder).await?;
     for (record, act) in records.iter().zip(&acts) {
-        if *act == CopyAction::Replace {
+        if *act == CopyAction::Update {
             changes.push(StoreChange::remove(record.name.as_str()));
         }
         if *act != CopyAction::Skip {
@@ -142,7 +142,7 @@ fn ends(
 fn store(option: &str, text: &str, base: &Path) -> Result<AccountStoreKind, Failure> {
     AccountStoreKind::parse(text, base).map_err(|bad| {
         let shown = masked(text);
-        Failure::usage(format!("{option} {shown}: {}", bad.why)).hint(bad.hint)
+        Failure::usage(format!("invalid {option} `{shown}`: {}", bad.why)).hint(bad.hint)
     })
 }
 
@@ -150,7 +150,7 @@ fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
     match (is_there, options.on_conflict) {
         (false, _) => CopyAction::Copy,
         (true, OnConflict::Skip) => CopyAction::Skip,
-        (true, OnConflict::Update | OnConflict::Fail) => CopyAction::Replace,
+        (true, OnConflict::Update | OnConflict::Fail) => CopyAction::Update,
     }
 }
 
@@ -176,7 +176,7 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
 fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), Trouble> {
     if is_json {
         let line = |(name, act): &(&str, CopyAction)| {
-            format!("{{\"name\":{},\"act\":{}}}\n", quoted(name), quoted(act.word()))
+            format!("{{\"name\":{},\"action\":{}}}\n", quoted(name), quoted(act.word()))
         };
         return Ok(print(&rows.iter().map(line).collect::<String>())?);
     }

@@ -137,7 +137,7 @@ impl SettingChanges {
     fn entries(&mut self, facts: &SettingArgs) -> Result<(), Failure> {
         for text in &facts.paths {
             let (path, permissions) = text.rsplit_once('=').ok_or_else(|| {
-                Failure::usage(format!("invalid --path {text}: expected PATH=PERMISSIONS"))
+                Failure::usage(format!("invalid --path `{text}`: expected PATH=PERMISSIONS"))
                     .hint("write it as in --path /incoming=upload")
             })?;
             let path = virtual_path("--path", path)?;
@@ -149,7 +149,7 @@ impl SettingChanges {
         }
         for text in &facts.folders {
             let (path, rest) = text.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("invalid --folder {text}: expected PATH=FOLDER"))
+                Failure::usage(format!("invalid --folder `{text}`: expected PATH=FOLDER"))
                     .hint("write it as in --folder /music=/srv/music:read")
             })?;
             let path = virtual_path("--folder", path)?;
@@ -200,7 +200,7 @@ fn folder(path: VPath, text: &str) -> Result<FolderRecord, Failure> {
         rest = before;
     }
     if rest.is_empty() {
-        return Err(Failure::usage(format!("invalid --folder {text}: the folder is missing"))
+        return Err(Failure::usage(format!("invalid --folder `{text}`: the folder is missing"))
             .hint("write it as in --folder /music=/srv/music:read"));
     }
     folder.target = whole("--folder", Path::new(rest))?;
@@ -216,7 +216,7 @@ fn whole(option: &str, path: &Path) -> Result<PathBuf, Failure> {
 fn known_key(text: &str) -> Result<&'static str, Failure> {
     let known = || KEYS.iter().copied().filter(|key| *key != "password");
     known().find(|key| *key == text).ok_or_else(|| {
-        let failure = Failure::usage(format!("invalid --unset {text}: unknown key"));
+        let failure = Failure::usage(format!("invalid --unset `{text}`: unknown key"));
         match nearest(text, known()) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint(known().collect::<Vec<_>>().join(", ")),
@@ -235,7 +235,7 @@ pub(super) struct NewHome {
 pub(super) fn check_home(home: &NewHome, is_made: bool) -> Result<(), Failure> {
     let shown = home.path.display();
     let invalid = |reason: &str| match &home.group {
-        None => Failure::new(format!("invalid --home {shown}: {reason}")),
+        None => Failure::new(format!("invalid --home `{shown}`: {reason}")),
         Some(group) => Failure::new(format!("{reason}: {shown} (home, from group `{group}`)")),
     };
     match std::fs::metadata(&home.path) {
@@ -258,14 +258,14 @@ pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
 
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
-        Failure::usage(format!("invalid --allowed-address {text}: not an address or network"))
+        Failure::usage(format!("invalid --allowed-address `{text}`: not an address or network"))
             .hint("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
 
 fn permissions_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
-        Failure::usage(format!("invalid {option} {text}: {}", bad.message())).hint(bad.hint())
+        Failure::usage(format!("invalid {option} `{text}`: {}", bad.message())).hint(bad.hint())
     };
     parse_permissions(text).map_err(wrong)
 }
@@ -279,7 +279,7 @@ fn size_of(option: &str, text: &str) -> Result<Size, Failure> {
 }
 
 fn invalid_unit(option: &str, text: &str, error: &UnitError) -> Failure {
-    Failure::usage(format!("invalid {option} {text}: {}", error.reason())).hint(error.hint())
+    Failure::usage(format!("invalid {option} `{text}`: {}", error.reason())).hint(error.hint())
 }
 
 /// The error of a time.
@@ -292,17 +292,17 @@ fn virtual_path(option: &str, text: &str) -> Result<VPath, Failure> {
     let shown = text.escape_debug();
     if !text.starts_with('/') {
         return Err(Failure::usage(format!(
-            "invalid {option} {shown}: the path must begin with a slash"
+            "invalid {option} `{shown}`: the path must begin with a slash"
         ))
         .hint("use the path that clients see: / is the home of the account"));
     }
     match VPath::root().resolve(text.as_bytes()) {
         Ok(path) if path.is_root() => {
-            Err(Failure::usage(format!("invalid {option} {shown}: it is the home itself"))
+            Err(Failure::usage(format!("invalid {option} `{shown}`: it is the home itself"))
                 .hint("for the home use --permissions and --home"))
         }
         Ok(path) => Ok(path),
-        Err(_) => Err(Failure::usage(format!("invalid {option} {shown}: not a valid path"))),
+        Err(_) => Err(Failure::usage(format!("invalid {option} `{shown}`: not a valid path"))),
     }
 }
 
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_read_with_its_rights_and_quota() {
+    fn a_folder_is_read_with_its_permissions_and_quota() {
         let plain = read("/srv/a").unwrap();
         assert_eq!((plain.target, plain.permissions), ("/srv/a".into(), None));
         let odd = read("/srv/a:b/c").unwrap();

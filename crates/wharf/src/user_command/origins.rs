@@ -65,7 +65,7 @@ impl Origins {
         };
         let place = self.place(key, inner);
         let (group, place) = (or_null(group), or_null(place.as_deref()));
-        Some(format!("{{\"group\":{group},\"place\":{place}}}"))
+        Some(format!("{{\"group\":{group},\"origin\":{place}}}"))
     }
 
     /// The file and line where it is set.

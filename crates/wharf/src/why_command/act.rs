@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_right_belongs_to_an_act() {
+    fn every_permission_belongs_to_an_act() {
         let all = ROWS.iter().fold(Permissions::OVERWRITE, |all, row| all.union(row.needs));
         assert_eq!(all, Permissions::ALL);
     }

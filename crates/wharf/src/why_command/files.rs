@@ -13,8 +13,8 @@ use super::act::Action;
 use super::subject::AccountSubject;
 use super::{DecidingFact, FactKind, Query, real_path};
 use crate::os;
-use crate::protection::identity::current_name;
-use crate::protection::own_files::{named, own_files, server_files};
+use crate::sandbox::identity::current_name;
+use crate::sandbox::own_files::{named, own_files, server_files};
 
 /// The fact that decides: the permission that allows it, or the first denial.
 pub(super) async fn decide(
@@ -28,7 +28,7 @@ pub(super) async fn decide(
             FactKind::Account,
             "login with the correct password is allowed",
         )
-        .from(subject.place("password")));
+        .origin(subject.place("password")));
     }
     own(case, storage)?;
     let allowed = permission(case, subject, storage, &case.at, case.act.needs())?;
@@ -74,7 +74,7 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
         return Ok(());
     };
     Err(DecidingFact::new(FactKind::Permission, format!("\"none\" for every account: {what}"))
-        .from(shown(&place))
+        .origin(shown(&place))
         .hint("move it outside of served folders; wharf check lists all of them"))
 }
 
@@ -100,7 +100,7 @@ fn permission(
     } else {
         (format!("paths.\"{prefix}\" = \"{shown}\""), subject.place_of_path(&prefix))
     };
-    let fact = DecidingFact::new(FactKind::Permission, what).from(place);
+    let fact = DecidingFact::new(FactKind::Permission, what).origin(place);
     if permissions.contains(needed) {
         return Ok(fact);
     }
@@ -158,12 +158,12 @@ fn fixed(at: &VPath, subject: &AccountSubject, storage: &dyn Storage) -> Result<
         );
         let hint = "rename it on the server, and change the rule";
         return Err(DecidingFact::new(FactKind::Permission, what)
-            .from(subject.place_of_path(prefix))
+            .origin(subject.place_of_path(prefix))
             .hint(hint));
     }
     let Some(place) = storage.mount_at_or_below(at) else { return Ok(()) };
     let what = format!("a virtual folder is at or below it: folders.\"{place}\"");
-    Err(DecidingFact::new(FactKind::Permission, what).from(subject.place_of_path(&place)))
+    Err(DecidingFact::new(FactKind::Permission, what).origin(subject.place_of_path(&place)))
 }
 
 struct Question<'a> {
@@ -224,7 +224,7 @@ impl Question<'_> {
     /// A fact about the file system, with the real path.
     fn fact(&self, what: &str) -> DecidingFact {
         let path = self.real_path(&self.at);
-        DecidingFact::new(FactKind::File, what).from(shown(&path))
+        DecidingFact::new(FactKind::File, what).origin(shown(&path))
     }
 
     async fn stat(&self, at: &VPath) -> Result<Option<Entry>, DecidingFact> {
@@ -327,7 +327,7 @@ impl Question<'_> {
         let value = format!("{most}, and {kept} are in use");
         let fact = if is_own {
             DecidingFact::new(FactKind::Quota, format!("{key} = {value}"))
-                .from(self.subject.place(key))
+                .origin(self.subject.place(key))
         } else {
             self.case.setting(FactKind::Quota, &format!("limits.user_{key}"), value)
         };
@@ -379,7 +379,7 @@ impl Question<'_> {
             let user = current_name();
             let what = format!("{user} has no write permission for this folder: {error}");
             DecidingFact::new(FactKind::File, what)
-                .from(shown(&folder))
+                .origin(shown(&folder))
                 .hint(format!("chown {user} {0}, or chmod it", folder.display()))
         })
     }

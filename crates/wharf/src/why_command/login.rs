@@ -21,9 +21,9 @@ use crate::ban_command::{holds, shown};
 use crate::ban_file::BanFile;
 use crate::config::choice::{TlsMode, TlsRequire};
 use crate::outcome::Failure;
-use crate::protection::own_files::server_files;
-use crate::protection::reach::{AccessPolicy, StoreAccess};
 use crate::running_server::{RESTART, beyond_sandbox, server_of};
+use crate::sandbox::own_files::server_files;
+use crate::sandbox::reach::{AccessPolicy, StoreAccess};
 use crate::wire;
 
 /// Number and interval of polls for the count of the account's files: 10 s in total.
@@ -51,7 +51,7 @@ pub(super) fn before(
                     FactKind::Ban,
                     format!("{network} is banned: {why}"),
                 )
-                .from(bans.path().display().to_string())
+                .origin(bans.path().display().to_string())
                 .hint(format!("wharf ban del {network}")));
             }
         }
@@ -66,7 +66,7 @@ pub(super) fn before(
         if lock.is_some() && !is_usual {
             let what = "the account is locked for unknown addresses after failed logins";
             return Err(DecidingFact::new(FactKind::Ban, what)
-                .from(bans.path().display().to_string())
+                .origin(bans.path().display().to_string())
                 .hint(format!("wharf ban del --user {}", case.user)));
         }
         account(case, subject)
@@ -114,12 +114,12 @@ fn account(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFac
     }
     if !subject.is_enabled {
         return Err(DecidingFact::new(FactKind::Account, "enabled = false")
-            .from(subject.place("enabled"))
+            .origin(subject.place("enabled"))
             .hint(format!("wharf user enable {user}")));
     }
     if !subject.has_password {
         return Err(DecidingFact::new(FactKind::Account, "it has no usable password")
-            .from(subject.place("password"))
+            .origin(subject.place("password"))
             .hint(format!("wharf user passwd {user}")));
     }
     let is_same = |denied: &String| denied.to_lowercase() == user.to_lowercase();
@@ -135,7 +135,7 @@ fn account(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFac
             FactKind::Tls,
             "require_tls = true, and the client does not use TLS",
         )
-        .from(subject.place("require_tls"))
+        .origin(subject.place("require_tls"))
         .hint("use explicit FTPS (FTP over TLS) in the client"));
     }
     subject.record.as_ref().map_or(Ok(()), |record| from_there_now(case, subject, record))
@@ -149,7 +149,7 @@ fn from_there_now(
 ) -> Result<(), DecidingFact> {
     let reported = |denied: Denied, key: &'static str, hint: &str| {
         DecidingFact::new(FactKind::Account, denied.to_string())
-            .from(subject.place(key))
+            .origin(subject.place(key))
             .hint(format!("wharf user edit {} {hint}", case.user))
     };
     if let Some(ip) = case.ip {
@@ -185,7 +185,7 @@ pub(super) async fn enter(
             FactKind::File,
             format!("cannot open the home {}: {error}", home.display()),
         )
-        .from(subject.place("home"))
+        .origin(subject.place("home"))
         .hint(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
     if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
@@ -201,7 +201,7 @@ pub(super) async fn enter(
             for folder in [Some(home), real].into_iter().flatten() {
                 if let Some(what) = beyond_sandbox(&server, &folder) {
                     let fact =
-                        DecidingFact::new(FactKind::Setting, what).from(subject.place("home"));
+                        DecidingFact::new(FactKind::Setting, what).origin(subject.place("home"));
                     return Err(fact.hint(RESTART));
                 }
             }
@@ -253,7 +253,7 @@ fn connection_limits(
         let value = format!("{}, and {count} are in use", shown_count(most));
         let fact = if is_own {
             DecidingFact::new(FactKind::Limit, format!("sessions = {value}"))
-                .from(subject.place("sessions"))
+                .origin(subject.place("sessions"))
         } else {
             case.setting(FactKind::Limit, "limits.sessions_per_user", value)
         };

@@ -53,8 +53,8 @@ fn lines(
         let _ = writeln!(out, "  {name}{gap} {text}");
     };
     line(fact.kind.name(), &fact.what, chinese::message);
-    if let Some(from) = &fact.from {
-        line("from", from, chinese::part);
+    if let Some(origin) = &fact.origin {
+        line("origin", origin, chinese::part);
     }
     if let (false, Some(hint)) = (is_allowed, &fact.hint) {
         line("hint", hint, chinese::message);
@@ -85,7 +85,7 @@ pub(super) fn json(
         ("action", quoted(case.act.name())),
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
-        ("from", or_null(fact.from.as_ref())),
+        ("origin", or_null(fact.origin.as_ref())),
         ("hint", or_null(fact.hint.as_ref().filter(|_| decided.is_err()))),
         ("notes", format!("[{}]", notes.join(","))),
     ];
@@ -118,7 +118,7 @@ mod tests {
     fn the_answer_is_in_the_language_of_the_session() {
         let what = "permissions = \"read\", without `upload`";
         let fact = DecidingFact::new(FactKind::Permission, what)
-            .from("/etc/wharf/users.toml:7 (group staff)")
+            .origin("/etc/wharf/users.toml:7 (group staff)")
             .hint("wharf user edit anna --path /=read,upload");
         let notes = ["no running server was found: limits of sessions were not checked".to_owned()];
         let denied = Err(fact.clone());
@@ -126,7 +126,7 @@ mod tests {
             lines("anna", "upload /a.txt", &denied, &notes, false),
             "deny: anna may not upload /a.txt\n  \
              permission permissions = \"read\", without `upload`\n  \
-             from       /etc/wharf/users.toml:7 (group staff)\n  \
+             origin     /etc/wharf/users.toml:7 (group staff)\n  \
              hint       wharf user edit anna --path /=read,upload\n  \
              note       no running server was found: limits of sessions were not checked\n"
         );

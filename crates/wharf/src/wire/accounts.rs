@@ -21,7 +21,7 @@ use crate::config::choice::AnonymousPermissions;
 use crate::config::login_sources::LoginSource;
 use crate::logins::Sources;
 use crate::outcome::Failure;
-use crate::protection::reach::StoreAccess;
+use crate::sandbox::reach::StoreAccess;
 use crate::share::{Share, ShareAccess};
 use crate::user_command::{Trouble, open_failure};
 

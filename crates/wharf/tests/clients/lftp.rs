@@ -107,7 +107,7 @@ fn lftp_mirrors_a_tree_of_300_awkward_files_in_both_directions_actively_over_exp
 
 /// Packed both ways, under TLS, and resumed in the middle.
 #[test]
-fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
+fn row_16_lftp_compresses_what_it_mirrors_and_resumes_it() {
     let way = Way { security: Security::Explicit, is_mlsd: true, ..PLAIN };
     let setup = Setup::new().set("names", "backslash_as_slash = \"never\"");
     let server = setup.set("compat", "mode_z = true").start();
@@ -116,7 +116,7 @@ fn row_16_lftp_packs_what_it_mirrors_and_resumes_it() {
     let client_dir = server.client_dir("lftp");
     let other = Tree::awkward(4).without(|path| is_trouble_to_lftp(path, way));
     other.write(&client_dir.join("up"));
-    let text = "a line of a log that packs well\n".repeat(100_000);
+    let text = "a line of a log that compresses well\n".repeat(100_000);
     fs::write(server.home().join("log"), &text).expect("the home is there");
     fs::write(client_dir.join("log"), &text[..1_234_567]).expect("the folder exists");
 

@@ -64,7 +64,7 @@ fn an_account_inherits_settings_from_its_group() {
     names.sort();
     assert_eq!(names, ["music", "own.txt", "scans"]);
     assert_eq!(anna.downloads("RETR /music/song"), "la la");
-    // Its own rights.
+    // Its own permissions.
     assert!(anna.stores("/music/new", "x").starts_with("55"));
     // Its own quota.
     assert!(anna.stores("/scans/a", "12345678").starts_with("226 "));

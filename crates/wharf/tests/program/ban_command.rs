@@ -78,7 +78,7 @@ fn row_17_guesses_lead_to_a_ban_that_survives_a_restart() {
     let (_, rest) = server.stop();
     assert_eq!(rest.matches("event=login-failed").count(), 10, "{rest}");
     let json = place.run(&["ban", "list", "--json"]).exits(0).out;
-    assert!(json.starts_with("{\"address\":\"127.0.0.1\",\"reason\":\"too many"), "{json}");
+    assert!(json.starts_with("{\"network\":\"127.0.0.1\",\"reason\":\"too many"), "{json}");
     assert!(json.contains("\"manual\":false"), "{json}");
     let server = serve(&place);
     assert!(greeting(server.address).starts_with("421 Your address is banned"));
@@ -100,7 +100,7 @@ fn bans_of_a_running_server_are_listed_and_changed_immediately() {
     let bans: Vec<serde_json::Value> =
         json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // The same objects as those of GET /v1/bans.
-    assert_eq!(bans[0]["address"], "127.0.0.1");
+    assert_eq!(bans[0]["network"], "127.0.0.1");
     assert_eq!((&bans[1]["manual"], &bans[1]["reason"]), (&true.into(), &"a test".into()));
     place.run(&["ban", "del", "192.0.2.1"]).exits(4).reports("192.0.2.1 is not banned");
     place.run(&["ban", "del", "--user", "anna"]).exits(4).reports("`anna` is not locked");

@@ -101,7 +101,7 @@ fn errors_are_reported_with_a_hint() {
         (&["-P", "wrong", "--insecure"], 1, "PASS: unexpected reply 530"),
         (&["-P", "wrong", "--tls", "off"], 1, "check the user name"),
         (&[], 2, "cannot prompt for the password"),
-        (&["-P", "x", "--ca", "nowhere.pem"], 1, "cannot read certificates from nowhere.pem"),
+        (&["-P", "x", "--ca-file", "nowhere.pem"], 1, "cannot read certificates from nowhere.pem"),
         (&["-P", "x", "--only", "everything"], 2, "hint: expected login, noop"),
         (&["-P", "x", "--sessions", "0"], 2, "not a whole number from 1 to 65535"),
     ] {

@@ -259,7 +259,7 @@ fn json_has_every_finding_and_the_same_numbers() {
     add(&place, "anna");
     let ran = place.run(&["check", "--json"]).exits(0);
     let all = findings(&ran);
-    for subject in ["config", "protection", "ports", "tls", "net", "users", "fs"] {
+    for subject in ["config", "sandbox", "ports", "tls", "net", "users", "fs"] {
         assert!(all.iter().any(|one| one["subject"] == subject), "{subject}: {}", ran.out);
     }
     assert_eq!(ran.err, "");

@@ -223,7 +223,7 @@ fn panel(place: &TestFolder, columns: &str, language: &str) -> String {
     };
     screen("Ctrl+C");
     // The panel is complete with what follows it: a line of the log.
-    let shown = screen("protection");
+    let shown = screen("sandbox");
     tmux(&["send-keys", "C-c"]);
     let stopped = if language == LANGUAGE { "已停止" } else { "Stopped" };
     let end = screen(stopped);
@@ -240,7 +240,7 @@ fn the_panel_in_chinese_has_no_english_sentence_at_60_and_80_columns() {
         let shown = panel(&place, columns, LANGUAGE);
         assert!(shown.contains("1 个账户") && shown.contains("停止：Ctrl+C"), "{shown}");
         // Log lines are English in every session.
-        let lines: Vec<_> = shown.lines().filter(|line| !line.contains("protection")).collect();
+        let lines: Vec<_> = shown.lines().filter(|line| !line.contains("sandbox")).collect();
         let lines = lines.join("\n");
         assert_eq!(english_lines(&lines), [""; 0], "{shown}");
         let english = panel(&place, columns, "C.UTF-8");

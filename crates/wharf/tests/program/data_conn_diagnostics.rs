@@ -71,7 +71,7 @@ fn a_client_that_never_connects_is_in_the_status_in_the_log_once_and_in_the_chec
         .reports(&format!("TCP {}", place.range()));
     place.run(&["check", "net", "--strict"]).exits(78);
     let (_, log) = server.stop();
-    assert_eq!(log.matches("event=data-diagnosis ").count(), 1, "{log}");
+    assert_eq!(log.matches("event=data-connection-diagnosis ").count(), 1, "{log}");
     assert!(log.contains("cause=\"no-connection\"") && log.contains("hint=\""), "{log}");
 }
 

@@ -101,7 +101,7 @@ fn row_21_a_program_gets_the_json_of_an_upload_and_any_name_byte_for_byte() {
     assert_eq!(reported[0]["protocol"], "ftp");
     assert_eq!(reported[0]["bytes"], 5);
     assert_eq!(reported[0]["complete"], true);
-    assert!(reported[0]["seconds"].is_number() && reported[0]["session"].is_u64());
+    assert!(reported[0]["duration_seconds"].is_number() && reported[0]["session_id"].is_u64());
     let words = bench.place.read("words");
     let words: Vec<_> = words.split_terminator('\0').collect();
     assert_eq!(words, ["--", file.to_str().unwrap(), "me", "5"]);
@@ -281,7 +281,7 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     assert!(client.stores("good.txt", "hello").starts_with("226 "));
     bench.place.write("share/old.txt", "what was there");
     let reply = client.stores("old.txt", "X5O!P%@AP EICAR");
-    assert_eq!(reply, "552 Refused: old.txt: Eicar-Test-Signature FOUND\r\n");
+    assert_eq!(reply, "552 Rejected: old.txt: Eicar-Test-Signature FOUND\r\n");
     let quarantined = server.waits_for("event=upload-quarantined user=\"me\" path=\"/old.txt\"");
     let refused = server.waits_for("event=upload-check-rejected path=\"/old.txt\" bytes=15");
     assert!(refused.contains("Eicar-Test-Signature"), "{refused}");

@@ -79,8 +79,8 @@ fn effective_settings_are_shown_with_their_origin() {
     for part in [
         "\"groups\":[\"staff\"]",
         "\"allowed_addresses\":[\"10.0.0.0/8\",\"::1\"]",
-        "\"quota\":{\"group\":null,\"place\":\"users.toml:",
-        "\"sessions\":{\"group\":\"staff\",\"place\":\"users.toml:",
+        "\"quota\":{\"group\":null,\"origin\":\"users.toml:",
+        "\"sessions\":{\"group\":\"staff\",\"origin\":\"users.toml:",
     ] {
         assert!(json.contains(part), "{part} is not in {json}");
     }
@@ -149,7 +149,7 @@ fn errors_are_reported_before_anything_is_changed() {
         (
             &["group", "edit", "staff", "--allowed-address", "home"],
             2,
-            "invalid --allowed-address home",
+            "invalid --allowed-address `home`",
         ),
         (&["group", "edit", "staff", "--hours", "9-17"], 2, "mon-fri 08:00-18:00"),
         (&["group", "edit", "staff", "--expires", "soon"], 2, "`soon` is not a date"),

@@ -205,14 +205,14 @@ fn no_client_that_connects_meanwhile_is_lost() {
 fn systemd_is_notified_of_the_new_main_process() {
     let place = place();
     let socket = place.path("notify");
-    let heard = UnixDatagram::bind(&socket).unwrap();
-    heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let received = UnixDatagram::bind(&socket).unwrap();
+    received.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let mut command = place.command(&["serve", "-i", "127.0.0.1", "-p", "0"]);
     command.env("NOTIFY_SOCKET", &socket).stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
-        let count = heard.recv(&mut bytes).expect("systemd is notified");
+        let count = received.recv(&mut bytes).expect("systemd is notified");
         String::from_utf8(bytes[..count].to_vec()).unwrap()
     };
     assert_eq!(next().trim(), "READY=1");

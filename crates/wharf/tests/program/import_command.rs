@@ -190,7 +190,7 @@ const PURE_PW: &str = "$argon2id$v=19$m=8192,t=255,p=1$GIEOSyLK4TdN3VAAsusBkg$\
 /// `wharf check` finds no error and no warning in the written files, except for root.
 fn is_sound(place: &TestFolder) {
     place.run(&["check"]).exits(0);
-    let printed = place.run(&["check", "config", "protection"]).exits(0).err;
+    let printed = place.run(&["check", "config", "sandbox"]).exits(0).err;
     let to_root = "warning: the server would run as root\nhint: create a system user for it and \
                    set server.user\n";
     assert_eq!(printed.replace(to_root, ""), "");

@@ -179,10 +179,10 @@ fn an_invalid_response_of_the_service_rejects_every_login() {
         let mut server = place.serve(&[]);
         let reply = server.tries(user, "right");
         assert!(!reply.starts_with('2'), "{user}: {reply}");
-        server.waits_for("event=auth-backend-unavailable source=\"http\"");
+        server.waits_for("event=auth-backend-unavailable backend=\"http\"");
         server.login("file", "secret");
         server.login("anna", "right");
-        server.waits_for("event=auth-backend-recovered source=\"http\"");
+        server.waits_for("event=auth-backend-recovered backend=\"http\"");
         let (_, rest) = server.stop();
         let _ = rest;
         let server = place.serve(&[]);
@@ -203,12 +203,12 @@ fn an_unavailable_service_is_reported_once_and_the_file_works() {
     assert!(!first.starts_with('2'), "{first}");
     assert_eq!(server.tries("nobody", "right"), first);
     server.login("file", "secret");
-    server.waits_for("event=auth-backend-unavailable source=\"http\" reason=\"http://127.0.0.1:");
+    server.waits_for("event=auth-backend-unavailable backend=\"http\" reason=\"http://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
     let listener = TcpListener::bind(address).unwrap();
     let _service = Service::on(listener, by_name, None);
     server.login("anna", "right");
-    server.waits_for("event=auth-backend-recovered source=\"http\"");
+    server.waits_for("event=auth-backend-recovered backend=\"http\"");
 }
 
 #[test]

@@ -314,11 +314,11 @@ fn an_unavailable_directory_is_reported_once_the_next_one_is_tried_and_the_file_
     assert!(!first.starts_with('2'), "{first}");
     assert_eq!(server.tries("nobody", "right"), first, "an unknown name gets the same reply");
     server.login("file", "secret");
-    server.waits_for("event=auth-backend-unavailable source=\"ldap\" reason=\"ldap://127.0.0.1:");
+    server.waits_for("event=auth-backend-unavailable backend=\"ldap\" reason=\"ldap://127.0.0.1:");
     assert_eq!(server.tries("anna", "right"), first);
     slapd.run();
     server.login("anna", "right");
-    server.waits_for("event=auth-backend-recovered source=\"ldap\"");
+    server.waits_for("event=auth-backend-recovered backend=\"ldap\"");
     let (_, rest) = server.stop();
     assert!(!rest.contains("auth-backend-unavailable"), "once: {rest}");
 }

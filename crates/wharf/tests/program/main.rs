@@ -61,13 +61,13 @@ mod nat;
 mod own_files;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-mod protection;
-#[cfg(test)]
-#[cfg(target_os = "linux")]
 mod quiet_clients;
 #[cfg(test)]
 #[cfg(unix)]
 mod running_server;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod sandbox;
 #[cfg(test)]
 mod serve_command;
 #[cfg(test)]

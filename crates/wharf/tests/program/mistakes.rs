@@ -193,6 +193,9 @@ fn mistakes_in_command_lines() {
         ("command with a typo", "usr"),
         ("command with a typo, and its arguments", "usr list"),
         ("command of another program", "delete anna --yes"),
+        ("start, a command of another program", "start"),
+        ("help, a command of another program", "help"),
+        ("value of an option that has none", "check --strict=yes"),
         ("option with a typo", "--foregroundlog"),
         ("unknown subcommand", "user create anna"),
         ("subcommand with a typo", "config shwo"),
@@ -323,7 +326,7 @@ fn mistakes_in_stores_of_accounts() {
     for (title, text) in STORES {
         mistake(title, "-c wharf.toml check users").server().file("users.toml", text).on(&mut page);
     }
-    mistake("accounts readable by everyone", "-c wharf.toml check users")
+    mistake("accounts readable by every user", "-c wharf.toml check users")
         .server()
         .mode("users.toml", 0o644)
         .on(&mut page);
@@ -379,7 +382,7 @@ fn mistakes_with_certificates_files_and_ports() {
         }
         one.on(&mut page);
     }
-    mistake("key readable by everyone", "-c wharf.toml check tls")
+    mistake("key readable by every user", "-c wharf.toml check tls")
         .server()
         .file("wharf.toml", &tls("cert.pem"))
         .file("cert.pem", certificate)

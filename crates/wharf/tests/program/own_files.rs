@@ -62,7 +62,7 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     assert_eq!(client.downloads("RETR mine.txt"), "mine");
     assert!(client.says("RNFR mine.txt").starts_with("350 "));
     assert!(client.says("RNTO users.toml").starts_with("55"));
-    let ran = place.run(&["check", "protection"]);
+    let ran = place.run(&["check", "sandbox"]);
     for part in
         ["the accounts file users.toml is inside the home", "the state folder state is inside"]
     {
@@ -106,7 +106,7 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
     for name in ["conf/mine.txt", "upload"] {
         assert!(client.stores(name, "x").starts_with("226 "), "{name}");
     }
-    let ran = place.run(&["check", "protection"]);
+    let ran = place.run(&["check", "sandbox"]);
     for name in ["hooks/h.sh", "conf/it.conf", "top.sh"] {
         let part = format!("an event program {name} is inside the home");
         assert!(ran.err.contains(&part) || ran.out.contains(&part), "{part}: {ran:?}");

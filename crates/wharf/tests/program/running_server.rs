@@ -181,13 +181,13 @@ fn the_log_shows_its_last_lines_and_continues_until_the_server_stops() {
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
     anna.stores("one.txt", "1");
-    let id = who(&place, &["--user", "anna"], |all| all.len() == 1)[0]["id"].to_string();
+    let id = who(&place, &["--user", "anna"], |all| all.len() == 1)[0]["session_id"].to_string();
     let all = place.run(&["log", "-n", "100"]).exits(0).out;
     assert!(all.contains("event=ready ") && all.contains("event=upload "), "{all}");
     let last = place.run(&["log", "-n", "1"]).exits(0).out;
     assert_eq!(last.lines().count(), 1);
     let own = place.run(&["log", "-n", "100", "--session", &id]).exits(0).out;
-    assert!(own.lines().all(|line| line.contains(&format!("session={id} "))), "{own}");
+    assert!(own.lines().all(|line| line.contains(&format!("session_id={id} "))), "{own}");
     let mut follower: Child = place
         .command(&["log", "--follow", "-n", "1"])
         .stdout(Stdio::piped())
@@ -218,7 +218,7 @@ fn a_stop_lets_a_transfer_end_and_takes_the_socket_away() {
     let data = uploads(&mut anna, "last.bin");
     assert!(place.path("run/control.sock").exists());
     place.run(&["stop", "--grace", "1h"]).exits(0);
-    assert_eq!(status(&place)["state"], "draining");
+    assert_eq!(status(&place)["state"], "stopping");
     drop(data);
     assert!(anna.reply().starts_with("226 "));
     let (code, log) = server.ends();

@@ -141,8 +141,8 @@ fn a_service_is_installed_into_an_image_and_taken_out_again() {
 fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let place = set_up();
     let socket = place.path("notify");
-    let heard = UnixDatagram::bind(&socket).unwrap();
-    heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let received = UnixDatagram::bind(&socket).unwrap();
+    received.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     let mut command = place.command(&["--set", "listen.0.port=0", "serve", "-i", "127.0.0.1"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000");
     // With a terminal, SIGHUP means that the terminal was closed.
@@ -150,7 +150,7 @@ fn systemd_is_notified_of_ready_watchdog_reloading_and_stopping() {
     let mut child = command.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap();
     let next = || {
         let mut bytes = [0; 256];
-        let count = heard.recv(&mut bytes).expect("systemd is notified");
+        let count = received.recv(&mut bytes).expect("systemd is notified");
         String::from_utf8(bytes[..count].to_vec()).unwrap()
     };
     assert_eq!(next().trim(), "READY=1");

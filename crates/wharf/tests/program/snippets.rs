@@ -94,11 +94,11 @@ fn banned_lines(place: &TestFolder, log: &str) -> (usize, String) {
 
 /// Names chosen to have another address banned.
 const FORGED: &[&str] = &[
-    "x\" session=1 ip=192.0.2.1 event=login-failed attempted_user=\"a",
-    "WARN session=1 ip=192.0.2.1 event=login-failed attempted_user=\"a",
+    "x\" session_id=1 ip=192.0.2.1 event=login-failed attempted_user=",
+    "WARN session_id=1 ip=9.9.9.9 event=login-failed attempted_user=",
 ];
 /// The same for a log of JSON; colons cannot be in a name.
-const FORGED_JSON: &str = "\",\"level\":\"warn\",\"session\":1,\"ip\":\"192.0.2.1\",\
+const FORGED_JSON: &str = "\",\"level\":\"warn\",\"session_id\":1,\"ip\":\"192.0.2.1\",\
      \"user\":null,\"event\":\"login-failed\",\"";
 
 #[test]
@@ -124,7 +124,8 @@ fn fail2ban_counts_failed_logins_and_nothing_that_a_client_forges() {
         assert_eq!(count, 1 + FORGED.len(), "{format}: {printed}");
         let matched = printed.split("Matched line(s)").nth(1).unwrap_or_default();
         assert!(matched.contains("127.0.0.1"), "{format}: {printed}");
-        for line in place.read("wharf.log").lines().filter(|line| line.contains("192.0.2.1")) {
+        let is_forged = |line: &&str| line.contains("192.0.2.1") || line.contains("9.9.9.9");
+        for line in place.read("wharf.log").lines().filter(is_forged) {
             assert!(line.contains("127.0.0.1") || !line.contains("login-failed"), "{line}");
         }
     }
@@ -135,13 +136,14 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
     let place = TestFolder::new();
     let line = |ip: &str| {
         format!(
-            "Nov 23 03:15:41 host wharf[812]: session=7 ip={ip} event=login-failed \
+            "Nov 23 03:15:41 host wharf[812]: session_id=7 ip={ip} event=login-failed \
              attempted_user=\"a\" reason=\"wrong password\" tls=true\n"
         )
     };
-    let other = "Nov 23 03:15:41 host other[1]: session=7 ip=192.0.2.7 event=login-failed \
+    let other = "Nov 23 03:15:41 host other[1]: session_id=7 ip=192.0.2.7 event=login-failed \
                  attempted_user=\n";
-    let harmless = "Nov 23 03:15:41 host wharf[812]: session=7 ip=192.0.2.7 event=login tls=true\n";
+    let harmless =
+        "Nov 23 03:15:41 host wharf[812]: session_id=7 ip=192.0.2.7 event=login tls=true\n";
     // Only wrong passwords: an unavailable accounts store must not ban the users.
     let failed = |reason: &str| line("192.0.2.8").replace("wrong password", reason);
     let mut lines = [&line("192.0.2.7"), &line("2001:db8::7"), other, harmless].concat();

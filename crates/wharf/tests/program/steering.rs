@@ -176,7 +176,7 @@ fn moved(place: &TestFolder) -> Vec<u64> {
     let mut transfers: Vec<_> = json(place, &["who", "--json"])
         .into_iter()
         .filter(|one| one["state"] == "upload" || one["state"] == "download")
-        .map(|one| (one["id"].as_u64().unwrap(), one["bytes"].as_u64().unwrap()))
+        .map(|one| (one["session_id"].as_u64().unwrap(), one["bytes"].as_u64().unwrap()))
         .collect();
     transfers.sort_unstable();
     transfers.into_iter().map(|(_, bytes)| bytes).collect()

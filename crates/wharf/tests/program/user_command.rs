@@ -27,7 +27,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
     let before = place.read("users.toml");
     for (words, code, part) in [
         (&["user", "add", "anna", "--home", "anna"][..], 1, "account `anna` already exists"),
-        (&["user", "add", "ben"], 2, "--home is missing for account ben"),
+        (&["user", "add", "ben"], 2, "missing option: --home for account `ben`"),
         (&["user", "add", "ben", "--home", "nowhere", "--generate"], 1, "--create-home"),
         (&["user", "add", "a/b", "--home", "anna", "--generate"], 2, "invalid name"),
         (
@@ -38,7 +38,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
         (
             &["user", "add", "ben", "--home", "anna", "--upload-rate", "fast"],
             2,
-            "--upload-rate fast",
+            "--upload-rate `fast`",
         ),
         (
             &["user", "add", "ben", "--home", "anna", "--path", "in=read"],
@@ -93,14 +93,15 @@ fn an_account_is_edited_disabled_enabled_and_removed() {
          \"no_password\":false,\"home\":\"anna\",\
          \"permissions\":\"read-write\",\"paths\":{\"/in\":\"upload\"},\"upload_rate\":2097152,\
          \"download_rate\":null,\"transfer_upload_rate\":null,\"transfer_download_rate\":null,\
-         \"sessions\":null,\"quota\":null,\"quota_files\":null,\"require_tls\":false,\"comment\":null,\
-         \"groups\":[],\"allowed_addresses\":null,\"hours\":null,\"expires\":null,\"folders\":{},\
-         \"origins\":{\"password\":{\"group\":null,\"place\":\"users.toml:5\"},\
-         \"home\":{\"group\":null,\"place\":\"users.toml:6\"},\
-         \"permissions\":{\"group\":null,\"place\":\"users.toml:7\"},\
-         \"enabled\":{\"group\":null,\"place\":\"users.toml:9\"},\
-         \"upload_rate\":{\"group\":null,\"place\":\"users.toml:8\"},\
-         \"paths\":{\"/in\":{\"group\":null,\"place\":\"users.toml:12\"}}}}\n"
+         \"sessions\":null,\"quota\":null,\"quota_files\":null,\"require_tls\":false,\
+         \"comment\":null,\"groups\":[],\"allowed_addresses\":null,\"hours\":null,\
+         \"expires\":null,\"folders\":{},\
+         \"origins\":{\"password\":{\"group\":null,\"origin\":\"users.toml:5\"},\
+         \"home\":{\"group\":null,\"origin\":\"users.toml:6\"},\
+         \"permissions\":{\"group\":null,\"origin\":\"users.toml:7\"},\
+         \"enabled\":{\"group\":null,\"origin\":\"users.toml:9\"},\
+         \"upload_rate\":{\"group\":null,\"origin\":\"users.toml:8\"},\
+         \"paths\":{\"/in\":{\"group\":null,\"origin\":\"users.toml:12\"}}}}\n"
     );
     place.run(&["user", "enable", "anna"]).exits(0);
     place.run(&["user", "edit", "anna", "--path", "/in="]).exits(0);
@@ -122,7 +123,7 @@ fn row_37_a_quota_is_set_shown_and_removed() {
     assert!(shown.contains("\nquota_files    1000 "), "{shown}");
     let json = place.run(&["user", "show", "anna", "--json"]).exits(0).out;
     assert!(json.contains("\"quota\":21474836480,\"quota_files\":1000,"), "{json}");
-    place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).reports("--quota 20Gbit");
+    place.run(&["user", "edit", "anna", "--quota", "20Gbit"]).exits(2).reports("--quota `20Gbit`");
     place.run(&["user", "edit", "anna", "--quota", "unlimited", "--quota-files", "0"]).exits(0);
     let list = place.run(&["user", "list"]).exits(0).out;
     assert!(list.contains("unlimited, any number of files"), "{list}");

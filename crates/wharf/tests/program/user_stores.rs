@@ -271,7 +271,7 @@ fn accounts_are_copied_between_stores_and_nothing_is_overwritten_by_default() {
         place.run(&["user", "copy", "--to", "sqlite:users.db", "--dry-run", "--json"]).exits(0);
     assert_eq!(
         dry.out,
-        "{\"name\":\"anna\",\"act\":\"copy\"}\n{\"name\":\"ben\",\"act\":\"copy\"}\n"
+        "{\"name\":\"anna\",\"action\":\"copy\"}\n{\"name\":\"ben\",\"action\":\"copy\"}\n"
     );
     assert!(!place.path("users.db").exists());
     let copied = place.run(&["user", "copy", "--to", "sqlite:users.db"]).exits(0);

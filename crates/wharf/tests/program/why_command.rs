@@ -139,7 +139,7 @@ fn the_deciding_rule_is_reported_with_its_line() {
         ran.out,
         "deny: anna may not download /in/new.txt\n  \
          permission paths.\"/in\" = \"upload\", without `read`\n  \
-         from       users.toml:10\n  \
+         origin     users.toml:10\n  \
          hint       wharf user edit anna --path /in=upload,read\n  \
          note       no running server was found: limits of sessions were not checked\n",
         "{}",
@@ -181,7 +181,7 @@ fn every_reason_that_refuses_a_login_is_reported() {
     place.write("wharf.toml", off);
     let (of, what) = kind(&["anna", "/a.txt", "read"]);
     assert_eq!((&*of, &*what), ("setting", "compat.disable_commands = [… \"RETR\" …]"));
-    assert_eq!(why(&place, &["anna", "/a.txt", "read"])["from"], "wharf.toml:3");
+    assert_eq!(why(&place, &["anna", "/a.txt", "read"])["origin"], "wharf.toml:3");
     place.run(&["user", "disable", "anna"]).exits(0);
     let (of, what) = kind(&["anna", "/a.txt", "list"]);
     assert_eq!((&*of, &*what), ("account", "enabled = false"));
@@ -207,7 +207,7 @@ fn invalid_settings_are_rejected_with_a_hint() {
     place.run(&["why", "ann", "/", "login"]).exits(4).reports("anna");
     place.run(&["why", "anna", "/", "fly"]).exits(2).reports("use login, enter, list");
     let odd = place.run(&["why", "anna", "/a\u{1}\n", "list"]).exits(1).out;
-    assert!(odd.contains("\n  from       home/a\\u{1}\\n\n"), "{odd}");
+    assert!(odd.contains("\n  origin     home/a\\u{1}\\n\n"), "{odd}");
     place.write("users.toml", "[users.anna\n");
     place.run(&["why", "anna", "/", "login"]).exits(78).reports("users.toml");
 }

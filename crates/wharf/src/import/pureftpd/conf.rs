@@ -165,8 +165,10 @@ pub(super) fn read(
     ];
     let lost = taken.iter().filter(|(name, _)| is_on(name)).map(|(_, permissions)| *permissions);
     let lost = lost.fold(Permissions::NONE, Permissions::union);
-    let kept = Permissions::EACH.iter().map(|(right, ..)| *right);
-    Ok(kept.filter(|right| !lost.contains(*right)).fold(Permissions::NONE, Permissions::union))
+    let kept = Permissions::EACH.iter().map(|(permission, ..)| *permission);
+    Ok(kept
+        .filter(|permission| !lost.contains(*permission))
+        .fold(Permissions::NONE, Permissions::union))
 }
 
 /// The directives of a file: name, whitespace, value.

@@ -1,4 +1,4 @@
-//! The lines of `user.py`: name, password, letters of rights, folder.
+//! The lines of `user.py`: name, password, letters of permissions, folder.
 
 use std::path::Path;
 

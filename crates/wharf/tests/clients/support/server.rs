@@ -91,8 +91,8 @@ impl Setup {
         self.folder.path()
     }
 
-    /// Adds an account with these rights and more options of `wharf user add`. Without any, there
-    /// is [`USER`] with all rights.
+    /// Adds an account with these permissions and more options of `wharf user add`. Without any,
+    /// there is [`USER`] with all permissions.
     pub(crate) fn account(mut self, name: &str, permissions: &str, options: &[&str]) -> Self {
         let words = [&[name, "--permissions", permissions], options].concat();
         self.accounts.push(words.into_iter().map(str::to_owned).collect());

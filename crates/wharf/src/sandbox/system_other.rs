@@ -1,11 +1,11 @@
 //! Systems without Landlock and seccomp.
 
-use super::ProtectionReport;
+use super::SandboxReport;
 use super::reach::AccessPolicy;
 
 /// Reports that no sandbox is available.
-pub(super) fn confine(_reach: &AccessPolicy) -> ProtectionReport {
-    ProtectionReport::off("wharf supports no sandbox on this system")
+pub(super) fn confine(_reach: &AccessPolicy) -> SandboxReport {
+    SandboxReport::off("wharf supports no sandbox on this system")
 }
 
 /// Not available.

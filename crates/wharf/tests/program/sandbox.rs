@@ -314,16 +314,16 @@ fn row_45_files_of_the_server_are_accessible_to_their_owner_only() {
 }
 
 #[test]
-fn row_46_check_reports_the_protections_with_hints() {
+fn row_46_check_reports_the_parts_of_the_sandbox_with_hints() {
     let place = with_anna();
     let ran = place.run(&["check"]).exits(0);
-    for part in ["Protection\n", "user ", "files ", "ports ", "calls ", "openat2", "synced"] {
+    for part in ["Sandbox\n", "user ", "files ", "ports ", "calls ", "openat2", "synced"] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
     assert!(ran.out.contains("Landlock ABI ") && ran.out.contains("(seccomp)"), "{}", ran.out);
     assert_eq!(ran.err.contains("server.user"), is_root(), "{}", ran.err);
     place.run(&["check", "config", "--strict"]).exits(0);
-    let ran = place.run(&["check", "protection", "--set", "server.sandbox=off"]).exits(0);
+    let ran = place.run(&["check", "sandbox", "--set", "server.sandbox=off"]).exits(0);
     ran.reports("warning: access to files is not restricted: server.sandbox is \"off\"")
         .reports("hint: write");
     let ran = place.run(&["check", "--strict", "--set", "server.sandbox=off"]).exits(78);

@@ -6,49 +6,49 @@
 //! happens once, before the first thread of the server is started: the kernel confines single
 //! threads, and new ones inherit.
 
-#[cfg_attr(target_os = "linux", path = "protection/identity_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "protection/identity_other.rs")]
+#[cfg_attr(target_os = "linux", path = "sandbox/identity_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "sandbox/identity_other.rs")]
 pub(crate) mod identity;
 pub(crate) mod own_files;
 mod own_programs;
-#[cfg_attr(unix, path = "protection/permissions_unix.rs")]
-#[cfg_attr(not(unix), path = "protection/permissions_other.rs")]
+#[cfg_attr(unix, path = "sandbox/permissions_unix.rs")]
+#[cfg_attr(not(unix), path = "sandbox/permissions_other.rs")]
 pub(crate) mod permissions;
 pub(crate) mod reach;
 #[cfg(target_os = "linux")]
-#[path = "protection/spool_linux.rs"]
+#[path = "sandbox/spool_linux.rs"]
 mod spool;
-#[cfg_attr(target_os = "linux", path = "protection/system_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "protection/system_other.rs")]
+#[cfg_attr(target_os = "linux", path = "sandbox/system_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "sandbox/system_other.rs")]
 pub(crate) mod system;
 
 use crate::config::choice::Sandbox;
 use crate::outcome::Failure;
 use reach::AccessPolicy;
 
-/// The status of one kind of protection.
+/// The status of one part of the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ProtectionStatus {
+pub(crate) enum SandboxStatus {
     /// Active, with a short description.
     On(String),
     /// Inactive, with the reason.
     Off(String),
 }
 
-/// Which protections are active.
+/// Which parts of the sandbox are active.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProtectionReport {
+pub(crate) struct SandboxReport {
     /// Files and folders outside of the policy are denied.
-    pub(crate) files: ProtectionStatus,
+    pub(crate) files: SandboxStatus,
     /// Ports outside of the policy are denied.
-    pub(crate) ports: ProtectionStatus,
+    pub(crate) ports: SandboxStatus,
     /// Signals to other programs and their abstract sockets are denied.
-    pub(crate) programs: ProtectionStatus,
+    pub(crate) programs: SandboxStatus,
     /// System calls that a server never needs are denied.
-    pub(crate) calls: ProtectionStatus,
+    pub(crate) calls: SandboxStatus,
 }
 
-impl ProtectionStatus {
+impl SandboxStatus {
     /// A short description, or `off: ` and the reason.
     pub(crate) fn described(&self) -> String {
         match self {
@@ -58,15 +58,15 @@ impl ProtectionStatus {
     }
 }
 
-impl ProtectionReport {
-    /// All protections are inactive, for one reason.
+impl SandboxReport {
+    /// All parts are inactive, for one reason.
     pub(crate) fn off(why: &str) -> Self {
-        let off = || ProtectionStatus::Off(why.to_owned());
+        let off = || SandboxStatus::Off(why.to_owned());
         Self { files: off(), ports: off(), programs: off(), calls: off() }
     }
 
-    /// Each protection with its name.
-    pub(crate) fn parts(&self) -> [(&'static str, &ProtectionStatus); 4] {
+    /// Each part with its name.
+    pub(crate) fn parts(&self) -> [(&'static str, &SandboxStatus); 4] {
         [
             ("files", &self.files),
             ("ports", &self.ports),
@@ -80,14 +80,14 @@ impl ProtectionReport {
 ///
 /// # Errors
 /// With [`Sandbox::On`], if files or system calls cannot be restricted.
-pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<ProtectionReport, Failure> {
+pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<SandboxReport, Failure> {
     let report = match sandbox {
-        Sandbox::Off => return Ok(ProtectionReport::off("server.sandbox is \"off\"")),
+        Sandbox::Off => return Ok(SandboxReport::off("server.sandbox is \"off\"")),
         Sandbox::Auto | Sandbox::On => system::confine(reach),
     };
     if sandbox == Sandbox::On {
         for (what, part) in [("files", &report.files), ("system calls", &report.calls)] {
-            if let ProtectionStatus::Off(why) = part {
+            if let SandboxStatus::Off(why) = part {
                 let message =
                     format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
@@ -99,10 +99,7 @@ pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<Protecti
 }
 
 /// The result of [`confine`], tried on a temporary thread.
-pub(crate) fn rehearse(
-    sandbox: Sandbox,
-    reach: &AccessPolicy,
-) -> Result<ProtectionReport, Failure> {
+pub(crate) fn rehearse(sandbox: Sandbox, reach: &AccessPolicy) -> Result<SandboxReport, Failure> {
     std::thread::scope(|scope| {
         let trial = scope.spawn(|| confine(sandbox, reach));
         trial.join().unwrap_or_else(|_| Err(Failure::new("the sandbox test panicked")))

@@ -139,13 +139,17 @@ fn of_config_file(config: &Config, path: &Path, facts: &Metadata) -> Vec<Permiss
     let mode = mode(facts);
     if mode & OTHERS_WRITE != 0 {
         findings.push(PermissionFinding {
-            what: format!("the config file {shown} is writable by all users (mode {mode:04o})"),
+            what: format!(
+                "the configuration file {shown} is writable by all users (mode {mode:04o})"
+            ),
             hint: format!("chmod o-w '{shown}'"),
             severity: PermissionSeverity::Fatal,
         });
     } else if mode & GROUP_WRITES != 0 {
         findings.push(PermissionFinding {
-            what: format!("the config file {shown} is writable by its group (mode {mode:04o})"),
+            what: format!(
+                "the configuration file {shown} is writable by its group (mode {mode:04o})"
+            ),
             hint: format!("chmod g-w '{shown}', unless all its members may administer this server"),
             severity: PermissionSeverity::Info,
         });

@@ -12,7 +12,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use super::reach::{
     AccessPolicy, ConnectionPolicy, FileAccess, PathAccess, PathRule, ProgramAccess,
 };
-use super::{ProtectionReport, ProtectionStatus};
+use super::{SandboxReport, SandboxStatus};
 use crate::outcome::plain;
 
 #[path = "calls_linux.rs"]
@@ -22,23 +22,18 @@ mod calls;
 mod tests;
 
 /// Sandboxes this thread and all threads that it starts, as far as the kernel supports it.
-pub(super) fn confine(reach: &AccessPolicy) -> ProtectionReport {
+pub(super) fn confine(reach: &AccessPolicy) -> SandboxReport {
     // Without it, an executed setuid program could regain what is dropped here.
     if let Err(error) = set_no_new_privs(true) {
-        return ProtectionReport::off(&format!(
-            "cannot set no_new_privs: {}",
-            plain(&error.into())
-        ));
+        return SandboxReport::off(&format!("cannot set no_new_privs: {}", plain(&error.into())));
     }
     // Landlock first: seccomp allows the calls of Landlock, but the order must not depend on that.
     let mut report = fence(reach);
     report.calls = match filter(reach.programs).and_then(|filter| {
         apply_filter(&filter).map_err(|error| format!("the kernel rejected the filter: {error}"))
     }) {
-        Ok(()) => {
-            ProtectionStatus::On(format!("{} denied (seccomp)", calls::count(reach.programs)))
-        }
-        Err(why) => ProtectionStatus::Off(why),
+        Ok(()) => SandboxStatus::On(format!("{} denied (seccomp)", calls::count(reach.programs))),
+        Err(why) => SandboxStatus::Off(why),
     };
     report
 }
@@ -73,23 +68,20 @@ impl LandlockSupport {
 }
 
 /// Restricts files, ports and programs to `reach`.
-fn fence(reach: &AccessPolicy) -> ProtectionReport {
+fn fence(reach: &AccessPolicy) -> SandboxReport {
     let kernel = LandlockSupport::ask();
     if !kernel.files && !kernel.ports && !kernel.scopes {
-        return ProtectionReport::off(
+        return SandboxReport::off(
             "the kernel does not support Landlock (Linux 5.19 or newer), or it is disabled",
         );
     }
     match restrict(reach, kernel) {
         Ok(described) => described,
-        Err(error) => ProtectionReport::off(&format!("the kernel rejected the rules: {error}")),
+        Err(error) => SandboxReport::off(&format!("the kernel rejected the rules: {error}")),
     }
 }
 
-fn restrict(
-    reach: &AccessPolicy,
-    kernel: LandlockSupport,
-) -> Result<ProtectionReport, RulesetError> {
+fn restrict(reach: &AccessPolicy, kernel: LandlockSupport) -> Result<SandboxReport, RulesetError> {
     let mut ruleset = Ruleset::default();
     let places = match &reach.files {
         FileAccess::Only(places) if kernel.files => Some(places),
@@ -133,7 +125,7 @@ fn restrict(
     }
     let status = rules.restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced {
-        return Ok(ProtectionReport::off("the kernel does not enforce the rules"));
+        return Ok(SandboxReport::off("the kernel does not enforce the rules"));
     }
     Ok(described(reach, kernel, &version(status.landlock)))
 }
@@ -147,14 +139,14 @@ fn has_abstract_manager() -> bool {
 /// A missing path gets no rule: if it is created later, it stays denied until a restart.
 fn with_place(rules: RulesetCreated, place: &PathRule) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(&place.path) else { return Ok(rules) };
-    let mut access = access_rights(place.usage);
+    let mut access = landlock_access(place.usage);
     if !place.path.is_dir() {
         access &= AccessFs::from_file(ABI::V5);
     }
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
-fn access_rights(usage: PathAccess) -> BitFlags<AccessFs> {
+fn landlock_access(usage: PathAccess) -> BitFlags<AccessFs> {
     match usage {
         PathAccess::Read => AccessFs::ReadFile | AccessFs::ReadDir,
         PathAccess::Remove => AccessFs::RemoveFile.into(),
@@ -182,15 +174,15 @@ fn version(status: landlock::LandlockStatus) -> String {
     }
 }
 
-fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> ProtectionReport {
+fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> SandboxReport {
     let too_old =
-        |linux: &str| ProtectionStatus::Off(format!("the kernel is older than Linux {linux}"));
-    ProtectionReport {
+        |linux: &str| SandboxStatus::Off(format!("the kernel is older than Linux {linux}"));
+    SandboxReport {
         files: match &reach.files {
-            FileAccess::Anywhere(why) => ProtectionStatus::Off((*why).to_owned()),
+            FileAccess::Anywhere(why) => SandboxStatus::Off((*why).to_owned()),
             FileAccess::Only(_) if !kernel.files => too_old("5.19"),
             FileAccess::Only(places) => {
-                ProtectionStatus::On(format!("only {} paths ({version})", places.len()))
+                SandboxStatus::On(format!("only {} paths ({version})", places.len()))
             }
         },
         ports: if kernel.ports {
@@ -203,16 +195,16 @@ fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Pr
                 }
                 ConnectionPolicy::Never => "no outgoing ports".to_owned(),
             };
-            ProtectionStatus::On(format!("only {first}-{last} incoming, {out} ({version})"))
+            SandboxStatus::On(format!("only {first}-{last} incoming, {out} ({version})"))
         } else {
             too_old("6.7")
         },
         programs: if kernel.scopes {
-            ProtectionStatus::On(format!("no signals to other processes ({version})"))
+            SandboxStatus::On(format!("no signals to other processes ({version})"))
         } else {
             too_old("6.12")
         },
-        calls: ProtectionStatus::Off("not requested".to_owned()),
+        calls: SandboxStatus::Off("not requested".to_owned()),
     }
 }
 

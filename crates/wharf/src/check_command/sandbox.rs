@@ -1,4 +1,4 @@
-//! The subject `protection`: system user, sandbox, and permissions of files.
+//! The subject `sandbox`: system user, sandbox, and permissions of files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use super::{Subjects, homes};
 use crate::config::choice::{Durability, Sandbox, Symlinks};
 use crate::logins;
 use crate::outcome::Failure;
-use crate::protection::identity::{current_name, is_root};
-use crate::protection::own_files::{MOVE, beneath, own_files, server_files, within};
-use crate::protection::reach::AccessPolicy;
-use crate::protection::{ProtectionStatus, permissions, rehearse, system};
+use crate::sandbox::identity::{current_name, is_root};
+use crate::sandbox::own_files::{MOVE, beneath, own_files, server_files, within};
+use crate::sandbox::reach::AccessPolicy;
+use crate::sandbox::{SandboxStatus, permissions, rehearse, system};
 
 pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(), Failure> {
     let config = subjects.config;
@@ -26,7 +26,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     }
     let open = [("files", &report.files), ("system calls", &report.calls)];
     for (what, part) in open {
-        if let ProtectionStatus::Off(why) = part {
+        if let SandboxStatus::Off(why) = part {
             let hint = match config.server.sandbox {
                 Sandbox::Off => "write sandbox = \"auto\" in [server]",
                 _ if config.files.follow_symlinks == Symlinks::Always => {

@@ -32,7 +32,7 @@ fn confined<T: Send>(
         let trial = scope.spawn(|| {
             let report = confine(&reach);
             for (name, part) in report.parts() {
-                assert!(matches!(part, ProtectionStatus::On(_)), "{name} {part:?}");
+                assert!(matches!(part, SandboxStatus::On(_)), "{name} {part:?}");
             }
             act()
         });

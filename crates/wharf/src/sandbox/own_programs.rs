@@ -34,7 +34,7 @@ const OF_SYSTEM: &[&str] =
 
 /// The program of a command line, and all files in its arguments: existing ones, and those that
 /// could be created in an existing folder. Relative paths are resolved against the working folder
-/// of programs, the folder of the config file, and the folders in the command line.
+/// of programs, the folder of the configuration file, and the folders in the command line.
 pub(super) fn named_by(line: &ProgramLine, config_folder: Option<&Path>) -> Vec<PathBuf> {
     let Some((program, arguments)) = line.0.split_first() else { return Vec::new() };
     let program = PathBuf::from(program);

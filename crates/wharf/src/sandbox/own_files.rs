@@ -74,7 +74,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     let copies = Extent::FileAndCopies;
     // Also those that the next start would read if an account created one.
     for path in file.map(Path::to_path_buf).into_iter().chain(standard_paths::config_candidates()) {
-        add("the config file", path, copies);
+        add("the configuration file", path, copies);
     }
     add("the accounts file", config.server.users_file.0.clone(), copies);
     if let Some(path) = accounts::file(config) {
