@@ -1,5 +1,6 @@
-//! Blocks of memory in which data is received. They are used again once all of their data is stored,
-//! so that a fast upload does not allocate, and the system does not clear, new memory for each piece.
+//! Blocks of memory in which data is received. They are used again once all of their data is
+//! stored, so that a fast upload does not allocate, and the system does not clear, new memory for
+//! each piece.
 
 use std::cell::RefCell;
 

@@ -186,7 +186,8 @@ sections! {
         resolve_every: Wait = "\"5m\"",
         /// networks whose clients get `address`; "private" = RFC 1918, ULA, loopback, link-local
         local_networks: Networks = "[\"private\"]",
-        /// time from the reply to PASV or EPSV to the data connection
+        /// how long a transfer waits for its data connection; a port for which no transfer is
+        /// requested is released after 30 s, or after this time if it is longer
         accept_timeout: Wait = "\"20s\"",
     }
 

@@ -81,9 +81,8 @@ pub(super) const INVALID: &str = "invalid";
 /// Columns as wide as their widest cell; the last is not padded. Cells with control characters are
 /// escaped: a name in a database can contain any.
 pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let harmless = |cell: &String| match cell.chars().any(is_deceptive) {
-        true => escaped(cell.as_bytes()),
-        false => cell.clone(),
+    let harmless = |cell: &String| {
+        if cell.chars().any(is_deceptive) { escaped(cell.as_bytes()) } else { cell.clone() }
     };
     let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(harmless)).collect();
     let width = |column: usize| {
