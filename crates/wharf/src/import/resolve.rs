@@ -2,7 +2,7 @@
 //! not conflict. Invalid parts are removed and reported.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::model::{
     ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, LAST_PORT, NoteKind,
@@ -20,7 +20,7 @@ pub(crate) fn resolve(found: &mut ImportResult, folder: &Path) {
     read_each(found, folder);
     resolve_anonymous(found);
     resolve_certificate(found, folder);
-    resolve_logs(found);
+    resolve_logs(found, folder);
     resolve_ports(found, folder);
     note_tls_policy(found);
     resolve_accounts(found);
@@ -129,21 +129,23 @@ fn resolve_certificate(found: &mut ImportResult, folder: &Path) {
     }
 }
 
-/// The server log and the transfer log cannot share a file.
-fn resolve_logs(found: &mut ImportResult) {
-    let (file, transfers) = ("log.file", "log.transfer_log");
-    if found.text_of(file).is_some() && found.text_of(file) == found.text_of(transfers) {
-        remove_setting(
-            found,
-            transfers,
-            "the server log and the transfer log cannot use the same file",
-        );
-    }
-    for path in [file, transfers] {
-        let Some(setting) = found.imported_settings.get(path).cloned() else { continue };
-        let folder = setting.raw.text().map(Path::new).and_then(Path::parent);
-        if folder.is_some_and(|folder| !folder.is_dir()) {
+/// Logs of different formats cannot share a file: the first keeps it.
+fn resolve_logs(found: &mut ImportResult, folder: &Path) {
+    let logs = [
+        ("log.file", "the server log"),
+        ("log.transfer_log", "the transfer log"),
+        ("log.audit_file", "the audit log"),
+    ];
+    let mut used: Vec<(PathBuf, &str)> = Vec::new();
+    for (path, log) in logs {
+        let Some(file) = found.text_of(path).map(|file| folder.join(file)) else { continue };
+        if file.parent().is_some_and(|parent| !parent.is_dir()) {
             remove_setting(found, path, "the folder of this log does not exist");
+        } else if let Some((_, other)) = used.iter().find(|(other, _)| *other == file) {
+            let what = format!("{other} and {log} cannot use the same file");
+            remove_setting(found, path, &what);
+        } else {
+            used.push((file, log));
         }
     }
 }
@@ -310,6 +312,20 @@ mod tests {
         let lost = found.notes.iter().filter(|note| note.kind == NoteKind::Lost);
         assert_eq!(lost.count(), 5, "{:?}", found.notes);
         assert!(load(&found, &[], Path::new("/")).is_valid());
+    }
+
+    #[test]
+    fn of_logs_with_one_file_the_first_keeps_it() {
+        let mut found = found(&[
+            ("log.file", text("ftp.log")),
+            ("log.transfer_log", text("/ftp.log")),
+            ("log.audit_file", text("audit.log")),
+        ]);
+        resolve(&mut found, Path::new("/"));
+        let left: Vec<_> = found.imported_settings.keys().map(String::as_str).collect();
+        assert_eq!(left, ["log.audit_file", "log.file"]);
+        let notes = format!("{:?}", found.notes);
+        assert!(notes.contains("the server log and the transfer log cannot"), "{notes}");
     }
 
     #[test]
