@@ -5,9 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
+
+use crate::net::Net;
 
 /// Workers per processor: while some wait for their clients, others copy.
 const WORKERS_PER_PROCESSOR: usize = 20;
+const WORKERS_IN_SIMULATION: usize = 2;
 
 /// The blocking workers of a server, assigned in order of arrival. A transfer that has one releases
 /// it after a run if others wait.
@@ -15,6 +20,8 @@ const WORKERS_PER_PROCESSOR: usize = 20;
 pub(crate) struct BlockingPool {
     free: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    /// Set in a simulation.
+    simulation: Option<Arc<dyn Net>>,
 }
 
 /// Permission to occupy one blocking thread. Dropping it releases the worker.
@@ -24,10 +31,31 @@ pub(crate) struct BlockingWorker {
 }
 
 impl BlockingPool {
-    pub(crate) fn new() -> Self {
-        let processors = available_parallelism().map_or(1, usize::from);
-        let free = Arc::new(Semaphore::new(processors * WORKERS_PER_PROCESSOR));
-        Self { free, waiting: Arc::default() }
+    pub(crate) fn new(net: Arc<dyn Net>) -> Self {
+        let simulation = net.simulated_blocking().is_some().then_some(net);
+        // A simulation must not depend on the machine; with few workers, transfers wait for one.
+        let workers = match &simulation {
+            Some(_) => WORKERS_IN_SIMULATION,
+            None => available_parallelism().map_or(1, usize::from) * WORKERS_PER_PROCESSOR,
+        };
+        Self { free: Arc::new(Semaphore::new(workers)), waiting: Arc::default(), simulation }
+    }
+
+    /// Runs a blocking call, on a thread; in a simulation, in a task. Dropping the handle does not
+    /// stop it.
+    #[expect(clippy::disallowed_methods, reason = "it stands for a thread in a simulation")]
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let Some(net) = &self.simulation else { return spawn_blocking(work) };
+        let takes = net.simulated_blocking().unwrap_or_default();
+        tokio::spawn(async move {
+            if !takes.is_zero() {
+                sleep(takes).await;
+            }
+            work()
+        })
     }
 
     /// Waits for a worker. Cancel safe; dropping the future loses the place in the queue.
@@ -69,10 +97,11 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
+    use crate::net::Tcp;
 
     #[tokio::test]
     async fn a_worker_detects_waiting_workers() {
-        let blocking_pool = BlockingPool::new();
+        let blocking_pool = BlockingPool::new(Arc::new(Tcp));
         let mut taken = Vec::new();
         while blocking_pool.free.available_permits() > 0 {
             taken.push(blocking_pool.acquire().await);

@@ -20,6 +20,7 @@ use crate::gate;
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::registry::End;
+use crate::regression::Regression;
 use crate::server_side_job;
 use crate::session::Session;
 use crate::session_end::SessionEnd;
@@ -397,13 +398,14 @@ async fn secure(
     let binding_id = session.shared.new_binding_id();
     acceptor.handshake_started(binding_id, session.peer.ip(), session.used_auth_ssl);
     let (handle, deadline) = (Arc::clone(&session.handle), session.idle_deadline());
+    let how = End::after_transfer_unless(Regression::ShutdownWaitsForHandshake);
     let protection = tokio::select! {
         // A completed handshake comes first.
         biased;
         secured = timeout_at(deadline, control.secure(&acceptor, binding_id)) => {
             secured.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)?
         }
-        reason = handle.ended(End::AfterTransfer) => {
+        reason = handle.ended(how) => {
             return Err(SessionEnd::Terminated(reason.to_owned()));
         }
     };

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::metrics::OpeningFailure;
 use crate::net::{Net, Socket, Stream, at_port};
 use crate::ports::{AcceptedConn, Lease, PortEvent, UnexpectedPeers};
+use crate::regression::Regression;
 use crate::settings::SessionReuse;
 use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
@@ -19,6 +20,8 @@ use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 /// until then; later, a task closes connections of unexpected peers, which would otherwise fill the
 /// backlog so that the client could not connect.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);
+/// See [`Regression::UnexpectedPeersEndWait`].
+const UNEXPECTED_MAX_ONCE: usize = 7;
 
 /// The data port of the next transfer.
 pub(crate) enum DataPort {
@@ -168,6 +171,11 @@ impl Opening<'_> {
                 match lease.next().await.map_err(OpenError::Network)? {
                     PortEvent::Accepted(arrived) => return Ok(arrived),
                     PortEvent::Unexpected(address) => {
+                        if unexpected.count() >= UNEXPECTED_MAX_ONCE
+                            && Regression::UnexpectedPeersEndWait.is_present()
+                        {
+                            return Err(OpenError::OtherAddress(address));
+                        }
                         if let Some(pause) = unexpected.note(address) {
                             sleep(pause).await;
                         }

@@ -1,5 +1,6 @@
 //! Drives an operation while reading the control connection.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::control::{Control, Disconnect};
 use crate::gate;
 use crate::next::Next;
 use crate::registry::End;
+use crate::regression::Regression;
 use crate::session::Session;
 
 /// A line that was received meanwhile and is processed afterwards.
@@ -69,6 +71,9 @@ async fn next_line(
     control: &mut Control,
     is_behind: bool,
 ) -> Result<Result<Vec<u8>, LineTooLong>, Disconnect> {
+    if is_behind && Regression::AbortNotRead.is_present() {
+        return pending().await;
+    }
     if is_behind { control.urgent_line(is_abort).await.map(Ok) } else { control.line().await }
 }
 

@@ -144,6 +144,8 @@ mod pump;
 mod rate_limit;
 mod refusal;
 mod registry;
+#[doc(hidden)]
+pub mod regression;
 pub mod server;
 mod server_side_job;
 mod session;

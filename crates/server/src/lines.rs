@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{ByteStream, Entries, EntryStream};
 use wharf_core::{Bytes, Stream};
@@ -18,6 +18,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::glob::Glob;
 use wharf_proto::listing::Format;
 
+use crate::blocking_pool::BlockingPool;
 use crate::files::DirectoryPerms;
 use crate::names::NameCodec;
 
@@ -66,16 +67,26 @@ impl LineFormatter {
 }
 
 /// The lines of a whole directory.
-pub(crate) fn lines(entries: Entries, formatter: LineFormatter) -> ByteStream {
+pub(crate) fn lines(
+    entries: Entries,
+    formatter: LineFormatter,
+    blocking_pool: &BlockingPool,
+) -> ByteStream {
     let lines = LineBuffer { formatter, first: Some(Vec::new()), out: Vec::new() };
     match entries {
-        Entries::Blocking(entries) => Box::pin(ReadAhead::of(BlockingLines { entries, lines })),
+        Entries::Blocking(entries) => {
+            Box::pin(ReadAhead::of(BlockingLines { entries, lines }, blocking_pool))
+        }
         Entries::Stream(entries) => Box::pin(BatchLines { entries: Some(entries), lines }),
     }
 }
 
 /// Collects at most `most` entries, and returns whether there are more.
-async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
+async fn collect(
+    entries: Entries,
+    most: usize,
+    blocking_pool: &BlockingPool,
+) -> Result<(Vec<Entry>, bool)> {
     match entries {
         Entries::Blocking(entries) => {
             let read = move || {
@@ -88,7 +99,7 @@ async fn collect(entries: Entries, most: usize) -> Result<(Vec<Entry>, bool)> {
                 }
                 Ok((all, false))
             };
-            let read = spawn_blocking(read).await;
+            let read = blocking_pool.spawn(read).await;
             read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic)))
         }
         Entries::Stream(mut batches) => {
@@ -190,11 +201,15 @@ impl BlockingLines {
 }
 
 /// Reads one chunk ahead on a blocking thread. After a drop, only that chunk is still read.
-struct ReadAhead(Option<JoinHandle<ListingPiece>>);
+struct ReadAhead {
+    ahead: Option<JoinHandle<ListingPiece>>,
+    blocking_pool: BlockingPool,
+}
 
 impl ReadAhead {
-    fn of(calls: BlockingLines) -> Self {
-        Self(Some(spawn_blocking(|| calls.read())))
+    fn of(calls: BlockingLines, blocking_pool: &BlockingPool) -> Self {
+        let ahead = Some(blocking_pool.spawn(|| calls.read()));
+        Self { ahead, blocking_pool: blocking_pool.clone() }
     }
 }
 
@@ -202,12 +217,12 @@ impl Stream for ReadAhead {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while let Some(reading) = &mut self.0 {
+        while let Some(reading) = &mut self.ahead {
             let read = ready!(Pin::new(reading).poll(context));
-            self.0 = None;
+            self.ahead = None;
             match read.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Broken, panic))) {
                 Ok((piece, rest)) => {
-                    self.0 = rest.map(|calls| spawn_blocking(|| calls.read()));
+                    self.ahead = rest.map(|calls| self.blocking_pool.spawn(|| calls.read()));
                     if !piece.is_empty() {
                         return Poll::Ready(Some(Ok(piece)));
                     }
@@ -273,6 +288,7 @@ mod tests {
     use wharf_proto::listing::Short;
 
     use super::*;
+    use crate::net::Tcp;
     use crate::settings::Settings;
 
     fn formatter(only: Option<&[u8]>) -> LineFormatter {
@@ -292,6 +308,10 @@ mod tests {
         Box::new(numbers.map(|number| Ok(Entry::new(format!("{number:06}"), Kind::File, 0))))
     }
 
+    fn pool() -> BlockingPool {
+        BlockingPool::new(std::sync::Arc::new(Tcp))
+    }
+
     async fn all(mut stream: ByteStream) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {
@@ -309,7 +329,8 @@ mod tests {
     #[tokio::test]
     async fn a_small_directory_is_sorted_and_a_large_one_is_not() {
         for (count, is_sorted) in [(0, true), (1, true), (SORTED_MAX, true), (50_000, false)] {
-            let listed = lines(Entries::Blocking(entries((0..count).rev())), formatter(None));
+            let listed =
+                lines(Entries::Blocking(entries((0..count).rev())), formatter(None), &pool());
             let text = String::from_utf8(all(listed).await.unwrap()).unwrap();
             let wanted = if is_sorted { expected(0..count) } else { expected((0..count).rev()) };
             assert!(text == wanted, "{count}");
@@ -320,7 +341,10 @@ mod tests {
     async fn an_error_ends_the_listing() {
         let failing = (0..3).map(|_| Err(Error::from(ErrorKind::Broken)));
         let listed = Entries::Blocking(Box::new(failing));
-        assert_eq!(all(lines(listed, formatter(None))).await.unwrap_err().kind, ErrorKind::Broken);
+        assert_eq!(
+            all(lines(listed, formatter(None), &pool())).await.unwrap_err().kind,
+            ErrorKind::Broken
+        );
     }
 
     /// A stream that must not be polled after its end.
@@ -342,7 +366,7 @@ mod tests {
         let batch = vec![Entry::new("a", Kind::File, 0)];
         for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
             let batches = Entries::Stream(Box::pin(Once(Some(only), false)));
-            let mut stream = lines(batches, formatter(None));
+            let mut stream = lines(batches, formatter(None), &pool());
             let first = poll_fn(|waker| stream.as_mut().poll_next(waker)).await;
             assert_eq!(first.unwrap().is_ok(), is_whole);
             for _ in 0..2 {
@@ -369,7 +393,7 @@ mod tests {
             let facts = std::fs::read_to_string("/proc/self/statm").ok()?;
             facts.split(' ').nth(1)?.parse::<usize>().ok()
         };
-        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), formatter(None));
+        let mut stream = lines(Entries::Blocking(entries(0..1_000_000)), formatter(None), &pool());
         let (mut count, mut most) = (0, 0);
         let before = pages();
         while let Some(piece) = poll_fn(|waker| stream.as_mut().poll_next(waker)).await {

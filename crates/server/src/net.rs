@@ -19,6 +19,7 @@ mod tls_transport;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,6 +62,13 @@ pub trait Net: Send + Sync {
 
     /// The time of day, for listings. Deadlines use tokio's clock.
     fn now(&self) -> Timestamp;
+
+    /// How long the next blocking call takes in a simulation, where such calls run in tasks, so
+    /// that the order of events is repeatable. `None`: they run on threads. Whether it is `None`
+    /// must not change.
+    fn simulated_blocking(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A listening socket. Dropping it closes it.
@@ -96,6 +104,37 @@ pub trait Link: AsyncRead + AsyncWrite + Send + Unpin {
 
     /// The local address.
     fn local_address(&self) -> SocketAddr;
+
+    /// The calls that a kernel copy needs. `None`: all data goes through memory.
+    fn for_kernel_copy(&self) -> Option<Arc<dyn KernelCopyLink>> {
+        None
+    }
+}
+
+/// What a kernel copy does with a connection that is not a TCP socket. Only a simulation needs it:
+/// it runs the control flow of a kernel copy without a kernel.
+#[async_trait]
+pub trait KernelCopyLink: Send + Sync {
+    /// Reads what has arrived; `WouldBlock` if nothing has.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what fits; `WouldBlock` if nothing does.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Waits until `read` or `write` would not return `WouldBlock`. Cancel safe.
+    async fn ready(&self, direction: CopyDirection);
+
+    /// Ends both directions at once, also for a copy that is running.
+    fn shut_down(&self);
+}
+
+/// The direction of a kernel copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyDirection {
+    /// From the connection to a file.
+    Receive,
+    /// From a file to the connection.
+    Send,
 }
 
 /// A connection without TLS.

@@ -17,7 +17,6 @@ mod zlib;
 
 use std::io;
 
-use tokio::task::spawn_blocking;
 use wharf_core::error::{Error, ErrorKind};
 
 pub(crate) use self::closing::{Closing, EndRule};
@@ -92,7 +91,7 @@ async fn run_blocking<T: Send + 'static>(
         return work();
     }
     let worker = blocking_pool.acquire().await;
-    let working = spawn_blocking(move || {
+    let working = blocking_pool.spawn(move || {
         let done = work();
         drop(worker);
         done

@@ -12,6 +12,7 @@ use wharf_core::account::Rate;
 use wharf_core::event::Direction;
 
 use crate::registry::SessionHandle;
+use crate::regression::Regression;
 
 /// The length of a burst as a time at the limited rate: short, so that the flow is even and several
 /// transfers share fairly.
@@ -185,11 +186,13 @@ impl RateLimiter {
     /// newer limit for bytes that moved without it would delay this transfer, and all that share
     /// the limit, for as long as those bytes take at its rate.
     pub(crate) async fn take(&self, burst: &Burst, bytes: usize) {
-        if burst.buckets.is_empty() || !self.is_limited() {
+        let takes_all = Regression::EarlierBytesCharged.is_present();
+        if burst.buckets.is_empty() && !takes_all || !self.is_limited() {
             return;
         }
-        let current =
-            |bucket: &&Arc<Bucket>| burst.buckets.iter().any(|one| Arc::ptr_eq(one, bucket));
+        let current = |bucket: &&Arc<Bucket>| {
+            takes_all || burst.buckets.iter().any(|one| Arc::ptr_eq(one, bucket))
+        };
         let begin =
             self.current().buckets.iter().filter(current).map(|bucket| bucket.take(bytes)).max();
         let Some(begin) = begin else { return };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::regression::Regression;
 use crate::session_status::{SessionStatus, SessionView};
 
 /// All sessions, by number.
@@ -47,6 +48,12 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// The end for which a wait is over that must not delay a shutdown, unless the fault is put
+    /// back that it does.
+    pub(crate) fn after_transfer_unless(regression: Regression) -> Self {
+        if regression.is_present() { Self::Now } else { Self::AfterTransfer }
+    }
+
     fn level(self) -> u8 {
         match self {
             Self::NotYet => 0,

@@ -12,6 +12,7 @@ use wharf_proto::entry::Kind;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
+use crate::blocking_pool::BlockingPool;
 use crate::control::Control;
 use crate::drive::{Ending, PendingLine, drive_with_control};
 use crate::files::SessionFiles;
@@ -62,12 +63,12 @@ pub(crate) async fn run(
             finish_copy(session, ending, sink, &from, &to).await
         }
         ServerSideJob::RemoveTree { at } => {
-            let files = session.files().cloned();
+            let (files, pool) = (session.files().cloned(), session.shared.blocking_pool.clone());
             let mut removed = Vec::new();
             let ending = {
                 let act = pin!(async {
                     match files {
-                        Ok(files) => remove_tree(files, &at, &mut removed).await,
+                        Ok(files) => remove_tree(files, &at, &mut removed, pool).await,
                         Err(refusal) => Err(refusal),
                     }
                 });
@@ -190,13 +191,20 @@ pub(crate) async fn remove_tree(
     files: SessionFiles,
     at: &VPath,
     removed: &mut Vec<(VPath, bool)>,
+    blocking_pool: BlockingPool,
 ) -> Result<(), Refusal> {
     const TOO_MANY: &str = "Too many entries (limit 10000); remove subdirectories one by one.";
     if files.remove_if_empty(at).await? {
         removed.push((at.clone(), true));
         return Ok(());
     }
-    let mut walk = DirectoryWalk::new(files.clone(), at.clone(), Permissions::RMDIR, usize::MAX);
+    let mut walk = DirectoryWalk::new(
+        files.clone(),
+        at.clone(),
+        Permissions::RMDIR,
+        usize::MAX,
+        blocking_pool,
+    );
     let mut found = vec![(at.clone(), true)];
     loop {
         let folder = match walk.next().await {

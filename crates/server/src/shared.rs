@@ -87,11 +87,11 @@ impl Shared {
                 tls,
             })),
             config_lock: Mutex::default(),
+            blocking_pool: BlockingPool::new(Arc::clone(&net)),
             net,
             events,
             admission: Arc::default(),
             registry: Arc::default(),
-            blocking_pool: BlockingPool::new(),
             metrics: Arc::default(),
         })
     }

@@ -172,7 +172,8 @@ impl TestSession {
             }
             ServerSideJob::RemoveTree { at } => {
                 let files = self.session.files().expect("the session is logged in").clone();
-                match crate::server_side_job::remove_tree(files, &at, &mut Vec::new()).await {
+                let pool = shared.blocking_pool.clone();
+                match crate::server_side_job::remove_tree(files, &at, &mut Vec::new(), pool).await {
                     Ok(()) => Reply::new(Code::FILE_DONE, "Removed."),
                     Err(refusal) => refusal.reply(Code::FILE_UNAVAILABLE),
                 }

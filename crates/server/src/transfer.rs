@@ -28,6 +28,7 @@ use crate::ports::{Lease, UnexpectedPeers};
 use crate::pump::{self, Closing, EndRule, Flow, Mover, Sent, TransferError};
 use crate::rate_limit::RateLimiter;
 use crate::registry::{End, SessionHandle};
+use crate::regression::Regression;
 use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::session_status::Payload;
@@ -362,12 +363,13 @@ impl DataTransfer {
             stage: &self.stage,
         };
         let asked = Instant::now();
+        let how = End::after_transfer_unless(Regression::ShutdownWaitsForConnection);
         let opened = tokio::select! {
             // An open connection comes first.
             biased;
             opened = opening.open(port, &mut self.unexpected) => opened,
             // A shutdown does not wait for a client to connect, nor for its handshake.
-            reason = self.handle.ended(End::AfterTransfer) => return DataEnd::Ended(reason.into()),
+            reason = self.handle.ended(how) => return DataEnd::Ended(reason.into()),
         };
         let data = match opened {
             Ok(data) => data,

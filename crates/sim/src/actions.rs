@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{sleep, timeout};
 use wharf_proto::reply::Reply;
 
 use crate::client::{Disconnected, SimClient};
@@ -60,7 +61,10 @@ impl SimClient {
 
     /// A session without faults: everything must succeed.
     pub(crate) async fn check_service(&mut self) {
-        if self.connect().await.is_err() || self.log_in().await.is_err() {
+        if self.connect().await.is_err()
+            || self.profile.wants_tls && self.secure().await.is_err()
+            || self.log_in().await.is_err()
+        {
             return self.report_violation("the server no longer accepts logins");
         }
         for _ in 0..2 {
@@ -77,6 +81,9 @@ impl SimClient {
     /// Connects and logs in, sometimes with a wrong password first.
     async fn connect_and_log_in(&mut self) -> Result<(), Disconnected> {
         self.connect().await?;
+        if self.profile.wants_tls {
+            self.secure().await?;
+        }
         if self.rng.chance(1, 6) {
             self.command(&format!("USER {}", self.profile.user)).await?;
             self.command("PASS wrong").await?;
@@ -196,11 +203,8 @@ impl SimClient {
                 self.log_in().await
             }
             4 => {
-                self.log_line("receives no more replies");
                 self.send_commands(&["HELP"; 300]).await?;
-                sleep(Duration::from_secs(self.rng.between(1, 60))).await;
-                self.disconnect();
-                Err(Disconnected)
+                self.stop_reading().await
             }
             _ => {
                 for _ in 0..3 {
@@ -210,6 +214,20 @@ impl SimClient {
                 Ok(())
             }
         }
+    }
+
+    /// Reads a part of the replies, and no more.
+    async fn stop_reading(&mut self) -> Result<(), Disconnected> {
+        let most = self.rng.size(0, 100_000);
+        self.log_line(&format!("receives no more than {most} bytes of replies"));
+        let time = Duration::from_secs(self.rng.between(1, 60));
+        if let Some(control) = &mut self.control {
+            let mut bytes = vec![0; most];
+            let _ = timeout(time, control.read_exact(&mut bytes)).await;
+        }
+        sleep(time).await;
+        self.disconnect();
+        Err(Disconnected)
     }
 
     /// Sends several commands at once.

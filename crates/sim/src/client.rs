@@ -1,19 +1,22 @@
 //! A simulated client: its control connection, and the order of replies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::codes::{may_answer, moves_data};
 use crate::escape::escaped;
-use crate::link::SimLink;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
+use crate::stream::{ClientStream, client_config};
 
 /// Maximum time without output of the server: longer than all its timeouts, and than a rate-limited
 /// upload into a storage that stalls.
@@ -25,6 +28,8 @@ const GOODBYE_MAX: Duration = Duration::from_mins(1);
 const PROMPT_MAX: Duration = Duration::from_secs(100);
 /// Maximum number of bytes of a command that are logged.
 const LINE_SHOWN: usize = 60;
+/// What stands for a command before the greeting.
+const GREETING: &str = "(greeting)";
 /// How often a client tries to connect.
 const DIALS_MAX: u32 = 3;
 
@@ -43,6 +48,8 @@ pub(crate) struct ClientProfile {
     pub(crate) has_reliable_network: bool,
     /// There are no faults at all: network, storage, limits, administrator.
     pub(crate) is_faultless: bool,
+    /// It uses TLS if the server offers it.
+    pub(crate) wants_tls: bool,
     /// The client itself neither breaks connections nor sends unusual commands.
     pub(crate) is_well_behaved: bool,
 }
@@ -53,11 +60,16 @@ pub(crate) struct SimClient {
     pub(crate) rng: Rng,
     pub(crate) net: SimNet,
     pub(crate) oracle: Oracle,
-    pub(crate) control: Option<SimLink>,
+    pub(crate) control: Option<ClientStream>,
+    tls: Arc<ClientConfig>,
+    /// Data connections use TLS.
+    pub(crate) is_private: bool,
     unread: Vec<u8>,
     /// Commands without a final reply, oldest first.
     asked: VecDeque<PendingCommand>,
     has_goodbye: bool,
+    /// The server may not have completed the TLS handshake yet, so it cannot send a last reply.
+    is_handshaking: bool,
     /// The final reply of the transfer in progress, if it was read while waiting for another reply.
     early_end: Option<u16>,
     /// The content being sent to each path when an upload was interrupted.
@@ -93,9 +105,12 @@ impl SimClient {
             net,
             oracle,
             control: None,
+            tls: client_config(true),
+            is_private: false,
             unread: Vec::new(),
             asked: VecDeque::new(),
             has_goodbye: false,
+            is_handshaking: false,
             early_end: None,
             cut: BTreeMap::new(),
             uncertain_paths: BTreeSet::new(),
@@ -115,15 +130,16 @@ impl SimClient {
         self.asked.clear();
         self.unread.clear();
         self.has_goodbye = false;
+        self.is_handshaking = false;
         self.early_end = None;
+        self.is_private = false;
         for _ in 0..DIALS_MAX {
             let from = SocketAddr::new(self.profile.address, 0);
             match self.net.dial(from, self.profile.server).await {
                 Ok(link) => {
                     self.log_line("connects");
-                    self.control = Some(link);
-                    self.asked
-                        .push_back(PendingCommand { verb: "(greeting)".into(), is_open: false });
+                    self.control = Some(ClientStream::Plain(link));
+                    self.asked.push_back(PendingCommand { verb: GREETING.into(), is_open: false });
                     return self.next_reply().await.map(drop);
                 }
                 Err(error) => {
@@ -133,6 +149,32 @@ impl SimClient {
             }
         }
         Err(Disconnected)
+    }
+
+    /// Starts TLS, if the server offers it.
+    pub(crate) async fn secure(&mut self) -> Result<(), Disconnected> {
+        if self.command("AUTH TLS").await?.code.number() != 234 {
+            return Ok(());
+        }
+        self.is_handshaking = true;
+        let Some(control) = self.control.take() else { return Err(Disconnected) };
+        let Ok(Ok(secured)) = timeout(SILENCE_MAX, control.secured(&self.tls)).await else {
+            self.log_line("the TLS handshake fails");
+            if self.profile.is_faultless {
+                self.report_violation("the TLS handshake fails");
+            }
+            return Err(Disconnected);
+        };
+        self.control = Some(secured);
+        self.command("PBSZ 0").await?;
+        self.is_private = self.command("PROT P").await?.code.number() == 200;
+        self.log_line("uses TLS");
+        Ok(())
+    }
+
+    /// Starts TLS on a data connection, if it is private.
+    pub(crate) async fn secured_data(&self, link: ClientStream) -> io::Result<ClientStream> {
+        if self.is_private { link.secured(&self.tls).await } else { Ok(link) }
     }
 
     /// Sends commands in one write, and expects their replies in this order.
@@ -157,7 +199,11 @@ impl SimClient {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         let Some(control) = &mut self.control else { return Err(Disconnected) };
-        if let Ok(Ok(())) = timeout(SILENCE_MAX, control.write_all(bytes)).await {
+        let sending = async {
+            control.write_all(bytes).await?;
+            control.flush().await
+        };
+        if let Ok(Ok(())) = timeout(SILENCE_MAX, sending).await {
             return Ok(());
         }
         self.log_line("cannot send");
@@ -274,7 +320,7 @@ impl SimClient {
             return Err(Disconnected);
         };
         let is_fine = match asked.verb.as_str() {
-            "(greeting)" => code == Code::READY,
+            GREETING => code == Code::READY,
             verb => may_answer(verb, code.number()),
         };
         if !is_fine {
@@ -294,6 +340,7 @@ impl SimClient {
             match Reply::parse(&self.unread) {
                 Ok(Some((reply, used))) => {
                     self.unread.drain(..used);
+                    self.is_handshaking = false;
                     let text = reply.lines.last().map(|line| escaped(line)).unwrap_or_default();
                     self.log_line(&format!("S: {} {text}", reply.code));
                     return Ok(reply);
@@ -312,7 +359,11 @@ impl SimClient {
                 Ok(end) => {
                     let how = if end.is_ok() { "is closed" } else { "is reset" };
                     self.log_line(&format!("the control connection {how}"));
-                    if self.profile.has_reliable_network && !self.has_goodbye {
+                    // A connection that was not accepted yet gets no reply.
+                    let is_greeted = !self.asked.iter().any(|asked| asked.verb == GREETING);
+                    let is_unaccepted = self.oracle.is_stopping() && !is_greeted;
+                    let may_end = self.has_goodbye || self.is_handshaking || is_unaccepted;
+                    if self.profile.has_reliable_network && !may_end {
                         self.report_violation("the server closed the connection without a reply");
                     }
                     self.disconnect();

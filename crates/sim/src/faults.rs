@@ -1,8 +1,9 @@
 //! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
 use std::future::poll_fn;
+use std::io::Write as _;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use tokio::time::{Sleep, sleep};
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
-    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
-    Stores, Write,
+    Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stores, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
-use crate::oracle::{FileOperation, Oracle, Published, Resource};
+use crate::faulty_sink::{Detached, FaultySink};
+use crate::oracle::{FileOperation, Oracle, Resource};
 use crate::rng::Rng;
 
 /// The errors that a storage can return.
@@ -43,6 +44,48 @@ pub(crate) struct FaultPlan {
     /// Total stall time so far.
     pub(crate) stalled: Duration,
     pub(crate) calls: u64,
+    /// What the storage hands out.
+    pub(crate) handouts: Handouts,
+}
+
+/// How a storage hands out contents and listings. All are correct, and the engine treats each in a
+/// different way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handouts {
+    /// Of 8 reads, so many are files, so that they are copied by the kernel.
+    pub(crate) files_of_8: u64,
+    /// Of 8 reads, so many are whole, as for small files that are in memory.
+    pub(crate) bytes_of_8: u64,
+    /// Of 8 listings, so many are read with blocking calls.
+    pub(crate) blocking_lists_of_8: u64,
+    /// Of 8 uploads, so many detach their file if they are large.
+    pub(crate) detached_of_8: u64,
+    /// The rate at which the storage copies the existing content of an append or a resumed upload,
+    /// if it does.
+    pub(crate) copy_rate: Option<u64>,
+    /// Whether it copies before the upload begins: a fault.
+    pub(crate) copies_first: bool,
+}
+
+impl Handouts {
+    /// A storage chosen at random.
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let mut of_8 = || *rng.pick(&[0, 2, 4, 8]);
+        Self {
+            files_of_8: of_8(),
+            bytes_of_8: of_8(),
+            blocking_lists_of_8: of_8(),
+            detached_of_8: of_8(),
+            ..Self::default()
+        }
+    }
+}
+
+/// How one content is handed out.
+enum Handout {
+    Stream,
+    Bytes,
+    File,
 }
 
 impl FaultPlan {
@@ -56,6 +99,17 @@ impl FaultPlan {
             stall_max: Duration::ZERO,
             stalled: Duration::ZERO,
             calls: 0,
+            handouts: Handouts::default(),
+        }
+    }
+
+    fn handout(&mut self) -> Handout {
+        if self.rng.chance(self.handouts.files_of_8, 8) {
+            Handout::File
+        } else if self.rng.chance(self.handouts.bytes_of_8, 8) {
+            Handout::Bytes
+        } else {
+            Handout::Stream
         }
     }
 
@@ -78,9 +132,9 @@ impl FaultPlan {
 /// A tree in memory with faults. Clones share the tree and the fault plan.
 #[derive(Clone)]
 pub(crate) struct Faults {
-    memory: Memory,
-    account: String,
-    oracle: Oracle,
+    pub(crate) memory: Memory,
+    pub(crate) account: String,
+    pub(crate) oracle: Oracle,
     fault_plan: Arc<Mutex<FaultPlan>>,
 }
 
@@ -97,15 +151,20 @@ impl Faults {
     /// Disables all faults from now on.
     pub(crate) fn stop_faults(&self) {
         let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
-        *fault_plan = FaultPlan::without_faults(fault_plan.rng.fork());
+        let handouts = fault_plan.handouts;
+        *fault_plan = FaultPlan { handouts, ..FaultPlan::without_faults(fault_plan.rng.fork()) };
+    }
+
+    fn fault_plan(&self) -> MutexGuard<'_, FaultPlan> {
+        self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next(&self) -> (Option<Duration>, Option<ErrorKind>) {
-        self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.fault_plan().next()
     }
 
     /// Stalls, fails, or lets a call through.
-    async fn pass(&self, what: &str, at: &VPath) -> Result<()> {
+    pub(crate) async fn pass(&self, what: &str, at: &VPath) -> Result<()> {
         let (stall, fault) = self.next();
         if let Some(stall) = stall {
             self.oracle.log_line("store", &format!("{what} {at} takes {stall:?}"));
@@ -120,10 +179,25 @@ impl Faults {
         }
     }
 
-    /// Whether a file is handed out at once, as a store does that has it in memory.
-    fn gives_bytes(&self) -> bool {
-        let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
-        fault_plan.rng.chance(1, 3)
+    /// The file for a kernel copy of an upload, if one is offered.
+    fn detached(&self) -> Detached {
+        let mut fault_plan = self.fault_plan();
+        let of_8 = fault_plan.handouts.detached_of_8;
+        let is_offered = fault_plan.rng.chance(of_8, 8);
+        let has_quota = fault_plan.fails_of_1000 > 0 && fault_plan.rng.chance(1, 4);
+        let bytes_max = has_quota.then(|| fault_plan.rng.below(4_000_000));
+        Detached::new(is_offered, bytes_max)
+    }
+
+    /// How long the existing content is copied for a write, and whether before it begins.
+    fn copy_time(&self, at: &VPath, how: Write) -> (Duration, bool) {
+        let Handouts { copy_rate, copies_first, .. } = self.fault_plan().handouts;
+        let (Some(rate), false) = (copy_rate, how.start == Start::Fresh) else {
+            return (Duration::ZERO, false);
+        };
+        let size = self.memory.content(at.as_bytes()).map_or(0, |content| content.len());
+        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
+        (Duration::from_millis(bytes.saturating_mul(1000) / rate.max(1)), copies_first)
     }
 
     fn record(&self, operation: FileOperation, at: &VPath) {
@@ -171,7 +245,15 @@ impl Storage for Faults {
     async fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Entries> {
         self.pass("list", at).await?;
         Ok(match self.memory.list(at, wanted).await? {
-            Entries::Stream(inner) => Entries::Stream(self.faulty(inner)),
+            Entries::Stream(inner) => {
+                let of_8 = self.fault_plan().handouts.blocking_lists_of_8;
+                let is_blocking = self.fault_plan().rng.chance(of_8, 8);
+                let inner = self.faulty(inner);
+                if is_blocking {
+                    return Ok(Entries::Blocking(Box::new(entries(inner).await.into_iter())));
+                }
+                Entries::Stream(inner)
+            }
             blocking @ Entries::Blocking(_) => blocking,
         })
     }
@@ -179,10 +261,15 @@ impl Storage for Faults {
     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
         self.pass("read", at).await?;
         Ok(match self.memory.read(at, from).await? {
-            Source::Stream(inner) if self.gives_bytes() => {
-                Source::Bytes(whole(self.faulty(inner)).await?)
+            Source::Stream(inner) => {
+                let handout = self.fault_plan().handout();
+                let inner = self.faulty(inner);
+                match handout {
+                    Handout::Stream => Source::Stream(inner),
+                    Handout::Bytes => Source::Bytes(whole(inner).await?),
+                    Handout::File => file(&whole(inner).await?)?,
+                }
             }
-            Source::Stream(inner) => Source::Stream(self.faulty(inner)),
             whole @ (Source::File { .. } | Source::Bytes(_)) => whole,
         })
     }
@@ -190,6 +277,10 @@ impl Storage for Faults {
     async fn write(&self, at: &VPath, how: Write) -> Result<Box<dyn Sink>> {
         self.pass("write", at).await?;
         let was_partial = self.memory.partial(at).await?.is_some();
+        let (copy_time, copies_first) = self.copy_time(at, how);
+        if copies_first {
+            sleep(copy_time).await;
+        }
         let inner = self.memory.write(at, how).await?;
         Ok(Box::new(FaultySink {
             inner,
@@ -199,6 +290,8 @@ impl Storage for Faults {
             was_partial,
             written: Vec::new(),
             has_failed: false,
+            detached: self.detached(),
+            sync_takes: if copies_first { Duration::ZERO } else { copy_time },
             guard: self.oracle.track(Resource::Sink),
         }))
     }
@@ -259,78 +352,29 @@ async fn whole(mut stream: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>) ->
     Ok(bytes.into())
 }
 
-/// A write that stalls and fails.
-struct FaultySink {
-    inner: Box<dyn Sink>,
-    faults: Faults,
-    at: VPath,
-    start: Start,
-    was_partial: bool,
-    written: Vec<u8>,
-    has_failed: bool,
-    guard: crate::oracle::ResourceGuard,
+/// A file with this content. It is read from its second byte on, as after REST.
+fn file(content: &[u8]) -> Result<Source> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(b"-")?;
+    file.write_all(content)?;
+    Ok(Source::File { file, from: 1, len: u64::try_from(content.len()).unwrap_or(u64::MAX) })
 }
 
-#[async_trait]
-impl Sink for FaultySink {
-    async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        if self.has_failed {
-            self.faults
-                .oracle
-                .report_violation(format!("{}: a write after a failed write", self.at));
-        }
-        // If this write fails or is cancelled, the upload must not be considered complete.
-        self.has_failed = true;
-        self.faults.pass("sink.write", &self.at).await?;
-        self.inner.write(chunk.clone()).await?;
-        self.written.extend_from_slice(&chunk);
-        self.has_failed = false;
-        Ok(())
-    }
-
-    async fn commit(self: Box<Self>) -> Result<Stored> {
-        let Self { inner, faults, at, start, was_partial, written, has_failed, guard } = *self;
-        let mut waited_for =
-            WaitedFor { oracle: faults.oracle.clone(), what: "commit", is_done: false };
-        if has_failed {
-            faults.oracle.report_violation(format!("{at}: a commit after a write that failed"));
-        }
-        let passed = faults.pass("commit", &at).await;
-        waited_for.is_done = true;
-        if let Err(error) = passed {
-            inner.abort().await;
-            return Err(error);
-        }
-        let stored = inner.commit().await?;
-        let path = at.to_string();
-        let account = &faults.account;
-        let published = Published { account, path: &path, start, was_partial, written: &written };
-        faults.oracle.published(&published, &faults.memory);
-        drop(guard);
-        Ok(stored)
-    }
-
-    async fn abort(self: Box<Self>) {
-        let Self { inner, faults, at, .. } = *self;
-        let _ = faults.pass("sink.abort", &at).await;
-        inner.abort().await;
-    }
-}
-
-/// Reports a violation if a future is dropped before it completes.
-struct WaitedFor {
-    oracle: Oracle,
-    what: &'static str,
-    is_done: bool,
-}
-
-impl Drop for WaitedFor {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.oracle
-                .report_violation(format!("a {} was dropped before it completed", self.what));
+/// All entries of a stream up to an error.
+async fn entries(
+    mut stream: Pin<Box<dyn Stream<Item = Result<Vec<Entry>>> + Send>>,
+) -> Vec<Result<Entry>> {
+    let mut entries = Vec::new();
+    while let Some(batch) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        match batch {
+            Ok(batch) => entries.extend(batch.into_iter().map(Ok)),
+            Err(error) => {
+                entries.push(Err(error));
+                break;
+            }
         }
     }
+    entries
 }
 
 /// A stream that stalls and fails.

@@ -8,20 +8,26 @@
 //! `faults` (a storage that fails) and `oracle` (the invariants).
 
 mod actions;
+mod administrator;
 pub mod arbitrary_client;
 mod client;
 mod codes;
+mod data_conn;
 pub mod dialogue;
 mod escape;
 mod faults;
+mod faulty_sink;
 mod link;
+mod link_copy;
 pub mod net;
 mod network_faults;
 mod oracle;
 pub mod rng;
 pub mod run;
+mod scenario;
 mod script_client;
 mod stream;
+mod timed_client;
 mod transfers;
 pub mod users;
 pub mod world;
@@ -31,5 +37,6 @@ pub use dialogue::DialogueOutcome;
 pub use link::SimLink;
 pub use net::SimNet;
 pub use network_faults::NetworkFaults;
-pub use run::{InjectedFault, RunReport, run, run_failing};
+pub use run::{InjectedFault, RunReport, run, run_copying_first, run_failing, run_kind};
+pub use scenario::WorldKind;
 pub use world::World;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
-use wharf_server::net::Link;
+use wharf_server::net::{KernelCopyLink, Link};
 
+use crate::link_copy::LinkCopy;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 use crate::rng::Rng;
 
@@ -20,6 +21,10 @@ use crate::rng::Rng;
 const WINDOW_BYTES: usize = 64 * 1024;
 /// Maximum size of a segment that arrives at once, with network faults.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
+/// The longest latency of a slow network.
+const SLOW_DISTANCE_MS_MAX: u64 = 300;
+/// The lowest bandwidth of a slow network.
+const SLOW_BYTES_MIN: u64 = 40_000;
 
 /// One end of a connection. Dropping it closes it like a kernel does: with a FIN, or with a RST if
 /// received bytes were not read.
@@ -34,13 +39,13 @@ pub struct SimLink {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(crate) enum Side {
     Dialer,
     Acceptor,
 }
 
 /// The state that both ends share.
-struct LinkState {
+pub(crate) struct LinkState {
     to_acceptor: LinkDirection,
     to_dialer: LinkDirection,
     is_reset: bool,
@@ -48,6 +53,8 @@ struct LinkState {
     rng: Rng,
     /// The base latency, without random delays.
     distance: Duration,
+    /// Bytes per second in each direction, on a slow network.
+    bandwidth: Option<u64>,
     /// After this many bytes, in both directions together, the network cuts the connection.
     cut_after: Option<usize>,
 }
@@ -61,6 +68,8 @@ struct LinkDirection {
     last_arrival: Option<Instant>,
     /// From then on the writer notices that the reader has closed.
     unheard_from: Option<Instant>,
+    /// The reader has shut it down.
+    is_shut: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -84,9 +93,16 @@ pub(crate) fn connection(
     dialer: SocketAddr,
     acceptor: SocketAddr,
 ) -> (SimLink, SimLink) {
-    let is_wild = network_faults != NetworkFaults::Off;
-    let distance = Duration::from_millis(if is_wild { rng.below(60) } else { 0 });
-    let is_doomed = is_wild && rng.chance(1, 25);
+    let (distance, bandwidth) = match network_faults {
+        NetworkFaults::Off => (0, None),
+        NetworkFaults::Slow(_) => (
+            rng.below(SLOW_DISTANCE_MS_MAX),
+            Some(rng.between(SLOW_BYTES_MIN, 50 * SLOW_BYTES_MIN)),
+        ),
+        NetworkFaults::Random(_) => (rng.below(60), None),
+    };
+    let distance = Duration::from_millis(distance);
+    let is_doomed = network_faults.is_unreliable() && rng.chance(1, 25);
     let cut_after = is_doomed.then(|| rng.size(1, 200_000));
     let shared = Arc::new(Mutex::new(LinkState {
         to_acceptor: LinkDirection::default(),
@@ -95,6 +111,7 @@ pub(crate) fn connection(
         network_faults,
         rng,
         distance,
+        bandwidth,
         cut_after,
     }));
     let end = |side, local, peer| {
@@ -154,7 +171,7 @@ impl LinkState {
         }
     }
 
-    fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         let now = Instant::now();
         self.is_reset = true;
         for pipe in [&mut self.to_acceptor, &mut self.to_dialer] {
@@ -170,15 +187,19 @@ impl LinkState {
         if self.network_faults == NetworkFaults::Off {
             return Duration::ZERO;
         }
-        let stall = if self.rng.chance(1, 400) { self.rng.between(500, 20_000) } else { 0 };
+        let stalls = self.network_faults.is_unreliable() && self.rng.chance(1, 400);
+        let stall = if stalls { self.rng.between(500, 20_000) } else { 0 };
         self.distance + Duration::from_millis(self.rng.below(20) + stall)
     }
 
     /// When data sent now arrives: never before data that was sent earlier.
-    fn arrival(&mut self, side: Side) -> Instant {
+    fn arrival(&mut self, side: Side, bytes: usize) -> Instant {
         let soonest = Instant::now() + self.delay();
+        let millis = |rate| u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1000) / rate;
+        let takes = Duration::from_millis(self.bandwidth.map_or(0, millis));
         let (_, outward) = self.pipes(side);
-        let arrives = outward.last_arrival.map_or(soonest, |last| last.max(soonest));
+        let begins = outward.last_arrival.map_or(soonest, |last| last.max(soonest));
+        let arrives = begins + takes;
         outward.last_arrival = Some(arrives);
         arrives
     }
@@ -190,7 +211,7 @@ impl LinkState {
         if let Some(end) = self.pipes(side).1.end {
             return Some(end.arrives);
         }
-        let mut arrives = self.arrival(side);
+        let mut arrives = self.arrival(side, 0);
         arrives = earliest.map_or(arrives, |earliest| earliest.max(arrives));
         let (_, outward) = self.pipes(side);
         outward.end = Some(DirectionEnd { arrives, is_orderly: true });
@@ -211,7 +232,7 @@ impl LinkState {
             };
             let (segment, later) = rest.split_at(most);
             rest = later;
-            let arrives = self.arrival(side);
+            let arrives = self.arrival(side, segment.len());
             let (_, outward) = self.pipes(side);
             outward.unread_bytes += segment.len();
             outward.segments.push_back(Segment { arrives, bytes: segment.to_vec() });
@@ -224,6 +245,71 @@ impl LinkState {
                 self.reset();
             }
         }
+    }
+
+    /// Reads what has arrived. Reading into nothing tells whether there is something.
+    pub(crate) fn read(
+        &mut self,
+        side: Side,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Result<ReadState, io::Error> {
+        let is_reset = self.is_reset;
+        let (inward, _) = self.pipes(side);
+        match inward.read(buffer)? {
+            ReadState::Done => Ok(ReadState::Done),
+            _ if is_reset => Err(io::ErrorKind::ConnectionReset.into()),
+            ReadState::Nothing if inward.is_shut => Ok(ReadState::Done),
+            later => Ok(later),
+        }
+    }
+
+    /// Writes what fits; `None` if nothing does.
+    pub(crate) fn write(&mut self, side: Side, bytes: &[u8]) -> Result<Option<usize>, io::Error> {
+        let is_reset = self.is_reset;
+        let (_, outward) = self.pipes(side);
+        if is_reset || outward.end.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some(from) = outward.unheard_from {
+            let is_known = from <= Instant::now();
+            return if is_known {
+                Err(io::ErrorKind::BrokenPipe.into())
+            } else {
+                Ok(Some(bytes.len()))
+            };
+        }
+        let free_bytes = WINDOW_BYTES.saturating_sub(outward.unread_bytes).min(bytes.len());
+        if free_bytes == 0 && !bytes.is_empty() {
+            return Ok(None);
+        }
+        let (taken, _) = bytes.split_at(free_bytes);
+        self.send(side, taken);
+        Ok(Some(free_bytes))
+    }
+
+    /// Whether a write would do anything, or fail.
+    pub(crate) fn is_writable(&mut self, side: Side) -> bool {
+        let is_reset = self.is_reset;
+        let (_, outward) = self.pipes(side);
+        let is_over = is_reset || outward.end.is_some() || outward.unheard_from.is_some();
+        is_over || outward.unread_bytes < WINDOW_BYTES
+    }
+
+    pub(crate) fn wake_reader(&mut self, side: Side, waker: &Waker) {
+        self.pipes(side).0.reader = Some(waker.clone());
+    }
+
+    pub(crate) fn wake_writer(&mut self, side: Side, waker: &Waker) {
+        self.pipes(side).1.writer = Some(waker.clone());
+    }
+
+    /// Ends both directions for this side.
+    pub(crate) fn shut_down(&mut self, side: Side) {
+        self.finish(side, None);
+        let (inward, outward) = self.pipes(side);
+        inward.is_shut = true;
+        inward.wake();
+        outward.wake();
     }
 
     fn close(&mut self, side: Side) {
@@ -283,7 +369,8 @@ impl LinkDirection {
     }
 }
 
-enum ReadState {
+/// The result of an attempt to read.
+pub(crate) enum ReadState {
     Done,
     NotBefore(Instant),
     Nothing,
@@ -297,6 +384,11 @@ impl Link for SimLink {
     fn local_address(&self) -> SocketAddr {
         self.local
     }
+
+    fn for_kernel_copy(&self) -> Option<Arc<dyn KernelCopyLink>> {
+        let (shared, failure) = (Arc::clone(&self.shared), self.injected_failure.clone());
+        Some(Arc::new(LinkCopy::new(shared, self.side, failure)))
+    }
 }
 
 impl AsyncRead for SimLink {
@@ -309,9 +401,7 @@ impl AsyncRead for SimLink {
         loop {
             let at = {
                 let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_reset = shared.is_reset;
-                let (inward, _) = shared.pipes(this.side);
-                let reading = inward.read(buffer)?;
+                let reading = shared.read(this.side, buffer)?;
                 if let ReadState::Done = reading {
                     drop(shared);
                     // Data that was read is lost with the connection.
@@ -321,10 +411,7 @@ impl AsyncRead for SimLink {
                         Ok(())
                     });
                 }
-                if is_reset {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                }
-                inward.reader = Some(context.waker().clone());
+                shared.wake_reader(this.side, context.waker());
                 match reading {
                     ReadState::NotBefore(at) => at,
                     ReadState::Done | ReadState::Nothing => return Poll::Pending,
@@ -352,26 +439,11 @@ impl AsyncWrite for SimLink {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let mut shared = self.shared();
-        let is_reset = shared.is_reset;
-        let (_, outward) = shared.pipes(self.side);
-        if is_reset || outward.end.is_some() {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        if let Some(written) = shared.write(self.side, bytes)? {
+            return Poll::Ready(Ok(written));
         }
-        if let Some(from) = outward.unheard_from {
-            return Poll::Ready(if from <= Instant::now() {
-                Err(io::ErrorKind::BrokenPipe.into())
-            } else {
-                Ok(bytes.len())
-            });
-        }
-        let free_bytes = WINDOW_BYTES.saturating_sub(outward.unread_bytes).min(bytes.len());
-        if free_bytes == 0 && !bytes.is_empty() {
-            outward.writer = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        let (taken, _) = bytes.split_at(free_bytes);
-        shared.send(self.side, taken);
-        Poll::Ready(Ok(free_bytes))
+        shared.wake_writer(self.side, context.waker());
+        Poll::Pending
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

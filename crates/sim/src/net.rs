@@ -23,6 +23,8 @@ pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
 const BACKLOG: usize = 64;
 /// The first ephemeral port.
 const FIRST_PORT: u16 = 40_000;
+/// The longest blocking call, with network faults: longer than a slow disk.
+const BLOCKING_MS_MAX: u64 = 50;
 /// How long a dial waits if the network loses the connection request.
 const LOST_DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -67,7 +69,7 @@ impl SimNet {
     pub fn new(network_faults: NetworkFaults) -> Self {
         let seed = match network_faults {
             NetworkFaults::Off => 1,
-            NetworkFaults::Random(seed) => seed,
+            NetworkFaults::Slow(seed) | NetworkFaults::Random(seed) => seed,
         };
         Self(Arc::new(Mutex::new(NetState {
             rng: Rng::new(seed),
@@ -184,6 +186,9 @@ impl NetState {
             return (Duration::ZERO, DialOutcome::Fine);
         }
         let delay = Duration::from_millis(self.rng.below(80));
+        if !self.network_faults.is_unreliable() {
+            return (delay, DialOutcome::Fine);
+        }
         let dial_outcome = match self.rng.below(200) {
             0..3 => DialOutcome::Refused,
             3 => DialOutcome::Lost,
@@ -252,7 +257,7 @@ impl Net for SimNet {
     async fn listen_data(&self, at: SocketAddr) -> io::Result<Box<dyn Listener>> {
         let is_unlucky = {
             let mut state = self.state();
-            state.network_faults != NetworkFaults::Off && state.rng.chance(1, 50)
+            state.network_faults.is_unreliable() && state.rng.chance(1, 50)
         };
         if is_unlucky || self.injected_failure().fails_now() {
             return Err(io::ErrorKind::AddrInUse.into());
@@ -270,6 +275,13 @@ impl Net for SimNet {
 
     fn random(&self, bytes: &mut [u8]) {
         self.state().rng.fill(bytes);
+    }
+
+    fn simulated_blocking(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let is_slow = state.network_faults != NetworkFaults::Off && state.rng.chance(1, 10);
+        let millis = if is_slow { state.rng.between(1, BLOCKING_MS_MAX) } else { 0 };
+        Some(Duration::from_millis(millis))
     }
 
     fn now(&self) -> Timestamp {
@@ -290,7 +302,7 @@ impl Listener for SimListener {
     async fn accept(&self) -> io::Result<Socket> {
         let is_unlucky = {
             let mut state = self.net.state();
-            state.network_faults != NetworkFaults::Off && state.rng.chance(1, 200)
+            state.network_faults.is_unreliable() && state.rng.chance(1, 200)
         };
         if is_unlucky {
             return Err(io::Error::other("too many open files"));

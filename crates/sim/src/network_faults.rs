@@ -8,8 +8,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub enum NetworkFaults {
     /// None: everything arrives at once and complete.
     Off,
+    /// Delays, split segments and a low bandwidth, derived from this seed; everything arrives.
+    Slow(u64),
     /// Delays, split segments, stalls, cut connections and refused ones, derived from this seed.
     Random(u64),
+}
+
+impl NetworkFaults {
+    /// Whether connections may stall, break, or not be established.
+    pub fn is_unreliable(self) -> bool {
+        matches!(self, Self::Random(_))
+    }
 }
 
 /// Counts the open ends of connections. Clones share the count.

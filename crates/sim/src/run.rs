@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use wharf_core::account::{Account, Count, Rate};
-use wharf_core::permission::{Permissions, Rules};
+use wharf_core::account::{Count, Rate};
 use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 
+use crate::administrator::{ACCOUNTS, Reloads, administer, users};
 use crate::client::{ClientProfile, SimClient};
-use crate::faults::{FaultPlan, Faults};
+use crate::faults::{FaultPlan, Faults, Handouts};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
-use crate::users::FixedUsers;
-use crate::world::{EventRecorder, SERVER, clock, settings};
+use crate::scenario::{WorldKind, run_scenario};
+use crate::world::{EventRecorder, SERVER, clock, settings, test_tls};
 
 /// The address of the server for clients with IPv6.
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
@@ -34,8 +34,6 @@ const QUIET: Duration = Duration::from_mins(10);
 const END_MAX: Duration = Duration::from_mins(2);
 /// With so few passive ports, they are reused at once.
 const PORTS_FEW: usize = 10;
-/// The accounts and their passwords.
-const ACCOUNTS: &[(&str, &str)] = &[("anna", "secret"), ("ben", "geheim")];
 
 /// The result of one simulation.
 #[derive(Clone, Debug)]
@@ -67,7 +65,27 @@ impl fmt::Display for RunReport {
 /// # Panics
 /// If the server panics.
 pub fn run(seed: u64) -> RunReport {
-    begin(seed, None)
+    run_kind(WorldKind::of(seed), seed)
+}
+
+/// Runs a simulation of this kind.
+///
+/// # Panics
+/// If the server panics.
+pub fn run_kind(kind: WorldKind, seed: u64) -> RunReport {
+    match kind {
+        WorldKind::Random => in_runtime(run_world(seed, None)),
+        kind => in_runtime(run_scenario(kind, seed, false)),
+    }
+}
+
+/// Runs a simulation of interrupted clients with a storage that copies existing content before an
+/// upload begins. It violates the invariants, which shows that they are checked.
+///
+/// # Panics
+/// If the server panics.
+pub fn run_copying_first(seed: u64) -> RunReport {
+    in_runtime(run_scenario(WorldKind::Interrupts, seed, true))
 }
 
 /// The only fault in a simulation; calls are counted from 1.
@@ -86,16 +104,16 @@ pub enum InjectedFault {
 /// # Panics
 /// If the server panics.
 pub fn run_failing(seed: u64, failing: InjectedFault) -> RunReport {
-    begin(seed, Some(failing))
+    in_runtime(run_world(seed, Some(failing)))
 }
 
-fn begin(seed: u64, failing: Option<InjectedFault>) -> RunReport {
+fn in_runtime(world: impl Future<Output = RunReport>) -> RunReport {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without input and output can be made");
-    runtime.block_on(run_world(seed, failing))
+    runtime.block_on(world)
 }
 
 /// The configuration of a simulation, derived from its seed.
@@ -136,9 +154,13 @@ fn server_settings() -> Settings {
 
 fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
     let is_faultless = rng.chance(1, 6);
-    let has_reliable_network = is_faultless || rng.chance(1, 6);
-    let network_faults =
-        if has_reliable_network { NetworkFaults::Off } else { NetworkFaults::Random(seed) };
+    let network_faults = match rng.below(6) {
+        0 => NetworkFaults::Off,
+        1 => NetworkFaults::Slow(seed),
+        _ if is_faultless => NetworkFaults::Off,
+        _ => NetworkFaults::Random(seed),
+    };
+    let has_reliable_network = !network_faults.is_unreliable();
     let mut fault_plan = FaultPlan::without_faults(rng.fork());
     if !is_faultless {
         match rng.below(4) {
@@ -152,7 +174,11 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
         let longest = if !has_reliable_network && rng.chance(1, 5) { 30_000 } else { 3000 };
         fault_plan.stall_max = Duration::from_millis(rng.between(1, longest));
     }
+    fault_plan.handouts = Handouts::random(rng);
     let mut settings = server_settings();
+    if rng.chance(1, 2) {
+        settings.tls = Some(test_tls());
+    }
     if !is_faultless {
         limit(&mut settings, rng);
     }
@@ -204,11 +230,7 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let net = SimNet::new(network_faults);
     let events = EventRecorder::default();
     let (users, shared_stores) = (Arc::new(users()), Arc::new(stores.clone()));
-    let reloads = Reloads {
-        settings: settings.clone(),
-        users: Arc::clone(&users),
-        stores: Arc::clone(&shared_stores),
-    };
+    let reloads = Reloads::new(settings.clone(), Arc::clone(&shared_stores));
     let server = Server::new(settings, users, shared_stores)
         .events(Arc::new(events.clone()))
         .net(Arc::new(net.clone()));
@@ -223,7 +245,7 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let has_administrator = !is_faultless && failing.is_none() && world.rng.chance(1, 3);
     // If a connection may break, clients may miss replies.
     let has_reliable_network =
-        network_faults == NetworkFaults::Off && !matches!(failing, Some(InjectedFault::Network(_)));
+        !network_faults.is_unreliable() && !matches!(failing, Some(InjectedFault::Network(_)));
     let is_stopped = world.run_clients(has_reliable_network, is_faultless, has_administrator).await;
     if world.net.has_failed() {
         world.oracle.log_line("net", "a call fails: by the simulation");
@@ -256,33 +278,6 @@ struct RunningWorld {
     handle: Handle,
     stores: Faults,
     reloads: Reloads,
-}
-
-/// What a reload needs.
-#[derive(Clone)]
-struct Reloads {
-    settings: Settings,
-    users: Arc<FixedUsers>,
-    stores: Arc<Faults>,
-}
-
-impl Reloads {
-    /// Puts limits in force, in the middle of everything, or removes them.
-    fn reload(&self, handle: &Handle, rng: &mut Rng, oracle: &Oracle) {
-        let mut settings = self.settings.clone();
-        let mut rate = || match rng.below(3) {
-            0 => Rate::Unlimited,
-            _ => Rate::from_bytes_per_second(rng.between(20_000, 500_000)),
-        };
-        let limits = &mut settings.limits;
-        (limits.upload_rate, limits.download_rate) = (rate(), rate());
-        (limits.user_upload_rate, limits.transfer_download_rate) = (rate(), rate());
-        oracle.log_line("admin", &format!("reload: {:?}", settings.limits));
-        let (users, stores) = (Arc::clone(&self.users), Arc::clone(&self.stores));
-        if handle.adopt(settings, users, stores).is_err() {
-            oracle.report_violation("a reload of limits fails".into());
-        }
-    }
 }
 
 impl RunningWorld {
@@ -334,6 +329,7 @@ impl RunningWorld {
                 is_sole: accounts.iter().filter(|(name, _)| name == user).count() == 1,
                 has_reliable_network,
                 is_faultless,
+                wants_tls: rng.chance(1, 2),
                 is_well_behaved: false,
             };
             let client = SimClient::new(client, rng.fork(), net.clone(), oracle.clone());
@@ -348,6 +344,7 @@ impl RunningWorld {
         inspect_sessions(&self.net, &self.handle, &self.oracle);
         self.net.set_network_faults(NetworkFaults::Off);
         self.stores.stop_faults();
+        self.reloads.restore(&self.handle, &self.oracle);
         for (user, secret) in ACCOUNTS {
             let client = last_client(user, secret);
             let (net, oracle) = (self.net.clone(), self.oracle.clone());
@@ -368,15 +365,6 @@ fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
     memory
 }
 
-fn users() -> FixedUsers {
-    let mut users = FixedUsers::default();
-    for (name, secret) in ACCOUNTS {
-        let rules = Rules::everywhere(Permissions::ALL);
-        users.add(Account::new(*name, "/", rules), secret);
-    }
-    users
-}
-
 /// A client that connects after all others have left.
 fn last_client(user: &str, secret: &str) -> ClientProfile {
     ClientProfile {
@@ -388,32 +376,9 @@ fn last_client(user: &str, secret: &str) -> ClientProfile {
         is_sole: true,
         has_reliable_network: true,
         is_faultless: true,
+        wants_tls: true,
         is_well_behaved: true,
     }
-}
-
-/// An administrator changes limits, ends sessions, and sometimes shuts the server down; returns
-/// whether it did.
-async fn administer(mut rng: Rng, handle: Handle, oracle: Oracle, reloads: Reloads) -> bool {
-    let mut is_stopped = false;
-    for _ in 0..rng.between(1, 6) {
-        // Often shortly after each other, since many transfers are short.
-        let most = if rng.chance(1, 2) { 500 } else { 60_000 };
-        sleep(Duration::from_millis(rng.between(10, most))).await;
-        if rng.chance(1, 2) {
-            reloads.reload(&handle, &mut rng, &oracle);
-        } else if rng.chance(1, 3) {
-            let grace = Duration::from_millis(rng.below(8000));
-            oracle.log_line("admin", &format!("shut down, grace {grace:?}"));
-            handle.shut_down(grace);
-            is_stopped = true;
-        } else {
-            let (user, _) = *rng.pick(ACCOUNTS);
-            oracle.log_line("admin", &format!("end sessions of {user}"));
-            handle.end_sessions_of(user, "The administrator ended the session.");
-        }
-    }
-    is_stopped
 }
 
 /// No resources of clients may remain after they left, while the server is running.
@@ -432,7 +397,7 @@ fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
 }
 
 /// No resources may remain after the shutdown.
-fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
+pub(crate) fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
     let open = net.open();
     let (sinks, sources) = oracle.open();
     let left = [

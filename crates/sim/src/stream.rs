@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wharf_server::certificate::Certificate;
@@ -34,6 +34,17 @@ impl ClientStream {
         }
     }
 
+    /// Ends the stream: with TLS by `close_notify`, then with a FIN.
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(link) => {
+                link.finish(None);
+                Ok(())
+            }
+            Self::Tls(stream) => stream.shutdown().await,
+        }
+    }
+
     /// Starts TLS on a plain connection.
     pub(crate) async fn secured(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let Self::Plain(link) = self else {
@@ -45,29 +56,53 @@ impl ClientStream {
     }
 }
 
-/// A certificate for tests, the same for the whole process, and its DER encoding.
-fn test_certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
-    static MADE: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed([SERVER_NAME.to_owned()])
-                .expect("a certificate for a fixed name can be made");
-        (cert.der().clone(), signing_key.serialize_der())
-    })
+/// A certificate and its key in DER.
+type TestCertificate = (CertificateDer<'static>, Vec<u8>);
+
+/// The certificates for tests. Their keys are fixed and their signatures have a fixed size, so that
+/// a seed gives the same segments in each process.
+fn test_certificates() -> &'static [TestCertificate; 2] {
+    static MADE: OnceLock<[TestCertificate; 2]> = OnceLock::new();
+    MADE.get_or_init(|| [1, 2].map(made_certificate))
+}
+
+fn made_certificate(number: u8) -> TestCertificate {
+    // An Ed25519 private key in PKCS #8 (RFC 8410): a fixed prefix and 32 bytes.
+    let mut key = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    key.extend([number; 32]);
+    let pkcs8 = PrivatePkcs8KeyDer::from(key.clone());
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &rcgen::PKCS_ED25519)
+        .expect("the key is valid");
+    let certificate = CertificateParams::new([SERVER_NAME.to_owned()])
+        .and_then(|params| params.self_signed(&pair))
+        .expect("a certificate for a fixed name can be made");
+    (certificate.der().clone(), key)
 }
 
 /// The test certificate for the settings of a server.
 pub(crate) fn certificate() -> Certificate {
-    let (certificate, key) = test_certificate();
+    let [first, _] = test_certificates();
+    for_server(first)
+}
+
+/// The certificate that follows it, in a reload.
+pub(crate) fn next_certificate() -> Certificate {
+    let [_, next] = test_certificates();
+    for_server(next)
+}
+
+fn for_server((certificate, key): &TestCertificate) -> Certificate {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
     Certificate::from_der(vec![certificate.clone()], key)
         .expect("the key was made for the certificate")
 }
 
-/// The TLS configuration of a client that trusts the test certificate only.
+/// The TLS configuration of a client that trusts the test certificates only.
 pub(crate) fn client_config(resumes: bool) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(test_certificate().0.clone()).expect("the certificate was made here");
+    for (certificate, _) in test_certificates() {
+        roots.add(certificate.clone()).expect("the certificate was made here");
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,44 +1,22 @@
 //! Transfers of simulated clients, and the faults injected into them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::storage::Start;
-use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 
 use crate::actions::{file_name, text_of};
-use crate::client::{Disconnected, ReplyEvent, SimClient};
-use crate::link::SimLink;
-use crate::net::SimListener;
+use crate::client::{Disconnected, SimClient};
+use crate::data_conn::{TransferStart, verb_of};
 use crate::oracle::{Download, SentUpload};
+use crate::stream::ClientStream;
 
-/// How long a client waits for its data connection.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
 /// How long a client waits for progress on a data connection.
 const DATA_MAX: Duration = Duration::from_secs(250);
 /// Bytes per read or write of a client.
 const PIECE_BYTES: usize = 8 * 1024;
-/// An address that belongs to no client.
-const UNEXPECTED_PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
-
-/// How the data connection is opened.
-enum DataRoute {
-    To(SocketAddr),
-    Listening(SimListener),
-}
-
-/// The start of a transfer.
-enum TransferStart {
-    /// It ended before it began.
-    Refused,
-    Open {
-        link: SimLink,
-        name: String,
-    },
-}
 
 /// A fault that is injected after some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +38,9 @@ enum TransferFault {
     /// Commands are pipelined.
     Pipelines,
     Pauses(Duration),
+    /// Nothing is read or sent any more on either connection, for this time; then the client is
+    /// gone.
+    StopsReading(Duration),
 }
 
 /// How the transfer ended for the client.
@@ -154,7 +135,7 @@ impl SimClient {
         if moved == TransferEnd::Whole {
             self.oracle.is_whole(id);
             self.log_line(&format!("has sent {} bytes", bytes.len()));
-            link.finish(None);
+            let _ = timeout(DATA_MAX, link.end()).await;
         }
         let code = self.reply_to(verb).await?;
         self.oracle.end_upload(id, is_done(code));
@@ -251,7 +232,7 @@ impl SimClient {
         code: u16,
         fault: TransferFault,
         went_well: bool,
-        link: SimLink,
+        link: ClientStream,
     ) -> Result<(), Disconnected> {
         drop(link);
         // The target may have been removed, or another session of the account appends to it.
@@ -264,85 +245,6 @@ impl SimClient {
             self.command("NOOP").await?;
         }
         Ok(())
-    }
-
-    /// PASV, EPSV, PORT or EPRT.
-    async fn route(&mut self) -> Result<Option<DataRoute>, Disconnected> {
-        let is_ipv4 = self.profile.address.is_ipv4();
-        if self.rng.chance(1, 4) {
-            let at = SocketAddr::new(self.profile.address, 0);
-            let Ok(listener) = self.net.listen_at(at) else { return Ok(None) };
-            let (ip, port) = (listener.address().ip(), listener.address().port());
-            let line = match ip {
-                IpAddr::V4(ip) if self.rng.chance(1, 2) => {
-                    format!("PORT {}", pasv_numbers(ip, port))
-                }
-                ip => format!("EPRT |{}|{ip}|{port}|", if is_ipv4 { 1 } else { 2 }),
-            };
-            let reply = self.command(&line).await?;
-            return Ok(reply.code.is_success().then_some(DataRoute::Listening(listener)));
-        }
-        let verb = if is_ipv4 && self.rng.chance(1, 2) { "PASV" } else { "EPSV" };
-        let reply = self.command(verb).await?;
-        let text = text_of(&reply);
-        let to = match reply.code.number() {
-            227 => parse_pasv_reply(text.as_bytes()).map(SocketAddr::V4),
-            229 => parse_epsv_reply(text.as_bytes())
-                .map(|port| SocketAddr::new(self.profile.server.ip(), port)),
-            _ => return Ok(None),
-        };
-        let Some(to) = to else {
-            self.report_violation("the reply contains no port");
-            return Ok(None);
-        };
-        if self.rng.chance(1, 20) {
-            self.connect_as_unexpected_peer(to).await;
-        }
-        Ok(Some(DataRoute::To(to)))
-    }
-
-    /// An unexpected peer connects to the passive port first, and sends data.
-    async fn connect_as_unexpected_peer(&mut self, to: SocketAddr) {
-        if let Ok(mut link) = self.net.dial(SocketAddr::new(UNEXPECTED_PEER, 0), to).await {
-            self.log_line("an unexpected peer connects");
-            let _ = timeout(DATA_MAX, link.write_all(b"intruder")).await;
-        }
-    }
-
-    /// Sends the command and opens the data connection, in either order.
-    async fn open(
-        &mut self,
-        command: &str,
-        route: DataRoute,
-    ) -> Result<TransferStart, Disconnected> {
-        let mut link = None;
-        let is_early = self.rng.chance(1, 2);
-        if let (DataRoute::To(to), true) = (&route, is_early) {
-            link = self.dial(*to).await;
-        }
-        self.send_commands(&[command]).await?;
-        let name = match self.next_reply().await? {
-            ReplyEvent::Final { .. } => return Ok(TransferStart::Refused),
-            ReplyEvent::Preliminary(reply) => text_of(&reply),
-        };
-        if link.is_none() {
-            link = match &route {
-                DataRoute::To(to) if !is_early => self.dial(*to).await,
-                DataRoute::To(_) => None,
-                DataRoute::Listening(listener) => timeout(CONNECT_MAX, listener.next()).await.ok(),
-            };
-        }
-        let Some(link) = link else {
-            self.log_line("has no data connection");
-            self.reply_to(verb_of(command)).await?;
-            return Ok(TransferStart::Refused);
-        };
-        Ok(TransferStart::Open { link, name })
-    }
-
-    async fn dial(&mut self, to: SocketAddr) -> Option<SimLink> {
-        let from = SocketAddr::new(self.profile.address, 0);
-        timeout(CONNECT_MAX, self.net.dial(from, to)).await.ok()?.ok()
     }
 
     fn fault(&mut self) -> TransferFault {
@@ -360,6 +262,7 @@ impl SimClient {
             15..18 => TransferFault::Pipelines,
             18..20 => TransferFault::Pauses(Duration::from_millis(self.rng.between(1, 20_000))),
             20 => TransferFault::Pauses(Duration::from_secs(self.rng.between(100, 140))),
+            21 => TransferFault::StopsReading(Duration::from_secs(self.rng.between(1, 200))),
             _ => TransferFault::Nothing,
         }
     }
@@ -367,7 +270,7 @@ impl SimClient {
     /// Sends bytes, and injects the fault in between. The caller sends the FIN.
     async fn send_data(
         &mut self,
-        link: &mut SimLink,
+        link: &mut ClientStream,
         bytes: &[u8],
         fault: TransferFault,
     ) -> Result<TransferEnd, Disconnected> {
@@ -389,7 +292,7 @@ impl SimClient {
     /// Reads to the end, and injects the fault in between.
     async fn receive_data(
         &mut self,
-        link: &mut SimLink,
+        link: &mut ClientStream,
         bytes: &mut Vec<u8>,
         fault: TransferFault,
     ) -> Result<TransferEnd, Disconnected> {
@@ -418,7 +321,7 @@ impl SimClient {
     /// Injects a fault, and returns whether the transfer can continue.
     async fn inject(
         &mut self,
-        link: &mut SimLink,
+        link: &mut ClientStream,
         fault: TransferFault,
     ) -> Result<TransferEnd, Disconnected> {
         if fault != TransferFault::Nothing {
@@ -427,7 +330,7 @@ impl SimClient {
         match fault {
             TransferFault::Nothing => {}
             TransferFault::Reset => {
-                link.reset();
+                link.link().reset();
                 return Ok(TransferEnd::Cut);
             }
             TransferFault::Disconnects | TransferFault::PipelinesAndDisconnects => {
@@ -435,18 +338,19 @@ impl SimClient {
                     self.send_commands(&["PWD"]).await?;
                     sleep(Duration::from_millis(self.rng.below(200))).await;
                 }
-                let control_ends = self.control.as_ref().map(|control| control.finish(None));
-                link.finish(control_ends);
+                let control = self.control.as_mut();
+                let control_ends = control.map(|control| control.link().finish(None));
+                link.link().finish(control_ends);
                 self.disconnect();
                 return Err(Disconnected);
             }
             TransferFault::ResetsControl => {
-                if let Some(control) = &self.control {
-                    control.reset();
+                if let Some(control) = &mut self.control {
+                    control.link().reset();
                 }
                 self.disconnect();
                 let _ = send_all(link, b"late data").await;
-                link.finish(None);
+                link.link().finish(None);
                 return Err(Disconnected);
             }
             TransferFault::Aborts { by_telnet } => {
@@ -467,6 +371,12 @@ impl SimClient {
                 self.send_commands(&["PWD", "NOOP", "SYST", "NONSENSE"]).await?;
             }
             TransferFault::Pauses(time) => sleep(time).await,
+            TransferFault::StopsReading(time) => {
+                sleep(time).await;
+                link.link().reset();
+                self.disconnect();
+                return Err(Disconnected);
+            }
         }
         Ok(TransferEnd::Whole)
     }
@@ -479,6 +389,8 @@ impl SimClient {
             1 => 1,
             2..6 => self.rng.size(2, 3000),
             6..9 => self.rng.size(3000, 60_000),
+            // Large enough for a kernel copy.
+            _ if self.rng.chance(1, 3) => self.rng.size(2_000_000, 3_500_000),
             _ => self.rng.size(60_000, 300_000),
         };
         let mut bytes = vec![0; size];
@@ -498,14 +410,14 @@ fn from_network(bytes: &[u8]) -> Vec<u8> {
     stored
 }
 
-async fn send_all(link: &mut SimLink, bytes: &[u8]) -> io::Result<()> {
+async fn send_all(link: &mut ClientStream, bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(PIECE_BYTES) {
         match timeout(DATA_MAX, link.write_all(piece)).await {
             Ok(done) => done?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
-    Ok(())
+    timeout(DATA_MAX, link.flush()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn is_done(code: u16) -> bool {
@@ -521,10 +433,7 @@ fn is_harmless(fault: TransferFault) -> bool {
         | TransferFault::Disconnects
         | TransferFault::PipelinesAndDisconnects
         | TransferFault::ResetsControl
+        | TransferFault::StopsReading(_)
         | TransferFault::Aborts { .. } => false,
     }
-}
-
-fn verb_of(command: &str) -> &str {
-    command.split(' ').next().unwrap_or_default()
 }

@@ -1,18 +1,32 @@
 //! Accounts with plain passwords: a list of names and passwords.
 
+use std::fmt;
+
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
 
 /// A list of accounts with their passwords. An anonymous account accepts any password.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct FixedUsers(Vec<(Account, String)>);
+
+impl fmt::Debug for FixedUsers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.0.iter().map(|(account, secret)| (&account.name, secret, &account.limits));
+        out.debug_list().entries(facts).finish()
+    }
+}
 
 impl FixedUsers {
     /// Adds an account, replacing one of the same name.
     pub fn add(&mut self, account: Account, secret: &str) {
         self.0.retain(|(known, _)| known.name != account.name);
         self.0.push((account, secret.to_owned()));
+    }
+
+    /// Removes the account of this name.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known.name != name);
     }
 
     fn find(&self, user: &str) -> Option<&(Account, String)> {

@@ -101,14 +101,7 @@ impl World {
     /// Enables optional TLS with a test certificate.
     #[must_use]
     pub fn tls(mut self) -> Self {
-        self.settings.tls = Some(Tls {
-            certificate: certificate(),
-            min_version: TlsVersion::V1_2,
-            require: TlsRequire::Off,
-            session_reuse: SessionReuse::Prefer,
-            require_close_notify: true,
-            server_names: Vec::new(),
-        });
+        self.settings.tls = Some(test_tls());
         self
     }
 
@@ -203,6 +196,18 @@ pub(crate) fn settings() -> Settings {
     let mut settings = Settings { listen: vec![listen], ..Settings::default() };
     settings.names.list_time = ListTime::Utc;
     settings
+}
+
+/// Optional TLS with a test certificate.
+pub(crate) fn test_tls() -> Tls {
+    Tls {
+        certificate: certificate(),
+        min_version: TlsVersion::V1_2,
+        require: TlsRequire::Off,
+        session_reuse: SessionReuse::Prefer,
+        require_close_notify: true,
+        server_names: Vec::new(),
+    }
 }
 
 /// The clock of files: it stands still.

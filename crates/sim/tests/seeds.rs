@@ -3,21 +3,39 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wharf_sim::{InjectedFault, run, run_failing};
+use wharf_sim::{InjectedFault, RunReport, WorldKind, run, run_failing, run_kind};
 
 /// Maximum duration of a simulation, in simulated time.
 const WORLD_MAX: Duration = Duration::from_hours(1);
 
 fn check_seeds(seeds: Range<u64>) {
     for seed in seeds {
-        let report = run(seed);
-        assert!(
-            report.violations.is_empty(),
-            "{}\nreplay: cargo run -p wharf-sim -- --seed {seed}",
-            report.violations.join("\n")
-        );
-        assert!(report.took < WORLD_MAX, "seed {seed} took {:?}", report.took);
+        check(&run(seed), "");
     }
+}
+
+fn check(report: &RunReport, options: &str) {
+    let seed = report.seed;
+    assert!(
+        report.violations.is_empty(),
+        "{}\nreplay: cargo run -p wharf-sim -- {options}--seed {seed}",
+        report.violations.join("\n")
+    );
+    assert!(report.took < WORLD_MAX, "seed {seed} took {:?}", report.took);
+}
+
+/// Each of these appears in the logs, so that the seeds test what the server runs.
+#[test]
+fn seeds_reach_kernel_copies_tls_slow_networks_and_reloads() {
+    let missing = |words: &[&'static str], kind| {
+        let logs: Vec<_> = (1..41).map(|seed| run_kind(kind, seed).lines.join("\n")).collect();
+        let is_missing = |word: &&&str| !logs.iter().any(|log| log.contains(**word));
+        words.iter().filter(is_missing).copied().collect::<Vec<_>>()
+    };
+    let words = ["is reattached", "uses TLS", "Slow(", "reload: ", "accounts: ", "StopsReading"];
+    assert_eq!(missing(&words, WorldKind::Random), Vec::<&str>::new());
+    let words = ["ReadsNothing 30000", "StopsReading 30000", "ConnectsLate 30000"];
+    assert_eq!(missing(&words, WorldKind::Ports), Vec::<&str>::new());
 }
 
 #[test]
@@ -49,7 +67,7 @@ fn no_violation_in_the_fourth_fifty_seeds() {
 fn no_violation_in_seeds_that_once_found_a_bug() {
     for seed in [3249, 8461, 17_612, 39_235, 60_911, 62_744, 63_572, 79_298, 83_690, 98_134, 98_342]
     {
-        check_seeds(seed..seed + 1);
+        check(&run_kind(WorldKind::Random, seed), "--world random ");
     }
 }
 

@@ -38,6 +38,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "blocking_pool",
             "refusal",
             "registry",
+            "regression",
             "session_status",
             "settings",
             "certificate",

@@ -196,11 +196,13 @@ async fn stream(
         return Ok(prepared(line));
     }
     let entries = files.list(&at, wanted).await?;
+    let blocking_pool = &session.shared.blocking_pool;
     if options.recursive && is_whole {
         let title = (!shows_names_alone).then(|| title(&before));
-        return Ok(tree(files.clone(), at, formatter, TreePrefix { prefix: before, title }));
+        let tree_prefix = TreePrefix { prefix: before, title };
+        return Ok(tree(files.clone(), at, formatter, tree_prefix, blocking_pool));
     }
-    Ok(lines(entries, formatter))
+    Ok(lines(entries, formatter, blocking_pool))
 }
 
 /// The title of the first directory as in `ls -R`: a dot, or the path in the argument.

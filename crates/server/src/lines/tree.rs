@@ -11,6 +11,7 @@ use wharf_proto::path::VPath;
 
 use super::LineFormatter;
 use super::walk::{DirectoryWalk, WalkedDirectory};
+use crate::blocking_pool::BlockingPool;
 use crate::files::SessionFiles;
 
 /// Levels below the first directory that are listed.
@@ -30,8 +31,10 @@ pub(crate) fn tree(
     at: VPath,
     formatter: LineFormatter,
     tree_prefix: TreePrefix,
+    blocking_pool: &BlockingPool,
 ) -> ByteStream {
-    let walk = DirectoryWalk::new(files.clone(), at.clone(), Permissions::LIST, DEPTH_MAX);
+    let (pool, permission) = (blocking_pool.clone(), Permissions::LIST);
+    let walk = DirectoryWalk::new(files.clone(), at.clone(), permission, DEPTH_MAX, pool);
     Box::pin(TreeLines {
         step: Some(Box::pin(walk.step())),
         files,

@@ -6,6 +6,7 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::collect;
+use crate::blocking_pool::BlockingPool;
 use crate::files::SessionFiles;
 
 /// Entries that one command visits at most, since a client could request a whole disk.
@@ -24,6 +25,7 @@ pub(crate) struct DirectoryWalk {
     left: usize,
     /// Whether the limit of entries was exceeded.
     is_cut: bool,
+    blocking_pool: BlockingPool,
 }
 
 /// A directory with its entries.
@@ -39,9 +41,10 @@ impl DirectoryWalk {
         at: VPath,
         permission: Permissions,
         depth_max: usize,
+        blocking_pool: BlockingPool,
     ) -> Self {
-        let pending = vec![(at, 0)];
-        Self { files, permission, depth_max, pending, left: ENTRIES_MAX, is_cut: false }
+        let (pending, left, is_cut) = (vec![(at, 0)], ENTRIES_MAX, false);
+        Self { files, permission, depth_max, pending, left, is_cut, blocking_pool }
     }
 
     /// The next directory, together with the walk.
@@ -63,7 +66,7 @@ impl DirectoryWalk {
             }
             let Some(listed) = self.files.list_for(&at, self.permission).await else { continue };
             let collected = match listed {
-                Ok(entries) => collect(entries, self.left).await,
+                Ok(entries) => collect(entries, self.left, &self.blocking_pool).await,
                 Err(error) => Err(error),
             };
             let (mut entries, is_cut) = match collected {

@@ -3,34 +3,35 @@
 //! Both can block on a disk, so they run on blocking workers. The socket stays nonblocking: a
 //! worker waits a moment for a client that keeps up, and leaves waiting for a slow one to the
 //! reactor. So few threads serve any number of clients.
+//!
+//! In a simulation the same control flow runs with connections that are not sockets: only the calls
+//! of `CopySocket` differ.
 
+#[path = "kernel_copy_socket_linux.rs"]
+mod copy_socket;
 #[path = "kernel_copy_tls_linux.rs"]
 mod tls_copy;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::sendfile;
 use rustix::io::{Errno, Result as Call};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use socket2::Socket as Socket2;
-use tokio::io::Interest;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::DetachedFile;
 
+use self::copy_socket::{CopySocket, interest, receive_from_link, send_to_link};
 use self::tls_copy::{TlsReceiving, TlsSending};
 use super::mover::{Moved, Mover, TransferStep};
 use super::source_chunks::shortened;
 use super::{Closing, FileRemainder, Flow, TransferError, bound};
 use crate::blocking_pool::BlockingWorker;
-use crate::net::{Connection, Socket, Stream};
+use crate::net::{CopyDirection, KernelCopyLink, Socket, Stream};
 use crate::rate_limit::Burst;
 use crate::registry::SessionHandle;
 
@@ -65,7 +66,11 @@ pub(super) fn is_possible(stream: &Stream, flow: &Flow<'_>) -> bool {
         Stream::Tls(stream) => stream.get_ref().0.socket(),
     };
     let is_as_it_is = !flow.is_ascii && flow.deflate.is_none();
-    matches!(socket, Socket::Tcp(_)) && is_as_it_is && !flow.mover.is_limited()
+    let is_copied = match socket {
+        Socket::Tcp(_) => true,
+        Socket::Link(link) => link.for_kernel_copy().is_some(),
+    };
+    is_copied && is_as_it_is && !flow.mover.is_limited()
 }
 
 /// Sends bytes `from..from + len` of a file, and `close_notify`. Returns the stream, without TLS
@@ -78,22 +83,19 @@ pub(super) async fn send(
     flow: &Flow<'_>,
 ) -> Result<(Option<FileRemainder>, Stream), TransferError> {
     match stream {
-        Stream::Plain(Socket::Tcp(mut connection)) => {
+        Stream::Plain(mut socket) => {
             let work = SendfileCopy { file, from, left: len };
-            let (work, is_done) = copy(&mut connection, SlowPeer::Wait, work, flow).await?;
+            let (work, is_done) = copy(&mut socket, SlowPeer::Wait, work, flow).await?;
             let rest = FileRemainder { file: work.file, from: work.from, len: work.left };
-            Ok(((!is_done).then_some(rest), Stream::Plain(Socket::Tcp(connection))))
+            Ok(((!is_done).then_some(rest), Stream::Plain(socket)))
         }
         Stream::Tls(stream) => {
             let (transport, tls) = stream.into_inner();
             // Nothing is withheld on a download.
-            let mut connection = tcp(transport.into_parts().0)?;
+            let mut socket = transport.into_parts().0;
             let work = TlsSending::new(file, from, len, tls);
-            Box::pin(copy(&mut connection, SlowPeer::Wait, work, flow)).await?;
-            Ok((None, Stream::Plain(Socket::Tcp(connection))))
-        }
-        stream @ Stream::Plain(Socket::Link(_)) => {
-            Ok((Some(FileRemainder { file, from, len }), stream))
+            Box::pin(copy(&mut socket, SlowPeer::Wait, work, flow)).await?;
+            Ok((None, Stream::Plain(socket)))
         }
     }
 }
@@ -106,29 +108,20 @@ pub(super) async fn receive(
     flow: &Flow<'_>,
 ) -> Result<(Option<Stream>, Closing), TransferError> {
     match stream {
-        Stream::Plain(Socket::Tcp(mut connection)) => {
+        Stream::Plain(mut socket) => {
             let work = SpliceCopy { file: CopyTarget(detached), pipe: Pipe::new().map_err(store)? };
-            let (_, is_done) = copy(&mut connection, SlowPeer::FallBack, work, flow).await?;
-            let back = (!is_done).then_some(Stream::Plain(Socket::Tcp(connection)));
+            let (_, is_done) = copy(&mut socket, SlowPeer::FallBack, work, flow).await?;
+            let back = (!is_done).then_some(Stream::Plain(socket));
             Ok((back, Closing::Orderly))
         }
         Stream::Tls(stream) => {
             let (transport, tls) = stream.into_inner();
-            let (socket, withheld) = transport.into_parts();
-            let mut connection = tcp(socket)?;
+            let (mut socket, withheld) = transport.into_parts();
             let received = flow.mover.moved();
             let work = TlsReceiving::new(CopyTarget(detached), (tls, withheld), flow.end, received);
-            let (work, _) = copy(&mut connection, SlowPeer::Accumulate, work, flow).await?;
+            let (work, _) = copy(&mut socket, SlowPeer::Accumulate, work, flow).await?;
             Ok((None, work.closing()))
         }
-        stream @ Stream::Plain(Socket::Link(_)) => Ok((Some(stream), Closing::Orderly)),
-    }
-}
-
-fn tcp(socket: Socket) -> Result<Connection, TransferError> {
-    match socket {
-        Socket::Tcp(connection) => Ok(connection),
-        Socket::Link(_) => Err(TransferError::Network(io::ErrorKind::Unsupported.into())),
     }
 }
 
@@ -150,12 +143,12 @@ fn store(error: Errno) -> TransferError {
 /// Copies until the work is complete, or cannot continue in the kernel. Returns whether it is
 /// complete.
 async fn copy<W: CopyWork>(
-    connection: &mut Connection,
+    connection: &mut Socket,
     slow_peer: SlowPeer,
     work: W,
     flow: &Flow<'_>,
 ) -> Result<(W, bool), TransferError> {
-    let socket = Arc::new(connection.duplicate().map_err(TransferError::Network)?);
+    let socket = Arc::new(CopySocket::of(connection).map_err(TransferError::Network)?);
     let mut copying = KernelCopy {
         connection,
         socket,
@@ -174,8 +167,8 @@ async fn copy<W: CopyWork>(
 
 /// The kernel copy of one transfer. Dropping it stops the current run.
 struct KernelCopy<'a, W> {
-    connection: &'a mut Connection,
-    socket: Arc<Socket2>,
+    connection: &'a mut Socket,
+    socket: Arc<CopySocket>,
     slow_peer: SlowPeer,
     flow: &'a Flow<'a>,
     /// `None` while a run has it.
@@ -201,14 +194,13 @@ struct RunBudget {
 
 /// The copying of one run.
 trait CopyWork: Send + 'static {
-    /// The readiness of the socket that is needed: for `poll`, and for the reactor.
-    const FOR: PollFlags;
-    const INTEREST: Interest;
+    /// What the socket must be ready for.
+    const DIRECTION: CopyDirection;
     /// Bytes per run if others wait for a worker: a few milliseconds of work.
     const RUN_BYTES: u64;
 
     /// Copies about `most` bytes without waiting for the client.
-    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep;
+    fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep;
 }
 
 /// The result of a step.
@@ -234,9 +226,11 @@ impl<W: CopyWork> KernelCopy<'_, W> {
         let socket = Arc::clone(&self.socket);
         let handle = Arc::clone(self.flow.mover.handle());
         // Readiness from before the run is outdated after it.
-        self.connection.clear_ready(W::INTEREST);
+        if let Socket::Tcp(connection) = &*self.connection {
+            connection.clear_ready(interest(W::DIRECTION));
+        }
         self.is_running = true;
-        let running = spawn_blocking(move || {
+        let running = self.flow.blocking_pool.spawn(move || {
             let ended = run(&mut work, &socket, &worker, &handle, budget);
             drop(worker);
             (work, ended)
@@ -249,6 +243,18 @@ impl<W: CopyWork> KernelCopy<'_, W> {
         let (last, moved) = ended?;
         self.last = last;
         Ok(moved)
+    }
+
+    /// Waits on the reactor until the client has read or sent something.
+    async fn ready(&mut self) -> io::Result<()> {
+        match (&mut *self.connection, &*self.socket) {
+            (Socket::Tcp(connection), _) => connection.ready(interest(W::DIRECTION)).await,
+            (_, CopySocket::Link(link)) => {
+                link.ready(W::DIRECTION).await;
+                Ok(())
+            }
+            (Socket::Link(_), CopySocket::Tcp(_)) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 
@@ -271,7 +277,7 @@ impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
                 return Ok(Moved::Over(false));
             }
             RunEnd::Slow => {
-                mover.within(self.connection.ready(W::INTEREST)).await?;
+                mover.within(self.ready()).await?;
                 if self.slow_peer == SlowPeer::Accumulate && !self.is_worthwhile {
                     sleep(CLIENT_WAIT_MAX).await;
                 }
@@ -290,14 +296,14 @@ impl<W: CopyWork> TransferStep for KernelCopy<'_, W> {
 impl<W> Drop for KernelCopy<'_, W> {
     fn drop(&mut self) {
         if self.is_running {
-            let _ = self.socket.shutdown(Shutdown::Both);
+            self.socket.shut_down();
         }
     }
 }
 
 fn run<W: CopyWork>(
     work: &mut W,
-    socket: &Socket2,
+    socket: &CopySocket,
     worker: &BlockingWorker,
     handle: &SessionHandle,
     budget: RunBudget,
@@ -316,22 +322,16 @@ fn run<W: CopyWork>(
                 }
             }
             CopyStep::Wait if !budget.may_wait => return Ok((RunEnd::Slow, moved)),
-            CopyStep::Wait if !wait(socket, work)? => return Ok((RunEnd::Slow, moved)),
-            CopyStep::Wait => {}
+            CopyStep::Wait => {
+                let waited = socket.wait(W::DIRECTION, CLIENT_WAIT_MAX);
+                if !waited.map_err(TransferError::Network)? {
+                    return Ok((RunEnd::Slow, moved));
+                }
+            }
             CopyStep::Done => return Ok((RunEnd::Done, moved)),
             CopyStep::Unsupported => return Ok((RunEnd::Unsupported, moved)),
             CopyStep::Failed(cut) => return Err(cut),
         }
-    }
-}
-
-/// Waits a moment for the client. Returns whether the socket became ready.
-fn wait<W: CopyWork>(socket: &Socket2, _: &W) -> Result<bool, TransferError> {
-    let most = Timespec { tv_sec: 0, tv_nsec: CLIENT_WAIT_MAX.subsec_nanos().into() };
-    match poll(&mut [PollFd::new(socket, W::FOR)], Some(&most)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(true),
-        Err(error) => Err(TransferError::Network(error.into())),
     }
 }
 
@@ -343,16 +343,24 @@ struct SendfileCopy {
 }
 
 impl CopyWork for SendfileCopy {
-    const FOR: PollFlags = PollFlags::OUT;
-    const INTEREST: Interest = Interest::WRITABLE;
+    const DIRECTION: CopyDirection = CopyDirection::Send;
     const RUN_BYTES: u64 = 16 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
+    fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         if self.left == 0 {
             return CopyStep::Done;
         }
         let most = usize::try_from(self.left.min(CALL_BYTES).min(most)).unwrap_or(usize::MAX);
-        match sendfile(socket, &self.file, Some(&mut self.from), most) {
+        let sent = match socket {
+            CopySocket::Tcp(socket) => sendfile(socket, &self.file, Some(&mut self.from), most),
+            CopySocket::Link(link) => {
+                match send_to_link(&**link, &self.file, &mut self.from, most) {
+                    Ok(sent) => Ok(sent),
+                    Err(error) => return socket_error(&error),
+                }
+            }
+        };
+        match sent {
             Ok(0) => CopyStep::Failed(TransferError::Store(shortened())),
             Ok(sent) => {
                 let sent = u64::try_from(sent).unwrap_or(u64::MAX);
@@ -361,6 +369,14 @@ impl CopyWork for SendfileCopy {
             }
             Err(error) => send_error(error),
         }
+    }
+}
+
+fn socket_error(error: &io::Error) -> CopyStep {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => CopyStep::Wait,
+        io::ErrorKind::Interrupted => CopyStep::Moved(0),
+        kind => CopyStep::Failed(TransferError::Network(kind.into())),
     }
 }
 
@@ -410,6 +426,20 @@ impl Pipe {
 }
 
 impl SpliceCopy {
+    /// The same as a step, for a simulated connection.
+    fn receive_from(&mut self, link: &dyn KernelCopyLink, most: usize) -> CopyStep {
+        let block = match receive_from_link(link, most) {
+            Ok(block) if block.is_empty() => return CopyStep::Done,
+            Ok(block) => block,
+            Err(error) => return socket_error(&error),
+        };
+        let written = self.file.allow(block.len());
+        match written.and_then(|()| Ok(self.file.0.file.write_all(&block)?)) {
+            Ok(()) => CopyStep::Moved(bound(block.len())),
+            Err(error) => CopyStep::Failed(TransferError::Store(error)),
+        }
+    }
+
     /// Copies the rest of the pipe through memory.
     fn copy(&mut self, left: usize) -> io::Result<()> {
         let mut bytes = vec![0; left];
@@ -419,12 +449,15 @@ impl SpliceCopy {
 }
 
 impl CopyWork for SpliceCopy {
-    const FOR: PollFlags = PollFlags::IN;
-    const INTEREST: Interest = Interest::READABLE;
+    const DIRECTION: CopyDirection = CopyDirection::Receive;
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket2, most: u64) -> CopyStep {
+    fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
+        let socket = match socket {
+            CopySocket::Tcp(socket) => socket,
+            CopySocket::Link(link) => return self.receive_from(&**link, most),
+        };
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let got = match splice(socket, None, &self.pipe.r#in, None, most, flags) {
             Ok(0) => return CopyStep::Done,

@@ -5,12 +5,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
-use rustix::event::PollFlags;
 use rustls::ServerConnection;
-use socket2::Socket;
-use tokio::io::Interest;
 
-use super::{CopyStep, CopyTarget, CopyWork};
+use super::copy_socket::CopySocket;
+use super::{CopyStep, CopyTarget, CopyWork, socket_error};
+use crate::net::CopyDirection;
 use crate::pump::TransferError;
 use crate::pump::closing::{Closing, EndRule, ended_between_records};
 use crate::pump::source_chunks::shortened;
@@ -55,11 +54,10 @@ impl TlsSending {
 }
 
 impl CopyWork for TlsSending {
-    const FOR: PollFlags = PollFlags::OUT;
-    const INTEREST: Interest = Interest::WRITABLE;
+    const DIRECTION: CopyDirection = CopyDirection::Send;
     const RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
+    fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut &*socket) {
                 Ok(_) => {}
@@ -151,7 +149,7 @@ impl TlsReceiving {
 
     /// Sends pending TLS messages; nothing before the end while some are withheld. A client that
     /// only sends need not read them.
-    fn flush_tls(&mut self, mut socket: &Socket, is_end: bool) {
+    fn flush_tls(&mut self, mut socket: &CopySocket, is_end: bool) {
         if !self.withheld.is_empty() {
             if !is_end {
                 return;
@@ -164,7 +162,7 @@ impl TlsReceiving {
         while self.tls.wants_write() && self.tls.write_tls(&mut socket).is_ok() {}
     }
 
-    fn take(&mut self, socket: &Socket, most: u64) -> Result<CopyStep, TransferError> {
+    fn take(&mut self, socket: &CopySocket, most: u64) -> Result<CopyStep, TransferError> {
         if self.closing.is_some() {
             return Ok(CopyStep::Done);
         }
@@ -203,11 +201,10 @@ impl TlsReceiving {
 }
 
 impl CopyWork for TlsReceiving {
-    const FOR: PollFlags = PollFlags::IN;
-    const INTEREST: Interest = Interest::READABLE;
+    const DIRECTION: CopyDirection = CopyDirection::Receive;
     const RUN_BYTES: u64 = 2 * 1024 * 1024;
 
-    fn step(&mut self, socket: &Socket, most: u64) -> CopyStep {
+    fn step(&mut self, socket: &CopySocket, most: u64) -> CopyStep {
         self.take(socket, most).unwrap_or_else(CopyStep::Failed)
     }
 }
@@ -218,12 +215,4 @@ fn store(error: io::Error) -> TransferError {
 
 fn broken(error: rustls::Error) -> TransferError {
     TransferError::Network(io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-fn socket_error(error: &io::Error) -> CopyStep {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => CopyStep::Wait,
-        io::ErrorKind::Interrupted => CopyStep::Moved(0),
-        kind => CopyStep::Failed(TransferError::Network(kind.into())),
-    }
 }

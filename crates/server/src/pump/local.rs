@@ -28,7 +28,7 @@ impl LocalCopy<'_> {
         of: Algorithm,
     ) -> Result<String, Error> {
         let mut digesting = Digesting {
-            chunks: LocalChunks::new(shortened(source, most)),
+            chunks: LocalChunks::new(shortened(source, most), self.blocking_pool),
             left: most,
             digest: Some(of.start()),
             blocking_pool: self.blocking_pool,
@@ -38,7 +38,7 @@ impl LocalCopy<'_> {
 
     /// Copies a source to a sink, and syncs it. The sink is neither committed nor aborted.
     pub(crate) async fn copy(&self, source: Source, sink: &mut dyn Sink) -> Result<(), Error> {
-        let chunks = LocalChunks::new(source);
+        let chunks = LocalChunks::new(source, self.blocking_pool);
         self.mover.run(&mut Copying { chunks, sink: &mut *sink }).await?;
         sink.sync().await
     }
@@ -51,8 +51,8 @@ struct LocalChunks {
 }
 
 impl LocalChunks {
-    fn new(source: Source) -> Self {
-        Self { chunks: SourceChunks::of(source), ready: Bytes::new() }
+    fn new(source: Source, blocking_pool: &BlockingPool) -> Self {
+        Self { chunks: SourceChunks::of(source, blocking_pool), ready: Bytes::new() }
     }
 
     /// The next `most` bytes at most; empty at the end.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::TransferError;
 use crate::rate_limit::{Burst, RateLimiter};
 use crate::registry::{End, SessionHandle};
+use crate::regression::Regression;
 
 /// During a shutdown, a transfer in which nothing has moved yet may wait this long.
 const BEGINS_MAX: Duration = Duration::from_millis(700);
@@ -159,7 +160,8 @@ impl<'a> Mover<'a> {
     /// Waits until the session is to end and the transfer makes no progress, although it waits for
     /// neither a rate limit nor the disk. Returns why the session ends.
     async fn stands_still_at_the_end(&self) -> String {
-        let reason = self.handle.ended(End::AfterTransfer).await.to_owned();
+        let how = End::after_transfer_unless(Regression::ShutdownWaitsForStoppedTransfer);
+        let reason = self.handle.ended(how).await.to_owned();
         let (mut before, mut since) = (self.moved(), Instant::now());
         loop {
             sleep(CHECKED_EVERY).await;

@@ -28,9 +28,9 @@ pub(crate) async fn send(
                 return end(back, flow.mover).await;
             };
             stream = back;
-            SourceChunks::File(FileChunks::new(file, from, len))
+            SourceChunks::File(FileChunks::new(file, from, len, flow.blocking_pool))
         }
-        source => SourceChunks::of(source),
+        source => SourceChunks::of(source, flow.blocking_pool),
     };
     if let (Stream::Plain(socket), false) = (&stream, matches!(chunks, SourceChunks::Whole(_))) {
         socket.do_not_delay();

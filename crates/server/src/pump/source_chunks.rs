@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::pin::Pin;
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use wharf_core::error::{Error, ErrorKind};
 use wharf_core::storage::{ByteStream, Source};
 use wharf_core::{Bytes, Stream as _};
 
 use super::{PIECE_BYTES, bound};
+use crate::blocking_pool::BlockingPool;
 
 /// The error for a file that became shorter while it was read.
 pub(super) fn shortened() -> Error {
@@ -23,9 +24,11 @@ pub(super) enum SourceChunks {
 }
 
 impl SourceChunks {
-    pub(super) fn of(source: Source) -> Self {
+    pub(super) fn of(source: Source, blocking_pool: &BlockingPool) -> Self {
         match source {
-            Source::File { file, from, len } => Self::File(FileChunks::new(file, from, len)),
+            Source::File { file, from, len } => {
+                Self::File(FileChunks::new(file, from, len, blocking_pool))
+            }
             Source::Bytes(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             Source::Stream(stream) => Self::Stream(stream),
         }
@@ -46,15 +49,22 @@ impl SourceChunks {
 pub(super) struct FileChunks {
     ahead: Option<JoinHandle<io::Result<FilePiece>>>,
     left: u64,
+    blocking_pool: BlockingPool,
 }
 
 impl FileChunks {
-    pub(super) fn new(mut file: std::fs::File, from: u64, len: u64) -> Self {
-        let ahead = spawn_blocking(move || {
+    pub(super) fn new(
+        mut file: std::fs::File,
+        from: u64,
+        len: u64,
+        blocking_pool: &BlockingPool,
+    ) -> Self {
+        let ahead = blocking_pool.spawn(move || {
             file.seek(SeekFrom::Start(from))?;
             read_piece(file, len)
         });
-        Self { ahead: (len > 0).then_some(ahead), left: len }
+        let ahead = (len > 0).then_some(ahead);
+        Self { ahead, left: len, blocking_pool: blocking_pool.clone() }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
@@ -68,7 +78,8 @@ impl FileChunks {
         }
         self.left = self.left.saturating_sub(got);
         let left = self.left;
-        self.ahead = (left > 0).then(|| spawn_blocking(move || read_piece(file, left)));
+        let read = move || read_piece(file, left);
+        self.ahead = (left > 0).then(|| self.blocking_pool.spawn(read));
         Ok(Some(Bytes::from(piece)))
     }
 }

@@ -160,10 +160,13 @@ pub(super) struct Decompressed {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::net::Tcp;
 
     async fn compressed(content: &[u8], size: usize) -> Vec<u8> {
-        let blocking_pool = BlockingPool::new();
+        let blocking_pool = BlockingPool::new(Arc::new(Tcp));
         let (mut compressor, mut out) = (Compressor::new(6), Vec::new());
         for piece in content.chunks(size) {
             let (back, more) =
@@ -176,7 +179,7 @@ mod tests {
     }
 
     async fn decompressed(compressed: &[u8], size: usize) -> Result<Vec<u8>, TransferError> {
-        let blocking_pool = BlockingPool::new();
+        let blocking_pool = BlockingPool::new(Arc::new(Tcp));
         let (mut decompressor, mut out) = (Decompressor::new(), Vec::new());
         for piece in compressed.chunks(size) {
             let mut step =

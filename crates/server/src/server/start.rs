@@ -10,6 +10,7 @@ use super::accept::AcceptedClient;
 use crate::control::{Control, Disconnect};
 use crate::net::Stream;
 use crate::registry::End;
+use crate::regression::Regression;
 use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::settings::ListenTls;
@@ -45,11 +46,12 @@ pub(super) async fn start(
         let shaken = timeout_at(deadline, acceptor.control(socket, binding_id)).await;
         shaken.map_err(|_| SessionEnd::Idle)?.map_err(SessionEnd::Tls)
     };
+    let how = End::after_transfer_unless(Regression::ShutdownWaitsForHandshake);
     let stream = tokio::select! {
         // A completed handshake comes first.
         biased;
         stream = handshake => stream?,
-        reason = handle.ended(End::AfterTransfer) => {
+        reason = handle.ended(how) => {
             return Err(SessionEnd::Terminated(reason.to_owned()));
         }
     };

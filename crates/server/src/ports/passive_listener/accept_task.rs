@@ -62,6 +62,7 @@ async fn accept_for_all(listener: Arc<dyn Listener>, waiters: Arc<Waiters>) {
         for one in waiters.take_pending() {
             pending.spawn(one);
         }
+        waiters.first_waits().await;
         let accepted = tokio::select! {
             // Work in progress comes before new connections.
             biased;

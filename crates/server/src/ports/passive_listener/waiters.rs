@@ -7,12 +7,15 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::{AcceptedConn, DataConnIdentity, PortEvent, Sharing};
 use crate::net::{Listener, Socket, TlsTransport, read_proxy_header};
+use crate::regression::Regression;
 use crate::tls::{Acceptor, BindingId};
 
 /// Sessions on one port at a time.
@@ -23,6 +26,8 @@ const ARRIVED_MAX: usize = 4;
 const UNEXPECTED_MAX: usize = 16;
 /// Connections not assigned to a session yet. More are closed.
 const PENDING_MAX: usize = 64;
+/// How often [`Waiters::first_waits`] checks.
+const FIRST_POLLED_EVERY: Duration = Duration::from_millis(10);
 
 /// All sessions of one port.
 pub(super) struct Waiters {
@@ -202,6 +207,14 @@ impl Waiters {
         Ok(NextEvent::Nothing { is_shared })
     }
 
+    /// Waits until the first session waits for a connection: only with the fault put back.
+    pub(super) async fn first_waits(&self) {
+        let has_waker = || self.state().waiters.first().is_none_or(|first| first.waker.is_some());
+        while Regression::FirstSessionAccepts.is_present() && !has_waker() {
+            sleep(FIRST_POLLED_EVERY).await;
+        }
+    }
+
     /// Futures for the task of the port.
     pub(super) fn take_pending(&self) -> Vec<PendingMatch> {
         std::mem::take(&mut self.state().pending)
@@ -320,6 +333,9 @@ impl WaitersState {
 
     fn sharing(&self, identity: &DataConnIdentity) -> Option<(Sharing, usize)> {
         let count = self.waiters.len();
+        if Regression::PortNotShared.is_present() {
+            return None;
+        }
         let fits = |waiter: &Waiter| waiter.identity.proxies == identity.proxies;
         if self.is_retained || count >= SESSIONS_MAX || !self.waiters.iter().all(fits) {
             return None;
