@@ -186,7 +186,7 @@ impl RateLimiter {
     /// newer limit for bytes that moved without it would delay this transfer, and all that share
     /// the limit, for as long as those bytes take at its rate.
     pub(crate) async fn take(&self, burst: &Burst, bytes: usize) {
-        let takes_all = Regression::EarlierBytesCharged.is_present();
+        let takes_all = Regression::EarlierBytesCounted.is_present();
         if burst.buckets.is_empty() && !takes_all || !self.is_limited() {
             return;
         }

@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regression {
     /// A limit set by a reload is also charged for bytes that moved without it.
-    EarlierBytesCharged,
+    EarlierBytesCounted,
     /// A used-up range of passive ports rejects sessions that could share a port.
     PortNotShared,
     /// One of the sessions that share a port accepts for all of them, and only while it waits.

@@ -29,7 +29,7 @@ fn check_found(found: &[String], expected: &str) {
 
 #[test]
 fn bytes_that_moved_before_a_limit_do_not_stop_the_transfer() {
-    is_found(Regression::EarlierBytesCharged, WorldKind::Limits, "stands still");
+    is_found(Regression::EarlierBytesCounted, WorldKind::Limits, "stands still");
 }
 
 #[test]
