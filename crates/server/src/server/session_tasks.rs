@@ -50,6 +50,8 @@ impl SessionTasks {
     pub(super) fn spawn(&self, runtime: &Runtime, task: impl Future<Output = ()> + Send + 'static) {
         let number = self.running.add();
         let running_task = RunningTask { running: Arc::clone(&self.running), number };
+        // Boxed: a future that is moved into another one takes its size twice there.
+        let task = Box::pin(task);
         // Not under the lock: a runtime that shuts down drops the task here.
         let spawned = runtime.spawn(async move {
             // Dropped in this order also if the task never runs: first the task, then its number.
