@@ -71,7 +71,7 @@ impl Hours {
     pub fn parse<'a>(windows: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidTime> {
         let windows: Vec<_> = windows.into_iter().map(Window::parse).collect::<Result<_, _>>()?;
         match windows.len() {
-            0 => Err(InvalidTime("empty list of hours: every login would be refused".to_owned())),
+            0 => Err(InvalidTime("empty list of hours: every login would be denied".to_owned())),
             1..=WINDOWS_MAX => Ok(Self(windows)),
             _ => Err(InvalidTime(format!("at most {WINDOWS_MAX} time windows are allowed"))),
         }

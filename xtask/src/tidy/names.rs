@@ -29,7 +29,11 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
     ("lanes", &["lanes", "argon2-lanes", "stored-lanes-max"], "a parameter of Argon2"),
     ("live", &["live"], "a folder of Certbot"),
     ("nobody", &["nobody", "nobody-uid", "for-user-nobody"], "the Unix account without privileges"),
-    ("rights", &["rights", "scm-rights"], "an old key of accounts, a type of a library"),
+    (
+        "rights",
+        &["rights", "scm-rights"],
+        "a synonym that accounts files may contain, a type of a library",
+    ),
     (
         "who",
         &["who", "who-args", "kill-who", "usage-who"],

@@ -209,7 +209,7 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     if to.port() < PORT_MIN {
         return refuse(
             Code::BAD_PARAMETER,
-            "Illegal port: data connections to ports below 1024 are refused.",
+            "Illegal port: data connections to ports below 1024 are denied.",
         );
     }
     let mut address = session.peer;

@@ -46,7 +46,10 @@ pub(super) fn sweep_counted(
     counter: Option<&QuotaCounter>,
 ) -> io::Result<SweepReport> {
     let with_path = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot sweep {}: {error}", root.display()))
+        io::Error::new(
+            error.kind(),
+            format!("cannot clean up partial uploads in {}: {error}", root.display()),
+        )
     };
     let opened = Root::open(root, FollowSymlinks::Never).map_err(with_path)?;
     let top = opened.top().map_err(with_path)?;

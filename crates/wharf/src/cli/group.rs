@@ -30,7 +30,7 @@ pub(crate) enum GroupCommand {
         json: bool,
     },
     /// Change a group; only the given settings change
-    #[command(visible_alias = "set")]
+    #[command(alias = "set")]
     #[command(mut_arg("permissions", |given| given.help(PERMISSIONS)))]
     Edit {
         /// Name of the group
@@ -39,7 +39,7 @@ pub(crate) enum GroupCommand {
         facts: GroupArgs,
     },
     /// Delete groups without members
-    #[command(visible_alias = "remove")]
+    #[command(alias = "remove")]
     Del {
         /// Names of the groups
         #[arg(required = true, value_name = "NAME")]

@@ -114,7 +114,7 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProbl
         let place = layers.place_of("listen.0.tls");
         let problem = if require_place == ProblemLocation::Nowhere {
             ConfigProblem::warning(
-                "password logins from outside the local networks will be refused",
+                "password logins from outside the local networks will be denied",
                 place,
             )
         } else {

@@ -491,7 +491,7 @@ async fn until_stopped(
                 }
             },
             () = &mut serving => return Exit::Done,
-            () = &mut time, if !is_stopping => (stopper.grace(), "time is up"),
+            () = &mut time, if !is_stopping => (stopper.grace(), "the time of --for has elapsed"),
             number = admin.succeeded(), if !has_left => {
                 has_left = true;
                 stopper.leave(&handle, number);

@@ -14,7 +14,7 @@ mod bench_command;
 #[cfg(target_os = "linux")]
 mod check_command;
 #[cfg(test)]
-#[cfg(unix)]
+#[cfg(all(target_os = "linux", feature = "sqlite", feature = "postgres", feature = "webhooks"))]
 mod chinese;
 #[cfg(test)]
 mod config_command;

@@ -193,7 +193,7 @@ fn logs_are_written_to_the_configured_files() {
 fn it_stops_by_itself_when_its_time_is_up() {
     let place = shared();
     let words = ["-A", "share", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"];
-    place.run(&words).exits(0).reports("event=stopping reason=\"time is up\"");
+    place.run(&words).exits(0).reports("event=stopping reason=\"the time of --for has elapsed\"");
 }
 
 #[test]
