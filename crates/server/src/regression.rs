@@ -63,6 +63,7 @@ pub use self::switch::PutBack;
 
 #[cfg(not(all(feature = "regressions", debug_assertions)))]
 impl Regression {
+    #[expect(clippy::unused_self, reason = "tests put back single faults")]
     pub(crate) const fn is_present(self) -> bool {
         false
     }
