@@ -101,6 +101,18 @@ impl Directory {
         }))
     }
 
+    /// Whether the entry is a regular file whose last change precedes the creation of `file`. Other
+    /// programs can set neither time.
+    pub(super) fn precedes(&self, name: &[u8], file: &File) -> Result<bool> {
+        if self.kind_of(name)? != Some(Kind::File) {
+            return Ok(false);
+        }
+        // Not every file system has the second one.
+        let created = file.metadata().and_then(|facts| facts.created()).ok();
+        // Equal times have no order: the clock of a file system ticks every few milliseconds.
+        Ok(self.changed(name)?.zip(created).is_some_and(|(changed, created)| changed < created))
+    }
+
     /// The identity and length of a regular file, without bytes that are being appended: those are
     /// counted where they are staged.
     pub(super) fn file(&self, name: &[u8]) -> Result<Option<Replaced>> {

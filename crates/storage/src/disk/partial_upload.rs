@@ -38,6 +38,8 @@ pub(super) struct PartialUpload {
     base: Option<String>,
     /// Whether `base`, or its absence, is recorded beside the temporary file.
     is_base_recorded: bool,
+    /// Whether the upload that this one resumes has no record of `base`.
+    lacks_record: bool,
     /// Whether this upload created the mark that no file exists at the target.
     made_mark: bool,
     /// The first bytes of the existing file, being copied into the temporary file.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use wharf_proto::path::VPath;
 
 use super::boot;
+use super::fault::fault;
 use super::system::{Directory, OpenedTemporary};
 
 /// Prefix of the names of temporary files. Clients neither see nor reach such names, regardless of
@@ -149,19 +150,35 @@ pub(super) fn is_orphan(dir: &Directory, base: &[u8]) -> bool {
     matches!(dir.kind_of(&partial), Ok(None))
 }
 
+/// What is known about the file that an upload was to replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BaseMatch {
+    /// The record names the file that exists now, or that none does.
+    Recorded,
+    /// There is no record, since the server was killed before it was written. The file that exists
+    /// now has not changed since the upload began.
+    Unrecorded,
+    /// It was another file, or that is not known.
+    Unknown,
+}
+
 /// Whether the upload `partial` was made for the file that exists at `target` now: for the file
-/// with the identity `base`, or for an unused name. An upload without a record matches nothing.
-pub(super) fn is_base_current(
+/// with the identity `base`, or for an unused name.
+pub(super) fn match_base(
     dir: &Directory,
-    partial: &[u8],
+    (partial, file): (&[u8], &File),
     target: &[u8],
     base: Option<&str>,
-) -> io::Result<bool> {
-    let Some(noted) = read_base(dir, partial)? else { return Ok(false) };
-    Ok(match base {
-        Some(base) => noted == base,
-        None => absent_mark(dir, target)?.is_some_and(|mark| mark == noted),
-    })
+) -> wharf_core::error::Result<BaseMatch> {
+    let is_recorded = match (read_base(dir, partial).map_err(fault)?, base) {
+        (Some(noted), Some(base)) => noted == base,
+        (Some(noted), None) => {
+            absent_mark(dir, target).map_err(fault)?.is_some_and(|mark| mark == noted)
+        }
+        (None, Some(_)) if dir.precedes(target, file)? => return Ok(BaseMatch::Unrecorded),
+        (None, _) => false,
+    };
+    Ok(if is_recorded { BaseMatch::Recorded } else { BaseMatch::Unknown })
 }
 
 /// Whether two identities may belong to one file with one content, of which only the permissions,

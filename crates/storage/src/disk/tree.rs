@@ -22,8 +22,9 @@ use super::space::{self, Headroom, SharedHeadroom};
 use super::system::read_at_once;
 use super::system::{Directory, OpenedTemporary, Reader, Root, check_name, real_name};
 use super::temporary::{
-    TemporaryKind, clear_absent_mark, is_base_current, is_hidden, is_in_time, is_unchanged_since,
-    leads_to_hidden, may_be_same, partial_name, read_base, remove_if_unused, temporary_kind,
+    BaseMatch, TemporaryKind, clear_absent_mark, is_hidden, is_in_time, is_unchanged_since,
+    leads_to_hidden, match_base, may_be_same, partial_name, read_base, remove_if_unused,
+    temporary_kind,
 };
 use super::{DiskOptions, Durability};
 use crate::name::check_new;
@@ -251,12 +252,14 @@ impl Tree {
         if !is_in_time(&file, keep).map_err(fault)? {
             return Ok(UnfinishedUpload::Nothing);
         }
-        if is_base_current(&location.dir, &name, location.name, base).map_err(fault)? {
+        let known = match_base(&location.dir, (&name, &file), location.name, base)?;
+        if known != BaseMatch::Unknown {
             return Ok(UnfinishedUpload::Bytes(length));
         }
         let Some(base) = base else { return Ok(UnfinishedUpload::Nothing) };
         let Some(noted) = read_base(&location.dir, &name).map_err(fault)? else {
-            // The server was killed before it wrote the first bytes.
+            // The server was killed before it wrote the first bytes. Both times are those of the
+            // last change, which other programs can set or which are equal.
             return Ok(match is_unchanged_since(&location.dir, location.name, &file)? {
                 true if length == 0 => UnfinishedUpload::Bytes(0),
                 true => UnfinishedUpload::Outdated,

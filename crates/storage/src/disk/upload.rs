@@ -23,7 +23,8 @@ const GATHERED_BYTES: usize = 256 * 1024;
 const GATHERED_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// Up to this length, an upload does not record which file it replaces: most are complete at once.
-/// One that ends early records it then; only after a crash of the server it cannot be resumed.
+/// One that ends early records it then. Only after a crash of the server the record is missing;
+/// then the upload is resumed if the file that it was to replace is older.
 const UNRECORDED_BYTES: usize = 1024 * 1024;
 
 /// The first bytes of an upload are written without a blocking thread where calls are fast; a

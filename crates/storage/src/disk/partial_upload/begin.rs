@@ -17,8 +17,8 @@ use crate::disk::prefix_copy::PrefixCopy;
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, OpenedTemporary};
 use crate::disk::temporary::{
-    LockOutcome, is_base_current, is_in_time, is_unchanged_since, leads_to_hidden, lock_temporary,
-    partial_name, read_base, remove_base, temporary_name,
+    BaseMatch, LockOutcome, is_in_time, is_unchanged_since, leads_to_hidden, lock_temporary,
+    match_base, partial_name, read_base, remove_base, temporary_name,
 };
 use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
 use crate::name::check_new;
@@ -316,24 +316,27 @@ impl PartialUpload {
 
     /// Number of bytes of an earlier upload that this one may resume; `None` if the earlier one is
     /// too old, or was meant to replace a file other than the current one.
-    fn resumable(&self) -> Result<Option<u64>> {
+    fn resumable(&mut self) -> Result<Option<u64>> {
         let Some(length) = self.found else { return Ok(None) };
         if !self.is_in_time()? {
             return Ok(None);
         }
-        let is_valid = is_base_current(&self.dir, &self.name, &self.target, self.base.as_deref());
-        Ok(is_valid.map_err(fault)?.then_some(length))
+        let own = (self.name.as_slice(), &self.file);
+        let known = match_base(&self.dir, own, &self.target, self.base.as_deref())?;
+        self.lacks_record = known == BaseMatch::Unrecorded;
+        Ok((known != BaseMatch::Unknown).then_some(length))
     }
 
     fn is_in_time(&self) -> Result<bool> {
         is_in_time(&self.file, self.keep).map_err(fault)
     }
 
-    /// If nothing is written, the existing temporary file and its recorded base stay as they are.
+    /// If nothing is written, the existing temporary file and its recorded base stay as they are. A
+    /// missing record is written.
     fn keep_found(&mut self) {
         self.resumed = self.found;
         self.length = self.found.unwrap_or(0);
-        self.is_base_recorded = true;
+        self.is_base_recorded = !self.lacks_record;
     }
 
     /// Empties the existing temporary file.
@@ -385,6 +388,7 @@ impl PartialUpload {
             found,
             base: None,
             is_base_recorded: false,
+            lacks_record: false,
             made_mark: false,
             copying: None,
             name,
