@@ -2,11 +2,13 @@
 //!
 //! [`record`] converts an event to fields, [`mod@line`] formats the fields, [`xferlog`] formats the
 //! transfer log, and [`time`] the time; [`pending`] decides when lines are written, [`writer`]
-//! contains the thread, and [`target`] the files. Sessions never wait for them, except for lines of
-//! the [`audit`] log, which are written synchronously. [`tail`] keeps the last lines in memory.
+//! contains the thread, [`flushing`] waits for it at the end, and [`target`] has the files.
+//! Sessions never wait for them, except for lines of the [`audit`] log, which are written
+//! synchronously. [`tail`] keeps the last lines in memory.
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
+pub(crate) mod flushing;
 #[cfg(test)]
 mod forgery_tests;
 pub(crate) mod journal;

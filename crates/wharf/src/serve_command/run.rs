@@ -45,6 +45,7 @@ use crate::cli::serve::ServeArgs;
 use crate::config::units::show_duration;
 use crate::deliver;
 use crate::log::Log;
+use crate::log::flushing::{FlushOnDrop, flush_on_panic};
 use crate::log::record::{Level, LogRecord};
 use crate::logins::{self, Sources};
 use crate::os::{
@@ -335,28 +336,6 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     log.note(&LogRecord::new(Level::Info, "stopped"));
     end_followers(&log).await;
     Ok(exit)
-}
-
-/// Writes all lines of the log when it is dropped.
-struct FlushOnDrop(Arc<Log>);
-
-impl Drop for FlushOnDrop {
-    fn drop(&mut self) {
-        self.0.flush();
-    }
-}
-
-/// Writes all lines of the log when a thread panics: they may show why, and a second panic would
-/// abort the process.
-fn flush_on_panic(log: &Arc<Log>) {
-    let log = Arc::downgrade(log);
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if let Some(log) = log.upgrade() {
-            log.flush();
-        }
-        report(panic);
-    }));
 }
 
 /// Log followers see the last lines, if they read them.

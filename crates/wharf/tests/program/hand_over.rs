@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::support::{Ran, Serving, TestFolder};
+use crate::support::{Client, Ran, Serving, TestFolder};
 
 /// The user ID of `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -123,6 +123,42 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
     goes_on(&place, server);
+}
+
+#[test]
+fn row_43_no_line_of_either_process_is_lost_in_the_log_that_they_share() {
+    let place = place();
+    let log = format!("log.file={}", place.path("wharf.log").display());
+    let words = ["serve", "--set", &log, "--set", "log.commands=true"];
+    let mut server = place.serve_quietly(&words, "wharf.log");
+    let old = server.pid();
+    let mut before = server.login("anna", "secret");
+    let says = |client: &mut Client, line: &str| {
+        for _ in 0..500 {
+            assert!(client.says(line).starts_with("200 "));
+        }
+    };
+    // Lines of the old process that are gathered when the new one starts.
+    says(&mut before, "NOOP before");
+    upgrade(&place).exits(0);
+    let mut behind = server.login("anna", "secret");
+    says(&mut behind, "NOOP new");
+    says(&mut before, "NOOP old");
+    assert!(before.says("QUIT").starts_with("221 "));
+    assert_eq!(server.leaves(), Some(0));
+    says(&mut behind, "NOOP after");
+    stop(&place);
+    let text = place.read("wharf.log");
+    let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    for line in ["before", "new", "old", "after"] {
+        assert_eq!(count(&format!("event=command line=\"NOOP {line}\"")), 500, "{line}");
+    }
+    for event in ["ready ", "stopped"] {
+        assert_eq!(count(&format!("event={event}")), 2, "{event} of {old}: {text}");
+    }
+    let at = |part: &str| text.find(part).unwrap();
+    let (last, first) = (text.rfind("NOOP before").unwrap(), at("event=upgrade-completed"));
+    assert!(last < first && first < at("NOOP new"), "{text}");
 }
 
 #[test]

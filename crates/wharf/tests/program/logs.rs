@@ -143,6 +143,36 @@ fn row_44_logs_are_reopened_after_a_rotation_and_no_line_is_lost() {
     assert_eq!(count("audit.log", "\"event\":\"stopped\""), 1);
 }
 
+#[test]
+fn row_43_no_line_is_lost_when_a_second_signal_ends_the_server() {
+    let place = shared();
+    let log = set("log.file", &place, "wharf.log");
+    for signal in ["TERM", "INT"] {
+        let words = [SHARE, &["--set", &log, "--set", "log.commands=true"]].concat();
+        let server = place.serve_quietly(&words, "wharf.log");
+        let mut client = server.login("me", "secret");
+        let _data = client.data();
+        assert!(client.says("STOR b.txt").starts_with("150 "));
+        server.signal(signal);
+        while !place.read("wharf.log").contains("event=stopping ") {
+            std::thread::yield_now();
+        }
+        // While the transfer runs, the session answers; the last lines are not yet written when the
+        // signal arrives.
+        for _ in 0..500 {
+            assert!(client.says("NOOP").starts_with("200 "));
+        }
+        server.signal(signal);
+        let (code, rest) = server.ends();
+        assert_eq!(code, Some(if signal == "INT" { 130 } else { 0 }), "{rest}");
+        let text = place.read("wharf.log");
+        let commands = text.lines().filter(|line| line.contains(" event=command line=\"NOOP\""));
+        assert_eq!(commands.count(), 500, "{text}");
+        assert!(text.ends_with('\n') && text.contains("event=stopped\n"), "{text}");
+        fs::remove_file(place.path("wharf.log")).unwrap();
+    }
+}
+
 /// Input at the wrong moment, and what follows mistyped input.
 const SLIPS: &[&str] = &[
     "PASS hunter2",

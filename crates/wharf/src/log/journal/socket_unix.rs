@@ -38,7 +38,10 @@ impl JournalSocket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::line::LineFormat;
     use super::super::super::record::{Level, LogRecord};
+    use super::super::super::target::LogTarget;
+    use super::super::super::{Log, LogOptions, Output};
     use super::super::entry;
     use super::*;
 
@@ -66,5 +69,59 @@ mod tests {
         let taker = UnixDatagram::bind(&path).unwrap();
         assert_eq!(journal.write(&entries), 0);
         assert!(taker.recv(&mut buffer).is_ok());
+    }
+
+    /// The number of an entry, and whether it is the one at the end.
+    fn received(taker: &UnixDatagram) -> (u64, bool) {
+        let mut buffer = [0; 4096];
+        let length = taker.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let (_, number) = text.split_once("\nNUMBER=").unwrap();
+        (number.trim_end().parse().unwrap(), text.contains("\nEVENT=stopped\n"))
+    }
+
+    #[test]
+    fn row_43_gathered_entries_all_arrive_in_order_also_if_journald_reads_late() {
+        const ENTRIES: u64 = 3_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let taker = UnixDatagram::bind(&path).unwrap();
+        let journal = LogTarget::journal(JournalSocket::open(&path).unwrap());
+        let log = Log::prepare(LogOptions {
+            outputs: vec![Output { style: LineFormat::Entry, target: journal }],
+            level_max: Level::Info,
+            has_commands: false,
+            transfer_log: None,
+            audit: None,
+        });
+        // The first entries wait for the start, and a rotation of other logs divides the rest.
+        let note = |event: &'static str, number: u64| {
+            log.note(&LogRecord::new(Level::Info, event).number("number", number));
+        };
+        note("ready", 0);
+        log.begin().unwrap();
+        for number in 1..ENTRIES {
+            if number % 1_000 == 0 {
+                log.reopen();
+            }
+            note("ready", number);
+        }
+        note("stopped", ENTRIES);
+        // The socket buffers a few datagrams, so nearly all entries still wait.
+        let reader = std::thread::spawn(move || {
+            let mut numbers = Vec::new();
+            loop {
+                let (number, is_last) = received(&taker);
+                numbers.push(number);
+                if is_last {
+                    return (numbers, taker);
+                }
+            }
+        });
+        drop(log);
+        let (numbers, taker) = reader.join().unwrap();
+        assert_eq!(numbers, (0..=ENTRIES).collect::<Vec<_>>());
+        taker.set_nonblocking(true).unwrap();
+        assert!(taker.recv(&mut [0; 16]).is_err(), "no entry is sent twice, and none was lost");
     }
 }
