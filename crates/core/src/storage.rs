@@ -55,6 +55,13 @@ pub trait Storage: Send + Sync {
         Ok(None)
     }
 
+    /// Whether this account has an upload to this path that is not complete and may still become
+    /// its content: one that runs, an empty one, or one that cannot be resumed, or was not kept,
+    /// although the file is by all signs the old one.
+    async fn has_unfinished(&self, at: &VPath) -> Result<bool> {
+        self.partial(at).await.map(|partial| partial.is_some())
+    }
+
     /// The usage and quota of the account, if counted. Does not wait.
     fn usage(&self) -> Option<Usage> {
         None

@@ -251,6 +251,10 @@ impl Storage for CheckedStorage {
         self.store.partial(at).await
     }
 
+    async fn has_unfinished(&self, at: &VPath) -> Result<bool> {
+        self.store.has_unfinished(at).await
+    }
+
     fn usage(&self) -> Option<Usage> {
         self.store.usage()
     }

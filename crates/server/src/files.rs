@@ -2,6 +2,7 @@
 //! right here, so no command can omit the check.
 
 mod perms;
+mod upload_target;
 
 use std::sync::Arc;
 
@@ -106,18 +107,6 @@ impl SessionFiles {
     fn may_know(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
         self.permissions(at).union(self.permissions(&folder)).contains(Permissions::LIST)
-    }
-
-    /// The size of the file at a path, if any. For internal decisions about an upload; it must not
-    /// be sent to the client.
-    pub(crate) async fn size_of_target(&self, at: &VPath) -> Result<Option<u64>, Refusal> {
-        let real = self.resolve(at, LastLink::Keep).await?;
-        match self.store.stat(&real).await {
-            Ok(entry) if entry.kind == Kind::File => Ok(Some(entry.size)),
-            Ok(_) => Err(ErrorKind::IsADirectory.into_refusal()),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Refusal::from(error)),
-        }
     }
 
     /// Whether an upload to `at` creates missing parent directories: always if the account may not

@@ -314,6 +314,12 @@ impl Session {
             .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."))
     }
 
+    /// Whether the client's CLNT name begins with `name`.
+    pub(crate) fn is_client(&self, name: &str) -> bool {
+        let start = self.client.as_ref().and_then(|client| client.get(..name.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+    }
+
     /// Resolves a path that the client sent.
     ///
     /// Usually there is one interpretation. If character sets, backslashes or control pictures

@@ -18,7 +18,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 
 use self::outcome::{TransferOutcome, finish};
-use self::upload_start::{UploadStart, sleeps};
+use self::upload_start::UploadStart;
 use crate::control::{Control, Disconnect};
 use crate::data::{DataPort, OpenError, Opening};
 use crate::data_conn_outcome::Opened;
@@ -296,7 +296,7 @@ impl DataTransfer {
         UploadStart {
             is_tls: is_upload && self.binding_id.is_some(),
             stage: self.stage.subscribe(),
-            sleeps: is_upload && self.deflate.is_some() && sleeps(session.client.as_deref()),
+            sleeps: is_upload && self.deflate.is_some() && session.is_client("lftp"),
         }
     }
 

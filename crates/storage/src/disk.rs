@@ -301,6 +301,11 @@ impl Storage for Disk {
         self.act(move |tree| tree.partial(&at)).await
     }
 
+    async fn has_unfinished(&self, at: &VPath) -> Result<bool> {
+        let at = at.clone();
+        self.act(move |tree| tree.has_unfinished(&at)).await
+    }
+
     fn usage(&self) -> Option<Usage> {
         let limited = self.tree.limited.as_ref()?;
         limited.quota.is_limited().then(|| limited.usage())

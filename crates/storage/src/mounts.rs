@@ -182,6 +182,11 @@ impl Storage for Mounts {
         location.store.partial(&location.at).await
     }
 
+    async fn has_unfinished(&self, at: &VPath) -> Result<bool> {
+        let location = self.location(at);
+        location.store.has_unfinished(&location.at).await
+    }
+
     fn usage(&self) -> Option<Usage> {
         self.home.usage()
     }

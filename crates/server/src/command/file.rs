@@ -5,6 +5,7 @@ use wharf_core::permission::Permissions;
 use wharf_core::storage::Change;
 use wharf_proto::args::parse_mfmt;
 use wharf_proto::entry::Kind;
+use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 use wharf_proto::site::parse_utime;
 use wharf_proto::time::Timestamp;
@@ -105,8 +106,26 @@ async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if is_ascii(session) {
         return Err(Refusal::unavailable("SIZE not allowed in ASCII mode; send TYPE I first."));
     }
+    deny_misread_size(session, &path).await?;
     Next::say(Code::FILE_STATUS, entry.size.to_string())
 }
+
+/// Denies the size of an old file to clients that, after a cut upload, take it for the amount that
+/// they have sent. Without a size they start again.
+///
+/// If the old file is longer than the new one, lftp waits forever or reports success. `ncftpput -z`
+/// sends the whole file behind it, which [`Sink::write`](wharf_core::storage::Sink::write) cannot
+/// notice in a file that repeats itself.
+pub(super) async fn deny_misread_size(session: &Session, path: &VPath) -> Result<(), Refusal> {
+    let is_misread = MISREADERS.iter().any(|name| session.is_client(name));
+    if is_misread && session.files()?.awaits_replacement(path).await? {
+        return Err(Refusal::unavailable("An upload to this file is unfinished; send it again."));
+    }
+    Ok(())
+}
+
+/// Beginnings of the CLNT names of these clients.
+const MISREADERS: [&str; 2] = ["lftp", "NcFTP"];
 
 static MDTM: Spec = Spec {
     verb: "MDTM",
@@ -280,6 +299,38 @@ mod tests {
         assert_eq!(bench.list("NLST").await, "425 only");
         let mut bench = bench.ready();
         assert_eq!(bench.list("NLST").await, "a");
+    }
+
+    #[tokio::test]
+    async fn row_56_clients_that_misread_it_get_no_size_of_a_file_that_awaits_replacement() {
+        let mut bench = bench();
+        bench.send("TYPE I").await;
+        let files = bench.session.files().unwrap().clone();
+        for name in [b"a".as_slice(), b"new"] {
+            let path = VPath::root().join(name).unwrap();
+            let mut sink = files.store(&path, Start::Fresh).await.unwrap();
+            sink.write(wharf_core::Bytes::from_static(b"abc")).await.unwrap();
+            sink.abort().await;
+        }
+        // What RETR sends, for every other client.
+        for client in ["curl", "lf", "FileZilla"] {
+            bench.send(&format!("CLNT {client}")).await;
+            assert_eq!(bench.send("SIZE a").await, "213 5");
+            assert!(bench.send("MLST a").await.contains("size=5;"));
+        }
+        for client in ["lftp/4.9.2", "LFTP", "NcFTPPut 3.2.6 linux-x86_64-glibc2.33"] {
+            bench.send(&format!("CLNT {client}")).await;
+            for verb in ["SIZE", "MLST"] {
+                let reply = bench.send(&format!("{verb} a")).await;
+                assert!(reply.starts_with("550 An upload to this file is unfinished"), "{reply}");
+            }
+            assert_eq!(bench.send("SIZE new").await, "213 3", "no file stands there");
+        }
+        let path = VPath::root().join(b"a").unwrap();
+        let mut sink = files.store(&path, Start::Fresh).await.unwrap();
+        sink.write(wharf_core::Bytes::from_static(b"whole")).await.unwrap();
+        sink.commit().await.unwrap();
+        assert_eq!(bench.send("SIZE a").await, "213 5");
     }
 
     #[tokio::test]

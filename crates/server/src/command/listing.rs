@@ -12,6 +12,7 @@ use wharf_proto::path::VPath;
 use wharf_proto::reply::{Code, Reply};
 use wharf_proto::time::Timestamp;
 
+use super::file::deny_misread_size;
 use super::spec::{Arg, Run, Spec};
 use crate::lines::{LineFormatter, TreePrefix, lines, prepared, tree};
 use crate::next::{Job, Next, Transfer};
@@ -105,6 +106,7 @@ static MLST: Spec = Spec {
 async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = path_or_here(session, arg).await?;
     let entry = session.files()?.size(&path).await?;
+    deny_misread_size(session, &path).await?;
     // The reply adds the space before the facts that RFC 3659 §7.2 requires.
     let mut line = Vec::new();
     MachineListing::new(session.parameters.facts).facts_only(&entry, &mut line);

@@ -22,13 +22,9 @@ const SILENCE: Duration = Duration::from_millis(50);
 pub(super) struct UploadStart {
     pub(super) is_tls: bool,
     pub(super) stage: watch::Receiver<HandshakeStage>,
+    /// Whether the client sleeps until something arrives on its control connection: lftp 4.9 does
+    /// in an upload with MODE Z before it sends an empty file, for up to five seconds.
     pub(super) sleeps: bool,
-}
-
-/// Whether a client, by its CLNT name, sleeps in an upload with MODE Z until something arrives on
-/// its control connection: lftp 4.9 does before it sends an empty file, for up to five seconds.
-pub(super) fn sleeps(client: Option<&str>) -> bool {
-    client.is_some_and(|name| name.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("lftp")))
 }
 
 impl UploadStart {
@@ -103,15 +99,4 @@ async fn until<T>(
 /// Polls a future once.
 fn at_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lftp_sleeps() {
-        assert!(sleeps(Some("lftp/4.9.2")) && sleeps(Some("LFTP")));
-        assert!(!sleeps(Some("curl")) && !sleeps(Some("lf")) && !sleeps(None));
-    }
 }

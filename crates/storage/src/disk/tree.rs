@@ -212,21 +212,37 @@ impl Tree {
     }
 
     pub(super) fn partial(&self, at: &VPath) -> Result<Option<u64>> {
-        if leads_to_hidden(at) {
-            return Ok(None);
-        }
-        let location = match self.location(at, ErrorKind::IsADirectory) {
-            Ok(location) => location,
-            Err(error) if error.kind == ErrorKind::Broken => return Err(error),
-            Err(_) => return Ok(None),
-        };
-        let base = self.base(&location, at)?;
-        Ok(match self.find_unfinished(&location, base.as_deref())? {
+        Ok(match self.unfinished(at)? {
             UnfinishedUpload::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
             UnfinishedUpload::Nothing | UnfinishedUpload::InUse | UnfinishedUpload::Outdated => {
                 None
             }
         })
+    }
+
+    /// Whether the account has an unfinished upload to this path, or had one that was not kept.
+    pub(super) fn has_unfinished(&self, at: &VPath) -> Result<bool> {
+        if !matches!(self.unfinished(at)?, UnfinishedUpload::Nothing) {
+            return Ok(true);
+        }
+        let Ok(location) = self.location(at, ErrorKind::IsADirectory) else { return Ok(false) };
+        let name = partial_name(&self.account, location.name);
+        let base = self.base(&location, at)?;
+        Ok(base.is_some_and(|base| self.interrupted.contains(&name, &base)))
+    }
+
+    /// The account's unfinished upload to this path.
+    fn unfinished(&self, at: &VPath) -> Result<UnfinishedUpload> {
+        if leads_to_hidden(at) {
+            return Ok(UnfinishedUpload::Nothing);
+        }
+        let location = match self.location(at, ErrorKind::IsADirectory) {
+            Ok(location) => location,
+            Err(error) if error.kind == ErrorKind::Broken => return Err(error),
+            Err(_) => return Ok(UnfinishedUpload::Nothing),
+        };
+        let base = self.base(&location, at)?;
+        self.find_unfinished(&location, base.as_deref())
     }
 
     /// The account's unfinished upload to this location.

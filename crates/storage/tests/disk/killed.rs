@@ -4,10 +4,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use wharf_core::error::ErrorKind;
 use wharf_core::storage::{Start, Storage};
-use wharf_storage::Disk;
+use wharf_storage::{Disk, DiskOptions};
 
 use super::{World, begin, content, fails, fast, feed, path, put, write};
 
@@ -53,6 +54,7 @@ async fn row_56_an_upload_over_an_older_file_is_resumed_after_a_kill_in_its_firs
     fs::write(world.root.join("f"), "old content").unwrap();
     leave(&world, &disk).await;
     assert_eq!(disk.partial(&path("/f")).await.unwrap(), Some(5));
+    assert!(disk.has_unfinished(&path("/f")).await.unwrap());
     fails(disk.write(&path("/f"), write(Start::End)).await, &[ErrorKind::Unfinished(5)], "APPE");
     fails(disk.write(&path("/f"), write(Start::At(6))).await, &[ErrorKind::PastPartial(5)], "gap");
     // It is interrupted again, with and without new bytes: the record is written now.
@@ -112,5 +114,28 @@ async fn row_56_an_upload_without_a_record_is_not_resumed_over_a_file_that_chang
             put(&disk, "/f", b"whole").await.unwrap();
             assert_eq!(content(&disk, &path("/f")).await.unwrap(), b"whole", "{what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn row_56_an_unfinished_upload_is_known_while_it_runs_if_it_is_empty_and_if_it_is_not_kept() {
+    let forgetful = DiskOptions { partial_upload_retention: Duration::ZERO, ..fast() };
+    for options in [fast(), forgetful] {
+        let world = World::new();
+        let disk = world.disk(&options);
+        let other = Disk::open(&world.root, "bert", &options).unwrap();
+        fs::write(world.root.join("f"), "old content").unwrap();
+        assert!(!disk.has_unfinished(&path("/f")).await.unwrap());
+        let sink = begin(&disk, "/f", Start::Fresh).await;
+        let is_kept = options.partial_upload_retention > Duration::ZERO;
+        assert_eq!(disk.has_unfinished(&path("/f")).await.unwrap(), is_kept, "it runs");
+        sink.abort().await;
+        assert_eq!(disk.partial(&path("/f")).await.unwrap(), None);
+        assert!(disk.has_unfinished(&path("/f")).await.unwrap(), "it ended without a byte");
+        assert!(!other.has_unfinished(&path("/f")).await.unwrap(), "of another account");
+        let mut sink = begin(&disk, "/f", Start::Fresh).await;
+        feed(&mut sink, b"new").await;
+        sink.commit().await.unwrap();
+        assert!(!disk.has_unfinished(&path("/f")).await.unwrap());
     }
 }

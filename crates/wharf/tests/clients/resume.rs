@@ -90,6 +90,27 @@ fn row_33_every_client_resumes_an_interrupted_upload() {
 }
 
 #[test]
+fn row_56_an_old_file_is_replaced_as_a_whole_by_clients_that_misread_its_size_after_a_cut() {
+    let server = Server::with_one_account();
+    let mut random = Random::new(72);
+    let local = server.client_dir("client").join("local");
+    let longer = (random.bytes(2 * WHOLE_BYTES), random.bytes(WHOLE_BYTES));
+    // A file that repeats itself looks like its rest.
+    let zeros = (vec![0; WHOLE_BYTES / 2], vec![0; WHOLE_BYTES]);
+    let clients: [(&str, GoesOn); 2] = [("lftp", lftp), ("ncftpput", ncftpput)];
+    for (name, goes_on) in clients {
+        for (old, whole) in [&longer, &zeros] {
+            fs::write(server.home().join(name), old).unwrap();
+            fs::write(&local, whole).unwrap();
+            server.wire().cut_store(&format!("STOR {name}"), &whole[..SENT_BYTES]);
+            assert!(fs::read(server.home().join(name)).unwrap() == *old, "{name}");
+            goes_on(&server, &local, name);
+            assert!(fs::read(server.home().join(name)).unwrap() == *whole, "{name}");
+        }
+    }
+}
+
+#[test]
 fn row_33_row_41_every_client_resumes_an_upload_interrupted_by_a_crash() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(71);
