@@ -15,7 +15,7 @@ use wharf_core::Bytes;
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
 /// Fewer bytes are copied out of their block: bytes that wait to be stored occupy at most twice
 /// their size.
-const LENT_BYTES_MIN: usize = BLOCK_BYTES / 2;
+const SHARED_BYTES_MIN: usize = BLOCK_BYTES / 2;
 /// Unused blocks that a thread keeps. An upload alternates between two.
 const KEPT_MAX: usize = 4;
 
@@ -34,13 +34,13 @@ impl UnusedBlocks {
 }
 
 /// A block in use. Dropping it, on any thread, returns it to the thread that took it.
-struct Block {
+struct ReceiveBlock {
     bytes: Vec<u8>,
     filled: usize,
     unused: Arc<UnusedBlocks>,
 }
 
-impl Block {
+impl ReceiveBlock {
     fn take() -> Self {
         let unused = UNUSED.with(Arc::clone);
         let kept = unused.lock().pop();
@@ -48,7 +48,7 @@ impl Block {
     }
 
     fn into_piece(self) -> Bytes {
-        if self.filled < LENT_BYTES_MIN {
+        if self.filled < SHARED_BYTES_MIN {
             Bytes::copy_from_slice(self.as_ref())
         } else {
             Bytes::from_owner(self)
@@ -56,13 +56,13 @@ impl Block {
     }
 }
 
-impl AsRef<[u8]> for Block {
+impl AsRef<[u8]> for ReceiveBlock {
     fn as_ref(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 }
 
-impl Drop for Block {
+impl Drop for ReceiveBlock {
     fn drop(&mut self) {
         let mut unused = self.unused.lock();
         if unused.len() < KEPT_MAX {
@@ -104,9 +104,9 @@ impl PieceReader {
         bytes_max: usize,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Bytes>> {
-        let mut block = Block::take();
-        let room = bytes_max.min(BLOCK_BYTES);
-        let mut buffer = ReadBuf::new(block.bytes.get_mut(..room).unwrap_or_default());
+        let mut block = ReceiveBlock::take();
+        let size = bytes_max.min(BLOCK_BYTES);
+        let mut buffer = ReadBuf::new(block.bytes.get_mut(..size).unwrap_or_default());
         loop {
             let before = buffer.filled().len();
             let read = stream.as_mut().poll_read(context, &mut buffer);
@@ -224,12 +224,12 @@ mod tests {
     fn few_bytes_do_not_occupy_a_block() {
         let mut reader = PieceReader::new(false);
         let pieces: Vec<_> = (0..100)
-            .map(|_| piece(&mut reader, &mut Script::of([Ok(vec![1; LENT_BYTES_MIN - 1])])))
+            .map(|_| piece(&mut reader, &mut Script::of([Ok(vec![1; SHARED_BYTES_MIN - 1])])))
             .collect();
         assert_eq!(unused(), 1);
-        let lent = piece(&mut reader, &mut Script::of([Ok(vec![1; LENT_BYTES_MIN])]));
+        let shared = piece(&mut reader, &mut Script::of([Ok(vec![1; SHARED_BYTES_MIN])]));
         assert_eq!(unused(), 0);
-        drop((pieces, lent));
+        drop((pieces, shared));
         assert_eq!(unused(), 1);
     }
 
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn a_thread_keeps_few_unused_blocks() {
         let mut reader = PieceReader::new(false);
-        let lent: Vec<_> = (0..3 * KEPT_MAX)
+        let shared: Vec<_> = (0..3 * KEPT_MAX)
             .map(|_| piece(&mut reader, &mut Script::of([Ok(vec![1; BLOCK_BYTES])])))
             .collect();
-        drop(lent);
+        drop(shared);
         assert_eq!(unused(), KEPT_MAX);
     }
 }
