@@ -125,13 +125,8 @@ impl Control {
 
     /// Whether the client is known to have disconnected. Does not wait.
     pub(crate) async fn has_left(&mut self) -> bool {
-        let socket = match &self.stream {
-            Some(Stream::Plain(socket)) => Some(socket),
-            Some(Stream::Tls(stream)) => Some(stream.get_ref().0.socket()),
-            None => None,
-        };
         // The end of the data connection can be read before the reactor has seen that of this one.
-        if socket.is_some_and(Socket::has_ended) {
+        if self.socket().is_some_and(Socket::has_ended) {
             return true;
         }
         poll_fn(|context| {
@@ -150,12 +145,21 @@ impl Control {
 
     /// Lets `time`, below a second, pass, so that the end of this connection can arrive.
     pub(crate) async fn pause(&mut self, time: Duration) {
-        let is_tcp = match &self.stream {
-            Some(Stream::Plain(socket)) => matches!(socket, Socket::Tcp(_)),
-            Some(Stream::Tls(stream)) => matches!(stream.get_ref().0.socket(), Socket::Tcp(_)),
-            None => return,
-        };
-        net::pause(time, is_tcp).await;
+        if let Some(socket) = self.socket() {
+            net::pause(time, matches!(socket, Socket::Tcp(_))).await;
+        }
+    }
+
+    /// Whether the client is a program on this machine.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        self.socket().is_some_and(Socket::is_of_this_machine)
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        match self.stream.as_ref()? {
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(stream) => Some(stream.get_ref().0.socket()),
+        }
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {

@@ -4,6 +4,9 @@
 
 mod connection;
 mod proxy_header;
+#[cfg(target_os = "linux")]
+#[path = "net/ready_threads_linux.rs"]
+mod ready_threads;
 mod reserve_fd;
 #[cfg(target_os = "linux")]
 #[path = "net/short_pause_linux.rs"]
@@ -158,6 +161,8 @@ pub struct Tcp;
 #[async_trait]
 impl Net for Tcp {
     async fn listen(&self, at: SocketAddr, takes_ipv4: bool) -> io::Result<Box<dyn Listener>> {
+        #[cfg(target_os = "linux")]
+        ready_threads::prepare();
         Ok(Box::new(control_listener(listener(at, CONTROL_BACKLOG, takes_ipv4)?)?))
     }
 
@@ -200,6 +205,15 @@ pub(crate) async fn pause(time: Duration, is_tcp: bool) {
     }
     let _ = is_tcp;
     sleep(time).await;
+}
+
+/// Whether no thread of this machine but the calling one runs or waits for a processor. `false` if
+/// the system does not report it.
+pub(crate) fn is_machine_idle() -> bool {
+    #[cfg(target_os = "linux")]
+    return ready_threads::ready_threads() == Some(1);
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 async fn dial(from: SocketAddr, to: SocketAddr) -> io::Result<Socket> {
@@ -327,6 +341,14 @@ impl Socket {
     /// Sets `TCP_NODELAY`: small writes are sent at once. Best effort.
     pub(crate) fn do_not_delay(&self) {
         self.set(|socket| socket.set_tcp_nodelay(true));
+    }
+
+    /// Whether both ends are TCP sockets of this machine.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        let Self::Tcp(connection) = self else { return false };
+        let peer = connection.peer_address().ip().to_canonical();
+        let is_own = || connection.local_address().is_ok_and(|own| own.ip().to_canonical() == peer);
+        peer.is_loopback() || is_own()
     }
 
     /// Whether the peer is known to have closed or reset the connection. A link shows it only when

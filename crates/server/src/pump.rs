@@ -10,7 +10,7 @@ mod kernel_copy;
 mod local;
 mod mover;
 mod receive;
-mod reused_block;
+mod receive_block;
 mod send;
 mod source_chunks;
 mod zlib;

@@ -1,5 +1,6 @@
 //! A transfer from 150 to the last reply, while the control connection is read.
 
+mod dying_client;
 mod outcome;
 mod upload_start;
 
@@ -10,7 +11,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use wharf_core::event::{Direction, Event, Transferred};
 use wharf_core::storage::{Sink, Source};
@@ -36,10 +36,7 @@ use crate::settings::{SessionReuse, Settings};
 use crate::shared::Shared;
 use crate::tls::{Acceptor, BindingId, DataDirection, HandshakeStage, Resumed};
 
-/// A killed client closes all its connections, one after the other: after the end of a plain
-/// upload, the end of its control connection follows within this time, also on a busy machine.
-const DYING_MAX: Duration = Duration::from_micros(200);
-/// From this size on the wait is negligible beside the duration of the upload.
+/// From this size on, a wait for the end of a killed client is short beside the upload.
 const LARGE_BYTES: u64 = 1 << 20;
 
 /// How long the last reply of a download waits for the client to close the data connection, which
@@ -103,7 +100,7 @@ pub(crate) async fn run(
     if sink.is_some() && matches!(end, Ending::Done(DataEnd::Moved | DataEnd::Unchanged)) {
         let moved = session.handle.moved.load(Ordering::Relaxed);
         let is_doubtful = transfer_side.is_doubtful(moved);
-        wait_for_dying_client(control, is_doubtful).await;
+        dying_client::wait(control, is_doubtful.then(|| started.elapsed())).await;
     }
     let mut outcome = finish(control, &session.handle, end, sink).await;
     let is_unnoticed =
@@ -167,17 +164,6 @@ async fn wait_for_peer_close(
     };
     // Everything else is noticed when the last reply is sent.
     matches!(ending, Ending::Aborted)
-}
-
-/// Waits after an upload whose end could also be that of a killed client, which closes all its
-/// connections.
-async fn wait_for_dying_client(control: &mut Control, is_doubtful: bool) {
-    if is_doubtful {
-        control.pause(DYING_MAX).await;
-    } else {
-        // Yield at least once, so that the reactor sees the control connection.
-        yield_now().await;
-    }
 }
 
 /// Facts about the transferred file, for the log.

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 
 /// Idle time of a control connection before the kernel sends keepalive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
-/// The largest read before the connection is registered: it initializes its buffer.
+/// The largest read into an uninitialized buffer before the connection is registered: it
+/// initializes the buffer.
 const UNREGISTERED_READ_BYTES: usize = 64 * 1024;
 
 /// A TCP connection.
@@ -192,7 +193,8 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let ConnectionState::Unregistered(stream) = &mut this.state
-            && buffer.remaining() <= UNREGISTERED_READ_BYTES
+            && (buffer.remaining() <= UNREGISTERED_READ_BYTES
+                || buffer.initialized().len() == buffer.capacity())
         {
             let tried = stream.read(buffer.initialize_unfilled());
             if is_done(&tried) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use wharf_core::Bytes;
 use wharf_core::storage::Sink;
@@ -11,14 +11,12 @@ use wharf_proto::ascii::FromNetwork;
 
 use super::closing::{Closing, ended_between_records};
 use super::mover::{Moved, Mover, TransferStep};
-use super::reused_block::{BLOCK_BYTES, ReusedBlock};
+use super::receive_block::{BLOCK_BYTES, PieceReader};
 use super::zlib::Decompressor;
-use super::{Flow, PIECE_BYTES, TransferError, bound, kernel_copy};
+use super::{Flow, TransferError, kernel_copy};
 use crate::net::{Socket, Stream};
 use crate::rate_limit::Burst;
 
-/// The first read of an upload.
-const FIRST_PIECE_BYTES: usize = 16 * 1024;
 /// Bytes received through memory before a kernel copy: smaller uploads are not worth its threads
 /// and pipe.
 const KERNEL_COPY_FROM: usize = 2 * 1024 * 1024;
@@ -39,9 +37,8 @@ pub(crate) async fn receive(
         socket.limit_receive_buffer(ahead.clamp(128 * 1024, 8 * 1024 * 1024));
     }
     let mut receiving = Receiving {
+        reader: PieceReader::new(matches!(stream, Stream::Tls(_))),
         stream,
-        piece_bytes: FIRST_PIECE_BYTES,
-        block: ReusedBlock::default(),
         decoder: UploadDecoder::new(flow),
         can_detach: true,
         taken: 0,
@@ -85,10 +82,7 @@ pub(crate) async fn receive(
 /// An upload through memory.
 struct Receiving<'a> {
     stream: Stream,
-    /// The size of the block: enough for small files at first; it grows when it was filled.
-    piece_bytes: usize,
-    /// Where bytes are received; what has been received is passed on without a copy.
-    block: ReusedBlock,
+    reader: PieceReader,
     decoder: UploadDecoder,
     /// Whether the sink may have a file for a kernel copy.
     can_detach: bool,
@@ -107,7 +101,7 @@ enum ReceiveEnd {
 
 impl TransferStep for Receiving<'_> {
     type Output = ReceiveEnd;
-    const BYTES_MAX: usize = PIECE_BYTES;
+    const BYTES_MAX: usize = BLOCK_BYTES;
 
     async fn step(
         &mut self,
@@ -118,17 +112,13 @@ impl TransferStep for Receiving<'_> {
         if is_long && kernel_copy::is_possible(&self.stream, self.flow) {
             return Ok(Moved::Over(ReceiveEnd::KernelCopy));
         }
-        let piece_bytes = self.block.prepare(self.piece_bytes).min(budget.bytes);
-        let got = match self.read(mover, piece_bytes).await? {
-            ReadResult::Bytes(got) => got,
+        let piece = match self.read(mover, budget.bytes).await? {
+            ReadResult::Piece(piece) => piece,
             ReadResult::End(closing) => return Ok(Moved::Over(ReceiveEnd::Closed(closing))),
         };
+        let got = piece.len();
         mover.count(got);
         self.taken = self.taken.saturating_add(got);
-        let piece = self.block.filled();
-        if self.block.is_full() {
-            self.piece_bytes = BLOCK_BYTES.min(self.piece_bytes.saturating_mul(4));
-        }
         self.decoder.take(piece, self.sink, self.flow).await?;
         Ok(Moved::Bytes(got))
     }
@@ -136,23 +126,20 @@ impl TransferStep for Receiving<'_> {
 
 /// The result of a read.
 enum ReadResult {
-    Bytes(usize),
+    Piece(Bytes),
     End(Closing),
 }
 
 impl Receiving<'_> {
-    /// Reads `piece_bytes` bytes at most.
+    /// Reads `bytes_max` bytes at most.
     async fn read(
         &mut self,
         mover: &Mover<'_>,
-        piece_bytes: usize,
+        bytes_max: usize,
     ) -> Result<ReadResult, TransferError> {
-        match mover
-            .within((&mut self.stream).take(bound(piece_bytes)).read_buf(self.block.bytes()))
-            .await
-        {
-            Ok(0) => Ok(ReadResult::End(Closing::Orderly)),
-            Ok(got) => Ok(ReadResult::Bytes(got)),
+        match mover.within(self.reader.read(&mut self.stream, bytes_max)).await {
+            Ok(piece) if piece.is_empty() => Ok(ReadResult::End(Closing::Orderly)),
+            Ok(piece) => Ok(ReadResult::Piece(piece)),
             // rustls reports FIN without `close_notify` this way; a reset has another kind.
             Err(TransferError::Network(error)) if is_fin(&self.stream, &error) => {
                 if !self.flow.end.accepts(mover.moved()) {
