@@ -185,8 +185,8 @@ async fn connect(server: SocketAddr, case: Case, name: &str) -> (Box<dyn Stream>
     let port = parse_epsv_reply(reported.as_bytes()).unwrap();
     let to = SocketAddr::new(server.ip(), port);
     let data: Box<dyn Stream> = Box::new(TcpStream::connect(to).await.unwrap());
-    let asked = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
-    talk.command(&asked, "150").await;
+    let command = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
+    talk.command(&command, "150").await;
     let data = match &config {
         Some(config) => secure(config, data).await,
         None => data,

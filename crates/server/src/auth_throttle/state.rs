@@ -230,10 +230,10 @@ impl ThrottleState {
             self.push_event(AuthEvent::Lifted { network, reason: "expired" });
             self.version += 1;
         }
-        let kept_for = seconds(self.settings.time_max);
+        let retention = seconds(self.settings.time_max);
         let is_old = |ban: &&Ban| {
-            let kept_for = if ban.is_manual { 0 } else { kept_for };
-            ban.until.is_some_and(|until| now.saturating_sub(until) >= kept_for)
+            let retention = if ban.is_manual { 0 } else { retention };
+            ban.until.is_some_and(|until| now.saturating_sub(until) >= retention)
         };
         let old: Vec<_> = self.bans.each().filter(is_old).map(|ban| ban.network).collect();
         for network in old {

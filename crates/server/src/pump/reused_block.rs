@@ -9,16 +9,16 @@ use wharf_core::{Bytes, BytesMut};
 /// The largest block: together with the copy of its data it stays in the cache of a processor.
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
 /// Smaller blocks are not kept: the allocator has them at hand.
-const KEPT_BYTES_MIN: usize = 64 * 1024;
+const LARGE_BYTES_MIN: usize = 64 * 1024;
 /// Blocks that a thread keeps. An upload alternates between two.
-const KEPT_MAX: usize = 4;
+const REUSABLE_MAX: usize = 4;
 /// Less room than this is not worth a read.
 const FREE_BYTES_MIN: usize = 4 * 1024;
 
 thread_local! {
     /// Large blocks of uploads on this thread, for the next ones. Bytes of some may still wait to
     /// be stored.
-    static KEPT: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static REUSABLE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
@@ -37,9 +37,9 @@ impl ReusedBlock {
             return self.bytes.capacity() - self.bytes.len();
         }
         self.keep();
-        self.is_large = size >= KEPT_BYTES_MIN;
+        self.is_large = size >= LARGE_BYTES_MIN;
         self.bytes = if self.is_large {
-            kept().unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
+            reusable().unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
         } else {
             BytesMut::with_capacity(size)
         };
@@ -51,10 +51,10 @@ impl ReusedBlock {
         let block = std::mem::take(&mut self.bytes);
         if self.is_large {
             // At the end of the thread there is no next upload.
-            let _ = KEPT.try_with(|kept| {
-                let mut kept = kept.borrow_mut();
-                if kept.len() < KEPT_MAX {
-                    kept.push(block);
+            let _ = REUSABLE.try_with(|reusable| {
+                let mut reusable = reusable.borrow_mut();
+                if reusable.len() < REUSABLE_MAX {
+                    reusable.push(block);
                 }
             });
         }
@@ -83,10 +83,10 @@ impl Drop for ReusedBlock {
 }
 
 /// A kept block of which all data is stored.
-fn kept() -> Option<BytesMut> {
-    KEPT.with_borrow_mut(|kept| {
-        let free = kept.iter_mut().position(|block| block.try_reclaim(BLOCK_BYTES))?;
-        Some(kept.swap_remove(free))
+fn reusable() -> Option<BytesMut> {
+    REUSABLE.with_borrow_mut(|reusable| {
+        let free = reusable.iter_mut().position(|block| block.try_reclaim(BLOCK_BYTES))?;
+        Some(reusable.swap_remove(free))
     })
 }
 
@@ -126,13 +126,13 @@ mod tests {
         let mut small = ReusedBlock::default();
         assert_ne!(receive(&mut small, FREE_BYTES_MIN, 10).as_ptr(), place);
         let mut large = ReusedBlock::default();
-        assert_eq!(receive(&mut large, KEPT_BYTES_MIN, 10).as_ptr(), place);
-        let kept = receive(&mut large, BLOCK_BYTES, 10);
+        assert_eq!(receive(&mut large, LARGE_BYTES_MIN, 10).as_ptr(), place);
+        let reusable = receive(&mut large, BLOCK_BYTES, 10);
         // Its data is not stored yet, so it cannot be used again.
         drop(large);
         let mut next = ReusedBlock::default();
         receive(&mut next, BLOCK_BYTES, BLOCK_BYTES);
-        assert_eq!(kept, vec![7; 10]);
+        assert_eq!(reusable, vec![7; 10]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn uses(accounts: &[Account], quotas: &Quotas) -> Vec<QuotaUse> {
         if !quota.is_limited() {
             return None;
         }
-        let kept = quotas.kept(&account.home)?;
+        let kept = quotas.used(&account.home)?;
         Some(QuotaUse { user: account.name.clone(), kept, bytes_max, files_max })
     };
     let mut uses: Vec<_> = accounts.iter().filter_map(use_of).collect();
