@@ -19,7 +19,7 @@ const CONFORMANCE: &str = "a public type, and one that is private to the tests o
 /// The names that several types may have: the crates that define them, sorted (a crate with two
 /// such types is named twice), and the reason.
 const SHARED: &[(&str, &[&str], &str)] = &[
-    ("Ban", &["admin", "server", "server"], MODEL),
+    ("Ban", &["admin", "server"], MODEL),
     ("Case", &["core", "load"], CONFORMANCE),
     ("Certificate", &["admin", "server"], MODEL),
     ("CommandLogEntry", &["admin", "server"], MODEL),
@@ -27,7 +27,6 @@ const SHARED: &[(&str, &[&str], &str)] = &[
     ("ErrorKind", &["core", "load"], LIBRARY_ERROR),
     ("Listener", &["admin", "server"], MODEL),
     ("Lock", &["admin", "server"], MODEL),
-    ("Passive", &["admin", "server"], MODEL),
     ("Session", &["admin", "server"], MODEL),
 ];
 

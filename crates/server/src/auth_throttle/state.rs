@@ -41,7 +41,7 @@ const ATTEMPT_SECONDS_MAX: i64 = 120;
 /// Failures, bans, locks and usual addresses.
 #[derive(Debug)]
 pub(super) struct ThrottleState {
-    settings: settings::Ban,
+    settings: settings::BanSettings,
     bans: Bans,
     addresses: HashMap<ClientPrefix, FailureCount>,
     names: HashMap<String, NameState>,
@@ -108,11 +108,11 @@ impl FailureCount {
 
 impl ThrottleState {
     /// Applies new settings and keeps all counts.
-    pub(super) fn reconfigure(&mut self, settings: settings::Ban) {
+    pub(super) fn reconfigure(&mut self, settings: settings::BanSettings) {
         self.settings = settings;
     }
 
-    pub(super) fn new(settings: settings::Ban) -> Self {
+    pub(super) fn new(settings: settings::BanSettings) -> Self {
         Self {
             settings,
             bans: Bans::default(),
@@ -454,7 +454,7 @@ where
 }
 
 /// The duration of the `times`-th consecutive ban.
-fn ban_time(settings: &settings::Ban, times: u32) -> i64 {
+fn ban_time(settings: &settings::BanSettings, times: u32) -> i64 {
     let doublings = times.saturating_sub(1).min(31);
     let time = settings.time.saturating_mul(1 << doublings);
     seconds(time.min(settings.time_max.max(settings.time)))

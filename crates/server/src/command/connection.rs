@@ -238,7 +238,7 @@ mod tests {
     use wharf_core::permission::Permissions;
 
     use super::*;
-    use crate::settings::{Passive, Settings};
+    use crate::settings::{PassiveSettings, Settings};
     use crate::testing::TestSession;
 
     fn bench() -> TestSession {
@@ -345,7 +345,7 @@ mod tests {
     /// `TestNet` only listens on even ports, as if other programs used the odd ones.
     #[tokio::test]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
-        let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
+        let passive = PassiveSettings { ports: 40_000..=40_002, ..PassiveSettings::default() };
         let mut first = TestSession::with(Settings { passive, ..Settings::default() });
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
@@ -367,14 +367,16 @@ mod tests {
 
     #[tokio::test]
     async fn local_clients_get_the_local_address_and_others_the_public_one() {
-        let passive =
-            Passive { public_address: Some("203.0.113.9".parse().unwrap()), ..Passive::default() };
+        let passive = PassiveSettings {
+            public_address: Some("203.0.113.9".parse().unwrap()),
+            ..PassiveSettings::default()
+        };
         let mut far =
             TestSession::with(Settings { passive: passive.clone(), ..Settings::default() })
                 .logged_in(Permissions::ALL);
         assert!(far.send("PASV").await.contains("(203,0,113,9,"));
         let local_networks = vec!["192.0.2.0/24".parse().unwrap()];
-        let passive = Passive { local_networks, ..passive };
+        let passive = PassiveSettings { local_networks, ..passive };
         let mut near = TestSession::with(Settings { passive, ..Settings::default() })
             .logged_in(Permissions::ALL);
         assert!(near.send("PASV").await.contains("(192,0,2,1,"));
