@@ -70,10 +70,10 @@ pub(crate) fn kick(
         print(&sessions::kicked(&kicked, options.after_transfer))?;
         if kicked.sessions.is_empty() {
             let failure = Failure::new(no_match(options)).hint("list sessions:  wharf who");
-            return Err(Failure { exit: Exit::NoSuchUser, ..failure });
+            return Err(Failure { exit: Exit::NotFound, ..failure });
         }
     }
-    Ok(if kicked.sessions.is_empty() { Exit::NoSuchUser } else { Exit::Done })
+    Ok(if kicked.sessions.is_empty() { Exit::NotFound } else { Exit::Done })
 }
 
 /// The error of `wharf kick` if no session matches.
@@ -242,7 +242,7 @@ fn failure(error: &RequestError) -> Failure {
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..reported },
         RequestError::Refused { status, problem } => {
             let exit = match status {
-                404 => Exit::NoSuchUser,
+                404 => Exit::NotFound,
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };

@@ -159,10 +159,12 @@ impl Trouble {
         };
         let reported = Failure::new(error.to_string());
         match error {
-            EditError::NoSuchUser(_) => Failure { exit: Exit::NoSuchUser, ..reported }
-                .hint("list accounts:  wharf user list"),
-            EditError::NoSuchGroup(_) => Failure { exit: Exit::NoSuchUser, ..reported }
-                .hint("list groups:  wharf group list"),
+            EditError::NoSuchUser(_) => {
+                Failure { exit: Exit::NotFound, ..reported }.hint("list accounts:  wharf user list")
+            }
+            EditError::NoSuchGroup(_) => {
+                Failure { exit: Exit::NotFound, ..reported }.hint("list groups:  wharf group list")
+            }
             EditError::GroupExists(name) => {
                 reported.hint(format!("change it:  wharf group edit {name}"))
             }
@@ -391,7 +393,7 @@ async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trou
 pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
-        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown account `{shown}`")) };
+        Failure { exit: Exit::NotFound, ..Failure::new(format!("unknown account `{shown}`")) };
     match nearest(name, known) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint("list accounts:  wharf user list"),

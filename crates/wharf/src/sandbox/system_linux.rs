@@ -199,7 +199,7 @@ fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Sa
         } else {
             too_old("6.7")
         },
-        programs: if kernel.scopes {
+        signals: if kernel.scopes {
             SandboxStatus::On(format!("no signals to other processes ({version})"))
         } else {
             too_old("6.12")

@@ -47,7 +47,12 @@ fn status() -> Status {
         uptime_seconds: 10_975,
         config: None,
         listeners: Vec::new(),
-        sessions: SessionCounts { total: 4, logged_in: 3, transferring: 2, max: Some(512) },
+        sessions: SessionCounts {
+            total: 4,
+            logged_in: 3,
+            transferring: 2,
+            connections_max: Some(512),
+        },
         rates: Rates { upload: 900_000, download: 43_000_000 },
         totals: Totals::default(),
         passive: wharf_admin::model::Passive::default(),

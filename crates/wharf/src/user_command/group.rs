@@ -203,7 +203,7 @@ fn members<'a>(all_records: &'a [UserRecord], group: &str) -> Vec<&'a str> {
 fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Failure> {
     known.iter().find(|group| group.name == name).ok_or_else(|| {
         let what = format!("unknown group `{}`", name.escape_debug());
-        let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
+        let failure = Failure { exit: Exit::NotFound, ..Failure::new(what) };
         match nearest(name, known.iter().map(|group| group.name.as_str())) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint("list groups:  wharf group list"),

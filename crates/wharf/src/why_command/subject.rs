@@ -159,7 +159,7 @@ fn elsewhere(case: &Query<'_>) -> Failure {
         .collect();
     let (name, others) = (case.user.escape_debug(), others.join(", "));
     Failure {
-        exit: Exit::NoSuchUser,
+        exit: Exit::NotFound,
         ..Failure::new(format!(
             "account {name} is not in the account store; it may exist in {others}"
         ))
