@@ -220,7 +220,7 @@ fn programs(page: &mut MetricsText, counts: &wharf_events::programs::ProgramCoun
     count("hook_failures_total", "Events with a permanently failed hook program.", counts.failed);
     count("hook_dropped_total", "Events dropped because the hook queue was full.", counts.dropped);
     let about = "Uploads checked by a program before publishing.";
-    count("upload_checks_total", about, counts.asked);
+    count("upload_checks_total", about, counts.checks);
     let about = "Events and uploads queued for hook programs.";
     page.one("gauge", "hook_queue_length", about, counts.waiting);
 }
