@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pages::{Book, LANGUAGES, Language};
+use pages::{BookSource, LANGUAGES, Language};
 
 use crate::outcome::target;
 use crate::{checkout, process, setup};
@@ -39,7 +39,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
     }
     for language in LANGUAGES {
-        let book = Book::new(language, &texts, &paths, &repository);
+        let book = BookSource::new(language, &texts, &paths, &repository);
         write_source(root, &book, &source.join(language.folder))?;
         build(&program, &source.join(language.folder), &output.join(language.folder))?;
     }
@@ -60,7 +60,7 @@ fn repository(root: &Path) -> Result<String, String> {
 }
 
 /// Writes what mdBook reads: settings, contents, pages and pictures.
-fn write_source(root: &Path, book: &Book<'_>, folder: &Path) -> Result<(), String> {
+fn write_source(root: &Path, book: &BookSource<'_>, folder: &Path) -> Result<(), String> {
     write(&folder.join("book.toml"), &settings(book.language))?;
     write(&folder.join("search.js"), SCRIPT)?;
     write(&folder.join("style.css"), STYLE)?;

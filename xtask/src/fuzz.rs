@@ -42,7 +42,7 @@ pub(crate) fn short(root: &Path) -> Result<(), String> {
 /// `words`: names of targets, none for all; `--runs N` replaces the default count.
 pub(crate) fn long(root: &Path, words: &[&str]) -> Result<(), String> {
     let all = targets(root)?;
-    let (names, runs) = asked(words, &all)?;
+    let (names, runs) = selected(words, &all)?;
     build(root)?;
     let (mut failed, mut sums) = (0, (0, 0, 0));
     for target in &names {
@@ -140,7 +140,7 @@ fn statistic(text: &str, name: &str) -> Option<u64> {
     line?.trim_start_matches(':').trim().parse().ok()
 }
 
-fn asked(words: &[&str], all: &[String]) -> Result<(Vec<String>, Option<u64>), String> {
+fn selected(words: &[&str], all: &[String]) -> Result<(Vec<String>, Option<u64>), String> {
     let (mut names, mut runs) = (Vec::new(), None);
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
@@ -246,12 +246,12 @@ mod tests {
     #[test]
     fn a_long_run_takes_targets_and_a_count() {
         let all = ["line".to_owned(), "reply".to_owned()];
-        assert_eq!(asked(&[], &all).unwrap(), (all.to_vec(), None));
-        let some = asked(&["reply", "--runs", "5"], &all).unwrap();
+        assert_eq!(selected(&[], &all).unwrap(), (all.to_vec(), None));
+        let some = selected(&["reply", "--runs", "5"], &all).unwrap();
         assert_eq!(some, (vec!["reply".to_owned()], Some(5)));
-        let message = asked(&["rely"], &all).unwrap_err();
+        let message = selected(&["rely"], &all).unwrap_err();
         assert!(message.contains("rely") && message.contains("line, reply"), "{message}");
-        assert!(asked(&["--runs"], &all).is_err());
+        assert!(selected(&["--runs"], &all).is_err());
     }
 
     #[test]

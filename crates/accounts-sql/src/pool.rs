@@ -94,7 +94,7 @@ impl ConnectionPool {
 
     /// Runs a query on a connection, and again on a new one if an idle connection turns out to be
     /// dead.
-    pub(crate) async fn ask<T: Send>(
+    pub(crate) async fn run<T: Send>(
         &self,
         operation: impl for<'a> Fn(&'a mut DbConnection) -> SqlOperation<'a, T> + Send + Sync,
     ) -> Result<T, StoreError> {

@@ -45,7 +45,7 @@ pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreEr
 
 /// The version of the tables; 0 if there are none.
 async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
-    let asked = match connection.dialect() {
+    let query = match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'wharf_schema'",
         #[cfg(feature = "postgres")]
@@ -55,7 +55,7 @@ async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
              WHERE tablename = 'wharf_schema' AND schemaname = ANY (current_schemas(false))"
         }
     };
-    if number(connection, asked).await? == 0 {
+    if number(connection, query).await? == 0 {
         return Ok(0);
     }
     let version = number(connection, "SELECT coalesce(max(version), 0) FROM wharf_schema").await?;
@@ -65,14 +65,14 @@ async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
 /// A file with tables, but without those of wharf, belongs to another program. A PostgreSQL
 /// database may be shared intentionally.
 async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError> {
-    let asked = match connection.dialect() {
+    let query = match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),
         #[cfg(feature = "postgres")]
         Dialect::Postgres => None,
     };
-    let Some(asked) = asked else { return Ok(()) };
-    if number(connection, asked).await? == 0 {
+    let Some(query) = query else { return Ok(()) };
+    if number(connection, query).await? == 0 {
         return Ok(());
     }
     let what = "the database belongs to another program: its tables are not those of wharf";
@@ -80,8 +80,8 @@ async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError>
         .hint("set accounts.store to a separate file; a new one is created"))
 }
 
-async fn number(connection: &mut DbConnection, asked: &str) -> Result<i64, StoreError> {
-    let rows = connection.run(asked, &[]).await?;
+async fn number(connection: &mut DbConnection, query: &str) -> Result<i64, StoreError> {
+    let rows = connection.run(query, &[]).await?;
     let number =
         rows.first().and_then(|row| row.first()).and_then(crate::connection::SqlValue::number);
     Ok(number.unwrap_or_default())

@@ -71,8 +71,8 @@ impl SqlStore {
 
     /// An account, if it is there, and the groups.
     async fn with_groups(&self, name: &str) -> Result<ParsedAccounts, StoreError> {
-        let ask = |name: String| {
-            self.pool.ask(move |connection| {
+        let run = |name: String| {
+            self.pool.run(move |connection| {
                 let one = RowSelection::One(name.as_str().into());
                 Box::pin(async move {
                     let mut document = Document::default();
@@ -84,13 +84,13 @@ impl SqlStore {
                 })
             })
         };
-        let text = ask(name.to_owned()).await?;
+        let text = run(name.to_owned()).await?;
         read(&self.shown, &text)
     }
 
     /// The groups.
     pub(crate) async fn groups(&self) -> Result<ParsedAccounts, StoreError> {
-        let ask = self.pool.ask(|connection| {
+        let run = self.pool.run(|connection| {
             Box::pin(async move {
                 let mut document = Document::default();
                 connection.begin_reading().await?;
@@ -99,7 +99,7 @@ impl SqlStore {
                 Ok(document.parts())
             })
         });
-        let (text, nameless) = ask.await?;
+        let (text, nameless) = run.await?;
         Ok(read(&self.shown, &text)?.with(nameless))
     }
 
@@ -109,8 +109,8 @@ impl SqlStore {
         &self,
         after: Option<&str>,
     ) -> Result<(ParsedAccounts, Option<String>), StoreError> {
-        let ask = |after: String| {
-            self.pool.ask(move |connection| {
+        let run = |after: String| {
+            self.pool.run(move |connection| {
                 let after = after.clone();
                 Box::pin(async move {
                     connection.begin_reading().await?;
@@ -120,28 +120,28 @@ impl SqlStore {
                 })
             })
         };
-        let ((text, nameless), last) = ask(after.unwrap_or_default().to_owned()).await?;
+        let ((text, nameless), last) = run(after.unwrap_or_default().to_owned()).await?;
         Ok((read(&self.shown, &text)?.with(nameless), last))
     }
 
     /// Rows with a name that is not text, in any table, up to a limit.
     pub(crate) async fn nameless(&self) -> Result<Vec<Fault>, StoreError> {
-        let ask =
-            self.pool.ask(|connection| Box::pin(async move { nameless_rows(connection).await }));
-        Ok(ask.await?.iter().filter_map(nameless).collect())
+        let run =
+            self.pool.run(|connection| Box::pin(async move { nameless_rows(connection).await }));
+        Ok(run.await?.iter().filter_map(nameless).collect())
     }
 
     /// Those of `names` that may not log in any more: gone or disabled.
     pub(crate) async fn ended(&self, names: &[String]) -> Result<BTreeSet<String>, StoreError> {
         let mut ended: BTreeSet<String> = names.iter().cloned().collect();
         for some in names.chunks(NAMES_AT_ONCE) {
-            let ask = |some: Vec<String>| {
-                self.pool.ask(move |connection| {
+            let run = |some: Vec<String>| {
+                self.pool.run(move |connection| {
                     let some = some.clone();
                     Box::pin(async move { enabled_names(connection, &some).await })
                 })
             };
-            let enabled_names = ask(some.to_vec()).await?;
+            let enabled_names = run(some.to_vec()).await?;
             for name in enabled_names.iter().filter_map(|row| row.first().and_then(SqlValue::text))
             {
                 ended.remove(name);
@@ -153,7 +153,7 @@ impl SqlStore {
     /// Whether the database responds.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         self.pool
-            .ask(|connection| {
+            .run(|connection| {
                 Box::pin(async move { connection.run("SELECT 1", &[]).await.map(drop) })
             })
             .await

@@ -78,7 +78,7 @@ impl Api {
             total: count(&|_| true),
             logged_in: count(&|view| view.user.is_some()),
             transferring: count(&|view| direction(view).is_some()),
-            max: self.backend.sessions_max(),
+            connections_max: self.backend.connections_max(),
         }
     }
 

@@ -26,7 +26,7 @@ pub trait AdminBackend: Send + Sync {
     fn totals(&self) -> Totals;
 
     /// The limit on sessions; `None` if unlimited.
-    fn sessions_max(&self) -> Option<u64>;
+    fn connections_max(&self) -> Option<u64>;
 
     /// The range of passive ports, as in `30000-30999`.
     fn passive_ports(&self) -> String;

@@ -56,7 +56,7 @@ impl AdminClient {
     /// # Errors
     /// Each [`RequestError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
-        self.ask(Method::GET, path, None).await
+        self.request(Method::GET, path, None).await
     }
 
     /// Sends a POST request; `body` is sent as JSON.
@@ -70,7 +70,7 @@ impl AdminClient {
     ) -> Result<T, RequestError> {
         let body =
             serde_json::to_vec(body).map_err(|error| RequestError::Failed(error.to_string()))?;
-        self.ask(Method::POST, path, Some(body)).await
+        self.request(Method::POST, path, Some(body)).await
     }
 
     /// Sends a DELETE request.
@@ -78,7 +78,7 @@ impl AdminClient {
     /// # Errors
     /// Each [`RequestError`].
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
-        self.ask(Method::DELETE, path, None).await
+        self.request(Method::DELETE, path, None).await
     }
 
     /// Starts the program again on the same sockets. A running server of an earlier version knows
@@ -123,7 +123,7 @@ impl AdminClient {
         self.delete(&format!("/v1/bans?network={networks}&address={networks}")).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

@@ -81,8 +81,9 @@ pub struct SessionCounts {
     pub logged_in: u64,
     /// Sessions that transfer a file.
     pub transferring: u64,
-    /// Limit on sessions; absent if unlimited.
-    pub max: Option<u64>,
+    /// Limit on sessions (`limits.connections`); absent if unlimited.
+    #[serde(alias = "max")]
+    pub connections_max: Option<u64>,
 }
 
 /// Bytes per second, averaged over about the last second.

@@ -117,8 +117,8 @@ mod making {
                 std::fs::write(path, &made).unwrap();
                 return;
             }
-            let kept = std::fs::read_to_string(path).unwrap();
-            assert!(kept == made, "docs/reference/openapi.json is stale; run: cargo xtask docs");
+            let stored = std::fs::read_to_string(path).unwrap();
+            assert!(stored == made, "docs/reference/openapi.json is stale; run: cargo xtask docs");
         }
 
         /// `nullable` was a word of 3.0; 3.1 has the type `null`.

@@ -55,7 +55,7 @@ impl AdminBackend for RecordingBackend {
     fn totals(&self) -> Totals {
         Totals { logins: 7, ..Totals::default() }
     }
-    fn sessions_max(&self) -> Option<u64> {
+    fn connections_max(&self) -> Option<u64> {
         Some(512)
     }
     fn passive_ports(&self) -> String {
@@ -320,7 +320,7 @@ fn a_socket_is_for_its_owner_and_one_server() {
 async fn previous_version(listener: UnixListener) {
     let status = r#"{"version":"0.0.9","pid":1,"state":"serving","started":"","seconds":9,
         "config":null,"listeners":[],"sessions":{"total":0,"logged_in":0,"transferring":0,
-        "max":null},"rates":{"upload":0,"download":0},"totals":{"connections":0,
+        "max":512},"rates":{"upload":0,"download":0},"totals":{"connections":0,
         "rejected_connections":0,"logins":0,"failed_logins":0,"uploads":0,"downloads":0,
         "failed_transfers":0,"uploaded_bytes":0,"downloaded_bytes":0},"passive":{"ports":"",
         "in_use":0,"failures":[{"network":"192.0.2.0/24","cause":"no-connection","seen":"x",
@@ -381,6 +381,7 @@ fn a_server_of_the_previous_version_is_understood_and_can_be_upgraded() {
         let client = AdminClient::new(&socket);
         let status: Status = client.get("/v1/status").await.unwrap();
         assert_eq!((status.uptime_seconds, status.sandbox_folders), (9, Some(vec!["/srv".into()])));
+        assert_eq!(status.sessions.connections_max, Some(512));
         let [failure] = &status.passive.failures[..] else { panic!("{:?}", status.passive) };
         assert_eq!((&*failure.observation, failure.established), ("x", 3));
         assert!(status.certificate.unwrap().is_self_signed);

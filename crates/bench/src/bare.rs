@@ -64,7 +64,7 @@ impl Bare {
         let writer = stream.try_clone()?;
         let mut line = String::new();
         let mut wire = BufReader::new(stream);
-        say(&mut &writer, "220 Ready.")?;
+        print_line(&mut &writer, "220 Ready.")?;
         loop {
             line.clear();
             if wire.read_line(&mut line)? == 0 {
@@ -73,17 +73,17 @@ impl Bare {
             if line.trim_end() == "AUTH TLS"
                 && let Some(config) = &self.tls
             {
-                say(&mut &writer, "234 Go on.")?;
+                print_line(&mut &writer, "234 Go on.")?;
                 let session =
                     ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
                 let secret = StreamOwned::new(session, wire.into_inner());
                 return self.serve_commands(Box::new(secret), true);
             }
             if line.starts_with("USER") {
-                say(&mut &writer, "331 Go on.")?;
+                print_line(&mut &writer, "331 Go on.")?;
                 return self.serve_commands(Box::new(BufferedStream(wire)), false);
             }
-            say(&mut &writer, "202 As you like.")?;
+            print_line(&mut &writer, "202 As you like.")?;
         }
     }
 
@@ -102,27 +102,27 @@ impl Bare {
             let path = self.root.join(argument.trim_start_matches('/'));
             let out = wire.get_mut();
             match verb {
-                "USER" => say(out, "331 Go on.")?,
-                "PASS" => say(out, "230 In.")?,
+                "USER" => print_line(out, "331 Go on.")?,
+                "PASS" => print_line(out, "230 In.")?,
                 "PASV" | "EPSV" => data_listener = Some(open_data_listener(out, verb)?),
                 "RETR" | "STOR" | "MLSD" | "LIST" => {
                     let Some(data_listener) = &data_listener else {
-                        say(out, "425 PASV first.")?;
+                        print_line(out, "425 PASV first.")?;
                         continue;
                     };
-                    say(out, "150 Here it comes.")?;
+                    print_line(out, "150 Here it comes.")?;
                     let (stream, _) = data_listener.accept()?;
                     let secret = self.tls.as_ref().filter(|_| is_secret);
                     self.transfer(verb, &path, stream, secret)?;
-                    say(out, "226 Done.")?;
+                    print_line(out, "226 Done.")?;
                 }
-                "SIZE" => say(out, &format!("213 {}", std::fs::metadata(&path)?.len()))?,
+                "SIZE" => print_line(out, &format!("213 {}", std::fs::metadata(&path)?.len()))?,
                 "DELE" => {
                     std::fs::remove_file(&path)?;
-                    say(out, "250 Gone.")?;
+                    print_line(out, "250 Gone.")?;
                 }
-                "QUIT" => return say(out, "221 Bye."),
-                _ => say(out, "200 As you like.")?,
+                "QUIT" => return print_line(out, "221 Bye."),
+                _ => print_line(out, "200 As you like.")?,
             }
         }
     }
@@ -149,15 +149,15 @@ fn open_data_listener(out: &mut dyn ControlStream, verb: &str) -> io::Result<Tcp
     let data_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = data_listener.local_addr()?.port();
     if verb == "EPSV" {
-        say(out, &format!("229 Here (|||{port}|)."))?;
+        print_line(out, &format!("229 Here (|||{port}|)."))?;
     } else {
         let [high, low] = port.to_be_bytes();
-        say(out, &format!("227 Here (127,0,0,1,{high},{low})."))?;
+        print_line(out, &format!("227 Here (127,0,0,1,{high},{low})."))?;
     }
     Ok(data_listener)
 }
 
-fn say<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
+fn print_line<W: Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
     out.write_all(format!("{text}\r\n").as_bytes())?;
     out.flush()
 }

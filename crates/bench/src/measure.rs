@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use wharf_load::{
-    Case as Task, Plan, PreparedRun, RunOutcome, RunProgress, TargetServer, TlsOptions,
+    LoadCase as Task, Plan, PreparedRun, RunOutcome, RunProgress, TargetServer, TlsOptions,
 };
 
 use crate::bench::account::{BenchAccount, CertificateFiles, PASSWORD, USER};

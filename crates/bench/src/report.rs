@@ -29,7 +29,7 @@ pub(crate) fn print(text: &str) -> Result<(), String> {
 }
 
 /// Prints progress to standard error.
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_line(text: &str) {
     eprintln!("bench: {text}");
 }
 
@@ -59,14 +59,14 @@ pub(crate) fn write_json(record: &MeasurementRecord, out: &Path) -> Result<(), S
 /// When one cannot be written.
 pub(crate) fn write_files(record: &MeasurementRecord, out: &Path) -> Result<(), String> {
     write_json(record, out)?;
-    say(&format!("results: {}", out.display()));
+    print_line(&format!("results: {}", out.display()));
     let stem = out.file_stem().map_or_else(|| "result".into(), |stem| stem.to_string_lossy());
     for (name, picture) in pictures(record) {
         let path = out.with_file_name(format!("{stem}-{name}.svg"));
         write(&path, picture)?;
-        say(&format!("chart: {}", path.display()));
+        print_line(&format!("chart: {}", path.display()));
     }
-    say(&format!("to write the page: cargo xtask bench --report {}", out.display()));
+    print_line(&format!("to write the page: cargo xtask bench --report {}", out.display()));
     Ok(())
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn write_page(record: &MeasurementRecord, docs: &Path) -> Result<(), 
     }
     let page = docs.join(PAGE);
     write(&page, page::draw(record, &names))?;
-    say(&format!("written: {} and {} charts", page.display(), pictures.len()));
+    print_line(&format!("written: {} and {} charts", page.display(), pictures.len()));
     Ok(())
 }
 

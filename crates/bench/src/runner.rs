@@ -50,7 +50,7 @@ pub(crate) fn run(
     let account = BenchAccount::find();
     let (installed, servers) = find_installed(places, selection, &account)?;
     raise_file_limit();
-    report::say(&format!("preparing test files for {} cases", selection.cases.len()));
+    report::print_line(&format!("preparing test files for {} cases", selection.cases.len()));
     let tree = TestTrees::prepare(places, &selection.cases, &account)?;
     let certificate = CertificateFiles::make(&places.base(false).join("tls"), &account)?;
     let mut record = MeasurementRecord {
@@ -76,7 +76,7 @@ pub(crate) fn run(
     let bench = MeasurementContext { tree, account, certificate, verifies, time_max };
     report::print(&terminal::head(&record))?;
     for (case, number) in selection.cases.iter().zip(1..) {
-        report::say(&format!("case {number} of {}: {}", selection.cases.len(), case.name));
+        report::print_line(&format!("case {number} of {}: {}", selection.cases.len(), case.name));
         run_case(&bench, selection, case, &installed, &mut record);
         record.sum_up();
         report::print(&terminal::case(&record, case))?;
@@ -165,7 +165,7 @@ fn run_case(
         && let Some(why) = client.missing(job)
     {
         let note = format!("{}: left out, {why}.", case.name);
-        report::say(&note);
+        report::print_line(&note);
         record.notes.push(note);
         return;
     }
@@ -173,7 +173,7 @@ fn run_case(
         let reason = space_shortage(case, server);
         if let Some(reason) = &reason {
             let note = format!("{}: {} left out, {reason}.", case.name, server.title);
-            report::say(&note);
+            report::print_line(&note);
             record.notes.push(note);
         }
         reason.is_none()
@@ -186,7 +186,7 @@ fn run_case(
                 figures.get(&Figure::WallS).is_none_or(|wall| *wall <= selection.slow_s)
             });
             let run = as_run(case, server, round, result);
-            report::say(&terminal::progress(case, &run));
+            report::print_line(&terminal::progress(case, &run));
             record.runs.push(run);
             is_again || server.name == WHARF
         });

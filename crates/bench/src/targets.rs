@@ -43,11 +43,11 @@ pub(crate) struct TargetResult {
 
 impl TargetResult {
     /// `None` if it was not measured, or there was no reference.
-    pub(crate) fn is_met(&self) -> Option<bool> {
+    pub(crate) fn is_reached(&self) -> Option<bool> {
         self.margin.map(|margin| margin >= 0.0)
     }
 
-    /// `met, 12 % to spare`, `NOT MET, 3 % short`.
+    /// `reached, 12 % to spare`, `NOT MET, 3 % short`.
     pub(crate) fn outcome(&self) -> String {
         let Some(margin) = self.margin else { return "not measured".to_owned() };
         if self.got.is_none() {
@@ -248,7 +248,10 @@ mod tests {
     fn what_was_not_measured_is_neither_met_nor_missed() {
         let verdicts = judge(&[row("mlsd-100k", "wharf", 9.0, 1.599)], &["mlsd-100k"]);
         let first_byte = verdicts.iter().find(|one| one.figure == Figure::FirstByteMs).unwrap();
-        assert_eq!((first_byte.is_met(), first_byte.outcome().as_str()), (None, "not measured"));
+        assert_eq!(
+            (first_byte.is_reached(), first_byte.outcome().as_str()),
+            (None, "not measured")
+        );
         assert_eq!(verdicts.first().unwrap().outcome(), "met, 0.1 % to spare");
     }
 
@@ -258,7 +261,7 @@ mod tests {
         let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
         let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
         assert_eq!(outcomes, ["NOT MET, wharf failed", "NOT MET, wharf failed"]);
-        assert_eq!(verdicts.first().unwrap().is_met(), Some(false));
+        assert_eq!(verdicts.first().unwrap().is_reached(), Some(false));
     }
 
     #[test]

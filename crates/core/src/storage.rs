@@ -153,7 +153,7 @@ pub struct Capabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The current usage; `None` while it is being counted.
-    pub kept: Option<UsedSpace>,
+    pub used: Option<UsedSpace>,
     /// The quota in bytes.
     pub bytes_max: Size,
     /// The quota of files and directories.

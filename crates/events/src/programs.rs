@@ -90,7 +90,7 @@ pub struct ProgramCounts {
     /// Events that wait or are being delivered.
     pub waiting: u64,
     /// Verdicts requested.
-    pub asked: u64,
+    pub checks: u64,
 }
 
 /// The process that starts programs, before its threads are started.

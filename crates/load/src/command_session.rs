@@ -21,7 +21,7 @@ impl CommandSession {
     ///
     /// # Errors
     /// What the server says instead, or why it says nothing.
-    pub fn say(&mut self, line: &str) -> Result<(), Error> {
+    pub fn command(&mut self, line: &str) -> Result<(), Error> {
         self.0.succeed(line).map(|_| ())
     }
 

@@ -84,7 +84,7 @@ impl ControlClient {
     ///
     /// # Errors
     /// A network error. It never contains a password.
-    pub fn say(&mut self, line: &str) -> Result<FtpReply, Error> {
+    pub fn command(&mut self, line: &str) -> Result<FtpReply, Error> {
         let step = line.split(' ').next().unwrap_or(line).to_owned();
         let result = self.control().and_then(|control| control.call(line));
         result.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
@@ -118,7 +118,7 @@ impl ControlClient {
     /// The server refuses, or its reply contains no valid address.
     pub fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Error> {
         let line = if is_extended { "EPSV" } else { "PASV" };
-        let reply = self.say(line)?;
+        let reply = self.command(line)?;
         let text = reply.text();
         let bytes = text.as_bytes();
         let wanted = if is_extended { 229 } else { 227 };
@@ -142,7 +142,7 @@ impl ControlClient {
             Error::new(format!("open a data connection to {at}"), error.into())
         };
         let socket = Connector::new(at, 0, self.timeout).connect(None).map_err(failed)?;
-        let reply = self.say("LIST")?;
+        let reply = self.command("LIST")?;
         if !(100..200).contains(&reply.code) {
             return Err(Error::new("LIST", reply.refusal()));
         }
@@ -162,7 +162,7 @@ impl ControlClient {
             IpAddr::V6(ip) => format!("EPRT |2|{ip}|{port}|"),
         };
         for (line, is_fine) in [(line.as_str(), 200..300), ("LIST", 100..200)] {
-            let reply = self.say(line)?;
+            let reply = self.command(line)?;
             if !is_fine.contains(&reply.code) {
                 return Err(Error::new(line, reply.refusal()));
             }

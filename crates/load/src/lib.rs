@@ -1,14 +1,14 @@
 //! Measures any FTP or FTPS server as its clients see it: rates, latencies, errors.
 //!
-//! Set where ([`TargetServer`]) and what ([`Plan`], [`Case`]); [`prepare`] connects and logs in,
+//! Set where ([`TargetServer`]) and what ([`Plan`], [`LoadCase`]); [`prepare`] connects and logs in,
 //! [`PreparedRun::run`] does the timed part and returns a [`RunOutcome`]. Counters of the server
 //! are read between the two, so that logins are not included.
 //!
 //! ```no_run
-//! use wharf_load::{Case, Plan, RunProgress, TargetServer, prepare};
+//! use wharf_load::{LoadCase, Plan, RunProgress, TargetServer, prepare};
 //!
 //! let target = TargetServer::new("127.0.0.1:2121".parse()?, "anna", "secret");
-//! let noop = Case::Command { line: "NOOP".into() };
+//! let noop = LoadCase::Command { line: "NOOP".into() };
 //! let plan = Plan { sessions: 8, count: 10_000, ..Plan::new(noop) };
 //! let mut prepared = prepare(&target, &plan)?;
 //! let outcome = prepared.run(&RunProgress::default());
@@ -55,7 +55,7 @@ pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
 pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
-pub use plan::{Case, Content, Dialogue, DialogueStep, DownloadMode, Listing, Mix, Plan};
+pub use plan::{Content, Dialogue, DialogueStep, DownloadMode, Listing, LoadCase, Mix, Plan};
 pub use progress::RunProgress;
 pub use run::{PreparedRun, prepare};
 pub use target::{TargetServer, TlsMode, TlsOptions, Trust};

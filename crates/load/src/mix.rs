@@ -2,7 +2,7 @@
 
 use crate::random::{SEED, Xorshift};
 
-/// One operation of [`crate::Case::Mixed`]; names are those of a session's own files.
+/// One operation of [`crate::LoadCase::Mixed`]; names are those of a session's own files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     List,

@@ -7,10 +7,10 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The operation.
-    pub case: Case,
+    pub case: LoadCase,
     /// Sessions that work at a time.
     pub sessions: usize,
-    /// Operations of all sessions together. [`Case::Idle`] does one for each session instead.
+    /// Operations of all sessions together. [`LoadCase::Idle`] does one for each session instead.
     pub count: u64,
     /// No operation starts after this time; running ones are finished and counted.
     pub time: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct Plan {
 
 impl Plan {
     /// One operation by one session.
-    pub fn new(case: Case) -> Self {
+    pub fn new(case: LoadCase) -> Self {
         Self { case, sessions: 1, count: 1, time: None, bystander: None }
     }
 }
@@ -29,7 +29,7 @@ impl Plan {
 /// The operation. In paths, `{i}` is replaced by the number of the operation, from 0, and `{s}` by
 /// that of the session.
 #[derive(Clone, Debug)]
-pub enum Case {
+pub enum LoadCase {
     /// Downloads (RETR).
     Retrieve {
         /// The file.
@@ -89,7 +89,7 @@ pub enum Case {
     Dialogue(Dialogue),
 }
 
-/// The files of [`Case::Mixed`].
+/// The files of [`LoadCase::Mixed`].
 #[derive(Clone, Debug)]
 pub struct Mix {
     /// The same seed gives each session the same operations.
@@ -122,7 +122,7 @@ pub struct Dialogue {
     pub each: Vec<DialogueStep>,
 }
 
-/// One step of [`Case::Steps`] and [`Case::Dialogue`].
+/// One step of [`LoadCase::Steps`] and [`LoadCase::Dialogue`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DialogueStep {
     /// A command whose reply does not matter, such as FEAT.
@@ -137,7 +137,7 @@ pub enum DialogueStep {
     Store(String, u64),
 }
 
-impl Case {
+impl LoadCase {
     /// Whether sessions are opened in the timed part, so that none is prepared.
     pub(crate) fn makes_sessions(&self) -> bool {
         matches!(

@@ -11,7 +11,7 @@ use crate::content::SharedPattern;
 use crate::error::{Error, ErrorKind};
 use crate::histogram::LatencyHistogram;
 use crate::outcome::{Fairness, RunOutcome, TlsFacts, rate};
-use crate::plan::{Case, DownloadMode, Plan};
+use crate::plan::{DownloadMode, LoadCase, Plan};
 use crate::process;
 use crate::progress::RunProgress;
 use crate::session::{ClientContext, ClientSession};
@@ -29,8 +29,8 @@ pub struct PreparedRun {
     bystander: Option<ClientSession>,
 }
 
-/// Connects and logs in as many sessions as the plan needs; none for [`Case::Login`],
-/// [`Case::Session`], [`Case::Connects`], [`Case::Logins`] and [`Case::Dialogue`].
+/// Connects and logs in as many sessions as the plan needs; none for [`LoadCase::Login`],
+/// [`LoadCase::Session`], [`LoadCase::Connects`], [`LoadCase::Logins`] and [`LoadCase::Dialogue`].
 ///
 /// # Errors
 /// What went wrong with the first session that could not be logged in, or what is wrong with the
@@ -61,7 +61,7 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
     };
     prepared.length = prepared.known_length()?;
     let is_drained =
-        matches!(prepared.plan.case, Case::Retrieve { reading: DownloadMode::Drain, .. });
+        matches!(prepared.plan.case, LoadCase::Retrieve { reading: DownloadMode::Drain, .. });
     if is_drained && prepared.client.has_tls() && prepared.length.is_none() {
         return refuse("draining with TLS requires the length of the files");
     }
@@ -121,7 +121,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 const THREADS_MAX: usize = 1024;
 /// Stack size of threads; handshakes need the most.
 const STACK: usize = 256 << 10;
-/// The sessions of [`Case::Idle`] and [`Case::Steps`] do not need a thread each.
+/// The sessions of [`LoadCase::Idle`] and [`LoadCase::Steps`] do not need a thread each.
 const TURNS_THREADS_MAX: usize = 16;
 
 impl PreparedRun {
@@ -185,7 +185,7 @@ impl PreparedRun {
     ///
     /// # Errors
     /// What is wrong with the case.
-    pub fn change(&mut self, case: Case, count: u64) -> Result<(), Error> {
+    pub fn change(&mut self, case: LoadCase, count: u64) -> Result<(), Error> {
         if case.makes_sessions() {
             let kind = ErrorKind::Plan("this case opens its own sessions");
             return Err(Error::new("prepare", kind));
@@ -218,7 +218,9 @@ impl PreparedRun {
     /// The expected length of each file.
     fn known_length(&mut self) -> Result<Option<u64>, Error> {
         let (path, length) = match &self.plan.case {
-            Case::Retrieve { path, length, .. } | Case::Session { path, length } => (path, *length),
+            LoadCase::Retrieve { path, length, .. } | LoadCase::Session { path, length } => {
+                (path, *length)
+            }
             _ => return Ok(None),
         };
         let session = self.slots.first_mut().and_then(|slot| slot.session.as_mut());

@@ -8,7 +8,7 @@ use crate::content::{Comparison, SharedPattern, UploadContent};
 use crate::error::{Error, ErrorKind};
 use crate::histogram::LatencyHistogram;
 use crate::mix::{Act, Mixer, STORE_BYTES_MAX};
-use crate::plan::{Case, Content, Dialogue, DialogueStep, DownloadMode, Mix, Plan};
+use crate::plan::{Content, Dialogue, DialogueStep, DownloadMode, LoadCase, Mix, Plan};
 use crate::progress::RunProgress;
 use crate::session::{ClientContext, ClientSession};
 use crate::transfer::{DownloadReader, TransferBuffers, TransferResult};
@@ -72,7 +72,7 @@ pub(crate) struct SessionSlot {
     pub(crate) ended: Option<Instant>,
     /// Files to remove at the end.
     pub(crate) stored: Vec<String>,
-    /// For [`Case::Mixed`].
+    /// For [`LoadCase::Mixed`].
     mixer: Option<Mixer>,
 }
 
@@ -153,17 +153,17 @@ impl<'a> WorkerThread<'a> {
     pub(crate) fn new(shared: &'a RunContext<'a>) -> Result<Self, Error> {
         let (mut content_source, mut comparison) = (None, None);
         match &shared.plan.case {
-            Case::Store { content, length, .. } => {
+            LoadCase::Store { content, length, .. } => {
                 content_source = Some(UploadContent::open(content, *length, shared.pattern)?);
             }
-            Case::Mixed(mix) => {
+            LoadCase::Mixed(mix) => {
                 let length = STORE_BYTES_MAX;
                 content_source = Some(UploadContent::open(&mix.content, length, shared.pattern)?);
             }
-            Case::Steps(_) | Case::Dialogue(_) if shared.pattern.is_some() => {
+            LoadCase::Steps(_) | LoadCase::Dialogue(_) if shared.pattern.is_some() => {
                 content_source = Some(UploadContent::open(&Content::Pattern, 0, shared.pattern)?);
             }
-            Case::Retrieve { reading: DownloadMode::Compare(content), .. } => {
+            LoadCase::Retrieve { reading: DownloadMode::Compare(content), .. } => {
                 comparison = Some(Comparison::open(content, shared.pattern)?);
             }
             _ => {}
@@ -174,7 +174,7 @@ impl<'a> WorkerThread<'a> {
 
     /// Works until no more operations may start. The sessions take turns.
     pub(crate) fn work(mut self, slots: &mut [SessionSlot], start: Instant) -> ThreadResult {
-        if matches!(self.shared.plan.case, Case::Idle) {
+        if matches!(self.shared.plan.case, LoadCase::Idle) {
             for slot in &mut *slots {
                 self.operate(slot, 0, start);
             }
@@ -200,7 +200,7 @@ impl<'a> WorkerThread<'a> {
     }
 
     fn operate(&mut self, slot: &mut SessionSlot, index: u64, start: Instant) {
-        if let Case::Dialogue(dialogue) = &self.shared.plan.case
+        if let LoadCase::Dialogue(dialogue) = &self.shared.plan.case
             && slot.session.is_none()
         {
             match self.open(dialogue, slot.number) {
@@ -241,7 +241,7 @@ impl<'a> WorkerThread<'a> {
         }
         self.shared.failures.fetch_add(1, Relaxed);
         self.result.fail(error);
-        if !is_in_step && matches!(self.shared.plan.case, Case::Dialogue(_)) {
+        if !is_in_step && matches!(self.shared.plan.case, LoadCase::Dialogue(_)) {
             // The next operation opens another one.
             slot.session = None;
         } else if !is_in_step && !self.makes_sessions() {
@@ -256,23 +256,23 @@ impl<'a> WorkerThread<'a> {
 
     fn act(&mut self, slot: &mut SessionSlot, index: u64) -> Result<OperationResult, Error> {
         match &self.shared.plan.case {
-            Case::Login => {
+            LoadCase::Login => {
                 let mut session = self.shared.client.log_in(slot.number)?;
                 session.quit()?;
                 self.record_tls(&session);
                 Ok(OperationResult::default())
             }
-            Case::Connects => {
+            LoadCase::Connects => {
                 self.result.open_sessions.push(self.shared.client.connect(slot.number)?);
                 Ok(OperationResult::default())
             }
-            Case::Logins => {
+            LoadCase::Logins => {
                 let session = self.shared.client.log_in(slot.number)?;
                 self.record_tls(&session);
                 self.result.open_sessions.push(session);
                 Ok(OperationResult::default())
             }
-            Case::Session { path, .. } => {
+            LoadCase::Session { path, .. } => {
                 let mut session = self.shared.client.ready(slot.number)?;
                 let path = fill_placeholders(path, index, slot.number);
                 let reader = DownloadReader::Decrypt;
@@ -295,7 +295,7 @@ impl<'a> WorkerThread<'a> {
             return Err(Error::new("run", ErrorKind::Closed));
         };
         match &self.shared.plan.case {
-            Case::Retrieve { path, reading, .. } => {
+            LoadCase::Retrieve { path, reading, .. } => {
                 let path = fill_placeholders(path, index, slot.number);
                 let reader = match (reading, &mut self.comparison) {
                     (DownloadMode::Drain, _) => DownloadReader::Drain,
@@ -307,7 +307,7 @@ impl<'a> WorkerThread<'a> {
                 let length = self.shared.length;
                 self.transfers.retrieve(session, &path, length, reader).map(OperationResult::from)
             }
-            Case::Store { path, length, is_deleted, .. } => {
+            LoadCase::Store { path, length, is_deleted, .. } => {
                 let path = fill_placeholders(path, index, slot.number);
                 let moved = self.store(session, &path, *length)?;
                 // The same file sent repeatedly is counted as one file.
@@ -316,7 +316,7 @@ impl<'a> WorkerThread<'a> {
                 }
                 Ok(moved)
             }
-            Case::List { verb, path, entries: wanted } => {
+            LoadCase::List { verb, path, entries: wanted } => {
                 let path = fill_placeholders(path, index, slot.number);
                 let (moved, entries) = self.transfers.list(session, *verb, &path)?;
                 if let Some(wanted) = wanted.filter(|wanted| *wanted != entries) {
@@ -325,21 +325,21 @@ impl<'a> WorkerThread<'a> {
                 }
                 Ok(OperationResult { entries, ..moved.into() })
             }
-            Case::Idle => session.succeed("NOOP").map(|_| OperationResult::default()),
-            Case::Command { line } => {
+            LoadCase::Idle => session.succeed("NOOP").map(|_| OperationResult::default()),
+            LoadCase::Command { line } => {
                 let line = fill_placeholders(line, index, slot.number);
                 session.succeed(&line).map(|_| OperationResult::default())
             }
-            Case::Mixed(mix) => {
+            LoadCase::Mixed(mix) => {
                 let mixer = slot.mixer.get_or_insert_with(|| Mixer::new(mix.seed, slot.number));
                 let act = mixer.act(mix.downloads);
                 self.do_mixed(session, mix, &act)
             }
-            Case::Steps(steps) => self.take_steps(session, steps, index, slot.number),
-            Case::Dialogue(dialogue) => {
+            LoadCase::Steps(steps) => self.take_steps(session, steps, index, slot.number),
+            LoadCase::Dialogue(dialogue) => {
                 self.take_steps(session, &dialogue.each, index, slot.number)
             }
-            Case::Login | Case::Connects | Case::Logins | Case::Session { .. } => {
+            LoadCase::Login | LoadCase::Connects | LoadCase::Logins | LoadCase::Session { .. } => {
                 Ok(OperationResult::default())
             }
         }

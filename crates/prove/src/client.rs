@@ -84,7 +84,7 @@ impl ProofClient {
 
     /// Sends a command and returns the reply, whatever it is.
     pub(crate) fn ask(&mut self, line: &str) -> ClientResult<Reply> {
-        self.say(line)?;
+        self.send(line)?;
         self.reply()
     }
 
@@ -95,7 +95,7 @@ impl ProofClient {
     }
 
     /// Sends a line.
-    pub(crate) fn say(&mut self, line: &str) -> ClientResult<()> {
+    pub(crate) fn send(&mut self, line: &str) -> ClientResult<()> {
         let control = self.control()?;
         control.write_all(format!("{line}\r\n").as_bytes())?;
         Ok(control.flush()?)

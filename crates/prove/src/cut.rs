@@ -42,7 +42,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let pool = ContentPool::new();
     let mut server = ProofServer::new(run)?;
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let (done, failed) = report.counts();
         let left = run.plan.count.saturating_sub(done + failed);
         let size = if left == 0 { BATCH } else { BATCH.min(left) };

@@ -16,7 +16,7 @@ use crate::prove::client::{ClientError, ProofClient};
 use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::report::{ProofReport, say};
+use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib};
@@ -69,7 +69,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let content = files(&server, sizes)?;
     server.start()?;
     let idle = ProcessSample::at(server.pid())?;
-    say(&format!("  before: {}", idle.describe()));
+    print_line(&format!("  before: {}", idle.describe()));
     let abusive_clients = AbusiveClients::new(server.port(), sizes);
     let is_over = AtomicBool::new(false);
     let mut times = Times::default();
@@ -113,7 +113,7 @@ fn normal_client(
     times: &mut Times,
 ) -> Result<(), String> {
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let seed = run.seed_of(round);
         round += 1;
         let mut ended = session(server.port(), content, times).map_err(String::from);

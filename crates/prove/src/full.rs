@@ -74,7 +74,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let blank = drive.image();
     let place = folder.path().join("mounted");
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let seed = run.seed_of(round);
         round += 1;
         let mut random = Random::new(seed);

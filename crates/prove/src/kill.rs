@@ -28,7 +28,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let pool = ContentPool::new();
     let mut server = ProofServer::new(run)?;
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let seed = run.seed_of(round);
         report.ended(seed, one_kill(&mut server, &pool, seed, report));
         round += 1;

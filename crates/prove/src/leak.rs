@@ -13,7 +13,7 @@ use crate::prove::clock;
 use crate::prove::content::ContentPool;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::{ProofReport, say};
+use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib, slope};
@@ -51,10 +51,10 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     // The first batch does everything once, which fills caches, thread pools and buffers.
     sessions(&server, &pool, &(0..BATCH).map(|n| run.seed_of(n)).collect::<Vec<_>>())?;
     let first = at_rest(&server, None)?;
-    say(&format!("  after the first {BATCH}: {}", first.describe()));
+    print_line(&format!("  after the first {BATCH}: {}", first.describe()));
     let mut memory = Vec::new();
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let seeds: Vec<_> = (round..round + BATCH).map(|round| run.seed_of(round)).collect();
         let seed = run.seed_of(round);
         round += BATCH;
@@ -136,12 +136,12 @@ fn sessions(server: &ProofServer, pool: &ContentPool, seeds: &[u64]) -> Result<(
 fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let is_secure = random.once_in(2);
-    match random.below(WAYS) {
+    match random.below(ENDINGS) {
         // Without a login: nothing sent, an incomplete line, handshake or login.
         0 => drop(ProofClient::connect(server.port())?),
         1 => {
             let mut client = ProofClient::connect(server.port())?;
-            client.say("USER anna\r\nPASS qu")?;
+            client.send("USER anna\r\nPASS qu")?;
             reset(client);
         }
         2 => incomplete_handshake(server)?,
@@ -154,7 +154,7 @@ fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String
     Ok(())
 }
 
-const WAYS: usize = 13;
+const ENDINGS: usize = 13;
 
 fn logged_in(
     mut client: ProofClient,
@@ -202,7 +202,7 @@ fn logged_in(
         }
         9 => {
             let data = client.open(&format!("STOR {name}"))?;
-            client.say("ABOR")?;
+            client.send("ABOR")?;
             client.reply()?;
             client.reply()?;
             drop(data);
@@ -219,7 +219,7 @@ fn logged_in(
         11 => {
             client.store(&format!("STOR {name}"), &bytes)?;
             let data = client.open(&format!("RETR {name}"))?;
-            client.say("QUIT")?;
+            client.send("QUIT")?;
             drop(data);
             drop(client);
             Ok(())

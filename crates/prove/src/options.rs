@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::prove::proofs::{PROOFS, Proof, ProofExtent, chosen};
-use crate::prove::report::{self, Label, ProofReport, say};
+use crate::prove::report::{self, Label, ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::{folder, namespace};
 
@@ -65,7 +65,7 @@ pub(crate) fn run() -> Result<bool, String> {
     }
     // In its own namespaces this is a part of a larger run, which prints the counts.
     if !namespace::is_own() {
-        say(&format!("{passed} passed, {failed} failed"));
+        print_line(&format!("{passed} passed, {failed} failed"));
     }
     Ok(failed == 0)
 }
@@ -85,7 +85,7 @@ fn prove(
         place: target.join("prove").join("work"),
     };
     folder::make(&run.place)?;
-    say(&format!("{}: {} ({form} form, seed {})", proof.name, proof.about, options.seed));
+    print_line(&format!("{}: {} ({form} form, seed {})", proof.name, proof.about, options.seed));
     let report = ProofReport::new(proof, plan);
     if let Err(message) = (proof.run)(&run, &report) {
         report.failed(options.seed, format!("the proof could not be carried out: {message}"));
@@ -144,8 +144,13 @@ fn list() {
             (0, seconds) => format!("{seconds} s"),
             (count, seconds) => format!("{count} {} and {seconds} s", proof.unit),
         };
-        say(&format!("{:<9}{}", proof.name, proof.about));
-        say(&format!("{:<9}short: {}; long: {}", "", describe(proof.short), describe(proof.long)));
+        print_line(&format!("{:<9}{}", proof.name, proof.about));
+        print_line(&format!(
+            "{:<9}short: {}; long: {}",
+            "",
+            describe(proof.short),
+            describe(proof.long)
+        ));
     }
 }
 

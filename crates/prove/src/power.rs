@@ -49,7 +49,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     let place = folder.path().join("mounted");
     server.homes_at(&place);
     let mut round = 0;
-    while report.goes_on() {
+    while report.has_next_round() {
         let seed = run.seed_of(round);
         round += 1;
         let mut random = Random::new(seed);

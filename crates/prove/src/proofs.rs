@@ -21,7 +21,7 @@ pub(crate) struct Proof {
     /// Whether it mounts file systems. It then runs in its own namespaces, so that nothing stays
     /// mounted or running, however it ends.
     pub(crate) mounts: bool,
-    /// Runs rounds as long as [`ProofReport::goes_on`] returns true.
+    /// Runs rounds as long as [`ProofReport::has_next_round`] returns true.
     ///
     /// An error means that the proof could not be carried out. Failures that it finds go to the
     /// report instead, with the seed that repeats them.

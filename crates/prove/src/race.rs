@@ -57,10 +57,10 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
         let before = facts(&outside)?;
         let share = run.plan.count * turn / u64::try_from(modes.len()).unwrap_or(1);
         let is_last = usize::try_from(turn).is_ok_and(|turn| turn == modes.len());
-        let goes_on = || {
+        let has_next_round = || {
             let (passed, failed) = report.counts();
             let is_within = is_last || passed + failed < share;
-            report.goes_on() && is_within && failed < FAILURES_MAX
+            report.has_next_round() && is_within && failed < FAILURES_MAX
         };
         let (is_over, acts) = (AtomicBool::new(false), AtomicU64::new(0));
         let swapped = std::thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
                 let world = SharedState { server: &server, report, is_over: &is_over, acts: &acts };
                 scope.spawn(move || world.client(run.seed_of(number)));
             }
-            let swapped = swap(&server.home(), &outside, &before, report, &acts, goes_on);
+            let swapped = swap(&server.home(), &outside, &before, report, &acts, has_next_round);
             is_over.store(true, Ordering::SeqCst);
             swapped
         });
@@ -123,12 +123,12 @@ fn swap(
     before: &OutsideFiles,
     report: &ProofReport,
     acts: &AtomicU64,
-    goes_on: impl Fn() -> bool,
+    has_next_round: impl Fn() -> bool,
 ) -> Result<(), String> {
     let describe = |error: std::io::Error| format!("cannot swap in {}: {error}", home.display());
     let root = File::open(home).map_err(describe)?;
     let mut swaps = 0;
-    while goes_on() {
+    while has_next_round() {
         for swap in 0..BATCH {
             let (one, other) = if swap % 2 == 0 { ("d", "l") } else { ("f", "g") };
             // `f` is missing for a moment when a client renames it.
@@ -140,7 +140,7 @@ fn swap(
         }
         swaps += BATCH;
         // Waits for the clients, or there would be swaps without operations.
-        while acts.load(Ordering::Relaxed) * SWAPS_FOR_AN_ACT < swaps && goes_on() {
+        while acts.load(Ordering::Relaxed) * SWAPS_FOR_AN_ACT < swaps && has_next_round() {
             let _ = renameat_with(&root, "d", &root, "l", RenameFlags::EXCHANGE);
             clock::pause(std::time::Duration::from_micros(50));
         }

@@ -77,12 +77,12 @@ impl ProofReport {
     }
 
     /// Whether the plan asks for another round. Prints the progress now and then.
-    pub(crate) fn goes_on(&self) -> bool {
+    pub(crate) fn has_next_round(&self) -> bool {
         let mut state = self.state();
         let done = state.passed + state.failed;
-        let goes_on = done < self.plan.count || self.began.elapsed() < self.plan.time;
+        let has_next_round = done < self.plan.count || self.began.elapsed() < self.plan.time;
         let is_time = state.describe.unwrap_or(self.began).elapsed() >= PROGRESS_EVERY;
-        if goes_on && is_time {
+        if has_next_round && is_time {
             state.describe = Some(clock::now());
             let (seconds, failed) = (self.began.elapsed().as_secs(), state.failed);
             let of = if self.plan.count > 0 {
@@ -91,9 +91,9 @@ impl ProofReport {
                 String::new()
             };
             drop(state);
-            say(&format!("  {done}{of} {}, {failed} failed, {seconds} s", self.unit));
+            print_line(&format!("  {done}{of} {}, {failed} failed, {seconds} s", self.unit));
         }
-        goes_on
+        has_next_round
     }
 
     /// A successful round.
@@ -112,7 +112,7 @@ impl ProofReport {
         let mut state = self.state();
         state.failed += 1;
         if state.failures.len() < FAILURES_SHOWN {
-            say(&format!(
+            print_line(&format!(
                 "  FAILED, seed {seed}: {what}\n    repeat: cargo xtask prove {} --seed {seed} \
                  --count 1",
                 self.name
@@ -154,10 +154,10 @@ impl ProofReport {
                 .iter()
                 .map(|(name, value)| format!("{name} {}", shown(*value)))
                 .collect();
-            say(&format!("  {}", figures.join(", ")));
+            print_line(&format!("  {}", figures.join(", ")));
         }
         let seconds = self.began.elapsed().as_secs();
-        say(&format!(
+        print_line(&format!(
             "{}: {} {} passed, {} failed, {seconds} s",
             self.name, state.passed, self.unit, state.failed
         ));
@@ -220,7 +220,7 @@ fn shown(value: f64) -> String {
 }
 
 /// Prints a line to standard output; a closed pipe is ignored.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
@@ -242,11 +242,11 @@ mod tests {
     #[test]
     fn rounds_that_passed_and_failed_count_towards_the_plan() {
         let report = ProofReport::new(&PROOF, PROOF.short);
-        assert!(report.goes_on());
+        assert!(report.has_next_round());
         report.ended(1, Ok(()));
-        assert!(report.goes_on());
+        assert!(report.has_next_round());
         report.ended(2, Err("torn".to_owned()));
-        assert!(!report.goes_on());
+        assert!(!report.has_next_round());
         assert_eq!(report.counts(), (1, 1));
     }
 

@@ -8,7 +8,7 @@ use crate::prove::client::ProofClient;
 use crate::prove::content::ContentPool;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::random::Random;
-use crate::prove::report::{ProofReport, say};
+use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib, slope};
@@ -48,7 +48,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     server.set("login", "failure_delay = \"10ms\"");
     server.start()?;
     let before = at_first_rest(&server)?;
-    say(&format!("  at the start: {}", before.describe()));
+    print_line(&format!("  at the start: {}", before.describe()));
     let is_over = AtomicBool::new(false);
     let samples = std::thread::scope(|scope| {
         for number in 0..CLIENTS {
@@ -99,14 +99,14 @@ struct Watched<'a> {
 fn watch(watched: &Watched<'_>) -> Result<Vec<ProcessSample>, String> {
     let mut samples = Vec::new();
     let (mut describe, mut minute) = (clock::now(), 0);
-    while watched.report.goes_on() && !watched.is_over.load(Ordering::SeqCst) {
+    while watched.report.has_next_round() && !watched.is_over.load(Ordering::SeqCst) {
         let sample = ProcessSample::at(watched.server.pid())?;
         samples.push(sample);
         if describe.elapsed() >= PRINT_INTERVAL {
             (describe, minute) = (clock::now(), minute + 1);
             let (passed, failed) = watched.report.counts();
             let sample = lowest(samples.iter().rev().take(SAMPLES_PER_MINUTE), sample);
-            say(&format!(
+            print_line(&format!(
                 "  minute {minute}: {passed} done, {failed} failed, {}",
                 sample.describe()
             ));
@@ -187,7 +187,7 @@ fn check_rest(
     run: &ProofRun,
 ) -> Result<(), String> {
     let after = resting(server, Some(before.descriptors))?;
-    say(&format!("  at the end:   {}", after.describe()));
+    print_line(&format!("  at the end:   {}", after.describe()));
     report.set("RSS at the end, MiB", mib(after.rss_kib));
     report
         .set("descriptors at the start", f64::from(u32::try_from(before.descriptors).unwrap_or(0)));

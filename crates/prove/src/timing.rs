@@ -61,7 +61,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     for name in NAMES {
         fail(&mut client, name)?;
     }
-    while report.goes_on() {
+    while report.has_next_round() {
         let mut left: Vec<_> = NAMES.iter().zip(&mut times).collect();
         while !left.is_empty() {
             let (name, times) = left.swap_remove(random.below(left.len()));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::prove::client::ClientError;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::report::{ProofReport, say};
+use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::ProcessSample;
@@ -58,14 +58,14 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
         let kinds = survey(&mut server, case)?;
         for (call, most) in kinds {
             for number in 1..=most.min(CALLS_OF_ONE_KIND_MAX) {
-                if !report.goes_on() && is_short {
+                if !report.has_next_round() && is_short {
                     return Ok(());
                 }
                 fail(&mut server, case, call, number, report)?;
             }
         }
         if !is_short {
-            say(&format!("  {}: {:?}", case.name, report.counts()));
+            print_line(&format!("  {}: {:?}", case.name, report.counts()));
         }
         let after = ProcessSample::at(server.pid())?;
         if after.descriptors > before.descriptors + DESCRIPTORS_SPARE {
@@ -143,15 +143,15 @@ fn fail(
 /// Runs the session. If threads cannot wake each other any more it would wait for long, so the
 /// server is killed then.
 fn run_case(server: &ProofServer, case: &SessionCase, strace: &Strace) -> Result<(), ClientError> {
-    let goes_on = AtomicBool::new(true);
+    let has_next_round = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
-            if strace.watch(&goes_on) {
+            if strace.watch(&has_next_round) {
                 server.kill_without_waiting();
             }
         });
         let made = (case.act)(server);
-        goes_on.store(false, Ordering::Relaxed);
+        has_next_round.store(false, Ordering::Relaxed);
         made
     })
 }

@@ -135,12 +135,12 @@ pub(crate) struct CountedAttempt {
 }
 
 impl AuthThrottle {
-    pub(crate) fn new(settings: &settings::Ban) -> Arc<Self> {
+    pub(crate) fn new(settings: &settings::BanSettings) -> Arc<Self> {
         Arc::new(Self(Mutex::new(ThrottleState::new(settings.clone()))))
     }
 
     /// Applies new settings.
-    pub(crate) fn reconfigure(&self, settings: &settings::Ban) {
+    pub(crate) fn reconfigure(&self, settings: &settings::BanSettings) {
         self.state().reconfigure(settings.clone());
     }
 

@@ -91,10 +91,10 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
             if error_counts.too_long >= TOO_LONG_MAX {
                 return Err(SessionEnd::Violation("too many overlong lines"));
             }
-            Next::Say(Reply::new(Code::NOT_UNDERSTOOD, "Line too long."))
+            Next::Reply(Reply::new(Code::NOT_UNDERSTOOD, "Line too long."))
         };
         match next {
-            Next::Say(reply) => say(control, session, &reply).await?,
+            Next::Reply(reply) => send_reply(control, session, &reply).await?,
             // Rare and large futures are boxed, so that idle sessions do not reserve memory for
             // them.
             Next::Transfer(job) => {
@@ -136,14 +136,18 @@ async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), S
 }
 
 /// Sends a reply. Once the session is to end, the client has a moment to read it.
-async fn say(control: &mut Control, session: &Session, reply: &Reply) -> Result<(), SessionEnd> {
+async fn send_reply(
+    control: &mut Control,
+    session: &Session,
+    reply: &Reply,
+) -> Result<(), SessionEnd> {
     match control.send_at_once([reply], &session.names).await {
         Some(sent) => Ok(sent?),
-        None => Box::pin(say_rest(control, session)).await,
+        None => Box::pin(send_rest_of_reply(control, session)).await,
     }
 }
 
-async fn say_rest(control: &mut Control, session: &Session) -> Result<(), SessionEnd> {
+async fn send_rest_of_reply(control: &mut Control, session: &Session) -> Result<(), SessionEnd> {
     let too_long = async {
         session.handle.ended(End::AfterTransfer).await;
         sleep(TAKES_REPLY_MAX).await;
@@ -289,19 +293,19 @@ async fn answer(
         return unknown(session, error_counts, line, reply);
     };
     let began = session.handle.status.command_started(spec.verb);
-    let asked = match gate::admit(spec, session, arg) {
+    let result = match gate::admit(spec, session, arg) {
         Ok(()) => spec.run(session, arg).await,
         Err(refusal) => Err(refusal),
     };
     if !spec.keeps_pending {
         session.pending.forget(spec.carries_over);
     }
-    if spec.moves_data && !matches!(asked, Ok(Next::Transfer(_))) {
+    if spec.moves_data && !matches!(result, Ok(Next::Transfer(_))) {
         session.note_refused_command();
     }
-    let next = asked.unwrap_or_else(|refusal| Next::Say(refused(session, spec, arg, refusal)));
+    let next = result.unwrap_or_else(|refusal| Next::Reply(refused(session, spec, arg, refusal)));
     // A transfer is reported with its last reply.
-    if let Next::Say(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
+    if let Next::Reply(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
         let ended = session.report_command(line, !spec.is_secret, reply);
         // Password checks are counted with the logins; here they would dominate the histogram.
         if !spec.is_secret {
@@ -332,7 +336,7 @@ fn unknown(
         }
     }
     session.report_command(line, false, &reply);
-    Ok(Next::Say(reply))
+    Ok(Next::Reply(reply))
 }
 
 fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Reply {

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::time::Instant;
 
-use crate::settings::{Passive, private_networks};
+use crate::settings::{PassiveSettings, private_networks};
 
 /// Client networks that are remembered. A new one replaces one without failures, or else the one
 /// that failed longest ago.
@@ -205,7 +205,7 @@ impl DataConnDiagnostics {
         &self,
         peer: IpAddr,
         observation: &Observation,
-        passive: &Passive,
+        passive: &PassiveSettings,
         now: i64,
     ) -> Option<DataConnFailure> {
         if let Some((_, total)) = self.totals().find(|(cause, _)| *cause == observation.cause) {
@@ -253,7 +253,7 @@ impl DataConnDiagnostics {
     }
 
     /// All counts.
-    pub(crate) fn report(&self, passive: &Passive, now: i64) -> DiagnosticsReport {
+    pub(crate) fn report(&self, passive: &PassiveSettings, now: i64) -> DiagnosticsReport {
         let state = self.state();
         let mut failures = Vec::new();
         for (network, network_stats) in &state.networks {
@@ -307,7 +307,7 @@ impl CauseStats {
         network: IpNet,
         cause: Cause,
         arrived: u64,
-        passive: &Passive,
+        passive: &PassiveSettings,
         now: i64,
     ) -> DataConnFailure {
         let failed = self.failed.sum(now);

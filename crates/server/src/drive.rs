@@ -103,7 +103,7 @@ async fn answer_now(
         Err(refusal) => Err(refusal),
     };
     let reply = match next {
-        Ok(Next::Say(reply)) => reply,
+        Ok(Next::Reply(reply)) => reply,
         Ok(_) => return Ok(()),
         Err(refusal) => refusal.reply(spec.unavailable),
     };

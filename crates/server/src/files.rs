@@ -92,8 +92,8 @@ impl SessionFiles {
     /// Whether a path exists and the account may know it. Without the permission to list or read
     /// this is always false, so that the interpretation of a name does not reveal what exists.
     pub(crate) async fn exists(&self, at: &VPath) -> bool {
-        let may_know = self.may_know(at) || self.permissions(at).contains(Permissions::READ);
-        if !may_know {
+        let may_list = self.may_list(at) || self.permissions(at).contains(Permissions::READ);
+        if !may_list {
             return false;
         }
         match self.resolve(at, LastLink::Follow).await {
@@ -104,7 +104,7 @@ impl SessionFiles {
 
     /// Whether the account may know what exists at a path: it may list the directory or the path
     /// itself. Otherwise, replies are alike for existing and missing paths.
-    fn may_know(&self, at: &VPath) -> bool {
+    fn may_list(&self, at: &VPath) -> bool {
         let Some(folder) = at.parent() else { return true };
         self.permissions(at).union(self.permissions(&folder)).contains(Permissions::LIST)
     }
@@ -112,14 +112,14 @@ impl SessionFiles {
     /// Whether an upload to `at` creates missing parent directories: always if the account may not
     /// know whether they exist, since an error would reveal it.
     fn creates_parents_for(&self, at: &VPath) -> bool {
-        self.makes_parents || at.parent().is_some_and(|folder| !self.may_know(&folder))
+        self.makes_parents || at.parent().is_some_and(|folder| !self.may_list(&folder))
     }
 
     /// Checks that a directory can be entered. If the account may not know whether it exists, any
     /// name succeeds: cameras change to their directory before they upload.
     pub(crate) async fn enter(&self, at: &VPath) -> Result<(), Refusal> {
         self.require(at, Permissions::ENTER)?;
-        if !self.may_know(at) {
+        if !self.may_list(at) {
             return Ok(());
         }
         let real = self.authorize(at, Permissions::ENTER).await?;
@@ -220,7 +220,7 @@ impl SessionFiles {
     pub(crate) async fn store(&self, at: &VPath, start: Start) -> Result<Box<dyn Sink>, Refusal> {
         let real = self.authorize(at, Permissions::UPLOAD).await?;
         if let Start::At(from) = start
-            && !self.may_know(at)
+            && !self.may_list(at)
             && !self.permissions(at).contains(Permissions::READ)
         {
             // The accepted restart points would reveal the size of the file.
@@ -292,28 +292,28 @@ impl SessionFiles {
         self.require(at, if appends { Permissions::APPEND } else { Permissions::UPLOAD })?;
         let real = &self.resolve(at, LastLink::Keep).await?;
         let may_replace = appends || self.replace(at, real) == Replace::Allowed;
-        if may_replace && !self.may_know(at) {
+        if may_replace && !self.may_list(at) {
             return Ok(0);
         }
         let at = real;
         let partial = self.store.partial(at).await?;
-        let stands = match self.store.stat(at).await {
+        let existing = match self.store.stat(at).await {
             Ok(entry) if may_replace && entry.kind == Kind::File => Some(entry.size),
             _ => None,
         };
-        let old = stands.unwrap_or(0);
+        let old = existing.unwrap_or(0);
         let before = match start {
             Start::Fresh => 0,
             Start::At(at) => at,
             // Appends to an existing file; without one, continues a partial upload.
-            Start::End => stands.or(partial).unwrap_or(0),
+            Start::End => existing.or(partial).unwrap_or(0),
         };
         let more = announced.saturating_sub(before);
         if self.store.space_at(at).await?.is_some_and(|space| more > space.free) {
             return Err(ErrorKind::NoSpace.into_refusal());
         }
-        if let Some(Usage { kept: Some(kept), bytes_max, .. }) = self.store.usage_at(at) {
-            let others = kept.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
+        if let Some(Usage { used: Some(used), bytes_max, .. }) = self.store.usage_at(at) {
+            let others = used.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
             let whole = others.saturating_add(announced.max(before));
             if bytes_max.bytes().is_some_and(|most| whole > most) {
                 return Err(ErrorKind::OverQuota.into_refusal());
@@ -346,7 +346,7 @@ impl SessionFiles {
             begun = self.store.write(at, how).await;
         }
         begun.map_err(|error| match error.kind {
-            ErrorKind::IsADirectory | ErrorKind::NotADirectory if !self.may_know(at) => {
+            ErrorKind::IsADirectory | ErrorKind::NotADirectory if !self.may_list(at) => {
                 ErrorKind::Exists.into_refusal()
             }
             _ => error.into(),
@@ -377,7 +377,7 @@ impl SessionFiles {
         }
         match made {
             Ok(()) => Ok(true),
-            Err(error) if error.kind == ErrorKind::Exists && !self.may_know(at) => Ok(false),
+            Err(error) if error.kind == ErrorKind::Exists && !self.may_list(at) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -390,7 +390,7 @@ impl SessionFiles {
         for name in names.iter().take(names.len().saturating_sub(1)) {
             parent = parent.join(name)?;
             if self.store.stat(&parent).await.is_err() {
-                let is_blind = !self.may_know(&parent);
+                let is_blind = !self.may_list(&parent);
                 if !is_blind || !self.permissions(&parent).contains(Permissions::UPLOAD) {
                     self.require(&parent, Permissions::MKDIR)?;
                 }
@@ -410,7 +410,7 @@ impl SessionFiles {
         if from.is_root() {
             return Err(Refusal::unavailable("The root directory cannot be renamed."));
         }
-        if self.may_know(from) {
+        if self.may_list(from) {
             self.hide_existence(from, self.store.stat(&real).await)?;
         }
         self.check_movable(from, &real)
@@ -482,7 +482,7 @@ impl SessionFiles {
             | ErrorKind::BadOffset
             | ErrorKind::Outdated
             | ErrorKind::CrossesDevices
-                if !self.may_know(at) =>
+                if !self.may_list(at) =>
             {
                 ErrorKind::NotFound.into_refusal()
             }

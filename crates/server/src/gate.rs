@@ -12,17 +12,17 @@ use crate::settings::TlsRequire;
 pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Refusal> {
     let disabled = &session.settings.compat.disable_commands;
     if disabled.iter().any(|verb| verb == spec.verb || spec.also.contains(&verb.as_str())) {
-        return Err(Refusal::say(
+        return Err(Refusal::new(
             Code::NOT_IMPLEMENTED,
             "Command not implemented: disabled by the administrator.",
         ));
     }
     if spec.stage == SessionStage::LoggedIn && session.logged_in().is_none() {
-        return Err(Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
+        return Err(Refusal::new(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
         let text = format!("Missing argument: {}", spec.syntax_in(session));
-        return Err(Refusal::say(Code::BAD_ARGUMENT, text));
+        return Err(Refusal::new(Code::BAD_ARGUMENT, text));
     }
     if let Some(inside) = session.logged_in()
         && !inside.files.may_ever(spec.needs)
@@ -33,7 +33,7 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
                 .filter(|one| spec.needs.contains(*one) && !inside.files.may_ever(*one))
                 .fold(Permissions::NONE, Permissions::union);
             let text = format!("Command not available: the account lacks permission {lacking}.");
-            return Err(Refusal::say(Code::NOT_IMPLEMENTED, text));
+            return Err(Refusal::new(Code::NOT_IMPLEMENTED, text));
         }
         return Err(Refusal::Denied(spec.needs));
     }
@@ -46,13 +46,13 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
 fn data_can_move(session: &Session) -> Result<(), Refusal> {
     let needs_all = session.settings.tls.as_ref().is_some_and(|tls| tls.require == TlsRequire::All);
     if needs_all && !session.parameters.is_private {
-        return Err(Refusal::say(
+        return Err(Refusal::new(
             Code::PROTECTION_REFUSED,
             "Data connection must be encrypted; send PROT P.",
         ));
     }
     if session.data.is_none() {
-        return Err(Refusal::say(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first."));
+        return Err(Refusal::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first."));
     }
     Ok(())
 }

@@ -250,7 +250,7 @@ impl NameCodec {
             self.keep(typed, reading);
         }
         if is_utf8 && self.wire_encoding == WireEncoding::Utf8 && reading.set.is_none() {
-            return self.takes_for_utf8(reading, exists);
+            return self.assume_utf8(reading, exists);
         }
         let (set, certainty) =
             shown.filter(|_| !is_utf8 || self.wire_encoding == WireEncoding::Utf8)?;
@@ -263,7 +263,7 @@ impl NameCodec {
     }
 
     /// A name was read as UTF-8. Reported once if another reading was plausible too.
-    fn takes_for_utf8(&mut self, reading: &Reading, exists: bool) -> Option<RecognisedCharset> {
+    fn assume_utf8(&mut self, reading: &Reading, exists: bool) -> Option<RecognisedCharset> {
         let has_changed = !reading.is_clear && !exists && self.utf8 == Utf8::Assumed;
         self.utf8 = match self.utf8 {
             // A literal that exists may be there only because it was stored in a wrong reading.
@@ -276,7 +276,7 @@ impl NameCodec {
     }
 
     /// This client speaks `set`: its user name is in that.
-    pub(crate) fn speaks(&mut self, set: &'static Charset) -> Option<RecognisedCharset> {
+    pub(crate) fn adopt_charset(&mut self, set: &'static Charset) -> Option<RecognisedCharset> {
         if self.is_pinned { None } else { self.turns_to(set, Certainty::Settled) }
     }
 

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 /// What follows a command.
 pub(crate) enum Next {
     /// Send this reply.
-    Say(Reply),
+    Reply(Reply),
     /// Send 150, transfer data, and send a final reply.
     Transfer(Transfer),
     /// Run a long operation, and send a final reply.
@@ -26,19 +26,19 @@ pub(crate) enum Next {
 impl Next {
     /// A reply, as the result of a command.
     #[expect(clippy::unnecessary_wraps, reason = "commands return a result")]
-    pub(crate) fn say(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
-        Ok(Self::Say(Reply::new(code, text)))
+    pub(crate) fn reply(code: Code, text: impl Into<Text>) -> Result<Self, Refusal> {
+        Ok(Self::Reply(Reply::new(code, text)))
     }
 }
 
 /// A long operation without a data connection.
 pub(crate) enum ServerSideJob {
-    /// The checksum of the first `bytes` of a source; `say` makes the reply.
+    /// The checksum of the first `bytes` of a source; `to_reply` makes the reply.
     Digest {
         source: Source,
         bytes: u64,
         of: Algorithm,
-        say: Box<dyn FnOnce(String) -> Reply + Send>,
+        to_reply: Box<dyn FnOnce(String) -> Reply + Send>,
     },
     /// Remove a directory with all its contents.
     RemoveTree { at: VPath },

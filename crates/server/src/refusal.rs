@@ -15,7 +15,7 @@ const MISSING: &str = "No such file or directory.";
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// This reply, whatever the command.
-    Say(Reply),
+    Reply(Reply),
     /// The argument is malformed; the reply contains the command's syntax.
     BadArgument,
     /// The file is unavailable. The code depends on the command (RFC 959 §5.4) and is in its row.
@@ -40,8 +40,8 @@ pub(crate) struct Denial {
 }
 
 impl Refusal {
-    pub(crate) fn say(code: Code, text: impl Into<Text>) -> Self {
-        Self::Say(Reply::new(code, text))
+    pub(crate) fn new(code: Code, text: impl Into<Text>) -> Self {
+        Self::Reply(Reply::new(code, text))
     }
 
     pub(crate) fn unavailable(text: impl Into<Text>) -> Self {
@@ -73,7 +73,7 @@ impl Refusal {
             Self::ByRule(denial) => {
                 (format!("permission denied: {}", denial.reason), PERMISSION_HINT)
             }
-            Self::Say(reply) => {
+            Self::Reply(reply) => {
                 let help = match reply.code {
                     Code::OVER_QUOTA => QUOTA,
                     Code::NO_SPACE => FREE_SPACE_HINT,
@@ -100,7 +100,7 @@ impl Refusal {
     pub(crate) fn with_syntax(self, syntax: &str) -> Self {
         match self {
             Self::BadArgument => {
-                Self::say(Code::BAD_ARGUMENT, format!("Invalid argument. Syntax: {syntax}"))
+                Self::new(Code::BAD_ARGUMENT, format!("Invalid argument. Syntax: {syntax}"))
             }
             other => other,
         }
@@ -109,7 +109,7 @@ impl Refusal {
     /// The reply; `unavailable` is the command's code for an unavailable file.
     pub(crate) fn reply(self, unavailable: Code) -> Reply {
         match self {
-            Self::Say(reply) => reply,
+            Self::Reply(reply) => reply,
             Self::BadArgument => Reply::new(Code::BAD_ARGUMENT, "Invalid argument."),
             Self::Unavailable(text) => Reply::new(unavailable, text),
             Self::ByRule(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
@@ -134,63 +134,63 @@ impl From<Error> for Refusal {
             ErrorKind::CrossesDevices => {
                 Self::unavailable("Cross-device link; copy the file instead.")
             }
-            ErrorKind::BadName => Self::say(
+            ErrorKind::BadName => Self::new(
                 Code::NAME_REFUSED,
                 "File name not allowed: use valid text without control characters.",
             ),
             ErrorKind::BadOffset => {
-                Self::say(Code::BAD_RESTART, "Invalid REST parameter: past the end of the file.")
+                Self::new(Code::BAD_RESTART, "Invalid REST parameter: past the end of the file.")
             }
-            ErrorKind::NoSpace => Self::say(Code::NO_SPACE, "No space left on device."),
-            ErrorKind::OverQuota => Self::say(Code::OVER_QUOTA, "Quota exceeded."),
-            ErrorKind::Exhausted => Self::say(Code::FILE_BUSY, "Server busy; try again later."),
+            ErrorKind::NoSpace => Self::new(Code::NO_SPACE, "No space left on device."),
+            ErrorKind::OverQuota => Self::new(Code::OVER_QUOTA, "Quota exceeded."),
+            ErrorKind::Exhausted => Self::new(Code::FILE_BUSY, "Server busy; try again later."),
             ErrorKind::Uncounted => {
-                Self::say(Code::FILE_BUSY, "Quota is being calculated; try again later.")
+                Self::new(Code::FILE_BUSY, "Quota is being calculated; try again later.")
             }
             // The source is written for the client.
             ErrorKind::Rejected => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
-                Self::say(Code::OVER_QUOTA, why.unwrap_or_else(|| "Upload rejected.".to_owned()))
+                Self::new(Code::OVER_QUOTA, why.unwrap_or_else(|| "Upload rejected.".to_owned()))
             }
             ErrorKind::TooLarge => {
                 let why = error.source().map(|why| escaped(why.to_string().as_bytes()));
-                Self::say(
+                Self::new(
                     Code::FILE_UNAVAILABLE,
                     why.unwrap_or_else(|| "Limit exceeded.".to_owned()),
                 )
             }
-            ErrorKind::PastPartial(0) => Self::say(
+            ErrorKind::PastPartial(0) => Self::new(
                 Code::BAD_RESTART,
                 "Partial upload of 0 bytes exists; restart from the beginning.",
             ),
-            ErrorKind::PastPartial(bytes) => Self::say(
+            ErrorKind::PastPartial(bytes) => Self::new(
                 Code::BAD_RESTART,
                 format!("Partial upload of {bytes} bytes exists; use REST {bytes} or less."),
             ),
-            ErrorKind::Expired => Self::say(
+            ErrorKind::Expired => Self::new(
                 Code::BAD_RESTART,
                 "Partial upload has expired; restart from the beginning.",
             ),
-            ErrorKind::Interrupted => Self::say(
+            ErrorKind::Interrupted => Self::new(
                 Code::BAD_RESTART,
                 "Interrupted upload was not kept; restart from the beginning.",
             ),
-            ErrorKind::Unfinished(0) => Self::say(
+            ErrorKind::Unfinished(0) => Self::new(
                 Code::FILE_UNAVAILABLE,
                 "Partial upload of 0 bytes exists; use STOR again.",
             ),
-            ErrorKind::Unfinished(bytes) => Self::say(
+            ErrorKind::Unfinished(bytes) => Self::new(
                 Code::FILE_UNAVAILABLE,
                 format!("Partial upload of {bytes} bytes exists; use REST {bytes}, or STOR again."),
             ),
-            ErrorKind::Outdated => Self::say(
+            ErrorKind::Outdated => Self::new(
                 Code::BAD_RESTART,
                 "File changed since the partial upload; restart from the beginning.",
             ),
             ErrorKind::Unchecked => {
-                Self::say(Code::LOCAL_ERROR, "Upload check failed; try again later.")
+                Self::new(Code::LOCAL_ERROR, "Upload check failed; try again later.")
             }
-            ErrorKind::Busy => Self::say(Code::FILE_BUSY, "File is in use; try again later."),
+            ErrorKind::Busy => Self::new(Code::FILE_BUSY, "File is in use; try again later."),
             _ => Self::Broken(error.to_string()),
         }
     }
@@ -200,10 +200,10 @@ impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
         match error {
             PathError::Nul => {
-                Self::say(Code::BAD_ARGUMENT, "Invalid file name: contains a NUL byte.")
+                Self::new(Code::BAD_ARGUMENT, "Invalid file name: contains a NUL byte.")
             }
-            PathError::TooLong => Self::say(Code::BAD_ARGUMENT, "File name too long."),
-            PathError::NotOneName => Self::say(Code::BAD_ARGUMENT, "Invalid file name."),
+            PathError::TooLong => Self::new(Code::BAD_ARGUMENT, "File name too long."),
+            PathError::NotOneName => Self::new(Code::BAD_ARGUMENT, "Invalid file name."),
         }
     }
 }
@@ -211,10 +211,10 @@ impl From<PathError> for Refusal {
 impl From<ArgError> for Refusal {
     fn from(error: ArgError) -> Self {
         match error {
-            ArgError::Missing => Self::say(Code::BAD_ARGUMENT, "Missing argument."),
+            ArgError::Missing => Self::new(Code::BAD_ARGUMENT, "Missing argument."),
             ArgError::Malformed => Self::BadArgument,
             ArgError::Unsupported => {
-                Self::say(Code::BAD_PARAMETER, "Parameter not supported for this command.")
+                Self::new(Code::BAD_PARAMETER, "Parameter not supported for this command.")
             }
         }
     }

@@ -31,35 +31,35 @@ mod switch {
     use crate::regression::Regression;
 
     thread_local! {
-        static PUT_BACK: Cell<Option<Regression>> = const { Cell::new(None) };
+        static INJECTED: Cell<Option<Regression>> = const { Cell::new(None) };
     }
 
     /// The fault is present in servers of this thread until this is dropped.
     #[derive(Debug)]
     #[must_use]
-    pub struct PutBack(());
+    pub struct InjectedRegression(());
 
-    impl Drop for PutBack {
+    impl Drop for InjectedRegression {
         fn drop(&mut self) {
-            PUT_BACK.set(None);
+            INJECTED.set(None);
         }
     }
 
     impl Regression {
         /// Puts the fault back for servers that run on this thread.
-        pub fn put_back(self) -> PutBack {
-            PUT_BACK.set(Some(self));
-            PutBack(())
+        pub fn inject(self) -> InjectedRegression {
+            INJECTED.set(Some(self));
+            InjectedRegression(())
         }
 
         pub(crate) fn is_present(self) -> bool {
-            PUT_BACK.get() == Some(self)
+            INJECTED.get() == Some(self)
         }
     }
 }
 
 #[cfg(all(feature = "regressions", debug_assertions))]
-pub use self::switch::PutBack;
+pub use self::switch::InjectedRegression;
 
 #[cfg(not(all(feature = "regressions", debug_assertions)))]
 impl Regression {

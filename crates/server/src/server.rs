@@ -365,11 +365,11 @@ async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: R
     if client_conn.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
         Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
-        let say = async {
+        let rejection = async {
             client_conn.socket.write_all(&bytes).await?;
             client_conn.socket.shutdown().await
         };
-        let _ = timeout(REJECT_TIMEOUT, say).await;
+        let _ = timeout(REJECT_TIMEOUT, rejection).await;
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn run(
     handle.is_transferring.store(true, Ordering::Relaxed);
     let mut pending_line = None;
     let done = match job {
-        ServerSideJob::Digest { source, bytes, of, say } => {
+        ServerSideJob::Digest { source, bytes, of, to_reply } => {
             let limits = JobLimits::new(session, Direction::Download);
             let local = limits.local();
             let ending = drive_with_control(
@@ -51,7 +51,7 @@ pub(crate) async fn run(
                 &mut pending_line,
             )
             .await;
-            outcome_of(ending, say)
+            outcome_of(ending, to_reply)
         }
         ServerSideJob::Copy { source, mut sink, from, to } => {
             let limits = JobLimits::new(session, Direction::Upload);
@@ -81,13 +81,13 @@ pub(crate) async fn run(
                     Event::FileRemoved(path)
                 });
             }
-            let say = |()| Reply::new(Code::FILE_DONE, "Removed.");
+            let to_reply = |()| Reply::new(Code::FILE_DONE, "Removed.");
             match ending {
-                Ending::Done(Ok(())) => JobOutcome::replying(say(())),
+                Ending::Done(Ok(())) => JobOutcome::replying(to_reply(())),
                 Ending::Done(Err(refusal)) => refused(refusal, Code::FILE_UNAVAILABLE),
-                Ending::Aborted => outcome_of(Ending::Aborted, say),
-                Ending::Ended(reason) => outcome_of(Ending::Ended(reason), say),
-                Ending::Lost(gone) => outcome_of(Ending::Lost(gone), say),
+                Ending::Aborted => outcome_of(Ending::Aborted, to_reply),
+                Ending::Ended(reason) => outcome_of(Ending::Ended(reason), to_reply),
+                Ending::Lost(gone) => outcome_of(Ending::Lost(gone), to_reply),
             }
         }
     };
@@ -146,10 +146,13 @@ impl JobOutcome {
     }
 }
 
-fn outcome_of<T>(ending: Ending<Result<T, Error>>, say: impl FnOnce(T) -> Reply) -> JobOutcome {
+fn outcome_of<T>(
+    ending: Ending<Result<T, Error>>,
+    to_reply: impl FnOnce(T) -> Reply,
+) -> JobOutcome {
     let aborted = || Reply::new(Code::TRANSFER_ABORTED, "Aborted.");
     match ending {
-        Ending::Done(Ok(done)) => JobOutcome::replying(say(done)),
+        Ending::Done(Ok(done)) => JobOutcome::replying(to_reply(done)),
         Ending::Done(Err(error)) => failed(error),
         Ending::Aborted => {
             let done = Reply::new(Code::TRANSFER_DONE, "Abort done.");

@@ -60,7 +60,7 @@ pub(crate) struct Session {
     /// Whether its data connections resume its TLS session; `None` before the first one.
     pub(crate) data_resumes: Option<bool>,
     /// Consecutive downloads whose data connection the client closed only after the last reply.
-    pub(crate) data_kept_open: u8,
+    pub(crate) unclosed_downloads: u8,
     /// The proxies of its listener; empty if clients connect directly.
     pub(crate) proxies: Arc<[IpNet]>,
     /// When it began. The end is reported on drop.
@@ -205,7 +205,7 @@ impl Session {
             client: None,
             has_unproven_data: false,
             data_resumes: None,
-            data_kept_open: 0,
+            unclosed_downloads: 0,
             proxies: Arc::default(),
             started: Instant::now(),
             end: None,
@@ -311,7 +311,7 @@ impl Session {
         let inside = self.logged_in();
         inside
             .map(|inside| &inside.files)
-            .ok_or_else(|| Refusal::say(Code::NOT_LOGGED_IN, "Please login with USER and PASS."))
+            .ok_or_else(|| Refusal::new(Code::NOT_LOGGED_IN, "Please login with USER and PASS."))
     }
 
     /// Whether the client's CLNT name begins with `name`.
@@ -333,7 +333,7 @@ impl Session {
             return Ok(if is_there { literal } else { VPath::root() });
         }
         if typed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Err(Refusal::say(
+            return Err(Refusal::new(
                 Code::BAD_ARGUMENT,
                 "Invalid file name: contains a line break.",
             ));
@@ -384,7 +384,7 @@ impl Session {
     pub(crate) fn note_login_charset(&mut self, set: &'static Charset, is_name: bool) {
         if !is_name {
             self.names.assume(set);
-        } else if let Some(recognised) = self.names.speaks(set) {
+        } else if let Some(recognised) = self.names.adopt_charset(set) {
             self.report_charset(recognised);
             self.remember_charset();
         }
@@ -423,12 +423,12 @@ impl Session {
     /// (`PASSsecret`), or be sent alone. Returns the current time.
     pub(crate) fn report_command(&self, line: &[u8], is_open: bool, reply: &Reply) -> Instant {
         self.announce();
-        let kept = if is_open { line } else { verb_only(line) };
-        let at = self.handle.status.command_answered(kept, reply.code, self.names.charset());
+        let logged = if is_open { line } else { verb_only(line) };
+        let at = self.handle.status.command_answered(logged, reply.code, self.names.charset());
         if !self.shared.events.wants_commands() {
             return at;
         }
-        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(kept)) };
+        let line = if is_open { escaped(line) } else { format!("{} ***", escaped(logged)) };
         let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
         self.emit(&Event::Command { line: &line, code: reply.code, text: &text });
         at

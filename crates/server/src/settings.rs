@@ -23,7 +23,7 @@ pub struct Settings {
     /// default text.
     pub login_message: String,
     /// PASV and EPSV.
-    pub passive: Passive,
+    pub passive: PassiveSettings,
     /// PORT and EPRT.
     pub active: Active,
     /// TLS; `None`: AUTH is answered 502, and no listener may be implicit.
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Logins.
     pub login: Login,
     /// Bans after failed logins.
-    pub ban: Ban,
+    pub ban: BanSettings,
     /// Limits of sessions, rates and times.
     pub limits: Limits,
     /// Files.
@@ -70,7 +70,7 @@ pub enum ListenTls {
 
 /// PASV and EPSV.
 #[derive(Clone, Debug)]
-pub struct Passive {
+pub struct PassiveSettings {
     /// The data ports, inclusive. When all are in use, the client gets 425.
     pub ports: RangeInclusive<u16>,
     /// What PASV announces to clients in `local_networks`, and to all if there is no
@@ -162,7 +162,7 @@ pub struct Login {
 
 /// Bans after failed logins. An IPv6 /64 counts as one address.
 #[derive(Clone, Debug)]
-pub struct Ban {
+pub struct BanSettings {
     /// Whether failed logins ban addresses and lock accounts. Manual bans are always in force.
     pub is_enabled: bool,
     /// Failed logins from one address within `window`, on any connections, after which it is
@@ -314,11 +314,11 @@ impl Default for Settings {
             listen: vec![Listen::default()],
             greeting: "Service ready.".into(),
             login_message: String::new(),
-            passive: Passive::default(),
+            passive: PassiveSettings::default(),
             active: Active { is_enabled: true, connect_timeout: Duration::from_secs(15) },
             tls: None,
             login: Login::default(),
-            ban: Ban::default(),
+            ban: BanSettings::default(),
             limits: Limits::default(),
             files: Files { overwrite: true, create_parent_dirs: false, enforce_allo_size: true },
             names: Names::default(),
@@ -338,7 +338,7 @@ impl Default for Listen {
     }
 }
 
-impl Default for Passive {
+impl Default for PassiveSettings {
     fn default() -> Self {
         Self {
             ports: 30_000..=30_999,
@@ -361,7 +361,7 @@ impl Default for Login {
     }
 }
 
-impl Default for Ban {
+impl Default for BanSettings {
     fn default() -> Self {
         let is_loopback = |network: &IpNet| network.network().is_loopback();
         Self {

@@ -108,7 +108,7 @@ impl TestSession {
     pub(crate) async fn list(&mut self, line: &str) -> String {
         let mut lines = match self.run(line).await {
             Ok(Next::Transfer(Transfer { job: Job::List { lines }, .. })) => lines,
-            Ok(Next::Say(reply)) | Err(reply) => return format!("{} only", reply.code),
+            Ok(Next::Reply(reply)) | Err(reply) => return format!("{} only", reply.code),
             Ok(_) => return "no listing".to_owned(),
         };
         let mut all = Vec::new();
@@ -148,7 +148,7 @@ impl TestSession {
     /// The same for bytes that need not be UTF-8.
     pub(crate) async fn send_bytes(&mut self, line: &[u8]) -> String {
         let reply = match self.run_bytes(line).await {
-            Ok(Next::Say(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
+            Ok(Next::Reply(reply) | Next::Close(reply) | Next::Secure(reply)) | Err(reply) => reply,
             Ok(Next::Transfer(transfer)) => return format!("150 {}", transfer.opening),
             Ok(Next::ServerSideJob(job)) => self.run_job(job).await,
         };
@@ -167,8 +167,8 @@ impl TestSession {
             blocking_pool: &shared.blocking_pool,
         };
         match job {
-            ServerSideJob::Digest { source, bytes, of, say } => {
-                say(local.digest(source, bytes, of).await.expect("memory does not fail"))
+            ServerSideJob::Digest { source, bytes, of, to_reply } => {
+                to_reply(local.digest(source, bytes, of).await.expect("memory does not fail"))
             }
             ServerSideJob::RemoveTree { at } => {
                 let files = self.session.files().expect("the session is logged in").clone();

@@ -284,10 +284,10 @@ impl Acceptor {
             stage.send_replace(HandshakeStage::Begun);
         }
         let hello = start.client_hello();
-        let asked = hello.server_name().map(str::to_ascii_lowercase);
+        let requested = hello.server_name().map(str::to_ascii_lowercase);
         let offer = ClientOffer::of(&hello, &shown);
         if let Some(name) =
-            asked.filter(|name| !self.names.is_empty() && !self.names.contains(name))
+            requested.filter(|name| !self.names.is_empty() && !self.names.contains(name))
         {
             start.io.write_all(UNRECOGNIZED_NAME).await?;
             start.io.shutdown().await?;

@@ -153,13 +153,13 @@ async fn wait_for_peer_close(
     if replied_at.elapsed() > SHORT_MAX {
         return false;
     }
-    let most = PEER_CLOSE_MAX.get(usize::from(session.data_kept_open));
+    let most = PEER_CLOSE_MAX.get(usize::from(session.unclosed_downloads));
     let most = most.copied().unwrap_or(KEEPS_OPEN_MAX);
     let ending =
         drive_with_control(control, session, pin!(timeout(most, stream.ended())), pending_line)
             .await;
-    session.data_kept_open = match &ending {
-        Ending::Done(Err(_)) => session.data_kept_open.saturating_add(1),
+    session.unclosed_downloads = match &ending {
+        Ending::Done(Err(_)) => session.unclosed_downloads.saturating_add(1),
         _ => 0,
     };
     // Everything else is noticed when the last reply is sent.
@@ -348,7 +348,7 @@ impl DataTransfer {
             direction: if self.sink.is_some() { DataDirection::In } else { DataDirection::Out },
             stage: &self.stage,
         };
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let how = End::after_transfer_unless(Regression::ShutdownWaitsForConnection);
         let opened = tokio::select! {
             // An open connection comes first.
@@ -367,7 +367,7 @@ impl DataTransfer {
             }
         };
         self.is_open = true;
-        self.shared.metrics.openings.add(asked.elapsed());
+        self.shared.metrics.openings.add(requested_at.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
         self.is_tls = data.resumed.is_some();

@@ -115,10 +115,10 @@ fn row_7_a_silent_client_before_login_is_closed_after_the_idle_timeout() {
 
 #[test]
 fn a_connection_without_any_data_is_not_reported() {
-    for way in ["CX\nWAIT 1s", "CR\nWAIT 1s"] {
-        let outcome = world().run(way);
+    for script in ["CX\nWAIT 1s", "CR\nWAIT 1s"] {
+        let outcome = world().run(script);
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);
-        let outcome = world().run(&format!("C< NO\n{way}"));
+        let outcome = world().run(&format!("C< NO\n{script}"));
         assert_eq!(outcome.events.len(), 2, "{:?}", outcome.events);
     }
     // A client that stays connected without sending anything is reported.
@@ -190,11 +190,11 @@ fn a_shutdown_is_announced_and_lets_transfers_finish() {
 
 #[test]
 fn row_44_a_shut_down_waits_for_no_data_connection_that_does_not_come() {
-    for asked in ["C: RETR a", "C: STOR b", "C: LIST"] {
+    for command in ["C: RETR a", "C: STOR b", "C: LIST"] {
         inside(
             &world(),
             &format!(
-                "C: EPSV\nS: 229 *\nNODATA\n{asked}\nS: 150 *\nWAIT 2s\nSHUTDOWN 30s\nWAIT 1s\n\
+                "C: EPSV\nS: 229 *\nNODATA\n{command}\nS: 150 *\nWAIT 2s\nSHUTDOWN 30s\nWAIT 1s\n\
                  S: 426 *\nS: 421 *\nS: EOF\nHASNOT /b"
             ),
         );

@@ -60,10 +60,10 @@ fn no_connection_is_reported_once() {
 
 #[test]
 fn a_client_that_connects_first_and_cannot_is_counted_as_it_moves_on() {
-    for way in
+    for script in
         ["EPSV;", "C: PORT 1,2,3,4,5,6\nS: 500 *", "C: QUIT\nS: 221 *\nS: EOF", "CX", "WAIT 31s"]
     {
-        assert_diagnosed(&world(), &format!("LOGIN;EPSV;{way}\nWAIT 1s"), &["no-connection"]);
+        assert_diagnosed(&world(), &format!("LOGIN;EPSV;{script}\nWAIT 1s"), &["no-connection"]);
     }
 }
 

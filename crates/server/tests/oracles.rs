@@ -28,7 +28,7 @@ fn world(permissions: Permissions) -> World {
 }
 
 /// The last reply to these commands, which is the same for all its readers but for the name.
-fn says(world: &World, before: &str, command: &str, name: &str) -> String {
+fn reply_to(world: &World, before: &str, command: &str, name: &str) -> String {
     let before = before.replace("NAME", name);
     let script = format!("{LOGIN}C: EPSV\nS: 229 *\n{before}C: {command} /x/{name}\nS: *\n");
     let story = world.clone().run(&script).transcript;
@@ -38,9 +38,9 @@ fn says(world: &World, before: &str, command: &str, name: &str) -> String {
 }
 
 /// The replies for a file, for a folder and for what is missing, which must be one.
-fn says_of_all(permissions: Permissions, before: &str, command: &str) -> String {
+fn reply_to_all(permissions: Permissions, before: &str, command: &str) -> String {
     let [missing, file, folder] =
-        NAMES.map(|name| says(&world(permissions), before, command, name));
+        NAMES.map(|name| reply_to(&world(permissions), before, command, name));
     assert_eq!(file, missing, "{command}");
     assert_eq!(folder, missing, "{command}");
     missing
@@ -91,7 +91,7 @@ fn row_57_a_directory_without_permissions_reveals_nothing_about_its_contents() {
         let permissions = Permissions::NONE;
         let replies = NAMES.map(|name| {
             let world = world(permissions).file("/other", b"x");
-            says(&world, before, command, name)
+            reply_to(&world, before, command, name)
         });
         let [missing, file, folder] = &replies;
         assert!(missing.starts_with("55") && missing.ends_with("Permission denied."), "{command}");
@@ -99,8 +99,8 @@ fn row_57_a_directory_without_permissions_reveals_nothing_about_its_contents() {
     }
     // The neighbour that is open says which is which.
     assert_ne!(
-        says(&world(Permissions::ALL), "", "SIZE", "there7"),
-        says(&world(Permissions::ALL), "", "SIZE", "missing7")
+        reply_to(&world(Permissions::ALL), "", "SIZE", "there7"),
+        reply_to(&world(Permissions::ALL), "", "SIZE", "missing7")
     );
 }
 
@@ -108,12 +108,12 @@ fn row_57_a_directory_without_permissions_reveals_nothing_about_its_contents() {
 fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for (before, command) in COMMANDS {
-        let reply = says_of_all(dropbox, before, command);
+        let reply = reply_to_all(dropbox, before, command);
         assert!(reply.ends_with("Permission denied."), "{command}: {reply}");
     }
-    assert!(says_of_all(dropbox, "", "CWD").starts_with("250"));
-    assert!(says_of_all(dropbox, "", "MKD").ends_with("Permission denied."));
-    assert!(says_of_all(dropbox, "", "STOU").starts_with("150"));
+    assert!(reply_to_all(dropbox, "", "CWD").starts_with("250"));
+    assert!(reply_to_all(dropbox, "", "MKD").ends_with("Permission denied."));
+    assert!(reply_to_all(dropbox, "", "STOU").starts_with("150"));
 }
 
 /// An upload must tell whether it may begin. It tells no size: neither by the quota nor by the
@@ -123,7 +123,7 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
     let dropbox = Permissions::parse("dropbox").expect("it is a preset");
     for permissions in [dropbox, dropbox.union(Permissions::OVERWRITE)] {
         let replies = |before: &str, command: &str| {
-            ["missing7", "there7"].map(|name| says(&world(permissions), before, command, name))
+            ["missing7", "there7"].map(|name| reply_to(&world(permissions), before, command, name))
         };
         for rest in [1, 299, 300, 301] {
             let [missing, file] = replies(&format!("C: REST {rest}\nS: 350 *\n"), "STOR");
@@ -145,7 +145,7 @@ fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {
     }
     // Where the account may look, a file of the size of the whole quota can be replaced by another.
     let [missing, file] = ["missing7", "there7"]
-        .map(|name| says(&world(Permissions::ALL), "C: ALLO 900\nS: 200 *\n", "STOR", name));
+        .map(|name| reply_to(&world(Permissions::ALL), "C: ALLO 900\nS: 200 *\n", "STOR", name));
     assert!(missing.starts_with("552") && file.starts_with("150"), "{missing} {file}");
 }
 
@@ -173,10 +173,10 @@ fn row_57_permissions_to_change_without_list_reveal_no_kind_and_no_name() {
         .union(Permissions::MKDIR)
         .union(Permissions::RENAME)
         .union(Permissions::RMDIR);
-    assert!(says_of_all(permissions, "", "RNFR").starts_with("350"));
-    assert!(says_of_all(permissions, "", "MKD").starts_with("257"));
-    assert!(says_of_all(permissions, "", "RMD").starts_with("550 No such file or directory."));
-    assert!(says_of_all(permissions, "", "CWD").starts_with("250"));
+    assert!(reply_to_all(permissions, "", "RNFR").starts_with("350"));
+    assert!(reply_to_all(permissions, "", "MKD").starts_with("257"));
+    assert!(reply_to_all(permissions, "", "RMD").starts_with("550 No such file or directory."));
+    assert!(reply_to_all(permissions, "", "CWD").starts_with("250"));
 }
 
 /// RFC 959 §4.1.3: whatever comes between takes RNFR back.

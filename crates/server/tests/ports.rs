@@ -133,14 +133,14 @@ fn row_03_unexpected_peers_are_reported_and_do_not_stop_the_client() {
 #[test]
 fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let knocks = "KNOCK 198.51.100.7\n".repeat(40);
-    let asked = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
-    let script = format!("{asked}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
+    let command = "LOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n";
+    let script = format!("{command}{knocks}WAIT 10s\n{knocks}DIAL\nD: for one\nS: 226 *");
     let outcome = play(&world(), &script);
     let reported = "DataConnectionUnexpectedPeers { first: 198.51.100.7, count: 80 }";
     assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
     // The neighbour: without the client it ends when the time is up, and says why.
     let script = format!(
-        "{asked}{knocks}WAIT 19s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
+        "{command}{knocks}WAIT 19s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
          S: 425 The data connection came from a different address."
     );
     play(&world(), &script);
@@ -209,7 +209,7 @@ fn row_03_a_new_pasv_closes_the_port_before_it() {
 
 #[test]
 fn row_04_an_unused_port_is_given_up_in_time_and_on_every_way_out() {
-    for way in [
+    for script in [
         "WAIT 31s",
         "C: ABOR\nS: 226 *",
         "C: REIN\nS: 220 *",
@@ -220,7 +220,7 @@ fn row_04_an_unused_port_is_given_up_in_time_and_on_every_way_out() {
     ] {
         // The other client has the same address, so the port must be free.
         let script = format!(
-            "LOGIN;EPSV;{way}\nCLIENT 2\nLOGIN;EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *"
+            "LOGIN;EPSV;{script}\nCLIENT 2\nLOGIN;EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *"
         );
         play(&world(), &script);
     }

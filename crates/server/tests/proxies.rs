@@ -73,10 +73,10 @@ fn row_13_a_health_check_of_a_proxy_is_not_a_session_before_a_command() {
     let local = "\\r\\n\\r\\n\\x00\\r\\nQUIT\\n\\x20\\x00\\x00\\x00";
     let world = world().settings(|settings| settings.limits.connections = Count::from_number(1));
     for header in [local, "PROXY UNKNOWN\\r\\n"] {
-        for way in ["CX\nWAIT 1s", "CR\nWAIT 1s", "WAIT 61s\nS: EOF"] {
+        for script in ["CX\nWAIT 1s", "CR\nWAIT 1s", "WAIT 61s\nS: EOF"] {
             // It takes no place: the only one is another client's.
             let script = format!(
-                "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFIRST {header}\nS: 220 *\n{way}\n\
+                "FOR 198.51.100.7;LOGIN;CLIENT 2 10.0.1.77\nFIRST {header}\nS: 220 *\n{script}\n\
                  CLIENT 1\nC: NOOP\nS: 200 *"
             );
             let outcome = play(&world, &script);
@@ -105,8 +105,8 @@ fn row_13_a_connection_without_a_header_is_rejected() {
         assert_event(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
     }
     // One that says nothing at all has only looked whether the port is open.
-    for way in ["CX", "CR"] {
-        let outcome = play(&world(), &format!("FIRST \n{way}\nWAIT 1s"));
+    for script in ["CX", "CR"] {
+        let outcome = play(&world(), &format!("FIRST \n{script}\nWAIT 1s"));
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);
     }
     let late = play(&world(), "FIRST PROXY TCP4\nWAIT 11s\nS: EOF");

@@ -41,7 +41,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
+struct TransferCase {
     is_up: bool,
     is_secured: bool,
     /// `A` goes through memory, `I` by the system from file to socket.
@@ -52,7 +52,7 @@ struct Case {
 async fn a_new_limit_slows_running_transfers_and_stops_none() {
     for is_up in [false, true] {
         for (is_secured, kind) in [(false, "I"), (true, "I"), (false, "A")] {
-            let case = Case { is_up, is_secured, kind };
+            let case = TransferCase { is_up, is_secured, kind };
             RateTest::play(case).await;
         }
     }
@@ -68,7 +68,7 @@ struct RateTest {
 }
 
 impl RateTest {
-    async fn play(case: Case) {
+    async fn play(case: TransferCase) {
         let folder = tempfile::tempdir().unwrap();
         // It takes no room, and no client reads it to its end.
         std::fs::File::create(folder.path().join("big")).unwrap().set_len(1 << 40).unwrap();
@@ -103,7 +103,7 @@ impl RateTest {
 
     /// Both together move no more than their limit has them, as the server counts it: the systems
     /// between both programs buffer tens of megabytes.
-    async fn is_slow(&self, case: Case) {
+    async fn is_slow(&self, case: TransferCase) {
         let moved = |view: SessionView| match view.activity {
             Activity::Transfer(transfer) => transfer.moved,
             _ => 0,
@@ -135,7 +135,7 @@ impl RateTest {
     }
 
     /// One more client that moves bytes without end; what it has moved.
-    async fn begin(&mut self, case: Case, name: &str) -> Arc<AtomicU64> {
+    async fn begin(&mut self, case: TransferCase, name: &str) -> Arc<AtomicU64> {
         let (control, mut data) = connect(self.server, case, name).await;
         let moved = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&moved);
@@ -154,7 +154,7 @@ impl RateTest {
 }
 
 /// Waits until so much has moved.
-async fn reaches(moved: &AtomicU64, bytes: u64, wait_max: Duration, case: Case) {
+async fn reaches(moved: &AtomicU64, bytes: u64, wait_max: Duration, case: TransferCase) {
     let enough = async {
         while moved.load(Ordering::Relaxed) < bytes {
             tokio::task::yield_now().await;
@@ -165,7 +165,11 @@ async fn reaches(moved: &AtomicU64, bytes: u64, wait_max: Duration, case: Case) 
 }
 
 /// Logs in and begins a transfer: its control and its data connection.
-async fn connect(server: SocketAddr, case: Case, name: &str) -> (Box<dyn Stream>, Box<dyn Stream>) {
+async fn connect(
+    server: SocketAddr,
+    case: TransferCase,
+    name: &str,
+) -> (Box<dyn Stream>, Box<dyn Stream>) {
     let config = case.is_secured.then(client_config);
     let stream: Box<dyn Stream> = Box::new(TcpStream::connect(server).await.unwrap());
     let mut talk = ControlConnection(BufReader::new(stream));
@@ -185,8 +189,8 @@ async fn connect(server: SocketAddr, case: Case, name: &str) -> (Box<dyn Stream>
     let port = parse_epsv_reply(reported.as_bytes()).unwrap();
     let to = SocketAddr::new(server.ip(), port);
     let data: Box<dyn Stream> = Box::new(TcpStream::connect(to).await.unwrap());
-    let asked = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
-    talk.command(&asked, "150").await;
+    let command = if case.is_up { format!("STOR {name}") } else { "RETR big".to_owned() };
+    talk.command(&command, "150").await;
     let data = match &config {
         Some(config) => secure(config, data).await,
         None => data,

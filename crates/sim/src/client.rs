@@ -66,7 +66,7 @@ pub(crate) struct SimClient {
     pub(crate) is_private: bool,
     unread: Vec<u8>,
     /// Commands without a final reply, oldest first.
-    asked: VecDeque<PendingCommand>,
+    pending: VecDeque<PendingCommand>,
     has_goodbye: bool,
     /// The server may not have completed the TLS handshake yet, so it cannot send a last reply.
     is_handshaking: bool,
@@ -108,7 +108,7 @@ impl SimClient {
             tls: client_config(true),
             is_private: false,
             unread: Vec::new(),
-            asked: VecDeque::new(),
+            pending: VecDeque::new(),
             has_goodbye: false,
             is_handshaking: false,
             early_end: None,
@@ -127,7 +127,7 @@ impl SimClient {
 
     /// Connects and reads the greeting.
     pub(crate) async fn connect(&mut self) -> Result<(), Disconnected> {
-        self.asked.clear();
+        self.pending.clear();
         self.unread.clear();
         self.has_goodbye = false;
         self.is_handshaking = false;
@@ -139,7 +139,8 @@ impl SimClient {
                 Ok(link) => {
                     self.log_line("connects");
                     self.control = Some(ClientStream::Plain(link));
-                    self.asked.push_back(PendingCommand { verb: GREETING.into(), is_open: false });
+                    self.pending
+                        .push_back(PendingCommand { verb: GREETING.into(), is_open: false });
                     return self.next_reply().await.map(drop);
                 }
                 Err(error) => {
@@ -185,7 +186,7 @@ impl SimClient {
             bytes.extend_from_slice(line.as_bytes());
             bytes.extend_from_slice(b"\r\n");
             let verb = line.split(' ').next().unwrap_or_default();
-            self.asked.push_back(PendingCommand { verb: verb.into(), is_open: false });
+            self.pending.push_back(PendingCommand { verb: verb.into(), is_open: false });
         }
         self.send(&bytes).await
     }
@@ -193,7 +194,7 @@ impl SimClient {
     /// ABOR after the telnet sequence of RFC 959 §4.1.3.
     pub(crate) async fn abort_by_telnet(&mut self) -> Result<(), Disconnected> {
         self.log_line("C: IAC IP IAC DM ABOR");
-        self.asked.push_back(PendingCommand { verb: "ABOR".into(), is_open: false });
+        self.pending.push_back(PendingCommand { verb: "ABOR".into(), is_open: false });
         self.send(b"\xff\xf4\xff\xf2ABOR\r\n").await
     }
 
@@ -223,7 +224,7 @@ impl SimClient {
     pub(crate) async fn last_reply(&mut self) -> Result<Reply, Disconnected> {
         loop {
             if let ReplyEvent::Final { reply, .. } = self.next_reply().await?
-                && self.asked.is_empty()
+                && self.pending.is_empty()
             {
                 return Ok(reply);
             }
@@ -280,7 +281,7 @@ impl SimClient {
 
     /// Reads replies until no command is pending.
     pub(crate) async fn all_replies(&mut self) -> Result<(), Disconnected> {
-        while !self.asked.is_empty() {
+        while !self.pending.is_empty() {
             self.next_reply().await?;
         }
         Ok(())
@@ -295,43 +296,43 @@ impl SimClient {
             self.expect_end().await;
             return Err(Disconnected);
         }
-        let is_open = self.asked.front().is_some_and(|asked| asked.is_open);
-        let at = match self.asked.iter().position(|asked| !is_prompt(&asked.verb)) {
+        let is_open = self.pending.front().is_some_and(|pending| pending.is_open);
+        let at = match self.pending.iter().position(|pending| !is_prompt(&pending.verb)) {
             // During a transfer, NOOP and STAT are answered at once, unless another command is
             // pending.
             Some(0) if is_open && matches!(code, Code::OK | Code::SYSTEM) => 1,
             _ => 0,
         };
         if code.is_preliminary() {
-            let Some(asked) = self.asked.front_mut() else {
+            let Some(pending) = self.pending.front_mut() else {
                 self.report_violation(&format!("{code} without a command"));
                 return Err(Disconnected);
             };
-            if asked.is_open || !moves_data(&asked.verb) {
-                let verb = asked.verb.clone();
+            if pending.is_open || !moves_data(&pending.verb) {
+                let verb = pending.verb.clone();
                 self.report_violation(&format!("{code} to {verb} at the wrong time"));
             } else {
-                asked.is_open = true;
+                pending.is_open = true;
             }
             return Ok(ReplyEvent::Preliminary(reply));
         }
-        let Some(asked) = self.asked.remove(at) else {
+        let Some(pending) = self.pending.remove(at) else {
             self.report_violation(&format!("{code} without a command"));
             return Err(Disconnected);
         };
-        let is_fine = match asked.verb.as_str() {
+        let is_fine = match pending.verb.as_str() {
             GREETING => code == Code::READY,
             verb => may_answer(verb, code.number()),
         };
         if !is_fine {
-            self.report_violation(&format!("unexpected reply {code} to {}", asked.verb));
+            self.report_violation(&format!("unexpected reply {code} to {}", pending.verb));
         }
-        if asked.verb == "QUIT" {
+        if pending.verb == "QUIT" {
             self.has_goodbye = true;
             self.expect_end().await;
             return Err(Disconnected);
         }
-        Ok(ReplyEvent::Final { verb: asked.verb, reply })
+        Ok(ReplyEvent::Final { verb: pending.verb, reply })
     }
 
     /// Reads one complete reply.
@@ -360,7 +361,7 @@ impl SimClient {
                     let how = if end.is_ok() { "is closed" } else { "is reset" };
                     self.log_line(&format!("the control connection {how}"));
                     // A connection that was not accepted yet gets no reply.
-                    let is_greeted = !self.asked.iter().any(|asked| asked.verb == GREETING);
+                    let is_greeted = !self.pending.iter().any(|pending| pending.verb == GREETING);
                     let is_unaccepted = self.oracle.is_stopping() && !is_greeted;
                     let may_end = self.has_goodbye || self.is_handshaking || is_unaccepted;
                     if self.profile.has_reliable_network && !may_end {
@@ -370,7 +371,7 @@ impl SimClient {
                     return Err(Disconnected);
                 }
                 Err(_) => {
-                    let verb = self.asked.front().map(|asked| asked.verb.clone());
+                    let verb = self.pending.front().map(|pending| pending.verb.clone());
                     self.report_violation(&format!("no reply to {verb:?}"));
                     self.disconnect();
                     return Err(Disconnected);

@@ -135,7 +135,7 @@ impl ScriptRunner {
             self.greeted().await?;
         }
         match word {
-            "C:" => self.say(without_comment(rest)).await,
+            "C:" => self.send_command(without_comment(rest)).await,
             "C<" => {
                 self.log_line("C<", rest);
                 let bytes = bytes(rest)?;
@@ -247,7 +247,7 @@ impl ScriptRunner {
         Ok(())
     }
 
-    async fn say(&mut self, text: &str) -> StepResult {
+    async fn send_command(&mut self, text: &str) -> StepResult {
         let text = self.script_client()?.with_addresses(text);
         self.log_line("C:", &text);
         let mut line = bytes(&text)?;

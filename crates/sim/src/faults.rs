@@ -45,13 +45,13 @@ pub(crate) struct FaultPlan {
     pub(crate) stalled: Duration,
     pub(crate) calls: u64,
     /// What the storage hands out.
-    pub(crate) handouts: Handouts,
+    pub(crate) storage_modes: StorageModes,
 }
 
 /// How a storage hands out contents and listings. All are correct, and the engine treats each in a
 /// different way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Handouts {
+pub(crate) struct StorageModes {
     /// Of 8 reads, so many are files, so that they are copied by the kernel.
     pub(crate) files_of_8: u64,
     /// Of 8 reads, so many are whole, as for small files that are in memory.
@@ -67,7 +67,7 @@ pub(crate) struct Handouts {
     pub(crate) copies_first: bool,
 }
 
-impl Handouts {
+impl StorageModes {
     /// A storage chosen at random.
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let mut of_8 = || *rng.pick(&[0, 2, 4, 8]);
@@ -99,14 +99,14 @@ impl FaultPlan {
             stall_max: Duration::ZERO,
             stalled: Duration::ZERO,
             calls: 0,
-            handouts: Handouts::default(),
+            storage_modes: StorageModes::default(),
         }
     }
 
     fn handout(&mut self) -> Handout {
-        if self.rng.chance(self.handouts.files_of_8, 8) {
+        if self.rng.chance(self.storage_modes.files_of_8, 8) {
             Handout::File
-        } else if self.rng.chance(self.handouts.bytes_of_8, 8) {
+        } else if self.rng.chance(self.storage_modes.bytes_of_8, 8) {
             Handout::Bytes
         } else {
             Handout::Stream
@@ -151,8 +151,9 @@ impl Faults {
     /// Disables all faults from now on.
     pub(crate) fn stop_faults(&self) {
         let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let handouts = fault_plan.handouts;
-        *fault_plan = FaultPlan { handouts, ..FaultPlan::without_faults(fault_plan.rng.fork()) };
+        let storage_modes = fault_plan.storage_modes;
+        *fault_plan =
+            FaultPlan { storage_modes, ..FaultPlan::without_faults(fault_plan.rng.fork()) };
     }
 
     fn fault_plan(&self) -> MutexGuard<'_, FaultPlan> {
@@ -182,7 +183,7 @@ impl Faults {
     /// The file for a kernel copy of an upload, if one is offered.
     fn detached(&self) -> Detached {
         let mut fault_plan = self.fault_plan();
-        let of_8 = fault_plan.handouts.detached_of_8;
+        let of_8 = fault_plan.storage_modes.detached_of_8;
         let is_offered = fault_plan.rng.chance(of_8, 8);
         let has_quota = fault_plan.fails_of_1000 > 0 && fault_plan.rng.chance(1, 4);
         let bytes_max = has_quota.then(|| fault_plan.rng.below(4_000_000));
@@ -191,7 +192,7 @@ impl Faults {
 
     /// How long the existing content is copied for a write, and whether before it begins.
     fn copy_time(&self, at: &VPath, how: Write) -> (Duration, bool) {
-        let Handouts { copy_rate, copies_first, .. } = self.fault_plan().handouts;
+        let StorageModes { copy_rate, copies_first, .. } = self.fault_plan().storage_modes;
         let (Some(rate), false) = (copy_rate, how.start == Start::Fresh) else {
             return (Duration::ZERO, false);
         };
@@ -246,7 +247,7 @@ impl Storage for Faults {
         self.pass("list", at).await?;
         Ok(match self.memory.list(at, wanted).await? {
             Entries::Stream(inner) => {
-                let of_8 = self.fault_plan().handouts.blocking_lists_of_8;
+                let of_8 = self.fault_plan().storage_modes.blocking_lists_of_8;
                 let is_blocking = self.fault_plan().rng.chance(of_8, 8);
                 let inner = self.faulty(inner);
                 if is_blocking {

@@ -67,7 +67,7 @@ struct LinkDirection {
     end: Option<DirectionEnd>,
     last_arrival: Option<Instant>,
     /// From then on the writer notices that the reader has closed.
-    unheard_from: Option<Instant>,
+    lost_from: Option<Instant>,
     /// The reader has shut it down.
     is_shut: bool,
     reader: Option<Waker>,
@@ -270,7 +270,7 @@ impl LinkState {
         if is_reset || outward.end.is_some() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if let Some(from) = outward.unheard_from {
+        if let Some(from) = outward.lost_from {
             let is_known = from <= Instant::now();
             return if is_known {
                 Err(io::ErrorKind::BrokenPipe.into())
@@ -291,7 +291,7 @@ impl LinkState {
     pub(crate) fn is_writable(&mut self, side: Side) -> bool {
         let is_reset = self.is_reset;
         let (_, outward) = self.pipes(side);
-        let is_over = is_reset || outward.end.is_some() || outward.unheard_from.is_some();
+        let is_over = is_reset || outward.end.is_some() || outward.lost_from.is_some();
         is_over || outward.unread_bytes < WINDOW_BYTES
     }
 
@@ -324,7 +324,7 @@ impl LinkState {
         if has_unread {
             outward.end = Some(DirectionEnd { arrives, is_orderly: false });
         }
-        inward.unheard_from = Some(arrives);
+        inward.lost_from = Some(arrives);
         inward.segments.clear();
         inward.unread_bytes = 0;
         inward.wake();

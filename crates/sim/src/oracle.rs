@@ -285,12 +285,12 @@ impl Oracle {
             return;
         }
         let content = memory.content(path).unwrap_or_default();
-        let kept = match start {
+        let prefix = match start {
             Start::Fresh => Some(0),
             Start::At(at) => usize::try_from(at).ok(),
             Start::End => content.len().checked_sub(size),
         };
-        if kept.and_then(|kept| content.get(kept..)) != Some(written) {
+        if prefix.and_then(|prefix| content.get(prefix..)) != Some(written) {
             state.report_violation(format!("{path}: the file is not what was written"));
         }
         let at = state.uploads.iter().zip(&state.stages).rposition(|(upload, stage)| {
@@ -332,7 +332,7 @@ impl Oracle {
         let is_fine = state.versions.get(download.path).is_some_and(|versions| {
             versions.iter().any(|version| {
                 let overlaps = version.from <= download.opened
-                    && version.until.is_none_or(|until| until >= download.asked);
+                    && version.until.is_none_or(|until| until >= download.requested_at);
                 let content = version.content.as_deref().unwrap_or_default();
                 let rest = content
                     .get(download.from..)
@@ -356,7 +356,7 @@ impl Oracle {
 
     /// A client listed the names in the root between two times: files that existed all the time
     /// must be listed, and names that never existed must not.
-    pub(crate) fn listed(&self, names: &[String], asked: Instant, ended: Instant) {
+    pub(crate) fn listed(&self, names: &[String], requested_at: Instant, ended: Instant) {
         let mut state = self.state();
         let mut wrong = Vec::new();
         for (path, versions) in &state.versions {
@@ -366,7 +366,7 @@ impl Oracle {
             let is_there = |version: &&FileVersion| {
                 version.content.is_some()
                     && version.from <= ended
-                    && version.until.is_none_or(|until| until >= asked)
+                    && version.until.is_none_or(|until| until >= requested_at)
             };
             if versions.iter().all(|version| version.content.is_none()) {
                 continue; // A directory.
@@ -375,7 +375,7 @@ impl Oracle {
             let there = versions.iter().filter(is_there).count();
             let always = versions.iter().filter(|version| {
                 is_there(version)
-                    && version.from < asked
+                    && version.from < requested_at
                     && version.until.is_none_or(|until| until > ended)
             });
             if is_listed && there == 0 || !is_listed && always.count() > 0 {
@@ -409,7 +409,7 @@ pub(crate) struct Download<'a> {
     /// With LF as CR LF.
     pub(crate) is_ascii: bool,
     pub(crate) bytes: &'a [u8],
-    pub(crate) asked: Instant,
+    pub(crate) requested_at: Instant,
     pub(crate) opened: Instant,
     pub(crate) is_whole: bool,
 }

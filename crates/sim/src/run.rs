@@ -15,7 +15,7 @@ use wharf_storage::Memory;
 
 use crate::administrator::{ACCOUNTS, Reloads, administer, users};
 use crate::client::{ClientProfile, SimClient};
-use crate::faults::{FaultPlan, Faults, Handouts};
+use crate::faults::{FaultPlan, Faults, StorageModes};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
@@ -174,7 +174,7 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
         let longest = if !has_reliable_network && rng.chance(1, 5) { 30_000 } else { 3000 };
         fault_plan.stall_max = Duration::from_millis(rng.between(1, longest));
     }
-    fault_plan.handouts = Handouts::random(rng);
+    fault_plan.storage_modes = StorageModes::random(rng);
     let mut settings = server_settings();
     if rng.chance(1, 2) {
         settings.tls = Some(test_tls());

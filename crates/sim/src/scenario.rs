@@ -24,13 +24,13 @@ use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
 
 use crate::administrator::ACCOUNTS;
-use crate::faults::{FaultPlan, Faults, Handouts};
+use crate::faults::{FaultPlan, Faults, StorageModes};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::run::{RunReport, inspect};
-use crate::timed_client::{Bounds, Missed, TimedClient};
+use crate::timed_client::{Bounds, ClientFailure, TimedClient};
 use crate::users::FixedUsers;
 use crate::world::{EventRecorder, clock};
 
@@ -113,12 +113,12 @@ impl ScenarioServer {
     async fn start(
         network_faults: NetworkFaults,
         settings: Settings,
-        handouts: Handouts,
+        storage_modes: StorageModes,
         (rng, oracle): (&mut Rng, &Oracle),
     ) -> Self {
-        oracle.log_line("world", &format!("{network_faults:?}, {handouts:?}"));
+        oracle.log_line("world", &format!("{network_faults:?}, {storage_modes:?}"));
         let memory = Memory::with_clock(clock);
-        let fault_plan = FaultPlan { handouts, ..FaultPlan::without_faults(rng.fork()) };
+        let fault_plan = FaultPlan { storage_modes, ..FaultPlan::without_faults(rng.fork()) };
         let stores = Faults::new(memory, oracle.clone(), fault_plan);
         let net = SimNet::new(network_faults);
         let events = EventRecorder::default();
@@ -141,14 +141,14 @@ impl ScenarioServer {
     }
 
     /// Connects and logs in as the account of this number, from an address of its own.
-    async fn client(&self, tag: &str, number: u8) -> Result<TimedClient, Missed> {
+    async fn client(&self, tag: &str, number: u8) -> Result<TimedClient, ClientFailure> {
         let mut client = self.connect(tag, number).await?;
         let (user, secret) = account(number);
         client.log_in(user, secret).await?;
         Ok(client)
     }
 
-    async fn connect(&self, tag: &str, number: u8) -> Result<TimedClient, Missed> {
+    async fn connect(&self, tag: &str, number: u8) -> Result<TimedClient, ClientFailure> {
         let connecting =
             TimedClient::connect(&self.net, &self.oracle, tag, address(number), self.bounds);
         connecting.await
@@ -200,5 +200,5 @@ fn reliable_network(seed: u64, rng: &mut Rng) -> NetworkFaults {
 fn bounds(network_faults: NetworkFaults) -> Bounds {
     let seconds = if network_faults == NetworkFaults::Off { 2 } else { 5 };
     let most = Duration::from_secs(seconds);
-    Bounds { reply_max: most, stands_still_max: most }
+    Bounds { reply_max: most, stall_max: most }
 }

@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 4 * 1024;
 
 /// Something did not happen in time, and was reported.
 #[derive(Debug)]
-pub(crate) struct Missed;
+pub(crate) struct ClientFailure;
 
 /// What a client may expect.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Bounds {
     /// From a command to its reply.
     pub(crate) reply_max: Duration,
     /// Between two bytes of a transfer that may move.
-    pub(crate) stands_still_max: Duration,
+    pub(crate) stall_max: Duration,
 }
 
 /// A client.
@@ -55,10 +55,10 @@ impl TimedClient {
         tag: &str,
         address: IpAddr,
         bounds: Bounds,
-    ) -> Result<Self, Missed> {
+    ) -> Result<Self, ClientFailure> {
         let Ok(link) = net.dial(SocketAddr::new(address, 0), SERVER).await else {
             oracle.report_violation(format!("{tag}: cannot connect"));
-            return Err(Missed);
+            return Err(ClientFailure);
         };
         let mut client = Self {
             tag: tag.to_owned(),
@@ -76,21 +76,21 @@ impl TimedClient {
         Ok(client)
     }
 
-    pub(crate) async fn log_in(&mut self, user: &str, secret: &str) -> Result<(), Missed> {
+    pub(crate) async fn log_in(&mut self, user: &str, secret: &str) -> Result<(), ClientFailure> {
         self.command(&format!("USER {user}"), &[331]).await?;
         self.command(&format!("PASS {secret}"), &[230]).await?;
         self.command("TYPE I", &[200]).await.map(drop)
     }
 
     /// Starts TLS, for data connections too.
-    pub(crate) async fn secure(mut self) -> Result<Self, Missed> {
+    pub(crate) async fn secure(mut self) -> Result<Self, ClientFailure> {
         self.command("AUTH TLS", &[234]).await?;
         let shaken = timeout(self.bounds.reply_max, self.control.secured(&self.tls)).await;
         let Ok(Ok(control)) = shaken else {
             if self.is_checked {
                 self.oracle.report_violation(format!("{}: the TLS handshake fails", self.tag));
             }
-            return Err(Missed);
+            return Err(ClientFailure);
         };
         let mut secured = Self { control, is_private: true, ..self };
         secured.command("PBSZ 0", &[200]).await?;
@@ -103,13 +103,13 @@ impl TimedClient {
     }
 
     /// Reports that something did not happen.
-    pub(crate) fn missed(&self, what: &str) -> Missed {
+    pub(crate) fn missed(&self, what: &str) -> ClientFailure {
         if self.is_checked {
             self.oracle.report_violation(format!("{}: {what}", self.tag));
         } else {
             self.log_line(what);
         }
-        Missed
+        ClientFailure
     }
 
     /// From now on, what it misses does not count.
@@ -119,13 +119,17 @@ impl TimedClient {
     }
 
     /// Sends a command, and expects one of these codes.
-    pub(crate) async fn command(&mut self, line: &str, codes: &[u16]) -> Result<Reply, Missed> {
+    pub(crate) async fn command(
+        &mut self,
+        line: &str,
+        codes: &[u16],
+    ) -> Result<Reply, ClientFailure> {
         self.send(line).await?;
         self.expect(codes).await
     }
 
     /// Sends lines in one write.
-    pub(crate) async fn send(&mut self, lines: &str) -> Result<(), Missed> {
+    pub(crate) async fn send(&mut self, lines: &str) -> Result<(), ClientFailure> {
         self.log_line(&format!("C: {}", lines.get(..60).unwrap_or(lines)));
         let bytes = format!("{lines}\r\n");
         let sending = async {
@@ -139,7 +143,7 @@ impl TimedClient {
     }
 
     /// Expects a reply with one of these codes.
-    pub(crate) async fn expect(&mut self, codes: &[u16]) -> Result<Reply, Missed> {
+    pub(crate) async fn expect(&mut self, codes: &[u16]) -> Result<Reply, ClientFailure> {
         self.expect_within(codes, self.bounds.reply_max).await
     }
 
@@ -148,7 +152,7 @@ impl TimedClient {
         &mut self,
         codes: &[u16],
         most: Duration,
-    ) -> Result<Reply, Missed> {
+    ) -> Result<Reply, ClientFailure> {
         let began = Instant::now();
         loop {
             match Reply::parse(&self.unread) {
@@ -174,7 +178,7 @@ impl TimedClient {
     }
 
     /// PASV or EPSV.
-    pub(crate) async fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Missed> {
+    pub(crate) async fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, ClientFailure> {
         let verb = if is_extended { "EPSV" } else { "PASV" };
         let reply = self.command(verb, &[227, 229]).await?;
         let text = text_of(&reply);
@@ -186,7 +190,7 @@ impl TimedClient {
     }
 
     /// Connects to a passive port.
-    pub(crate) async fn dial(&mut self, to: SocketAddr) -> Result<ClientStream, Missed> {
+    pub(crate) async fn dial(&mut self, to: SocketAddr) -> Result<ClientStream, ClientFailure> {
         match self.net.dial(SocketAddr::new(self.address, 0), to).await {
             Ok(link) => Ok(ClientStream::Plain(link)),
             Err(error) => Err(self.missed(&format!("cannot connect to {to}: {error}"))),
@@ -194,7 +198,7 @@ impl TimedClient {
     }
 
     /// Starts TLS on a data connection, if it is private.
-    pub(crate) async fn secured(&self, link: ClientStream) -> Result<ClientStream, Missed> {
+    pub(crate) async fn secured(&self, link: ClientStream) -> Result<ClientStream, ClientFailure> {
         if !self.is_private {
             return Ok(link);
         }
@@ -209,13 +213,13 @@ impl TimedClient {
         &self,
         link: &mut ClientStream,
         most: usize,
-    ) -> Result<usize, Missed> {
+    ) -> Result<usize, ClientFailure> {
         let mut bytes = [0; PIECE_BYTES];
         let buffer = bytes.get_mut(..most.min(PIECE_BYTES)).unwrap_or_default();
-        match timeout(self.bounds.stands_still_max, link.read(buffer)).await {
+        match timeout(self.bounds.stall_max, link.read(buffer)).await {
             Ok(Ok(got)) => Ok(got),
             Ok(Err(error)) => Err(self.missed(&format!("the data connection breaks: {error}"))),
-            Err(_) => Err(self.stands_still()),
+            Err(_) => Err(self.stalled()),
         }
     }
 
@@ -224,17 +228,17 @@ impl TimedClient {
         &self,
         link: &mut ClientStream,
         most: usize,
-    ) -> Result<usize, Missed> {
+    ) -> Result<usize, ClientFailure> {
         let bytes = [b'u'; PIECE_BYTES];
         let bytes = bytes.get(..most.min(PIECE_BYTES)).unwrap_or_default();
         let sending = async {
             let sent = link.write(bytes).await?;
             link.flush().await.map(|()| sent)
         };
-        match timeout(self.bounds.stands_still_max, sending).await {
+        match timeout(self.bounds.stall_max, sending).await {
             Ok(Ok(sent)) => Ok(sent),
             Ok(Err(error)) => Err(self.missed(&format!("the data connection breaks: {error}"))),
-            Err(_) => Err(self.stands_still()),
+            Err(_) => Err(self.stalled()),
         }
     }
 
@@ -244,7 +248,7 @@ impl TimedClient {
         link: &mut ClientStream,
         is_upload: bool,
         bytes: usize,
-    ) -> Result<usize, Missed> {
+    ) -> Result<usize, ClientFailure> {
         let mut left = bytes;
         while left > 0 {
             let moved = if is_upload {
@@ -260,8 +264,8 @@ impl TimedClient {
         Ok(bytes - left)
     }
 
-    fn stands_still(&self) -> Missed {
-        let most = self.bounds.stands_still_max;
+    fn stalled(&self) -> ClientFailure {
+        let most = self.bounds.stall_max;
         self.missed(&format!("the transfer stands still for {most:?} although it may move"))
     }
 

@@ -176,7 +176,7 @@ impl SimClient {
         if from > 0 && self.command(&format!("REST {from}")).await?.code.number() != 350 {
             return Ok(());
         }
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let TransferStart::Open { mut link, .. } =
             self.open(&format!("RETR {path}"), route).await?
         else {
@@ -189,7 +189,8 @@ impl SimClient {
         self.log_line(&format!("has got {} bytes: {moved:?}", bytes.len()));
         let code = self.reply_to("RETR").await?;
         let is_whole = is_done(code) && moved == TransferEnd::Whole;
-        let fetch = Download { path, from, is_ascii, bytes: &bytes, asked, opened, is_whole };
+        let fetch =
+            Download { path, from, is_ascii, bytes: &bytes, requested_at, opened, is_whole };
         self.oracle.check_download(&fetch);
         let went_well = moved == TransferEnd::Whole && is_harmless(fault);
         self.settle("RETR", code, fault, went_well, link).await
@@ -204,7 +205,7 @@ impl SimClient {
             _ => verb.to_owned(),
         };
         let Some(route) = self.route().await? else { return Ok(()) };
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let TransferStart::Open { mut link, .. } = self.open(&line, route).await? else {
             return Ok(());
         };
@@ -219,7 +220,7 @@ impl SimClient {
         if is_done(code) && moved == TransferEnd::Whole && line == "NLST" {
             let names = String::from_utf8_lossy(&bytes);
             let names: Vec<_> = names.lines().map(str::to_owned).collect();
-            self.oracle.listed(&names, asked, Instant::now());
+            self.oracle.listed(&names, requested_at, Instant::now());
         }
         let went_well = moved == TransferEnd::Whole && is_harmless(fault);
         self.settle(verb, code, fault, went_well, link).await
@@ -236,8 +237,8 @@ impl SimClient {
     ) -> Result<(), Disconnected> {
         drop(link);
         // The target may have been removed, or another session of the account appends to it.
-        let has_met_others = verb == "APPE" && matches!(code, 450 | 451 | 550);
-        if self.profile.is_faultless && went_well && !is_done(code) && !has_met_others {
+        let has_conflict = verb == "APPE" && matches!(code, 450 | 451 | 550);
+        if self.profile.is_faultless && went_well && !is_done(code) && !has_conflict {
             self.report_violation(&format!("{verb} succeeded, but got {code}"));
         }
         self.all_replies().await?;

@@ -19,7 +19,7 @@ fn failures(run: impl Fn(u64) -> RunReport) -> Vec<String> {
 /// With the fault put back, seeds report a violation with these words; without it, none does.
 fn is_found(regression: Regression, kind: WorldKind, expected: &str) {
     assert_eq!(failures(|seed| run_kind(kind, seed)), Vec::<String>::new(), "without the fault");
-    let _present = regression.put_back();
+    let _present = regression.inject();
     check_found(&failures(|seed| run_kind(kind, seed)), expected);
 }
 

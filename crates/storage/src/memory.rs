@@ -92,7 +92,7 @@ impl Memory {
     pub fn with_quota(&self, quota: Quota) -> Self {
         let mut tree = self.tree();
         if tree.counter.is_none() {
-            tree.counter = Some(Arc::new(QuotaCounter::counted(tree.kept(), 0, None)));
+            tree.counter = Some(Arc::new(QuotaCounter::counted(tree.used(), 0, None)));
         }
         drop(tree);
         Self { quota, ..self.clone() }
@@ -100,7 +100,7 @@ impl Memory {
 
     /// The usage, computed from the files. Equals the count while no upload is in progress.
     pub fn recount(&self) -> UsedSpace {
-        self.tree().kept()
+        self.tree().used()
     }
 
     /// Adds a file with its parent directories, replacing any existing content. Any name is

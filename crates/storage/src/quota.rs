@@ -56,9 +56,9 @@ impl Quota {
         self != Self::UNLIMITED
     }
 
-    fn admits(self, kept: UsedSpace) -> bool {
-        self.bytes.bytes().is_none_or(|most| kept.bytes <= most)
-            && self.files.number().is_none_or(|most| kept.files <= u64::from(most))
+    fn admits(self, used: UsedSpace) -> bool {
+        self.bytes.bytes().is_none_or(|most| used.bytes <= most)
+            && self.files.number().is_none_or(|most| used.files <= u64::from(most))
     }
 }
 
@@ -100,8 +100,8 @@ enum CountState {
 
 struct Counts {
     state: CountState,
-    kept: UsedSpace,
-    /// The part of `kept` that is freed when uploads in progress replace existing files.
+    used: UsedSpace,
+    /// The part of `used` that is freed when uploads in progress replace existing files.
     credits: Credits,
     /// Changes and uploads in progress.
     running: u64,
@@ -124,11 +124,11 @@ struct Counts {
 impl QuotaCounter {
     /// A counter for a home with known usage.
     pub(crate) fn counted(
-        kept: UsedSpace,
+        used: UsedSpace,
         counted_at: u64,
         dirty_mark: Option<Arc<dyn DirtyMark>>,
     ) -> Self {
-        Self::with(CountState::Counted, kept, counted_at, dirty_mark)
+        Self::with(CountState::Counted, used, counted_at, dirty_mark)
     }
 
     /// A counter for a home that must be counted before anything may change.
@@ -138,7 +138,7 @@ impl QuotaCounter {
 
     fn with(
         state: CountState,
-        kept: UsedSpace,
+        used: UsedSpace,
         counted_at: u64,
         dirty_mark: Option<Arc<dyn DirtyMark>>,
     ) -> Self {
@@ -147,7 +147,7 @@ impl QuotaCounter {
         let (running, changes) = (0, 0);
         let counts = Counts {
             state,
-            kept,
+            used,
             credits,
             running,
             changes,
@@ -220,9 +220,9 @@ impl QuotaCounter {
     }
 
     /// The usage; `None` while it is unknown.
-    pub(crate) fn kept(&self) -> Option<UsedSpace> {
+    pub(crate) fn used(&self) -> Option<UsedSpace> {
         let counts = self.counts();
-        matches!(counts.state, CountState::Counted | CountState::Closed).then_some(counts.kept)
+        matches!(counts.state, CountState::Counted | CountState::Closed).then_some(counts.used)
     }
 
     /// Whether it must be counted, at once or in the background.
@@ -282,8 +282,8 @@ impl QuotaCounter {
             counts.state == CountState::Counted && counts.running == 0 && counts.changes == changes
         });
         let is_taken = match (walked, before) {
-            (Ok(kept), _) if is_undisturbed => {
-                counts.kept = kept;
+            (Ok(used), _) if is_undisturbed => {
+                counts.used = used;
                 counts.unaccounted_known = unaccounted;
                 counts.counted_at = now;
                 counts.was_marked_dirty = was_marked_dirty;
@@ -322,7 +322,7 @@ impl QuotaCounter {
         if !counts.was_marked_dirty || counts.is_stale {
             return None;
         }
-        Some((counts.kept, counts.counted_at))
+        Some((counts.used, counts.counted_at))
     }
 
     /// Removes an unused temporary file and subtracts it from the count. `act` returns its size.
@@ -409,20 +409,20 @@ impl Counts {
 
     /// Subtracts something that was certainly counted.
     fn lower(&mut self, gone: UsedSpace) {
-        self.kept.bytes = self.kept.bytes.saturating_sub(gone.bytes);
-        self.kept.files = self.kept.files.saturating_sub(gone.files);
+        self.used.bytes = self.used.bytes.saturating_sub(gone.bytes);
+        self.used.files = self.used.files.saturating_sub(gone.files);
         self.changes = self.changes.wrapping_add(1);
     }
 
     fn add(&mut self, more: UsedSpace) {
-        self.kept.bytes = self.kept.bytes.saturating_add(more.bytes);
-        self.kept.files = self.kept.files.saturating_add(more.files);
+        self.used.bytes = self.used.bytes.saturating_add(more.bytes);
+        self.used.files = self.used.files.saturating_add(more.files);
         self.changes = self.changes.wrapping_add(1);
     }
 
     /// The usage that counts against a limit.
     fn lasting(&self) -> UsedSpace {
-        self.credits.without(self.kept)
+        self.credits.without(self.used)
     }
 
     fn check_counted(&self) -> Result<()> {
@@ -510,7 +510,7 @@ impl LimitedHome {
 
     pub(crate) fn usage(&self) -> Usage {
         Usage {
-            kept: self.counter.kept(),
+            used: self.counter.used(),
             bytes_max: self.quota.bytes,
             files_max: self.quota.files,
         }

@@ -171,7 +171,7 @@ fn account(name: &str, home: &Path) -> Account {
 
 /// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> UsedSpace {
-    let mut kept = UsedSpace::default();
+    let mut used = UsedSpace::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         // A few bytes beside an upload, which is counted itself.
@@ -184,20 +184,20 @@ fn walked(folder: &Path) -> UsedSpace {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             facts => facts.unwrap(),
         };
-        kept.files += 1;
+        used.files += 1;
         if facts.is_dir() {
             let below = walked(&entry.path());
-            kept = UsedSpace { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
+            used = UsedSpace { bytes: used.bytes + below.bytes, files: used.files + below.files };
         } else {
-            kept.bytes += facts.len();
+            used.bytes += facts.len();
         }
     }
-    kept
+    used
 }
 
 #[track_caller]
-fn within_limits(kept: UsedSpace) {
-    assert!(kept.bytes <= BYTES_MAX && kept.files <= u64::from(FILES_MAX), "{kept:?}");
+fn within_limits(used: UsedSpace) {
+    assert!(used.bytes <= BYTES_MAX && used.files <= u64::from(FILES_MAX), "{used:?}");
 }
 
 struct TestHome {
@@ -263,17 +263,17 @@ proptest! {
     ) {
         let place = TestHome::new();
         for (acts, is_clean) in runs {
-            let before = place.quotas().kept(&place.home);
+            let before = place.quotas().used(&place.home);
             let quotas = place.run(&acts);
             let there = walked(&place.home);
-            prop_assert_eq!(quotas.kept(&place.home), Some(there));
+            prop_assert_eq!(quotas.used(&place.home), Some(there));
             within_limits(there);
             if is_clean {
                 quotas.close().unwrap();
-                prop_assert_eq!(place.quotas().kept(&place.home), Some(there));
+                prop_assert_eq!(place.quotas().used(&place.home), Some(there));
             } else {
                 // A run without any change leaves the count of the run before, which still holds.
-                let after = place.quotas().kept(&place.home);
+                let after = place.quotas().used(&place.home);
                 prop_assert!(after.is_none() || (after == before && after == Some(there)));
             }
         }
@@ -295,7 +295,7 @@ proptest! {
             );
         });
         let there = memory.recount();
-        prop_assert_eq!(anna.usage().unwrap().kept, Some(there));
+        prop_assert_eq!(anna.usage().unwrap().used, Some(there));
         within_limits(there);
     }
 }
@@ -362,13 +362,13 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
         let store = disks.open(&account("anna", &place.home)).await.unwrap();
         store.make_dir(&path("/d")).await.unwrap();
         store.remove_dir(&path("/d")).await.unwrap();
-        assert_eq!(store.usage().unwrap().kept, Some(UsedSpace { bytes: 100, files: 1 }));
+        assert_eq!(store.usage().unwrap().used, Some(UsedSpace { bytes: 100, files: 1 }));
         quotas
     };
     open(place.quotas()).await.close().unwrap();
     let quota_file = place.state.join("quota.ledger");
     let written = fs::read_to_string(&quota_file).unwrap();
-    assert_eq!(place.quotas().kept(&place.home), Some(UsedSpace { bytes: 100, files: 1 }));
+    assert_eq!(place.quotas().used(&place.home), Some(UsedSpace { bytes: 100, files: 1 }));
     for damaged in [
         written.replace("100 ", "0 "),
         written.replace("ledger 1", "ledger 2"),
@@ -377,7 +377,7 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
     ] {
         fs::write(&quota_file, damaged).unwrap();
         let quotas = place.quotas();
-        assert_eq!(quotas.kept(&place.home), None);
+        assert_eq!(quotas.used(&place.home), None);
         open(quotas).await.close().unwrap();
         assert_eq!(fs::read_to_string(&quota_file).unwrap().lines().count(), 3);
     }
@@ -401,21 +401,21 @@ async fn row_37_removing_from_an_inner_home_frees_no_quota_of_the_outer_one() {
     put(&*outer, "/mine", 1500).await.unwrap();
     put(&*inside, "/theirs", 1000).await.unwrap();
     outer.remove_file(&path("/inner/theirs")).await.unwrap();
-    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 1500, files: 2 }));
+    assert_eq!(quotas.used(&place.home), Some(UsedSpace { bytes: 1500, files: 2 }));
     assert_eq!(put(&*outer, "/more", 600).await.unwrap_err().kind, ErrorKind::OverQuota);
     // Removing a file outside of the inner home frees quota, and a login counts what the removal
     // left open.
     outer.remove_file(&path("/mine")).await.unwrap();
-    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 0, files: 1 }));
-    assert_eq!(quotas.kept(&inner), Some(UsedSpace { bytes: 1000, files: 1 }));
+    assert_eq!(quotas.used(&place.home), Some(UsedSpace { bytes: 0, files: 1 }));
+    assert_eq!(quotas.used(&inner), Some(UsedSpace { bytes: 1000, files: 1 }));
     let again = disks.open(&account("bert", &inner)).await.unwrap();
     for _ in 0..200_000 {
-        if quotas.kept(&inner) == Some(UsedSpace::default()) {
+        if quotas.used(&inner) == Some(UsedSpace::default()) {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(again.usage().unwrap().kept, Some(UsedSpace::default()));
+    assert_eq!(again.usage().unwrap().used, Some(UsedSpace::default()));
 }
 
 #[tokio::test]
@@ -442,10 +442,10 @@ async fn row_37_a_file_removed_during_an_append_frees_its_bytes_once() {
             _ => store.rename(&path("/g"), &path("/f"), Replace::Allowed).await.unwrap(),
         }
         assert_eq!(added.commit().await.unwrap_err().kind, ErrorKind::Busy, "{act}");
-        assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
+        assert_eq!(quotas.used(&place.home), Some(walked(&place.home)), "{act}");
         // Files that stay are counted once, too.
         put("/h", Start::End, 81).await.commit().await.unwrap();
-        assert_eq!(quotas.kept(&place.home), Some(walked(&place.home)), "{act}");
+        assert_eq!(quotas.used(&place.home), Some(walked(&place.home)), "{act}");
     }
 }
 
@@ -480,11 +480,11 @@ async fn row_41_files_removed_by_a_sweep_are_no_longer_counted() {
     let mut sink = store.write(&path("/f"), how).await.unwrap();
     sink.write(Bytes::from(vec![1; 300])).await.unwrap();
     sink.abort().await;
-    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 300, files: 1 }));
+    assert_eq!(quotas.used(&place.home), Some(UsedSpace { bytes: 300, files: 1 }));
     let now =
         DiskOptions { partial_upload_retention: std::time::Duration::ZERO, ..TestHome::options() };
     assert_eq!(quotas.sweep(&place.home, &now).unwrap().removed, 1);
-    assert_eq!(quotas.kept(&place.home), Some(UsedSpace::default()));
+    assert_eq!(quotas.used(&place.home), Some(UsedSpace::default()));
     assert_eq!(sweep(&place.home, &now).unwrap().removed, 0);
 }
 
@@ -508,7 +508,7 @@ async fn row_41_a_home_is_counted_correctly_during_a_sweep() {
     let store = disks.open(&account("anna", &place.home)).await.unwrap();
     drop(store.remove_file(&path("/none")).await);
     assert_eq!(swept.join().unwrap().removed, u64::try_from(LEFT).unwrap());
-    assert_eq!(quotas.kept(&place.home), Some(UsedSpace { bytes: 0, files: 20 }));
+    assert_eq!(quotas.used(&place.home), Some(UsedSpace { bytes: 0, files: 20 }));
 }
 
 #[tokio::test]

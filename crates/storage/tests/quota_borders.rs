@@ -21,7 +21,7 @@ fn path(text: &str) -> VPath {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what a store gives")]
-fn kept(bytes: u64, files: u64) -> Option<UsedSpace> {
+fn used(bytes: u64, files: u64) -> Option<UsedSpace> {
     Some(UsedSpace { bytes, files })
 }
 
@@ -54,12 +54,12 @@ impl TestHome {
         Self { home, inner, quotas, disks, outer, inside, _folder: folder }
     }
 
-    fn outer_kept(&self) -> Option<UsedSpace> {
-        self.quotas.kept(&self.home)
+    fn outer_used(&self) -> Option<UsedSpace> {
+        self.quotas.used(&self.home)
     }
 
-    fn inner_kept(&self) -> Option<UsedSpace> {
-        self.quotas.kept(&self.inner)
+    fn inner_used(&self) -> Option<UsedSpace> {
+        self.quotas.used(&self.inner)
     }
 
     /// Both log in again, and their homes are counted correctly.
@@ -71,7 +71,7 @@ impl TestHome {
             while self.quotas.is_counting() {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(self.quotas.kept(home), Some(walked(home)), "{context}: {name}");
+            assert_eq!(self.quotas.used(home), Some(walked(home)), "{context}: {name}");
         }
     }
 }
@@ -104,19 +104,19 @@ fn is_over(done: Result<()>, context: &str) {
 
 /// The actual usage, determined independently of the code under test.
 fn walked(folder: &Path) -> UsedSpace {
-    let mut kept = UsedSpace::default();
+    let mut used = UsedSpace::default();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let facts = entry.metadata().unwrap();
-        kept.files += 1;
+        used.files += 1;
         if facts.is_dir() {
             let below = walked(&entry.path());
-            kept = UsedSpace { bytes: kept.bytes + below.bytes, files: kept.files + below.files };
+            used = UsedSpace { bytes: used.bytes + below.bytes, files: used.files + below.files };
         } else {
-            kept.bytes += facts.len();
+            used.bytes += facts.len();
         }
     }
-    kept
+    used
 }
 
 #[tokio::test]
@@ -136,8 +136,8 @@ async fn row_37_replacing_a_file_of_an_inner_home_frees_no_quota_of_the_outer_on
             }
         }
         is_over(put(outer, "/more", 600).await, act);
-        assert!(place.outer_kept().unwrap().bytes >= 1500, "{act}");
-        assert_eq!(place.inner_kept(), kept(1500, 1), "{act}");
+        assert!(place.outer_used().unwrap().bytes >= 1500, "{act}");
+        assert_eq!(place.inner_used(), used(1500, 1), "{act}");
         // Replacing a file outside of the inner home frees quota as usual.
         put(outer, "/mine", 100).await.unwrap();
         put(outer, "/more", 600).await.unwrap();
@@ -172,7 +172,7 @@ async fn row_37_files_that_the_outer_account_stores_in_an_inner_home_free_no_quo
             _ => put(inside, "/came", 0).await,
         };
         gone.unwrap();
-        let counted = place.inner_kept().unwrap();
+        let counted = place.inner_used().unwrap();
         assert!(counted.bytes >= 1000 && counted.files >= 1, "{act}: {counted:?}");
         is_over(put(inside, "/more", 1100).await, act);
         place.is_right_at_the_next_login(act).await;
@@ -225,8 +225,8 @@ async fn row_37_changes_of_the_inner_account_are_counted_in_the_outer_home_at_th
     put(outer, "/in/came", 500).await.unwrap();
     place.is_right_at_the_next_login("stored").await;
     inside.remove_file(&path("/came")).await.unwrap();
-    assert_eq!(place.inner_kept(), kept(0, 0));
-    assert_eq!(place.outer_kept(), kept(500, 2));
+    assert_eq!(place.inner_used(), used(0, 0));
+    assert_eq!(place.outer_used(), used(500, 2));
     place.is_right_at_the_next_login("removed").await;
     put(inside, "/own", 100).await.unwrap();
     place.is_right_at_the_next_login("stored inside").await;

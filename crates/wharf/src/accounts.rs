@@ -52,11 +52,11 @@ pub(crate) fn admin(config: &Config, creation: Creation) -> Result<Box<dyn UserA
 
 /// Like [`admin`], for any store.
 pub(crate) fn admin_of(
-    kept: &AccountStoreKind,
+    kind: &AccountStoreKind,
     config: &Config,
     creation: Creation,
 ) -> Result<Box<dyn UserAdmin>, Failure> {
-    Ok(match kept {
+    Ok(match kind {
         AccountStoreKind::File => Box::new(FileAdmin::new(&config.server.users_file.0)),
         AccountStoreKind::Database(address) => Box::new(database(address, config, creation)?),
     })

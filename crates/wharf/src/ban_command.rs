@@ -270,7 +270,7 @@ pub(crate) fn not_locked(user: &str) -> Failure {
 }
 
 fn missing(what: String) -> Failure {
-    Failure { exit: Exit::NoSuchUser, ..Failure::new(what) }
+    Failure { exit: Exit::NotFound, ..Failure::new(what) }
 }
 
 /// The error if a network is not banned.

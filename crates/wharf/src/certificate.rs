@@ -73,9 +73,9 @@ pub(crate) const CERTIFICATE_WARNING: &str = "the certificate ";
 
 /// The file with the self-signed certificate and its key: one file, so that a crash cannot leave a
 /// certificate and a key that do not match.
-const KEPT_NAME: &str = "self-signed.pem";
+const STORED_NAME: &str = "self-signed.pem";
 /// The same with an RSA key, for TLS 1.2 clients that support RSA certificates only.
-const KEPT_RSA_NAME: &str = "self-signed-rsa.pem";
+const STORED_RSA_NAME: &str = "self-signed-rsa.pem";
 /// Validity of a self-signed certificate in years: clients pin it and warn about a new one.
 const YEARS: i16 = 10;
 /// Maximum size of a PEM file; a chain and a key take some thousand bytes.
@@ -122,28 +122,28 @@ enum KeyKind {
 /// If they cannot be stored, they are used until the server stops, with a warning.
 pub(crate) fn self_signed(folder: &Path, names: &[String]) -> Result<CertificateAndKey, Failure> {
     let mut warnings = Vec::new();
-    let (chain, key) = kept_or_made(folder, KeyKind::Ecdsa, names, &mut warnings)?;
-    let kept_names = chain.first().map(|first| validity::names(first)).unwrap_or_default();
-    let names = if kept_names.is_empty() { names } else { &kept_names };
-    let other = kept_or_made(folder, KeyKind::Rsa, names, &mut warnings)?;
+    let (chain, key) = load_or_generate(folder, KeyKind::Ecdsa, names, &mut warnings)?;
+    let stored_names = chain.first().map(|first| validity::names(first)).unwrap_or_default();
+    let names = if stored_names.is_empty() { names } else { &stored_names };
+    let other = load_or_generate(folder, KeyKind::Rsa, names, &mut warnings)?;
     Ok(CertificateAndKey { chain, key, other: Some(other), is_self_signed: true, warnings })
 }
 
 /// Loads or generates one self-signed certificate. Each kind of warning is given once.
-fn kept_or_made(
+fn load_or_generate(
     folder: &Path,
     kind: KeyKind,
     names: &[String],
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
     let path = folder.join(kind.file_name());
-    let text = if let Some(text) = kept(&path)? {
+    let text = if let Some(text) = stored(&path)? {
         text
     } else {
         let made = make(names, kind)?;
         match keep(folder, &path, &made) {
             // Another wharf process may have stored one first; all processes serve that one.
-            Ok(()) => kept(&path)?.unwrap_or(made),
+            Ok(()) => stored(&path)?.unwrap_or(made),
             Err(error) => {
                 let warning = format!(
                     "the certificate cannot be stored in {} ({}): a new one is generated at the \
@@ -171,8 +171,8 @@ fn kept_or_made(
 impl KeyKind {
     fn file_name(self) -> &'static str {
         match self {
-            Self::Ecdsa => KEPT_NAME,
-            Self::Rsa => KEPT_RSA_NAME,
+            Self::Ecdsa => STORED_NAME,
+            Self::Rsa => STORED_RSA_NAME,
         }
     }
 
@@ -190,8 +190,8 @@ pub(crate) fn names_of(certificate: &[u8]) -> Vec<String> {
 }
 
 /// Whether `folder` contains a self-signed certificate.
-pub(crate) fn has_kept(folder: &Path) -> bool {
-    folder.join(KEPT_NAME).exists()
+pub(crate) fn has_stored(folder: &Path) -> bool {
+    folder.join(STORED_NAME).exists()
 }
 
 fn chain_of(text: &str) -> Vec<CertificateDer<'static>> {
@@ -247,7 +247,7 @@ fn read(path: &Path, what: &str, readers: FileReaders) -> Result<String, Failure
     })
 }
 
-fn kept(path: &Path) -> Result<Option<String>, Failure> {
+fn stored(path: &Path) -> Result<Option<String>, Failure> {
     // If the metadata cannot be read, storing fails too, with the reason.
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
@@ -304,8 +304,8 @@ fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     // The folder may belong to the server's user while this process is root, so the name is random
     // and the file is created exclusively.
     let temporary = TrustedPath::find(&folder.join(temporary_name()?))?;
-    let kept = TrustedPath::find(path)?;
-    let written = write_synced(&temporary, text).and_then(|()| temporary.rename_to_free(&kept));
+    let stored = TrustedPath::find(path)?;
+    let written = write_synced(&temporary, text).and_then(|()| temporary.rename_to_free(&stored));
     if written.is_err() {
         let _ = temporary.remove();
     }
@@ -320,7 +320,7 @@ fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
 fn temporary_name() -> io::Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    Ok(format!(".{KEPT_NAME}.{:016x}", u64::from_ne_bytes(random)))
+    Ok(format!(".{STORED_NAME}.{:016x}", u64::from_ne_bytes(random)))
 }
 
 fn write_synced(trusted_path: &TrustedPath, text: &str) -> io::Result<()> {

@@ -30,7 +30,7 @@ use crate::config::problem::Severity;
 use crate::config::{Config, Loaded};
 use crate::logins;
 use crate::outcome::{Exit, Failure};
-use crate::running_server::{ask as answer_of, client};
+use crate::running_server::{client, run_request};
 use crate::sandbox::identity::SystemUser;
 use crate::sandbox::permissions;
 use crate::sandbox::reach::StoreAccess;
@@ -53,7 +53,7 @@ impl Subjects<'_> {
     fn server(&self) -> Option<&Status> {
         let ask = || {
             let client = client(self.global, &SocketArgs { socket: None });
-            let status: Option<Status> = answer_of(async { client.get("/v1/status").await }).ok();
+            let status: Option<Status> = run_request(async { client.get("/v1/status").await }).ok();
             // The server at the standard socket may be another one.
             status.filter(|status| status.config == self.absolute_file())
         };

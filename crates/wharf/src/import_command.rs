@@ -21,7 +21,7 @@ use crate::import::{csv, proftpd, pureftpd, pyftpdlib, vsftpd};
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::standard_paths::CONFIG_NAME;
-use crate::user_command::{Trouble, is_missing, waits};
+use crate::user_command::{UserCommandError, is_missing, waits};
 
 /// Number of passwords from which a progress message is printed before hashing.
 const HASHES_QUIET_MAX: usize = 40;
@@ -51,7 +51,7 @@ pub(crate) fn import(global: &GlobalArgs, what: &ImportCommand) -> Result<Exit, 
     hash(&found.accounts, &mut changes)?;
     let plan =
         ImportPlan { config, has_force: how.force, users: &*target.users, changes: &changes };
-    let old = write(&plan).map_err(|trouble| trouble.into_failure(is_coloured))?;
+    let old = write(&plan).map_err(|error| error.into_failure(is_coloured))?;
     print(report(&found).trim_start_matches('\n'))?;
     print_result(&plan, old.as_deref());
     Ok(Exit::Done)
@@ -129,7 +129,7 @@ impl ImportTarget {
         let known: BTreeSet<String> = match waits(all_records(&*self.users))? {
             Ok(records) => records.into_iter().map(|record| record.name).collect(),
             Err(error) if is_missing(&error) => BTreeSet::new(),
-            Err(error) => return Err(Trouble::from(error).into_failure(is_coloured)),
+            Err(error) => return Err(UserCommandError::from(error).into_failure(is_coloured)),
         };
         let accounts = std::mem::take(&mut found.accounts);
         let mut changes = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     /// No server is running, or it cannot be reached.
     NotRunning = 3,
     /// Unknown account, session or ban.
-    NoSuchUser = 4,
+    NotFound = 4,
     /// Permission denied by the operating system.
     Forbidden = 77,
     /// Invalid configuration.
@@ -91,7 +91,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::NotRunning => 3,
-            Self::NoSuchUser => 4,
+            Self::NotFound => 4,
             Self::Forbidden => 77,
             Self::ConfigInvalid => 78,
             Self::Interrupted => 130,

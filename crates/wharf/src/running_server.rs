@@ -21,17 +21,18 @@ pub(crate) fn status(
     global: &GlobalArgs,
     options: &running_server::StatusArgs,
 ) -> Result<Exit, Failure> {
-    let status: Status = ask(async { client(global, &options.reach).get("/v1/status").await })?;
+    let status: Status =
+        run_request(async { client(global, &options.reach).get("/v1/status").await })?;
     print(&if options.json { json(&status)? } else { summary::screen(&status) })?;
     Ok(Exit::Done)
 }
 
 /// `wharf who`.
 pub(crate) fn who(global: &GlobalArgs, options: &running_server::WhoArgs) -> Result<Exit, Failure> {
-    let chosen = sessions::Chosen::of(&options.filter)?;
+    let filter_by = sessions::SessionFilter::of(&options.filter)?;
     let all: Vec<Session> =
-        ask(async { client(global, &options.reach).get("/v1/sessions").await })?;
-    let fitting = all.iter().filter(|session| chosen.fits(session));
+        run_request(async { client(global, &options.reach).get("/v1/sessions").await })?;
+    let fitting = all.iter().filter(|session| filter_by.fits(session));
     if options.json {
         let lines = fitting.map(json).collect::<Result<String, _>>()?;
         print(&lines)?;
@@ -63,17 +64,17 @@ pub(crate) fn kick(
         ban_seconds: options.ban.map(|time| time.as_secs()),
     };
     let kicked: Kicked =
-        ask(async { client(global, &options.reach).post("/v1/kick", &kick).await })?;
+        run_request(async { client(global, &options.reach).post("/v1/kick", &kick).await })?;
     if options.json {
         print(&json(&kicked)?)?;
     } else {
         print(&sessions::kicked(&kicked, options.after_transfer))?;
         if kicked.sessions.is_empty() {
             let failure = Failure::new(no_match(options)).hint("list sessions:  wharf who");
-            return Err(Failure { exit: Exit::NoSuchUser, ..failure });
+            return Err(Failure { exit: Exit::NotFound, ..failure });
         }
     }
-    Ok(if kicked.sessions.is_empty() { Exit::NoSuchUser } else { Exit::Done })
+    Ok(if kicked.sessions.is_empty() { Exit::NotFound } else { Exit::Done })
 }
 
 /// The error of `wharf kick` if no session matches.
@@ -95,7 +96,7 @@ pub(crate) fn log(global: &GlobalArgs, options: &running_server::LogArgs) -> Res
         let _ = write!(path, "&{}", log_of_session(session));
     }
     let mut ended = Ok(());
-    ask(async {
+    run_request(async {
         let take = |piece: &[u8]| {
             if ended.is_ok() {
                 ended = print(&String::from_utf8_lossy(piece));
@@ -120,8 +121,9 @@ pub(crate) fn reload(
     if options.binary {
         return upgrade(global, options);
     }
-    let asked = ask(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
-    let reloaded: Reloaded = asked.map_err(|failure| match failure.exit {
+    let result =
+        run_request(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
+    let reloaded: Reloaded = result.map_err(|failure| match failure.exit {
         Exit::Failed => Failure { exit: Exit::ConfigInvalid, ..failure },
         _ => failure,
     })?;
@@ -138,7 +140,7 @@ pub(crate) fn reload(
 
 /// `wharf reload --binary`.
 fn upgrade(global: &GlobalArgs, options: &running_server::ReloadArgs) -> Result<Exit, Failure> {
-    let upgraded = ask(async { client(global, &options.reach).upgrade().await })?;
+    let upgraded = run_request(async { client(global, &options.reach).upgrade().await })?;
     if options.json {
         print(&json(&upgraded)?)?;
         return Ok(Exit::Done);
@@ -161,7 +163,8 @@ pub(crate) fn stop(
     options: &running_server::StopArgs,
 ) -> Result<Exit, Failure> {
     let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
-    let _: Done = ask(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
+    let _: Done =
+        run_request(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
     print("the server accepts no more clients and stops after running transfers\n")?;
     Ok(Exit::Done)
 }
@@ -218,7 +221,7 @@ fn configured(global: &GlobalArgs) -> Option<PathBuf> {
 }
 
 /// Runs a request to completion.
-pub(crate) fn ask<T>(
+pub(crate) fn run_request<T>(
     question: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -242,7 +245,7 @@ fn failure(error: &RequestError) -> Failure {
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..reported },
         RequestError::Refused { status, problem } => {
             let exit = match status {
-                404 => Exit::NoSuchUser,
+                404 => Exit::NotFound,
                 400 => Exit::Usage,
                 _ => Exit::Failed,
             };

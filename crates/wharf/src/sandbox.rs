@@ -43,7 +43,7 @@ pub(crate) struct SandboxReport {
     /// Ports outside of the policy are denied.
     pub(crate) ports: SandboxStatus,
     /// Signals to other programs and their abstract sockets are denied.
-    pub(crate) programs: SandboxStatus,
+    pub(crate) signals: SandboxStatus,
     /// System calls that a server never needs are denied.
     pub(crate) calls: SandboxStatus,
 }
@@ -62,7 +62,7 @@ impl SandboxReport {
     /// All parts are inactive, for one reason.
     pub(crate) fn off(why: &str) -> Self {
         let off = || SandboxStatus::Off(why.to_owned());
-        Self { files: off(), ports: off(), programs: off(), calls: off() }
+        Self { files: off(), ports: off(), signals: off(), calls: off() }
     }
 
     /// Each part with its name.
@@ -70,7 +70,7 @@ impl SandboxReport {
         [
             ("files", &self.files),
             ("ports", &self.ports),
-            ("signals", &self.programs),
+            ("signals", &self.signals),
             ("system_calls", &self.calls),
         ]
     }

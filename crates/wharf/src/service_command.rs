@@ -137,13 +137,13 @@ impl ServiceSetup {
         let mut folders: Vec<_> = all.filter(is_meant).collect();
         folders.sort_unstable();
         folders.dedup();
-        let mut kept: Vec<PathBuf> = Vec::new();
+        let mut top_folders: Vec<PathBuf> = Vec::new();
         for folder in folders {
-            if !kept.iter().any(|above| folder.starts_with(above)) {
-                kept.push(folder.to_path_buf());
+            if !top_folders.iter().any(|above| folder.starts_with(above)) {
+                top_folders.push(folder.to_path_buf());
             }
         }
-        kept
+        top_folders
     }
 
     /// Its listen addresses, in the syntax of systemd.

@@ -12,9 +12,9 @@ pub(crate) fn assert_same(name: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
         return;
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        kept == text,
+        stored == text,
         "{name} is stale; review the new text below and accept it with \
          WHARF_BLESS=1 cargo nextest run -p wharf\n\n{text}"
     );

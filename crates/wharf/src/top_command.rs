@@ -17,8 +17,8 @@ use wharf_admin::model::{Kick, Kicked, Session, SessionDetails, Status};
 
 use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print};
-use crate::running_server::sessions::{Chosen, table};
-use crate::running_server::{ask, client, log_of_session};
+use crate::running_server::sessions::{SessionFilter, table};
+use crate::running_server::{client, log_of_session, run_request};
 use state::{ActionResult, KeyAction, TopState};
 
 /// Number of log lines shown of a session.
@@ -27,8 +27,8 @@ const LOG_LINES: u32 = 200;
 /// Shows sessions until the user quits.
 pub(crate) fn top(global: &GlobalArgs, options: &running_server::TopArgs) -> Result<Exit, Failure> {
     let client = client(global, &options.reach);
-    let chosen = Chosen::of(&options.filter)?;
-    let mut state = TopState::new(chosen, options.sort);
+    let filter_by = SessionFilter::of(&options.filter)?;
+    let mut state = TopState::new(filter_by, options.sort);
     refresh(&client, &mut state)?;
     if options.batch {
         return batch(&client, &mut state, options);
@@ -108,7 +108,7 @@ fn run(
 
 /// Requests the state from the server.
 fn refresh(client: &AdminClient, state: &mut TopState) -> Result<(), Failure> {
-    let (status, sessions) = ask(async {
+    let (status, sessions) = run_request(async {
         let status: Status = client.get("/v1/status").await?;
         let sessions: Vec<Session> = client.get("/v1/sessions").await?;
         Ok((status, sessions))
@@ -133,7 +133,7 @@ fn grant(client: &AdminClient, state: &mut TopState, wish: KeyAction) {
         KeyAction::Log(id) => {
             let path = format!("/v1/log?lines={LOG_LINES}&{}", log_of_session(id));
             let mut text = Vec::new();
-            ask(client.follow(&path, |piece| text.extend_from_slice(piece)))
+            run_request(client.follow(&path, |piece| text.extend_from_slice(piece)))
                 .map(|()| ActionResult::Log(String::from_utf8_lossy(&text).into_owned()))
         }
         KeyAction::Kick(id, ban) => {
@@ -142,7 +142,7 @@ fn grant(client: &AdminClient, state: &mut TopState, wish: KeyAction) {
                 ban_seconds: ban.map(|time| time.as_secs()),
                 ..Kick::default()
             };
-            ask(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
+            run_request(client.post::<Kicked>("/v1/kick", &kick)).map(|kicked| {
                 ActionResult::Message(match kicked.banned.first() {
                     Some(address) => format!("disconnected session {id}, banned {address}"),
                     None => format!("disconnected session {id}"),
@@ -154,5 +154,5 @@ fn grant(client: &AdminClient, state: &mut TopState, wish: KeyAction) {
 }
 
 fn details(client: &AdminClient, id: u64) -> Result<SessionDetails, Failure> {
-    ask(client.get(&format!("/v1/sessions/{id}")))
+    run_request(client.get(&format!("/v1/sessions/{id}")))
 }

@@ -54,7 +54,7 @@ pub(crate) fn user(global: &GlobalArgs, what: &UserCommand) -> Result<Exit, Fail
             _ => Vec::new(),
         })
     })?;
-    let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
+    let folders = done.map_err(|error: UserCommandError| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
     if !has_config && matches!(what, UserCommand::Add { .. }) {
         print_error(
@@ -85,7 +85,11 @@ pub(crate) fn waits<T>(act: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(act))
 }
 
-async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &UserCommand) -> Result<(), Trouble> {
+async fn act(
+    store: &dyn UserAdmin,
+    loaded: &Loaded,
+    what: &UserCommand,
+) -> Result<(), UserCommandError> {
     match what {
         UserCommand::List { pattern, disabled, expired, json } => {
             let pattern = pattern.as_deref();
@@ -107,7 +111,7 @@ async fn act(store: &dyn UserAdmin, loaded: &Loaded, what: &UserCommand) -> Resu
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum UserCommandError {
     /// An error of the file, or of the change.
     File(EditError),
     /// An error of the database.
@@ -116,25 +120,25 @@ pub(crate) enum Trouble {
     Other(Failure),
 }
 
-impl From<EditError> for Trouble {
+impl From<EditError> for UserCommandError {
     fn from(error: EditError) -> Self {
         Self::File(error)
     }
 }
 
-impl From<UsersFileError> for Trouble {
+impl From<UsersFileError> for UserCommandError {
     fn from(error: UsersFileError) -> Self {
         Self::File(EditError::Open(error))
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for UserCommandError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<AdminError> for Trouble {
+impl From<AdminError> for UserCommandError {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Edit(error) => Self::File(error),
@@ -143,13 +147,13 @@ impl From<AdminError> for Trouble {
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for UserCommandError {
     fn from(failure: Failure) -> Self {
         Self::Other(failure)
     }
 }
 
-impl Trouble {
+impl UserCommandError {
     /// The message, hint and exit code.
     pub(crate) fn into_failure(self, is_coloured: bool) -> Failure {
         let error = match self {
@@ -159,10 +163,12 @@ impl Trouble {
         };
         let reported = Failure::new(error.to_string());
         match error {
-            EditError::NoSuchUser(_) => Failure { exit: Exit::NoSuchUser, ..reported }
-                .hint("list accounts:  wharf user list"),
-            EditError::NoSuchGroup(_) => Failure { exit: Exit::NoSuchUser, ..reported }
-                .hint("list groups:  wharf group list"),
+            EditError::NoSuchUser(_) => {
+                Failure { exit: Exit::NotFound, ..reported }.hint("list accounts:  wharf user list")
+            }
+            EditError::NoSuchGroup(_) => {
+                Failure { exit: Exit::NotFound, ..reported }.hint("list groups:  wharf group list")
+            }
             EditError::GroupExists(name) => {
                 reported.hint(format!("change it:  wharf group edit {name}"))
             }
@@ -238,7 +244,7 @@ async fn add(
     name: &str,
     facts: &AccountArgs,
     password: &PasswordArgs,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     let home = group::home_of(store, name, facts).await?.ok_or_else(|| {
         Failure::usage(format!("missing option: --home for account `{name}`"))
             .hint(format!("wharf user add {name} --home DIR   (and --create-home to create it)"))
@@ -265,7 +271,7 @@ async fn add(
 }
 
 /// The account, if it exists. A store that does not exist yet is empty.
-async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, Trouble> {
+async fn find(store: &dyn UserAdmin, name: &str) -> Result<Option<UserRecord>, UserCommandError> {
     match store.find(name).await {
         Ok(record) => Ok(record),
         Err(error) if is_missing(&error) => Ok(None),
@@ -287,7 +293,7 @@ async fn edit(
     name: &str,
     facts: &AccountArgs,
     password: &PasswordArgs,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     let mut change = facts::SettingChanges::of(facts)?;
     existing(store, &[name.to_owned()]).await?;
     group::home_of(store, name, facts).await?;
@@ -326,7 +332,7 @@ async fn set_password(
     store: &dyn UserAdmin,
     name: &str,
     password: &PasswordArgs,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     existing(store, &[name.to_owned()]).await?;
     let (hash, fresh) = new_password(password)?;
     store.set_password(name, hash).await?;
@@ -338,7 +344,7 @@ async fn set_enabled(
     store: &dyn UserAdmin,
     names: &[String],
     is_enabled: bool,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     existing(store, names).await?;
     let change =
         |name: &String| StoreChange::set(name.as_str(), vec![Setting::Enabled(is_enabled)]);
@@ -348,7 +354,11 @@ async fn set_enabled(
     Ok(())
 }
 
-async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Result<(), Trouble> {
+async fn delete(
+    store: &dyn UserAdmin,
+    names: &[String],
+    has_yes: bool,
+) -> Result<(), UserCommandError> {
     existing(store, names).await?;
     let list = names.join(", ");
     if !has_yes {
@@ -369,7 +379,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String], has_yes: bool) -> Resul
 }
 
 /// Rejects names of accounts that do not exist, with a suggestion.
-async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
+async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserCommandError> {
     for name in names {
         match store.find(name).await {
             Ok(Some(_)) => {}
@@ -382,7 +392,7 @@ async fn existing(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble
     Ok(())
 }
 
-async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trouble> {
+async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, UserCommandError> {
     let records = accounts::all_records(store).await?;
     Ok(no_such_user(records.iter().map(|record| record.name.as_str()), name))
 }
@@ -391,7 +401,7 @@ async fn missing_user(store: &dyn UserAdmin, name: &str) -> Result<Failure, Trou
 pub(crate) fn no_such_user<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Failure {
     let shown = name.escape_debug();
     let failure =
-        Failure { exit: Exit::NoSuchUser, ..Failure::new(format!("unknown account `{shown}`")) };
+        Failure { exit: Exit::NotFound, ..Failure::new(format!("unknown account `{shown}`")) };
     match nearest(name, known) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint("list accounts:  wharf user list"),
@@ -425,7 +435,7 @@ fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Fai
 }
 
 /// Prints only a generated password to standard output, for scripts.
-fn print_fresh(fresh: Option<String>) -> Result<(), Trouble> {
+fn print_fresh(fresh: Option<String>) -> Result<(), UserCommandError> {
     match fresh {
         Some(password) => Ok(print(&format!("{password}\n"))?),
         None => Ok(()),

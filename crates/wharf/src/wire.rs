@@ -45,7 +45,7 @@ pub(crate) fn settings(
         listen: config.listen.iter().map(listen).collect(),
         greeting: config.server.greeting.clone(),
         login_message: config.server.login_message.clone(),
-        passive: engine::Passive {
+        passive: engine::PassiveSettings {
             ports: config.passive.ports.0.clone(),
             address: config.passive.address.0,
             public_address,
@@ -63,7 +63,7 @@ pub(crate) fn settings(
             timeout: config.login.timeout.0,
             deny_users: config.login.deny_users.clone(),
         },
-        ban: engine::Ban {
+        ban: engine::BanSettings {
             is_enabled: config.ban.enabled,
             attempts: config.ban.attempts.0,
             account_attempts: config.ban.account_attempts.0,

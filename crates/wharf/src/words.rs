@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn a_password_has_more_than_forty_bits() {
         let words = u32::try_from(WORDS_PER_PASSWORD).unwrap();
-        let ways = WORDS.len().pow(words) * NUMBER_COUNT;
-        assert!(ways.ilog2() >= 40, "{ways}");
+        let combinations = WORDS.len().pow(words) * NUMBER_COUNT;
+        assert!(combinations.ilog2() >= 40, "{combinations}");
     }
 
     #[test]

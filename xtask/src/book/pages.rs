@@ -84,7 +84,7 @@ pub(crate) struct BookPage<'a> {
 }
 
 /// The documents in one language.
-pub(crate) struct Book<'a> {
+pub(crate) struct BookSource<'a> {
     pub(crate) language: &'static Language,
     pub(crate) pages: Vec<BookPage<'a>>,
     /// Every file of the checkout.
@@ -92,7 +92,7 @@ pub(crate) struct Book<'a> {
     repository: &'a str,
 }
 
-impl<'a> Book<'a> {
+impl<'a> BookSource<'a> {
     /// `texts` are paths from the top, and contents; `paths` are those of all files.
     pub(crate) fn new(
         language: &'static Language,
@@ -257,14 +257,14 @@ mod tests {
         ]
     }
 
-    fn with(code: &str, test: impl FnOnce(&Book<'_>)) {
+    fn with(code: &str, test: impl FnOnce(&BookSource<'_>)) {
         let files = files();
         let paths: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
         let language = LANGUAGES.iter().find(|language| language.code == code).unwrap();
-        test(&Book::new(language, &files, &paths, "https://example.com/r"));
+        test(&BookSource::new(language, &files, &paths, "https://example.com/r"));
     }
 
-    fn body(book: &Book<'_>, place: &str) -> String {
+    fn body(book: &BookSource<'_>, place: &str) -> String {
         let page = book.pages.iter().find(|page| page.place == place).unwrap();
         book.text(page).lines().last().unwrap().to_owned()
     }

@@ -13,21 +13,17 @@ use super::{Finding, Rule};
 const MODEL: &str = "the JSON model of the API, and the type of the engine";
 /// A convention of Rust.
 const LIBRARY_ERROR: &str = "the error of a library crate";
-/// A name of an interface.
-const CONFORMANCE: &str = "a public type, and one that is private to the tests of stores";
 
 /// The names that several types may have: the crates that define them, sorted (a crate with two
 /// such types is named twice), and the reason.
 const SHARED: &[(&str, &[&str], &str)] = &[
-    ("Ban", &["admin", "server", "server"], MODEL),
-    ("Case", &["core", "load"], CONFORMANCE),
+    ("Ban", &["admin", "server"], MODEL),
     ("Certificate", &["admin", "server"], MODEL),
     ("CommandLogEntry", &["admin", "server"], MODEL),
     ("Error", &["core", "load"], LIBRARY_ERROR),
     ("ErrorKind", &["core", "load"], LIBRARY_ERROR),
     ("Listener", &["admin", "server"], MODEL),
     ("Lock", &["admin", "server"], MODEL),
-    ("Passive", &["admin", "server"], MODEL),
     ("Session", &["admin", "server"], MODEL),
 ];
 

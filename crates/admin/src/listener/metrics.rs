@@ -36,7 +36,7 @@ pub struct MetricsListener {
 /// A connection that is being read or answered.
 struct MetricsConnection {
     handle: AbortHandle,
-    has_asked: Arc<AtomicBool>,
+    has_request: Arc<AtomicBool>,
 }
 
 impl MetricsListener {
@@ -83,15 +83,15 @@ impl MetricsListener {
                     if open.len() >= CONNECTIONS_MAX {
                         end_oldest_idle(&mut open);
                     }
-                    let has_asked = Arc::<AtomicBool>::default();
+                    let has_request = Arc::<AtomicBool>::default();
                     let (page, hosts) = (Arc::clone(&page), Arc::clone(&self.hosts));
-                    let log_request = Arc::clone(&has_asked);
+                    let log_request = Arc::clone(&has_request);
                     let handle = running.spawn(async move {
                         // A client that disconnects or is too slow gets no response.
                         let answered = answer(stream, &log_request, &hosts, &*page);
                         drop(timeout(REQUEST_TIMEOUT, answered).await);
                     });
-                    open.push_back(MetricsConnection { handle, has_asked });
+                    open.push_back(MetricsConnection { handle, has_request });
                 }
             }
         }
@@ -99,7 +99,7 @@ impl MetricsListener {
 }
 
 fn is_idle(one: &MetricsConnection) -> bool {
-    !one.has_asked.load(Ordering::Relaxed)
+    !one.has_request.load(Ordering::Relaxed)
 }
 
 /// Whether one more connection fits, after closing an idle one if necessary.
@@ -116,12 +116,12 @@ fn end_oldest_idle(open: &mut VecDeque<MetricsConnection>) {
 
 async fn answer(
     mut stream: TcpStream,
-    has_asked: &AtomicBool,
+    has_request: &AtomicBool,
     hosts: &[String],
     page: &(dyn Fn() -> String + Send + Sync),
 ) -> io::Result<()> {
     let head = head(&mut stream).await?;
-    has_asked.store(true, Ordering::Relaxed);
+    has_request.store(true, Ordering::Relaxed);
     stream.write_all(reply(&head, hosts, page).as_bytes()).await?;
     stream.shutdown().await
 }

@@ -50,12 +50,12 @@ impl LocalListener {
             beside.push(".new");
             PathBuf::from(beside)
         };
-        let way_beside = beside(stable_path);
-        match fs::remove_file(&way_beside) {
+        let path_beside = beside(stable_path);
+        match fs::remove_file(&path_beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut listener = Self::bind(&beside(path), &way_beside, group)?;
+        let mut listener = Self::bind(&beside(path), &path_beside, group)?;
         listener.place = Some((path.to_owned(), stable_path.to_owned()));
         Ok(listener)
     }

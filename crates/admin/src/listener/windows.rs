@@ -29,7 +29,7 @@ pub(super) struct LocalListener {
 pub(super) struct PeerIdentity;
 
 impl LocalListener {
-    pub(super) fn open(path: &Path, _way: &Path, _group: Option<u32>) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, _bind_path: &Path, _group: Option<u32>) -> io::Result<Self> {
         let name = path.as_os_str().to_owned();
         let next = first(&name).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => io::ErrorKind::AddrInUse.into(),
@@ -43,7 +43,7 @@ impl LocalListener {
     /// Taking over from another process is not supported.
     pub(super) fn open_for_takeover(
         path: &Path,
-        _way: &Path,
+        _bind_path: &Path,
         group: Option<u32>,
     ) -> io::Result<Self> {
         Self::open(path, path, group)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wharf_load::{Case, DialogueStep, Plan, RunProgress, TargetServer};
+use wharf_load::{DialogueStep, LoadCase, Plan, RunProgress, TargetServer};
 
 use super::{Figures, finished, log_in_once, micro, no_error};
 use crate::bench::number::{KIB, MIB, figure, size};
@@ -25,7 +25,7 @@ pub(super) fn measure(
     let plan = Plan {
         sessions: size(sessions),
         count: sessions,
-        ..Plan::new(used.map_or(Case::Idle, Case::Steps))
+        ..Plan::new(used.map_or(LoadCase::Idle, LoadCase::Steps))
     };
     let (group, pid) = running.counted();
     log_in_once(running, target)?;
@@ -35,7 +35,7 @@ pub(super) fn measure(
     let mut prepared = wharf_load::prepare(target, &plan).map_err(|error| error.to_string())?;
     if is_used {
         no_error(&prepared.run(&RunProgress::default()))?;
-        prepared.change(Case::Idle, sessions).map_err(|error| error.to_string())?;
+        prepared.change(LoadCase::Idle, sessions).map_err(|error| error.to_string())?;
     }
     clock::pause(SETTLE);
     let login_cpu = group.cpu(pid) - cpu;

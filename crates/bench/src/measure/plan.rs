@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use wharf_load::{Case as Task, Content, Dialogue, DialogueStep, DownloadMode, Listing, Mix, Plan};
+use wharf_load::{
+    Content, Dialogue, DialogueStep, DownloadMode, Listing, LoadCase as Task, Mix, Plan,
+};
 
 use super::MeasurementContext;
 use crate::bench::account::{PASSWORD, USER};

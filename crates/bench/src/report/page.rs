@@ -79,8 +79,8 @@ fn servers(record: &MeasurementRecord) -> String {
 /// Targets that were not met, before everything else.
 fn losses(record: &MeasurementRecord) -> String {
     let broken: Vec<&TargetResult> =
-        record.verdicts.iter().filter(|verdict| verdict.is_met() == Some(false)).collect();
-    let judged = record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()).count();
+        record.verdicts.iter().filter(|verdict| verdict.is_reached() == Some(false)).collect();
+    let judged = record.verdicts.iter().filter(|verdict| verdict.is_reached().is_some()).count();
     let mut text = format!(
         "## Where wharf falls short\n\n{} of {judged} targets are met, {} are not.\n\n",
         judged - broken.len(),
@@ -120,8 +120,8 @@ fn targets(record: &MeasurementRecord) -> String {
         were set; ratios do not.\n\n| case | figure | target | reached | |\n\
          |---|---|---|---|---|\n",
     );
-    for verdict in record.verdicts.iter().filter(|verdict| verdict.is_met().is_some()) {
-        let outcome = match verdict.is_met() {
+    for verdict in record.verdicts.iter().filter(|verdict| verdict.is_reached().is_some()) {
+        let outcome = match verdict.is_reached() {
             Some(false) => format!("**{}**", verdict.outcome()),
             _ => verdict.outcome(),
         };
@@ -140,7 +140,7 @@ fn targets(record: &MeasurementRecord) -> String {
     let missing: Vec<&str> = record
         .verdicts
         .iter()
-        .filter(|verdict| verdict.is_met().is_none())
+        .filter(|verdict| verdict.is_reached().is_none())
         .map(|verdict| verdict.case.as_str())
         .collect();
     if !missing.is_empty() {

@@ -89,11 +89,12 @@ pub(crate) fn case(record: &MeasurementRecord, case: &BenchCase) -> String {
 
 /// All judged targets, unmet ones last.
 pub(crate) fn verdicts(record: &MeasurementRecord) -> String {
-    let judged = record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_met()?)));
-    let (met, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_met)| *is_met);
+    let judged =
+        record.verdicts.iter().filter_map(|verdict| Some((verdict, verdict.is_reached()?)));
+    let (reached, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_reached)| *is_reached);
     let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
     let notes = notes.to_owned() + &record.notes.join("\nnote: ");
-    let mut text = format!("{notes}\n\n{} targets met, {} not met\n", met.len(), broken.len());
+    let mut text = format!("{notes}\n\n{} targets met, {} not met\n", reached.len(), broken.len());
     for (verdict, _) in broken {
         if let Some(case) = crate::bench::cases::find(&verdict.case) {
             put(

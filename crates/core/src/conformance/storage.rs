@@ -35,12 +35,13 @@ pub async fn storage(make: impl Fn() -> Arc<dyn Storage>) {
 }
 
 /// A named case: what it is called, and the future that runs it.
-type Case = (&'static str, fn(&Harness) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
+type ConformanceCase =
+    (&'static str, fn(&Harness) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>);
 
 /// Names each function as a case.
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
-        pub(super) const CASES: &[super::Case] =
+        pub(super) const CASES: &[super::ConformanceCase] =
             &[$((stringify!($case), |harness| Box::pin($case(harness)))),*];
     };
 }

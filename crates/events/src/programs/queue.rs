@@ -130,7 +130,7 @@ impl Queue {
         if self.questions.len() >= VERDICT_REQUESTS_MAX {
             return Err("too many uploads wait for a verdict");
         }
-        self.counts.asked += 1;
+        self.counts.checks += 1;
         let id = self.number();
         self.questions.push_back(VerdictRequest { id, program, notice, answer });
         Ok(id)

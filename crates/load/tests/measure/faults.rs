@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use wharf_load::{
-    Case, Content, DownloadMode, ErrorKind, Plan, RunOutcome, RunProgress, TlsMode, prepare,
+    Content, DownloadMode, ErrorKind, LoadCase, Plan, RunOutcome, RunProgress, TlsMode, prepare,
 };
 
 use crate::support::{TestServer, measure, plan, scripted, went_well};
 
 fn retrieve(length: Option<u64>, reading: DownloadMode) -> Plan {
-    Plan::new(Case::Retrieve { path: "a".into(), length, reading })
+    Plan::new(LoadCase::Retrieve { path: "a".into(), length, reading })
 }
 
 fn only_error(outcome: &RunOutcome) -> &ErrorKind {
@@ -22,12 +22,12 @@ fn a_refused_login_is_reported_with_the_reply_and_without_the_password() {
     let server = TestServer::plain();
     let mut target = server.target();
     target.password = "wrong-password".into();
-    let noop = Case::Command { line: "NOOP".into() };
+    let noop = LoadCase::Command { line: "NOOP".into() };
     let error = prepare(&target, &Plan::new(noop)).unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Refused { code: 530, .. }), "{error}");
     let reported = format!("{error} {target:?}");
     assert!(!reported.contains("wrong-password"), "{reported}");
-    let outcome = measure(&target, &plan(Case::Login, 1, 3));
+    let outcome = measure(&target, &plan(LoadCase::Login, 1, 3));
     assert_eq!((outcome.operations, outcome.errors), (0, 3));
 }
 
@@ -70,7 +70,7 @@ fn a_refusal_does_not_end_the_session() {
     let server = TestServer::plain();
     server.put_pattern("/f1", 10);
     let reading = DownloadMode::Decrypt;
-    let case = Case::Retrieve { path: "f{i}".into(), length: Some(10), reading };
+    let case = LoadCase::Retrieve { path: "f{i}".into(), length: Some(10), reading };
     let outcome = server.measure(&plan(case, 1, 3));
     assert_eq!((outcome.operations, outcome.errors), (1, 2));
     assert!(outcome.error_list[0].to_string().starts_with("RETR f0: unexpected reply 550 "));
@@ -79,7 +79,7 @@ fn a_refusal_does_not_end_the_session() {
 #[test]
 fn a_run_that_only_fails_ends_early() {
     let server = TestServer::plain();
-    let case = Case::Command { line: "CWD nowhere".into() };
+    let case = LoadCase::Command { line: "CWD nowhere".into() };
     let outcome = server.measure(&plan(case, 1, 1_000_000));
     assert_eq!(outcome.operations, 0);
     assert!(outcome.errors >= 100 && outcome.errors < 1000, "{}", outcome.errors);
@@ -110,7 +110,7 @@ fn a_server_that_disconnects_or_stays_silent_is_reported() {
     let address = closed.local_addr().unwrap();
     let mut target = wharf_load::TargetServer::new(address, "anna", "");
     target.timeout = Duration::from_millis(50);
-    let noop = Plan::new(Case::Command { line: "NOOP".into() });
+    let noop = Plan::new(LoadCase::Command { line: "NOOP".into() });
     // The system accepts the connection; there is no greeting.
     assert_eq!(prepare(&target, &noop).unwrap_err().kind, ErrorKind::TimedOut);
     drop(closed);
@@ -121,14 +121,14 @@ fn a_server_that_disconnects_or_stays_silent_is_reported() {
 #[test]
 fn an_invalid_plan_is_refused() {
     let server = TestServer::new(Some(TlsMode::Explicit));
-    let noop = Case::Command { line: "NOOP".into() };
+    let noop = LoadCase::Command { line: "NOOP".into() };
     let numbered =
-        Case::Retrieve { path: "f{i}".into(), length: None, reading: DownloadMode::Drain };
+        LoadCase::Retrieve { path: "f{i}".into(), length: None, reading: DownloadMode::Drain };
     for plan in [plan(noop.clone(), 0, 1), plan(noop, 1, 0), plan(numbered, 1, 1)] {
         let error = prepare(&server.target(), &plan).unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Plan(_)), "{error}");
     }
-    let two_lines = Case::Command { line: "NOOP\r\nQUIT".into() };
+    let two_lines = LoadCase::Command { line: "NOOP\r\nQUIT".into() };
     let mut prepared = prepare(&server.target(), &Plan::new(two_lines)).unwrap();
     let outcome = prepared.run(&RunProgress::default());
     assert!(matches!(only_error(&outcome), ErrorKind::Plan(_)));

@@ -11,7 +11,7 @@ use wharf_core::account::{Account, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::SharedStore;
 use wharf_load::{
-    Case, Pattern, Plan, RunOutcome, RunProgress, TargetServer, TlsMode, TlsOptions, prepare,
+    LoadCase, Pattern, Plan, RunOutcome, RunProgress, TargetServer, TlsMode, TlsOptions, prepare,
 };
 use wharf_server::certificate::Certificate;
 use wharf_server::settings::{Listen, ListenTls, SessionReuse, Settings, TlsRequire, TlsVersion};
@@ -115,7 +115,7 @@ pub(crate) fn measure(target: &TargetServer, plan: &Plan) -> RunOutcome {
     outcome
 }
 
-pub(crate) fn plan(case: Case, sessions: usize, count: u64) -> Plan {
+pub(crate) fn plan(case: LoadCase, sessions: usize, count: u64) -> Plan {
     Plan { sessions, count, ..Plan::new(case) }
 }
 

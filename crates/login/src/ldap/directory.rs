@@ -79,11 +79,11 @@ impl Ldap {
         let share = self.limit.time_max() / count;
         let mut failures = Vec::new();
         for (server, until) in first.chain(last) {
-            let asked = timeout(share, self.try_server(server, attempt, secret)).await;
-            let asked = asked.unwrap_or_else(|_| {
+            let result = timeout(share, self.try_server(server, attempt, secret)).await;
+            let result = result.unwrap_or_else(|_| {
                 ServerReply::NoAnswer(format!("no response within {} s", share.as_secs_f32()))
             });
-            match asked {
+            match result {
                 ServerReply::Outcome(outcome) => {
                     until.store(0, Ordering::Relaxed);
                     return Ok(outcome);

@@ -49,8 +49,8 @@ const WITH_TLS: &[Interruption] = &[
 
 impl Interruption {
     pub(super) fn any(random: &mut Random, is_secure: bool) -> Self {
-        let ways = if is_secure { WITH_TLS } else { PLAIN };
-        random.pick(ways).copied().unwrap_or(Self::Reset)
+        let endings = if is_secure { WITH_TLS } else { PLAIN };
+        random.pick(endings).copied().unwrap_or(Self::Reset)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -81,7 +81,7 @@ impl Interruption {
                 refused(&mut client)
             }
             Self::Abort => {
-                client.say("ABOR")?;
+                client.send("ABOR")?;
                 refused(&mut client)?;
                 drop(data);
                 let reply = client.reply()?;

@@ -212,7 +212,7 @@ impl SoakClient {
             data.reset();
             failure(&self.client.reply()?)?;
         } else {
-            self.client.say("ABOR")?;
+            self.client.send("ABOR")?;
             failure(&self.client.reply()?)?;
             drop(data);
             success(&self.client.reply()?)?;
@@ -244,7 +244,7 @@ impl SoakClient {
             return Err(format!("{name} begins with wrong bytes"));
         }
         drop(data);
-        self.client.say("ABOR")?;
+        self.client.send("ABOR")?;
         // Whether it was still running is unknown: 426 and 226, or 226 and 226 (RFC 959).
         let first = self.client.reply()?;
         if !first.code.is_failure() {

@@ -281,7 +281,7 @@ fn download_as_text(server: &ProofServer) -> ClientResult<()> {
 fn abort_active_download(server: &ProofServer) -> ClientResult<()> {
     let mut client = server.client(false)?;
     let data = client.open("RETR a")?;
-    client.say("ABOR")?;
+    client.send("ABOR")?;
     drop(data);
     // 426 and 226, or 226 twice if the transfer was faster.
     client.reply()?;

@@ -87,10 +87,10 @@ impl Strace {
         Ok(Trace(String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Waits while `goes_on`, and returns whether the failed call is
+    /// Waits while `has_next_round`, and returns whether the failed call is
     /// [impossible](Trace::is_impossible): then the server does not answer any more.
-    pub(super) fn watch(&self, goes_on: &AtomicBool) -> bool {
-        while goes_on.load(Ordering::Relaxed) {
+    pub(super) fn watch(&self, has_next_round: &AtomicBool) -> bool {
+        while has_next_round.load(Ordering::Relaxed) {
             let text = fs::read(&self.out).unwrap_or_default();
             if Trace(String::from_utf8_lossy(&text).into_owned()).is_impossible() {
                 return true;

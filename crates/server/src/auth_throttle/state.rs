@@ -41,7 +41,7 @@ const ATTEMPT_SECONDS_MAX: i64 = 120;
 /// Failures, bans, locks and usual addresses.
 #[derive(Debug)]
 pub(super) struct ThrottleState {
-    settings: settings::Ban,
+    settings: settings::BanSettings,
     bans: Bans,
     addresses: HashMap<ClientPrefix, FailureCount>,
     names: HashMap<String, NameState>,
@@ -108,11 +108,11 @@ impl FailureCount {
 
 impl ThrottleState {
     /// Applies new settings and keeps all counts.
-    pub(super) fn reconfigure(&mut self, settings: settings::Ban) {
+    pub(super) fn reconfigure(&mut self, settings: settings::BanSettings) {
         self.settings = settings;
     }
 
-    pub(super) fn new(settings: settings::Ban) -> Self {
+    pub(super) fn new(settings: settings::BanSettings) -> Self {
         Self {
             settings,
             bans: Bans::default(),
@@ -230,10 +230,10 @@ impl ThrottleState {
             self.push_event(AuthEvent::Lifted { network, reason: "expired" });
             self.version += 1;
         }
-        let kept_for = seconds(self.settings.time_max);
+        let retention = seconds(self.settings.time_max);
         let is_old = |ban: &&Ban| {
-            let kept_for = if ban.is_manual { 0 } else { kept_for };
-            ban.until.is_some_and(|until| now.saturating_sub(until) >= kept_for)
+            let retention = if ban.is_manual { 0 } else { retention };
+            ban.until.is_some_and(|until| now.saturating_sub(until) >= retention)
         };
         let old: Vec<_> = self.bans.each().filter(is_old).map(|ban| ban.network).collect();
         for network in old {
@@ -454,7 +454,7 @@ where
 }
 
 /// The duration of the `times`-th consecutive ban.
-fn ban_time(settings: &settings::Ban, times: u32) -> i64 {
+fn ban_time(settings: &settings::BanSettings, times: u32) -> i64 {
     let doublings = times.saturating_sub(1).min(31);
     let time = settings.time.saturating_mul(1 << doublings);
     seconds(time.min(settings.time_max.max(settings.time)))

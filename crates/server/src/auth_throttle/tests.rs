@@ -7,7 +7,7 @@ use super::*;
 const CLIENT_IP: &str = "203.0.113.9";
 
 fn throttle() -> Arc<AuthThrottle> {
-    AuthThrottle::new(&settings::Ban::default())
+    AuthThrottle::new(&settings::BanSettings::default())
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -148,8 +148,10 @@ fn row_17_allowed_networks_are_never_banned() {
 
 #[test]
 fn row_17_with_bans_disabled_only_manual_bans_apply() {
-    let throttle =
-        AuthThrottle::new(&settings::Ban { is_enabled: false, ..settings::Ban::default() });
+    let throttle = AuthThrottle::new(&settings::BanSettings {
+        is_enabled: false,
+        ..settings::BanSettings::default()
+    });
     assert_eq!(guess(&throttle, CLIENT_IP, "anna", 1000, 0), 1000);
     throttle.ban(ban("203.0.113.0/24", None), 0).unwrap();
     assert!(throttle.is_banned(ip(CLIENT_IP), i64::MAX));

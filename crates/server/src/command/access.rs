@@ -49,19 +49,19 @@ fn user(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.leave();
     let user = session.names.user(arg);
     if !is_name(&user) {
-        return Next::say(Code::BAD_ARGUMENT, "Invalid user name.");
+        return Next::reply(Code::BAD_ARGUMENT, "Invalid user name.");
     }
     if must_use_tls(session, &user) {
         // Not a password attempt, so it does not count as a failure; the log has the reason.
         let reason = "login without TLS, which tls.require does not allow";
         session.emit(&Event::LoginFailed { user: &escaped(user.as_bytes()), reason });
-        return Next::say(
+        return Next::reply(
             Code::NOT_LOGGED_IN,
             "TLS required; select explicit FTPS (AUTH TLS) in your client.",
         );
     }
     session.login = LoginState::UserGiven { user, typed: arg.to_vec() };
-    Next::say(Code::NEED_PASSWORD, "Please specify the password.")
+    Next::reply(Code::NEED_PASSWORD, "Please specify the password.")
 }
 
 /// Whether `tls.require` forbids a login as `user` on this connection.
@@ -100,9 +100,9 @@ static PASS: Spec = Spec {
 /// or at this time must not reveal that its password was guessed.
 async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let (user, typed) = match &session.login {
-        LoginState::NoUser => return Next::say(Code::BAD_SEQUENCE, "Login with USER first."),
+        LoginState::NoUser => return Next::reply(Code::BAD_SEQUENCE, "Login with USER first."),
         LoginState::LoggedIn(_) => {
-            return Next::say(Code::BAD_SEQUENCE, "Already logged in.");
+            return Next::reply(Code::BAD_SEQUENCE, "Already logged in.");
         }
         LoginState::UserGiven { user, typed } => (user.clone(), typed.clone()),
     };
@@ -193,8 +193,8 @@ async fn admit(
             peer: session.peer.ip(),
             is_tls: session.is_tls(),
         };
-        let asked = if at == 0 { users.login(&attempt) } else { users.login_again(&attempt) };
-        match asked.await {
+        let login = if at == 0 { users.login(&attempt) } else { users.login_again(&attempt) };
+        match login.await {
             Ok(account) => {
                 let is_name = std::str::from_utf8(user).is_err();
                 let charset = spelled.set.map(|set| CharsetObservation { set, is_name });
@@ -212,8 +212,8 @@ async fn admit(
                         | Denied::NoPassword
                 );
                 // A result for a known name is more specific than that another name is unknown.
-                let says_more = matches!(denied, None | Some(Denied::UnknownUser));
-                if says_more || !is_wrong {
+                let is_more_specific = matches!(denied, None | Some(Denied::UnknownUser));
+                if is_more_specific || !is_wrong {
                     denied = Some(why);
                 }
                 if !is_wrong {
@@ -298,7 +298,7 @@ async fn enter(
     if let Some(charset) = charset {
         session.note_login_charset(charset.set, charset.is_name);
     }
-    Ok(Next::Say(text))
+    Ok(Next::Reply(text))
 }
 
 fn login_reply(session: &Session, account: &Account) -> Reply {
@@ -339,7 +339,7 @@ async fn reject_login(
     if session.shared.auth_throttle.is_banned(peer, session.shared.now()) {
         return Next::Close(Reply::new(Code::CLOSING, BANNED));
     }
-    Next::Say(Reply::new(Code::NOT_LOGGED_IN, "Login incorrect."))
+    Next::Reply(Reply::new(Code::NOT_LOGGED_IN, "Login incorrect."))
 }
 
 /// The time from a failed attempt to its reply: a whole multiple of `delay`, so that the time of
@@ -356,7 +356,7 @@ static ACCT: Spec = Spec {
     rfc: "RFC 959 §4.1.1",
     arg: Arg::Required,
     is_secret: true,
-    run: Run::Sync(|_, _| Next::say(Code::SUPERFLUOUS, "ACCT not required.")),
+    run: Run::Sync(|_, _| Next::reply(Code::SUPERFLUOUS, "ACCT not required.")),
     ..Spec::any_time()
 };
 
@@ -373,13 +373,13 @@ static REIN: Spec = Spec {
 /// attacker on the path could send commands for the client; so it is refused.
 fn rein(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
-        return Next::say(
+        return Next::reply(
             Code::NOT_IMPLEMENTED,
             "REIN not available while TLS is active; reconnect instead.",
         );
     }
     session.reset();
-    Next::say(Code::READY, "Service ready for new user.")
+    Next::reply(Code::READY, "Service ready for new user.")
 }
 
 static QUIT: Spec = Spec {

@@ -41,11 +41,11 @@ static PASV: Spec = Spec {
 async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
     refuse_if_extended_only(session)?;
     let IpAddr::V4(local) = session.local.ip() else {
-        return Next::say(Code::NOT_IMPLEMENTED, "PASV supports IPv4 only; use EPSV.");
+        return Next::reply(Code::NOT_IMPLEMENTED, "PASV supports IPv4 only; use EPSV.");
     };
     let address = announced(session, local);
     let port = listen(session, Some(address)).await?;
-    Next::say(Code::PASSIVE, format!("Entering passive mode ({}).", pasv_numbers(address, port)))
+    Next::reply(Code::PASSIVE, format!("Entering passive mode ({}).", pasv_numbers(address, port)))
 }
 
 /// The address in the PASV reply: local clients get the local one, others the public one.
@@ -73,7 +73,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match parse_epsv(arg) {
         Ok(EpsvArg::All) => {
             session.parameters.is_extended_only = true;
-            return Next::say(Code::OK, "EPSV ALL command successful.");
+            return Next::reply(Code::OK, "EPSV ALL command successful.");
         }
         Ok(EpsvArg::V4) if !is_ipv4 => return wrong_family(2),
         Ok(EpsvArg::V6) if is_ipv4 => return wrong_family(1),
@@ -81,7 +81,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         Err(_) => return wrong_family(if is_ipv4 { 1 } else { 2 }),
     }
     let port = listen(session, None).await?;
-    Next::say(
+    Next::reply(
         Code::EXTENDED_PASSIVE,
         format!("Entering extended passive mode {}", epsv_numbers(port)),
     )
@@ -89,7 +89,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 
 /// RFC 2428 §2 requires the supported families in parentheses at the end.
 fn wrong_family(family: u8) -> Result<Next, Refusal> {
-    Next::say(Code::PROTOCOL_REFUSED, format!("Network protocol not supported, use ({family})"))
+    Next::reply(Code::PROTOCOL_REFUSED, format!("Network protocol not supported, use ({family})"))
 }
 
 /// Reserves a passive port, replacing any earlier data address, and returns its number.
@@ -102,7 +102,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
             reason: "every port of passive.ports is in use; widen the range",
         });
         session.diagnose(Cause::NoPort, String::new(), announced);
-        return Err(Refusal::say(
+        return Err(Refusal::new(
             Code::NO_DATA_CONNECTION,
             "Cannot open data connection: all passive ports are in use; try again later.",
         ));
@@ -116,7 +116,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
 
 fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
     if session.parameters.is_extended_only {
-        return Err(Refusal::say(
+        return Err(Refusal::new(
             Code::BAD_ARGUMENT,
             "Command not allowed after EPSV ALL; use EPSV.",
         ));
@@ -158,9 +158,9 @@ static EPRT: Spec = Spec {
 fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let to = parse_eprt(arg).map_err(|error| match error {
         EprtError::UnknownFamily => {
-            Refusal::say(Code::PROTOCOL_REFUSED, "Network protocol not supported, use (1,2)")
+            Refusal::new(Code::PROTOCOL_REFUSED, "Network protocol not supported, use (1,2)")
         }
-        EprtError::Syntax => Refusal::say(
+        EprtError::Syntax => Refusal::new(
             Code::BAD_ARGUMENT,
             "Invalid EPRT argument; use the form EPRT |1|192.0.2.1|4021|.",
         ),
@@ -179,7 +179,7 @@ fn connect_later(
     match to.and_then(|to| admitted(session, to)) {
         Ok(address) => {
             session.data = Some(DataPort::Active(address));
-            Next::say(Code::OK, format!("{verb} command successful."))
+            Next::reply(Code::OK, format!("{verb} command successful."))
         }
         Err(refusal) => {
             session.pending = Pending::default();
@@ -191,7 +191,7 @@ fn connect_later(
 /// Checks the address before any socket is created: only the client's own address (FTP bounce,
 /// RFC 2577 §2), and no port of a service.
 fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
-    let refuse = |code, text: &'static str| Err(Refusal::say(code, text));
+    let refuse = |code, text: &'static str| Err(Refusal::new(code, text));
     if !session.settings.active.is_enabled {
         return refuse(
             Code::NOT_IMPLEMENTED,
@@ -230,7 +230,7 @@ static ABOR: Spec = Spec {
 /// ABOR without a transfer; it may have ended just before.
 fn abor(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     session.give_up_port();
-    Next::say(Code::TRANSFER_DONE, "No transfer to abort.")
+    Next::reply(Code::TRANSFER_DONE, "No transfer to abort.")
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
     use wharf_core::permission::Permissions;
 
     use super::*;
-    use crate::settings::{Passive, Settings};
+    use crate::settings::{PassiveSettings, Settings};
     use crate::testing::TestSession;
 
     fn bench() -> TestSession {
@@ -345,7 +345,7 @@ mod tests {
     /// `TestNet` only listens on even ports, as if other programs used the odd ones.
     #[tokio::test]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
-        let passive = Passive { ports: 40_000..=40_002, ..Passive::default() };
+        let passive = PassiveSettings { ports: 40_000..=40_002, ..PassiveSettings::default() };
         let mut first = TestSession::with(Settings { passive, ..Settings::default() });
         let mut ports = Vec::new();
         let shared = first.session.shared.clone();
@@ -367,14 +367,16 @@ mod tests {
 
     #[tokio::test]
     async fn local_clients_get_the_local_address_and_others_the_public_one() {
-        let passive =
-            Passive { public_address: Some("203.0.113.9".parse().unwrap()), ..Passive::default() };
+        let passive = PassiveSettings {
+            public_address: Some("203.0.113.9".parse().unwrap()),
+            ..PassiveSettings::default()
+        };
         let mut far =
             TestSession::with(Settings { passive: passive.clone(), ..Settings::default() })
                 .logged_in(Permissions::ALL);
         assert!(far.send("PASV").await.contains("(203,0,113,9,"));
         let local_networks = vec!["192.0.2.0/24".parse().unwrap()];
-        let passive = Passive { local_networks, ..passive };
+        let passive = PassiveSettings { local_networks, ..passive };
         let mut near = TestSession::with(Settings { passive, ..Settings::default() })
             .logged_in(Permissions::ALL);
         assert!(near.send("PASV").await.contains("(192,0,2,1,"));

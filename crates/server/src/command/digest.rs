@@ -68,13 +68,13 @@ static RANG: Spec = Spec {
 fn rang(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.range = None;
     match parse_range(arg)? {
-        (1, 0) => Next::say(Code::PENDING, "Range reset; the next HASH covers the whole file."),
+        (1, 0) => Next::reply(Code::PENDING, "Range reset; the next HASH covers the whole file."),
         (first, last) if first > last => {
-            Next::say(Code::BAD_ARGUMENT, "Invalid range: the last byte is before the first.")
+            Next::reply(Code::BAD_ARGUMENT, "Invalid range: the last byte is before the first.")
         }
         (first, last) => {
             session.pending.range = Some((first, last));
-            Next::say(
+            Next::reply(
                 Code::PENDING,
                 format!("Range set; the next HASH covers bytes {first} to {last}."),
             )
@@ -172,7 +172,7 @@ async fn checksum(
     arg: &[u8],
     of: Algorithm,
     range: Option<(u64, u64)>,
-    say: impl FnOnce(&VPath, Checksum) -> Reply + Send + 'static,
+    to_reply: impl FnOnce(&VPath, Checksum) -> Reply + Send + 'static,
 ) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     let (from, last) = range.unwrap_or((0, u64::MAX));
@@ -184,8 +184,8 @@ async fn checksum(
         ));
     }
     let source = session.files()?.read_to_digest(&path, from).await?;
-    let say = Box::new(move |digits| say(&path, Checksum { from, bytes, digits }));
-    Ok(Next::ServerSideJob(ServerSideJob::Digest { source, of, bytes, say }))
+    let to_reply = Box::new(move |digits| to_reply(&path, Checksum { from, bytes, digits }));
+    Ok(Next::ServerSideJob(ServerSideJob::Digest { source, of, bytes, to_reply }))
 }
 
 /// A checksum and the range that it covers.

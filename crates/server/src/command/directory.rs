@@ -27,7 +27,7 @@ async fn cwd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.enter(&path).await?;
     session.cwd = path;
-    Ok(Next::Say(quoted(Code::FILE_DONE, &session.cwd, " is the current directory.")))
+    Ok(Next::Reply(quoted(Code::FILE_DONE, &session.cwd, " is the current directory.")))
 }
 
 static CDUP: Spec = Spec {
@@ -44,7 +44,7 @@ async fn cdup(session: &mut Session) -> Result<Next, Refusal> {
     let path = session.cwd.parent().unwrap_or_else(VPath::root);
     session.files()?.enter(&path).await?;
     session.cwd = path;
-    Ok(Next::Say(quoted(Code::OK, &session.cwd, " is the current directory.")))
+    Ok(Next::Reply(quoted(Code::OK, &session.cwd, " is the current directory.")))
 }
 
 static PWD: Spec = Spec {
@@ -59,7 +59,7 @@ static PWD: Spec = Spec {
 };
 
 fn pwd(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
-    Ok(Next::Say(quoted(Code::PATHNAME, &session.cwd, " is the current directory.")))
+    Ok(Next::Reply(quoted(Code::PATHNAME, &session.cwd, " is the current directory.")))
 }
 
 static MKD: Spec = Spec {
@@ -78,7 +78,7 @@ async fn mkd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if session.files()?.make_dir(&path).await? {
         session.emit(&Event::DirectoryMade(&path));
     }
-    Ok(Next::Say(quoted(Code::PATHNAME, &path, " created.")))
+    Ok(Next::Reply(quoted(Code::PATHNAME, &path, " created.")))
 }
 
 static RMD: Spec = Spec {
@@ -96,7 +96,7 @@ async fn rmd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.remove_dir(&path).await?;
     session.emit(&Event::DirectoryRemoved(&path));
-    Next::say(Code::FILE_DONE, "Removed.")
+    Next::reply(Code::FILE_DONE, "Removed.")
 }
 
 static RMDA: Spec = Spec {

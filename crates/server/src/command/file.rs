@@ -33,7 +33,7 @@ async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.remove_file(&path).await?;
     session.emit(&Event::FileRemoved(&path));
-    Next::say(Code::FILE_DONE, "Removed.")
+    Next::reply(Code::FILE_DONE, "Removed.")
 }
 
 static RNFR: Spec = Spec {
@@ -51,7 +51,7 @@ async fn rnfr(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_rename(&path).await?;
     session.pending.rename_from = Some(path);
-    Next::say(Code::PENDING, "Ready for RNTO.")
+    Next::reply(Code::PENDING, "Ready for RNTO.")
 }
 
 static RNTO: Spec = Spec {
@@ -66,7 +66,7 @@ static RNTO: Spec = Spec {
 
 async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.rename_from.take() else {
-        return Next::say(
+        return Next::reply(
             Code::BAD_SEQUENCE,
             "Bad sequence of commands: RNTO must immediately follow RNFR.",
         );
@@ -74,7 +74,7 @@ async fn rnto(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let to = session.path(arg).await?;
     session.files()?.rename(&from, &to).await?;
     session.emit(&Event::Renamed { from: &from, to: &to });
-    Next::say(Code::FILE_DONE, "Renamed.")
+    Next::reply(Code::FILE_DONE, "Renamed.")
 }
 
 static SIZE: Spec = Spec {
@@ -107,7 +107,7 @@ async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         return Err(Refusal::unavailable("SIZE not allowed in ASCII mode; send TYPE I first."));
     }
     deny_misread_size(session, &path).await?;
-    Next::say(Code::FILE_STATUS, entry.size.to_string())
+    Next::reply(Code::FILE_STATUS, entry.size.to_string())
 }
 
 /// Denies the size of an old file to clients that, after a cut upload, take it for the amount that
@@ -151,7 +151,7 @@ async fn mdtm(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if entry.kind == Kind::Link {
         return Err(session.files()?.link_error(&path).await);
     }
-    Ok(Next::Say(Reply::new(Code::FILE_STATUS, written(entry.modified))))
+    Ok(Next::Reply(Reply::new(Code::FILE_STATUS, written(entry.modified))))
 }
 
 static MFMT: Spec = Spec {
@@ -184,7 +184,7 @@ async fn set_modified(
     line.extend(written(modified));
     line.extend_from_slice(b"; ");
     line.extend_from_slice(typed);
-    Ok(Next::Say(Reply::new(Code::FILE_STATUS, line)))
+    Ok(Next::Reply(Reply::new(Code::FILE_STATUS, line)))
 }
 
 pub(super) static SITE_UTIME: Spec = Spec {
@@ -202,7 +202,7 @@ async fn utime(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Modified(modified)).await?;
     session.emit(&Event::AttributesChanged(&path));
-    Next::say(Code::OK, "UTIME command successful.")
+    Next::reply(Code::OK, "UTIME command successful.")
 }
 
 fn written(time: Timestamp) -> Vec<u8> {

@@ -43,7 +43,7 @@ fn feat(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let lines = std::iter::once("Features:".to_owned())
         .chain(features)
         .chain(std::iter::once("End".to_owned()));
-    Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
+    Ok(Next::Reply(Reply::lines(Code::SYSTEM, lines)))
 }
 
 static HELP: Spec = Spec {
@@ -60,20 +60,20 @@ static HELP: Spec = Spec {
 fn help(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.is_empty() {
         let verbs: Vec<_> = super::rows().map(|row| row.verb).collect();
-        return Ok(Next::Say(table("Commands:", &verbs, "Send HELP <command> for details.")));
+        return Ok(Next::Reply(table("Commands:", &verbs, "Send HELP <command> for details.")));
     }
     // SITE has no row, but HELP SITE lists the SITE commands (RFC 959 §4.1.3).
     if arg.trim_ascii().eq_ignore_ascii_case(b"SITE") {
-        return Ok(Next::Say(site::list()));
+        return Ok(Next::Reply(site::list()));
     }
     match super::find_words(arg) {
         Some(row) => {
             let restriction = (row.restriction)(session);
             let text =
                 format!("{} - {} ({}){restriction}", row.syntax_in(session), row.about, row.rfc);
-            Next::say(Code::HELP, text)
+            Next::reply(Code::HELP, text)
         }
-        None => Next::say(Code::BAD_ARGUMENT, "Unknown command; send HELP for a list."),
+        None => Next::reply(Code::BAD_ARGUMENT, "Unknown command; send HELP for a list."),
     }
 }
 
@@ -96,7 +96,7 @@ static SYST: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     keeps_pending: true,
     // Clients derive the format of LIST from it, so it is the same on every system.
-    run: Run::Sync(|_, _| Next::say(Code::SYSTEM_TYPE, "UNIX Type: L8")),
+    run: Run::Sync(|_, _| Next::reply(Code::SYSTEM_TYPE, "UNIX Type: L8")),
     ..Spec::any_time()
 };
 
@@ -147,22 +147,22 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         lines.push(format!("Transfer in progress: {moved} bytes transferred"));
     }
     lines.push("End of status.".to_owned());
-    Ok(Next::Say(Reply::lines(Code::SYSTEM, lines)))
+    Ok(Next::Reply(Reply::lines(Code::SYSTEM, lines)))
 }
 
 /// Usage and quota, one line each for bytes and for files.
 pub(super) fn usage_lines(usage: &Usage) -> [String; 2] {
-    let line = |what: &str, kept: Option<u64>, most: Option<u64>| {
-        let kept = kept.map_or_else(|| "being counted".to_owned(), |kept| kept.to_string());
+    let line = |what: &str, used: Option<u64>, most: Option<u64>| {
+        let used = used.map_or_else(|| "being counted".to_owned(), |used| used.to_string());
         let most = most.map_or_else(|| "no limit".to_owned(), |most| most.to_string());
-        format!("{what}: {kept} of {most}")
+        format!("{what}: {used} of {most}")
     };
-    let kept = usage.kept;
+    let used = usage.used;
     [
-        line("Bytes used", kept.map(|kept| kept.bytes), usage.bytes_max.bytes()),
+        line("Bytes used", used.map(|used| used.bytes), usage.bytes_max.bytes()),
         line(
             "Files and directories used",
-            kept.map(|kept| kept.files),
+            used.map(|used| used.files),
             usage.files_max.number().map(u64::from),
         ),
     ]
@@ -175,7 +175,7 @@ static NOOP: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     meanwhile: Meanwhile::Now,
     keeps_pending: true,
-    run: Run::Sync(|_, _| Next::say(Code::OK, "OK.")),
+    run: Run::Sync(|_, _| Next::reply(Code::OK, "OK.")),
     ..Spec::any_time()
 };
 
@@ -195,5 +195,5 @@ fn clnt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let client: String = escaped(arg).chars().take(CLIENT_CHARS_MAX).collect();
     session.handle.status.set_client(&client);
     session.client = Some(client);
-    Next::say(Code::OK, "CLNT command successful.")
+    Next::reply(Code::OK, "CLNT command successful.")
 }

@@ -84,7 +84,7 @@ async fn mlsd(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         Kind::Dir => {}
         Kind::Link => return Err(session.files()?.link_error(&path).await),
         Kind::File | Kind::Other => {
-            return Next::say(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
+            return Next::reply(Code::BAD_ARGUMENT, "Not a directory; use MLST for a file.");
         }
     }
     let format = Box::new(MachineListing::new(session.parameters.facts));
@@ -113,7 +113,7 @@ async fn mlst(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     line.push(b' ');
     line.extend_from_slice(path.as_bytes());
     let lines = [b"Facts:".to_vec(), line, b"End".to_vec()];
-    Ok(Next::Say(Reply::lines(Code::FILE_DONE, lines)))
+    Ok(Next::Reply(Reply::lines(Code::FILE_DONE, lines)))
 }
 
 async fn path_or_here(session: &mut Session, arg: &[u8]) -> Result<VPath, Refusal> {
@@ -137,11 +137,11 @@ pub(super) async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refu
         replied
             .extend(piece.split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()));
         if replied.len() > STAT_LINES_MAX {
-            return Next::say(Code::FILE_BUSY, "Listing too long for STAT; use LIST.");
+            return Next::reply(Code::FILE_BUSY, "Listing too long for STAT; use LIST.");
         }
     }
     replied.push(b"End of status.".to_vec());
-    Ok(Next::Say(Reply::lines(code, replied)))
+    Ok(Next::Reply(Reply::lines(code, replied)))
 }
 
 /// Lines of a STAT listing at most, since the reply is built in memory.
@@ -295,7 +295,7 @@ async fn subject(session: &Session, path: VPath) -> Result<Subject, Refusal> {
     match (path.name().and_then(Glob::parse), path.parent()) {
         (Some(Ok(glob)), Some(parent)) => Ok(Subject::Pattern(parent, glob)),
         (Some(Err(_)), _) => {
-            Err(Refusal::say(Code::BAD_ARGUMENT, "Too many wildcards in the pattern."))
+            Err(Refusal::new(Code::BAD_ARGUMENT, "Too many wildcards in the pattern."))
         }
         _ => Err(wharf_core::error::Error::from(ErrorKind::NotFound).into()),
     }

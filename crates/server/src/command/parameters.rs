@@ -34,9 +34,9 @@ fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         TransferType::Ascii => {
             // A byte offset has no meaning in converted text.
             session.pending.restart_at = 0;
-            Next::say(Code::OK, "Type set to A (line endings are converted).")
+            Next::reply(Code::OK, "Type set to A (line endings are converted).")
         }
-        TransferType::Image => Next::say(Code::OK, "Type set to I."),
+        TransferType::Image => Next::reply(Code::OK, "Type set to I."),
     }
 }
 
@@ -62,13 +62,13 @@ fn mode(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     match parse_mode(arg)? {
         Mode::Stream => {
             session.parameters.mode = Mode::Stream;
-            Next::say(Code::OK, "Mode set to S.")
+            Next::reply(Code::OK, "Mode set to S.")
         }
         Mode::Deflate if session.settings.compat.mode_z => {
             session.parameters.mode = Mode::Deflate;
-            Next::say(Code::OK, "Mode set to Z (compressed with zlib).")
+            Next::reply(Code::OK, "Mode set to Z (compressed with zlib).")
         }
-        Mode::Deflate => Next::say(Code::BAD_PARAMETER, "MODE Z is disabled; use MODE S."),
+        Mode::Deflate => Next::reply(Code::BAD_PARAMETER, "MODE Z is disabled; use MODE S."),
     }
 }
 
@@ -81,7 +81,7 @@ static STRU: Spec = Spec {
     keeps_pending: true,
     run: Run::Sync(|_, arg| {
         parse_structure(arg)?;
-        Next::say(Code::OK, "Structure set to F.")
+        Next::reply(Code::OK, "Structure set to F.")
     }),
     ..Spec::logged_in(Permissions::NONE)
 };
@@ -102,13 +102,13 @@ fn rest(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.pending.restart_at = 0;
     let offset = parse_offset(arg)?;
     if offset > 0 && is_ascii(session) {
-        return Next::say(
+        return Next::reply(
             Code::BAD_PARAMETER,
             "REST not allowed in ASCII mode; send TYPE I first.",
         );
     }
     session.pending.restart_at = offset;
-    Next::say(Code::PENDING, format!("Restarting at {offset}; send STOR or RETR."))
+    Next::reply(Code::PENDING, format!("Restarting at {offset}; send STOR or RETR."))
 }
 
 /// Whether transfers convert line endings.
@@ -135,7 +135,7 @@ async fn allo(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     // Clients that do not know the size send 0.
     session.pending.announced = Some(bytes).filter(|bytes| *bytes > 0);
     // Some cameras treat 202 as a failure and retry forever.
-    Next::say(Code::OK, "ALLO command successful.")
+    Next::reply(Code::OK, "ALLO command successful.")
 }
 
 static OPTS: Spec = Spec {
@@ -162,18 +162,18 @@ fn opts(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         "UTF8" | "UTF" => utf8(session, option),
         "MLST" => {
             session.parameters.facts = FactSet::parse_opts(option);
-            Next::say(Code::OK, format!("MLST OPTS {}", session.parameters.facts.selected()))
+            Next::reply(Code::OK, format!("MLST OPTS {}", session.parameters.facts.selected()))
         }
         "MODE" if !session.settings.compat.mode_z => {
-            Next::say(Code::BAD_ARGUMENT, "MODE Z is disabled.")
+            Next::reply(Code::BAD_ARGUMENT, "MODE Z is disabled.")
         }
         "MODE" => {
             let level = parse_opts_mode(option)?.unwrap_or(session.parameters.deflate_level);
             session.parameters.deflate_level = level;
-            Next::say(Code::OK, format!("MODE Z LEVEL set to {level}."))
+            Next::reply(Code::OK, format!("MODE Z LEVEL set to {level}."))
         }
         "HASH" => hash(session, option),
-        _ => Next::say(
+        _ => Next::reply(
             Code::BAD_ARGUMENT,
             "Option not supported; supported: UTF8, MLST, MODE, HASH.",
         ),
@@ -194,11 +194,11 @@ fn hash(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
         let Some(algorithm) = Algorithm::named(option.trim_ascii()) else {
             let names: Vec<_> = Algorithm::EACH.iter().map(|known| known.name()).collect();
             let text = format!("Unknown hash algorithm; supported: {}.", names.join(", "));
-            return Next::say(Code::BAD_ARGUMENT, text);
+            return Next::reply(Code::BAD_ARGUMENT, text);
         };
         session.parameters.hash = algorithm;
     }
-    Next::say(Code::OK, session.parameters.hash.name())
+    Next::reply(Code::OK, session.parameters.hash.name())
 }
 
 fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
@@ -206,7 +206,7 @@ fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
         b"ON" | b"" => true,
         b"OFF" => false,
         _ => {
-            return Next::say(
+            return Next::reply(
                 Code::BAD_ARGUMENT,
                 "Invalid argument; use OPTS UTF8 ON or OPTS UTF8 OFF.",
             );
@@ -214,7 +214,7 @@ fn utf8(session: &mut Session, option: &[u8]) -> Result<Next, Refusal> {
     };
     let is_done = session.names.choose_utf8(is_on);
     let text = format!("File names are sent in {}.", session.names.charset());
-    Next::say(if is_done { Code::OK } else { Code::BAD_PARAMETER }, text)
+    Next::reply(if is_done { Code::OK } else { Code::BAD_PARAMETER }, text)
 }
 
 #[cfg(test)]

@@ -28,10 +28,10 @@ fn offers(session: &Session) -> bool {
 
 fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if !offers(session) {
-        return Next::say(Code::NOT_IMPLEMENTED, "TLS is not available.");
+        return Next::reply(Code::NOT_IMPLEMENTED, "TLS is not available.");
     }
     if session.is_tls() {
-        return Next::say(Code::BAD_SEQUENCE, "TLS is already active.");
+        return Next::reply(Code::BAD_SEQUENCE, "TLS is already active.");
     }
     let mechanism = arg.trim_ascii().to_ascii_uppercase();
     session.used_auth_ssl = mechanism == b"SSL";
@@ -39,7 +39,7 @@ fn auth(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         b"TLS" | b"TLS-C" | b"SSL" | b"TLS-P" => {
             Ok(Next::Secure(Reply::new(Code::SECURITY_DONE, "Proceed with TLS negotiation.")))
         }
-        _ => Next::say(Code::BAD_PARAMETER, "Security mechanism not supported; use AUTH TLS."),
+        _ => Next::reply(Code::BAD_PARAMETER, "Security mechanism not supported; use AUTH TLS."),
     }
 }
 
@@ -58,10 +58,10 @@ static PBSZ: Spec = Spec {
 fn pbsz(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     parse_pbsz(arg)?;
     if !session.is_tls() {
-        return Next::say(Code::BAD_SEQUENCE, "PBSZ requires TLS; send AUTH TLS first.");
+        return Next::reply(Code::BAD_SEQUENCE, "PBSZ requires TLS; send AUTH TLS first.");
     }
     session.parameters.has_buffer_size = true;
-    Next::say(Code::OK, "PBSZ=0")
+    Next::reply(Code::OK, "PBSZ=0")
 }
 
 static PROT: Spec = Spec {
@@ -79,13 +79,13 @@ static PROT: Spec = Spec {
 fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let protection = match parse_prot(arg) {
         Err(ArgError::Unsupported) => {
-            return Next::say(
+            return Next::reply(
                 Code::PROTECTION_UNSUPPORTED,
                 "Protection level not supported with TLS; use PROT P or PROT C.",
             );
         }
         Err(ArgError::Malformed) => {
-            return Next::say(
+            return Next::reply(
                 Code::BAD_PARAMETER,
                 "Unknown protection level; use PROT P or PROT C.",
             );
@@ -93,20 +93,20 @@ fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         protection => protection?,
     };
     if !session.is_tls() || !session.parameters.has_buffer_size {
-        return Next::say(Code::BAD_SEQUENCE, "Send AUTH TLS and PBSZ 0 first.");
+        return Next::reply(Code::BAD_SEQUENCE, "Send AUTH TLS and PBSZ 0 first.");
     }
     let needs_all = session.settings.tls.as_ref().is_some_and(|tls| tls.require == TlsRequire::All);
     match protection {
         Protection::Private => {
             session.parameters.is_private = true;
-            Next::say(Code::OK, "Protection level set to P.")
+            Next::reply(Code::OK, "Protection level set to P.")
         }
         Protection::Clear if needs_all => {
-            Next::say(Code::POLICY_DENIED, "Data connections must be encrypted; use PROT P.")
+            Next::reply(Code::POLICY_DENIED, "Data connections must be encrypted; use PROT P.")
         }
         Protection::Clear => {
             session.parameters.is_private = false;
-            Next::say(Code::OK, "Protection level set to C.")
+            Next::reply(Code::OK, "Protection level set to C.")
         }
     }
 }
@@ -123,10 +123,10 @@ static CCC: Spec = Spec {
 /// Always refused: in clear text, an attacker on the path could inject commands.
 fn ccc(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
-        return Next::say(
+        return Next::reply(
             Code::POLICY_DENIED,
             "CCC not allowed: the control connection must stay encrypted.",
         );
     }
-    Next::say(Code::PROTECTION_DENIED, "The control connection is not encrypted.")
+    Next::reply(Code::PROTECTION_DENIED, "The control connection is not encrypted.")
 }

@@ -38,7 +38,7 @@ static SITE_HELP: Spec = Spec {
 };
 
 fn help(_: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
-    Ok(Next::Say(list()))
+    Ok(Next::Reply(list()))
 }
 
 /// The SITE commands, as HELP SITE and SITE HELP show them.
@@ -62,7 +62,7 @@ async fn chmod(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(typed).await?;
     session.files()?.set(&path, Change::Mode(mode)).await?;
     session.emit(&Event::AttributesChanged(&path));
-    Next::say(Code::OK, format!("Mode is {mode:03o}."))
+    Next::reply(Code::OK, format!("Mode is {mode:03o}."))
 }
 
 static SITE_UMASK: Spec = Spec {
@@ -83,11 +83,11 @@ fn umask(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         return Err(Refusal::unavailable("Operation not supported."));
     };
     if arg.trim_ascii().is_empty() {
-        return Next::say(Code::OK, format!("Your current UMASK is {now:03o}"));
+        return Next::reply(Code::OK, format!("Your current UMASK is {now:03o}"));
     }
     let umask = parse_umask(arg)?;
     files.set_umask(umask)?;
-    Next::say(Code::OK, format!("UMASK set to {umask:03o}"))
+    Next::reply(Code::OK, format!("UMASK set to {umask:03o}"))
 }
 
 static SITE_IDLE: Spec = Spec {
@@ -106,12 +106,12 @@ fn idle(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     if arg.trim_ascii().is_empty() {
         let (now, most) = (session.idle_max().0, session.idle_limit());
         let (now, most) = (now.as_secs(), most.as_secs());
-        return Next::say(Code::OK, format!("Idle time is {now} seconds, at most {most}"));
+        return Next::reply(Code::OK, format!("Idle time is {now} seconds, at most {most}"));
     }
     let wanted = Duration::from_secs(parse_seconds(arg)?);
     session.idle_wanted = Some(wanted.min(session.idle_limit()));
     let seconds = session.idle_max().0.as_secs();
-    Next::say(Code::OK, format!("Idle time set to {seconds} seconds"))
+    Next::reply(Code::OK, format!("Idle time set to {seconds} seconds"))
 }
 
 static SITE_QUOTA: Spec = Spec {
@@ -126,11 +126,11 @@ static SITE_QUOTA: Spec = Spec {
 
 fn quota(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     let Some(usage) = session.files()?.usage() else {
-        return Next::say(Code::OK, "No quota for this account.");
+        return Next::reply(Code::OK, "No quota for this account.");
     };
     let first = std::iter::once("Quota:".to_owned());
     let lines = first.chain(usage_lines(&usage)).chain(std::iter::once("End of quota.".to_owned()));
-    Ok(Next::Say(Reply::lines(Code::OK, lines)))
+    Ok(Next::Reply(Reply::lines(Code::OK, lines)))
 }
 
 static SITE_CPFR: Spec = Spec {
@@ -150,7 +150,7 @@ async fn copy_from(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.may_copy(&path).await?;
     session.pending.copy_from = Some(path);
-    Next::say(Code::PENDING, "Ready for SITE CPTO.")
+    Next::reply(Code::PENDING, "Ready for SITE CPTO.")
 }
 
 static SITE_CPTO: Spec = Spec {
@@ -167,7 +167,7 @@ static SITE_CPTO: Spec = Spec {
 
 async fn copy_to(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let Some(from) = session.pending.copy_from.take() else {
-        return Next::say(Code::BAD_SEQUENCE, "Send SITE CPFR first.");
+        return Next::reply(Code::BAD_SEQUENCE, "Send SITE CPFR first.");
     };
     let to = session.path(arg).await?;
     let (source, sink) = session.files()?.copy(&from, &to).await?;

@@ -131,7 +131,7 @@ impl Spec {
             unavailable: Code::FILE_UNAVAILABLE,
             features: |_| Vec::new(),
             is_secret: false,
-            run: Run::Sync(|_, _| Next::say(Code::NOT_IMPLEMENTED, "Command not implemented.")),
+            run: Run::Sync(|_, _| Next::reply(Code::NOT_IMPLEMENTED, "Command not implemented.")),
         }
     }
 

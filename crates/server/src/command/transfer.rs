@@ -121,7 +121,7 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         let opening = String::from_utf8_lossy(&opening).into_owned();
         return Ok(receive(session, sink, path, announced, end, opening));
     }
-    Next::say(Code::FILE_BUSY, "No unused file name found; try again later.")
+    Next::reply(Code::FILE_BUSY, "No unused file name found; try again later.")
 }
 
 /// The size of this upload as announced with ALLO, after checking that there is space for it.

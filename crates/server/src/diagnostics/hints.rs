@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{Cause, is_private};
-use crate::settings::Passive;
+use crate::settings::PassiveSettings;
 
 /// Facts that select the hint for a cause.
 pub(super) struct HintFacts<'a> {
@@ -12,7 +12,7 @@ pub(super) struct HintFacts<'a> {
     pub(super) is_local: bool,
     /// Whether most data connections of the network succeed.
     pub(super) mostly_succeeds: bool,
-    pub(super) passive: &'a Passive,
+    pub(super) passive: &'a PassiveSettings,
 }
 
 pub(super) fn hint(cause: Cause, facts: &HintFacts<'_>) -> String {

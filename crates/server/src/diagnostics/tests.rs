@@ -19,11 +19,11 @@ fn fails(
     cause: Cause,
     now: i64,
 ) -> Option<DataConnFailure> {
-    diagnostics.failed(ip(peer), &observation(cause), &Passive::default(), now)
+    diagnostics.failed(ip(peer), &observation(cause), &PassiveSettings::default(), now)
 }
 
 fn failures(diagnostics: &DataConnDiagnostics, now: i64) -> Vec<(String, &'static str, u64, u64)> {
-    let report = diagnostics.report(&Passive::default(), now);
+    let report = diagnostics.report(&PassiveSettings::default(), now);
     let short =
         |one: DataConnFailure| (one.network.to_string(), one.cause.name(), one.failed, one.arrived);
     report.failures.into_iter().map(short).collect()
@@ -47,7 +47,7 @@ fn clients_are_counted_by_network_and_cause() {
             ("2001:db8:1:2::/64".to_owned(), "no-free-port", 1, 0),
         ]
     );
-    let report = diagnostics.report(&Passive::default(), NOON);
+    let report = diagnostics.report(&PassiveSettings::default(), NOON);
     assert_eq!(report.arrived, 2);
     assert_eq!(report.totals.iter().map(|(_, total)| total).sum::<u64>(), 5);
 }
@@ -59,7 +59,7 @@ fn failures_older_than_a_day_count_only_in_the_totals() {
     diagnostics.arrived(ip("203.0.113.9"), NOON + 4 * HOUR);
     assert_eq!(failures(&diagnostics, NOON + 19 * HOUR).len(), 1);
     assert_eq!(failures(&diagnostics, NOON + 25 * HOUR), []);
-    let report = diagnostics.report(&Passive::default(), NOON + 25 * HOUR);
+    let report = diagnostics.report(&PassiveSettings::default(), NOON + 25 * HOUR);
     assert!(report.totals.contains(&(Cause::NoConnection, 1)), "{report:?}");
     // A clock that was set back loses nothing.
     fails(&diagnostics, "203.0.113.9", Cause::NoConnection, NOON - 9 * HOUR);
@@ -99,7 +99,7 @@ fn networks_are_bounded_and_those_without_failures_are_dropped_first() {
 
 #[test]
 fn every_cause_has_a_name_a_description_and_a_hint() {
-    let passive = Passive::default();
+    let passive = PassiveSettings::default();
     let mut names = std::collections::BTreeSet::new();
     for cause in Cause::ALL {
         assert!(names.insert(cause.name()) && !cause.words().is_empty());

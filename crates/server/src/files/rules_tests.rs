@@ -78,7 +78,7 @@ async fn renames(bench: &mut TestSession, from: &str, to: &str) -> String {
 /// The code of a command that may move data; 150 if it would.
 async fn code(bench: &mut TestSession, line: &str) -> String {
     match bench.run(line).await {
-        Ok(crate::next::Next::Say(reply)) | Err(reply) => reply.code.number().to_string(),
+        Ok(crate::next::Next::Reply(reply)) | Err(reply) => reply.code.number().to_string(),
         Ok(_) => "150".to_owned(),
     }
 }

@@ -32,10 +32,11 @@ impl CharsetMemory {
         let count = noted.count;
         if noted.sets.len() >= ACCOUNTS_MAX && !noted.sets.contains_key(user) {
             // Evicts an eighth at once, so that this happens rarely.
-            let mut ages: Vec<u64> = noted.sets.values().map(|(_, age)| *age).collect();
-            ages.sort_unstable();
-            let oldest = ages.get(ACCOUNTS_MAX / 8).copied().unwrap_or(count);
-            noted.sets.retain(|_, (_, age)| *age > oldest);
+            let mut last_uses: Vec<u64> =
+                noted.sets.values().map(|(_, last_use)| *last_use).collect();
+            last_uses.sort_unstable();
+            let oldest = last_uses.get(ACCOUNTS_MAX / 8).copied().unwrap_or(count);
+            noted.sets.retain(|_, (_, last_use)| *last_use > oldest);
         }
         noted.sets.insert(user.to_owned(), (set, count));
     }

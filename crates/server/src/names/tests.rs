@@ -352,9 +352,9 @@ fn names_that_are_valid_utf8_by_chance_are_read_in_their_set_and_reported() {
 #[test]
 fn a_utf8_client_keeps_utf8_for_ambiguous_names() {
     let typed = bytes(GBK, "图片");
-    let mut asked = names(Encoding::Auto);
-    assert!(asked.choose_utf8(true));
-    assert_eq!(stores(&mut asked, &typed), typed);
+    let mut requested = names(Encoding::Auto);
+    assert!(requested.choose_utf8(true));
+    assert_eq!(stores(&mut requested, &typed), typed);
     for clear in ["文件.txt", "Müller.txt", "Документ.doc"] {
         let mut shown = names(Encoding::Auto);
         assert_eq!(stores(&mut shown, clear.as_bytes()), clear.as_bytes());

@@ -161,10 +161,10 @@ fn has_ended(socket: &SockRef<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let socket: &socket2::Socket = socket;
-    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    let mut polled = [PollFd::new(socket, PollFlags::RDHUP)];
     // An error of `poll` shows nothing about the connection.
-    let is_answered = poll(&mut asked, Some(&Timespec::default())).is_ok();
-    is_answered && !asked.iter().all(|socket| socket.revents().is_empty())
+    let is_answered = poll(&mut polled, Some(&Timespec::default())).is_ok();
+    is_answered && !polled.iter().all(|socket| socket.revents().is_empty())
 }
 
 /// On this system the end is visible only after everything before it was read.

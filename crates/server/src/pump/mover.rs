@@ -90,7 +90,7 @@ impl<'a> Mover<'a> {
             biased;
             moved = moving => moved,
             () = self.is_too_slow() => Err(TransferError::TooSlow),
-            reason = self.stands_still_at_the_end() => Err(TransferError::SessionEnded(reason)),
+            reason = self.stalled_at_shutdown() => Err(TransferError::SessionEnded(reason)),
         }
     }
 
@@ -159,7 +159,7 @@ impl<'a> Mover<'a> {
 
     /// Waits until the session is to end and the transfer makes no progress, although it waits for
     /// neither a rate limit nor the disk. Returns why the session ends.
-    async fn stands_still_at_the_end(&self) -> String {
+    async fn stalled_at_shutdown(&self) -> String {
         let how = End::after_transfer_unless(Regression::ShutdownWaitsForStoppedTransfer);
         let reason = self.handle.ended(how).await.to_owned();
         let (mut before, mut since) = (self.moved(), Instant::now());

@@ -57,7 +57,8 @@ async fn row_47_a_session_that_panics_ends_alone() {
 /// Serves while the clients talk, and then stops.
 async fn serve(script: VecDeque<io::Result<Socket>>, clients: impl Future<Output = ()>) {
     let net = Arc::new(Scripted(Arc::new(Mutex::new(script))));
-    let server = Server::new(Settings::default(), Arc::new(Fragile), Arc::new(Memory::new()));
+    let server =
+        Server::new(Settings::default(), Arc::new(PanickingUsers), Arc::new(Memory::new()));
     let bound = server.net(net).bind().await.unwrap();
     let handle = bound.handle();
     let clients = async {
@@ -76,10 +77,10 @@ async fn line(client: &mut BufReader<DuplexStream>) -> String {
 }
 
 /// Accepts every login, except that one name panics.
-struct Fragile;
+struct PanickingUsers;
 
 #[async_trait]
-impl Users for Fragile {
+impl Users for PanickingUsers {
     async fn login(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         assert_ne!(attempt.user, "boom", "a fault on purpose");
         Ok(Account::new(attempt.user, "/", Rules::everywhere(Permissions::ALL)))

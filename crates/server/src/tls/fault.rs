@@ -12,7 +12,7 @@ use crate::settings::TlsVersion;
 /// Names of a list in one line of the log.
 const NAMES_MAX: usize = 8;
 /// Cipher suites and signature schemes that are stored of a handshake.
-const KEPT_MAX: usize = 64;
+const SHOWN_MAX: usize = 64;
 
 /// What a client offers in its `ClientHello`.
 #[derive(Debug, Default)]
@@ -24,14 +24,14 @@ pub(super) struct ClientOffer {
 
 impl ClientOffer {
     pub(super) fn of(hello: &ClientHello<'_>, shown: &ClientHelloInfo) -> Self {
-        let schemes = hello.signature_schemes().iter().take(KEPT_MAX);
+        let schemes = hello.signature_schemes().iter().take(SHOWN_MAX);
         let schemes = schemes.map(|scheme| name(scheme.as_str(), u16::from(*scheme))).collect();
         Self { schemes, ..Self::shown(shown) }
     }
 
     /// From a message that rustls rejects.
     pub(super) fn shown(shown: &ClientHelloInfo) -> Self {
-        let suites = shown.suites.iter().take(KEPT_MAX);
+        let suites = shown.suites.iter().take(SHOWN_MAX);
         let suites = suites.map(|suite| name(CipherSuite::from(*suite).as_str(), *suite));
         Self {
             versions: shown.versions.iter().filter_map(|version| version_name(*version)).collect(),

@@ -14,7 +14,7 @@ use crate::settings::TlsVersion;
 /// One read: most `ClientHello`s fit.
 const READ_BYTES: usize = 4096;
 /// Bytes of the `ClientHello` that are stored for parsing.
-const KEPT_BYTES: usize = 16 * 1024;
+const RECORDED_BYTES_MAX: usize = 16 * 1024;
 
 const HEADER_BYTES: usize = 5;
 const RANDOM_BYTES: usize = 32;
@@ -48,7 +48,7 @@ pub(super) async fn read_client_hello(
     version_min: TlsVersion,
 ) -> io::Result<(StartHandshake<Socket>, ClientHelloInfo)> {
     let mut acceptor = Acceptor::default();
-    let mut kept = Vec::new();
+    let mut recorded = Vec::new();
     let mut bytes = vec![0; READ_BYTES];
     loop {
         let got = socket.read(&mut bytes).await?;
@@ -56,20 +56,20 @@ pub(super) async fn read_client_hello(
             return Err(plain(&io::ErrorKind::UnexpectedEof.into()));
         }
         let mut rest = bytes.get(..got).unwrap_or_default();
-        let free_bytes = KEPT_BYTES.saturating_sub(kept.len());
-        kept.extend(rest.iter().take(free_bytes));
+        let free_bytes = RECORDED_BYTES_MAX.saturating_sub(recorded.len());
+        recorded.extend(rest.iter().take(free_bytes));
         while !rest.is_empty() {
             acceptor.read_tls(&mut rest).map_err(|error| plain(&error))?;
             match acceptor.accept() {
                 Ok(None) => {}
-                Ok(Some(accepted)) => return Ok(start(accepted, socket, &kept)),
+                Ok(Some(accepted)) => return Ok(start(accepted, socket, &recorded)),
                 Err((error, mut alert)) => {
                     let mut alert_bytes = Vec::new();
                     alert.write_all(&mut alert_bytes)?;
                     // The client may have disconnected; the error is returned in any case.
                     let _ = socket.write_all(&alert_bytes).await;
                     let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                    let offer = ClientOffer::shown(&shown(&kept).unwrap_or_default());
+                    let offer = ClientOffer::shown(&shown(&recorded).unwrap_or_default());
                     return Err(offer.explained(&error, version_min));
                 }
             }
@@ -80,9 +80,9 @@ pub(super) async fn read_client_hello(
 fn start(
     accepted: Accepted,
     socket: Socket,
-    kept: &[u8],
+    recorded: &[u8],
 ) -> (StartHandshake<Socket>, ClientHelloInfo) {
-    let shown = shown(kept).unwrap_or_default();
+    let shown = shown(recorded).unwrap_or_default();
     (StartHandshake::from_parts(accepted, socket), shown)
 }
 

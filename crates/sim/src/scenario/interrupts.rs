@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{ScenarioServer, account, reliable_network};
-use crate::faults::Handouts;
+use crate::faults::StorageModes;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::stream::ClientStream;
-use crate::timed_client::{Missed, TimedClient};
+use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{settings, test_tls};
 
 /// The largest file to which something is appended.
@@ -55,8 +55,9 @@ pub(super) async fn run(seed: u64, copies_first: bool, rng: &mut Rng, oracle: &O
     let has_tls = settings.tls.is_some();
     let network_faults = reliable_network(seed, rng);
     let copy_rate = Some(rng.between(50_000, 1_000_000));
-    let handouts = Handouts { copy_rate, copies_first, ..Handouts::random(rng) };
-    let server = ScenarioServer::start(network_faults, settings, handouts, (rng, oracle)).await;
+    let storage_modes = StorageModes { copy_rate, copies_first, ..StorageModes::random(rng) };
+    let server =
+        ScenarioServer::start(network_faults, settings, storage_modes, (rng, oracle)).await;
     oracle.ignore_uploads();
     let mut clients = JoinSet::new();
     for number in 1..=u8::try_from(rng.between(1, 4)).unwrap_or(1) {
@@ -99,7 +100,7 @@ async fn work(client: TimedClient, number: u8, is_private: bool, size: usize, mu
         }
         client.command("QUIT", &[221]).await.map(drop)
     };
-    let _: Result<(), Missed> = working.await;
+    let _: Result<(), ClientFailure> = working.await;
 }
 
 /// Returns whether the client is still there.
@@ -108,7 +109,7 @@ async fn transfer(
     work: InterruptedWork,
     number: u8,
     rng: &mut Rng,
-) -> Result<bool, Missed> {
+) -> Result<bool, ClientFailure> {
     let end = match rng.below(4) {
         0 => WorkEnd::Leaves,
         1 => WorkEnd::Whole,
@@ -163,7 +164,7 @@ async fn move_bytes(
     link: &mut Option<ClientStream>,
     work: InterruptedWork,
     rng: &mut Rng,
-) -> Result<bool, Missed> {
+) -> Result<bool, ClientFailure> {
     let Some(link) = link else { return Ok(true) };
     let mut left = rng.size(0, 100_000);
     while left > 0 {
@@ -188,7 +189,7 @@ async fn finish(
     client: &TimedClient,
     link: &mut ClientStream,
     work: InterruptedWork,
-) -> Result<(), Missed> {
+) -> Result<(), ClientFailure> {
     if matches!(work, InterruptedWork::Download) {
         while client.receive(link, FILE_BYTES_MAX).await? > 0 {}
         return Ok(());
@@ -199,7 +200,7 @@ async fn finish(
 }
 
 /// Sends ABOR behind commands that wait, and expects that it is read at once.
-async fn abort(client: &mut TimedClient, held: u64, rng: &mut Rng) -> Result<(), Missed> {
+async fn abort(client: &mut TimedClient, held: u64, rng: &mut Rng) -> Result<(), ClientFailure> {
     let mut lines: Vec<_> = (0..held).map(|_| *rng.pick(HELD)).collect();
     lines.push("ABOR");
     let began = Instant::now();

@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use wharf_core::account::Rate;
 
 use super::{ScenarioServer, account, address};
-use crate::faults::Handouts;
+use crate::faults::StorageModes;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
-use crate::timed_client::{Missed, TimedClient};
+use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::settings;
 
 /// What a client sends or receives per second by itself.
@@ -41,9 +41,9 @@ struct PhaseLimits {
 }
 
 pub(super) async fn run(rng: &mut Rng, oracle: &Oracle) {
-    let handouts = Handouts::random(rng);
+    let storage_modes = StorageModes::random(rng);
     let server =
-        ScenarioServer::start(NetworkFaults::Off, settings(), handouts, (rng, oracle)).await;
+        ScenarioServer::start(NetworkFaults::Off, settings(), storage_modes, (rng, oracle)).await;
     let is_upload = rng.chance(1, 2);
     oracle.ignore_uploads();
     server.stores.memory.put("/big", vec![b'd'; FILE_BYTES]);
@@ -90,7 +90,7 @@ async fn transfer(mut client: TimedClient, number: u8, is_upload: bool) {
         let mut next = Instant::now();
         loop {
             if client.move_part(&mut link, is_upload, part).await? < part {
-                return Err::<(), Missed>(client.missed("the transfer is over"));
+                return Err::<(), ClientFailure>(client.missed("the transfer is over"));
             }
             next = Instant::now().max(next + OWN_PAUSE);
             sleep_until(next).await;

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{ScenarioServer, reliable_network};
-use crate::faults::Handouts;
+use crate::faults::StorageModes;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
-use crate::timed_client::{Missed, TimedClient};
+use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
 
 /// The first passive port.
@@ -46,8 +46,9 @@ pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
     settings.tls = rng.chance(1, 2).then(test_tls);
     let has_tls = settings.tls.is_some();
     let network_faults = reliable_network(seed, rng);
-    let handouts = Handouts::random(rng);
-    let server = ScenarioServer::start(network_faults, settings, handouts, (rng, oracle)).await;
+    let storage_modes = StorageModes::random(rng);
+    let server =
+        ScenarioServer::start(network_faults, settings, storage_modes, (rng, oracle)).await;
     server.stores.memory.put("/file", vec![b'f'; FILE_BYTES]);
     oracle.ignore_uploads();
     let mut others = JoinSet::new();
@@ -82,10 +83,10 @@ async fn use_ports(client: TimedClient, number: u8, is_private: bool, mut rng: R
         }
         client.command("QUIT", &[221]).await.map(drop)
     };
-    let _: Result<(), Missed> = using.await;
+    let _: Result<(), ClientFailure> = using.await;
 }
 
-async fn transfer(client: &mut TimedClient, rng: &mut Rng) -> Result<(), Missed> {
+async fn transfer(client: &mut TimedClient, rng: &mut Rng) -> Result<(), ClientFailure> {
     let to = client.passive(rng.chance(1, 2)).await?;
     if rng.chance(1, 3) {
         client.pause(rng.below(500)).await;
@@ -160,7 +161,7 @@ async fn connect_late(
     client: &mut TimedClient,
     to: SocketAddr,
     time: Duration,
-) -> Result<(), Missed> {
+) -> Result<(), ClientFailure> {
     client.command("LIST", &[150]).await?;
     sleep(time).await;
     let link = client.dial(to).await;

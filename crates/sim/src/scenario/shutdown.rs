@@ -13,12 +13,12 @@ use wharf_core::storage::Start;
 use wharf_server::settings::{Listen, ListenTls};
 
 use super::{ScenarioServer, account, reliable_network};
-use crate::faults::Handouts;
+use crate::faults::StorageModes;
 use crate::oracle::{Oracle, SentUpload};
 use crate::rng::Rng;
 use crate::run::inspect;
 use crate::stream::ClientStream;
-use crate::timed_client::{Missed, TimedClient};
+use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
 
 /// Without moving bytes the server ends within this time.
@@ -64,7 +64,7 @@ enum Standstill {
     ReadsNothing,
 }
 
-const STANDING: &[Standstill] = &[
+const STALLS: &[Standstill] = &[
     Standstill::Idle,
     Standstill::Silent,
     Standstill::Unopened,
@@ -86,10 +86,11 @@ pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
         ..Listen::default()
     });
     let network_faults = reliable_network(seed, rng);
-    let handouts = Handouts::random(rng);
-    let mut server = ScenarioServer::start(network_faults, settings, handouts, (rng, oracle)).await;
+    let storage_modes = StorageModes::random(rng);
+    let mut server =
+        ScenarioServer::start(network_faults, settings, storage_modes, (rng, oracle)).await;
     server.stores.memory.put("/file", vec![b'f'; FILE_BYTES]);
-    let mut standing = JoinSet::new();
+    let mut stalled = JoinSet::new();
     let mut moving = JoinSet::new();
     // Has a permit for each transfer that moves.
     let moved_first = Arc::new(Semaphore::new(0));
@@ -104,8 +105,8 @@ pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
             };
             moving.spawn(transfer.run(number));
         } else {
-            let standstill = *rng.pick(STANDING);
-            standing.spawn(stand(client, number, standstill, rng.fork()));
+            let standstill = *rng.pick(STALLS);
+            stalled.spawn(stand(client, number, standstill, rng.fork()));
         }
     }
     drop(moved_first.acquire_many(u32::try_from(moving.len()).unwrap_or_default()).await);
@@ -120,8 +121,8 @@ pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
     }
     oracle.log_line("world", &format!("the server has ended after {:?}", began.elapsed()));
     while moving.join_next().await.is_some() {}
-    standing.abort_all();
-    while standing.join_next().await.is_some() {}
+    stalled.abort_all();
+    while stalled.join_next().await.is_some() {}
     server.ended(FORCED_END_MAX).await;
     inspect(&server.net, &server.handle, oracle, &server.events);
 }
@@ -154,7 +155,7 @@ async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng:
         let _link = client.dial(SocketAddr::new(SERVER.ip(), IMPLICIT_PORT)).await;
         return pending().await;
     }
-    let standing = async {
+    let stalled = async {
         if standstill == Standstill::Silent {
             return Ok(None);
         }
@@ -163,9 +164,9 @@ async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng:
         let (user, secret) = account(number);
         client.log_in(user, secret).await?;
         let link = stop(&mut client, standstill, &mut rng).await?;
-        Ok::<_, Missed>(Some((client, link)))
+        Ok::<_, ClientFailure>(Some((client, link)))
     };
-    let _open = standing.await;
+    let _open = stalled.await;
     pending::<()>().await;
 }
 
@@ -173,7 +174,7 @@ async fn stop(
     client: &mut TimedClient,
     standstill: Standstill,
     rng: &mut Rng,
-) -> Result<Option<ClientStream>, Missed> {
+) -> Result<Option<ClientStream>, ClientFailure> {
     if standstill == Standstill::Idle {
         return Ok(None);
     }
@@ -211,12 +212,12 @@ struct MovingTransfer {
 
 impl MovingTransfer {
     async fn run(mut self, number: u8) {
-        let _: Result<(), Missed> = self.transfer(account(number)).await;
+        let _: Result<(), ClientFailure> = self.transfer(account(number)).await;
         // One more does no harm, and without any the scenario would wait forever.
         self.has_begun.add_permits(1);
     }
 
-    async fn transfer(&mut self, (user, secret): (&str, &str)) -> Result<(), Missed> {
+    async fn transfer(&mut self, (user, secret): (&str, &str)) -> Result<(), ClientFailure> {
         let Self { client, is_upload, oracle, .. } = self;
         client.log_in(user, secret).await?;
         let to = client.passive(false).await?;

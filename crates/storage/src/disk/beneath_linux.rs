@@ -92,10 +92,10 @@ pub(super) fn ignores_case(root: impl AsFd) -> bool {
     const CASEFOLD: u32 = 0x4000_0000;
     let is_folded = ioctl_getflags(&root).is_ok_and(|flags| flags.bits() & CASEFOLD != 0);
     let kind = fstatfs(&root).ok().and_then(|facts| u32::try_from(facts.f_type).ok());
-    is_folded || !kind.is_some_and(tells_case_apart)
+    is_folded || !kind.is_some_and(is_case_sensitive)
 }
 
-fn tells_case_apart(kind: u32) -> bool {
+fn is_case_sensitive(kind: u32) -> bool {
     // Memory and disks as above; then NFS, squashfs, erofs and bcachefs.
     const THOSE: &[u32] = &[
         0x0102_1994,
@@ -127,9 +127,9 @@ mod tests {
         let (vfat, exfat, ntfs3, smb2, fuse, plan9) =
             (0x4d44, 0x2011_bab0, 0x7366_746e, 0xfe53_4d42, 0x6573_5546, 0x0102_1997);
         for kind in [vfat, exfat, ntfs3, smb2, fuse, plan9, 0, u32::MAX] {
-            assert!(!tells_case_apart(kind), "{kind:x}");
+            assert!(!is_case_sensitive(kind), "{kind:x}");
         }
-        assert!(tells_case_apart(0xef53));
+        assert!(is_case_sensitive(0xef53));
         let folder = tempfile::tempdir().expect("it can be written");
         let open = std::fs::File::open(folder.path()).expect("it was made");
         std::fs::write(folder.path().join("a"), "").expect("it can be written");

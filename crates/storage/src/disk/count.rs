@@ -21,7 +21,7 @@ const DEPTH_MAX: usize = 200;
 /// If something cannot be read, or is nested too deeply.
 pub(super) fn count(root: &Path) -> io::Result<UsedSpace> {
     let top = Root::open(root, FollowSymlinks::Never)?.top()?;
-    let mut kept = UsedSpace::default();
+    let mut used = UsedSpace::default();
     let mut open = vec![(top.names()?, top)];
     while let Some((names, dir)) = open.last_mut() {
         let Some(entry) = names.next() else {
@@ -38,11 +38,11 @@ pub(super) fn count(root: &Path) -> io::Result<UsedSpace> {
         }
         match dir.measure(&name).map_err(io::Error::other)? {
             Some((Kind::File, bytes)) => {
-                kept.files = kept.files.saturating_add(1);
-                kept.bytes = kept.bytes.saturating_add(bytes);
+                used.files = used.files.saturating_add(1);
+                used.bytes = used.bytes.saturating_add(bytes);
             }
             Some((Kind::Dir, _)) => {
-                kept.files = kept.files.saturating_add(1);
+                used.files = used.files.saturating_add(1);
                 let below = below(dir, &name)?;
                 if open.len() >= DEPTH_MAX && below.is_some() {
                     return Err(io::Error::other("directories are nested too deeply"));
@@ -53,7 +53,7 @@ pub(super) fn count(root: &Path) -> io::Result<UsedSpace> {
             None | Some((Kind::Link | Kind::Other, _)) => {}
         }
     }
-    Ok(kept)
+    Ok(used)
 }
 
 /// A directory to read; `None` if it disappeared or access is denied.

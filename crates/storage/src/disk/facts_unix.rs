@@ -72,12 +72,12 @@ mod extended {
     }
 
     fn entry(stat: &Statx) -> Entry {
-        let knows_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let has_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
         let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
         let kind = super::kind(u32::from(stat.stx_mode));
         Entry {
             modified: timestamp(&stat.stx_mtime),
-            created: knows_birth.then(|| timestamp(&stat.stx_btime)),
+            created: has_birth.then(|| timestamp(&stat.stx_btime)),
             mode: u32::from(stat.stx_mode) & 0o7777,
             links: u64::from(stat.stx_nlink),
             unique: Some((device, stat.stx_ino)),

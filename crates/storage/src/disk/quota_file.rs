@@ -136,10 +136,10 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 fn text_of(homes: &[(PathBuf, CountedHome)]) -> String {
     let mut text = format!("{HEADER}\n");
-    for (home, (kept, counted_at)) in homes {
+    for (home, (used, counted_at)) in homes {
         // A home that cannot be written is counted again.
         let Some(home) = home.to_str().filter(|home| !home.contains('\n')) else { continue };
-        let _ = writeln!(text, "{} {} {counted_at} {home}", kept.bytes, kept.files);
+        let _ = writeln!(text, "{} {} {counted_at} {home}", used.bytes, used.files);
     }
     let sum = sum_of(&text);
     text.push_str(&sum);

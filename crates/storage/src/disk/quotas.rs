@@ -77,7 +77,7 @@ impl Quotas {
         let quota_file = Arc::new(QuotaFile::in_folder(state_folder.into()));
         let dirty_mark: Arc<dyn DirtyMark> = quota_file.clone();
         let new_counter =
-            |(kept, counted_at)| QuotaCounter::counted(kept, counted_at, Some(dirty_mark.clone()));
+            |(used, counted_at)| QuotaCounter::counted(used, counted_at, Some(dirty_mark.clone()));
         let known = quota_file.read().into_iter();
         let counted: HashMap<_, _> =
             known.map(|(home, counted)| (home, Arc::new(new_counter(counted)))).collect();
@@ -184,9 +184,9 @@ impl Quotas {
     }
 
     /// The usage of a home; `None` if it is not counted or not known. Blocks for a moment.
-    pub fn kept(&self, home: &Path) -> Option<UsedSpace> {
+    pub fn used(&self, home: &Path) -> Option<UsedSpace> {
         let counter = self.homes().counted.get(&home.canonicalize().ok()?).cloned()?;
-        counter.kept()
+        counter.used()
     }
 
     /// Whether homes wait to be counted or are being counted. A login requests its count before it

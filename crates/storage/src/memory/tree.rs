@@ -78,7 +78,7 @@ impl MemoryTree {
     }
 
     /// The usage, including unfinished uploads.
-    pub(super) fn kept(&self) -> UsedSpace {
+    pub(super) fn used(&self) -> UsedSpace {
         let files = self.nodes.values().map(|node| node.content.as_deref().unwrap_or_default());
         let partials = self.partials.values().map(|partial| partial.content.as_slice());
         files.chain(partials).fold(UsedSpace::default(), |sum, content| UsedSpace {

@@ -68,8 +68,8 @@ impl<'a> QuotaChange<'a> {
     /// Whether something may leave an inner home of another account: not if this account exceeds
     /// its quota, so that files that do not fit here cannot be moved here.
     pub(crate) fn check_unaccounted(&self) -> Result<()> {
-        let kept = self.counter.counts().lasting();
-        if self.quota.admits(kept) { Ok(()) } else { Err(ErrorKind::OverQuota.into()) }
+        let used = self.counter.counts().lasting();
+        if self.quota.admits(used) { Ok(()) } else { Err(ErrorKind::OverQuota.into()) }
     }
 
     /// A file was renamed or removed: no upload replaces it any more.
@@ -79,8 +79,8 @@ impl<'a> QuotaChange<'a> {
 
     /// Whether one more file or directory fits the quota.
     pub(crate) fn check_one_more(&self) -> Result<()> {
-        let kept = self.counter.counts().lasting();
-        let files = kept.files.saturating_add(1);
+        let used = self.counter.counts().lasting();
+        let files = used.files.saturating_add(1);
         // An account over its limit in bytes may still create directories.
         if self.quota.admits(UsedSpace { bytes: 0, files }) {
             Ok(())

@@ -89,21 +89,21 @@ impl Credits {
     }
 
     /// The part of the usage that counts against a limit.
-    pub(crate) fn without(&self, kept: UsedSpace) -> UsedSpace {
-        minus(kept, self.sum)
+    pub(crate) fn without(&self, used: UsedSpace) -> UsedSpace {
+        minus(used, self.sum)
     }
 
     /// The same without `replaced`, and without the credit for it.
     pub(crate) fn without_replaced(
         &self,
-        kept: UsedSpace,
+        used: UsedSpace,
         replaced: Option<Replaced>,
     ) -> UsedSpace {
-        let Some(replaced) = replaced else { return self.without(kept) };
+        let Some(replaced) = replaced else { return self.without(used) };
         let credited =
             self.by_file.get(&replaced.file).map_or_else(UsedSpace::default, |it| it.used);
         let gone = UsedSpace { bytes: replaced.bytes, files: 1 };
-        minus(minus(kept, minus(self.sum, credited)), gone)
+        minus(minus(used, minus(self.sum, credited)), gone)
     }
 }
 

@@ -45,7 +45,7 @@ impl ReservationState {
     /// Sets the number of reserved bytes.
     fn set(&mut self, bytes: u64, counts: &mut Counts) {
         let old = std::mem::replace(&mut self.bytes, bytes);
-        counts.kept.bytes = counts.kept.bytes.saturating_sub(old).saturating_add(bytes);
+        counts.used.bytes = counts.used.bytes.saturating_sub(old).saturating_add(bytes);
         if let Some((token, _)) = self.credit {
             counts.credits.set(token, self.covered(bytes));
         }
@@ -82,7 +82,7 @@ impl QuotaReservation {
             if replaces.is_none() && !limited.quota.admits(UsedSpace { bytes: 0, files }) {
                 return Err(ErrorKind::OverQuota.into());
             }
-            counts.kept.files = counts.kept.files.saturating_add(1);
+            counts.used.files = counts.used.files.saturating_add(1);
         }
         let credit = replaces.map(|it| (counts.credits.take(it.file), it.bytes));
         let held =
@@ -159,7 +159,7 @@ impl QuotaReservation {
         if held.credit.is_some_and(|(token, _)| Some(token.file()) != stands) {
             held.give_back(&mut counts);
         }
-        let mut lasting = counts.credits.without_replaced(counts.kept, replaced);
+        let mut lasting = counts.credits.without_replaced(counts.used, replaced);
         match replaced {
             // A smaller file is always accepted, even if the limit was lowered in the meantime.
             Some(replaced) if bytes <= replaced.bytes => return Ok(()),

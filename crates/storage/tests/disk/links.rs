@@ -9,7 +9,7 @@ use wharf_core::storage::{Change, ListDetail, Replace, Start, Storage};
 use wharf_proto::entry::{Entry, Kind};
 use wharf_storage::{Disk, DiskOptions, FollowSymlinks};
 
-use super::{WAYS, World, content, fails, fast, listed, path, put, write};
+use super::{CONFINEMENTS, World, content, fails, fast, listed, path, put, write};
 
 /// What a client finds behind a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ fn world() -> World {
 
 /// Runs a case for every method, policy and link, each with a directory of its own.
 async fn for_each_link(case: impl AsyncFn(&World, &Disk, &str, Reach)) {
-    for confinement in WAYS {
+    for confinement in CONFINEMENTS {
         for (policy, column) in POLICIES.into_iter().zip(0..) {
             for (link, reaches) in LINKS {
                 let reach = *reaches.get(column).unwrap();
@@ -204,7 +204,7 @@ async fn removing_and_renaming_do_not_follow_a_link() {
 
 #[tokio::test]
 async fn pipes_and_sockets_are_listed_and_never_opened() {
-    for confinement in WAYS {
+    for confinement in CONFINEMENTS {
         let world = World::new();
         let folder = fs::File::open(&world.root).unwrap();
         rustix::fs::mkfifoat(&folder, "pipe", rustix::fs::Mode::RUSR).unwrap();

@@ -42,7 +42,7 @@ enum Confinement {
     Walk,
 }
 
-const WAYS: [Confinement; 2] = [Confinement::Best, Confinement::Walk];
+const CONFINEMENTS: [Confinement; 2] = [Confinement::Best, Confinement::Walk];
 
 impl World {
     fn new() -> Self {

@@ -11,12 +11,12 @@ use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Change, ListDetail, Replace, Start, Storage, Stores, Write};
 use wharf_storage::{Disk, DiskOptions, Disks, TEMP_PREFIX};
 
-use super::{WAYS, World, begin, content, fails, fast, feed, listed, path, put, write};
+use super::{CONFINEMENTS, World, begin, content, fails, fast, feed, listed, path, put, write};
 
 #[tokio::test]
 async fn row_31_32_existing_names_that_cannot_be_created_stay_accessible() {
     for name in [b"latin \xe4".as_slice(), b"line\nfeed", b"\x1b[2J"] {
-        for confinement in WAYS {
+        for confinement in CONFINEMENTS {
             let world = World::new();
             fs::write(world.root.join(OsStr::from_bytes(name)), "old").unwrap();
             let disk = world.disk_by(confinement, &fast());

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{RenameFlags, renameat_with};
 use wharf_core::storage::{Change, Replace, Storage};
 
-use super::{WAYS, World, content, fast, path, put};
+use super::{CONFINEMENTS, World, content, fast, path, put};
 
 const ROUNDS: usize = 1500;
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn row_29_no_concurrent_replacement_leads_out_of_the_root() {
-    for confinement in WAYS {
+    for confinement in CONFINEMENTS {
         let world = World::new();
         fs::create_dir(world.root.join("d")).unwrap();
         symlink("../outside", world.root.join("l")).unwrap();

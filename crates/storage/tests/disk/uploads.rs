@@ -14,7 +14,9 @@ use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::{Replace, Start, Storage, Stores};
 use wharf_storage::{Disk, DiskOptions, Disks, Memory};
 
-use super::{POLLS_MAX, WAYS, World, begin, content, fails, fast, feed, path, put, shared, write};
+use super::{
+    CONFINEMENTS, POLLS_MAX, World, begin, content, fails, fast, feed, path, put, shared, write,
+};
 
 #[tokio::test]
 async fn a_temporary_file_is_private_and_removed_by_commit() {
@@ -39,7 +41,7 @@ async fn leave(disk: &Disk) {
 
 #[tokio::test]
 async fn row_33_an_unfinished_upload_belongs_to_its_account_and_survives_a_restart() {
-    for confinement in WAYS {
+    for confinement in CONFINEMENTS {
         let world = World::new();
         leave(&world.disk_by(confinement, &DiskOptions::default())).await;
         let other = Disk::open(&world.root, "bert", &fast()).unwrap();
@@ -222,12 +224,12 @@ async fn row_56_an_upload_interrupted_before_its_first_byte_is_not_mixed_into_th
 
 #[tokio::test]
 async fn row_56_a_complete_file_sent_to_resume_its_first_part_is_rejected() {
-    type Case<'a> = (&'a [u8], Start, &'a [u8], Option<&'a [u8]>);
+    type UploadCase<'a> = (&'a [u8], Start, &'a [u8], Option<&'a [u8]>);
     let whole: Vec<u8> = (0..3000_u32).flat_map(u32::to_be_bytes).collect();
     let (first, rest) = whole.split_at(5000);
     let repeated = vec![0; 6000];
     // Bytes left unfinished, bytes sent, and the expected content.
-    let cases: [Case<'_>; 5] = [
+    let cases: [UploadCase<'_>; 5] = [
         (first, Start::End, &whole, None),
         (first, Start::End, rest, Some(&whole)),
         (first, Start::At(2500), &whole, None),

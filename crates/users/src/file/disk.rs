@@ -82,14 +82,14 @@ pub fn stamp_of(file: &File) -> io::Result<Stamp> {
 ///
 /// The stamp is taken before reading: if the file changes meanwhile, the next check detects it.
 pub(super) fn read(path: &Path) -> Result<(String, Stamp), UsersFileError> {
-    let trouble = |error| unreadable(path, error);
-    let file = trusted_file::open(path).map_err(trouble)?;
-    let about = file.metadata().map_err(trouble)?;
+    let failure = |error| unreadable(path, error);
+    let file = trusted_file::open(path).map_err(failure)?;
+    let about = file.metadata().map_err(failure)?;
     if let Some(mode) = system::open_to_others(&about) {
         return Err(UsersFileError::TooOpen { path: path.to_owned(), mode });
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(trouble)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failure)?;
     if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
         return Err(UsersFileError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
     }

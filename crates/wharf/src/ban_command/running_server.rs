@@ -12,7 +12,7 @@ use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked, ThrottleSnapsho
 use super::network;
 use crate::cli::{GlobalArgs, running_server::SocketArgs};
 use crate::outcome::{Exit, Failure};
-use crate::running_server::{ask, client};
+use crate::running_server::{client, run_request};
 
 /// The server at the given socket, else the running server of this configuration, if any.
 pub(super) fn server(
@@ -21,8 +21,8 @@ pub(super) fn server(
     config: Option<&Path>,
 ) -> Result<Option<AdminClient>, Failure> {
     let client = client(global, &SocketArgs { socket: socket.map(Path::to_owned) });
-    let asked = ask(async { client.get::<Status>("/v1/status").await });
-    match asked {
+    let result = run_request(async { client.get::<Status>("/v1/status").await });
+    match result {
         Ok(_) if socket.is_some() => Ok(Some(client)),
         Ok(status) => {
             let config = config.and_then(|path| std::path::absolute(path).ok());
@@ -37,7 +37,7 @@ pub(super) fn server(
 
 /// The bans and locks of the server.
 pub(super) fn read(server: &AdminClient) -> Result<ThrottleSnapshot, Failure> {
-    let (bans, locks) = ask(async {
+    let (bans, locks) = run_request(async {
         let bans: Vec<Ban> = server.get("/v1/bans").await?;
         let locks: Vec<Lock> = server.get("/v1/locks").await?;
         Ok((bans, locks))
@@ -82,7 +82,7 @@ pub(super) fn add(
     for network in networks {
         let (network, reason) = (network.to_string(), Some(reason.to_owned()));
         let ban = NewBan { network, duration_seconds, reason, kick: true };
-        ask(async { server.ban(&ban).await })?;
+        run_request(async { server.ban(&ban).await })?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ pub(super) fn lift(
     networks: &[IpNet],
     users: &[String],
 ) -> Result<(), Failure> {
-    ask(async {
+    run_request(async {
         if !networks.is_empty() {
             let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
             server.unban(&networks).await?;
@@ -108,7 +108,7 @@ pub(super) fn lift(
 
 /// Removes all bans and locks.
 pub(super) fn clear(server: &AdminClient) -> Result<(), Failure> {
-    ask(async {
+    run_request(async {
         let _: Vec<String> = server.delete("/v1/bans").await?;
         let _: Vec<String> = server.post("/v1/unlock", &Unlock::default()).await?;
         Ok::<_, RequestError>(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wharf_load::{
-    Case, CommandSession, Content, DownloadMode, Error, ErrorKind, Listing, Plan, RunOutcome,
+    CommandSession, Content, DownloadMode, Error, ErrorKind, Listing, LoadCase, Plan, RunOutcome,
     RunProgress, TargetServer, prepare,
 };
 
@@ -91,7 +91,7 @@ impl<'a> Suite<'a> {
                 Some(dir) => format!("{dir}/wharf-bench-{end}"),
                 None => format!("wharf-bench-{end}"),
             };
-            match session.say(&format!("MKD {folder}")) {
+            match session.command(&format!("MKD {folder}")) {
                 Ok(()) => suite.folder = Some(folder),
                 Err(error) => suite.results.notes.push(format!(
                     "uploads are not permitted here ({error}); use another folder with --dir PATH"
@@ -151,21 +151,23 @@ impl<'a> Suite<'a> {
     fn one(&mut self, case: BenchCases) -> CaseResult {
         let count = u64::from(self.options.count);
         match case {
-            BenchCases::Login => self.run(case, Case::Login, count),
-            BenchCases::Noop => self.run(case, Case::Command { line: "NOOP".to_owned() }, count),
+            BenchCases::Login => self.run(case, LoadCase::Login, count),
+            BenchCases::Noop => {
+                self.run(case, LoadCase::Command { line: "NOOP".to_owned() }, count)
+            }
             BenchCases::List => self.list(count.div_ceil(OPERATIONS_PER_LISTING)),
             BenchCases::SmallUp => self.store(case, count),
             BenchCases::LargeUp => self.store(case, u64::from(self.options.sessions)),
-            BenchCases::SmallDown => self.fetch_small(count),
-            BenchCases::LargeDown => self.fetch_large(),
+            BenchCases::SmallDown => self.download_small(count),
+            BenchCases::LargeDown => self.download_large(),
         }
     }
 
-    fn run(&self, measured: BenchCases, case: Case, count: u64) -> CaseResult {
+    fn run(&self, measured: BenchCases, case: LoadCase, count: u64) -> CaseResult {
         let BenchArgs { sessions, time, size, .. } = *self.options;
         let bytes = match &case {
-            Case::Store { length, .. } => Some(length * count),
-            Case::Retrieve { length, .. } => Some(length.unwrap_or(size) * count),
+            LoadCase::Store { length, .. } => Some(length * count),
+            LoadCase::Retrieve { length, .. } => Some(length.unwrap_or(size) * count),
             _ => None,
         };
         let plan = Plan { sessions: sessions.into(), count, time: Some(time), ..Plan::new(case) };
@@ -184,7 +186,7 @@ impl<'a> Suite<'a> {
     /// Lists the folder with the small files, or the current one; with MLSD if supported.
     fn list(&mut self, count: u64) -> CaseResult {
         let path = self.folder.clone().or_else(|| self.options.dir.clone()).unwrap_or_default();
-        let listing = |verb| Case::List { verb, path: path.clone(), entries: None };
+        let listing = |verb| LoadCase::List { verb, path: path.clone(), entries: None };
         let ending = self.run(BenchCases::List, listing(Listing::Mlsd), count);
         let is_unknown = matches!(&ending, CaseResult::Ran(outcome) if outcome.operations == 0
             && outcome.error_list.first().is_some_and(|error|
@@ -206,7 +208,7 @@ impl<'a> Suite<'a> {
         let content = Content::Pattern;
         // The suite deletes all files itself, including those of failed uploads.
         let ending =
-            self.run(measured, Case::Store { path, length, content, is_deleted: false }, count);
+            self.run(measured, LoadCase::Store { path, length, content, is_deleted: false }, count);
         if let CaseResult::Ran(outcome) = &ending {
             let whole = if outcome.errors == 0 { outcome.operations } else { 0 };
             let begun = outcome.operations + outcome.errors + u64::from(self.options.sessions);
@@ -217,7 +219,7 @@ impl<'a> Suite<'a> {
         ending
     }
 
-    fn fetch_small(&mut self, count: u64) -> CaseResult {
+    fn download_small(&mut self, count: u64) -> CaseResult {
         if self.folder.is_some() && self.small.whole == 0 {
             self.store(BenchCases::SmallUp, count);
         }
@@ -227,14 +229,18 @@ impl<'a> Suite<'a> {
         }
         let path = format!("{folder}/{SMALL_PREFIX}{{i}}");
         let (length, reading) = (Some(SMALL), self.reading());
-        self.run(BenchCases::SmallDown, Case::Retrieve { path, length, reading }, self.small.whole)
+        self.run(
+            BenchCases::SmallDown,
+            LoadCase::Retrieve { path, length, reading },
+            self.small.whole,
+        )
     }
 
-    fn fetch_large(&mut self) -> CaseResult {
+    fn download_large(&mut self) -> CaseResult {
         let count = u64::from(self.options.sessions);
         if let Some(path) = self.options.file.clone() {
             // Its content is unknown, so it cannot be verified.
-            let case = Case::Retrieve { path, length: None, reading: DownloadMode::Decrypt };
+            let case = LoadCase::Retrieve { path, length: None, reading: DownloadMode::Decrypt };
             return self.run(BenchCases::LargeDown, case, count);
         }
         if self.folder.is_some() && self.large.whole == 0 {
@@ -246,7 +252,7 @@ impl<'a> Suite<'a> {
         }
         let path = format!("{folder}/{LARGE_PREFIX}0");
         let (length, reading) = (Some(self.options.size), self.reading());
-        self.run(BenchCases::LargeDown, Case::Retrieve { path, length, reading }, count)
+        self.run(BenchCases::LargeDown, LoadCase::Retrieve { path, length, reading }, count)
     }
 
     fn reading(&self) -> DownloadMode {
@@ -262,11 +268,11 @@ impl<'a> Suite<'a> {
         for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
             for number in 0..stored.begun {
                 // An error for a file that was never stored is ignored; RMD fails if files remain.
-                let removed = session.say(&format!("DELE {folder}/{prefix}{number}"));
+                let removed = session.command(&format!("DELE {folder}/{prefix}{number}"));
                 removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
             }
         }
-        session.say(&format!("RMD {folder}"))?;
+        session.command(&format!("RMD {folder}"))?;
         session.end();
         Ok(())
     }

@@ -25,7 +25,7 @@ fn a_certificate_is_generated_once_and_stored() {
     let mut left: Vec<_> =
         fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [KEPT_RSA_NAME, KEPT_NAME]);
+    assert_eq!(left, [STORED_RSA_NAME, STORED_NAME]);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn an_rsa_certificate_with_the_same_names_is_added_to_that_of_an_earlier_release
     let folder = tempfile::tempdir().unwrap();
     let of_before = ["old.example".to_owned(), "192.0.2.7".to_owned()];
     let text = make(&of_before, KeyKind::Ecdsa).unwrap();
-    write_synced(&TrustedPath::find(&folder.path().join(KEPT_NAME)).unwrap(), &text).unwrap();
+    write_synced(&TrustedPath::find(&folder.path().join(STORED_NAME)).unwrap(), &text).unwrap();
     let first = self_signed(folder.path(), &names()).unwrap();
     assert_eq!(first.chain, chain_of(&text));
     let (chain, key) = first.other.unwrap();
@@ -72,8 +72,8 @@ fn only_its_owner_may_read_it() {
     let state = folder.path().join("state");
     self_signed(&state, &names()).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&state), mode(&state.join(KEPT_NAME))), (0o700, 0o600));
-    fs::set_permissions(state.join(KEPT_NAME), fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!((mode(&state), mode(&state.join(STORED_NAME))), (0o700, 0o600));
+    fs::set_permissions(state.join(STORED_NAME), fs::Permissions::from_mode(0o640)).unwrap();
     let failure = self_signed(&state, &names()).unwrap_err();
     assert_eq!(failure.exit, Exit::ConfigInvalid);
     assert!(failure.hint.unwrap().starts_with("chmod 600 "));

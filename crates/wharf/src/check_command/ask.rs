@@ -29,18 +29,18 @@ const SHOWN_LETTERS_MAX: usize = 200;
 const READY: u16 = 220;
 
 /// The server to check.
-struct Asked<'a> {
+struct RemoteCheck<'a> {
     host: String,
     address: SocketAddr,
     options: &'a CheckArgs,
 }
 
 /// A connection, and whether its certificate was verified.
-struct Met {
-    visit: ControlClient,
+struct CheckedConnection {
+    control: ControlClient,
     is_secure: bool,
     /// Whether the certificate was verified.
-    is_proven: bool,
+    is_verified: bool,
 }
 
 pub(super) fn inspect(
@@ -51,8 +51,8 @@ pub(super) fn inspect(
     let (host, port) = split(server, PORT)?;
     let address = resolve(&host, port)?;
     page.line(format!("{host} at {address}"));
-    let asked = Asked { host, address, options };
-    let Some(met) = asked.meet(page) else { return Ok(()) };
+    let remote = RemoteCheck { host, address, options };
+    let Some(checked) = remote.connect(page) else { return Ok(()) };
     let Some(user) = &options.user else {
         page.note(
             "data connections were not tested: they require a login",
@@ -60,69 +60,79 @@ pub(super) fn inspect(
         );
         return Ok(());
     };
-    let Some(mut visit) = asked.log_in(met, user, page)? else { return Ok(()) };
-    asked.try_data(&mut visit, page);
+    let Some(mut control) = remote.log_in(checked, user, page)? else { return Ok(()) };
+    remote.try_data(&mut control, page);
     // The server may close the connection instead.
-    let _ = visit.say("QUIT");
+    let _ = control.command("QUIT");
     Ok(())
 }
 
-impl Asked<'_> {
+impl RemoteCheck<'_> {
     fn is_implicit(&self) -> bool {
         self.address.port() == PORT_IMPLICIT
     }
 
     /// Connects, reads the greeting, and starts TLS.
-    fn meet(&self, page: &mut CheckPage) -> Option<Met> {
+    fn connect(&self, page: &mut CheckPage) -> Option<CheckedConnection> {
         let roots = match system_roots() {
             Ok(roots) => Trust::Roots(Arc::new(roots)),
-            Err(failure) => return self.meet_unproven(&failure.message, page),
+            Err(failure) => return self.connect_unverified(&failure.message, page),
         };
-        let mut visit = self.open(page)?;
+        let mut control = self.open(page)?;
         let Some(verified) = self.tls(roots) else {
-            return Some(Met { visit, is_secure: false, is_proven: false });
+            return Some(CheckedConnection { control, is_secure: false, is_verified: false });
         };
         if !self.is_implicit() {
-            self.greet(&mut visit, page)?;
-            features(&mut visit, page);
-            match visit.say("AUTH TLS") {
+            self.greet(&mut control, page)?;
+            features(&mut control, page);
+            match control.command("AUTH TLS") {
                 Ok(reply) if reply.code == 234 => {}
                 Ok(reply) => {
                     page.warn(
                         format!("TLS is not offered: {} {}", reply.code, shown(&reply.text())),
                         "passwords and files are sent unencrypted; enable TLS at the server",
                     );
-                    return Some(Met { visit, is_secure: false, is_proven: false });
+                    return Some(CheckedConnection {
+                        control,
+                        is_secure: false,
+                        is_verified: false,
+                    });
                 }
                 Err(error) => return failed(&error, page),
             }
         }
-        match visit.secure(&verified) {
+        match control.secure(&verified) {
             Ok(secured) => {
                 report_tls(&secured, page);
                 page.row("verified", "yes: the certificate is trusted by this system");
                 if self.is_implicit() {
-                    self.greet(&mut visit, page)?;
+                    self.greet(&mut control, page)?;
                 }
-                Some(Met { visit, is_secure: true, is_proven: true })
+                Some(CheckedConnection { control, is_secure: true, is_verified: true })
             }
-            Err(Error { kind: ErrorKind::Tls(why), .. }) => self.meet_unproven(&why, page),
+            Err(Error { kind: ErrorKind::Tls(why), .. }) => self.connect_unverified(&why, page),
             Err(error) => failed(&error, page),
         }
     }
 
     /// The same, accepting any certificate, as clients do after confirmation by their user.
-    fn meet_unproven(&self, why: &str, page: &mut CheckPage) -> Option<Met> {
+    fn connect_unverified(&self, why: &str, page: &mut CheckPage) -> Option<CheckedConnection> {
         let any = self.tls(Trust::Any)?;
-        let mut visit = self.open(page)?;
+        let mut control = self.open(page)?;
         if !self.is_implicit() {
-            match visit.greeting().and_then(|_| visit.say("AUTH TLS")) {
+            match control.greeting().and_then(|_| control.command("AUTH TLS")) {
                 Ok(reply) if reply.code == 234 => {}
-                Ok(_) => return Some(Met { visit, is_secure: false, is_proven: false }),
+                Ok(_) => {
+                    return Some(CheckedConnection {
+                        control,
+                        is_secure: false,
+                        is_verified: false,
+                    });
+                }
                 Err(error) => return failed(&error, page),
             }
         }
-        match visit.secure(&any) {
+        match control.secure(&any) {
             Ok(secured) => report_tls(&secured, page),
             Err(error) => return failed(&error, page),
         }
@@ -132,9 +142,9 @@ impl Asked<'_> {
             "use a certificate of a trusted CA for the host name that clients use",
         );
         if self.is_implicit() {
-            self.greet(&mut visit, page)?;
+            self.greet(&mut control, page)?;
         }
-        Some(Met { visit, is_secure: true, is_proven: false })
+        Some(CheckedConnection { control, is_secure: true, is_verified: false })
     }
 
     fn tls(&self, trust: Trust) -> Option<TlsOptions> {
@@ -145,7 +155,7 @@ impl Asked<'_> {
 
     fn open(&self, page: &mut CheckPage) -> Option<ControlClient> {
         match ControlClient::open(self.address, TIMEOUT) {
-            Ok(visit) => Some(visit),
+            Ok(control) => Some(control),
             Err(error) => {
                 let hint = match error.kind {
                     ErrorKind::TimedOut => {
@@ -161,8 +171,8 @@ impl Asked<'_> {
         }
     }
 
-    fn greet(&self, visit: &mut ControlClient, page: &mut CheckPage) -> Option<()> {
-        match visit.greeting() {
+    fn greet(&self, control: &mut ControlClient, page: &mut CheckPage) -> Option<()> {
+        match control.greeting() {
             Ok(reply) if reply.code == READY => {
                 page.row("greeting", &shown(&reply.text()));
                 Some(())
@@ -189,11 +199,11 @@ impl Asked<'_> {
 
     fn log_in(
         &self,
-        met: Met,
+        checked: CheckedConnection,
         user: &str,
         page: &mut CheckPage,
     ) -> Result<Option<ControlClient>, Failure> {
-        let Met { mut visit, is_secure, is_proven } = met;
+        let CheckedConnection { mut control, is_secure, is_verified } = checked;
         if !is_secure {
             page.fail(
                 "the password was not sent: the connection is not encrypted",
@@ -202,7 +212,7 @@ impl Asked<'_> {
             return Ok(None);
         }
         let is_near = is_private(self.address.ip());
-        if !(is_near || self.options.insecure || is_proven) {
+        if !(is_near || self.options.insecure || is_verified) {
             page.fail(
                 "the password was not sent: the certificate could not be verified",
                 "to send it anyway:  --insecure",
@@ -213,10 +223,11 @@ impl Asked<'_> {
         if user.contains(['\r', '\n']) || password.contains(['\r', '\n']) {
             return Err(Failure::usage("invalid user name or password: it contains a line break"));
         }
-        let login_reply = visit.say(&format!("USER {user}")).and_then(|reply| match reply.code {
-            331 => visit.say(&format!("PASS {password}")),
-            _ => Ok(reply),
-        });
+        let login_reply =
+            control.command(&format!("USER {user}")).and_then(|reply| match reply.code {
+                331 => control.command(&format!("PASS {password}")),
+                _ => Ok(reply),
+            });
         match login_reply {
             Ok(reply) if (200..300).contains(&reply.code) => {
                 page.row("login", &shown(&reply.text()));
@@ -234,7 +245,7 @@ impl Asked<'_> {
             }
         }
         for line in ["PBSZ 0", "PROT P"] {
-            match visit.say(line) {
+            match control.command(line) {
                 Ok(reply) if (200..300).contains(&reply.code) => {}
                 Ok(reply) => page.warn(
                     format!("{line} is refused: {} {}", reply.code, shown(&reply.text())),
@@ -246,19 +257,19 @@ impl Asked<'_> {
                 }
             }
         }
-        Ok(Some(visit))
+        Ok(Some(control))
     }
 
     /// A listing over each of EPSV, PASV and active mode.
-    fn try_data(&self, visit: &mut ControlClient, page: &mut CheckPage) {
-        match visit.passive(true).and_then(|at| visit.list_at(at)) {
+    fn try_data(&self, control: &mut ControlClient, page: &mut CheckPage) {
+        match control.passive(true).and_then(|at| control.list_at(at)) {
             Ok(listed) => page.row("EPSV", &described_listing(&listed)),
             Err(error) => no_data("EPSV", &error, page),
         }
         if self.address.ip().to_canonical().is_ipv4() {
-            self.try_pasv(visit, page);
+            self.try_pasv(control, page);
         }
-        match visit.list_active() {
+        match control.list_active() {
             Ok(listed) => page.row("active", &described_listing(&listed)),
             Err(error) => page.note(
                 format!("active mode failed: {error}"),
@@ -267,14 +278,14 @@ impl Asked<'_> {
         }
     }
 
-    fn try_pasv(&self, visit: &mut ControlClient, page: &mut CheckPage) {
-        let at = match visit.passive(false) {
+    fn try_pasv(&self, control: &mut ControlClient, page: &mut CheckPage) {
+        let at = match control.passive(false) {
             Ok(at) => at,
             Err(error) => return no_data("PASV", &error, page),
         };
         let (announced, ours) = (at.ip(), self.address.ip().to_canonical());
         if announced == ours {
-            match visit.list_at(at) {
+            match control.list_at(at) {
                 Ok(listed) => page.row("PASV", &format!("{at}, {}", described_listing(&listed))),
                 Err(error) => no_data("PASV", &error, page),
             }
@@ -286,7 +297,7 @@ impl Asked<'_> {
         } else {
             format!("if that is not the same server, set passive.public_address to {ours}")
         };
-        match visit.list_at(at) {
+        match control.list_at(at) {
             Ok(listed) => {
                 page.row("PASV", &format!("{at}, {}", described_listing(&listed)));
                 page.note(what, hint);
@@ -332,8 +343,8 @@ fn password(options: &CheckArgs) -> Result<String, Failure> {
     }
 }
 
-fn features(visit: &mut ControlClient, page: &mut CheckPage) {
-    let Ok(reply) = visit.say("FEAT") else { return };
+fn features(control: &mut ControlClient, page: &mut CheckPage) {
+    let Ok(reply) = control.command("FEAT") else { return };
     let count = reply.lines.len();
     let inner = reply.lines.get(1..count.saturating_sub(1)).unwrap_or_default();
     let words: Vec<_> = inner.iter().map(|line| line.trim()).collect();

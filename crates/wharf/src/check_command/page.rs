@@ -230,9 +230,9 @@ impl CheckPage {
             return Ok(());
         }
         print(&text)?;
-        let mut trouble: Vec<_> = self.findings.iter().skip(from).collect();
-        trouble.retain(|finding| finding.level != FindingLevel::Ok && !finding.is_printed);
-        for finding in trouble {
+        let mut error: Vec<_> = self.findings.iter().skip(from).collect();
+        error.retain(|finding| finding.level != FindingLevel::Ok && !finding.is_printed);
+        for finding in error {
             print_error(&self.described(finding));
         }
         Ok(())

@@ -205,15 +205,18 @@ fn inspect_range(
 
 /// Ports of the range that the system reserves or uses itself.
 fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut CheckPage) {
-    for kept in refused_ports().iter().filter(|kept| overlaps(kept, range)) {
-        page.warn(format!("the system reserves the ports {}", shown(kept)), PORT_REMEDY);
+    for reserved_range in
+        refused_ports().iter().filter(|reserved_range| overlaps(reserved_range, range))
+    {
+        page.warn(format!("the system reserves the ports {}", shown(reserved_range)), PORT_REMEDY);
     }
     let reserved = reserved_ports();
     let Some(ephemeral) = ephemeral_ports().filter(|ephemeral| overlaps(ephemeral, range)) else {
         return;
     };
-    let is_kept = |port: &u16| reserved.iter().any(|kept| kept.contains(port));
-    if range.clone().filter(|port| ephemeral.contains(port)).all(|port| is_kept(&port)) {
+    let is_reserved =
+        |port: &u16| reserved.iter().any(|reserved_range| reserved_range.contains(port));
+    if range.clone().filter(|port| ephemeral.contains(port)).all(|port| is_reserved(&port)) {
         return;
     }
     page.note(

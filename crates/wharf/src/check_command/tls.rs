@@ -12,7 +12,7 @@ use wharf_server::settings::TlsVersion;
 
 use super::Subjects;
 use super::page::CheckPage;
-use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, covers, has_kept};
+use crate::certificate::{CertificateSummary, ParsedCertificate, PublicKey, covers, has_stored};
 use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
@@ -40,7 +40,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         return Ok(());
     }
     let is_self_signed = config.tls.certificate.0.is_none();
-    if is_self_signed && !has_kept(&state_folder(config)) {
+    if is_self_signed && !has_stored(&state_folder(config)) {
         page.row("certificate", "self-signed, created at the first start");
         return Ok(());
     }

@@ -19,7 +19,7 @@ use crate::config::login_sources::LoginSource;
 use crate::os::{FolderAccess, file_system, may};
 use crate::outcome::{Failure, plain};
 use crate::sandbox::identity::current_name;
-use crate::user_command::{Trouble, open_failure, waits};
+use crate::user_command::{UserCommandError, open_failure, waits};
 use crate::wire::{anonymous_home, anonymous_permission_set};
 
 /// Weak hashes, each with its prefix.
@@ -45,7 +45,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
     let config = subjects.config;
     let shown = shown(config);
     let mut tenants = Vec::new();
-    if let Some((records, folder)) = kept(subjects, page)? {
+    if let Some((records, folder)) = stored_users(subjects, page)? {
         let disabled = records.iter().filter(|record| !record.is_enabled()).count();
         page.row("accounts", &format!("{} in {shown}, {disabled} disabled", records.len()));
         for record in &records {
@@ -86,7 +86,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
 }
 
 /// All accounts, and the base of relative homes; none if the store does not exist yet.
-fn kept(
+fn stored_users(
     subjects: &Subjects<'_>,
     page: &mut CheckPage,
 ) -> Result<Option<(Vec<UserRecord>, PathBuf)>, Failure> {
@@ -97,8 +97,9 @@ fn kept(
     if let AccountStoreKind::Database(address) = &config.accounts.store.0 {
         let store = database(address, config, Creation::No)?;
         let read = waits(async { Ok((all_records(&store).await?, store.faults().await?)) })?;
-        let (records, faults) = read
-            .map_err(|error: AdminError| Trouble::from(error).into_failure(subjects.is_coloured))?;
+        let (records, faults) = read.map_err(|error: AdminError| {
+            UserCommandError::from(error).into_failure(subjects.is_coloured)
+        })?;
         for warning in accounts::warnings(&address.to_string(), &faults) {
             page.fail(warning, "fix the row, or:  wharf user edit NAME …; wharf user del NAME");
         }

@@ -44,7 +44,7 @@ macro_rules! bounded {
 
 bounded! {
     /// Number of rotated logs; each rotation renames all of them.
-    KeptLogs = "a whole number from 1 to 1000", 1000;
+    RotatedFiles = "a whole number from 1 to 1000", 1000;
     /// Number of concurrent programs, each of which is a process.
     FewPrograms = "a whole number from 1 to 60", 60;
 }

@@ -189,11 +189,11 @@ pub(crate) fn unknown(section: &str, name: &str, place: ProblemLocation) -> Conf
     let typed = wharf_proto::path::escaped(join(section, name).as_bytes());
     let problem = ConfigProblem::error(format!("unknown key `{typed}`"), place);
     if let Some(new) = current_name(&join(section, name)) {
-        let way = match &problem.place {
+        let how = match &problem.place {
             ProblemLocation::File(_) => "; to rewrite the file:  wharf config migrate --write",
             _ => "",
         };
-        return problem.hint(format!("renamed to `{new}`{way}"));
+        return problem.hint(format!("renamed to `{new}`{how}"));
     }
     match meant(section, name) {
         Some(hint) => problem.hint(hint),

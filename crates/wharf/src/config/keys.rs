@@ -12,7 +12,7 @@ use super::choice::{
     AnonymousPermissions, Ascii, Backslash, Durability, ListTime, LogFormat, LogLevel,
     NameEncoding, OnFailure, Sandbox, SessionReuse, Symlinks, TlsMode, TlsRequire, TlsVersion,
 };
-use super::counts::{AutoCount, FewPrograms, KeptLogs, WholeNumber};
+use super::counts::{AutoCount, FewPrograms, RotatedFiles, WholeNumber};
 use super::hook::{EventNames, ExitCodes, ProgramLine, Url};
 use super::layers::ConfigReader;
 use super::login_sources::{HomePattern, LoginOrder, OptionalUrl, PermissionSet, Urls};
@@ -470,7 +470,7 @@ sections! {
         /// true: also rotate at the end of each day
         [R] rotate_daily: bool = "false",
         /// number of rotated files to keep of each
-        [R] rotate_keep: KeptLogs = "7",
+        [R] rotate_keep: RotatedFiles = "7",
         /// true: compress rotated files except the newest (gzip)
         [R] rotate_compress: bool = "false",
         /// log every command and its reply; passwords are always masked

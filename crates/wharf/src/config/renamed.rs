@@ -65,8 +65,8 @@ pub(crate) fn renamed_value_hint(path: &str, raw: &Raw, is_in_file: bool) -> Opt
     let text = raw.text()?;
     let is_it = |(key, old, _): &&(&str, &str, &str)| *key == path && *old == text;
     let (_, _, new) = RENAMED_VALUES.iter().find(is_it)?;
-    let way = if is_in_file { "; to rewrite the file:  wharf config migrate --write" } else { "" };
-    Some(format!("renamed to `{new}`{way}"))
+    let how = if is_in_file { "; to rewrite the file:  wharf config migrate --write" } else { "" };
+    Some(format!("renamed to `{new}`{how}"))
 }
 
 /// The hint for an old name of a value.

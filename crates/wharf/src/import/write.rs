@@ -9,7 +9,7 @@ use wharf_users::admin::{self, UserAdmin};
 use wharf_users::file::Setting;
 
 use crate::outcome::Failure;
-use crate::user_command::{Trouble, is_missing, waits};
+use crate::user_command::{UserCommandError, is_missing, waits};
 
 /// A change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct ImportPlan<'a> {
 ///
 /// The configuration is written before the accounts, and restored if those cannot be written:
 /// without it, their file would not be used.
-pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, Trouble> {
+pub(crate) fn write(plan: &ImportPlan<'_>) -> Result<Option<PathBuf>, UserCommandError> {
     let Some((config, text)) = plan.config else {
         write_users(plan)?;
         return Ok(None);
@@ -73,7 +73,7 @@ pub(crate) fn exists(config: &Path) -> Failure {
     )
 }
 
-fn write_users(plan: &ImportPlan<'_>) -> Result<(), Trouble> {
+fn write_users(plan: &ImportPlan<'_>) -> Result<(), UserCommandError> {
     if plan.changes.is_empty() {
         return Ok(());
     }
@@ -95,7 +95,9 @@ fn write_users(plan: &ImportPlan<'_>) -> Result<(), Trouble> {
 }
 
 /// New empty groups for memberships whose group does not exist in the store.
-async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<admin::StoreChange>, Trouble> {
+async fn missing_groups(
+    plan: &ImportPlan<'_>,
+) -> Result<Vec<admin::StoreChange>, UserCommandError> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {

@@ -47,7 +47,7 @@ pub(super) enum Demand {
 
 /// Lines taken from [`PendingLines`].
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct LineBatches {
     /// Lines, by target.
     pub(super) batches: Vec<Vec<u8>>,
     /// The lengths up to which lines belong to the old files, if the files are to be reopened.
@@ -122,13 +122,13 @@ impl PendingLines {
         self.done >= mark
     }
 
-    /// Exchanges the batches for the empty ones of `taken`, with everything else that waits.
-    pub(super) fn take(&mut self, taken: &mut Taken) {
-        taken.batches.resize_with(self.batches.len(), Vec::new);
-        std::mem::swap(&mut self.batches, &mut taken.batches);
-        taken.reopen_at = self.reopen_at.take();
-        taken.dropped = std::mem::take(&mut self.dropped);
-        taken.added = self.added;
+    /// Exchanges the batches for the empty ones of `batches_taken`, with everything else that waits.
+    pub(super) fn take(&mut self, batches_taken: &mut LineBatches) {
+        batches_taken.batches.resize_with(self.batches.len(), Vec::new);
+        std::mem::swap(&mut self.batches, &mut batches_taken.batches);
+        batches_taken.reopen_at = self.reopen_at.take();
+        batches_taken.dropped = std::mem::take(&mut self.dropped);
+        batches_taken.added = self.added;
         self.in_write = std::mem::take(&mut self.waiting);
         if self.demand != Demand::End {
             self.demand = Demand::Nothing;
@@ -136,10 +136,10 @@ impl PendingLines {
     }
 
     /// What was taken is written.
-    pub(super) fn finish(&mut self, taken: &mut Taken) {
+    pub(super) fn finish(&mut self, batches_taken: &mut LineBatches) {
         self.in_write = 0;
-        self.done = taken.added;
-        for batch in &mut taken.batches {
+        self.done = batches_taken.added;
+        for batch in &mut batches_taken.batches {
             batch.clear();
             batch.shrink_to(KEPT_BYTES_MAX);
         }
@@ -224,10 +224,10 @@ mod tests {
     }
 
     /// Takes and finishes everything, and returns the lines of the first target.
-    fn write(pending: &mut PendingLines, taken: &mut Taken) -> String {
-        pending.take(taken);
-        let lines = String::from_utf8(taken.batches[0].clone()).unwrap();
-        pending.finish(taken);
+    fn write(pending: &mut PendingLines, batches_taken: &mut LineBatches) -> String {
+        pending.take(batches_taken);
+        let lines = String::from_utf8(batches_taken.batches[0].clone()).unwrap();
+        pending.finish(batches_taken);
         lines
     }
 
@@ -235,7 +235,7 @@ mod tests {
     fn lines_are_gathered_for_one_write_within_the_interval() {
         let (mut pending, mut schedule, start) =
             (PendingLines::new(1), Schedule::default(), start_time());
-        let mut taken = Taken::default();
+        let mut batches_taken = LineBatches::default();
         assert_eq!(schedule.step(&pending, start), WriterStep::Sleep);
         pending.set_asleep(true);
         assert!(pending.add(0, b"a\n", Demand::Gather), "the first line wakes the thread");
@@ -247,12 +247,12 @@ mod tests {
         assert_eq!(schedule.step(&pending, early), WriterStep::Wait(MILLISECOND));
         let due = start + GATHER_TIME;
         assert_eq!(schedule.step(&pending, due), WriterStep::Write);
-        assert_eq!(write(&mut pending, &mut taken), "a\nb\nc\n");
+        assert_eq!(write(&mut pending, &mut batches_taken), "a\nb\nc\n");
         // The next interval has begun: its lines wake nothing, and are written at its end.
         assert!(!pending.add(0, b"d\n", Demand::Gather));
         assert_eq!(schedule.step(&pending, due), WriterStep::Wait(GATHER_TIME));
         assert_eq!(schedule.step(&pending, due + GATHER_TIME), WriterStep::Write);
-        assert_eq!(write(&mut pending, &mut taken), "d\n");
+        assert_eq!(write(&mut pending, &mut batches_taken), "d\n");
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
         assert!(pending.add(0, b"b\n", Demand::Now), "it wakes a thread that gathers");
         assert_eq!(schedule.step(&pending, start), WriterStep::Write);
-        assert_eq!(write(&mut pending, &mut Taken::default()), "a\nb\n");
+        assert_eq!(write(&mut pending, &mut LineBatches::default()), "a\nb\n");
         assert_eq!(schedule.step(&pending, start), WriterStep::Wait(GATHER_TIME));
     }
 
@@ -277,7 +277,7 @@ mod tests {
         for _ in 0..EMPTY_INTERVALS_MAX + 3 {
             let step = schedule.step(&pending, now);
             if step == WriterStep::Write {
-                write(&mut pending, &mut Taken::default());
+                write(&mut pending, &mut LineBatches::default());
             }
             steps.push(step);
             now += GATHER_TIME;
@@ -290,75 +290,75 @@ mod tests {
 
     #[test]
     fn lines_beyond_the_bound_are_counted_also_while_others_are_written() {
-        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
+        let (mut pending, mut batches_taken) = (PendingLines::new(1), LineBatches::default());
         for _ in 0..LINES_MAX {
             pending.add(0, b"a\n", Demand::Gather);
         }
-        pending.take(&mut taken);
-        assert_eq!((taken.batches[0].len(), taken.dropped), (2 * LINES_MAX, 0));
+        pending.take(&mut batches_taken);
+        assert_eq!((batches_taken.batches[0].len(), batches_taken.dropped), (2 * LINES_MAX, 0));
         // The disk hangs with a whole queue.
         pending.add(0, b"b\n", Demand::Gather);
-        pending.finish(&mut taken);
+        pending.finish(&mut batches_taken);
         pending.add(0, b"c\n", Demand::Gather);
-        pending.take(&mut taken);
-        assert_eq!((taken.batches[0].as_slice(), taken.dropped), (&b"c\n"[..], 1));
+        pending.take(&mut batches_taken);
+        assert_eq!((batches_taken.batches[0].as_slice(), batches_taken.dropped), (&b"c\n"[..], 1));
     }
 
     #[test]
     fn a_lost_line_is_reported_also_if_no_other_follows() {
-        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
+        let (mut pending, mut batches_taken) = (PendingLines::new(1), LineBatches::default());
         for _ in 0..LINES_MAX {
             pending.add(0, b"a\n", Demand::Gather);
         }
-        pending.take(&mut taken);
+        pending.take(&mut batches_taken);
         assert_eq!(pending.demand(), Demand::Nothing);
         pending.add(0, b"b\n", Demand::Gather);
         assert_eq!(pending.demand(), Demand::Gather);
-        pending.finish(&mut taken);
-        pending.take(&mut taken);
-        assert_eq!((taken.batches[0].len(), taken.dropped), (0, 1));
+        pending.finish(&mut batches_taken);
+        pending.take(&mut batches_taken);
+        assert_eq!((batches_taken.batches[0].len(), batches_taken.dropped), (0, 1));
     }
 
     #[test]
     fn lines_after_a_request_to_reopen_belong_to_the_new_files() {
-        let (mut pending, mut taken) = (PendingLines::new(2), Taken::default());
+        let (mut pending, mut batches_taken) = (PendingLines::new(2), LineBatches::default());
         pending.add(0, b"old\n", Demand::Gather);
         pending.reopen();
         pending.add(0, b"new\n", Demand::Gather);
         pending.add(1, b"other\n", Demand::Gather);
         pending.reopen();
-        pending.take(&mut taken);
-        assert_eq!(taken.reopen_at, Some(vec![4, 0]));
-        pending.finish(&mut taken);
-        pending.take(&mut taken);
-        assert_eq!(taken.reopen_at, None);
+        pending.take(&mut batches_taken);
+        assert_eq!(batches_taken.reopen_at, Some(vec![4, 0]));
+        pending.finish(&mut batches_taken);
+        pending.take(&mut batches_taken);
+        assert_eq!(batches_taken.reopen_at, None);
     }
 
     #[test]
     fn a_mark_completes_after_its_lines_and_before_the_end() {
         let (mut pending, mut schedule, now) =
             (PendingLines::new(1), Schedule::default(), start_time());
-        let mut taken = Taken::default();
+        let mut batches_taken = LineBatches::default();
         pending.add(0, b"a\n", Demand::Gather);
         pending.request(Demand::Now);
         let mark = pending.mark();
-        pending.take(&mut taken);
+        pending.take(&mut batches_taken);
         assert!(!pending.has_done(mark));
         pending.add(0, b"b\n", Demand::Gather);
-        pending.finish(&mut taken);
+        pending.finish(&mut batches_taken);
         assert!(pending.has_done(mark) && !pending.has_done(pending.mark()));
         pending.request(Demand::End);
         assert_eq!(schedule.step(&pending, now), WriterStep::Write);
-        assert_eq!(write(&mut pending, &mut taken), "b\n");
+        assert_eq!(write(&mut pending, &mut batches_taken), "b\n");
         assert_eq!(schedule.step(&pending, now), WriterStep::End);
     }
 
     #[test]
     fn a_burst_does_not_keep_its_memory() {
-        let (mut pending, mut taken) = (PendingLines::new(1), Taken::default());
+        let (mut pending, mut batches_taken) = (PendingLines::new(1), LineBatches::default());
         pending.add(0, &vec![b'a'; 10 * KEPT_BYTES_MAX], Demand::Gather);
-        pending.take(&mut taken);
-        pending.finish(&mut taken);
-        assert!(taken.batches[0].capacity() <= KEPT_BYTES_MAX);
+        pending.take(&mut batches_taken);
+        pending.finish(&mut batches_taken);
+        assert!(batches_taken.batches[0].capacity() <= KEPT_BYTES_MAX);
     }
 }

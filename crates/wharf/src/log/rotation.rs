@@ -26,7 +26,7 @@ pub(crate) struct RotationRules {
     /// Rotate at the end of each day.
     pub(crate) is_daily: bool,
     /// Number of rotated logs to keep; at least one.
-    pub(crate) kept: u32,
+    pub(crate) files_max: u32,
     /// Whether all but the newest are compressed.
     pub(crate) is_compressed: bool,
 }
@@ -128,9 +128,9 @@ impl RotationState {
         let here = TrustedPath::entry(path)?;
         let rotated = |number, suffix| here.beside(&rotated_name(path, number, suffix));
         for suffix in ["", COMPRESSED_SUFFIX] {
-            absent_is_fine(rotated(self.rules.kept, suffix).remove())?;
+            absent_is_fine(rotated(self.rules.files_max, suffix).remove())?;
         }
-        for number in (1..self.rules.kept).rev() {
+        for number in (1..self.rules.files_max).rev() {
             for suffix in ["", COMPRESSED_SUFFIX] {
                 let (from, to) = (rotated(number, suffix), rotated(number + 1, suffix));
                 absent_is_fine(from.rename(&to))?;
@@ -138,7 +138,7 @@ impl RotationState {
         }
         // Another process may have removed it.
         absent_is_fine(here.rename(&rotated(1, "")))?;
-        if self.rules.is_compressed && self.rules.kept > 1 {
+        if self.rules.is_compressed && self.rules.files_max > 1 {
             self.begin_compression(path);
         }
         Ok(())
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     const RULES: RotationRules =
-        RotationRules { size_max: Some(10), is_daily: false, kept: 3, is_compressed: false };
+        RotationRules { size_max: Some(10), is_daily: false, files_max: 3, is_compressed: false };
 
     fn day_one() -> Date {
         Date::constant(2026, 11, 22)

@@ -49,27 +49,27 @@ impl Tail {
     /// Adds a line, with its line end.
     pub(crate) fn push(&self, session: Option<u64>, text: &str) {
         let line = TailLine { session, text: text.into() };
-        let mut kept = self.kept();
-        kept.followers.retain_mut(|follower| follower.send(&line));
-        if kept.lines.len() >= LINES_MAX {
-            kept.lines.pop_front();
+        let mut state = self.state();
+        state.followers.retain_mut(|follower| follower.send(&line));
+        if state.lines.len() >= LINES_MAX {
+            state.lines.pop_front();
         }
-        kept.lines.push_back(line);
+        state.lines.push_back(line);
     }
 
     /// The last `count` lines, of one session if given, and, if `follows`, new lines until
     /// [`Tail::close`].
     pub(crate) fn lines(&self, count: usize, session: Option<u64>, follows: bool) -> TailStream {
-        let mut kept = self.kept();
-        let fitting = kept.lines.iter().rev().filter(|line| line.is_of(session));
+        let mut state = self.state();
+        let fitting = state.lines.iter().rev().filter(|line| line.is_of(session));
         let mut past: VecDeque<_> = fitting.take(count).map(|line| line.text.clone()).collect();
         past.make_contiguous().reverse();
         let mut coming = None;
         if follows {
-            kept.followers.retain(|follower| !follower.sender.is_closed());
-            if kept.followers.len() < FOLLOWERS_MAX {
+            state.followers.retain(|follower| !follower.sender.is_closed());
+            if state.followers.len() < FOLLOWERS_MAX {
                 let (sender, receiver) = channel(WAITING_MAX);
-                kept.followers.push(TailFollower { session, sender, missed: 0 });
+                state.followers.push(TailFollower { session, sender, missed: 0 });
                 coming = Some(receiver);
             } else {
                 past.push_back("too many log followers\n".into());
@@ -80,10 +80,10 @@ impl Tail {
 
     /// Closes the streams: followers end after the remaining lines.
     pub(crate) fn close(&self) {
-        self.kept().followers.clear();
+        self.state().followers.clear();
     }
 
-    fn kept(&self) -> MutexGuard<'_, TailState> {
+    fn state(&self) -> MutexGuard<'_, TailState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,9 +187,9 @@ mod tests {
     #[tokio::test]
     async fn disconnected_followers_free_their_slot() {
         let tail = Tail::default();
-        let kept: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
+        let state: Vec<_> = (0..FOLLOWERS_MAX).map(|_| tail.lines(0, None, true)).collect();
         assert_eq!(all(tail.lines(0, None, true)).await, ["too many log followers\n"]);
-        drop(kept);
+        drop(state);
         assert!(tail.lines(0, None, true).coming.is_some());
     }
 }

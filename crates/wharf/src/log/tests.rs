@@ -397,8 +397,12 @@ fn row_43_dropped_lines_are_counted_and_reported() {
 fn row_44_rotation_under_many_writers_loses_or_splits_no_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wharf.log");
-    let rules =
-        RotationRules { size_max: Some(20_000), is_daily: true, kept: 900, is_compressed: false };
+    let rules = RotationRules {
+        size_max: Some(20_000),
+        is_daily: true,
+        files_max: 900,
+        is_compressed: false,
+    };
     let audit = Audit::open(&folder.path().join("audit.log"), rules).unwrap();
     let log = started(LogOptions {
         outputs: vec![Output {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::pending::{Demand, PendingLines, Schedule, Taken, WriterStep};
+use super::pending::{Demand, LineBatches, PendingLines, Schedule, WriterStep};
 use super::target::LogTarget;
 use crate::outcome::plain;
 
@@ -82,7 +82,7 @@ impl Writer {
         let writer_thread = WriterThread {
             buffer: Arc::clone(&buffer),
             schedule: Schedule::default(),
-            taken: Taken::default(),
+            batches_taken: LineBatches::default(),
             targets,
             unreported: 0,
             notes: Vec::new(),
@@ -173,7 +173,7 @@ fn now() -> Instant {
 struct WriterThread {
     buffer: Arc<Buffer>,
     schedule: Schedule,
-    taken: Taken,
+    batches_taken: LineBatches,
     targets: Vec<LogTarget>,
     /// Number of lost lines that has not been logged yet.
     unreported: u64,
@@ -186,11 +186,11 @@ impl WriterThread {
     fn write_all(&mut self) {
         while self.take() {
             self.write();
-            self.buffer.pending().finish(&mut self.taken);
+            self.buffer.pending().finish(&mut self.batches_taken);
             self.buffer.done.notify_all();
         }
         // Lost lines that could not be reported before.
-        self.taken = Taken::default();
+        self.batches_taken = LineBatches::default();
         self.write();
     }
 
@@ -210,7 +210,7 @@ impl WriterThread {
                     pending = woken.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 WriterStep::Write => {
-                    pending.take(&mut self.taken);
+                    pending.take(&mut self.batches_taken);
                     return true;
                 }
                 WriterStep::End => return false,
@@ -219,8 +219,8 @@ impl WriterThread {
     }
 
     fn write(&mut self) {
-        self.unreported += self.taken.dropped;
-        if let Some(lengths) = self.taken.reopen_at.take() {
+        self.unreported += self.batches_taken.dropped;
+        if let Some(lengths) = self.batches_taken.reopen_at.take() {
             // Earlier lines belong to the old file.
             self.write_batches(|number, batch| batch.get(..lengths.get(number).copied()?));
             self.reopen();
@@ -234,7 +234,7 @@ impl WriterThread {
     /// Writes a part of each batch.
     fn write_batches(&mut self, part: impl Fn(usize, &[u8]) -> Option<&[u8]>) {
         for (number, (target, batch)) in
-            self.targets.iter_mut().zip(&self.taken.batches).enumerate()
+            self.targets.iter_mut().zip(&self.batches_taken.batches).enumerate()
         {
             // A full disk must not stop the server: lost lines are counted, and the number is
             // logged as soon as there is space.

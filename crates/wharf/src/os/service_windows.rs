@@ -44,7 +44,7 @@ pub(crate) fn become_service(work: ServiceFn) -> Result<(), windows_service::Err
 
 /// Waits for a request of Windows: to stop, or to reload (`sc control wharf paramchange`). Cancel
 /// safe. Never completes outside of a service.
-pub(super) async fn asked_by_windows() -> SignalRequest {
+pub(super) async fn next_service_control() -> SignalRequest {
     tokio::select! {
         // Stop has priority over reload.
         biased;
@@ -72,7 +72,7 @@ pub(crate) fn announce(what: ServiceState) {
 }
 
 fn service_main(_arguments: Vec<OsString>) {
-    let asked = |control| match control {
+    let control_handler = |control| match control {
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
         ServiceControl::Stop | ServiceControl::Shutdown | ServiceControl::Preshutdown => {
             STOP.notify_one();
@@ -85,7 +85,7 @@ fn service_main(_arguments: Vec<OsString>) {
         _ => ServiceControlHandlerResult::NotImplemented,
     };
     // Without it, Windows considers the service hung and terminates it.
-    let Ok(handle) = service_control_handler::register(SERVICE, asked) else { return };
+    let Ok(handle) = service_control_handler::register(SERVICE, control_handler) else { return };
     let _ = STATUS.set(handle);
     report_state(ServiceState::StartPending, ServiceControlAccept::empty(), START_MAX);
     let number = WORK.get().map_or(0, |work| work());

@@ -226,8 +226,8 @@ impl OpenFolder {
                 Err(error) => return Err(error.into()),
             }
             folder = open_folder(&folder, &name)?;
-            let is_kept = is_sticky(&about) && is_trusted(fstat(&folder)?.st_uid);
-            is_ours &= is_exclusive(&about) || is_kept;
+            let is_protected = is_sticky(&about) && is_trusted(fstat(&folder)?.st_uid);
+            is_ours &= is_exclusive(&about) || is_protected;
         }
         Ok(Self { folder, is_ours, was_made })
     }
@@ -244,10 +244,10 @@ impl OpenFolder {
 
     /// A path to this folder while it is open, through `/proc`; `None` if the usual path is
     /// trusted, or the system has no such paths.
-    pub(crate) fn way(&self) -> Option<PathBuf> {
-        let way = PathBuf::from(format!("/proc/self/fd/{}/.", self.folder.as_raw_fd()));
-        let is_usable = cfg!(target_os = "linux") && !self.is_ours && way.is_dir();
-        is_usable.then_some(way)
+    pub(crate) fn proc_path(&self) -> Option<PathBuf> {
+        let proc_path = PathBuf::from(format!("/proc/self/fd/{}/.", self.folder.as_raw_fd()));
+        let is_usable = cfg!(target_os = "linux") && !self.is_ours && proc_path.is_dir();
+        is_usable.then_some(proc_path)
     }
 }
 
@@ -517,7 +517,7 @@ mod tests {
         fs::rename(open.join("deep"), open.join("gone")).unwrap();
         symlink("../real", open.join("deep")).unwrap();
         if cfg!(target_os = "linux") {
-            fs::write(deep.way().unwrap().join("file"), "x").unwrap();
+            fs::write(deep.proc_path().unwrap().join("file"), "x").unwrap();
             assert!(open.join("gone/file").is_file() && !real.join("file").exists());
         }
     }

@@ -249,8 +249,8 @@ impl SocketFolder {
             if !open.is_exclusive() {
                 return Err(refused("another user than root may change it"));
             }
-            let way = open.way().unwrap_or_else(|| folder.to_owned());
-            return Ok(Self { made: open.was_made().then_some(way), open: Some(open) });
+            let socket_folder = open.proc_path().unwrap_or_else(|| folder.to_owned());
+            return Ok(Self { made: open.was_made().then_some(socket_folder), open: Some(open) });
         }
         let is_there = folder.exists();
         if !is_there {
@@ -266,8 +266,9 @@ impl SocketFolder {
 
     /// A path to the socket that no other user can redirect, while this value exists.
     pub(crate) fn socket_path(&self, socket: &Path) -> PathBuf {
-        let way = self.open.as_ref().and_then(OpenFolder::way).zip(socket.file_name());
-        way.map_or_else(|| socket.to_owned(), |(folder, name)| folder.join(name))
+        let socket_folder =
+            self.open.as_ref().and_then(OpenFolder::proc_path).zip(socket.file_name());
+        socket_folder.map_or_else(|| socket.to_owned(), |(folder, name)| folder.join(name))
     }
 }
 

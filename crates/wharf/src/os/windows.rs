@@ -9,7 +9,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use super::service::asked_by_windows;
+use super::service::next_service_control;
 use super::{Inherited, SignalRequest, StopReason};
 use crate::outcome::print_error;
 
@@ -50,7 +50,7 @@ impl Signals {
             _ = self.pause.recv() => SignalRequest::Stop(StopReason::Interrupt),
             _ = self.close.recv() => SignalRequest::Stop(StopReason::Terminate),
             _ = self.shutdown.recv() => SignalRequest::Stop(StopReason::Terminate),
-            asked = asked_by_windows() => asked,
+            requested = next_service_control() => requested,
         }
     }
 }

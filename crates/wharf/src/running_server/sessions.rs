@@ -15,13 +15,13 @@ const PATH_LETTERS_MAX: usize = 24;
 
 /// A filter of sessions.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Chosen {
+pub(crate) struct SessionFilter {
     user: Option<String>,
     network: Option<IpNet>,
     state: Option<SessionState>,
 }
 
-impl Chosen {
+impl SessionFilter {
     /// The filter given by the options.
     pub(crate) fn of(filter: &SessionFilterArgs) -> Result<Self, Failure> {
         let network = |text: &String| {
@@ -206,8 +206,11 @@ mod tests {
                 ip: ip.map(str::to_owned),
                 state,
             };
-            let chosen = Chosen::of(&filter).unwrap();
-            all.iter().filter(|one| chosen.fits(one)).map(|one| one.session_id).collect::<Vec<_>>()
+            let filter_by = SessionFilter::of(&filter).unwrap();
+            all.iter()
+                .filter(|one| filter_by.fits(one))
+                .map(|one| one.session_id)
+                .collect::<Vec<_>>()
         };
         assert_eq!(numbers(None, None, None), [41, 42, 43, 7]);
         assert_eq!(numbers(Some("maria"), None, None), [41, 7]);
@@ -215,6 +218,6 @@ mod tests {
         assert!(numbers(None, Some("10.0.0.1"), None).is_empty());
         let wrong =
             SessionFilterArgs { ip: Some("192.168".into()), ..SessionFilterArgs::default() };
-        assert!(Chosen::of(&wrong).unwrap_err().message.contains("expected an address"));
+        assert!(SessionFilter::of(&wrong).unwrap_err().message.contains("expected an address"));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn screen(status: &Status) -> String {
         rows.push(("listens", format!("{} (TLS {})", listener.address, listener.tls)));
     }
     let sessions = status.sessions;
-    let max = sessions.max.map_or_else(String::new, |max| format!(" of {max}"));
+    let max = sessions.connections_max.map_or_else(String::new, |max| format!(" of {max}"));
     rows.push((
         "sessions",
         format!(
@@ -124,7 +124,12 @@ mod tests {
             uptime_seconds: 10_975,
             config: Some("/etc/wharf/wharf.toml".into()),
             listeners: vec![Listener { address: "[::]:21".into(), tls: "explicit".into() }],
-            sessions: SessionCounts { total: 17, logged_in: 15, transferring: 3, max: Some(512) },
+            sessions: SessionCounts {
+                total: 17,
+                logged_in: 15,
+                transferring: 3,
+                connections_max: Some(512),
+            },
             rates: Rates { upload: 13_000_000, download: 92_274_688 },
             totals: Totals { connections: 900, logins: 812, uploads: 40, ..Totals::default() },
             passive: Passive {

@@ -54,14 +54,14 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     if letters(text) <= most {
         return text.to_owned();
     }
-    let mut kept = Vec::new();
+    let mut end = Vec::new();
     let mut columns = most.saturating_sub(1);
     for one in text.chars().rev() {
         let Some(left) = columns.checked_sub(letter(one)) else { break };
         columns = left;
-        kept.push(one);
+        end.push(one);
     }
-    std::iter::once('…').chain(kept.into_iter().rev()).collect()
+    std::iter::once('…').chain(end.into_iter().rev()).collect()
 }
 
 /// As in `41.0 MiB/s`.

@@ -28,7 +28,7 @@ pub(crate) struct SystemUser {
 
 /// The capabilities that root keeps without `server.user`: files of all users, and privileged
 /// ports.
-const KEPT_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
+const CAPABILITIES_OF_ROOT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
@@ -209,18 +209,18 @@ impl SystemUser {
 /// Drops all capabilities that serving does not need: all of them unless this is root, except those
 /// for privileged ports if `keeps_low_ports`.
 pub(crate) fn drop_capabilities(keeps_low_ports: bool) {
-    let mut kept = CapabilitySet::empty();
+    let mut retained = CapabilitySet::empty();
     if Uid::effective().is_root() {
-        kept |= KEPT_OF_ROOT;
+        retained |= CAPABILITIES_OF_ROOT;
     }
     if keeps_low_ports {
-        kept |= CapabilitySet::NET_BIND_SERVICE;
+        retained |= CapabilitySet::NET_BIND_SERVICE;
     }
     // These fail only if there is nothing to drop.
     let _ = clear_ambient_capability_set();
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
-        if !kept.contains(one) && remove_capability_from_bounding_set(one).is_err() {
+        if !retained.contains(one) && remove_capability_from_bounding_set(one).is_err() {
             break;
         }
     }
@@ -228,8 +228,8 @@ pub(crate) fn drop_capabilities(keeps_low_ports: bool) {
         let _ = set_capabilities(
             None,
             CapabilitySets {
-                effective: sets.effective & kept,
-                permitted: sets.permitted & kept,
+                effective: sets.effective & retained,
+                permitted: sets.permitted & retained,
                 inheritable: CapabilitySet::empty(),
             },
         );

@@ -56,20 +56,21 @@ struct LandlockSupport {
 }
 
 impl LandlockSupport {
-    fn ask() -> Self {
-        let knows = |asked: Result<Ruleset, RulesetError>| asked.and_then(Ruleset::create).is_ok();
+    fn detect() -> Self {
+        let supports =
+            |ruleset: Result<Ruleset, RulesetError>| ruleset.and_then(Ruleset::create).is_ok();
         let hard = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
         Self {
-            files: knows(hard().handle_access(AccessFs::Refer)),
-            ports: knows(hard().handle_access(AccessNet::BindTcp)),
-            scopes: knows(hard().scope(Scope::Signal)),
+            files: supports(hard().handle_access(AccessFs::Refer)),
+            ports: supports(hard().handle_access(AccessNet::BindTcp)),
+            scopes: supports(hard().scope(Scope::Signal)),
         }
     }
 }
 
 /// Restricts files, ports and programs to `reach`.
 fn fence(reach: &AccessPolicy) -> SandboxReport {
-    let kernel = LandlockSupport::ask();
+    let kernel = LandlockSupport::detect();
     if !kernel.files && !kernel.ports && !kernel.scopes {
         return SandboxReport::off(
             "the kernel does not support Landlock (Linux 5.19 or newer), or it is disabled",
@@ -199,7 +200,7 @@ fn described(reach: &AccessPolicy, kernel: LandlockSupport, version: &str) -> Sa
         } else {
             too_old("6.7")
         },
-        programs: if kernel.scopes {
+        signals: if kernel.scopes {
             SandboxStatus::On(format!("no signals to other processes ({version})"))
         } else {
             too_old("6.12")

@@ -237,7 +237,7 @@ impl AdminBackend for AdminService {
         self.in_force().config.ban.allow.0.iter().any(|allowed| allowed.contains(&address))
     }
 
-    fn sessions_max(&self) -> Option<u64> {
+    fn connections_max(&self) -> Option<u64> {
         self.in_force().sessions.number().map(u64::from)
     }
 
@@ -282,15 +282,16 @@ impl AdminBackend for AdminService {
         page(&MetricsSnapshot {
             views: &self.handle.views(),
             totals: self.counters.totals(),
-            cut: self.counters.cut(),
+            incomplete: self.counters.incomplete(),
             diagnosis: &diagnosis,
             metrics: &self.handle.metrics(),
             found: &self.gauges.found(),
-            sessions_max: self.sessions_max(),
+            connections_max: self.connections_max(),
             bans: self.holding().len(),
             passive_in_use: self.handle.passive_ports_in_use(),
             passive_ports: ports.count(),
-            certificate: self.certificate().as_ref(),
+            certificate_expiry: (self.in_force().certificate.as_ref())
+                .and_then(|facts| Some(facts.not_after?.as_second())),
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
             failing_networks: failing_networks(&diagnosis),

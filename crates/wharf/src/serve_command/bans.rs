@@ -27,7 +27,7 @@ const POLLS_BEFORE_WRITING: u32 = 5;
 /// An invalid file is renamed after this many checks: an editor has finished by then.
 const POLLS_BEFORE_REJECTING: u32 = 5;
 /// Number of written versions that are remembered, for editors that started from one of them.
-const WRITINGS_KEPT_MAX: usize = 16;
+const WRITINGS_MAX: usize = 16;
 
 /// Synchronises the file on a separate thread. Dropping it writes the file a last time.
 pub(super) struct BanFileWriter {
@@ -251,7 +251,7 @@ impl BanFileSync {
     }
 
     fn note_written(&mut self, revision: u64, memory: ThrottleSnapshot) {
-        if self.written.len() >= WRITINGS_KEPT_MAX {
+        if self.written.len() >= WRITINGS_MAX {
             self.written.pop_front();
         }
         self.written.push_back((revision, memory));

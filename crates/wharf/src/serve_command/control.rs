@@ -91,11 +91,11 @@ fn open(socket: &Path, group: &str, identity: Option<&SystemUser>) -> OpenedCont
         // If that fails, members of the group get an error when they use it.
         let _ = open_to_group(folder, number);
     }
-    let way = held.socket_path(socket);
+    let bind_path = held.socket_path(socket);
     let opened = if is_successor() {
-        AdminSocket::open_for_takeover(socket, &way, number)
+        AdminSocket::open_for_takeover(socket, &bind_path, number)
     } else {
-        AdminSocket::open(socket, &way, number)
+        AdminSocket::open(socket, &bind_path, number)
     };
     let admin_socket = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(

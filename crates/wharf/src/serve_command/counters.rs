@@ -24,7 +24,7 @@ pub(super) struct Counters {
 #[derive(Debug, Default)]
 struct DirectionCounters {
     complete: AtomicU64,
-    cut: AtomicU64,
+    incomplete: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -38,7 +38,7 @@ impl Counters {
             // Its bytes were received, but nothing was published.
             Event::UploadCheckRejected { bytes, .. } => {
                 self.uploads.bytes.fetch_add(*bytes, Ordering::Relaxed);
-                &self.uploads.cut
+                &self.uploads.incomplete
             }
             Event::Transferred(transfer) => {
                 let transfers = match transfer.direction {
@@ -46,7 +46,7 @@ impl Counters {
                     Direction::Download => &self.downloads,
                 };
                 transfers.bytes.fetch_add(transfer.bytes, Ordering::Relaxed);
-                if transfer.is_complete { &transfers.complete } else { &transfers.cut }
+                if transfer.is_complete { &transfers.complete } else { &transfers.incomplete }
             }
             _ => return,
         };
@@ -64,15 +64,16 @@ impl Counters {
             failed_logins: read(&self.failed_logins),
             uploads: read(&up.complete),
             downloads: read(&down.complete),
-            failed_transfers: read(&up.cut) + read(&down.cut),
+            failed_transfers: read(&up.incomplete) + read(&down.incomplete),
             uploaded_bytes: read(&up.bytes),
             downloaded_bytes: read(&down.bytes),
         }
     }
 
     /// Incomplete uploads and downloads.
-    pub(super) fn cut(&self) -> [u64; 2] {
-        [&self.uploads.cut, &self.downloads.cut].map(|cut| cut.load(Ordering::Relaxed))
+    pub(super) fn incomplete(&self) -> [u64; 2] {
+        [&self.uploads.incomplete, &self.downloads.incomplete]
+            .map(|incomplete| incomplete.load(Ordering::Relaxed))
     }
 }
 
@@ -167,6 +168,6 @@ mod tests {
             ..Totals::default()
         };
         assert_eq!(counters.totals(), expected);
-        assert_eq!(counters.cut(), [2, 0]);
+        assert_eq!(counters.incomplete(), [2, 0]);
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct DiskSpace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QuotaUse {
     pub(super) user: String,
-    pub(super) kept: UsedSpace,
+    pub(super) used: UsedSpace,
     pub(super) bytes_max: Option<u64>,
     pub(super) files_max: Option<u64>,
 }
@@ -59,11 +59,11 @@ impl Gauges {
     pub(super) fn start(reloader: Arc<Reloader>) -> Self {
         let found = Arc::<Mutex<GaugeValues>>::default();
         let (end, ended) = channel();
-        let kept = Arc::clone(&found);
+        let used = Arc::clone(&found);
         let poll = move || {
             loop {
                 let seen = poll(&reloader);
-                *kept.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                *used.lock().unwrap_or_else(PoisonError::into_inner) = seen;
                 if ended.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -111,8 +111,8 @@ fn uses(accounts: &[Account], quotas: &Quotas) -> Vec<QuotaUse> {
         if !quota.is_limited() {
             return None;
         }
-        let kept = quotas.kept(&account.home)?;
-        Some(QuotaUse { user: account.name.clone(), kept, bytes_max, files_max })
+        let used = quotas.used(&account.home)?;
+        Some(QuotaUse { user: account.name.clone(), used, bytes_max, files_max })
     };
     let mut uses: Vec<_> = accounts.iter().filter_map(use_of).collect();
     uses.sort_by(|one, other| {
@@ -125,10 +125,10 @@ fn uses(accounts: &[Account], quotas: &Quotas) -> Vec<QuotaUse> {
 impl QuotaUse {
     /// The usage in thousandths of the limit.
     fn fullness(&self) -> u128 {
-        let share = |kept: u64, most: Option<u64>| {
-            most.map_or(0, |most| u128::from(kept) * 1000 / u128::from(most.max(1)))
+        let share = |used: u64, most: Option<u64>| {
+            most.map_or(0, |most| u128::from(used) * 1000 / u128::from(most.max(1)))
         };
-        share(self.kept.bytes, self.bytes_max).max(share(self.kept.files, self.files_max))
+        share(self.used.bytes, self.bytes_max).max(share(self.used.files, self.files_max))
     }
 }
 
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn the_usage_of_an_account_is_that_of_its_fullest_limit() {
         let fullness = |bytes, bytes_max, files, files_max| {
-            let (user, kept) = (String::new(), UsedSpace { bytes, files });
-            QuotaUse { user, kept, bytes_max, files_max }.fullness()
+            let (user, used) = (String::new(), UsedSpace { bytes, files });
+            QuotaUse { user, used, bytes_max, files_max }.fullness()
         };
         assert_eq!(fullness(50, Some(100), 9, Some(10)), 900);
         assert_eq!(fullness(50, Some(100), 9, None), 500);

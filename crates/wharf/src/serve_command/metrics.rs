@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use wharf_admin::model::{Certificate, Totals};
+use wharf_admin::model::Totals;
 use wharf_core::event::Direction;
 use wharf_server::diagnostics::DiagnosticsReport;
 use wharf_server::metrics::{EngineMetrics, Histogram};
@@ -18,19 +18,20 @@ pub(super) struct MetricsSnapshot<'a> {
     pub(super) views: &'a [SessionView],
     pub(super) totals: Totals,
     /// Incomplete uploads and downloads.
-    pub(super) cut: [u64; 2],
+    pub(super) incomplete: [u64; 2],
     pub(super) diagnosis: &'a DiagnosticsReport,
     pub(super) metrics: &'a EngineMetrics,
     pub(super) found: &'a GaugeValues,
     /// Delivery counters; `None` without hooks and webhooks.
     pub(super) delivery: Option<deliver::DeliveryCounts>,
-    pub(super) sessions_max: Option<u64>,
+    pub(super) connections_max: Option<u64>,
     pub(super) bans: usize,
     pub(super) passive_in_use: usize,
     pub(super) passive_ports: usize,
     /// Client networks for which passive mode fails.
     pub(super) failing_networks: usize,
-    pub(super) certificate: Option<&'a Certificate>,
+    /// Expiry of the certificate, in seconds since 1970.
+    pub(super) certificate_expiry: Option<i64>,
     pub(super) uptime: Duration,
     pub(super) is_stopping: bool,
     /// Whether the last reload failed.
@@ -98,8 +99,8 @@ fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
         let count = moment.views.iter().filter(|view| state_of(view) == *state).count();
         page.value("sessions", &[("state", state)], count);
     }
-    let about = "Maximum number of sessions; absent without a limit.";
-    page.known("gauge", "sessions_max", about, moment.sessions_max);
+    let about = "Maximum number of sessions (limits.connections); absent without a limit.";
+    page.known("gauge", "connections_max", about, moment.connections_max);
     page.one("counter", "connections_total", "Accepted control connections.", totals.connections);
     let about = "Rejected control connections, as logged (repeated rejections are combined).";
     page.one("counter", "rejected_connections_total", about, totals.rejected_connections);
@@ -113,12 +114,12 @@ fn sessions(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
 fn transfers(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     let MetricsSnapshot { totals, .. } = moment;
     page.head("counter", "transfers_total", "Finished file transfers, by direction and result.");
-    let [cut_up, cut_down] = moment.cut;
+    let [incomplete_uploads, incomplete_downloads] = moment.incomplete;
     for (direction, result, count) in [
         ("upload", "complete", totals.uploads),
-        ("upload", "incomplete", cut_up),
+        ("upload", "incomplete", incomplete_uploads),
         ("download", "complete", totals.downloads),
-        ("download", "incomplete", cut_down),
+        ("download", "incomplete", incomplete_downloads),
     ] {
         page.value("transfers_total", &[("direction", direction), ("result", result)], count);
     }
@@ -175,9 +176,8 @@ fn times(page: &mut MetricsText, metrics: &EngineMetrics) {
 
 fn defences(page: &mut MetricsText, moment: &MetricsSnapshot<'_>) {
     page.one("gauge", "bans", "Currently banned addresses and networks.", moment.bans);
-    let days = moment.certificate.and_then(|certificate| certificate.days_left);
-    let about = "Days until the TLS certificate expires; negative if it has expired.";
-    page.known("gauge", "certificate_days_left", about, days);
+    let about = "Time when the TLS certificate expires, in seconds since 1970-01-01.";
+    page.known("gauge", "certificate_expiry_timestamp_seconds", about, moment.certificate_expiry);
 }
 
 fn disk_space(page: &mut MetricsText, found: &GaugeValues) {
@@ -197,7 +197,7 @@ fn disk_space(page: &mut MetricsText, found: &GaugeValues) {
     let about = "Bytes stored by an account with a quota; the fullest 500 accounts.";
     page.head("gauge", "quota_used_bytes", about);
     for one in found.quotas.iter().filter(|one| one.bytes_max.is_some()) {
-        page.value("quota_used_bytes", &[("user", &one.user)], one.kept.bytes);
+        page.value("quota_used_bytes", &[("user", &one.user)], one.used.bytes);
     }
     page.head("gauge", "quota_bytes", "Quota of an account in bytes.");
     for (one, most) in found.quotas.iter().filter_map(|one| Some((one, one.bytes_max?))) {
@@ -205,7 +205,7 @@ fn disk_space(page: &mut MetricsText, found: &GaugeValues) {
     }
     page.head("gauge", "quota_used_files", "Files and folders stored by an account with a quota.");
     for one in found.quotas.iter().filter(|one| one.files_max.is_some()) {
-        page.value("quota_used_files", &[("user", &one.user)], one.kept.files);
+        page.value("quota_used_files", &[("user", &one.user)], one.used.files);
     }
     page.head("gauge", "quota_files", "Quota of an account in files and folders.");
     for (one, most) in found.quotas.iter().filter_map(|one| Some((one, one.files_max?))) {
@@ -220,7 +220,7 @@ fn programs(page: &mut MetricsText, counts: &wharf_events::programs::ProgramCoun
     count("hook_failures_total", "Events with a permanently failed hook program.", counts.failed);
     count("hook_dropped_total", "Events dropped because the hook queue was full.", counts.dropped);
     let about = "Uploads checked by a program before publishing.";
-    count("upload_checks_total", about, counts.asked);
+    count("upload_checks_total", about, counts.checks);
     let about = "Events and uploads queued for hook programs.";
     page.one("gauge", "hook_queue_length", about, counts.waiting);
 }

@@ -57,7 +57,7 @@ fn rotation(config: &keys::Logging) -> RotationRules {
     RotationRules {
         size_max: config.rotate_size.bytes(),
         is_daily: config.rotate_daily,
-        kept: config.rotate_keep.0,
+        files_max: config.rotate_keep.0,
         is_compressed: config.rotate_compress,
     }
 }

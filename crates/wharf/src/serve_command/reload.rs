@@ -164,7 +164,7 @@ impl Reloader {
             return Ok(CertificateReload::Nothing);
         }
         self.in_force().certificate = Some(next.facts.clone());
-        self.warner.forget_those(|warning| warning.starts_with(CERTIFICATE_WARNING));
+        self.warner.remove_if(|warning| warning.starts_with(CERTIFICATE_WARNING));
         for warning in &next.warnings {
             self.warner.warn(warning);
         }

@@ -49,7 +49,7 @@ impl Resolver {
                 sleep(pause(every, self.handle.public_address())).await;
             }
             let Some(name) = self.name() else { continue };
-            let found = asked(name.clone()).await;
+            let found = resolved(name.clone()).await;
             // A concurrent or later reload has resolved another name.
             let Ok(_turn) = self.reloader.turn.try_lock() else { continue };
             if self.name().as_ref() != Some(&name) {
@@ -136,7 +136,7 @@ fn next(
     }
 }
 
-async fn asked(name: String) -> Result<Vec<Ipv4Addr>, Failure> {
+async fn resolved(name: String) -> Result<Vec<Ipv4Addr>, Failure> {
     let (answer, answered) = oneshot::channel();
     let act = move || {
         let _ = answer.send(look_up(&name));

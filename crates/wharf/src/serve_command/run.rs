@@ -318,7 +318,7 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
         );
     }
     sweep_homes(homes, wire::disk(config), quotas.clone(), Arc::clone(&log));
-    let stopper = Stopper { admin: &admin, has_panel };
+    let graceful_stop = GracefulStop { admin: &admin, has_panel };
     let metrics = control.metrics.ok().flatten();
     if let Some(address) = metrics.as_ref().and_then(|listener| listener.address().ok()) {
         log.note(&LogRecord::new(Level::Info, "metrics-listening").text("address", address));
@@ -326,7 +326,8 @@ async fn serve(plan: &ServePlan, options: &ServeArgs, mut ready: Ready) -> Resul
     let control_listeners = (control.admin_socket.ok(), metrics);
     let watched = (accounts.watched, sources);
     let exit =
-        until_stopped(bound, control_listeners, &mut signals, &stopper, watched, options).await;
+        until_stopped(bound, control_listeners, &mut signals, &graceful_stop, watched, options)
+            .await;
     drop((ban_file_writer, renewal));
     sinks.close();
     if let Some(Err(error)) = quotas.map(|quotas| quotas.close()) {
@@ -414,12 +415,12 @@ async fn until_stopped(
     bound: Bound,
     (admin_socket, metrics): (Option<AdminSocket>, Option<MetricsListener>),
     signals: &mut Signals,
-    stopper: &Stopper<'_>,
+    graceful_stop: &GracefulStop<'_>,
     watched: accounts_watch::Watching,
     options: &ServeArgs,
 ) -> Exit {
     let handle = bound.handle();
-    let admin = stopper.admin;
+    let admin = graceful_stop.admin;
     let admin_backend: Arc<dyn AdminBackend> = admin.clone();
     let api = Api::new(handle.clone(), bound.listeners(), admin_backend);
     let mut telling = Box::pin(async {
@@ -450,12 +451,12 @@ async fn until_stopped(
         let (grace, reason) = tokio::select! {
             // Signals come first: a second one must work even under load.
             biased;
-            asked = signals.next() => match asked {
+            signal = signals.next() => match signal {
                 SignalRequest::Stop(StopReason::Interrupt) if is_stopping => {
                     return Exit::Interrupted;
                 }
                 SignalRequest::Stop(StopReason::Terminate) if is_stopping => return Exit::Done,
-                SignalRequest::Stop(_) => (stopper.grace(), "signal"),
+                SignalRequest::Stop(_) => (graceful_stop.grace(), "signal"),
                 SignalRequest::Reopen => {
                     admin.log.reopen();
                     continue;
@@ -470,10 +471,10 @@ async fn until_stopped(
                 }
             },
             () = &mut serving => return Exit::Done,
-            () = &mut time, if !is_stopping => (stopper.grace(), "the time of --for has elapsed"),
+            () = &mut time, if !is_stopping => (graceful_stop.grace(), "the time of --for has elapsed"),
             number = admin.succeeded(), if !has_left => {
                 has_left = true;
-                stopper.leave(&handle, number);
+                graceful_stop.leave(&handle, number);
                 continue;
             }
             grace = admin.stop_requested(), if !is_stopping => (grace, "wharf stop"),
@@ -485,17 +486,17 @@ async fn until_stopped(
             () = &mut resolving => continue,
         };
         is_stopping = true;
-        stopper.stop(&handle, grace, reason);
+        graceful_stop.stop(&handle, grace, reason);
     }
 }
 
 /// The state needed for a graceful stop.
-struct Stopper<'a> {
+struct GracefulStop<'a> {
     admin: &'a Arc<AdminService>,
     has_panel: bool,
 }
 
-impl Stopper<'_> {
+impl GracefulStop<'_> {
     /// The default grace period for transfers.
     fn grace(&self) -> Duration {
         self.admin.reloader.in_force().config.server.shutdown_grace.0

@@ -13,7 +13,7 @@ use crate::sandbox::identity::{current_name, is_root};
 use crate::sandbox::{SandboxReport, SandboxStatus, permissions};
 
 /// Maximum number of warnings kept.
-const KEPT_MAX: usize = 100;
+const ENTRIES_MAX: usize = 100;
 
 /// Reports warnings, and keeps them.
 pub(super) struct Warner {
@@ -35,17 +35,17 @@ impl Warner {
 
     /// The active warnings.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.kept().iter().map(|entry| entry.text.clone()).collect()
+        self.entries().iter().map(|entry| entry.text.clone()).collect()
     }
 
     /// Removes the warnings about the previous configuration.
     pub(super) fn forget(&self) {
-        self.kept().retain(|entry| entry.is_lasting);
+        self.entries().retain(|entry| entry.is_lasting);
     }
 
     /// Removes warnings that no longer apply.
-    pub(super) fn forget_those(&self, is_over: impl Fn(&str) -> bool) {
-        self.kept().retain(|entry| !is_over(&entry.text));
+    pub(super) fn remove_if(&self, is_over: impl Fn(&str) -> bool) {
+        self.entries().retain(|entry| !is_over(&entry.text));
     }
 
     /// Reports a warning, and keeps it until the configuration changes.
@@ -60,7 +60,7 @@ impl Warner {
 
     /// Removes a warning that no longer applies.
     pub(super) fn withdraw(&self, text: &str) {
-        self.kept().retain(|entry| entry.text != text);
+        self.entries().retain(|entry| entry.text != text);
     }
 
     fn report(&self, text: &str, is_lasting: bool) {
@@ -73,9 +73,9 @@ impl Warner {
         } else {
             self.log.note(&LogRecord::new(Level::Warn, "warning").text("reason", text));
         }
-        let mut kept = self.kept();
-        if kept.len() < KEPT_MAX {
-            kept.push(WarningEntry { text: text.to_owned(), is_lasting });
+        let mut entries = self.entries();
+        if entries.len() < ENTRIES_MAX {
+            entries.push(WarningEntry { text: text.to_owned(), is_lasting });
         }
     }
 
@@ -124,7 +124,7 @@ impl Warner {
             .note(&parts.fold(record, |record, (name, part)| record.text(name, part.described())));
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
+    fn entries(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

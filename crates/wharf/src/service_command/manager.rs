@@ -255,9 +255,9 @@ fn owner_of(root: &Path, user: &str) -> Result<(u32, u32), Failure> {
     if let Some(found) = own(&list) {
         return Ok(found);
     }
-    let asked = Command::new("getent").args(["passwd", user]).output();
-    let asked = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    asked.ok().as_deref().and_then(own).ok_or_else(|| {
+    let entry = Command::new("getent").args(["passwd", user]).output();
+    let entry = entry.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    entry.ok().as_deref().and_then(own).ok_or_else(|| {
         Failure::new(format!("unknown system account `{user}`")).hint(format!(
             "create it:  useradd --system {user}   (without --user, the account `wharf` is created)"
         ))

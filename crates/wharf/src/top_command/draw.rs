@@ -49,7 +49,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &TopState) {
 pub(super) fn head(state: &TopState) -> String {
     let Some(status) = &state.status else { return String::new() };
     let (sessions, rates) = (status.sessions, status.rates);
-    let max = sessions.max.map_or_else(String::new, |max| format!("/{max}"));
+    let max = sessions.connections_max.map_or_else(String::new, |max| format!("/{max}"));
     let sort = match state.sort {
         SortName::Speed => "speed",
         SortName::User => "user",

@@ -7,14 +7,14 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use wharf_admin::model::{Session, SessionDetails, SessionState, Status};
 
 use crate::cli::running_server::SortName;
-use crate::running_server::sessions::Chosen;
+use crate::running_server::sessions::SessionFilter;
 
 /// Duration of a ban by `b`.
 pub(super) const BAN: Duration = Duration::from_mins(15);
 
 /// The model.
 pub(super) struct TopState {
-    chosen: Chosen,
+    filter_by: SessionFilter,
     pub(super) status: Option<Status>,
     sessions: Vec<Session>,
     pub(super) sort: SortName,
@@ -72,9 +72,9 @@ pub(super) enum ActionResult {
 }
 
 impl TopState {
-    pub(super) fn new(chosen: Chosen, sort: SortName) -> Self {
+    pub(super) fn new(filter_by: SessionFilter, sort: SortName) -> Self {
         Self {
-            chosen,
+            filter_by,
             status: None,
             sessions: Vec::new(),
             sort,
@@ -123,7 +123,7 @@ impl TopState {
         let mut shown: Vec<_> = self
             .sessions
             .iter()
-            .filter(|session| self.chosen.fits(session))
+            .filter(|session| self.filter_by.fits(session))
             .filter(|session| !self.hides_idle || session.state != SessionState::Idle)
             .filter(|session| self.only.is_none_or(|state| session.state == state))
             .filter(|session| {

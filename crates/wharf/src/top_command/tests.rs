@@ -11,7 +11,7 @@ use wharf_admin::model::{
 use super::draw::draw;
 use super::state::{ActionResult, BAN, KeyAction, TopState};
 use crate::cli::running_server::SortName;
-use crate::running_server::sessions::Chosen;
+use crate::running_server::sessions::SessionFilter;
 use crate::snapshot::assert_same;
 
 fn session(id: u64, user: &str, state: SessionState, rate: Option<u64>) -> Session {
@@ -47,7 +47,12 @@ fn status() -> Status {
         uptime_seconds: 10_975,
         config: None,
         listeners: Vec::new(),
-        sessions: SessionCounts { total: 4, logged_in: 3, transferring: 2, max: Some(512) },
+        sessions: SessionCounts {
+            total: 4,
+            logged_in: 3,
+            transferring: 2,
+            connections_max: Some(512),
+        },
         rates: Rates { upload: 900_000, download: 43_000_000 },
         totals: Totals::default(),
         passive: wharf_admin::model::Passive::default(),
@@ -60,7 +65,7 @@ fn status() -> Status {
 }
 
 fn state() -> TopState {
-    let mut state = TopState::new(Chosen::default(), SortName::Speed);
+    let mut state = TopState::new(SessionFilter::default(), SortName::Speed);
     let sessions = vec![
         session(7, "old", SessionState::Idle, None),
         session(41, "maria", SessionState::Download, Some(43_000_000)),

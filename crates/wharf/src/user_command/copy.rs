@@ -7,7 +7,7 @@ use wharf_accounts_sql::Creation;
 use wharf_users::admin::{Holder, StoreChange, UserAdmin};
 use wharf_users::file::UserRecord;
 
-use super::{Trouble, is_missing, list, missing_user};
+use super::{UserCommandError, is_missing, list, missing_user};
 use crate::accounts::{AccountStoreKind, admin_of, all_records, refuse_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
@@ -38,7 +38,7 @@ impl CopyAction {
 }
 
 /// Copies accounts with all their settings; the source is not changed.
-pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trouble> {
+pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), UserCommandError> {
     let (source, target) = ends(config, options)?;
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
@@ -87,7 +87,7 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), Trou
 }
 
 /// The accounts' own settings, without those of groups, which apply in the target, too.
-async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError> {
     refuse_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
@@ -105,7 +105,7 @@ async fn missing_groups(
     to: &dyn UserAdmin,
     records: &[UserRecord],
     folder: &Path,
-) -> Result<Vec<StoreChange>, Trouble> {
+) -> Result<Vec<StoreChange>, UserCommandError> {
     let known = match to.groups().await {
         Ok(groups) => groups,
         Err(error) if is_missing(&error) => Vec::new(),
@@ -155,7 +155,7 @@ fn act(is_there: bool, options: &CopyArgs) -> CopyAction {
 }
 
 /// The names that exist in the target. A store that does not exist yet is empty.
-async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, Trouble> {
+async fn names(store: &dyn UserAdmin) -> Result<BTreeSet<String>, UserCommandError> {
     match all_records(store).await {
         Ok(records) => Ok(records.into_iter().map(|record| record.name).collect()),
         Err(error) if is_missing(&error) => Ok(BTreeSet::new()),
@@ -173,7 +173,7 @@ fn conflict(place: &str, taken: &[&str]) -> Failure {
 }
 
 /// The planned actions, as a table or as JSON.
-fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), Trouble> {
+fn show(rows: &[(&str, CopyAction)], is_json: bool) -> Result<(), UserCommandError> {
     if is_json {
         let line = |(name, act): &(&str, CopyAction)| {
             format!("{{\"name\":{},\"action\":{}}}\n", quoted(name), quoted(act.word()))

@@ -8,13 +8,16 @@ use wharf_users::file::{PERMISSIONS_DEFAULT, UserRecord, shown_network};
 use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
-use super::Trouble;
+use super::UserCommandError;
 use crate::accounts::all_records_or_fault;
 use crate::import::csv::{COLUMNS, written, written_paths};
 use crate::outcome::print;
 
 /// Prints all accounts. Hashes are omitted by default, since they allow guessing passwords offline.
-pub(super) async fn export(store: &dyn UserAdmin, has_hashes: bool) -> Result<(), Trouble> {
+pub(super) async fn export(
+    store: &dyn UserAdmin,
+    has_hashes: bool,
+) -> Result<(), UserCommandError> {
     let records = all_records_or_fault(store).await?;
     let is_written = |column: &&str| match *column {
         "password_hash" => has_hashes,

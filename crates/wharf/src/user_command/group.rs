@@ -10,7 +10,7 @@ use wharf_users::permissions::format_permissions;
 use super::facts::{NewHome, SettingChanges};
 use super::list::{self, table};
 use super::origins::Origins;
-use super::{Trouble, is_missing, json, reach, show, waits};
+use super::{UserCommandError, is_missing, json, reach, show, waits};
 use crate::accounts::{self, all_records};
 use crate::cli::GlobalArgs;
 use crate::cli::group::{GroupArgs, GroupCommand};
@@ -47,7 +47,7 @@ pub(crate) fn group(global: &GlobalArgs, what: &GroupCommand) -> Result<Exit, Fa
             _ => Vec::new(),
         })
     })?;
-    let folders = done.map_err(|error: Trouble| error.into_failure(is_coloured))?;
+    let folders = done.map_err(|error: UserCommandError| error.into_failure(is_coloured))?;
     reach::note_sandbox(global, file.as_deref(), &folders);
     Ok(Exit::Done)
 }
@@ -57,7 +57,7 @@ pub(super) async fn home_of(
     store: &dyn UserAdmin,
     name: &str,
     facts: &AccountArgs,
-) -> Result<Option<NewHome>, Trouble> {
+) -> Result<Option<NewHome>, UserCommandError> {
     check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
     let names: Vec<_> = facts.groups.iter().filter(|name| !name.is_empty()).cloned().collect();
     let known = if names.is_empty() { Vec::new() } else { groups(store).await? };
@@ -76,7 +76,7 @@ pub(super) async fn home_of(
     Ok(group.map(|group| NewHome { path: store.folder().join(whole.home), group: Some(group) }))
 }
 
-async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), UserCommandError> {
     let change = SettingChanges::of_group(facts)?;
     store.change(&[Act::add(Holder::Group(name.to_owned()), change.settings.clone())]).await?;
     change.note_missing();
@@ -84,7 +84,11 @@ async fn add(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(),
     Ok(())
 }
 
-async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<(), Trouble> {
+async fn edit(
+    store: &dyn UserAdmin,
+    name: &str,
+    facts: &GroupArgs,
+) -> Result<(), UserCommandError> {
     let change = SettingChanges::of_group(facts)?;
     named(&groups(store).await?, name)?;
     if change.is_empty() {
@@ -100,7 +104,7 @@ async fn edit(store: &dyn UserAdmin, name: &str, facts: &GroupArgs) -> Result<()
     Ok(())
 }
 
-async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> {
+async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), UserCommandError> {
     let known = groups(store).await?;
     let all_records = all_records(store).await?;
     for name in names {
@@ -123,7 +127,7 @@ async fn delete(store: &dyn UserAdmin, names: &[String]) -> Result<(), Trouble> 
     Ok(())
 }
 
-async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), Trouble> {
+async fn list(store: &dyn UserAdmin, is_json: bool) -> Result<(), UserCommandError> {
     let all_records = all_records(store).await?;
     let groups = store.groups().await?;
     let faults = store.faults().await?;
@@ -169,7 +173,7 @@ async fn show(
     config: &Config,
     name: &str,
     is_json: bool,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     let known = groups(store).await?;
     let group = named(&known, name)?;
     let all_records = all_records(store).await?;
@@ -185,7 +189,7 @@ async fn show(
 }
 
 /// The groups; none if the store does not exist yet.
-async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, Trouble> {
+async fn groups(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError> {
     match store.groups().await {
         Ok(groups) => Ok(groups),
         Err(error) if is_missing(&error) => Ok(Vec::new()),
@@ -203,7 +207,7 @@ fn members<'a>(all_records: &'a [UserRecord], group: &str) -> Vec<&'a str> {
 fn named<'a>(known: &'a [UserRecord], name: &str) -> Result<&'a UserRecord, Failure> {
     known.iter().find(|group| group.name == name).ok_or_else(|| {
         let what = format!("unknown group `{}`", name.escape_debug());
-        let failure = Failure { exit: Exit::NoSuchUser, ..Failure::new(what) };
+        let failure = Failure { exit: Exit::NotFound, ..Failure::new(what) };
         match nearest(name, known.iter().map(|group| group.name.as_str())) {
             Some(near) => failure.hint(format!("did you mean `{near}`?")),
             None => failure.hint("list groups:  wharf group list"),

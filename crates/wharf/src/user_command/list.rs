@@ -7,7 +7,7 @@ use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::permissions::format_permissions;
 
 use super::show::{LoginStatus, login, quota};
-use super::{Trouble, json};
+use super::{UserCommandError, json};
 use crate::accounts::all_records;
 use crate::config::raw::quoted;
 use crate::outcome::print;
@@ -28,7 +28,7 @@ pub(super) async fn list(
     store: &dyn UserAdmin,
     wanted: AccountFilter<'_>,
     is_json: bool,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     let records = all_records(store).await?;
     let is_any = !wanted.only_disabled && !wanted.only_expired;
     let fitting = records.iter().filter(|record| {

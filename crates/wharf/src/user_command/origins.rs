@@ -4,7 +4,7 @@ use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
 use wharf_users::file::{Owner, SettingOrigin, UserFile, UserRecord};
 
-use super::Trouble;
+use super::UserCommandError;
 use crate::accounts::AccountStoreKind;
 use crate::config::Config;
 use crate::config::raw::quoted;
@@ -25,14 +25,14 @@ impl Origins {
         store: &dyn UserAdmin,
         config: &Config,
         name: &str,
-    ) -> Result<Option<Self>, Trouble> {
+    ) -> Result<Option<Self>, UserCommandError> {
         let Some(own) = store.own(name).await? else { return Ok(None) };
         let groups = store.groups().await?;
         Ok(Some(Self { own, groups, is_group: false, file: file(config)? }))
     }
 
     /// Those of a group.
-    pub(super) fn of_group(group: &UserRecord, config: &Config) -> Result<Self, Trouble> {
+    pub(super) fn of_group(group: &UserRecord, config: &Config) -> Result<Self, UserCommandError> {
         let (own, groups) = (group.clone(), Vec::new());
         Ok(Self { own, groups, is_group: true, file: file(config)? })
     }
@@ -80,7 +80,7 @@ impl Origins {
     }
 }
 
-fn file(config: &Config) -> Result<Option<(String, UserFile)>, Trouble> {
+fn file(config: &Config) -> Result<Option<(String, UserFile)>, UserCommandError> {
     let AccountStoreKind::File = config.accounts.store.0 else { return Ok(None) };
     let path = &config.server.users_file.0;
     Ok(Some((path.display().to_string(), UserFile::read(path)?)))

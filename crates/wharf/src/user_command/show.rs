@@ -14,7 +14,7 @@ use wharf_users::permissions::format_permissions;
 use wharf_users::units::{format_quota, format_rate};
 
 use super::origins::Origins;
-use super::{Trouble, json, missing_user};
+use super::{UserCommandError, json, missing_user};
 use crate::config::Loaded;
 use crate::config::raw::quoted;
 use crate::config::show::origin_of;
@@ -31,7 +31,7 @@ pub(super) async fn show(
     loaded: &Loaded,
     name: &str,
     is_json: bool,
-) -> Result<(), Trouble> {
+) -> Result<(), UserCommandError> {
     let origins = Origins::of_user(store, &loaded.config, name).await?;
     let (Some(record), Some(origins)) = (store.find(name).await?, origins) else {
         return Err(missing_user(store, name).await?.into());

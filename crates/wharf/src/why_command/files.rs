@@ -297,10 +297,10 @@ impl Question<'_> {
     /// Whether quota and free space permit more bytes.
     async fn space(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
-            && let (Some(kept), Some(most)) = (usage.kept, usage.bytes_max.bytes())
-            && kept.bytes >= most
+            && let (Some(used), Some(most)) = (usage.used, usage.bytes_max.bytes())
+            && used.bytes >= most
         {
-            return Err(self.quota("quota", kept.bytes, most));
+            return Err(self.quota("quota", used.bytes, most));
         }
         match self.storage.space().await {
             Ok(Some(space)) if space.free == 0 => {
@@ -312,19 +312,19 @@ impl Question<'_> {
 
     fn space_for_file(&self) -> Result<(), DecidingFact> {
         if let Some(usage) = self.storage.usage()
-            && let (Some(kept), Some(most)) = (usage.kept, usage.files_max.number())
-            && kept.files >= u64::from(most)
+            && let (Some(used), Some(most)) = (usage.used, usage.files_max.number())
+            && used.files >= u64::from(most)
         {
-            return Err(self.quota("quota_files", kept.files, u64::from(most)));
+            return Err(self.quota("quota_files", used.files, u64::from(most)));
         }
         Ok(())
     }
 
-    fn quota(&self, key: &str, kept: u64, most: u64) -> DecidingFact {
+    fn quota(&self, key: &str, used: u64, most: u64) -> DecidingFact {
         let limits = &self.subject.account.limits;
         let is_own =
             if key == "quota" { limits.quota.is_some() } else { limits.quota_files.is_some() };
-        let value = format!("{most}, and {kept} are in use");
+        let value = format!("{most}, and {used} are in use");
         let fact = if is_own {
             DecidingFact::new(FactKind::Quota, format!("{key} = {value}"))
                 .origin(self.subject.place(key))

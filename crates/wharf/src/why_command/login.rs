@@ -222,7 +222,7 @@ async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<S
 /// Waits for the count of the account's usage if it has a quota.
 async fn is_counted(storage: &dyn Storage) -> bool {
     for _ in 0..COUNT_POLLS_MAX {
-        if storage.usage().is_none_or(|usage| usage.kept.is_some()) {
+        if storage.usage().is_none_or(|usage| usage.used.is_some()) {
             return true;
         }
         sleep(COUNT_PAUSE).await;

@@ -14,7 +14,7 @@ use crate::accounts::{AccountStoreKind, all_records, database};
 use crate::config::login_sources::LoginSource;
 use crate::config::show::origin_of;
 use crate::outcome::{Exit, Failure};
-use crate::user_command::{Trouble, no_such_user, open_failure, waits};
+use crate::user_command::{UserCommandError, no_such_user, open_failure, waits};
 use crate::wire;
 
 /// An account of a store.
@@ -95,7 +95,7 @@ impl AccountSubject {
         is_coloured: bool,
     ) -> Result<Self, Failure> {
         let store = database(address, case.config, Creation::No)?;
-        let failed = |error| Trouble::from(error).into_failure(is_coloured);
+        let failed = |error| UserCommandError::from(error).into_failure(is_coloured);
         let found = waits(async {
             match store.find(case.user).await {
                 Ok(Some(record)) => Ok(Ok(record)),
@@ -159,7 +159,7 @@ fn elsewhere(case: &Query<'_>) -> Failure {
         .collect();
     let (name, others) = (case.user.escape_debug(), others.join(", "));
     Failure {
-        exit: Exit::NoSuchUser,
+        exit: Exit::NotFound,
         ..Failure::new(format!(
             "account {name} is not in the account store; it may exist in {others}"
         ))

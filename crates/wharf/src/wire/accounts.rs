@@ -23,7 +23,7 @@ use crate::logins::Sources;
 use crate::outcome::Failure;
 use crate::sandbox::reach::StoreAccess;
 use crate::share::{Share, ShareAccess};
-use crate::user_command::{Trouble, open_failure};
+use crate::user_command::{UserCommandError, open_failure};
 
 /// The accounts and their folders.
 pub(crate) struct Accounts {
@@ -182,7 +182,7 @@ fn of_database(
             ));
             Vec::new()
         }
-        Err(error) => return Err(Trouble::from(error).into_failure(false)),
+        Err(error) => return Err(UserCommandError::from(error).into_failure(false)),
     };
     if users.is_unencrypted() {
         warnings.push(format!(

@@ -7,7 +7,7 @@ use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
 /// The connection modes: name, URL prefix, and options.
-fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
+fn modes(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
     let (port, implicit) = (server.port(), server.ports().implicit());
     let securities = [
         ("plain", "ftp", port, vec![]),
@@ -16,7 +16,7 @@ fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
         ("implicit TLS 1.2", "ftps", implicit, vec!["-k", "--tls-max", "1.2"]),
         ("implicit TLS 1.3", "ftps", implicit, vec!["-k", "--tlsv1.3"]),
     ];
-    let mut ways = Vec::new();
+    let mut modes = Vec::new();
     for (security, scheme, port, options) in securities {
         for (network, address, more) in [
             ("EPSV", "127.0.0.1", vec![]),
@@ -33,10 +33,10 @@ fn ways(server: &Server) -> Vec<(String, String, Vec<&'static str>)> {
             }
             let name = format!("{security}, {network}");
             let options = options.iter().copied().chain(more).collect();
-            ways.push((name, format!("{scheme}://{address}:{port}"), options));
+            modes.push((name, format!("{scheme}://{address}:{port}"), options));
         }
     }
-    ways
+    modes
 }
 
 fn curl(options: &[&str]) -> Program {
@@ -58,7 +58,7 @@ fn asserted(outcome: &Outcome, bytes: &[u8], what: &str) {
 fn curl_uploads_and_downloads_on_every_way() {
     let server = Server::with_one_account();
     let bytes = Random::new(10).bytes(1_000_001);
-    for (name, url, options) in ways(&server) {
+    for (name, url, options) in modes(&server) {
         let file = format!("{url}/dir%20{}/file", name.replace(' ', "_"));
         curl(&options).args(["--ftp-create-dirs", "-T", "-", &file]).input(&*bytes).succeed();
         let outcome = curl(&options).arg(&file).succeed();
@@ -71,7 +71,7 @@ fn curl_downloads_ranges_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(11).bytes(400_000);
     fs::write(server.home().join("file"), &bytes).unwrap();
-    for (name, url, options) in ways(&server) {
+    for (name, url, options) in modes(&server) {
         let file = format!("{url}/file");
         let ranges = [
             ("100-199", &bytes[100..200]),
@@ -93,7 +93,7 @@ fn curl_resumes_interrupted_transfers_in_both_directions() {
     let server = Server::with_one_account();
     let client_dir = server.client_dir("curl");
     let mut random = Random::new(12);
-    for (index, (name, url, options)) in ways(&server).into_iter().enumerate() {
+    for (index, (name, url, options)) in modes(&server).into_iter().enumerate() {
         let bytes = random.bytes(150_000);
         let cut = 1 + random.below(bytes.len() - 1);
         let (whole, part) = (client_dir.join("whole"), client_dir.join("part"));
@@ -237,7 +237,7 @@ fn curl_reports_what_went_wrong() {
 fn curl_transfers_where_data_must_resume_the_tls_session() {
     let server = Setup::new().set("tls", "session_reuse = \"require\"").start();
     let bytes = Random::new(14).bytes(90_000);
-    for (name, url, options) in ways(&server) {
+    for (name, url, options) in modes(&server) {
         if name.starts_with("plain") {
             continue;
         }
@@ -288,7 +288,7 @@ fn row_33_curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
     let final_name = server.home().join("killed");
     let mut wire = server.wire();
     let sent = vec![b'x'; SENT];
-    for (name, url, options) in ways(&server) {
+    for (name, url, options) in modes(&server) {
         let file = format!("{url}/killed");
         let (mut child, _) = curl(&options).args(["-T", "-", &file]).start();
         let stdin = child.stdin.as_mut().expect("it is piped");
@@ -301,6 +301,6 @@ fn row_33_curl_that_is_killed_in_the_middle_of_an_upload_leaves_no_file() {
         assert!(!final_name.exists(), "{name}");
         assert!(is_kept, "{name}");
         wire.store("STOR killed", b"");
-        wire.says("DELE killed", 250);
+        wire.expect("DELE killed", 250);
     }
 }

@@ -60,7 +60,7 @@ fn row_33_34_fifty_kills_in_the_middle_of_uploads_damage_no_file_and_lose_none()
         }
         for name in listed(&mut wire).into_iter().filter(|name| name.starts_with("new")) {
             possible.remove(&name);
-            wire.says(&format!("DELE {name}"), 250);
+            wire.expect(&format!("DELE {name}"), 250);
         }
     }
     assert!(resumed > 0, "no cut upload could be resumed");
@@ -75,19 +75,19 @@ fn upload_until_killed(
     round: usize,
 ) -> Vec<Attempt> {
     let attempts = Attempts::default();
-    let (tell, reported) = channel();
+    let (sender, reported) = channel();
     // All log in before the first starts, else the last would have done nothing by the kill.
     let wires: Vec<_> = (0..UPLOADERS).map(|_| server.wire()).collect();
     let uploaders: Vec<_> = wires
         .into_iter()
         .enumerate()
         .map(|(number, wire)| {
-            let (attempts, tell, seed) = (Arc::clone(&attempts), tell.clone(), random.next());
+            let (attempts, sender, seed) = (Arc::clone(&attempts), sender.clone(), random.next());
             let pool = Arc::clone(pool);
-            thread::spawn(move || upload(wire, (number, round), seed, &pool, &attempts, &tell))
+            thread::spawn(move || upload(wire, (number, round), seed, &pool, &attempts, &sender))
         })
         .collect();
-    drop(tell);
+    drop(sender);
     let mut left = random.below(ROUND_BYTES_MAX);
     while let Some(rest) = reported.recv().ok().and_then(|sent| left.checked_sub(sent)) {
         left = rest;
@@ -108,7 +108,7 @@ fn upload(
     seed: u64,
     pool: &[u8],
     attempts: &Mutex<Vec<Attempt>>,
-    tell: &Sender<usize>,
+    sender: &Sender<usize>,
 ) {
     let mut random = Random::new(seed);
     for turn in 0.. {
@@ -129,10 +129,10 @@ fn upload(
             });
             attempts.len() - 1
         };
-        let tell = |sent| {
-            let _ = tell.send(sent);
+        let sender = |sent| {
+            let _ = sender.send(sent);
         };
-        match wire.try_store(&format!("STOR {name}"), &content, tell) {
+        match wire.try_store(&format!("STOR {name}"), &content, sender) {
             Stored::Confirmed => {
                 attempts.lock().expect("nobody panicked")[index].is_confirmed = true;
             }
@@ -177,7 +177,7 @@ fn resume(server: &Server, wire: &mut Wire, attempt: &Attempt) -> bool {
     }
     let kept: usize = size.to_string()[4..].trim().parse().unwrap();
     assert!(kept <= attempt.content.len(), "{kept} bytes of {}", attempt.content.len());
-    wire.says(&format!("REST {kept}"), 350);
+    wire.expect(&format!("REST {kept}"), 350);
     wire.store(format!("STOR {}", attempt.name), &attempt.content[kept..]);
     assert!(fs::read(path).unwrap() == attempt.content, "{} resumed at {kept}", attempt.name);
     true
@@ -217,11 +217,11 @@ fn row_33_a_killed_replacement_leaves_the_old_file_and_can_be_resumed() {
     assert!(wire.download("RETR file") == old);
     assert_eq!(listed(&mut wire), BTreeSet::from(["file".to_owned()]));
 
-    let size = wire.says("SIZE file", 213).to_string();
+    let size = wire.expect("SIZE file", 213).to_string();
     let kept: usize = size[4..].trim().parse().unwrap();
     // It sends RETR; the client resumes after that part of the new file.
     assert_eq!(kept, old.len());
-    wire.says(&format!("REST {kept}"), 350);
+    wire.expect(&format!("REST {kept}"), 350);
     wire.store("STOR file", &new[kept..]);
     assert!(fs::read(&path).unwrap() == new);
     assert!(wire.download("RETR file") == new);

@@ -25,13 +25,13 @@ fn a_large_file_is_transferred_in_both_directions_from_any_byte() {
     let server = Server::with_one_account();
     let bytes = Random::new(71).bytes(LARGE);
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     wire.store("STOR a.bin", &bytes);
     assert_same(&on_disk(&server, "a.bin"), &bytes, "up");
     assert_same(&wire.download("RETR a.bin"), &bytes, "down");
-    wire.says("REST 1234567", 350);
+    wire.expect("REST 1234567", 350);
     assert_same(&wire.download("RETR a.bin"), &bytes[1_234_567..], "down from the middle");
-    wire.says("REST 7654321", 350);
+    wire.expect("REST 7654321", 350);
     wire.store("STOR a.bin", &bytes[..LARGE / 2]);
     let changed = [&bytes[..7_654_321], &bytes[..LARGE / 2]].concat();
     assert_same(&on_disk(&server, "a.bin"), &changed, "up from the middle");
@@ -70,12 +70,12 @@ fn a_large_download_can_be_aborted_and_the_session_continues() {
     let server = Server::with_one_account();
     fs::write(server.home().join("a.bin"), Random::new(73).bytes(LARGE)).unwrap();
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("RETR a.bin").code(), 150);
     data.read_exact(&mut [0; 10_000]).unwrap();
     // The client does not read, so the transfer is stalled; the control connection is not.
-    wire.says("NOOP", 200);
+    wire.expect("NOOP", 200);
     wire.send("ABOR");
     assert_eq!((wire.reply().code(), wire.reply().code()), (426, 226));
     drop(data);
@@ -87,7 +87,7 @@ fn a_large_upload_that_is_aborted_can_be_resumed() {
     let server = Server::with_one_account();
     let bytes = Random::new(74).bytes(LARGE);
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("STOR a.bin").code(), 150);
     data.write_all(&bytes[..LARGE / 2]).unwrap();
@@ -95,10 +95,10 @@ fn a_large_upload_that_is_aborted_can_be_resumed() {
     assert_eq!((wire.reply().code(), wire.reply().code()), (426, 226));
     drop(data);
     assert!(!server.home().join("a.bin").exists(), "nothing half done is seen");
-    let size = wire.says("SIZE a.bin", 213).to_string();
+    let size = wire.expect("SIZE a.bin", 213).to_string();
     let kept: usize = size.trim_start_matches("213 ").trim().parse().unwrap();
     assert!(kept > 0 && kept <= LARGE / 2, "{kept}");
-    wire.says(&format!("REST {kept}"), 350);
+    wire.expect(&format!("REST {kept}"), 350);
     wire.store("STOR a.bin", &bytes[kept..]);
     assert_same(&on_disk(&server, "a.bin"), &bytes, "the whole");
 }
@@ -109,7 +109,7 @@ fn a_client_that_pauses_gets_the_whole_file() {
     let bytes = Random::new(75).bytes(LARGE);
     fs::write(server.home().join("a.bin"), &bytes).unwrap();
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("RETR a.bin").code(), 150);
     let mut got = Vec::new();
@@ -137,12 +137,12 @@ fn a_client_that_sends_slowly_is_read_to_the_end() {
     let server = Server::with_one_account();
     let bytes = Random::new(76).bytes(3 << 20);
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("STOR a.bin").code(), 150);
     for piece in bytes.chunks(100_000) {
         data.write_all(piece).unwrap();
-        wire.says("NOOP", 200);
+        wire.expect("NOOP", 200);
     }
     drop(data);
     assert_eq!(wire.reply().code(), 226);
@@ -155,7 +155,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_reported() {
     let path = server.home().join("a.bin");
     fs::write(&path, Random::new(77).bytes(LARGE)).unwrap();
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("RETR a.bin").code(), 150);
     data.read_exact(&mut [0; 1000]).unwrap();
@@ -165,7 +165,7 @@ fn a_file_that_shrinks_while_it_is_sent_is_reported() {
     let _ = data.read_to_end(&mut rest);
     assert!(rest.len() < LARGE - 1000);
     assert_eq!(wire.reply().code(), 451);
-    wire.says("NOOP", 200);
+    wire.expect("NOOP", 200);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_stalled_large_upload_is_aborted() {
     let setup = Setup::new().set("limits", "transfer_stall_timeout = \"1s\"");
     let server = setup.account(USER, "full", &[]).start();
     let mut wire = server.wire();
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     let mut data = wire.passive();
     assert_eq!(wire.ask("STOR a.bin").code(), 150);
     data.write_all(&Random::new(78).bytes(2 << 20)).unwrap();
@@ -187,7 +187,7 @@ fn a_data_port_is_reused_unless_an_unexpected_peer_connected() {
     fs::write(server.home().join("a.txt"), "content").unwrap();
     let mut wire = server.wire();
     let mut port = || {
-        let address = wire.says("PASV", 227).pasv_address();
+        let address = wire.expect("PASV", 227).pasv_address();
         let mut data = TcpStream::connect(address).unwrap();
         assert_eq!(wire.ask("RETR a.txt").code(), 150);
         let mut got = String::new();

@@ -24,15 +24,15 @@ fn add_user_with_name_password_home_and_perm() {
         fs::write(server.home_of(user).join("owner"), user).unwrap();
         let mut wire = server.wire_as(user);
         assert_eq!(wire.download("RETR owner"), user.as_bytes());
-        assert_eq!(wire.says("PWD", 257).quoted(), "/");
-        wire.says("CWD ../../..", 250);
-        assert_eq!(wire.says("PWD", 257).quoted(), "/");
+        assert_eq!(wire.expect("PWD", 257).quoted(), "/");
+        wire.expect("CWD ../../..", 250);
+        assert_eq!(wire.expect("PWD", 257).quoted(), "/");
     }
     let mut wire = server.connect();
-    wire.says("USER anna", 331);
-    wire.says("PASS wrong", 530);
-    wire.says("USER nobody", 331);
-    wire.says("PASS secret", 530);
+    wire.expect("USER anna", 331);
+    wire.expect("PASS wrong", 530);
+    wire.expect("USER nobody", 331);
+    wire.expect("PASS secret", 530);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn a_user_that_is_disabled_while_the_server_runs_is_disconnected() {
     assert_eq!(wire.reply().code(), 421);
     assert!(wire.is_closed());
     let mut wire = server.connect();
-    wire.says(&format!("USER {USER}"), 331);
-    wire.says(&format!("PASS {PASSWORD}"), 530);
+    wire.expect(&format!("USER {USER}"), 331);
+    wire.expect(&format!("PASS {PASSWORD}"), 530);
 }
 
 #[test]
@@ -187,19 +187,19 @@ fn anonymous_on_and_off_with_its_own_folder() {
     for (user, password) in [("anonymous", "a@b.c"), ("ftp", "x")] {
         let mut wire = server.connect();
         wire.log_in(user, password);
-        wire.says("TYPE I", 200);
+        wire.expect("TYPE I", 200);
         assert_eq!(wire.download("NLST"), b"free\r\n");
         assert_eq!(wire.download("RETR free"), b"for all");
         drop(wire.passive());
-        wire.says("STOR mine", 553);
-        wire.says("DELE free", 550);
+        wire.expect("STOR mine", 553);
+        wire.expect("DELE free", 550);
     }
     assert_eq!(server.wire().download("NLST"), b"");
 
     let server = Server::with_one_account();
     let mut wire = server.connect();
-    wire.says("USER anonymous", 331);
-    wire.says("PASS a@b.c", 530);
+    wire.expect("USER anonymous", 331);
+    wire.expect("PASS a@b.c", 530);
 }
 
 /// `max_upload`, `max_download`
@@ -232,10 +232,10 @@ fn logging_on_to_a_file() {
         .start_quietly();
     let mut wire = server.wire();
     wire.store("STOR 日志 test.txt", b"12345");
-    wire.says("QUIT", 221);
+    wire.expect("QUIT", 221);
     let mut wire = server.connect();
-    wire.says("USER mallory", 331);
-    wire.says("PASS not-the-password", 530);
+    wire.expect("USER mallory", 331);
+    wire.expect("PASS not-the-password", 530);
     drop(wire);
     assert_eq!(server.stop(), Some(0));
     let log = fs::read_to_string(server.folder().join("wharf.log")).unwrap();
@@ -270,7 +270,7 @@ fn welcome_text_in_chinese() {
         .start();
     let mut wire = server.connect();
     assert_eq!(wire.greeting.to_string(), "220-欢迎使用文件服务器\r\n220 请先登录\r\n");
-    wire.says(&format!("USER {USER}"), 331);
+    wire.expect(&format!("USER {USER}"), 331);
     wire.expect_reply(&format!("PASS {PASSWORD}"), "230 你好，anna！");
 }
 
@@ -283,17 +283,17 @@ fn passive_ports_both_ends_and_nothing_else() {
     let server = setup.set("passive", &format!("ports = \"{first}-{}\"", first + 3)).start();
     let mut wires: Vec<_> = range.clone().map(|_| server.wire()).collect();
     let used = |command: &str, wire: &mut Wire| match command {
-        "PASV" => wire.says(command, 227).pasv_address().port(),
-        _ => wire.says(command, 229).epsv_port(),
+        "PASV" => wire.expect(command, 227).pasv_address().port(),
+        _ => wire.expect(command, 229).epsv_port(),
     };
     for command in ["PASV", "EPSV", "PASV"] {
         let ports: BTreeSet<_> = wires.iter_mut().map(|wire| used(command, wire)).collect();
         assert_eq!(ports, range.clone().collect(), "{command}");
         // Never another port without a word.
-        server.wire().says(command, 425);
+        server.wire().expect(command, 425);
         // A new command releases the old port.
         for wire in &mut wires {
-            wire.says("ABOR", 226);
+            wire.expect("ABOR", 226);
         }
     }
 }
@@ -315,7 +315,7 @@ fn ip_and_port_to_listen_on() {
     for (address, port) in [("127.0.0.1", first), ("::1", second)] {
         let mut wire = Wire::connect(address, port);
         wire.log_in(USER, PASSWORD);
-        let has_tls = wire.says("FEAT", 211).to_string().contains("AUTH TLS");
+        let has_tls = wire.expect("FEAT", 211).to_string().contains("AUTH TLS");
         assert_eq!(has_tls, port == first);
     }
     for (address, port) in [("127.0.0.1", second), ("::1", first), ("127.0.0.2", first)] {
@@ -367,10 +367,10 @@ fn start_message_has_the_address_to_connect_to() {
 fn windows_and_linux_clients_see_the_same_files() {
     let server = Server::with_one_account();
     let mut windows = server.connect();
-    windows.says("OPTS UTF8 ON", 200);
+    windows.expect("OPTS UTF8 ON", 200);
     windows.log_in(USER, PASSWORD);
-    windows.says("TYPE I", 200);
-    windows.says("XMKD 共享", 257);
+    windows.expect("TYPE I", 200);
+    windows.expect("XMKD 共享", 257);
     windows.store_actively("STOR 共享\\来自 Windows.txt", b"hello");
     let url = format!("ftp://{USER}:{PASSWORD}@127.0.0.1:{}/", server.port());
     let path = "%E5%85%B1%E4%BA%AB/%E6%9D%A5%E8%87%AA%20Windows.txt";

@@ -30,9 +30,9 @@ fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str,
     let encoded = |text: String| spelt(set, &text);
     assert!(std::str::from_utf8(&encoded(folder.to_owned())).is_err(), "else it could be UTF-8");
 
-    let reply = wire.says_bytes(&encoded(format!("MKD {folder}")), 257);
+    let reply = wire.expect_bytes(&encoded(format!("MKD {folder}")), 257);
     assert_eq!(reply.0, encoded(format!("257 \"/{folder}\" created.\r\n")));
-    wire.says_bytes(&encoded(format!("CWD {folder}")), 250);
+    wire.expect_bytes(&encoded(format!("CWD {folder}")), 250);
     assert_eq!(
         wire.ask("PWD").0,
         encoded(format!("257 \"/{folder}\" is the current directory.\r\n"))
@@ -45,18 +45,18 @@ fn old_client_keeps_its_names(label: &str, set: &'static Encoding, folder: &str,
     assert!(wire.download("MLSD").ends_with(&encoded(format!("; {file}\r\n"))));
     assert_eq!(wire.download(encoded(format!("RETR {file}"))), b"content");
     assert_eq!(wire.download(encoded(format!("RETR /{folder}/{file}"))), b"content");
-    wire.says_bytes(&encoded(format!("SIZE {file}")), 213);
+    wire.expect_bytes(&encoded(format!("SIZE {file}")), 213);
 
     let mut newer = server.wire();
-    newer.says("OPTS UTF8 ON", 200);
+    newer.expect("OPTS UTF8 ON", 200);
     assert_eq!(newer.download(format!("NLST {folder}")), format!("{folder}/{file}\r\n").as_bytes());
     assert_eq!(newer.download(format!("RETR {folder}/{file}")), b"content");
 
-    wire.says_bytes(&encoded(format!("RNFR {file}")), 350);
-    wire.says_bytes(&encoded(format!("RNTO ../{file}.{folder}")), 250);
-    wire.says("CDUP", 200);
-    wire.says_bytes(&encoded(format!("DELE {file}.{folder}")), 250);
-    wire.says_bytes(&encoded(format!("RMD {folder}")), 250);
+    wire.expect_bytes(&encoded(format!("RNFR {file}")), 350);
+    wire.expect_bytes(&encoded(format!("RNTO ../{file}.{folder}")), 250);
+    wire.expect("CDUP", 200);
+    wire.expect_bytes(&encoded(format!("DELE {file}.{folder}")), 250);
+    wire.expect_bytes(&encoded(format!("RMD {folder}")), 250);
     assert_eq!(fs::read_dir(home).unwrap().count(), 0);
 }
 
@@ -93,9 +93,9 @@ fn a_client_that_requests_utf8_receives_utf8() {
     let server = server_for("gbk");
     fs::write(server.home().join("文件"), "").unwrap();
     let mut wire = server.wire();
-    wire.says("OPTS UTF8 OFF", 200);
+    wire.expect("OPTS UTF8 OFF", 200);
     assert_eq!(wire.download("NLST"), spelt(GBK, "文件\r\n"));
-    wire.says("OPTS UTF8 ON", 200);
+    wire.expect("OPTS UTF8 ON", 200);
     assert_eq!(wire.download("NLST"), "文件\r\n".as_bytes());
 }
 
@@ -107,9 +107,9 @@ fn a_pinned_character_set_holds_for_every_client() {
         .start();
     fs::write(server.home().join("文件"), "x").unwrap();
     let mut wire = server.wire();
-    let features = wire.says("FEAT", 211).to_string();
+    let features = wire.expect("FEAT", 211).to_string();
     assert!(!features.contains("UTF8"), "{features}");
-    wire.says("OPTS UTF8 ON", 504);
+    wire.expect("OPTS UTF8 ON", 504);
     assert_eq!(wire.download("NLST"), spelt(GBK, "文件\r\n"));
     assert_eq!(wire.download(spelt(GBK, "RETR 文件")), b"x");
 }
@@ -137,7 +137,7 @@ fn row_32_a_name_that_is_not_text_is_listed_and_downloaded_by_its_bytes() {
     fs::write(server.home().join("文"), "").unwrap();
     assert!(lines(&wire.download("NLST")).contains(&"文".as_bytes()));
     for name in names {
-        wire.says_bytes(&[b"DELE ", &*doubled(name)].concat(), 250);
+        wire.expect_bytes(&[b"DELE ", &*doubled(name)].concat(), 250);
     }
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 1);
 }
@@ -163,16 +163,16 @@ fn row_31_a_name_with_control_bytes_cannot_forge_a_line_and_can_be_downloaded() 
     assert!(!lines(&listed)[0].iter().any(u8::is_ascii_control), "{}", listed.escape_ascii());
     let shown = lines(&listed)[0].to_vec();
     assert_eq!(wire.download([b"RETR ", &*shown].concat()), b"evil");
-    wire.says_bytes(&[b"DELE ", &*shown].concat(), 250);
+    wire.expect_bytes(&[b"DELE ", &*shown].concat(), 250);
 }
 
 #[test]
 fn row_31_new_names_with_control_bytes_are_refused() {
     let server = Server::with_one_account();
     let mut wire = server.wire();
-    wire.says("MKD a\x1bb", 553);
+    wire.expect("MKD a\x1bb", 553);
     drop(wire.passive());
-    wire.says("STOR a\tb", 553);
+    wire.expect("STOR a\tb", 553);
     assert_eq!(fs::read_dir(server.home()).unwrap().count(), 0);
 }
 
@@ -234,7 +234,7 @@ fn name_in(line: &[u8]) -> &[u8] {
 }
 
 /// The name as it appears in a line.
-type Way = fn(&[u8]) -> &[u8];
+type NameFn = fn(&[u8]) -> &[u8];
 
 #[test]
 fn row_31_32_names_of_any_bytes_are_one_line_in_each_listing_and_round_trip() {
@@ -245,9 +245,9 @@ fn row_31_32_names_of_any_bytes_are_one_line_in_each_listing_and_round_trip() {
     }
     names.sort_unstable();
     let mut wire = server.wire();
-    let ways: [(&str, Way); 3] =
+    let cases: [(&str, NameFn); 3] =
         [("NLST", |line| line), ("MLSD", |line| after(line, b"; ")), ("LIST", name_in)];
-    for (command, name_of) in ways {
+    for (command, name_of) in cases {
         let listing = wire.download(command);
         let shown: Vec<&[u8]> = lines(&listing).into_iter().map(name_of).collect();
         assert_eq!(shown.len(), names.len(), "{command}");
@@ -269,24 +269,24 @@ fn row_31_32_replies_show_each_name_on_one_line() {
     }
     let mut wire = server.wire();
     let listing = wire.download("NLST");
-    let stat = wire.says("STAT /", 212).0;
+    let stat = wire.expect("STAT /", 212).0;
     let in_stat = lines(&stat).len() - 2;
     assert_eq!(in_stat, names.len(), "first and last line stand around the names");
     for shown in lines(&listing) {
         let typed = doubled(shown);
-        let facts = wire.says_bytes(&[b"MLST /", &*typed].concat(), 250).0;
+        let facts = wire.expect_bytes(&[b"MLST /", &*typed].concat(), 250).0;
         assert_eq!(lines(&facts).len(), 3, "{}", facts.escape_ascii());
         let name = after(lines(&facts)[1], b"; ");
         assert_eq!(undoubled(name), [b"/", shown].concat());
 
-        wire.says_bytes(&[b"CWD /", &*typed].concat(), 250);
-        let reply = wire.says("PWD", 257).0;
+        wire.expect_bytes(&[b"CWD /", &*typed].concat(), 250);
+        let reply = wire.expect("PWD", 257).0;
         assert_eq!(lines(&reply).len(), 1);
         assert_eq!(undoubled(&unquoted(&reply)), [b"/", shown].concat());
         let whole = [b"/", shown, b"/inside"].concat();
         let name = downloaded(&mut wire, &whole);
         assert!(names.contains(&name), "{}", name.escape_ascii());
-        wire.says("CWD /", 250);
+        wire.expect("CWD /", 250);
     }
 }
 

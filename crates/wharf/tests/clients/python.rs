@@ -11,9 +11,9 @@ fn python(script: &str) -> Program {
 fn python_does_everything_that_ftplib_can_in_every_mode() {
     let server = Server::with_one_account();
     for address in ["127.0.0.1", "::1"] {
-        for way in ["passive", "active"] {
+        for mode in ["passive", "active"] {
             python(include_str!("scripts/plain.py"))
-                .args([address, &server.port().to_string(), way])
+                .args([address, &server.port().to_string(), mode])
                 .succeed();
         }
     }

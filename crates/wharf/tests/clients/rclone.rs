@@ -7,7 +7,7 @@ use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
 /// The options of each connection mode.
-fn ways(server: &Server) -> [(String, Vec<&'static str>); 4] {
+fn modes(server: &Server) -> [(String, Vec<&'static str>); 4] {
     let (port, implicit) = (server.port().to_string(), server.ports().implicit().to_string());
     [
         (port.clone(), vec!["--ftp-host=127.0.0.1"]),
@@ -33,45 +33,45 @@ fn rclone(server: &Server, (port, options): &(String, Vec<&str>)) -> Program {
 fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
     let server = Server::with_one_account();
     let client_dir = server.client_dir("rclone");
-    let tree = Tree::awkward(50).without(is_trouble);
+    let tree = Tree::awkward(50).without(is_unsupported);
     tree.write(&client_dir.join("up"));
-    for (index, way) in ways(&server).iter().enumerate() {
+    for (index, mode) in modes(&server).iter().enumerate() {
         let remote = format!(":ftp:way{index}");
         let back = format!("back{index}");
-        rclone(&server, way).args(["copy", "up", &remote]).succeed();
+        rclone(&server, mode).args(["copy", "up", &remote]).succeed();
         tree.assert_at(&server.home().join(format!("way{index}")));
-        rclone(&server, way).args(["check", "--download", "up", &remote]).succeed();
-        rclone(&server, way).args(["copy", &remote, &back]).succeed();
+        rclone(&server, mode).args(["check", "--download", "up", &remote]).succeed();
+        rclone(&server, mode).args(["copy", &remote, &back]).succeed();
         tree.assert_at(&client_dir.join(back));
     }
 }
 
 /// A backslash is a slash to a server that knows Windows clients, unless a file has that name.
-fn is_trouble(path: &str) -> bool {
+fn is_unsupported(path: &str) -> bool {
     path.contains('\\')
 }
 
 #[test]
 fn rclone_sync_removes_deleted_files_and_renames() {
     let server = Server::with_one_account();
-    let way = &ways(&server)[0];
+    let mode = &modes(&server)[0];
     let client_dir = server.client_dir("rclone");
     let (old, new) = (client_dir.join("old"), server.home().join("there"));
     fs::create_dir_all(old.join("目录/deep")).unwrap();
     fs::write(old.join("目录/deep/a"), "a").unwrap();
     fs::write(old.join("b"), "b").unwrap();
-    rclone(&server, way).args(["sync", "old", ":ftp:there"]).succeed();
+    rclone(&server, mode).args(["sync", "old", ":ftp:there"]).succeed();
     Tree::read(&old).assert_at(&new);
 
     fs::remove_dir_all(old.join("目录")).unwrap();
     fs::write(old.join("b"), "longer").unwrap();
     fs::write(old.join("c"), "c").unwrap();
-    rclone(&server, way).args(["sync", "old", ":ftp:there"]).succeed();
+    rclone(&server, mode).args(["sync", "old", ":ftp:there"]).succeed();
     Tree::read(&old).assert_at(&new);
     assert!(!new.join("目录").exists());
 
-    rclone(&server, way).args(["moveto", ":ftp:there/c", ":ftp:there/d"]).succeed();
-    rclone(&server, way).args(["purge", ":ftp:there"]).succeed();
+    rclone(&server, mode).args(["moveto", ":ftp:there/c", ":ftp:there/d"]).succeed();
+    rclone(&server, mode).args(["purge", ":ftp:there"]).succeed();
     assert!(!new.exists());
 }
 
@@ -86,12 +86,12 @@ fn row_09_rclone_transfers_where_data_must_resume_the_tls_session() {
         let bytes = Random::new(30).bytes(index * 40_000);
         fs::write(client_dir.join("up").join(index.to_string()), bytes).unwrap();
     }
-    for (index, way) in ways(&server)[2..].iter().enumerate() {
+    for (index, mode) in modes(&server)[2..].iter().enumerate() {
         for (name, option) in [("1.3", None), ("1.2", Some("--ftp-disable-tls13"))] {
             let remote = format!(":ftp:require{index}-{name}");
             let back = format!("back{index}-{name}");
-            rclone(&server, way).args(option).args(["copy", "up", &remote]).succeed();
-            rclone(&server, way).args(option).args(["copy", &remote, &back]).succeed();
+            rclone(&server, mode).args(option).args(["copy", "up", &remote]).succeed();
+            rclone(&server, mode).args(option).args(["copy", &remote, &back]).succeed();
             for file in 0..12 {
                 let (sent, came) = (client_dir.join("up"), client_dir.join(&back));
                 let file = file.to_string();

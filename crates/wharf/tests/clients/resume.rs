@@ -16,9 +16,9 @@ const WHOLE_BYTES: usize = 3_000_000;
 const SENT_BYTES: usize = 2_500_000;
 
 /// A client that resumes the upload of `local`, of which the server has a part under `name`.
-type GoesOn = fn(&Server, &Path, &str);
+type ResumeFn = fn(&Server, &Path, &str);
 
-const CLIENTS: [(&str, GoesOn); 5] = [
+const CLIENTS: [(&str, ResumeFn); 5] = [
     ("lftp", lftp),
     ("curl", curl),
     ("ncftpput", ncftpput),
@@ -54,7 +54,7 @@ fn ncftpput(server: &Server, local: &Path, name: &str) {
 }
 
 fn kept(wire: &mut Wire, name: &str) -> usize {
-    let size = wire.says(&format!("SIZE {name}"), 213).to_string();
+    let size = wire.expect(&format!("SIZE {name}"), 213).to_string();
     size[4..].trim().parse().unwrap()
 }
 
@@ -63,7 +63,7 @@ fn size_rest_stor(server: &Server, local: &Path, name: &str) {
     let whole = fs::read(local).unwrap();
     let mut wire = server.wire();
     let from = kept(&mut wire, name);
-    wire.says(&format!("REST {from}"), 350);
+    wire.expect(&format!("REST {from}"), 350);
     wire.store(format!("STOR {name}"), &whole[from..]);
 }
 
@@ -79,12 +79,12 @@ fn row_33_every_client_resumes_an_interrupted_upload() {
     let server = Server::with_one_account();
     let mut random = Random::new(70);
     let local = server.client_dir("client").join("local");
-    for (name, goes_on) in CLIENTS {
+    for (name, resume) in CLIENTS {
         let whole = random.bytes(WHOLE_BYTES);
         fs::write(&local, &whole).unwrap();
         server.wire().cut_store(&format!("STOR {name}"), &whole[..SENT_BYTES]);
         assert!(!server.home().join(name).exists(), "{name}: a cut upload is not published");
-        goes_on(&server, &local, name);
+        resume(&server, &local, name);
         assert!(fs::read(server.home().join(name)).unwrap() == whole, "{name}");
     }
 }
@@ -115,7 +115,7 @@ fn row_33_row_41_every_client_resumes_an_upload_interrupted_by_a_crash() {
     let mut server = Server::with_one_account();
     let mut random = Random::new(71);
     let local = server.client_dir("client").join("local");
-    for (name, goes_on) in CLIENTS {
+    for (name, resume) in CLIENTS {
         let whole = random.bytes(WHOLE_BYTES);
         fs::write(&local, &whole).unwrap();
         let wire = server.wire();
@@ -123,7 +123,7 @@ fn row_33_row_41_every_client_resumes_an_upload_interrupted_by_a_crash() {
         server.start();
         let kept = kept(&mut server.wire(), name);
         assert!(kept > 0 && kept <= SENT_BYTES, "{name}: {kept} bytes are left");
-        goes_on(&server, &local, name);
+        resume(&server, &local, name);
         assert!(fs::read(server.home().join(name)).unwrap() == whole, "{name}");
         let left = fs::read_dir(server.home()).unwrap().flatten();
         let left: Vec<_> =
@@ -169,7 +169,7 @@ fn row_33_many_uploads_to_one_name_leave_a_complete_file_and_readers_see_no_othe
 
 /// Bytes and files as the server counts them.
 fn counted(wire: &mut Wire) -> (u64, u64) {
-    let reported = wire.says("SITE QUOTA", 200).to_string();
+    let reported = wire.expect("SITE QUOTA", 200).to_string();
     let number = |what: &str| {
         let after =
             reported.split(what).nth(1).unwrap_or_else(|| panic!("no {what} in {reported}"));
@@ -197,7 +197,7 @@ fn row_37_a_quota_applies_to_the_kernel_copy_too_and_survives_a_crash_and_a_stop
     assert_eq!(counted(&mut wire), (5_000_000, 1));
     // The second does not fit: it is discarded, and the session continues.
     let data = wire.passive();
-    wire.says("STOR second", 150);
+    wire.expect("STOR second", 150);
     thread::scope(|scope| {
         let big = &big;
         scope.spawn(move || {
@@ -209,7 +209,7 @@ fn row_37_a_quota_applies_to_the_kernel_copy_too_and_survives_a_crash_and_a_stop
         assert_eq!(wire.reply().code(), 552);
     });
     assert_eq!(counted(&mut wire), (5_000_000, 1));
-    wire.says("NOOP", 200);
+    wire.expect("NOOP", 200);
     // Replacing a file counts no more than storing it.
     wire.store("STOR first", &big[..4_000_000]);
     drop(wire);
@@ -217,8 +217,8 @@ fn row_37_a_quota_applies_to_the_kernel_copy_too_and_survives_a_crash_and_a_stop
     server.wire().leave_unfinished("STOR cut", &big[..SENT_BYTES], || server.kill());
     server.start();
     let mut wire = server.wire();
-    wire.says("MKD d", 257);
-    wire.says("RMD d", 250);
+    wire.expect("MKD d", 257);
+    wire.expect("RMD d", 250);
     assert_eq!(counted(&mut wire), there(&server.home()));
     drop(wire);
     let ledger = |server: &Server| {

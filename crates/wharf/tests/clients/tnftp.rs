@@ -26,7 +26,7 @@ fn tnftp(
     outcome.output()
 }
 
-const WAYS: [(&str, &str, &str); 4] = [
+const MODES: [(&str, &str, &str); 4] = [
     ("passive", "-p", "127.0.0.1"),
     ("active", "-A", "127.0.0.1"),
     ("passive over IPv6", "-p", "::1"),
@@ -37,7 +37,7 @@ const WAYS: [(&str, &str, &str); 4] = [
 fn tnftp_uploads_and_downloads_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(20).bytes(123_457);
-    for (name, option, address) in WAYS {
+    for (name, option, address) in MODES {
         let client_dir = server.client_dir(name);
         fs::write(client_dir.join("local file"), &bytes).unwrap();
         let commands = "put \"local file\" \"远 程.bin\"\nget \"远 程.bin\" back";
@@ -56,7 +56,7 @@ fn tnftp_uploads_and_downloads_in_every_mode() {
 fn tnftp_resumes_an_interrupted_download_and_upload_in_every_mode() {
     let server = Server::with_one_account();
     let mut random = Random::new(21);
-    for (name, option, address) in WAYS {
+    for (name, option, address) in MODES {
         let client_dir = server.client_dir(name);
         let bytes = random.bytes(200_000);
         let cut = 1 + random.below(bytes.len() - 1);

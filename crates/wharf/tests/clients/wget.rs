@@ -7,7 +7,7 @@ use crate::support::server::{PASSWORD, Server, Setup, USER};
 use crate::support::tree::{Random, Tree};
 
 /// The connection modes: URL prefix and options.
-fn ways(server: &Server) -> Vec<(String, Vec<&'static str>)> {
+fn modes(server: &Server) -> Vec<(String, Vec<&'static str>)> {
     let (port, implicit) = (server.port(), server.ports().implicit());
     let tls = |more: &[&'static str]| [&["--no-check-certificate"], more].concat();
     vec![
@@ -30,7 +30,7 @@ fn wget(server: &Server, options: &[&str]) -> Program {
 }
 
 /// wget trims names in listings and takes some for patterns, links and escapes.
-fn is_trouble(path: &str) -> bool {
+fn is_unsupported(path: &str) -> bool {
     path.contains(" -> ")
         || path.contains(['*', '?', '[', '\\', '%'])
         || path.split('/').any(|name| name.starts_with(' ') || name.ends_with(' '))
@@ -39,9 +39,9 @@ fn is_trouble(path: &str) -> bool {
 #[test]
 fn wget_downloads_a_tree() {
     let server = Server::with_one_account();
-    let tree = Tree::awkward(40).without(is_trouble);
+    let tree = Tree::awkward(40).without(is_unsupported);
     tree.write(&server.home());
-    for (index, (url, options)) in ways(&server).into_iter().enumerate() {
+    for (index, (url, options)) in modes(&server).into_iter().enumerate() {
         let folder = format!("got{index}");
         wget(&server, &options)
             .args(["-r", "-l", "inf", "-nH", "--restrict-file-names=nocontrol", "-P", &folder])
@@ -58,7 +58,7 @@ fn wget_resumes_an_interrupted_download() {
     let bytes = random.bytes(250_000);
     fs::write(server.home().join("file 文.bin"), &bytes).unwrap();
     let local = server.client_dir("wget").join("file 文.bin");
-    for (url, options) in ways(&server) {
+    for (url, options) in modes(&server) {
         fs::write(&local, &bytes[..random.below(bytes.len())]).unwrap();
         wget(&server, &options)
             .args(["-c", "--restrict-file-names=nocontrol", &format!("{url}/file%20文.bin")])

@@ -16,10 +16,10 @@ fn ftp_exe_works_as_it_is() {
     let mut wire = server.connect();
     assert_eq!(wire.greeting.code(), 220);
     // It sends commands before the login.
-    wire.says("OPTS UTF8 ON", 200);
-    wire.says(&format!("USER {USER}"), 331);
-    wire.says(&format!("PASS {PASSWORD}"), 230);
-    assert_eq!(wire.says("XPWD", 257).quoted(), "/");
+    wire.expect("OPTS UTF8 ON", 200);
+    wire.expect(&format!("USER {USER}"), 331);
+    wire.expect(&format!("PASS {PASSWORD}"), 230);
+    assert_eq!(wire.expect("XPWD", 257).quoted(), "/");
 
     assert_eq!(text(wire.download_active("NLST")), "dir\r\n");
     let listing = text(wire.download_active("LIST dir\\"));
@@ -32,25 +32,25 @@ fn ftp_exe_works_as_it_is() {
     assert_eq!(fs::read(home.join("dir/new file.txt")).unwrap(), b"a\nb\n");
     assert_eq!(text(wire.download_active("RETR dir\\报告.txt")), "one\r\ntwo\r\n");
 
-    wire.says("TYPE I", 200);
+    wire.expect("TYPE I", 200);
     wire.store_actively("STOR dir\\raw.bin", b"\r\n\n\r\xff\x00");
     assert_eq!(fs::read(home.join("dir/raw.bin")).unwrap(), b"\r\n\n\r\xff\x00");
     assert_eq!(wire.download_active("RETR dir\\raw.bin"), b"\r\n\n\r\xff\x00");
-    wire.says("TYPE A", 200);
+    wire.expect("TYPE A", 200);
 
-    assert_eq!(wire.says("XMKD dir\\sub", 257).quoted(), "/dir/sub");
+    assert_eq!(wire.expect("XMKD dir\\sub", 257).quoted(), "/dir/sub");
     assert!(home.join("dir/sub").is_dir());
-    wire.says("CWD dir\\sub", 250);
-    assert_eq!(wire.says("XPWD", 257).quoted(), "/dir/sub");
-    wire.says("XCUP", 200);
-    wire.says("CWD \\", 250);
-    wire.says("XRMD dir\\sub", 250);
+    wire.expect("CWD dir\\sub", 250);
+    assert_eq!(wire.expect("XPWD", 257).quoted(), "/dir/sub");
+    wire.expect("XCUP", 200);
+    wire.expect("CWD \\", 250);
+    wire.expect("XRMD dir\\sub", 250);
     assert!(!home.join("dir/sub").exists());
-    wire.says("RNFR dir\\raw.bin", 350);
-    wire.says("RNTO moved.bin", 250);
-    wire.says("DELE moved.bin", 250);
+    wire.expect("RNFR dir\\raw.bin", 350);
+    wire.expect("RNTO moved.bin", 250);
+    wire.expect("DELE moved.bin", 250);
     assert!(!home.join("moved.bin").exists() && !home.join("dir/raw.bin").exists());
-    wire.says("QUIT", 221);
+    wire.expect("QUIT", 221);
     assert!(wire.is_closed());
 }
 
@@ -68,32 +68,32 @@ fn explorer_works_as_it_is() {
         .start();
 
     let mut wire = server.connect();
-    wire.says("USER anonymous", 331);
-    wire.says("PASS IEUser@", 230);
-    wire.says("opts utf8 on", 200);
-    let system = wire.says("syst", 215).to_string();
+    wire.expect("USER anonymous", 331);
+    wire.expect("PASS IEUser@", 230);
+    wire.expect("opts utf8 on", 200);
+    let system = wire.expect("syst", 215).to_string();
     assert!(system.starts_with("215 UNIX"), "{system}");
-    wire.says("site help", 214);
-    assert_eq!(wire.says("PWD", 257).quoted(), "/");
+    wire.expect("site help", 214);
+    assert_eq!(wire.expect("PWD", 257).quoted(), "/");
     assert_eq!(explorer_lists(&mut wire, "/"), ["图片 1"]);
-    wire.says("noop", 200);
+    wire.expect("noop", 200);
     let mut names = explorer_lists(&mut wire, "/图片 1/");
     names.sort();
     assert_eq!(names, ["深", "照片.jpg"]);
-    assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
-    wire.says("TYPE I", 200);
-    wire.says("size /图片 1/照片.jpg", 213);
+    assert_eq!(wire.expect("PWD", 257).quoted(), "/图片 1");
+    wire.expect("TYPE I", 200);
+    wire.expect("size /图片 1/照片.jpg", 213);
     assert_eq!(wire.download("RETR 照片.jpg"), [0xff, 0xd8, 0xff]);
     // Its folder is read-only, which the reply reports.
-    wire.says("MKD New folder", 550);
-    wire.says("CWD /missing/", 550);
-    assert_eq!(wire.says("PWD", 257).quoted(), "/图片 1");
+    wire.expect("MKD New folder", 550);
+    wire.expect("CWD /missing/", 550);
+    assert_eq!(wire.expect("PWD", 257).quoted(), "/图片 1");
 }
 
 /// Lists a directory as Explorer does, and returns the names.
 fn explorer_lists(wire: &mut Wire, path: &str) -> Vec<String> {
-    wire.says(&format!("CWD {path}"), 250);
-    wire.says("TYPE A", 200);
+    wire.expect(&format!("CWD {path}"), 250);
+    wire.expect("TYPE A", 200);
     let listing = text(wire.download("LIST"));
     listing.lines().map(name_in_line).collect()
 }
@@ -113,20 +113,20 @@ fn explorer_uploads_renames_and_deletes() {
     let server = Server::with_one_account();
     let home = server.home();
     let mut wire = server.connect();
-    wire.says("opts utf8 on", 200);
-    wire.says(&format!("USER {USER}"), 331);
-    wire.says(&format!("PASS {PASSWORD}"), 230);
-    wire.says("CWD /", 250);
-    wire.says("MKD 新建文件夹", 257);
-    wire.says("CWD /新建文件夹/", 250);
-    wire.says("TYPE I", 200);
+    wire.expect("opts utf8 on", 200);
+    wire.expect(&format!("USER {USER}"), 331);
+    wire.expect(&format!("PASS {PASSWORD}"), 230);
+    wire.expect("CWD /", 250);
+    wire.expect("MKD 新建文件夹", 257);
+    wire.expect("CWD /新建文件夹/", 250);
+    wire.expect("TYPE I", 200);
     wire.store("STOR 文档.docx", b"PK\x03\x04");
-    wire.says("CWD /", 250);
-    wire.says("RNFR /新建文件夹", 350);
-    wire.says("RNTO /我的文件", 250);
+    wire.expect("CWD /", 250);
+    wire.expect("RNFR /新建文件夹", 350);
+    wire.expect("RNTO /我的文件", 250);
     assert_eq!(fs::read(home.join("我的文件/文档.docx")).unwrap(), b"PK\x03\x04");
-    wire.says("DELE /我的文件/文档.docx", 250);
-    wire.says("RMD /我的文件/", 250);
+    wire.expect("DELE /我的文件/文档.docx", 250);
+    wire.expect("RMD /我的文件/", 250);
     assert_eq!(fs::read_dir(home).unwrap().count(), 0);
 }
 

@@ -71,9 +71,9 @@ fn an_account_inherits_settings_from_its_group() {
     assert!(anna.stores("/scans/b", "12345678").starts_with("552 "));
     assert_eq!(place.read("scans/a"), "12345678");
     // Its place stays.
-    assert!(anna.says("RMD /scans").starts_with("550 "));
-    assert!(anna.says("RNFR /own.txt").starts_with("350 "));
-    let across = anna.says("RNTO /scans/own.txt");
+    assert!(anna.command("RMD /scans").starts_with("550 "));
+    assert!(anna.command("RNFR /own.txt").starts_with("350 "));
+    let across = anna.command("RNTO /scans/own.txt");
     assert!(across.starts_with('5'), "{across}");
     assert_eq!(place.read("homes/anna/own.txt"), "hers");
 }
@@ -93,7 +93,7 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
     assert!(place.read("wharf.log").contains(reported), "{}", place.read("wharf.log"));
     let mut anna = server.login("anna", "secret");
     assert_eq!(anna.downloads("NLST").trim(), "scans");
-    assert!(anna.says("CWD /music").starts_with("550 "));
+    assert!(anna.command("CWD /music").starts_with("550 "));
 }
 
 #[test]

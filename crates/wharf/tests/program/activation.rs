@@ -61,7 +61,7 @@ struct Activated {
 }
 
 impl Activated {
-    fn says(&mut self, part: &str) -> String {
+    fn command(&mut self, part: &str) -> String {
         self.lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("nothing of {part}"))
     }
 
@@ -96,7 +96,7 @@ fn a_client_that_connected_before_the_start_is_served_at_the_sockets_of_systemd(
     // No wharf process runs yet: this connection starts it.
     let text = greeted(first, "USER anna");
     assert!(text.starts_with("220 ") && text.contains("331 "), "{text}");
-    let ready = server.says("event=ready");
+    let ready = server.command("event=ready");
     assert!(ready.contains(&first.to_string()) && ready.contains(&second.to_string()), "{ready}");
     assert!(greeted(second, "NOOP").starts_with("220 "));
     assert_eq!(server.ends(), Some(0));
@@ -108,7 +108,7 @@ fn the_name_of_a_socket_defines_its_use_and_the_others_are_opened_by_wharf() {
     let place = listening(&[own, named]);
     let mut server = activated(&place, &[(elsewhere, "listen.1")]);
     assert!(greeted(elsewhere, "NOOP").starts_with("220 "));
-    let note = server.says("event=inherited-sockets");
+    let note = server.command("event=inherited-sockets");
     assert!(note.contains("listen.0") && note.contains("has no inherited socket"), "{note}");
     assert!(greeted(own, "NOOP").starts_with("220 "));
     assert!(TcpStream::connect(named).is_err(), "its socket is the one that was handed over");
@@ -121,10 +121,10 @@ fn an_unused_socket_stops_the_start_with_a_hint() {
     let place = listening(&[configured]);
     let mut server = activated(&place, &[(other, "wharf.socket")]);
     drop(TcpStream::connect(other).unwrap());
-    let error = server.says("error:");
+    let error = server.command("error:");
     assert!(error.contains(&other.to_string()), "{error}");
     assert!(error.contains(&configured.port().to_string()), "{error}");
-    assert!(server.says("hint:").contains("wharf service unit --kind socket"));
+    assert!(server.command("hint:").contains("wharf service unit --kind socket"));
     assert_eq!(server.child.wait().unwrap().code(), Some(78));
 }
 
@@ -152,7 +152,7 @@ fn sockets_for_another_process_are_left_alone() {
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut server = Activated { child, lines: Box::new(lines) };
-    server.says("event=ready");
+    server.command("event=ready");
     assert!(greeted(at, "NOOP").starts_with("220 "));
     assert_eq!(server.ends(), Some(0));
 }

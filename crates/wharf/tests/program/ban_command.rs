@@ -180,7 +180,7 @@ fn row_51_no_reply_reveals_the_computer_or_the_version() {
         "PORT 1,2,3,4,5,6",
         "AUTH X",
     ] {
-        let reply = client.says_all(line);
+        let reply = client.command_lines(line);
         for word in [folder.as_str(), "/share", env!("CARGO_PKG_VERSION"), "os error", "anna"] {
             assert!(!reply.contains(word), "{line}: {word} is in {reply}");
         }

@@ -25,8 +25,8 @@ fn passive(place: &TestFolder) -> Value {
 /// Opens a data port for a transfer, and never connects.
 fn fails(server: &Serving) {
     let mut anna = server.login("anna", "secret");
-    assert!(anna.says("EPSV").starts_with("229 "));
-    assert!(anna.says("LIST").starts_with("150 "));
+    assert!(anna.command("EPSV").starts_with("229 "));
+    assert!(anna.command("LIST").starts_with("150 "));
     assert!(anna.reply().starts_with("425 "));
 }
 
@@ -80,9 +80,9 @@ fn a_client_that_disconnects_before_requesting_a_file_is_counted() {
     let place = place("");
     let server = place.serve(&["serve"]);
     let mut anna = server.login("anna", "secret");
-    assert!(anna.says("EPSV").starts_with("229 "));
-    assert!(anna.says("PASV").starts_with("227 "));
-    assert!(anna.says("QUIT").starts_with("221 "));
+    assert!(anna.command("EPSV").starts_with("229 "));
+    assert!(anna.command("PASV").starts_with("227 "));
+    assert!(anna.command("QUIT").starts_with("221 "));
     assert_eq!(anna.reply(), "");
     let mut passive = passive(&place);
     for _ in 0..1000 {
@@ -101,8 +101,8 @@ fn an_exhausted_port_range_is_a_separate_cause() {
     let server = place.serve(&["serve", "-r", &format!("{port}-{port}")]);
     let mut one = server.login("anna", "secret");
     let mut two = server.login("anna", "secret");
-    assert!(one.says("EPSV").starts_with("229 "));
-    assert!(two.says("EPSV").starts_with("425 "));
+    assert!(one.command("EPSV").starts_with("229 "));
+    assert!(two.command("EPSV").starts_with("425 "));
     let failures = passive(&place)["failures"].clone();
     assert_eq!(failures[0]["cause"], "no-free-port", "{failures}");
     assert!(failures[0]["hint"].as_str().unwrap().contains("widen passive.ports"));
@@ -120,13 +120,13 @@ fn a_host_name_that_is_not_found_at_the_start_is_resolved_later() {
         server.waits_for("cannot resolve the public address no-such-host.invalid");
     }
     let mut client = server.login("anna", "secret");
-    assert!(client.says("PASV").contains("(127,0,0,1,"));
+    assert!(client.command("PASV").contains("(127,0,0,1,"));
     assert!(client.stores("a.txt", "hello").starts_with("226 "));
     // A reload does not fail because of a name that was in use before.
     place.run(&["reload"]).exits(0);
     place.write("wharf.toml", &config.replace("no-such-host.invalid", "127.0.0.9"));
     place.run(&["reload"]).exits(0);
-    assert!(client.says("PASV").contains("(127,0,0,1,"), "a client nearby");
+    assert!(client.command("PASV").contains("(127,0,0,1,"), "a client nearby");
 }
 
 /// `localhost` is resolved by this computer.
@@ -136,12 +136,12 @@ fn a_host_name_is_resolved_and_a_failed_lookup_changes_nothing() {
                   resolve_every = \"10ms\"\n[tls]\nrequire = \"off\"\n";
     let place = place(config);
     let server = place.serve(&["serve"]);
-    assert!(server.login("anna", "secret").says("PASV").contains("(127,0,0,1,"));
+    assert!(server.login("anna", "secret").command("PASV").contains("(127,0,0,1,"));
     place.write("wharf.toml", &config.replace("localhost", "no-such-host.invalid"));
     place.run(&["reload"]).exits(78).reports("no-such-host.invalid");
     let mut session = server.login("anna", "secret");
     place.write("wharf.toml", &config.replace("localhost", "127.0.0.9"));
     place.run(&["reload"]).exits(0);
     // An existing session gets the new address, too.
-    assert!(session.says("PASV").contains("(127,0,0,9,"));
+    assert!(session.command("PASV").contains("(127,0,0,9,"));
 }

@@ -131,12 +131,12 @@ fn each_kind_of_event_has_its_program_and_ids_differ() {
     assert!(server.tries("me", "wrong").starts_with("530 "));
     let mut client = server.login("me", "secret");
     client.downloads("RETR a.txt");
-    client.says("MKD d");
-    client.says("RNFR a.txt");
-    client.says("RNTO b.txt");
-    client.says("DELE b.txt");
-    client.says("RMD d");
-    client.says("QUIT");
+    client.command("MKD d");
+    client.command("RNFR a.txt");
+    client.command("RNTO b.txt");
+    client.command("DELE b.txt");
+    client.command("RMD d");
+    client.command("QUIT");
     drop(client);
     let reported = bench.received(8);
     let events: Vec<_> = reported.iter().map(|one| one["event"].as_str().unwrap()).collect();
@@ -168,7 +168,7 @@ fn a_program_that_fails_is_started_again_and_the_log_reports_it() {
     let hook = bench.hook("events.on_mkdir", "flaky", &[]);
     let settings = [hook.as_str(), "events.retries=2", "events.retry_pause=1ms"];
     let mut server = bench.serve(&settings);
-    server.login("me", "secret").says("MKD d");
+    server.login("me", "secret").command("MKD d");
     let failed = "event=hook-failed hook=\"on_mkdir\" trigger=\"mkdir\"";
     for is_final in ["false", "false", "true"] {
         let line = server.waits_for(failed);
@@ -185,7 +185,7 @@ fn pending_events_are_delivered_before_the_server_ends_and_programs_end_with_it(
     let server = bench.serve(&[&hook, "events.workers=1"]);
     let mut client = server.login("me", "secret");
     for number in 0..20 {
-        client.says(&format!("MKD d{number}"));
+        client.command(&format!("MKD d{number}"));
     }
     drop(client);
     assert_eq!(server.stop().0, Some(0));
@@ -195,7 +195,7 @@ fn pending_events_are_delivered_before_the_server_ends_and_programs_end_with_it(
     bench.program("hang", "#!/bin/sh\necho $$ > \"$0.pid\"\nsleep 1000\n");
     let hook = bench.hook("events.on_mkdir", "hang", &[]);
     let server = bench.serve(&[&hook]);
-    server.login("me", "secret").says("MKD d");
+    server.login("me", "secret").command("MKD d");
     let pid = loop {
         match fs::read_to_string(bench.place.path("hang.pid"))
             .ok()
@@ -232,7 +232,7 @@ fn signals_to_the_whole_service_do_not_end_the_program_starter() {
     }
     let ended = Command::new("kill").args(["-TERM", worker]).status().unwrap();
     assert!(ended.success());
-    server.login("me", "secret").says("MKD d");
+    server.login("me", "secret").command("MKD d");
     assert_eq!(bench.received(1)[0]["event"], "mkdir");
 }
 
@@ -310,12 +310,12 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     // An append has all of the file looked at.
     assert!(appends(&mut client, "good.txt", " EICAR").starts_with("552 "));
     assert_eq!(bench.place.read("share/good.txt"), "hello");
-    assert!(client.says("NOOP").starts_with("200 "));
+    assert!(client.command("NOOP").starts_with("200 "));
 }
 
 fn appends(client: &mut Client, name: &str, text: &str) -> String {
     let mut data = client.data();
-    assert!(client.says(&format!("APPE {name}")).starts_with("150 "));
+    assert!(client.command(&format!("APPE {name}")).starts_with("150 "));
     data.write_all(text.as_bytes()).unwrap();
     drop(data);
     client.reply()
@@ -333,7 +333,7 @@ fn no_226_before_the_check_and_an_aborted_upload_leaves_nothing() {
     let mut client = server.login("me", "secret");
     let sends = |client: &mut Client, name: &str| {
         let mut data = client.data();
-        assert!(client.says(&format!("STOR {name}")).starts_with("150 "));
+        assert!(client.command(&format!("STOR {name}")).starts_with("150 "));
         data.write_all(b"hello").unwrap();
     };
     let begun = |count: usize| {
@@ -347,9 +347,9 @@ fn no_226_before_the_check_and_an_aborted_upload_leaves_nothing() {
     sends(&mut client, "a.txt");
     begun(1);
     // The control connection is served meanwhile, and the file is not visible yet.
-    assert!(client.says("NOOP").starts_with("200 "));
+    assert!(client.command("NOOP").starts_with("200 "));
     assert!(!bench.place.path("share/a.txt").exists());
-    assert!(client.says("ABOR").starts_with("426 "));
+    assert!(client.command("ABOR").starts_with("426 "));
     assert!(client.reply().starts_with("226 "));
     assert!(!bench.place.path("share/a.txt").exists());
     sends(&mut client, "b.txt");

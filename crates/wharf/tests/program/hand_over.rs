@@ -49,7 +49,7 @@ fn is_dead(pid: u32) -> bool {
 }
 
 /// One upgrade with an existing client and a new one.
-fn goes_on(place: &TestFolder, mut server: Serving) {
+fn continues(place: &TestFolder, mut server: Serving) {
     let mut before = server.login("anna", "secret");
     let ran = upgrade(place).exits(0);
     let new = answering(place);
@@ -61,13 +61,13 @@ fn goes_on(place: &TestFolder, mut server: Serving) {
     let mut behind = server.login("anna", "secret");
     assert!(behind.stores("new.txt", "new").starts_with("226 "));
     assert_eq!(before.downloads("RETR new.txt"), "new");
-    assert!(before.says("QUIT").starts_with("221 "));
+    assert!(before.command("QUIT").starts_with("221 "));
     assert_eq!(server.leaves(), Some(0), "the old process ends with its last session");
     // What took over can be taken over from.
     upgrade(place).exits(0);
     assert_ne!(answering(place), new);
-    assert!(behind.says("NOOP").starts_with("200 "));
-    behind.says("QUIT");
+    assert!(behind.command("NOOP").starts_with("200 "));
+    behind.command("QUIT");
     server.login("anna", "secret");
     stop(place);
     assert!(TcpStream::connect(server.address).is_err(), "nobody has the socket any more");
@@ -77,7 +77,7 @@ fn goes_on(place: &TestFolder, mut server: Serving) {
 fn a_new_process_takes_clients_and_the_old_one_ends_with_its_last() {
     let place = place();
     let server = place.serve(&["serve"]);
-    goes_on(&place, server);
+    continues(&place, server);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_server_that_dropped_root_and_is_sandboxed_can_be_upgraded_too() {
     let server = place.serve(&["serve"]);
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     assert!(status.contains("Seccomp:\t2"), "{status}");
-    goes_on(&place, server);
+    continues(&place, server);
 }
 
 /// A test folder whose server runs as `nobody`, which may change the accounts and not the
@@ -122,7 +122,7 @@ fn row_54_a_server_that_dropped_root_regains_nothing_by_a_config_that_it_can_cha
     server.waits_for("event=upgrade-failed");
     assert_eq!(answering(&place), server.pid());
     chown(place.path(""), Some(0), Some(0)).unwrap();
-    goes_on(&place, server);
+    continues(&place, server);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn no_client_that_connects_meanwhile_is_lost() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    assert!(server.connect().says("QUIT").starts_with("221 "));
+                    assert!(server.connect().command("QUIT").starts_with("221 "));
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });

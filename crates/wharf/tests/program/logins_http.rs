@@ -9,7 +9,7 @@ use crate::support::{TestFolder, own_port};
 
 /// The head and body of the request.
 #[derive(Clone, Debug, Default)]
-struct Asked {
+struct HttpRequest {
     head: String,
     body: String,
 }
@@ -17,10 +17,10 @@ struct Asked {
 /// A service that records its requests, and responds by their content.
 struct Service {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<HttpRequest>>>,
 }
 
-type Answer = fn(&Asked) -> String;
+type Answer = fn(&HttpRequest) -> String;
 
 impl Service {
     fn start(answer: Answer) -> Self {
@@ -29,47 +29,47 @@ impl Service {
 
     fn on(listener: TcpListener, answer: Answer, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let address = listener.local_addr().unwrap();
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let kept = Arc::clone(&asked);
+        let requests = Arc::<Mutex<Vec<HttpRequest>>>::default();
+        let shared = Arc::clone(&requests);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (kept, tls) = (Arc::clone(&kept), tls.clone());
+                let (requests, tls) = (Arc::clone(&shared), tls.clone());
                 thread::spawn(move || {
                     let stream = stream.unwrap();
                     match tls {
-                        None => serve(stream, &kept, answer),
+                        None => serve(stream, &requests, answer),
                         Some(tls) => {
                             let connection = rustls::ServerConnection::new(tls).unwrap();
-                            serve(rustls::StreamOwned::new(connection, stream), &kept, answer);
+                            serve(rustls::StreamOwned::new(connection, stream), &requests, answer);
                         }
                     }
                 });
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
-    fn last(&self) -> Asked {
-        self.asked.lock().unwrap().last().cloned().unwrap_or_default()
+    fn last(&self) -> HttpRequest {
+        self.requests.lock().unwrap().last().cloned().unwrap_or_default()
     }
 }
 
 /// Responds to one request, if there is one.
-fn serve(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answer: Answer) {
+fn serve(stream: impl Read + Write, requests: &Mutex<Vec<HttpRequest>>, answer: Answer) {
     let mut lines = BufReader::new(stream);
-    let mut asked = Asked::default();
-    while !asked.head.ends_with("\r\n\r\n") {
-        if !matches!(lines.read_line(&mut asked.head), Ok(1..)) {
+    let mut request = HttpRequest::default();
+    while !request.head.ends_with("\r\n\r\n") {
+        if !matches!(lines.read_line(&mut request.head), Ok(1..)) {
             return;
         }
     }
-    let length = asked.head.to_lowercase();
+    let length = request.head.to_lowercase();
     let (_, length) = length.split_once("content-length: ").unwrap();
     let mut body = vec![0; length.lines().next().unwrap().parse().unwrap()];
     lines.read_exact(&mut body).unwrap();
-    asked.body = String::from_utf8(body).unwrap();
-    kept.lock().unwrap().push(asked.clone());
-    let _ = lines.get_mut().write_all(answer(&asked).as_bytes());
+    request.body = String::from_utf8(body).unwrap();
+    requests.lock().unwrap().push(request.clone());
+    let _ = lines.get_mut().write_all(answer(&request).as_bytes());
     let _ = lines.get_mut().flush();
 }
 
@@ -78,8 +78,8 @@ fn response(status: &str, body: &str) -> String {
 }
 
 /// By the name: what a service may do, and what it should not.
-fn by_name(asked: &Asked) -> String {
-    let question: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
+fn by_name(request: &HttpRequest) -> String {
+    let question: serde_json::Value = serde_json::from_str(&request.body).unwrap();
     let is_right = question["password"] == "right";
     match question["user"].as_str().unwrap() {
         "anna" | "ben" if is_right => response("200 OK", r#"{"permissions": "read-write"}"#),
@@ -122,10 +122,10 @@ fn the_service_accepts_rejects_and_does_not_know_a_user() {
     let mut client = server.login("anna", "right");
     assert!(client.stores("a.txt", "hello").starts_with("226 "));
     assert_eq!(place.read("homes/anna/a.txt"), "hello");
-    let asked = service.last();
-    assert!(asked.head.starts_with("POST /login HTTP/1.1\r\n"), "{}", asked.head);
+    let request = service.last();
+    assert!(request.head.starts_with("POST /login HTTP/1.1\r\n"), "{}", request.head);
     assert_eq!(
-        asked.body,
+        request.body,
         r#"{"version":1,"user":"anna","password":"right","address":"127.0.0.1","tls":false}"#
     );
     let reply = server.login("reader", "right").stores("a.txt", "x");
@@ -196,7 +196,7 @@ fn an_invalid_response_of_the_service_rejects_every_login() {
 #[test]
 fn an_unavailable_service_is_reported_once_and_the_file_works() {
     let address = ([127, 0, 0, 1], own_port()).into();
-    let service = Service { address, asked: Arc::default() };
+    let service = Service { address, requests: Arc::default() };
     let place = place(&service, "");
     let mut server = place.serve(&[]);
     let first = server.tries("anna", "right");
@@ -214,7 +214,7 @@ fn an_unavailable_service_is_reported_once_and_the_file_works() {
 #[test]
 fn a_hanging_login_service_delays_only_its_own_logins() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let service = Service { address: listener.local_addr().unwrap(), asked: Arc::default() };
+    let service = Service { address: listener.local_addr().unwrap(), requests: Arc::default() };
     let place = place(&service, "connections = 1");
     let server = place.serve(&["--set", "accounts.http.timeout=1s"]);
     let hanging = TcpStream::connect(server.address).unwrap();
@@ -238,7 +238,7 @@ fn a_request_has_a_token_and_a_signature_that_are_not_logged() {
     }
     let server = place.serve(&["--set", "log.commands=true"]);
     server.login("anna", "right");
-    let Asked { head, body } = service.last();
+    let HttpRequest { head, body } = service.last();
     let header = |name: &str| {
         let line = head.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_once(": ").unwrap().1.to_owned()

@@ -34,7 +34,7 @@ fn row_43_a_log_without_a_reader_loses_lines_and_never_a_session() {
     let mut client = server.login("me", "secret");
     // More lines than the pipe and the queue take: 8192 wait at most.
     for _ in 0..12_000 {
-        client.says("NOOP");
+        client.command("NOOP");
     }
     for round in 0..1_000 {
         assert_eq!(client.downloads("RETR a.txt"), "hello", "{round}");
@@ -69,7 +69,7 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
     let server = place.serve_quietly(&words, "audit.log");
     let mut client = server.login("me", "secret");
     let mut seen = 0;
-    let mut says = |part: &str| {
+    let mut command = |part: &str| {
         // The log grows by the actions of other sessions: any line since the last check counts.
         let text = place.read("audit.log");
         let new = &text[seen..];
@@ -78,16 +78,16 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
         let line = line.unwrap_or_else(|| panic!("{part} is not in {new}"));
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     };
-    says("\"event\":\"login\"");
-    assert!(client.says("MFMT 20200101000000 a.txt").starts_with("213 "));
-    says("\"event\":\"attributes-changed\",\"path\":\"/a.txt\"");
-    assert!(client.says("RNFR a.txt").starts_with("350 "));
-    assert!(client.says("RNTO b.txt").starts_with("250 "));
-    says("\"event\":\"rename\",\"path\":\"/a.txt\",\"to\":\"/b.txt\"");
-    assert!(client.says("DELE b.txt").starts_with("250 "));
-    says("\"event\":\"delete\",\"path\":\"/b.txt\"");
+    command("\"event\":\"login\"");
+    assert!(client.command("MFMT 20200101000000 a.txt").starts_with("213 "));
+    command("\"event\":\"attributes-changed\",\"path\":\"/a.txt\"");
+    assert!(client.command("RNFR a.txt").starts_with("350 "));
+    assert!(client.command("RNTO b.txt").starts_with("250 "));
+    command("\"event\":\"rename\",\"path\":\"/a.txt\",\"to\":\"/b.txt\"");
+    assert!(client.command("DELE b.txt").starts_with("250 "));
+    command("\"event\":\"delete\",\"path\":\"/b.txt\"");
     assert!(server.tries("me", "guess").starts_with("530 "));
-    says("\"event\":\"login-failed\",\"attempted_user\":\"me\"");
+    command("\"event\":\"login-failed\",\"attempted_user\":\"me\"");
     assert!(!place.read("audit.log").contains("guess"));
     assert_eq!(fs::metadata(place.path("audit.log")).unwrap().mode() & 0o777, 0o600);
 }
@@ -206,14 +206,14 @@ fn row_42_no_line_of_any_log_holds_a_secret() {
     let server = place.serve(&words);
     for slip in SLIPS {
         let mut client = server.connect();
-        client.says(slip);
+        client.command(slip);
         let mut named = server.connect();
-        named.says("USER me");
-        named.says(slip);
+        named.command("USER me");
+        named.command(slip);
     }
     let mut client = server.login("me", "hunter2");
     for slip in SLIPS {
-        client.says(slip);
+        client.command(slip);
     }
     client.downloads("RETR a.txt");
     drop(client);
@@ -234,8 +234,8 @@ fn row_42_json_lines_of_hostile_names_read_back() {
     let mut client = server.login("me", "secret");
     let names = ["\u{202e}gpj.exe", "a\u{1b}[2Jb", "q\"uote\\", "\u{2028}new", "\u{85}next"];
     for name in names {
-        client.says(&format!("DELE {name}"));
-        client.says(&format!("MKD {name}"));
+        client.command(&format!("DELE {name}"));
+        client.command(&format!("MKD {name}"));
     }
     drop(client);
     server.stop();

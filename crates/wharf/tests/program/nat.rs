@@ -68,7 +68,7 @@ impl Networks {
         assert!(nft.wait().unwrap().success(), "nft is needed: cargo xtask setup installs it");
     }
 
-    fn asks(&self, place: &TestFolder) -> Ran {
+    fn request(&self, place: &TestFolder) -> Ran {
         let words =
             ["check", "--ask", "198.51.100.1:2121", "--user", "anna", "--insecure", "--json"];
         let output = wharf(place, &self.client, &words).output().unwrap();
@@ -161,7 +161,7 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
     }
 
     networks.forwards("2121");
-    let ran = networks.asks(&place).exits(1);
+    let ran = networks.request(&place).exits(1);
     let reported = errors(&ran);
     assert!(reported.contains("data connection with EPSV failed"), "{reported}");
     assert!(reported.contains("PASV announces 192.168.1.2"), "{reported}");
@@ -170,10 +170,10 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
 
     place.write("wharf.toml", &format!("{config}public_address = \"198.51.100.1\"\n"));
     place.run(&["reload"]).exits(0);
-    let reported = errors(&networks.asks(&place).exits(1));
+    let reported = errors(&networks.request(&place).exits(1));
     assert!(!reported.contains("announces") && reported.contains("with PASV"), "{reported}");
 
     networks.forwards("2121, 30000-30009");
-    let ran = networks.asks(&place).exits(0);
+    let ran = networks.request(&place).exits(0);
     assert!(ran.out.contains("TLS session resumed"), "{ran:?}");
 }

@@ -47,12 +47,12 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     let own = ["wharf.toml", "users.toml", "wharf.log", "state", "state/self-signed.pem"];
     for name in own.into_iter().chain(old_logs) {
         for command in ["SIZE", "MDTM", "DELE", "RNFR", "CWD", "MLST"] {
-            let reply = client.says(&format!("{command} {name}"));
+            let reply = client.command(&format!("{command} {name}"));
             assert!(reply.starts_with("550 "), "{command} {name}: {reply}");
         }
         assert!(client.stores(name, "x").starts_with("55"), "{name}");
     }
-    assert!(client.says("MKD state").starts_with("550 "));
+    assert!(client.command("MKD state").starts_with("550 "));
     assert_eq!(
         client.downloads("NLST").split_whitespace().collect::<Vec<_>>(),
         ["mine.txt", "run"]
@@ -60,8 +60,8 @@ fn row_53_no_account_reaches_wharfs_own_files_and_check_reports_it() {
     let listed = client.downloads("LIST");
     assert!(listed.contains("mine.txt") && !listed.contains("users.toml"), "{listed}");
     assert_eq!(client.downloads("RETR mine.txt"), "mine");
-    assert!(client.says("RNFR mine.txt").starts_with("350 "));
-    assert!(client.says("RNTO users.toml").starts_with("55"));
+    assert!(client.command("RNFR mine.txt").starts_with("350 "));
+    assert!(client.command("RNTO users.toml").starts_with("55"));
     let ran = place.run(&["check", "sandbox"]);
     for part in
         ["the accounts file users.toml is inside the home", "the state folder state is inside"]
@@ -99,9 +99,9 @@ fn row_53_no_account_reaches_a_program_that_stands_within_an_argument_or_its_fol
     let mut client = server.login("anna", "secret");
     for name in ["hooks/h.sh", "hooks/beside", "hooks/new", "conf/it.conf", "top.sh"] {
         assert!(client.stores(name, "x").starts_with("55"), "{name}");
-        assert!(client.says(&format!("DELE {name}")).starts_with("550 "), "{name}");
+        assert!(client.command(&format!("DELE {name}")).starts_with("550 "), "{name}");
     }
-    assert!(client.says("RNFR hooks").starts_with("550 "));
+    assert!(client.command("RNFR hooks").starts_with("550 "));
     // Files next to a file that is not a program, and next to one in the home itself, are shared.
     for name in ["conf/mine.txt", "upload"] {
         assert!(client.stores(name, "x").starts_with("226 "), "{name}");

@@ -153,8 +153,8 @@ fn row_44_a_stop_does_not_wait_for_a_data_connection_that_never_comes() {
         .into_iter()
         .map(|line| {
             let mut client = server.login("me", "secret");
-            assert!(client.says("EPSV").starts_with("229 "));
-            assert!(client.says(line).starts_with("150 "));
+            assert!(client.command("EPSV").starts_with("229 "));
+            assert!(client.command(line).starts_with("150 "));
             client
         })
         .collect();
@@ -181,7 +181,7 @@ fn a_check_of_the_port_leaves_no_line_and_a_session_does() {
         let mut greeted = TcpStream::connect(server.address).unwrap();
         let _ = greeted.read(&mut [0; 64]).unwrap();
     }
-    assert!(server.connect().says("NOOP").starts_with("200 "));
+    assert!(server.connect().command("NOOP").starts_with("200 "));
     let (_, log) = server.stop();
     assert_eq!(log.matches("event=connected").count(), 1, "{log}");
     assert_eq!(log.matches("event=session-ended").count(), 1, "{log}");
@@ -203,7 +203,7 @@ fn row_05_the_log_names_the_limit_of_each_421() {
             assert!(reply.starts_with("421 "), "{reply}");
         }
         assert!(server.waits_for("event=connection-rejected").contains(&format!("limits.{key}")));
-        assert!(first.says("NOOP").starts_with("200 "));
+        assert!(first.command("NOOP").starts_with("200 "));
     }
 }
 
@@ -236,12 +236,12 @@ fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others
         other.read_to_string(&mut rest).unwrap();
         assert!(rest.starts_with("421 "), "{rest}");
     }
-    assert!(allowed.says("NOOP").starts_with("200 "));
+    assert!(allowed.command("NOOP").starts_with("200 "));
     // If all connections are of this kind, nothing is done, and the reply names the setting.
     let refused = place.run(&words);
     assert_ne!(refused.code, Some(0), "{refused:?}");
     refused.reports("is in ban.allow");
-    assert!(allowed.says("NOOP").starts_with("200 "));
+    assert!(allowed.command("NOOP").starts_with("200 "));
     let banned = place.run(&["-c", "wharf.toml", "ban", "list"]).exits(0).out;
     assert_eq!(banned.matches("127.0.0.").count(), 2, "{banned}");
 }

@@ -49,7 +49,7 @@ fn who(place: &TestFolder, words: &[&str], is_right: impl Fn(&[Value]) -> bool) 
 /// An upload in progress: 4000 bytes have arrived, and more may follow.
 fn uploads(client: &mut Client, name: &str) -> std::net::TcpStream {
     let mut data = client.data();
-    assert!(client.says(&format!("STOR {name}")).starts_with("150 "));
+    assert!(client.command(&format!("STOR {name}")).starts_with("150 "));
     data.write_all(&[b'x'; 4000]).unwrap();
     data
 }
@@ -132,7 +132,7 @@ fn a_kick_ends_a_session_with_its_reason() {
     assert!(ran.out.starts_with("disconnected session "), "{ran:?}");
     assert!(anna.reply().starts_with("426 "));
     assert_eq!(anna.reply(), "421 Backup begins.\r\n");
-    assert!(ben.says("NOOP").starts_with("200 "));
+    assert!(ben.command("NOOP").starts_with("200 "));
     place.run(&["kick", "4711"]).exits(4).reports("unknown session 4711");
     let ran = place.run(&["kick", "--user", "carl"]).exits(4);
     ran.reports("error: no session matches --user carl\n")
@@ -379,7 +379,7 @@ fn two_hundred_reloads_drop_no_session() {
     }
     drop(data);
     assert!(anna.reply().starts_with("226 "));
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     assert_eq!(std::fs::metadata(place.path("home/anna/long.bin")).unwrap().len(), 4800);
 }
 
@@ -463,7 +463,7 @@ fn top_is_controlled_by_keys_at_80_columns() {
     screen.shows("USER ben");
     screen.types(&["k", "y"]);
     assert!(ben.reply().starts_with("421 "));
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     screen.shows("disconnected");
     screen.types(&["q"]);
 }

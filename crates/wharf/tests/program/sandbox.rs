@@ -113,7 +113,7 @@ fn row_46_a_server_that_root_starts_becomes_its_user_for_good() {
     let mut client = server.login("anna", "secret");
     assert_eq!(client.downloads("RETR a.txt"), "hello");
     let data = client.data();
-    assert!(client.says("RETR shadow").starts_with("550 "));
+    assert!(client.command("RETR shadow").starts_with("550 "));
     drop(data);
     assert!(client.stores("b.txt", "new").starts_with("226 "));
     let facts = fs::metadata(place.path("share/b.txt")).unwrap();
@@ -146,7 +146,7 @@ fn row_46_without_a_user_of_its_own_links_reach_files_of_root_and_it_is_reported
     assert_eq!(reported, 1, "{}", server.before);
     let mut client = server.login("anna", "secret");
     let _data = client.data();
-    let reply = client.says("RETR shadow");
+    let reply = client.command("RETR shadow");
     assert!(reply.starts_with("550 "), "{reply}");
 }
 

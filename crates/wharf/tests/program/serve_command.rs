@@ -69,8 +69,8 @@ fn row_23_anonymous_logins_work_with_a_and_a_dropbox_lists_nothing() {
     let server = place.serve(&["-A", "--dropbox", "share"]);
     let mut client = server.login("anonymous", "me@example.com");
     assert!(client.stores("b.txt", "new").starts_with("226 "));
-    assert!(client.says("RETR b.txt").starts_with("550 "));
-    assert!(client.says("SIZE a.txt").starts_with("550 "));
+    assert!(client.command("RETR b.txt").starts_with("550 "));
+    assert!(client.command("SIZE a.txt").starts_with("550 "));
     assert_eq!(place.read("share/b.txt"), "new");
 }
 
@@ -203,7 +203,7 @@ fn row_44_the_first_signal_lets_transfers_finish_and_the_second_does_not() {
         let mut server = place.serve(&["-w", "share", "-u", "me", "-P", "secret"]);
         let mut client = server.login("me", "secret");
         let mut data = client.data();
-        assert!(client.says("STOR c.txt").starts_with("150 "));
+        assert!(client.command("STOR c.txt").starts_with("150 "));
         data.write_all(b"whole").unwrap();
         server.signal("INT");
         server.waits_for("event=stopping reason=\"signal\" sessions=1");

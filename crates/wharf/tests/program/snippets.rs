@@ -116,8 +116,8 @@ fn fail2ban_counts_failed_logins_and_nothing_that_a_client_forges() {
         // A user who is logged in can write such text into other lines.
         let mut client = server.login("me", "secret");
         for name in FORGED.iter().chain(&[FORGED_JSON]) {
-            client.says(&format!("MKD {name}"));
-            client.says(&format!("CLNT {name}"));
+            client.command(&format!("MKD {name}"));
+            client.command(&format!("CLNT {name}"));
         }
         server.stop();
         let (count, printed) = banned_lines(&place, "wharf.log");

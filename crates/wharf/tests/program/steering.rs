@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use wharf_load::{
-    Case, Content, DownloadMode, Pattern, Plan, RunProgress, TargetServer, TlsOptions, prepare,
+    Content, DownloadMode, LoadCase, Pattern, Plan, RunProgress, TargetServer, TlsOptions, prepare,
 };
 
 use crate::support::{Serving, TestFolder};
@@ -69,7 +69,7 @@ struct Busy {
 }
 
 impl Busy {
-    fn begin(server: &Serving, has_tls: bool, sessions: usize, case: Case) -> Self {
+    fn begin(server: &Serving, has_tls: bool, sessions: usize, case: LoadCase) -> Self {
         let mut target = TargetServer::new(server.address, "anna", "secret");
         target.tls =
             has_tls.then(|| TlsOptions::accepting_any_certificate("localhost".try_into().unwrap()));
@@ -90,13 +90,13 @@ impl Busy {
     }
 }
 
-fn download(path: &str) -> Case {
+fn download(path: &str) -> LoadCase {
     let reading = DownloadMode::Compare(Content::Pattern);
-    Case::Retrieve { path: path.into(), length: None, reading }
+    LoadCase::Retrieve { path: path.into(), length: None, reading }
 }
 
-fn upload(path: &str, length: u64) -> Case {
-    Case::Store { path: path.into(), length, content: Content::Pattern, is_deleted: false }
+fn upload(path: &str, length: u64) -> LoadCase {
+    LoadCase::Store { path: path.into(), length, content: Content::Pattern, is_deleted: false }
 }
 
 /// Creates a file as clients expect it.
@@ -160,7 +160,7 @@ fn two_hundred_reloads_under_load_drop_no_session() {
     }
     let done: Vec<_> = busy.into_iter().map(Busy::end).collect();
     assert!(done.iter().all(|operations| *operations > 0), "{done:?}");
-    assert!(idle.says("NOOP").starts_with("200 "));
+    assert!(idle.command("NOOP").starts_with("200 "));
     let mut log = place.read("log.txt");
     // Another thread writes the log.
     while log.matches("event=reloaded ").count() < 200 {
@@ -209,7 +209,7 @@ fn is_slow(step: u64) -> bool {
 fn sends(server: &Serving, name: &str) -> (crate::support::Client, JoinHandle<()>) {
     let mut client = server.login("anna", "secret");
     let mut data = client.data();
-    assert!(client.says(&format!("STOR {name}")).starts_with("150 "));
+    assert!(client.command(&format!("STOR {name}")).starts_with("150 "));
     let piece = vec![b'x'; 64 << 10];
     (client, std::thread::spawn(move || while data.write_all(&piece).is_ok() {}))
 }
@@ -221,7 +221,7 @@ fn every_new_limit_applies_to_running_transfers_and_can_be_removed() {
     let large = std::fs::File::create(place.path("home/large")).unwrap();
     large.set_len(1 << 42).unwrap();
     let server = serve(&place);
-    let reading = || Case::Retrieve {
+    let reading = || LoadCase::Retrieve {
         path: "large".into(),
         length: Some(1 << 42),
         reading: DownloadMode::Decrypt,
@@ -274,7 +274,7 @@ fn a_session_idle_for_longer_than_a_new_limit_is_disconnected() {
     let place = place();
     let server = serve(&place);
     let mut anna = server.login("anna", "secret");
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     reload(&place, "idle_timeout = \"1s\"\n");
     assert_eq!(anna.reply(), "421 Idle timeout.\r\n");
 }
@@ -343,7 +343,7 @@ fn a_signal_writes_the_status_to_the_log() {
 }
 
 /// The response at a TCP address, with its head.
-fn asks(address: &str, request: &str) -> String {
+fn request(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -362,7 +362,7 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
     let mut anna = server.login("anna", "secret");
     anna.stores("a.txt", "hello");
     server.tries("anna", "wrong");
-    let page = || asks(&address, "GET /metrics HTTP/1.1\r\nHost: wharf\r\n\r\n");
+    let page = || request(&address, "GET /metrics HTTP/1.1\r\nHost: wharf\r\n\r\n");
     let mut text = page();
     // The quota is looked up now and then.
     for _ in 0..POLLS_MAX {
@@ -399,14 +399,14 @@ fn metrics_are_read_over_tcp_and_have_counted_what_was_done() {
         assert!(reference.contains(&format!("| `{name}` |")), "{name} is not documented");
     }
     // No other path exists, and nothing can be changed.
-    assert!(asks(&address, "GET /v1/status HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
-    assert!(asks(&address, "POST /v1/stop HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
+    assert!(request(&address, "GET /v1/status HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(request(&address, "POST /v1/stop HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
     // A page of another site that leads its own name here reads nothing.
     let foreign = "GET /metrics HTTP/1.1\r\nHost: evil.example:9121\r\n\r\n";
-    assert!(asks(&address, foreign).starts_with("HTTP/1.1 421 "));
-    assert!(asks(&address, "HELO a\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(request(&address, foreign).starts_with("HTTP/1.1 421 "));
+    assert!(request(&address, "HELO a\r\n\r\n").starts_with("HTTP/1.1 400 "));
     // Idle connections do not delay responses to others.
     let _silent: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     assert!(page().starts_with("HTTP/1.1 200 "));
 }

@@ -221,8 +221,8 @@ impl Serving {
     /// The reply to a name and a password.
     pub(crate) fn tries(&self, user: &str, password: &str) -> String {
         let mut client = self.connect();
-        client.says(&format!("USER {user}"));
-        client.says(&format!("PASS {password}"))
+        client.command(&format!("USER {user}"));
+        client.command(&format!("PASS {password}"))
     }
 
     pub(crate) fn login(&self, user: &str, password: &str) -> Client {
@@ -303,19 +303,19 @@ pub(crate) struct Client {
 
 impl Client {
     fn logs_in(&mut self, user: &str, password: &str) {
-        assert!(self.says(&format!("USER {user}")).starts_with("331 "));
-        let reply = self.says(&format!("PASS {password}"));
+        assert!(self.command(&format!("USER {user}")).starts_with("331 "));
+        let reply = self.command(&format!("PASS {password}"));
         assert!(reply.starts_with("230"), "{reply}");
-        assert!(self.says("TYPE I").starts_with("200 "));
+        assert!(self.command("TYPE I").starts_with("200 "));
     }
 
-    pub(crate) fn says(&mut self, line: &str) -> String {
+    pub(crate) fn command(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
     }
 
     /// All lines of the reply.
-    pub(crate) fn says_all(&mut self, line: &str) -> String {
+    pub(crate) fn command_lines(&mut self, line: &str) -> String {
         self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         let mut reply = String::new();
         loop {
@@ -342,14 +342,14 @@ impl Client {
     }
 
     pub(crate) fn data(&mut self) -> TcpStream {
-        let reply = self.says("EPSV");
+        let reply = self.command("EPSV");
         let port = reply.split('|').nth(3).unwrap().parse().unwrap();
         TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
     }
 
     pub(crate) fn downloads(&mut self, line: &str) -> String {
         let mut data = self.data();
-        assert!(self.says(line).starts_with("150 "));
+        assert!(self.command(line).starts_with("150 "));
         let mut text = String::new();
         data.read_to_string(&mut text).unwrap();
         assert!(self.reply().starts_with("226 "));
@@ -358,7 +358,7 @@ impl Client {
 
     pub(crate) fn stores(&mut self, name: &str, text: &str) -> String {
         let mut data = self.data();
-        let reply = self.says(&format!("STOR {name}"));
+        let reply = self.command(&format!("STOR {name}"));
         if !reply.starts_with("150 ") {
             return reply;
         }

@@ -82,7 +82,7 @@ fn a_server_follows(place: &TestFolder) {
     add(place, "carl").exits(0);
     place.run_with(&["user", "passwd", "carl", "--password-file", "-"], "other\n").exits(0);
     server.login("carl", "other");
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     place.run(&["user", "disable", "anna"]).exits(0);
     assert!(server.tries("anna", "secret").starts_with("530 "));
     assert!(anna.reply().starts_with("421 "), "a session ends with its account");
@@ -175,12 +175,12 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     database.stop();
     assert!(server.tries("anna", "secret").starts_with("530 "));
     server.waits_for("event=account-database-unavailable");
-    assert!(anna.says("NOOP").starts_with("200 "), "a session goes on");
+    assert!(anna.command("NOOP").starts_with("200 "), "a session goes on");
     place.run(&["user", "list"]).exits(1).reports("cannot connect to PostgreSQL").reports("hint:");
     database.start_again();
     server.waits_for("event=account-database-recovered");
     server.login("anna", "secret");
-    assert!(anna.says("NOOP").starts_with("200 "));
+    assert!(anna.command("NOOP").starts_with("200 "));
     let (_, rest) = server.stop();
     assert!(!rest.contains("account-database-unavailable"), "reported once: {rest}");
 }
@@ -329,8 +329,8 @@ fn a_storm_leaves_others_alone(place: &TestFolder) {
                     scope.spawn(move || {
                         let mut client = server.connect();
                         for number in 0..NAMES_EACH {
-                            client.says(&format!("USER guess{guesser}x{number}"));
-                            let answer = client.says("PASS wrong");
+                            client.command(&format!("USER guess{guesser}x{number}"));
+                            let answer = client.command("PASS wrong");
                             assert!(
                                 answer.starts_with("530 ") || answer.starts_with("421 "),
                                 "{answer}"
@@ -346,7 +346,7 @@ fn a_storm_leaves_others_alone(place: &TestFolder) {
         });
         let mut answers = 0;
         while !is_over.load(order) {
-            assert!(anna.says("NOOP").starts_with("200 "));
+            assert!(anna.command("NOOP").starts_with("200 "));
             answers += usize::from(!is_over.load(order));
         }
         storm.join().unwrap();

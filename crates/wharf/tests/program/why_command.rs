@@ -14,30 +14,30 @@ struct Case {
 /// How a client tries it.
 enum Line {
     /// One command; 2xx or 350 is a yes.
-    Says(&'static str),
+    Command(&'static str),
     /// A command that moves data.
     Moves(&'static str),
 }
 
-use Line::{Moves, Says};
+use Line::{Command, Moves};
 
 const CASES: &[Case] = &[
-    case("enter", "/", Says("CWD /")),
-    case("enter", "/sub", Says("CWD /sub")),
-    case("enter", "/a.txt", Says("CWD /a.txt")),
-    case("enter", "/secret", Says("CWD /secret")),
+    case("enter", "/", Command("CWD /")),
+    case("enter", "/sub", Command("CWD /sub")),
+    case("enter", "/a.txt", Command("CWD /a.txt")),
+    case("enter", "/secret", Command("CWD /secret")),
     case("list", "/sub", Moves("NLST /sub")),
     case("list", "/secret", Moves("NLST /secret")),
-    case("list", "/a.txt", Says("MLST /a.txt")),
-    case("list", "/missing", Says("MLST /missing")),
+    case("list", "/a.txt", Command("MLST /a.txt")),
+    case("list", "/missing", Command("MLST /missing")),
     case("read", "/a.txt", Moves("RETR /a.txt")),
     case("read", "/missing", Moves("RETR /missing")),
     case("read", "/sub", Moves("RETR /sub")),
     case("read", "/in/x", Moves("RETR /in/x")),
     case("read", "/secret/x", Moves("RETR /secret/x")),
     case("read", "/out/x", Moves("RETR /out/x")),
-    case("hash", "/a.txt", Says("HASH /a.txt")),
-    case("hash", "/secret/x", Says("HASH /secret/x")),
+    case("hash", "/a.txt", Command("HASH /a.txt")),
+    case("hash", "/secret/x", Command("HASH /secret/x")),
     case("upload", "/new.txt", Moves("STOR /new.txt")),
     case("upload", "/in/new.txt", Moves("STOR /in/new.txt")),
     case("upload", "/in/x", Moves("STOR /in/x")),
@@ -46,25 +46,25 @@ const CASES: &[Case] = &[
     case("upload", "/all/sub", Moves("STOR /all/sub")),
     case("append", "/in/x", Moves("APPE /in/x")),
     case("append", "/a.txt", Moves("APPE /a.txt")),
-    case("delete", "/all/gone.txt", Says("DELE /all/gone.txt")),
-    case("delete", "/all/sub", Says("DELE /all/sub")),
-    case("delete", "/a.txt", Says("DELE /a.txt")),
-    case("rmdir", "/all/sub", Says("RMD /all/sub")),
-    case("rmdir", "/all/full", Says("RMD /all/full")),
-    case("rmdir", "/all/f.txt", Says("RMD /all/f.txt")),
-    case("rmdir", "/sub", Says("RMD /sub")),
-    case("rename", "/all/f.txt", Says("RNFR /all/f.txt")),
-    case("rename", "/all/missing", Says("RNFR /all/missing")),
-    case("rename", "/a.txt", Says("RNFR /a.txt")),
-    case("rename", "/all", Says("RNFR /all")),
-    case("mkdir", "/all/fresh", Says("MKD /all/fresh")),
-    case("mkdir", "/all/full", Says("MKD /all/full")),
-    case("mkdir", "/all/no/deep", Says("MKD /all/no/deep")),
-    case("mkdir", "/fresh", Says("MKD /fresh")),
-    case("chmod", "/all/f.txt", Says("SITE CHMOD 600 /all/f.txt")),
-    case("chmod", "/a.txt", Says("SITE CHMOD 600 /a.txt")),
-    case("mtime", "/all/f.txt", Says("MFMT 20200101000000 /all/f.txt")),
-    case("mtime", "/a.txt", Says("MFMT 20200101000000 /a.txt")),
+    case("delete", "/all/gone.txt", Command("DELE /all/gone.txt")),
+    case("delete", "/all/sub", Command("DELE /all/sub")),
+    case("delete", "/a.txt", Command("DELE /a.txt")),
+    case("rmdir", "/all/sub", Command("RMD /all/sub")),
+    case("rmdir", "/all/full", Command("RMD /all/full")),
+    case("rmdir", "/all/f.txt", Command("RMD /all/f.txt")),
+    case("rmdir", "/sub", Command("RMD /sub")),
+    case("rename", "/all/f.txt", Command("RNFR /all/f.txt")),
+    case("rename", "/all/missing", Command("RNFR /all/missing")),
+    case("rename", "/a.txt", Command("RNFR /a.txt")),
+    case("rename", "/all", Command("RNFR /all")),
+    case("mkdir", "/all/fresh", Command("MKD /all/fresh")),
+    case("mkdir", "/all/full", Command("MKD /all/full")),
+    case("mkdir", "/all/no/deep", Command("MKD /all/no/deep")),
+    case("mkdir", "/fresh", Command("MKD /fresh")),
+    case("chmod", "/all/f.txt", Command("SITE CHMOD 600 /all/f.txt")),
+    case("chmod", "/a.txt", Command("SITE CHMOD 600 /a.txt")),
+    case("mtime", "/all/f.txt", Command("MFMT 20200101000000 /all/f.txt")),
+    case("mtime", "/a.txt", Command("MFMT 20200101000000 /a.txt")),
 ];
 
 const fn case(action: &'static str, path: &'static str, line: Line) -> Case {
@@ -75,10 +75,10 @@ impl Case {
     /// Whether the server lets the client do it.
     fn is_done(&self, client: &mut Client) -> bool {
         match self.line {
-            Says(line) => client.says_all(line).starts_with(['2', '3']),
+            Command(line) => client.command_lines(line).starts_with(['2', '3']),
             Moves(line) => {
                 let data = client.data();
-                let reply = client.says(line);
+                let reply = client.command(line);
                 drop(data);
                 // If there is nothing to send, the first reply may be the last.
                 reply.starts_with("150 ") && client.reply().starts_with("226 ")

@@ -364,14 +364,14 @@ async fn an_unfinished_upload_over_a_file_is_not_appended_to(harness: &Harness) 
 }
 
 async fn an_unfinished_upload_is_void_when_the_file_is_another(harness: &Harness) {
-    for way in 0..4 {
+    for ending in 0..4 {
         harness.put("/f", b"old").await;
         harness.put("/g", b"other").await;
         if !leave(harness, "/f", b"0123456789").await {
             return;
         }
         let (f, g, h) = (harness.path("/f"), harness.path("/g"), harness.path("/h"));
-        let (done, now) = match way {
+        let (done, now) = match ending {
             0 => (harness.store.remove_file(&f).await, None),
             1 => (harness.store.rename(&f, &h, Allowed).await, None),
             2 => (harness.store.rename(&g, &f, Allowed).await, Some("other")),

@@ -155,8 +155,8 @@ fn row_41_56_data_that_another_program_wrote_after_a_crash_is_kept() {
         assert_eq!(made.fits(&dir(), &mut file, (3, 5), FileIdentity::Name).unwrap(), fits);
     }
     let other = JournaledFile { birth: Some(1), stage, boot: b"another".to_vec() };
-    let knows_birth = birth(&file).is_some();
-    assert_eq!(other.fits(&dir(), &mut file, (3, 5), FileIdentity::Name).unwrap(), !knows_birth);
+    let has_birth = birth(&file).is_some();
+    assert_eq!(other.fits(&dir(), &mut file, (3, 5), FileIdentity::Name).unwrap(), !has_birth);
 }
 
 #[test]

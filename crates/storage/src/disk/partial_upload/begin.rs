@@ -276,7 +276,7 @@ impl PartialUpload {
             (start, true) => {
                 tree.recover(at);
                 let (old, length) = tree.root.open_file(at)?;
-                let keep = kept(start, length)?;
+                let keep = resumed_length(start, length)?;
                 if matches!(start, Start::At(1..)) && self.was_interrupted(tree) {
                     return Err(ErrorKind::Interrupted.into());
                 }
@@ -285,7 +285,7 @@ impl PartialUpload {
             }
             (Start::At(1..), false) if has_expired => return Err(ErrorKind::Expired.into()),
             (start, false) => {
-                kept(start, 0)?;
+                resumed_length(start, 0)?;
             }
         }
         Ok(())
@@ -413,7 +413,7 @@ impl PartialUpload {
     }
 
     fn cut(&mut self, start: Start, length: u64) -> Result<()> {
-        let keep = kept(start, length).map_err(|_| ErrorKind::PastPartial(length))?;
+        let keep = resumed_length(start, length).map_err(|_| ErrorKind::PastPartial(length))?;
         self.overlap = Overlap::of(&mut self.file, keep, length).map_err(fault)?;
         self.truncate(keep)?;
         self.resumed = Some(keep);
@@ -436,7 +436,7 @@ fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) ->
 }
 
 /// Number of bytes of `length` that a write keeps.
-fn kept(start: Start, length: u64) -> Result<u64> {
+fn resumed_length(start: Start, length: u64) -> Result<u64> {
     match start {
         Start::Fresh => Ok(0),
         Start::End => Ok(length),

@@ -189,7 +189,7 @@ struct OpenSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SectionKind {
     /// As if they were outside of it.
-    Taken,
+    Applied,
     /// Not supported: each line is reported.
     Reported,
     /// They apply to anonymous users.
@@ -216,7 +216,7 @@ pub(super) fn read(text: &SourceText, found: &mut ImportResult) -> Result<(), Im
         if let Some(inner) = line.strip_prefix('<') {
             let inner = inner.trim_end_matches('>').trim();
             let (name, argument) = inner.split_once(char::is_whitespace).unwrap_or((inner, ""));
-            let outer = open.last().map_or(SectionKind::Taken, |section| section.kind);
+            let outer = open.last().map_or(SectionKind::Applied, |section| section.kind);
             let mut section = OpenSection {
                 name: name.to_owned(),
                 argument: argument.trim().to_owned(),
@@ -263,7 +263,7 @@ fn joined(text: &SourceText) -> Vec<(usize, String)> {
     let mut is_open = false;
     for (number, line) in text.lines() {
         let line = line.trim();
-        let (part, goes_on) = match line.strip_suffix('\\') {
+        let (part, is_continued) = match line.strip_suffix('\\') {
             Some(part) => (part, true),
             None => (line, false),
         };
@@ -272,7 +272,7 @@ fn joined(text: &SourceText) -> Vec<(usize, String)> {
             _ if line.is_empty() || line.starts_with('#') => continue,
             _ => lines.push((number, part.to_owned())),
         }
-        is_open = goes_on;
+        is_open = is_continued;
     }
     lines
 }
@@ -291,7 +291,7 @@ fn enter(
             let is_negative = section.argument.starts_with('!');
             if is_negative { SectionKind::Reported } else { outer }
         }
-        "anonymous" if outer == SectionKind::Taken => {
+        "anonymous" if outer == SectionKind::Applied => {
             let home = section.argument.trim_matches('"');
             found.set("login.anonymous", Raw::Boolean(true), &location, "<Anonymous>");
             if home.starts_with('/') {
@@ -323,7 +323,7 @@ fn enter(
 
 /// Imports a directive, or reports it.
 fn inside(directive: &Directive, section: Option<&OpenSection>, found: &mut ImportResult) {
-    let Some(section) = section.filter(|section| section.kind != SectionKind::Taken) else {
+    let Some(section) = section.filter(|section| section.kind != SectionKind::Applied) else {
         return apply(directive, TABLE, found);
     };
     let name = directive.name.to_ascii_lowercase();

@@ -12,18 +12,11 @@ use super::*;
 use crate::snapshot::assert_same;
 
 fn full_page() -> String {
-    let certificate = Certificate {
-        fingerprint: String::new(),
-        names: Vec::new(),
-        not_after: None,
-        days_left: Some(-1),
-        is_self_signed: true,
-    };
     let found = GaugeValues {
         disks: vec![DiskSpace { folder: "/srv/\"a\"\\b".to_owned(), free: 7, size: 9 }],
         quotas: vec![QuotaUse {
             user: "anna".to_owned(),
-            kept: UsedSpace { bytes: 5, files: 2 },
+            used: UsedSpace { bytes: 5, files: 2 },
             bytes_max: Some(10),
             files_max: Some(3),
         }],
@@ -31,7 +24,7 @@ fn full_page() -> String {
     page(&MetricsSnapshot {
         views: &[],
         totals: Totals { logins: 3, uploaded_bytes: 17, ..Totals::default() },
-        cut: [1, 2],
+        incomplete: [1, 2],
         diagnosis: &DiagnosticsReport {
             failures: Vec::new(),
             totals: vec![(Cause::NoConnection, 3), (Cause::TlsFailed, 0)],
@@ -40,12 +33,12 @@ fn full_page() -> String {
         metrics: &EngineMetrics::default(),
         found: &found,
         delivery: Some(deliver::DeliveryCounts::default()),
-        sessions_max: Some(512),
+        connections_max: Some(512),
         bans: 5,
         passive_in_use: 6,
         passive_ports: 1000,
         failing_networks: 1,
-        certificate: Some(&certificate),
+        certificate_expiry: Some(1_796_169_599),
         uptime: Duration::from_secs(90),
         is_stopping: false,
         has_reload_failed: true,

@@ -189,9 +189,9 @@ impl Server {
         command.env("RUNTIME_DIRECTORY", self.folder().join("run"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program was built");
-        let (tell, lines) = channel();
-        forward(child.stdout.take().expect("it is piped"), tell.clone());
-        forward(child.stderr.take().expect("it is piped"), tell);
+        let (sender, lines) = channel();
+        forward(child.stdout.take().expect("it is piped"), sender.clone());
+        forward(child.stderr.take().expect("it is piped"), sender);
         self.child = Some(child);
         self.lines = lines;
     }
@@ -270,7 +270,7 @@ impl Server {
     pub(crate) fn wire_as(&self, user: &str) -> Wire {
         let mut wire = self.connect();
         wire.log_in(user, PASSWORD);
-        wire.says("TYPE I", 200);
+        wire.expect("TYPE I", 200);
         wire
     }
 
@@ -300,10 +300,10 @@ fn is_ready(line: &str) -> bool {
     line.to_lowercase().contains("ready")
 }
 
-fn forward(pipe: impl Read + Send + 'static, tell: Sender<String>) {
+fn forward(pipe: impl Read + Send + 'static, sender: Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if sender.send(line).is_err() {
                 return;
             }
         }

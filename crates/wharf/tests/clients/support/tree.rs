@@ -115,9 +115,9 @@ impl Tree {
         Self(files)
     }
 
-    /// The same without the names that `is_trouble` picks: what a client cannot express.
-    pub(crate) fn without(mut self, is_trouble: impl Fn(&str) -> bool) -> Self {
-        self.0.retain(|path, _| !is_trouble(&String::from_utf8_lossy(path)));
+    /// The same without the names that `is_unsupported` picks: what a client cannot express.
+    pub(crate) fn without(mut self, is_unsupported: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|path, _| !is_unsupported(&String::from_utf8_lossy(path)));
         self
     }
 

@@ -40,8 +40,8 @@ impl Wire {
     }
 
     pub(crate) fn log_in(&mut self, user: &str, password: &str) {
-        self.says(&format!("USER {user}"), 331);
-        self.says(&format!("PASS {password}"), 230);
+        self.expect(&format!("USER {user}"), 331);
+        self.expect(&format!("PASS {password}"), 230);
     }
 
     /// Sends one line.
@@ -82,11 +82,11 @@ impl Wire {
     }
 
     /// Sends a line and demands this code.
-    pub(crate) fn says(&mut self, line: &str, code: u16) -> Reply {
-        self.says_bytes(line.as_bytes(), code)
+    pub(crate) fn expect(&mut self, line: &str, code: u16) -> Reply {
+        self.expect_bytes(line.as_bytes(), code)
     }
 
-    pub(crate) fn says_bytes(&mut self, line: &[u8], code: u16) -> Reply {
+    pub(crate) fn expect_bytes(&mut self, line: &[u8], code: u16) -> Reply {
         let reply = self.ask(line);
         assert_eq!(reply.code(), code, "C: {}\nS: {reply}", String::from_utf8_lossy(line));
         reply
@@ -99,7 +99,7 @@ impl Wire {
 
     /// Opens a passive data connection.
     pub(crate) fn passive(&mut self) -> TcpStream {
-        let address = self.says("PASV", 227).pasv_address();
+        let address = self.expect("PASV", 227).pasv_address();
         let data = TcpStream::connect(address).expect("the server listens there");
         data.set_read_timeout(Some(TIMEOUT)).expect("it can be set");
         data
@@ -109,7 +109,7 @@ impl Wire {
     pub(crate) fn active(&mut self) -> TcpListener {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
-        self.says(&format!("PORT 127,0,0,1,{},{}", port / 256, port % 256), 200);
+        self.expect(&format!("PORT 127,0,0,1,{},{}", port / 256, port % 256), 200);
         listener
     }
 
@@ -181,7 +181,7 @@ impl Wire {
         self.begins(line);
         data.write_all(bytes).expect("the server takes it");
         let count = format!(" {} bytes", bytes.len());
-        while !self.says("STAT", 211).to_string().contains(&count) {}
+        while !self.expect("STAT", 211).to_string().contains(&count) {}
         data
     }
 
