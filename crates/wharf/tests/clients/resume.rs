@@ -97,7 +97,7 @@ fn row_56_an_old_file_is_replaced_as_a_whole_by_clients_that_misread_its_size_af
     let longer = (random.bytes(2 * WHOLE_BYTES), random.bytes(WHOLE_BYTES));
     // A file that repeats itself looks like its rest.
     let zeros = (vec![0; WHOLE_BYTES / 2], vec![0; WHOLE_BYTES]);
-    let clients: [(&str, GoesOn); 2] = [("lftp", lftp), ("ncftpput", ncftpput)];
+    let clients: [(&str, ResumeFn); 2] = [("lftp", lftp), ("ncftpput", ncftpput)];
     for (name, goes_on) in clients {
         for (old, whole) in [&longer, &zeros] {
             fs::write(server.home().join(name), old).unwrap();
