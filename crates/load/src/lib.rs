@@ -1,8 +1,8 @@
 //! Measures any FTP or FTPS server as its clients see it: rates, latencies, errors.
 //!
-//! Set where ([`TargetServer`]) and what ([`Plan`], [`LoadCase`]); [`prepare`] connects and logs in,
-//! [`PreparedRun::run`] does the timed part and returns a [`RunOutcome`]. Counters of the server
-//! are read between the two, so that logins are not included.
+//! Set where ([`TargetServer`]) and what ([`Plan`], [`LoadCase`]); [`prepare`] connects and logs
+//! in, [`PreparedRun::run`] does the timed part and returns a [`RunOutcome`]. Counters of the
+//! server are read between the two, so that logins are not included.
 //!
 //! ```no_run
 //! use wharf_load::{LoadCase, Plan, RunProgress, TargetServer, prepare};

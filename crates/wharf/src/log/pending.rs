@@ -122,7 +122,8 @@ impl PendingLines {
         self.done >= mark
     }
 
-    /// Exchanges the batches for the empty ones of `batches_taken`, with everything else that waits.
+    /// Exchanges the batches for the empty ones of `batches_taken`, with everything else that
+    /// waits.
     pub(super) fn take(&mut self, batches_taken: &mut LineBatches) {
         batches_taken.batches.resize_with(self.batches.len(), Vec::new);
         std::mem::swap(&mut self.batches, &mut batches_taken.batches);

@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn the_usage_of_an_account_is_that_of_its_fullest_limit() {
         let fullness = |bytes, bytes_max, files, files_max| {
-            let (user, used) = (String::new(), UsedSpace { bytes, files });
-            QuotaUse { user, used, bytes_max, files_max }.fullness()
+            let used = UsedSpace { bytes, files };
+            QuotaUse { user: String::new(), used, bytes_max, files_max }.fullness()
         };
         assert_eq!(fullness(50, Some(100), 9, Some(10)), 900);
         assert_eq!(fullness(50, Some(100), 9, None), 500);

@@ -471,7 +471,9 @@ async fn until_stopped(
                 }
             },
             () = &mut serving => return Exit::Done,
-            () = &mut time, if !is_stopping => (graceful_stop.grace(), "the time of --for has elapsed"),
+            () = &mut time, if !is_stopping => {
+                (graceful_stop.grace(), "the time of --for has elapsed")
+            }
             number = admin.succeeded(), if !has_left => {
                 has_left = true;
                 graceful_stop.leave(&handle, number);

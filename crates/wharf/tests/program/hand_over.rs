@@ -135,7 +135,7 @@ fn row_43_no_line_of_either_process_is_lost_in_the_log_that_they_share() {
     let mut before = server.login("anna", "secret");
     let says = |client: &mut Client, line: &str| {
         for _ in 0..500 {
-            assert!(client.expect(line).starts_with("200 "));
+            assert!(client.command(line).starts_with("200 "));
         }
     };
     // Lines of the old process that are gathered when the new one starts.
@@ -144,7 +144,7 @@ fn row_43_no_line_of_either_process_is_lost_in_the_log_that_they_share() {
     let mut behind = server.login("anna", "secret");
     says(&mut behind, "NOOP new");
     says(&mut before, "NOOP old");
-    assert!(before.expect("QUIT").starts_with("221 "));
+    assert!(before.command("QUIT").starts_with("221 "));
     assert_eq!(server.leaves(), Some(0));
     says(&mut behind, "NOOP after");
     stop(&place);

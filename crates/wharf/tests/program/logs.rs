@@ -152,7 +152,7 @@ fn row_43_no_line_is_lost_when_a_second_signal_ends_the_server() {
         let server = place.serve_quietly(&words, "wharf.log");
         let mut client = server.login("me", "secret");
         let _data = client.data();
-        assert!(client.expect("STOR b.txt").starts_with("150 "));
+        assert!(client.command("STOR b.txt").starts_with("150 "));
         server.signal(signal);
         while !place.read("wharf.log").contains("event=stopping ") {
             std::thread::yield_now();
@@ -160,7 +160,7 @@ fn row_43_no_line_is_lost_when_a_second_signal_ends_the_server() {
         // While the transfer runs, the session answers; the last lines are not yet written when the
         // signal arrives.
         for _ in 0..500 {
-            assert!(client.expect("NOOP").starts_with("200 "));
+            assert!(client.command("NOOP").starts_with("200 "));
         }
         server.signal(signal);
         let (code, rest) = server.ends();
