@@ -39,7 +39,7 @@ const NOT_MESSAGES: &[&str] = &[
     "PostgreSQL at {shown}: {reason}",
     "invalid {what} `{text}`: {}",
     "{PROGRAM} {path} is inside the home {home}: {}",
-    "renamed to `{new}`{way}",
+    "renamed to `{new}`{how}",
     "invalid configuration{place}: {}",
     // Separates a message from its hint.
     "\\nhint: ",

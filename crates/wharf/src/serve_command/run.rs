@@ -410,6 +410,9 @@ fn admin(
     }
 }
 
+/// Why a server that was started with `--for` ends.
+const TIME_ELAPSED: &str = "the time of --for has elapsed";
+
 /// Serves; a first signal lets transfers finish, a second one ends everything immediately.
 async fn until_stopped(
     bound: Bound,
@@ -471,9 +474,7 @@ async fn until_stopped(
                 }
             },
             () = &mut serving => return Exit::Done,
-            () = &mut time, if !is_stopping => {
-                (graceful_stop.grace(), "the time of --for has elapsed")
-            }
+            () = &mut time, if !is_stopping => (graceful_stop.grace(), TIME_ELAPSED),
             number = admin.succeeded(), if !has_left => {
                 has_left = true;
                 graceful_stop.leave(&handle, number);
