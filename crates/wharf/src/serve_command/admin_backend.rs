@@ -279,6 +279,8 @@ impl AdminBackend for AdminService {
     fn metrics(&self) -> String {
         let ports = self.in_force().config.passive.ports.0.clone();
         let diagnosis = self.handle.diagnosis();
+        // A guard of the configuration in the expression below would last until its end.
+        let certificate_expiry = self.in_force().certificate.as_ref().and_then(expiry);
         page(&MetricsSnapshot {
             views: &self.handle.views(),
             totals: self.counters.totals(),
@@ -290,8 +292,7 @@ impl AdminBackend for AdminService {
             bans: self.holding().len(),
             passive_in_use: self.handle.passive_ports_in_use(),
             passive_ports: ports.count(),
-            certificate_expiry: (self.in_force().certificate.as_ref())
-                .and_then(|facts| Some(facts.not_after?.as_second())),
+            certificate_expiry,
             uptime: self.started.elapsed(),
             is_stopping: self.is_stopping(),
             failing_networks: failing_networks(&diagnosis),
@@ -404,6 +405,11 @@ fn until(seconds: u64, now: i64) -> Result<i64, Failure> {
 
 fn moment(seconds: i64) -> Option<String> {
     Timestamp::from_second(seconds).ok().map(|at| at.to_string())
+}
+
+/// When the certificate expires, in seconds since 1970-01-01.
+fn expiry(certificate: &CertificateSummary) -> Option<i64> {
+    certificate.not_after.map(Timestamp::as_second)
 }
 
 fn shown_certificate(facts: &CertificateSummary) -> Certificate {

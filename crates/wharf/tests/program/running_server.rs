@@ -70,7 +70,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
     assert_eq!(status["config"], "wharf.toml");
     assert_eq!(status["listeners"][0]["address"], server.address.to_string());
     assert_eq!(status["sessions"]["transferring"], 1);
-    assert_eq!(status["sessions"]["max"], 512);
+    assert_eq!(status["sessions"]["connections_max"], 512);
     assert_eq!(status["passive"]["ports"], place.range());
     let totals = &status["totals"];
     assert_eq!((&totals["logins"], &totals["failed_logins"]), (&1.into(), &1.into()));
