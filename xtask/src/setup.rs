@@ -108,7 +108,7 @@ pub(crate) fn for_coverage(root: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Installs what is missing, and says so.
+/// Installs what is missing, and prints it.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let packages = missing_packages(|program| find(program).is_some(), has_library);
     if !packages.is_empty() {

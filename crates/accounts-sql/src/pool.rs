@@ -191,7 +191,7 @@ impl ConnectionPool {
         }
     }
 
-    /// A new connection, over which the tables are as this program knows them.
+    /// A new connection, with the tables in the version of this program.
     async fn connect(&self, permit: OwnedSemaphorePermit) -> Result<PooledConnection, StoreError> {
         let recent = self.state().failure.clone().filter(|(_, at)| at.elapsed() < RECONNECT_DELAY);
         if let Some((failure, _)) = recent {

@@ -81,7 +81,7 @@ impl AdminClient {
         self.request(Method::DELETE, path, None).await
     }
 
-    /// Starts the program again on the same sockets. A running server of an earlier version knows
+    /// Starts the program again on the same sockets. A running server of an earlier version has
     /// the path by its old name.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl AdminClient {
     /// Each [`RequestError`].
     pub async fn unban(&self, networks: &[String]) -> Result<Vec<String>, RequestError> {
         let networks = networks.join(",");
-        // An earlier version knows only the second name, and without it removes all bans.
+        // An earlier version reads only the second name, and without it removes all bans.
         self.delete(&format!("/v1/bans?network={networks}&address={networks}")).await
     }
 

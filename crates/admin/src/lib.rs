@@ -1,6 +1,6 @@
 //! The JSON API of a running wharf, to monitor and control it.
 //!
-//! It speaks HTTP/1.1 on a local socket that only its owner and a group can open. [`model`] has the
+//! It serves HTTP/1.1 on a local socket that only its owner and a group can open. [`model`] has the
 //! types, [`routes`] the paths, and [`openapi`] describes both. [`Api`] answers from the engine's
 //! [`Handle`](wharf_server::Handle) and from an [`AdminBackend`], which the program implements;
 //! [`client`] sends requests.

@@ -37,7 +37,7 @@ impl AdminSocket {
     /// `path`.
     ///
     /// # Errors
-    /// `AddrInUse` if another server listens there; what the system says otherwise.
+    /// `AddrInUse` if another server listens there; otherwise the error of the system.
     pub fn open(path: &Path, stable_path: &Path, group: Option<u32>) -> io::Result<Self> {
         LocalListener::open(path, stable_path, group).map(Self)
     }
@@ -46,7 +46,7 @@ impl AdminSocket {
     /// [`AdminSocket::take_over`].
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn open_for_takeover(
         path: &Path,
         stable_path: &Path,
@@ -59,7 +59,7 @@ impl AdminSocket {
     /// was there before does not remove the file.
     ///
     /// # Errors
-    /// What the system says; then all is as before.
+    /// The error of the system; then nothing has changed.
     pub fn take_over(&mut self) -> io::Result<()> {
         self.0.take_over()
     }

@@ -159,7 +159,7 @@ pub(crate) fn judge(rows: &[SummaryRow], cases: &[&'static str]) -> Vec<TargetRe
 }
 
 impl PerformanceTarget {
-    /// Whether this target says more about the rate of a case than that it is the best, or the case
+    /// Whether this target demands more of the rate of a case than that it is the best, or the case
     /// is not about its rate.
     fn replaces_best_rate(&self, case: &str) -> bool {
         let is_of_rival = matches!(self.bar, OfRival(_) | AtMostOfRival(_));

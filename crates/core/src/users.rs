@@ -19,7 +19,7 @@ pub trait Users: Send + Sync {
 
     /// The same attempt in a second decoding of the bytes that the client sent; see `login`.
     ///
-    /// External services that were asked the first time must not be asked again, since each query
+    /// External services that were queried the first time must not be queried again: each query
     /// may count as a separate failed login. Stores without external services need not override it.
     async fn login_again(&self, attempt: &Attempt<'_>) -> Result<Account, Denied> {
         self.login(attempt).await

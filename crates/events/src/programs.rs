@@ -1,4 +1,4 @@
-//! Delivers events to programs, and asks programs for verdicts.
+//! Delivers events to programs, and requests verdicts from programs.
 //!
 //! The process that starts programs ([`crate::worker`]) begins before the sandbox is applied; the
 //! threads here start after that. Sessions put events into a bounded queue and go on. Failed runs
@@ -191,7 +191,7 @@ impl Programs {
     /// Asks a program for a verdict. Dropping the future ends the program.
     ///
     /// # Errors
-    /// Why it could not be asked.
+    /// Why the request failed.
     pub async fn ask(
         &self,
         program: usize,

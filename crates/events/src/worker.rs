@@ -19,7 +19,7 @@ mod run;
 
 use run::ProcessGroup;
 
-/// Most programs that run at a time, whatever the server asks for.
+/// Most programs that run at a time, whatever the server requests.
 const RUNS_MAX: usize = 128;
 /// The search path of programs; they get no other variable of the server's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -20,7 +20,7 @@ impl CommandSession {
     /// Sends a command; a reply of 200 to 299 is success.
     ///
     /// # Errors
-    /// What the server says instead, or why it says nothing.
+    /// The reply of the server, or why there is none.
     pub fn command(&mut self, line: &str) -> Result<(), Error> {
         self.0.succeed(line).map(|_| ())
     }

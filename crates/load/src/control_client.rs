@@ -60,7 +60,7 @@ impl ControlClient {
     /// Connects, without reading. Each step takes at most `timeout`.
     ///
     /// # Errors
-    /// What the network says.
+    /// A network error.
     pub fn open(address: SocketAddr, timeout: Duration) -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
             Error::new(format!("cannot connect to {address}"), error.into())

@@ -19,7 +19,7 @@ pub(crate) enum Act {
     Delete(String),
 }
 
-/// Decides the operations of one session, and knows the files that it has uploaded.
+/// Decides the operations of one session, and records the files that it has uploaded.
 #[derive(Debug)]
 pub(crate) struct Mixer {
     random: Xorshift,

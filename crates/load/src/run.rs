@@ -196,7 +196,7 @@ impl PreparedRun {
         Ok(())
     }
 
-    /// Removes the uploaded files, if the plan asks for it, and ends all sessions by QUIT. Dropping
+    /// Removes the uploaded files, if the plan requires it, and ends all sessions by QUIT. Dropping
     /// it closes them instead.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl<'a> TransferBuffers<'a> {
             (Ok(()), replied) => replied,
         };
         done.map_err(|kind| Error::new(line, kind))?;
-        // The time of the first byte sent says nothing about the server.
+        // The time of the first byte sent does not depend on the server.
         Ok(TransferResult { first_byte: None, ..self.moved(length, begun) })
     }
 

@@ -28,8 +28,8 @@ pub enum LoginStep {
 
 /// A store of accounts with additional authentication backends.
 ///
-/// The steps are tried in order, and the first that knows the name decides: a wrong password there
-/// ends the login. An unavailable backend is skipped; if no later step knows the name, the login
+/// The steps are tried in order, and the first that has the name decides: a wrong password there
+/// ends the login. An unavailable backend is skipped; if no later step has the name, the login
 /// fails with `Broken`, which does not count as a failed attempt. After authentication by a
 /// backend, an account of that name in the store is used with all its rules; otherwise the account
 /// is built from the backend's result and the template.
@@ -51,7 +51,7 @@ impl LoginChain {
         Self { store, steps, template, outages }
     }
 
-    /// `is_again`: the backends have already been asked for the same password bytes.
+    /// `is_again`: the backends were already queried for the same password bytes.
     async fn decide(&self, attempt: &Attempt<'_>, is_again: bool) -> Result<Account, Denied> {
         if !is_name(attempt.user) {
             return Err(Denied::UnknownUser);
@@ -95,7 +95,7 @@ impl LoginChain {
         self.deny_unknown(attempt, &account_status).await
     }
 
-    /// No step knows the password of this name. The store handles it like an unknown name, which
+    /// No step has a password for this name. The store handles it like an unknown name, which
     /// costs a hash.
     async fn deny_unknown(
         &self,

@@ -27,7 +27,7 @@ pub trait AuthBackend: Send + Sync {
 pub enum AuthOutcome {
     /// The password is right.
     Authenticated(Box<ExternalAccount>),
-    /// The backend does not know the name: the next step is tried.
+    /// The backend does not have the name: the next step is tried.
     Unknown,
     /// The login is rejected; no further step is tried.
     Denied(Denied),

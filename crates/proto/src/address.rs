@@ -62,7 +62,7 @@ pub fn parse_eprt(arg: &[u8]) -> Result<SocketAddr, EprtError> {
     Ok(SocketAddr::new(address, port_number(port).ok_or(EprtError::Syntax)?))
 }
 
-/// What `EPSV` asks for (RFC 2428 §3).
+/// What `EPSV` requests (RFC 2428 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpsvArg {
     /// No argument: the family of the control connection.

@@ -11,7 +11,7 @@ pub enum ArgError {
     Missing,
     /// It does not have the form that the RFC gives it, or is out of bounds.
     Malformed,
-    /// It has the right form, and asks for something that this server does not have.
+    /// It is well-formed, and requests something that this server does not support.
     Unsupported,
 }
 
@@ -128,7 +128,7 @@ pub enum Protection {
     Private,
 }
 
-/// Reads the argument of `PROT` (RFC 4217 §9). `S` and `E` are unsupported, since TLS knows no
+/// Reads the argument of `PROT` (RFC 4217 §9). `S` and `E` are unsupported, since TLS has no
 /// protection between all and nothing; the engine answers 536 to them.
 pub fn parse_prot(arg: &[u8]) -> Result<Protection, ArgError> {
     match letter(arg)? {
@@ -153,7 +153,7 @@ pub fn parse_offset(arg: &[u8]) -> Result<u64, ArgError> {
 }
 
 /// Reads the argument of `ALLO` (RFC 959 §4.1.3): `123` or `123 R 45`. Returns the bytes of the
-/// file; the size of a record says nothing about a file of bytes and is only checked.
+/// file; the size of a record has no meaning for a file of bytes and is only checked.
 pub fn parse_allo(arg: &[u8]) -> Result<u64, ArgError> {
     let mut words = words(arg);
     let bytes = number(words.next().unwrap_or_default(), OFFSET_MAX)?;

@@ -1,4 +1,4 @@
-//! What FTP can say of one file: the facts of RFC 3659 §7.5 are our metadata.
+//! What FTP can report of one file: the facts of RFC 3659 §7.5 are our metadata.
 
 use crate::time::Timestamp;
 
@@ -13,7 +13,7 @@ pub struct Entry {
     pub size: u64,
     /// When its content last changed.
     pub modified: Timestamp,
-    /// When it was made, where the store knows.
+    /// When it was made, where the store has it.
     pub created: Option<Timestamp>,
     /// Permission bits of Unix, `0o7777` at most.
     pub mode: u32,

@@ -1,7 +1,7 @@
-//! Which facts of RFC 3659 §7.5 a session wants to see in `MLSD` and `MLST`.
+//! Which facts of RFC 3659 §7.5 a session has selected for `MLSD` and `MLST`.
 
 /// One fact that this server supports. Owner and group (`UNIX.owner`, `UNIX.group`) are not among
-/// them: accounts of the system are not for clients to know.
+/// them: accounts of the system are not shown to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// `type`: file, dir, or another.
@@ -72,7 +72,7 @@ impl FactSet {
     /// No fact at all. RFC 3659 §7.9 lets a client ask for that.
     pub const NONE: Self = Self(0);
 
-    /// What a session sees that has not asked for others.
+    /// The default of a session.
     pub const DEFAULT: Self = Self::NONE
         .with(Fact::Type)
         .with(Fact::Size)
@@ -93,7 +93,7 @@ impl FactSet {
     }
 
     /// Reads the argument of `OPTS MLST` (RFC 3659 §7.9): names in any case, separated by `;`.
-    /// Unknown names are ignored, as the RFC wants it; so no name at all is the empty set.
+    /// Unknown names are ignored, as the RFC requires; so no name at all is the empty set.
     pub fn parse_opts(arg: &[u8]) -> Self {
         arg.split(|&byte| byte == b';').fold(Self::NONE, |set, name| {
             let name = name.trim_ascii();

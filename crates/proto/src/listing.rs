@@ -79,7 +79,7 @@ pub struct MachineListing {
 
 impl Long {
     /// `now` is the present: entries of the last six months show the time of day, others the year.
-    /// `offset` is asked for the time to show, since clients take `LIST` for the local time of the
+    /// `offset` is called for the time to show, since clients take `LIST` for the local time of the
     /// server; its answer is kept as long as it holds.
     pub fn new(now: Timestamp, offset: fn(Timestamp) -> Offset) -> Self {
         Self { now, offset, known: [Offset::NONE; 2] }

@@ -68,7 +68,7 @@ pub enum ProxyError {
 }
 
 /// Reads a header as far as it is there. `bytes` must not hold more than the header: read as
-/// [`Progress::Needs`] says, from nothing on.
+/// [`Progress::Needs`] contains, from nothing on.
 ///
 /// # Errors
 /// As soon as the bytes cannot become a header.

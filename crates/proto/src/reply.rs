@@ -6,7 +6,7 @@ use std::fmt;
 /// The longest reply that [`Reply::parse`] takes, in lines. Writing has no such limit.
 pub const PARSED_LINES_MAX: usize = 100_000;
 
-/// A reply code of three digits, each constant named for what it says.
+/// A reply code of three digits, each constant named after its meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(u16);
 
@@ -131,7 +131,7 @@ impl Code {
         self.0 < 200
     }
 
-    /// Whether the command did what it was asked (2yz).
+    /// Whether the command succeeded (2yz).
     pub fn is_success(self) -> bool {
         (200..300).contains(&self.0)
     }
@@ -154,7 +154,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What the server says: a code and one or more lines of text.
+/// A reply of the server: a code and one or more lines of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The three digits.
@@ -204,7 +204,7 @@ impl Reply {
         }
     }
 
-    /// Takes one whole reply from the front of `bytes` and says how many bytes it was; `None` if
+    /// Takes one whole reply from the front of `bytes` and returns its length in bytes; `None` if
     /// it is not all there yet.
     ///
     /// # Errors

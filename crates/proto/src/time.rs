@@ -34,7 +34,7 @@ impl Timestamp {
     /// Reads `YYYYMMDDHHMMSS`, with `.` and 1 to 9 digits behind it if there is a fraction.
     ///
     /// The day must exist, in a year from 1970 to 9999. A leap second (60) counts as the second
-    /// before it, since file systems know none.
+    /// before it, since file systems have none.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (whole, fraction) = text.split_at_checked(14)?;
         let number = |from: usize, to: usize| digits::parse(whole.get(from..to)?, 9999);
@@ -135,7 +135,7 @@ const SECONDS_MIN: i64 = -62_167_219_200;
 const SECONDS_MAX: i64 = 253_402_300_799;
 
 // The calendar repeats after 400 years. A year that begins in March has its leap day at the end,
-// so months before it need not know about it.
+// so months before it do not depend on it.
 const DAYS_IN_400_YEARS: i64 = 146_097;
 const DAYS_IN_100_YEARS: i64 = 36_524;
 const DAYS_IN_4_YEARS: i64 = 1_461;

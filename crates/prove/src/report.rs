@@ -76,7 +76,7 @@ impl ProofReport {
         Self { name, unit, plan, began: clock::now(), state: Mutex::default() }
     }
 
-    /// Whether the plan asks for another round. Prints the progress now and then.
+    /// Whether the plan has another round. Prints the progress now and then.
     pub(crate) fn has_next_round(&self) -> bool {
         let mut state = self.state();
         let done = state.passed + state.failed;

@@ -32,7 +32,7 @@ const SECRET: &str = "Pier 39, Zürich";
 /// A hash made by the server.
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$M4I0egdCHMg+1Q2inS2nAA$\
     3PzAqmr7IodR5jorJgRhB2IJjFdEhWRgaxSb3Gh6Tbw";
-/// From this number of rounds on the figures show what row 18 asks for; with fewer only large
+/// From this number of rounds on the figures show what row 18 requires; with fewer only large
 /// differences.
 const ROUNDS_SIGNIFICANT: usize = 1000;
 /// The probability of a right guess by time; one half is chance.

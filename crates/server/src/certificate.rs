@@ -55,7 +55,7 @@ impl Certificate {
 }
 
 /// The first certificate with a key that can make a signature that the client accepts. In TLS 1.2
-/// rustls asks only with the signatures that the client's cipher suites allow.
+/// rustls requests only the signatures that the client's cipher suites allow.
 #[derive(Debug)]
 struct BySignature(Certificate);
 

@@ -1,4 +1,4 @@
-//! One data connection: asked for by PASV or PORT, opened when a transfer begins.
+//! One data connection: requested by PASV or PORT, opened when a transfer begins.
 
 use std::fmt;
 use std::io;

@@ -147,7 +147,7 @@ impl NameCodec {
         self.wire_encoding = wanted;
         self.utf8 = if is_on { Utf8::Shown } else { Utf8::Assumed };
         if is_on {
-            // It wants to see UTF-8 now, also of what it sent before.
+            // It requested UTF-8, also of what it sent before.
             self.sent_names = Arc::default();
         }
         true
@@ -275,7 +275,7 @@ impl NameCodec {
         has_changed.then_some(RecognisedCharset { set: UTF_8, is_settled: false })
     }
 
-    /// This client speaks `set`: its user name is in that.
+    /// Adopts `set` for this client, since its user name is in it.
     pub(crate) fn adopt_charset(&mut self, set: &'static Charset) -> Option<RecognisedCharset> {
         if self.is_pinned { None } else { self.turns_to(set, Certainty::Settled) }
     }

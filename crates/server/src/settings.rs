@@ -256,7 +256,7 @@ pub enum Encoding {
     /// UTF-8 (RFC 2640).
     Utf8,
     /// The legacy set. FEAT then does not name UTF8, and OPTS UTF8 ON is refused with 504, so
-    /// that a client which asks falls back to its own old character set.
+    /// that a client that requests it falls back to its own old character set.
     Legacy,
 }
 

@@ -175,7 +175,7 @@ fn row_16_mode_z_is_disabled_by_default_and_help_shows_it() {
     world().run(&format!("{login}C: MODE Z\nS: 200 *\n{help}"));
 }
 
-/// lftp forgets to send the end of an empty file until anything comes on its control connection.
+/// lftp does not send the end of an empty file until anything comes on its control connection.
 #[test]
 fn row_16_only_lftp_is_woken_if_no_data_of_an_upload_arrives() {
     let empty = |client: &str, next: &str| {

@@ -97,7 +97,7 @@ fn row_57_a_directory_without_permissions_reveals_nothing_about_its_contents() {
         assert!(missing.starts_with("55") && missing.ends_with("Permission denied."), "{command}");
         assert_eq!((file, folder), (missing, missing), "{command}");
     }
-    // The neighbour that is open says which is which.
+    // Paths that may be listed are distinguished.
     assert_ne!(
         reply_to(&world(Permissions::ALL), "", "SIZE", "there7"),
         reply_to(&world(Permissions::ALL), "", "SIZE", "missing7")
@@ -116,7 +116,7 @@ fn row_23_57_a_dropbox_reveals_nothing_about_its_contents() {
     assert!(reply_to_all(dropbox, "", "STOU").starts_with("150"));
 }
 
-/// An upload must tell whether it may begin. It tells no size: neither by the quota nor by the
+/// An upload reveals whether it may begin, but no size: neither by the quota nor by the
 /// restart points that are taken.
 #[test]
 fn row_23_57_what_an_upload_may_be_does_not_depend_on_the_file_that_is_there() {

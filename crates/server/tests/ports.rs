@@ -138,7 +138,7 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     let outcome = play(&world(), &script);
     let reported = "DataConnectionUnexpectedPeers { first: 198.51.100.7, count: 80 }";
     assert!(outcome.events.iter().any(|line| line.contains(reported)), "{:?}", outcome.events);
-    // The neighbour: without the client it ends when the time is up, and says why.
+    // Counterpart: without the client it ends at the timeout, with the reason.
     let script = format!(
         "{command}{knocks}WAIT 19s\nC: NOOP\nS: 200 *\nWAIT 2s\n\
          S: 425 The data connection came from a different address."
@@ -146,7 +146,7 @@ fn row_03_a_client_is_served_however_many_others_connect_before_it() {
     play(&world(), &script);
 }
 
-/// They may also come before the client asks for a transfer, which it may do late.
+/// They may also come before the client requests a transfer, which it may do late.
 #[test]
 fn row_03_a_late_command_is_served_whatever_peers_connected_before() {
     // More in all than wait at a port of the simulated network.

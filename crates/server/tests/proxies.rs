@@ -104,7 +104,7 @@ fn row_13_a_connection_without_a_header_is_rejected() {
     ] {
         assert_event(&play(&world(), &format!("FIRST {first}\nS: EOF")), why);
     }
-    // One that says nothing at all has only looked whether the port is open.
+    // A connection without data is a port scan or a health check.
     for script in ["CX", "CR"] {
         let outcome = play(&world(), &format!("FIRST \n{script}\nWAIT 1s"));
         assert!(outcome.events.is_empty(), "{:?}", outcome.events);

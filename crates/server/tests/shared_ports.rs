@@ -89,7 +89,7 @@ fn content(client: usize) -> Vec<u8> {
     line.bytes().cycle().take(BYTES).collect()
 }
 
-/// Logs in, asks for a port, waits for the others, and fetches its file twice.
+/// Logs in, requests a port, waits for the others, and downloads its file twice.
 async fn fetch(
     server: SocketAddr,
     client: usize,

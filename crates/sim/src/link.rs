@@ -247,7 +247,7 @@ impl LinkState {
         }
     }
 
-    /// Reads what has arrived. Reading into nothing tells whether there is something.
+    /// Reads what has arrived. Reading into an empty buffer shows whether there is data.
     pub(crate) fn read(
         &mut self,
         side: Side,

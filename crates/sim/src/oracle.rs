@@ -48,7 +48,7 @@ pub(crate) struct SentUpload {
     pub(crate) start: Start,
     /// All bytes that the client intends to send.
     pub(crate) sent: Vec<u8>,
-    /// The expected content if an unfinished upload is resumed, where the client can know it.
+    /// The expected content if an unfinished upload is resumed, where it can be computed.
     pub(crate) whole: Option<Vec<u8>>,
 }
 

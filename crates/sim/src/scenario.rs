@@ -1,4 +1,4 @@
-//! Simulations in which nothing fails and clients know what they may expect, and when.
+//! Simulations in which nothing fails and each client has a deadline for each reply.
 //!
 //! In a random world a stalled network or storage explains nearly every delay. Here it does not:
 //! the network is slow at most, so each reply and each byte has a bound, whatever other clients do.

@@ -126,7 +126,7 @@ impl ScriptClient {
         }
     }
 
-    /// Processes what a reply says about data connections. They are opened at 150.
+    /// Processes the addresses of data connections in a reply. They are opened at 150.
     pub(crate) async fn note_reply(&mut self, line: &[u8]) {
         let ip = self.server.ip();
         if line.starts_with(b"227 ") {

@@ -47,7 +47,7 @@ impl Users for Single {
     }
 }
 
-/// No account at all: for a server that only knows anonymous.
+/// No account at all: for a server with anonymous users only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoUsers;
 

@@ -1,4 +1,4 @@
-//! What every store of accounts must do, asked of each store here.
+//! What every store of accounts must do, tested with each store.
 #![expect(clippy::unwrap_used, reason = "a test may fall")]
 
 use std::net::{IpAddr, Ipv4Addr};

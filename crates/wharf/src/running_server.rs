@@ -107,7 +107,7 @@ pub(crate) fn log(global: &GlobalArgs, options: &running_server::LogArgs) -> Res
     ended.map(|()| Exit::Done)
 }
 
-/// The query for the log lines of one session. A running server of an earlier version knows only
+/// The query for the log lines of one session. A running server of an earlier version has only
 /// the second name.
 pub(crate) fn log_of_session(number: u64) -> String {
     format!("session_id={number}&session={number}")

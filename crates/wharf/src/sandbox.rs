@@ -1,7 +1,7 @@
 //! The sandbox: an unprivileged user, kernel rules for files and ports, a system call filter.
 //!
 //! [`reach`] computes what a server with this configuration must be able to access, as plain data;
-//! [`identity`] changes to an unprivileged user, [`system`] asks the kernel to deny the rest, and
+//! [`identity`] changes to an unprivileged user, [`system`] denies the rest by the kernel, and
 //! [`permissions`] checks files whose permissions would make all that useless. Everything here
 //! happens once, before the first thread of the server is started: the kernel confines single
 //! threads, and new ones inherit.

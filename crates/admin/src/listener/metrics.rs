@@ -44,7 +44,7 @@ impl MetricsListener {
     /// a dot, or one of `hosts`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn open(address: SocketAddr, hosts: &[String]) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -55,7 +55,7 @@ impl MetricsListener {
     /// The bound address.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

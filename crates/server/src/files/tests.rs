@@ -6,7 +6,7 @@ use wharf_core::storage::Capabilities;
 
 use super::*;
 
-/// Has a file under every name, and says whether it ignores case.
+/// Has a file under every name, and returns whether it ignores case.
 struct Everything {
     ignores_case: bool,
 }

@@ -1,6 +1,6 @@
 //! Detects the legacy character set of names.
 //!
-//! `chardetng` was made for web pages and knows many sets; on a name of three characters it is
+//! `chardetng` was made for web pages and supports many sets; on a name of three characters it is
 //! wrong in one case of ten. Its guess therefore counts little, and the models in `weigh`, made
 //! for short names in the six sets that FTP clients still send, count more.
 

@@ -19,7 +19,7 @@ const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum ProxiedPeer {
     /// The connection of a client; its peer address is that of the client.
     Client(Socket),
-    /// A health check of the proxy, or a client that it does not know (version 2 `LOCAL`, version 1
+    /// A health check of the proxy, or a client without known address (version 2 `LOCAL`, version 1
     /// `UNKNOWN`).
     HealthCheck(Socket),
     /// The connection was closed without a byte.

@@ -62,7 +62,7 @@ impl CopySocket {
     }
 }
 
-/// The readiness for which the reactor is asked.
+/// The readiness that is requested from the reactor.
 pub(super) fn interest(direction: CopyDirection) -> Interest {
     match direction {
         CopyDirection::Receive => Interest::READABLE,

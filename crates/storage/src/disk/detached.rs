@@ -13,7 +13,7 @@ use crate::quota::QuotaReservation;
 /// How long the end of an upload waits for a writer that is about to stop.
 const RETURN_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Held by the engine, which asks it for permission before each write.
+/// Held by the engine, which requests permission from it before each write.
 pub(super) struct WriteAllowance {
     headroom: Headroom,
     reservation: Option<Arc<QuotaReservation>>,
@@ -57,7 +57,7 @@ impl Drop for WriteAllowance {
 }
 
 impl DetachedWriter {
-    /// Waits until the writer has ended. It has been asked to stop and does so at once; afterwards
+    /// Waits until the writer has ended. It has been signalled to stop and does so at once; afterwards
     /// the content is final and the next upload can lock the file.
     pub(super) fn wait(self) {
         let is_done = self.0.is_done.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The last uploads that are remembered, for all accounts; the oldest is forgotten first. A restart
-/// of the server forgets them all.
+/// of the server discards them all.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Interrupted uploads to existing files, by account, name and identity of the file: any change of
@@ -17,7 +17,7 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(super) struct InterruptedUploads(Mutex<VecDeque<u64>>);
 
 impl InterruptedUploads {
-    /// Remembers an upload by the name of its partial upload, which tells account and target apart,
+    /// Remembers an upload by the name of its partial upload, which identifies account and target,
     /// and the identity of the file that it was to replace.
     pub(super) fn remember(&self, partial: &[u8], identity: &str) {
         let key = key(partial, identity);

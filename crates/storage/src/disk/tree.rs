@@ -109,7 +109,7 @@ impl Tree {
         self.root.resolve(&self.folder, at, last)
     }
 
-    /// Like `resolve`, if the system knows without waiting for a disk that no link is in the path.
+    /// Like `resolve`, if it is certain without waiting for a disk that no link is in the path.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         if !self.latency.is_quick() {
             return None;

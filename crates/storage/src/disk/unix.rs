@@ -201,7 +201,7 @@ impl Root {
         path.map_err(|_| ErrorKind::Forbidden.into())
     }
 
-    /// The path itself, if the system knows without waiting for a disk that no link is in it.
+    /// The path itself, if it is certain without waiting for a disk that no link is in it.
     pub(super) fn resolve_at_once(&self, at: &VPath, last: LastLink) -> Option<VPath> {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {

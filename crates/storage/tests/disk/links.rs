@@ -103,7 +103,7 @@ async fn a_link_is_shown_as_its_target_if_it_may_be_followed() {
         assert_eq!((context.kind, context.name.as_slice()), (kind, at.name().unwrap()));
         let above = listed(disk, &at.parent().unwrap().to_string()).await;
         let listed = above.iter().find(|entry| entry.name == context.name).unwrap();
-        // A recursive client must know that a link led there.
+        // A recursive client must be able to detect the link.
         assert_eq!(listed.via_link, reach != Nothing);
         assert_eq!(listed, &Entry { via_link: listed.via_link, ..context });
     })

@@ -24,7 +24,7 @@ fn documents() -> Vec<(String, String)> {
     files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap())).collect()
 }
 
-/// What the program says against the command lines of a text.
+/// The errors of the command lines in a text.
 fn faults(name: &str, text: &str) -> Vec<String> {
     let is_shell = |info: &str| matches!(info.split(',').next(), Some("sh" | "console"));
     let blocks = blocks(text).into_iter().filter(|block| is_shell(&block.info));

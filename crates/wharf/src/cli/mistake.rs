@@ -395,7 +395,7 @@ mod tests {
         );
     }
 
-    /// The texts of clap, of std and of other libraries say nothing about wharf.
+    /// The texts of clap, of std and of other libraries do not mention wharf.
     #[test]
     fn no_message_has_the_words_of_a_library() {
         for line in [

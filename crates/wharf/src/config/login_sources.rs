@@ -38,7 +38,7 @@ impl LoginSource {
     }
 }
 
-/// The authentication backends, in the order in which they are asked.
+/// The authentication backends, in the order in which they are queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoginOrder(pub(crate) Vec<LoginSource>);
 

@@ -119,7 +119,7 @@ fn arguments(words: &[String]) -> Option<Vec<String>> {
     (words.next()? == "wharf").then(|| words.cloned().collect())
 }
 
-/// The commands of a line of shell, in words. It knows quotes, operators and comments, not more.
+/// The commands of a line of shell, in words. Supported are quotes, operators and comments.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;

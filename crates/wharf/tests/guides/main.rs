@@ -36,7 +36,7 @@ fn guides(folder: &str) -> Vec<(String, String)> {
     files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap())).collect()
 }
 
-/// Runs the examples of several guides, and says what failed.
+/// Runs the examples of several guides, and reports what failed.
 fn run_all(guides: Vec<(String, String)>) -> Vec<String> {
     let waiting = Mutex::new(guides);
     let faults = Mutex::new(Vec::new());

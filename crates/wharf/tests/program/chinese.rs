@@ -198,7 +198,7 @@ const SCREENS_MAX: u32 = 20_000;
 /// A terminal in which a server runs.
 #[cfg(target_os = "linux")]
 fn panel(place: &TestFolder, columns: &str, language: &str) -> String {
-    // One for each: the server of tmux that was asked to end still has its socket for a while.
+    // One for each: the server of tmux keeps its socket for a while after its end.
     let socket = place.path(&format!("tmux-{columns}-{language}"));
     let socket = socket.to_str().unwrap().to_owned();
     let tmux = |words: &[&str]| {

@@ -265,7 +265,7 @@ fn a_full_spool_drops_events_and_reports_it() {
     server.waits_for("event=webhook-spool-full");
     drop(held);
     assert_eq!(takes(&listener, "200 OK").json()["path"], "/a.txt");
-    // Delivered events freed space, once the server knows it.
+    // Delivered events freed space, once the server has recorded it.
     server.waits_for("event=webhook-recovered");
     uploads(&server, "b.txt");
     let line = server.waits_for("event=webhook-events-dropped");
@@ -310,7 +310,7 @@ fn https_needs_a_certificate_that_is_trusted() {
     uploads(&server, "a.txt");
     assert!(accept().unwrap().is_signed());
     drop(server);
-    // The system's authorities know nothing of this one.
+    // This one is not among the authorities of the system.
     let mut server = serve(&place, &url, &[]);
     uploads(&server, "b.txt");
     assert!(accept().is_err());

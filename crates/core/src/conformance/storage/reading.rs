@@ -168,7 +168,7 @@ async fn reading_starts_at_the_offset(harness: &Harness) {
 async fn names_of_every_script_are_kept(harness: &Harness) {
     for name in ["ä ö", "日本語.txt", "-rf", "...", ".hidden", "a'b", "%41", "~", "(1)"] {
         let at = format!("/{name}");
-        // Windows has no names that end with a dot. Whatever refuses one must say so.
+        // Windows has no names that end with a dot. A store that rejects one must return an error.
         if name.ends_with('.') {
             let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
             if let Err(error) = harness.store.write(&harness.path(&at), how).await {

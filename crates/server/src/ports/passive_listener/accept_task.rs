@@ -22,7 +22,7 @@ pub(super) struct AcceptTask {
     handle: AbortHandle,
 }
 
-/// The future that the task polls. It is stored outside the task: aborting a task only asks its
+/// The future that the task polls. It is stored outside the task: aborting a task only requests its
 /// runtime to drop it, and until then the port could not be opened again.
 struct Work(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 

@@ -474,7 +474,7 @@ fn acquire_partial(dir: &Directory, name: &[u8]) -> Result<AcquiredPartial> {
             LockOutcome::Locked(length) => {
                 return Ok(AcquiredPartial::Locked(file, (!is_new).then_some(length)));
             }
-            // A session that only asks for its length releases the lock at once.
+            // A session that only reads its length releases the lock at once.
             LockOutcome::InUse => std::thread::yield_now(),
             LockOutcome::Unsupported => return Ok(AcquiredPartial::Unavailable),
         }

@@ -13,7 +13,7 @@ use crate::import::model::{
 use crate::import::python::{Argument, PythonValue, StatementKind, read as read_python};
 use crate::import::text::SourceText;
 
-/// Reads a program; `others` tells whether its settings and its accounts were read from separate
+/// Reads a program; `others` is whether its settings and its accounts were read from separate
 /// files.
 pub(super) fn read(
     text: &SourceText,

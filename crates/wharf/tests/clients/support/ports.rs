@@ -11,7 +11,7 @@ const FIRST: u16 = 10_000;
 const SIZE: u16 = 40;
 const BLOCKS: u16 = 400;
 
-/// Blocks of ports in a row, held until dropped, by locks on files that all test processes know.
+/// Blocks of ports in a row, held until dropped, by locks on files that all test processes use.
 pub(crate) struct Ports {
     first: u16,
     size: u16,
