@@ -35,8 +35,8 @@ pub(crate) fn control_sockets() -> Vec<PathBuf> {
     system::control_sockets()
 }
 
-/// The legacy character set for the language of this system; `None` if the language does not imply one
-/// about its users, as on most servers.
+/// The legacy character set for the language of this system; `None` if the language does not imply
+/// one, as on most servers.
 pub(crate) fn legacy_encoding() -> Option<&'static encoding_rs::Encoding> {
     encoding_of(&language())
 }

@@ -57,8 +57,8 @@ impl Drop for WriteAllowance {
 }
 
 impl DetachedWriter {
-    /// Waits until the writer has ended. It has been signalled to stop and does so at once; afterwards
-    /// the content is final and the next upload can lock the file.
+    /// Waits until the writer has ended. It has been signalled to stop and does so at once;
+    /// afterwards the content is final and the next upload can lock the file.
     pub(super) fn wait(self) {
         let is_done = self.0.is_done.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.ended.wait_timeout_while(is_done, RETURN_WAIT_MAX, |is_done| !*is_done);

@@ -105,7 +105,8 @@ impl CallLatency {
     }
 }
 
-/// How often this thread has given up its processor to wait; `None` if the system does not report it.
+/// How often this thread has given up its processor to wait; `None` if the system does not report
+/// it.
 #[cfg(target_os = "linux")]
 fn waits_of_this_thread() -> Option<c_long> {
     use nix::sys::resource::{UsageWho, getrusage};

@@ -46,7 +46,8 @@ fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
     }
 }
 
-/// A backslash is a slash to a server with support for Windows clients, unless a file has that name.
+/// A backslash is a slash to a server with support for Windows clients, unless a file has that
+/// name.
 fn is_unsupported(path: &str) -> bool {
     path.contains('\\')
 }
