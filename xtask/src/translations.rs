@@ -163,7 +163,7 @@ impl fmt::Display for Stale {
                 write!(out, "{original} has changed since it was translated")
             }
             TranslationFault::Unmarked => {
-                write!(out, "the first line does not say `{BEGIN}{original}{MIDDLE}…{END}`")
+                write!(out, "the first line is not `{BEGIN}{original}{MIDDLE}…{END}`")
             }
             TranslationFault::WithoutOriginal => {
                 write!(out, "it translates {original}, which does not exist")

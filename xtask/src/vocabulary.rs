@@ -92,12 +92,24 @@ pub(crate) static ENTRIES: &[RefusedPhrase] = &[
 
 /// Words that are refused in names, but not in prose, where they may be plain English.
 pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
+    entry(&["asked"], "requested; queried"),
     entry(&["beat", "beats"], "interval"),
+    entry(&["book", "books"], "state of the throttle; list"),
     entry(&["charge", "charged", "charges", "charging"], "count; take from a limit"),
     entry(&["claim", "claims", "claimed"], "acquire; lock"),
+    entry(&["doing"], "activity"),
     entry(&["door", "doors"], "listener; socket; decision"),
+    entry(&["draft", "drafts"], "partial upload; `.part` file"),
     entry(&["everybody", "everyone", "someone", "anyone"], "every user; another user; any account"),
     entry(&["evidence"], "observation"),
+    RefusedPhrase {
+        phrases: &["fetch", "fetched", "fetches"],
+        instead: "download; load; query",
+        except_after: &[],
+        // The names of the standard library.
+        except_before: &["add", "and", "max", "min", "or", "sub", "update"],
+    },
+    entry(&["guard", "guards"], "authentication throttle; the resource that is released on drop"),
     entry(&["guest", "guests"], "waiter; anonymous user"),
     entry(&["hear", "heard"], "receive"),
     entry(&["law", "laws"], "limit; rule"),
@@ -110,8 +122,11 @@ pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
         except_after: &[],
         except_before: &["like", "similar", "up"],
     },
+    entry(&["met"], "reached; encountered"),
     entry(&["meter", "meters"], "counter"),
+    entry(&["nature"], "kind; world configuration"),
     entry(&["neighbor", "neighbors", "neighbour", "neighbours"], "client prefix; sibling"),
+    entry(&["news"], "event"),
     entry(&["operator", "operators"], "administrator"),
     entry(&["pace"], "minimum rate"),
     entry(&["packed", "packing", "packs", "unpacks"], "compressed; decompressed"),
@@ -120,11 +135,19 @@ pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
     entry(&["prover", "proves"], "authenticates; verifies"),
     entry(&["room", "rooms"], "space; free bytes"),
     entry(&["said"], "reply; printed; set"),
+    entry(&["say", "says"], "reply; print; contain"),
     entry(&["seat", "seats"], "connection guard"),
+    entry(&["shadow", "shadows"], "pending release; hide"),
     entry(&["shaper"], "rate limiter"),
+    entry(&["standing"], "account status"),
+    entry(&["tell", "tells"], "report; emit"),
+    entry(&["terms"], "configuration snapshot"),
     entry(&["tie", "ties"], "session binding"),
+    entry(&["travel", "travels"], "blocking worker; run"),
+    entry(&["trouble", "troubles"], "error; failure"),
     entry(&["unasked"], "by default; without confirmation"),
     entry(&["unattended"], "before it is accepted or read"),
+    entry(&["way", "ways"], "method; blocking worker"),
 ];
 
 /// Writes the list into `CONTRIBUTING.md`.

@@ -235,7 +235,7 @@ fn store_error(shown: &str, error: &Error) -> StoreError {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
             StoreErrorKind::Forbidden,
             "accounts.password_file names a file with the password; pg_hba.conf of the server \
-             says who may come from where",
+             lists the permitted clients",
         ),
         &SqlState::INVALID_CATALOG_NAME => {
             (StoreErrorKind::Unusable, "create it:  createdb --owner USER DATABASE")

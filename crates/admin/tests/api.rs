@@ -1,6 +1,6 @@
 //! The API on a real socket, in front of a real engine.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail that way")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a client needs a socket")]
 
 use std::path::{Path, PathBuf};

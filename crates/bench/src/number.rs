@@ -8,7 +8,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 #[expect(
     clippy::as_conversions,
     clippy::cast_precision_loss,
-    reason = "there is no other way, and figures have four digits"
+    reason = "std has no other conversion, and figures have four digits"
 )]
 pub(crate) fn figure(count: u64) -> f64 {
     count as f64

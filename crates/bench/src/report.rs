@@ -33,7 +33,7 @@ pub(crate) fn print_line(text: &str) {
     eprintln!("bench: {text}");
 }
 
-/// Prints the final summary: all targets, and whether they were met.
+/// Prints the final summary: all targets, and whether they were reached.
 ///
 /// # Errors
 /// The output cannot be written.

@@ -1,4 +1,4 @@
-//! Targets of wharf, and whether they are met.
+//! Targets of wharf, and whether they are reached.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,23 +47,23 @@ impl TargetResult {
         self.margin.map(|margin| margin >= 0.0)
     }
 
-    /// `reached, 12 % to spare`, `NOT MET, 3 % short`.
+    /// `reached, 12 % to spare`, `NOT REACHED, 3 % short`.
     pub(crate) fn outcome(&self) -> String {
         let Some(margin) = self.margin else { return "not measured".to_owned() };
         if self.got.is_none() {
-            return "NOT MET, wharf failed".to_owned();
+            return "NOT REACHED, wharf failed".to_owned();
         }
         let percent = (margin.abs() * 100.0).min(9999.0);
         // Otherwise a target missed by little would be shown as missed by 0 %.
         let digits = usize::from(percent < 1.0);
         if margin == 0.0 {
-            "met".to_owned()
+            "reached".to_owned()
         } else if margin > 0.0 {
-            format!("met, {percent:.digits$} % to spare")
+            format!("reached, {percent:.digits$} % to spare")
         } else if self.wanted.starts_with(AT_MOST) {
-            format!("NOT MET, {percent:.digits$} % too much")
+            format!("NOT REACHED, {percent:.digits$} % too much")
         } else {
-            format!("NOT MET, {percent:.digits$} % short")
+            format!("NOT REACHED, {percent:.digits$} % short")
         }
     }
 }
@@ -239,20 +239,20 @@ mod tests {
         let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
         assert_eq!(
             outcomes,
-            ["NOT MET, 10 % short", "NOT MET, 20 % too much", "NOT MET, 21 % short"]
+            ["NOT REACHED, 10 % short", "NOT REACHED, 20 % too much", "NOT REACHED, 21 % short"]
         );
         assert_eq!(verdicts.first().unwrap().against.as_deref(), Some("quick"));
     }
 
     #[test]
-    fn what_was_not_measured_is_neither_met_nor_missed() {
+    fn what_was_not_measured_is_neither_reached_nor_missed() {
         let verdicts = judge(&[row("mlsd-100k", "wharf", 9.0, 1.599)], &["mlsd-100k"]);
         let first_byte = verdicts.iter().find(|one| one.figure == Figure::FirstByteMs).unwrap();
         assert_eq!(
             (first_byte.is_reached(), first_byte.outcome().as_str()),
             (None, "not measured")
         );
-        assert_eq!(verdicts.first().unwrap().outcome(), "met, 0.1 % to spare");
+        assert_eq!(verdicts.first().unwrap().outcome(), "reached, 0.1 % to spare");
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let failed = SummaryRow { rounds: 0, medians: [].into(), ..row("noop", "wharf", 0.0, 0.0) };
         let verdicts = judge(&[failed, row("noop", "other", 1.0, 1.0)], &["noop"]);
         let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
-        assert_eq!(outcomes, ["NOT MET, wharf failed", "NOT MET, wharf failed"]);
+        assert_eq!(outcomes, ["NOT REACHED, wharf failed", "NOT REACHED, wharf failed"]);
         assert_eq!(verdicts.first().unwrap().is_reached(), Some(false));
     }
 
@@ -270,7 +270,7 @@ mod tests {
         let verdicts = judge(&rows, &["ftps-stor"]);
         let rates = verdicts.iter().filter(|one| one.against.is_some());
         let outcomes: Vec<String> = rates.map(TargetResult::outcome).collect();
-        assert_eq!(outcomes, ["NOT MET, 6 % short"]);
+        assert_eq!(outcomes, ["NOT REACHED, 6 % short"]);
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let rows = [row("wharf", 9.0), row("wharf-no-log", 1.0), row("a", 10.0), row("b", 30.0)];
         let verdicts = judge(&rows, &["noop-1000"]);
         let outcomes: Vec<String> = verdicts.iter().map(TargetResult::outcome).collect();
-        assert_eq!(outcomes, ["met, 10 % to spare"]);
+        assert_eq!(outcomes, ["reached, 10 % to spare"]);
         assert_eq!(verdicts.first().unwrap().against.as_deref(), Some("a"));
     }
 

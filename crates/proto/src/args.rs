@@ -528,7 +528,7 @@ mod tests {
         for arg in ["-la", "-al", "-a", "-alLR", "-lR /site", "-a -l x", "-1", "-aF"] {
             assert!(parse_list_args(arg.as_bytes()).are_options, "{arg}");
         }
-        for arg in ["", "x", "-", "- x", "-all", "-draft.txt", "-a -x.txt", "--all", "-z", "x -a"] {
+        for arg in ["", "x", "-", "- x", "-all", "-notes.txt", "-a -x.txt", "--all", "-z", "x -a"] {
             assert!(!parse_list_args(arg.as_bytes()).are_options, "{arg}");
         }
     }

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_be_as_long_as_its_specification_says() {
+    fn a_line_may_be_as_long_as_its_specification_allows() {
         let mut line = b"PROXY UNKNOWN ".to_vec();
         line.resize(LINE_BYTES_MAX - 2, b'x');
         line.extend_from_slice(b"\r\n");

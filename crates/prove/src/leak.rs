@@ -20,7 +20,7 @@ use crate::prove::watch::{ProcessSample, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",
-    about: "sessions that end in every way: descriptors, listeners, files, memory are released",
+    about: "sessions that end for every reason: descriptors, listeners, files, memory are released",
     unit: "sessions",
     short: ProofExtent::count(200),
     long: ProofExtent::count(50_000),

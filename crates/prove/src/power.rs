@@ -119,7 +119,7 @@ fn sync_other_file(place: &Path, mut random: Random, is_over: &AtomicBool) {
     let path = place.join("sibling");
     while !is_over.load(Ordering::Relaxed) {
         let synced = File::create(&path).and_then(|mut file| {
-            file.write_all(b"news")?;
+            file.write_all(b"new")?;
             file.sync_all()
         });
         if synced.is_err() {

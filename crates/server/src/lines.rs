@@ -354,7 +354,7 @@ mod tests {
         type Item = Result<Vec<Entry>>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            assert!(!self.1, "a stream that has ended was asked again");
+            assert!(!self.1, "a stream that has ended was read again");
             let next = self.0.take();
             self.1 = !matches!(next, Some(Ok(_)));
             Poll::Ready(next)

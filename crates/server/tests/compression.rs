@@ -41,16 +41,16 @@ fn z(content: &[u8]) -> String {
 }
 
 #[test]
-fn row_16_mode_z_compresses_files_both_ways_and_mode_s_ends_it() {
+fn row_16_mode_z_compresses_files_in_both_directions_and_mode_s_ends_it() {
     inside(
         &world(),
         &format!(
             "EPSV;C: RETR a\nS: 150 *\nD: {}\nS: 226 *\nEPSV;C: STOR b\nS: 150 *\nU: {}\nS: 226 *\n\
-             HAS /b compressed on its way\nEPSV;C: APPE b\nS: 150 *\nU: {}\nS: 226 *\n\
-             HAS /b compressed on its way, twice\nC: MODE S\nS: 200 *\nEPSV;C: RETR a\nS: 150 *\n\
+             HAS /b compressed in between\nEPSV;C: APPE b\nS: 150 *\nU: {}\nS: 226 *\n\
+             HAS /b compressed in between, twice\nC: MODE S\nS: 200 *\nEPSV;C: RETR a\nS: 150 *\n\
              D: hello\nS: 226 *",
             z(b"hello"),
-            z(b"compressed on its way"),
+            z(b"compressed in between"),
             z(b", twice"),
         ),
     );

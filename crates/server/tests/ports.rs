@@ -177,13 +177,13 @@ fn row_03_04_unexpected_peers_at_a_shared_port_stop_none_of_its_clients() {
 
 #[test]
 fn row_04_a_waiting_session_does_not_limit_downloads_of_another() {
-    let fetch = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(20);
+    let download = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(20);
     for waits in ["", "NODATA\nC: RETR a\nS: 150 *\n"] {
         play(
             &world(),
             &format!(
-                "LOGIN;EPSV;{waits}CLIENT 2 198.51.100.2\nLOGIN;{fetch}CLIENT 3 198.51.100.2\n\
-                 LOGIN;{fetch}"
+                "LOGIN;EPSV;{waits}CLIENT 2 198.51.100.2\nLOGIN;{download}CLIENT 3 198.51.100.2\n\
+                 LOGIN;{download}"
             ),
         );
     }
@@ -196,8 +196,8 @@ fn row_04_ten_waiting_sessions_do_not_limit_downloads_of_an_eleventh() {
         format!("CLIENT {host} 198.51.100.{host}\nLOGIN;EPSV;NODATA\nC: RETR a\nS: 150 *\n")
     };
     let waiting: String = (101..=110).map(waiting).collect();
-    let fetch = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(25);
-    play(&world, &format!("{waiting}CLIENT 11 198.51.100.11\nLOGIN;{fetch}"));
+    let download = "EPSV;C: RETR b\nS: 150 *\nD: for two\nS: 226 *\n".repeat(25);
+    play(&world, &format!("{waiting}CLIENT 11 198.51.100.11\nLOGIN;{download}"));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn row_03_a_new_pasv_closes_the_port_before_it() {
 }
 
 #[test]
-fn row_04_an_unused_port_is_given_up_in_time_and_on_every_way_out() {
+fn row_04_an_unused_port_is_given_up_in_time_and_at_every_end() {
     for script in [
         "WAIT 31s",
         "C: ABOR\nS: 226 *",

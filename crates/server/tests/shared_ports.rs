@@ -66,7 +66,7 @@ async fn row_04_ten_ports_serve_a_thousand_clients_and_each_gets_its_own_file() 
                 let barrier = Arc::clone(&barrier);
                 clients.spawn(tokio::time::timeout(
                     Duration::from_mins(2),
-                    fetch(server, client, is_secured, barrier),
+                    download(server, client, is_secured, barrier),
                 ));
             }
             while let Some(done) = clients.join_next().await {
@@ -90,7 +90,7 @@ fn content(client: usize) -> Vec<u8> {
 }
 
 /// Logs in, requests a port, waits for the others, and downloads its file twice.
-async fn fetch(
+async fn download(
     server: SocketAddr,
     client: usize,
     is_secured: bool,

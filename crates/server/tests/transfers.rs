@@ -224,7 +224,7 @@ fn rest_and_stor_replace_the_rest_of_a_file() {
 }
 
 #[test]
-fn text_is_converted_both_ways() {
+fn text_is_converted_in_both_directions() {
     let world = world().file("/text", b"one\ntwo\n");
     inside(
         &world,

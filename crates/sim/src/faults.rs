@@ -212,13 +212,13 @@ impl Faults {
     where
         T: 'static,
     {
-        let guard = self.oracle.track(Resource::Source);
+        let tracked = self.oracle.track(Resource::Source);
         Box::pin(FaultyStream {
             inner,
             faults: self.clone(),
             stall: None,
             has_passed: false,
-            _guard: guard,
+            _tracked: tracked,
         })
     }
 }
@@ -293,7 +293,7 @@ impl Storage for Faults {
             has_failed: false,
             detached: self.detached(),
             sync_takes: if copies_first { Duration::ZERO } else { copy_time },
-            guard: self.oracle.track(Resource::Sink),
+            tracked: self.oracle.track(Resource::Sink),
         }))
     }
 
@@ -384,7 +384,7 @@ struct FaultyStream<T> {
     faults: Faults,
     stall: Option<Pin<Box<Sleep>>>,
     has_passed: bool,
-    _guard: crate::oracle::ResourceGuard,
+    _tracked: crate::oracle::ResourceGuard,
 }
 
 impl<T> Stream for FaultyStream<T> {

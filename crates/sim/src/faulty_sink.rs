@@ -29,7 +29,7 @@ pub(crate) struct FaultySink {
     pub(crate) detached: Detached,
     /// How long `sync` takes: an append copies the existing content.
     pub(crate) sync_takes: Duration,
-    pub(crate) guard: ResourceGuard,
+    pub(crate) tracked: ResourceGuard,
 }
 
 /// The file of an upload that a kernel copy writes to.
@@ -128,7 +128,8 @@ impl Sink for FaultySink {
     }
 
     async fn commit(self: Box<Self>) -> Result<Stored> {
-        let Self { inner, faults, at, start, was_partial, written, has_failed, guard, .. } = *self;
+        let Self { inner, faults, at, start, was_partial, written, has_failed, tracked, .. } =
+            *self;
         let mut waited_for =
             WaitedFor { oracle: faults.oracle.clone(), what: "commit", is_done: false };
         if has_failed {
@@ -145,7 +146,7 @@ impl Sink for FaultySink {
         let account = &faults.account;
         let published = Published { account, path: &path, start, was_partial, written: &written };
         faults.oracle.published(&published, &faults.memory);
-        drop(guard);
+        drop(tracked);
         Ok(stored)
     }
 

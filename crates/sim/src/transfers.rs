@@ -189,9 +189,9 @@ impl SimClient {
         self.log_line(&format!("has got {} bytes: {moved:?}", bytes.len()));
         let code = self.reply_to("RETR").await?;
         let is_whole = is_done(code) && moved == TransferEnd::Whole;
-        let fetch =
+        let download =
             Download { path, from, is_ascii, bytes: &bytes, requested_at, opened, is_whole };
-        self.oracle.check_download(&fetch);
+        self.oracle.check_download(&download);
         let went_well = moved == TransferEnd::Whole && is_harmless(fault);
         self.settle("RETR", code, fault, went_well, link).await
     }

@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_are_converted_both_ways(
+        fn times_are_converted_in_both_directions(
             seconds in -60_000_000_000_i64..250_000_000_000,
             tens in 0_u32..10_000_000,
         ) {

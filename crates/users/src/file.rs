@@ -301,14 +301,14 @@ impl Inner {
     /// Whether the file is known to be unchanged, without waiting for anything.
     fn is_current_at_once(&self) -> bool {
         // While it is read again, the result counts.
-        let Ok(_guard) = self.read_lock.try_lock() else { return false };
+        let Ok(_locked) = self.read_lock.try_lock() else { return false };
         let before = self.state().stamp;
         before.is_some() && disk::stamp_at_once(&self.path) == before
     }
 
     /// Reads the file again if it has changed. Blocks.
     fn reload_if_changed(&self) {
-        let _guard = self.read_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _locked = self.read_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = stamp(&self.path);
         let now = seen.as_ref().ok().copied();
         let before = self.state().stamp;

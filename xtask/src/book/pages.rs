@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_pages_to_the_other_book_or_to_the_repository() {
+    fn links_lead_to_pages_of_both_languages_or_to_the_repository() {
         with("en", |book| {
             let links = "[中文](../zh-CN/index.html) [t](guide/tls.md#a)";
             assert_eq!(body(book, "index.md"), links);

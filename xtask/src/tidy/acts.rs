@@ -123,7 +123,7 @@ static ACTS: &[RestrictedOperation] = &[
         rule: Rule {
             name: "paths",
             why: "what a client sends becomes a VPath once, and only the disk store makes names of \
-                  the operating system of it: two ways to read a path are a way around the rules",
+                  the operating system of it: a second parser may allow what the first denies",
             hint: "take a VPath, and use Files",
         },
     },

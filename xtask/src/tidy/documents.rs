@@ -56,7 +56,7 @@ static STALE: Rule = Rule {
 
 static TRANSLATION: Rule = Rule {
     name: "translation",
-    why: "both languages say the same, so a reader of either misses nothing",
+    why: "both languages have the same content, so a reader of either misses nothing",
     hint: "update the translation, then run cargo xtask translations --accept FILE",
 };
 
@@ -124,7 +124,7 @@ fn reference(tree: &SourceTree) -> Vec<Finding> {
     for (path, text) in tree.texts.iter().filter(|(path, _)| path.starts_with(REFERENCE)) {
         let mut first = text.lines().take(GENERATED_LINES);
         if !first.any(|line| line.to_lowercase().contains("generated")) {
-            let what = format!("the first {GENERATED_LINES} lines do not say `generated`");
+            let what = format!("the first {GENERATED_LINES} lines do not contain `generated`");
             findings.push(REFERENCE_PAGE.broken(path, 1, what));
         }
         if !text.ends_with('\n') {

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_floor_may_be_crossed_one_way_but_not_both() {
+    fn one_floor_may_be_crossed_in_one_direction_but_not_both() {
         let control = ("crates/server/src/control.rs", "use crate::data::A;");
         let data = ("crates/server/src/data.rs", "use crate::shared::B;");
         let shared = ("crates/server/src/shared.rs", "use crate::control::C;");

@@ -134,7 +134,7 @@ pub(super) static ROWS: &[Risk] = &[
         "Finding out which accounts exist",
         "331 for every name, one text for every failed login, the work of one of our own hashes \
          for an unknown name, and replies delayed to a multiple of a fixed time. A password that \
-         can be decoded in two ways is one attempt.",
+         can be decoded in two character sets is one attempt.",
     ),
     row(
         19,

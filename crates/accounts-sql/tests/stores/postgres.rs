@@ -131,7 +131,7 @@ async fn a_server_that_stops_and_returns_is_reported_once_each_and_used_again() 
 }
 
 #[tokio::test]
-async fn each_way_to_be_refused_has_a_sentence_and_a_remedy() {
+async fn each_failure_to_connect_has_a_sentence_and_a_remedy() {
     let server = Postgres::start();
     let url = server.url();
     let (at, _) = url.rsplit_once('/').unwrap();

@@ -76,13 +76,13 @@ fn servers(record: &MeasurementRecord) -> String {
             it and not judged.\n\n"
 }
 
-/// Targets that were not met, before everything else.
+/// Targets that were missed, before everything else.
 fn losses(record: &MeasurementRecord) -> String {
     let broken: Vec<&TargetResult> =
         record.verdicts.iter().filter(|verdict| verdict.is_reached() == Some(false)).collect();
     let judged = record.verdicts.iter().filter(|verdict| verdict.is_reached().is_some()).count();
     let mut text = format!(
-        "## Where wharf falls short\n\n{} of {judged} targets are met, {} are not.\n\n",
+        "## Where wharf falls short\n\n{} of {judged} targets are reached, {} are not.\n\n",
         judged - broken.len(),
         broken.len()
     );

@@ -94,7 +94,8 @@ pub(crate) fn verdicts(record: &MeasurementRecord) -> String {
     let (reached, broken): (Vec<_>, Vec<_>) = judged.partition(|(_, is_reached)| *is_reached);
     let notes = if record.notes.is_empty() { "" } else { "\nnote: " };
     let notes = notes.to_owned() + &record.notes.join("\nnote: ");
-    let mut text = format!("{notes}\n\n{} targets met, {} not met\n", reached.len(), broken.len());
+    let mut text =
+        format!("{notes}\n\n{} targets reached, {} missed\n", reached.len(), broken.len());
     for (verdict, _) in broken {
         if let Some(case) = crate::bench::cases::find(&verdict.case) {
             put(

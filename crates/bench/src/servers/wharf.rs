@@ -16,7 +16,7 @@ const SHIPPED: BenchServer = BenchServer {
     name: WHARF,
     title: "wharf",
     about: "as shipped, with its log (to a file); accounts file, {SSHA} password unless the case \
-            says otherwise; durability fast, as none of the others syncs",
+            sets another; durability fast, as none of the others syncs",
     processes_per_session: 0,
     has_mlsd: true,
     needs_root: false,

@@ -1,6 +1,6 @@
 //! Conformance tests of [`Storage`].
 
-#![expect(clippy::panic, reason = "a suite of tests tells by panicking which case failed")]
+#![expect(clippy::panic, reason = "a suite of tests reports by panicking which case failed")]
 
 mod changing;
 mod reading;

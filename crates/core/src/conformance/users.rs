@@ -1,6 +1,6 @@
 //! Conformance tests of [`Users`].
 
-#![expect(clippy::panic, reason = "a suite of tests tells by panicking what failed")]
+#![expect(clippy::panic, reason = "a suite of tests reports by panicking what failed")]
 
 use std::net::{IpAddr, Ipv4Addr};
 

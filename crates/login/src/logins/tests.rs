@@ -202,7 +202,7 @@ async fn row_18_every_failure_is_delayed_to_the_same_interval_and_a_success_is_i
 #[tokio::test(start_paused = true)]
 async fn row_22_an_invalid_name_reaches_no_backend() {
     let dead = fake_backend("ldap", &[]);
-    *dead.unavailable.lock().unwrap() = Some(AuthUnavailable::Broken("asked".into()));
+    *dead.unavailable.lock().unwrap() = Some(AuthUnavailable::Broken("queried".into()));
     let users = logins(vec![LoginStep::External(dead)]);
     for name in ["../anna", "a/b", "", ".x"] {
         assert!(matches!(login(&users, name, b"x").await, Err(Denied::UnknownUser)), "{name}");
@@ -217,7 +217,7 @@ async fn row_18_a_second_decoding_of_a_password_asks_only_the_store() {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let attempt = |user, secret| Attempt { user, secret, peer, is_tls: false };
     assert!(users.login(&attempt("carl", b"wrong")).await.is_err());
-    assert!(users.login_again(&attempt("carl", b"x")).await.is_err(), "it was asked already");
+    assert!(users.login_again(&attempt("carl", b"x")).await.is_err(), "it was queried already");
     assert_eq!(source.requests.load(Ordering::Relaxed), 1);
     assert!(users.login(&attempt("anna", b"wrong")).await.is_err());
     assert!(users.login_again(&attempt("anna", b"in store")).await.is_ok());

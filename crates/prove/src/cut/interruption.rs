@@ -125,7 +125,7 @@ fn drop_control(client: ProofClient) {
 }
 
 /// A server that has noticed the interruption may have closed its end before.
-#[expect(clippy::unnecessary_wraps, reason = "all ways end in one kind of result")]
+#[expect(clippy::unnecessary_wraps, reason = "all branches have one type of result")]
 fn ended(_: io::Result<()>) -> Result<(), String> {
     Ok(())
 }

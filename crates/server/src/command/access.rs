@@ -271,7 +271,7 @@ async fn enter(
         }
     };
     let most = account.limits.sessions.unwrap_or(session.settings.limits.sessions_per_user);
-    let Some(guard) = session.shared.admission.account_guard(&account.name, most) else {
+    let Some(connection_guard) = session.shared.admission.account_guard(&account.name, most) else {
         let reply = "Too many sessions for this account.";
         let limit = match account.limits.sessions {
             Some(_) => "sessions of the account",
@@ -292,8 +292,11 @@ async fn enter(
     {
         tls.logged_in(binding_id, &account.name, session.peer.ip());
     }
-    session.login =
-        LoginState::LoggedIn(Box::new(LoggedIn { account, files, _connection_guard: guard }));
+    session.login = LoginState::LoggedIn(Box::new(LoggedIn {
+        account,
+        files,
+        _connection_guard: connection_guard,
+    }));
     session.emit(&Event::LoggedIn);
     if let Some(charset) = charset {
         session.note_login_charset(charset.set, charset.is_name);

@@ -367,10 +367,10 @@ mod tests {
         assert_eq!(bench.list("NLST ./-la").await, "-la");
         assert_eq!(bench.list("NLST -- -la").await, "-la");
         // A word with other letters can be a name.
-        let mut bench = bench.with_file("/-draft.txt", b"x").with_file("/-all", b"x");
-        assert_eq!(bench.list("NLST -draft.txt").await, "-draft.txt");
+        let mut bench = bench.with_file("/-notes.txt", b"x").with_file("/-all", b"x");
+        assert_eq!(bench.list("NLST -notes.txt").await, "-notes.txt");
         assert_eq!(bench.list("NLST -all").await, "-all");
-        assert_eq!(bench.list("NLST -draft.txt d").await, "d/c.txt");
+        assert_eq!(bench.list("NLST -notes.txt d").await, "d/c.txt");
     }
 
     #[tokio::test]

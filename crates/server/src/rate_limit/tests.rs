@@ -69,7 +69,7 @@ fn assert_near(moved: usize, bytes_per_second: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_is_met_at_every_rate() {
+async fn a_limit_is_observed_at_every_rate() {
     for rate in [100 << 10, 1 << 20, 10 << 20, 100 << 20] {
         let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
         for _window in 0..3 {
@@ -79,7 +79,7 @@ async fn a_limit_is_met_at_every_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_rate_holds_for_transfers_under_way() {
+async fn another_rate_holds_for_transfers_in_progress() {
     let scene = Scene::new();
     let rate_limiter = scene.rate_limiter([rate(1 << 20)]);
     for bytes in [1 << 20, 4 << 20, 100 << 10] {

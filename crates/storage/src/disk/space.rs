@@ -25,7 +25,7 @@ const ASK_EVERY_BYTES: u64 = 64 * 1024 * 1024;
 /// as well.
 const SHARE: u64 = 8;
 /// A query serves all uploads to one file system for this long.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const QUERY_AGAIN: Duration = Duration::from_secs(1);
 /// Maximum reserve of [`Reserve::Auto`].
 const AUTO_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -67,9 +67,9 @@ impl SharedHeadroom {
     /// Takes bytes, if the last query is recent and allows them.
     fn take(&self, bytes: u64) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((left, asked)) = &mut *known else { return false };
+        let Some((left, queried)) = &mut *known else { return false };
         match left.checked_sub(bytes) {
-            Some(rest) if asked.elapsed() < ASK_AGAIN => {
+            Some(rest) if queried.elapsed() < QUERY_AGAIN => {
                 *left = rest;
                 true
             }
@@ -178,8 +178,8 @@ mod tests {
         upload().take(&file, 41).unwrap();
         assert!(left() > 40, "a request beyond the shared rest did not query the system");
         shared.set(100);
-        let asked = real_instant().checked_sub(ASK_AGAIN).unwrap();
-        *shared.0.lock().unwrap() = Some((100, asked));
+        let queried = real_instant().checked_sub(QUERY_AGAIN).unwrap();
+        *shared.0.lock().unwrap() = Some((100, queried));
         upload().take(&file, 1).unwrap();
         assert!(left() > 100, "an old query was used");
         let error = upload().take(&file, u64::MAX).unwrap_err();

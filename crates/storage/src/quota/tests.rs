@@ -205,7 +205,7 @@ fn row_37_a_count_during_changes_is_discarded() {
     assert!(!counter.count(9, disturbed));
     assert_eq!(counter.used(), Some(used(40, 1)));
     let reservation = QuotaReservation::begin(&limited, None, None).unwrap();
-    assert!(!counter.count(9, || Ok(used(1, 1))), "an upload is under way");
+    assert!(!counter.count(9, || Ok(used(1, 1))), "an upload is in progress");
     reservation.end(None);
     assert!(counter.count(9, || Ok(used(41, 1))));
     assert_eq!(counter.used(), Some(used(41, 1)));

@@ -141,9 +141,9 @@ async fn row_23_uploads_of_anonymous_users_are_readable_by_the_server_only() {
     }
     // A session that sets another umask does not open it to others either.
     dropbox.set_umask(0);
-    let sink = dropbox.write(&path("/asked"), write(Start::Fresh)).await;
+    let sink = dropbox.write(&path("/chosen"), write(Start::Fresh)).await;
     sink.unwrap().commit().await.unwrap();
-    assert_eq!(mode(&world, "asked"), 0o600);
+    assert_eq!(mode(&world, "chosen"), 0o600);
 }
 
 /// Depends on the file system of the test: some are case-sensitive, some are not.

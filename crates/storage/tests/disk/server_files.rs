@@ -169,11 +169,11 @@ async fn row_53_files_created_or_replaced_later_are_denied_in_open_folders() {
         fs::write(&fresh, format!("{round}")).unwrap();
         fs::rename(&fresh, &users).unwrap();
         fs::write(state.join(format!("later-{round}")), "x").unwrap();
-        symlink(format!("state/later-{round}"), world.root.join(format!("way-{round}"))).unwrap();
+        symlink(format!("state/later-{round}"), world.root.join(format!("link-{round}"))).unwrap();
         let alias = world.root.join(format!("alias-{round}"));
         fs::hard_link(&users, &alias).unwrap();
         for at in
-            ["/conf/users.toml".to_owned(), format!("/way-{round}"), format!("/alias-{round}")]
+            ["/conf/users.toml".to_owned(), format!("/link-{round}"), format!("/alias-{round}")]
         {
             fails(store.read(&path(&at), 0).await.map(drop), DENIED, &at);
         }
@@ -211,11 +211,11 @@ async fn row_53_permissions_of_folders_above_them_cannot_be_changed() {
     use std::os::unix::fs::PermissionsExt;
     let (world, disks) = world();
     let root = &world.root;
-    symlink("conf", root.join("way")).unwrap();
+    symlink("conf", root.join("link")).unwrap();
     let mode = |at: &str| fs::metadata(root.join(at)).unwrap().permissions().mode();
     let before = ["", "conf", "state"].map(mode);
     let store = open(&disks, root.clone()).await;
-    for at in ["/", "/conf", "/way", "/state", "/conf/users.toml"] {
+    for at in ["/", "/conf", "/link", "/state", "/conf/users.toml"] {
         fails(store.set(&path(at), Change::Mode(0o777)).await, DENIED, at);
     }
     assert_eq!(["", "conf", "state"].map(mode), before);

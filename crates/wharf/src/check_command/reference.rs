@@ -30,7 +30,7 @@ Without `--json`, findings without a problem go to standard output, and others t
 | Exit code | Means |
 |---|---|
 | 0 | no errors; with `--strict`, no warnings either |
-| 1 | a check failed: a port is in use, a home is missing, a server that was asked fails |
+| 1 | a check failed: a port is in use, a home is missing, a queried server fails |
 | 2 | usage error: invalid command line |
 | 77 | permission denied by the operating system |
 | 78 | invalid configuration or certificate; with `--strict`, warnings |

@@ -208,7 +208,7 @@ fn shake_hands(encryption: &Encryption, page: &mut CheckPage) {
             Ok(how) => agreed.push(how),
             Err(HandshakeError::Rustls(error)) => page.fail(
                 format!("a test handshake failed: {error}"),
-                "create certificate and key again; clients would fail in the same way",
+                "create certificate and key again; clients would fail likewise",
             ),
             Err(HandshakeError::Endless) => {
                 page.fail("a test handshake does not finish", "create certificate and key again");

@@ -234,7 +234,7 @@ mod tests {
             (r#""/opt/hook {file}""#, "\"/opt/hook\", \"{file}\""),
             (r#"["hook"]"#, "the full path"),
             (r#"["/opt/hook", "{fiel}"]"#, "did you mean {file}?"),
-            (r#"["/opt/hook", "{draft}"]"#, "renamed to {partial_file}; to rewrite the file:"),
+            (r#"["/opt/hook", "{tried}"]"#, "renamed to {attempted_user}; to rewrite the file:"),
             (r#"["/opt/hook", "--file={file}"]"#, "a separate argument"),
         ] {
             let wrong = program(text).unwrap_err();

@@ -41,7 +41,7 @@ fn parse(line: &str) -> Option<Xfer> {
         .collect();
     let time = columns.get(..5)?.join(" ");
     jiff::fmt::strtime::parse("%a %b %d %H:%M:%S %Y", time).ok()?;
-    let [seconds, client, bytes, path, kind, "_", way, access, user, "ftp", "0", "*", end] =
+    let [seconds, client, bytes, path, kind, "_", direction, access, user, "ftp", "0", "*", end] =
         columns.get(5..)?
     else {
         return None;
@@ -57,7 +57,7 @@ fn parse(line: &str) -> Option<Xfer> {
         bytes: bytes.parse().ok()?,
         path: decoded(path)?,
         is_ascii: either(kind, "a", "b")?,
-        is_upload: either(way, "i", "o")?,
+        is_upload: either(direction, "i", "o")?,
         is_anonymous: either(access, "a", "r")?,
         user: decoded(user)?,
         is_complete: either(end, "c", "i")?,

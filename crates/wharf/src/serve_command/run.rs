@@ -528,7 +528,8 @@ impl GracefulStop<'_> {
             } else {
                 let grace = show_duration(grace);
                 format!(
-                    "Stopping. Transfers under way may finish within {grace}; Ctrl+C ends them now."
+                    "Stopping. Transfers in progress may finish within {grace}; \
+                     Ctrl+C ends them now."
                 )
             };
             let is_chinese = chinese::is_session_chinese();

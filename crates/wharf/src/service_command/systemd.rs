@@ -102,7 +102,7 @@ ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectControlGroups=yes
 RemoveIPC=yes
-# Netlink tells the addresses of this computer.
+# Netlink lists the addresses of this computer.
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes

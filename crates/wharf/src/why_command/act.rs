@@ -94,7 +94,7 @@ impl Action {
         }
         match word.to_ascii_lowercase().as_str() {
             "overwrite" | "write" | "store" => Ok(Self::Upload),
-            "download" | "fetch" => Ok(Self::Read),
+            "download" => Ok(Self::Read),
             _ => {
                 let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
                 Err(format!("use {}, or a command such as STOR", names.join(", ")))

@@ -55,7 +55,7 @@ fn asserted(outcome: &Outcome, bytes: &[u8], what: &str) {
 }
 
 #[test]
-fn curl_uploads_and_downloads_on_every_way() {
+fn curl_uploads_and_downloads_in_every_mode() {
     let server = Server::with_one_account();
     let bytes = Random::new(10).bytes(1_000_001);
     for (name, url, options) in modes(&server) {

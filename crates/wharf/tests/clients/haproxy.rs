@@ -80,10 +80,10 @@ fn row_13_a_client_behind_haproxy_is_known_by_its_own_address() {
         let url = format!("ftp://{FRONT}:{}/up", proxy.port);
         curl(&["-T", "up", &url]);
         curl(&["-o", "down", &url]);
-        let got = std::fs::read(server.client_dir("curl").join("down")).expect("it was fetched");
+        let got = std::fs::read(server.client_dir("curl").join("down")).expect("it was downloaded");
         assert!(got == content, "{header}: {} bytes came back", got.len());
         curl(&["-k", "--ssl-reqd", "-o", "tls", &url]);
-        let got = std::fs::read(server.client_dir("curl").join("tls")).expect("it was fetched");
+        let got = std::fs::read(server.client_dir("curl").join("tls")).expect("it was downloaded");
         assert!(got == content, "{header}: {} bytes came back by TLS", got.len());
         let count = |log: &str| log.matches("event=login").count();
         let log = log_when(&server, |log| count(log) >= 3);

@@ -374,8 +374,8 @@ fn windows_and_linux_clients_see_the_same_files() {
     windows.store_actively("STOR 共享\\来自 Windows.txt", b"hello");
     let url = format!("ftp://{USER}:{PASSWORD}@127.0.0.1:{}/", server.port());
     let path = "%E5%85%B1%E4%BA%AB/%E6%9D%A5%E8%87%AA%20Windows.txt";
-    let fetched = Program::new("curl").args(["-q", "-sS", &format!("{url}{path}")]).succeed();
-    assert_eq!(fetched.text(), "hello");
+    let downloaded = Program::new("curl").args(["-q", "-sS", &format!("{url}{path}")]).succeed();
+    assert_eq!(downloaded.text(), "hello");
     let path = "%E5%85%B1%E4%BA%AB/%E6%9D%A5%E8%87%AA%20Linux.txt";
     let url = format!("{url}{path}");
     Program::new("curl").args(["-q", "-sS", "-T", "-", &url]).input("hi").succeed();

@@ -36,10 +36,10 @@ fn rclone_copies_a_tree_in_both_directions_and_finds_no_difference() {
     let tree = Tree::awkward(50).without(is_unsupported);
     tree.write(&client_dir.join("up"));
     for (index, mode) in modes(&server).iter().enumerate() {
-        let remote = format!(":ftp:way{index}");
+        let remote = format!(":ftp:copy{index}");
         let back = format!("back{index}");
         rclone(&server, mode).args(["copy", "up", &remote]).succeed();
-        tree.assert_at(&server.home().join(format!("way{index}")));
+        tree.assert_at(&server.home().join(format!("copy{index}")));
         rclone(&server, mode).args(["check", "--download", "up", &remote]).succeed();
         rclone(&server, mode).args(["copy", &remote, &back]).succeed();
         tree.assert_at(&client_dir.join(back));

@@ -199,7 +199,7 @@ fn users_checks_the_account_of_the_server() {
 }
 
 #[test]
-fn users_finds_names_that_shadow_each_other_and_weak_hashes() {
+fn users_finds_names_that_hide_each_other_and_weak_hashes() {
     let place = place("[login]\nanonymous = true\nanonymous_home = \"public\"\n");
     fs::create_dir(place.path("public")).unwrap();
     for name in ["anna", "Anna", "ftp"] {

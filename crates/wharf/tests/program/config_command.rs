@@ -115,7 +115,7 @@ fn help_and_version_exit_with_0_and_invalid_arguments_with_2() {
 }
 
 #[test]
-fn row_23_a_config_with_old_names_of_keys_is_an_error_that_names_the_way_and_is_migrated() {
+fn row_23_a_config_with_old_names_of_keys_is_an_error_that_names_the_command_and_is_migrated() {
     let place = TestFolder::new();
     let old = "# keep this\n[files]\nkeep_partials = \"1h\"   # and this\numask = \"027\"\n";
     place.write("wharf.toml", old);

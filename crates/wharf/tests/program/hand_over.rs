@@ -133,20 +133,20 @@ fn row_43_no_line_of_either_process_is_lost_in_the_log_that_they_share() {
     let mut server = place.serve_quietly(&words, "wharf.log");
     let old = server.pid();
     let mut before = server.login("anna", "secret");
-    let says = |client: &mut Client, line: &str| {
+    let exchange = |client: &mut Client, line: &str| {
         for _ in 0..500 {
             assert!(client.command(line).starts_with("200 "));
         }
     };
     // Lines of the old process that are gathered when the new one starts.
-    says(&mut before, "NOOP before");
+    exchange(&mut before, "NOOP before");
     upgrade(&place).exits(0);
     let mut behind = server.login("anna", "secret");
-    says(&mut behind, "NOOP new");
-    says(&mut before, "NOOP old");
+    exchange(&mut behind, "NOOP new");
+    exchange(&mut before, "NOOP old");
     assert!(before.command("QUIT").starts_with("221 "));
     assert_eq!(server.leaves(), Some(0));
-    says(&mut behind, "NOOP after");
+    exchange(&mut behind, "NOOP after");
     stop(&place);
     let text = place.read("wharf.log");
     let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();

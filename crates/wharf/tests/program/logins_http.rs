@@ -158,7 +158,7 @@ fn an_account_in_the_file_has_its_own_rules() {
     let server = place.serve(&[]);
     let mut client = server.login("ben", "right");
     assert_eq!(client.downloads("RETR mine"), "kept");
-    assert!(client.stores("b", "x").starts_with("553 "), "users.toml says read");
+    assert!(client.stores("b", "x").starts_with("553 "), "users.toml has read");
     place.run(&["user", "disable", "ben"]).exits(0);
     assert!(client.reply().starts_with("421 "));
     assert!(server.tries("ben", "right").starts_with("530 "));

@@ -109,17 +109,17 @@ fn row_44_logs_are_reopened_after_a_rotation_and_no_line_is_lost() {
     let words = [SHARE, &["--set", &transfers, "--set", &audit, "--set", &log]].concat();
     let server = place.serve_quietly(&words, "wharf.log");
     let mut client = server.login("me", "secret");
-    let mut fetched = 0;
+    let mut downloaded = 0;
     for round in 0..20 {
         client.downloads("RETR a.txt");
-        fetched += 1;
+        downloaded += 1;
         for name in ["xferlog", "audit.log", "wharf.log"] {
             fs::rename(place.path(name), place.path(&format!("{name}.{round}"))).unwrap();
         }
         server.signal(if round % 2 == 0 { "USR1" } else { "HUP" });
         // Complete once the new file exists; a concurrent transfer must not be lost either.
         client.downloads("RETR a.txt");
-        fetched += 1;
+        downloaded += 1;
         // The reload is logged in the new file, after all other lines.
         let is_reported = || round % 2 == 0 || place.read("wharf.log").contains("event=reloaded ");
         while !["xferlog", "audit.log", "wharf.log"].iter().all(|name| place.path(name).exists())
@@ -136,8 +136,8 @@ fn row_44_logs_are_reopened_after_a_rotation_and_no_line_is_lost() {
         let all = rotated.chain([name.to_owned()]).map(|name| place.read(&name));
         all.map(|text| text.lines().filter(|line| line.contains(part)).count()).sum()
     };
-    assert_eq!(count("xferlog", " /a.txt "), fetched);
-    assert_eq!(count("wharf.log", "event=download"), fetched);
+    assert_eq!(count("xferlog", " /a.txt "), downloaded);
+    assert_eq!(count("wharf.log", "event=download"), downloaded);
     assert_eq!(count("wharf.log", "event=reloaded "), 10);
     assert_eq!(count("audit.log", "\"event\":\"login\""), 1);
     assert_eq!(count("audit.log", "\"event\":\"stopped\""), 1);

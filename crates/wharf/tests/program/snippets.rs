@@ -149,7 +149,7 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
     let mut lines = [&line("192.0.2.7"), &line("2001:db8::7"), other, harmless].concat();
     lines += &failed("no such account");
     for reason in [
-        "the accounts cannot be read: PostgreSQL at db says \\\"wrong password\\\"",
+        "the accounts cannot be read: PostgreSQL at db: \\\"wrong password\\\"",
         "too many logins at once",
         "the account is disabled",
         "the account may log in from 10.0.0.0/8 only",

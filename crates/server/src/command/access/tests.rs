@@ -5,7 +5,7 @@ use crate::settings::Settings;
 use crate::testing::TestSession;
 
 #[tokio::test(start_paused = true)]
-async fn row_18_every_name_is_asked_for_a_password() {
+async fn row_18_a_password_is_requested_for_every_name() {
     let mut bench = TestSession::new();
     assert_eq!(bench.send("USER anna").await, "331 Please specify the password.");
     assert_eq!(bench.send("USER nobody").await, "331 Please specify the password.");

@@ -337,7 +337,7 @@ mod unix {
 }
 
 #[test]
-fn a_password_takes_the_place_of_none_and_the_other_way_round() {
+fn a_password_takes_the_place_of_none_and_the_reverse() {
     let location =
         location(Some("[users.cam]\nhome = \"/cam\"\nallowed_addresses = [\"10.0.0.1\"]\n"));
     location.edit(|editor| editor.set("cam", &Setting::NoPassword(true))).unwrap();
