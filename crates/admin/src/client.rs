@@ -30,8 +30,15 @@ pub struct AdminClient {
 /// Why a request failed.
 #[derive(Debug)]
 pub enum RequestError {
-    /// No server listens there.
-    NotRunning(PathBuf),
+    /// The socket does not exist, or no server listens on it.
+    NotRunning {
+        /// Path of the socket.
+        socket: PathBuf,
+        /// As the system names it: the file is missing, or the connection was refused.
+        reason: &'static str,
+    },
+    /// Another kind of file.
+    NotASocket(PathBuf),
     /// Access to the socket is denied.
     Forbidden(PathBuf),
     /// The connection failed, or the response is invalid.
@@ -181,12 +188,20 @@ impl AdminClient {
     }
 
     fn unreachable(&self, error: &io::Error) -> RequestError {
+        let socket = self.socket.clone();
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                RequestError::NotRunning(self.socket.clone())
+            io::ErrorKind::NotFound => {
+                RequestError::NotRunning { socket, reason: "no such file or directory" }
             }
-            io::ErrorKind::PermissionDenied => RequestError::Forbidden(self.socket.clone()),
-            _ => RequestError::Failed(error.to_string()),
+            // The system also refuses connections to files of other kinds.
+            io::ErrorKind::ConnectionRefused if socket.is_file() || socket.is_dir() => {
+                RequestError::NotASocket(socket)
+            }
+            io::ErrorKind::ConnectionRefused => {
+                RequestError::NotRunning { socket, reason: "connection refused" }
+            }
+            io::ErrorKind::PermissionDenied => RequestError::Forbidden(socket),
+            _ => RequestError::Failed(format!("cannot connect to {}: {error}", socket.display())),
         }
     }
 }
@@ -223,8 +238,15 @@ fn failed(error: impl fmt::Display) -> RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRunning(socket) => {
-                write!(out, "no server is running: cannot connect to {}", socket.display())
+            Self::NotRunning { socket, reason } => {
+                write!(
+                    out,
+                    "no server is running: cannot connect to {}: {reason}",
+                    socket.display()
+                )
+            }
+            Self::NotASocket(path) => {
+                write!(out, "cannot connect to {}: not a socket", path.display())
             }
             Self::Forbidden(socket) => {
                 write!(out, "permission denied: cannot open {}", socket.display())

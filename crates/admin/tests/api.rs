@@ -305,11 +305,19 @@ fn a_socket_is_for_its_owner_and_one_server() {
         let _: Status = client.get("/v1/status").await.expect("the first still answers");
         let missing = AdminClient::new(Path::new("/nowhere/control"));
         let refused = missing.get::<Status>("/v1/status").await.unwrap_err();
-        assert!(matches!(&refused, RequestError::NotRunning(_)), "{refused:?}");
+        let missing_reason = "no server is running: cannot connect to /nowhere/control: \
+                              no such file or directory";
+        assert_eq!(refused.to_string(), missing_reason);
+        let file = running.socket.with_file_name("file");
+        std::fs::write(&file, "x").unwrap();
+        let refused = AdminClient::new(&file).get::<Status>("/v1/status").await.unwrap_err();
+        assert!(matches!(&refused, RequestError::NotASocket(_)), "{refused:?}");
         // A socket file left by a killed server.
         let left = running.socket.with_file_name("left");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         assert!(left.exists());
+        let refused = AdminClient::new(&left).get::<Status>("/v1/status").await.unwrap_err();
+        assert!(refused.to_string().ends_with("left: connection refused"), "{refused}");
         drop(AdminSocket::open(&left, &left, None).unwrap());
         assert!(!left.exists(), "a listener removes its socket file");
     });

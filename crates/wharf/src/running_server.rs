@@ -234,9 +234,14 @@ pub(crate) fn run_request<T>(
 fn failure(error: &RequestError) -> Failure {
     let reported = Failure::new(error.to_string());
     match error {
-        RequestError::NotRunning(_) => Failure {
+        RequestError::NotRunning { .. } => Failure {
             exit: Exit::NotRunning,
             ..reported.hint("start it:  wharf serve   or give its socket: --socket PATH")
+        },
+        RequestError::NotASocket(_) => Failure {
+            exit: Exit::NotRunning,
+            ..reported
+                .hint("give the socket of the server: --socket PATH, as control.socket sets it")
         },
         RequestError::Forbidden(_) => Failure {
             exit: Exit::Forbidden,
