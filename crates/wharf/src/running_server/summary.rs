@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
 
-use super::text::{clock, speed};
+use super::text::{clock, harmless, speed};
 use crate::config::units::show_size;
 
 /// The summary of the server.
@@ -63,7 +63,7 @@ pub(super) fn screen(status: &Status) -> String {
     rows.extend(status.warnings.iter().map(|warning| ("warning", warning.clone())));
     let mut text = String::new();
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<13}{value}");
+        let _ = writeln!(text, "{name:<13}{}", harmless(&value));
     }
     text
 }

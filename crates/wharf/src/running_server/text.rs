@@ -2,18 +2,28 @@
 
 use std::fmt::Write as _;
 
+use wharf_proto::path::{escaped, is_deceptive};
+
 use crate::config::units::show_size;
 
+/// The text of a table cell with control characters escaped, which could add a row or move the
+/// cursor: names and paths come from clients and databases.
+pub(crate) fn harmless(cell: &str) -> String {
+    if cell.chars().any(is_deceptive) { escaped(cell.as_bytes()) } else { cell.to_owned() }
+}
+
 /// Columns as wide as their widest cell, separated by two spaces; `is_right` selects those that are
-/// right-aligned.
+/// right-aligned. Cells are [`harmless`].
 pub(crate) fn columns(rows: &[Vec<String>], is_right: &[bool]) -> String {
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| letters(cell)).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..count).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let space = " ".repeat(width.saturating_sub(letters(cell)));
@@ -106,6 +116,12 @@ mod tests {
         let rows =
             [vec!["文件".to_owned(), "1".to_owned()], vec!["abcde".to_owned(), "22".to_owned()]];
         assert_eq!(columns(&rows, &[false, true]), "文件    1\nabcde  22\n");
+    }
+
+    #[test]
+    fn a_name_of_a_client_cannot_add_a_row_or_move_the_cursor() {
+        let rows = ["a\nroot", "\u{1b}[2J", "\u{202e}b", "C:\\x"].map(|cell| vec![cell.to_owned()]);
+        assert_eq!(columns(&rows, &[]), "a\\x0aroot\n\\x1b[2J\n\\xe2\\x80\\xaeb\nC:\\x\n");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Accounts as a table, or as JSON lines.
 
 use unicode_width::UnicodeWidthStr;
-use wharf_proto::path::{escaped, is_deceptive};
 use wharf_users::admin::{Holder, UserAdmin};
 use wharf_users::file::PERMISSIONS_DEFAULT;
 use wharf_users::permissions::format_permissions;
@@ -11,6 +10,7 @@ use super::{UserCommandError, json};
 use crate::accounts::all_records;
 use crate::config::raw::quoted;
 use crate::outcome::print;
+use crate::running_server::text::harmless;
 
 /// Filter of accounts.
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +81,7 @@ pub(super) const INVALID: &str = "invalid";
 /// Columns as wide as their widest cell; the last is not padded. Cells with control characters are
 /// escaped: a name in a database can contain any.
 pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let harmless = |cell: &String| {
-        if cell.chars().any(is_deceptive) { escaped(cell.as_bytes()) } else { cell.clone() }
-    };
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(harmless)).collect();
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.width()).max().unwrap_or_default()

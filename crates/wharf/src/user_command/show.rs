@@ -19,6 +19,7 @@ use crate::config::Loaded;
 use crate::config::raw::quoted;
 use crate::config::show::origin_of;
 use crate::outcome::print;
+use crate::running_server::text::harmless;
 
 /// Maximum width of the value column.
 const VALUE_WIDTH_MAX: usize = 48;
@@ -194,11 +195,14 @@ impl SettingsTable<'_> {
     }
 
     fn text(&self) -> String {
-        let widths = self.rows.iter().map(|(_, value, _)| value.chars().count());
+        let rows = self.rows.iter();
+        let rows: Vec<_> =
+            rows.map(|(title, value, origin)| (title, harmless(value), harmless(origin))).collect();
+        let widths = rows.iter().map(|(_, value, _)| value.chars().count());
         let width = widths.filter(|width| *width <= VALUE_WIDTH_MAX).max().unwrap_or_default();
-        let titles = self.rows.iter().map(|(title, ..)| title.len()).max().unwrap_or_default();
+        let titles = rows.iter().map(|(title, ..)| title.len()).max().unwrap_or_default();
         let mut text = String::new();
-        for (title, value, origin) in &self.rows {
+        for (title, value, origin) in &rows {
             let line = format!("{title:<titles$}  {value:<width$}  {origin}");
             let _ = writeln!(text, "{}", line.trim_end());
         }
