@@ -33,7 +33,7 @@ pub struct SweepReport {
 /// Blocks until every directory is read. It may run concurrently with uploads.
 ///
 /// # Errors
-/// If `root` cannot be opened; the message contains the path. Unreadable entries below it are
+/// If `root` cannot be opened. Unreadable entries below it are
 /// counted in [`SweepReport::skipped`].
 pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
     sweep_counted(root, options, None)
@@ -45,16 +45,9 @@ pub(super) fn sweep_counted(
     options: &DiskOptions,
     counter: Option<&QuotaCounter>,
 ) -> io::Result<SweepReport> {
-    let with_path = |error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot clean up partial uploads in {}: {error}", root.display()),
-        )
-    };
-    let opened = Root::open(root, FollowSymlinks::Never).map_err(with_path)?;
-    let top = opened.top().map_err(with_path)?;
+    let top = Root::open(root, FollowSymlinks::Never)?.top()?;
     let mut swept = SweepReport::default();
-    let mut open = vec![SweepLevel { names: top.names().map_err(with_path)?, dir: top }];
+    let mut open = vec![SweepLevel { names: top.names()?, dir: top }];
     while let Some(level) = open.last_mut() {
         let entry = match level.names.next() {
             Some(Ok(entry)) => entry,

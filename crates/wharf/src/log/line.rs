@@ -36,6 +36,7 @@ impl LineFormat {
                     | "tls-established"
                     | "session-ended"
                     | "ready"
+                    | "sandbox"
                     | "stopping"
                     | "stopped"
             )
@@ -153,7 +154,7 @@ fn panel(now: &LogTime, record: &LogRecord) -> String {
         parts.push(format!("{user} {}", address(session.peer.ip())));
     }
     parts.push(record.event.replace('-', " "));
-    for name in ["path", "to", "addresses", "line"] {
+    for name in ["path", "folder", "to", "addresses", "line"] {
         let arrow = if name == "to" { "-> " } else { "" };
         parts.extend(shown(record, name).map(|text| format!("{arrow}{text}")));
     }

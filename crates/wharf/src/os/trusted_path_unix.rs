@@ -388,7 +388,7 @@ fn is_of_kernel(folder: impl AsFd) -> bool {
 }
 
 pub(crate) fn refused(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, format!("refused for safety: {why}"))
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("rejected for safety: {why}"))
 }
 
 /// The components of a path, in reverse order.
@@ -502,7 +502,7 @@ mod tests {
         symlink("real", top.path().join("link")).unwrap();
         for path in ["open/link", "open/link/deep", "open/link/deep/er"] {
             let error = OpenFolder::of(&top.path().join(path)).unwrap_err();
-            assert!(error.to_string().contains("refused for safety"), "{path}: {error}");
+            assert!(error.to_string().contains("rejected for safety"), "{path}: {error}");
         }
         assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
         for path in ["link/deep", "open/deep/er", "new"] {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::unistd::{
@@ -250,12 +251,26 @@ pub(crate) fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-/// The name of the user that this process runs as.
+/// The name of the user that this process runs as, or its number if it has none.
 pub(crate) fn current_name() -> String {
+    remembered_name().get().cloned().unwrap_or_else(find_name)
+}
+
+/// Finds the name for [`current_name`], before the sandbox hides the user database.
+pub(crate) fn remember_name() {
+    remembered_name().get_or_init(find_name);
+}
+
+fn remembered_name() -> &'static OnceLock<String> {
+    static NAME: OnceLock<String> = OnceLock::new();
+    &NAME
+}
+
+fn find_name() -> String {
     let user = Uid::effective();
     match User::from_uid(user) {
         Ok(Some(found)) => found.name,
-        _ => format!("user {user}"),
+        _ => user.to_string(),
     }
 }
 

@@ -56,7 +56,7 @@ use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
 use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
-use crate::sandbox::identity::{SystemUser, drop_capabilities};
+use crate::sandbox::identity::{SystemUser, drop_capabilities, remember_name};
 use crate::sandbox::reach::{self, AccessPolicy};
 use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
 use crate::standard_paths;
@@ -277,6 +277,7 @@ fn drop_privileges(
         }
         None => None,
     };
+    remember_name();
     Ok((confine(config.server.sandbox, &ready.reach)?, parts))
 }
 

@@ -35,6 +35,22 @@ fn shared() -> TestFolder {
     place
 }
 
+/// The sandbox hides the user database.
+#[test]
+fn the_log_names_the_user_although_the_sandbox_hides_its_name() {
+    let place = shared();
+    let log = place.path("audit.log");
+    let setting = format!("log.audit_file={}", log.display());
+    place.serve(&["share", "-u", "me", "-P", "secret", "--set", &setting]).stop();
+    let id = std::process::Command::new("id").arg("-un").output().unwrap();
+    let name = String::from_utf8(id.stdout).unwrap();
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(
+        text.contains(&format!("\"event\":\"sandbox\",\"user\":\"{}\"", name.trim())),
+        "{text}"
+    );
+}
+
 /// A place with a file of accounts in which anna's home is `share`.
 fn with_anna() -> TestFolder {
     let place = shared();
@@ -210,13 +226,13 @@ fn row_54_root_reads_no_configuration_key_or_account_through_a_link_that_others_
     };
     for (what, ran) in [("tls", tls("live")), ("users", users("live")), ("config", config("live"))]
     {
-        assert!(!ran.err.contains("refused for safety"), "{what}: {ran:?}");
-        assert!(!ran.out.contains("refused for safety"), "{what}: {ran:?}");
+        assert!(!ran.err.contains("rejected for safety"), "{what}: {ran:?}");
+        assert!(!ran.out.contains("rejected for safety"), "{what}: {ran:?}");
     }
     for (what, ran) in [("tls", tls("open")), ("users", users("open")), ("config", config("open"))]
     {
         let reported =
-            ran.err.contains("refused for safety") || ran.out.contains("refused for safety");
+            ran.err.contains("rejected for safety") || ran.out.contains("refused for safety");
         assert!(ran.code != Some(0) && reported, "{what}: {ran:?}");
     }
 }
@@ -324,7 +340,7 @@ fn row_46_check_reports_the_parts_of_the_sandbox_with_hints() {
     assert_eq!(ran.err.contains("server.user"), is_root(), "{}", ran.err);
     place.run(&["check", "config", "--strict"]).exits(0);
     let ran = place.run(&["check", "sandbox", "--set", "server.sandbox=off"]).exits(0);
-    ran.reports("warning: access to files is not restricted: server.sandbox is \"off\"")
+    ran.reports("warning: access to files is not restricted: server.sandbox is `off`")
         .reports("hint: write");
     let ran = place.run(&["check", "--strict", "--set", "server.sandbox=off"]).exits(78);
     ran.reports("with --strict");
@@ -368,7 +384,7 @@ fn row_54_root_opens_no_log_through_a_link_that_the_servers_user_made() {
             }
             let words = ["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms"];
             let ran = place.run(&words);
-            assert!(ran.code != Some(0) && ran.err.contains("refused for safety"), "{ran:?}");
+            assert!(ran.code != Some(0) && ran.err.contains("rejected for safety"), "{ran:?}");
             let facts = fs::metadata(place.path("secret")).unwrap();
             assert_eq!((facts.uid(), place.read("secret").as_str()), (0, "of root\n"), "{key}");
             fs::remove_file(place.path("logs/it.log")).unwrap();
@@ -442,7 +458,7 @@ fn row_54_root_keeps_no_state_below_a_link_that_the_servers_user_made() {
         let set = format!("server.state_dir={}", place.path(at).display());
         let words = ["serve", "-i", "127.0.0.1", "-p", "0", "--for", "1ms", "--set", &set];
         let ran = place.run(&words).exits(code);
-        assert_eq!(ran.err.contains("refused for safety"), code != 0, "{at}: {ran:?}");
+        assert_eq!(ran.err.contains("rejected for safety"), code != 0, "{at}: {ran:?}");
         assert_eq!(fs::read_dir(place.path("real")).unwrap().count(), 0, "{at}");
     }
     assert!(place.path("theirs/own/deep").is_dir());
