@@ -124,7 +124,7 @@ static ACTS: &[RestrictedOperation] = &[
             name: "paths",
             why: "what a client sends becomes a VPath once, and only the disk store makes names of \
                   the operating system of it: a second parser may allow what the first denies",
-            hint: "take a VPath, and use Files",
+            hint: "take a VPath, and use SessionFiles",
         },
     },
 ];

@@ -27,7 +27,7 @@ pub(super) static ROWS: &[Risk] = &[
     row(
         2,
         "Active mode to ports of services",
-        "Ports below 1024 are refused. An invalid PORT discards the previous valid one and the \
+        "Ports below 1024 are rejected. An invalid PORT discards the previous valid one and the \
          restart point.",
     ),
     row(
@@ -75,7 +75,7 @@ pub(super) static ROWS: &[Risk] = &[
         "A data connection of another client",
         "Under TLS a data connection is authenticated by resuming the TLS session of its control \
          connection, or of another control connection of the same client (one resumed the other, \
-         or both are logged in to one account from one address). `require` refuses every other \
+         or both are logged in to one account from one address). `require` rejects every other \
          data connection with 522, `prefer` accepts it from the client's address only and logs it.",
     ),
     row(
@@ -89,8 +89,8 @@ pub(super) static ROWS: &[Risk] = &[
         11,
         "No TLS, or weak TLS",
         "TLS 1.2 and 1.3 only, with forward secrecy, without renegotiation and early data. Clients \
-         that offer less are refused, and the log has their offer. From outside the local \
-         networks, a login without TLS is refused before the password is sent. `wharf check --ask` \
+         that offer less are rejected, and the log has their offer. From outside the local \
+         networks, a login without TLS is denied before the password is sent. `wharf check --ask` \
          sends no password without TLS.",
     ),
     row(12, "Return to plain text", "CCC is not offered, and is answered with 534."),
@@ -116,7 +116,7 @@ pub(super) static ROWS: &[Risk] = &[
     row(
         16,
         "Amplification: work out of proportion to the request",
-        "A compressed upload with a ratio above 100 to 1 beyond 16 MiB is refused. Checksums need \
+        "A compressed upload with a ratio above 100 to 1 beyond 16 MiB is rejected. Checksums need \
          a permission, are computed one at a time in a session, and can be aborted. MODE Z is off \
          unless `compat.mode_z` is set; `compat.disable_commands` disables checksums.",
     ),
@@ -206,8 +206,8 @@ pub(super) static ROWS: &[Risk] = &[
         28,
         "Path traversal, devices, backslashes",
         "A path cannot leave its root by construction. On Linux the kernel opens files beneath the \
-         home, on other systems a walk does. Names that Windows interprets differently are refused \
-         there. Missing and forbidden files get the same reply.",
+         home, on other systems a walk does. Names that Windows interprets differently are \
+         rejected there. Missing and forbidden files get the same reply.",
     ),
     row(
         29,
@@ -226,7 +226,7 @@ pub(super) static ROWS: &[Risk] = &[
     row(
         31,
         "NUL, line ends and control bytes in names",
-        "NUL is refused, and names with control bytes cannot be created. Existing ones are \
+        "NUL is rejected, and names with control bytes cannot be created. Existing ones are \
          displayed as symbols, can be downloaded, and cannot forge lines.",
     ),
     row(
@@ -254,7 +254,7 @@ pub(super) static ROWS: &[Risk] = &[
         35,
         "Restart points that overflow or leave holes",
         "REST accepts decimal numbers within the range of file sizes, for the next transfer only. \
-         A restart point behind the end is refused, including the end of the unfinished upload \
+         A restart point behind the end is rejected, including the end of the unfinished upload \
          that it would continue: the reply states its length.",
     ),
     row(
@@ -289,7 +289,7 @@ pub(super) static ROWS: &[Risk] = &[
         40,
         "Names of temporary files",
         "128 bits, random or derived from the account, the name and the boot of the system. They \
-         are created only where nothing exists, hidden from listings and refused in commands.",
+         are created only where nothing exists, hidden from listings and denied in commands.",
     ),
     row(
         41,
@@ -324,7 +324,7 @@ pub(super) static ROWS: &[Risk] = &[
         45,
         "Secrets that other users can read",
         "An accounts file or a private key that other users can read, and a configuration or a \
-         state folder that they can change, are refused with the command that fixes the mode. An \
+         state folder that they can change, are rejected with the command that fixes the mode. An \
          unknown key is an error.",
     ),
     row(
@@ -333,7 +333,7 @@ pub(super) static ROWS: &[Risk] = &[
         "Started as root with `server.user`, the server binds and permanently becomes that user; \
          until then it opens nothing through links of that user, see row 54. Without `server.user` \
          it stays root, keeps only the capabilities for files, and reports that. On Linux Landlock \
-         restricts what it can access, and seccomp refuses system calls that a server does not \
+         restricts what it can access, and seccomp denies system calls that a server does not \
          need. `wharf check` shows what is in force.",
     ),
     row(
@@ -394,9 +394,9 @@ pub(super) static ROWS: &[Risk] = &[
         "It is bound to the account, not to a later one of its name, to the path and to the \
          identity of the file to be replaced, and becomes void when that file is replaced, \
          removed, renamed or changed. An append over an \
-         unfinished upload is refused, also if it has no byte yet, or only permissions, links or \
+         unfinished upload is denied, also if it has no byte yet, or only permissions, links or \
          times of the file have changed since. Sending the complete file again after its first \
-         part is refused. An append to a file adds to the current content, and is cut back after a \
+         part is denied. An append to a file adds to the current content, and is cut back after a \
          crash. Anonymous users cannot resume uploads.",
     ),
     row(

@@ -114,7 +114,7 @@ fn prot(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 static CCC: Spec = Spec {
     verb: "CCC",
     syntax: "CCC",
-    about: "Return the control connection to clear text; always refused",
+    about: "Return the control connection to clear text; always denied",
     rfc: "RFC 4217 §6",
     run: Run::Sync(ccc),
     ..Spec::any_time()

@@ -43,7 +43,7 @@ pub(super) fn hint(cause: Cause, facts: &HintFacts<'_>) -> String {
                              certificate, require a newer or older TLS version (tls.min_version), \
                              or be behind a firewall that inspects connections"
             .to_owned(),
-        Cause::NotResumed => "tls.session_reuse = \"require\" refuses this client; \"prefer\" \
+        Cause::NotResumed => "tls.session_reuse = \"require\" rejects this client; \"prefer\" \
                               accepts it from its own address"
             .to_owned(),
         Cause::AmbiguousSession => format!(

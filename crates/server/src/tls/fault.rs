@@ -222,11 +222,11 @@ fn of_alert(alert: AlertDescription) -> String {
             alert_name(alert)
         ),
         AlertDescription::CertificateExpired => {
-            "the client refused the certificate because it has expired; renew tls.certificate"
+            "the client rejected the certificate because it has expired; renew tls.certificate"
                 .to_owned()
         }
         AlertDescription::ProtocolVersion => {
-            "the client refused the TLS version; tls.min_version sets the oldest one offered"
+            "the client rejected the TLS version; tls.min_version sets the oldest one offered"
                 .to_owned()
         }
         AlertDescription::UserCanceled | AlertDescription::CloseNotify => {

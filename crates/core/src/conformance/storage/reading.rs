@@ -172,7 +172,7 @@ async fn names_of_every_script_are_kept(harness: &Harness) {
         if name.ends_with('.') {
             let how = Write { start: Start::Fresh, replace: Replace::Forbidden };
             if let Err(error) = harness.store.write(&harness.path(&at), how).await {
-                harness.same(error.kind, ErrorKind::BadName, "why a name is refused");
+                harness.same(error.kind, ErrorKind::BadName, "why a name is rejected");
                 continue;
             }
         }

@@ -133,7 +133,7 @@ async fn a_taken_name_is_refused_when_a_write_begins(harness: &Harness) {
         let kinds = if unable { &kinds[..] } else { &[ErrorKind::Exists] };
         harness.fails(written, kinds, "a write over a file");
     }
-    harness.holds("/f", b"old", "a write that was refused").await;
+    harness.holds("/f", b"old", "a write that was rejected").await;
 }
 
 async fn a_name_taken_meanwhile_is_refused_at_commit(harness: &Harness) {
@@ -195,8 +195,8 @@ async fn a_write_begins_within_a_file(harness: &Harness) {
         let begun = harness.store.write(&harness.path(at), write(Start::At(behind))).await;
         harness.fails(begun, &[ErrorKind::BadOffset], "a write from behind the end");
     }
-    harness.holds("/f", b"!", "a write that was refused").await;
-    harness.is_absent("/missing", "a write that was refused").await;
+    harness.holds("/f", b"!", "a write that was rejected").await;
+    harness.is_absent("/missing", "a write that was rejected").await;
 }
 
 async fn a_write_appends(harness: &Harness) {
@@ -350,8 +350,8 @@ async fn an_unfinished_upload_over_a_file_is_not_appended_to(harness: &Harness) 
     let append = Write { start: Start::End, replace: Allowed };
     let begun = harness.store.write(&harness.path("/f"), append).await;
     harness.fails(begun, &[ErrorKind::Unfinished(6)], "an append");
-    harness.same(unfinished(harness, "/f").await, Some(6), "after an append that was refused");
-    harness.holds("/f", b"old", "after an append that was refused").await;
+    harness.same(unfinished(harness, "/f").await, Some(6), "after an append that was rejected");
+    harness.holds("/f", b"old", "after an append that was rejected").await;
     // Whatever the old content, the client resumes at its length.
     let mut sink = harness.begin("/f", Start::At(3), Allowed).await;
     harness.feed(&mut sink, b"xyz").await;
