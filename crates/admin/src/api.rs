@@ -202,6 +202,6 @@ fn unknown_session(id: u64) -> Problem {
 }
 
 fn invalid_network(text: &str) -> Problem {
-    let error = format!("invalid address or network \"{}\"", text.escape_debug());
+    let error = format!("invalid address or network `{}`", text.escape_debug());
     Problem { error, hint: Some("examples: 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64".to_owned()) }
 }

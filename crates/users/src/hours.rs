@@ -114,7 +114,8 @@ impl Window {
     fn parse(text: &str) -> Result<Self, InvalidTime> {
         let wrong = || {
             InvalidTime(format!(
-                "`{}` is not a time window; write it as in mon-fri 08:00-18:00",
+                "invalid time window `{}`: expected days and times; write it as in mon-fri \
+                 08:00-18:00",
                 text.escape_debug()
             ))
         };
@@ -261,8 +262,8 @@ impl Expiry {
         let read = if is_day { day() } else { moment() };
         read.ok_or_else(|| {
             InvalidTime(format!(
-                "`{}` is not a date; write the last day as in 2027-01-31, or a time as in \
-                 2027-01-31T18:00:00+01:00",
+                "invalid date `{}`: expected year, month and day; write the last day as in \
+                 2027-01-31, or a time as in 2027-01-31T18:00:00+01:00",
                 text.escape_debug()
             ))
         })

@@ -18,7 +18,7 @@ pub struct InvalidPermissions {
 impl InvalidPermissions {
     /// The error message.
     pub fn message(&self) -> String {
-        format!("`{}` is not a permission", self.word)
+        format!("invalid permission `{}`: neither a preset, a name nor letters", self.word)
     }
 
     /// What would help.

@@ -239,15 +239,21 @@ fn edit(
 pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
     let hint = "write an address such as 203.0.113.9 or 2001:db8:1:2::7, or a network such as \
                 203.0.113.0/24";
-    let wrong = || Failure::usage(format!("invalid address `{}`", text.escape_debug())).hint(hint);
+    let wrong = || {
+        Failure::usage(format!(
+            "invalid address `{}`: not an address or network",
+            text.escape_debug()
+        ))
+        .hint(hint)
+    };
     let network = match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(address @ IpAddr::V4(_)) => IpNet::from(address),
         Ok(address @ IpAddr::V6(_)) => IpNet::new(address, 64).map_err(|_| wrong())?,
         Err(_) => text.trim().parse().map_err(|_| wrong())?,
     };
     if network.prefix_len() == 0 {
-        let what = format!("invalid network {}: it contains all addresses", network.trunc());
-        return Err(Failure::usage(what).hint("to refuse all clients, stop the server"));
+        let what = format!("invalid network `{}`: it contains all addresses", network.trunc());
+        return Err(Failure::usage(what).hint("to reject all clients, stop the server"));
     }
     Ok(network.trunc())
 }

@@ -24,7 +24,7 @@ pub(crate) fn split(text: &str, usual: u16) -> Result<(String, u16), Failure> {
         return Ok((bare.to_owned(), usual));
     }
     let wrong = || {
-        Failure::usage(format!("invalid server `{text}`"))
+        Failure::usage(format!("invalid server `{text}`: not a host with a port"))
             .hint("write HOST, HOST:PORT or [IPv6]:PORT, such as ftp.example.com:2121")
     };
     let (host, port) = match text.split_once(':') {

@@ -82,14 +82,13 @@ impl SandboxReport {
 /// With [`Sandbox::On`], if files or system calls cannot be restricted.
 pub(crate) fn confine(sandbox: Sandbox, reach: &AccessPolicy) -> Result<SandboxReport, Failure> {
     let report = match sandbox {
-        Sandbox::Off => return Ok(SandboxReport::off("server.sandbox is \"off\"")),
+        Sandbox::Off => return Ok(SandboxReport::off("server.sandbox is `off`")),
         Sandbox::Auto | Sandbox::On => system::confine(reach),
     };
     if sandbox == Sandbox::On {
         for (what, part) in [("files", &report.files), ("system calls", &report.calls)] {
             if let SandboxStatus::Off(why) = part {
-                let message =
-                    format!("server.sandbox is \"on\", but cannot restrict {what}: {why}");
+                let message = format!("server.sandbox is `on`, but cannot restrict {what}: {why}");
                 return Err(Failure::new(message)
                     .hint("to use what this system supports, set server.sandbox = \"auto\""));
             }

@@ -26,6 +26,7 @@ mod workers;
 
 use std::path::{Path, PathBuf};
 
+use crate::chinese;
 use crate::cli::GlobalArgs;
 use crate::cli::serve::ServeArgs;
 use crate::config::Loaded;
@@ -52,10 +53,27 @@ pub(crate) struct ServePlan {
     pub(crate) is_coloured: bool,
 }
 
-/// Serves until the server is stopped.
+/// Serves until the server is stopped. Errors of a share are in the language of its start panel.
 pub(crate) fn serve(global: &GlobalArgs, options: &ServeArgs) -> Result<Exit, Failure> {
     let file = if options.no_config { None } else { config_file(global) };
     let is_share = file.is_none() || options.is_share();
+    let is_chinese = is_share && !is_successor() && chinese::is_session_chinese();
+    if is_chinese {
+        chinese::activate();
+    }
+    let served = serve_from(global, options, file, is_share);
+    match served {
+        Err(failure) if is_chinese => Err(chinese::report(&failure, global.color.is_on())),
+        served => served,
+    }
+}
+
+fn serve_from(
+    global: &GlobalArgs,
+    options: &ServeArgs,
+    file: Option<PathBuf>,
+    is_share: bool,
+) -> Result<Exit, Failure> {
     let mut flags = options.flags();
     if is_share {
         flags.extend(Share::flags(options)?);

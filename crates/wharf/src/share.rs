@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use wharf_core::permission::Permissions;
 use wharf_users::name::check_name;
 
+use crate::chinese;
 use crate::cli;
 use crate::cli::serve::{ServeArgs, path_text};
 use crate::config::choice::AnonymousPermissions;
@@ -255,6 +256,8 @@ pub(crate) fn confirm_open_share(share: &Share, has_yes: bool) -> Result<(), Fai
 
 /// Asks for confirmation; any answer other than yes means no.
 pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    let question =
+        if chinese::is_active() { chinese::message(question) } else { question.to_owned() };
     print_error(&format!("{question} [y/N] "));
     let _ = std::io::stderr().flush();
     let mut line = String::new();

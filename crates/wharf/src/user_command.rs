@@ -418,7 +418,7 @@ impl PasswordArgs {
 fn new_password(from: &PasswordArgs) -> Result<(StoredHash, Option<String>), Failure> {
     if let Some(hash) = &from.hash {
         if !looks_like_hash(hash) {
-            return Err(Failure::usage("invalid --hash: unsupported format of password hash")
+            return Err(Failure::usage("invalid --hash: unknown password hash format")
                 .hint("create one:  wharf hash   (in a shell, use 'single quotes')"));
         }
         return Ok((StoredHash::from(hash.clone()), None));

@@ -323,12 +323,12 @@ impl UserRecordReader<'_> {
     }
 
     fn rate(&mut self, found: &TomlEntry<'_>) -> Option<Rate> {
-        let hint = "write a rate such as \"2MiB/s\", or 0 for no limit";
+        let hint = "write a rate such as `2MiB/s`, or 0 for no limit";
         self.amount(found, "rate", hint, Rate::from_bytes_per_second, parse_rate)
     }
 
     fn size(&mut self, found: &TomlEntry<'_>) -> Option<Size> {
-        let hint = "write a size such as \"20GiB\", or 0 for no limit";
+        let hint = "write a size such as `20GiB`, or 0 for no limit";
         self.amount(found, "size", hint, Size::from_bytes, parse_quota)
     }
 
@@ -363,7 +363,7 @@ impl UserRecordReader<'_> {
         };
         if number.is_none() {
             let message = format!("expected an integer from 0 to {}", u32::MAX);
-            self.report_value(found, message, Some("0 or \"unlimited\" means no limit".into()));
+            self.report_value(found, message, Some("0 or `unlimited` means no limit".into()));
         }
         number.map(Count::from_number)
     }
@@ -516,13 +516,13 @@ impl UserRecordReader<'_> {
                 Ok(path) => return Some(path),
                 Err(_) => (
                     "invalid path: too long, or it contains NUL",
-                    "write a path below the home, such as \"/incoming\"",
+                    "write a path below the home, such as `/incoming`",
                 ),
             }
         } else {
             (
                 "invalid path: it must start with `/`, the account's home",
-                "write a path below the home, such as \"/incoming\"",
+                "write a path below the home, such as `/incoming`",
             )
         };
         self.report_key(entry, problem.to_owned(), Some(hint.to_owned()));

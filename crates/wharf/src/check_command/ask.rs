@@ -138,7 +138,7 @@ impl RemoteCheck<'_> {
         }
         page.row("verified", &format!("no: {}", shown(why)));
         page.warn(
-            format!("clients that verify the certificate refuse it or ask their user: {why}"),
+            format!("clients that verify the certificate reject it or ask their user: {why}"),
             "use a certificate of a trusted CA for the host name that clients use",
         );
         if self.is_implicit() {
@@ -363,7 +363,7 @@ fn report_tls(secured: &TlsInfo, page: &mut CheckPage) {
     if let Some(end) = end.filter(|end| *end < Timestamp::now()) {
         page.fail(
             format!("the certificate expired on {}", end.strftime("%Y-%m-%d")),
-            "replace it; clients refuse it",
+            "replace it; clients reject it",
         );
     }
 }

@@ -134,7 +134,7 @@ fn report_listener(at: SocketAddr, error: &io::Error, own: Option<u32>, page: &m
             let own: Vec<_> = own_addresses().iter().map(ToString::to_string).collect();
             page.fail(
                 format!("cannot listen on {}: not an address of this computer", at.ip()),
-                format!("its addresses are {}; use one of them, or \"::\" for all", own.join(", ")),
+                format!("its addresses are {}; use one of them, or `::` for all", own.join(", ")),
             );
         }
         _ => page.fail(format!("cannot listen on {at}: {}", plain(error)), "see the system log"),

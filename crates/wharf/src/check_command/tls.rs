@@ -82,7 +82,7 @@ fn inspect_key(own: &ParsedCertificate<'_>, page: &mut CheckPage) {
     if own.has_weak_signature {
         page.warn(
             "the certificate's signature uses MD5 or SHA-1, which can be forged",
-            "request a new certificate from the CA; current clients refuse this one",
+            "request a new certificate from the CA; current clients reject this one",
         );
     }
 }
@@ -109,7 +109,7 @@ fn inspect_dates(parts: &[ParsedCertificate<'_>], page: &mut CheckPage) {
         let left = (end.as_second() - now.as_second()).div_euclid(DAY);
         let hint = "replace it, then:  wharf reload";
         if left < 0 {
-            let message = format!("{what} expired on {}: clients refuse it", day(end));
+            let message = format!("{what} expired on {}: clients reject it", day(end));
             let failure = Failure { exit: Exit::ConfigInvalid, ..Failure::new(message) };
             page.failed(failure.hint(hint));
         } else if left < DAYS_LEFT_FEW {
@@ -254,7 +254,7 @@ fn verify_as_client(encryption: &Encryption, own: &ParsedCertificate<'_>, page: 
             | rustls::CertificateError::NotValidForNameContext { .. },
         ) => {}
         other => page.warn(
-            format!("clients with the trusted CAs of this system would refuse it: {other}"),
+            format!("clients with the trusted CAs of this system would reject it: {other}"),
             "request a new certificate from the CA",
         ),
     }

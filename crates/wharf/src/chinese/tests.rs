@@ -12,6 +12,7 @@ const TABLES: [(&str, &[&str]); 4] =
 /// and parts of a text that are not translated.
 const NOT_MESSAGES: &[&str] = &[
     "AUTH TLS",
+    "{question} [y/N] ",
     "USER {user}",
     "PASS {password}",
     "PBSZ 0",
@@ -89,6 +90,9 @@ const SOURCES: &[&str] = &[
     "wharf/src/sandbox",
     "wharf/src/remote_server.rs",
     "wharf/src/serve_command/warner.rs",
+    "wharf/src/serve_command/binding.rs",
+    "wharf/src/share.rs",
+    "wharf/src/cli/elsewhere.rs",
     "users/src/file/entry.rs",
     "users/src/file/read.rs",
     "users/src/hours.rs",

@@ -41,7 +41,7 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
     if let Some(word) = super::folder_word(words).filter(|word| is_not_a_folder(word)) {
         return Some(unknown_command(&word, &[]));
     }
-    let mistake = Mistake { error, command: Named::find(words) };
+    let mistake = Mistake { error, command: Named::find(words), words };
     let (message, hint) = mistake.text();
     let hint = hint.unwrap_or_else(|| format!("list options:  {} --help", mistake.command.path));
     Some(Failure::usage(message).hint(hint))
@@ -49,7 +49,8 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
 
 /// Prints the error of a command line, in Chinese for commands whose output is Chinese.
 pub(crate) fn report(failure: &Failure, words: &[OsString], is_coloured: bool) {
-    let is_translated = ["wharf check", "wharf why"].contains(&&*Named::find(words).path);
+    let is_translated =
+        ["wharf check", "wharf serve", "wharf why"].contains(&&*Named::find(words).path);
     let is_json = words.iter().any(|word| word == "--json");
     if is_translated && !is_json && chinese::is_session_chinese() {
         chinese::report(failure, is_coloured);
@@ -128,6 +129,7 @@ impl Named {
 struct Mistake<'a> {
     error: &'a clap::Error,
     command: Named,
+    words: &'a [OsString],
 }
 
 impl Mistake<'_> {
@@ -160,7 +162,11 @@ impl Mistake<'_> {
             ErrorKind::ValueValidation => self.rejected(&first),
             ErrorKind::ArgumentConflict => {
                 let other = self.strings(ContextKind::PriorArg);
-                let other: Vec<_> = other.iter().map(|name| bare(name)).collect();
+                let mut other: Vec<_> = other.iter().map(|name| bare(name)).collect();
+                // Of a group, clap names every option.
+                if other.len() > 1 {
+                    other.retain(|name| self.is_given(name));
+                }
                 if other.is_empty() || other.iter().all(|other| *other == first) {
                     return (format!("duplicate {first}"), Some("keep one of the two".to_owned()));
                 }
@@ -209,7 +215,7 @@ impl Mistake<'_> {
         let near = self.strings(ContextKind::SuggestedValue);
         let near = near.first().map(|near| format!("did you mean `{near}`? "));
         let hint = expected.map(|expected| near.unwrap_or_default() + &expected);
-        (format!("invalid {name} `{}`", value.escape_debug()), hint)
+        (format!("invalid {name} `{}`: unknown value", value.escape_debug()), hint)
     }
 
     /// A value that its parser rejected.
@@ -222,6 +228,25 @@ impl Mistake<'_> {
         };
         let why = reason(&why, &value);
         (format!("invalid {name} `{}`: {why}", value.escape_debug()), hint)
+    }
+
+    /// Whether the command line has this option, under any of its names.
+    fn is_given(&self, option: &str) -> bool {
+        let Some(long) = option.strip_prefix("--") else { return true };
+        let mut options = self.command.command.get_arguments();
+        let Some(option) = options.find(|one| one.get_long() == Some(long)) else { return true };
+        let names = option.get_long_and_visible_aliases().unwrap_or_default();
+        let hidden = option.get_all_aliases().unwrap_or_default();
+        let letters = option.get_short_and_visible_aliases().unwrap_or_default();
+        self.words.iter().skip(1).filter_map(|word| word.to_str()).any(|word| {
+            match word.strip_prefix("--") {
+                Some(name) => {
+                    let name = name.split('=').next().unwrap_or_default();
+                    names.contains(&name) || hidden.contains(&name)
+                }
+                None => word.strip_prefix('-').is_some_and(|word| word.contains(&*letters)),
+            }
+        })
     }
 
     /// The usage with the options that are needed here.
@@ -270,6 +295,10 @@ pub(crate) fn reason(why: &str, value: &str) -> String {
     let without = |kind: &str| kind.replace(&quoted, "").trim_end().to_owned();
     if let Some((_, reason)) = why.split_once(&format!("{quoted}: ")) {
         return reason.to_owned();
+    }
+    // Part of the value is invalid, and the message names the part.
+    if why.starts_with("invalid ") && why.contains('`') && !why.contains(&quoted) {
+        return why.to_owned();
     }
     match (why.strip_prefix("invalid "), why.split_once(": ")) {
         (Some(_), Some((_, reason))) => reason.to_owned(),
@@ -338,7 +367,7 @@ mod tests {
             ("--for 0s", "invalid --for `0s`: must be above 0"),
             ("--legacy-encoding x", "invalid --legacy-encoding `x`: unknown character set"),
             ("why a / list --ip x", "invalid --ip `x`: not an IP address"),
-            ("check all x", "invalid CHECK `x`"),
+            ("check all x", "invalid CHECK `x`: unknown value"),
         ] {
             let reported = reported(line);
             assert_eq!(reported.split(" | ").next(), Some(expected), "{line}");
@@ -346,8 +375,30 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_in_check_and_why_has_a_translation() {
+    fn every_mistake_in_check_why_and_serve_has_a_translation() {
         for line in [
+            "usr list",
+            "adduser anna",
+            "--nope",
+            "a b",
+            "-p ftp",
+            "-p 70000",
+            "-p",
+            "-p 1 -p 2",
+            "-r 9-5",
+            "-r 9:5",
+            "-i localhost",
+            "--for 0s",
+            "--for 90",
+            "--tls on",
+            "--require-tls yes",
+            "--upload-rate 10Mbit/s",
+            "--connections=-1",
+            "--legacy-encoding x",
+            "--certificate cert.pem",
+            "--dropbox",
+            "-A -u me",
+            "-d a b",
             "check x",
             "check --nope",
             "check --jsn",
@@ -372,6 +423,24 @@ mod tests {
                 let shown = chinese::message(part);
                 assert!(shown.chars().any(|letter| letter > '\u{2e80}'), "{line}: {part}: {shown}");
             }
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_the_given_options_only() {
+        for (line, expected) in [
+            (
+                "user edit a --no-password --generate",
+                "--no-password cannot be used with --generate",
+            ),
+            ("user edit a --hash x --no-password", "--no-password cannot be used with --hash"),
+            ("user passwd a --generate --hash=x", "--generate cannot be used with --hash"),
+            ("-A -u me", "--anonymous cannot be used with --username"),
+            ("-A -P x -u me", "--anonymous cannot be used with --password and --username"),
+            ("-d a b", "--directory cannot be used with DIR"),
+        ] {
+            let reported = reported(line);
+            assert_eq!(reported.split(" | ").next(), Some(expected), "{line}");
         }
     }
 

@@ -98,7 +98,7 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProbl
         if listen.tls == TlsMode::Off && is_needed {
             let title = format!(
                 "logins are impossible at this listener: it has no TLS, and `tls.require` is \
-                 \"{require}\""
+                 `{require}`"
             );
             let place = layers.place_of(&format!("listen.{index}.tls"));
             let problem =
@@ -118,7 +118,7 @@ fn check_policy(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProbl
                 place,
             )
         } else {
-            ConfigProblem::error("`tls.require` is \"public\", but no listener offers TLS", place)
+            ConfigProblem::error("`tls.require` is `public`, but no listener offers TLS", place)
                 .also(require_place, "requires TLS")
         };
         problems.push(problem.hint(
@@ -182,9 +182,10 @@ fn check_anonymous_writes(config: &Config, layers: &Layers, problems: &mut Vec<C
     if config.login.anonymous_permissions == AnonymousPermissions::ReadWrite && !is_typed {
         let title = "anonymous users can replace and delete all files in the anonymous folder";
         let problem = ConfigProblem::warning(title, place);
-        problems.push(problem.hint(
-            "\"read\" permits only downloads; \"dropbox\" permits only uploads of new files",
-        ));
+        problems
+            .push(problem.hint(
+                "`read` permits only downloads; `dropbox` permits only uploads of new files",
+            ));
     }
 }
 
@@ -194,7 +195,7 @@ fn check_passive(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProb
     if *ports.start() < FIRST_UNPRIVILEGED_PORT {
         let title = "passive ports below 1024 require privileges, and firewalls often block them";
         let problem = ConfigProblem::warning(title, place.clone());
-        problems.push(problem.hint("use a range such as \"30000-30999\""));
+        problems.push(problem.hint("use a range such as `30000-30999`"));
     }
     for (index, listen) in config.listen.iter().enumerate() {
         if let ListenPort::Fixed(port) = listen.port
@@ -268,7 +269,7 @@ fn check_identity(config: &Config, layers: &Layers, problems: &mut Vec<ConfigPro
         let title = "passive ports below 1024 cannot be opened by `server.user`";
         let problem = ConfigProblem::error(title, layers.place_of("passive.ports"));
         let problem = problem.also(layers.place_of("server.user"), "opens them");
-        problems.push(problem.hint("choose a range above 1023, such as \"30000-30999\""));
+        problems.push(problem.hint("choose a range above 1023, such as `30000-30999`"));
     }
 }
 

@@ -69,7 +69,7 @@ fn check_pam(config: &Config, layers: &Layers, problems: &mut Vec<ConfigProblem>
     if service.is_empty() || service.starts_with('.') || !service.bytes().all(is_plain) {
         let title = format!("invalid PAM service `{}`", service.escape_debug());
         let problem = ConfigProblem::error(title, layers.place_of("accounts.pam.service"));
-        problems.push(problem.hint("write the name of a file in /etc/pam.d, such as \"wharf\""));
+        problems.push(problem.hint("write the name of a file in /etc/pam.d, such as `wharf`"));
     }
 }
 

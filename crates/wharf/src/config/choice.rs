@@ -175,7 +175,7 @@ choice! {
     LogLevel {
         /// Only errors of the server.
         Error = "error",
-        /// Also refused logins and failed data connections.
+        /// Also failed logins and failed data connections.
         Warn = "warn",
         /// All events.
         Info = "info",
@@ -193,8 +193,8 @@ choice! {
 }
 
 fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
-    let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let wrong = InvalidValue::new(format!("unknown value \"{}\"", found.escape_debug()));
+    let list: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    let wrong = InvalidValue::new(format!("unknown value `{}`", found.escape_debug()));
     if words == NameEncoding::WORDS && found != "auto" && parse::<LegacyEncoding>(found).is_ok() {
         return wrong.hint(format!(
             "for clients that send {}: encoding = \"legacy\" and legacy_encoding = \"{found}\"",
@@ -202,7 +202,7 @@ fn no_such_word(found: &str, words: &'static [&'static str]) -> InvalidValue {
         ));
     }
     match nearest(found, words.iter().copied()) {
-        Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+        Some(near) => wrong.hint(format!("did you mean `{near}`?")),
         None => wrong.hint(format!("use one of {}", list.join(", "))),
     }
 }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_word() {
         let wrong = parse::<TlsRequire>("pubilc").unwrap_err();
-        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"public\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean `public`?"));
     }
 
     #[test]
@@ -230,6 +230,6 @@ mod tests {
         let hint = "for clients that send GBK: encoding = \"legacy\" and legacy_encoding = \"gbk\"";
         assert_eq!(wrong.hint.as_deref(), Some(hint));
         let wrong = parse::<NameEncoding>("uft-8").unwrap_err();
-        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"utf-8\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean `utf-8`?"));
     }
 }

@@ -73,7 +73,7 @@ impl AutoCount {
 }
 
 impl ConfigValue for AutoCount {
-    const KIND: &'static str = "\"auto\", a whole number, or 0 or \"unlimited\"";
+    const KIND: &'static str = "`auto`, a whole number, or 0 or `unlimited`";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {

@@ -42,7 +42,7 @@ impl ConfigValue for ProgramLine {
             return Err(InvalidValue::new(format!(
                 "invalid program `{program}`: not an absolute path"
             ))
-            .hint("write the full path, such as \"/usr/local/bin/hook\""));
+            .hint("write the full path, such as `/usr/local/bin/hook`"));
         }
         if members.len() > ARGUMENTS_MAX || members.iter().any(|member| member.contains('\0')) {
             return Err(InvalidValue::new(format!(
@@ -68,7 +68,10 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
             }
             Err(match nearest(word, known()) {
                 Some(near) => wrong.hint(format!("did you mean {{{near}}}?")),
-                None => wrong.hint("docs/reference/events.md lists the placeholders"),
+                None => wrong.hint(
+                    "use a field of the event, such as {file}, {user} or {ip}; the reference of \
+                     events lists them",
+                ),
             })
         }
         Some(_) => Ok(()),
@@ -76,7 +79,7 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
             Some(name) => Err(InvalidValue::new(format!(
                 "placeholder {{{name}}} within the argument `{argument}`"
             ))
-            .hint(format!("a placeholder must be a separate argument: \"{{{name}}}\""))),
+            .hint(format!("a placeholder must be a separate argument: `{{{name}}}`"))),
             None => Ok(()),
         },
     }
@@ -139,7 +142,7 @@ impl ConfigValue for EventNames {
                     return Err(wrong.hint(hint));
                 }
                 return Err(match nearest(name, delivered_names()) {
-                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    Some(near) => wrong.hint(format!("did you mean `{near}`?")),
                     None => wrong.hint(format!(
                         "events: {}",
                         delivered_names().collect::<Vec<_>>().join(", ")
@@ -197,7 +200,7 @@ impl UrlParts {
 }
 
 impl ConfigValue for Url {
-    const KIND: &'static str = "a URL such as \"https://example.com/wharf\", or \"\" for none";
+    const KIND: &'static str = "a URL such as `https://example.com/wharf`, or `\"\"` for none";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
@@ -210,8 +213,10 @@ impl ConfigValue for Url {
                 Err(InvalidValue::new("invalid URL: it contains a password")
                     .hint("authenticate requests by a signature instead: secret_file"))
             }
-            None => Err(InvalidValue::new(format!("invalid URL `{text}`"))
-                .hint("write the full URL, such as \"https://example.com/wharf\"")),
+            None => Err(InvalidValue::new(format!(
+                "invalid URL `{text}`: expected http:// or https:// and a host"
+            ))
+            .hint("write the full URL, such as `https://example.com/wharf`")),
         }
     }
 }
@@ -266,7 +271,7 @@ mod tests {
     fn events_and_numbers_are_checked() {
         assert!(parse::<EventNames>("upload, login-failed").is_ok());
         let wrong = parse::<EventNames>("uplaod").unwrap_err();
-        assert_eq!(wrong.hint.as_deref(), Some("did you mean \"upload\"?"));
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean `upload`?"));
         let old = parse::<EventNames>("upload-refused").unwrap_err();
         assert!(old.hint.unwrap().starts_with("renamed to upload-check-rejected; to rewrite"));
         assert!(parse::<EventNames>("command").is_err());

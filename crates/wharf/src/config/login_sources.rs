@@ -55,7 +55,7 @@ impl LoginOrder {
 }
 
 impl ConfigValue for LoginOrder {
-    const KIND: &'static str = "a list of \"file\", \"pam\", \"ldap\", \"http\"";
+    const KIND: &'static str = "a list of `file`, `pam`, `ldap`, `http`";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         let words: Vec<String> =
@@ -67,13 +67,13 @@ impl ConfigValue for LoginOrder {
             let source = found.ok_or_else(|| {
                 let wrong = InvalidValue::new(format!("unknown authentication backend `{word}`"));
                 match nearest(&word, known()) {
-                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    Some(near) => wrong.hint(format!("did you mean `{near}`?")),
                     None => wrong.hint(format!("expected {}", Self::KIND)),
                 }
             })?;
             if order.contains(&source) {
                 return Err(InvalidValue::new(format!(
-                    "authentication backend \"{word}\" is listed twice"
+                    "authentication backend `{word}` is listed twice"
                 )));
             }
             order.push(source);
@@ -92,7 +92,7 @@ impl ConfigValue for LoginOrder {
 pub(crate) struct HomePattern(pub(crate) Option<HomeTemplate>);
 
 impl ConfigValue for HomePattern {
-    const KIND: &'static str = "a path such as \"/srv/ftp/%u\", or \"\" for none";
+    const KIND: &'static str = "a path such as `/srv/ftp/%u`, or `\"\"` for none";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
@@ -107,7 +107,7 @@ impl ConfigValue for HomePattern {
                 TemplateError::UnknownMark => {
                     "%u stands for the user name; other % are not supported"
                 }
-                TemplateError::NotAbsolute => "write an absolute path, such as \"/srv/ftp/%u\"",
+                TemplateError::NotAbsolute => "write an absolute path, such as `/srv/ftp/%u`",
                 TemplateError::Climbs => "a home must be below / and must not contain `..`",
             })
         })
@@ -119,7 +119,7 @@ impl ConfigValue for HomePattern {
 pub(crate) struct PermissionSet(pub(crate) Permissions);
 
 impl ConfigValue for PermissionSet {
-    const KIND: &'static str = "permissions such as \"read-write\" or \"list,read,upload\"";
+    const KIND: &'static str = "permissions such as `read-write` or `list,read,upload`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
@@ -156,7 +156,7 @@ pub(crate) struct OptionalUrl(pub(crate) Option<Endpoint>);
 
 impl ConfigValue for OptionalUrl {
     const KIND: &'static str =
-        "a URL such as \"https://login.example.com/wharf\", or \"\" for none";
+        "a URL such as `https://login.example.com/wharf`, or `\"\"` for none";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
@@ -200,7 +200,7 @@ mod tests {
             assert!(parse::<LoginOrder>(text).unwrap_err().why.contains(part), "{text}");
         }
         let hint = parse::<LoginOrder>("ldapp").unwrap_err().hint;
-        assert_eq!(hint.as_deref(), Some("did you mean \"ldap\"?"));
+        assert_eq!(hint.as_deref(), Some("did you mean `ldap`?"));
     }
 
     #[test]

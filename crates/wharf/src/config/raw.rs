@@ -112,7 +112,9 @@ impl Raw {
             Self::Text(text) | Self::Plain(text)
                 if text.len() <= SHOWN_BYTES_MAX && !text.contains("://") =>
             {
-                quoted(text)
+                // The escapes of TOML, with the quotes of messages.
+                let escaped = quoted(text);
+                format!("`{}`", escaped.get(1..escaped.len() - 1).unwrap_or_default())
             }
             Self::Text(_) | Self::Plain(_) => "text".to_owned(),
             Self::Integer(number) => number.to_string(),

@@ -34,7 +34,7 @@ impl AccountStoreKind {
 pub(crate) struct AccountStore(pub(crate) AccountStoreKind);
 
 impl ConfigValue for AccountStore {
-    const KIND: &'static str = "\"file\", \"sqlite:PATH\" or \"postgres://…\"";
+    const KIND: &'static str = "`file`, `sqlite:PATH` or `postgres://…`";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;

@@ -111,7 +111,7 @@ impl ConfigValue for Positive {
 }
 
 impl ConfigValue for Count {
-    const KIND: &'static str = "a whole number, or 0 or \"unlimited\"";
+    const KIND: &'static str = "a whole number, or 0 or `unlimited`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("unlimited") {
@@ -120,13 +120,13 @@ impl ConfigValue for Count {
         let number = raw.integer().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
         u32::try_from(number).map(Self::from_number).map_err(|_| {
             InvalidValue::new(format!("{number} is out of range: 0 to {}", u32::MAX))
-                .hint("0 or \"unlimited\" means no limit")
+                .hint("0 or `unlimited` means no limit")
         })
     }
 }
 
 impl ConfigValue for Rate {
-    const KIND: &'static str = "a rate such as \"2MiB/s\", or 0 or \"unlimited\"";
+    const KIND: &'static str = "a rate such as `2MiB/s`, or 0 or `unlimited`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
@@ -144,7 +144,7 @@ impl ConfigValue for Rate {
 }
 
 impl ConfigValue for Size {
-    const KIND: &'static str = "a size such as \"20GiB\", or 0 or \"unlimited\"";
+    const KIND: &'static str = "a size such as `20GiB`, or 0 or `unlimited`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
@@ -173,8 +173,7 @@ pub(crate) enum FreeSpaceReserve {
 }
 
 impl ConfigValue for FreeSpaceReserve {
-    const KIND: &'static str =
-        "\"auto\", a size such as \"1GiB\", a percentage such as \"5%\", or 0";
+    const KIND: &'static str = "`auto`, a size such as `1GiB`, a percentage such as `5%`, or 0";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if let Some(number) = raw.integer() {
@@ -205,7 +204,7 @@ impl ConfigValue for FreeSpaceReserve {
 pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 
 impl ConfigValue for PortRange {
-    const KIND: &'static str = "a range of ports such as \"30000-30999\"";
+    const KIND: &'static str = "a range of ports such as `30000-30999`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = match raw {
@@ -213,7 +212,7 @@ impl ConfigValue for PortRange {
             _ => raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.to_owned(),
         };
         let (from, to) = text.split_once('-').unwrap_or((&text, &text));
-        let range_hint = "write the first and the last port, such as \"30000-30999\"";
+        let range_hint = "write the first and the last port, such as `30000-30999`";
         let (from, to) = match (port(from), port(to)) {
             (Ok(from), Ok(to)) => (from, to),
             (Err(invalid), _) | (_, Err(invalid)) => return Err(invalid.hint(range_hint)),
@@ -223,7 +222,7 @@ impl ConfigValue for PortRange {
         }
         if from > to {
             return Err(InvalidValue::new(format!("invalid port range: {to} is below {from}"))
-                .hint(format!("write \"{to}-{from}\"")));
+                .hint(format!("write `{to}-{from}`")));
         }
         Ok(Self(from..=to))
     }
@@ -239,7 +238,7 @@ pub(crate) enum ListenPort {
 }
 
 impl ConfigValue for ListenPort {
-    const KIND: &'static str = "\"auto\" or a port from 0 to 65535";
+    const KIND: &'static str = "`auto` or a port from 0 to 65535";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
@@ -266,7 +265,7 @@ fn port(text: &str) -> Result<u16, InvalidValue> {
 }
 
 impl ConfigValue for IpAddr {
-    const KIND: &'static str = "an IP address such as \"0.0.0.0\" or \"[::]\"";
+    const KIND: &'static str = "an IP address such as `0.0.0.0` or `[::]`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
@@ -274,10 +273,8 @@ impl ConfigValue for IpAddr {
         bare.parse().map_err(|_| {
             let wrong = InvalidValue::new(format!("invalid IP address `{text}`"));
             match text {
-                "" | "*" | "all" => wrong.hint("for all interfaces write \"[::]\""),
-                "localhost" => {
-                    wrong.hint("for this computer only write \"127.0.0.1\" or \"[::1]\"")
-                }
+                "" | "*" | "all" => wrong.hint("for all interfaces write `[::]`"),
+                "localhost" => wrong.hint("for this computer only write `127.0.0.1` or `[::1]`"),
                 _ => wrong.hint(format!("expected {}", Self::KIND)),
             }
         })
@@ -289,7 +286,7 @@ impl ConfigValue for IpAddr {
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
 
 impl ConfigValue for OptionalAddress {
-    const KIND: &'static str = "an IP address with a port, such as \"127.0.0.1:9121\", or \"\"";
+    const KIND: &'static str = "an IP address with a port, such as `127.0.0.1:9121`, or `\"\"`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
@@ -302,7 +299,7 @@ impl ConfigValue for OptionalAddress {
             ));
             let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok());
             let port = port.unwrap_or("9121");
-            wrong.hint(format!("for this computer only write \"127.0.0.1:{port}\""))
+            wrong.hint(format!("for this computer only write `127.0.0.1:{port}`"))
         })
     }
 }
@@ -312,7 +309,7 @@ impl ConfigValue for OptionalAddress {
 pub(crate) struct Announced(pub(crate) Option<Ipv4Addr>);
 
 impl ConfigValue for Announced {
-    const KIND: &'static str = "\"auto\" or an IPv4 address";
+    const KIND: &'static str = "`auto` or an IPv4 address";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?.trim();
@@ -321,7 +318,7 @@ impl ConfigValue for Announced {
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
             InvalidValue::new(format!(
-                "invalid address `{text}`: expected \"auto\" or an IPv4 address"
+                "invalid address `{text}`: expected `auto` or an IPv4 address"
             ))
             .hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
         })
@@ -364,7 +361,7 @@ impl ConfigValue for PublicAddress {
             Ok(_) => {
                 wrong.hint("PASV supports only IPv4; IPv6 clients use EPSV, which needs no address")
             }
-            Err(_) => wrong.hint("write only the address, such as \"203.0.113.7\""),
+            Err(_) => wrong.hint("write only the address, such as `203.0.113.7`"),
         })
     }
 }
@@ -398,9 +395,9 @@ impl ConfigValue for Networks {
 fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        InvalidValue::new(format!("invalid network `{text}`")).hint(
-            "write \"private\", \"loopback\", an address, or address/length such as \
-             \"192.168.1.0/24\"",
+        InvalidValue::new(format!("invalid network `{text}`: not an address or network")).hint(
+            "write `private`, `loopback`, an address, or address/length such as \
+             `192.168.1.0/24`",
         )
     })
 }
@@ -467,7 +464,7 @@ impl ConfigValue for FilePath {
 pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
 
 impl ConfigValue for OptionalPath {
-    const KIND: &'static str = "a path, or \"\" for none";
+    const KIND: &'static str = "a path, or `\"\"` for none";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
@@ -502,7 +499,7 @@ impl ConfigValue for Folders {
 pub(crate) struct AutoPath(pub(crate) Option<PathBuf>);
 
 impl ConfigValue for AutoPath {
-    const KIND: &'static str = "\"auto\" or a path";
+    const KIND: &'static str = "`auto` or a path";
 
     fn read(raw: &Raw, base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("auto") {
@@ -530,7 +527,7 @@ impl ConfigValue for Umask {
             .ok()
             .filter(|bits| *bits <= 0o777 && !digits.starts_with('+'))
             .map(Self)
-            .ok_or_else(|| InvalidValue::new(format!("expected {}, found \"{text}\"", Self::KIND)))
+            .ok_or_else(|| InvalidValue::new(format!("expected {}, found `{text}`", Self::KIND)))
     }
 }
 
@@ -544,7 +541,7 @@ pub(crate) enum LegacyEncoding {
 }
 
 impl ConfigValue for LegacyEncoding {
-    const KIND: &'static str = "\"auto\" or a character set such as \"gbk\" or \"windows-1252\"";
+    const KIND: &'static str = "`auto` or a character set such as `gbk` or `windows-1252`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let text = raw.text().ok_or_else(|| InvalidValue::kind::<Self>(raw))?;
@@ -561,7 +558,7 @@ impl ConfigValue for LegacyEncoding {
             _ => {
                 let wrong = InvalidValue::new(format!("unknown character set `{text}`"));
                 Err(match nearest(text, LABELS.iter().copied()) {
-                    Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
+                    Some(near) => wrong.hint(format!("did you mean `{near}`?")),
                     None => wrong.hint(format!("common ones: {}", LABELS.join(", "))),
                 })
             }

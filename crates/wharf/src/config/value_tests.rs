@@ -17,7 +17,7 @@ fn port_ranges_have_both_ends() {
     assert_eq!(parse("30000-30999"), Ok(PortRange(30_000..=30_999)));
     assert_eq!(parse("5000"), Ok(PortRange(5000..=5000)));
     let wrong = parse::<PortRange>("31000-30000").unwrap_err();
-    assert_eq!(wrong.hint.as_deref(), Some("write \"30000-31000\""));
+    assert_eq!(wrong.hint.as_deref(), Some("write `30000-31000`"));
     for text in ["", "-", "1-", "0-10", "70000", "a-b", "1-2-3", "+1-5"] {
         assert!(parse::<PortRange>(text).is_err(), "{text}");
     }
@@ -32,7 +32,7 @@ fn listen_ports_and_addresses_are_parsed_in_usual_notation() {
     assert!(ListenPort::read(&Raw::Integer(-1), Path::new("")).is_err());
     assert_eq!(parse::<IpAddr>("[::]"), parse::<IpAddr>("::"));
     let wrong = parse::<IpAddr>("*").unwrap_err();
-    assert_eq!(wrong.hint.as_deref(), Some("for all interfaces write \"[::]\""));
+    assert_eq!(wrong.hint.as_deref(), Some("for all interfaces write `[::]`"));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn an_address_for_metrics_has_a_port_and_no_name() {
     assert_eq!(address("127.0.0.1:9121"), Ok(Some("127.0.0.1:9121".parse().unwrap())));
     assert_eq!(address("[::1]:9121"), Ok(Some("[::1]:9121".parse().unwrap())));
     for (text, port) in [("9000", "9000"), (":9000", "9000"), ("localhost:9", "9"), ("x", "9121")] {
-        let hint = format!("for this computer only write \"127.0.0.1:{port}\"");
+        let hint = format!("for this computer only write `127.0.0.1:{port}`");
         assert_eq!(address(text).unwrap_err().hint, Some(hint));
     }
 }
@@ -89,7 +89,7 @@ fn legacy_encodings_go_by_their_labels() {
     assert!(parse::<LegacyEncoding>("utf-8").is_err());
     assert!(parse::<LegacyEncoding>("utf-16").is_err());
     let wrong = parse::<LegacyEncoding>("shift-jsi").unwrap_err();
-    assert_eq!(wrong.hint.as_deref(), Some("did you mean \"shift_jis\"?"));
+    assert_eq!(wrong.hint.as_deref(), Some("did you mean `shift_jis`?"));
 }
 
 #[test]
@@ -104,6 +104,6 @@ fn relative_paths_begin_at_the_base() {
 #[test]
 fn words_for_yes_are_answered_with_the_right_one() {
     let wrong = bool::read(&Raw::Text("yes".into()), Path::new("")).unwrap_err();
-    assert_eq!(wrong.why, "expected true or false, found \"yes\"");
+    assert_eq!(wrong.why, "expected true or false, found `yes`");
     assert_eq!(wrong.hint.as_deref(), Some("write true, without quotes"));
 }

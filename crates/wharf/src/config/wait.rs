@@ -27,7 +27,7 @@ const WAIT_MAX: Duration = Duration::from_hours(24);
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 impl ConfigValue for Span {
-    const KIND: &'static str = "a time such as \"30s\", \"5m\", \"2h\" or \"1d\"";
+    const KIND: &'static str = "a time such as `30s`, `5m`, `2h` or `1d`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         duration::<Self>(raw, SPAN_MAX).map(Self)
@@ -35,20 +35,20 @@ impl ConfigValue for Span {
 }
 
 impl ConfigValue for Wait {
-    const KIND: &'static str = "a time above 0 such as \"15s\" or \"1m\"";
+    const KIND: &'static str = "a time above 0 such as `15s` or `1m`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         let wait = duration::<Self>(raw, WAIT_MAX)?;
         if wait.is_zero() {
             return Err(InvalidValue::new("invalid time: must be above 0")
-                .hint("write a time such as \"15s\""));
+                .hint("write a time such as `15s`"));
         }
         Ok(Self(wait))
     }
 }
 
 impl ConfigValue for OptionalTimeout {
-    const KIND: &'static str = "a time such as \"5m\", or 0 or \"unlimited\"";
+    const KIND: &'static str = "a time such as `5m`, or 0 or `unlimited`";
 
     fn read(raw: &Raw, _base: &Path) -> Result<Self, InvalidValue> {
         if raw.text() == Some("unlimited") {
@@ -64,10 +64,10 @@ fn duration<T: ConfigValue>(raw: &Raw, most: Duration) -> Result<Duration, Inval
         (Some(0), _) => Duration::ZERO,
         (Some(number), _) => {
             let wrong = InvalidValue::new(format!("invalid time {number}: the unit is missing"));
-            return Err(wrong.hint(format!("for seconds write \"{number}s\"")));
+            return Err(wrong.hint(format!("for seconds write `{number}s`")));
         }
         (None, Some(text)) => parse_duration(text).map_err(|why| {
-            InvalidValue::new(why).hint("units are ms, s, m, h and d, as in \"5m 30s\"")
+            InvalidValue::new(why).hint("units are ms, s, m, h and d, as in `5m 30s`")
         })?,
         (None, None) => return Err(InvalidValue::kind::<T>(raw)),
     };
@@ -89,7 +89,7 @@ mod tests {
     fn a_number_without_unit_is_rejected() {
         let wrong = Span::read(&Raw::Integer(300), Path::new("")).unwrap_err();
         assert_eq!(wrong.why, "invalid time 300: the unit is missing");
-        assert_eq!(wrong.hint.as_deref(), Some("for seconds write \"300s\""));
+        assert_eq!(wrong.hint.as_deref(), Some("for seconds write `300s`"));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl AccessPolicy {
     pub(crate) fn of(config: &Config, homes: &[PathBuf], store: &StoreAccess) -> Self {
         Self {
             files: match config.files.follow_symlinks {
-                Symlinks::Always => FileAccess::Anywhere("files.follow_symlinks is \"always\""),
+                Symlinks::Always => FileAccess::Anywhere("files.follow_symlinks is `always`"),
                 Symlinks::Inside | Symlinks::Never => {
                     FileAccess::Only(places(config, homes, store))
                 }

@@ -18,10 +18,13 @@ pub(super) fn bind_failure(error: BindError) -> Failure {
     let other = if port == 2121 { 2122 } else { 2121 };
     match source.kind() {
         io::ErrorKind::AddrInUse => {
-            let owner = port_owner(port).map(|owner| format!(" by {owner}"));
-            Failure::new(format!("port {port} is in use{}", owner.unwrap_or_default())).hint(
-                format!("stop that program, or choose another port: -p {other}, or listen.port"),
-            )
+            let what = match port_owner(port) {
+                Some(owner) => format!("port {port} is in use by {owner}"),
+                None => format!("port {port} is in use"),
+            };
+            Failure::new(what).hint(format!(
+                "stop that program, or choose another port: -p {other}, or listen.port"
+            ))
         }
         io::ErrorKind::PermissionDenied => {
             let failure = Failure::new(format!("permission denied for port {port}"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Holder, StoreChange, UserAdmin};
+use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
 use wharf_users::file::UserRecord;
 
 use super::{UserCommandError, is_missing, list, missing_user};
@@ -43,7 +43,7 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), User
     let creation = if options.dry_run { Creation::No } else { Creation::Wanted };
     let from = admin_of(&source, config, Creation::No)?;
     let to = admin_of(&target, config, creation)?;
-    let mut records = own(&*from).await?;
+    let mut records = own(&*from).await.map_err(|error| source_failure(error, options))?;
     for name in &options.names {
         if !records.iter().any(|record| record.name == *name) {
             return Err(missing_user(&*from, name).await?.into());
@@ -96,6 +96,18 @@ async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError>
             return Ok(all);
         }
         all.extend(page);
+    }
+}
+
+/// A missing source is a wrong path, not a store that has no account yet.
+fn source_failure(error: UserCommandError, options: &CopyArgs) -> UserCommandError {
+    match error {
+        UserCommandError::Store(error)
+            if error.kind == StoreErrorKind::Missing && options.from.is_some() =>
+        {
+            UserCommandError::Store(error.hint("check the path after --from"))
+        }
+        other => other,
     }
 }
 

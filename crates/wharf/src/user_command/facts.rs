@@ -14,6 +14,7 @@ use wharf_users::permissions::{InvalidPermissions, parse_permissions};
 use wharf_users::units::{UnitError, parse_quota, parse_rate};
 
 use crate::cli::group::GroupArgs;
+use crate::cli::mistake::reason;
 use crate::cli::user::{AccountArgs, SettingArgs};
 use crate::outcome::{Failure, print_error};
 
@@ -265,7 +266,8 @@ fn network(text: &str) -> Result<IpNet, Failure> {
 
 fn permissions_of(option: &str, text: &str) -> Result<Permissions, Failure> {
     let wrong = |bad: InvalidPermissions| {
-        Failure::usage(format!("invalid {option} `{text}`: {}", bad.message())).hint(bad.hint())
+        let why = reason(&bad.message(), text);
+        Failure::usage(format!("invalid {option} `{text}`: {why}")).hint(bad.hint())
     };
     parse_permissions(text).map_err(wrong)
 }
@@ -284,7 +286,13 @@ fn invalid_unit(option: &str, text: &str, error: &UnitError) -> Failure {
 
 /// The error of a time.
 fn invalid_time(option: &str, error: &InvalidTime) -> Failure {
-    let failure = Failure::usage(format!("invalid {option}: {}", error.reason()));
+    let why = error.reason();
+    let why =
+        why.strip_prefix("invalid date ").or_else(|| why.strip_prefix("invalid time window "));
+    let failure = Failure::usage(why.map_or_else(
+        || format!("invalid {option}: {}", error.reason()),
+        |why| format!("invalid {option} {why}"),
+    ));
     Failure { hint: error.hint(), ..failure }
 }
 

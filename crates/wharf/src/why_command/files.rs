@@ -73,7 +73,7 @@ fn own(case: &Query<'_>, storage: &dyn Storage) -> Result<(), DecidingFact> {
     } else {
         return Ok(());
     };
-    Err(DecidingFact::new(FactKind::Permission, format!("\"none\" for every account: {what}"))
+    Err(DecidingFact::new(FactKind::Permission, format!("`none` for every account: {what}"))
         .origin(shown(&place))
         .hint("move it outside of served folders; wharf check lists all of them"))
 }

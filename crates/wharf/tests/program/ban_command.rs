@@ -128,7 +128,7 @@ fn bans_are_changed_without_a_server_and_invalid_input_has_a_hint() {
     assert_eq!(ran.err, "banned 203.0.113.0/24 for 12h\nbanned 2001:db8:1:2::/64 for 12h\n");
     for (words, code, part) in [
         (&["ban", "add"][..], 2, "ADDRESS"),
-        (&["ban", "add", "anna"], 2, "invalid address `anna`"),
+        (&["ban", "add", "anna"], 2, "invalid address `anna`: not an address or network"),
         (&["ban", "add", "0.0.0.0/0"], 2, "contains all addresses"),
         (&["ban", "add", "127.0.0.1"], 1, "127.0.0.0/8 is in ban.allow"),
         (&["ban", "add", "192.0.2.1", "--for", "soon"], 2, "write a time such as 30m"),

@@ -427,7 +427,7 @@ fn errors_in_the_configuration_are_reported_with_a_hint() {
         ("events.check_reject_exit_codes=[0]", "a list of numbers from 1 to 255"),
         ("events.quarantine=/no/such/folder", "mkdir -m 700 /no/such/folder"),
         ("webhook.0.url=example.com", "https://example.com/wharf"),
-        ("webhook.0.events=[\"uplaod\"]", "did you mean \"upload\"?"),
+        ("webhook.0.events=[\"uplaod\"]", "did you mean `upload`?"),
         ("log.rotate_keep=0", "from 1 to 1000"),
     ] {
         bench.place.run(&["serve", "share", "--set", setting]).exits(78).reports(part);

@@ -152,7 +152,11 @@ fn errors_are_reported_before_anything_is_changed() {
             "invalid --allowed-address `home`",
         ),
         (&["group", "edit", "staff", "--hours", "9-17"], 2, "mon-fri 08:00-18:00"),
-        (&["group", "edit", "staff", "--expires", "soon"], 2, "`soon` is not a date"),
+        (
+            &["group", "edit", "staff", "--expires", "soon"],
+            2,
+            "invalid --expires `soon`: expected year, month and day",
+        ),
         (&["group", "edit", "staff", "--folder", "/a"], 2, "expected PATH=FOLDER"),
         (&["group", "edit", "staff", "--folder", "/=/srv"], 2, "the home itself"),
         (&["group", "edit", "staff", "--unset", "qouta"], 2, "did you mean `quota`?"),

@@ -14,7 +14,7 @@ fn errors_are_reported_with_location_and_hint() {
         (
             "[accounts]\nauth_backends = [\"ldapp\"]",
             "unknown authentication backend `ldapp`",
-            "did you mean \"ldap\"?",
+            "did you mean `ldap`?",
         ),
         (
             "[accounts]\nauth_backends = []",

@@ -33,7 +33,7 @@ fn errors_in_a_new_account_are_reported_before_anything_is_changed() {
         (
             &["user", "add", "ben", "--home", "anna", "--permissions", "raedx"],
             2,
-            "is not a permission",
+            "neither a preset, a name nor letters",
         ),
         (
             &["user", "add", "ben", "--home", "anna", "--upload-rate", "fast"],

@@ -151,8 +151,9 @@ groups = ["a"]
     for line in [
         "3:10: users.anna.groups: expected a list of group names, as in [\"staff\"], found",
         "5:10: users.ben.groups: unknown group `stuff` (did you mean `staff`?)",
-        "6:9: users.ben.hours: `9-17` is not a time window (write it as in mon-fri 08:00-18:00)",
-        "7:11: users.ben.expires: `soon` is not a date",
+        "6:9: users.ben.hours: invalid time window `9-17`: expected days and times \
+         (write it as in mon-fri 08:00-18:00)",
+        "7:11: users.ben.expires: invalid date `soon`: expected year, month and day",
         "8:21: users.ben.allowed_addresses: `home` is not an address",
         "10:1: users.ben.folders.\"/\": invalid path: it is the home itself",
         "11:1: users.ben.folders.\"/a\": missing `target`",

@@ -125,21 +125,23 @@ eva = 3
 groups such as [groups.staff])
 4:1: unknown key `users.anna.pasword` (did you mean `password`?)
 5:8: users.anna.home: expected a string, found an integer (write it in quotes: \"…\")
-6:15: users.anna.permissions: `raed` is not a permission (did you mean `read`?)
+6:15: users.anna.permissions: invalid permission `raed`: neither a preset, a name nor \
+letters (did you mean `read`?)
 7:11: users.anna.enabled: expected true or false, found a string (write true or false, \
 without quotes)
 8:15: users.anna.upload_rate: invalid rate `10Mb/s`: `Mb` counts bits (write bytes, with a capital \
 B, and divide by 8: 10Mbit is 1.25MB)
 9:17: users.anna.download_rate: invalid rate `-1`: negative value (0 means no limit)
 10:24: users.anna.transfer_upload_rate: expected a string or an integer, found a number \
-with a fraction (write a rate such as \"2MiB/s\", or 0 for no limit)
-11:12: users.anna.sessions: expected an integer from 0 to 4294967295 (0 or \"unlimited\" means \
+with a fraction (write a rate such as `2MiB/s`, or 0 for no limit)
+11:12: users.anna.sessions: expected an integer from 0 to 4294967295 (0 or `unlimited` means \
 no limit)
 12:11: users.anna.comment: expected a string, found a list (write it in quotes: \"…\")
 14:1: users.anna.paths.incoming: invalid path: it must start with `/`, the account's home (write a \
-path below the home, such as \"/incoming\")
-15:8: users.anna.paths.\"/a\": `wirte` is not a permission (use read, read-write, upload, dropbox, \
-full or none, names with commas such as list,read,mkdir, or the letters elradfmwMTC)
+path below the home, such as `/incoming`)
+15:8: users.anna.paths.\"/a\": invalid permission `wirte`: neither a preset, a name nor letters \
+(use read, read-write, upload, dropbox, full or none, names with commas such as list,read,mkdir, \
+or the letters elradfmwMTC)
 17:1: users.anna.paths.\"/b/\": duplicate path `/b` (remove one of them)
 18:1: users.anna.paths.\"/\": invalid path: it is the home itself (for the whole home, set \
 `permissions` of the account)

@@ -74,7 +74,8 @@ fn invalid_cells_are_reported_with_their_line() {
     for part in [
         "Lost u.csv:1 unknown column `colour`",
         "Lost u.csv:2 invalid upload_rate `fast`",
-        "Lost u.csv:3 account `ben`: `raed` is not a permission",
+        "Lost u.csv:3 account `ben`: invalid permission `raed`: neither a preset, a name nor \
+         letters",
         "Lost u.csv:4 missing account name",
         "Lost u.csv:5 this row has 8 cells under 7 columns",
         "Lost u.csv:7 duplicate account `anna`",
