@@ -16,10 +16,11 @@ use crate::control::{
     LINE_BYTES_MAX_UNAUTHENTICATED,
 };
 use crate::data::DataPort;
+use crate::drive::PendingLine;
 use crate::gate;
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::registry::End;
+use crate::registry::{End, HandleChange};
 use crate::regression::Regression;
 use crate::server_side_job;
 use crate::session::Session;
@@ -93,17 +94,33 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
             }
             Next::Reply(Reply::new(Code::NOT_UNDERSTOOD, "Line too long."))
         };
+        pending_line = carry_out(control, session, next, line).await?;
+        let is_logged_in = session.logged_in().is_some();
+        let most = if is_logged_in { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
+        control.set_line_bytes_max(most);
+    }
+}
+
+/// Does what follows a command. Returns a line that was received meanwhile.
+#[expect(clippy::manual_async_fn, reason = "an async fn would store each argument twice")]
+fn carry_out(
+    control: &mut Control,
+    session: &mut Session,
+    next: Next,
+    line: Option<Vec<u8>>,
+) -> impl Future<Output = Result<PendingLine, SessionEnd>> {
+    async move {
         match next {
             Next::Reply(reply) => send_reply(control, session, &reply).await?,
             // Rare and large futures are boxed, so that idle sessions do not reserve memory for
             // them.
             Next::Transfer(job) => {
                 let line = line.unwrap_or_default();
-                pending_line = Box::pin(transfer::run(control, session, job, &line)).await?;
+                return Box::pin(transfer::run(control, session, job, &line)).await;
             }
             Next::ServerSideJob(job) => {
                 let line = line.unwrap_or_default();
-                pending_line = Box::pin(server_side_job::run(control, session, job, &line)).await?;
+                return Box::pin(server_side_job::run(control, session, job, &line)).await;
             }
             Next::Secure(reply) => Box::pin(secure(control, session, &reply)).await?,
             Next::Close(reply) => {
@@ -111,9 +128,7 @@ async fn run_loop(control: &mut Control, session: &mut Session) -> Result<Never,
                 return Err(SessionEnd::Closed);
             }
         }
-        let is_logged_in = session.logged_in().is_some();
-        let most = if is_logged_in { LINE_BYTES_MAX } else { LINE_BYTES_MAX_BEFORE_LOGIN };
-        control.set_line_bytes_max(most);
+        Ok(None)
     }
 }
 
@@ -194,13 +209,17 @@ async fn next_line(
         } else {
             (session.login_deadline, SessionEnd::LoginTimeout)
         };
-        let port = session.data.as_ref().and_then(DataPort::due);
+        let port = session.data.as_deref().and_then(DataPort::due);
         tokio::select! {
             // A request to end comes first; a line that has arrived comes before a deadline.
             biased;
-            reason = session.handle.ended(End::AfterTransfer) => {
-                return Err(SessionEnd::Terminated(reason.to_owned()));
-            }
+            change = session.handle.changed(End::AfterTransfer, generation) => match change {
+                HandleChange::Ended(reason) => {
+                    return Err(SessionEnd::Terminated(reason.to_owned()));
+                }
+                // The idle timeout may have changed.
+                HandleChange::Configured => {}
+            },
             line = control.line() => return Ok(line?),
             () = until(clock.as_mut(), port.unwrap_or(deadline).min(deadline)) => {
                 if Instant::now() >= deadline {
@@ -210,8 +229,6 @@ async fn next_line(
                     session.give_up_port();
                 }
             }
-            // The idle timeout may have changed.
-            () = session.handle.generation_changed(generation) => {}
         }
     }
 }

@@ -29,7 +29,10 @@ impl Session {
     /// unless a transfer command was refused: many clients connect first and send the command only
     /// then.
     pub(crate) fn give_up_port(&mut self) {
-        let Some(DataPort::Passive { lease, offer, .. }) = self.data.take() else { return };
+        let Some(DataPort::Passive { lease, offer, .. }) = self.data.take().map(|port| *port)
+        else {
+            return;
+        };
         if !offer.was_refused && !lease.has_arrived() {
             self.no_connection(offer);
         }
@@ -37,7 +40,7 @@ impl Session {
 
     /// Notes that a transfer command was refused: the client has no reason to connect.
     pub(crate) fn note_refused_command(&mut self) {
-        if let Some(DataPort::Passive { offer, .. }) = &mut self.data {
+        if let Some(DataPort::Passive { offer, .. }) = self.data.as_deref_mut() {
             offer.was_refused = true;
         }
     }

@@ -47,6 +47,14 @@ pub(crate) enum End {
     Now,
 }
 
+/// What changed for a session that waits for a command.
+pub(crate) enum HandleChange<'a> {
+    /// It is to end, for this reason.
+    Ended(&'a str),
+    /// The configuration has changed.
+    Configured,
+}
+
 impl End {
     /// The end for which a wait is over that must not delay a shutdown, unless the fault is put
     /// back that it does.
@@ -178,16 +186,35 @@ impl SessionHandle {
         self.changed.notify_waiters();
     }
 
+    /// Waits until the session is to end at least as soon as `how`, or until the configuration
+    /// generation differs from this one; the end comes first. Cancel safe.
+    pub(crate) async fn changed(&self, how: End, generation: u64) -> HandleChange<'_> {
+        loop {
+            let changed = self.changed.notified();
+            if self.end.load(Ordering::Acquire) >= how.level() {
+                return HandleChange::Ended(self.reason());
+            }
+            if self.generation() != generation {
+                return HandleChange::Configured;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until the session is to end at least as soon as `how`, and returns the reason. Cancel
     /// safe.
     pub(crate) async fn ended(&self, how: End) -> &str {
         loop {
             let changed = self.changed.notified();
             if self.end.load(Ordering::Acquire) >= how.level() {
-                return self.reason.get().map_or("Closing.", String::as_str);
+                return self.reason();
             }
             changed.await;
         }
+    }
+
+    fn reason(&self) -> &str {
+        self.reason.get().map_or("Closing.", String::as_str)
     }
 }
 

@@ -25,7 +25,7 @@ use wharf_proto::reply::{Code, Reply};
 
 use self::accept::{AcceptLoop, AcceptedClient};
 use self::opening::{adopt, open};
-use self::session_tasks::{SessionTasks, cut_off, drain};
+use self::session_tasks::{RunningTask, SessionTasks, cut_off, drain};
 use self::start::start;
 use crate::admission::{AdmittedClient, ConnectionLimits, LimitReached};
 use crate::conversation::converse;
@@ -271,9 +271,8 @@ impl Bound {
                 continue;
             };
             match admit(&self.shared, &client_conn) {
-                Ok((entry, peer)) => {
-                    let shared = Arc::clone(&self.shared);
-                    spawn_session(&self.workers, &sessions, shared, client_conn, entry, peer);
+                Ok(entry) => {
+                    spawn_session(&self.workers, &sessions, &self.shared, client_conn, entry);
                 }
                 Err(refused) if rejections.len() < REJECTIONS_MAX => {
                     rejections.spawn(reject(Arc::clone(&self.shared), client_conn, refused));
@@ -290,24 +289,23 @@ impl Bound {
 fn spawn_session(
     workers: &[WorkerRuntime],
     sessions: &SessionTasks,
-    shared: Arc<Shared>,
-    client_conn: AcceptedClient,
-    entry: AdmittedClient,
-    peer: SocketAddr,
+    shared: &Arc<Shared>,
+    mut client_conn: AcceptedClient,
+    entry: AdmittedConnection,
 ) {
     let Some(worker) = workers.iter().min_by_key(|worker| Arc::strong_count(&worker.clients))
     else {
-        sessions.spawn(&Runtime::current(), serve_one(shared, client_conn, entry, peer));
+        sessions.spawn(&Runtime::current(), |running_task| {
+            serve_one(shared, client_conn, entry, (None, running_task))
+        });
         return;
     };
-    let client = Arc::clone(&worker.clients);
     let Ok(socket) = client_conn.socket.deregister() else { return };
-    let client_conn = AcceptedClient { socket, ..client_conn };
-    let serving = async move {
-        serve_one(shared, client_conn, entry, peer).await;
-        drop(client);
-    };
-    sessions.spawn(&worker.runtime, serving);
+    client_conn.socket = socket;
+    let counted = Some(Arc::clone(&worker.clients));
+    sessions.spawn(&worker.runtime, |running_task| {
+        serve_one(shared, client_conn, entry, (counted, running_task))
+    });
 }
 
 async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
@@ -322,7 +320,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
 fn admit(
     shared: &Arc<Shared>,
     client_conn: &AcceptedClient,
-) -> Result<(AdmittedClient, SocketAddr), Rejection> {
+) -> Result<AdmittedConnection, Rejection> {
     let gone = |_| Rejection { reply: "gone", limit: None };
     let peer = client_conn.socket.peer_address().map_err(gone)?;
     let local = client_conn.socket.local_address().map_err(gone)?;
@@ -338,7 +336,14 @@ fn admit(
     let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, connection_limits);
     let refused = |full: LimitReached| Rejection { reply: full.reply, limit: Some(full.limit) };
-    Ok((entry.map_err(refused)?, peer))
+    Ok(AdmittedConnection { entry: entry.map_err(refused)?, peer, local })
+}
+
+/// A client within the limits.
+struct AdmittedConnection {
+    entry: AdmittedClient,
+    peer: SocketAddr,
+    local: SocketAddr,
 }
 
 /// Why a client is rejected.
@@ -373,25 +378,29 @@ async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: R
     }
 }
 
-/// Runs one session. The connection limits and the registry are released in every case.
-#[expect(clippy::manual_async_fn, reason = "an async fn would store each argument twice")]
+/// Runs one session. The connection limits and the registry are released in every case, and last
+/// `counted`, by which its runtime and the server count it.
+///
+/// What it takes is small or boxed: a future keeps room for its arguments until it ends, also for
+/// those that it has passed on.
 fn serve_one(
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     client_conn: AcceptedClient,
-    entry: AdmittedClient,
-    peer: SocketAddr,
-) -> impl Future<Output = ()> {
+    admitted: AdmittedConnection,
+    counted: (Option<Arc<()>>, RunningTask),
+) -> impl Future<Output = ()> + use<> {
+    let AdmittedConnection { entry, peer, local } = admitted;
+    let registered = shared.registry.register(peer, local);
+    let handle = Arc::clone(&registered.handle);
+    let mut session = Session::new(shared, handle, local, client_conn.tls);
+    session.proxies = Arc::clone(&client_conn.proxies);
+    session.unauthenticated = Some(entry.unauthenticated);
+    session.is_greeted = client_conn.is_greeted;
+    let (connection_guard, client_conn) = (entry.connection, Box::new(client_conn));
     async move {
-        let Ok(local) = client_conn.socket.local_address() else { return };
-        let registered = shared.registry.register(peer, local);
-        let handle = Arc::clone(&registered.handle);
-        let mut session = Session::new(&shared, handle, local, client_conn.tls);
-        session.proxies = Arc::clone(&client_conn.proxies);
-        session.unauthenticated = Some(entry.unauthenticated);
-        session.is_greeted = client_conn.is_greeted;
         let talk = async {
             // Boxed, so that a session does not reserve memory for its TLS handshake.
-            let mut control = match Box::pin(start(&shared, &mut session, client_conn)).await {
+            let mut control = match Box::pin(start(&mut session, client_conn)).await {
                 Ok(control) => control,
                 Err(exit) => return exit,
             };
@@ -408,7 +417,8 @@ fn serve_one(
             exit = cut_off(&registered.handle) => exit,
         };
         session.end = Some(exit.to_string());
-        drop((session, registered, entry.connection));
+        drop((session, registered, connection_guard));
+        drop(counted);
     }
 }
 

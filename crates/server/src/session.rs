@@ -50,7 +50,8 @@ pub(crate) struct Session {
     pub(crate) cwd: VPath,
     pub(crate) parameters: Parameters,
     pub(crate) pending: Pending,
-    pub(crate) data: Option<DataPort>,
+    /// Boxed: idle sessions have none.
+    pub(crate) data: Option<Box<DataPort>>,
     pub(crate) names: NameCodec,
     /// The character set that was recorded for the account.
     pub(crate) remembered_charset: Option<&'static Charset>,
@@ -78,7 +79,7 @@ pub(crate) struct Session {
     /// Whether the session was reported.
     is_announced: AtomicBool,
     /// The implicit TLS that it began with, which is reported together with the session.
-    pub(crate) secured: Option<NegotiatedTls>,
+    pub(crate) secured: Option<Box<NegotiatedTls>>,
     /// Set once TLS protects the control connection.
     pub(crate) binding_id: Option<BindingId>,
     /// Whether it began TLS with AUTH SSL, the older name of AUTH TLS, as libcurl does.
@@ -439,7 +440,7 @@ impl Session {
     pub(crate) fn announce(&self) {
         if !self.is_announced.swap(true, Ordering::Relaxed) {
             self.shared.events.emit(&self.client_info(), &Event::Connected);
-            if let Some(NegotiatedTls { version, cipher }) = &self.secured {
+            if let Some(NegotiatedTls { version, cipher }) = self.secured.as_deref() {
                 self.shared
                     .events
                     .emit(&self.client_info(), &Event::TlsEstablished { version, cipher });

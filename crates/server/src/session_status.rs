@@ -105,7 +105,8 @@ struct StatusFields {
     since: Instant,
     last_command_at: Instant,
     verb: Option<&'static str>,
-    transfer: Option<CurrentTransfer>,
+    /// Boxed: idle sessions have none.
+    transfer: Option<Box<CurrentTransfer>>,
     command_log: CommandLog,
 }
 
@@ -214,7 +215,7 @@ impl SessionStatus {
     pub(crate) fn transfer_started(&self, what: Payload, size: Option<u64>) {
         let since = Instant::now();
         let transfer = CurrentTransfer { what, size, since, measured: (since, 0), rate: 0 };
-        self.lock().transfer = Some(transfer);
+        self.lock().transfer = Some(Box::new(transfer));
     }
 
     /// Records that the transfer has ended.

@@ -100,7 +100,7 @@ impl TestSession {
     /// With a data address, as after PORT.
     pub(crate) fn ready(mut self) -> Self {
         let to = SocketAddr::new(self.session.peer.ip(), 40_001);
-        self.session.data = Some(crate::data::DataPort::Active(to));
+        self.session.data = Some(Box::new(crate::data::DataPort::Active(to)));
         self
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn run(
     transfer: Transfer,
     line: &[u8],
 ) -> Result<PendingLine, SessionEnd> {
-    let Some(port) = session.data.take() else {
+    let Some(port) = session.data.take().map(|port| *port) else {
         let reply = Reply::new(Code::NO_DATA_CONNECTION, "Use PASV, EPSV, PORT or EPRT first.");
         session.report_command(line, true, &reply);
         control.send([&reply], &session.names).await?;

@@ -110,7 +110,8 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
     let offer = PassiveOffer { at: Instant::now(), announced, was_refused: false };
-    session.data = Some(DataPort::Passive { lease, until, offer, is_watched: false });
+    let passive = DataPort::Passive { lease, until, offer, is_watched: false };
+    session.data = Some(Box::new(passive));
     Ok(port)
 }
 
@@ -178,7 +179,7 @@ fn connect_later(
     session.give_up_port();
     match to.and_then(|to| admitted(session, to)) {
         Ok(address) => {
-            session.data = Some(DataPort::Active(address));
+            session.data = Some(Box::new(DataPort::Active(address)));
             Next::reply(Code::OK, format!("{verb} command successful."))
         }
         Err(refusal) => {
@@ -316,7 +317,8 @@ mod tests {
         let mut bench = bench();
         assert_eq!(bench.send("EPRT |2|::|4021|").await, "200 EPRT command successful.");
         let to = SocketAddr::new(bench.session.peer.ip(), 4021);
-        assert!(matches!(bench.session.data, Some(DataPort::Active(at)) if at == to));
+        let port = bench.session.data.as_deref();
+        assert!(matches!(port, Some(DataPort::Active(at)) if *at == to));
     }
 
     #[tokio::test]

@@ -40,25 +40,25 @@ struct NumberedTasks {
 }
 
 /// Removes a task when it has ended or is dropped.
-struct RunningTask {
+pub(super) struct RunningTask {
     running: Arc<RunningTasks>,
     number: u64,
 }
 
 impl SessionTasks {
-    /// Runs a task on a runtime.
-    pub(super) fn spawn(&self, runtime: &Runtime, task: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a task on a runtime. The task drops the [`RunningTask`] last, also if it never runs.
+    ///
+    /// It takes it as an argument because a future that is moved into another one takes its size
+    /// twice there.
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        runtime: &Runtime,
+        task: impl FnOnce(RunningTask) -> F,
+    ) {
         let number = self.running.add();
         let running_task = RunningTask { running: Arc::clone(&self.running), number };
-        // Boxed: a future that is moved into another one takes its size twice there.
-        let task = Box::pin(task);
         // Not under the lock: a runtime that shuts down drops the task here.
-        let spawned = runtime.spawn(async move {
-            // Dropped in this order also if the task never runs: first the task, then its number.
-            let task = task;
-            let _running_task = running_task;
-            task.await;
-        });
+        let spawned = runtime.spawn(task(running_task));
         if let Some(handle) = self.running.tasks().by_number.get_mut(&number) {
             *handle = Some(spawned.abort_handle());
         }
@@ -171,7 +171,10 @@ mod tests {
         let (first, first_ends) = oneshot::channel::<()>();
         let (last, last_ends) = oneshot::channel::<()>();
         for ends in [first_ends, last_ends] {
-            tasks.spawn(&Runtime::current(), async { drop(ends.await) });
+            tasks.spawn(&Runtime::current(), |running_task| async move {
+                drop(ends.await);
+                drop(running_task);
+            });
         }
         let mut waiting = pin!(tasks.all_ended());
         drop(first);
@@ -188,10 +191,14 @@ mod tests {
     async fn aborted_and_panicked_tasks_are_removed() {
         let tasks = SessionTasks::default();
         let (dropped, is_dropped) = oneshot::channel::<()>();
-        tasks.spawn(&Runtime::current(), async { panic!("a session failed") });
-        tasks.spawn(&Runtime::current(), async {
+        tasks.spawn(&Runtime::current(), |running_task| async move {
+            let _running_task = running_task;
+            panic!("a session failed");
+        });
+        tasks.spawn(&Runtime::current(), |running_task| async move {
             let _dropped = dropped;
             pending::<()>().await;
+            drop(running_task);
         });
         tokio::task::yield_now().await;
         tasks.abort_all();
@@ -203,8 +210,8 @@ mod tests {
     async fn tasks_end_with_the_set() {
         let (dropped, is_dropped) = oneshot::channel::<()>();
         let tasks = SessionTasks::default();
-        tasks.spawn(&Runtime::current(), async {
-            let _dropped = dropped;
+        tasks.spawn(&Runtime::current(), |running_task| async move {
+            let _dropped = (dropped, running_task);
             pending::<()>().await;
         });
         tokio::task::yield_now().await;
@@ -218,7 +225,10 @@ mod tests {
         let handle = runtime.handle().clone();
         drop(runtime);
         let tasks = SessionTasks::default();
-        tasks.spawn(&handle, pending());
+        tasks.spawn(&handle, |running_task| async move {
+            pending::<()>().await;
+            drop(running_task);
+        });
         assert!(tasks.is_empty());
     }
 }

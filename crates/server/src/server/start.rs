@@ -14,23 +14,21 @@ use crate::regression::Regression;
 use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::settings::ListenTls;
-use crate::shared::Shared;
 use crate::tls::protection;
 
 /// With implicit TLS, the first byte must arrive within this time.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 /// Creates the control connection, after the TLS handshake on an implicit TLS listener.
 pub(super) async fn start(
-    shared: &Shared,
     session: &mut Session,
-    client_conn: AcceptedClient,
+    client_conn: Box<AcceptedClient>,
 ) -> Result<Control, SessionEnd> {
     if client_conn.tls != ListenTls::Implicit {
         return Ok(Control::new(Stream::Plain(client_conn.socket)));
     }
     let no_tls = || SessionEnd::Tls(io::Error::other("no certificate is configured"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
-    let binding_id = shared.new_binding_id();
+    let binding_id = session.shared.new_binding_id();
     acceptor.handshake_started(binding_id, session.peer.ip(), false);
     let deadline = session.idle_deadline();
     let handle = Arc::clone(&session.handle);
@@ -59,6 +57,6 @@ pub(super) async fn start(
     session.binding_id = Some(binding_id);
     session.handle.status.secured(protection.version);
     // Reported with the session: a port check may complete the handshake and disconnect.
-    session.secured = Some(protection);
+    session.secured = Some(Box::new(protection));
     Ok(Control::new(Stream::Tls(Box::new(stream))))
 }
