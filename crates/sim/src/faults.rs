@@ -1,5 +1,7 @@
 //! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
+mod sink;
+
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::pin::Pin;
@@ -18,7 +20,7 @@ use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
-use crate::faulty_sink::{Detached, FaultySink};
+use self::sink::{Detached, FaultySink};
 use crate::oracle::{FileOperation, Oracle, Resource};
 use crate::rng::Rng;
 

@@ -1,6 +1,8 @@
 //! One connection of the simulated network: two directions, each with a window, a delay, and an
 //! end.
 
+mod kernel_copy;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_server::net::{KernelCopyLink, Link};
 
-use crate::link_copy::LinkCopy;
+use self::kernel_copy::LinkCopy;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 use crate::rng::Rng;
 

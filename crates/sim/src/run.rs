@@ -1,7 +1,6 @@
 //! One seed: a simulation with its network faults, storage faults, clients and administrator, from
 //! start to shutdown.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::faults::{FaultPlan, Faults, StorageModes};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
+use crate::report::{RunReport, inspect, inspect_sessions};
 use crate::rng::Rng;
 use crate::scenario::{WorldKind, run_scenario};
 use crate::world::{EventRecorder, SERVER, clock, settings, test_tls};
@@ -34,31 +34,6 @@ const QUIET: Duration = Duration::from_mins(10);
 const END_MAX: Duration = Duration::from_mins(2);
 /// With so few passive ports, they are reused at once.
 const PORTS_FEW: usize = 10;
-
-/// The result of one simulation.
-#[derive(Clone, Debug)]
-pub struct RunReport {
-    /// Its seed.
-    pub seed: u64,
-    /// The log, with times in seconds.
-    pub lines: Vec<String>,
-    /// Violations of invariants; empty if the server behaved correctly.
-    pub violations: Vec<String>,
-    /// The duration, in simulated time.
-    pub took: Duration,
-}
-
-impl fmt::Display for RunReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.lines {
-            writeln!(out, "{line}")?;
-        }
-        for violation in &self.violations {
-            writeln!(out, "seed {}: {violation}", self.seed)?;
-        }
-        Ok(())
-    }
-}
 
 /// Runs one simulation. The same seed gives the same log.
 ///
@@ -378,54 +353,5 @@ fn last_client(user: &str, secret: &str) -> ClientProfile {
         is_faultless: true,
         wants_tls: true,
         is_well_behaved: true,
-    }
-}
-
-/// No resources of clients may remain after they left, while the server is running.
-fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
-    let (sinks, sources) = oracle.open();
-    let left = [
-        ("links", net.open().links),
-        ("sinks", sinks),
-        ("sources", sources),
-        ("sessions", handle.sessions()),
-        ("passive ports", handle.passive_ports_in_use()),
-    ];
-    for (what, number) in left.into_iter().filter(|(_, number)| *number > 0) {
-        oracle.report_violation(format!("{number} {what} left after their clients"));
-    }
-}
-
-/// No resources may remain after the shutdown.
-pub(crate) fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
-    let open = net.open();
-    let (sinks, sources) = oracle.open();
-    let left = [
-        ("listeners", open.listeners),
-        ("links", open.links),
-        ("sinks", sinks),
-        ("sources", sources),
-        ("sessions", handle.sessions()),
-        ("passive ports", handle.passive_ports_in_use()),
-    ];
-    for (what, number) in left {
-        if number > 0 {
-            oracle.report_violation(format!("{number} {what} left over"));
-        }
-    }
-    let count = |what| events.lines().iter().filter(|line| line.contains(what)).count();
-    let (began, ended) = (count(" Connected"), count(" SessionEnded"));
-    if began != ended {
-        oracle.report_violation(format!(
-            "{began} sessions were reported as begun and {ended} as ended"
-        ));
-    }
-    let is_upload =
-        |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
-    let (published, logged) =
-        (oracle.published_count(), events.lines().iter().filter(is_upload).count());
-    if published != logged {
-        oracle
-            .report_violation(format!("{published} uploads were published and {logged} reported"));
     }
 }

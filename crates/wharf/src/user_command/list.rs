@@ -2,8 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 use wharf_proto::path::{escaped, is_deceptive};
-use wharf_users::admin::{Holder, UserAdmin};
-use wharf_users::file::PERMISSIONS_DEFAULT;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{Holder, PERMISSIONS_DEFAULT};
 use wharf_users::permissions::format_permissions;
 
 use super::show::{LoginStatus, login, quota};

@@ -10,7 +10,7 @@ use tokio::time::sleep_until;
 use wharf_core::async_trait;
 use wharf_server::net::{CopyDirection, KernelCopyLink};
 
-use crate::link::{LinkState, ReadState, Side};
+use super::{LinkState, ReadState, Side};
 use crate::network_faults::InjectedFailure;
 
 /// The server's end of a connection, for a worker.
