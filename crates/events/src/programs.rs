@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::clock::now;
 use crate::worker::{ProgramEnd, ProgramOutcome, answered};
 use crate::{Notice, frame};
+use wharf_core::lock;
 
 mod queue;
 
@@ -250,7 +251,7 @@ struct ProgramsState {
 
 impl ProgramsState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Sends orders to the process until the end.

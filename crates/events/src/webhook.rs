@@ -6,11 +6,12 @@
 //! with the same id.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::Notice;
 use crate::clock::unix_millis;
+use wharf_core::lock;
 
 #[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
 #[cfg_attr(not(feature = "webhooks"), path = "webhook/send_disabled.rs")]
@@ -333,7 +334,7 @@ struct LastReports {
 
 impl WebhookState {
     fn orphaned(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
-        self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.orphaned)
     }
 
     fn send_all(&self, spool: &Spool) {

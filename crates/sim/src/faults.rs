@@ -5,13 +5,14 @@ mod sink;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::storage::{
     Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stores, Write,
 };
@@ -152,14 +153,14 @@ impl Faults {
 
     /// Disables all faults from now on.
     pub(crate) fn stop_faults(&self) {
-        let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault_plan = lock(&self.fault_plan);
         let storage_modes = fault_plan.storage_modes;
         *fault_plan =
             FaultPlan { storage_modes, ..FaultPlan::without_faults(fault_plan.rng.fork()) };
     }
 
     fn fault_plan(&self) -> MutexGuard<'_, FaultPlan> {
-        self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fault_plan)
     }
 
     fn next(&self) -> (Option<Duration>, Option<ErrorKind>) {

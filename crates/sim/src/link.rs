@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+use wharf_core::lock;
 use wharf_server::net::{KernelCopyLink, Link};
 
 use self::kernel_copy::LinkCopy;
@@ -160,7 +161,7 @@ impl SimLink {
     }
 
     fn shared(&self) -> MutexGuard<'_, LinkState> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 }
 
@@ -402,7 +403,7 @@ impl AsyncRead for SimLink {
         let this = self.get_mut();
         loop {
             let at = {
-                let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shared = lock(&this.shared);
                 let reading = shared.read(this.side, buffer)?;
                 if let ReadState::Done = reading {
                     drop(shared);

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wharf_core::async_trait;
+use wharf_core::lock;
 use wharf_proto::time::Timestamp;
 use wharf_server::net::{Listener, Net, Socket};
 
@@ -169,7 +170,7 @@ impl SimNet {
     }
 
     fn state(&self) -> MutexGuard<'_, NetState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

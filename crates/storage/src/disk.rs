@@ -51,13 +51,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
     Capabilities, Change, Entries, LastLink, ListDetail, Replace, Sink, Source, Space, Storage,
@@ -427,7 +428,7 @@ impl Disks {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<TreeKey, Weak<Tree>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

@@ -68,7 +68,7 @@ pub use record::{
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
@@ -297,7 +297,7 @@ impl FileState {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, FileState> {
         // No code under this lock panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        wharf_core::lock(&self.state)
     }
 
     /// Whether the file is known to be unchanged, without waiting for anything.
@@ -310,7 +310,7 @@ impl Inner {
 
     /// Reads the file again if it has changed. Blocks.
     fn reload_if_changed(&self) {
-        let _guard = self.read_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = wharf_core::lock(&self.read_lock);
         let seen = stamp(&self.path);
         let now = seen.as_ref().ok().copied();
         let before = self.state().stamp;

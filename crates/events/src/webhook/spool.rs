@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::WebhookCounts;
 use crate::clock::now;
+use wharf_core::lock;
 
 /// The size after which a new segment is started.
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -175,7 +176,7 @@ impl Spool {
     }
 
     fn state(&self) -> MutexGuard<'_, SpoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Appends a line immediately.

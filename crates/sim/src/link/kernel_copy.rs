@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use tokio::io::ReadBuf;
 use tokio::time::sleep_until;
 use wharf_core::async_trait;
+use wharf_core::lock;
 use wharf_server::net::{CopyDirection, KernelCopyLink};
 
 use super::{LinkState, ReadState, Side};
@@ -30,7 +31,7 @@ impl LinkCopy {
     }
 
     fn shared(&self) -> MutexGuard<'_, LinkState> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// Counts a call. The failing one resets the connection.

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use wharf_core::lock;
 
 /// The last uploads that are remembered, for all accounts; the oldest is forgotten first. A restart
 /// of the server discards them all.
@@ -37,7 +39,7 @@ impl InterruptedUploads {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
