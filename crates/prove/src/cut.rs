@@ -13,10 +13,10 @@ use wharf_proto::reply::Code;
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
+use wharf_load::Random;
 
 mod interruption;
 mod upload;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::prove::folder;
-use crate::prove::random::Random;
+use wharf_load::Random;
 
 mod fuse;
 
@@ -164,9 +164,9 @@ enum SurvivingWrites {
 
 impl SurvivingWrites {
     fn any(random: &mut Random, count: usize) -> Self {
-        match random.below(4) {
+        match random.index(4) {
             0 => Self::All,
-            1 => Self::First(random.below(count + 1)),
+            1 => Self::First(random.index(count + 1)),
             2 => Self::Some,
             _ => Self::None,
         }

@@ -13,13 +13,13 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientError, ProofClient};
-use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib};
+use wharf_load::clock;
 
 mod abusive_clients;
 

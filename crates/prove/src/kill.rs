@@ -8,11 +8,11 @@
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::workload::{Clients, Promise, check};
+use wharf_load::Random;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "kill",

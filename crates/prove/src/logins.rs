@@ -6,12 +6,12 @@ use std::time::Duration;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib};
+use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "logins",

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::prove::folder;
 use crate::prove::machine::{ProofMachine, commit};
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::{clock, folder};
+use wharf_load::clock;
 
 /// The progress of a proof. Threads share it by reference.
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::prove::client::{ClientResult, ProofClient};
+use crate::prove::folder;
 use crate::prove::folder::TemporaryFolder;
 use crate::prove::ports::PortBlock;
 use crate::prove::run::ProofRun;
 use crate::prove::stream::Security;
-use crate::prove::{clock, folder};
+use wharf_load::clock;
 
 /// A server with its folder, ports and accounts. Dropping it kills the process and removes all
 /// files.

@@ -7,12 +7,12 @@
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
+use wharf_load::Random;
+use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "timing",
@@ -64,7 +64,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     while report.has_next_round() {
         let mut left: Vec<_> = NAMES.iter().zip(&mut times).collect();
         while !left.is_empty() {
-            let (name, times) = left.swap_remove(random.below(left.len()));
+            let (name, times) = left.swap_remove(random.index(left.len()));
             times.push(fail(&mut client, name)?);
         }
         report.passed();

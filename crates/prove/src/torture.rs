@@ -12,12 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::prove::client::ClientError;
+use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::ProcessSample;
-use crate::prove::{clock, folder};
+use wharf_load::clock;
 
 mod calls;
 mod sessions;

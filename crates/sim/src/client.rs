@@ -15,8 +15,8 @@ use crate::codes::{may_answer, moves_data};
 use crate::escape::escaped;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::stream::{ClientStream, client_config};
+use wharf_load::Random;
 
 /// Maximum time without output of the server: longer than all its timeouts, and than a rate-limited
 /// upload into a storage that stalls.
@@ -57,7 +57,7 @@ pub(crate) struct ClientProfile {
 /// A client.
 pub(crate) struct SimClient {
     pub(crate) profile: ClientProfile,
-    pub(crate) rng: Rng,
+    pub(crate) rng: Random,
     pub(crate) net: SimNet,
     pub(crate) oracle: Oracle,
     pub(crate) control: Option<ClientStream>,
@@ -98,7 +98,7 @@ pub(crate) enum ReplyEvent {
 }
 
 impl SimClient {
-    pub(crate) fn new(profile: ClientProfile, rng: Rng, net: SimNet, oracle: Oracle) -> Self {
+    pub(crate) fn new(profile: ClientProfile, rng: Random, net: SimNet, oracle: Oracle) -> Self {
         Self {
             profile,
             rng,

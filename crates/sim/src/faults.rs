@@ -23,7 +23,7 @@ use wharf_storage::Memory;
 
 use self::sink::{Detached, FaultySink};
 use crate::oracle::{FileOperation, Oracle, Resource};
-use crate::rng::Rng;
+use wharf_load::Random;
 
 /// The errors that a storage can return.
 const KINDS: &[ErrorKind] =
@@ -36,7 +36,7 @@ const STALLS_MAX: Duration = Duration::from_mins(10);
 /// The faults of a storage.
 #[derive(Clone, Debug)]
 pub(crate) struct FaultPlan {
-    pub(crate) rng: Rng,
+    pub(crate) rng: Random,
     /// This call fails, counted from 1.
     pub(crate) fails_at: Option<u64>,
     /// Number of calls per thousand that fail.
@@ -72,7 +72,7 @@ pub(crate) struct StorageModes {
 
 impl StorageModes {
     /// A storage chosen at random.
-    pub(crate) fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Random) -> Self {
         let mut of_8 = || *rng.pick(&[0, 2, 4, 8]);
         Self {
             files_of_8: of_8(),
@@ -93,7 +93,7 @@ enum Handout {
 
 impl FaultPlan {
     /// No faults.
-    pub(crate) fn without_faults(rng: Rng) -> Self {
+    pub(crate) fn without_faults(rng: Random) -> Self {
         Self {
             rng,
             fails_at: None,

@@ -21,7 +21,6 @@ pub mod net;
 mod network_faults;
 mod oracle;
 mod report;
-pub mod rng;
 pub mod run;
 mod scenario;
 mod script_client;

@@ -18,7 +18,7 @@ use wharf_server::net::{KernelCopyLink, Link};
 
 use self::kernel_copy::LinkCopy;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use crate::rng::Rng;
+use wharf_load::Random;
 
 /// Bytes that may be in transit or unread in one direction; the writer waits when it is full.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ pub(crate) struct LinkState {
     to_dialer: LinkDirection,
     is_reset: bool,
     network_faults: NetworkFaults,
-    rng: Rng,
+    rng: Random,
     /// The base latency, without random delays.
     distance: Duration,
     /// Bytes per second in each direction, on a slow network.
@@ -92,7 +92,7 @@ struct DirectionEnd {
 pub(crate) fn connection(
     links: &LinkCounter,
     network_faults: NetworkFaults,
-    mut rng: Rng,
+    mut rng: Random,
     dialer: SocketAddr,
     acceptor: SocketAddr,
 ) -> (SimLink, SimLink) {

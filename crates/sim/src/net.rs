@@ -16,7 +16,7 @@ use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use crate::rng::Rng;
+use wharf_load::Random;
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
@@ -34,7 +34,7 @@ const LOST_DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct SimNet(Arc<Mutex<NetState>>);
 
 struct NetState {
-    rng: Rng,
+    rng: Random,
     network_faults: NetworkFaults,
     queues: BTreeMap<SocketAddr, ListenQueue>,
     next_port: u16,
@@ -73,7 +73,7 @@ impl SimNet {
             NetworkFaults::Slow(seed) | NetworkFaults::Random(seed) => seed,
         };
         Self(Arc::new(Mutex::new(NetState {
-            rng: Rng::new(seed),
+            rng: Random::new(seed),
             network_faults,
             queues: BTreeMap::new(),
             next_port: FIRST_PORT,

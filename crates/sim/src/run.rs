@@ -19,9 +19,9 @@ use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::report::{RunReport, inspect, inspect_sessions};
-use crate::rng::Rng;
 use crate::scenario::{WorldKind, run_scenario};
 use crate::world::{EventRecorder, SERVER, clock, settings, test_tls};
+use wharf_load::Random;
 
 /// The address of the server for clients with IPv6.
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
@@ -101,7 +101,7 @@ struct WorldConfig {
 }
 
 /// A configuration without faults except one failing call.
-fn config_with_one_failure(failing: InjectedFault, rng: &mut Rng) -> WorldConfig {
+fn config_with_one_failure(failing: InjectedFault, rng: &mut Random) -> WorldConfig {
     let fails_at = match failing {
         InjectedFault::Store(call) => Some(call),
         InjectedFault::Network(_) => None,
@@ -127,7 +127,7 @@ fn server_settings() -> Settings {
     settings
 }
 
-fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
+fn random_config(seed: u64, rng: &mut Random) -> WorldConfig {
     let is_faultless = rng.chance(1, 6);
     let network_faults = match rng.below(6) {
         0 => NetworkFaults::Off,
@@ -161,7 +161,7 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
 }
 
 /// Low limits, in some simulations.
-fn limit(settings: &mut Settings, rng: &mut Rng) {
+fn limit(settings: &mut Settings, rng: &mut Random) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
         limits.upload_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
@@ -187,7 +187,7 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
 
 async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let begin = Instant::now();
-    let mut rng = Rng::new(seed);
+    let mut rng = Random::new(seed);
     let random_config = match failing {
         None => random_config(seed, &mut rng),
         Some(failing) => config_with_one_failure(failing, &mut rng),
@@ -245,7 +245,7 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
 
 /// A running server with its network.
 struct RunningWorld {
-    rng: Rng,
+    rng: Random,
     /// Whether clients may share an address.
     may_share: bool,
     net: SimNet,
@@ -329,7 +329,7 @@ impl RunningWorld {
 }
 
 /// The files that exist from the start.
-fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
+fn files(rng: &mut Random, oracle: &Oracle) -> Memory {
     let memory = Memory::with_clock(clock);
     for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
         let mut content = vec![0; size];

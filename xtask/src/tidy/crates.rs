@@ -44,7 +44,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["wharf-sim"],
     ),
-    ("crates/sim", &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage"], &[]),
+    (
+        "crates/sim",
+        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-load"],
+        &[],
+    ),
     ("crates/bench", &["wharf-load"], &[]),
     ("crates/prove", &["wharf-proto", "wharf-load"], &[]),
     // Another server, in its own workspace.

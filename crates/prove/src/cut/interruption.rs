@@ -3,8 +3,8 @@
 use std::io;
 
 use crate::prove::client::ProofClient;
-use crate::prove::random::Random;
 use crate::prove::stream::ProofStream;
+use wharf_load::Random;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ const WITH_TLS: &[Interruption] = &[
 impl Interruption {
     pub(super) fn any(random: &mut Random, is_secure: bool) -> Self {
         let endings = if is_secure { WITH_TLS } else { PLAIN };
-        random.pick(endings).copied().unwrap_or(Self::Reset)
+        *random.pick(endings)
     }
 
     pub(super) fn name(self) -> &'static str {

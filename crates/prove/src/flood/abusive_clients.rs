@@ -10,10 +10,10 @@ use wharf_proto::reply::Code;
 
 use super::Sizes;
 use crate::prove::client::{ClientResult, ProofClient, dial};
-use crate::prove::clock;
 use crate::prove::report::ProofReport;
 use crate::prove::server::{PASSWORD, USER};
 use crate::prove::stream::ProofStream;
+use wharf_load::clock;
 
 /// A folder with many entries.
 pub(super) const VAST: &str = "vast";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::calls::SystemCall;
-use crate::prove::clock;
+use wharf_load::clock;
 
 /// An attached strace. Dropping it detaches it.
 pub(super) struct Strace {

@@ -8,8 +8,8 @@ use super::client_files::{ClientFiles, UnansweredCommand};
 use super::{SHARED, Workload, on_disk, seen};
 use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
-use crate::prove::random::Random;
 use crate::prove::server::ProofServer;
+use wharf_load::Random;
 
 /// What the end may destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,17 +103,17 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use wharf_load::Random;
     use wharf_server::net::Link as _;
 
     use super::*;
     use crate::link::{SimLink, connection};
     use crate::network_faults::{LinkCounter, NetworkFaults};
-    use crate::rng::Rng;
 
     fn ends() -> (SimLink, Arc<dyn KernelCopyLink>, SimLink) {
         let at = SocketAddr::from(([192, 0, 2, 1], 20));
         let counter = LinkCounter::default();
-        let (client, server) = connection(&counter, NetworkFaults::Slow(1), Rng::new(1), at, at);
+        let (client, server) = connection(&counter, NetworkFaults::Slow(1), Random::new(1), at, at);
         let copy = server.for_kernel_copy().unwrap();
         (client, copy, server)
     }

@@ -16,10 +16,10 @@ use super::{ScenarioServer, account, reliable_network};
 use crate::faults::StorageModes;
 use crate::oracle::{Oracle, SentUpload};
 use crate::report::inspect;
-use crate::rng::Rng;
 use crate::stream::ClientStream;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
+use wharf_load::Random;
 
 /// Without moving bytes the server ends within this time.
 const END_MAX: Duration = Duration::from_millis(1100);
@@ -76,7 +76,7 @@ const STALLS: &[Standstill] = &[
     Standstill::ReadsNothing,
 ];
 
-pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
+pub(super) async fn run(seed: u64, rng: &mut Random, oracle: &Oracle) {
     let mut settings = settings();
     settings.tls = Some(test_tls());
     settings.listen.push(Listen {
@@ -144,7 +144,7 @@ async fn ends_soon(server: &mut ScenarioServer) -> bool {
 }
 
 /// A client that prevents nothing. It stays until it is dropped.
-async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng: Rng) {
+async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng: Random) {
     let mut client = client.unchecked();
     client.log_line(&format!("{standstill:?}"));
     if standstill == Standstill::ControlUnsecured {
@@ -173,7 +173,7 @@ async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng:
 async fn stop(
     client: &mut TimedClient,
     standstill: Standstill,
-    rng: &mut Rng,
+    rng: &mut Random,
 ) -> Result<Option<ClientStream>, ClientFailure> {
     if standstill == Standstill::Idle {
         return Ok(None);
