@@ -307,7 +307,7 @@ impl Storage for Disk {
         self.act(move |tree| tree.has_unfinished(&at)).await
     }
 
-    fn usage(&self) -> Option<Usage> {
+    fn usage(&self, _: &VPath) -> Option<Usage> {
         let limited = self.tree.limited.as_ref()?;
         limited.quota.is_limited().then(|| limited.usage())
     }
@@ -324,7 +324,7 @@ impl Storage for Disk {
         self.act(move |tree| tree.resolve(&at, last)).await
     }
 
-    async fn space(&self) -> Result<Option<Space>> {
+    async fn space(&self, _: &VPath) -> Result<Option<Space>> {
         self.act(Tree::space).await
     }
 

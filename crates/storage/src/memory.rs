@@ -340,7 +340,7 @@ impl Storage for Memory {
         Ok(self.tree().partial(&key).map(|it| length(&it.content)).filter(|bytes| *bytes > 0))
     }
 
-    fn usage(&self) -> Option<Usage> {
+    fn usage(&self, _: &VPath) -> Option<Usage> {
         let limited = self.limited(&self.tree())?;
         self.quota.is_limited().then(|| limited.usage())
     }

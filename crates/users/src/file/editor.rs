@@ -89,11 +89,6 @@ impl Editor {
         self.parsed.users.iter().find(|record| record.name == name)
     }
 
-    /// The names of groups, in the order of the file, as it was read.
-    pub fn group_names(&self) -> impl Iterator<Item = &str> {
-        self.parsed.groups.iter().map(|group| group.name.as_str())
-    }
-
     /// Adds an account or a group at the end of the file. An account needs a home, from its
     /// settings or its groups.
     ///
