@@ -13,15 +13,10 @@ use super::{Finding, Rule};
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("crates/server", "command::info", "command::site"),
     ("crates/server", "tls::fault", "tls::hello"),
-    ("crates/storage", "disk::tree", "disk::partial_upload"),
     ("crates/wharf", "chinese", "config"),
     ("crates/wharf", "cli", "import"),
-    ("crates/wharf", "config", "log"),
-    ("crates/wharf", "deliver", "sandbox"),
     ("crates/wharf", "logins", "sandbox"),
     ("crates/wharf", "user_command", "import"),
-    ("crates/wharf", "config::keys", "config::hook"),
-    ("crates/wharf", "config::keys", "config::layers"),
 ];
 
 /// Where the exceptions are.

@@ -18,6 +18,17 @@ const REMEMBERED_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct InterruptedUploads(Mutex<VecDeque<u64>>);
 
+/// An unfinished upload of this account to a target, as far as it applies to the current file.
+pub(super) enum UnfinishedUpload {
+    Nothing,
+    /// An upload in progress.
+    InUse,
+    /// An upload that cannot be resumed; by all signs the file still has its old content.
+    Outdated,
+    /// An upload of this length.
+    Bytes(u64),
+}
+
 impl InterruptedUploads {
     /// Remembers an upload by the name of its partial upload, which identifies account and target,
     /// and the identity of the file that it was to replace.

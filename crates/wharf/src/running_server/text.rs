@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::units::show_size;
+use crate::units::show_size;
 
 /// Columns as wide as their widest cell, separated by two spaces; `is_right` selects those that are
 /// right-aligned.
