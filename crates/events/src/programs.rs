@@ -10,11 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wharf_core::lock;
 
 use crate::clock::now;
 use crate::worker::{ProgramEnd, ProgramOutcome, answered};
 use crate::{Notice, frame};
-use wharf_core::lock;
 
 mod queue;
 

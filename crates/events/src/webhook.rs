@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use wharf_core::lock;
+
 use crate::Notice;
 use crate::clock::unix_millis;
-use wharf_core::lock;
 
 #[cfg_attr(feature = "webhooks", path = "webhook/send.rs")]
 #[cfg_attr(not(feature = "webhooks"), path = "webhook/send_disabled.rs")]

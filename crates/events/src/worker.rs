@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::frame;
 use wharf_core::lock;
+
+use crate::frame;
 
 #[cfg_attr(unix, path = "worker/run_unix.rs")]
 #[cfg_attr(not(unix), path = "worker/run_other.rs")]

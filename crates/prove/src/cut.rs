@@ -8,6 +8,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use crate::prove::content::ContentPool;
@@ -16,7 +17,6 @@ use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
 
 mod interruption;
 mod upload;

@@ -12,9 +12,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use wharf_load::Random;
 
 use crate::prove::folder;
-use wharf_load::Random;
 
 mod fuse;
 

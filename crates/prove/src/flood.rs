@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientError, ProofClient};
@@ -19,7 +20,6 @@ use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib};
-use wharf_load::clock;
 
 mod abusive_clients;
 

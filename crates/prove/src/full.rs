@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
@@ -17,7 +18,6 @@ use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "full",

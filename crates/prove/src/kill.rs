@@ -5,6 +5,8 @@
 //! command in progress allows; everything confirmed is there; interrupted uploads are hidden, few,
 //! and can be resumed to the complete file.
 
+use wharf_load::Random;
+
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
@@ -12,7 +14,6 @@ use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::workload::{Clients, Promise, check};
-use wharf_load::Random;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "kill",

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
@@ -15,8 +16,6 @@ use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
 use crate::prove::watch::{ProcessSample, mib, slope};
-use wharf_load::Random;
-use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "leak",

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
@@ -11,7 +12,6 @@ use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib};
-use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "logins",

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
+
 use crate::prove::content::ContentPool;
 use crate::prove::drive::{self, Drive, Mounted};
 use crate::prove::folder;
@@ -20,8 +22,6 @@ use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::workload::{Clients, Promise, check};
-use wharf_load::Random;
-use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "power",

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{RenameFlags, renameat_with};
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
@@ -19,8 +20,6 @@ use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
-use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "race",

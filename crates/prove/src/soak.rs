@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
+
 use crate::prove::client::ProofClient;
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
@@ -12,7 +14,6 @@ use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib, slope};
-use wharf_load::{Random, clock};
 
 mod soak_client;
 

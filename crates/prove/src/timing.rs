@@ -4,6 +4,7 @@
 //! load of the machine affects all kinds alike. The server replies at once here, which is its worst
 //! case: by default replies are delayed to a multiple of one second.
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
@@ -11,8 +12,6 @@ use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
-use wharf_load::clock;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "timing",

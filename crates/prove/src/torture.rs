@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use wharf_load::clock;
+
 use crate::prove::client::ClientError;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
@@ -18,7 +20,6 @@ use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::ProcessSample;
-use wharf_load::clock;
 
 mod calls;
 mod sessions;

@@ -6,11 +6,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
+
 use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
-use wharf_load::clock;
 
 mod client_files;
 mod verdict;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
+use wharf_load::Random;
 use wharf_proto::reply::Reply;
 
 use crate::client::{Disconnected, SimClient};
 use crate::oracle::{FileOperation, ReportedResult};
-use wharf_load::Random;
 
 /// A client gives up after this many rejected logins.
 const LOGINS_MAX: u32 = 6;

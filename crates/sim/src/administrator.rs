@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use wharf_core::account::{Account, AccountLimits, Count, Rate};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_load::Random;
 use wharf_server::Handle;
 use wharf_server::settings::{SessionReuse, Settings, Tls, TlsRequire, TlsVersion};
 
@@ -13,7 +14,6 @@ use crate::faults::Faults;
 use crate::oracle::Oracle;
 use crate::stream::next_certificate;
 use crate::users::FixedUsers;
-use wharf_load::Random;
 
 /// The accounts and their passwords.
 pub(crate) const ACCOUNTS: &[(&str, &str)] = &[("anna", "secret"), ("ben", "geheim")];

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
+use wharf_load::Random;
 use wharf_proto::reply::{Code, Reply};
 
 use crate::codes::{may_answer, moves_data};
@@ -16,7 +17,6 @@ use crate::escape::escaped;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::stream::{ClientStream, client_config};
-use wharf_load::Random;
 
 /// Maximum time without output of the server: longer than all its timeouts, and than a rate-limited
 /// upload into a storage that stalls.

@@ -17,13 +17,13 @@ use wharf_core::storage::{
     Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stores, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
+use wharf_load::Random;
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
 use self::sink::{Detached, FaultySink};
 use crate::oracle::{FileOperation, Oracle, Resource};
-use wharf_load::Random;
 
 /// The errors that a storage can return.
 const KINDS: &[ErrorKind] =

@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_core::lock;
+use wharf_load::Random;
 use wharf_server::net::{KernelCopyLink, Link};
 
 use self::kernel_copy::LinkCopy;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use wharf_load::Random;
 
 /// Bytes that may be in transit or unread in one direction; the writer waits when it is full.
 const WINDOW_BYTES: usize = 64 * 1024;

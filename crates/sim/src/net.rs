@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wharf_core::async_trait;
 use wharf_core::lock;
+use wharf_load::Random;
 use wharf_proto::time::Timestamp;
 use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use wharf_load::Random;
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };

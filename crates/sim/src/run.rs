@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::account::{Count, Rate};
+use wharf_load::Random;
 use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
@@ -21,7 +22,6 @@ use crate::oracle::Oracle;
 use crate::report::{RunReport, inspect, inspect_sessions};
 use crate::scenario::{WorldKind, run_scenario};
 use crate::world::{EventRecorder, SERVER, clock, settings, test_tls};
-use wharf_load::Random;
 
 /// The address of the server for clients with IPv6.
 const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use wharf_core::account::Account;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
+use wharf_load::Random;
 use wharf_server::session_status::Activity;
 use wharf_server::settings::Settings;
 use wharf_server::{Handle, Server};
@@ -32,7 +33,6 @@ use crate::report::{RunReport, inspect};
 use crate::timed_client::{Bounds, ClientFailure, TimedClient};
 use crate::users::FixedUsers;
 use crate::world::{EventRecorder, clock};
-use wharf_load::Random;
 
 /// What a seed simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

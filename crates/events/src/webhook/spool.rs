@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use wharf_core::lock;
+
 use super::WebhookCounts;
 use crate::clock::now;
-use wharf_core::lock;
 
 /// The size after which a new segment is started.
 const SEGMENT_BYTES: u64 = 1 << 20;

@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use wharf_core::lock;
+
 use super::{Execution, OUTPUT_BYTES_MAX, ProgramEnd, ProgramOutcome, RunningPrograms};
 use crate::clock::now;
-use wharf_core::lock;
 
 /// The interval of checks whether a program has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use wharf_load::Random;
+
 use crate::prove::client::ProofClient;
 use crate::prove::stream::ProofStream;
-use wharf_load::Random;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use super::interruption::Interruption;
@@ -11,8 +12,6 @@ use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
-use wharf_load::clock;
 
 /// An upload; everything follows from its seed.
 #[derive(Debug)]

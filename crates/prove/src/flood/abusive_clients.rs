@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use super::Sizes;
@@ -13,7 +14,6 @@ use crate::prove::client::{ClientResult, ProofClient, dial};
 use crate::prove::report::ProofReport;
 use crate::prove::server::{PASSWORD, USER};
 use crate::prove::stream::ProofStream;
-use wharf_load::clock;
 
 /// A folder with many entries.
 pub(super) const VAST: &str = "vast";

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::{fail_login, folder_of};
@@ -12,7 +13,6 @@ use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::report::ProofReport;
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
 
 /// A client with its own folder.
 #[derive(Debug)]

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::SHARED;
 use crate::prove::client::{ClientError, ClientResult, ProofClient};
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
-use wharf_load::Random;
 
 /// The files of one client, as far as the server has confirmed them.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::client_files::{ClientFiles, UnansweredCommand};
@@ -9,7 +10,6 @@ use super::{SHARED, Workload, on_disk, seen};
 use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::server::ProofServer;
-use wharf_load::Random;
 
 /// What the end may destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

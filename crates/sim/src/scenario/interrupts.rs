@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use wharf_load::Random;
 
 use super::{ScenarioServer, account, reliable_network};
 use crate::faults::StorageModes;
@@ -12,7 +13,6 @@ use crate::oracle::Oracle;
 use crate::stream::ClientStream;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{settings, test_tls};
-use wharf_load::Random;
 
 /// The largest file to which something is appended.
 const FILE_BYTES_MAX: usize = 2_000_000;

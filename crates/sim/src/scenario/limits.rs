@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use wharf_core::account::Rate;
+use wharf_load::Random;
 
 use super::{ScenarioServer, account, address};
 use crate::faults::StorageModes;
@@ -16,7 +17,6 @@ use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::settings;
-use wharf_load::Random;
 
 /// What a client sends or receives per second by itself.
 const OWN_BYTES_PER_S: u64 = 200_000;

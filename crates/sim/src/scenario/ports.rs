@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use wharf_load::Random;
 
 use super::{ScenarioServer, reliable_network};
 use crate::faults::StorageModes;
@@ -14,7 +15,6 @@ use crate::net::SimNet;
 use crate::oracle::Oracle;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
-use wharf_load::Random;
 
 /// The first passive port.
 const FIRST_PORT: u16 = 30_000;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::storage::Start;
+use wharf_load::Random;
 use wharf_server::settings::{Listen, ListenTls};
 
 use super::{ScenarioServer, account, reliable_network};
@@ -19,7 +20,6 @@ use crate::report::inspect;
 use crate::stream::ClientStream;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
-use wharf_load::Random;
 
 /// Without moving bytes the server ends within this time.
 const END_MAX: Duration = Duration::from_millis(1100);

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
+use wharf_core::lock;
 
 use super::{Extent, is_copy};
 use crate::time::real_instant;
-use wharf_core::lock;
 
 /// Device and inode of a file.
 pub(crate) type Id = (u64, u64);
