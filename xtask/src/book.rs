@@ -11,13 +11,12 @@ use std::process::Command;
 use pages::{BookSource, LANGUAGES, Language};
 
 use crate::outcome::target;
-use crate::{checkout, process, setup};
+use crate::setup::{self, BOOK_TOOL};
+use crate::{checkout, process};
 
 mod pages;
 mod site;
 
-/// The program that builds books, and the version that is known to work here.
-pub(crate) const TOOL: (&str, &str) = ("mdbook", "0.5.4");
 /// What the books add to mdBook: search in Chinese, and the link to the other language.
 const SCRIPT: &str = include_str!("book/search.js");
 const STYLE: &str = include_str!("book/style.css");
@@ -26,8 +25,8 @@ const INDEX: &str = include_str!("book/index.html");
 
 /// Builds both books and checks the links between their pages.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let program = setup::find(TOOL.0)
-        .ok_or_else(|| format!("cannot find {}\nhint: cargo xtask setup installs it", TOOL.0))?;
+    let program = setup::find(BOOK_TOOL)
+        .ok_or_else(|| format!("cannot find {BOOK_TOOL}\nhint: cargo xtask setup installs it"))?;
     let texts = checkout::texts(root)?;
     let paths = checkout::paths(root)?;
     let repository = repository(root)?;

@@ -20,7 +20,6 @@ mod picture;
 mod process;
 mod prove;
 mod setup;
-mod sha256;
 mod simulation;
 mod steps;
 mod tidy;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::outcome::target;
-use crate::{book, process};
+use crate::process;
 
 /// A program that the tests start, and its Debian package.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -70,6 +70,9 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("libpam_wrapper.so", "libpam-wrapper"),
 ];
 
+/// The program that builds the documentation site.
+pub(crate) const BOOK_TOOL: &str = "mdbook";
+
 /// A cargo tool, the version that is known to work here, and further arguments of its installation.
 const TOOLS: &[(&str, &str, &[&str])] = &[
     ("cargo-nextest", "0.9.143", &[]),
@@ -77,7 +80,7 @@ const TOOLS: &[(&str, &str, &[&str])] = &[
     ("cargo-fuzz", "0.13.2", &[]),
     ("cargo-deb", "3.8.0", &[]),
     // Without its web server, which would double the time of the build.
-    (book::TOOL.0, book::TOOL.1, &["--no-default-features", "--features", "search"]),
+    (BOOK_TOOL, "0.5.4", &["--no-default-features", "--features", "search"]),
 ];
 
 /// A package of npm that the tests use, and the version that is known to work here.

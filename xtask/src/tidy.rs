@@ -10,9 +10,11 @@ use source::SourceFile;
 use tree::SourceTree;
 
 mod acts;
+mod circles;
 mod crates;
 mod documents;
 mod floors;
+mod imports;
 mod language;
 mod links;
 mod names;
@@ -28,6 +30,7 @@ mod words;
 /// Every family of rules.
 const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     floors::check,
+    circles::check,
     crates::check,
     acts::check,
     systems::check,

@@ -8,8 +8,10 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
+use crate::checkout;
 use crate::paths::is_document;
-use crate::{checkout, sha256};
 
 /// The first page, and its translation.
 const README: (&str, &str) = ("README.md", "README.zh-CN.md");
@@ -151,7 +153,8 @@ fn original_of(translation: &str) -> Option<String> {
 
 /// The checksum of a text, independent of its line ends.
 fn sum(text: &str) -> String {
-    sha256::hex(text.replace("\r\n", "\n").as_bytes())
+    let digest = Sha256::digest(text.replace("\r\n", "\n"));
+    digest.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
 }
 
 impl fmt::Display for Stale {

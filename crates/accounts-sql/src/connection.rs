@@ -6,22 +6,7 @@ use wharf_users::admin::StoreError;
 use crate::postgres;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
-
-/// A column value or a parameter. An absent value still has a type, which PostgreSQL requires.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SqlValue {
-    /// Text.
-    Text(Option<String>),
-    /// An integer.
-    Number(Option<i64>),
-    /// A boolean. SQLite stores it as 1 or 0.
-    Bool(Option<bool>),
-    /// Bytes in place of text, as another program may have written them.
-    Bytes(Vec<u8>),
-}
-
-/// The values of one row, in the order of the columns.
-pub(crate) type SqlRow = Vec<SqlValue>;
+use crate::value::{SqlRow, SqlValue};
 
 /// What differs between the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +46,7 @@ impl DbConnection {
     /// Dropping it halfway leaves the connection unusable.
     ///
     /// # Errors
-    /// The database refuses, is gone, or takes longer than [`STATEMENT_TIME_MAX`].
+    /// The database refuses, is gone, or takes longer than `STATEMENT_TIME_MAX`.
     pub(crate) async fn run(
         &mut self,
         sql: &str,
@@ -106,59 +91,6 @@ impl DbConnection {
     }
 }
 
-/// How long one statement may take.
-pub(crate) const STATEMENT_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
-/// The most rows of one statement; larger results are read page by page.
-pub(crate) const ROWS_MAX: usize = 50_000;
-/// The error for more rows.
-pub(crate) const TOO_MANY: &str = "too many rows";
 /// The key of wharf's advisory lock in PostgreSQL: "wharf" in ASCII.
 #[cfg(feature = "postgres")]
 const CHANGE_LOCK: i64 = 0x77_68_61_72_66;
-
-impl SqlValue {
-    /// The text, if it is one.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => text.as_deref(),
-            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Self::Number(_) | Self::Bool(_) => None,
-        }
-    }
-
-    /// The number, if it is one.
-    pub(crate) fn number(&self) -> Option<i64> {
-        match self {
-            Self::Number(number) => *number,
-            Self::Text(_) | Self::Bool(_) | Self::Bytes(_) => None,
-        }
-    }
-
-    /// Yes or no, if it is one of both.
-    pub(crate) fn boolean(&self) -> Option<bool> {
-        match self {
-            Self::Bool(boolean) => *boolean,
-            Self::Number(Some(0)) => Some(false),
-            Self::Number(Some(1)) => Some(true),
-            Self::Number(_) | Self::Text(_) | Self::Bytes(_) => None,
-        }
-    }
-}
-
-impl From<&str> for SqlValue {
-    fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<i64> for SqlValue {
-    fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<bool> for SqlValue {
-    fn from(boolean: bool) -> Self {
-        Self::Bool(Some(boolean))
-    }
-}

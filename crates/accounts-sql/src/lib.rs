@@ -26,6 +26,8 @@ mod users;
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 #[path = "users_without.rs"]
 mod users;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod value;
 
 pub use address::{DatabaseAddress, InvalidDatabaseAddress, Postgres, without_password};
 pub use bounds::{CONNECTIONS_MAX, Creation, StoreEvent, WAITING_MAX};

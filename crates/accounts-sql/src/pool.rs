@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+use wharf_core::lock;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use crate::bounds::{CONNECTIONS_MAX, StoreEvent, WAITING_MAX};
@@ -263,7 +264,7 @@ impl ConnectionPool {
 
     fn state(&self) -> MutexGuard<'_, PoolState> {
         // No code under this lock panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

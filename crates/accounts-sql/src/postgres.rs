@@ -18,7 +18,7 @@ use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use self::tls::PgTls;
 use crate::address::Postgres;
-use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// How long it may take to reach the server and log in.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -145,7 +145,7 @@ impl PgServer {
 const PORT: u16 = 5432;
 
 impl PgConnection {
-    /// See [`crate::connection::DbConnection::run`].
+    /// See `DbConnection::run`.
     pub(crate) async fn run(
         &mut self,
         sql: &str,

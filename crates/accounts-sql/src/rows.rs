@@ -7,10 +7,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value as Toml};
-use wharf_users::admin::{Holder, StoreError, StoreErrorKind};
-use wharf_users::file::{Editor, Fault, UserFile, UserRecord, UsersFileError, UsersFileProblem};
+use wharf_users::admin::{StoreError, StoreErrorKind};
+use wharf_users::file::{
+    Editor, Fault, Holder, UserFile, UserRecord, UsersFileError, UsersFileProblem,
+};
 
-use crate::connection::{SqlRow, SqlValue};
+use crate::value::{SqlRow, SqlValue};
 
 /// A key of a table, and the column of the same name.
 pub(crate) struct SqlColumn {
@@ -346,7 +348,7 @@ pub(crate) struct Rows {
 
 /// The rows of a holder in the text of an [`Editor`].
 pub(crate) fn rows(editor: &Editor, holder: &Holder) -> Option<Rows> {
-    let table = editor.table_of(holder.owner())?;
+    let table = editor.table_of(holder)?;
     let (Holder::User(name) | Holder::Group(name)) = holder;
     let name = || SqlValue::from(name.as_str());
     let keys = Tables::of(holder).keys();

@@ -3,6 +3,7 @@
 use wharf_users::admin::{StoreError, StoreErrorKind};
 
 use crate::connection::{DbConnection, Dialect};
+use crate::value::SqlValue;
 
 /// Each version's statements, oldest first; a version that was ever released never changes.
 const VERSIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
@@ -82,8 +83,7 @@ async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError>
 
 async fn number(connection: &mut DbConnection, query: &str) -> Result<i64, StoreError> {
     let rows = connection.run(query, &[]).await?;
-    let number =
-        rows.first().and_then(|row| row.first()).and_then(crate::connection::SqlValue::number);
+    let number = rows.first().and_then(|row| row.first()).and_then(SqlValue::number);
     Ok(number.unwrap_or_default())
 }
 

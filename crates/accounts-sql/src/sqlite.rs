@@ -14,7 +14,7 @@ use wharf_core::trusted_file;
 use wharf_users::admin::{StoreError, StoreErrorKind};
 use wharf_users::file::{create_private, open_to_others};
 
-use crate::connection::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
+use crate::value::{ROWS_MAX, STATEMENT_TIME_MAX, SqlRow, SqlValue, TOO_MANY};
 
 /// One connection.
 pub(crate) struct SqliteConnection {
@@ -61,7 +61,7 @@ impl SqliteConnection {
         (self, permit)
     }
 
-    /// See [`crate::connection::DbConnection::run`].
+    /// See `DbConnection::run`.
     pub(crate) async fn run(
         &mut self,
         sql: &str,

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError};
-use wharf_users::file::{EditError, Editor, Fault, UserRecord};
+use wharf_users::admin::{AdminError, StoreError};
+use wharf_users::file::{EditError, Editor, Fault, Holder, StoreChange, UserRecord};
 
 #[cfg(feature = "postgres")]
-use crate::connection::ROWS_MAX;
-use crate::connection::{DbConnection, Dialect, SqlRow, SqlValue};
+use crate::connection::{DbConnection, Dialect};
 use crate::pool::{ConnectionPool, StoreLocation};
 use crate::rows::{
     ACCOUNTS, Document, FOLDER_COLUMNS, GROUPS, NAMELESS_MAX, ParsedAccounts, Rows, Tables,
     invalid, nameless, read, relative_path, rows, store_error,
 };
+use crate::value::{ROWS_MAX, SqlRow, SqlValue};
 
 /// The accounts of one database.
 pub(crate) struct SqlStore {

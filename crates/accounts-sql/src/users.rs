@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{AccountStatus, Attempt, Denied, Users};
-use wharf_users::admin::{AdminError, Holder, StoreChange, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{Fault, StoredHash, UserRecord};
+use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{Fault, Holder, StoreChange, StoredHash, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::password::Verified;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use wharf_core::account::Account;
 use wharf_core::async_trait;
 use wharf_core::users::{Attempt, Denied, Users};
-use wharf_users::admin::{AdminError, StoreChange, StoreError, UserAdmin};
-use wharf_users::file::{Fault, UserRecord};
+use wharf_users::admin::{AdminError, StoreError, UserAdmin};
+use wharf_users::file::{Fault, StoreChange, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::address::DatabaseAddress;

@@ -89,6 +89,9 @@ pub static ROUTES: &[Route] = &[
     Route::get("/v1/openapi.json", "This API description", "application/json"),
 ];
 
+/// The API described in a document that programs read. A test makes it from [`ROUTES`] and
+/// [`model`](crate::model).
+const OPENAPI: &str = include_str!("../../../docs/reference/openapi.json");
 /// Log lines returned by default.
 const LOG_LINES_DEFAULT: usize = 100;
 /// Log lines returned at most.
@@ -248,7 +251,7 @@ async fn metrics(State(api): State<Api>) -> Response {
 
 async fn openapi() -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, crate::openapi::DOCUMENT).into_response()
+    (kind, OPENAPI).into_response()
 }
 
 fn bad_body(rejection: &JsonRejection) -> Answer {

@@ -1,19 +1,10 @@
 //! The system clock: nothing here is simulated.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The current time of the monotonic clock.
-#[expect(clippy::disallowed_methods, reason = "real time is what is measured here")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Sleeps for `pause`.
-pub(crate) fn pause(pause: Duration) {
-    std::thread::sleep(pause);
-}
+pub(crate) use wharf_load::clock::{now, pause};
 
 /// The CPU time of this process so far, in seconds, of all threads.
 pub(crate) fn own_cpu() -> f64 {

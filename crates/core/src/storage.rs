@@ -62,8 +62,10 @@ pub trait Storage: Send + Sync {
         self.partial(at).await.map(|partial| partial.is_some())
     }
 
-    /// The usage and quota of the account, if counted. Does not wait.
-    fn usage(&self) -> Option<Usage> {
+    /// The usage and quota of the account at `at`, if counted: parts of a tree may be counted
+    /// separately. Does not wait.
+    fn usage(&self, at: &VPath) -> Option<Usage> {
+        let _ = at;
         None
     }
 
@@ -72,12 +74,6 @@ pub trait Storage: Send + Sync {
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
         let _ = at;
         None
-    }
-
-    /// The same at `at`: parts of a tree may be counted separately.
-    fn usage_at(&self, at: &VPath) -> Option<Usage> {
-        let _ = at;
-        self.usage()
     }
 
     /// Resolves the symbolic links in a path, so that the permissions at its target can be checked.
@@ -95,15 +91,10 @@ pub trait Storage: Send + Sync {
         None
     }
 
-    /// The space for new content, if known.
-    async fn space(&self) -> Result<Option<Space>> {
-        Ok(None)
-    }
-
-    /// The same at `at`: parts of a tree may be on other file systems.
-    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
+    /// The space for new content at `at`, if known: parts of a tree may be on other file systems.
+    async fn space(&self, at: &VPath) -> Result<Option<Space>> {
         let _ = at;
-        self.space().await
+        Ok(None)
     }
 
     /// The umask of new files and directories, if supported.

@@ -255,16 +255,12 @@ impl Storage for CheckedStorage {
         self.store.has_unfinished(at).await
     }
 
-    fn usage(&self) -> Option<Usage> {
-        self.store.usage()
-    }
-
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {
         self.store.real_path(at)
     }
 
-    fn usage_at(&self, at: &VPath) -> Option<Usage> {
-        self.store.usage_at(at)
+    fn usage(&self, at: &VPath) -> Option<Usage> {
+        self.store.usage(at)
     }
 
     async fn resolve(&self, at: &VPath, last: LastLink) -> Result<VPath> {
@@ -275,12 +271,8 @@ impl Storage for CheckedStorage {
         self.store.mount_at_or_below(at)
     }
 
-    async fn space(&self) -> Result<Option<Space>> {
-        self.store.space().await
-    }
-
-    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
-        self.store.space_at(at).await
+    async fn space(&self, at: &VPath) -> Result<Option<Space>> {
+        self.store.space(at).await
     }
 
     fn umask(&self) -> Option<u32> {

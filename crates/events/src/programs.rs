@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wharf_core::lock;
 
 use crate::clock::now;
 use crate::worker::{ProgramEnd, ProgramOutcome, answered};
@@ -250,7 +251,7 @@ struct ProgramsState {
 
 impl ProgramsState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Sends orders to the process until the end.

@@ -6,8 +6,10 @@
 //! with the same id.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use wharf_core::lock;
 
 use crate::Notice;
 use crate::clock::unix_millis;
@@ -333,7 +335,7 @@ struct LastReports {
 
 impl WebhookState {
     fn orphaned(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Spool>>> {
-        self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.orphaned)
     }
 
     fn send_all(&self, spool: &Spool) {

@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+use wharf_core::lock;
 
 use crate::frame;
 
@@ -76,7 +78,7 @@ struct RunningGroups {
 
 impl RunningPrograms {
     fn groups(&self) -> MutexGuard<'_, RunningGroups> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn begins(&self, id: u64, group: ProcessGroup) {
@@ -257,7 +259,7 @@ fn answer(output: &Mutex<impl Write>, id: u64, outcome: &ProgramOutcome) {
     };
     let id = id.to_string();
     let parts = [id.as_bytes(), kind.as_bytes(), detail.as_bytes(), &outcome.out, &outcome.err];
-    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut output = lock(output);
     // If the server has ended, so does the input next.
     let _ = frame::write(&mut *output, &parts);
 }

@@ -21,7 +21,7 @@
 
 mod barrier;
 mod bystander;
-mod clock;
+pub mod clock;
 mod command_session;
 mod content;
 mod control;
@@ -57,6 +57,7 @@ pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
 pub use plan::{Content, Dialogue, DialogueStep, DownloadMode, Listing, LoadCase, Mix, Plan};
 pub use progress::RunProgress;
+pub use random::Random;
 pub use run::{PreparedRun, prepare};
 pub use target::{TargetServer, TlsMode, TlsOptions, Trust};
 pub use tls::client_config;

@@ -1,6 +1,6 @@
 //! Mixed work: which operation a session does next.
 
-use crate::random::{SEED, Xorshift};
+use crate::random::Random;
 
 /// One operation of [`crate::LoadCase::Mixed`]; names are those of a session's own files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum Act {
 /// Decides the operations of one session, and records the files that it has uploaded.
 #[derive(Debug)]
 pub(crate) struct Mixer {
-    random: Xorshift,
+    random: Random,
     session: usize,
     /// The number of the next new name.
     next: u64,
@@ -44,7 +44,7 @@ pub(crate) const STORE_BYTES_MAX: u64 = 64 << 10;
 impl Mixer {
     pub(crate) fn new(seed: u64, session: usize) -> Self {
         let number = u64::try_from(session).unwrap_or(u64::MAX).wrapping_add(1);
-        let random = Xorshift::new(seed ^ number.wrapping_mul(SEED));
+        let random = Random::new(Random::new(seed).number() ^ number);
         Self { random, session, next: 0, own: Vec::new() }
     }
 

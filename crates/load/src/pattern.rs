@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::random::{SEED, Xorshift};
+use crate::random::Random;
 
 /// Pseudorandom bytes that do not compress: the same `PERIOD` bytes over and over.
 ///
@@ -14,10 +14,10 @@ pub struct Pattern(Arc<[u8]>);
 impl Pattern {
     /// Makes the bytes; takes a few milliseconds.
     pub fn new() -> Self {
-        let mut random = Xorshift::new(SEED);
+        let mut random = Random::new(SEED);
         let mut bytes = Vec::with_capacity(PERIOD);
         while bytes.len() < PERIOD {
-            bytes.extend_from_slice(&random.next().to_le_bytes());
+            bytes.extend_from_slice(&random.number().to_le_bytes());
         }
         Self(bytes.into())
     }
@@ -51,6 +51,7 @@ impl Default for Pattern {
 }
 
 const PERIOD: usize = 1021 * 4096;
+const SEED: u64 = 1;
 
 /// The beginning of `bytes`, at most `most` of them.
 pub(crate) fn upto(bytes: &[u8], most: u64) -> &[u8] {

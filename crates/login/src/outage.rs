@@ -1,7 +1,8 @@
 //! Reports once that a backend is unavailable, and once that it is available again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+use wharf_core::lock;
 
 /// The most events that are queued until the next call of `take`.
 const EVENTS_MAX: usize = 64;
@@ -61,7 +62,7 @@ impl Outages {
 
     fn state(&self) -> MutexGuard<'_, OutageState> {
         // No code under this lock panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -235,8 +235,6 @@ pub struct ListOptions {
     pub long: bool,
     /// `-R`: directories below too.
     pub recursive: bool,
-    /// `-1`: one name a line.
-    pub one_per_line: bool,
 }
 
 /// Takes options off the front of the argument of a listing command. Cannot fail: whatever is
@@ -290,7 +288,6 @@ impl ListOptions {
                 b'a' => self.all = true,
                 b'l' => self.long = true,
                 b'R' => self.recursive = true,
-                b'1' => self.one_per_line = true,
                 _ => {}
             }
         }
@@ -493,12 +490,7 @@ mod tests {
         let args = parse_list_args(arg.as_bytes());
         assert_eq!(args.literal, arg.as_bytes());
         let options = args.options;
-        let flags = [
-            (options.all, 'a'),
-            (options.long, 'l'),
-            (options.recursive, 'R'),
-            (options.one_per_line, '1'),
-        ];
+        let flags = [(options.all, 'a'), (options.long, 'l'), (options.recursive, 'R')];
         let flags = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag));
         (flags.collect(), String::from_utf8(args.path.to_vec()).unwrap())
     }
@@ -513,7 +505,7 @@ mod tests {
             ("-a -l", "al", ""),
             ("-al /dir", "al", "/dir"),
             ("  -l  dir", "l", "dir"),
-            ("-R1 a b ", "R1", "a b "),
+            ("-R1 a b ", "R", "a b "),
             ("-T -F x", "", "x"),
             ("--all x", "", "x"),
             ("-a -- -l", "a", "-l"),

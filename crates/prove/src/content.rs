@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::prove::random::Random;
+use wharf_load::Random;
 
 /// Random bytes, made once. All contents consist of pieces of it, so thousands of contents cost
 /// nothing, and no two contents above a certain length are equal.
@@ -22,7 +22,7 @@ impl ContentPool {
         let mut random = Random::new(POOL_SEED);
         let mut bytes = Vec::with_capacity(POOL_BYTES);
         while bytes.len() < POOL_BYTES {
-            bytes.extend_from_slice(&random.next().to_le_bytes());
+            bytes.extend_from_slice(&random.number().to_le_bytes());
         }
         Self(bytes.into())
     }
@@ -30,7 +30,7 @@ impl ContentPool {
     /// A content of this length, from a random place.
     pub(crate) fn piece(&self, random: &mut Random, length: usize) -> PooledContent {
         let length = length.min(self.0.len());
-        let start = random.below(self.0.len() - length + 1);
+        let start = random.index(self.0.len() - length + 1);
         PooledContent(std::iter::once(start..start + length).collect())
     }
 

@@ -8,12 +8,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;

@@ -12,9 +12,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use wharf_load::Random;
 
 use crate::prove::folder;
-use crate::prove::random::Random;
 
 mod fuse;
 
@@ -164,9 +164,9 @@ enum SurvivingWrites {
 
 impl SurvivingWrites {
     fn any(random: &mut Random, count: usize) -> Self {
-        match random.below(4) {
+        match random.index(4) {
             0 => Self::All,
-            1 => Self::First(random.below(count + 1)),
+            1 => Self::First(random.index(count + 1)),
             2 => Self::Some,
             _ => Self::None,
         }

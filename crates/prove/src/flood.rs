@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientError, ProofClient};
-use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
@@ -14,7 +15,6 @@ use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::drive::{Drive, Health, Mounted, mount_memory};
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
@@ -81,9 +81,9 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
         drive.restore(&blank);
         let mut server = ProofServer::new(run)?;
         server.homes_at(&place);
-        let length = random.skewed_below(OLD_BYTES_MAX) + 5000;
+        let length = random.small_index(OLD_BYTES_MAX) + 5000;
         let (old, is_secure) = (pool.piece(&mut random, length), random.once_in(2));
-        let event = random.pick(DISK_FAULTS).copied().unwrap_or(DiskFault::DiskFull);
+        let event = *random.pick(DISK_FAULTS);
         let mut setup = FaultSetup {
             server,
             drive: &drive,
@@ -106,7 +106,7 @@ impl FaultSetup<'_> {
     fn play(&mut self, event: DiskFault) -> Result<(), String> {
         let mounted = match event {
             DiskFault::MemoryFull => {
-                let mib = self.random.below(3) + 1;
+                let mib = self.random.index(3) + 1;
                 mount_memory(self.place, &format!("size={mib}m"))?
             }
             _ => self.drive.mount(self.place)?,
@@ -155,7 +155,7 @@ impl FaultSetup<'_> {
     /// The disk accepts no writes, so no upload may succeed.
     fn fail_writes(&mut self) -> Result<(), String> {
         let mut client = self.server.client(self.is_secure)?;
-        let line = *self.random.pick(&["STOR new", "STOR old", "APPE old"]).unwrap_or(&"STOR new");
+        let line = *self.random.pick(&["STOR new", "STOR old", "APPE old"]);
         let bytes = self.little();
         self.drive.set_health(Health::NoWrites);
         let stored = client.store(line, &bytes);
@@ -227,7 +227,7 @@ impl FaultSetup<'_> {
     }
 
     fn little(&mut self) -> Vec<u8> {
-        let length = self.random.skewed_below(OLD_BYTES_MAX);
+        let length = self.random.small_index(OLD_BYTES_MAX);
         let content = self.pool.piece(&mut self.random, length + 1);
         self.pool.bytes(&content)
     }

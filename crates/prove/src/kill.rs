@@ -5,10 +5,11 @@
 //! command in progress allows; everything confirmed is there; interrupted uploads are hidden, few,
 //! and can be resumed to the complete file.
 
+use wharf_load::Random;
+
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;

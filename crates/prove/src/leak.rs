@@ -6,13 +6,12 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
-use crate::prove::clock;
 use crate::prove::content::ContentPool;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::{PASSWORD, ProofServer, USER};
@@ -136,7 +135,7 @@ fn sessions(server: &ProofServer, pool: &ContentPool, seeds: &[u64]) -> Result<(
 fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let is_secure = random.once_in(2);
-    match random.below(ENDINGS) {
+    match random.index(ENDINGS) {
         // Without a login: nothing sent, an incomplete line, handshake or login.
         0 => drop(ProofClient::connect(server.port())?),
         1 => {
@@ -162,9 +161,9 @@ fn logged_in(
     random: &mut Random,
     interruption: usize,
 ) -> ClientResult<()> {
-    let name = format!("file-{}", random.below(20));
+    let name = format!("file-{}", random.index(20));
     let bytes = pool.bytes(&{
-        let length = random.skewed_below(BYTES_MAX);
+        let length = random.small_index(BYTES_MAX);
         pool.piece(random, length + 1)
     });
     match interruption {
@@ -245,7 +244,7 @@ fn incomplete_handshake(server: &ProofServer) -> ClientResult<()> {
 
 /// From its own address, so that only that one is banned.
 fn wrong_password(server: &ProofServer, random: &mut Random) -> ClientResult<()> {
-    let part = u8::try_from(random.below(250) + 1).unwrap_or(1);
+    let part = u8::try_from(random.index(250) + 1).unwrap_or(1);
     let mut client = ProofClient::connect_from(Ipv4Addr::new(127, 77, part, 1), server.port())?;
     client.ask(&format!("USER {USER}"))?;
     client.ask(&format!("PASS not-{PASSWORD}"))?;

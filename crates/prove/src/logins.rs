@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;

@@ -12,12 +12,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::prove::clock;
+use wharf_load::{Random, clock};
+
 use crate::prove::content::ContentPool;
 use crate::prove::drive::{self, Drive, Mounted};
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
@@ -101,7 +101,7 @@ fn one_cut(
     report.add("confirmed", workload.confirmed());
     drive.restore(&image);
     let mounted = drive.mount(place)?;
-    let _reboot = drive::new_boot(place, random.next())?;
+    let _reboot = drive::new_boot(place, random.number())?;
     let checked = server.start().and_then(|()| check(server, pool, &workload, random, promise));
     server.kill();
     let ended = end(&mounted);
@@ -125,7 +125,7 @@ fn sync_other_file(place: &Path, mut random: Random, is_over: &AtomicBool) {
         if synced.is_err() {
             return;
         }
-        let micros = u64::try_from(random.skewed_below(SYNC_PAUSE_MICROS_MAX)).unwrap_or(0);
+        let micros = u64::try_from(random.small_index(SYNC_PAUSE_MICROS_MAX)).unwrap_or(0);
         clock::pause(Duration::from_micros(micros));
     }
 }

@@ -11,7 +11,6 @@
 use std::process::ExitCode;
 
 mod client;
-mod clock;
 mod content;
 mod drive;
 mod folder;
@@ -20,7 +19,6 @@ mod namespace;
 mod options;
 mod ports;
 mod proofs;
-mod random;
 mod report;
 mod run;
 

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{RenameFlags, renameat_with};
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::{ClientResult, ProofClient};
-use crate::prove::clock;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
@@ -193,8 +192,8 @@ impl SharedState<'_> {
 /// One operation on the swapped files; returns whether the server allowed it. All may be refused.
 fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
     const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
-    let path = random.pick(&PATHS).copied().unwrap_or("f");
-    Ok(match random.below(14) {
+    let path = *random.pick(&PATHS);
+    Ok(match random.index(14) {
         0 | 1 => match got(client.download(&format!("RETR {path}")))? {
             Some(bytes) if bytes == OUTSIDE => return Err(format!("RETR {path} read outside")),
             found => found.is_some(),

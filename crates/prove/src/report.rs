@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use wharf_load::clock;
 
+use crate::prove::folder;
 use crate::prove::machine::{ProofMachine, commit};
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::{clock, folder};
 
 /// The progress of a proof. Threads share it by reference.
 #[derive(Debug)]

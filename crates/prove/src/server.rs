@@ -9,13 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use wharf_load::clock;
 
 use crate::prove::client::{ClientResult, ProofClient};
+use crate::prove::folder;
 use crate::prove::folder::TemporaryFolder;
 use crate::prove::ports::PortBlock;
 use crate::prove::run::ProofRun;
 use crate::prove::stream::Security;
-use crate::prove::{clock, folder};
 
 /// A server with its folder, ports and accounts. Dropping it kills the process and removes all
 /// files.

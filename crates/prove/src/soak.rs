@@ -4,15 +4,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
+
 use crate::prove::client::ProofClient;
 use crate::prove::content::ContentPool;
+use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::{ProcessSample, mib, slope};
-use crate::prove::{clock, folder};
 
 mod soak_client;
 
@@ -201,7 +202,7 @@ fn check_rest(
 
 /// A login with a wrong password, from its own address.
 fn fail_login(server: &ProofServer, random: &mut Random) -> Result<(), String> {
-    let part = |random: &mut Random| u8::try_from(random.below(250) + 1).unwrap_or(1);
+    let part = |random: &mut Random| u8::try_from(random.index(250) + 1).unwrap_or(1);
     let source = std::net::Ipv4Addr::new(127, 66, part(random), part(random));
     let mut client = ProofClient::connect_from(source, server.port())?;
     client.ask("USER nobody")?;

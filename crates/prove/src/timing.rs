@@ -4,12 +4,11 @@
 //! load of the machine affects all kinds alike. The server replies at once here, which is its worst
 //! case: by default replies are delayed to a multiple of one second.
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::proofs::{Proof, ProofExtent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
@@ -64,7 +63,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     while report.has_next_round() {
         let mut left: Vec<_> = NAMES.iter().zip(&mut times).collect();
         while !left.is_empty() {
-            let (name, times) = left.swap_remove(random.below(left.len()));
+            let (name, times) = left.swap_remove(random.index(left.len()));
             times.push(fail(&mut client, name)?);
         }
         report.passed();

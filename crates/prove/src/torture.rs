@@ -11,13 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use wharf_load::clock;
+
 use crate::prove::client::ClientError;
+use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
 use crate::prove::server::ProofServer;
 use crate::prove::watch::ProcessSample;
-use crate::prove::{clock, folder};
 
 mod calls;
 mod sessions;

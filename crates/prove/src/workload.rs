@@ -6,10 +6,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
+
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::content::{ContentPool, PooledContent};
-use crate::prove::random::Random;
 use crate::prove::server::ProofServer;
 
 mod client_files;
@@ -105,7 +105,7 @@ impl Workload {
 /// The time of the end: half of them early, during logins and first uploads.
 fn moment(random: &mut Random) -> Duration {
     let most = usize::try_from(END_MAX.as_micros()).unwrap_or(usize::MAX);
-    let micros = if random.once_in(2) { random.below(most) } else { random.skewed_below(most) };
+    let micros = if random.once_in(2) { random.index(most) } else { random.small_index(most) };
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 

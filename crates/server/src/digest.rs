@@ -3,6 +3,7 @@
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
+use wharf_core::hex;
 
 /// A checksum algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,18 +71,13 @@ impl Digest {
     /// The checksum in lower-case hexadecimal.
     pub(crate) fn finish(self) -> String {
         match self {
-            Self::Sha256(digest) => hexadecimal(&digest.finalize()),
-            Self::Sha512(digest) => hexadecimal(&digest.finalize()),
-            Self::Sha1(digest) => hexadecimal(&digest.finalize()),
-            Self::Md5(digest) => hexadecimal(&digest.finalize()),
-            Self::Crc32(digest) => hexadecimal(&digest.finalize().to_be_bytes()),
+            Self::Sha256(digest) => hex(&digest.finalize()),
+            Self::Sha512(digest) => hex(&digest.finalize()),
+            Self::Sha1(digest) => hex(&digest.finalize()),
+            Self::Md5(digest) => hex(&digest.finalize()),
+            Self::Crc32(digest) => hex(&digest.finalize().to_be_bytes()),
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| format!("{byte:02x}");
-    bytes.iter().map(digits).collect()
 }
 
 #[cfg(test)]

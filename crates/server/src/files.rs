@@ -255,7 +255,7 @@ impl SessionFiles {
 
     /// The usage and quota of the account, if counted.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.store.usage()
+        self.store.usage(&VPath::root())
     }
 
     /// Rejects a size that could not be stored even in an empty home; `check_space` checks it for
@@ -266,11 +266,11 @@ impl SessionFiles {
             return Ok(());
         }
         let at = &self.resolve(at, LastLink::Keep).await?;
-        let most = self.store.usage_at(at).and_then(|usage| usage.bytes_max.bytes());
+        let most = self.store.usage(at).and_then(|usage| usage.bytes_max.bytes());
         if most.is_some_and(|most| bytes > most) {
             return Err(ErrorKind::OverQuota.into_refusal());
         }
-        match self.store.space_at(at).await? {
+        match self.store.space(at).await? {
             Some(space) if bytes > space.total => Err(ErrorKind::NoSpace.into_refusal()),
             _ => Ok(()),
         }
@@ -309,10 +309,10 @@ impl SessionFiles {
             Start::End => existing.or(partial).unwrap_or(0),
         };
         let more = announced.saturating_sub(before);
-        if self.store.space_at(at).await?.is_some_and(|space| more > space.free) {
+        if self.store.space(at).await?.is_some_and(|space| more > space.free) {
             return Err(ErrorKind::NoSpace.into_refusal());
         }
-        if let Some(Usage { used: Some(used), bytes_max, .. }) = self.store.usage_at(at) {
+        if let Some(Usage { used: Some(used), bytes_max, .. }) = self.store.usage(at) {
             let others = used.bytes.saturating_sub(old).saturating_sub(partial.unwrap_or(0));
             let whole = others.saturating_add(announced.max(before));
             if bytes_max.bytes().is_some_and(|most| whole > most) {

@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
+use wharf_load::Random;
 use wharf_proto::reply::Reply;
 
 use crate::client::{Disconnected, SimClient};
 use crate::oracle::{FileOperation, ReportedResult};
-use crate::rng::Rng;
 
 /// A client gives up after this many rejected logins.
 const LOGINS_MAX: u32 = 6;
 
 /// The path of a file that may exist, now or later.
-pub(crate) fn file_name(rng: &mut Rng) -> String {
+pub(crate) fn file_name(rng: &mut Random) -> String {
     match rng.below(8) {
         0 => format!("/d{}/g{}", rng.below(2), rng.below(2)),
         _ => format!("/f{}", rng.below(5)),
     }
 }
 
-fn dir_name(rng: &mut Rng) -> String {
+fn dir_name(rng: &mut Random) -> String {
     format!("/d{}", rng.below(3))
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 use wharf_core::account::{Account, AccountLimits, Count, Rate};
 use wharf_core::permission::{Permissions, Rules};
+use wharf_load::Random;
 use wharf_server::Handle;
 use wharf_server::settings::{SessionReuse, Settings, Tls, TlsRequire, TlsVersion};
 
 use crate::faults::Faults;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::stream::next_certificate;
 use crate::users::FixedUsers;
 
@@ -41,7 +41,7 @@ impl Reloads {
     }
 
     /// Changes limits, TLS and accounts, in the middle of everything.
-    fn reload(&self, handle: &Handle, rng: &mut Rng, oracle: &Oracle) {
+    fn reload(&self, handle: &Handle, rng: &mut Random, oracle: &Oracle) {
         let mut settings = self.settings.clone();
         let limits = &mut settings.limits;
         (limits.upload_rate, limits.download_rate) = (rate(rng), rate(rng));
@@ -71,7 +71,7 @@ impl Reloads {
     }
 }
 
-fn rate(rng: &mut Rng) -> Rate {
+fn rate(rng: &mut Random) -> Rate {
     match rng.below(3) {
         0 => Rate::Unlimited,
         _ => Rate::from_bytes_per_second(rng.between(20_000, 500_000)),
@@ -79,7 +79,7 @@ fn rate(rng: &mut Rng) -> Rate {
 }
 
 /// Other settings of TLS; sometimes none.
-fn changed(mut tls: Tls, rng: &mut Rng) -> Option<Tls> {
+fn changed(mut tls: Tls, rng: &mut Random) -> Option<Tls> {
     match rng.below(8) {
         0 => return None,
         1 => tls.session_reuse = SessionReuse::Off,
@@ -93,7 +93,7 @@ fn changed(mut tls: Tls, rng: &mut Rng) -> Option<Tls> {
 }
 
 /// The accounts: another password, one missing, or one with its own limits.
-fn changed_users(rng: &mut Rng) -> FixedUsers {
+fn changed_users(rng: &mut Random) -> FixedUsers {
     let mut users = users();
     let (name, secret) = *rng.pick(ACCOUNTS);
     let mut account = Account::new(name, "/", Rules::everywhere(Permissions::ALL));
@@ -109,7 +109,7 @@ fn changed_users(rng: &mut Rng) -> FixedUsers {
     users
 }
 
-fn limits(rng: &mut Rng) -> AccountLimits {
+fn limits(rng: &mut Random) -> AccountLimits {
     AccountLimits {
         upload_rate: Some(rate(rng)),
         transfer_download_rate: Some(rate(rng)),
@@ -121,7 +121,7 @@ fn limits(rng: &mut Rng) -> AccountLimits {
 /// An administrator changes limits, ends sessions, and sometimes shuts the server down; returns
 /// whether it did.
 pub(crate) async fn administer(
-    mut rng: Rng,
+    mut rng: Random,
     handle: Handle,
     oracle: Oracle,
     reloads: Reloads,

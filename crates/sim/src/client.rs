@@ -9,13 +9,13 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
+use wharf_load::Random;
 use wharf_proto::reply::{Code, Reply};
 
 use crate::codes::{may_answer, moves_data};
 use crate::escape::escaped;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::stream::{ClientStream, client_config};
 
 /// Maximum time without output of the server: longer than all its timeouts, and than a rate-limited
@@ -57,7 +57,7 @@ pub(crate) struct ClientProfile {
 /// A client.
 pub(crate) struct SimClient {
     pub(crate) profile: ClientProfile,
-    pub(crate) rng: Rng,
+    pub(crate) rng: Random,
     pub(crate) net: SimNet,
     pub(crate) oracle: Oracle,
     pub(crate) control: Option<ClientStream>,
@@ -98,7 +98,7 @@ pub(crate) enum ReplyEvent {
 }
 
 impl SimClient {
-    pub(crate) fn new(profile: ClientProfile, rng: Rng, net: SimNet, oracle: Oracle) -> Self {
+    pub(crate) fn new(profile: ClientProfile, rng: Random, net: SimNet, oracle: Oracle) -> Self {
         Self {
             profile,
             rng,

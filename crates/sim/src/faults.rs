@@ -1,26 +1,29 @@
 //! A storage that stalls and fails at random, and reports all its changes to the oracle.
 
+mod sink;
+
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::storage::{
     Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stores, Write,
 };
 use wharf_core::{Bytes, Stream, async_trait};
+use wharf_load::Random;
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_storage::Memory;
 
-use crate::faulty_sink::{Detached, FaultySink};
+use self::sink::{Detached, FaultySink};
 use crate::oracle::{FileOperation, Oracle, Resource};
-use crate::rng::Rng;
 
 /// The errors that a storage can return.
 const KINDS: &[ErrorKind] =
@@ -33,7 +36,7 @@ const STALLS_MAX: Duration = Duration::from_mins(10);
 /// The faults of a storage.
 #[derive(Clone, Debug)]
 pub(crate) struct FaultPlan {
-    pub(crate) rng: Rng,
+    pub(crate) rng: Random,
     /// This call fails, counted from 1.
     pub(crate) fails_at: Option<u64>,
     /// Number of calls per thousand that fail.
@@ -69,7 +72,7 @@ pub(crate) struct StorageModes {
 
 impl StorageModes {
     /// A storage chosen at random.
-    pub(crate) fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Random) -> Self {
         let mut of_8 = || *rng.pick(&[0, 2, 4, 8]);
         Self {
             files_of_8: of_8(),
@@ -90,7 +93,7 @@ enum Handout {
 
 impl FaultPlan {
     /// No faults.
-    pub(crate) fn without_faults(rng: Rng) -> Self {
+    pub(crate) fn without_faults(rng: Random) -> Self {
         Self {
             rng,
             fails_at: None,
@@ -150,14 +153,14 @@ impl Faults {
 
     /// Disables all faults from now on.
     pub(crate) fn stop_faults(&self) {
-        let mut fault_plan = self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault_plan = lock(&self.fault_plan);
         let storage_modes = fault_plan.storage_modes;
         *fault_plan =
             FaultPlan { storage_modes, ..FaultPlan::without_faults(fault_plan.rng.fork()) };
     }
 
     fn fault_plan(&self) -> MutexGuard<'_, FaultPlan> {
-        self.fault_plan.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fault_plan)
     }
 
     fn next(&self) -> (Option<Duration>, Option<ErrorKind>) {

@@ -1,21 +1,24 @@
 //! One connection of the simulated network: two directions, each with a window, a delay, and an
 //! end.
 
+mod kernel_copy;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+use wharf_core::lock;
+use wharf_load::Random;
 use wharf_server::net::{KernelCopyLink, Link};
 
-use crate::link_copy::LinkCopy;
+use self::kernel_copy::LinkCopy;
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use crate::rng::Rng;
 
 /// Bytes that may be in transit or unread in one direction; the writer waits when it is full.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -50,7 +53,7 @@ pub(crate) struct LinkState {
     to_dialer: LinkDirection,
     is_reset: bool,
     network_faults: NetworkFaults,
-    rng: Rng,
+    rng: Random,
     /// The base latency, without random delays.
     distance: Duration,
     /// Bytes per second in each direction, on a slow network.
@@ -89,7 +92,7 @@ struct DirectionEnd {
 pub(crate) fn connection(
     links: &LinkCounter,
     network_faults: NetworkFaults,
-    mut rng: Rng,
+    mut rng: Random,
     dialer: SocketAddr,
     acceptor: SocketAddr,
 ) -> (SimLink, SimLink) {
@@ -158,7 +161,7 @@ impl SimLink {
     }
 
     fn shared(&self) -> MutexGuard<'_, LinkState> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 }
 
@@ -400,7 +403,7 @@ impl AsyncRead for SimLink {
         let this = self.get_mut();
         loop {
             let at = {
-                let mut shared = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shared = lock(&this.shared);
                 let reading = shared.read(this.side, buffer)?;
                 if let ReadState::Done = reading {
                     drop(shared);

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wharf_core::async_trait;
+use wharf_core::lock;
+use wharf_load::Random;
 use wharf_proto::time::Timestamp;
 use wharf_server::net::{Listener, Net, Socket};
 
 use crate::link::{SimLink, connection};
 use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
-use crate::rng::Rng;
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
@@ -33,7 +34,7 @@ const LOST_DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct SimNet(Arc<Mutex<NetState>>);
 
 struct NetState {
-    rng: Rng,
+    rng: Random,
     network_faults: NetworkFaults,
     queues: BTreeMap<SocketAddr, ListenQueue>,
     next_port: u16,
@@ -72,7 +73,7 @@ impl SimNet {
             NetworkFaults::Slow(seed) | NetworkFaults::Random(seed) => seed,
         };
         Self(Arc::new(Mutex::new(NetState {
-            rng: Rng::new(seed),
+            rng: Random::new(seed),
             network_faults,
             queues: BTreeMap::new(),
             next_port: FIRST_PORT,
@@ -169,7 +170,7 @@ impl SimNet {
     }
 
     fn state(&self) -> MutexGuard<'_, NetState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -2,9 +2,10 @@
 //! reports violations.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
+use wharf_core::lock;
 use wharf_core::storage::Start;
 use wharf_storage::Memory;
 
@@ -388,7 +389,7 @@ impl Oracle {
     }
 
     fn state(&self) -> MutexGuard<'_, OracleState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One seed: a simulation with its network faults, storage faults, clients and administrator, from
 //! start to shutdown.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::account::{Count, Rate};
+use wharf_load::Random;
 use wharf_server::settings::{Listen, ListenTls, Settings};
 use wharf_server::{Handle, Server};
 use wharf_storage::Memory;
@@ -19,7 +19,7 @@ use crate::faults::{FaultPlan, Faults, StorageModes};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
+use crate::report::{RunReport, inspect, inspect_sessions};
 use crate::scenario::{WorldKind, run_scenario};
 use crate::world::{EventRecorder, SERVER, clock, settings, test_tls};
 
@@ -34,31 +34,6 @@ const QUIET: Duration = Duration::from_mins(10);
 const END_MAX: Duration = Duration::from_mins(2);
 /// With so few passive ports, they are reused at once.
 const PORTS_FEW: usize = 10;
-
-/// The result of one simulation.
-#[derive(Clone, Debug)]
-pub struct RunReport {
-    /// Its seed.
-    pub seed: u64,
-    /// The log, with times in seconds.
-    pub lines: Vec<String>,
-    /// Violations of invariants; empty if the server behaved correctly.
-    pub violations: Vec<String>,
-    /// The duration, in simulated time.
-    pub took: Duration,
-}
-
-impl fmt::Display for RunReport {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.lines {
-            writeln!(out, "{line}")?;
-        }
-        for violation in &self.violations {
-            writeln!(out, "seed {}: {violation}", self.seed)?;
-        }
-        Ok(())
-    }
-}
 
 /// Runs one simulation. The same seed gives the same log.
 ///
@@ -126,7 +101,7 @@ struct WorldConfig {
 }
 
 /// A configuration without faults except one failing call.
-fn config_with_one_failure(failing: InjectedFault, rng: &mut Rng) -> WorldConfig {
+fn config_with_one_failure(failing: InjectedFault, rng: &mut Random) -> WorldConfig {
     let fails_at = match failing {
         InjectedFault::Store(call) => Some(call),
         InjectedFault::Network(_) => None,
@@ -152,7 +127,7 @@ fn server_settings() -> Settings {
     settings
 }
 
-fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
+fn random_config(seed: u64, rng: &mut Random) -> WorldConfig {
     let is_faultless = rng.chance(1, 6);
     let network_faults = match rng.below(6) {
         0 => NetworkFaults::Off,
@@ -186,7 +161,7 @@ fn random_config(seed: u64, rng: &mut Rng) -> WorldConfig {
 }
 
 /// Low limits, in some simulations.
-fn limit(settings: &mut Settings, rng: &mut Rng) {
+fn limit(settings: &mut Settings, rng: &mut Random) {
     let limits = &mut settings.limits;
     if rng.chance(1, 4) {
         limits.upload_rate = Rate::from_bytes_per_second(rng.between(20_000, 500_000));
@@ -212,7 +187,7 @@ fn limit(settings: &mut Settings, rng: &mut Rng) {
 
 async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
     let begin = Instant::now();
-    let mut rng = Rng::new(seed);
+    let mut rng = Random::new(seed);
     let random_config = match failing {
         None => random_config(seed, &mut rng),
         Some(failing) => config_with_one_failure(failing, &mut rng),
@@ -270,7 +245,7 @@ async fn run_world(seed: u64, failing: Option<InjectedFault>) -> RunReport {
 
 /// A running server with its network.
 struct RunningWorld {
-    rng: Rng,
+    rng: Random,
     /// Whether clients may share an address.
     may_share: bool,
     net: SimNet,
@@ -354,7 +329,7 @@ impl RunningWorld {
 }
 
 /// The files that exist from the start.
-fn files(rng: &mut Rng, oracle: &Oracle) -> Memory {
+fn files(rng: &mut Random, oracle: &Oracle) -> Memory {
     let memory = Memory::with_clock(clock);
     for (path, size) in [("/f0", 20_000), ("/f1", 100_000), ("/d0/g0", 10)] {
         let mut content = vec![0; size];
@@ -378,54 +353,5 @@ fn last_client(user: &str, secret: &str) -> ClientProfile {
         is_faultless: true,
         wants_tls: true,
         is_well_behaved: true,
-    }
-}
-
-/// No resources of clients may remain after they left, while the server is running.
-fn inspect_sessions(net: &SimNet, handle: &Handle, oracle: &Oracle) {
-    let (sinks, sources) = oracle.open();
-    let left = [
-        ("links", net.open().links),
-        ("sinks", sinks),
-        ("sources", sources),
-        ("sessions", handle.sessions()),
-        ("passive ports", handle.passive_ports_in_use()),
-    ];
-    for (what, number) in left.into_iter().filter(|(_, number)| *number > 0) {
-        oracle.report_violation(format!("{number} {what} left after their clients"));
-    }
-}
-
-/// No resources may remain after the shutdown.
-pub(crate) fn inspect(net: &SimNet, handle: &Handle, oracle: &Oracle, events: &EventRecorder) {
-    let open = net.open();
-    let (sinks, sources) = oracle.open();
-    let left = [
-        ("listeners", open.listeners),
-        ("links", open.links),
-        ("sinks", sinks),
-        ("sources", sources),
-        ("sessions", handle.sessions()),
-        ("passive ports", handle.passive_ports_in_use()),
-    ];
-    for (what, number) in left {
-        if number > 0 {
-            oracle.report_violation(format!("{number} {what} left over"));
-        }
-    }
-    let count = |what| events.lines().iter().filter(|line| line.contains(what)).count();
-    let (began, ended) = (count(" Connected"), count(" SessionEnded"));
-    if began != ended {
-        oracle.report_violation(format!(
-            "{began} sessions were reported as begun and {ended} as ended"
-        ));
-    }
-    let is_upload =
-        |line: &&String| line.contains("direction: Upload") && line.contains("is_complete: true");
-    let (published, logged) =
-        (oracle.published_count(), events.lines().iter().filter(is_upload).count());
-    if published != logged {
-        oracle
-            .report_violation(format!("{published} uploads were published and {logged} reported"));
     }
 }

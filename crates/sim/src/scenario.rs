@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use wharf_core::account::Account;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
+use wharf_load::Random;
 use wharf_server::session_status::Activity;
 use wharf_server::settings::Settings;
 use wharf_server::{Handle, Server};
@@ -28,8 +29,7 @@ use crate::faults::{FaultPlan, Faults, StorageModes};
 use crate::net::SimNet;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
-use crate::run::{RunReport, inspect};
+use crate::report::{RunReport, inspect};
 use crate::timed_client::{Bounds, ClientFailure, TimedClient};
 use crate::users::FixedUsers;
 use crate::world::{EventRecorder, clock};
@@ -58,7 +58,7 @@ impl WorldKind {
     /// The kind of a seed: half of the seeds are random worlds.
     pub fn of(seed: u64) -> Self {
         // Other numbers than those of the world itself.
-        match Rng::new(!seed).below(8) {
+        match Random::new(!seed).below(8) {
             0..4 => Self::Random,
             4 => Self::Limits,
             5 => Self::Ports,
@@ -76,7 +76,7 @@ impl WorldKind {
 
 /// Runs the scenario of this kind.
 pub(crate) async fn run_scenario(kind: WorldKind, seed: u64, copies_first: bool) -> RunReport {
-    let (begin, mut rng) = (Instant::now(), Rng::new(seed));
+    let (begin, mut rng) = (Instant::now(), Random::new(seed));
     let oracle = Oracle::new();
     oracle.log_line("world", &format!("seed {seed}, {kind:?}"));
     let scenario = async {
@@ -114,7 +114,7 @@ impl ScenarioServer {
         network_faults: NetworkFaults,
         settings: Settings,
         storage_modes: StorageModes,
-        (rng, oracle): (&mut Rng, &Oracle),
+        (rng, oracle): (&mut Random, &Oracle),
     ) -> Self {
         oracle.log_line("world", &format!("{network_faults:?}, {storage_modes:?}"));
         let memory = Memory::with_clock(clock);
@@ -192,7 +192,7 @@ fn address(number: u8) -> IpAddr {
 }
 
 /// A network on which everything arrives, and what clients may expect on it.
-fn reliable_network(seed: u64, rng: &mut Rng) -> NetworkFaults {
+fn reliable_network(seed: u64, rng: &mut Random) -> NetworkFaults {
     if rng.chance(1, 2) { NetworkFaults::Off } else { NetworkFaults::Slow(seed) }
 }
 

@@ -1,12 +1,13 @@
 //! A server with its accounts, files and network, for scripted dialogues.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use wharf_core::account::Account;
 use wharf_core::event::{ClientInfo, Event, Events};
+use wharf_core::lock;
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::storage::Stores;
 use wharf_proto::time::Timestamp;
@@ -57,7 +58,7 @@ pub struct EventRecorder(Arc<Mutex<Vec<String>>>);
 impl EventRecorder {
     /// The events so far, such as `1 anna LoggedIn`.
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
@@ -65,7 +66,7 @@ impl Events for EventRecorder {
     fn emit(&self, client: &ClientInfo, event: &Event<'_>) {
         let user = client.user.as_deref().unwrap_or("-");
         let line = format!("{} {user} {event:?}", client.session);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        lock(&self.0).push(line);
     }
 
     fn wants_commands(&self) -> bool {

@@ -51,13 +51,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use wharf_core::account::{Account, Count};
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{
     Capabilities, Change, Entries, LastLink, ListDetail, Replace, Sink, Source, Space, Storage,
@@ -306,7 +307,7 @@ impl Storage for Disk {
         self.act(move |tree| tree.has_unfinished(&at)).await
     }
 
-    fn usage(&self) -> Option<Usage> {
+    fn usage(&self, _: &VPath) -> Option<Usage> {
         let limited = self.tree.limited.as_ref()?;
         limited.quota.is_limited().then(|| limited.usage())
     }
@@ -323,7 +324,7 @@ impl Storage for Disk {
         self.act(move |tree| tree.resolve(&at, last)).await
     }
 
-    async fn space(&self) -> Result<Option<Space>> {
+    async fn space(&self, _: &VPath) -> Result<Option<Space>> {
         self.act(Tree::space).await
     }
 
@@ -427,7 +428,7 @@ impl Disks {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<TreeKey, Weak<Tree>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

@@ -8,18 +8,16 @@ use std::collections::hash_map;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_core::Stream;
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
 use wharf_core::storage::{
     Capabilities, Change, Entries, ListDetail, Replace, Sink, Source, Start, Storage, Stored,
     Stores, Usage, UsedSpace, Write,
 };
+use wharf_core::{Bytes, Stream, async_trait, lock};
 use wharf_proto::entry::Entry;
 use wharf_proto::path::VPath;
 use wharf_proto::time::Timestamp;
@@ -137,7 +135,7 @@ impl Memory {
     fn tree(&self) -> MutexGuard<'_, MemoryTree> {
         // A panic while the lock was held leaves the nodes consistent: every change is one
         // insertion.
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tree)
     }
 }
 
@@ -342,7 +340,7 @@ impl Storage for Memory {
         Ok(self.tree().partial(&key).map(|it| length(&it.content)).filter(|bytes| *bytes > 0))
     }
 
-    fn usage(&self) -> Option<Usage> {
+    fn usage(&self, _: &VPath) -> Option<Usage> {
         let limited = self.limited(&self.tree())?;
         self.quota.is_limited().then(|| limited.usage())
     }

@@ -187,13 +187,9 @@ impl Storage for Mounts {
         location.store.has_unfinished(&location.at).await
     }
 
-    fn usage(&self) -> Option<Usage> {
-        self.home.usage()
-    }
-
-    fn usage_at(&self, at: &VPath) -> Option<Usage> {
+    fn usage(&self, at: &VPath) -> Option<Usage> {
         let location = self.location(at);
-        location.store.usage_at(&location.at)
+        location.store.usage(&location.at)
     }
 
     /// A link of one tree can lead to the mount point of another, which contains the next link.
@@ -218,13 +214,9 @@ impl Storage for Mounts {
         self.folders.keys().find(|path| self.is_within(path, at)).cloned()
     }
 
-    async fn space(&self) -> Result<Option<Space>> {
-        self.home.space().await
-    }
-
-    async fn space_at(&self, at: &VPath) -> Result<Option<Space>> {
+    async fn space(&self, at: &VPath) -> Result<Option<Space>> {
         let location = self.location(at);
-        location.store.space_at(&location.at).await
+        location.store.space(&location.at).await
     }
 
     fn real_path(&self, at: &VPath) -> Option<PathBuf> {

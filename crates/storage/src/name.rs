@@ -1,9 +1,8 @@
 //! Checks of new names, and the owner of partial uploads.
 
-use std::fmt::Write as _;
-
 use wharf_core::account::Account;
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::hex;
 use wharf_proto::path::escaped;
 
 /// Rejects a new name with control bytes (C0, DEL, C1) or outside of UTF-8: it could forge a line
@@ -23,10 +22,9 @@ pub(crate) fn check_new(name: &[u8]) -> Result<()> {
 /// that name. Names contain no line ends.
 pub(crate) fn upload_owner(account: &Account) -> String {
     let mut owner = account.name.clone();
-    for (number, byte) in account.instance.iter().flatten().enumerate() {
-        let separator = if number == 0 { "\n" } else { "" };
-        // Writing to a String never fails.
-        let _ = write!(owner, "{separator}{byte:02x}");
+    if let Some(instance) = &account.instance {
+        owner.push('\n');
+        owner += &hex(instance);
     }
     owner
 }

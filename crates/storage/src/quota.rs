@@ -11,13 +11,14 @@ mod reservation;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use wharf_core::account::{Account, Count, Size};
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::storage::{Usage, UsedSpace};
 use wharf_proto::path::VPath;
 
@@ -169,35 +170,35 @@ impl QuotaCounter {
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // Lock holders change numbers only, and cannot fail half-way.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts)
     }
 
     fn names(&self) -> MutexGuard<'_, ()> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 
     /// Registers a home at `at` within this one.
     pub(crate) fn add_inner(self: &Arc<Self>, at: VPath, counter: &Arc<Self>) {
         counter.outer().push(Arc::downgrade(self));
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
         inner.retain(|(known, counter)| *known != at && counter.strong_count() > 0);
         inner.push((at, Arc::downgrade(counter)));
     }
 
     /// The counters of the inner homes that contain a path.
     fn inner_at(&self, at: &VPath) -> Vec<Arc<Self>> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = lock(&self.inner);
         let around = inner.iter().filter(|(home, _)| at.is_within(home));
         around.filter_map(|(_, counter)| counter.upgrade()).collect()
     }
 
     fn outer(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
-        self.outer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outer)
     }
 
     /// Whether there are inner homes of other accounts.
     fn has_inner(&self) -> bool {
-        !self.inner.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !lock(&self.inner).is_empty()
     }
 
     /// Uncounted files may have been added: until the next count, removals do not lower this one.

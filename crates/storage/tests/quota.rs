@@ -295,7 +295,7 @@ proptest! {
             );
         });
         let there = memory.recount();
-        prop_assert_eq!(anna.usage().unwrap().used, Some(there));
+        prop_assert_eq!(anna.usage(&VPath::root()).unwrap().used, Some(there));
         within_limits(there);
     }
 }
@@ -362,7 +362,10 @@ async fn row_37_a_damaged_quota_file_is_ignored() {
         let store = disks.open(&account("anna", &place.home)).await.unwrap();
         store.make_dir(&path("/d")).await.unwrap();
         store.remove_dir(&path("/d")).await.unwrap();
-        assert_eq!(store.usage().unwrap().used, Some(UsedSpace { bytes: 100, files: 1 }));
+        assert_eq!(
+            store.usage(&VPath::root()).unwrap().used,
+            Some(UsedSpace { bytes: 100, files: 1 })
+        );
         quotas
     };
     open(place.quotas()).await.close().unwrap();
@@ -415,7 +418,7 @@ async fn row_37_removing_from_an_inner_home_frees_no_quota_of_the_outer_one() {
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(again.usage().unwrap().used, Some(UsedSpace::default()));
+    assert_eq!(again.usage(&VPath::root()).unwrap().used, Some(UsedSpace::default()));
 }
 
 #[tokio::test]

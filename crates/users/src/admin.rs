@@ -4,9 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use wharf_core::async_trait;
-use wharf_proto::path::VPath;
 
-use crate::file::{EditError, Fault, Owner, Setting, StoredHash, UserRecord, UsersFileError};
+use crate::file::{EditError, Fault, Setting, StoreChange, StoredHash, UserRecord, UsersFileError};
+
+pub use file::FileAdmin;
+
+mod file;
 
 /// The most accounts on one page of [`UserAdmin::page`].
 pub const PAGE_MAX: usize = 1000;
@@ -93,91 +96,6 @@ pub trait UserAdmin: Send + Sync {
     /// As [`UserAdmin::change`].
     async fn remove(&self, name: &str) -> Result<(), AdminError> {
         self.change(&[StoreChange::remove(name)]).await
-    }
-}
-
-/// The account or group that a table belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
-    /// An account's.
-    User(String),
-    /// A group's.
-    Group(String),
-}
-
-impl Holder {
-    /// The same for an [`Editor`](crate::file::Editor).
-    pub fn owner(&self) -> Owner<'_> {
-        match self {
-            Self::User(name) => Owner::User(name),
-            Self::Group(name) => Owner::Group(name),
-        }
-    }
-}
-
-/// A name alone is that of an account.
-impl From<&str> for Holder {
-    fn from(name: &str) -> Self {
-        Self::User(name.to_owned())
-    }
-}
-
-/// One thing to be done to a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreChange {
-    /// A new account or group.
-    Add {
-        /// The account or group.
-        holder: Holder,
-        /// Its settings. An account needs a home, its own or that of one of its groups.
-        settings: Vec<Setting>,
-    },
-    /// Changes settings of an existing account or group.
-    Set {
-        /// The account or group.
-        holder: Holder,
-        /// The new settings.
-        settings: Vec<Setting>,
-        /// The settings to remove.
-        cleared: Vec<Cleared>,
-    },
-    /// Removes an account or group. Fails for a group that has members; nothing is changed then.
-    Remove {
-        /// The account or group.
-        holder: Holder,
-    },
-}
-
-/// What is taken away from a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cleared {
-    /// A key.
-    Key(&'static str),
-    /// An entry of `paths` or `folders`.
-    Entry(&'static str, VPath),
-}
-
-impl StoreChange {
-    /// A new account or group.
-    pub fn add(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
-        Self::Add { holder: holder.into(), settings }
-    }
-
-    /// Changes settings of an existing account or group.
-    pub fn set(holder: impl Into<Holder>, settings: Vec<Setting>) -> Self {
-        Self::Set { holder: holder.into(), settings, cleared: Vec::new() }
-    }
-
-    /// Removes an account or group.
-    pub fn remove(holder: impl Into<Holder>) -> Self {
-        Self::Remove { holder: holder.into() }
-    }
-
-    /// The account or group that is changed.
-    pub fn holder(&self) -> &Holder {
-        match self {
-            Self::Add { holder, .. } | Self::Set { holder, .. } | Self::Remove { holder } => holder,
-        }
     }
 }
 

@@ -35,7 +35,7 @@
 //! To follow it: `record` is the content of the file, `read` parses it, `edit` and `editor` change
 //! it, `disk` has the system calls, and [`FileUsers`] answers logins.
 
-mod admin;
+mod change;
 mod disk;
 mod edit;
 mod editor;
@@ -49,15 +49,17 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use admin::FileAdmin;
+pub(crate) use disk::folder;
+
+pub use change::{Cleared, Holder, StoreChange};
 pub use disk::{
     FILE_BYTES_MAX, LockWait, Stamp, create_private, lock, lock_file, open_to_others, replace,
     replace_stamped, stamp, stamp_of,
 };
-pub use edit::{EditError, UserFile};
-pub use editor::{Editor, Owner};
+pub use edit::UserFile;
+pub use editor::Editor;
 pub use origin::SettingOrigin;
-pub use problem::{Fault, FileProblems, UsersFileError, UsersFileProblem};
+pub use problem::{EditError, Fault, FileProblems, UsersFileError, UsersFileProblem};
 pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
@@ -66,7 +68,7 @@ pub use record::{
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
@@ -136,7 +138,7 @@ impl FileUsers {
 
     /// All accounts, as the file was last read.
     pub fn accounts(&self) -> Vec<Account> {
-        let folder = disk::folder(&self.inner.path);
+        let folder = folder(&self.inner.path);
         self.inner
             .state()
             .records
@@ -148,7 +150,7 @@ impl FileUsers {
     /// The limits of an account's own, as the file was last read.
     pub fn limits(&self, name: &str) -> Option<AccountLimits> {
         let record = self.inner.state().records.get(name).cloned()?;
-        Some(record.account(disk::folder(&self.inner.path), Timestamp::now()).limits)
+        Some(record.account(folder(&self.inner.path), Timestamp::now()).limits)
     }
 
     /// The error that makes the file unusable, or that kept a hash from being renewed, unless it
@@ -217,7 +219,7 @@ impl Users for FileUsers {
             Verified::Unreadable => return Err(Denied::NoPassword),
         }
         record.admits(attempt, now)?;
-        Ok(record.account(disk::folder(&self.inner.path), now))
+        Ok(record.account(folder(&self.inner.path), now))
     }
 
     async fn account_status(&self, attempt: &Attempt<'_>) -> Result<AccountStatus, Denied> {
@@ -231,7 +233,7 @@ impl Users for FileUsers {
         let now = Timestamp::now();
         record.admits(attempt, now)?;
         let has_password = record.password.is_some() || record.no_password == Some(true);
-        let account = Box::new(record.account(disk::folder(&self.inner.path), now));
+        let account = Box::new(record.account(folder(&self.inner.path), now));
         Ok(AccountStatus::Known { account, has_password })
     }
 }
@@ -295,7 +297,7 @@ impl FileState {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, FileState> {
         // No code under this lock panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        wharf_core::lock(&self.state)
     }
 
     /// Whether the file is known to be unchanged, without waiting for anything.
@@ -308,7 +310,7 @@ impl Inner {
 
     /// Reads the file again if it has changed. Blocks.
     fn reload_if_changed(&self) {
-        let _locked = self.read_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _locked = wharf_core::lock(&self.read_lock);
         let seen = stamp(&self.path);
         let now = seen.as_ref().ok().copied();
         let before = self.state().stamp;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{AdminError, Holder, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{Fault, FileAdmin, FileUsers, UserRecord};
+use wharf_users::admin::{AdminError, FileAdmin, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{Fault, FileUsers, Holder, UserRecord};
 use wharf_users::hasher::Hasher;
 
 use crate::config::Config;

@@ -16,10 +16,10 @@ use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
 use crate::cli::GlobalArgs;
 use crate::cli::ban::{BanArgs, BanCommand};
 use crate::cli::mistake::reason;
-use crate::config::units::{parse_duration, show_duration};
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
 use crate::share::confirm;
+use crate::units::{parse_duration, show_duration};
 use crate::user_command::list::table;
 
 /// Runs the command through the API of the running server, or without one on the file of bans.

@@ -23,7 +23,6 @@ use wharf_users::file::{LockWait, Stamp, lock, replace, replace_stamped, stamp, 
 
 use crate::config::Config;
 use crate::os::private_folder;
-use crate::standard_paths;
 
 /// Name of the file in the state folder.
 const NAME: &str = "bans";
@@ -67,7 +66,7 @@ pub(crate) struct Locked<'a> {
 impl BanFile {
     /// The file of this configuration.
     pub(crate) fn of(config: &Config) -> Self {
-        let folder = config.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder);
+        let folder = config.state_folder();
         Self { path: folder.join(NAME) }
     }
 

@@ -30,8 +30,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ipnet::IpNet;
 use wharf_users::nearest::nearest;
 
-use crate::config::units::parse_duration;
 use crate::outcome::Colour;
+use crate::units::parse_duration;
 use ban::BanArgs;
 use bench::BenchArgs;
 use check::CheckArgs;

@@ -14,15 +14,18 @@ pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod login_sources;
+pub(crate) mod migration;
 pub(crate) mod problem;
 pub(crate) mod raw;
 pub(crate) mod renamed;
 pub(crate) mod show;
 pub(crate) mod store;
-pub(crate) mod units;
 pub(crate) mod value;
 pub(crate) mod wait;
 
+use std::path::PathBuf;
+
+use crate::standard_paths;
 use gather::{Inputs, gather};
 use layers::{ConfigReader, Layers};
 use problem::{ConfigProblem, Severity};
@@ -91,6 +94,11 @@ impl Loaded {
 }
 
 impl Config {
+    /// The folder for certificates and other state.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        self.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
+    }
+
     fn read(reader: &mut ConfigReader<'_>) -> Self {
         let keys::Preamble { config_version: Version } = keys::Preamble::read(reader, "");
         let listeners = reader.layers.tables("listen").max(1);

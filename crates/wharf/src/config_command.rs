@@ -4,8 +4,8 @@ use std::io;
 
 use crate::cli::{ConfigCommand, GlobalArgs};
 use crate::config::file::read;
+use crate::config::migration;
 use crate::config::problem::{ConfigProblem, ConfigText, render};
-use crate::config::renamed;
 use crate::config::show::{default_file, in_force, in_force_json};
 use crate::import::write::replace;
 use crate::outcome::{Exit, Failure, print, print_error};
@@ -37,7 +37,7 @@ fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
     let shown = path.display().to_string();
     let is_coloured = global.color.is_on();
     let source = read(&path).map_err(|problem| invalid(problem, None, is_coloured))?;
-    let migrated = renamed::migrate(&source.text)
+    let migrated = migration::migrate(&source.text)
         .map_err(|problem| invalid(problem, Some(&source), is_coloured))?;
     if migrated.renames.is_empty() {
         print(&format!("{shown} needs no migration\n"))?;

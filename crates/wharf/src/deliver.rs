@@ -23,7 +23,6 @@ use crate::log::catalog::kind;
 use crate::log::record::{Field, LogRecord};
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
-use crate::sandbox::reach::state_folder;
 use message::MessageFactory;
 
 mod message;
@@ -354,7 +353,7 @@ fn checker(
 
 /// The folder with the spools of webhooks.
 pub(crate) fn spool_folder(config: &Config) -> std::path::PathBuf {
-    state_folder(config).join("webhooks")
+    config.state_folder().join("webhooks")
 }
 
 /// Reads the secret and certificates of a webhook; `None` if it has no URL.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::UserAdmin;
-use wharf_users::file::{FileAdmin, Setting, StoredHash};
+use wharf_users::admin::{FileAdmin, UserAdmin};
+use wharf_users::file::{Setting, StoredHash};
 
 use crate::accounts::{admin, all_records};
 use crate::cli::GlobalArgs;

@@ -36,6 +36,7 @@ mod share;
 mod snapshot;
 mod standard_paths;
 mod top_command;
+mod units;
 mod user_command;
 mod why_command;
 mod wire;

@@ -12,8 +12,8 @@ use wharf_core::account::Rate;
 use wharf_server::settings::ListenTls;
 
 use crate::config::choice::TlsRequire;
-use crate::config::units::{show_duration, show_rate};
 use crate::share::{Share, ShareAccess};
+use crate::units::{show_duration, show_rate};
 use layout::Layout;
 use words::Words;
 

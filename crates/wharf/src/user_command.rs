@@ -14,8 +14,8 @@ use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{AdminError, StoreChange, StoreError, StoreErrorKind, UserAdmin};
-use wharf_users::file::{EditError, Setting, StoredHash, UserRecord, UsersFileError};
+use wharf_users::admin::{AdminError, StoreError, StoreErrorKind, UserAdmin};
+use wharf_users::file::{EditError, Setting, StoreChange, StoredHash, UserRecord, UsersFileError};
 use wharf_users::nearest::nearest;
 use wharf_users::password::looks_like_hash;
 

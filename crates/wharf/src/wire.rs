@@ -26,7 +26,7 @@ use crate::config::value::{LegacyEncoding, ListenPort, PublicAddress};
 use crate::config::{Config, choice, keys, value};
 use crate::outcome::{Exit, Failure};
 use crate::panel::own_addresses;
-use crate::sandbox::reach::{AccessPolicy, state_folder};
+use crate::sandbox::reach::AccessPolicy;
 use crate::standard_paths;
 
 pub(crate) use accounts::{
@@ -282,7 +282,7 @@ fn pair(config: &Config) -> Result<CertificateAndKey, Failure> {
     if let (Some(certificate), Some(key)) = (&config.tls.certificate.0, &config.tls.private_key.0) {
         return from_files(certificate, key);
     }
-    let folder = state_folder(config);
+    let folder = config.state_folder();
     let names = standard_paths::host_name().into_iter().chain(["localhost".to_owned()]);
     let addresses = own_addresses().into_iter().map(|ip| ip.to_string());
     self_signed(&folder, &names.chain(addresses).collect::<Vec<_>>())
@@ -350,7 +350,7 @@ impl Stores for ConfinedFolders {
 
 /// The quota counters, with the values stored by the last run.
 pub(crate) fn quotas(config: &Config) -> Quotas {
-    Quotas::open(state_folder(config), user_quota(config))
+    Quotas::open(config.state_folder(), user_quota(config))
 }
 
 /// The default quotas of accounts.

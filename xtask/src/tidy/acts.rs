@@ -1,9 +1,10 @@
 //! Operations that are allowed in few places: sockets, tasks, blocking work; and what a command
 //! must not use.
 
+use super::imports::imports;
 use super::source::SourceFile;
 use super::tree::SourceTree;
-use super::{Finding, Rule, floors};
+use super::{Finding, Rule};
 
 /// An operation, and the only places where it may be done.
 struct RestrictedOperation {
@@ -40,6 +41,7 @@ static ACTS: &[RestrictedOperation] = &[
             // Hashes take long, and the accounts file is read at a login.
             "crates/users/src/password",
             "crates/users/src/hasher",
+            "crates/users/src/admin/file.rs",
             "crates/users/src/file",
             // The home of an account from an external source is created at its first login.
             "crates/login/src/template.rs",
@@ -154,8 +156,9 @@ fn reaching(source: &SourceFile) -> Vec<Finding> {
     if !source.path.starts_with(COMMANDS) || source.is_test {
         return Vec::new();
     }
-    let uses = floors::uses(source).into_iter().filter(|(_, to)| OUT_OF_REACH.contains(to));
-    let uses = uses.map(|(line, to)| REACH.broken(&source.path, line, format!("`{to}`")));
+    let uses = imports(source).into_iter().filter(|import| OUT_OF_REACH.contains(&import.first()));
+    let uses =
+        uses.map(|import| REACH.broken(&source.path, import.line, format!("`{}`", import.first())));
     uses.chain(REACH.forbids(source, &["Storage"])).collect()
 }
 

@@ -20,6 +20,9 @@ pub(super) struct SourceFile {
     tests: Vec<Range<usize>>,
 }
 
+/// Suffixes of files that contain the code for one operating system.
+const SYSTEM_SUFFIXES: &[&str] = &["_linux", "_unix", "_windows", "_other"];
+
 /// One line of a file.
 pub(super) struct SourceLine<'a> {
     /// Counted from 1.
@@ -65,6 +68,15 @@ impl SourceFile {
         let hits = self.code.match_indices(needle).map(|(offset, _)| offset);
         hits.filter(|offset| is_word(&self.code, *offset, needle) && !self.is_test_at(*offset))
             .collect()
+    }
+
+    /// Its module: the path below the crate's root, the same for the halves of two systems.
+    pub(super) fn module(&self) -> Vec<&str> {
+        let below = self.path.split_once("/src/").map_or(self.path.as_str(), |(_, below)| below);
+        let parts = below.strip_suffix(".rs").unwrap_or(below).split('/');
+        let mut module: Vec<&str> = parts.map(without_system).collect();
+        module.pop_if(|last| matches!(*last, "lib" | "main" | "mod"));
+        module
     }
 
     /// The file's name without `.rs`.
@@ -118,6 +130,10 @@ fn is_word(code: &str, offset: usize, needle: &str) -> bool {
         inner.is_some_and(is_name) && outer.is_some_and(is_name)
     };
     !joins(needle.chars().next(), before) && !joins(needle.chars().next_back(), after)
+}
+
+fn without_system(name: &str) -> &str {
+    SYSTEM_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 fn stem(path: &str) -> &str {

@@ -10,8 +10,8 @@ use wharf_accounts_sql::{
     CONNECTIONS_MAX, Creation, DatabaseAddress, SqlUsers, StoreEvent, VERSION,
 };
 use wharf_core::users::{Denied, Users};
-use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
-use wharf_users::file::Setting;
+use wharf_users::admin::{StoreErrorKind, UserAdmin};
+use wharf_users::file::{Holder, Setting, StoreChange};
 use wharf_users::hasher::Hasher;
 
 use crate::support::{add, attempt, suite};

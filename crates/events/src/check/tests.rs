@@ -143,10 +143,10 @@ async fn an_append_is_checked_with_the_file_that_it_adds_to() {
 async fn usage_and_space_are_those_of_the_folder_of_a_path() {
     let folders: (VPath, Arc<dyn Storage>) = (path("/shared"), Arc::new(shared()));
     let bench = bench_with(SCANNER, Unchecked::Rejected, vec![folders]);
-    let most = |at: &str| bench.store.usage_at(&path(at)).and_then(|usage| usage.bytes_max.bytes());
+    let most = |at: &str| bench.store.usage(&path(at)).and_then(|usage| usage.bytes_max.bytes());
     assert_eq!(most("/shared/a.txt"), Some(100));
     assert_eq!(most("/a.txt"), None);
-    let free = async |at: &str| bench.store.space_at(&path(at)).await.unwrap();
+    let free = async |at: &str| bench.store.space(&path(at)).await.unwrap();
     assert!(free("/a.txt").await.is_some(), "a disk knows its space");
     assert!(free("/shared/a.txt").await.is_none(), "memory does not");
 }

@@ -1,9 +1,8 @@
 //! The signature by which a receiver verifies a request: an HMAC over time and body.
 
-use std::fmt::Write as _;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use wharf_core::hex;
 
 /// The value of the header `Wharf-Signature`: `t=1700000000,v1=<64 hexadecimal digits>`, the
 /// HMAC-SHA256 of `1700000000.<body>`. The time lets a receiver reject replays.
@@ -13,23 +12,15 @@ pub fn header(secret: &[u8], time: u64, body: &str) -> String {
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) {
         mac.update(format!("{time}.").as_bytes());
         mac.update(body.as_bytes());
-        push_hex(&mut out, &mac.finalize().into_bytes());
+        out += &hex(&mac.finalize().into_bytes());
     }
     out
 }
 
 /// The folder name for an address: a hash, since addresses may contain secrets.
 pub(super) fn folder_name(url: &str) -> String {
-    let mut out = String::new();
     let digest = Sha256::digest(url.as_bytes());
-    push_hex(&mut out, digest.get(..8).unwrap_or_default());
-    out
-}
-
-fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
+    hex(digest.get(..8).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use wharf_core::lock;
+
 use super::WebhookCounts;
 use crate::clock::now;
 
@@ -175,7 +177,7 @@ impl Spool {
     }
 
     fn state(&self) -> MutexGuard<'_, SpoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Appends a line immediately.

@@ -3,8 +3,10 @@
 use std::io::{self, Read, Write};
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use wharf_core::lock;
 
 use super::{Execution, OUTPUT_BYTES_MAX, ProgramEnd, ProgramOutcome, RunningPrograms};
 use crate::clock::now;
@@ -20,7 +22,7 @@ pub(super) struct ProcessGroup(Arc<Mutex<Child>>);
 impl ProcessGroup {
     /// Kills it.
     pub(super) fn kill(&self) {
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).kill();
+        let _ = lock(&self.0).kill();
     }
 }
 
@@ -58,13 +60,13 @@ pub(super) fn run(
     let deadline = now() + order.time_max;
     let mut is_late = false;
     let status = loop {
-        let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait()?;
+        let status = lock(&child).try_wait()?;
         if let Some(status) = status {
             break status;
         }
         if now() >= deadline {
             is_late = true;
-            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            let _ = lock(&child).kill();
         }
         std::thread::sleep(POLL_INTERVAL);
     };

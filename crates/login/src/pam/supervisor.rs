@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::stdin;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder as Thread, sleep};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::time::Instant;
 use wharf_core::account::is_name;
+use wharf_core::lock;
 use zeroize::Zeroizing;
 
 use super::check::check;
@@ -88,7 +89,7 @@ fn work(service: &str) -> u8 {
         }
         let began = Instant::now();
         {
-            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = lock(&running);
             if running.len() >= CHECKS_MAX {
                 let oldest = running.iter().min().map(Instant::elapsed);
                 if oldest.is_some_and(|age| age > HUNG_AFTER) {
@@ -115,7 +116,7 @@ fn work(service: &str) -> u8 {
 }
 
 fn finish(running: &Mutex<Vec<Instant>>, began: Instant) {
-    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut running = lock(running);
     if let Some(mine) = running.iter().position(|other| *other == began) {
         running.swap_remove(mine);
     }

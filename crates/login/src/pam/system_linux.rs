@@ -13,13 +13,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Builder as Thread;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tokio::sync::oneshot;
 use wharf_core::async_trait;
+use wharf_core::lock;
 use wharf_core::users::{Attempt, Denied};
 use zeroize::Zeroizing;
 
@@ -142,7 +143,7 @@ impl HelperSocket {
 
     fn state(&self) -> MutexGuard<'_, HelperState> {
         // No code under this lock panics halfway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Sends a request without waiting for the response.

@@ -2,8 +2,9 @@
 
 use std::io;
 
+use wharf_load::Random;
+
 use crate::prove::client::ProofClient;
-use crate::prove::random::Random;
 use crate::prove::stream::ProofStream;
 
 /// One way.
@@ -50,7 +51,7 @@ const WITH_TLS: &[Interruption] = &[
 impl Interruption {
     pub(super) fn any(random: &mut Random, is_secure: bool) -> Self {
         let endings = if is_secure { WITH_TLS } else { PLAIN };
-        random.pick(endings).copied().unwrap_or(Self::Reset)
+        *random.pick(endings)
     }
 
     pub(super) fn name(self) -> &'static str {

@@ -4,14 +4,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_load::{Random, clock};
 use wharf_proto::reply::Code;
 
 use super::interruption::Interruption;
 use crate::prove::client::ProofClient;
-use crate::prove::clock;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
-use crate::prove::random::Random;
 use crate::prove::server::ProofServer;
 
 /// An upload; everything follows from its seed.
@@ -52,38 +51,35 @@ impl SeededUpload {
         let is_secure = random.once_in(2);
         let interruption = Interruption::any(&mut random, is_secure);
         let name = format!("cut-{seed}");
-        let command = match random.below(4) {
+        let command = match random.index(4) {
             0 => UploadCommand::Append,
             1 => UploadCommand::Restart,
             _ => UploadCommand::Store,
         };
         let has_old = command != UploadCommand::Store || random.once_in(2);
-        let length = random.skewed_below(BYTES_MAX);
+        let length = random.small_index(BYTES_MAX);
         let old = has_old.then(|| pool.piece(&mut random, length + 1));
         if let Some(old) = &old {
             folder::write(&home.join(&name), pool.bytes(old))?;
         }
-        let length = if random.once_in(2) {
-            random.below(BYTES_MAX)
-        } else {
-            random.skewed_below(BYTES_MAX)
-        };
+        let length =
+            if random.once_in(2) { random.index(BYTES_MAX) } else { random.small_index(BYTES_MAX) };
         let more = pool.piece(&mut random, length + 1);
         let kept = old.clone().unwrap_or_default();
         let start = match command {
             UploadCommand::Store => 0,
             UploadCommand::Append => kept.len(),
-            UploadCommand::Restart => random.below(kept.len() + 1),
+            UploadCommand::Restart => random.index(kept.len() + 1),
         };
         let whole = kept.first(start).with(&more);
-        let sent = random.below(more.len());
+        let sent = random.index(more.len());
         // An upload without a byte may be stored without close_notify, as an empty file.
         let interruption = if interruption == Interruption::NoNotify && sent == 0 {
             Interruption::Reset
         } else {
             interruption
         };
-        let micros = u64::try_from(random.skewed_below(PAUSE_MICROS_MAX)).unwrap_or(0);
+        let micros = u64::try_from(random.small_index(PAUSE_MICROS_MAX)).unwrap_or(0);
         let pause = Duration::from_micros(micros);
         Ok(Self { seed, interruption, name, is_secure, command, old, whole, start, sent, pause })
     }

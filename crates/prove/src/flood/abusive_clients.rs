@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use wharf_load::clock;
 use wharf_proto::reply::Code;
 
 use super::Sizes;
 use crate::prove::client::{ClientResult, ProofClient, dial};
-use crate::prove::clock;
 use crate::prove::report::ProofReport;
 use crate::prove::server::{PASSWORD, USER};
 use crate::prove::stream::ProofStream;

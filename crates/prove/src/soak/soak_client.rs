@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::{fail_login, folder_of};
 use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
-use crate::prove::random::Random;
 use crate::prove::report::ProofReport;
 use crate::prove::server::ProofServer;
 
@@ -91,7 +91,7 @@ impl SoakClient {
     }
 
     fn any_operation(&mut self) -> (&'static str, SoakOperation) {
-        let mut place = self.random.below(OPERATIONS.iter().map(|(share, _, _)| share).sum());
+        let mut place = self.random.index(OPERATIONS.iter().map(|(share, _, _)| share).sum());
         for (share, name, act) in OPERATIONS {
             match place.checked_sub(*share) {
                 Some(rest) => place = rest,
@@ -105,7 +105,7 @@ impl SoakClient {
     fn reconnect(&mut self, server: &ProofServer) -> SoakResult {
         let next = connected(server, &self.folder, &mut self.random)?;
         let old = std::mem::replace(&mut self.client, next);
-        match self.random.below(3) {
+        match self.random.index(3) {
             0 => return Ok(old.quit()?),
             1 => drop(old),
             _ => {
@@ -137,7 +137,7 @@ impl SoakClient {
 
     fn get_from(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
-        let start = self.random.below(content.len() + 1);
+        let start = self.random.index(content.len() + 1);
         self.client.expect(&format!("REST {start}"), Code::PENDING)?;
         let bytes = self.client.download(&format!("RETR {name}"))?;
         let whole = pool.bytes(&content);
@@ -204,7 +204,7 @@ impl SoakClient {
     fn cut_and_resume(&mut self, pool: &ContentPool) -> SoakResult {
         let (name, content) = (self.name(), self.content(pool));
         let bytes = pool.bytes(&content);
-        let sent = self.random.below(bytes.len() + 1);
+        let sent = self.random.index(bytes.len() + 1);
         let mut data = self.client.open(&format!("STOR {name}"))?;
         let part = bytes.get(..sent).unwrap_or_default();
         data.write_all(part).and_then(|()| data.flush()).map_err(|error| error.to_string())?;
@@ -238,7 +238,7 @@ impl SoakClient {
     fn abort_download(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
         let mut data = self.client.open(&format!("RETR {name}"))?;
-        let mut part = vec![0; self.random.below(content.len() + 1)];
+        let mut part = vec![0; self.random.index(content.len() + 1)];
         data.read_exact(&mut part).map_err(|error| format!("{name}: {error}"))?;
         if !pool.bytes(&content).starts_with(&part) {
             return Err(format!("{name} begins with wrong bytes"));
@@ -281,17 +281,17 @@ impl SoakClient {
     }
 
     fn name(&mut self) -> String {
-        format!("file-{}", self.random.below(NAMES))
+        format!("file-{}", self.random.index(NAMES))
     }
 
     fn content(&mut self, pool: &ContentPool) -> PooledContent {
-        let length = self.random.skewed_below(BYTES_MAX);
+        let length = self.random.small_index(BYTES_MAX);
         pool.piece(&mut self.random, length)
     }
 
     /// An existing file.
     fn file(&mut self) -> Option<(String, PooledContent)> {
-        let place = self.random.below(self.files.len());
+        let place = self.random.index(self.files.len());
         let (name, content) = self.files.iter().nth(place)?;
         Some((name.clone(), content.clone()))
     }

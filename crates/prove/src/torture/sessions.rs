@@ -338,7 +338,7 @@ impl TimedListener {
                 stream.set_nonblocking(false)?;
                 return Ok((stream, from));
             }
-            crate::prove::clock::pause(ACCEPT_PAUSE);
+            wharf_load::clock::pause(ACCEPT_PAUSE);
         }
         Err(ClientError::Lost(std::io::ErrorKind::TimedOut.into()))
     }

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use wharf_load::clock;
 
 use super::calls::SystemCall;
-use crate::prove::clock;
 
 /// An attached strace. Dropping it detaches it.
 pub(super) struct Strace {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::SHARED;
 use crate::prove::client::{ClientError, ClientResult, ProofClient};
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
-use crate::prove::random::Random;
 
 /// The files of one client, as far as the server has confirmed them.
 #[derive(Debug)]
@@ -98,9 +98,9 @@ impl ClientFiles {
         random: &mut Random,
         shared: &mut SharedName,
     ) -> ClientResult<()> {
-        let name = random.pick(&self.names).cloned().unwrap_or_default();
+        let name = random.pick(&self.names).clone();
         let content = made(pool, random);
-        match random.below(20) {
+        match random.index(20) {
             0..=6 => self.store(client, pool, &name, content),
             7..=9 => self.append(client, pool, &name, &content),
             10..=12 => self.rename(client, random, &name),
@@ -155,7 +155,7 @@ impl ClientFiles {
         random: &mut Random,
         from: &str,
     ) -> ClientResult<()> {
-        let to = random.pick(&self.names).cloned().unwrap_or_default();
+        let to = random.pick(&self.names).clone();
         let Some(content) = self.sure.get(from).cloned().filter(|_| to != from) else {
             return Ok(());
         };
@@ -193,7 +193,7 @@ impl ClientFiles {
         self.begin_upload(name, &new);
         let line = format!("STOR {name}");
         let mut data = client.open(&line)?;
-        let part = bytes.get(..random.below(bytes.len())).unwrap_or_default();
+        let part = bytes.get(..random.index(bytes.len())).unwrap_or_default();
         std::io::Write::write_all(&mut data, part)?;
         data.reset();
         let reply = client.reply()?;
@@ -228,6 +228,6 @@ impl ClientFiles {
 
 /// A content of any length, short ones more often.
 fn made(pool: &ContentPool, random: &mut Random) -> PooledContent {
-    let length = random.skewed_below(BYTES_MAX);
+    let length = random.small_index(BYTES_MAX);
     pool.piece(random, length)
 }

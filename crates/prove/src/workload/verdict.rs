@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wharf_load::Random;
 use wharf_proto::reply::Code;
 
 use super::client_files::{ClientFiles, UnansweredCommand};
 use super::{SHARED, Workload, on_disk, seen};
 use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
-use crate::prove::random::Random;
 use crate::prove::server::ProofServer;
 
 /// What the end may destroy.

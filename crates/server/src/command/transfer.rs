@@ -1,7 +1,6 @@
 //! File transfers: RETR, STOR, APPE, STOU.
 
-use std::fmt::Write as _;
-
+use wharf_core::hex;
 use wharf_core::permission::Permissions;
 use wharf_core::storage::{Sink, Source, Start};
 use wharf_proto::args::{Mode, TransferType};
@@ -106,11 +105,7 @@ async fn stou(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
         session.shared.net.random(&mut chance);
         let mut typed = stem.to_vec();
         typed.push(b'.');
-        let mut digits = String::with_capacity(16);
-        for byte in chance {
-            let _ = write!(digits, "{byte:02x}");
-        }
-        typed.extend_from_slice(digits.as_bytes());
+        typed.extend_from_slice(hex(&chance).as_bytes());
         let path = session.path(&typed).await?;
         let end = end_of(session, Start::Fresh)?;
         let announced = announced(session, &path, Start::Fresh).await?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use wharf_load::Random;
 
 use super::{ScenarioServer, account, reliable_network};
 use crate::faults::StorageModes;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::stream::ClientStream;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{settings, test_tls};
@@ -49,7 +49,7 @@ enum WorkEnd {
     Leaves,
 }
 
-pub(super) async fn run(seed: u64, copies_first: bool, rng: &mut Rng, oracle: &Oracle) {
+pub(super) async fn run(seed: u64, copies_first: bool, rng: &mut Random, oracle: &Oracle) {
     let mut settings = settings();
     settings.tls = rng.chance(1, 2).then(test_tls);
     let has_tls = settings.tls.is_some();
@@ -82,7 +82,7 @@ pub(super) async fn run(seed: u64, copies_first: bool, rng: &mut Rng, oracle: &O
     server.end().await;
 }
 
-async fn work(client: TimedClient, number: u8, is_private: bool, size: usize, mut rng: Rng) {
+async fn work(client: TimedClient, number: u8, is_private: bool, size: usize, mut rng: Random) {
     let working = async {
         let mut client = if is_private { client.secure().await? } else { client };
         let (user, secret) = account(number);
@@ -108,7 +108,7 @@ async fn transfer(
     client: &mut TimedClient,
     work: InterruptedWork,
     number: u8,
-    rng: &mut Rng,
+    rng: &mut Random,
 ) -> Result<bool, ClientFailure> {
     let end = match rng.below(4) {
         0 => WorkEnd::Leaves,
@@ -163,7 +163,7 @@ async fn move_bytes(
     client: &TimedClient,
     link: &mut Option<ClientStream>,
     work: InterruptedWork,
-    rng: &mut Rng,
+    rng: &mut Random,
 ) -> Result<bool, ClientFailure> {
     let Some(link) = link else { return Ok(true) };
     let mut left = rng.size(0, 100_000);
@@ -200,7 +200,7 @@ async fn finish(
 }
 
 /// Sends ABOR behind commands that wait, and expects that it is read at once.
-async fn abort(client: &mut TimedClient, held: u64, rng: &mut Rng) -> Result<(), ClientFailure> {
+async fn abort(client: &mut TimedClient, held: u64, rng: &mut Random) -> Result<(), ClientFailure> {
     let mut lines: Vec<_> = (0..held).map(|_| *rng.pick(HELD)).collect();
     lines.push("ABOR");
     let began = Instant::now();

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use wharf_core::account::Rate;
+use wharf_load::Random;
 
 use super::{ScenarioServer, account, address};
 use crate::faults::StorageModes;
 use crate::network_faults::NetworkFaults;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::settings;
 
@@ -40,7 +40,7 @@ struct PhaseLimits {
     transfer: Option<u64>,
 }
 
-pub(super) async fn run(rng: &mut Rng, oracle: &Oracle) {
+pub(super) async fn run(rng: &mut Random, oracle: &Oracle) {
     let storage_modes = StorageModes::random(rng);
     let server =
         ScenarioServer::start(NetworkFaults::Off, settings(), storage_modes, (rng, oracle)).await;
@@ -70,7 +70,7 @@ pub(super) async fn run(rng: &mut Rng, oracle: &Oracle) {
     server.end().await;
 }
 
-fn random_limits(rng: &mut Rng) -> PhaseLimits {
+fn random_limits(rng: &mut Random) -> PhaseLimits {
     let mut rate = |least| rng.chance(2, 3).then(|| rng.between(least, 150_000));
     let mut limits = PhaseLimits { all: rate(40_000), user: rate(20_000), transfer: rate(10_000) };
     if rng.chance(1, 4) {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use wharf_load::Random;
 
 use super::{ScenarioServer, reliable_network};
 use crate::faults::StorageModes;
 use crate::net::SimNet;
 use crate::oracle::Oracle;
-use crate::rng::Rng;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
 
@@ -39,7 +39,7 @@ enum PortUse {
 const PORT_USES: &[PortUse] =
     &[PortUse::Holds, PortUse::ConnectsLate, PortUse::ReadsNothing, PortUse::StopsReading];
 
-pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
+pub(super) async fn run(seed: u64, rng: &mut Random, oracle: &Oracle) {
     let mut settings = settings();
     let ports = FIRST_PORT..=FIRST_PORT + u16::try_from(rng.below(10)).unwrap_or_default();
     settings.passive.ports = ports.clone();
@@ -72,7 +72,7 @@ pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
 }
 
 /// A client that must be served.
-async fn use_ports(client: TimedClient, number: u8, is_private: bool, mut rng: Rng) {
+async fn use_ports(client: TimedClient, number: u8, is_private: bool, mut rng: Random) {
     let using = async {
         let mut client = if is_private { client.secure().await? } else { client };
         let (user, secret) = super::account(number);
@@ -86,7 +86,7 @@ async fn use_ports(client: TimedClient, number: u8, is_private: bool, mut rng: R
     let _: Result<(), ClientFailure> = using.await;
 }
 
-async fn transfer(client: &mut TimedClient, rng: &mut Rng) -> Result<(), ClientFailure> {
+async fn transfer(client: &mut TimedClient, rng: &mut Random) -> Result<(), ClientFailure> {
     let to = client.passive(rng.chance(1, 2)).await?;
     if rng.chance(1, 3) {
         client.pause(rng.below(500)).await;
@@ -125,7 +125,7 @@ async fn transfer(client: &mut TimedClient, rng: &mut Rng) -> Result<(), ClientF
 }
 
 /// A client that occupies a port.
-async fn occupy(client: TimedClient, mut rng: Rng) {
+async fn occupy(client: TimedClient, mut rng: Random) {
     let mut client = client.unchecked();
     loop {
         let Ok(to) = client.passive(rng.chance(1, 2)).await else { return };
@@ -185,7 +185,7 @@ async fn stop_reading(client: &mut TimedClient, to: SocketAddr, time: Duration, 
 }
 
 /// Connects to the passive ports from an unexpected address.
-async fn intrude(net: SimNet, number: u8, first: u16, last: u16, mut rng: Rng) {
+async fn intrude(net: SimNet, number: u8, first: u16, last: u16, mut rng: Random) {
     let from = IpAddr::V4(Ipv4Addr::new(198, 51, 100, number));
     let mut links = Vec::new();
     loop {

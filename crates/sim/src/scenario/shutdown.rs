@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_core::storage::Start;
+use wharf_load::Random;
 use wharf_server::settings::{Listen, ListenTls};
 
 use super::{ScenarioServer, account, reliable_network};
 use crate::faults::StorageModes;
 use crate::oracle::{Oracle, SentUpload};
-use crate::rng::Rng;
-use crate::run::inspect;
+use crate::report::inspect;
 use crate::stream::ClientStream;
 use crate::timed_client::{ClientFailure, TimedClient};
 use crate::world::{SERVER, settings, test_tls};
@@ -76,7 +76,7 @@ const STALLS: &[Standstill] = &[
     Standstill::ReadsNothing,
 ];
 
-pub(super) async fn run(seed: u64, rng: &mut Rng, oracle: &Oracle) {
+pub(super) async fn run(seed: u64, rng: &mut Random, oracle: &Oracle) {
     let mut settings = settings();
     settings.tls = Some(test_tls());
     settings.listen.push(Listen {
@@ -144,7 +144,7 @@ async fn ends_soon(server: &mut ScenarioServer) -> bool {
 }
 
 /// A client that prevents nothing. It stays until it is dropped.
-async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng: Rng) {
+async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng: Random) {
     let mut client = client.unchecked();
     client.log_line(&format!("{standstill:?}"));
     if standstill == Standstill::ControlUnsecured {
@@ -173,7 +173,7 @@ async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng:
 async fn stop(
     client: &mut TimedClient,
     standstill: Standstill,
-    rng: &mut Rng,
+    rng: &mut Random,
 ) -> Result<Option<ClientStream>, ClientFailure> {
     if standstill == Standstill::Idle {
         return Ok(None);

@@ -1,10 +1,11 @@
 //! Writing to the file of an upload outside of the storage.
 
 use std::fs::File;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use wharf_core::error::Result;
+use wharf_core::lock;
 use wharf_core::storage::Allowance;
 
 use super::space::Headroom;
@@ -49,7 +50,7 @@ impl Allowance for WriteAllowance {
 /// The file is closed before this: nothing more is written, and no lock is held through it.
 impl Drop for WriteAllowance {
     fn drop(&mut self) {
-        let mut is_done = self.returned.is_done.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_done = lock(&self.returned.is_done);
         *is_done = true;
         drop(is_done);
         self.returned.ended.notify_all();
@@ -60,7 +61,7 @@ impl DetachedWriter {
     /// Waits until the writer has ended. It has been signalled to stop and does so at once;
     /// afterwards the content is final and the next upload can lock the file.
     pub(super) fn wait(self) {
-        let is_done = self.0.is_done.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_done = lock(&self.0.is_done);
         let waited = self.0.ended.wait_timeout_while(is_done, RETURN_WAIT_MAX, |is_done| !*is_done);
         drop(waited);
     }

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use wharf_core::lock;
 
 /// The last uploads that are remembered, for all accounts; the oldest is forgotten first. A restart
 /// of the server discards them all.
@@ -15,6 +17,17 @@ const REMEMBERED_MAX: usize = 10_000;
 /// the file ends the restriction.
 #[derive(Debug, Default)]
 pub(super) struct InterruptedUploads(Mutex<VecDeque<u64>>);
+
+/// An unfinished upload of this account to a target, as far as it applies to the current file.
+pub(super) enum UnfinishedUpload {
+    Nothing,
+    /// An upload in progress.
+    InUse,
+    /// An upload that cannot be resumed; by all signs the file still has its old content.
+    Outdated,
+    /// An upload of this length.
+    Bytes(u64),
+}
 
 impl InterruptedUploads {
     /// Remembers an upload by the name of its partial upload, which identifies account and target,
@@ -37,7 +50,7 @@ impl InterruptedUploads {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::UNIX_EPOCH;
 
 use wharf_core::error::{ErrorKind, Result};
+use wharf_core::lock;
 use wharf_proto::path::VPath;
 
 use super::boot;
@@ -352,7 +353,7 @@ static GROWING: LazyLock<Mutex<HashMap<(u64, u64), u64>>> = LazyLock::new(Mutex:
 static GROWING_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 fn growing() -> MutexGuard<'static, HashMap<(u64, u64), u64>> {
-    GROWING.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&GROWING)
 }
 
 /// Shows readers the old length of a file. Dropping it shows the actual length.
@@ -417,7 +418,7 @@ pub(super) struct Recovery {
 fn swept(root: &Path) -> Arc<AtomicBool> {
     static SWEPT: LazyLock<Mutex<HashMap<PathBuf, Arc<AtomicBool>>>> =
         LazyLock::new(Mutex::default);
-    let mut all = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(&SWEPT);
     Arc::clone(all.entry(root.to_owned()).or_default())
 }
 
@@ -446,7 +447,7 @@ impl Recovery {
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<VPath>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -22,7 +22,7 @@ use super::temporary::{clear_absent_mark, mark_absent, remove_base, remove_if_un
 use crate::quota::{QuotaReservation, Replaced};
 
 use self::begin::Overlap;
-pub(super) use self::begin::{StartedWrite, UnfinishedUpload, acquire_temporary};
+pub(super) use self::begin::{StartedWrite, acquire_temporary};
 
 /// Maximum number of slices per call; the system accepts at most 1024.
 const PIECES_MAX: usize = 512;

@@ -15,11 +15,13 @@ use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::hex;
+use wharf_core::lock;
 use wharf_core::storage::UsedSpace;
 
 use super::fault::fault;
@@ -59,7 +61,7 @@ impl QuotaFile {
 
     /// Writes the counts, unless nothing changed since the file was read.
     pub(super) fn write(&self, homes: &[(PathBuf, CountedHome)]) -> io::Result<()> {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = lock(&self.lock);
         if lock.is_none() {
             return Ok(());
         }
@@ -103,7 +105,7 @@ impl DirtyMark for QuotaFile {
         if self.is_set() {
             return Ok(());
         }
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lock = lock(&self.lock);
         if lock.is_none() {
             *lock = Some(self.remove().map_err(|error| {
                 let known = fault(io::Error::from(error.kind()));
@@ -147,12 +149,7 @@ fn text_of(homes: &[(PathBuf, CountedHome)]) -> String {
 }
 
 fn sum_of(text: &str) -> String {
-    let mut line = "sha256 ".to_owned();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(line, "{byte:02x}");
-    }
-    line.push('\n');
-    line
+    format!("sha256 {}\n", hex(&Sha256::digest(text.as_bytes())))
 }
 
 fn parse(text: &str) -> Option<HashMap<PathBuf, CountedHome>> {

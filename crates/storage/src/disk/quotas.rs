@@ -5,12 +5,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 use wharf_core::account::Account;
 use wharf_core::error::Result;
+use wharf_core::lock;
 use wharf_core::storage::UsedSpace;
 use wharf_proto::path::VPath;
 
@@ -104,11 +105,11 @@ impl Quotas {
     }
 
     fn default_quota(&self) -> MutexGuard<'_, Quota> {
-        self.all.default_quota.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all.default_quota)
     }
 
     fn homes(&self) -> MutexGuard<'_, HomeCounters> {
-        self.all.homes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all.homes)
     }
 
     /// A counter for a home that was not counted yet.
@@ -118,7 +119,7 @@ impl Quotas {
     }
 
     fn queue(&self) -> MutexGuard<'_, CountQueue> {
-        self.all.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all.queue)
     }
 
     /// The counter of a home, which is counted if necessary. `None` if no quota applies.

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat};
+use wharf_core::lock;
 
 use super::{Extent, is_copy};
 use crate::time::real_instant;
@@ -98,7 +99,7 @@ impl ServerFileIndex {
 
     /// The current index. With [`TreeRelation::Disjoint`] it may be one second old.
     fn known(&self, relation: TreeRelation) -> Arc<IndexSnapshot> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if relation == TreeRelation::Disjoint && known.1.elapsed() < STALE_MAX {
             return Arc::clone(&known.0);
         }
@@ -318,7 +319,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
     #[cfg(not(target_os = "linux"))]
     const HOW: OFlags =
         OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-    let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pins = lock(&PINS);
     if pins.len() >= PINS_MAX || pins.contains_key(&id_of(facts)) {
         return;
     }
@@ -332,7 +333,7 @@ fn pin(at: &Path, facts: &std::fs::Metadata) {
 
 /// Server files that were replaced, and still have a name.
 fn replaced(known: &mut IndexSnapshot) {
-    let mut pins = PINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pins = lock(&PINS);
     pins.retain(|id, file| {
         let has_name = fstat(file).is_ok_and(|facts| facts.st_nlink > 0);
         if has_name && known.own.insert(*id) {

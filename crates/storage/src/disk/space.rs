@@ -8,10 +8,11 @@ mod system;
 mod system;
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use wharf_core::error::{Error, ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::storage::Space;
 
 use super::fault::fault;
@@ -66,7 +67,7 @@ pub(super) struct SharedHeadroom(Mutex<Option<(u64, Instant)>>);
 impl SharedHeadroom {
     /// Takes bytes, if the last query is recent and allows them.
     fn take(&self, bytes: u64) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let Some((left, queried)) = &mut *known else { return false };
         match left.checked_sub(bytes) {
             Some(rest) if queried.elapsed() < QUERY_AGAIN => {
@@ -78,7 +79,7 @@ impl SharedHeadroom {
     }
 
     fn set(&self, left: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((left, real_instant()));
+        *lock(&self.0) = Some((left, real_instant()));
     }
 }
 

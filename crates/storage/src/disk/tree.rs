@@ -13,10 +13,9 @@ use wharf_proto::path::VPath;
 
 use super::count::count;
 use super::fault::fault;
-use super::interrupted::InterruptedUploads;
+use super::interrupted::{InterruptedUploads, UnfinishedUpload};
 use super::journal::{self, Recovery, is_growing, visible_length, visible_length_by};
 use super::latency::CallLatency;
-use super::partial_upload::UnfinishedUpload;
 use super::path_rules::PathRules;
 use super::space::{self, Headroom, SharedHeadroom};
 use super::system::read_at_once;

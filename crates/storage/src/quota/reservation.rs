@@ -1,8 +1,9 @@
 //! The quota reserved for one upload, from its first byte to its end.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use wharf_core::error::{ErrorKind, Result};
+use wharf_core::lock;
 use wharf_core::storage::UsedSpace;
 
 use super::credit::{CreditToken, Replaced};
@@ -97,7 +98,7 @@ impl QuotaReservation {
     }
 
     fn held(&self) -> MutexGuard<'_, ReservationState> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     /// Fails if not even one byte fits, so that a client gets the error before it sends data.

@@ -254,7 +254,7 @@ fn owner_model(path: &Path) -> Option<fs::Metadata> {
 }
 
 /// The folder of the file.
-pub(super) fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -1,19 +1,18 @@
 //! Changes `users.toml` and leaves the rest of it as its owner wrote it.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use wharf_proto::path::VPath;
 
+use super::change::Holder;
 use super::disk::{self, LockWait};
-use super::editor::{Editor, Owner};
+use super::editor::Editor;
 use super::location::{line_of, line_of_entry};
 use super::origin::SettingOrigin;
-use super::problem::{Fault, FileProblems, UsersFileError};
+use super::problem::{EditError, Fault, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
 use super::record::UserRecord;
-use crate::name::NameProblem;
 
 /// A file of accounts as it was when it was read.
 #[derive(Clone)]
@@ -31,78 +30,6 @@ impl fmt::Debug for UserFile {
             .field("path", &self.path)
             .field("parsed", &self.parsed)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a file of accounts was not changed. It is as it was.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum EditError {
-    /// It cannot be used as it is.
-    Open(UsersFileError),
-    /// No account has this name.
-    NoSuchUser(String),
-    /// An account has this name already.
-    UserExists(String),
-    /// No group has this name.
-    NoSuchGroup(String),
-    /// A group has this name already.
-    GroupExists(String),
-    /// This cannot be an account's name.
-    BadName(String, NameProblem),
-    /// A path is not UTF-8, which the file requires; with its key.
-    NotText(&'static str),
-    /// The change would make the file unusable.
-    Unusable(FileProblems),
-    /// Another program has held the lock for ten seconds.
-    Locked(PathBuf),
-    /// The file cannot be written.
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-}
-
-impl fmt::Display for EditError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open(error) => error.fmt(out),
-            Self::NoSuchUser(name) => write!(out, "unknown account `{name}`"),
-            Self::UserExists(name) => write!(out, "account `{name}` already exists"),
-            Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
-            Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
-            Self::BadName(name, problem) => {
-                write!(out, "invalid name `{}`: {problem}", name.escape_debug())
-            }
-            Self::NotText(key) => write!(out, "invalid `{key}`: the path is not UTF-8"),
-            Self::Unusable(problems) => {
-                write!(out, "cannot save: the change would make the file invalid:\n{problems}")
-            }
-            Self::Locked(path) => {
-                write!(out, "{}: locked by another program; try again later", path.display())
-            }
-            Self::Write { path, source } => {
-                write!(out, "{}: cannot write: {source}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for EditError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Open(error) => Some(error),
-            Self::Write { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-impl From<UsersFileError> for EditError {
-    fn from(error: UsersFileError) -> Self {
-        Self::Open(error)
     }
 }
 
@@ -187,15 +114,15 @@ impl UserFile {
     /// group.
     pub fn line_of_setting(&self, name: &str, key: &str, inner: Option<&VPath>) -> Option<usize> {
         match self.origin_of(name, key, inner) {
-            SettingOrigin::Own => self.line_in(Owner::User(name), key, inner),
-            SettingOrigin::Group(group) => self.line_in(Owner::Group(group), key, inner),
+            SettingOrigin::Own => self.line_in(&Holder::User(name.into()), key, inner),
+            SettingOrigin::Group(group) => self.line_in(&Holder::Group(group.into()), key, inner),
             SettingOrigin::Unset => None,
         }
     }
 
     /// The line of a key in the table of an account or a group itself.
-    pub fn line_in(&self, owner: Owner<'_>, key: &str, inner: Option<&VPath>) -> Option<usize> {
-        let (section, name) = (owner.section(), owner.name());
+    pub fn line_in(&self, holder: &Holder, key: &str, inner: Option<&VPath>) -> Option<usize> {
+        let (section, name) = (holder.section(), holder.name());
         match inner {
             Some(inner) => line_of_entry(&self.text, &[section, name, key], inner),
             None => line_of(&self.text, &[section, name], Some(key)),

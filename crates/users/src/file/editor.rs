@@ -7,11 +7,10 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use wharf_core::account::Rate;
 use wharf_proto::path::VPath;
 
-use super::edit::EditError;
-use super::problem::UsersFileError;
+use super::change::{Cleared, Holder, StoreChange};
+use super::problem::{EditError, UsersFileError};
 use super::read::{self, ParsedFile, RecordCheck};
 use super::record::{FolderRecord, Setting, UserRecord, shown_network};
-use crate::admin::{Cleared, StoreChange};
 use crate::name::check_name;
 use crate::permissions::format_permissions;
 use crate::units::{format_quota, format_rate};
@@ -57,8 +56,8 @@ impl Editor {
     }
 
     /// The table of an account or group, with all changes.
-    pub fn table_of(&self, owner: Owner<'_>) -> Option<&dyn TableLike> {
-        self.document.get(owner.section())?.as_table_like()?.get(owner.name())?.as_table_like()
+    pub fn table_of(&self, holder: &Holder) -> Option<&dyn TableLike> {
+        self.document.get(holder.section())?.as_table_like()?.get(holder.name())?.as_table_like()
     }
 
     /// Does one thing to one account or group.
@@ -66,17 +65,17 @@ impl Editor {
     /// # Errors
     /// As the function that does it.
     pub fn apply(&mut self, change: &StoreChange) -> Result<(), EditError> {
-        let owner = change.holder().owner();
+        let holder = change.holder();
         match change {
-            StoreChange::Add { settings, .. } => self.add(owner, settings),
+            StoreChange::Add { settings, .. } => self.add(holder, settings),
             StoreChange::Set { settings, cleared, .. } => {
-                settings.iter().try_for_each(|setting| self.set(owner, setting))?;
+                settings.iter().try_for_each(|setting| self.set(holder, setting))?;
                 cleared.iter().try_for_each(|cleared| match cleared {
-                    Cleared::Key(key) => self.clear(owner, key).map(drop),
-                    Cleared::Entry(inner, path) => self.clear_entry(owner, inner, path).map(drop),
+                    Cleared::Key(key) => self.clear(holder, key).map(drop),
+                    Cleared::Entry(inner, path) => self.clear_entry(holder, inner, path).map(drop),
                 })
             }
-            StoreChange::Remove { .. } => self.remove(owner),
+            StoreChange::Remove { .. } => self.remove(holder),
         }
     }
 
@@ -90,33 +89,28 @@ impl Editor {
         self.parsed.users.iter().find(|record| record.name == name)
     }
 
-    /// The names of groups, in the order of the file, as it was read.
-    pub fn group_names(&self) -> impl Iterator<Item = &str> {
-        self.parsed.groups.iter().map(|group| group.name.as_str())
-    }
-
     /// Adds an account or a group at the end of the file. An account needs a home, from its
     /// settings or its groups.
     ///
     /// # Errors
     /// `BadName`, `UserExists`, `GroupExists`, `NotText`; without a home, `Unusable` when the
     /// change ends.
-    pub fn add<'a>(
+    pub fn add(
         &mut self,
-        owner: impl Into<Owner<'a>>,
+        holder: impl Into<Holder>,
         settings: &[Setting],
     ) -> Result<(), EditError> {
-        let owner = owner.into();
-        let name = owner.name();
+        let holder = &holder.into();
+        let name = holder.name();
         check_name(name).map_err(|problem| EditError::BadName(name.to_owned(), problem))?;
-        let all = self.document.entry(owner.section()).or_insert_with(|| {
+        let all = self.document.entry(holder.section()).or_insert_with(|| {
             let mut all = Table::new();
             all.set_implicit(true);
             Item::Table(all)
         });
-        let all = all.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        let all = all.as_table_like_mut().ok_or_else(|| missing(holder))?;
         if all.contains_key(name) {
-            return Err(owner.taken());
+            return Err(taken(holder));
         }
         all.insert(name, Item::Table(Table::new()));
         // The text at the end of the file stays above the new table, then one empty line.
@@ -126,27 +120,23 @@ impl Editor {
         }
         self.document.set_trailing("");
         let last = self.tables().filter_map(Table::position).max();
-        if let Some(table) = self.table(owner)?.as_table_mut() {
+        if let Some(table) = self.table(holder)?.as_table_mut() {
             table.set_position(last.map(|last| last + 1));
             table.decor_mut().set_prefix(format!("{above}\n"));
         }
-        settings.iter().try_for_each(|setting| self.set(owner, setting))
+        settings.iter().try_for_each(|setting| self.set(holder, setting))
     }
 
     /// Sets one setting; a comment after the old value is preserved. An empty list removes the key.
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`, `NotText`.
-    pub fn set<'a>(
-        &mut self,
-        owner: impl Into<Owner<'a>>,
-        setting: &Setting,
-    ) -> Result<(), EditError> {
-        let owner = owner.into();
+    pub fn set(&mut self, holder: impl Into<Holder>, setting: &Setting) -> Result<(), EditError> {
+        let holder = &holder.into();
         let value = value(setting)?;
-        let table = self.table(owner)?;
+        let table = self.table(holder)?;
         let is_inline = table.is_inline_table();
-        let table = table.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        let table = table.as_table_like_mut().ok_or_else(|| missing(holder))?;
         let (Setting::Path(path, _) | Setting::Folder(FolderRecord { path, .. })) = setting else {
             if value.as_array().is_some_and(toml_edit::Array::is_empty) {
                 table.remove(setting.key());
@@ -181,8 +171,8 @@ impl Editor {
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`; `Unusable` at the end of the change, if the home is missing.
-    pub fn clear<'a>(&mut self, owner: impl Into<Owner<'a>>, key: &str) -> Result<bool, EditError> {
-        let table = self.table(owner.into())?.as_table_like_mut();
+    pub fn clear(&mut self, holder: impl Into<Holder>, key: &str) -> Result<bool, EditError> {
+        let table = self.table(&holder.into())?.as_table_like_mut();
         Ok(table.is_some_and(|table| table.remove(key).is_some()))
     }
 
@@ -190,14 +180,14 @@ impl Editor {
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`.
-    pub fn clear_entry<'a>(
+    pub fn clear_entry(
         &mut self,
-        owner: impl Into<Owner<'a>>,
+        holder: impl Into<Holder>,
         inner: &str,
         path: &VPath,
     ) -> Result<bool, EditError> {
-        let owner = owner.into();
-        let table = self.table(owner)?.as_table_like_mut().ok_or_else(|| owner.missing())?;
+        let holder = &holder.into();
+        let table = self.table(holder)?.as_table_like_mut().ok_or_else(|| missing(holder))?;
         let Some(key) = written(table, inner, path) else { return Ok(false) };
         let entries = table.get_mut(inner).and_then(Item::as_table_like_mut);
         Ok(entries.is_some_and(|entries| entries.remove(&key).is_some()))
@@ -208,10 +198,10 @@ impl Editor {
     ///
     /// # Errors
     /// `NoSuchUser`, `NoSuchGroup`; `Unusable` at the end of the change, if the group has members.
-    pub fn remove<'a>(&mut self, owner: impl Into<Owner<'a>>) -> Result<(), EditError> {
-        let owner = owner.into();
-        let all = self.document.get_mut(owner.section()).and_then(Item::as_table_like_mut);
-        let gone = all.and_then(|all| all.remove(owner.name())).ok_or_else(|| owner.missing())?;
+    pub fn remove(&mut self, holder: impl Into<Holder>) -> Result<(), EditError> {
+        let holder = &holder.into();
+        let all = self.document.get_mut(holder.section()).and_then(Item::as_table_like_mut);
+        let gone = all.and_then(|all| all.remove(holder.name())).ok_or_else(|| missing(holder))?;
         let Item::Table(gone) = gone else { return Ok(()) };
         let first = parts(&gone).min_by_key(|part| part.position()).unwrap_or(&gone);
         let (position, above) = (first.position(), text_above(first));
@@ -260,61 +250,25 @@ impl Editor {
         })
     }
 
-    fn table(&mut self, owner: Owner<'_>) -> Result<&mut Item, EditError> {
-        let all = self.document.get_mut(owner.section()).and_then(Item::as_table_like_mut);
-        all.and_then(|all| all.get_mut(owner.name())).ok_or_else(|| owner.missing())
+    fn table(&mut self, holder: &Holder) -> Result<&mut Item, EditError> {
+        let all = self.document.get_mut(holder.section()).and_then(Item::as_table_like_mut);
+        all.and_then(|all| all.get_mut(holder.name())).ok_or_else(|| missing(holder))
     }
-}
-
-/// The account or group that a table belongs to. A plain name is an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner<'a> {
-    /// An account.
-    User(&'a str),
-    /// A group.
-    Group(&'a str),
 }
 
 const SECTIONS: [&str; 2] = ["users", "groups"];
 
-impl<'a> Owner<'a> {
-    pub(super) fn section(self) -> &'static str {
-        match self {
-            Self::User(_) => "users",
-            Self::Group(_) => "groups",
-        }
-    }
-
-    pub(super) fn name(self) -> &'a str {
-        match self {
-            Self::User(name) | Self::Group(name) => name,
-        }
-    }
-
-    fn missing(self) -> EditError {
-        match self {
-            Self::User(name) => EditError::NoSuchUser(name.to_owned()),
-            Self::Group(name) => EditError::NoSuchGroup(name.to_owned()),
-        }
-    }
-
-    fn taken(self) -> EditError {
-        match self {
-            Self::User(name) => EditError::UserExists(name.to_owned()),
-            Self::Group(name) => EditError::GroupExists(name.to_owned()),
-        }
+fn missing(holder: &Holder) -> EditError {
+    match holder {
+        Holder::User(name) => EditError::NoSuchUser(name.clone()),
+        Holder::Group(name) => EditError::NoSuchGroup(name.clone()),
     }
 }
 
-impl<'a> From<&'a str> for Owner<'a> {
-    fn from(name: &'a str) -> Self {
-        Self::User(name)
-    }
-}
-
-impl<'a> From<&'a String> for Owner<'a> {
-    fn from(name: &'a String) -> Self {
-        Self::User(name)
+fn taken(holder: &Holder) -> EditError {
+    match holder {
+        Holder::User(name) => EditError::UserExists(name.clone()),
+        Holder::Group(name) => EditError::GroupExists(name.clone()),
     }
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::change::Holder;
 use super::record::StoredHash;
-use crate::admin::Holder;
+use crate::name::NameProblem;
 
 /// One problem in the file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,5 +158,77 @@ impl std::error::Error for UsersFileError {
             Self::Unreadable { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+/// Why a file of accounts was not changed. It is as it was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EditError {
+    /// It cannot be used as it is.
+    Open(UsersFileError),
+    /// No account has this name.
+    NoSuchUser(String),
+    /// An account has this name already.
+    UserExists(String),
+    /// No group has this name.
+    NoSuchGroup(String),
+    /// A group has this name already.
+    GroupExists(String),
+    /// This cannot be an account's name.
+    BadName(String, NameProblem),
+    /// A path is not UTF-8, which the file requires; with its key.
+    NotText(&'static str),
+    /// The change would make the file unusable.
+    Unusable(FileProblems),
+    /// Another program has held the lock for ten seconds.
+    Locked(PathBuf),
+    /// The file cannot be written.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(out),
+            Self::NoSuchUser(name) => write!(out, "unknown account `{name}`"),
+            Self::UserExists(name) => write!(out, "account `{name}` already exists"),
+            Self::NoSuchGroup(name) => write!(out, "unknown group `{name}`"),
+            Self::GroupExists(name) => write!(out, "group `{name}` already exists"),
+            Self::BadName(name, problem) => {
+                write!(out, "invalid name `{}`: {problem}", name.escape_debug())
+            }
+            Self::NotText(key) => write!(out, "invalid `{key}`: the path is not UTF-8"),
+            Self::Unusable(problems) => {
+                write!(out, "cannot save: the change would make the file invalid:\n{problems}")
+            }
+            Self::Locked(path) => {
+                write!(out, "{}: locked by another program; try again later", path.display())
+            }
+            Self::Write { path, source } => {
+                write!(out, "{}: cannot write: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for EditError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open(error) => Some(error),
+            Self::Write { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<UsersFileError> for EditError {
+    fn from(error: UsersFileError) -> Self {
+        Self::Open(error)
     }
 }

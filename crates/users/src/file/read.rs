@@ -9,11 +9,11 @@ use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
 
+use super::change::Holder;
 use super::entry::{TomlEntry, entries, found_at, kind};
 use super::masked::{likely_secrets, masked};
 use super::problem::{Fault, FileProblems, UsersFileProblem};
 use super::record::{FolderRecord, KEYS, KEYS_OF_ACCOUNTS, StoredHash, UserRecord, parse_network};
-use crate::admin::Holder;
 use crate::hours::{Expiry, Hours};
 use crate::name::check_name;
 use crate::nearest::nearest;

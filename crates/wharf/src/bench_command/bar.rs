@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wharf_load::{PreparedRun, RunOutcome, RunProgress};
 
-use crate::config::units::show_size;
 use crate::outcome::print_error;
+use crate::units::show_size;
 
 /// The progress of a case.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 use super::suite::{CaseResult, Results};
 use crate::cli::bench::BenchArgs;
 use crate::config::raw::quoted;
-use crate::config::units::show_size;
+use crate::units::show_size;
 
 /// The table, followed by errors, notes and totals.
 pub(super) fn table(target: &TargetServer, results: &Results) -> String {

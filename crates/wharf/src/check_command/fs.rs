@@ -12,10 +12,10 @@ use wharf_storage::TEMP_PREFIX;
 use super::page::CheckPage;
 use super::{Subjects, homes};
 use crate::config::choice::Durability;
-use crate::config::units::show_size;
 use crate::os::{FileSystem, file_system, raise_file_limit};
 use crate::outcome::{Failure, plain};
 use crate::serve_command::capacity::DescriptorBudget;
+use crate::units::show_size;
 
 /// Maximum number of homes that are checked.
 const HOMES_MAX: usize = 10_000;

@@ -17,7 +17,6 @@ use crate::config::choice::TlsMode;
 use crate::config::value::PublicAddress;
 use crate::outcome::{Exit, Failure};
 use crate::remote_server::system_roots;
-use crate::sandbox::reach::state_folder;
 use crate::standard_paths;
 use crate::wire::{self, Encryption};
 
@@ -40,7 +39,7 @@ pub(super) fn inspect(subjects: &Subjects<'_>, page: &mut CheckPage) -> Result<(
         return Ok(());
     }
     let is_self_signed = config.tls.certificate.0.is_none();
-    if is_self_signed && !has_stored(&state_folder(config)) {
+    if is_self_signed && !has_stored(&config.state_folder()) {
         page.row("certificate", "self-signed, created at the first start");
         return Ok(());
     }

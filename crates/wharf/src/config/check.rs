@@ -4,10 +4,10 @@ use super::check_logins;
 use super::choice::{AnonymousPermissions, Sandbox, Symlinks, TlsMode, TlsRequire};
 use super::layers::Layers;
 use super::problem::{ConfigProblem, ProblemLocation};
-use super::units::show_duration;
 use super::value::ListenPort;
 use super::{Config, keys};
 use crate::io_error_text::plain;
+use crate::units::show_duration;
 
 /// Checks a configuration whose values are valid individually. Checks that involve a key in `wrong`
 /// are skipped, since its value is only a default.

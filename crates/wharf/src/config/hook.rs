@@ -4,7 +4,6 @@ use std::path::Path;
 
 use wharf_users::nearest::nearest;
 
-use super::keys::EventHooks;
 use super::raw::Raw;
 use super::renamed::{RENAMED_EVENTS, RENAMED_PLACEHOLDERS, renamed_hint};
 use super::value::{ConfigValue, InvalidValue};
@@ -82,28 +81,6 @@ fn check_argument(argument: &str) -> Result<(), InvalidValue> {
             .hint(format!("a placeholder must be a separate argument: `{{{name}}}`"))),
             None => Ok(()),
         },
-    }
-}
-
-impl EventHooks {
-    /// Every key with a program.
-    pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
-        [
-            ("on_login", &self.on_login),
-            ("on_login_failed", &self.on_login_failed),
-            ("on_logout", &self.on_logout),
-            ("on_upload", &self.on_upload),
-            ("on_upload_failed", &self.on_upload_failed),
-            ("on_download", &self.on_download),
-            ("on_download_failed", &self.on_download_failed),
-            ("on_delete", &self.on_delete),
-            ("on_rename", &self.on_rename),
-            ("on_mkdir", &self.on_mkdir),
-            ("on_rmdir", &self.on_rmdir),
-            ("on_ban", &self.on_ban),
-            ("on_event", &self.on_event),
-            ("check_upload", &self.check_upload),
-        ]
     }
 }
 

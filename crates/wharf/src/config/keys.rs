@@ -550,6 +550,28 @@ sections! {
     }
 }
 
+impl EventHooks {
+    /// Every key with a program.
+    pub(crate) fn programs(&self) -> [(&'static str, &ProgramLine); 14] {
+        [
+            ("on_login", &self.on_login),
+            ("on_login_failed", &self.on_login_failed),
+            ("on_logout", &self.on_logout),
+            ("on_upload", &self.on_upload),
+            ("on_upload_failed", &self.on_upload_failed),
+            ("on_download", &self.on_download),
+            ("on_download_failed", &self.on_download_failed),
+            ("on_delete", &self.on_delete),
+            ("on_rename", &self.on_rename),
+            ("on_mkdir", &self.on_mkdir),
+            ("on_rmdir", &self.on_rmdir),
+            ("on_ban", &self.on_ban),
+            ("on_event", &self.on_event),
+            ("check_upload", &self.check_upload),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

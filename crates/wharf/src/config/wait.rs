@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::raw::Raw;
-use super::units::{parse_duration, show_duration};
 use super::value::{ConfigValue, InvalidValue};
+use crate::units::{parse_duration, show_duration};
 
 /// A duration, which can be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

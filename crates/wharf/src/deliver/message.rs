@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Zoned;
 use wharf_core::event::ClientInfo;
+use wharf_core::hex;
 use wharf_events::Notice;
 use wharf_events::check::UncheckedUpload;
 use wharf_proto::path::{VPath, escaped};
@@ -144,11 +145,7 @@ impl MessageBuilder {
             self.member(name, &quoted(text));
         } else {
             self.member(name, &quoted(&escaped(bytes)));
-            let mut hex = String::with_capacity(bytes.len() * 2);
-            for byte in bytes {
-                let _ = write!(hex, "{byte:02x}");
-            }
-            self.member(&format!("{name}_hex"), &quoted(&hex));
+            self.member(&format!("{name}_hex"), &quoted(&hex(bytes)));
         }
         self.variables.push((name.to_owned(), bytes.to_vec()));
     }

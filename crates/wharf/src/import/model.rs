@@ -10,7 +10,7 @@ use wharf_proto::path::VPath;
 use wharf_users::name::check_name;
 
 use crate::config::raw::Raw;
-use crate::config::units::show_duration;
+use crate::units::show_duration;
 
 /// A line of an imported file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use wharf_users::admin::{self, UserAdmin};
-use wharf_users::file::Setting;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{Holder, Setting, StoreChange};
 
 use crate::outcome::Failure;
 use crate::user_command::{UserCommandError, is_missing, waits};
@@ -80,9 +80,9 @@ fn write_users(plan: &ImportPlan<'_>) -> Result<(), UserCommandError> {
     let changes = plan.changes.iter().map(|change| {
         let ImportedAccountChange { name, is_update, settings } = change.clone();
         if is_update {
-            admin::StoreChange::set(name.as_str(), settings)
+            StoreChange::set(name.as_str(), settings)
         } else {
-            admin::StoreChange::add(name.as_str(), settings)
+            StoreChange::add(name.as_str(), settings)
         }
     });
     let changes: Vec<_> = changes.collect();
@@ -95,9 +95,7 @@ fn write_users(plan: &ImportPlan<'_>) -> Result<(), UserCommandError> {
 }
 
 /// New empty groups for memberships whose group does not exist in the store.
-async fn missing_groups(
-    plan: &ImportPlan<'_>,
-) -> Result<Vec<admin::StoreChange>, UserCommandError> {
+async fn missing_groups(plan: &ImportPlan<'_>) -> Result<Vec<StoreChange>, UserCommandError> {
     let of_accounts = plan.changes.iter().flat_map(|change| &change.settings);
     let names: BTreeSet<&String> = of_accounts
         .filter_map(|setting| match setting {
@@ -115,8 +113,7 @@ async fn missing_groups(
         Err(error) => return Err(error.into()),
     };
     let missing = names.into_iter().filter(|name| !known.iter().any(|group| group.name == **name));
-    let add =
-        |name: &String| admin::StoreChange::add(admin::Holder::Group(name.clone()), Vec::new());
+    let add = |name: &String| StoreChange::add(Holder::Group(name.clone()), Vec::new());
     Ok(missing.map(add).collect())
 }
 

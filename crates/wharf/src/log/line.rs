@@ -8,7 +8,7 @@ use wharf_proto::path::is_deceptive;
 
 use super::record::{Field, Level, LogRecord};
 use super::time::LogTime;
-use crate::config::units::show_size;
+use crate::units::show_size;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

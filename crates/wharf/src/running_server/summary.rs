@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
 
 use super::text::{clock, harmless, speed};
-use crate::config::units::show_size;
+use crate::units::show_size;
 
 /// The summary of the server.
 pub(super) fn screen(status: &Status) -> String {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wharf_storage::{Extent, ServerFiles};
 
 use super::own_programs::{folders_of, is_program, named_by};
-use super::reach::{log_files, state_folder};
+use super::reach::log_files;
 use crate::accounts;
 use crate::config::Config;
 use crate::logins;
@@ -80,7 +80,7 @@ fn of_settings(config: &Config, file: Option<&Path>, more: &[PathBuf]) -> Vec<Ow
     if let Some(path) = accounts::file(config) {
         add("the accounts file", path.to_owned(), copies);
     }
-    add("the state folder", state_folder(config), Extent::Folder);
+    add("the state folder", config.state_folder(), Extent::Folder);
     if let Some(folder) = &config.events.quarantine.0 {
         add("the quarantine folder", folder.clone(), Extent::Folder);
     }

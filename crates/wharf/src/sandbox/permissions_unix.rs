@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use super::reach::{log_files, state_folder};
+use super::reach::log_files;
 use crate::accounts;
 use crate::config::Config;
 use crate::logins;
@@ -82,7 +82,7 @@ pub(crate) fn of_config(config: &Config, file: Option<&Path>) -> Vec<PermissionF
     if let Some((path, facts)) = file.and_then(facts) {
         findings.extend(of_config_file(config, &path, &facts));
     }
-    if let Some((path, facts)) = facts(state_folder(config)) {
+    if let Some((path, facts)) = facts(config.state_folder()) {
         let shown = path.display();
         let mode = mode(&facts);
         let is_writable = mode & (OTHERS_WRITE | GROUP_WRITES) != 0;

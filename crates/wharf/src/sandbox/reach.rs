@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::config::choice::Symlinks;
 use crate::config::hook::UrlParts;
 use crate::config::value::{ListenPort, PublicAddress};
-use crate::standard_paths;
 
 /// Everything that a sandboxed server may access; the kernel denies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,7 +255,7 @@ pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) 
     let change = |path: PathBuf| PathRule { path, usage: PathAccess::Change };
     let homes = homes.iter().chain(&config.server.homes.0).cloned();
     let mut places: Vec<_> = homes.map(change).collect();
-    places.push(change(state_folder(config)));
+    places.push(change(config.state_folder()));
     if let Some(file) = store {
         // It is replaced when a hash is renewed, by a temporary file in the same folder; SQLite
         // stores its journal there too.
@@ -275,11 +274,6 @@ pub(crate) fn written(config: &Config, homes: &[PathBuf], store: Option<&Path>) 
     let socket = config.control.socket.0.as_deref();
     places.extend(socket.map(|path| PathRule { path: folder_of(path), usage: PathAccess::Remove }));
     places
-}
-
-/// The folder for certificates and other state.
-pub(crate) fn state_folder(config: &Config) -> PathBuf {
-    config.server.state_dir.0.clone().unwrap_or_else(standard_paths::state_folder)
 }
 
 /// All log files.

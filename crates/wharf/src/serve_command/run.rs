@@ -42,7 +42,6 @@ use crate::accounts;
 use crate::ban_file::BanFile;
 use crate::chinese;
 use crate::cli::serve::ServeArgs;
-use crate::config::units::show_duration;
 use crate::deliver;
 use crate::log::Log;
 use crate::log::flushing::{FlushOnDrop, flush_on_panic};
@@ -57,9 +56,10 @@ use crate::outcome::{Exit, Failure, plain, print_error};
 use crate::panel::words::Words;
 use crate::panel::{Panel, PanelAddress, PanelEncryption, ServedContent, addresses, own_addresses};
 use crate::sandbox::identity::{SystemUser, drop_capabilities, remember_name};
-use crate::sandbox::reach::{self, AccessPolicy};
+use crate::sandbox::reach::AccessPolicy;
 use crate::sandbox::{SandboxReport, SandboxStatus, confine, permissions};
 use crate::standard_paths;
+use crate::units::show_duration;
 use crate::wire::{self, Accounts};
 
 /// Number of yields before the end, in which log followers receive the last lines.
@@ -262,7 +262,7 @@ fn drop_privileges(
     let config = &plan.loaded.config;
     ready.control.take_place();
     if let Some(identity) = &ready.identity {
-        identity.change_state_owner(&reach::state_folder(config));
+        identity.change_state_owner(&config.state_folder());
         identity.change_spool_owner(&deliver::spool_folder(config));
         identity.assume()?;
         if let Some(file) = &ready.accounts.reached.file {

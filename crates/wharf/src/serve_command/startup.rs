@@ -11,12 +11,12 @@ use crate::logins;
 use crate::os::private_folder;
 use crate::outcome::{Exit, Failure};
 use crate::sandbox::own_files::{programs_in_homes, reject_home, server_files};
-use crate::sandbox::reach::{self, AccessPolicy, PathAccess};
+use crate::sandbox::reach::{AccessPolicy, PathAccess};
 use crate::wire::Accounts;
 
 /// Creates the state folder, which is not possible later. I/O errors are reported when it is used.
 pub(super) fn make_state_folder(config: &Config) -> Result<(), Failure> {
-    let folder = reach::state_folder(config);
+    let folder = config.state_folder();
     match private_folder(&folder) {
         // Rejected by wharf, not by the system.
         Err(error) if error.get_ref().is_some() => {

@@ -21,7 +21,6 @@ use crate::cli::serve::ServeArgs;
 use crate::cli::service::{InstallArgs, ServiceFileKind};
 use crate::os::{SERVICE, appended, become_service, private_folder};
 use crate::outcome::{Exit, Failure, plain, print, print_error};
-use crate::sandbox::reach::state_folder;
 use crate::serve_command;
 use crate::setup::{config_file, inputs, load};
 
@@ -230,10 +229,10 @@ fn serve_with_log(global: &GlobalArgs) -> u8 {
     let loaded = load(&inputs(&global, config_file(&global), Vec::new()), false);
     let log = match &loaded {
         Ok(loaded) => {
-            let own = state_folder(&loaded.config).join("wharf.log");
+            let own = loaded.config.state_folder().join("wharf.log");
             let named = loaded.config.log.file.0.clone();
             if named.is_none() {
-                let _ = private_folder(&state_folder(&loaded.config));
+                let _ = private_folder(&loaded.config.state_folder());
                 global.set.push(("log.file".to_owned(), own.display().to_string()));
             }
             named.unwrap_or(own)

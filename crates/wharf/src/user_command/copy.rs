@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Holder, StoreChange, StoreErrorKind, UserAdmin};
-use wharf_users::file::UserRecord;
+use wharf_users::admin::{StoreErrorKind, UserAdmin};
+use wharf_users::file::{Holder, StoreChange, UserRecord};
 
 use super::{UserCommandError, is_missing, list, missing_user};
 use crate::accounts::{AccountStoreKind, admin_of, all_records, refuse_faults};

@@ -1,8 +1,8 @@
 //! `wharf group`: shows and changes groups in any account store.
 
 use wharf_accounts_sql::Creation;
-use wharf_users::admin::{Holder, StoreChange as Act, UserAdmin};
-use wharf_users::file::{EditError, UserRecord};
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{EditError, Holder, StoreChange as Act, UserRecord};
 use wharf_users::name::check_name;
 use wharf_users::nearest::nearest;
 use wharf_users::permissions::format_permissions;

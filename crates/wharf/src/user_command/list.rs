@@ -1,8 +1,8 @@
 //! Accounts as a table, or as JSON lines.
 
 use unicode_width::UnicodeWidthStr;
-use wharf_users::admin::{Holder, UserAdmin};
-use wharf_users::file::PERMISSIONS_DEFAULT;
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{Holder, PERMISSIONS_DEFAULT};
 use wharf_users::permissions::format_permissions;
 
 use super::show::{LoginStatus, login, quota};

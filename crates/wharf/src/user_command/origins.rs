@@ -2,7 +2,7 @@
 
 use wharf_proto::path::VPath;
 use wharf_users::admin::UserAdmin;
-use wharf_users::file::{Owner, SettingOrigin, UserFile, UserRecord};
+use wharf_users::file::{Holder, SettingOrigin, UserFile, UserRecord};
 
 use super::UserCommandError;
 use crate::accounts::AccountStoreKind;
@@ -72,7 +72,7 @@ impl Origins {
     fn place(&self, key: &str, inner: Option<&VPath>) -> Option<String> {
         let (path, file) = self.file.as_ref()?;
         let line = if self.is_group {
-            file.line_in(Owner::Group(&self.own.name), key, inner)?
+            file.line_in(&Holder::Group(self.own.name.clone()), key, inner)?
         } else {
             file.line_of_setting(&self.own.name, key, inner)?
         };

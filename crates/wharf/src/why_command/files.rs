@@ -296,13 +296,13 @@ impl Question<'_> {
 
     /// Whether quota and free space permit more bytes.
     async fn space(&self) -> Result<(), DecidingFact> {
-        if let Some(usage) = self.storage.usage()
+        if let Some(usage) = self.storage.usage(&VPath::root())
             && let (Some(used), Some(most)) = (usage.used, usage.bytes_max.bytes())
             && used.bytes >= most
         {
             return Err(self.quota("quota", used.bytes, most));
         }
-        match self.storage.space().await {
+        match self.storage.space(&VPath::root()).await {
             Ok(Some(space)) if space.free == 0 => {
                 Err(self.fact("no free disk space besides files.min_free_space"))
             }
@@ -311,7 +311,7 @@ impl Question<'_> {
     }
 
     fn space_for_file(&self) -> Result<(), DecidingFact> {
-        if let Some(usage) = self.storage.usage()
+        if let Some(usage) = self.storage.usage(&VPath::root())
             && let (Some(used), Some(most)) = (usage.used, usage.files_max.number())
             && used.files >= u64::from(most)
         {

@@ -11,6 +11,7 @@ use wharf_admin::model::{Session, Status};
 use wharf_core::account::{Count, is_name};
 use wharf_core::storage::{Storage, Stores};
 use wharf_core::users::Denied;
+use wharf_proto::path::VPath;
 use wharf_users::file::UserRecord;
 
 use super::act::Action;
@@ -222,7 +223,7 @@ async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<S
 /// Waits for the count of the account's usage if it has a quota.
 async fn is_counted(storage: &dyn Storage) -> bool {
     for _ in 0..COUNT_POLLS_MAX {
-        if storage.usage().is_none_or(|usage| usage.used.is_some()) {
+        if storage.usage(&VPath::root()).is_none_or(|usage| usage.used.is_some()) {
             return true;
         }
         sleep(COUNT_PAUSE).await;

@@ -7,9 +7,9 @@ use wharf_accounts_sql::{Creation, DatabaseAddress, SqlUsers};
 use wharf_core::account::{Account, AccountLimits, Count};
 use wharf_core::permission::{Permissions, Rules};
 use wharf_core::users::Users;
-use wharf_users::admin::{AdminError, Holder, StoreErrorKind, UserAdmin as _};
+use wharf_users::admin::{AdminError, StoreErrorKind, UserAdmin as _};
 use wharf_users::anonymous::WithAnonymous;
-use wharf_users::file::{Fault, FileUsers, UserFile, UserRecord};
+use wharf_users::file::{Fault, FileUsers, Holder, UserFile, UserRecord};
 use wharf_users::hasher::Hasher;
 use wharf_users::single::{NoUsers, Single};
 

@@ -6,8 +6,8 @@ use wharf_core::conformance;
 use wharf_core::permission::Permissions;
 use wharf_core::users::{Denied, Users};
 use wharf_proto::path::VPath;
-use wharf_users::admin::{Cleared, Holder, StoreChange, UserAdmin};
-use wharf_users::file::{FolderRecord, Setting, StoredHash};
+use wharf_users::admin::UserAdmin;
+use wharf_users::file::{Cleared, FolderRecord, Holder, Setting, StoreChange, StoredHash};
 use wharf_users::hours::{Expiry, Hours};
 
 use super::{add, attempt};

@@ -1,6 +1,5 @@
 //! One request and its response, over one connection.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +17,7 @@ use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use wharf_core::hex;
 
 use super::super::SIGNATURE_HEADER;
 use super::HttpSettings;
@@ -80,11 +80,7 @@ fn signature(secret: &[u8], time: u64, body: &[u8]) -> Result<String, String> {
         Hmac::<Sha256>::new_from_slice(secret).map_err(|_| "invalid secret".to_owned())?;
     mac.update(format!("{time}.").as_bytes());
     mac.update(body);
-    let mut text = format!("t={time},v1=");
-    for byte in mac.finalize().into_bytes() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(format!("t={time},v1={}", hex(&mac.finalize().into_bytes())))
 }
 
 async fn converse<S>(

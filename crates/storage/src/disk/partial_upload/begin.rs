@@ -13,6 +13,7 @@ use wharf_proto::path::VPath;
 
 use super::{PartialUpload, UploadState};
 use crate::disk::fault::fault;
+use crate::disk::interrupted::UnfinishedUpload;
 use crate::disk::prefix_copy::PrefixCopy;
 use crate::disk::space::Headroom;
 use crate::disk::system::{Directory, OpenedTemporary};
@@ -101,17 +102,6 @@ pub(in crate::disk) enum StartedWrite {
     Upload(PartialUpload),
     /// Bytes to append to the file of this name in this directory.
     Append(PartialUpload, Directory, Vec<u8>),
-}
-
-/// An unfinished upload of this account to a target, as far as it applies to the current file.
-pub(in crate::disk) enum UnfinishedUpload {
-    Nothing,
-    /// An upload in progress.
-    InUse,
-    /// An upload that cannot be resumed; by all signs the file still has its old content.
-    Outdated,
-    /// An upload of this length.
-    Bytes(u64),
 }
 
 impl PartialUpload {

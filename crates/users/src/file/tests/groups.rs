@@ -9,9 +9,15 @@ use wharf_core::permission::Permissions;
 use wharf_core::users::{Attempt, Denied};
 use wharf_proto::path::VPath;
 
-use super::super::{Editor, FolderRecord, Owner, Setting, SettingOrigin, UserFile, UsersFileError};
+use super::super::{
+    Editor, FolderRecord, Holder, Setting, SettingOrigin, UserFile, UsersFileError,
+};
 use super::parse;
 use crate::hours::{Expiry, Hours};
+
+fn staff() -> Holder {
+    Holder::Group("staff".to_owned())
+}
 
 const TEXT: &str = r#"
 [users.anna]
@@ -101,7 +107,7 @@ fn a_comment_is_not_inherited() {
     let file = file.unwrap();
     assert_eq!(file.record("anna").unwrap().comment, None);
     assert_eq!(file.origin_of("anna", "comment", None), SettingOrigin::Unset);
-    assert_eq!(file.line_in(Owner::Group("staff"), "comment", None), Some(3));
+    assert_eq!(file.line_in(&staff(), "comment", None), Some(3));
 }
 
 #[test]
@@ -190,13 +196,13 @@ fn groups_and_folders_are_written_as_they_are_read() {
         UserFile::edit(&file, |editor| change(editor))
     };
     edit(&|editor| {
-        editor.add(Owner::Group("staff"), &[Setting::Home("/srv/%u".into())])?;
+        editor.add(staff(), &[Setting::Home("/srv/%u".into())])?;
         editor.add("anna", &[Setting::Groups(vec!["staff".into()])])?;
         editor.set("anna", &Setting::Folder(scans.clone()))?;
         editor.set("anna", &Setting::Folder(plain.clone()))?;
-        editor.set(Owner::Group("staff"), &Setting::Hours(hours.clone()))?;
-        editor.set(Owner::Group("staff"), &Setting::Expires(expiry))?;
-        editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(networks.clone()))
+        editor.set(staff(), &Setting::Hours(hours.clone()))?;
+        editor.set(staff(), &Setting::Expires(expiry))?;
+        editor.set(staff(), &Setting::AllowedAddresses(networks.clone()))
     })
     .unwrap();
     let read = UserFile::read(&file).unwrap();
@@ -208,16 +214,16 @@ fn groups_and_folders_are_written_as_they_are_read() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("\"/a\" = \"a\"\n"), "{text}");
     // The group has members.
-    let in_use = edit(&|editor| editor.remove(Owner::Group("staff"))).unwrap_err().to_string();
+    let in_use = edit(&|editor| editor.remove(staff())).unwrap_err().to_string();
     assert!(in_use.contains("unknown group `staff`"), "{in_use}");
-    let taken = edit(&|editor| editor.add(Owner::Group("staff"), &[])).unwrap_err().to_string();
+    let taken = edit(&|editor| editor.add(staff(), &[])).unwrap_err().to_string();
     assert_eq!(taken, "group `staff` already exists");
     edit(&|editor| {
         assert!(editor.clear_entry("anna", "folders", &path("/a"))?);
-        editor.set(Owner::Group("staff"), &Setting::AllowedAddresses(Vec::new()))?;
+        editor.set(staff(), &Setting::AllowedAddresses(Vec::new()))?;
         editor.set("anna", &Setting::Home("/srv/anna".into()))?;
         editor.set("anna", &Setting::Groups(Vec::new()))?;
-        editor.remove(Owner::Group("staff"))
+        editor.remove(staff())
     })
     .unwrap();
     let read = UserFile::read(&file).unwrap();

@@ -2,15 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use tokio::io::ReadBuf;
 use tokio::time::sleep_until;
 use wharf_core::async_trait;
+use wharf_core::lock;
 use wharf_server::net::{CopyDirection, KernelCopyLink};
 
-use crate::link::{LinkState, ReadState, Side};
+use super::{LinkState, ReadState, Side};
 use crate::network_faults::InjectedFailure;
 
 /// The server's end of a connection, for a worker.
@@ -30,7 +31,7 @@ impl LinkCopy {
     }
 
     fn shared(&self) -> MutexGuard<'_, LinkState> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// Counts a call. The failing one resets the connection.
@@ -102,17 +103,17 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use wharf_load::Random;
     use wharf_server::net::Link as _;
 
     use super::*;
     use crate::link::{SimLink, connection};
     use crate::network_faults::{LinkCounter, NetworkFaults};
-    use crate::rng::Rng;
 
     fn ends() -> (SimLink, Arc<dyn KernelCopyLink>, SimLink) {
         let at = SocketAddr::from(([192, 0, 2, 1], 20));
         let counter = LinkCounter::default();
-        let (client, server) = connection(&counter, NetworkFaults::Slow(1), Rng::new(1), at, at);
+        let (client, server) = connection(&counter, NetworkFaults::Slow(1), Random::new(1), at, at);
         let copy = server.for_kernel_copy().unwrap();
         (client, copy, server)
     }

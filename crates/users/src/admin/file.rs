@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 use wharf_core::async_trait;
 
-use super::disk;
-use super::edit::{EditError, UserFile};
-use super::editor::Editor;
-use super::record::UserRecord;
-use crate::admin::{AdminError, PAGE_MAX, StoreChange, UserAdmin};
+use super::{AdminError, PAGE_MAX, UserAdmin};
+use crate::file::{EditError, Editor, StoreChange, UserFile, UserRecord, folder};
 
 /// `users.toml` as a store for administrators. Each request reads the file again.
 #[derive(Clone, Debug)]
@@ -46,7 +43,7 @@ impl UserAdmin for FileAdmin {
     }
 
     fn folder(&self) -> &Path {
-        disk::folder(&self.path)
+        folder(&self.path)
     }
 
     async fn groups(&self) -> Result<Vec<UserRecord>, AdminError> {

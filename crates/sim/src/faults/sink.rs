@@ -13,7 +13,7 @@ use wharf_core::storage::{Allowance, DetachedFile, Sink, Start, Stored};
 use wharf_core::{Bytes, async_trait};
 use wharf_proto::path::VPath;
 
-use crate::faults::Faults;
+use super::Faults;
 use crate::oracle::{Oracle, Published, ResourceGuard};
 
 /// A write in progress.
