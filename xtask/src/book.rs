@@ -11,7 +11,7 @@ use std::process::Command;
 use pages::{BookSource, LANGUAGES, Language};
 
 use crate::outcome::target;
-use crate::setup::{self, BOOK_TOOL};
+use crate::setup::{self, MDBOOK_TOOL};
 use crate::{checkout, process};
 
 mod pages;
@@ -25,8 +25,8 @@ const INDEX: &str = include_str!("book/index.html");
 
 /// Builds both books and checks the links between their pages.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let program = setup::find(BOOK_TOOL)
-        .ok_or_else(|| format!("cannot find {BOOK_TOOL}\nhint: cargo xtask setup installs it"))?;
+    let program = setup::find(MDBOOK_TOOL)
+        .ok_or_else(|| format!("cannot find {MDBOOK_TOOL}\nhint: cargo xtask setup installs it"))?;
     let texts = checkout::texts(root)?;
     let paths = checkout::paths(root)?;
     let repository = repository(root)?;

@@ -71,7 +71,7 @@ const LIBRARIES: &[(&str, &str)] = &[
 ];
 
 /// The program that builds the documentation site.
-pub(crate) const BOOK_TOOL: &str = "mdbook";
+pub(crate) const MDBOOK_TOOL: &str = "mdbook";
 
 /// A cargo tool, the version that is known to work here, and further arguments of its installation.
 const TOOLS: &[(&str, &str, &[&str])] = &[
@@ -80,7 +80,7 @@ const TOOLS: &[(&str, &str, &[&str])] = &[
     ("cargo-fuzz", "0.13.2", &[]),
     ("cargo-deb", "3.8.0", &[]),
     // Without its web server, which would double the time of the build.
-    (BOOK_TOOL, "0.5.4", &["--no-default-features", "--features", "search"]),
+    (MDBOOK_TOOL, "0.5.4", &["--no-default-features", "--features", "search"]),
 ];
 
 /// A package of npm that the tests use, and the version that is known to work here.

@@ -17,7 +17,7 @@ mod tests {
         let mutex = Mutex::new(1);
         std::thread::scope(|scope| {
             let panicking = scope.spawn(|| {
-                let _guard = lock(&mutex);
+                let _locked = lock(&mutex);
                 panic!("as a test");
             });
             assert!(panicking.join().is_err());

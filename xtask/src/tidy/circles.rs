@@ -141,7 +141,7 @@ mod tests {
     use crate::tidy::found;
 
     #[test]
-    fn imports_may_go_one_way_but_not_both() {
+    fn imports_may_go_one_direction_but_not_both() {
         let control = ("crates/x/src/control.rs", "use crate::data::A;");
         let data = ("crates/x/src/data.rs", "use crate::shared::B;");
         let shared = ("crates/x/src/shared/part.rs", "use crate::{control::C};");
