@@ -18,6 +18,17 @@ mod log {
 #[path = "../../crates/wharf/src/io_error_text.rs"]
 mod io_error_text;
 
+#[path = "../../crates/wharf/src/units.rs"]
+#[expect(dead_code, reason = "the program uses the rest")]
+mod units;
+
+/// Paths of the system have no effect on the parser.
+mod standard_paths {
+    pub(crate) fn state_folder() -> std::path::PathBuf {
+        std::path::PathBuf::new()
+    }
+}
+
 /// Messages stay English here; the translation needs the rest of the program.
 mod chinese {
     use crate::program::config::problem::ConfigProblem;

@@ -33,7 +33,7 @@ pub struct SweepReport {
 /// Blocks until every directory is read. It may run concurrently with uploads.
 ///
 /// # Errors
-/// If `root` cannot be opened. Unreadable entries below it are
+/// If `root` cannot be opened; the error does not contain its path. Unreadable entries below it are
 /// counted in [`SweepReport::skipped`].
 pub fn sweep(root: &Path, options: &DiskOptions) -> io::Result<SweepReport> {
     sweep_counted(root, options, None)

@@ -296,13 +296,13 @@ impl Question<'_> {
 
     /// Whether quota and free space permit more bytes.
     async fn space(&self) -> Result<(), DecidingFact> {
-        if let Some(usage) = self.storage.usage(&VPath::root())
+        if let Some(usage) = self.storage.usage(&self.at)
             && let (Some(used), Some(most)) = (usage.used, usage.bytes_max.bytes())
             && used.bytes >= most
         {
             return Err(self.quota("quota", used.bytes, most));
         }
-        match self.storage.space(&VPath::root()).await {
+        match self.storage.space(&self.at).await {
             Ok(Some(space)) if space.free == 0 => {
                 Err(self.fact("no free disk space besides files.min_free_space"))
             }
@@ -311,7 +311,7 @@ impl Question<'_> {
     }
 
     fn space_for_file(&self) -> Result<(), DecidingFact> {
-        if let Some(usage) = self.storage.usage(&VPath::root())
+        if let Some(usage) = self.storage.usage(&self.at)
             && let (Some(used), Some(most)) = (usage.used, usage.files_max.number())
             && used.files >= u64::from(most)
         {
@@ -321,10 +321,21 @@ impl Question<'_> {
     }
 
     fn quota(&self, key: &str, used: u64, most: u64) -> DecidingFact {
+        let value = format!("{most}, and {used} are in use");
+        if let Some(folder) =
+            self.subject.account.folders.iter().find(|it| self.at.is_within(&it.at))
+        {
+            // It has a quota of its own, or none.
+            let fact =
+                DecidingFact::new(FactKind::Quota, format!("{key} of {} = {value}", folder.at));
+            return fact.origin(self.subject.place_of_path(&folder.at)).hint(format!(
+                "wharf user edit {} --folder {}=DIR:{key}=LIMIT, or delete files",
+                self.case.user, folder.at
+            ));
+        }
         let limits = &self.subject.account.limits;
         let is_own =
             if key == "quota" { limits.quota.is_some() } else { limits.quota_files.is_some() };
-        let value = format!("{most}, and {used} are in use");
         let fact = if is_own {
             DecidingFact::new(FactKind::Quota, format!("{key} = {value}"))
                 .origin(self.subject.place(key))

@@ -190,7 +190,7 @@ pub(super) async fn enter(
         .hint(format!("wharf user edit {} --home DIR, or fix the folder", case.user))
     })?;
     if matches!(case.act, Action::Upload | Action::Append | Action::Mkdir)
-        && !is_counted(&*storage).await
+        && !is_counted(&*storage, &case.at).await
     {
         notes.push(
             "the usage of the account is still being counted: its quota was not checked".to_owned(),
@@ -220,10 +220,10 @@ async fn server(case: &Query<'_>, client: &AdminClient) -> Option<(Status, Vec<S
     Some((status, client.get("/v1/sessions").await.ok()?))
 }
 
-/// Waits for the count of the account's usage if it has a quota.
-async fn is_counted(storage: &dyn Storage) -> bool {
+/// Waits for the count of the usage at a path if a quota applies there.
+async fn is_counted(storage: &dyn Storage, at: &VPath) -> bool {
     for _ in 0..COUNT_POLLS_MAX {
-        if storage.usage(&VPath::root()).is_none_or(|usage| usage.used.is_some()) {
+        if storage.usage(at).is_none_or(|usage| usage.used.is_some()) {
             return true;
         }
         sleep(COUNT_PAUSE).await;

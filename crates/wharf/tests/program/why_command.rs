@@ -174,6 +174,23 @@ fn every_reason_that_refuses_a_login_is_reported() {
     let (of, what) = kind(&["anna", "/all/new.txt", "upload"]);
     assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are in use"));
     assert_eq!(why(&place, &["anna", "/all/over.txt", "upload"])["verdict"], "allow");
+    // A virtual folder has a quota of its own, or none.
+    let music = place.path("music");
+    std::fs::create_dir(&music).unwrap();
+    std::fs::write(music.join("one"), b"").unwrap();
+    for (limit, verdict) in [("", "allow"), (":quota_files=1", "deny"), (":quota_files=2", "allow")]
+    {
+        let folder = format!("/music={}:read-write{limit}", music.display());
+        place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
+        let reported = why(&place, &["anna", "/music/two", "upload"]);
+        assert_eq!(reported["verdict"], verdict, "{limit}: {reported}");
+        if verdict == "deny" {
+            assert_eq!(reported["what"], "quota_files of /music = 1, and 1 are in use");
+        }
+    }
+    let (of, what) = kind(&["anna", "/all/new.txt", "upload"]);
+    assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are in use"));
+    place.run(&["user", "edit", "anna", "--folder", "/music="]).exits(0);
     place.write("wharf.toml", "config_version = 1\n[files]\noverwrite = false\n");
     let (of, what) = kind(&["anna", "/all/over.txt", "upload"]);
     assert_eq!((&*of, &*what), ("setting", "files.overwrite = false, and the file exists"));
