@@ -417,7 +417,7 @@ async fn secure(
     };
     control.send([reply], &session.names).await?;
     let binding_id = session.shared.new_binding_id();
-    acceptor.handshake_started(binding_id, session.peer.ip(), session.used_auth_ssl);
+    acceptor.handshake_started(binding_id, session.handle.peer.ip(), session.used_auth_ssl);
     let (handle, deadline) = (Arc::clone(&session.handle), session.idle_deadline());
     let how = End::after_transfer_unless(Regression::ShutdownWaitsForHandshake);
     let protection = tokio::select! {

@@ -58,7 +58,7 @@ impl Session {
         let announced = offer.and_then(|offer| offer.announced);
         match (opened, offer) {
             (Opened::Yes, Some(_)) => {
-                self.shared.diagnostics.arrived(self.peer.ip(), self.shared.now());
+                self.shared.diagnostics.arrived(self.handle.peer.ip(), self.shared.now());
             }
             (Opened::Yes | Opened::GivenUp, None) | (Opened::Unknown, _) => {}
             (Opened::GivenUp, Some(offer)) if offer.at.elapsed() < WAITED_MIN => {}
@@ -78,7 +78,7 @@ impl Session {
     }
 
     fn no_connection(&self, offer: PassiveOffer) {
-        let peer = self.peer.ip();
+        let peer = self.handle.peer.ip();
         let is_far = |announced: Ipv4Addr| is_private(announced.into()) && !is_private(peer);
         let cause = match offer.announced {
             _ if self.shared.diagnostics.was_unexpected_elsewhere(peer, offer.at) => {
@@ -98,7 +98,7 @@ impl Session {
     /// Counts a failed data connection, and emits an event at most once per interval.
     pub(crate) fn diagnose(&self, cause: Cause, detail: String, announced: Option<Ipv4Addr>) {
         let observation = Observation { cause, detail, announced };
-        let (peer, now) = (self.peer.ip(), self.shared.now());
+        let (peer, now) = (self.handle.peer.ip(), self.shared.now());
         let passive = &self.settings.passive;
         let Some(failure) = self.shared.diagnostics.failed(peer, &observation, passive, now) else {
             return;

@@ -38,7 +38,6 @@ pub(crate) struct Session {
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) handle: Arc<SessionHandle>,
-    pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) listen_tls: ListenTls,
     pub(crate) login: LoginState,
@@ -189,7 +188,6 @@ impl Session {
         let settings = Arc::clone(&config.settings);
         Self {
             shared: Arc::clone(shared),
-            peer: handle.peer,
             handle,
             local,
             listen_tls,
@@ -251,7 +249,7 @@ impl Session {
     pub(crate) fn identity(&self) -> DataConnIdentity {
         DataConnIdentity {
             session: self.handle.number,
-            peer: self.peer.ip(),
+            peer: self.handle.peer.ip(),
             binding_id: self.binding_id.filter(|_| self.parameters.is_private),
             resumes: self.data_resumes,
             proxies: Arc::clone(&self.proxies),
@@ -410,7 +408,7 @@ impl Session {
     pub(crate) fn client_info(&self) -> ClientInfo {
         ClientInfo {
             session: self.handle.number,
-            peer: self.peer,
+            peer: self.handle.peer,
             local: self.local,
             user: self.logged_in().map(|inside| inside.account.name.clone()),
             is_tls: self.is_tls(),

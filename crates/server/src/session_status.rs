@@ -97,8 +97,9 @@ pub(crate) struct SessionStatus(Mutex<StatusFields>);
 struct StatusFields {
     local: SocketAddr,
     user: Option<String>,
-    /// The limits of the account, while logged in.
-    limits: AccountLimits,
+    /// The limits of the account, while logged in; `None` if it has none of its own. Boxed: most
+    /// accounts have none.
+    limits: Option<Box<AccountLimits>>,
     tls: Option<&'static str>,
     client: Option<String>,
     charset: &'static str,
@@ -120,13 +121,18 @@ struct CurrentTransfer {
     rate: u64,
 }
 
+/// Limits to store: none if the account has none of its own.
+fn own(limits: AccountLimits) -> Option<Box<AccountLimits>> {
+    (limits != AccountLimits::default()).then(|| Box::new(limits))
+}
+
 impl SessionStatus {
     pub(crate) fn new(local: SocketAddr) -> Self {
         let now = Instant::now();
         Self(Mutex::new(StatusFields {
             local,
             user: None,
-            limits: AccountLimits::default(),
+            limits: None,
             tls: None,
             client: None,
             charset: "UTF-8",
@@ -141,13 +147,14 @@ impl SessionStatus {
     pub(crate) fn logged_in(&self, user: &str, limits: AccountLimits) {
         let mut facts = self.lock();
         facts.user = Some(user.to_owned());
-        facts.limits = limits;
+        facts.limits = own(limits);
     }
 
     /// The account and its limits, if logged in.
     pub(crate) fn account(&self) -> Option<(String, AccountLimits)> {
         let facts = self.lock();
-        facts.user.clone().map(|user| (user, facts.limits.clone()))
+        let limits = || facts.limits.as_deref().cloned().unwrap_or_default();
+        facts.user.clone().map(|user| (user, limits()))
     }
 
     /// Replaces the limits of the logged-in account, if `of` returns some. Returns whether they
@@ -155,6 +162,7 @@ impl SessionStatus {
     pub(crate) fn update_limits(&self, of: impl Fn(&str) -> Option<AccountLimits>) -> bool {
         let mut facts = self.lock();
         let Some(limits) = facts.user.as_deref().and_then(of) else { return false };
+        let limits = own(limits);
         let differ = facts.limits != limits;
         facts.limits = limits;
         differ

@@ -99,7 +99,7 @@ impl TestSession {
 
     /// With a data address, as after PORT.
     pub(crate) fn ready(mut self) -> Self {
-        let to = SocketAddr::new(self.session.peer.ip(), 40_001);
+        let to = SocketAddr::new(self.session.handle.peer.ip(), 40_001);
         self.session.data = Some(Box::new(crate::data::DataPort::Active(to)));
         self
     }

@@ -75,7 +75,7 @@ fn must_use_tls(session: &Session, user: &str) -> bool {
         TlsRequire::Off => false,
         TlsRequire::Public => {
             let near = &session.settings.passive.local_networks;
-            is_secret && !near.iter().any(|network| network.contains(&session.peer.ip()))
+            is_secret && !near.iter().any(|network| network.contains(&session.handle.peer.ip()))
         }
         TlsRequire::Login => is_secret,
         TlsRequire::All => true,
@@ -149,7 +149,7 @@ async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 /// must wait for the results of the others.
 async fn wait_for_attempt(session: &Session, user: &str) -> AttemptStart {
     for _ in 0..ATTEMPT_WAITS_MAX {
-        match session.shared.begin_attempt(session.peer.ip(), user) {
+        match session.shared.begin_attempt(session.handle.peer.ip(), user) {
             AttemptStart::Wait => sleep(ATTEMPT_WAIT).await,
             start => return start,
         }
@@ -190,7 +190,7 @@ async fn admit(
         let attempt = Attempt {
             user: &spelled.user,
             secret: &spelled.secret,
-            peer: session.peer.ip(),
+            peer: session.handle.peer.ip(),
             is_tls: session.is_tls(),
         };
         let login = if at == 0 { users.login(&attempt) } else { users.login_again(&attempt) };
@@ -290,7 +290,7 @@ async fn enter(
     if let (Some(tls), Some(binding_id), false) =
         (&session.tls, session.binding_id, account.is_anonymous)
     {
-        tls.logged_in(binding_id, &account.name, session.peer.ip());
+        tls.logged_in(binding_id, &account.name, session.handle.peer.ip());
     }
     session.login = LoginState::LoggedIn(Box::new(LoggedIn {
         account,
@@ -309,8 +309,9 @@ fn login_reply(session: &Session, account: &Account) -> Reply {
     if message.is_empty() {
         return Reply::new(Code::LOGGED_IN, "Login successful.");
     }
-    let message =
-        message.replace("{user}", &account.name).replace("{ip}", &session.peer.ip().to_string());
+    let message = message
+        .replace("{user}", &account.name)
+        .replace("{ip}", &session.handle.peer.ip().to_string());
     Reply::lines(Code::LOGGED_IN, message.lines().map(str::to_owned))
 }
 
@@ -325,7 +326,7 @@ async fn reject_login(
     let event = Event::LoginFailed { user: &escaped(user.as_bytes()), reason: &denied.to_string() };
     session.emit(&event);
     session.shared.report_auth_events();
-    let peer = session.peer.ip();
+    let peer = session.handle.peer.ip();
     // A new connection for each attempt does not shorten the delay.
     let failures =
         session.shared.auth_throttle.failures(peer, session.shared.now()).saturating_sub(1);

@@ -51,7 +51,8 @@ async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
 /// The address in the PASV reply: local clients get the local one, others the public one.
 fn announced(session: &Session, local: Ipv4Addr) -> Ipv4Addr {
     let passive = &session.settings.passive;
-    let is_near = passive.local_networks.iter().any(|near| near.contains(&session.peer.ip()));
+    let is_near =
+        passive.local_networks.iter().any(|near| near.contains(&session.handle.peer.ip()));
     let public = if is_near { None } else { session.shared.public_address() };
     public.or(passive.address).unwrap_or(local)
 }
@@ -201,8 +202,8 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     }
     refuse_if_extended_only(session)?;
     // lftp sends `::` for its own address in active mode over IPv6.
-    if to.ip().to_canonical() != session.peer.ip() && !to.ip().is_unspecified() {
-        if is_private(to.ip()) && !is_private(session.peer.ip()) {
+    if to.ip().to_canonical() != session.handle.peer.ip() && !to.ip().is_unspecified() {
+        if is_private(to.ip()) && !is_private(session.handle.peer.ip()) {
             session.diagnose(Cause::NamedPrivate, to.ip().to_string(), None);
         }
         return refuse(Code::NOT_UNDERSTOOD, FOREIGN);
@@ -213,7 +214,7 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
             "Illegal port: data connections to ports below 1024 are denied.",
         );
     }
-    let mut address = session.peer;
+    let mut address = session.handle.peer;
     address.set_port(to.port());
     Ok(address)
 }
@@ -316,7 +317,7 @@ mod tests {
     async fn row_01_no_address_means_the_own_one() {
         let mut bench = bench();
         assert_eq!(bench.send("EPRT |2|::|4021|").await, "200 EPRT command successful.");
-        let to = SocketAddr::new(bench.session.peer.ip(), 4021);
+        let to = SocketAddr::new(bench.session.handle.peer.ip(), 4021);
         let port = bench.session.data.as_deref();
         assert!(matches!(port, Some(DataPort::Active(at)) if *at == to));
     }

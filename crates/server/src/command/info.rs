@@ -119,7 +119,7 @@ async fn stat(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let parameters = &session.parameters;
     let mut lines = vec![
         "Status:".to_owned(),
-        format!("Connected from {}", session.peer.ip()),
+        format!("Connected from {}", session.handle.peer.ip()),
         format!("Logged in as {}", session.logged_in().map_or("-", |inside| &inside.account.name)),
         format!(
             "Type {}, structure F, mode {}, names in {}",

@@ -29,7 +29,7 @@ pub(super) async fn start(
     let no_tls = || SessionEnd::Tls(io::Error::other("no certificate is configured"));
     let acceptor = session.tls.clone().ok_or_else(no_tls)?;
     let binding_id = session.shared.new_binding_id();
-    acceptor.handshake_started(binding_id, session.peer.ip(), false);
+    acceptor.handshake_started(binding_id, session.handle.peer.ip(), false);
     let deadline = session.idle_deadline();
     let handle = Arc::clone(&session.handle);
     let handshake = async {

@@ -106,7 +106,8 @@ async fn row_18_57_a_right_password_without_permission_to_log_in_is_an_ordinary_
             replies.push(bench.send(&format!("PASS {secret}")).await);
         }
         let auth_throttle = &bench.session.shared.auth_throttle;
-        let failures = auth_throttle.failures(bench.session.peer.ip(), bench.session.shared.now());
+        let failures =
+            auth_throttle.failures(bench.session.handle.peer.ip(), bench.session.shared.now());
         ends.push((replies, failures, started.elapsed()));
     }
     assert_eq!(ends[0].1, 3);
@@ -131,7 +132,7 @@ async fn row_18_57_a_refusal_at_user_and_the_limit_of_sessions_do_not_count() {
     bench.send("USER anna").await;
     bench.send("PASS secret").await;
     let shared = &bench.session.shared;
-    assert_eq!(shared.auth_throttle.failures(bench.session.peer.ip(), shared.now()), 0);
+    assert_eq!(shared.auth_throttle.failures(bench.session.handle.peer.ip(), shared.now()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +176,7 @@ async fn row_18_a_password_of_two_spellings_fails_once() {
     assert_eq!(bench.send_bytes(b"PASS s\xfc\xdf").await, "530 Login incorrect.");
     assert_eq!(started.elapsed().as_secs(), 1);
     let shared = &bench.session.shared;
-    assert_eq!(shared.auth_throttle.failures(bench.session.peer.ip(), shared.now()), 1);
+    assert_eq!(shared.auth_throttle.failures(bench.session.handle.peer.ip(), shared.now()), 1);
     assert_eq!(bench.session.failed_logins, 1);
 }
 
