@@ -36,8 +36,9 @@ pub(super) fn measure(
     let before = group.held(pid);
     let (cpu, own, busy) = (group.cpu(pid), proc::own_and_children(), proc::busy());
     let begun = clock::now();
-    let (ended, peak) = watch(running, || run(&mut command));
-    let wall = begun.elapsed().as_secs_f64();
+    // The time is taken before the sampler ends, which waits for its next sample.
+    let ((ended, took), peak) = watch(running, || (run(&mut command), begun.elapsed()));
+    let wall = took.as_secs_f64();
     let (cpu, own) = (group.cpu(pid) - cpu, proc::own_and_children() - own);
     let others = (proc::busy() - busy - cpu - own).max(0.0);
     let program = client.program(job);
