@@ -123,7 +123,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::Renamed { from: &a, to: &b },
         Event::Copied { from: &a, to: &b },
         Event::AttributesChanged(&a),
-        Event::DataConnectionFailed { reason: "no connection came within 20s" },
+        Event::DataConnectionFailed { reason: "no data connection arrived within 20s" },
         Event::DataConnectionTlsNotResumed,
         Event::CharsetDetected { charset: "GBK", is_certain: true },
         Event::DataConnectionDiagnosis {
