@@ -322,9 +322,9 @@ impl Question<'_> {
 
     fn quota(&self, key: &str, used: u64, most: u64) -> DecidingFact {
         let value = format!("{most}, and {used} are in use");
-        if let Some(folder) =
-            self.subject.account.folders.iter().find(|it| self.at.is_within(&it.at))
-        {
+        let folders = self.subject.account.folders.iter().filter(|it| self.at.is_within(&it.at));
+        // One can be mounted in another.
+        if let Some(folder) = folders.max_by_key(|it| it.at.names().count()) {
             // It has a quota of its own, or none.
             let fact =
                 DecidingFact::new(FactKind::Quota, format!("{key} of {} = {value}", folder.at));

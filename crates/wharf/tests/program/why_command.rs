@@ -188,6 +188,11 @@ fn every_reason_that_refuses_a_login_is_reported() {
             assert_eq!(reported["what"], "quota_files of /music = 1, and 1 are in use");
         }
     }
+    let folder = format!("/music/in={}:read-write:quota_files=1", music.display());
+    place.run(&["user", "edit", "anna", "--folder", &folder]).exits(0);
+    let (_, what) = kind(&["anna", "/music/in/two", "upload"]);
+    assert_eq!(what, "quota_files of /music/in = 1, and 1 are in use");
+    place.run(&["user", "edit", "anna", "--folder", "/music/in="]).exits(0);
     let (of, what) = kind(&["anna", "/all/new.txt", "upload"]);
     assert_eq!((&*of, &*what), ("quota", "quota_files = 1, and 13 are in use"));
     place.run(&["user", "edit", "anna", "--folder", "/music="]).exits(0);
