@@ -20,7 +20,7 @@ use crate::config::choice::OnFailure;
 use crate::config::{Config, keys};
 use crate::log::Log;
 use crate::log::catalog::kind;
-use crate::log::record::{Field, LogRecord};
+use crate::log::record::LogRecord;
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use message::MessageFactory;
@@ -48,10 +48,6 @@ struct Hook {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HookCondition {
     Any,
-    /// Completed transfers only.
-    Complete,
-    /// Incomplete transfers only.
-    Cut,
     /// Sessions with a logged-in user only.
     OfUser,
 }
@@ -275,12 +271,9 @@ impl Events for Delivery {
 
 impl Hook {
     fn is_about(&self, record: &LogRecord) -> bool {
-        let is_complete = || record.field("complete") == Some(&Field::Boolean(true));
         (self.events.is_empty() || self.events.contains(&record.event))
             && match self.when {
                 HookCondition::Any => true,
-                HookCondition::Complete => is_complete(),
-                HookCondition::Cut => !is_complete(),
                 HookCondition::OfUser => record.session.as_ref().is_some_and(|s| s.user.is_some()),
             }
     }
@@ -291,15 +284,20 @@ fn hooks(config: &keys::EventHooks, programs: &mut Vec<Program>) -> Vec<Hook> {
         ("on_login", &config.on_login, &["login"][..], HookCondition::Any),
         ("on_login_failed", &config.on_login_failed, &["login-failed"], HookCondition::Any),
         ("on_logout", &config.on_logout, &["session-ended"], HookCondition::OfUser),
-        ("on_upload", &config.on_upload, &["upload"], HookCondition::Complete),
+        ("on_upload", &config.on_upload, &["upload"], HookCondition::Any),
         (
             "on_upload_failed",
             &config.on_upload_failed,
-            &["upload", "upload-check-rejected"],
-            HookCondition::Cut,
+            &["upload-failed", "upload-check-rejected"],
+            HookCondition::Any,
         ),
-        ("on_download", &config.on_download, &["download"], HookCondition::Complete),
-        ("on_download_failed", &config.on_download_failed, &["download"], HookCondition::Cut),
+        ("on_download", &config.on_download, &["download"], HookCondition::Any),
+        (
+            "on_download_failed",
+            &config.on_download_failed,
+            &["download-failed"],
+            HookCondition::Any,
+        ),
         ("on_delete", &config.on_delete, &["delete"], HookCondition::Any),
         ("on_rename", &config.on_rename, &["rename"], HookCondition::Any),
         ("on_mkdir", &config.on_mkdir, &["mkdir"], HookCondition::Any),
@@ -425,4 +423,54 @@ fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 fn usize_of(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_core::event::{Direction, Transferred};
+    use wharf_proto::path::VPath;
+
+    use super::*;
+    use crate::config::Loaded;
+    use crate::config::gather::Inputs;
+    use crate::config::hook::ProgramLine;
+
+    #[test]
+    fn each_outcome_of_a_transfer_starts_its_own_hook_only() {
+        let mut config = Loaded::load(&Inputs::default()).config.events;
+        for line in [
+            &mut config.on_upload,
+            &mut config.on_upload_failed,
+            &mut config.on_download,
+            &mut config.on_download_failed,
+        ] {
+            *line = ProgramLine(vec!["/opt/hook".into()]);
+        }
+        let mut programs = Vec::new();
+        let hooks = hooks(&config, &mut programs);
+        for (direction, is_complete, name) in [
+            (Direction::Upload, true, "on_upload"),
+            (Direction::Upload, false, "on_upload_failed"),
+            (Direction::Download, true, "on_download"),
+            (Direction::Download, false, "on_download_failed"),
+        ] {
+            let transfer = Transferred {
+                direction,
+                path: &VPath::root(),
+                bytes: 1,
+                took: Duration::from_secs(1),
+                is_complete,
+                is_ascii: false,
+                is_tls: true,
+                reason: if is_complete { "" } else { "aborted by the client" },
+                note: "",
+            };
+            let client = crate::log::tests::client(Some("anna"));
+            let record = LogRecord::of(&client, &Event::Transferred(&transfer)).unwrap();
+            let started = hooks.iter().filter(|hook| hook.is_about(&record));
+            let started: Vec<_> =
+                started.map(|hook| programs[hook.program].name.as_str()).collect();
+            assert_eq!(started, [name]);
+        }
+    }
 }

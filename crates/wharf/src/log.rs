@@ -19,7 +19,7 @@ pub(crate) mod rotation;
 pub(crate) mod tail;
 pub(crate) mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod time;
 pub(crate) mod writer;
 pub(crate) mod xferlog;

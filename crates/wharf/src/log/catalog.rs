@@ -46,11 +46,19 @@ const TRANSFER: &[(&str, &str)] = &[
     PATH,
     ("bytes", "bytes transferred, without TLS overhead"),
     ("duration_seconds", "duration from the first to the last reply"),
-    ("complete", "whether the transfer completed (reply 226)"),
+    ("complete", "true"),
     ("ascii", "whether line ends were converted (TYPE A)"),
     ("tls", "whether TLS protected the data connection"),
-    ("reason", "why the transfer is incomplete; omitted if it completed"),
-    ("note", "remark on a completed transfer, such as an end without TLS close_notify"),
+    ("note", "remark, such as an end without TLS close_notify; omitted if there is none"),
+];
+const FAILED_TRANSFER: &[(&str, &str)] = &[
+    PATH,
+    ("bytes", "bytes transferred, without TLS overhead"),
+    ("duration_seconds", "duration from the first to the last reply"),
+    ("complete", "false"),
+    ("ascii", "whether line ends were converted (TYPE A)"),
+    ("tls", "whether TLS protected the data connection"),
+    ("reason", "why the transfer is incomplete"),
 ];
 
 /// All events.
@@ -124,8 +132,15 @@ pub(crate) static KINDS: &[EventKind] = &[
     },
     EventKind {
         name: "upload",
-        about: "An upload ended. If it is complete, the file has been published under its name.",
+        about: "An upload completed (reply 226): the file has been published under its name.",
         fields: TRANSFER,
+        ..AUDITED
+    },
+    EventKind {
+        name: "upload-failed",
+        about: "An upload was interrupted. If the upload check rejected it, the event is \
+                `upload-check-rejected`.",
+        fields: FAILED_TRANSFER,
         ..AUDITED
     },
     EventKind {
@@ -153,7 +168,18 @@ pub(crate) static KINDS: &[EventKind] = &[
         fields: &[PATH, REASON, ("hint", "how to fix it, if known")],
         ..AUDITED
     },
-    EventKind { name: "download", about: "A download ended.", fields: TRANSFER, ..AUDITED },
+    EventKind {
+        name: "download",
+        about: "A download completed (reply 226).",
+        fields: TRANSFER,
+        ..AUDITED
+    },
+    EventKind {
+        name: "download-failed",
+        about: "A download was interrupted.",
+        fields: FAILED_TRANSFER,
+        ..AUDITED
+    },
     EventKind { name: "delete", about: "A file was deleted.", fields: &[PATH], ..AUDITED },
     EventKind {
         name: "rename",
@@ -322,5 +348,59 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KINDS.len());
+    }
+
+    /// The rule of CONTRIBUTING.md, for the events of sessions and those of the server.
+    #[test]
+    fn the_name_of_an_event_is_an_act_or_a_result() {
+        const RESULTS: &[&str] = &[
+            "added",
+            "changed",
+            "completed",
+            "damaged",
+            "denied",
+            "detected",
+            "dropped",
+            "ended",
+            "established",
+            "expired",
+            "failed",
+            "failing",
+            "full",
+            "listening",
+            "locked",
+            "lost",
+            "not-resumed",
+            "not-saved",
+            "peers",
+            "quarantined",
+            "recovered",
+            "rejected",
+            "reloaded",
+            "removed",
+            "unavailable",
+            "unreadable",
+        ];
+        let rule = include_str!("../../../../CONTRIBUTING.md");
+        let (_, rule) = rule.split_once("Names of events are `THING-RESULT`").unwrap();
+        let (rule, _) = rule.split_once("Values of metric labels").unwrap();
+        let exceptions: Vec<_> = rule.split('`').skip(1).step_by(2).collect();
+        let guide = include_str!("../../../../docs/guide/logging.md");
+        let names = guide.lines().filter(|line| line.starts_with("| `"));
+        let names = names.filter_map(|line| line.split('|').nth(1));
+        let mut names: Vec<_> = names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        names.retain(|name| !name.contains('_') && *name != "event");
+        names.extend(KINDS.iter().map(|kind| kind.name));
+        assert!(names.contains(&"upload-failed") && names.contains(&"hook-worker-lost"));
+        let follows = |name: &str| {
+            let has = |result: &&str| {
+                name.strip_suffix(*result).is_some_and(|thing| thing.ends_with('-'))
+            };
+            exceptions.contains(&name) || RESULTS.iter().any(|result| has(&result))
+        };
+        assert!(follows("login-failed") && follows("upload") && follows("stopped"));
+        assert!(!follows("accounts-back") && !follows("failed") && !follows("bans-unkept"));
+        let wrong: Vec<_> = names.into_iter().filter(|name| !follows(name)).collect();
+        assert_eq!(wrong, [""; 0]);
     }
 }

@@ -169,9 +169,6 @@ fn panel(now: &LogTime, record: &LogRecord) -> String {
             parts.push(number.to_string());
         }
     }
-    if record.field("complete") == Some(&Field::Boolean(false)) {
-        parts.push("incomplete".to_owned());
-    }
     parts.extend(text(record, "reason").filter(|reason| !reason.is_empty()).map(str::to_owned));
     parts.extend(text(record, "hint").map(|hint| format!("hint: {hint}")));
     // Text of a session was escaped by the engine; this also protects the terminal.

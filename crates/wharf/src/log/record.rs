@@ -234,9 +234,11 @@ impl LogRecord {
     }
 
     fn of_transfer(transfer: &Transferred<'_>) -> Self {
-        let event = match transfer.direction {
-            Direction::Upload => "upload",
-            Direction::Download => "download",
+        let event = match (transfer.direction, transfer.is_complete) {
+            (Direction::Upload, true) => "upload",
+            (Direction::Upload, false) => "upload-failed",
+            (Direction::Download, true) => "download",
+            (Direction::Download, false) => "download-failed",
         };
         let record = Self::new(Level::Info, event)
             .path("path", transfer.path)
@@ -245,9 +247,11 @@ impl LogRecord {
             .boolean("complete", transfer.is_complete)
             .boolean("ascii", transfer.is_ascii)
             .boolean("tls", transfer.is_tls);
-        let record =
-            if transfer.is_complete { record } else { record.text("reason", transfer.reason) };
-        if transfer.note.is_empty() { record } else { record.text("note", transfer.note) }
+        match (transfer.is_complete, transfer.note) {
+            (false, _) => record.text("reason", transfer.reason),
+            (true, "") => record,
+            (true, note) => record.text("note", note),
+        }
     }
 }
 
