@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::hint::with_config;
 pub(crate) use crate::io_error_text::plain;
 
 /// Exit code of the process.
@@ -77,7 +78,7 @@ impl Failure {
             if is_coloured { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.message);
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{blue}hint:{plain} {hint}");
+            let _ = writeln!(text, "{blue}hint:{plain} {}", with_config(hint));
         }
         print_error(&text);
     }
@@ -132,7 +133,8 @@ mod tests {
 }
 
 /// A number with its noun: `1 account`, `3 accounts`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
+pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -8,6 +8,7 @@ use wharf_load::{Latency, RunOutcome, TargetServer, TlsFacts, TlsMode};
 use super::suite::{CaseResult, Results};
 use crate::cli::bench::BenchArgs;
 use crate::config::raw::quoted;
+use crate::outcome::counted;
 use crate::units::show_size;
 
 /// The table, followed by errors, notes and totals.
@@ -43,10 +44,10 @@ pub(super) fn table(target: &TargetServer, results: &Results) -> String {
     let total = Total::of(results);
     let _ = writeln!(
         out,
-        "total: {} operations, {}, {} errors in {}",
-        total.operations,
+        "total: {}, {}, {} in {}",
+        counted(total.operations, "operation"),
         show_size(total.bytes),
-        total.errors,
+        counted(total.errors, "error"),
         seconds(total.wall)
     );
     out

@@ -204,7 +204,7 @@ impl CsvLine<'_> {
             found.lost(
                 &self.location,
                 what,
-                "correct it and import again, or: wharf user edit NAME",
+                "correct it and import again, or:  wharf user edit NAME",
             );
         }
         value

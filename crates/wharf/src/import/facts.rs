@@ -7,6 +7,7 @@ use wharf_users::name::check_name;
 use wharf_users::units::format_size;
 
 use super::model::{AccountProperty, ImportResult, ImportedAccount};
+use crate::outcome::counted;
 
 /// Converts the properties of an account to settings. Those that cannot be converted are reported.
 pub(crate) fn settings(account: &ImportedAccount, found: &mut ImportResult) -> Vec<Setting> {
@@ -80,7 +81,7 @@ fn hint(fact: &AccountProperty) -> &'static str {
 fn described(fact: &AccountProperty) -> String {
     match fact {
         AccountProperty::Quota(bytes) => format!("a quota of {}", format_size(*bytes)),
-        AccountProperty::QuotaFiles(files) => format!("a quota of {files} files"),
+        AccountProperty::QuotaFiles(files) => format!("a quota of {}", counted(*files, "file")),
         AccountProperty::Allow(networks) => format!("logins from {} only", networks.escape_debug()),
         AccountProperty::Deny(networks) => format!("no logins from {}", networks.escape_debug()),
         AccountProperty::Hours(hours) => format!("logins from {} only", hours.escape_debug()),

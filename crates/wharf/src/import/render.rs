@@ -10,6 +10,7 @@ use wharf_users::units::format_rate;
 use super::model::{ImportResult, ImportedAccount, ImportedPassword, ImportedSetting, NoteKind};
 use crate::config::keys::{ConfigKey, ConfigSection, SECTIONS};
 use crate::config::show::value_text;
+use crate::outcome::counted;
 
 /// The column of comments.
 const COMMENT_COLUMN: usize = 36;
@@ -88,25 +89,25 @@ fn password(account: &ImportedAccount) -> &'static str {
     match account.secret {
         ImportedPassword::None => "none",
         ImportedPassword::NotNeeded => "not needed",
-        ImportedPassword::Hash(_) => "kept",
+        ImportedPassword::Hash(_) => "unchanged",
         ImportedPassword::Plain(_) => "hashed",
     }
 }
 
 fn limits(account: &ImportedAccount) -> String {
     let rates = [
-        ("up", account.upload_rate),
-        ("down", account.download_rate),
-        ("each up", account.transfer_upload_rate),
-        ("each down", account.transfer_download_rate),
+        ("upload", account.upload_rate),
+        ("download", account.download_rate),
+        ("each upload", account.transfer_upload_rate),
+        ("each download", account.transfer_download_rate),
     ];
     let mut limits: Vec<_> = rates
         .iter()
         .filter_map(|(word, rate)| Some(format!("{word} {}", format_rate((*rate)?))))
         .collect();
     if let Some(sessions) = account.sessions {
-        let number = sessions.number().map_or_else(|| "any".into(), |number| number.to_string());
-        limits.push(format!("{number} sessions"));
+        let number = sessions.number().map(|number| counted(number, "session"));
+        limits.push(number.unwrap_or_else(|| "any number of sessions".into()));
     }
     if !account.is_enabled {
         limits.push("disabled".into());

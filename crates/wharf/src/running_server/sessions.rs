@@ -67,8 +67,8 @@ pub(crate) fn word(session: &Session) -> &str {
         SessionState::Idle => "idle",
         SessionState::Command => session.command.as_deref().unwrap_or("command"),
         SessionState::List => "list",
-        SessionState::Upload => "up",
-        SessionState::Download => "down",
+        SessionState::Upload => "upload",
+        SessionState::Download => "download",
     }
 }
 

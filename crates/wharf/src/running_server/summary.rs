@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use wharf_admin::model::{Certificate, Passive, Reloaded, State, Status};
 
 use super::text::{clock, harmless, speed};
+use crate::outcome::counted;
 use crate::units::show_size;
 
 /// The summary of the server.
@@ -30,15 +31,15 @@ pub(super) fn screen(status: &Status) -> String {
     ));
     let rates = status.rates;
     let (up, down) = (speed(rates.upload), speed(rates.download));
-    rows.push(("now", format!("up {up}   down {down}")));
+    rows.push(("now", format!("upload {up}   download {down}")));
     let totals = status.totals;
     rows.push((
         "since start",
         format!(
-            "{} uploads ({}), {} downloads ({}), {} interrupted",
-            totals.uploads,
+            "{} ({}), {} ({}), {} interrupted",
+            counted(totals.uploads, "upload"),
             show_size(totals.uploaded_bytes),
-            totals.downloads,
+            counted(totals.downloads, "download"),
             show_size(totals.downloaded_bytes),
             totals.failed_transfers
         ),
@@ -46,8 +47,11 @@ pub(super) fn screen(status: &Status) -> String {
     rows.push((
         "",
         format!(
-            "{} connections ({} rejected), {} logins ({} failed)",
-            totals.connections, totals.rejected_connections, totals.logins, totals.failed_logins
+            "{} ({} rejected), {} ({} failed)",
+            counted(totals.connections, "connection"),
+            totals.rejected_connections,
+            counted(totals.logins, "login"),
+            totals.failed_logins
         ),
     ));
     rows.push(("bans", status.bans.to_string()));
@@ -56,7 +60,7 @@ pub(super) fn screen(status: &Status) -> String {
     if let Some(reload) = &status.reload {
         let how = match &reload.error {
             None => "successful".to_owned(),
-            Some(problem) => format!("failed, the old configuration is kept: {problem}"),
+            Some(problem) => format!("failed, the old configuration stays active: {problem}"),
         };
         rows.push(("last reload", format!("{}: {how}", reload.time)));
     }
@@ -89,7 +93,7 @@ fn certificate(certificate: &Certificate) -> String {
     let made = if certificate.is_self_signed { "self-signed by wharf" } else { "from a file" };
     let ends = match certificate.days_left {
         Some(days) if days < 0 => ", EXPIRED".to_owned(),
-        Some(days) => format!(", {days} days left"),
+        Some(days) => format!(", {} left", counted(days, "day")),
         None => String::new(),
     };
     format!("{made}{ends}, sha256 {}", certificate.fingerprint)

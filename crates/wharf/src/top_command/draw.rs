@@ -11,6 +11,7 @@ use wharf_admin::model::{Session, SessionDetails, SessionState};
 
 use super::state::{BottomLine, TopState, View};
 use crate::cli::running_server::SortName;
+use crate::outcome::counted;
 use crate::running_server::sessions::{tls, word};
 use crate::running_server::text::{clock, letters, progress, shortened, speed};
 
@@ -66,14 +67,14 @@ pub(super) fn head(state: &TopState) -> String {
     }));
     notes.extend(state.is_paused.then(|| "PAUSED".to_owned()));
     format!(
-        "wharf {}  up {}  sessions {}{max}, {} transferring  ^ {}  v {}\n{} bans  {}",
+        "wharf {}  uptime {}  sessions {}{max}, {} transferring\nupload {}  download {}  {}  {}",
         status.version,
         clock(status.uptime_seconds),
         sessions.total,
         sessions.transferring,
         speed(rates.upload),
         speed(rates.download),
-        status.bans,
+        counted(status.bans, "ban"),
         notes.join(", "),
     )
 }

@@ -18,7 +18,7 @@ use super::{UserCommandError, json, missing_user};
 use crate::config::Loaded;
 use crate::config::raw::quoted;
 use crate::config::show::origin_of;
-use crate::outcome::print;
+use crate::outcome::{counted, print};
 use crate::running_server::text::harmless;
 
 /// Maximum width of the value column.
@@ -244,7 +244,7 @@ pub(super) fn login(record: &UserRecord) -> LoginStatus {
 pub(super) fn quota(record: &UserRecord) -> Option<String> {
     let files = record.quota_files.map(|files| match files {
         Count::Unlimited => "any number of files".to_owned(),
-        Count::AtMost(most) => format!("{most} files"),
+        Count::AtMost(most) => counted(most.get(), "file"),
     });
     let parts: Vec<_> = record.quota.map(format_quota).into_iter().chain(files).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
