@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::problem::{ConfigProblem, ProblemLocation};
+use crate::hint::with_config;
 use crate::outcome::{Failure, print_error};
 use crate::standard_paths;
 
@@ -114,7 +115,7 @@ pub(crate) fn report(failure: &Failure, is_coloured: bool) -> Failure {
         let (error, hint_label) = (label("error"), label("hint"));
         let mut text = format!("{red}{error}：{plain}{}\n", message(&failure.message));
         if let Some(hint) = &failure.hint {
-            let _ = writeln!(text, "{blue}{hint_label}：{plain}{}", message(hint));
+            let _ = writeln!(text, "{blue}{hint_label}：{plain}{}", with_config(&message(hint)));
         }
         print_error(&text);
     }

@@ -7,6 +7,7 @@ use crate::config::file::read;
 use crate::config::migration;
 use crate::config::problem::{ConfigProblem, ConfigText, render};
 use crate::config::show::{default_file, in_force, in_force_json};
+use crate::hint::with_config;
 use crate::import::write::replace;
 use crate::outcome::{Exit, Failure, print, print_error};
 use crate::setup::{config_file, inputs, load};
@@ -47,7 +48,8 @@ fn migrate(global: &GlobalArgs, writes: bool) -> Result<Exit, Failure> {
         print(&format!("{shown}:{line}: {old} -> {new}\n"))?;
     }
     if !writes {
-        print("no changes were written; to write them:  wharf config migrate --write\n")?;
+        let next = "no changes were written; to write them:  wharf config migrate --write\n";
+        print(&with_config(next))?;
         return Ok(Exit::Done);
     }
     let failed = |error: &io::Error| Failure::io(format!("cannot write {shown}"), error);

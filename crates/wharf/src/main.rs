@@ -16,6 +16,7 @@ mod config;
 mod config_command;
 mod deliver;
 mod hash_command;
+mod hint;
 mod import;
 mod import_command;
 mod io_error_text;
@@ -72,6 +73,9 @@ fn main() -> ExitCode {
         held.leave_to_server();
     } else {
         held.restore_defaults();
+    }
+    if let Some(file) = &cli.global.config {
+        hint::set_config(file);
     }
     let is_coloured = cli.global.color.is_on();
     match run(&cli) {

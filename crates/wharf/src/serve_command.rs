@@ -138,7 +138,7 @@ fn reject_generated_password(share: &Share) -> Result<(), Failure> {
     match &share.access {
         ShareAccess::Account { password, .. } if password.is_fresh && outputs::is_service() => {
             Err(Failure::usage("a service cannot display a generated password")
-                .hint("set one with --password-file FILE, or add accounts: wharf user add"))
+                .hint("set one with --password-file FILE, or add accounts:  wharf user add"))
         }
         _ => Ok(()),
     }

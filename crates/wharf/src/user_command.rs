@@ -221,7 +221,7 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
         }
         UsersFileError::Missing { path } => {
             Failure::new(format!("accounts file not found: {}", path.display()))
-                .hint("add the first account, with the same -c:  wharf user add NAME --home DIR")
+                .hint("add the first account:  wharf user add NAME --home DIR")
         }
         UsersFileError::TooOpen { path, mode } => Failure {
             exit: Exit::ConfigInvalid,

@@ -130,7 +130,7 @@ impl fmt::Display for UsersFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { path } => {
-                write!(out, "{}: no such file; create it with: wharf user add NAME", path.display())
+                write!(out, "{}: no such file; create it:  wharf user add NAME", path.display())
             }
             Self::TooOpen { path, mode } => write!(
                 out,

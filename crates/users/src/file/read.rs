@@ -205,7 +205,7 @@ impl UserRecordReader<'_> {
                 }
                 let known = groups.iter().map(|group| group.name.as_str());
                 let hint = nearest(name, known).map_or_else(
-                    || format!("create it with: wharf group add {name}"),
+                    || format!("create it:  wharf group add {name}"),
                     |meant| format!("did you mean `{meant}`?"),
                 );
                 let message = format!("unknown group `{}`", name.escape_debug());

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::chinese;
+use crate::hint::with_config;
 use crate::outcome::{Exit, Failure, counted, print, print_error};
 use crate::panel::words::columns;
 use crate::sandbox::permissions;
@@ -188,7 +189,8 @@ impl CheckPage {
         let level = self.label(finding.level.name());
         let mut lines = format!("{level}{colon}{}\n", self.shown(&finding.what));
         if let Some(hint) = &finding.hint {
-            let _ = writeln!(lines, "{}{colon}{}", self.label("hint"), self.shown(hint));
+            let _ =
+                writeln!(lines, "{}{colon}{}", self.label("hint"), with_config(&self.shown(hint)));
         }
         lines
     }
@@ -241,6 +243,9 @@ impl CheckPage {
     /// Prints the summary.
     pub(super) fn end(mut self, is_strict: bool) -> Result<Exit, Failure> {
         self.print_section()?;
+        for hint in self.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+            *hint = with_config(hint).into_owned();
+        }
         let count = |level| self.findings.iter().filter(|one| one.level == level).count();
         let (errors, warnings) = (count(FindingLevel::Error), count(FindingLevel::Warning));
         if self.is_json {

@@ -7,6 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::store::masked;
 use crate::chinese;
+use crate::hint::with_config;
 
 /// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +122,8 @@ pub(crate) fn render(
     let mut out = String::new();
     let is_chinese = chinese::is_active();
     for problem in problems {
-        let shown = if is_chinese { chinese::problem(problem) } else { problem.clone() };
+        let mut shown = if is_chinese { chinese::problem(problem) } else { problem.clone() };
+        shown.hint = shown.hint.map(|hint| with_config(&hint).into_owned());
         let text = masked(&renderer.render(&[shown.group(source, is_chinese)]));
         out.push_str(&if is_chinese { chinese::wide_colons(&text) } else { text });
         out.push_str("\n\n");

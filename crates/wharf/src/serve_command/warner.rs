@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::accounts::FolderUse;
 use crate::chinese;
+use crate::hint::with_config;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
 use crate::outcome::print_error;
@@ -65,13 +66,14 @@ impl Warner {
 
     fn report(&self, text: &str, is_lasting: bool) {
         if self.has_panel {
-            print_error(&if chinese::is_session_chinese() {
+            print_error(&with_config(&if chinese::is_session_chinese() {
                 format!("{}：{}\n", chinese::label("warning"), chinese::message(text))
             } else {
                 format!("warning: {text}\n")
-            });
+            }));
         } else {
-            self.log.note(&LogRecord::new(Level::Warn, "warning").text("reason", text));
+            self.log
+                .note(&LogRecord::new(Level::Warn, "warning").text("reason", with_config(text)));
         }
         let mut entries = self.entries();
         if entries.len() < ENTRIES_MAX {

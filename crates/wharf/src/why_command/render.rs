@@ -6,6 +6,7 @@ use super::act::Action;
 use super::{DecidingFact, FactKind, Query};
 use crate::chinese;
 use crate::config::raw::quoted;
+use crate::hint::with_config;
 use crate::panel::words::columns;
 
 /// Width of the name of a line.
@@ -49,6 +50,7 @@ fn lines(
         } else {
             (name, text.to_owned())
         };
+        let text = with_config(&text);
         let gap = " ".repeat(NAME_WIDTH.saturating_sub(columns(name)));
         let _ = writeln!(out, "  {name}{gap} {text}");
     };
@@ -77,6 +79,8 @@ pub(super) fn json(
     };
     let or_null =
         |text: Option<&String>| text.map_or_else(|| "null".to_owned(), |text| quoted(text));
+    let hint = fact.hint.as_ref().filter(|_| decided.is_err());
+    let hint = hint.map(|hint| with_config(hint).into_owned());
     let notes: Vec<_> = notes.iter().map(|note| quoted(note)).collect();
     let members = [
         ("verdict", quoted(verdict)),
@@ -86,7 +90,7 @@ pub(super) fn json(
         ("kind", quoted(fact.kind.name())),
         ("what", quoted(&fact.what)),
         ("origin", or_null(fact.origin.as_ref())),
-        ("hint", or_null(fact.hint.as_ref().filter(|_| decided.is_err()))),
+        ("hint", or_null(hint.as_ref())),
         ("notes", format!("[{}]", notes.join(","))),
     ];
     let members: Vec<_> =

@@ -125,6 +125,13 @@ fn row_23_a_config_with_old_names_of_keys_is_an_error_that_names_the_command_and
         .reports("unknown key `files.keep_partials`")
         .reports("files.partial_upload_retention")
         .reports("wharf config migrate --write");
+    // The command in the hint can be copied.
+    place.write("my server.toml", old);
+    let file = ["-c", "my server.toml"];
+    let migrate = "wharf -c 'my server.toml' config migrate --write";
+    place.run(&[&file[..], &["check", "config"]].concat()).exits(78).reports(migrate);
+    let shown = place.run(&[&file[..], &["config", "migrate"]].concat()).exits(0).out;
+    assert!(shown.contains(migrate), "{shown}");
     // Without --write nothing is changed.
     let shown = place.run(&["config", "migrate"]).exits(0).out;
     assert!(
