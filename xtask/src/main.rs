@@ -56,7 +56,7 @@ Usage: cargo xtask <COMMAND>
   trust record [PROOF]...
            Record the results of proofs from target/prove in docs/proofs.toml, then the same
   vocabulary
-           Only write the list of refused phrases in CONTRIBUTING.md again
+           Only write the list of rejected phrases in CONTRIBUTING.md again
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";

@@ -14,8 +14,8 @@ const END: &str = "<!-- end of vocabulary -->";
 pub(crate) const PERSONS: &[&str] =
     &["who", "whom", "whose", "nobody", "somebody", "anybody", "whoever"];
 
-/// A phrase that is refused.
-pub(crate) struct RefusedPhrase {
+/// A phrase that is rejected.
+pub(crate) struct RejectedPhrase {
     /// In lower case; words with one space between them.
     pub(crate) phrases: &'static [&'static str],
     /// What to write.
@@ -25,12 +25,12 @@ pub(crate) struct RefusedPhrase {
     pub(crate) except_before: &'static [&'static str],
 }
 
-const fn entry(phrases: &'static [&'static str], instead: &'static str) -> RefusedPhrase {
-    RefusedPhrase { phrases, instead, except_after: &[], except_before: &[] }
+const fn entry(phrases: &'static [&'static str], instead: &'static str) -> RejectedPhrase {
+    RejectedPhrase { phrases, instead, except_after: &[], except_before: &[] }
 }
 
 /// The list, in alphabetical order.
-pub(crate) static ENTRIES: &[RefusedPhrase] = &[
+pub(crate) static ENTRIES: &[RejectedPhrase] = &[
     entry(&["anew"], "again"),
     entry(&["as it were", "so to speak"], "nothing; or the plain fact"),
     entry(&["attend", "attends"], "drive; read the control connection"),
@@ -43,7 +43,7 @@ pub(crate) static ENTRIES: &[RefusedPhrase] = &[
     entry(&["far end", "far server", "far side"], "peer; remote server"),
     entry(&["farewell", "farewells"], "close_notify"),
     entry(&["hears"], "receives"),
-    RefusedPhrase {
+    RejectedPhrase {
         phrases: &["is no", "are no", "was no", "were no"],
         instead: "is not a; is an invalid",
         except_after: &["there"],
@@ -90,8 +90,8 @@ pub(crate) static ENTRIES: &[RefusedPhrase] = &[
     entry(&["witness", "witnesses"], "observer; dirty mark"),
 ];
 
-/// Words that are refused in names, but not in prose, where they may be plain English.
-pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
+/// Words that are rejected in names, but not in prose, where they may be plain English.
+pub(crate) static NAME_ENTRIES: &[RejectedPhrase] = &[
     entry(&["asked"], "requested; queried"),
     entry(&["beat", "beats"], "interval"),
     entry(&["book", "books"], "state of the throttle; list"),
@@ -102,7 +102,7 @@ pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
     entry(&["draft", "drafts"], "partial upload; `.part` file"),
     entry(&["everybody", "everyone", "someone", "anyone"], "every user; another user; any account"),
     entry(&["evidence"], "observation"),
-    RefusedPhrase {
+    RejectedPhrase {
         phrases: &["fetch", "fetched", "fetches"],
         instead: "download; load; query",
         except_after: &[],
@@ -116,7 +116,7 @@ pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
     entry(&["leader", "leaders"], "task of a port"),
     entry(&["leg", "legs"], "blocking worker; run"),
     entry(&["live"], "running; current"),
-    RefusedPhrase {
+    RejectedPhrase {
         phrases: &["look", "looks"],
         instead: "poll; list; read",
         except_after: &[],
@@ -133,6 +133,13 @@ pub(crate) static NAME_ENTRIES: &[RefusedPhrase] = &[
     entry(&["patience", "patient"], "what waits, and how long"),
     entry(&["probe", "probes"], "check; test"),
     entry(&["prover", "proves"], "authenticates; verifies"),
+    RejectedPhrase {
+        phrases: &["refuse", "refused", "refuses", "refusing"],
+        instead: "deny (by a rule); reject (what was examined)",
+        // The error of the system.
+        except_after: &["connection"],
+        except_before: &[],
+    },
     entry(&["room", "rooms"], "space; free bytes"),
     entry(&["said"], "reply; printed; set"),
     entry(&["say", "says"], "reply; print; contain"),
@@ -165,7 +172,7 @@ pub(crate) fn is_fresh(page: &str) -> bool {
     parts(page).is_ok_and(|(_, list, _)| list == table())
 }
 
-/// The page without the list of refused phrases.
+/// The page without the list of rejected phrases.
 pub(crate) fn without_list(page: &str) -> String {
     let Ok((before, list, after)) = parts(page) else { return page.to_owned() };
     let lines = "\n".repeat(format!("{BEGIN}{list}{END}").matches('\n').count());
@@ -189,7 +196,7 @@ fn table() -> String {
         };
         let _ = writeln!(out, "| {}{except} | {} |", entry.phrases.join(", "), entry.instead);
     }
-    out.push_str("\nIn names, these are refused as well:\n\n| Instead of | Write |\n|---|---|\n");
+    out.push_str("\nIn names, these are rejected as well:\n\n| Instead of | Write |\n|---|---|\n");
     for entry in NAME_ENTRIES {
         let _ = writeln!(out, "| {} | {} |", entry.phrases.join(", "), entry.instead);
     }

@@ -46,7 +46,7 @@ impl DbConnection {
     /// Dropping it halfway leaves the connection unusable.
     ///
     /// # Errors
-    /// The database refuses, is gone, or takes longer than `STATEMENT_TIME_MAX`.
+    /// The database rejects, is gone, or takes longer than `STATEMENT_TIME_MAX`.
     pub(crate) async fn run(
         &mut self,
         sql: &str,

@@ -29,7 +29,7 @@ const SETTINGS: [&str; 5] = [
     "SET idle_in_transaction_session_timeout = '10s'",
     "SET client_min_messages = error",
     // A database with the encoding `SQL_ASCII` stores any bytes. Asked for UTF-8, the server would
-    // refuse each query that finds a row with others.
+    // reject each query that finds a row with others.
     "SELECT set_config('client_encoding', 'SQL_ASCII', false) \
      WHERE current_setting('server_encoding') = 'SQL_ASCII'",
 ];
@@ -224,14 +224,14 @@ fn parameter(value: &SqlValue) -> (&(dyn ToSql + Sync), Type) {
 
 /// Converts an error of PostgreSQL, with a hint.
 fn store_error(shown: &str, error: &Error) -> StoreError {
-    let Some(refused) = error.as_db_error() else {
+    let Some(rejected) = error.as_db_error() else {
         let reason = innermost(error);
         let what = format!("cannot connect to PostgreSQL at {shown}: {reason}");
         let hint = "check that it runs, and its address in accounts.store";
         return StoreError::new(StoreErrorKind::Unreachable, what).hint(hint);
     };
-    let reason = refused.message();
-    let (kind, hint) = match refused.code() {
+    let reason = rejected.message();
+    let (kind, hint) = match rejected.code() {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (
             StoreErrorKind::Forbidden,
             "accounts.password_file names a file with the password; pg_hba.conf of the server \

@@ -32,7 +32,7 @@ pub(crate) async fn migrate(connection: &mut DbConnection) -> Result<(), StoreEr
         return Err(StoreError::new(StoreErrorKind::Unusable, what).hint(hint));
     }
     if found == 0 {
-        refuse_foreign(connection).await?;
+        reject_foreign(connection).await?;
     }
     for (script, number) in VERSIONS.iter().zip(1_i64..).skip(found) {
         for statement in statements(script) {
@@ -65,7 +65,7 @@ async fn version(connection: &mut DbConnection) -> Result<usize, StoreError> {
 
 /// A file with tables, but without those of wharf, belongs to another program. A PostgreSQL
 /// database may be shared intentionally.
-async fn refuse_foreign(connection: &mut DbConnection) -> Result<(), StoreError> {
+async fn reject_foreign(connection: &mut DbConnection) -> Result<(), StoreError> {
     let query = match connection.dialect() {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => Some("SELECT count(*) FROM sqlite_master"),

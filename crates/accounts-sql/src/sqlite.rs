@@ -114,7 +114,7 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
         }
         Err(error) => return Err(unreadable(path, "open", &error)),
     }
-    refuse_text(path)?;
+    reject_text(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.busy_timeout(LOCK_WAIT_MAX)?;
@@ -130,7 +130,7 @@ fn open(path: &Path, create: bool) -> Result<Connection, StoreError> {
 }
 
 /// SQLite overwrites a file that is shorter than its first block, whatever its content.
-fn refuse_text(path: &Path) -> Result<(), StoreError> {
+fn reject_text(path: &Path) -> Result<(), StoreError> {
     let mut begin = Vec::new();
     // SQLite opens it by path, so links that must not be followed are rejected before.
     let read = trusted_file::open(path)
@@ -202,7 +202,7 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::NotADatabase) => return not_a_database(path),
         Some(ErrorCode::ConstraintViolation) => (
             StoreErrorKind::Conflict,
-            format!("the database {shown} refused the change: {reason}"),
+            format!("the database {shown} rejected the change: {reason}"),
             "another client changed it at the same time; try again",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (

@@ -44,7 +44,7 @@ impl SqlStore {
     /// costs the same queries.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
         let parsed = self.with_groups(name).await?;
-        self.refuse_invalid(&parsed, name)?;
+        self.reject_invalid(&parsed, name)?;
         Ok(parsed.file.record(name).cloned())
     }
 
@@ -57,7 +57,7 @@ impl SqlStore {
         })
     }
 
-    fn refuse_invalid(&self, parsed: &ParsedAccounts, name: &str) -> Result<(), StoreError> {
+    fn reject_invalid(&self, parsed: &ParsedAccounts, name: &str) -> Result<(), StoreError> {
         let fault = parsed.fault(&Holder::from(name));
         fault.map_or(Ok(()), |fault| Err(invalid(&self.shown, fault)))
     }
@@ -65,7 +65,7 @@ impl SqlStore {
     /// The account with this name, without settings inherited from groups.
     pub(crate) async fn own(&self, name: &str) -> Result<Option<UserRecord>, StoreError> {
         let parsed = self.with_groups(name).await?;
-        self.refuse_invalid(&parsed, name)?;
+        self.reject_invalid(&parsed, name)?;
         Ok(parsed.file.own(name).cloned())
     }
 

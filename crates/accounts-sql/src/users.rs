@@ -116,7 +116,7 @@ impl SqlUsers {
     async fn valid(&self, name: &str) -> Result<Option<UserRecord>, Denied> {
         match self.store.look_up_account(name).await.map_err(denied)? {
             Lookup::Valid(record) => Ok(record.map(|record| *record)),
-            Lookup::Invalid(fault) => Err(refused(&fault)),
+            Lookup::Invalid(fault) => Err(rejected(&fault)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Users for SqlUsers {
             Lookup::Invalid(_) if matches!(verified, Verified::Wrong) => {
                 return Err(Denied::WrongPassword);
             }
-            Lookup::Invalid(fault) => return Err(refused(&fault)),
+            Lookup::Invalid(fault) => return Err(rejected(&fault)),
         };
         if !checked.is_enabled() {
             return Err(Denied::Disabled);
@@ -196,8 +196,8 @@ impl Users for SqlUsers {
 }
 
 /// The login error for an invalid account; the store itself works.
-fn refused(fault: &Fault) -> Denied {
-    Denied::Refused(format!("the account is invalid: {fault}"))
+fn rejected(fault: &Fault) -> Denied {
+    Denied::ByRule(format!("the account is invalid: {fault}"))
 }
 
 fn denied(error: StoreError) -> Denied {

@@ -138,7 +138,7 @@ impl Api {
     }
 
     /// Leaves out sessions of addresses that are never banned. If that would leave none, the ban is
-    /// attempted, and refused with the setting that exempts them.
+    /// attempted, and rejected with the setting that exempts them.
     fn skip_exempt(&self, meant: &mut Vec<&SessionView>, kicked: &mut Kicked) {
         let is_exempt = |view: &&SessionView| self.backend.is_never_banned(plain(view.peer.ip()));
         if meant.iter().all(is_exempt) {

@@ -34,7 +34,7 @@ pub enum RequestError {
     NotRunning {
         /// Path of the socket.
         socket: PathBuf,
-        /// As the system names it: the file is missing, or the connection was refused.
+        /// As the system names it: the file is missing, or the connection was rejected.
         reason: &'static str,
     },
     /// Another kind of file.
@@ -44,7 +44,7 @@ pub enum RequestError {
     /// The connection failed, or the response is invalid.
     Failed(String),
     /// The server returned an error.
-    Refused {
+    Rejected {
         /// HTTP status code.
         status: u16,
         /// The error message and hint.
@@ -95,7 +95,7 @@ impl AdminClient {
     /// Each [`RequestError`].
     pub async fn upgrade(&self) -> Result<Upgraded, RequestError> {
         match self.post("/v1/upgrade", &Done {}).await {
-            Err(RequestError::Refused { status: 404, .. }) => {
+            Err(RequestError::Rejected { status: 404, .. }) => {
                 self.post("/v1/hand-over", &Done {}).await
             }
             answer => answer,
@@ -109,7 +109,7 @@ impl AdminClient {
     /// Each [`RequestError`].
     pub async fn ban(&self, ban: &NewBan) -> Result<Ban, RequestError> {
         match self.post("/v1/bans", ban).await {
-            Err(RequestError::Refused { status: 400, .. }) => {
+            Err(RequestError::Rejected { status: 400, .. }) => {
                 let NewBan { network, duration_seconds, reason, kick } = ban;
                 let old = serde_json::json!({
                     "address": network, "seconds": duration_seconds, "reason": reason, "kick": kick
@@ -193,7 +193,7 @@ impl AdminClient {
             io::ErrorKind::NotFound => {
                 RequestError::NotRunning { socket, reason: "no such file or directory" }
             }
-            // The system also refuses connections to files of other kinds.
+            // The system also rejects connections to files of other kinds.
             io::ErrorKind::ConnectionRefused if socket.is_file() || socket.is_dir() => {
                 RequestError::NotASocket(socket)
             }
@@ -228,7 +228,7 @@ async fn read(
     }
     let error = String::from_utf8_lossy(&refusal).into_owned();
     let problem = serde_json::from_slice(&refusal).unwrap_or(Problem { error, hint: None });
-    Err(RequestError::Refused { status: status.as_u16(), problem })
+    Err(RequestError::Rejected { status: status.as_u16(), problem })
 }
 
 fn failed(error: impl fmt::Display) -> RequestError {
@@ -252,7 +252,7 @@ impl fmt::Display for RequestError {
                 write!(out, "permission denied: cannot open {}", socket.display())
             }
             Self::Failed(what) => write!(out, "request failed: {what}"),
-            Self::Refused { problem, .. } => out.write_str(&problem.error),
+            Self::Rejected { problem, .. } => out.write_str(&problem.error),
         }
     }
 }

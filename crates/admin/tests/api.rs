@@ -194,8 +194,8 @@ fn sessions_are_listed_and_ended() {
         assert_eq!(lines, [("USER anna", 331), ("PASS", 230), ("TYPE I", 200)]);
 
         let kick = Kick { sessions: vec![session.session_id, 999], ..Kick::default() };
-        let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
-        assert!(matches!(&refused, RequestError::Refused { status: 404, .. }), "{refused:?}");
+        let rejected = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
+        assert!(matches!(&rejected, RequestError::Rejected { status: 404, .. }), "{rejected:?}");
         assert_eq!(running.handle.sessions(), 1, "nothing was done by half");
 
         let reason = Some("Come back tomorrow.".to_owned());
@@ -240,8 +240,8 @@ fn the_status_counts_and_the_program_is_called() {
         let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.1").await.unwrap();
         assert_eq!(lifted, [""; 0]);
 
-        let refused = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
-        assert_eq!(refused.to_string(), "invalid configuration in wharf.toml: 1 error");
+        let rejected = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
+        assert_eq!(rejected.to_string(), "invalid configuration in wharf.toml: 1 error");
         let handed = client.upgrade().await.unwrap();
         assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
         let mut log = Vec::new();
@@ -262,15 +262,15 @@ fn an_invalid_request_is_rejected_and_changes_nothing() {
     Running::with(|running, client| async move {
         let _anna = running.login().await;
         let wrong = serde_json::json!({ "sesions": [1] });
-        let refused = client.post::<Kicked>("/v1/kick", &wrong).await.unwrap_err();
-        assert!(refused.to_string().contains("sesions"), "{refused}");
+        let rejected = client.post::<Kicked>("/v1/kick", &wrong).await.unwrap_err();
+        assert!(rejected.to_string().contains("sesions"), "{rejected}");
         let kick = Kick { addresses: vec!["192.0.2".into()], all: true, ..Kick::default() };
-        let refused = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
-        assert!(refused.to_string().contains("invalid address or network"), "{refused}");
-        let refused = client.get::<Status>("/v2/status").await.unwrap_err();
-        assert!(matches!(&refused, RequestError::Refused { status: 404, .. }), "{refused:?}");
-        let refused = client.get::<Session>("/v1/sessions/one").await.unwrap_err();
-        assert!(refused.to_string().contains("invalid session id"), "{refused}");
+        let rejected = client.post::<Kicked>("/v1/kick", &kick).await.unwrap_err();
+        assert!(rejected.to_string().contains("invalid address or network"), "{rejected}");
+        let rejected = client.get::<Status>("/v2/status").await.unwrap_err();
+        assert!(matches!(&rejected, RequestError::Rejected { status: 404, .. }), "{rejected:?}");
+        let rejected = client.get::<Session>("/v1/sessions/one").await.unwrap_err();
+        assert!(rejected.to_string().contains("invalid session id"), "{rejected}");
         assert_eq!(running.handle.sessions(), 1);
     });
 }
@@ -285,7 +285,7 @@ fn every_documented_path_exists() {
                 "post" => client.post::<serde_json::Value>(&path, &Done {}).await.map(|_| ()),
                 _ => client.delete::<serde_json::Value>(&path).await.map(|_| ()),
             };
-            if let Err(RequestError::Refused { problem, status }) = &log_request {
+            if let Err(RequestError::Rejected { problem, status }) = &log_request {
                 assert_ne!(problem.error, "unknown path", "{path}");
                 assert_ne!(*status, 405, "{path}");
             }
@@ -304,20 +304,20 @@ fn a_socket_is_for_its_owner_and_one_server() {
         assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
         let _: Status = client.get("/v1/status").await.expect("the first still answers");
         let missing = AdminClient::new(Path::new("/nowhere/control"));
-        let refused = missing.get::<Status>("/v1/status").await.unwrap_err();
+        let rejected = missing.get::<Status>("/v1/status").await.unwrap_err();
         let missing_reason = "no server is running: cannot connect to /nowhere/control: \
                               no such file or directory";
-        assert_eq!(refused.to_string(), missing_reason);
+        assert_eq!(rejected.to_string(), missing_reason);
         let file = running.socket.with_file_name("file");
         std::fs::write(&file, "x").unwrap();
-        let refused = AdminClient::new(&file).get::<Status>("/v1/status").await.unwrap_err();
-        assert!(matches!(&refused, RequestError::NotASocket(_)), "{refused:?}");
+        let rejected = AdminClient::new(&file).get::<Status>("/v1/status").await.unwrap_err();
+        assert!(matches!(&rejected, RequestError::NotASocket(_)), "{rejected:?}");
         // A socket file left by a killed server.
         let left = running.socket.with_file_name("left");
         drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
         assert!(left.exists());
-        let refused = AdminClient::new(&left).get::<Status>("/v1/status").await.unwrap_err();
-        assert!(refused.to_string().ends_with("left: connection refused"), "{refused}");
+        let rejected = AdminClient::new(&left).get::<Status>("/v1/status").await.unwrap_err();
+        assert!(rejected.to_string().ends_with("left: connection refused"), "{rejected}");
         drop(AdminSocket::open(&left, &left, None).unwrap());
         assert!(!left.exists(), "a listener removes its socket file");
     });
@@ -405,7 +405,7 @@ fn a_server_of_the_previous_version_is_understood_and_can_be_upgraded() {
         assert_eq!(client.unban(slice::from_ref(&new.network)).await.unwrap(), [new.network]);
         assert_eq!(client.upgrade().await.unwrap().pid, 2);
         let unknown = client.get::<Status>("/v1/unknown").await.unwrap_err();
-        assert!(matches!(unknown, RequestError::Refused { status: 404, .. }), "{unknown}");
+        assert!(matches!(unknown, RequestError::Rejected { status: 404, .. }), "{unknown}");
         old.abort();
     });
 }

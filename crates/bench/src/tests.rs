@@ -162,7 +162,7 @@ fn a_case_that_was_measured_again_takes_the_place_of_the_first() {
 }
 
 #[test]
-fn a_record_of_another_format_is_refused() {
+fn a_record_of_another_format_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("result.json");
     super::report::write_json(&MeasurementRecord { format: 99, ..record() }, &path).unwrap();

@@ -23,7 +23,7 @@ pub struct Account {
     pub limits: AccountLimits,
     /// Whether it needs no password. Anonymous sessions share the account's limits.
     pub is_anonymous: bool,
-    /// Whether a session without TLS on the control connection is refused.
+    /// Whether a session without TLS on the control connection is rejected.
     pub requires_tls: bool,
     /// Virtual folders: directories outside of the home that appear in it. Used only by
     /// `Stores::open`, not by the engine.

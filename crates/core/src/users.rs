@@ -98,7 +98,7 @@ pub enum Denied {
     /// The account has no usable password: its stored hash is empty or invalid.
     NoPassword,
     /// The account's own rules deny it, such as the address, TLS or its number of sessions.
-    Refused(String),
+    ByRule(String),
     /// Too many logins are being checked; this one was not, and can be retried.
     Busy,
     /// The account store failed.
@@ -112,7 +112,7 @@ impl fmt::Display for Denied {
             Self::WrongPassword | Self::WrongPasswordOf(_) => out.write_str("wrong password"),
             Self::Disabled => out.write_str("the account is disabled"),
             Self::NoPassword => out.write_str("the account has no usable password"),
-            Self::Refused(why) => out.write_str(why),
+            Self::ByRule(why) => out.write_str(why),
             Self::Busy => out.write_str("too many logins at once"),
             Self::Broken(source) => write!(out, "the accounts cannot be read: {source}"),
         }

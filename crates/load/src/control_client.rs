@@ -115,7 +115,7 @@ impl ControlClient {
     /// Requests a passive port: by EPSV, or by PASV.
     ///
     /// # Errors
-    /// The server refuses, or its reply contains no valid address.
+    /// The server rejects, or its reply contains no valid address.
     pub fn passive(&mut self, is_extended: bool) -> Result<SocketAddr, Error> {
         let line = if is_extended { "EPSV" } else { "PASV" };
         let reply = self.command(line)?;
@@ -232,6 +232,6 @@ impl FtpReply {
 
     /// As an error.
     pub fn refusal(&self) -> ErrorKind {
-        ErrorKind::Refused { code: self.code, text: self.text() }
+        ErrorKind::Rejected { code: self.code, text: self.text() }
     }
 }

@@ -22,7 +22,7 @@ pub enum ErrorKind {
     /// The server closed the connection.
     Closed,
     /// An unexpected reply.
-    Refused {
+    Rejected {
         /// The code.
         code: u16,
         /// The last line of its text.
@@ -82,7 +82,7 @@ impl fmt::Display for ErrorKind {
             Self::Io(_, text) | Self::Tls(text) => out.write_str(text),
             Self::TimedOut => out.write_str("timed out"),
             Self::Closed => out.write_str("the server closed the connection"),
-            Self::Refused { code, text } => write!(out, "unexpected reply {code} {text}"),
+            Self::Rejected { code, text } => write!(out, "unexpected reply {code} {text}"),
             Self::InvalidReply(text) => write!(out, "invalid FTP reply {text:?}"),
             Self::Length { got, wanted } => write!(out, "received {got} bytes, expected {wanted}"),
             Self::Entries { got, wanted } => {

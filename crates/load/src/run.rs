@@ -36,9 +36,9 @@ pub struct PreparedRun {
 /// What went wrong with the first session that could not be logged in, or what is wrong with the
 /// plan.
 pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error> {
-    let refuse = |text| Err(Error::new("prepare", ErrorKind::Plan(text)));
+    let reject = |text| Err(Error::new("prepare", ErrorKind::Plan(text)));
     if plan.sessions == 0 || plan.count == 0 {
-        return refuse("the plan needs at least one session and one operation");
+        return reject("the plan needs at least one session and one operation");
     }
     let mut plan = plan.clone();
     if plan.case.is_at_once() {
@@ -63,7 +63,7 @@ pub fn prepare(target: &TargetServer, plan: &Plan) -> Result<PreparedRun, Error>
     let is_drained =
         matches!(prepared.plan.case, LoadCase::Retrieve { reading: DownloadMode::Drain, .. });
     if is_drained && prepared.client.has_tls() && prepared.length.is_none() {
-        return refuse("draining with TLS requires the length of the files");
+        return reject("draining with TLS requires the length of the files");
     }
     Ok(prepared)
 }

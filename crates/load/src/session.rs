@@ -57,7 +57,7 @@ impl ClientContext {
         let control = session.control.insert(ControlConnection::new(transport));
         match control.reply()? {
             reply if reply.code == Code::READY => Ok(session),
-            reply => Err(refused(&reply)),
+            reply => Err(rejected(&reply)),
         }
     }
 
@@ -83,10 +83,10 @@ impl ClientContext {
             let answered = session.control().and_then(|control| control.call(&line));
             let reply = answered.map_err(|kind| Error::new("PASS", kind))?;
             if !reply.code.is_success() {
-                return Err(Error::new("PASS", refused(&reply)));
+                return Err(Error::new("PASS", rejected(&reply)));
             }
         } else if !reply.code.is_success() {
-            return Err(Error::new(format!("USER {}", self.target.user), refused(&reply)));
+            return Err(Error::new(format!("USER {}", self.target.user), rejected(&reply)));
         }
         Ok(session)
     }
@@ -136,20 +136,20 @@ impl ClientSession {
     /// Sends a command, and expects this reply code.
     pub(crate) fn expect(&mut self, line: &str, code: Code) -> Result<Reply, Error> {
         let reply = self.call(line)?;
-        if reply.code == code { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
+        if reply.code == code { Ok(reply) } else { Err(Error::new(line, rejected(&reply))) }
     }
 
     /// Sends a command, and expects a reply of 200 to 299.
     pub(crate) fn succeed(&mut self, line: &str) -> Result<Reply, Error> {
         let reply = self.call(line)?;
-        if reply.code.is_success() { Ok(reply) } else { Err(Error::new(line, refused(&reply))) }
+        if reply.code.is_success() { Ok(reply) } else { Err(Error::new(line, rejected(&reply))) }
     }
 
     /// Sends a command, and expects a reply of 200 to 399.
     pub(crate) fn go_on(&mut self, line: &str) -> Result<(), Error> {
         let reply = self.call(line)?;
         let is_fine = (200..400).contains(&reply.code.number());
-        if is_fine { Ok(()) } else { Err(Error::new(line, refused(&reply))) }
+        if is_fine { Ok(()) } else { Err(Error::new(line, rejected(&reply))) }
     }
 
     /// Uses PASV without trying EPSV before.
@@ -171,7 +171,7 @@ impl ClientSession {
         let socket = self.passive()?;
         let reply = self.call(line)?;
         if !reply.code.is_preliminary() {
-            return Err(Error::new(line, refused(&reply)));
+            return Err(Error::new(line, rejected(&reply)));
         }
         let Some(SessionTls { config, tls }) = &self.tls else {
             return Ok(Transport::Plain(socket));
@@ -185,7 +185,7 @@ impl ClientSession {
     /// Reads the final reply of a transfer.
     pub(crate) fn transferred(&mut self) -> Result<(), ErrorKind> {
         let reply = self.control()?.reply()?;
-        if reply.code.is_success() { Ok(()) } else { Err(refused(&reply)) }
+        if reply.code.is_success() { Ok(()) } else { Err(rejected(&reply)) }
     }
 
     /// Sends QUIT.
@@ -262,8 +262,8 @@ impl ClientSession {
     }
 }
 
-fn refused(reply: &Reply) -> ErrorKind {
-    ErrorKind::Refused { code: reply.code.number(), text: last_line(reply) }
+fn rejected(reply: &Reply) -> ErrorKind {
+    ErrorKind::Rejected { code: reply.code.number(), text: last_line(reply) }
 }
 
 fn last_line(reply: &Reply) -> String {

@@ -104,11 +104,11 @@ impl<'a> TransferBuffers<'a> {
         }
         // The connection must be closed, or both sides would wait.
         drop(transport);
-        // A server that refuses an upload closes the data connection and gives the reason in its
+        // A server that rejects an upload closes the data connection and gives the reason in its
         // reply.
         let replied = session.transferred();
         let done = match (ended, replied) {
-            (_, Err(kind @ ErrorKind::Refused { .. })) | (Err(kind), _) => Err(kind),
+            (_, Err(kind @ ErrorKind::Rejected { .. })) | (Err(kind), _) => Err(kind),
             (Ok(()), replied) => replied,
         };
         done.map_err(|kind| Error::new(line, kind))?;

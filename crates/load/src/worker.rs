@@ -232,9 +232,10 @@ impl<'a> WorkerThread<'a> {
 
     fn failed(&mut self, slot: &mut SessionSlot, error: Error) {
         // After anything but a plain refusal, the state of the connection is unknown.
-        let is_in_step =
-            matches!(error.kind, ErrorKind::Refused { code: 400.., .. } | ErrorKind::Length { .. })
-                || matches!(error.kind, ErrorKind::Entries { .. } | ErrorKind::Plan(_));
+        let is_in_step = matches!(
+            error.kind,
+            ErrorKind::Rejected { code: 400.., .. } | ErrorKind::Length { .. }
+        ) || matches!(error.kind, ErrorKind::Entries { .. } | ErrorKind::Plan(_));
         if error.kind == ErrorKind::Stopped {
             slot.session = None;
             return;

@@ -128,7 +128,7 @@ impl LoginChain {
         }
         let account = self.template.account(&name, external).await?;
         if account.requires_tls && !attempt.is_tls {
-            return Err(Denied::Refused("the account requires TLS".to_owned()));
+            return Err(Denied::ByRule("the account requires TLS".to_owned()));
         }
         Ok(account)
     }

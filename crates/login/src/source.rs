@@ -110,8 +110,8 @@ impl AuthOutcome {
         Self::Denied(Denied::WrongPassword)
     }
 
-    /// The name is known, but the login is refused; with the reason, for the log.
-    pub fn refused(why: impl Into<String>) -> Self {
-        Self::Denied(Denied::Refused(why.into()))
+    /// The name is known, but the login is rejected; with the reason, for the log.
+    pub fn rejected(why: impl Into<String>) -> Self {
+        Self::Denied(Denied::ByRule(why.into()))
     }
 }

@@ -70,22 +70,22 @@ impl AccountTemplate {
     /// The account of `name`.
     ///
     /// # Errors
-    /// `Refused` if there is no home, or it is invalid; `Broken` if it cannot be created.
+    /// `Rejected` if there is no home, or it is invalid; `Broken` if it cannot be created.
     pub async fn account(&self, name: &str, external: ExternalAccount) -> Result<Account, Denied> {
         if !is_name(name) {
             let why = format!("invalid user name {}", name.escape_debug());
-            return Err(Denied::Refused(why));
+            return Err(Denied::ByRule(why));
         }
         let templated = self.home.as_ref().map(|home| home.home(name));
         let is_ours = external.home.is_none() && templated.is_some();
         let home = external.home.or(templated).or(external.system_home).ok_or_else(|| {
             let why = "no home: there is no account of this name, and \
                        accounts.home is empty";
-            Denied::Refused(why.to_owned())
+            Denied::ByRule(why.to_owned())
         })?;
         check_home(&home).map_err(|_| {
             let shown = home.display().to_string();
-            Denied::Refused(format!("invalid home {}", shown.escape_debug()))
+            Denied::ByRule(format!("invalid home {}", shown.escape_debug()))
         })?;
         if is_ours && self.creates_home {
             make(home.clone()).await?;
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(home("", "", "/sys").await.unwrap(), Path::new("/sys"));
         for (template, preset) in [("", ""), ("", "relative"), ("", "/a/../b"), ("/t", "/")] {
             let denied = home(template, preset, "").await.unwrap_err();
-            assert!(matches!(denied, Denied::Refused(_)), "{denied}");
+            assert!(matches!(denied, Denied::ByRule(_)), "{denied}");
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
     async fn row_22_a_name_with_path_components_gets_no_account() {
         for name in ["..", "../x", "a/b", "", ".ssh", "a\0"] {
             let denied = template("/srv/%u").account(name, ExternalAccount::default()).await;
-            assert!(matches!(denied, Err(Denied::Refused(_))), "{name}");
+            assert!(matches!(denied, Err(Denied::ByRule(_))), "{name}");
         }
     }
 

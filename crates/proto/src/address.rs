@@ -67,7 +67,7 @@ pub fn parse_eprt(arg: &[u8]) -> Result<SocketAddr, EprtError> {
 pub enum EpsvArg {
     /// No argument: the family of the control connection.
     Any,
-    /// `ALL`: from here on the client uses `EPSV` only, and everything else is to be refused.
+    /// `ALL`: from here on the client uses `EPSV` only, and everything else is to be rejected.
     All,
     /// `1`: IPv4.
     V4,

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn row_38_too_many_stars_are_refused_and_the_most_are_fast() {
+    fn row_38_too_many_stars_are_rejected_and_the_most_are_fast() {
         assert_eq!(Glob::parse(b"a*a*a*a*a*a*a*a*a*"), Some(Err(TooManyWildcards)));
         assert!(!matches("a*a*a*a*a*a*a*a*b", &"a".repeat(100_000)));
         assert!(matches("************************x", "x"));

@@ -92,9 +92,9 @@ codes! {
     /// 504: not implemented for that argument.
     BAD_PARAMETER = 504;
     /// 521: not with this protection of data (RFC 4217 §9).
-    PROTECTION_REFUSED = 521;
-    /// 522: the protocol of the address is not supported, or TLS refused (RFC 2428 §2, RFC 4217).
-    PROTOCOL_REFUSED = 522;
+    PROTECTION_REJECTED = 521;
+    /// 522: the protocol of the address is not supported, or TLS rejected (RFC 2428 §2, RFC 4217).
+    PROTOCOL_REJECTED = 522;
     /// 530: not logged in.
     NOT_LOGGED_IN = 530;
     /// 533: the protection level is denied for policy reasons (RFC 2228).
@@ -110,7 +110,7 @@ codes! {
     /// 552: more than the account may store.
     OVER_QUOTA = 552;
     /// 553: the name is not allowed.
-    NAME_REFUSED = 553;
+    NAME_REJECTED = 553;
     /// 554: the restart point is not within the file (RFC 3659 §5.2).
     BAD_RESTART = 554;
 }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn row_26_days_that_do_not_exist_are_refused() {
+    fn row_26_days_that_do_not_exist_are_rejected() {
         for text in [
             "",
             "2026",

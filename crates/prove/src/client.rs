@@ -25,7 +25,7 @@ pub(crate) struct ProofClient {
 /// Why an operation of a client failed.
 #[derive(Debug)]
 pub(crate) enum ClientError {
-    /// The connection was reset, closed or refused.
+    /// The connection was reset, closed or rejected.
     Lost(io::Error),
     /// An unexpected reply.
     UnexpectedReply { line: String, reply: Reply },
@@ -167,7 +167,7 @@ impl ProofClient {
             data.finish()
         };
         let pushed = push();
-        // A server that refuses closes the data connection, and gives the reason in its reply.
+        // A server that rejects closes the data connection, and gives the reason in its reply.
         let reply = wanted(line, self.reply()?, Code::is_success)?;
         pushed?;
         Ok(reply)

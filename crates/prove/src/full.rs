@@ -35,7 +35,7 @@ const DRIVE_BYTES: usize = 16 << 20;
 const TOO_MUCH_BYTES: usize = 8 << 20;
 const OLD_BYTES_MAX: usize = 300_000;
 /// The replies of RFC 959 §5.4 for a file that cannot be stored.
-const NOT_STORED: &[Code] = &[Code::FILE_UNAVAILABLE, Code::NAME_REFUSED];
+const NOT_STORED: &[Code] = &[Code::FILE_UNAVAILABLE, Code::NAME_REJECTED];
 
 /// The fault of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl FaultSetup<'_> {
         let mut client = self.server.client(self.is_secure)?;
         let bytes = self.too_much();
         for line in ["STOR new", "STOR old", "APPE old"] {
-            refused(line, client.store(line, &bytes), &[Code::NO_SPACE])?;
+            rejected(line, client.store(line, &bytes), &[Code::NO_SPACE])?;
             self.still_serves(&mut client)?;
             let hidden = hidden(&self.server);
             if !hidden.is_empty() {
@@ -159,7 +159,7 @@ impl FaultSetup<'_> {
         let bytes = self.little();
         self.drive.set_health(Health::NoWrites);
         let stored = client.store(line, &bytes);
-        let checked = refused(line, stored, &[Code::LOCAL_ERROR])
+        let checked = rejected(line, stored, &[Code::LOCAL_ERROR])
             .and_then(|()| self.still_serves(&mut client));
         self.drive.set_health(Health::Well);
         checked
@@ -173,7 +173,7 @@ impl FaultSetup<'_> {
         let noop = client.expect("NOOP", Code::OK);
         let next = self.server.client(!self.is_secure).map(drop);
         self.drive.set_health(Health::Well);
-        refused("RETR old", got, &[Code::LOCAL_ERROR])?;
+        rejected("RETR old", got, &[Code::LOCAL_ERROR])?;
         noop?;
         next?;
         self.still_serves(&mut client)
@@ -185,7 +185,7 @@ impl FaultSetup<'_> {
         mounted.set_read_only(true)?;
         let bytes = self.little();
         for line in ["STOR new", "STOR old", "APPE old"] {
-            refused(line, client.store(line, &bytes), NOT_STORED)?;
+            rejected(line, client.store(line, &bytes), NOT_STORED)?;
         }
         for line in ["DELE old", "MKD folder"] {
             client.expect(line, Code::FILE_UNAVAILABLE)?;
@@ -234,7 +234,7 @@ impl FaultSetup<'_> {
 }
 
 /// Expects a refusal with one of these codes.
-fn refused<T>(line: &str, result: ClientResult<T>, codes: &[Code]) -> Result<(), String> {
+fn rejected<T>(line: &str, result: ClientResult<T>, codes: &[Code]) -> Result<(), String> {
     match result {
         Ok(_) => Err(format!("{line}: unexpected success")),
         Err(fault) if fault.code().is_some_and(|code| codes.contains(&code)) => Ok(()),

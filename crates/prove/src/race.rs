@@ -189,7 +189,7 @@ impl SharedState<'_> {
     }
 }
 
-/// One operation on the swapped files; returns whether the server allowed it. All may be refused.
+/// One operation on the swapped files; returns whether the server allowed it. All may be rejected.
 fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
     const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
     let path = *random.pick(&PATHS);
@@ -228,7 +228,7 @@ fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
     })
 }
 
-/// The result; `None` if the server refused.
+/// The result; `None` if the server rejected.
 fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -318,9 +318,9 @@ async fn answer(
         session.pending.forget(spec.carries_over);
     }
     if spec.moves_data && !matches!(result, Ok(Next::Transfer(_))) {
-        session.note_refused_command();
+        session.note_rejected_command();
     }
-    let next = result.unwrap_or_else(|refusal| Next::Reply(refused(session, spec, arg, refusal)));
+    let next = result.unwrap_or_else(|refusal| Next::Reply(rejected(session, spec, arg, refusal)));
     // A transfer is reported with its last reply.
     if let Next::Reply(reply) | Next::Secure(reply) | Next::Close(reply) = &next {
         let ended = session.report_command(line, !spec.is_secret, reply);
@@ -356,7 +356,7 @@ fn unknown(
     Ok(Next::Reply(reply))
 }
 
-fn refused(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Reply {
+fn rejected(session: &Session, spec: &Spec, arg: &[u8], refusal: Refusal) -> Reply {
     let is_upload = [Permissions::UPLOAD, Permissions::APPEND]
         .into_iter()
         .any(|permission| spec.moves_data && spec.needs.contains(permission));

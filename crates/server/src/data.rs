@@ -38,8 +38,8 @@ pub(crate) struct PassiveOffer {
     pub(crate) at: Instant,
     /// The address in the reply to PASV; none for EPSV.
     pub(crate) announced: Option<Ipv4Addr>,
-    /// Whether a transfer command was refused since: then the client has no reason to connect.
-    pub(crate) was_refused: bool,
+    /// Whether a transfer command was rejected since: then the client has no reason to connect.
+    pub(crate) was_rejected: bool,
 }
 
 impl DataPort {

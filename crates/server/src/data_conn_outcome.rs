@@ -26,22 +26,22 @@ pub(crate) enum Opened<'a> {
 
 impl Session {
     /// Releases the port for the next transfer. A port without a connection counts as a failure
-    /// unless a transfer command was refused: many clients connect first and send the command only
+    /// unless a transfer command was rejected: many clients connect first and send the command only
     /// then.
     pub(crate) fn give_up_port(&mut self) {
         let Some(DataPort::Passive { lease, offer, .. }) = self.data.take().map(|port| *port)
         else {
             return;
         };
-        if !offer.was_refused && !lease.has_arrived() {
+        if !offer.was_rejected && !lease.has_arrived() {
             self.no_connection(offer);
         }
     }
 
-    /// Notes that a transfer command was refused: the client has no reason to connect.
-    pub(crate) fn note_refused_command(&mut self) {
+    /// Notes that a transfer command was rejected: the client has no reason to connect.
+    pub(crate) fn note_rejected_command(&mut self) {
         if let Some(DataPort::Passive { offer, .. }) = self.data.as_deref_mut() {
-            offer.was_refused = true;
+            offer.was_rejected = true;
         }
     }
 

@@ -47,7 +47,7 @@ fn data_can_move(session: &Session) -> Result<(), Refusal> {
     let needs_all = session.settings.tls.as_ref().is_some_and(|tls| tls.require == TlsRequire::All);
     if needs_all && !session.parameters.is_private {
         return Err(Refusal::new(
-            Code::PROTECTION_REFUSED,
+            Code::PROTECTION_REJECTED,
             "Data connection must be encrypted; send PROT P.",
         ));
     }

@@ -53,7 +53,7 @@ pub enum OpeningFailure {
     Ambiguous,
     /// Only connections from other addresses arrived.
     UnexpectedPeers,
-    /// The network failed, or the client's port refused the connection.
+    /// The network failed, or the client's port rejected the connection.
     Network,
     /// The TLS handshake failed.
     Tls,
@@ -136,7 +136,7 @@ impl EngineMetrics {
             Denied::WrongPassword | Denied::WrongPasswordOf(_) => "wrong-password",
             Denied::Disabled => "disabled",
             Denied::NoPassword => "no-password",
-            Denied::Refused(_) => "denied",
+            Denied::ByRule(_) => "denied",
             Denied::Busy => "busy",
             Denied::Broken(_) => "backend-failed",
             _ => "other",

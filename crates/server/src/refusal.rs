@@ -77,7 +77,7 @@ impl Refusal {
                 let help = match reply.code {
                     Code::OVER_QUOTA => QUOTA,
                     Code::NO_SPACE => FREE_SPACE_HINT,
-                    Code::NAME_REFUSED | Code::FILE_BUSY | Code::BAD_RESTART => "",
+                    Code::NAME_REJECTED | Code::FILE_BUSY | Code::BAD_RESTART => "",
                     _ => return None,
                 };
                 let text = reply.lines.last().map(|text| escaped(text)).unwrap_or_default();
@@ -135,7 +135,7 @@ impl From<Error> for Refusal {
                 Self::unavailable("Cross-device link; copy the file instead.")
             }
             ErrorKind::BadName => Self::new(
-                Code::NAME_REFUSED,
+                Code::NAME_REJECTED,
                 "File name not allowed: use valid text without control characters.",
             ),
             ErrorKind::BadOffset => {

@@ -274,8 +274,8 @@ impl Bound {
                 Ok(entry) => {
                     spawn_session(&self.workers, &sessions, &self.shared, client_conn, entry);
                 }
-                Err(refused) if rejections.len() < REJECTIONS_MAX => {
-                    rejections.spawn(reject(Arc::clone(&self.shared), client_conn, refused));
+                Err(rejected) if rejections.len() < REJECTIONS_MAX => {
+                    rejections.spawn(reject(Arc::clone(&self.shared), client_conn, rejected));
                 }
                 Err(_) => {}
             }
@@ -335,8 +335,8 @@ fn admit(
     };
     let is_known = shared.auth_throttle.is_known(peer.ip(), shared.now());
     let entry = shared.admission.enter(peer.ip(), is_known, connection_limits);
-    let refused = |full: LimitReached| Rejection { reply: full.reply, limit: Some(full.limit) };
-    Ok(AdmittedConnection { entry: entry.map_err(refused)?, peer, local })
+    let rejected = |full: LimitReached| Rejection { reply: full.reply, limit: Some(full.limit) };
+    Ok(AdmittedConnection { entry: entry.map_err(rejected)?, peer, local })
 }
 
 /// A client within the limits.
@@ -357,19 +357,19 @@ struct Rejection {
 
 /// Sends the reason to a rejected client; not with implicit TLS, where plain replies are
 /// impossible.
-async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, refused: Rejection) {
+async fn reject(shared: Arc<Shared>, mut client_conn: AcceptedClient, rejected: Rejection) {
     let (Ok(peer), Ok(local)) =
         (client_conn.socket.peer_address(), client_conn.socket.local_address())
     else {
         return;
     };
-    if let Some(limit) = refused.limit {
-        let reason = format!("{} ({limit})", refused.reply);
+    if let Some(limit) = rejected.limit {
+        let reason = format!("{} ({limit})", rejected.reply);
         shared.emit_without_session(peer, local, &Event::ConnectionRejected { reason: &reason });
     }
     if client_conn.tls != ListenTls::Implicit {
         let mut bytes = Vec::new();
-        Reply::new(Code::CLOSING, refused.reply).write(&mut bytes);
+        Reply::new(Code::CLOSING, rejected.reply).write(&mut bytes);
         let rejection = async {
             client_conn.socket.write_all(&bytes).await?;
             client_conn.socket.shutdown().await

@@ -84,7 +84,7 @@ pub(crate) async fn run(
             let to_reply = |()| Reply::new(Code::FILE_DONE, "Removed.");
             match ending {
                 Ending::Done(Ok(())) => JobOutcome::replying(to_reply(())),
-                Ending::Done(Err(refusal)) => refused(refusal, Code::FILE_UNAVAILABLE),
+                Ending::Done(Err(refusal)) => rejected(refusal, Code::FILE_UNAVAILABLE),
                 Ending::Aborted => outcome_of(Ending::Aborted, to_reply),
                 Ending::Ended(reason) => outcome_of(Ending::Ended(reason), to_reply),
                 Ending::Lost(gone) => outcome_of(Ending::Lost(gone), to_reply),
@@ -172,10 +172,10 @@ fn outcome_of<T>(
 }
 
 fn failed(error: Error) -> JobOutcome {
-    refused(Refusal::from(error), Code::LOCAL_ERROR)
+    rejected(Refusal::from(error), Code::LOCAL_ERROR)
 }
 
-fn refused(refusal: Refusal, unavailable: Code) -> JobOutcome {
+fn rejected(refusal: Refusal, unavailable: Code) -> JobOutcome {
     let broken = match &refusal {
         Refusal::Broken(reason) => Some(reason.clone()),
         _ => None,

@@ -60,7 +60,7 @@ pub struct Listen {
 /// How TLS begins on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenTls {
-    /// No TLS: AUTH is refused.
+    /// No TLS: AUTH is rejected.
     Off,
     /// On request (AUTH TLS, RFC 4217).
     Explicit,
@@ -255,7 +255,7 @@ pub enum Encoding {
     Auto,
     /// UTF-8 (RFC 2640).
     Utf8,
-    /// The legacy set. FEAT then does not name UTF8, and OPTS UTF8 ON is refused with 504, so
+    /// The legacy set. FEAT then does not name UTF8, and OPTS UTF8 ON is rejected with 504, so
     /// that a client that requests it falls back to its own old character set.
     Legacy,
 }

@@ -207,7 +207,7 @@ impl Users for TestUsers {
                 Ok(Account::new("old", "/", Rules::everywhere(Permissions::ALL)))
             }
             ("anna@example.com", _) => Err(Denied::WrongPasswordOf("anna".to_owned())),
-            ("far", b"secret") => Err(Denied::Refused("from 10.0.0.0/8 only".to_owned())),
+            ("far", b"secret") => Err(Denied::ByRule("from 10.0.0.0/8 only".to_owned())),
             ("anna" | "ANNA" | "far" | "张三" | "Jörg" | "old", _) => Err(Denied::WrongPassword),
             _ => Err(Denied::UnknownUser),
         }

@@ -68,7 +68,7 @@ fn invalid_input_is_answered_and_the_session_continues() {
 }
 
 #[test]
-fn row_31_a_name_with_a_nul_or_a_line_end_is_refused() {
+fn row_31_a_name_with_a_nul_or_a_line_end_is_rejected() {
     inside(
         &world(),
         "C< DELE a\\x00b\\r\\n\nS: 501 *\nC< MKD a\\rb\\r\\n\nS: 501 *\n\

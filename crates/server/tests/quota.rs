@@ -116,7 +116,7 @@ fn row_37_the_quota_is_shown_with_the_used_space() {
 }
 
 #[test]
-fn row_36_an_announced_size_is_refused_before_any_data() {
+fn row_36_an_announced_size_is_rejected_before_any_data() {
     inside(
         &world(),
         "C: ALLO 11\nS: 552 *\nC: ALLO 6\nS: 200 *\nEPSV;C: STOR b\nS: 552 *\n\

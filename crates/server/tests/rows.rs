@@ -79,7 +79,7 @@ fn row_11_each_policy_and_each_command_by_the_table() {
             )
         };
         world.clone().run(&format!("C: USER anna\nS: {user} *\n{rest}"));
-        // Under TLS all log in; data in the clear is refused where all must be protected.
+        // Under TLS all log in; data in the clear is rejected where all must be protected.
         let clear =
             if require == TlsRequire::All { "521 *" } else { "150 *\nD: a\\r\\n\nS: 226 *" };
         world.run(&format!(

@@ -209,7 +209,7 @@ fn row_35_rest_holds_for_one_transfer_and_survives_the_commands_before_it() {
 }
 
 #[test]
-fn row_35_rest_behind_the_end_is_refused() {
+fn row_35_rest_behind_the_end_is_rejected() {
     inside(
         &world(),
         "C: REST 6\nS: 350 *\nEPSV;C: RETR a\nS: 554 *\nC: REST 6\nS: 350 *\nC: STOR a\n\

@@ -28,7 +28,7 @@ pub(crate) enum DataRoute {
 /// The start of a transfer.
 pub(crate) enum TransferStart {
     /// It ended before it began.
-    Refused,
+    Rejected,
     Open {
         link: ClientStream,
         name: String,
@@ -92,7 +92,7 @@ impl SimClient {
         }
         self.send_commands(&[command]).await?;
         let name = match self.next_reply().await? {
-            ReplyEvent::Final { .. } => return Ok(TransferStart::Refused),
+            ReplyEvent::Final { .. } => return Ok(TransferStart::Rejected),
             ReplyEvent::Preliminary(reply) => text_of(&reply),
         };
         if link.is_none() {
@@ -109,7 +109,7 @@ impl SimClient {
         let Ok(Ok(link)) = link else {
             self.log_line("has no data connection");
             self.reply_to(verb_of(command)).await?;
-            return Ok(TransferStart::Refused);
+            return Ok(TransferStart::Rejected);
         };
         Ok(TransferStart::Open { link, name })
     }

@@ -20,7 +20,7 @@ use crate::network_faults::{InjectedFailure, LinkCounter, NetworkFaults};
 
 /// The time of day at which every simulation begins: 2026-03-01 12:00:00 UTC.
 pub const BEGIN: Timestamp = Timestamp { seconds: 1_772_366_400, nanos: 0 };
-/// Maximum number of connections waiting on one listener; more are refused.
+/// Maximum number of connections waiting on one listener; more are rejected.
 const BACKLOG: usize = 64;
 /// The first ephemeral port.
 const FIRST_PORT: u16 = 40_000;
@@ -122,7 +122,7 @@ impl SimNet {
                 sleep(LOST_DIAL_TIMEOUT).await;
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            DialOutcome::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+            DialOutcome::Rejected => return Err(io::ErrorKind::ConnectionRefused.into()),
             DialOutcome::Fine => {}
         }
         let (from, network_faults, rng, links) = {
@@ -136,7 +136,7 @@ impl SimNet {
             )
         };
         let (dialer, acceptor) = connection(&links, network_faults, rng, from, to);
-        let refused = {
+        let rejected = {
             let mut state = self.state();
             match state.queue_for(to) {
                 Some(queue) if queue.waiting.len() < BACKLOG => {
@@ -147,7 +147,7 @@ impl SimNet {
                 _ => Some(acceptor),
             }
         };
-        match refused {
+        match rejected {
             None => Ok(dialer),
             // Both ends are dropped here, without holding a lock.
             Some(_) => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -177,7 +177,7 @@ impl SimNet {
 /// The result of a dial.
 enum DialOutcome {
     Fine,
-    Refused,
+    Rejected,
     Lost,
 }
 
@@ -191,7 +191,7 @@ impl NetState {
             return (delay, DialOutcome::Fine);
         }
         let dial_outcome = match self.rng.below(200) {
-            0..3 => DialOutcome::Refused,
+            0..3 => DialOutcome::Rejected,
             3 => DialOutcome::Lost,
             _ => DialOutcome::Fine,
         };

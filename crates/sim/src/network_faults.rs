@@ -10,7 +10,7 @@ pub enum NetworkFaults {
     Off,
     /// Delays, split segments and a low bandwidth, derived from this seed; everything arrives.
     Slow(u64),
-    /// Delays, split segments, stalls, cut connections and refused ones, derived from this seed.
+    /// Delays, split segments, stalls, cut connections and rejected ones, derived from this seed.
     Random(u64),
 }
 

@@ -62,7 +62,7 @@ enum UploadStage {
     Whole,
     Published,
     /// Its client received a reply that it failed.
-    Refused,
+    Rejected,
 }
 
 /// An operation that changed files.
@@ -222,7 +222,7 @@ impl Oracle {
             )),
             (Some(_), false) if reported.is_sole => {
                 state.report_violation(format!(
-                    "{:?} {}: done, but refused",
+                    "{:?} {}: done, but rejected",
                     reported.operation, reported.path
                 ));
             }
@@ -264,7 +264,7 @@ impl Oracle {
             (false, true) => state.report_violation(format!("{path:?}: published, but not 226")),
             (false, false) => {
                 if let Some(stage) = state.stages.get_mut(id.0) {
-                    *stage = UploadStage::Refused;
+                    *stage = UploadStage::Rejected;
                 }
             }
             (true, true) => {}

@@ -118,7 +118,7 @@ impl SimClient {
         let is_fresh = upload.start == Start::Fresh;
         let id = self.oracle.begin_upload(upload);
         let (mut link, name) = match self.open(command, route).await? {
-            TransferStart::Refused => {
+            TransferStart::Rejected => {
                 self.oracle.end_upload(id, false);
                 return Ok(());
             }

@@ -136,8 +136,8 @@ S: EOF
 ";
     let outcome = world.run(&format!("{secure}{LOGIN}{script}"));
     assert_eq!(outcome.memory.content("/b").unwrap(), b"bytes");
-    let refused = "C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nS: 522 *";
-    world.run(&format!("{}{LOGIN}{refused}", secure.replace("TLS\nC: PB", "TLS noresume\nC: PB")));
+    let rejected = "C: EPSV\nS: 229 *\nC: RETR a\nS: 150 *\nS: 522 *";
+    world.run(&format!("{}{LOGIN}{rejected}", secure.replace("TLS\nC: PB", "TLS noresume\nC: PB")));
 }
 
 #[test]

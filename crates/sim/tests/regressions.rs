@@ -44,7 +44,7 @@ fn a_client_that_reads_no_replies_stops_no_other_on_its_port() {
 
 #[test]
 fn connections_of_others_do_not_end_the_wait_of_a_client() {
-    is_found(Regression::UnexpectedPeersEndWait, WorldKind::Ports, "refused");
+    is_found(Regression::UnexpectedPeersEndWait, WorldKind::Ports, "rejected");
 }
 
 #[test]

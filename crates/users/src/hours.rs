@@ -6,7 +6,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
-/// Hours of the week, as in `mon-fri 08:00-18:00`. Logins are refused and sessions end outside of
+/// Hours of the week, as in `mon-fri 08:00-18:00`. Logins are rejected and sessions end outside of
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);

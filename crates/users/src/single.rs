@@ -18,7 +18,7 @@ pub struct Single {
 }
 
 impl Single {
-    /// The account with this password. With an empty password every login is refused.
+    /// The account with this password. With an empty password every login is rejected.
     pub fn new(account: Account, password: &[u8]) -> Self {
         let digest = (!password.is_empty()).then(|| Sha256::digest(password).into());
         Self { account, digest }

@@ -128,7 +128,7 @@ pub(crate) async fn all_records(store: &dyn UserAdmin) -> Result<Vec<UserRecord>
 pub(crate) async fn all_records_or_fault(
     store: &dyn UserAdmin,
 ) -> Result<Vec<UserRecord>, AdminError> {
-    refuse_faults(store).await?;
+    reject_faults(store).await?;
     all_records(store).await
 }
 
@@ -136,7 +136,7 @@ pub(crate) async fn all_records_or_fault(
 ///
 /// # Errors
 /// As [`UserAdmin::faults`]; besides, what is invalid in the store.
-pub(crate) async fn refuse_faults(store: &dyn UserAdmin) -> Result<(), AdminError> {
+pub(crate) async fn reject_faults(store: &dyn UserAdmin) -> Result<(), AdminError> {
     let faults = store.faults().await?;
     if faults.is_empty() {
         return Ok(());

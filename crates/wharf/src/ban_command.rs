@@ -39,13 +39,13 @@ pub(crate) fn ban(global: &GlobalArgs, what: &BanArgs) -> Result<Exit, Failure> 
             let networks = networks.collect::<Result<Vec<_>, _>>()?;
             let until = time.as_deref().map(|time| until(time, now)).transpose()?;
             let reason = reason.as_deref().unwrap_or_default();
-            refuse_long(reason)?;
+            reject_long(reason)?;
             match &book {
                 BanStore::Server(server) => {
                     running_server::add(server, &networks, until, reason, now)?;
                 }
                 BanStore::File(file) => {
-                    refuse_allowed(&networks, &config.ban.allow.0)?;
+                    reject_allowed(&networks, &config.ban.allow.0)?;
                     add(file, &networks, until, reason, now)?;
                 }
             }
@@ -138,7 +138,7 @@ fn add(
 }
 
 /// A reason is part of one line of the file.
-pub(crate) fn refuse_long(reason: &str) -> Result<(), Failure> {
+pub(crate) fn reject_long(reason: &str) -> Result<(), Failure> {
     if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         let what = format!("invalid --reason: more than one line or {REASON_BYTES_MAX} bytes");
         return Err(Failure::usage(what).hint("use a shorter text without line breaks"));
@@ -150,7 +150,7 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
     let networks = addresses.iter().map(|address| network(address));
     let networks = networks.collect::<Result<Vec<_>, _>>()?;
     // All or nothing: missing bans are reported before anything changes.
-    let refuse_missing = |memory: &ThrottleSnapshot| {
+    let reject_missing = |memory: &ThrottleSnapshot| {
         for network in &networks {
             let is_it = |ban: &Banned| ban.network == *network && holds(ban, now);
             if !memory.bans.iter().any(is_it) {
@@ -166,12 +166,12 @@ fn del(book: &BanStore, addresses: &[String], users: &[String], now: i64) -> Res
     };
     match book {
         BanStore::Server(server) => {
-            refuse_missing(&running_server::read(server)?)?;
+            reject_missing(&running_server::read(server)?)?;
             running_server::lift(server, &networks, users)?;
         }
         BanStore::File(file) => edit(file, |found| {
             let memory = &mut found.memory;
-            refuse_missing(memory)?;
+            reject_missing(memory)?;
             memory.bans.retain(|ban| !networks.contains(&ban.network));
             memory.locks.retain(|lock| !users.contains(&lock.user));
             Ok(())
@@ -259,7 +259,7 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
 }
 
 /// Addresses in `ban.allow` cannot be banned.
-pub(crate) fn refuse_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
+pub(crate) fn reject_allowed(networks: &[IpNet], allowed: &[IpNet]) -> Result<(), Failure> {
     let found = networks.iter().find_map(|network| {
         let allowed = allowed.iter().find(|allowed| allowed.contains(network))?;
         Some((network, allowed))
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn times_without_sense_are_refused() {
+    fn times_without_sense_are_rejected() {
         assert_eq!(until("1h", 5), Ok(3605));
         for text in ["", "0s", "5", "100ms", "99999999999d", "soon"] {
             assert!(until(text, 0).is_err(), "{text}");

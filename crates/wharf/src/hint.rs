@@ -50,8 +50,7 @@ fn insert<'t>(text: &'t str, option: &str) -> Cow<'t, str> {
             rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
                 && !after.contains("--help")
         };
-        let option =
-            if is_word && WITH_CONFIG.iter().any(|name| is_command(&name)) { option } else { "" };
+        let option = if is_word && WITH_CONFIG.iter().any(is_command) { option } else { "" };
         out.extend([PROGRAM, option, after]);
     }
     if out.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(out) }

@@ -131,8 +131,8 @@ pub(crate) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
 }
 
 /// Ports that no process can use, as those reserved by Windows for Hyper-V.
-pub(crate) fn refused_ports() -> Vec<RangeInclusive<u16>> {
-    ports::refused_ports()
+pub(crate) fn rejected_ports() -> Vec<RangeInclusive<u16>> {
+    ports::rejected_ports()
 }
 
 /// Parses the output of `netsh interface ipv4 show excludedportrange`: lines with two numbers, and

@@ -248,7 +248,7 @@ fn failure(error: &RequestError) -> Failure {
             ..reported.hint("use sudo, or become a member of the group control.group")
         },
         RequestError::Failed(_) => Failure { exit: Exit::NotRunning, ..reported },
-        RequestError::Refused { status, problem } => {
+        RequestError::Rejected { status, problem } => {
             let exit = match status {
                 404 => Exit::NotFound,
                 400 => Exit::Usage,

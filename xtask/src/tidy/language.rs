@@ -1,4 +1,4 @@
-//! Standard technical English: words for persons are counted, and some phrases are refused.
+//! Standard technical English: words for persons are counted, and some phrases are rejected.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::source::SourceFile;
 use super::tree::SourceTree;
 use super::{Finding, Rule};
 use crate::paths;
-use crate::vocabulary::{self, ENTRIES, PERSONS, RefusedPhrase};
+use crate::vocabulary::{self, ENTRIES, PERSONS, RejectedPhrase};
 
 /// The file that lists the phrases.
 const LIST: &str = "xtask/src/vocabulary.rs";
@@ -91,7 +91,7 @@ fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
 
 /// Whether the phrase begins here, and is not an exception by its neighbours.
 fn stands(
-    entry: &RefusedPhrase,
+    entry: &RejectedPhrase,
     phrase: &str,
     before: Option<&ProseToken>,
     rest: &[ProseToken],
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_english_is_not_refused() {
+    fn plain_english_is_not_rejected() {
         for text in [
             "There is no such file. It is no longer there. The answer is no. It is no.",
             "an overridden setting; planes; `told`; in-house; by the left hand; handed",

@@ -1,14 +1,14 @@
 //! Words of the vocabulary in names: identifiers, literals, files and folders, JSON and YAML.
 //!
 //! A name is split at `_`, `-` and at capital letters, and the words are compared with the phrases
-//! that are refused in prose, and with words that are refused in names only.
+//! that are rejected in prose, and with words that are rejected in names only.
 
 use super::source::{self, SourceFile, is_name};
 use super::tree::SourceTree;
 use super::{Finding, Rule};
-use crate::vocabulary::{ENTRIES, NAME_ENTRIES, PERSONS, RefusedPhrase};
+use crate::vocabulary::{ENTRIES, NAME_ENTRIES, PERSONS, RejectedPhrase};
 
-/// Files whose subject is refused words: the lists, the rules with their tests, and old names.
+/// Files whose subject is rejected words: the lists, the rules with their tests, and old names.
 const LISTS: &[&str] = &[
     "crates/wharf/src/config/renamed.rs",
     "crates/wharf/src/config/migration.rs",
@@ -64,6 +64,7 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
         &["rights", "scm-rights"],
         "a synonym that accounts files may contain, a type of a library",
     ),
+    ("refused", &["upload-refused"], "the old name of an event"),
     ("shadow", &["shadow"], "the password file of Unix"),
     (
         "who",
@@ -90,7 +91,7 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for path in tree.paths() {
         let stems = path.split('/').map(|part| part.split('.').find(|stem| !stem.is_empty()));
-        let found = stems.flatten().flat_map(refused);
+        let found = stems.flatten().flat_map(rejected);
         findings.extend(found.map(|what| NAME.broken(path, 1, what)));
     }
     let is_list = |path: &str| LISTS.contains(&path);
@@ -122,7 +123,7 @@ fn code(source: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     for line in source.lines() {
         let names = line.code.split(|letter| !is_name(letter)).filter(|name| !name.is_empty());
-        for what in names.filter_map(|name| refused(name).next()) {
+        for what in names.filter_map(|name| rejected(name).next()) {
             findings.push(NAME.broken(&source.path, line.number, what));
         }
     }
@@ -146,9 +147,12 @@ fn literals(source: &SourceFile) -> Vec<Finding> {
     findings
 }
 
-/// What is refused in the words of a text, each by itself.
+/// What is rejected in the words of a text, each by itself.
 fn pieces(text: &str) -> impl Iterator<Item = String> {
-    text.split(|letter: char| !(is_name(letter) || letter == '-')).flat_map(refused)
+    // The error of the system.
+    let parts = text.split("onnection refused");
+    let names = parts.flat_map(|part| part.split(|letter| !(is_name(letter) || letter == '-')));
+    names.flat_map(rejected)
 }
 
 fn without_escapes(literal: &str) -> String {
@@ -165,8 +169,8 @@ fn without_escapes(literal: &str) -> String {
     out
 }
 
-/// The refused words of a name, each with what to write.
-fn refused(name: &str) -> impl Iterator<Item = String> {
+/// The rejected words of a name, each with what to write.
+fn rejected(name: &str) -> impl Iterator<Item = String> {
     let words = words(name);
     let whole = words.join("-");
     let mut found = Vec::new();
@@ -190,7 +194,7 @@ fn refused(name: &str) -> impl Iterator<Item = String> {
         .map(move |(phrase, instead)| format!("\"{phrase}\" in `{name}`; write: {instead}"))
 }
 
-fn stands(entry: &RefusedPhrase, phrase: &str, words: &[String], at: usize) -> bool {
+fn stands(entry: &RejectedPhrase, phrase: &str, words: &[String], at: usize) -> bool {
     let wanted = phrase.split(' ');
     let length = wanted.clone().count();
     let here = words.get(at..at + length).unwrap_or_default();
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_words_are_found_in_names_of_every_kind() {
+    fn rejected_words_are_found_in_names_of_every_kind() {
         let source = "fn is_told() {}\nstruct WitnessList;\nf(\"data-strangers\", \n\
                       \"a\\nvisitor\");\nfn that_is_no_key() {}\nfn put_aside() {}\n\
                       fn needs_rights() {}\nstruct Evidence;\nfn readable_by_everyone() {}\n\
@@ -292,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_names_and_exceptions_are_not_refused() {
+    fn plain_names_and_exceptions_are_not_rejected() {
         let source = "// told\nfn is_toldable() {}\nfn this_is_no_longer_used() {}\n\
                       struct Untold;\nf(\"who\", \"nobody\", \"--kill-who\", \"planes\");\n\
                       const ARGON2_LANES: u8 = 1;\nfn there_is_no_file() {}\n\

@@ -102,10 +102,10 @@ async fn row_19_without_a_hash_an_account_with_no_password_is_open_only_to_its_a
     assert!(store.login(&attempt("cam", "")).await.is_ok());
     set("allowed_addresses = '192.0.2.7'");
     let denied = store.login(&attempt("cam", "")).await;
-    assert!(matches!(denied, Err(Denied::Refused(_))), "{denied:?}");
+    assert!(matches!(denied, Err(Denied::ByRule(_))), "{denied:?}");
     set("allowed_addresses = NULL");
     let denied = store.login(&attempt("cam", "")).await;
-    // The row is invalid, and nothing but this account is refused for it.
+    // The row is invalid, and nothing but this account is rejected for it.
     let reason = |denied: &Denied| denied.to_string().contains("needs `allowed_addresses`");
     assert!(denied.as_ref().is_err_and(reason), "{denied:?}");
 }
@@ -221,7 +221,7 @@ async fn a_row_with_the_bytes_of_a_name_makes_only_that_account_invalid() {
         };
         run(&format!("INSERT INTO {row}"));
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
-        assert!(matches!(denied, Denied::Refused(_)), "{row}: {denied}");
+        assert!(matches!(denied, Denied::ByRule(_)), "{row}: {denied}");
         assert!(denied.to_string().contains(&format!("users.{name}.")), "{row}: {denied}");
         // A wrong password is still reported as such, and other accounts are valid.
         let denied = store.login(&attempt(name, "wrong")).await.unwrap_err();
@@ -289,7 +289,7 @@ async fn an_invalid_value_written_by_sql_is_reported_with_account_and_column() {
 }
 
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone_and_one_open_to_others_is_refused() {
+async fn a_new_file_is_its_owners_alone_and_one_open_to_others_is_rejected() {
     let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let mode = std::fs::metadata(place.path()).unwrap().permissions().mode();
@@ -320,7 +320,7 @@ async fn a_file_that_is_not_a_store_is_rejected_and_unchanged() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_stays_as_it_was() {
+async fn a_newer_schema_is_rejected_and_stays_as_it_was() {
     let place = TestStore::new();
     add(&place.store(), "anna", "secret").await;
     let newer = i64::try_from(VERSION).unwrap() + 1;

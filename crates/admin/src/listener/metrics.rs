@@ -216,9 +216,9 @@ mod tests {
         let missing = "HTTP/1.1 404 Not Found";
         assert_eq!(status("GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n"), missing);
         assert_eq!(status("GET /metrics/ HTTP/1.1\r\nHost: a\r\n\r\n"), missing);
-        let refused = "HTTP/1.1 405 Method Not Allowed";
-        assert_eq!(status("POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n"), refused);
-        assert_eq!(status("DELETE /v1/bans HTTP/1.1\r\nHost: a\r\n\r\n"), refused);
+        let rejected = "HTTP/1.1 405 Method Not Allowed";
+        assert_eq!(status("POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n"), rejected);
+        assert_eq!(status("DELETE /v1/bans HTTP/1.1\r\nHost: a\r\n\r\n"), rejected);
         for wrong in ["", "\r\n\r\n", "GET /metrics\r\n\r\n", "USER anna\r\n\r\n"] {
             assert_eq!(status(wrong), "HTTP/1.1 400 Bad Request", "{wrong:?}");
         }

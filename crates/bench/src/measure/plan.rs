@@ -145,7 +145,7 @@ pub(super) fn use_of_session(server: &BenchServer) -> Vec<DialogueStep> {
 }
 
 /// FileZilla's first connection: it lists the folder. It tries TLS, which a server without a
-/// certificate refuses.
+/// certificate rejects.
 fn browse(verb: Listing) -> Dialogue {
     let mut opening = log_in();
     opening.extend(["SYST", "FEAT", "OPTS UTF8 ON"].map(ask));

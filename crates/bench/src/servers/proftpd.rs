@@ -28,7 +28,7 @@ fn start(found: &Installation, setting: &ServerSetup<'_>) -> Result<StartCommand
     let (uid, gid, root) = (account.uid, account.gid, setting.root.display());
     let passwords = work.join("passwd");
     write(&passwords, format!("{USER}:{PASSWORD_DES}:{uid}:{gid}::{root}:/bin/sh\n"))?;
-    // ProFTPD refuses a password file that others may read.
+    // ProFTPD rejects a password file that others may read.
     set_mode(&passwords, 0o600)?;
     let file = work.join("proftpd.conf");
     write(&file, config(found, setting))?;

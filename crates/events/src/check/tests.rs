@@ -1,4 +1,4 @@
-//! Uploads that pass, are refused, and cannot be checked.
+//! Uploads that pass, are rejected, and cannot be checked.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -153,10 +153,10 @@ async fn usage_and_space_are_those_of_the_folder_of_a_path() {
 
 #[tokio::test]
 async fn a_failed_check_rejects_or_allows_as_configured() {
-    let refusing = bench("echo no database >&2; exit 2", Unchecked::Rejected);
-    let error = refusing.store_file("/a.txt", "hello").await.unwrap_err();
+    let rejecting = bench("echo no database >&2; exit 2", Unchecked::Rejected);
+    let error = rejecting.store_file("/a.txt", "hello").await.unwrap_err();
     assert_eq!(error.to_string(), "not checked (the program exited with code 2: no database)");
-    assert!(!refusing.files("home").contains(&"a.txt".to_owned()));
+    assert!(!rejecting.files("home").contains(&"a.txt".to_owned()));
     let allowing = bench("exit 2", Unchecked::Allowed);
     assert!(allowing.store_file("/a.txt", "hello").await.is_ok());
     assert!(allowing.reports.lock().unwrap()[0].contains("is_allowed: true"));

@@ -186,7 +186,7 @@ fn mixed_work_leaves_the_files_that_it_neither_renamed_nor_deleted() {
 }
 
 #[test]
-fn steps_are_taken_in_their_order_and_a_refused_one_is_an_error() {
+fn steps_are_taken_in_their_order_and_a_rejected_one_is_an_error() {
     let server = TestServer::plain();
     server.put_pattern("/d/a", 4096);
     let steps = vec![
@@ -200,8 +200,8 @@ fn steps_are_taken_in_their_order_and_a_refused_one_is_an_error() {
     went_well(&outcome, 6);
     assert!(outcome.entries >= 6 && outcome.bytes > 6 * 4196);
     assert_eq!(server.files.content("/d/b5").unwrap().len(), 100);
-    let refused = [steps, vec![DialogueStep::Command("CWD /none".into())]].concat();
-    let outcome = server.measure(&plan(LoadCase::Steps(refused), 1, 1));
+    let rejected = [steps, vec![DialogueStep::Command("CWD /none".into())]].concat();
+    let outcome = server.measure(&plan(LoadCase::Steps(rejected), 1, 1));
     assert_eq!((outcome.operations, outcome.errors), (0, 1));
 }
 

@@ -18,13 +18,13 @@ fn only_error(outcome: &RunOutcome) -> &ErrorKind {
 }
 
 #[test]
-fn a_refused_login_is_reported_with_the_reply_and_without_the_password() {
+fn a_rejected_login_is_reported_with_the_reply_and_without_the_password() {
     let server = TestServer::plain();
     let mut target = server.target();
     target.password = "wrong-password".into();
     let noop = LoadCase::Command { line: "NOOP".into() };
     let error = prepare(&target, &Plan::new(noop)).unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Refused { code: 530, .. }), "{error}");
+    assert!(matches!(error.kind, ErrorKind::Rejected { code: 530, .. }), "{error}");
     let reported = format!("{error} {target:?}");
     assert!(!reported.contains("wrong-password"), "{reported}");
     let outcome = measure(&target, &plan(LoadCase::Login, 1, 3));
@@ -119,7 +119,7 @@ fn a_server_that_disconnects_or_stays_silent_is_reported() {
 }
 
 #[test]
-fn an_invalid_plan_is_refused() {
+fn an_invalid_plan_is_rejected() {
     let server = TestServer::new(Some(TlsMode::Explicit));
     let noop = LoadCase::Command { line: "NOOP".into() };
     let numbered =

@@ -68,7 +68,9 @@ impl Http {
                 .map_err(|why| failed(format!("invalid account in the response: {why}"))),
             StatusCode::NO_CONTENT => Ok(AuthOutcome::Unknown),
             StatusCode::UNAUTHORIZED => Ok(AuthOutcome::wrong()),
-            StatusCode::FORBIDDEN => Ok(AuthOutcome::refused("refused by the login service (403)")),
+            StatusCode::FORBIDDEN => {
+                Ok(AuthOutcome::rejected("rejected by the login service (403)"))
+            }
             status if status.is_redirection() => {
                 let number = status.as_u16();
                 Err(failed(format!("unexpected status {number}: redirects are not followed")))

@@ -97,7 +97,7 @@ fn verdict(status: PamStatus, text: String) -> Result<AuthOutcome, AuthUnavailab
         }
         PamStatus::Unknown => AuthOutcome::Unknown,
         PamStatus::Wrong => AuthOutcome::wrong(),
-        PamStatus::Expired => AuthOutcome::refused(text),
+        PamStatus::Expired => AuthOutcome::rejected(text),
         PamStatus::Locked => AuthOutcome::Denied(Denied::Disabled),
         PamStatus::Busy => return Err(AuthUnavailable::Busy),
         PamStatus::Broken => return Err(AuthUnavailable::Broken(text)),

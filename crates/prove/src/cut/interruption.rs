@@ -75,15 +75,15 @@ impl Interruption {
         match self {
             Self::Reset => {
                 data.reset();
-                refused(&mut client)
+                rejected(&mut client)
             }
             Self::NoNotify => {
                 data.drop_off();
-                refused(&mut client)
+                rejected(&mut client)
             }
             Self::Abort => {
                 client.send("ABOR")?;
-                refused(&mut client)?;
+                rejected(&mut client)?;
                 drop(data);
                 let reply = client.reply()?;
                 if reply.code.is_success() { Ok(()) } else { Err(format!("ABOR: {reply:?}")) }
@@ -132,7 +132,7 @@ fn ended(_: io::Result<()>) -> Result<(), String> {
 }
 
 /// Reads the reply to an interrupted upload, which must not be a success.
-fn refused(client: &mut ProofClient) -> Result<(), String> {
+fn rejected(client: &mut ProofClient) -> Result<(), String> {
     let reply = client.reply()?;
     if reply.code.is_failure() {
         return Ok(());

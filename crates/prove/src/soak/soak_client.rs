@@ -47,7 +47,7 @@ const OPERATIONS: &[(usize, &str, SoakOperation)] = &[
     (3, "partial get", SoakClient::get_from),
     (2, "abort", SoakClient::abort_download),
     (2, "folder", SoakClient::make_and_remove),
-    (1, "refused", SoakClient::ask_what_is_refused),
+    (1, "rejected", SoakClient::ask_what_is_rejected),
 ];
 
 impl SoakClient {
@@ -132,7 +132,7 @@ impl SoakClient {
     }
 
     fn get_nothing(&mut self) -> SoakResult {
-        self.refused("RETR nothing-here", Code::FILE_UNAVAILABLE)
+        self.rejected("RETR nothing-here", Code::FILE_UNAVAILABLE)
     }
 
     fn get_from(&mut self, pool: &ContentPool) -> SoakResult {
@@ -263,17 +263,17 @@ impl SoakClient {
         Ok(self.client.expect("RMD drawer", Code::FILE_DONE).map(drop)?)
     }
 
-    /// Commands that a server must refuse.
-    fn ask_what_is_refused(&mut self, _: &ContentPool) -> SoakResult {
-        self.refused("CWD ../../../../nowhere", Code::FILE_UNAVAILABLE)?;
-        self.refused("DELE .", Code::FILE_UNAVAILABLE)?;
-        self.refused("XYZZY", Code::NOT_UNDERSTOOD)?;
-        self.refused("REST -1", Code::BAD_ARGUMENT)
+    /// Commands that a server must reject.
+    fn ask_what_is_rejected(&mut self, _: &ContentPool) -> SoakResult {
+        self.rejected("CWD ../../../../nowhere", Code::FILE_UNAVAILABLE)?;
+        self.rejected("DELE .", Code::FILE_UNAVAILABLE)?;
+        self.rejected("XYZZY", Code::NOT_UNDERSTOOD)?;
+        self.rejected("REST -1", Code::BAD_ARGUMENT)
     }
 
-    fn refused(&mut self, line: &str, code: Code) -> SoakResult {
+    fn rejected(&mut self, line: &str, code: Code) -> SoakResult {
         let reply = self.client.ask(line)?;
-        // A command that needs a data connection may be refused for the lack of one.
+        // A command that needs a data connection may be rejected for the lack of one.
         if reply.code == code || reply.code == Code::NO_DATA_CONNECTION {
             return Ok(());
         }

@@ -83,7 +83,7 @@ impl ClientFiles {
         loop {
             match self.act(&mut client, pool, &mut random, &mut shared) {
                 Ok(()) => self.doubt = None,
-                // While the server dies it may still refuse operations that fail because of that.
+                // While the server dies it may still reject operations that fail because of that.
                 Err(_) if is_killed.load(Ordering::SeqCst) => return Ok((self, shared)),
                 Err(fault) => return Err(format!("before the end: {fault}")),
             }

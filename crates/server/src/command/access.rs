@@ -111,7 +111,7 @@ async fn pass(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let mut attempt = match wait_for_attempt(session, &user).await {
         AttemptStart::Admitted(attempt) => attempt,
         AttemptStart::Locked => {
-            return Ok(reject_login(session, &user, &Denied::Refused(LOCKED.into()), arrived).await);
+            return Ok(reject_login(session, &user, &Denied::ByRule(LOCKED.into()), arrived).await);
         }
         AttemptStart::Banned => return Ok(Next::Close(Reply::new(Code::CLOSING, BANNED))),
         AttemptStart::Wait => return Ok(close_busy(session)),
@@ -222,7 +222,7 @@ async fn admit(
             }
         }
     }
-    Err(denied.unwrap_or_else(|| Denied::Refused(LOCKED.into())))
+    Err(denied.unwrap_or_else(|| Denied::ByRule(LOCKED.into())))
 }
 
 /// Checks whether an authenticated user may log in. The account's own name is checked as well,
@@ -238,13 +238,13 @@ fn may_enter(
         session.settings.login.deny_users.iter().any(|denied| denied.to_lowercase() == name)
     };
     if is_denied(&sent.user) || is_denied(&account.name) {
-        return Err(Denied::Refused("the name is in login.deny_users".into()));
+        return Err(Denied::ByRule("the name is in login.deny_users".into()));
     }
     if !counted.covers(&account.name) {
-        return Err(Denied::Refused(LOCKED.into()));
+        return Err(Denied::ByRule(LOCKED.into()));
     }
     if account.requires_tls && !session.is_tls() {
-        return Err(Denied::Refused("the account needs TLS".into()));
+        return Err(Denied::ByRule("the account needs TLS".into()));
     }
     Ok(account)
 }
@@ -267,7 +267,7 @@ async fn enter(
         Err(error) if error.kind == ErrorKind::Exhausted => return Ok(close_busy(session)),
         Err(error) => {
             let home = account.home.display();
-            return Err(Denied::Refused(format!("its home {home} cannot be opened: {error}")));
+            return Err(Denied::ByRule(format!("its home {home} cannot be opened: {error}")));
         }
     };
     let most = account.limits.sessions.unwrap_or(session.settings.limits.sessions_per_user);
@@ -374,7 +374,7 @@ static REIN: Spec = Spec {
 };
 
 /// Resets the session. Under TLS, REIN would return to clear text (RFC 4217 §11), in which an
-/// attacker on the path could send commands for the client; so it is refused.
+/// attacker on the path could send commands for the client; so it is rejected.
 fn rein(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::reply(

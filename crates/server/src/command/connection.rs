@@ -39,7 +39,7 @@ static PASV: Spec = Spec {
 };
 
 async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
-    refuse_if_extended_only(session)?;
+    reject_if_extended_only(session)?;
     let IpAddr::V4(local) = session.local.ip() else {
         return Next::reply(Code::NOT_IMPLEMENTED, "PASV supports IPv4 only; use EPSV.");
     };
@@ -90,7 +90,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
 
 /// RFC 2428 §2 requires the supported families in parentheses at the end.
 fn wrong_family(family: u8) -> Result<Next, Refusal> {
-    Next::reply(Code::PROTOCOL_REFUSED, format!("Network protocol not supported, use ({family})"))
+    Next::reply(Code::PROTOCOL_REJECTED, format!("Network protocol not supported, use ({family})"))
 }
 
 /// Reserves a passive port, replacing any earlier data address, and returns its number.
@@ -110,13 +110,13 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     };
     let port = lease.port();
     let until = Instant::now() + session.settings.passive.accept_timeout.max(UNUSED_MAX);
-    let offer = PassiveOffer { at: Instant::now(), announced, was_refused: false };
+    let offer = PassiveOffer { at: Instant::now(), announced, was_rejected: false };
     let passive = DataPort::Passive { lease, until, offer, is_watched: false };
     session.data = Some(Box::new(passive));
     Ok(port)
 }
 
-fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
+fn reject_if_extended_only(session: &Session) -> Result<(), Refusal> {
     if session.parameters.is_extended_only {
         return Err(Refusal::new(
             Code::BAD_ARGUMENT,
@@ -160,7 +160,7 @@ static EPRT: Spec = Spec {
 fn eprt(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let to = parse_eprt(arg).map_err(|error| match error {
         EprtError::UnknownFamily => {
-            Refusal::new(Code::PROTOCOL_REFUSED, "Network protocol not supported, use (1,2)")
+            Refusal::new(Code::PROTOCOL_REJECTED, "Network protocol not supported, use (1,2)")
         }
         EprtError::Syntax => Refusal::new(
             Code::BAD_ARGUMENT,
@@ -193,23 +193,23 @@ fn connect_later(
 /// Checks the address before any socket is created: only the client's own address (FTP bounce,
 /// RFC 2577 §2), and no port of a service.
 fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
-    let refuse = |code, text: &'static str| Err(Refusal::new(code, text));
+    let reject = |code, text: &'static str| Err(Refusal::new(code, text));
     if !session.settings.active.is_enabled {
-        return refuse(
+        return reject(
             Code::NOT_IMPLEMENTED,
             "Active mode is disabled; use passive mode (PASV or EPSV).",
         );
     }
-    refuse_if_extended_only(session)?;
+    reject_if_extended_only(session)?;
     // lftp sends `::` for its own address in active mode over IPv6.
     if to.ip().to_canonical() != session.handle.peer.ip() && !to.ip().is_unspecified() {
         if is_private(to.ip()) && !is_private(session.handle.peer.ip()) {
             session.diagnose(Cause::NamedPrivate, to.ip().to_string(), None);
         }
-        return refuse(Code::NOT_UNDERSTOOD, FOREIGN);
+        return reject(Code::NOT_UNDERSTOOD, FOREIGN);
     }
     if to.port() < PORT_MIN {
-        return refuse(
+        return reject(
             Code::BAD_PARAMETER,
             "Illegal port: data connections to ports below 1024 are denied.",
         );

@@ -28,7 +28,7 @@ static DELE: Spec = Spec {
     ..Spec::logged_in(Permissions::DELETE)
 };
 
-/// Removes one file. The store refuses directories, which RMD removes.
+/// Removes one file. The store rejects directories, which RMD removes.
 async fn dele(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
     session.files()?.remove_file(&path).await?;
@@ -92,7 +92,7 @@ static SIZE: Spec = Spec {
 /// The size in bytes of what RETR sends. If there is no file but a partial upload of this account,
 /// the size of that.
 ///
-/// In TYPE A the whole file would have to be read to count its line endings, so SIZE is refused
+/// In TYPE A the whole file would have to be read to count its line endings, so SIZE is rejected
 /// (allowed by RFC 3659 §4).
 async fn size(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let path = session.path(arg).await?;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn row_16_size_counts_bytes_and_refuses_text() {
+    async fn row_16_size_counts_bytes_and_rejects_text() {
         let mut bench = bench();
         assert!(bench.send("SIZE a").await.starts_with("550 SIZE not allowed in ASCII mode"));
         bench.send("TYPE I").await;

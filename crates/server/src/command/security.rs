@@ -120,7 +120,7 @@ static CCC: Spec = Spec {
     ..Spec::any_time()
 };
 
-/// Always refused: in clear text, an attacker on the path could inject commands.
+/// Always rejected: in clear text, an attacker on the path could inject commands.
 fn ccc(session: &mut Session, _: &[u8]) -> Result<Next, Refusal> {
     if session.is_tls() {
         return Next::reply(

@@ -160,7 +160,7 @@ static SITE_CPTO: Spec = Spec {
     rfc: "no RFC; sent by some clients",
     arg: Arg::Required,
     is_extra: true,
-    unavailable: Code::NAME_REFUSED,
+    unavailable: Code::NAME_REJECTED,
     run: Run::Async(|session, arg| Box::pin(copy_to(session, arg))),
     ..Spec::logged_in(Permissions::COPY.union(Permissions::UPLOAD))
 };

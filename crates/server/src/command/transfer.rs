@@ -50,7 +50,7 @@ static STOR: Spec = Spec {
     rfc: "RFC 959 §4.1.3",
     arg: Arg::Required,
     moves_data: true,
-    unavailable: Code::NAME_REFUSED,
+    unavailable: Code::NAME_REJECTED,
     run: Run::Async(|session, arg| Box::pin(stor(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };
@@ -93,7 +93,7 @@ static STOU: Spec = Spec {
     rfc: "RFC 1123 §4.1.2.9",
     arg: Arg::Optional,
     moves_data: true,
-    unavailable: Code::NAME_REFUSED,
+    unavailable: Code::NAME_REJECTED,
     run: Run::Async(|session, arg| Box::pin(stou(session, arg))),
     ..Spec::logged_in(Permissions::UPLOAD)
 };

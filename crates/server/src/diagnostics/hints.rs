@@ -29,7 +29,7 @@ pub(super) fn hint(cause: Cause, facts: &HintFacts<'_>) -> String {
         }
         Cause::OtherAddress => {
             "the client's provider, VPN or proxy uses several source addresses, \
-                                and data connections from another address are refused (port \
+                                and data connections from another address are rejected (port \
                                 theft); use one address for FTP, or a proxy that sends PROXY \
                                 headers (listen.proxy)"
                 .to_owned()
@@ -54,7 +54,7 @@ pub(super) fn hint(cause: Cause, facts: &HintFacts<'_>) -> String {
             "all of {ports} were in use by sessions that cannot share one, or by other programs \
              (wharf check ports): widen passive.ports, and open the new ones in the firewall too"
         ),
-        Cause::System => "the operating system refused a connection: check the limit of open \
+        Cause::System => "the operating system rejected a connection: check the limit of open \
                           files and the system log (wharf check fs)"
             .to_owned(),
         Cause::NotReached => "a firewall or NAT of the client blocks incoming connections: use \

@@ -305,7 +305,7 @@ mod tests {
         let why = || PeerIncompatible::SupportedVersionsExtensionRequired;
         assert!(explained(&[], why(), TlsVersion::V1_3).contains("tls.min_version = \"1.2\""));
         assert!(!explained(&[], why(), TlsVersion::V1_2).contains("tls."));
-        // rustls refuses such a message for another reason than its version.
+        // rustls rejects such a message for another reason than its version.
         let why = || PeerIncompatible::SignatureAlgorithmsExtensionRequired;
         for (versions, version_min, expected) in [
             (&[0x0302][..], TlsVersion::V1_2, "the client offers TLS 1.1 only, which"),

@@ -24,9 +24,9 @@ pub(super) struct TransferOutcome {
     pub(super) note: &'static str,
     pub(super) is_data_failure: bool,
     pub(super) is_store_failure: bool,
-    /// Whether a content check refused the upload.
+    /// Whether a content check rejected the upload.
     pub(super) is_rejected: bool,
-    /// The id that the check assigned to the refused upload.
+    /// The id that the check assigned to the rejected upload.
     pub(super) check_id: Option<String>,
     /// Why an upload ended for want of space or quota, and what would help.
     pub(super) shortage: Option<(String, &'static str)>,
@@ -195,7 +195,7 @@ fn not_opened(error: &OpenError) -> Reply {
     let text = match error {
         OpenError::NotResumed => {
             let text = "TLS session reuse required: resume the session of the control connection.";
-            return Reply::new(Code::PROTOCOL_REFUSED, text);
+            return Reply::new(Code::PROTOCOL_REJECTED, text);
         }
         OpenError::Tls(_) => "Cannot open data connection: the TLS handshake failed.",
         OpenError::OtherAddress(_) => "The data connection came from a different address.",

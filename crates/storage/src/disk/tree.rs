@@ -164,7 +164,7 @@ impl Tree {
     }
 
     pub(super) fn stat(&self, at: &VPath) -> Result<Entry> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         self.recover(at);
         self.root.stat(at).map(as_visible)
     }
@@ -197,12 +197,12 @@ impl Tree {
     }
 
     pub(super) fn list(&self, at: &VPath, wanted: ListDetail) -> Result<Reader> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         Reader::new(&self.root, self.root.directory(at)?, at.clone(), wanted)
     }
 
     pub(super) fn read(&self, at: &VPath, from: u64) -> Result<Source> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         self.recover(at);
         let (file, size) = self.root.open_file(at)?;
         let size = visible_length(&file, size);
@@ -340,7 +340,7 @@ impl Tree {
     }
 
     pub(super) fn remove_file(&self, at: &VPath) -> Result<()> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         let location = self.location(at, ErrorKind::IsADirectory)?;
         let counting = self.counting()?;
         match location.dir.measure(location.name)? {
@@ -368,7 +368,7 @@ impl Tree {
     }
 
     pub(super) fn remove_dir(&self, at: &VPath) -> Result<()> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         let location = self.location(at, ErrorKind::Forbidden)?;
         match location.dir.kind_of(location.name)? {
             None => return Err(ErrorKind::NotFound.into()),
@@ -392,7 +392,7 @@ impl Tree {
     }
 
     pub(super) fn make_dir(&self, at: &VPath, umask: u32) -> Result<()> {
-        refuse_hidden(at, ErrorKind::Forbidden)?;
+        reject_hidden(at, ErrorKind::Forbidden)?;
         let location = self.location(at, ErrorKind::Exists)?;
         if location.dir.kind_of(location.name)?.is_some() {
             return Err(ErrorKind::Exists.into());
@@ -412,8 +412,8 @@ impl Tree {
     }
 
     pub(super) fn rename(&self, from: &VPath, to: &VPath, replace: Replace) -> Result<()> {
-        refuse_hidden(from, ErrorKind::NotFound)?;
-        refuse_hidden(to, ErrorKind::Forbidden)?;
+        reject_hidden(from, ErrorKind::NotFound)?;
+        reject_hidden(to, ErrorKind::Forbidden)?;
         let old = self.location(from, ErrorKind::Forbidden)?;
         let kind = old.dir.kind_of(old.name)?.ok_or(ErrorKind::NotFound)?;
         if from == to {
@@ -495,7 +495,7 @@ impl Tree {
     }
 
     pub(super) fn set(&self, at: &VPath, change: Change) -> Result<()> {
-        refuse_hidden(at, ErrorKind::NotFound)?;
+        reject_hidden(at, ErrorKind::NotFound)?;
         self.root.set(at, change)
     }
 
@@ -553,7 +553,7 @@ pub(super) fn check_replaceable(there: Kind) -> Result<()> {
     }
 }
 
-pub(super) fn refuse_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
+pub(super) fn reject_hidden(at: &VPath, kind: ErrorKind) -> Result<()> {
     if leads_to_hidden(at) { Err(kind.into()) } else { Ok(()) }
 }
 

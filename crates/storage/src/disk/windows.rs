@@ -133,7 +133,7 @@ impl Root {
         self.server_files.index().is_some_and(|index| index.denies(path))
     }
 
-    /// Refuses to create, remove or rename a name of the server, a name that leads to a file of the
+    /// Rejects to create, remove or rename a name of the server, a name that leads to a file of the
     /// server, or a directory that contains one.
     pub(super) fn check_location(&self, at: &VPath, dir: &Directory, name: &[u8]) -> Result<()> {
         let Some(index) = self.server_files.index() else { return Ok(()) };

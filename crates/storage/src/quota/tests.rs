@@ -27,7 +27,7 @@ fn row_37_concurrent_threads_never_exceed_a_quota() {
     const MOST: u64 = 2_000;
     let limited = limited(used(0, 0), quota(MOST, 60));
     let stays = AtomicU64::new(0);
-    let (refused, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (rejected, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
     let upload = |seed: u64| {
         let Ok(reservation) = QuotaReservation::begin(&limited, None, None) else { return };
         let mut held = 0;
@@ -35,7 +35,7 @@ fn row_37_concurrent_threads_never_exceed_a_quota() {
             let bytes = 1 + (seed * 31 + piece * 7) % 97;
             match reservation.grow(bytes) {
                 Ok(()) => held += bytes,
-                Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                Err(_) => drop(rejected.fetch_add(1, Ordering::Relaxed)),
             }
             let lasting = limited.counter.counts().lasting();
             assert!(lasting.bytes <= MOST && lasting.files <= 60, "{lasting:?}");
@@ -60,7 +60,7 @@ fn row_37_concurrent_threads_never_exceed_a_quota() {
         }
     });
     assert!(
-        refused.into_inner() > 0 && admitted.into_inner() > THREADS,
+        rejected.into_inner() > 0 && admitted.into_inner() > THREADS,
         "nothing was at the limit"
     );
     let counts = limited.counter.counts();

@@ -65,10 +65,10 @@ async fn row_40_names_of_temporary_files_are_not_accessible() {
         fails(disk.set(&at, Change::Mode(0)).await, gone, name);
         fails(disk.rename(&at, &path("/new"), Replace::Allowed).await, gone, name);
         assert_eq!(disk.partial(&at).await.unwrap(), None);
-        let refused = &[ErrorKind::Forbidden];
-        fails(disk.write(&at, write(Start::Fresh)).await, refused, name);
-        fails(disk.make_dir(&at).await, refused, name);
-        fails(disk.rename(&file, &at, Replace::Allowed).await, refused, name);
+        let rejected = &[ErrorKind::Forbidden];
+        fails(disk.write(&at, write(Start::Fresh)).await, rejected, name);
+        fails(disk.make_dir(&at).await, rejected, name);
+        fails(disk.rename(&file, &at, Replace::Allowed).await, rejected, name);
     }
     assert_eq!(world.names().len(), 5);
 }
@@ -155,14 +155,14 @@ async fn row_30_two_spellings_are_one_file_on_a_case_insensitive_system() {
     let is_one = world.root.join("README").exists();
     assert!(disk.caps().ignores_case || !is_one, "what is not known is taken to ignore case");
     let careful = Write { replace: Replace::Forbidden, ..write(Start::Fresh) };
-    let refused = match disk.write(&path("/README"), careful).await {
+    let rejected = match disk.write(&path("/README"), careful).await {
         Ok(sink) => {
             sink.abort().await;
             None
         }
         Err(error) => Some(error.kind),
     };
-    assert_eq!(refused, is_one.then_some(ErrorKind::Exists));
+    assert_eq!(rejected, is_one.then_some(ErrorKind::Exists));
     put(&disk, "/README", b"new").await.unwrap();
     let read = fs::read(world.root.join("readme")).unwrap();
     assert_eq!(read, if is_one { b"new" } else { b"old" });

@@ -203,9 +203,9 @@ async fn row_56_an_upload_interrupted_before_its_first_byte_is_not_mixed_into_th
             "by a link" => fs::hard_link(&file, world.outside.join("other")).unwrap(),
             _ => {}
         }
-        let refused = [ErrorKind::Outdated, ErrorKind::Unfinished(0)];
+        let rejected = [ErrorKind::Outdated, ErrorKind::Unfinished(0)];
         for _ in 0..2 {
-            fails(disk.write(&path("/f"), write(Start::End)).await, &refused, confinement);
+            fails(disk.write(&path("/f"), write(Start::End)).await, &rejected, confinement);
             assert_eq!(fs::read(&file).unwrap(), b"old", "{confinement}");
         }
         // Another account appends, and a complete upload ends that.
@@ -532,7 +532,7 @@ async fn row_33_an_interrupted_restart_inside_a_file_is_not_forgotten() {
     let mut sink = begin(&disk, "/f", Start::At(50)).await;
     feed(&mut sink, &[b'N'; 20]).await;
     sink.abort().await;
-    // Whether the 70 bytes were kept or not, the next ones follow them or are refused.
+    // Whether the 70 bytes were kept or not, the next ones follow them or are rejected.
     match disk.write(&path("/f"), write(Start::At(70))).await {
         Ok(mut sink) => {
             feed(&mut sink, &[b'M'; 30]).await;

@@ -27,7 +27,7 @@ pub const NAME_MARK: &str = "%u";
 pub struct UserRecord {
     /// The name: it has passed [`check_name`](crate::name::check_name).
     pub name: String,
-    /// The hash of the password. Without it logins are refused, unless `no_password` is set.
+    /// The hash of the password. Without it logins are rejected, unless `no_password` is set.
     pub password: Option<StoredHash>,
     /// Whether it needs no password: only from its addresses, which it must have then.
     pub no_password: Option<bool>,
@@ -144,13 +144,13 @@ impl UserRecord {
         self.admits_address(attempt.peer)?;
         self.admits_time(now)?;
         if self.require_tls == Some(true) && !attempt.is_tls {
-            return Err(Denied::Refused("the account requires TLS".to_owned()));
+            return Err(Denied::ByRule("the account requires TLS".to_owned()));
         }
         Ok(())
     }
 
     /// Whether it needs no password, and has the addresses that are required then. Without
-    /// addresses every client could log in, so logins are refused.
+    /// addresses every client could log in, so logins are rejected.
     pub fn is_open(&self) -> bool {
         let has_addresses = self.allowed_addresses.as_ref().is_some_and(|all| !all.is_empty());
         self.no_password == Some(true) && has_addresses && self.password.is_none()
@@ -168,7 +168,7 @@ impl UserRecord {
         }
         let allowed: Vec<_> = allowed.iter().map(shown_network).collect();
         let why = format!("the account may log in from {} only", allowed.join(", "));
-        Err(Denied::Refused(why))
+        Err(Denied::ByRule(why))
     }
 
     /// Whether it may be logged in at that time.
@@ -177,11 +177,11 @@ impl UserRecord {
     /// Its end or its hours, in a sentence.
     pub fn admits_time(&self, now: Timestamp) -> Result<(), Denied> {
         if let Some(expires) = self.expires.filter(|expires| expires.end() <= now) {
-            return Err(Denied::Refused(format!("the account expired: expires = {expires}")));
+            return Err(Denied::ByRule(format!("the account expired: expires = {expires}")));
         }
         match &self.hours {
             Some(hours) if !hours.is_open(now) => {
-                Err(Denied::Refused(format!("the account may log in at {hours} only")))
+                Err(Denied::ByRule(format!("the account may log in at {hours} only")))
             }
             _ => Ok(()),
         }

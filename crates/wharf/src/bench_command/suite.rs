@@ -119,7 +119,7 @@ impl<'a> Suite<'a> {
         let mut removed = self.remove(&folder);
         // An interrupted upload can appear shortly after its connection is closed.
         for _ in 1..REMOVALS_MAX {
-            if !matches!(&removed, Err(error) if is_refused(error)) {
+            if !matches!(&removed, Err(error) if is_rejected(error)) {
                 break;
             }
             std::thread::sleep(REMOVAL_PAUSE);
@@ -190,7 +190,7 @@ impl<'a> Suite<'a> {
         let ending = self.run(BenchCases::List, listing(Listing::Mlsd), count);
         let is_unknown = matches!(&ending, CaseResult::Ran(outcome) if outcome.operations == 0
             && outcome.error_list.first().is_some_and(|error|
-                matches!(error.kind, ErrorKind::Refused { code: 500..=504, .. })));
+                matches!(error.kind, ErrorKind::Rejected { code: 500..=504, .. })));
         if !is_unknown {
             return ending;
         }
@@ -269,7 +269,7 @@ impl<'a> Suite<'a> {
             for number in 0..stored.begun {
                 // An error for a file that was never stored is ignored; RMD fails if files remain.
                 let removed = session.command(&format!("DELE {folder}/{prefix}{number}"));
-                removed.or_else(|error| if is_refused(&error) { Ok(()) } else { Err(error) })?;
+                removed.or_else(|error| if is_rejected(&error) { Ok(()) } else { Err(error) })?;
             }
         }
         session.command(&format!("RMD {folder}"))?;
@@ -278,8 +278,8 @@ impl<'a> Suite<'a> {
     }
 }
 
-fn is_refused(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::Refused { .. })
+fn is_rejected(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Rejected { .. })
 }
 
 const REMOVALS_MAX: usize = 5;

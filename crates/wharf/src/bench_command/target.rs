@@ -65,19 +65,19 @@ pub(super) fn failure(error: &Error, options: &BenchArgs) -> Failure {
         ErrorKind::Tls(_) => reported.hint(
             "for a certificate that the system does not trust: --ca-file FILE, or --insecure",
         ),
-        ErrorKind::Refused { .. } if error.step.starts_with("AUTH") => {
+        ErrorKind::Rejected { .. } if error.step.starts_with("AUTH") => {
             reported.hint("to send the password unencrypted:  --tls off")
         }
-        ErrorKind::Refused { .. } if error.step.starts_with("USER") && !is_tls => {
+        ErrorKind::Rejected { .. } if error.step.starts_with("USER") && !is_tls => {
             reported.hint("the server may require TLS:  --tls explicit")
         }
-        ErrorKind::Refused { .. } if error.step.starts_with("connect") => {
+        ErrorKind::Rejected { .. } if error.step.starts_with("connect") => {
             reported.hint("the server may be full; use fewer clients:  --sessions 1")
         }
-        ErrorKind::Refused { code: 421, .. } => {
+        ErrorKind::Rejected { code: 421, .. } => {
             reported.hint("the server may be full; use fewer clients:  --sessions 1")
         }
-        ErrorKind::Refused { .. } => {
+        ErrorKind::Rejected { .. } => {
             reported.hint("check the user name (-u NAME) and password (--password-file FILE)")
         }
         ErrorKind::TimedOut | ErrorKind::Closed | ErrorKind::InvalidReply(_) if is_tls => {

@@ -248,7 +248,7 @@ impl RemoteCheck<'_> {
             match control.command(line) {
                 Ok(reply) if (200..300).contains(&reply.code) => {}
                 Ok(reply) => page.warn(
-                    format!("{line} is refused: {} {}", reply.code, shown(&reply.text())),
+                    format!("{line} is rejected: {} {}", reply.code, shown(&reply.text())),
                     "data connections would not be encrypted",
                 ),
                 Err(error) => {
@@ -319,11 +319,11 @@ fn no_data(how: &str, error: &Error, page: &mut CheckPage) {
             "nothing listens there: the router or the container does not forward the passive \
              ports, or forwards them to other numbers"
         }
-        ErrorKind::Refused { code: 425, .. } => {
+        ErrorKind::Rejected { code: 425, .. } => {
             "the server received no data connection: a device between changes addresses or \
              ports; on the server:  wharf check net"
         }
-        ErrorKind::Refused { code: 500..=502, .. } => {
+        ErrorKind::Rejected { code: 500..=502, .. } => {
             page.note(format!("{how} is not supported"), "few clients need it");
             return;
         }

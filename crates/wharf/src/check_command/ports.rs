@@ -11,7 +11,7 @@ use wharf_server::settings;
 use super::Subjects;
 use super::page::CheckPage;
 use crate::os::{
-    PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, refused_ports, reserved_ports,
+    PORT_REMEDY, PortOwner, ephemeral_ports, port_owners, rejected_ports, reserved_ports,
 };
 use crate::outcome::{Exit, Failure, plain};
 use crate::panel::own_addresses;
@@ -206,7 +206,7 @@ fn inspect_range(
 /// Ports of the range that the system reserves or uses itself.
 fn inspect_system_ranges(range: &RangeInclusive<u16>, page: &mut CheckPage) {
     for reserved_range in
-        refused_ports().iter().filter(|reserved_range| overlaps(reserved_range, range))
+        rejected_ports().iter().filter(|reserved_range| overlaps(reserved_range, range))
     {
         page.warn(format!("the system reserves the ports {}", shown(reserved_range)), PORT_REMEDY);
     }

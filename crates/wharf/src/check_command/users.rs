@@ -136,8 +136,8 @@ fn folders(record: &UserRecord, folder: &Path) -> Vec<AccountFolder> {
 
 fn inspect_record(record: &UserRecord, config: &Config, page: &mut CheckPage) {
     let name = &record.name;
-    let is_refused = |denied: &String| denied.to_lowercase() == name.to_lowercase();
-    if record.is_enabled() && config.login.deny_users.iter().any(is_refused) {
+    let is_rejected = |denied: &String| denied.to_lowercase() == name.to_lowercase();
+    if record.is_enabled() && config.login.deny_users.iter().any(is_rejected) {
         page.warn(
             format!("{name} cannot log in: it is in login.deny_users"),
             "remove it there, or disable the account",

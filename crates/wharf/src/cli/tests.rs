@@ -17,7 +17,7 @@ fn serve(line: &str) -> ServeArgs {
     }
 }
 
-fn refused(line: &str) -> String {
+fn rejected(line: &str) -> String {
     let error = parse(words(line)).expect_err(line);
     let failure = mistake::failure(&error, &words(line)).expect(line);
     assert_eq!(failure.exit, crate::outcome::Exit::Usage, "{line}");
@@ -61,7 +61,7 @@ fn the_letters_are_those_of_pyftpdlib() {
 }
 
 #[test]
-fn invalid_options_are_refused_with_the_reason() {
+fn invalid_options_are_rejected_with_the_reason() {
     for (line, part) in [
         ("-p 70000", "invalid --port `70000`: out of range"),
         ("-r 9000-8000", "write `8000-9000`"),
@@ -83,7 +83,7 @@ fn invalid_options_are_refused_with_the_reason() {
         ("user add", "missing argument: <NAME> | usage:  wharf user add"),
         ("user add x --generate --hash y", "cannot be used with"),
     ] {
-        let reported = refused(line);
+        let reported = rejected(line);
         assert!(reported.contains(part), "{line}: {reported}");
     }
 }

@@ -152,6 +152,7 @@ fn other_wharf_variables_are_not_keys() {
 
 /// Each kind of mistake, with what makes it.
 fn mistakes() -> Vec<(&'static str, Given)> {
+    let (_, old_value, _) = renamed::RENAMED_VALUES[0];
     vec![
         ("unknown key", Given::file("[passive]\nprots = \"1-2\"\n")),
         ("unknown key, another server's name", Given::file("max_cons = 5\n")),
@@ -159,8 +160,8 @@ fn mistakes() -> Vec<(&'static str, Given)> {
         ("encoding of old clients", Given::file("[names]\nencoding = \"gbk\"\n")),
         ("unknown key, of another section", Given::file("[server]\nidle_timeout = \"5m\"\n")),
         ("unknown key, of listeners", Given::file("[server]\n").set("server.port", "21")),
-        ("renamed value of --set", Given::file("").set("events.check_on_error", "refuse")),
-        ("renamed value", Given::file("[events]\ncheck_on_error = \"refuse\"\n")),
+        ("renamed value of --set", Given::file("").set("events.check_on_error", old_value)),
+        ("renamed value", Given::file(&format!("[events]\ncheck_on_error = \"{old_value}\"\n"))),
         ("unknown key, like nothing", Given::file("[server]\nbanana = 1\n")),
         ("unknown section", Given::file("[pasive]\nports = \"1024-2000\"\n")),
         ("a section that is no table", Given::file("passive = 3\n")),

@@ -212,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
+    fn a_rejected_upload_keeps_the_id_of_its_check_and_other_events_get_their_own() {
         let client = client(AccountFiles::default(), Some("anna"));
         let path = VPath::root().resolve(b"/a").unwrap();
-        let refused =
+        let rejected =
             |id| Event::UploadCheckRejected { path: &path, bytes: 1, reason: "a virus", id };
-        let notice = made(&client, &refused(Some("1f-7")));
+        let notice = made(&client, &rejected(Some("1f-7")));
         assert_eq!(notice.id(), "1f-7");
         let json: serde_json::Value = serde_json::from_str(notice.body()).unwrap();
         assert_eq!((&json["id"], variable(&notice, "id")), (&"1f-7".into(), &b"1f-7"[..]));
         assert_eq!(notice.body().matches("\"id\":").count(), 1);
-        let (first, second) = (made(&client, &refused(None)), made(&client, &refused(None)));
+        let (first, second) = (made(&client, &rejected(None)), made(&client, &rejected(None)));
         assert!(first.id().ends_with("-0") && second.id().ends_with("-0"), "of other makers");
         assert_ne!(first.id(), second.id());
     }

@@ -116,8 +116,8 @@ pub(crate) fn read_with(
 }
 
 impl From<ImportError> for Failure {
-    fn from(refused: ImportError) -> Self {
-        Self { exit: Exit::ConfigInvalid, ..Self::new(refused.what).hint(refused.hint) }
+    fn from(rejected: ImportError) -> Self {
+        Self { exit: Exit::ConfigInvalid, ..Self::new(rejected.what).hint(rejected.hint) }
     }
 }
 

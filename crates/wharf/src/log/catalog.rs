@@ -396,7 +396,7 @@ mod tests {
             let has = |result: &&str| {
                 name.strip_suffix(*result).is_some_and(|thing| thing.ends_with('-'))
             };
-            exceptions.contains(&name) || RESULTS.iter().any(|result| has(&result))
+            exceptions.contains(&name) || RESULTS.iter().any(has)
         };
         assert!(follows("login-failed") && follows("upload") && follows("stopped"));
         assert!(!follows("accounts-back") && !follows("failed") && !follows("bans-unkept"));

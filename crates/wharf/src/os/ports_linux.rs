@@ -65,7 +65,7 @@ pub(super) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
 }
 
 /// None on Linux.
-pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
+pub(super) fn rejected_ports() -> Vec<RangeInclusive<u16>> {
     Vec::new()
 }
 

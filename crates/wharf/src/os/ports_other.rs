@@ -27,7 +27,7 @@ pub(super) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
 }
 
 /// The ranges reserved by Windows for Hyper-V and others; none on other systems.
-pub(super) fn refused_ports() -> Vec<RangeInclusive<u16>> {
+pub(super) fn rejected_ports() -> Vec<RangeInclusive<u16>> {
     if !cfg!(windows) {
         return Vec::new();
     }

@@ -102,7 +102,7 @@ impl TrustedPath {
                 Ok(open) => return self.checked(open),
                 Err(Errno::NOENT) => {}
                 Err(Errno::LOOP | Errno::MLINK) => {
-                    return Err(refused("symbolic link in a folder that another user may change"));
+                    return Err(rejected("symbolic link in a folder that another user may change"));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -127,15 +127,15 @@ impl TrustedPath {
         }
         let (about, folder) = (fstat(&open)?, fstat(&*self.folder)?);
         if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-            return Err(refused("not a regular file, in a folder that another user may change"));
+            return Err(rejected("not a regular file, in a folder that another user may change"));
         }
         if about.st_nlink != 1 {
-            return Err(refused(
+            return Err(rejected(
                 "more than one hard link, in a folder that another user may change",
             ));
         }
         if !is_trusted(about.st_uid) && about.st_uid != folder.st_uid {
-            return Err(refused("the owner differs from that of its folder"));
+            return Err(rejected("the owner differs from that of its folder"));
         }
         Ok(File::from(open))
     }
@@ -277,7 +277,7 @@ pub(crate) fn only_root_changes(path: &Path) -> io::Result<()> {
     if trusted_path.is_ours && is_trusted(about.st_uid) && !is_open {
         return Ok(());
     }
-    Err(refused(&format!("another user than root may change {}", path.display())))
+    Err(rejected(&format!("another user than root may change {}", path.display())))
 }
 
 /// How the last component of a path is treated.
@@ -324,7 +324,7 @@ fn walk(
         if kind == Some(FileType::Symlink) {
             links += 1;
             if !is_safe {
-                return Err(refused("symbolic link in a folder that another user may change"));
+                return Err(rejected("symbolic link in a folder that another user may change"));
             }
             if links > LINKS_MAX {
                 return Err(Errno::LOOP.into());
@@ -387,7 +387,7 @@ fn is_of_kernel(folder: impl AsFd) -> bool {
     }
 }
 
-pub(crate) fn refused(why: &str) -> io::Error {
+pub(crate) fn rejected(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, format!("rejected for safety: {why}"))
 }
 

@@ -12,7 +12,7 @@ use rustix::process::{Resource, Signal as ProcessSignal, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::trusted_path::{OpenFolder, refused};
+use super::trusted_path::{OpenFolder, rejected};
 use super::{ServiceState, SignalRequest, StopReason};
 
 /// How to allow a privileged port.
@@ -247,7 +247,7 @@ impl SocketFolder {
         if is_administrator() {
             let open = OpenFolder::of(folder)?;
             if !open.is_exclusive() {
-                return Err(refused("another user than root may change it"));
+                return Err(rejected("another user than root may change it"));
             }
             let socket_folder = open.proc_path().unwrap_or_else(|| folder.to_owned());
             return Ok(Self { made: open.was_made().then_some(socket_folder), open: Some(open) });

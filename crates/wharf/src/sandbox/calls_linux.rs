@@ -5,7 +5,7 @@ use libc::c_long;
 use super::ProgramAccess;
 
 /// The numbers of the denied calls.
-pub(super) fn refused(programs: ProgramAccess) -> impl Iterator<Item = i64> {
+pub(super) fn rejected(programs: ProgramAccess) -> impl Iterator<Item = i64> {
     let starting: &[c_long] = match programs {
         ProgramAccess::Never => STARTING,
     };
@@ -15,7 +15,7 @@ pub(super) fn refused(programs: ProgramAccess) -> impl Iterator<Item = i64> {
 
 /// The number of denied calls.
 pub(super) fn count(programs: ProgramAccess) -> usize {
-    refused(programs).count()
+    rejected(programs).count()
 }
 
 /// Call numbers have 32 bits on some processors.

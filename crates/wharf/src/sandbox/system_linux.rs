@@ -215,10 +215,10 @@ fn filter(programs: ProgramAccess) -> Result<BpfProgram, String> {
     let system = std::env::consts::ARCH;
     let unknown = |error| format!("unsupported processor architecture {system}: {error}");
     let architecture = system.try_into().map_err(unknown)?;
-    let refused = calls::refused(programs).map(|number| (number, Vec::new())).collect();
+    let rejected = calls::rejected(programs).map(|number| (number, Vec::new())).collect();
     let errno = u32::try_from(libc::EPERM).unwrap_or(1);
     let (others, these) = (SeccompAction::Allow, SeccompAction::Errno(errno));
-    SeccompFilter::new(refused, others, these, architecture)
+    SeccompFilter::new(rejected, others, these, architecture)
         .and_then(BpfProgram::try_from)
         .map_err(|error| format!("cannot build the filter: {error}"))
 }

@@ -44,7 +44,7 @@ fn kind<T>(result: std::io::Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-const REFUSED: Option<ErrorKind> = Some(ErrorKind::PermissionDenied);
+const DENIED: Option<ErrorKind> = Some(ErrorKind::PermissionDenied);
 
 #[test]
 fn row_46_files_outside_of_the_policy_are_denied_and_others_are_not() {
@@ -54,16 +54,16 @@ fn row_46_files_outside_of_the_policy_are_denied_and_others_are_not() {
     std::os::unix::fs::symlink(other.join("secret"), own.join("link")).unwrap();
     confined(own, ConnectionPolicy::Made, || {
         for path in ["/etc/shadow", "/etc/passwd", "/proc/self/environ", "/proc/self/mem"] {
-            assert_eq!(kind(fs::read(path)), REFUSED, "{path}");
+            assert_eq!(kind(fs::read(path)), DENIED, "{path}");
         }
-        assert_eq!(kind(fs::read(other.join("secret"))), REFUSED);
-        assert_eq!(kind(fs::read(own.join("link"))), REFUSED);
-        assert_eq!(kind(fs::read_dir(other)), REFUSED);
-        assert_eq!(kind(fs::write(other.join("new"), "x")), REFUSED);
-        assert_eq!(kind(fs::remove_file(other.join("secret"))), REFUSED);
+        assert_eq!(kind(fs::read(other.join("secret"))), DENIED);
+        assert_eq!(kind(fs::read(own.join("link"))), DENIED);
+        assert_eq!(kind(fs::read_dir(other)), DENIED);
+        assert_eq!(kind(fs::write(other.join("new"), "x")), DENIED);
+        assert_eq!(kind(fs::remove_file(other.join("secret"))), DENIED);
         assert!(fs::rename(other.join("secret"), own.join("stolen")).is_err());
         assert_eq!(kind(fs::read("/etc/hosts")), None);
-        assert_eq!(kind(fs::OpenOptions::new().append(true).open("/etc/hosts")), REFUSED);
+        assert_eq!(kind(fs::OpenOptions::new().append(true).open("/etc/hosts")), DENIED);
 
         fs::create_dir(own.join("folder")).unwrap();
         fs::write(own.join("folder/a"), "a").unwrap();
@@ -81,16 +81,16 @@ fn row_46_ports_outside_of_the_policy_are_denied() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap();
     confined(folder.path(), ConnectionPolicy::Made, || {
-        assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), REFUSED);
-        assert_eq!(kind(TcpListener::bind("[::1]:48999")), REFUSED);
-        assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), REFUSED);
-        assert_ne!(kind(TcpListener::bind("127.0.0.1:48998")), REFUSED);
+        assert_eq!(kind(TcpListener::bind("127.0.0.1:49002")), DENIED);
+        assert_eq!(kind(TcpListener::bind("[::1]:48999")), DENIED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:49000")), DENIED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:48998")), DENIED);
         assert_eq!(kind(TcpStream::connect(here)), None);
     });
     confined(folder.path(), ConnectionPolicy::Never, || {
-        assert_eq!(kind(TcpStream::connect(here)), REFUSED);
-        assert_eq!(kind(TcpListener::bind("127.0.0.1:0")), REFUSED);
-        assert_ne!(kind(TcpListener::bind("127.0.0.1:49001")), REFUSED);
+        assert_eq!(kind(TcpStream::connect(here)), DENIED);
+        assert_eq!(kind(TcpListener::bind("127.0.0.1:0")), DENIED);
+        assert_ne!(kind(TcpListener::bind("127.0.0.1:49001")), DENIED);
     });
 }
 
@@ -100,12 +100,12 @@ fn row_46_starting_and_signalling_programs_and_changing_the_user_are_denied() {
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&other);
     confined(folder.path(), ConnectionPolicy::Made, || {
-        assert_eq!(kind(Command::new("/bin/true").status()), REFUSED);
+        assert_eq!(kind(Command::new("/bin/true").status()), DENIED);
         let signal = rustix::process::Signal::KILL;
         assert_eq!(rustix::process::kill_process(pid, signal), Err(rustix::io::Errno::PERM));
-        assert_eq!(kind(rustix::process::chroot(folder.path()).map_err(Into::into)), REFUSED);
+        assert_eq!(kind(rustix::process::chroot(folder.path()).map_err(Into::into)), DENIED);
         let nobody = rustix::process::Uid::from_raw(65_534);
-        assert_eq!(kind(rustix::thread::set_thread_uid(nobody).map_err(Into::into)), REFUSED);
+        assert_eq!(kind(rustix::thread::set_thread_uid(nobody).map_err(Into::into)), DENIED);
         // A Unix socket in the file system is a file, and is allowed where files are.
         assert!(UnixListener::bind(folder.path().join("socket")).is_ok());
     });
@@ -123,7 +123,7 @@ fn row_46_a_sandbox_test_does_not_affect_other_threads() {
 
 #[test]
 fn row_46_the_filter_lists_each_call_once_and_supports_this_processor() {
-    let mut numbers: Vec<i64> = calls::refused(ProgramAccess::Never).collect();
+    let mut numbers: Vec<i64> = calls::rejected(ProgramAccess::Never).collect();
     let count = numbers.len();
     numbers.sort_unstable();
     numbers.dedup();

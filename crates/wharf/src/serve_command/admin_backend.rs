@@ -30,7 +30,7 @@ use super::metrics::{MetricsSnapshot, page};
 use super::reload::{ActiveConfig, Reloader};
 use super::warner::Warner;
 use crate::ban_command::{
-    self, holds, network, not_banned, not_locked, refuse_allowed, refuse_long, shown,
+    self, holds, network, not_banned, not_locked, reject_allowed, reject_long, shown,
 };
 use crate::certificate::CertificateSummary;
 use crate::log::Log;
@@ -165,9 +165,9 @@ impl AdminService {
 
     fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {
         let network = network(&new.network)?;
-        refuse_allowed(&[network], &self.in_force().config.ban.allow.0)?;
+        reject_allowed(&[network], &self.in_force().config.ban.allow.0)?;
         let reason = new.reason.unwrap_or_default();
-        refuse_long(&reason)?;
+        reject_long(&reason)?;
         let now = Timestamp::now().as_second();
         let ban = Banned {
             network,

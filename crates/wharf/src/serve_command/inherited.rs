@@ -20,7 +20,7 @@ pub(super) struct Assigned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UnmatchedSocket {
     /// The start fails: the service manager keeps the socket open, so connections to it would hang.
-    Refused,
+    Rejected,
     /// It is closed: this process has the last copy.
     Closed,
 }
@@ -43,7 +43,7 @@ pub(super) fn assign(
         let taken: BTreeSet<usize> = assigned.sockets.keys().copied().collect();
         match (place_of(&socket, listeners, &taken), surplus) {
             (Some(index), _) => drop(assigned.sockets.insert(index, socket.listener)),
-            (None, UnmatchedSocket::Refused) => return Err(no_listener(&socket, listeners)),
+            (None, UnmatchedSocket::Rejected) => return Err(no_listener(&socket, listeners)),
             (None, UnmatchedSocket::Closed) => assigned
                 .notes
                 .push(format!("no configured listener uses {} any more", socket.address)),
@@ -131,7 +131,7 @@ mod tests {
         let port = socket.address.port();
         let listeners =
             [listener("127.0.0.1", &[0]), listener("::", &[port]), listener("127.0.0.1", &[port])];
-        let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Refused).unwrap();
+        let assigned = assign(vec![socket], &listeners, UnmatchedSocket::Rejected).unwrap();
         assert_eq!(places(&assigned), [2]);
         assert_eq!(assigned.notes.len(), 2);
         assert!(
@@ -143,7 +143,7 @@ mod tests {
     fn a_socket_name_takes_precedence_over_its_address() {
         let listeners = [listener("::", &[21]), listener("::", &[990])];
         let both = vec![socket("listen.1"), socket("listen.0")];
-        let assigned = assign(both, &listeners, UnmatchedSocket::Refused).unwrap();
+        let assigned = assign(both, &listeners, UnmatchedSocket::Rejected).unwrap();
         assert_eq!(places(&assigned), [0, 1]);
         assert!(assigned.notes.is_empty());
     }
@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn an_unmatched_socket_fails_the_start_and_lists_both_sides() {
         let failure =
-            assign(vec![socket("")], &[listener("::", &[21, 2121])], UnmatchedSocket::Refused);
+            assign(vec![socket("")], &[listener("::", &[21, 2121])], UnmatchedSocket::Rejected);
         let failure = failure.unwrap_err();
         assert_eq!(failure.exit, Exit::ConfigInvalid);
         assert!(failure.message.contains("they are at :: port 21 or 2121"), "{}", failure.message);
         assert!(failure.hint.unwrap().contains("address = \"127.0.0.1\""));
         for names in [["listen.0", "listen.0"], ["listen.0", "listen.7"]] {
             let sockets = names.map(socket).into();
-            assert!(assign(sockets, &[listener("::", &[21])], UnmatchedSocket::Refused).is_err());
+            assert!(assign(sockets, &[listener("::", &[21])], UnmatchedSocket::Rejected).is_err());
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn without_sockets_there_are_no_notes() {
         let assigned =
-            assign(Vec::new(), &[listener("::", &[21])], UnmatchedSocket::Refused).unwrap();
+            assign(Vec::new(), &[listener("::", &[21])], UnmatchedSocket::Rejected).unwrap();
         assert!(assigned.sockets.is_empty() && assigned.notes.is_empty());
     }
 }

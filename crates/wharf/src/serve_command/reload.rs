@@ -159,7 +159,7 @@ impl Reloader {
         let Some(next) = wire::encryption(&config).map_err(beyond_reach)? else {
             return Ok(CertificateReload::Nothing);
         };
-        self.handle.adopt_tls(next.tls).map_err(|error| refused(&error))?;
+        self.handle.adopt_tls(next.tls).map_err(|error| rejected(&error))?;
         if before.as_ref() == Some(&next.facts) {
             return Ok(CertificateReload::Nothing);
         }
@@ -219,7 +219,7 @@ impl Reloader {
         let own = server_files(&config, self.file(), &self.own_files, &served);
         let stores = wire::stores(&config, self.quotas.as_ref(), &self.reach, own);
         let stores = Arc::new(stores.checked(&self.checker));
-        self.handle.adopt(settings, users, stores).map_err(|error| refused(&error))?;
+        self.handle.adopt(settings, users, stores).map_err(|error| rejected(&error))?;
         // No step fails from here on.
         if let Some(quotas) = &self.quotas {
             quotas.set_default_quota(wire::user_quota(&config));
@@ -287,7 +287,7 @@ impl Reloader {
     }
 }
 
-fn refused(error: &rustls::Error) -> Failure {
+fn rejected(error: &rustls::Error) -> Failure {
     Failure::new(format!("invalid TLS settings: {error}"))
 }
 

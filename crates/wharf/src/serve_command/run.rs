@@ -196,7 +196,7 @@ async fn prepare(
     // retries.
     let public_address = wire::public_address(&config.passive.public_address).ok().flatten();
     let mut settings = wire::settings(config, tls, public_address)?;
-    let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Refused };
+    let surplus = if is_successor() { UnmatchedSocket::Closed } else { UnmatchedSocket::Rejected };
     let assigned = assign(inherited, &settings.listen, surplus)?;
     let descriptors = DescriptorBudget::beside(settings.listen.len());
     let (sessions, descriptor_warning) = descriptors.of(settings.limits.connections);

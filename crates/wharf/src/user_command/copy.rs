@@ -8,7 +8,7 @@ use wharf_users::admin::{StoreErrorKind, UserAdmin};
 use wharf_users::file::{Holder, StoreChange, UserRecord};
 
 use super::{UserCommandError, is_missing, list, missing_user};
-use crate::accounts::{AccountStoreKind, admin_of, all_records, refuse_faults};
+use crate::accounts::{AccountStoreKind, admin_of, all_records, reject_faults};
 use crate::cli::import::OnConflict;
 use crate::cli::user::CopyArgs;
 use crate::config::Config;
@@ -88,7 +88,7 @@ pub(super) async fn copy(config: &Config, options: &CopyArgs) -> Result<(), User
 
 /// The accounts' own settings, without those of groups, which apply in the target, too.
 async fn own(store: &dyn UserAdmin) -> Result<Vec<UserRecord>, UserCommandError> {
-    refuse_faults(store).await?;
+    reject_faults(store).await?;
     let mut all: Vec<UserRecord> = Vec::new();
     loop {
         let page = store.page(all.last().map(|record| record.name.as_str())).await?;

@@ -92,13 +92,13 @@ fn tls(case: &Query<'_>, subject: &AccountSubject) -> Result<(), DecidingFact> {
     let is_near = case.ip.is_none_or(|ip| {
         config.passive.local_networks.0.iter().any(|network| network.contains(&ip))
     });
-    let is_refused = match config.tls.require {
+    let is_rejected = match config.tls.require {
         TlsRequire::Off => false,
         TlsRequire::Public => is_secret && !is_near,
         TlsRequire::Login => is_secret,
         TlsRequire::All => true,
     };
-    if is_refused {
+    if is_rejected {
         let value = format!("\"{}\", and the client does not use TLS", config.tls.require);
         return Err(case
             .setting(FactKind::Tls, "tls.require", value)

@@ -229,8 +229,8 @@ fn curl_reports_what_went_wrong() {
     assert_eq!(nowhere.code, Some(9), "{}", nowhere.output());
     let wrong = curl(&["-u", "anna:wrong", &plain(&server, "")]).run();
     assert_eq!(wrong.code, Some(67), "{}", wrong.output());
-    let refused = curl(&["-T", "-", &plain(&server, "missing/file")]).input("x").run();
-    assert_eq!(refused.code, Some(9), "{}", refused.output());
+    let rejected = curl(&["-T", "-", &plain(&server, "missing/file")]).input("x").run();
+    assert_eq!(rejected.code, Some(9), "{}", rejected.output());
 }
 
 #[test]

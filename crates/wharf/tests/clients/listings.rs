@@ -37,7 +37,7 @@ fn count(server: &Server, verb: &str) -> usize {
 
 /// lftp retries for ever after a 450 reply, by its default settings.
 #[test]
-fn lftp_reports_a_listing_that_is_refused_at_once() {
+fn lftp_reports_a_listing_that_is_rejected_at_once() {
     for path in ["nothing", "closed", "nothing/below"] {
         for (command, verb) in [("ls", "LIST"), ("nlist", "NLST"), ("rels", "LIST")] {
             let server = server();

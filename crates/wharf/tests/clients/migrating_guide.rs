@@ -87,7 +87,7 @@ const LETTERS: [(char, &[Gated]); 10] = [
     ('T', &[(&["MFMT 20200101000000 file"], 213)]),
 ];
 
-/// Without a letter its commands are refused and all others work; with only this letter, the
+/// Without a letter its commands are rejected and all others work; with only this letter, the
 /// reverse.
 #[test]
 fn each_letter_of_perm_gates_its_commands() {

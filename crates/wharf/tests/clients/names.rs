@@ -167,7 +167,7 @@ fn row_31_a_name_with_control_bytes_cannot_forge_a_line_and_can_be_downloaded() 
 }
 
 #[test]
-fn row_31_new_names_with_control_bytes_are_refused() {
+fn row_31_new_names_with_control_bytes_are_rejected() {
     let server = Server::with_one_account();
     let mut wire = server.wire();
     wire.expect("MKD a\x1bb", 553);

@@ -35,7 +35,7 @@ fn python_transfers_without_resuming_where_that_is_only_preferred() {
 }
 
 #[test]
-fn python_is_refused_with_522_where_data_must_resume_the_tls_session() {
+fn python_is_rejected_with_522_where_data_must_resume_the_tls_session() {
     python_meets(&Setup::new().set("tls", "session_reuse = \"require\"").start(), "522");
 }
 

@@ -97,7 +97,7 @@ fn a_missing_folder_is_reported_and_nothing_else_fails() {
 }
 
 #[test]
-fn addresses_expiry_and_hours_refuse_logins_and_the_log_has_the_reason() {
+fn addresses_expiry_and_hours_reject_logins_and_the_log_has_the_reason() {
     let place = place(ACCOUNTS);
     let mut server = place.serve(&["serve"]);
     for (user, why) in [

@@ -300,7 +300,7 @@ fn ask_reports_what_a_client_of_wharf_observes() {
 }
 
 #[test]
-fn row_11_ask_sends_no_password_if_tls_is_refused_and_reports_what_was_verified() {
+fn row_11_ask_sends_no_password_if_tls_is_rejected_and_reports_what_was_verified() {
     let place = place("[tls]\nrequire = \"off\"\n");
     add(&place, "anna");
     let with_tls = place.serve(&["serve"]);

@@ -283,8 +283,8 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     let reply = client.stores("old.txt", "X5O!P%@AP EICAR");
     assert_eq!(reply, "552 Rejected: old.txt: Eicar-Test-Signature FOUND\r\n");
     let quarantined = server.waits_for("event=upload-quarantined user=\"me\" path=\"/old.txt\"");
-    let refused = server.waits_for("event=upload-check-rejected path=\"/old.txt\" bytes=15");
-    assert!(refused.contains("Eicar-Test-Signature"), "{refused}");
+    let rejected = server.waits_for("event=upload-check-rejected path=\"/old.txt\" bytes=15");
+    assert!(rejected.contains("Eicar-Test-Signature"), "{rejected}");
     assert_eq!(bench.place.read("share/old.txt"), "what was there");
     assert_eq!(names(&bench.place.path("share")), ["good.txt", "old.txt"]);
     let aside = names(&bench.place.path("aside"));
@@ -295,7 +295,7 @@ fn a_rejected_upload_is_not_published_and_the_client_gets_the_reason() {
     let ids = bench.place.read("ids");
     let id = ids.lines().last().unwrap();
     assert_eq!(aside[0], format!("{id}-old.txt"));
-    for line in [&quarantined, &refused] {
+    for line in [&quarantined, &rejected] {
         assert!(line.contains(&format!(" id=\"{id}\"")), "{id}: {line}");
     }
     let reported = bench.received(2);

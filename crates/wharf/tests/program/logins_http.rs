@@ -131,17 +131,17 @@ fn the_service_accepts_rejects_and_does_not_know_a_user() {
     let reply = server.login("reader", "right").stores("a.txt", "x");
     assert!(reply.starts_with("553 "), "accounts.permissions is read: {reply}");
     server.login("file", "secret");
-    let refused = server.tries("anna", "wrong");
+    let rejected = server.tries("anna", "wrong");
     for (user, password) in
         [("anna", ""), ("nobody", "right"), ("expired", "right"), ("file", "right")]
     {
-        assert_eq!(server.tries(user, password), refused, "{user}");
+        assert_eq!(server.tries(user, password), rejected, "{user}");
     }
     let (_, log) = server.stop();
     for part in [
         "attempted_user=\"anna\" reason=\"wrong password\"",
         "attempted_user=\"nobody\" reason=\"no such account\"",
-        "attempted_user=\"expired\" reason=\"refused by the login service (403)\"",
+        "attempted_user=\"expired\" reason=\"rejected by the login service (403)\"",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
@@ -311,7 +311,7 @@ fn https_is_trusted_by_its_authority_and_not_without() {
 fn a_confined_server_reaches_the_service_and_nothing_else() {
     let service = Service::start(by_name);
     let place = place(&service, "");
-    // Without active mode the kernel refuses every connection out but these.
+    // Without active mode the kernel rejects every connection out but these.
     let server = place.serve(&["--set", "active.enabled=false"]);
     let mut client = server.login("anna", "right");
     assert!(client.stores("a.txt", "x").starts_with("226 "));

@@ -178,7 +178,7 @@ quota_attribute = \"employeeNumber\"
 ";
 
 #[track_caller]
-fn refuses(server: &Serving, user: &str, password: &str) {
+fn rejects(server: &Serving, user: &str, password: &str) {
     let reply = server.tries(user, password);
     assert!(reply.starts_with("530 "), "{user} {password}: {reply}");
 }
@@ -216,7 +216,7 @@ fn the_directory_accepts_rejects_and_does_not_know_a_user() {
         ("odd", "right"),
         ("file", "right"),
     ] {
-        refuses(&server, user, password);
+        rejects(&server, user, password);
     }
     let (_, log) = server.stop();
     has(
@@ -268,7 +268,7 @@ fn a_group_can_be_required_and_a_dn_built_without_a_search() {
     let server = place.serve(&[]);
     server.login("anna", "right");
     server.login("a*b,", "right");
-    refuses(&server, "ben", "right");
+    rejects(&server, "ben", "right");
     let (_, log) = server.stop();
     has(
         &log,
@@ -278,7 +278,7 @@ fn a_group_can_be_required_and_a_dn_built_without_a_search() {
     let server = place.serve(&["--set", "accounts.ldap.permissions_attribute=description"]);
     assert!(server.login("anna", "right").stores("a", "x").starts_with("226 "));
     for (user, password) in [("anna", "wrong"), ("anna", ""), ("nobody", "right")] {
-        refuses(&server, user, password);
+        rejects(&server, user, password);
     }
 }
 
@@ -382,7 +382,7 @@ fn row_17_57_an_account_is_denied_and_locked_by_the_name_that_the_directory_has(
     place.write("wharf.toml", &config.replace("[login]", "[login]\ndeny_users = [\"anna\"]"));
     let server = place.serve(&[]);
     for user in ["anna", "ANNA", "read-write"] {
-        refuses(&server, user, "right");
+        rejects(&server, user, "right");
     }
     server.login("ben", "right");
     let (_, log) = server.stop();
@@ -391,10 +391,10 @@ fn row_17_57_an_account_is_denied_and_locked_by_the_name_that_the_directory_has(
     place.write("wharf.toml", &config.replace("[ban]\nenabled = false\n", bans));
     let server = place.serve(&[]);
     for user in ["read-write", "ANNA", "read-write"] {
-        refuses(&server, user, "wrong");
+        rejects(&server, user, "wrong");
     }
     for user in ["anna", "read-write"] {
-        refuses(&server, user, "right");
+        rejects(&server, user, "right");
     }
     server.login("ben", "right");
     let (_, log) = server.stop();

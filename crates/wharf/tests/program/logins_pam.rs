@@ -103,12 +103,12 @@ fn pam_accepts_rejects_and_honours_the_account() {
     assert!(client.stores("a.txt", "hello").starts_with("226 "));
     assert_eq!(rules.place.read("homes/anna/a.txt"), "hello");
     server.login("file", "secret");
-    let refused = server.tries("anna", "wrong");
-    assert!(refused.starts_with("530 "), "{refused}");
+    let rejected = server.tries("anna", "wrong");
+    assert!(rejected.starts_with("530 "), "{rejected}");
     for (user, password) in
         [("anna", ""), ("gone", "right"), ("old", "right"), ("missing", "right")]
     {
-        assert_eq!(server.tries(user, password), refused, "{user}");
+        assert_eq!(server.tries(user, password), rejected, "{user}");
     }
     let (code, log) = server.stop();
     assert_eq!(code, Some(0));

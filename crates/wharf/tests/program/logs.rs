@@ -93,7 +93,7 @@ fn row_43_the_audit_line_is_there_before_the_reply() {
 }
 
 #[test]
-fn row_43_an_audit_log_that_could_block_is_refused() {
+fn row_43_an_audit_log_that_could_block_is_rejected() {
     let place = shared();
     assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     let audit = set("log.audit_file", &place, "pipe");

@@ -49,7 +49,7 @@ impl Networks {
         ip(&["-n", to, "route", "add", "default", "via", gateway]);
     }
 
-    /// Has the router forward these ports from outside, and refuse everything else.
+    /// Has the router forward these ports from outside, and reject everything else.
     fn forwards(&self, ports: &str) {
         let rules = format!(
             "flush ruleset\ntable ip wharf {{\n chain before {{\n  type nat hook prerouting \

@@ -238,9 +238,9 @@ fn a_kick_with_a_ban_spares_the_address_that_is_never_banned_and_ends_the_others
     }
     assert!(allowed.command("NOOP").starts_with("200 "));
     // If all connections are of this kind, nothing is done, and the reply names the setting.
-    let refused = place.run(&words);
-    assert_ne!(refused.code, Some(0), "{refused:?}");
-    refused.reports("is in ban.allow");
+    let rejected = place.run(&words);
+    assert_ne!(rejected.code, Some(0), "{rejected:?}");
+    rejected.reports("is in ban.allow");
     assert!(allowed.command("NOOP").starts_with("200 "));
     let banned = place.run(&["-c", "wharf.toml", "ban", "list"]).exits(0).out;
     assert_eq!(banned.matches("127.0.0.").count(), 2, "{banned}");

@@ -232,7 +232,7 @@ fn row_54_root_reads_no_configuration_key_or_account_through_a_link_that_others_
     for (what, ran) in [("tls", tls("open")), ("users", users("open")), ("config", config("open"))]
     {
         let reported =
-            ran.err.contains("rejected for safety") || ran.out.contains("refused for safety");
+            ran.err.contains("rejected for safety") || ran.out.contains("rejected for safety");
         assert!(ran.code != Some(0) && reported, "{what}: {ran:?}");
     }
 }
@@ -245,8 +245,8 @@ fn row_46_a_home_outside_of_the_sandbox_needs_a_restart_and_is_reported() {
     let home = |name: &str| outside.path().join(name).display().to_string();
     let mut server = place.serve(&[]);
     add(&place, "ben", &home("elsewhere/ben"));
-    let refused = server.tries("ben", "secret");
-    assert!(refused.starts_with("530 "), "{refused}");
+    let rejected = server.tries("ben", "secret");
+    assert!(rejected.starts_with("530 "), "{rejected}");
     server.waits_for("the sandbox does not include it; restart");
     drop(server);
     place.serve(&[]).login("ben", "secret");
@@ -284,25 +284,25 @@ fn row_45_files_that_others_may_change_stop_the_start_with_the_command_that_clos
         [0o400, 0o600, 0o604, 0o620, 0o640, 0o644, 0o660, 0o664, 0o666, 0o602, 0o606, 0o622];
     let others = |mode: u32, bits: u32| mode & bits != 0;
     for mode in modes {
-        for (name, is_refused, usual) in [
+        for (name, is_rejected, usual) in [
             ("wharf.toml", others(mode, 0o002), 0o644),
             ("users.toml", others(mode, 0o066), 0o600),
             ("state/self-signed.pem", others(mode, 0o077), 0o600),
         ] {
             fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
             let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]);
-            assert_eq!(ran.code != Some(0), is_refused, "{name} {mode:o}: {ran:?}");
-            if is_refused {
+            assert_eq!(ran.code != Some(0), is_rejected, "{name} {mode:o}: {ran:?}");
+            if is_rejected {
                 let is_reported = ran.err.contains("chmod") && ran.err.contains(name);
                 assert!(is_reported, "{name} {mode:o}: {ran:?}");
             }
             fs::set_permissions(place.path(name), fs::Permissions::from_mode(usual)).unwrap();
         }
     }
-    for (mode, is_refused) in [(0o700, false), (0o755, false), (0o770, true), (0o777, true)] {
+    for (mode, is_rejected) in [(0o700, false), (0o755, false), (0o770, true), (0o777, true)] {
         fs::set_permissions(place.path("state"), fs::Permissions::from_mode(mode)).unwrap();
         let ran = place.run(&["-i", "127.0.0.1", "-p", "0", "--for", "1ms"]);
-        assert_eq!(ran.code == Some(78), is_refused, "{mode:o}: {ran:?}");
+        assert_eq!(ran.code == Some(78), is_rejected, "{mode:o}: {ran:?}");
     }
 }
 

@@ -150,7 +150,7 @@ fn a_hash_is_accepted_as_it_was_printed() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_of_accounts_that_others_may_read_is_refused() {
+fn a_file_of_accounts_that_others_may_read_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let place = with_anna();
     let open = std::fs::Permissions::from_mode(0o644);

@@ -239,7 +239,7 @@ fn a_password_in_an_address_is_never_shown() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_with_78() {
+fn a_newer_schema_is_rejected_with_78() {
     let place = with_sqlite();
     add(&place, "anna").exits(0);
     let direct = rusqlite::Connection::open(place.path("users.db")).unwrap();
@@ -353,7 +353,7 @@ fn a_storm_leaves_others_alone(place: &TestFolder) {
         answers
     });
     assert!(answers > 0, "a logged-in session gets no reply during a storm");
-    // A slow database may still be busy with the last of them; then a login is refused for now.
+    // A slow database may still be busy with the last of them; then a login is rejected for now.
     while !server.tries("anna", "secret").starts_with("230 ") {
         std::thread::yield_now();
     }

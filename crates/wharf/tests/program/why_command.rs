@@ -152,7 +152,7 @@ fn the_deciding_rule_is_reported_with_its_line() {
 }
 
 #[test]
-fn every_reason_that_refuses_a_login_is_reported() {
+fn every_reason_that_rejects_a_login_is_reported() {
     let place = place();
     let kind = |words: &[&str]| {
         let reported = why(&place, words);

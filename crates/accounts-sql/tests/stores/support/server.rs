@@ -15,7 +15,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Where Debian puts each version's programs.
 const VERSIONS: &str = "/usr/lib/postgresql";
-/// The user of the server if the tests run as root: PostgreSQL refuses to run as root.
+/// The user of the server if the tests run as root: PostgreSQL rejects to run as root.
 const NOBODY: u32 = 65534;
 /// How often a start is looked at: a minute in all.
 const POLLS_MAX: u32 = 600;

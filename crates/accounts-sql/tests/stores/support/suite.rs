@@ -242,7 +242,7 @@ pub(crate) async fn invalid_rows(store: &SqlUsers, run: impl Fn(&str)) {
         ("dora", "users.dora.password: unknown password hash format"),
     ] {
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
-        assert!(matches!(&denied, Denied::Refused(why) if why.contains(part)), "{denied}");
+        assert!(matches!(&denied, Denied::ByRule(why) if why.contains(part)), "{denied}");
         let denied = store.account_status(&attempt(name, "secret")).await.unwrap_err();
         assert!(denied.to_string().contains(part), "{denied}");
         assert!(store.find(name).await.unwrap_err().to_string().contains(part));
@@ -335,7 +335,7 @@ pub(crate) async fn unreadable_rows(store: &SqlUsers, run: impl Fn(&str), bytes:
     for (name, bad, fix) in cases {
         run(&bad);
         let denied = store.login(&attempt(name, "secret")).await.unwrap_err();
-        assert!(matches!(&denied, Denied::Refused(why) if why.contains(name)), "{bad}: {denied}");
+        assert!(matches!(&denied, Denied::ByRule(why) if why.contains(name)), "{bad}: {denied}");
         assert!(!names(store).await.iter().any(|valid| valid == name), "{bad}");
         let found = faults(store).await;
         assert!(found.iter().any(|fault| fault.contains(&format!("users.{name}."))), "{found:?}");

@@ -16,8 +16,8 @@ cases![
     an_abort_and_a_drop_leave_what_was_there,
     a_future_dropped_before_its_end_publishes_nothing,
     pieces_of_any_length_stay_in_order,
-    a_taken_name_is_refused_when_a_write_begins,
-    a_name_taken_meanwhile_is_refused_at_commit,
+    a_taken_name_is_rejected_when_a_write_begins,
+    a_name_taken_meanwhile_is_rejected_at_commit,
     a_directory_made_meanwhile_is_not_replaced,
     a_directory_removed_meanwhile_fails_the_commit,
     a_write_begins_within_a_file,
@@ -123,7 +123,7 @@ async fn pieces_of_any_length_stay_in_order(harness: &Harness) {
     harness.holds("/f", &content, "all pieces").await;
 }
 
-async fn a_taken_name_is_refused_when_a_write_begins(harness: &Harness) {
+async fn a_taken_name_is_rejected_when_a_write_begins(harness: &Harness) {
     harness.put("/f", b"old").await;
     for start in [Start::Fresh, Start::At(1)] {
         let written =
@@ -136,7 +136,7 @@ async fn a_taken_name_is_refused_when_a_write_begins(harness: &Harness) {
     harness.holds("/f", b"old", "a write that was rejected").await;
 }
 
-async fn a_name_taken_meanwhile_is_refused_at_commit(harness: &Harness) {
+async fn a_name_taken_meanwhile_is_rejected_at_commit(harness: &Harness) {
     let mut sink = harness.begin("/f", Start::Fresh, Forbidden).await;
     harness.feed(&mut sink, b"late").await;
     harness.put("/f", b"first").await;
@@ -160,7 +160,7 @@ async fn a_directory_removed_meanwhile_fails_the_commit(harness: &Harness) {
     let mut sink = harness.begin("/d/f", Start::Fresh, Allowed).await;
     harness.feed(&mut sink, b"x").await;
     let dir = harness.path("/d");
-    // Some stores see that a write is under way there, and refuse.
+    // Some stores see that a write is under way there, and reject.
     if let Err(error) = harness.store.remove_dir(&dir).await {
         harness.same(error.kind, ErrorKind::Busy, "a directory in use");
         harness.works(sink.commit().await, "commit");
@@ -386,8 +386,8 @@ async fn an_unfinished_upload_is_void_when_the_file_is_another(harness: &Harness
         let behind = Write { start: Start::At(6), replace: Allowed };
         let begun = harness.store.write(&f, behind).await;
         let is_there = now.is_some();
-        let refused = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
-        harness.fails(begun, &[refused], "it cannot be resumed");
+        let rejected = if is_there { ErrorKind::Outdated } else { ErrorKind::BadOffset };
+        harness.fails(begun, &[rejected], "it cannot be resumed");
         if is_there {
             // Within the current file, which is not the one that the client began to send.
             let within = Write { start: Start::At(2), replace: Allowed };

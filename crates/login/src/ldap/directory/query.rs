@@ -163,7 +163,7 @@ impl<'a> LdapLogin<'a> {
         })
     }
 
-    /// Binds to the entry; returns the outcome if the bind is refused.
+    /// Binds to the entry; returns the outcome if the bind is rejected.
     async fn bind(&mut self, dn: &str) -> Result<Option<AuthOutcome>, QueryError> {
         // A bind without a password, or to an empty DN, succeeds as anonymous (RFC 4513 §5.1.2).
         if self.secret.is_empty() || dn.is_empty() {
@@ -174,8 +174,8 @@ impl<'a> LdapLogin<'a> {
             SUCCESS => None,
             INVALID_CREDENTIALS | NO_SUCH_OBJECT => Some(AuthOutcome::wrong()),
             INAPPROPRIATE_AUTHENTICATION => Some(AuthOutcome::Denied(Denied::NoPassword)),
-            UNWILLING | CONSTRAINT_VIOLATION | INSUFFICIENT_ACCESS => Some(AuthOutcome::refused(
-                format!("the directory refused the bind: {}", describe(&result)),
+            UNWILLING | CONSTRAINT_VIOLATION | INSUFFICIENT_ACCESS => Some(AuthOutcome::rejected(
+                format!("the directory rejected the bind: {}", describe(&result)),
             )),
             _ => return Err(QueryError::Code("cannot verify the password", result)),
         })
@@ -219,7 +219,7 @@ impl<'a> LdapLogin<'a> {
             SUCCESS => {}
             SIZE_LIMIT_EXCEEDED => return Ok(SearchOutcome::TooMany),
             NO_SUCH_OBJECT => return Ok(SearchOutcome::NoBase(result)),
-            _ => return Err(QueryError::Code("the search was refused", result)),
+            _ => return Err(QueryError::Code("the search was rejected", result)),
         }
         // Active Directory also returns referrals to other servers.
         let entries = entries.into_iter().filter(|entry| !entry.is_ref());
@@ -239,11 +239,13 @@ fn succeeded(what: &'static str, result: LdapResult) -> Result<(), QueryError> {
 }
 
 fn ambiguous() -> AuthOutcome {
-    AuthOutcome::refused("several entries match this name; make accounts.ldap.filter more specific")
+    AuthOutcome::rejected(
+        "several entries match this name; make accounts.ldap.filter more specific",
+    )
 }
 
 fn not_in_group() -> AuthOutcome {
-    AuthOutcome::refused("the user is not a member of accounts.ldap.group")
+    AuthOutcome::rejected("the user is not a member of accounts.ldap.group")
 }
 
 /// A wrong password counts for the account, by whatever name it was found: guesses under several
@@ -294,7 +296,7 @@ fn account_of(settings: &LdapSettings, user: &str, entry: &SearchEntry) -> AuthO
 }
 
 fn unreadable(attribute: &str, why: &str) -> AuthOutcome {
-    AuthOutcome::refused(format!("invalid attribute {attribute}: {why}"))
+    AuthOutcome::rejected(format!("invalid attribute {attribute}: {why}"))
 }
 
 /// The name as the directory spells it: the value that differs in case at most, else the first.

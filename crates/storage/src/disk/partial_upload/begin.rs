@@ -21,7 +21,7 @@ use crate::disk::temporary::{
     BaseMatch, LockOutcome, is_in_time, is_unchanged_since, leads_to_hidden, lock_temporary,
     match_base, partial_name, read_base, remove_base, temporary_name,
 };
-use crate::disk::tree::{Location, Tree, check_replaceable, refuse_hidden};
+use crate::disk::tree::{Location, Tree, check_replaceable, reject_hidden};
 use crate::name::check_new;
 use crate::quota::{LimitedHome, QuotaReservation, Replaced};
 
@@ -108,7 +108,7 @@ impl PartialUpload {
     /// Claims a temporary file and prepares it for the first byte; the bytes that precede the
     /// upload may still have to be copied.
     pub(in crate::disk) fn begin(tree: &Tree, at: &VPath, how: Write) -> Result<StartedWrite> {
-        refuse_hidden(at, ErrorKind::Forbidden)?;
+        reject_hidden(at, ErrorKind::Forbidden)?;
         let location = tree.location(at, ErrorKind::IsADirectory)?;
         if how.start == Start::End && location.dir.kind_of(location.name)? == Some(Kind::File) {
             let (dir, name) = (location.dir.again().map_err(fault)?, location.name.to_vec());
@@ -411,7 +411,7 @@ impl PartialUpload {
     }
 }
 
-/// Refuses to append to a file if the account has an unfinished upload that was to replace it. The
+/// Rejects to append to a file if the account has an unfinished upload that was to replace it. The
 /// data may be the rest of that upload, from a client that mistakes the size of the old file for
 /// the amount it has sent.
 fn check_unfinished(tree: &Tree, location: &Location<'_>, base: Option<&str>) -> Result<()> {

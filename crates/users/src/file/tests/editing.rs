@@ -184,26 +184,26 @@ fn inline_accounts_can_be_changed_too() {
 #[test]
 fn what_cannot_be_done_leaves_the_file_alone() {
     let location = location(Some(HAND_WRITTEN));
-    let refused = |change: fn(&mut Editor) -> Result<(), EditError>| {
+    let rejected = |change: fn(&mut Editor) -> Result<(), EditError>| {
         let error = location.edit(change).unwrap_err();
         assert_eq!(location.text(), HAND_WRITTEN);
         error
     };
-    let error = refused(|editor| editor.set("eva", &Setting::Enabled(true)));
+    let error = rejected(|editor| editor.set("eva", &Setting::Enabled(true)));
     assert!(matches!(error, EditError::NoSuchUser(name) if name == "eva"));
-    assert!(matches!(refused(|editor| editor.remove("x")), EditError::NoSuchUser(_)));
-    let error = refused(|editor| editor.add("anna", &[home("a")]));
+    assert!(matches!(rejected(|editor| editor.remove("x")), EditError::NoSuchUser(_)));
+    let error = rejected(|editor| editor.add("anna", &[home("a")]));
     assert!(matches!(error, EditError::UserExists(_)));
-    let error = refused(|editor| editor.add("../x", &[home("a")]));
+    let error = rejected(|editor| editor.add("../x", &[home("a")]));
     assert!(matches!(error, EditError::BadName(_, NameProblem::Holds('/'))));
-    let error = refused(|editor| editor.add("eva", &[]));
+    let error = rejected(|editor| editor.add("eva", &[]));
     assert!(matches!(&error, EditError::Unusable(_)), "{error}");
     assert!(error.to_string().contains("users.eva: missing `home`"), "{error}");
     let plain = Setting::Password(StoredHash::from("hunter2".to_owned()));
     let plain = location.edit(|editor| editor.set("anna", &plain)).unwrap_err();
     assert!(!plain.to_string().contains("hunter2"), "{plain}");
     // The change was applied, then another error follows.
-    let error = refused(|editor| {
+    let error = rejected(|editor| {
         editor.set("anna", &Setting::Enabled(false))?;
         Err(EditError::NotText("home"))
     });
@@ -294,7 +294,7 @@ mod unix {
     }
 
     #[test]
-    fn row_45_a_file_open_to_others_is_refused_with_the_command_that_closes_it() {
+    fn row_45_a_file_open_to_others_is_rejected_with_the_command_that_closes_it() {
         let location = location(Some(HAND_WRITTEN));
         for mode in [0o640, 0o604, 0o620, 0o602] {
             fs::set_permissions(&location.path, fs::Permissions::from_mode(mode)).unwrap();

@@ -111,7 +111,7 @@ fn a_comment_is_not_inherited() {
 }
 
 #[test]
-fn wrong_addresses_hours_and_expiry_are_refused_with_the_reason() {
+fn wrong_addresses_hours_and_expiry_are_rejected_with_the_reason() {
     let file = parse(TEXT).unwrap();
     let ben = file.record("ben").unwrap();
     let tries = |peer: &str, now: &str| {
@@ -119,7 +119,7 @@ fn wrong_addresses_hours_and_expiry_are_refused_with_the_reason() {
         let attempt = Attempt { user: "ben", secret: b"", peer, is_tls: true };
         match ben.admits(&attempt, moment(now)) {
             Ok(()) => "in".to_owned(),
-            Err(Denied::Refused(why)) => why,
+            Err(Denied::ByRule(why)) => why,
             Err(other) => panic!("{other:?}"),
         }
     };

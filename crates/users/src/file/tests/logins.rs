@@ -98,7 +98,7 @@ async fn row_19_without_a_password_an_account_is_open_to_its_addresses_alone() {
     assert_eq!(test_users.hasher.verifications(), 0);
     test_users.replace(&open("[\"192.0.2.7\"]"));
     let denied = test_users.login("cam", b"").await;
-    assert!(matches!(denied, Err(Denied::Refused(_))), "{denied:?}");
+    assert!(matches!(denied, Err(Denied::ByRule(_))), "{denied:?}");
     assert_eq!(
         test_users.hasher.verifications(),
         1,
@@ -149,11 +149,11 @@ async fn a_relative_home_lies_below_the_files_folder() {
 }
 
 #[tokio::test]
-async fn an_account_that_must_use_tls_is_refused_without() {
+async fn an_account_that_must_use_tls_is_rejected_without() {
     let test_users = test_users();
     test_users.edit("anna", &Setting::RequireTls(true));
     let denied = test_users.login("anna", b"secret").await.unwrap_err();
-    assert!(matches!(denied, Denied::Refused(_)), "{denied}");
+    assert!(matches!(denied, Denied::ByRule(_)), "{denied}");
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let attempt = Attempt { user: "anna", secret: b"secret", peer, is_tls: true };
     assert!(test_users.users.login(&attempt).await.unwrap().requires_tls);

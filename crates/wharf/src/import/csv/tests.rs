@@ -96,8 +96,8 @@ fn truncated_and_other_files_are_rejected() {
         ("name,home,name\nanna,/a,b\n", "duplicate column"),
         ("name,home\n", "contains no accounts"),
     ] {
-        let refused = read(&text(table), Path::new("/")).unwrap_err();
-        assert!(refused.what.contains(part), "{table}: {refused:?}");
+        let rejected = read(&text(table), Path::new("/")).unwrap_err();
+        assert!(rejected.what.contains(part), "{table}: {rejected:?}");
     }
 }
 

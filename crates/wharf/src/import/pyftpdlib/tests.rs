@@ -120,10 +120,10 @@ fn unsupported_settings_are_reported_with_their_line() {
 #[test]
 fn truncated_and_other_files_are_rejected() {
     let cut = "ip='0.0.0.0'\nport='2121'\npassive_ports=(2000,";
-    let refused = read_as(FileRole::Settings, cut).unwrap_err();
-    assert!(refused.what.starts_with("x.py:3: unexpected end of file in"), "{refused:?}");
-    let refused = read_as(FileRole::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
-    assert!(refused.what.starts_with("x.py:2: unexpected end of file in `max_co`"));
+    let rejected = read_as(FileRole::Settings, cut).unwrap_err();
+    assert!(rejected.what.starts_with("x.py:3: unexpected end of file in"), "{rejected:?}");
+    let rejected = read_as(FileRole::Settings, "ip='0.0.0.0'\nmax_co").unwrap_err();
+    assert!(rejected.what.starts_with("x.py:2: unexpected end of file in `max_co`"));
     for (role, source) in [
         (FileRole::Settings, "import django\nDEBUG = True\n"),
         (FileRole::Settings, ""),

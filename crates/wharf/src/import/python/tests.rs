@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn any_start_of_a_file_is_read_or_refused(
+    fn any_start_of_a_file_is_read_or_rejected(
         at in 0..400_usize,
     ) {
         let whole = "# 设置\nip = '0.0.0.0'\nport='2121'\nmax_upload = 300 * 1024\n\

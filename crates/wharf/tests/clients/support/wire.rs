@@ -189,7 +189,7 @@ impl Wire {
     /// connection ends.
     ///
     /// # Panics
-    /// The server refuses the upload.
+    /// The server rejects the upload.
     pub(crate) fn try_store(&mut self, line: &str, bytes: &[u8], sent: impl Fn(usize)) -> Stored {
         self.store_while_it_lasts(line, bytes, sent).unwrap_or(Stored::ConnectionLost)
     }
@@ -205,7 +205,7 @@ impl Wire {
                 self.control.get_mut().write_all(format!("{line}\r\n").as_bytes()).ok()?;
             }
             let reply = self.try_reply()?;
-            // Data that a kill cuts off is refused before the control connection breaks.
+            // Data that a kill cuts off is rejected before the control connection breaks.
             assert!([code, 425, 426].contains(&reply.code()), "C: {line:?}\nS: {reply}");
             (reply.code() == code).then_some(reply)
         };
