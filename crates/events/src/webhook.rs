@@ -232,8 +232,8 @@ impl Webhook {
         start(move || send_orphaned(&shared))
     }
 
-    /// Keeps an event until it is accepted. The operating system has it when this returns.
-    pub fn keep(&self, notice: &Notice) {
+    /// Stores an event until it is accepted. The operating system has it when this returns.
+    pub fn store(&self, notice: &Notice) {
         let WebhookState { spool, on_report, settings, .. } = &*self.shared;
         let url = settings.url.as_str();
         let line =

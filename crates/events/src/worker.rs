@@ -239,7 +239,7 @@ fn command(program: &AllowedProgram, run: &RunRequest) -> Result<Command, String
         command.arg(run::text(argument)?);
     }
     command.env_clear();
-    run::keep_environment(&mut command);
+    run::pass_environment(&mut command);
     command.env("PATH", PATH);
     for (name, value) in &run.variables {
         let name = String::from_utf8_lossy(name).to_ascii_uppercase();

@@ -247,7 +247,7 @@ impl NameCodec {
         let names = self.unknown(typed);
         let shown = reading.set.map(|set| self.shown(&names, set, reading.is_clear, exists));
         if reading.set.is_some() || is_utf8 {
-            self.keep(typed, reading);
+            self.record(typed, reading);
         }
         if is_utf8 && self.wire_encoding == WireEncoding::Utf8 && reading.set.is_none() {
             return self.assume_utf8(reading, exists);
@@ -298,21 +298,21 @@ impl NameCodec {
         has_changed.then_some(RecognisedCharset { set, is_settled })
     }
 
-    /// Keeps each part of a path with what was sent for it.
-    fn keep(&mut self, typed: &[u8], reading: &Reading) {
+    /// Records each part of a path with what was sent for it.
+    fn record(&mut self, typed: &[u8], reading: &Reading) {
         let is_alike = parts(typed).count() == parts(&reading.path).count();
         let sent_names = Arc::make_mut(&mut self.sent_names);
         if is_alike {
             for (typed, disk) in parts(typed).zip(parts(&reading.path)) {
                 if !typed.is_ascii() {
-                    sent_names.keep(typed, disk);
+                    sent_names.record(typed, disk);
                 }
             }
         } else if let Some(set) = reading.set {
             // Backslashes became slashes, and may be parts of letters as well.
             for disk in parts(&reading.path) {
                 if let Some(typed) = encoded(disk, set) {
-                    sent_names.keep(&typed, disk);
+                    sent_names.record(&typed, disk);
                 }
             }
         }

@@ -417,7 +417,7 @@ impl Disks {
 
     /// How long unfinished uploads of an account are kept. Anonymous users share one name, so none
     /// of their uploads is kept: another user could resume it.
-    fn keep_partials_of(&self, account: &Account) -> Duration {
+    fn partial_upload_retention_of(&self, account: &Account) -> Duration {
         if account.is_anonymous { Duration::ZERO } else { self.options.partial_upload_retention }
     }
 
@@ -485,12 +485,13 @@ impl Stores for Disks {
     /// reason.
     async fn open(&self, account: &Account) -> Result<Arc<dyn Storage>> {
         let quota = self.quotas.as_ref().map_or(Quota::UNLIMITED, |all| all.quota_of(account));
-        let keeping = (Self::forced_umask_of(account), self.keep_partials_of(account));
+        let upload_options =
+            (Self::forced_umask_of(account), self.partial_upload_retention_of(account));
         let owner = upload_owner(account);
         let name = || owner.clone();
         let is_judged = account.rules.differ() || !account.folders.is_empty();
         let path_rules = |at: VPath| is_judged.then(|| PathRules::new(account.rules.clone(), at));
-        let home = (name(), account.home.clone(), quota, keeping, path_rules(VPath::root()));
+        let home = (name(), account.home.clone(), quota, upload_options, path_rules(VPath::root()));
         let home = self.disk(home).await?;
         if account.folders.is_empty() {
             return Ok(Arc::new(home));
@@ -503,7 +504,7 @@ impl Stores for Disks {
             };
             let target = folder.target.clone();
             let path_rules = path_rules(folder.at.clone());
-            if let Ok(disk) = self.disk((name(), target, quota, keeping, path_rules)).await {
+            if let Ok(disk) = self.disk((name(), target, quota, upload_options, path_rules)).await {
                 folders.push((folder.at.clone(), Arc::new(disk)));
             }
         }

@@ -141,7 +141,7 @@ fn load_or_generate(
         text
     } else {
         let made = make(names, kind)?;
-        match keep(folder, &path, &made) {
+        match store(folder, &path, &made) {
             // Another wharf process may have stored one first; all processes serve that one.
             Ok(()) => stored(&path)?.unwrap_or(made),
             Err(error) => {
@@ -299,7 +299,7 @@ fn make(names: &[String], kind: KeyKind) -> Result<String, Failure> {
 }
 
 /// Writes the text to `path` atomically with mode 0600. An existing file is not replaced.
-fn keep(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+fn store(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     private_folder(folder)?;
     // The folder may belong to the server's user while this process is root, so the name is random
     // and the file is created exclusively.

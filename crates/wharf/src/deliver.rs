@@ -259,7 +259,7 @@ impl Events for Delivery {
         }
         let notice = self.messages.of_event(client, &record);
         for webhook in webhooks {
-            webhook.keep(&notice);
+            webhook.store(&notice);
         }
         if let Some(programs) = &self.programs {
             for program in hooks {

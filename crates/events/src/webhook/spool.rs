@@ -254,7 +254,7 @@ impl Spool {
                 Ok(LineAt::Rubbish(behind)) => {
                     let bytes = behind.offset.saturating_sub(at.offset);
                     state.reading = behind;
-                    keep_position(&mut state.taken, behind);
+                    store_position(&mut state.taken, behind);
                     state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(bytes);
                     return SpoolHead::Damaged(format!(
                         "{bytes} bytes of segment {} are not a valid event",
@@ -312,7 +312,7 @@ impl Spool {
         let segment = state.reading.segment;
         state.reading = Position { segment: segment + 1, offset: 0 };
         state.reader = None;
-        keep_position(&mut state.taken, state.reading);
+        store_position(&mut state.taken, state.reading);
         let _ = fs::remove_file(segment_path(&self.folder, segment));
         if state.reading.segment == state.segment {
             // Only what this run has written remains.
@@ -326,7 +326,7 @@ impl Spool {
         state.reading = spooled.end;
         state.counts.spooled_bytes = state.counts.spooled_bytes.saturating_sub(spooled.bytes);
         let reading = state.reading;
-        keep_position(&mut state.taken, reading);
+        store_position(&mut state.taken, reading);
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut WebhookCounts)) {
@@ -401,7 +401,7 @@ pub(super) fn has_events(folder: &Path) -> bool {
     segments.any(|entry| entry.metadata().is_ok_and(|facts| facts.len() > 0))
 }
 
-fn keep_position(taken: &mut File, at: Position) {
+fn store_position(taken: &mut File, at: Position) {
     // Of fixed length, so that the new position overwrites the old one. If this fails an event is
     // sent twice.
     let text = format!("{:020} {:020}\n", at.segment, at.offset);

@@ -35,7 +35,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
 }
 
 /// Environment variables that a program needs.
-pub(super) fn keep_environment(command: &mut Command) {
+pub(super) fn pass_environment(command: &mut Command) {
     for name in ["SystemRoot", "SystemDrive", "TEMP", "TMP"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }

@@ -42,7 +42,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&OsStr, String> {
 }
 
 /// Environment variables that a program needs: none here.
-pub(super) fn keep_environment(_command: &mut Command) {}
+pub(super) fn pass_environment(_command: &mut Command) {}
 
 /// Runs it to its end.
 pub(super) fn run(

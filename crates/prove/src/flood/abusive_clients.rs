@@ -100,7 +100,7 @@ impl AbusiveClients {
         let mut threads = Vec::new();
         for part in 0..THREADS {
             for kind in self.kinds() {
-                threads.push(scope.spawn(move || self.keep_connected(&kind, part, is_over)));
+                threads.push(scope.spawn(move || self.hold_connections(&kind, part, is_over)));
             }
         }
         threads.push(scope.spawn(|| self.storm_connections(is_over)));
@@ -133,7 +133,7 @@ impl AbusiveClients {
     }
 
     /// Keeps the clients of one thread connected, with a byte from each now and then.
-    fn keep_connected(&self, kind: &AbusiveClientKind<'_>, part: usize, is_over: &AtomicBool) {
+    fn hold_connections(&self, kind: &AbusiveClientKind<'_>, part: usize, is_over: &AtomicBool) {
         let size = kind.size / THREADS;
         let mut held: Vec<Option<OpenClient>> =
             std::iter::repeat_with(|| None).take(size).collect();

@@ -52,7 +52,7 @@ pub(crate) fn check(
     let (files, hidden) = on_disk(server)?;
     let mut hollow = 0.0;
     match promise {
-        Promise::SurvivingWrites => check_kept(pool, workload, &files)?,
+        Promise::SurvivingWrites => check_retained(pool, workload, &files)?,
         Promise::Own => hollow = check_own(pool, workload, &files)?,
     }
     let left: usize = workload.shelves.iter().map(|client_files| client_files.left.len()).sum();
@@ -82,7 +82,7 @@ pub(crate) fn check(
 }
 
 /// Everything confirmed is there, and nothing else except the command in progress.
-fn check_kept(
+fn check_retained(
     pool: &ContentPool,
     workload: &Workload,
     files: &BTreeMap<String, Vec<u8>>,

@@ -25,8 +25,8 @@ impl SentNames {
         self.bytes >= BYTES_MAX
     }
 
-    /// Keeps a name. Names in UTF-8 use at most half of the space.
-    pub(super) fn keep(&mut self, typed: &[u8], disk: &[u8]) {
+    /// Records a name. Names in UTF-8 use at most half of the space.
+    pub(super) fn record(&mut self, typed: &[u8], disk: &[u8]) {
         let most = if std::str::from_utf8(typed).is_ok() { BYTES_MAX / 2 } else { BYTES_MAX };
         if self.bytes >= most || self.by_typed.get(typed).is_some_and(|known| known == disk) {
             return;

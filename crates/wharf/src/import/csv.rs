@@ -267,10 +267,12 @@ impl CsvLine<'_> {
             return self.no_secret(name, found);
         }
         if let Some(hash) = self.cell("password_hash") {
-            return hashes::keep(hash.trim(), name, &self.location, found);
+            return hashes::import(hash.trim(), name, &self.location, found);
         }
         match self.cell("password") {
-            Some(hash) if looks_like_hash(hash) => hashes::keep(hash, name, &self.location, found),
+            Some(hash) if looks_like_hash(hash) => {
+                hashes::import(hash, name, &self.location, found)
+            }
             Some(password) => ImportedPassword::Plain(password.to_owned()),
             None => {
                 let shown = name.escape_debug();

@@ -8,7 +8,7 @@ use wharf_users::password::{
 use super::model::{ImportResult, ImportedPassword, SourceLocation};
 
 /// Imports a hash. If wharf cannot verify it, the account gets no password, which is reported.
-pub(crate) fn keep(
+pub(crate) fn import(
     hash: &str,
     name: &str,
     location: &SourceLocation,

@@ -124,7 +124,7 @@ fn accounts(
             .filter(|rest| !rest.is_empty())
             .map_or((hash, false), |rest| (rest, true));
         account.is_enabled &= !is_locked;
-        account.secret = hashes::keep(hash, name, &account.location, found);
+        account.secret = hashes::import(hash, name, &account.location, found);
         found.add(account);
     }
     if let Some(line) = first_bad.filter(|_| found.accounts.len() == before) {

@@ -77,7 +77,7 @@ fn accounts(
         line.text(4).trim().clone_into(&mut account.comment);
         line.limits(&mut account, found);
         line.facts(&mut account);
-        account.secret = hashes::keep(line.text(1), name, &account.location, found);
+        account.secret = hashes::import(line.text(1), name, &account.location, found);
         line.report_unsupported(&account, found);
         found.add(account);
     }

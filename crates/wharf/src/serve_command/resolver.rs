@@ -39,7 +39,7 @@ impl Resolver {
     }
 
     /// Never returns. Names are resolved on a separate thread, so clients never wait for DNS.
-    pub(super) async fn keep_current(self) {
+    pub(super) async fn resolve_periodically(self) {
         let mut warned: Option<String> = None;
         // A name that was not resolved at the start causes a warning immediately.
         let mut is_due = self.handle.public_address().is_none();

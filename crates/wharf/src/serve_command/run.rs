@@ -449,7 +449,7 @@ async fn until_stopped(
         }
     });
     let mut living = Box::pin(send_watchdog());
-    let mut resolving = Box::pin(Resolver::of(admin).keep_current());
+    let mut resolving = Box::pin(Resolver::of(admin).resolve_periodically());
     let (mut is_stopping, mut has_left) = (false, false);
     loop {
         let (grace, reason) = tokio::select! {

@@ -227,7 +227,7 @@ impl PartialUpload {
             Ok(reservation) => self.reservation = Some(Arc::new(reservation)),
             Err(error) => {
                 // An earlier unfinished upload is counted already.
-                self.keep_found();
+                self.resume_found();
                 return Err(error);
             }
         }
@@ -241,12 +241,12 @@ impl PartialUpload {
         match (left, start) {
             // The data could be meant for either file, even before the first byte of the new one.
             (Some(length), Start::End) if is_there => {
-                self.keep_found();
+                self.resume_found();
                 return Err(ErrorKind::Unfinished(length).into());
             }
             (Some(0), Start::End) => {}
             (Some(length), start) => {
-                self.keep_found();
+                self.resume_found();
                 return self.cut(start, length);
             }
             // The client resumes an upload that cannot be resumed, as one for another file.
@@ -254,7 +254,7 @@ impl PartialUpload {
                 if self.found.is_some() && (is_there || self.is_in_time()?) =>
             {
                 let kind = self.why_void()?;
-                self.keep_found();
+                self.resume_found();
                 return Err(kind.into());
             }
             (None, _) => {}
@@ -323,7 +323,7 @@ impl PartialUpload {
 
     /// If nothing is written, the existing temporary file and its recorded base stay as they are. A
     /// missing record is written.
-    fn keep_found(&mut self) {
+    fn resume_found(&mut self) {
         self.resumed = self.found;
         self.length = self.found.unwrap_or(0);
         self.is_base_recorded = !self.lacks_record;
