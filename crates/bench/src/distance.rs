@@ -209,10 +209,10 @@ fn passive_port(line: &[u8]) -> Option<u16> {
 /// The same reply with the proxy's port.
 fn passive_reply(line: &[u8], port: u16) -> Vec<u8> {
     if line.starts_with(b"229") {
-        return format!("229 Entering extended passive mode (|||{port}|).\r\n").into_bytes();
+        return format!("229 Entering Extended Passive Mode (|||{port}|).\r\n").into_bytes();
     }
     let ([a, b, c, d], [high, low]) = (ADDRESS.octets(), port.to_be_bytes());
-    format!("227 Entering passive mode ({a},{b},{c},{d},{high},{low}).\r\n").into_bytes()
+    format!("227 Entering Passive Mode ({a},{b},{c},{d},{high},{low}).\r\n").into_bytes()
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub enum Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownUser => out.write_str("no such account"),
+            Self::UnknownUser => out.write_str("unknown account"),
             Self::WrongPassword | Self::WrongPasswordOf(_) => out.write_str("wrong password"),
             Self::Disabled => out.write_str("the account is disabled"),
             Self::NoPassword => out.write_str("the account has no usable password"),

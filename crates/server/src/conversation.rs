@@ -300,7 +300,7 @@ async fn answer(
     let Some((spec, arg)) = command::find(&command) else {
         let reply = match command.verb.as_str() {
             "SITE" if command.arg.is_empty() => {
-                Reply::new(Code::BAD_ARGUMENT, "Missing argument: SITE <command>")
+                Reply::new(Code::BAD_ARGUMENT, "Missing argument. Syntax: SITE <command>")
             }
             "SITE" => {
                 Reply::new(Code::NOT_UNDERSTOOD, "Unknown SITE command; SITE HELP lists them.")

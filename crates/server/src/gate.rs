@@ -21,7 +21,7 @@ pub(crate) fn admit(spec: &Spec, session: &Session, arg: &[u8]) -> Result<(), Re
         return Err(Refusal::new(Code::NOT_LOGGED_IN, "Please login with USER and PASS."));
     }
     if spec.arg == Arg::Required && arg.is_empty() {
-        let text = format!("Missing argument: {}", spec.syntax_in(session));
+        let text = format!("Missing argument. Syntax: {}", spec.syntax_in(session));
         return Err(Refusal::new(Code::BAD_ARGUMENT, text));
     }
     if let Some(inside) = session.logged_in()

@@ -94,7 +94,7 @@ const LONG: &[Duration] = &[
 ];
 
 const LOGIN_CAUSES: &[&str] = &[
-    "unknown-user",
+    "unknown-account",
     "wrong-password",
     "disabled",
     "no-password",
@@ -132,7 +132,7 @@ impl EngineMetrics {
 
     pub(crate) fn login_failed(&self, denied: &Denied) {
         let cause = match denied {
-            Denied::UnknownUser => "unknown-user",
+            Denied::UnknownUser => "unknown-account",
             Denied::WrongPassword | Denied::WrongPasswordOf(_) => "wrong-password",
             Denied::Disabled => "disabled",
             Denied::NoPassword => "no-password",

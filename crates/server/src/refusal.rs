@@ -18,6 +18,8 @@ pub(crate) enum Refusal {
     Reply(Reply),
     /// The argument is malformed; the reply contains the command's syntax.
     BadArgument,
+    /// The argument is missing.
+    MissingArgument,
     /// The file is unavailable. The code depends on the command (RFC 959 §5.4) and is in its row.
     Unavailable(Text),
     /// A rule for another path than the one in the command forbids it. The rule is only logged.
@@ -92,15 +94,18 @@ impl Refusal {
                 };
                 (text, help)
             }
-            Self::BadArgument | Self::Broken(_) => return None,
+            Self::BadArgument | Self::MissingArgument | Self::Broken(_) => return None,
         })
     }
 
-    /// With the syntax of the command, if its argument is malformed.
+    /// With the syntax of the command, if its argument is missing or malformed.
     pub(crate) fn with_syntax(self, syntax: &str) -> Self {
         match self {
             Self::BadArgument => {
                 Self::new(Code::BAD_ARGUMENT, format!("Invalid argument. Syntax: {syntax}"))
+            }
+            Self::MissingArgument => {
+                Self::new(Code::BAD_ARGUMENT, format!("Missing argument. Syntax: {syntax}"))
             }
             other => other,
         }
@@ -111,6 +116,7 @@ impl Refusal {
         match self {
             Self::Reply(reply) => reply,
             Self::BadArgument => Reply::new(Code::BAD_ARGUMENT, "Invalid argument."),
+            Self::MissingArgument => Reply::new(Code::BAD_ARGUMENT, "Missing argument."),
             Self::Unavailable(text) => Reply::new(unavailable, text),
             Self::ByRule(_) => Reply::new(Code::FILE_UNAVAILABLE, "Permission denied."),
             Self::Denied(_) | Self::Forbidden(_) => Reply::new(unavailable, "Permission denied."),
@@ -211,7 +217,7 @@ impl From<PathError> for Refusal {
 impl From<ArgError> for Refusal {
     fn from(error: ArgError) -> Self {
         match error {
-            ArgError::Missing => Self::new(Code::BAD_ARGUMENT, "Missing argument."),
+            ArgError::Missing => Self::MissingArgument,
             ArgError::Malformed => Self::BadArgument,
             ArgError::Unsupported => {
                 Self::new(Code::BAD_PARAMETER, "Parameter not supported for this command.")

@@ -36,9 +36,36 @@ impl fmt::Display for SessionEnd {
             Self::Disconnected(gone) => gone.fmt(out),
             Self::LoginTimeout => out.write_str("login timeout"),
             Self::Idle => out.write_str("idle timeout"),
-            Self::Terminated(reason) => out.write_str(reason),
+            Self::Terminated(reason) => out.write_str(&as_reason(reason)),
             Self::Violation(what) => write!(out, "protocol error: {what}"),
             Self::Tls(error) => write!(out, "TLS handshake failed: {error}"),
         }
+    }
+}
+
+/// The text that the client received as one of the reasons above: a single sentence without a
+/// capital letter and a full stop.
+fn as_reason(text: &str) -> String {
+    let sentence = text.strip_suffix('.').filter(|sentence| !sentence.contains(". "));
+    let Some(sentence) = sentence else { return text.to_owned() };
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_in_the_log_is_not_a_sentence() {
+        let shown = |text: &str| SessionEnd::Terminated(text.to_owned()).to_string();
+        assert_eq!(
+            shown("Disconnected by the administrator."),
+            "disconnected by the administrator"
+        );
+        assert_eq!(shown("Maintenance. Back at 9."), "Maintenance. Back at 9.");
+        assert_eq!(shown("TLS will be required"), "TLS will be required");
+        assert_eq!(SessionEnd::Closed.to_string(), "quit");
     }
 }

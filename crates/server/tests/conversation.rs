@@ -169,7 +169,7 @@ fn row_5_no_more_sessions_of_one_account_than_allowed() {
 fn site_without_a_command_has_a_missing_argument() {
     inside(
         &world(),
-        "C: SITE\nS: 501 Missing argument: SITE <command>\n\
+        "C: SITE\nS: 501 Missing argument. Syntax: SITE <command>\n\
          C: SITE NOTHING\nS: 500 Unknown SITE command; SITE HELP lists them.",
     );
 }

@@ -92,7 +92,7 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
         print_error("no bans\n");
         return Ok(());
     }
-    let mut rows = vec![["TARGET", "LEFT", "BY", "REASON"].map(str::to_owned)];
+    let mut rows = vec![["NETWORK", "LEFT", "BY", "REASON"].map(str::to_owned)];
     rows.extend(bans.iter().map(|ban| {
         let left = ban.until.map_or_else(|| "unlimited".to_owned(), |until| left(until, now));
         let reason = match ban.times {
@@ -102,9 +102,9 @@ fn list(memory: &ThrottleSnapshot, is_json: bool, now: i64) -> Result<(), Failur
         [shown(ban.network), left, by(ban).to_owned(), reason]
     }));
     rows.extend(locks.iter().map(|lock| {
-        let target = format!("user {}", lock.user);
+        let account = format!("account {}", lock.user);
         let reason = "too many failed logins from unknown addresses".to_owned();
-        [target, left(lock.until, now), "logins".to_owned(), reason]
+        [account, left(lock.until, now), "logins".to_owned(), reason]
     }));
     print(&table(&rows))
 }

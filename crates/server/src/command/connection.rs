@@ -23,8 +23,7 @@ pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 /// Ports below this belong to services, to which the server must not connect (RFC 2577 §3).
 const PORT_MIN: u16 = 1024;
 /// For an address of a third host (RFC 2577 §2), or a private one of a client behind NAT.
-const FOREIGN: &str =
-    "Illegal PORT command: the address differs from that of the control connection.";
+const FOREIGN: &str = "Invalid address: it differs from that of the control connection.";
 /// How long a passive port is reserved when no transfer command follows.
 const UNUSED_MAX: Duration = Duration::from_secs(30);
 
@@ -45,7 +44,7 @@ async fn pasv(session: &mut Session) -> Result<Next, Refusal> {
     };
     let address = announced(session, local);
     let port = listen(session, Some(address)).await?;
-    Next::reply(Code::PASSIVE, format!("Entering passive mode ({}).", pasv_numbers(address, port)))
+    Next::reply(Code::PASSIVE, format!("Entering Passive Mode ({}).", pasv_numbers(address, port)))
 }
 
 /// The address in the PASV reply: local clients get the local one, others the public one.
@@ -84,7 +83,7 @@ async fn epsv(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     let port = listen(session, None).await?;
     Next::reply(
         Code::EXTENDED_PASSIVE,
-        format!("Entering extended passive mode {}", epsv_numbers(port)),
+        format!("Entering Extended Passive Mode {}", epsv_numbers(port)),
     )
 }
 
@@ -211,7 +210,7 @@ fn admitted(session: &Session, to: SocketAddr) -> Result<SocketAddr, Refusal> {
     if to.port() < PORT_MIN {
         return reject(
             Code::BAD_PARAMETER,
-            "Illegal port: data connections to ports below 1024 are denied.",
+            "Invalid port: data connections to ports below 1024 are denied.",
         );
     }
     let mut address = session.handle.peer;
@@ -276,7 +275,7 @@ mod tests {
             let port_line = format!("PORT 192,0,2,7,{},{}", port / 256, port % 256);
             for line in [port_line, format!("EPRT |1|192.0.2.7|{port}|")] {
                 let reply = bench.send(&line).await;
-                assert!(reply.starts_with("504 Illegal port: "), "{line}: {reply}");
+                assert!(reply.starts_with("504 Invalid port: "), "{line}: {reply}");
             }
             assert!(bench.session.data.is_none());
         }

@@ -309,7 +309,7 @@ mod tests {
             let code = if is_on { "200" } else { "504" };
             assert!(bench.send("MODE Z").await.starts_with(code));
             let syntax = if is_on { "MODE S|Z" } else { "MODE S" };
-            assert_eq!(bench.send("MODE").await, format!("501 Missing argument: {syntax}"));
+            assert_eq!(bench.send("MODE").await, format!("501 Missing argument. Syntax: {syntax}"));
         }
     }
 }

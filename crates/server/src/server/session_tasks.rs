@@ -133,7 +133,10 @@ pub(super) async fn cut_off(handle: &SessionHandle) -> SessionEnd {
         let _ = timeout(COMMIT_MAX, handle.committed()).await;
     })
     .await;
-    SessionEnd::Terminated(format!("{reason} (forced: the session did not end in time)"))
+    SessionEnd::Terminated(format!(
+        "{} (forced: the session did not end in time)",
+        reason.trim_end_matches('.')
+    ))
 }
 
 /// Waits for transfers for `grace`, then ends them.

@@ -259,7 +259,7 @@ impl LogRecord {
 /// the administrator may paste the hint into a shell.
 fn login_hint(reason: &str) -> &'static str {
     match reason {
-        "no such account" => "list accounts: wharf user list; add one: wharf user add NAME",
+        "unknown account" => "list accounts: wharf user list; add one: wharf user add NAME",
         "wrong password" | "the account has no usable password" => {
             "set a new password: wharf user passwd NAME (that of a share is shown at its start)"
         }

@@ -105,7 +105,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::AccountLocked { user: "anna", time: Duration::from_mins(10) },
         Event::TlsEstablished { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" },
         Event::LoggedIn,
-        Event::LoginFailed { user: "root", reason: "no such account" },
+        Event::LoginFailed { user: "root", reason: "unknown account" },
         Event::Transferred(&complete),
         Event::Transferred(&broken),
         Event::Transferred(&downloaded),
@@ -142,7 +142,7 @@ fn with_every_event(mut act: impl FnMut(&Event<'_>)) {
         Event::DataConnectionUnexpectedPeers { first: [198, 51, 100, 7].into(), count: 2 },
         Event::StorageFailed { reason: "write /a: input/output error" },
         Event::Command { line: "PASS ***", code: Code::FILE_DONE, text: "Removed." },
-        Event::SessionEnded { reason: "QUIT", after: Duration::from_secs(61) },
+        Event::SessionEnded { reason: "quit", after: Duration::from_secs(61) },
     ] {
         act(&event);
     }
@@ -261,7 +261,7 @@ proptest! {
 
 #[test]
 fn row_42_a_quoted_value_round_trips() {
-    let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "no such account" };
+    let event = Event::LoginFailed { user: "a \"b\" \\ \u{202e}c", reason: "unknown account" };
     let line = rendered(LineFormat::Text, &event);
     let (_, rest) = line.split_once("attempted_user=").unwrap();
     let (value, _) = rest.split_once(" reason=").unwrap();

@@ -140,7 +140,7 @@ fn the_service_accepts_rejects_and_does_not_know_a_user() {
     let (_, log) = server.stop();
     for part in [
         "attempted_user=\"anna\" reason=\"wrong password\"",
-        "attempted_user=\"nobody\" reason=\"no such account\"",
+        "attempted_user=\"nobody\" reason=\"unknown account\"",
         "attempted_user=\"expired\" reason=\"rejected by the login service (403)\"",
     ] {
         assert!(log.contains(part), "{part} is not in {log}");

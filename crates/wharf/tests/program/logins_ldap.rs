@@ -223,7 +223,7 @@ fn the_directory_accepts_rejects_and_does_not_know_a_user() {
         &log,
         &[
             "attempted_user=\"anna\" reason=\"wrong password\"",
-            "attempted_user=\"nobody\" reason=\"no such account\"",
+            "attempted_user=\"nobody\" reason=\"unknown account\"",
             "attempted_user=\"gone\" reason=\"wrong password\"",
             "attempted_user=\"twin\" reason=\"several entries match this name",
             "attempted_user=\"odd\" reason=\"invalid attribute description: ",

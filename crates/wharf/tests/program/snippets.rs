@@ -147,7 +147,7 @@ fn fail2ban_reads_the_journal_and_both_kinds_of_addresses() {
     // Only wrong passwords: an unavailable accounts store must not ban the users.
     let failed = |reason: &str| line("192.0.2.8").replace("wrong password", reason);
     let mut lines = [&line("192.0.2.7"), &line("2001:db8::7"), other, harmless].concat();
-    lines += &failed("no such account");
+    lines += &failed("unknown account");
     for reason in [
         "the accounts cannot be read: PostgreSQL at db: \\\"wrong password\\\"",
         "too many logins at once",
