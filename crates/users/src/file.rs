@@ -63,7 +63,7 @@ pub use problem::{EditError, Fault, FileProblems, UsersFileError, UsersFileProbl
 pub use read::{GROUPS_MAX, PROBLEMS_MAX, RecordCheck};
 pub use record::{
     FolderRecord, KEYS, KEYS_OF_ACCOUNTS, NAME_MARK, PERMISSIONS_DEFAULT, Setting, StoredHash,
-    UserRecord, parse_network, shown_network,
+    UserRecord, network_fault, parse_network, shown_network,
 };
 
 use std::collections::{BTreeSet, HashMap};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use wharf_admin::client::AdminClient;
 use wharf_admin::model;
 use wharf_server::auth_throttle::{BANS_MAX, Ban as Banned, Lock, ThrottleSnapshot};
+use wharf_users::file::network_fault;
 
 use crate::ban_file::{BanFile, BanFileContent, REASON_BYTES_MAX};
 use crate::cli::GlobalArgs;
@@ -241,8 +242,9 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Failure> {
                 203.0.113.0/24";
     let wrong = || {
         Failure::usage(format!(
-            "invalid address `{}`: not an address or network",
-            text.escape_debug()
+            "invalid address `{}`: {}",
+            text.escape_debug(),
+            network_fault(text)
         ))
         .hint(hint)
     };

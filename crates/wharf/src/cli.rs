@@ -314,7 +314,7 @@ fn address_or_network(text: &str) -> Result<String, String> {
     let is_valid = text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok();
     is_valid.then(|| text.to_owned()).ok_or_else(|| {
         let hint = "write it as 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64";
-        format!("not an address or network{HINT}{hint}")
+        format!("{}{HINT}{hint}", wharf_users::file::network_fault(text))
     })
 }
 

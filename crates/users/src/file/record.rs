@@ -450,3 +450,32 @@ pub fn parse_network(text: &str) -> Option<IpNet> {
     let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     address.ok().or_else(|| text.parse::<IpNet>().map(|network| network.trunc()).ok())
 }
+
+/// Why a text is neither an address nor a network.
+#[must_use]
+pub fn network_fault(text: &str) -> &'static str {
+    let parts = text.trim().split_once('/');
+    let parts = parts.and_then(|(address, length)| {
+        length.parse::<u32>().ok().and_then(|_| address.parse::<IpAddr>().ok())
+    });
+    match parts {
+        Some(IpAddr::V4(_)) => "the prefix length is above 32",
+        Some(IpAddr::V6(_)) => "the prefix length is above 128",
+        None => "not an address or network",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_length_out_of_range_is_named() {
+        assert_eq!(network_fault("10.0.0.0/99"), "the prefix length is above 32");
+        assert_eq!(network_fault("2001:db8::/129"), "the prefix length is above 128");
+        for text in ["somewhere", "10.0.0", "10.0.0.0/", "10.0.0.0/8x", "x/99"] {
+            assert_eq!(network_fault(text), "not an address or network", "{text}");
+        }
+        assert!(parse_network("10.0.0.0/32").is_some() && parse_network("10.0.0.0/33").is_none());
+    }
+}

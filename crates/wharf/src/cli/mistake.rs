@@ -49,8 +49,17 @@ pub(crate) fn failure(error: &clap::Error, words: &[OsString]) -> Option<Failure
 
 /// Prints the error of a command line, in Chinese for commands whose output is Chinese.
 pub(crate) fn report(failure: &Failure, words: &[OsString], is_coloured: bool) {
-    let is_translated =
-        ["wharf check", "wharf serve", "wharf why"].contains(&&*Named::find(words).path);
+    // A server with a configuration file has no start panel, and its output is English.
+    let is_config = |word: &str| {
+        word.starts_with("--config")
+            || word.starts_with("-c") && !word.starts_with("--") && word.len() != 1
+    };
+    let has_config = words.iter().filter_map(|word| word.to_str()).any(is_config);
+    let is_translated = match &*Named::find(words).path {
+        "wharf check" | "wharf why" => true,
+        "wharf serve" => !has_config,
+        _ => false,
+    };
     let is_json = words.iter().any(|word| word == "--json");
     if is_translated && !is_json && chinese::is_session_chinese() {
         chinese::report(failure, is_coloured);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use wharf_core::account::{Count, Rate, Size};
+use wharf_users::file::network_fault;
 use wharf_users::nearest::nearest;
 use wharf_users::units::{parse_quota, parse_rate, parse_size};
 
@@ -395,7 +396,7 @@ impl ConfigValue for Networks {
 fn network(text: &str) -> Result<IpNet, InvalidValue> {
     let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     found.map(|network| network.trunc()).map_err(|_| {
-        InvalidValue::new(format!("invalid network `{text}`: not an address or network")).hint(
+        InvalidValue::new(format!("invalid network `{text}`: {}", network_fault(text))).hint(
             "write `private`, `loopback`, an address, or address/length such as \
              `192.168.1.0/24`",
         )

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use wharf_core::account::{Count, Rate, Size};
 use wharf_core::permission::Permissions;
 use wharf_proto::path::VPath;
-use wharf_users::file::{Cleared, FolderRecord, KEYS, Setting, parse_network};
+use wharf_users::file::{Cleared, FolderRecord, KEYS, Setting, network_fault, parse_network};
 use wharf_users::hours::{Expiry, Hours, InvalidTime};
 use wharf_users::nearest::nearest;
 use wharf_users::permissions::{InvalidPermissions, parse_permissions};
@@ -258,7 +258,7 @@ pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
 
 fn network(text: &str) -> Result<IpNet, Failure> {
     parse_network(text).ok_or_else(|| {
-        Failure::usage(format!("invalid --allowed-address `{text}`: not an address or network"))
+        Failure::usage(format!("invalid --allowed-address `{text}`: {}", network_fault(text)))
             .hint("write an address or a network, such as 192.0.2.7 or 10.0.0.0/8")
     })
 }
