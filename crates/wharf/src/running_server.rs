@@ -49,10 +49,8 @@ pub(crate) fn kick(
 ) -> Result<Exit, Failure> {
     let is_empty = options.sessions.is_empty() && options.user.is_empty() && options.ip.is_empty();
     if is_empty && !options.all {
-        return Err(Failure::usage(
-            "no session given: name sessions, or use --user, --ip or --all",
-        )
-        .hint("list sessions:  wharf who"));
+        return Err(Failure::usage("missing argument: [SESSION]..., --user, --ip or --all")
+            .hint("list sessions:  wharf who"));
     }
     let kick = Kick {
         sessions: options.sessions.clone(),

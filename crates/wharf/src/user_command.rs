@@ -220,7 +220,7 @@ pub(crate) fn open_failure(error: &UsersFileError, is_coloured: bool) -> Failure
             Failure { exit: Exit::ConfigInvalid, ..Failure::new(title) }
         }
         UsersFileError::Missing { path } => {
-            Failure::new(format!("accounts file not found: {}", path.display()))
+            Failure::new(format!("cannot read {}: no such file", path.display()))
                 .hint("add the first account:  wharf user add NAME --home DIR")
         }
         UsersFileError::TooOpen { path, mode } => Failure {

@@ -30,7 +30,7 @@ pub(crate) enum BanCommand {
         #[arg(required = true, value_name = "ADDRESS")]
         addresses: Vec<String>,
         /// Duration, e.g. 30m, 12h or 7d [default: until it is removed]
-        #[arg(long = "for", value_name = "TIME")]
+        #[arg(long = "for", alias = "time", value_name = "TIME")]
         time: Option<String>,
         /// Comment
         #[arg(long, value_name = "TEXT")]

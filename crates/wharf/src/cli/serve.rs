@@ -102,7 +102,13 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = text_of::<Rate>)]
     pub(crate) download_rate: Option<String>,
     /// Stop after this time, e.g. 2h
-    #[arg(long = "for", value_name = "TIME", help_heading = RUN, value_parser = time)]
+    #[arg(
+        long = "for",
+        alias = "time",
+        value_name = "TIME",
+        help_heading = RUN,
+        value_parser = time
+    )]
     pub(crate) stop_after: Option<Duration>,
     /// Ignore configuration files
     #[arg(long, help_heading = RUN, conflicts_with = "config")]

@@ -134,7 +134,7 @@ sections! {
         config_version: Version = "1",
     }
 
-    /// Server.
+    /// Process, folders and texts of the server.
     "server" Server {
         /// text after 220; the version is never sent
         greeting: String = "\"Service ready.\"",
@@ -199,7 +199,7 @@ sections! {
         connect_timeout: Wait = "\"15s\"",
     }
 
-    /// TLS.
+    /// Encryption (TLS): certificate, versions, and where it is required.
     "tls" Tls {
         /// auto = create a self-signed one and store it; else the path of a PEM file with the chain
         certificate: AutoPath = "\"auto\"",
@@ -223,7 +223,7 @@ sections! {
         server_names: Vec<String> = "[]",
     }
 
-    /// Login.
+    /// Anonymous access, and limits for attempts to log in.
     "login" Login {
         /// allow anonymous users: `anonymous` or `ftp`, without a password
         anonymous: bool = "false",
@@ -343,13 +343,13 @@ sections! {
         allow: Networks = "[\"loopback\"]",
     }
 
-    /// Limits; 0 = unlimited. If several rate limits apply, the lowest decides.
+    /// Limits; 0 = unlimited, the lowest rate applies. A session is one control connection.
     "limits" Limits {
-        /// sessions in total
+        /// control connections in total
         connections: Count = "512",
-        /// sessions from one IPv4 address or one IPv6 /64
+        /// control connections from one IPv4 address or one IPv6 /64
         connections_per_ip: Count = "40",
-        /// sessions that have not logged in; auto = a quarter of connections, at least 16
+        /// control connections without a login; auto = a quarter of connections, at least 16
         /// addresses with a recent login are exempt
         connections_before_login: AutoCount = "\"auto\"",
         /// part of connections reserved for addresses with a login in the last 30 days; at most 1/4
@@ -387,7 +387,7 @@ sections! {
         transfer_min_rate_period: Wait = "\"1m\"",
     }
 
-    /// Files.
+    /// Uploads, new files and symbolic links.
     "files" Files {
         /// permission bits that are removed from new files and folders
         umask: Umask = "\"022\"",
@@ -449,7 +449,7 @@ sections! {
         [R] hosts: Vec<String> = "[]",
     }
 
-    /// Logging.
+    /// Logs: formats, files, rotation, audit log.
     "log" Logging {
         /// false: no log at all
         enabled: bool = "true",

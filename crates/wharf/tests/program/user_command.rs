@@ -163,7 +163,7 @@ fn errors_in_the_accounts_file_are_shown_with_their_position() {
     let place = with_anna();
     let file = place.read("users.toml");
     std::fs::remove_file(place.path("users.toml")).unwrap();
-    place.run(&["user", "list"]).exits(1).reports("accounts file not found");
+    place.run(&["user", "list"]).exits(1).reports("users.toml: no such file");
     place.run(&["user", "add", "x", "--home", "anna", "--generate"]).exits(0);
     place.write("users.toml", &file.replace("home", "hom"));
     place.run(&["user", "list"]).exits(78).reports("did you mean `home`?").reports("users.toml:");
