@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::listener::connect;
-use crate::model::{Ban, Done, NewBan, Problem, Upgraded};
+use crate::model::{Ban, EmptyResponse, NewBan, Problem, Upgraded};
 
 /// Longest time for a response; following the log is not limited.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -94,9 +94,9 @@ impl AdminClient {
     /// # Errors
     /// Each [`RequestError`].
     pub async fn upgrade(&self) -> Result<Upgraded, RequestError> {
-        match self.post("/v1/upgrade", &Done {}).await {
+        match self.post("/v1/upgrade", &EmptyResponse {}).await {
             Err(RequestError::Rejected { status: 404, .. }) => {
-                self.post("/v1/hand-over", &Done {}).await
+                self.post("/v1/hand-over", &EmptyResponse {}).await
             }
             answer => answer,
         }

@@ -409,7 +409,7 @@ pub struct NewBan {
 /// Empty success response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(JsonSchema))]
-pub struct Done {}
+pub struct EmptyResponse {}
 
 /// Error response (4xx or 5xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

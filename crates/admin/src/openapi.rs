@@ -6,8 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Ban, Done, Kick, Kicked, Lock, NewBan, Problem, Reloaded, Session, SessionDetails, Status,
-    Stop, Unlock, Upgraded,
+    Ban, EmptyResponse, Kick, Kicked, Lock, NewBan, Problem, Reloaded, Session, SessionDetails,
+    Status, Stop, Unlock, Upgraded,
 };
 use crate::routes::{ROUTES, Route};
 
@@ -19,7 +19,7 @@ fn document() -> String {
     });
     let mut schemas = settings.into_generator();
     add::<(Status, Session, SessionDetails, Kick, Kicked, Ban, NewBan)>(&mut schemas);
-    add::<(Upgraded, Reloaded, Stop, Done, Problem, Lock, Unlock)>(&mut schemas);
+    add::<(Upgraded, Reloaded, Stop, EmptyResponse, Problem, Lock, Unlock)>(&mut schemas);
     let mut paths = Map::new();
     for route in ROUTES {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::backend::LogLines;
-use crate::model::{Done, Kick, NewBan, Problem, Stop, Unlock};
+use crate::model::{EmptyResponse, Kick, NewBan, Problem, Stop, Unlock};
 
 /// One path and method, as documented.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub static ROUTES: &[Route] = &[
     Route::get("/v1/locks", "Accounts locked after too many failed logins", "Lock[]"),
     Route::post("/v1/unlock", "Unlock accounts, and return them", Some("Unlock"), "string[]"),
     Route::post("/v1/reload", "Reload configuration, accounts and certificates", None, "Reloaded"),
-    Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "Done"),
+    Route::post("/v1/stop", "Let transfers finish, then stop", Some("Stop"), "EmptyResponse"),
     Route {
         query: &[
             ("lines", "integer", "Number of last lines; 100 if absent, 1000 at most"),
@@ -219,7 +219,7 @@ async fn stop(State(api): State<Api>, body: Result<Json<Stop>, JsonRejection>) -
     match body {
         Ok(Json(stop)) => {
             api.backend.stop(stop.grace_seconds.map(Duration::from_secs));
-            Answer::of(StatusCode::OK, Ok(Done {}))
+            Answer::of(StatusCode::OK, Ok(EmptyResponse {}))
         }
         Err(rejection) => bad_body(&rejection),
     }

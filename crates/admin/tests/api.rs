@@ -17,8 +17,9 @@ use tokio::net::{TcpStream, UnixListener};
 use wharf_admin::client::{AdminClient, RequestError};
 use wharf_admin::listener::AdminSocket;
 use wharf_admin::model::{
-    Ban, Certificate, Done, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure, Problem,
-    Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock, Upgraded,
+    Ban, Certificate, EmptyResponse, Kick, Kicked, LastReload, Lock, NewBan, PassiveFailure,
+    Problem, Reloaded, Session, SessionDetails, SessionState, State, Status, Stop, Totals, Unlock,
+    Upgraded,
 };
 use wharf_admin::routes::ROUTES;
 use wharf_admin::{AdminBackend, Api, LogLines};
@@ -240,7 +241,7 @@ fn the_status_counts_and_the_program_is_called() {
         let lifted: Vec<String> = client.delete("/v1/bans?address=192.0.2.1").await.unwrap();
         assert_eq!(lifted, [""; 0]);
 
-        let rejected = client.post::<Reloaded>("/v1/reload", &Done {}).await.unwrap_err();
+        let rejected = client.post::<Reloaded>("/v1/reload", &EmptyResponse {}).await.unwrap_err();
         assert_eq!(rejected.to_string(), "invalid configuration in wharf.toml: 1 error");
         let handed = client.upgrade().await.unwrap();
         assert_eq!((handed.pid, handed.old_pid, handed.sessions), (2, 1, 3));
@@ -250,7 +251,8 @@ fn the_status_counts_and_the_program_is_called() {
         let take = |piece: &[u8]| log.extend_from_slice(piece);
         client.follow("/v1/log?lines=6&session=2", take).await.unwrap();
         assert_eq!(String::from_utf8(log).unwrap(), "5 Some(1)\n6 Some(2)\n");
-        let _: Done = client.post("/v1/stop", &Stop { grace_seconds: Some(3) }).await.unwrap();
+        let _: EmptyResponse =
+            client.post("/v1/stop", &Stop { grace_seconds: Some(3) }).await.unwrap();
         assert_eq!(*running.backend.stopped.lock().unwrap(), [Some(Duration::from_secs(3))]);
         let status: Status = client.get("/v1/status").await.unwrap();
         assert_eq!(status.state, State::Stopping);
@@ -282,7 +284,9 @@ fn every_documented_path_exists() {
             let path = route.path.replace("{id}", "1");
             let log_request = match route.method {
                 "get" => client.follow(&path, |_| {}).await,
-                "post" => client.post::<serde_json::Value>(&path, &Done {}).await.map(|_| ()),
+                "post" => {
+                    client.post::<serde_json::Value>(&path, &EmptyResponse {}).await.map(|_| ())
+                }
                 _ => client.delete::<serde_json::Value>(&path).await.map(|_| ()),
             };
             if let Err(RequestError::Rejected { problem, status }) = &log_request {

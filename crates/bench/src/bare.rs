@@ -19,7 +19,7 @@ mod secret;
 const THREAD_STACK_BYTES: usize = 128 << 10;
 
 /// The command line of the program.
-struct Bare {
+struct BareServerOptions {
     root: PathBuf,
     /// Bytes per system call.
     span: u64,
@@ -44,7 +44,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
         [certificate, key] => Some(secret::config(certificate, key)?),
         _ => None,
     };
-    let bare = Arc::new(Bare { root: PathBuf::from(root), span: number(span)?, tls });
+    let bare = Arc::new(BareServerOptions { root: PathBuf::from(root), span: number(span)?, tls });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
     for stream in listener.incoming().flatten() {
@@ -58,7 +58,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-impl Bare {
+impl BareServerOptions {
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let writer = stream.try_clone()?;

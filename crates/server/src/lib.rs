@@ -42,9 +42,9 @@
 //! const HELLO: &[u8] = b"hello\n";
 //!
 //! /// The one item of a stream.
-//! struct Once<T>(Option<T>);
+//! struct SingleItem<T>(Option<T>);
 //!
-//! impl<T: Unpin> Stream for Once<T> {
+//! impl<T: Unpin> Stream for SingleItem<T> {
 //!     type Item = T;
 //!     fn poll_next(
 //!         mut self: std::pin::Pin<&mut Self>,
@@ -79,7 +79,7 @@
 //!     async fn read(&self, at: &VPath, from: u64) -> Result<Source> {
 //!         self.stat(at).await?;
 //!         let rest = HELLO.get(from as usize..).unwrap_or_default();
-//!         Ok(Source::Stream(Box::pin(Once(Some(Ok(Bytes::from_static(rest)))))))
+//!         Ok(Source::Stream(Box::pin(SingleItem(Some(Ok(Bytes::from_static(rest)))))))
 //!     }
 //!     async fn write(&self, _: &VPath, _: Write) -> Result<Box<dyn Sink>> {
 //!         Err(Unsupported.into())

@@ -348,9 +348,9 @@ mod tests {
     }
 
     /// A stream that must not be polled after its end.
-    struct Once(Option<Result<Vec<Entry>>>, bool);
+    struct OneBatch(Option<Result<Vec<Entry>>>, bool);
 
-    impl Stream for Once {
+    impl Stream for OneBatch {
         type Item = Result<Vec<Entry>>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -365,7 +365,7 @@ mod tests {
     async fn a_stream_of_batches_is_not_polled_after_its_end_or_an_error() {
         let batch = vec![Entry::new("a", Kind::File, 0)];
         for (only, is_whole) in [(Ok(batch), true), (Err(ErrorKind::Broken.into()), false)] {
-            let batches = Entries::Stream(Box::pin(Once(Some(only), false)));
+            let batches = Entries::Stream(Box::pin(OneBatch(Some(only), false)));
             let mut stream = lines(batches, formatter(None), &pool());
             let first = poll_fn(|waker| stream.as_mut().poll_next(waker)).await;
             assert_eq!(first.unwrap().is_ok(), is_whole);

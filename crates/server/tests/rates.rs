@@ -172,11 +172,11 @@ async fn connect(
 ) -> (Box<dyn Stream>, Box<dyn Stream>) {
     let config = case.is_secured.then(client_config);
     let stream: Box<dyn Stream> = Box::new(TcpStream::connect(server).await.unwrap());
-    let mut talk = ControlConnection(BufReader::new(stream));
+    let mut talk = RateClient(BufReader::new(stream));
     talk.expect_reply("220").await;
     if let Some(config) = &config {
         talk.command("AUTH TLS", "234").await;
-        talk = ControlConnection(BufReader::new(secure(config, talk.0.into_inner()).await));
+        talk = RateClient(BufReader::new(secure(config, talk.0.into_inner()).await));
     }
     talk.command("USER anna", "331").await;
     talk.command("PASS secret", "230").await;
@@ -198,9 +198,9 @@ async fn connect(
     (talk.0.into_inner(), data)
 }
 
-struct ControlConnection(BufReader<Box<dyn Stream>>);
+struct RateClient(BufReader<Box<dyn Stream>>);
 
-impl ControlConnection {
+impl RateClient {
     async fn command(&mut self, line: &str, code: &str) -> String {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
         self.0.flush().await.unwrap();

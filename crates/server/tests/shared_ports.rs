@@ -100,13 +100,13 @@ async fn download(
     let [high, low] = host.to_be_bytes();
     let from = Ipv4Addr::new(127, 1, high, low);
     let stream = dial(from, server).await?;
-    let mut talk = ControlConnection(BufReader::new(Box::new(stream)));
+    let mut talk = PortClient(BufReader::new(Box::new(stream)));
     talk.expect_reply("220").await;
     let config = is_secured.then(client_config);
     if let Some(config) = &config {
         talk.command("AUTH TLS", "234").await;
         let stream = secure(config, talk.0.into_inner()).await?;
-        talk = ControlConnection(BufReader::new(stream));
+        talk = PortClient(BufReader::new(stream));
     }
     talk.command("USER anna", "331").await;
     talk.command("PASS secret", "230").await;
@@ -144,9 +144,9 @@ async fn download(
     Ok(())
 }
 
-struct ControlConnection(BufReader<Box<dyn Stream>>);
+struct PortClient(BufReader<Box<dyn Stream>>);
 
-impl ControlConnection {
+impl PortClient {
     async fn command(&mut self, line: &str, code: &str) -> String {
         self.send(line).await;
         self.expect_reply(code).await

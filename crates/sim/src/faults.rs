@@ -85,7 +85,7 @@ impl StorageModes {
 }
 
 /// How one content is handed out.
-enum Handout {
+enum ContentDelivery {
     Stream,
     Bytes,
     File,
@@ -106,13 +106,13 @@ impl FaultPlan {
         }
     }
 
-    fn handout(&mut self) -> Handout {
+    fn handout(&mut self) -> ContentDelivery {
         if self.rng.chance(self.storage_modes.files_of_8, 8) {
-            Handout::File
+            ContentDelivery::File
         } else if self.rng.chance(self.storage_modes.bytes_of_8, 8) {
-            Handout::Bytes
+            ContentDelivery::Bytes
         } else {
-            Handout::Stream
+            ContentDelivery::Stream
         }
     }
 
@@ -269,9 +269,9 @@ impl Storage for Faults {
                 let handout = self.fault_plan().handout();
                 let inner = self.faulty(inner);
                 match handout {
-                    Handout::Stream => Source::Stream(inner),
-                    Handout::Bytes => Source::Bytes(whole(inner).await?),
-                    Handout::File => file(&whole(inner).await?)?,
+                    ContentDelivery::Stream => Source::Stream(inner),
+                    ContentDelivery::Bytes => Source::Bytes(whole(inner).await?),
+                    ContentDelivery::File => file(&whole(inner).await?)?,
                 }
             }
             whole @ (Source::File { .. } | Source::Bytes(_)) => whole,

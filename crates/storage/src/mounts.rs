@@ -160,7 +160,7 @@ impl Storage for Mounts {
             Err(error) => return Err(error),
         };
         let names = next.into_keys().collect();
-        let covered = Covered { names, ignores_case: self.ignores_case };
+        let covered = MountPointNames { names, ignores_case: self.ignores_case };
         Ok(joined(own, covered, mounted))
     }
 
@@ -281,7 +281,7 @@ impl Storage for Mounts {
 }
 
 /// The entries of a directory without those that are covered, followed by those that cover them.
-fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
+fn joined(own: Entries, covered: MountPointNames, mounted: Vec<Entry>) -> Entries {
     match own {
         Entries::Blocking(entries) => {
             let open = entries.filter(move |entry| {
@@ -296,12 +296,12 @@ fn joined(own: Entries, covered: Covered, mounted: Vec<Entry>) -> Entries {
 }
 
 /// The names in a directory that mounts cover.
-struct Covered {
+struct MountPointNames {
     names: Vec<Vec<u8>>,
     ignores_case: bool,
 }
 
-impl Covered {
+impl MountPointNames {
     fn has(&self, name: &[u8]) -> bool {
         let is_same = |known: &Vec<u8>| {
             known == name || self.ignores_case && folded_name(known) == folded_name(name)
@@ -314,7 +314,7 @@ impl Covered {
 struct Batches {
     /// `None` once it has ended: the stream must not be polled after that.
     own: Option<EntryStream>,
-    covered: Covered,
+    covered: MountPointNames,
     mounted: Vec<Entry>,
 }
 
@@ -403,9 +403,9 @@ mod tests {
     }
 
     /// Ends, and must not be polled again.
-    struct Once(Option<Result<Vec<Entry>>>, bool);
+    struct OneEntryBatch(Option<Result<Vec<Entry>>>, bool);
 
-    impl Stream for Once {
+    impl Stream for OneEntryBatch {
         type Item = Result<Vec<Entry>>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -423,8 +423,8 @@ mod tests {
             (Ok(vec![entry("a")]), [true, true, false, false]),
             (Err(ErrorKind::Broken.into()), [true, false, false, false]),
         ] {
-            let covered = Covered { names: Vec::new(), ignores_case: false };
-            let own = Entries::Stream(Box::pin(Once(Some(own), false)));
+            let covered = MountPointNames { names: Vec::new(), ignores_case: false };
+            let own = Entries::Stream(Box::pin(OneEntryBatch(Some(own), false)));
             let Entries::Stream(mut all) = joined(own, covered, vec![entry("music")]) else {
                 panic!("batches stay batches");
             };

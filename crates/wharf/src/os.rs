@@ -60,7 +60,7 @@ pub(crate) use windows::{
     private_folder, raise_file_limit, real_folder, sync_folder, watchdog_interval,
 };
 
-pub(crate) use footprint::Footprint;
+pub(crate) use footprint::ProcessUsage;
 pub(crate) use trusted_path::{Access, TrustedPath, only_root_changes, open_trusted};
 
 /// A listening socket inherited at the start.

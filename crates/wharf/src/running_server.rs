@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_admin::client::{AdminClient, RequestError};
-use wharf_admin::model::{Done, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
+use wharf_admin::model::{EmptyResponse, Kick, Kicked, Reloaded, Session, Status, Stop, Upgraded};
 
 use crate::cli::{GlobalArgs, running_server};
 use crate::outcome::{Exit, Failure, print, print_error};
@@ -119,8 +119,9 @@ pub(crate) fn reload(
     if options.binary {
         return upgrade(global, options);
     }
-    let result =
-        run_request(async { client(global, &options.reach).post("/v1/reload", &Done {}).await });
+    let result = run_request(async {
+        client(global, &options.reach).post("/v1/reload", &EmptyResponse {}).await
+    });
     let reloaded: Reloaded = result.map_err(|failure| match failure.exit {
         Exit::Failed => Failure { exit: Exit::ConfigInvalid, ..failure },
         _ => failure,
@@ -161,7 +162,7 @@ pub(crate) fn stop(
     options: &running_server::StopArgs,
 ) -> Result<Exit, Failure> {
     let stop = Stop { grace_seconds: options.grace.map(|time| time.as_secs()) };
-    let _: Done =
+    let _: EmptyResponse =
         run_request(async { client(global, &options.reach).post("/v1/stop", &stop).await })?;
     print("the server accepts no more clients and stops after running transfers\n")?;
     Ok(Exit::Done)

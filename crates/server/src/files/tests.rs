@@ -7,12 +7,12 @@ use wharf_core::storage::Capabilities;
 use super::*;
 
 /// Has a file under every name, and returns whether it ignores case.
-struct Everything {
+struct EveryNameStorage {
     ignores_case: bool,
 }
 
 #[async_trait]
-impl Storage for Everything {
+impl Storage for EveryNameStorage {
     fn caps(&self) -> Capabilities {
         Capabilities {
             resumes: false,
@@ -69,7 +69,8 @@ fn the_perms_of_a_directory_are_those_of_each_path_in_it() {
             .with(path(b"a/B"), Permissions::NONE);
         let settings =
             Files { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
-        let files = SessionFiles::new(Arc::new(Everything { ignores_case }), rules, &settings);
+        let files =
+            SessionFiles::new(Arc::new(EveryNameStorage { ignores_case }), rules, &settings);
         for directory in [b"/".as_slice(), b"a", b"A", b"a/b", b"a/B", b"c"] {
             let perms = files.perms_in(&path(directory));
             for (name, kind) in [(b"b", Kind::Dir), (b"B", Kind::File), (b"a", Kind::Link)] {
@@ -87,7 +88,8 @@ async fn row_30_permissions_hold_for_each_spelling_that_the_store_takes() {
         let rules = Rules::everywhere(Permissions::ALL).with(path(b"in"), Permissions::NONE);
         let settings =
             Files { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
-        let files = SessionFiles::new(Arc::new(Everything { ignores_case }), rules, &settings);
+        let files =
+            SessionFiles::new(Arc::new(EveryNameStorage { ignores_case }), rules, &settings);
         assert!(files.stat(&path(b"in/a")).await.is_err());
         assert_eq!(files.stat(&path(b"IN/a")).await.is_err(), ignores_case);
         assert!(files.stat(&path(b"a")).await.is_ok());
@@ -100,7 +102,8 @@ async fn row_30_55_no_other_spelling_leaves_a_rule_behind() {
         let rules = Rules::everywhere(Permissions::ALL).with(path(b"a/in"), Permissions::NONE);
         let settings =
             Files { create_parent_dirs: false, overwrite: true, enforce_allo_size: true };
-        let files = SessionFiles::new(Arc::new(Everything { ignores_case }), rules, &settings);
+        let files =
+            SessionFiles::new(Arc::new(EveryNameStorage { ignores_case }), rules, &settings);
         assert!(files.may_rename(&path(b"a")).await.is_err());
         assert_eq!(files.may_rename(&path(b"A")).await.is_err(), ignores_case);
         assert!(files.may_rename(&path(b"b")).await.is_ok());

@@ -9,7 +9,7 @@ use encoding_rs::{
     BIG5, EUC_KR, Encoding as Charset, GB18030, GBK, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252,
 };
 
-use super::weigh::{Weight, weigh};
+use super::weigh::{NameCost, weigh};
 
 /// The sets that are recognised.
 pub(super) const CANDIDATES: [&Charset; 6] =
@@ -61,7 +61,7 @@ impl Hint {
     }
 
     /// The bonus for a reading in the set.
-    fn weight(self, reading: &Weight) -> u32 {
+    fn weight(self, reading: &NameCost) -> u32 {
         match self.origin {
             HintOrigin::Remembered if reading.is_above(HINT_REMEMBERED_COST_MAX) => HINT,
             HintOrigin::Remembered => HINT_REMEMBERED,
@@ -93,7 +93,7 @@ pub(super) fn rank(
     let detected = detector.guess(None, Utf8Detection::Deny);
     let is_candidate = sets.contains(&detected);
     let fallback = hint.map_or(OTHERWISE, |hint| hint.set);
-    let mut weighed: Vec<(u32, &'static Charset, Weight)> = Vec::with_capacity(sets.len());
+    let mut weighed: Vec<(u32, &'static Charset, NameCost)> = Vec::with_capacity(sets.len());
     for set in sets {
         let Some(weight) = weigh(set, bytes) else { continue };
         let is_detected = if is_candidate { set == detected } else { set == fallback };

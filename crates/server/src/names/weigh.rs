@@ -19,7 +19,7 @@ const ABSURD: u32 = 180;
 
 /// What a name costs in one set.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Weight {
+pub(super) struct NameCost {
     /// All of it.
     pub(super) cost: u32,
     /// What is not ASCII.
@@ -28,7 +28,7 @@ pub(super) struct Weight {
     bytes: u32,
 }
 
-impl Weight {
+impl NameCost {
     /// Whether a byte that is not ASCII costs more than `most`, on average.
     pub(super) fn is_above(&self, most: u32) -> bool {
         self.above > self.bytes.saturating_mul(most)
@@ -36,7 +36,7 @@ impl Weight {
 }
 
 /// Weighs `bytes` as a name in `set`; none if they are not of that set.
-pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<Weight> {
+pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<NameCost> {
     let letters = letters(set, bytes)?;
     let model: fn(&Context) -> u32 = match () {
         () if set == GBK || set == GB18030 => chinese_simplified,
@@ -47,7 +47,7 @@ pub(super) fn weigh(set: &'static Charset, bytes: &[u8]) -> Option<Weight> {
         () if set == WINDOWS_1252 => western,
         () => any,
     };
-    let mut weight = Weight::default();
+    let mut weight = NameCost::default();
     for (at, letter) in letters.iter().enumerate() {
         let around = Context::of(&letters, at, letter);
         if letter.shown.is_ascii() {

@@ -14,13 +14,13 @@ impl LimitSource for FixedLimits {
 }
 
 /// One session, and what holds for its transfers.
-struct Scene {
+struct RateLimitFixture {
     registry: Arc<Registry>,
     session: Registered,
     source: Arc<FixedLimits>,
 }
 
-impl Scene {
+impl RateLimitFixture {
     fn new() -> Self {
         let registry = Arc::new(Registry::default());
         let address = "192.0.2.1:21".parse().unwrap();
@@ -71,7 +71,7 @@ fn assert_near(moved: usize, bytes_per_second: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_observed_at_every_rate() {
     for rate in [100 << 10, 1 << 20, 10 << 20, 100 << 20] {
-        let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
+        let rate_limiter = RateLimitFixture::new().rate_limiter([self::rate(rate)]);
         for _window in 0..3 {
             assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, rate);
         }
@@ -80,7 +80,7 @@ async fn a_limit_is_observed_at_every_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn another_rate_holds_for_transfers_in_progress() {
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     let rate_limiter = scene.rate_limiter([rate(1 << 20)]);
     for bytes in [1 << 20, 4 << 20, 100 << 10] {
         scene.write([rate(bytes)]);
@@ -91,7 +91,7 @@ async fn another_rate_holds_for_transfers_in_progress() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_added_and_removed_during_a_transfer() {
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     let rate_limiter = scene.rate_limiter([]);
     assert!(!rate_limiter.is_limited());
     scene.write([rate(1 << 20)]);
@@ -108,7 +108,7 @@ async fn a_limit_is_added_and_removed_during_a_transfer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_removed_limit_ends_at_once() {
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     let rate_limiter = scene.rate_limiter([rate(1)]);
     take(&rate_limiter, 1_000_000).await;
     let before = Instant::now();
@@ -124,7 +124,7 @@ async fn a_wait_for_a_removed_limit_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_stall_timeout_is_not_restarted_by_configuration_changes() {
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     let rate_limiter = scene.rate_limiter([]);
     let before = Instant::now();
     let renewing = async {
@@ -144,7 +144,7 @@ async fn the_stall_timeout_is_not_restarted_by_configuration_changes() {
 #[tokio::test(start_paused = true)]
 async fn a_pause_permits_no_larger_burst() {
     let rate = 1 << 20;
-    let rate_limiter = Scene::new().rate_limiter([self::rate(rate)]);
+    let rate_limiter = RateLimitFixture::new().rate_limiter([self::rate(rate)]);
     take(&rate_limiter, 1).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, rate);
@@ -154,8 +154,8 @@ async fn a_pause_permits_no_larger_burst() {
 async fn two_transfers_share_a_bucket_evenly() {
     let rate = Rate::from_bytes_per_second(1 << 20);
     let buckets = Buckets::new();
-    let one = Scene::new().rate_limiter([buckets.of("anna", rate)]);
-    let two = Scene::new().rate_limiter([buckets.of("anna", rate)]);
+    let one = RateLimitFixture::new().rate_limiter([buckets.of("anna", rate)]);
+    let two = RateLimitFixture::new().rate_limiter([buckets.of("anna", rate)]);
     let time = Duration::from_secs(4);
     let (one, two) = tokio::join!(moved_in(&one, time), moved_in(&two, time));
     assert_near(one, 1 << 20);
@@ -165,7 +165,7 @@ async fn two_transfers_share_a_bucket_evenly() {
 #[tokio::test(start_paused = true)]
 async fn the_tightest_of_several_limits_counts() {
     let buckets = Buckets::new();
-    let rate_limiter = Scene::new().rate_limiter([
+    let rate_limiter = RateLimitFixture::new().rate_limiter([
         rate(1 << 20),
         buckets.of("all", Rate::from_bytes_per_second(200 << 10)),
         buckets.of("free", Rate::Unlimited),
@@ -177,7 +177,7 @@ async fn the_tightest_of_several_limits_counts() {
 #[tokio::test(start_paused = true)]
 async fn no_limit_means_no_wait() {
     let before = Instant::now();
-    let rate_limiter = Scene::new().rate_limiter([bucket(Rate::Unlimited)]);
+    let rate_limiter = RateLimitFixture::new().rate_limiter([bucket(Rate::Unlimited)]);
     take(&rate_limiter, usize::MAX).await;
     assert_eq!(Instant::now(), before);
     assert_eq!(rate_limiter.burst(4096).bytes, 4096);
@@ -186,7 +186,7 @@ async fn no_limit_means_no_wait() {
 #[tokio::test(start_paused = true)]
 async fn what_moved_without_a_limit_is_not_counted_by_one_that_comes() {
     let buckets = Buckets::new();
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     for before in [Rate::Unlimited, Rate::from_bytes_per_second(1 << 30)] {
         let rate_limiter = scene.rate_limiter([buckets.of("anna", before)]);
         let burst = rate_limiter.burst(1 << 30);
@@ -198,7 +198,7 @@ async fn what_moved_without_a_limit_is_not_counted_by_one_that_comes() {
         assert_eq!(Instant::now(), began, "the limit of {before:?} was paid twice");
         // It is limited from here on, and it moves; so do new transfers.
         assert_near(moved_in(&rate_limiter, Duration::from_secs(2)).await, 1 << 20);
-        let fresh = Scene::new().rate_limiter([buckets.of("anna", limit)]);
+        let fresh = RateLimitFixture::new().rate_limiter([buckets.of("anna", limit)]);
         assert_near(moved_in(&fresh, Duration::from_secs(2)).await, 1 << 20);
     }
 }
@@ -206,7 +206,7 @@ async fn what_moved_without_a_limit_is_not_counted_by_one_that_comes() {
 #[tokio::test(start_paused = true)]
 async fn an_existing_limit_counts_after_others_were_added() {
     let buckets = Buckets::new();
-    let scene = Scene::new();
+    let scene = RateLimitFixture::new();
     let stays = Rate::from_bytes_per_second(1 << 20);
     let rate_limiter = scene.rate_limiter([buckets.of("anna", stays)]);
     let burst = rate_limiter.burst(1 << 20);

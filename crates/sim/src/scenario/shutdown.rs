@@ -44,7 +44,7 @@ const GRACE_MIN: u64 = 60;
 
 /// What a client is doing when the server is shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standstill {
+enum ClientStage {
     Idle,
     /// Not logged in.
     Silent,
@@ -64,16 +64,16 @@ enum Standstill {
     ReadsNothing,
 }
 
-const STALLS: &[Standstill] = &[
-    Standstill::Idle,
-    Standstill::Silent,
-    Standstill::Unopened,
-    Standstill::Unsecured,
-    Standstill::ControlUnsecured,
-    Standstill::ImplicitUnsecured,
-    Standstill::StopsReading,
-    Standstill::StopsSending,
-    Standstill::ReadsNothing,
+const STALLS: &[ClientStage] = &[
+    ClientStage::Idle,
+    ClientStage::Silent,
+    ClientStage::Unopened,
+    ClientStage::Unsecured,
+    ClientStage::ControlUnsecured,
+    ClientStage::ImplicitUnsecured,
+    ClientStage::StopsReading,
+    ClientStage::StopsSending,
+    ClientStage::ReadsNothing,
 ];
 
 pub(super) async fn run(seed: u64, rng: &mut Random, oracle: &Oracle) {
@@ -144,22 +144,22 @@ async fn ends_soon(server: &mut ScenarioServer) -> bool {
 }
 
 /// A client that prevents nothing. It stays until it is dropped.
-async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng: Random) {
+async fn stand(client: TimedClient, number: u8, standstill: ClientStage, mut rng: Random) {
     let mut client = client.unchecked();
     client.log_line(&format!("{standstill:?}"));
-    if standstill == Standstill::ControlUnsecured {
+    if standstill == ClientStage::ControlUnsecured {
         let _ = client.command("AUTH TLS", &[234]).await;
         return pending().await;
     }
-    if standstill == Standstill::ImplicitUnsecured {
+    if standstill == ClientStage::ImplicitUnsecured {
         let _link = client.dial(SocketAddr::new(SERVER.ip(), IMPLICIT_PORT)).await;
         return pending().await;
     }
     let stalled = async {
-        if standstill == Standstill::Silent {
+        if standstill == ClientStage::Silent {
             return Ok(None);
         }
-        let is_private = standstill == Standstill::Unsecured || rng.chance(1, 3);
+        let is_private = standstill == ClientStage::Unsecured || rng.chance(1, 3);
         let mut client = if is_private { client.secure().await? } else { client };
         let (user, secret) = account(number);
         client.log_in(user, secret).await?;
@@ -172,13 +172,13 @@ async fn stand(client: TimedClient, number: u8, standstill: Standstill, mut rng:
 
 async fn stop(
     client: &mut TimedClient,
-    standstill: Standstill,
+    standstill: ClientStage,
     rng: &mut Random,
 ) -> Result<Option<ClientStream>, ClientFailure> {
-    if standstill == Standstill::Idle {
+    if standstill == ClientStage::Idle {
         return Ok(None);
     }
-    if standstill == Standstill::ReadsNothing {
+    if standstill == ClientStage::ReadsNothing {
         let lines = ["HELP"; 300].join("\r\n");
         client.send(&lines).await?;
         let mut bytes = vec![0; rng.size(0, 50_000)];
@@ -186,14 +186,14 @@ async fn stop(
         return Ok(None);
     }
     let to = client.passive(rng.chance(1, 2)).await?;
-    let is_upload = standstill == Standstill::StopsSending;
+    let is_upload = standstill == ClientStage::StopsSending;
     let request = if is_upload { format!("STOR /{}", client.tag) } else { "RETR /file".to_owned() };
     client.command(&request, &[150]).await?;
-    if standstill == Standstill::Unopened {
+    if standstill == ClientStage::Unopened {
         return Ok(None);
     }
     let link = client.dial(to).await?;
-    if standstill == Standstill::Unsecured {
+    if standstill == ClientStage::Unsecured {
         return Ok(Some(link));
     }
     let mut link = client.secured(link).await?;

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, ioctl_getflags
 use rustix::io::{Errno, Result};
 
 use super::FollowSymlinks;
-use super::latency::Medium;
+use super::latency::FileSystemKind;
 
 /// How often a resolution is retried that a concurrent rename interrupted.
 const TRIES_MAX: usize = 16;
@@ -70,15 +70,15 @@ fn confined(links: FollowSymlinks) -> ResolveFlags {
 }
 
 /// The kind of file system of a directory, by the magic numbers of statfs(2).
-pub(super) fn medium(root: impl AsFd) -> Medium {
+pub(super) fn medium(root: impl AsFd) -> FileSystemKind {
     const MEMORY: &[u32] = &[0x0102_1994, 0x8584_58f6];
     // ext4 and its predecessors, XFS, Btrfs, F2FS, and overlayfs of containers.
     const DISKS: &[u32] = &[0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x794c_7630];
     let kind = fstatfs(root).ok().and_then(|facts| u32::try_from(facts.f_type).ok());
     match kind {
-        Some(kind) if MEMORY.contains(&kind) => Medium::Memory,
-        Some(kind) if DISKS.contains(&kind) => Medium::Disk,
-        _ => Medium::Unknown,
+        Some(kind) if MEMORY.contains(&kind) => FileSystemKind::Memory,
+        Some(kind) if DISKS.contains(&kind) => FileSystemKind::Disk,
+        _ => FileSystemKind::Unknown,
     }
 }
 

@@ -17,7 +17,7 @@ const EXAMINED: u64 = 1000;
 
 /// The kind of file system of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Medium {
+pub(super) enum FileSystemKind {
     /// Memory: a read never waits.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux reports it"))]
     Memory,
@@ -34,7 +34,7 @@ pub(super) enum Medium {
 /// another thread ten times as long. Small operations therefore run directly on the calling task
 /// while such calls are fast; after a slow one they run on blocking threads for a while.
 pub(super) struct CallLatency {
-    pub(super) medium: Medium,
+    pub(super) medium: FileSystemKind,
     began: Instant,
     /// In milliseconds since `began`.
     slow_until: AtomicU64,
@@ -43,7 +43,7 @@ pub(super) struct CallLatency {
 }
 
 impl CallLatency {
-    pub(super) fn new(medium: Medium) -> Self {
+    pub(super) fn new(medium: FileSystemKind) -> Self {
         Self {
             medium,
             began: Instant::now(),
@@ -54,7 +54,7 @@ impl CallLatency {
 
     /// Whether a small operation may run directly.
     pub(super) fn is_quick(&self) -> bool {
-        self.medium != Medium::Unknown
+        self.medium != FileSystemKind::Unknown
             && match self.slow_until.load(Ordering::Relaxed) {
                 0 => true,
                 until => self.milliseconds() >= until,
@@ -125,7 +125,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_calls_that_waited_blocking_threads_are_used_for_a_while() {
-        let latency = CallLatency::new(Medium::Disk);
+        let latency = CallLatency::new(FileSystemKind::Disk);
         latency.note(QUICK_MAX);
         assert_eq!(latency.examined.load(Ordering::Relaxed), 0);
         latency.note(QUICK_MAX * 2);
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn examining_ends_after_enough_fast_calls() {
-        let latency = CallLatency::new(Medium::Disk);
+        let latency = CallLatency::new(FileSystemKind::Disk);
         latency.note(QUICK_MAX * 2);
         for _ in 0..EXAMINED {
             assert!(latency.examined.load(Ordering::Relaxed) > 0);
@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_unknown_file_system_is_never_fast() {
-        assert!(!CallLatency::new(Medium::Unknown).is_quick());
-        assert!(CallLatency::new(Medium::Memory).is_quick());
+        assert!(!CallLatency::new(FileSystemKind::Unknown).is_quick());
+        assert!(CallLatency::new(FileSystemKind::Memory).is_quick());
     }
 }

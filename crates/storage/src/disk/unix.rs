@@ -21,7 +21,7 @@ use wharf_proto::entry::{Entry, Kind};
 use wharf_proto::path::VPath;
 
 use super::fault::fault;
-use super::latency::Medium;
+use super::latency::FileSystemKind;
 use super::path_rules::{PathRules, by_real_path};
 use super::server_files::system::{DeniedNames, NameVerdict, TreeRelation};
 use super::server_files::{ServerFileIndex, ServerFiles};
@@ -255,12 +255,12 @@ impl Root {
     }
 
     /// The kind of its file system.
-    pub(super) fn medium(&self) -> Medium {
+    pub(super) fn medium(&self) -> FileSystemKind {
         #[cfg(target_os = "linux")]
         if self.confinement == Confinement::Kernel {
             return beneath_linux::medium(&self.fd);
         }
-        Medium::Unknown
+        FileSystemKind::Unknown
     }
 
     /// Whether its names may be case-insensitive: on macOS yes, unless the volume was formatted
@@ -400,12 +400,19 @@ pub(super) fn check_name(_: &[u8]) -> Result<()> {
 
 /// Reads cached bytes of a file without waiting for a disk. `None` if some are not cached, or the
 /// system cannot tell.
-pub(super) fn read_at_once(file: &File, from: u64, len: usize, medium: Medium) -> Option<Vec<u8>> {
+pub(super) fn read_at_once(
+    file: &File,
+    from: u64,
+    len: usize,
+    medium: FileSystemKind,
+) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len];
     let got = match medium {
-        Medium::Memory => std::os::unix::fs::FileExt::read_at(file, &mut bytes, from).ok()?,
+        FileSystemKind::Memory => {
+            std::os::unix::fs::FileExt::read_at(file, &mut bytes, from).ok()?
+        }
         #[cfg(target_os = "linux")]
-        Medium::Disk => {
+        FileSystemKind::Disk => {
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
             let mut buffers = [io::IoSliceMut::new(&mut bytes)];
             rustix::io::preadv2(file, &mut buffers, from, flags).ok()?

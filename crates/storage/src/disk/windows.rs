@@ -17,7 +17,7 @@ use wharf_proto::path::{VPath, escaped};
 use super::FollowSymlinks;
 use super::fault::fault;
 use super::journal::{is_any_growing, visible_length};
-use super::latency::Medium;
+use super::latency::FileSystemKind;
 use super::path_rules::{PathRules, by_real_path};
 use super::server_files::ServerFiles;
 use super::temporary::is_hidden;
@@ -34,7 +34,7 @@ pub(super) fn real_name(name: &[u8]) -> String {
 }
 
 /// Reads cached bytes, where the system can tell; Windows cannot.
-pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: Medium) -> Option<Vec<u8>> {
+pub(super) fn read_at_once(_: &File, _: u64, _: usize, _: FileSystemKind) -> Option<Vec<u8>> {
     None
 }
 
@@ -95,8 +95,8 @@ impl Root {
 
     /// Windows does not report what is cached, so every call runs on a blocking thread.
     #[expect(clippy::unused_self, reason = "other systems ask the root")]
-    pub(super) fn medium(&self) -> Medium {
-        Medium::Unknown
+    pub(super) fn medium(&self) -> FileSystemKind {
+        FileSystemKind::Unknown
     }
 
     /// A root is a path here, and opening it is cheap.

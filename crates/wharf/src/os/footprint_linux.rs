@@ -11,12 +11,12 @@ use rustix::process::{Resource, getrlimit};
 
 /// Open files of `/proc`, read periodically.
 #[derive(Debug, Default)]
-pub(crate) struct Footprint {
+pub(crate) struct ProcessUsage {
     memory: Option<File>,
     files: Option<Mutex<Dir>>,
 }
 
-impl Footprint {
+impl ProcessUsage {
     /// For this process. Values that the system does not provide are `None`.
     pub(crate) fn open() -> Self {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -58,12 +58,12 @@ mod tests {
 
     #[test]
     fn another_open_file_and_more_memory_are_seen() {
-        let footprint = Footprint::open();
+        let footprint = ProcessUsage::open();
         let before = footprint.open_files().unwrap();
         let kept: Vec<_> = (0..40).map(|_| File::open("/dev/null").unwrap()).collect();
         // Other tests in this process may open and close files too.
         assert!(footprint.open_files().unwrap() >= before + 20);
-        assert!(footprint.open_files() < Footprint::open_files_max());
+        assert!(footprint.open_files() < ProcessUsage::open_files_max());
         assert!(footprint.resident_bytes().unwrap() > 1 << 20);
         drop(kept);
     }

@@ -2,9 +2,9 @@
 
 /// No data available.
 #[derive(Debug, Default)]
-pub(crate) struct Footprint;
+pub(crate) struct ProcessUsage;
 
-impl Footprint {
+impl ProcessUsage {
     /// For this process.
     pub(crate) fn open() -> Self {
         Self

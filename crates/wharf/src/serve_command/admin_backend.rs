@@ -35,7 +35,7 @@ use crate::ban_command::{
 use crate::certificate::CertificateSummary;
 use crate::log::Log;
 use crate::log::record::{Level, LogRecord};
-use crate::os::{Footprint, SuccessorStarter};
+use crate::os::{ProcessUsage, SuccessorStarter};
 use crate::outcome::{Failure, plain};
 
 /// Certificates that expire sooner cause a warning.
@@ -61,7 +61,7 @@ pub(super) struct AdminService {
     /// The process ID of the successor, once there is one.
     pub(super) successor: watch::Sender<Option<u32>>,
     pub(super) started: Instant,
-    pub(super) footprint: Footprint,
+    pub(super) footprint: ProcessUsage,
     pub(super) gauges: Gauges,
 }
 
@@ -300,7 +300,7 @@ impl AdminBackend for AdminService {
             warnings: self.warnings().len(),
             memory: self.footprint.resident_bytes(),
             open_files: self.footprint.open_files(),
-            open_files_max: Footprint::open_files_max(),
+            open_files_max: ProcessUsage::open_files_max(),
             delivery: self.sinks.delivery(),
         })
     }

@@ -48,7 +48,7 @@ use crate::log::flushing::{FlushOnDrop, flush_on_panic};
 use crate::log::record::{Level, LogRecord};
 use crate::logins::{self, Sources};
 use crate::os::{
-    Footprint, Inherited, ServiceState, SignalRequest, Signals, StopReason, announce, inherited,
+    Inherited, ProcessUsage, ServiceState, SignalRequest, Signals, StopReason, announce, inherited,
     mask_new_files, raise_file_limit,
 };
 use crate::os::{SuccessorStarter, is_successor, report_to_predecessor};
@@ -119,7 +119,7 @@ struct Ready {
     /// Notes about inherited sockets.
     notes: Vec<String>,
     starter: Result<SuccessorStarter, String>,
-    footprint: Footprint,
+    footprint: ProcessUsage,
     has_panel: bool,
     /// Columns of the terminal.
     panel_width: usize,
@@ -246,7 +246,7 @@ async fn prepare(
         notes: assigned.notes,
         starter: Err(String::new()),
         // While system files can still be opened.
-        footprint: Footprint::open(),
+        footprint: ProcessUsage::open(),
         has_panel,
         // While the terminal can still be opened.
         panel_width: if has_panel { outputs::terminal_width() } else { 0 },

@@ -176,7 +176,7 @@ impl Scratch {
     }
 
     /// A server on the configuration of the folder, or one that shares a folder in it.
-    fn serve(&self) -> Result<Server, String> {
+    fn serve(&self) -> Result<GuideServer, String> {
         let files = self.files();
         let mut command = self.command("wharf", &files);
         command.args(["serve", "--port", &self.ports.nth(0).to_string()]);
@@ -189,7 +189,7 @@ impl Scratch {
             self.script(ACCOUNT)?;
         }
         let output = self.folder.path().join("server.log");
-        let mut server = Server(start(command, &output)?);
+        let mut server = GuideServer(start(command, &output)?);
         let address = ("127.0.0.1", self.ports.nth(0));
         for _ in 0..STEPS_MAX {
             if server.0.try_wait().unwrap().is_some() {
@@ -265,9 +265,9 @@ impl Scratch {
 }
 
 /// A running server, which ends when it is dropped.
-struct Server(Child);
+struct GuideServer(Child);
 
-impl Drop for Server {
+impl Drop for GuideServer {
     fn drop(&mut self) {
         end_group(self.0.id());
         let _ = self.0.wait();

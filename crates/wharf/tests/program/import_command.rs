@@ -117,7 +117,7 @@ fn existing_files_are_never_overwritten_by_default() {
     let update = [&forced[..], &["--on-conflict", "update"]].concat();
     place.run(&update).exits(0);
     let shown = place.run(&["user", "show", "root"]).exits(0).out;
-    assert!(shown.contains("unchanged") && shown.contains("upload"), "{shown}");
+    assert!(shown.contains("kept") && shown.contains("upload"), "{shown}");
 }
 
 #[test]

@@ -101,9 +101,9 @@ fn wharf(place: &TestFolder, namespace: &str, words: &[&str]) -> Command {
 }
 
 /// A server that ends with the test.
-struct Server(Child);
+struct NatServer(Child);
 
-impl Drop for Server {
+impl Drop for NatServer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -151,7 +151,7 @@ fn behind_a_router_the_diagnostics_report_what_is_missing_until_all_works() {
     let words = ["user", "add", "anna", "--home", "home", "--create-home", "--permissions", "full"];
     place.run_with(&[&words[..], &["--password-file", "-"]].concat(), "secret\n").exits(0);
     let mut serve = wharf(&place, &networks.server, &["serve"]);
-    let mut server = Server(serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut server = NatServer(serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     // Held to the end: the output of the server is not read from here on, and is small.
     let mut lines = BufReader::new(server.0.stderr.take().unwrap());
     let mut line = String::new();
