@@ -98,7 +98,7 @@ pub(crate) fn without_code(text: &str) -> String {
             out.push_str(&without_spans(&std::mem::take(&mut paragraph)));
             out.push_str(&blank(line));
         } else {
-            // A span of code may go on in the next line, but not beyond a paragraph.
+            // A span of code may continue in the next line, but not beyond a paragraph.
             paragraph.push_str(line);
             if trimmed.is_empty() {
                 out.push_str(&without_spans(&std::mem::take(&mut paragraph)));

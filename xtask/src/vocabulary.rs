@@ -42,7 +42,11 @@ pub(crate) static ENTRIES: &[RejectedPhrase] = &[
     entry(&["errand", "errands"], "background operation; server-side job"),
     entry(&["far end", "far server", "far side"], "peer; remote server"),
     entry(&["farewell", "farewells"], "close_notify"),
+    entry(&["go on", "goes on"], "continue"),
     entry(&["hears"], "receives"),
+    entry(&["in vain"], "without result; or name the error"),
+    entry(&["is to end", "was to end"], "must end; ends"),
+    entry(&["is waited for"], "name what waits: the server waits for it"),
     RejectedPhrase {
         phrases: &["is no", "are no", "was no", "were no"],
         instead: "is not a; is an invalid",

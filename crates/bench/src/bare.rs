@@ -73,14 +73,14 @@ impl BareServerOptions {
             if line.trim_end() == "AUTH TLS"
                 && let Some(config) = &self.tls
             {
-                print_line(&mut &writer, "234 Go on.")?;
+                print_line(&mut &writer, "234 Continue.")?;
                 let session =
                     ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
                 let secret = StreamOwned::new(session, wire.into_inner());
                 return self.serve_commands(Box::new(secret), true);
             }
             if line.starts_with("USER") {
-                print_line(&mut &writer, "331 Go on.")?;
+                print_line(&mut &writer, "331 Continue.")?;
                 return self.serve_commands(Box::new(BufferedStream(wire)), false);
             }
             print_line(&mut &writer, "202 As you like.")?;
@@ -102,7 +102,7 @@ impl BareServerOptions {
             let path = self.root.join(argument.trim_start_matches('/'));
             let out = wire.get_mut();
             match verb {
-                "USER" => print_line(out, "331 Go on.")?,
+                "USER" => print_line(out, "331 Continue.")?,
                 "PASS" => print_line(out, "230 In.")?,
                 "PASV" | "EPSV" => data_listener = Some(open_data_listener(out, verb)?),
                 "RETR" | "STOR" | "MLSD" | "LIST" => {

@@ -134,7 +134,7 @@ fn install(places: &BenchPaths, servers: &[&BenchServer]) -> Result<(), String> 
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
-/// Servers are separate processes, which would go on after Ctrl-C.
+/// Servers are separate processes, which would continue after Ctrl-C.
 fn end_servers_on_signal() -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -230,7 +230,7 @@ impl ServerProcess {
         remove_folder(&self.work);
     }
 
-    /// The remaining processes. The first one is waited for, or it would stay as a zombie.
+    /// The remaining processes. The process waits for the first one, or it would stay as a zombie.
     fn left(&self) -> Vec<u32> {
         let has_ended = self.has_ended();
         if has_ended && self.group.join_files().is_empty() {

@@ -1,7 +1,7 @@
 //! Delivers events to programs, and requests verdicts from programs.
 //!
 //! The process that starts programs ([`crate::worker`]) begins before the sandbox is applied; the
-//! threads here start after that. Sessions put events into a bounded queue and go on. Failed runs
+//! threads here start after that. Sessions put events into a queue and continue. Failed runs
 //! are tried again after a pause that doubles.
 
 use std::io::{self, BufReader, Read, Write};

@@ -27,7 +27,7 @@ impl RunProgress {
         self.is_stopped.store(true, Relaxed);
     }
 
-    /// Whether the run is to end.
+    /// Whether the run must end.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Relaxed)
     }

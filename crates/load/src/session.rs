@@ -146,7 +146,7 @@ impl ClientSession {
     }
 
     /// Sends a command, and expects a reply of 200 to 399.
-    pub(crate) fn go_on(&mut self, line: &str) -> Result<(), Error> {
+    pub(crate) fn continue_run(&mut self, line: &str) -> Result<(), Error> {
         let reply = self.call(line)?;
         let is_fine = (200..400).contains(&reply.code.number());
         if is_fine { Ok(()) } else { Err(Error::new(line, rejected(&reply))) }

@@ -165,7 +165,7 @@ impl<'a> TransferBuffers<'a> {
     }
 
     /// Whether the run was stopped, checked between two parts: a file of one part is finished.
-    fn go_on(&self) -> Result<(), ErrorKind> {
+    fn continue_run(&self) -> Result<(), ErrorKind> {
         if self.progress.is_stopped() { Err(ErrorKind::Stopped) } else { Ok(()) }
     }
 
@@ -182,7 +182,7 @@ impl<'a> TransferBuffers<'a> {
                 0 => break,
                 length => bytes += self.note(length),
             }
-            self.go_on()?;
+            self.continue_run()?;
         }
         Ok(bytes)
     }
@@ -247,7 +247,7 @@ impl<'a> TransferBuffers<'a> {
             }
             take(part.get(..length).unwrap_or_default())?;
             bytes += self.note(length);
-            self.go_on()?;
+            self.continue_run()?;
         }
     }
 
@@ -267,7 +267,7 @@ impl<'a> TransferBuffers<'a> {
                 part => sent += self.note(part),
             }
             if sent < length {
-                self.go_on()?;
+                self.continue_run()?;
             }
         }
         Ok(())
@@ -288,7 +288,7 @@ impl<'a> TransferBuffers<'a> {
             let part = part.len();
             sent += self.note(part);
             if sent < length {
-                self.go_on()?;
+                self.continue_run()?;
             }
         }
         Ok(())

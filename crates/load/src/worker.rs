@@ -367,7 +367,7 @@ impl<'a> WorkerThread<'a> {
             }
             Act::Store { name, length } => self.store(session, &own(name), *length),
             Act::Rename { from, to } => {
-                session.go_on(&format!("RNFR {}", own(from)))?;
+                session.continue_run(&format!("RNFR {}", own(from)))?;
                 session.succeed(&format!("RNTO {}", own(to)))?;
                 Ok(OperationResult::default())
             }
@@ -407,7 +407,7 @@ impl<'a> WorkerThread<'a> {
                     continue;
                 }
                 DialogueStep::Command(line) => {
-                    session.go_on(&filled(line))?;
+                    session.continue_run(&filled(line))?;
                     continue;
                 }
                 DialogueStep::List(verb, path) => {

@@ -1,7 +1,7 @@
 //! Disks that are full, failing or read-only: real file systems, in memory and on a simulated
 //! [`drive`](crate::prove::drive).
 //!
-//! The reply code must be right (452; 451; 550 or 553), the session goes on, the next login works,
+//! The reply code must be right (452; 451; 550 or 553), sessions continue, the next login works,
 //! existing files are unchanged, no hidden file of a failed upload remains; and once the disk works
 //! again, so does everything else.
 
@@ -21,7 +21,7 @@ use crate::prove::server::ProofServer;
 
 pub(crate) static PROOF: Proof = Proof {
     name: "full",
-    about: "disks full, failing or read-only: 452, 451, 550 or 553, and the session goes on",
+    about: "disks full, failing or read-only: 452, 451, 550 or 553, and the session continues",
     unit: "events",
     short: ProofExtent::count(15),
     long: ProofExtent::count(200),

@@ -128,7 +128,7 @@ impl ProofServer {
     /// Kills it (SIGKILL).
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // One that has exited cannot be killed, but is waited for as well.
+            // One that has exited cannot be killed, but the wait for it is needed as well.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -238,7 +238,7 @@ impl Control {
         Pin::new(stream).poll_flush(context).map_err(disconnect)
     }
 
-    /// Sends the last replies of a session that is to end, without waiting for a client that does
+    /// Sends the last replies of a session that must end, without waiting for a client that does
     /// not read them at once.
     pub(crate) async fn send_last(
         &mut self,

@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::session_end::SessionEnd;
 use crate::transfer;
 
-/// During a shutdown, a client that does not read replies is waited for no longer than this.
+/// During a shutdown, a client that does not read replies delays it no longer than this.
 const TAKES_REPLY_MAX: Duration = Duration::from_millis(700);
 /// Overlong lines after which the session is ended.
 const TOO_LONG_MAX: u32 = 3;
@@ -150,7 +150,7 @@ async fn send_greeting(control: &mut Control, session: &Session) -> Result<(), S
     Ok(control.send([&session.settings.greeting_reply()], &session.names).await?)
 }
 
-/// Sends a reply. Once the session is to end, the client has a moment to read it.
+/// Sends a reply. Once the session must end, the client has a moment to read it.
 async fn send_reply(
     control: &mut Control,
     session: &Session,

@@ -62,7 +62,7 @@ pub(crate) enum TransferError {
     InvalidZlib(&'static str),
     /// The decompressed data exceeds the permitted ratio (MODE Z).
     ExpansionLimit,
-    /// The session is to end, for this reason, and nothing moves.
+    /// The session must end, for this reason, and nothing moves.
     SessionEnded(String),
     /// The store failed.
     Store(Error),

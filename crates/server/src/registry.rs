@@ -38,7 +38,7 @@ pub(crate) struct SessionHandle {
     generation: Arc<AtomicU64>,
 }
 
-/// How soon a session is to end.
+/// How soon a session must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     NotYet,
@@ -49,7 +49,7 @@ pub(crate) enum End {
 
 /// What changed for a session that waits for a command.
 pub(crate) enum HandleChange<'a> {
-    /// It is to end, for this reason.
+    /// It must end, for this reason.
     Ended(&'a str),
     /// The configuration has changed.
     Configured,
@@ -186,7 +186,7 @@ impl SessionHandle {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the session is to end at least as soon as `how`, or until the configuration
+    /// Waits until the session must end at least as soon as `how`, or until the configuration
     /// generation differs from this one; the end comes first. Cancel safe.
     pub(crate) async fn changed(&self, how: End, generation: u64) -> HandleChange<'_> {
         loop {
@@ -201,7 +201,7 @@ impl SessionHandle {
         }
     }
 
-    /// Waits until the session is to end at least as soon as `how`, and returns the reason. Cancel
+    /// Waits until the session must end at least as soon as `how`, and returns the reason. Cancel
     /// safe.
     pub(crate) async fn ended(&self, how: End) -> &str {
         loop {

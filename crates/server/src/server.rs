@@ -115,7 +115,7 @@ pub struct Handle {
     listeners: Arc<[Weak<dyn Listener>]>,
 }
 
-/// How soon a session is to end.
+/// How soon a session must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndWhen {
     /// At once, aborting a transfer.

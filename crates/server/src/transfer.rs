@@ -217,7 +217,7 @@ struct DataTransfer {
 /// How the data side ended.
 enum DataEnd {
     Moved,
-    /// The session is to end, for this reason, and nothing moved.
+    /// The session must end, for this reason, and nothing moved.
     Ended(String),
     NotOpened(OpenError),
     Failed(TransferError),

@@ -232,7 +232,7 @@ fn row_44_a_shut_down_waits_for_a_limit_and_not_for_a_client_that_has_stopped() 
              SHUTDOWN 30s\nWAIT 1s\nS: 426 *\nS: 421 *\nS: EOF\nHASNOT /b",
         );
     }
-    // At 200 bytes a second a turn takes longer than a client that has stopped is waited for.
+    // At 200 bytes a second a turn is longer than the server waits for a stopped client.
     inside(
         &slow(),
         "C: TYPE I\nS: 200 *\nC: EPSV\nS: 229 *\nC: STOR b\nS: 150 *\nSHUTDOWN 30s\n\

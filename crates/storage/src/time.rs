@@ -27,7 +27,7 @@ pub(crate) fn timestamp(moment: SystemTime) -> Timestamp {
     }
 }
 
-/// The monotonic time of the system, which goes on while the clock of tokio is paused: files change
+/// The monotonic time of the system: it runs while the clock of tokio is paused, as files change
 /// and space is used in real time.
 #[expect(clippy::disallowed_methods, reason = "see above")]
 pub(crate) fn real_instant() -> Instant {

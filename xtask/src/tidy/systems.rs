@@ -57,7 +57,7 @@ fn conditions(source: &SourceFile) -> Vec<Finding> {
     findings
 }
 
-/// Whether `text`, from the end of a condition, goes on with `mod name;`, other attributes apart.
+/// Whether `text`, from the end of a condition, continues with `mod name;`, other attributes apart.
 fn chooses_a_module(text: &str) -> bool {
     let mut rest = text.trim_start_matches([')', ']']).trim_start();
     while let Some(attribute) = rest.strip_prefix("#[") {

@@ -375,7 +375,7 @@ impl Spool {
         let mut state = self.state();
         while state.counts.spooled_bytes > 0 {
             let left = until.saturating_duration_since(now());
-            // A pause after a failure is not waited for.
+            // It does not wait for the pause after a failure.
             if left.is_zero() || !state.is_sending {
                 break;
             }

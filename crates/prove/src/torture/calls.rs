@@ -4,7 +4,7 @@
 pub(super) struct SystemCall {
     pub(super) name: &'static str,
     pub(super) error: &'static str,
-    /// Whether the program may exit because of it: it cannot go on without memory.
+    /// Whether the program may exit because of it: it cannot continue without memory.
     pub(super) may_end: bool,
 }
 

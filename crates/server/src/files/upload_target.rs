@@ -1,4 +1,4 @@
-//! Files that stand where an upload is to be published.
+//! Files at the path where an upload will be published.
 
 use wharf_core::error::ErrorKind;
 use wharf_core::storage::LastLink;

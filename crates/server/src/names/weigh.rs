@@ -320,7 +320,7 @@ fn cyrillic(around: &Context) -> u32 {
             _ => 14,
         },
         (Some(before), false) if before.is_uppercase() => {
-            // A word that was in capitals so far goes on in them.
+            // A word that was in capitals so far continues in them.
             let was_shouted = around.two_before.is_some_and(char::is_uppercase);
             if was_shouted { 55 } else { 2 }
         }

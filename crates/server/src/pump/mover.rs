@@ -30,7 +30,7 @@ pub(crate) struct Mover<'a> {
     rate_limiter: &'a RateLimiter,
     /// `moved` counts the bytes.
     handle: &'a Arc<SessionHandle>,
-    /// Whether an upload has arrived completely: from then on only the disk is waited for.
+    /// Whether an upload has arrived completely: from then on it waits only for the disk.
     is_whole: AtomicBool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// Runs `moving`; ends it when it is below the minimum rate, or when the session is to end and
+    /// Runs `moving`; ends it when it is below the minimum rate, or when the session must end and
     /// nothing moves.
     pub(crate) async fn watched<T>(
         &self,
@@ -157,7 +157,7 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// Waits until the session is to end and the transfer makes no progress, although it waits for
+    /// Waits until the session must end and the transfer makes no progress, although it waits for
     /// neither a rate limit nor the disk. Returns why the session ends.
     async fn stalled_at_shutdown(&self) -> String {
         let how = End::after_transfer_unless(Regression::ShutdownWaitsForStoppedTransfer);

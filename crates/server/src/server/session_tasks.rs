@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::registry::{End, Registry, SessionHandle};
 use crate::session_end::SessionEnd;
 
-/// How long a session that is to end now may take to send its last replies.
+/// How long a session that must end now may take to send its last replies.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How long publishing an upload may take then, so that its client gets the result.
 const COMMIT_MAX: Duration = Duration::from_mins(1);
@@ -121,7 +121,7 @@ impl Drop for RunningTask {
     }
 }
 
-/// Ends a session that was to end now and does not: its client does not read replies, or storage is
+/// Ends a session that had to end now and does not: its client does not read replies, or storage is
 /// slow.
 pub(super) async fn cut_off(handle: &SessionHandle) -> SessionEnd {
     let reason = handle.ended(End::Now).await;

@@ -1,4 +1,4 @@
-//! Clients that abort and leave: ABOR is answered within a bound, and nothing goes on for a client
+//! Clients that abort and leave: ABOR is answered within a bound, and nothing runs for a client
 //! that is gone.
 
 use std::time::Duration;

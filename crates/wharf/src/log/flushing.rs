@@ -91,7 +91,7 @@ mod tests {
             }
         });
         assert!(runtime.block_on(task).unwrap_err().is_panic());
-        // The log goes on, and without it a panic is only reported.
+        // The log continues, and without it a panic is only reported.
         note(&log, 1);
         log.flush();
         drop(log);

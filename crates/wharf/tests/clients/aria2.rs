@@ -8,7 +8,7 @@ use crate::support::server::{PASSWORD, Server, USER};
 
 /// Small files of different sizes, each its own download.
 const FILES: usize = 1000;
-/// What it writes into its log where it has waited in vain.
+/// What it writes into its log where it has timed out.
 const WAITED: &str = "Timeout before receiving transfer complete";
 
 fn content(file: usize) -> Vec<u8> {

@@ -34,7 +34,7 @@ impl Proxy {
         let mut proxy = Self { child, port };
         let address: SocketAddr = format!("{FRONT}:{port}").parse().expect("it is one");
         while TcpStream::connect(address).is_err() {
-            let ended = proxy.child.try_wait().expect("it can be waited for");
+            let ended = proxy.child.try_wait().expect("the process can be awaited");
             assert!(ended.is_none(), "haproxy ended: {ended:?}");
         }
         proxy

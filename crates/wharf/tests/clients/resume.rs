@@ -98,13 +98,13 @@ fn row_56_an_old_file_is_replaced_as_a_whole_by_clients_that_misread_its_size_af
     // A file that repeats itself looks like its rest.
     let zeros = (vec![0; WHOLE_BYTES / 2], vec![0; WHOLE_BYTES]);
     let clients: [(&str, ResumeFn); 2] = [("lftp", lftp), ("ncftpput", ncftpput)];
-    for (name, goes_on) in clients {
+    for (name, continues) in clients {
         for (old, whole) in [&longer, &zeros] {
             fs::write(server.home().join(name), old).unwrap();
             fs::write(&local, whole).unwrap();
             server.wire().cut_store(&format!("STOR {name}"), &whole[..SENT_BYTES]);
             assert!(fs::read(server.home().join(name)).unwrap() == *old, "{name}");
-            goes_on(&server, &local, name);
+            continues(&server, &local, name);
             assert!(fs::read(server.home().join(name)).unwrap() == *whole, "{name}");
         }
     }

@@ -17,7 +17,7 @@ fn of_threads(pid: u32, name: &str) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let mut values = Vec::new();
     for thread in threads {
-        // A thread that waited for work in vain may be gone by now.
+        // A thread that waited for work may be gone by now.
         let status = fs::read_to_string(thread.unwrap().path().join("status"));
         let Ok(status) = status else { continue };
         let line = status.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();

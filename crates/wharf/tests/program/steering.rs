@@ -62,7 +62,7 @@ fn logged(place: &TestFolder, part: &str) -> String {
 /// As often as a condition is looked at: minutes.
 const POLLS_MAX: usize = 5000;
 
-/// Clients that go on until they are stopped.
+/// Clients that continue until they are stopped.
 struct Busy {
     progress: Arc<RunProgress>,
     thread: JoinHandle<wharf_load::RunOutcome>,

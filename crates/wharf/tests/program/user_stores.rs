@@ -175,7 +175,7 @@ fn an_unavailable_database_fails_only_logins_and_is_reconnected() {
     database.stop();
     assert!(server.tries("anna", "secret").starts_with("530 "));
     server.waits_for("event=account-database-unavailable");
-    assert!(anna.command("NOOP").starts_with("200 "), "a session goes on");
+    assert!(anna.command("NOOP").starts_with("200 "), "a session continues");
     place.run(&["user", "list"]).exits(1).reports("cannot connect to PostgreSQL").reports("hint:");
     database.start_again();
     server.waits_for("event=account-database-recovered");

@@ -98,11 +98,11 @@ impl Program {
             .and_then(|output| errors.recv_timeout(TIMEOUT).map(|errors| (output, errors)));
         let Ok((output, errors)) = both else {
             child.kill().expect("it can be ended");
-            child.wait().expect("it can be waited for");
+            child.wait().expect("the process can be awaited");
             let printed = errors.recv_timeout(TIMEOUT).unwrap_or_default();
             panic!("`{shown}` hangs; it printed: {}", String::from_utf8_lossy(&printed));
         };
-        let code = child.wait().expect("it can be waited for").code();
+        let code = child.wait().expect("the process can be awaited").code();
         Outcome { shown, code, output, errors: String::from_utf8_lossy(&errors).into_owned() }
     }
 

@@ -111,10 +111,9 @@ impl Setup {
         let mut server = self.ready_to_start();
         server.launch();
         while TcpStream::connect(("127.0.0.1", server.port())).is_err() {
-            let has_ended = server
-                .child
-                .as_mut()
-                .is_none_or(|child| child.try_wait().expect("it can be waited for").is_some());
+            let has_ended = server.child.as_mut().is_none_or(|child| {
+                child.try_wait().expect("the process can be awaited").is_some()
+            });
             assert!(!has_ended, "it ended: {:?}", server.lines.iter().collect::<Vec<_>>());
         }
         server
@@ -216,7 +215,7 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it can be ended");
-            child.wait().expect("it can be waited for");
+            child.wait().expect("the process can be awaited");
         }
     }
 
@@ -225,7 +224,7 @@ impl Server {
         let mut child = self.child.take().expect("it runs");
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
-        child.wait().expect("it can be waited for").code()
+        child.wait().expect("the process can be awaited").code()
     }
 
     pub(crate) fn port(&self) -> u16 {
