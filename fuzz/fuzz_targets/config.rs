@@ -15,6 +15,10 @@ mod log {
     pub(crate) mod catalog;
 }
 
+#[path = "../../crates/wharf/src/hint.rs"]
+#[expect(dead_code, reason = "the program uses the rest")]
+mod hint;
+
 #[path = "../../crates/wharf/src/io_error_text.rs"]
 mod io_error_text;
 

@@ -81,7 +81,7 @@ fn status_reports_what_was_done_and_what_is_in_progress() {
     assert!(certificate["days_left"].as_i64().unwrap() > 3000, "{certificate}");
     assert!(certificate["names"].to_string().contains("localhost"), "{certificate}");
     let screen = place.run(&["status"]).exits(0).out;
-    assert!(screen.contains("2 logins") || screen.contains("1 logins (1 failed)"), "{screen}");
+    assert!(screen.contains("2 logins") || screen.contains("1 login (1 failed)"), "{screen}");
 }
 
 #[test]
