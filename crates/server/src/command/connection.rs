@@ -16,6 +16,7 @@ use crate::data::{DataPort, PassiveOffer};
 use crate::diagnostics::{Cause, is_private};
 use crate::next::Next;
 use crate::refusal::Refusal;
+use crate::registry::End;
 use crate::session::{Pending, Session};
 
 pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
@@ -97,8 +98,11 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u16, Refusal> {
     session.give_up_port();
     let (identity, shared) = (session.identity(), &session.shared);
-    let Some(lease) = shared.ports.lease_retained(&*shared.net, session.local, &identity).await
-    else {
+    let lease = tokio::select! {
+        lease = shared.ports.lease_in_turn(&*shared.net, session.local, &identity) => lease,
+        _ = session.handle.ended(End::Now) => None,
+    };
+    let Some(lease) = lease else {
         session.emit(&Event::DataConnectionFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
@@ -346,7 +350,7 @@ mod tests {
     }
 
     /// `TestNet` only listens on even ports, as if other programs used the odd ones.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
         let passive = PassiveSettings { ports: 40_000..=40_002, ..PassiveSettings::default() };
         let mut first = TestSession::with(Settings { passive, ..Settings::default() });
