@@ -17,7 +17,7 @@ use crate::diagnostics::{Cause, is_private};
 use crate::next::Next;
 use crate::refusal::Refusal;
 use crate::registry::End;
-use crate::session::{Pending, Session};
+use crate::session::{Pending, Session, TransferOrder};
 
 pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 
@@ -26,6 +26,8 @@ const PORT_MIN: u16 = 1024;
 /// For an address of a third host (RFC 2577 §2), or a private one of a client behind NAT.
 const FOREIGN: &str =
     "Illegal PORT command: the address differs from that of the control connection.";
+/// Longer than libcurl looks for a reply after it sends a command, about 20 us.
+const PASSIVE_REPLY_PAUSE: Duration = Duration::from_micros(200);
 /// How long a passive port is reserved when no transfer command follows.
 const UNUSED_MAX: Duration = Duration::from_secs(30);
 
@@ -117,7 +119,18 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let offer = PassiveOffer { at: Instant::now(), announced, was_refused: false };
     let passive = DataPort::Passive { lease, until, offer, is_watched: false };
     session.data = Some(Box::new(passive));
+    session.transfer_order.note(TransferOrder::PassiveFirst);
+    if let Some(pause) = passive_reply_pause(session) {
+        session.shared.blocking_pool.pause(pause).await;
+    }
     Ok(port)
+}
+
+/// How long the reply to PASV and EPSV is withheld. libcurl (7.88.1, say) looks for a reply as it
+/// sends the command; one that is there already leaves it without a socket to wait on, and it
+/// connects only after a second.
+fn passive_reply_pause(session: &Session) -> Option<Duration> {
+    (session.transfer_order == TransferOrder::PassiveFirst).then_some(PASSIVE_REPLY_PAUSE)
 }
 
 fn refuse_if_extended_only(session: &Session) -> Result<(), Refusal> {
@@ -249,6 +262,24 @@ mod tests {
 
     fn bench() -> TestSession {
         TestSession::new().logged_in(Permissions::ALL)
+    }
+
+    #[tokio::test]
+    async fn the_reply_to_epsv_is_withheld_for_a_client_that_sends_it_before_type() {
+        for (lines, is_withheld) in [
+            (&["PWD", "EPSV"][..], true),
+            (&["PWD", "PASV"], true),
+            (&["PWD", "EPSV", "TYPE I", "EPSV"], true),
+            (&["PWD", "TYPE I", "EPSV"], false),
+            (&["TYPE A", "PASV", "TYPE I", "PASV"], false),
+        ] {
+            let mut bench = bench();
+            for line in lines {
+                bench.send(line).await;
+            }
+            let pause = passive_reply_pause(&bench.session);
+            assert_eq!(pause.is_some(), is_withheld, "{lines:?}");
+        }
     }
 
     #[tokio::test]
