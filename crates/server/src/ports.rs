@@ -360,9 +360,9 @@ impl Lease {
 }
 
 impl LeaseQueue {
-    fn enter(&self) -> CountGuard<'_> {
+    fn enter(&self) -> QueuedSession<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        CountGuard(&self.waiting)
+        QueuedSession(&self.waiting)
     }
 
     /// Wakes the session that has waited longest.
@@ -374,9 +374,9 @@ impl LeaseQueue {
 }
 
 /// Counts one session in the queue while it lives.
-struct CountGuard<'a>(&'a AtomicUsize);
+struct QueuedSession<'a>(&'a AtomicUsize);
 
-impl Drop for CountGuard<'_> {
+impl Drop for QueuedSession<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

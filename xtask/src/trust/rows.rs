@@ -41,8 +41,8 @@ pub(super) static ROWS: &[Risk] = &[
         "Passive ports run out",
         "A session has one port at a time, which is released at its timeout and however the \
          session ends. If no port is free, sessions that are distinguished by their addresses or \
-         their TLS sessions share one; otherwise the reply is 425. A port outside the range is \
-         never used.",
+         their TLS sessions share one; otherwise the session waits up to 5 seconds for a \
+         port, and then the reply is 425. A port outside the range is never used.",
     ),
     row(
         5,

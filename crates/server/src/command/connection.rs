@@ -101,6 +101,7 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     session.give_up_port();
     let (identity, shared) = (session.identity(), &session.shared);
     let lease = tokio::select! {
+        biased;
         lease = shared.ports.lease_in_turn(&*shared.net, session.local, &identity) => lease,
         _ = session.handle.ended(End::Now) => None,
     };
