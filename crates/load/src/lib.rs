@@ -22,7 +22,6 @@
 mod barrier;
 mod bystander;
 pub mod clock;
-mod command_session;
 mod content;
 mod control;
 mod control_client;
@@ -49,15 +48,16 @@ mod tls;
 mod transfer;
 mod worker;
 
-pub use command_session::CommandSession;
 pub use control_client::{ControlClient, FtpReply, ListingResult, TlsInfo};
 pub use error::{Error, ErrorKind};
 pub use histogram::Latency;
+pub use net::{Transport, dial};
 pub use outcome::{Fairness, RunOutcome, TlsFacts};
 pub use pattern::Pattern;
 pub use plan::{Content, Dialogue, DialogueStep, DownloadMode, Listing, LoadCase, Mix, Plan};
 pub use progress::RunProgress;
 pub use random::Random;
 pub use run::{PreparedRun, prepare};
+pub use session::ClientSession;
 pub use target::{TargetServer, TlsMode, TlsOptions, Trust};
-pub use tls::client_config;
+pub use tls::{TlsStream, client_config};
