@@ -72,8 +72,6 @@ struct Finding {
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = SourceTree::read(root)?;
     let findings = check(&tree);
-    eprint!("{}", language::report(&language::counts(&tree)));
-    eprint!("{}", types::report(&tree));
     for finding in &findings {
         eprintln!("{finding}");
     }

@@ -35,7 +35,7 @@ static STALE: Rule = Rule {
 
 /// Words of persons among the words of the comments of one crate.
 #[derive(Clone, Copy, Default)]
-pub(super) struct WordCount {
+struct WordCount {
     persons: usize,
     words: usize,
 }
@@ -115,7 +115,7 @@ fn word(token: Option<&ProseToken>) -> Option<&str> {
 }
 
 /// The counts of each crate, by its folder.
-pub(super) fn counts(tree: &SourceTree) -> BTreeMap<String, WordCount> {
+fn counts(tree: &SourceTree) -> BTreeMap<String, WordCount> {
     let mut counts: BTreeMap<String, WordCount> = BTreeMap::new();
     for source in tree.sources.iter().filter(|source| source.path != LIST) {
         let mut parts = source.path.split('/');
@@ -141,17 +141,6 @@ pub(super) fn bound(tree: &SourceTree) -> Vec<Finding> {
         PERSON.broken(&name, 1, what)
     };
     counts.map(finding).collect()
-}
-
-/// One line for each crate: words, and words for persons per 1,000.
-pub(super) fn report(counts: &BTreeMap<String, WordCount>) -> String {
-    let line = |(name, count): (&String, &WordCount)| {
-        let WordCount { persons, words } = count;
-        let tenths = count.per_10_000();
-        format!("  {name:<14}{persons:>6} of {words:>7}  {:>3}.{}\n", tenths / 10, tenths % 10)
-    };
-    let lines: String = counts.iter().map(line).collect();
-    format!("tidy: {} in comments, in all words, and in 1,000:\n{lines}", PERSONS.join(", "))
 }
 
 impl WordCount {
@@ -200,10 +189,5 @@ mod tests {
         let counts = counts(&tree);
         assert_eq!((counts["core"].persons, counts["core"].words), (2, 11));
         assert_eq!(counts["core"].per_10_000(), 1819);
-        assert!(
-            report(&counts).contains("core               2 of      11  181.9"),
-            "{}",
-            report(&counts)
-        );
     }
 }
