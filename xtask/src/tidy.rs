@@ -39,7 +39,6 @@ const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     words::check,
     documents::check,
     links::check,
-    language::list,
     trust::check,
     documents::translations,
     language::check,

@@ -27,12 +27,6 @@ static PERSON: Rule = Rule {
     hint: "name the user, the client, the session, the administrator or the program",
 };
 
-static STALE: Rule = Rule {
-    name: "vocabulary",
-    why: "the list that people read must be the one that is checked",
-    hint: "run cargo xtask vocabulary",
-};
-
 /// Words of persons among the words of the comments of one crate.
 #[derive(Clone, Copy, Default)]
 struct WordCount {
@@ -57,14 +51,6 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     findings
 }
 
-/// The list in `CONTRIBUTING.md` is the one that is checked.
-pub(super) fn list(tree: &SourceTree) -> Vec<Finding> {
-    let page = tree.text(vocabulary::PAGE).filter(|page| !vocabulary::is_fresh(page));
-    page.map(|_| STALE.broken(vocabulary::PAGE, 1, "its list is not up to date"))
-        .into_iter()
-        .collect()
-}
-
 /// Blanked code has one byte for each letter of a literal, the text may have more.
 fn code_offset(source: &SourceFile, offset: usize) -> usize {
     let line = source.raw.bytes().take(offset).filter(|byte| *byte == b'\n').count();
@@ -77,7 +63,7 @@ fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
         let ProseToken::Word(word, line) = token else { continue };
         let rest = tokens.get(at..).unwrap_or_default();
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        for entry in ENTRIES {
+        for entry in &*ENTRIES {
             let candidates =
                 entry.phrases.iter().filter(|phrase| phrase.starts_with(word.as_str()));
             for phrase in candidates.filter(|phrase| stands(entry, phrase, before, rest)) {
