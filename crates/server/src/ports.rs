@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 use ipnet::IpNet;
 
 use self::passive_listener::{PassiveListener, Sharing};
+use wharf_core::lock;
+
 use crate::admission::ClientPrefix;
 use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
@@ -210,7 +212,7 @@ impl Ports {
     }
 
     fn all_retained(&self) -> MutexGuard<'_, BTreeMap<u64, Lease>> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.retained)
     }
 
     fn reserve(self: &Arc<Self>, address: SocketAddr) -> Option<Reserved> {
@@ -240,7 +242,7 @@ impl Ports {
     }
 
     fn all_open(&self) -> MutexGuard<'_, OpenPorts> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// The number of ports in use, without retained ones.
