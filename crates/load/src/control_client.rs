@@ -1,14 +1,14 @@
 //! One client that examines a server step by step, and reports each result.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
 
 use crate::error::{Error, ErrorKind};
-use crate::net::{Connector, Transport, accept_one, listen_beside};
+use crate::net::{Connector, Transport};
 use crate::outcome::TlsFacts;
 use crate::session::ClientSession;
 use crate::target::TlsOptions;
@@ -128,11 +128,9 @@ impl ControlClient {
             Error::new(format!("open a data connection to {at}"), error.into())
         };
         let socket = Connector::new(at, self.session.timeout()).connect(None).map_err(failed)?;
-        let reply = self.command("LIST")?;
-        if !(100..200).contains(&reply.code) {
-            return Err(Error::new("LIST", reply.refusal()));
-        }
-        self.take_listing(socket)
+        self.session.begin("LIST")?;
+        let transport = self.session.secured(socket, false)?;
+        self.take_listing(transport)
     }
 
     /// Lists the current directory over a data connection from the server (active mode).
@@ -140,27 +138,11 @@ impl ControlClient {
     /// # Errors
     /// The step that failed.
     pub fn list_active(&mut self) -> Result<ListingResult, Error> {
-        let failed = |error: std::io::Error| Error::new("wait for the server", error.into());
-        let listener = listen_beside(self.local).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        let line = match self.local.ip().to_canonical() {
-            IpAddr::V4(ip) => format!("PORT {}", pasv_numbers(ip, port)),
-            IpAddr::V6(ip) => format!("EPRT |2|{ip}|{port}|"),
-        };
-        for (line, is_fine) in [(line.as_str(), 200..300), ("LIST", 100..200)] {
-            let reply = self.command(line)?;
-            if !is_fine.contains(&reply.code) {
-                return Err(Error::new(line, reply.refusal()));
-            }
-        }
-        let socket = accept_one(&listener, self.session.connector()).map_err(failed)?;
-        self.take_listing(socket)
+        let transport = self.session.data_active("LIST")?;
+        self.take_listing(transport)
     }
 
-    fn take_listing(&mut self, socket: std::net::TcpStream) -> Result<ListingResult, Error> {
-        let secured = self.session.secured(socket, false);
-        let mut transport =
-            secured.map_err(|kind| Error::new("the TLS handshake for data", kind))?;
+    fn take_listing(&mut self, mut transport: Transport) -> Result<ListingResult, Error> {
         let is_resumed = match &transport {
             Transport::Plain(_) => None,
             Transport::Tls(stream) => Some(stream.is_resumed()),

@@ -28,6 +28,7 @@ mod control_client;
 mod error;
 mod histogram;
 mod listing;
+pub mod machine;
 mod mix;
 mod net;
 mod outcome;

@@ -1,17 +1,17 @@
 //! One client: connect, TLS, login, data connections, QUIT.
 
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
 use wharf_proto::reply::{Code, Reply};
 
 use crate::control::ControlConnection;
 use crate::error::{self, Error, ErrorKind};
-use crate::net::{Connector, Transport};
+use crate::net::{Connector, Transport, accept_one, listen_beside};
 use crate::outcome::TlsFacts;
 use crate::target::{TargetServer, TlsMode, TlsOptions};
 use crate::tls::{self, TlsStream};
@@ -239,12 +239,32 @@ impl ClientSession {
     /// Like `data`. For `is_exact` see [`TlsStream::handshake`].
     pub(crate) fn data_exact(&mut self, line: &str, is_exact: bool) -> Result<Transport, Error> {
         let socket = self.passive()?;
+        self.begin(line)?;
+        self.secured(socket, is_exact)
+    }
+
+    /// Opens a data connection from the server (active mode) for a command, and sends the command.
+    ///
+    /// # Errors
+    /// The server refuses, or does not connect.
+    pub fn data_active(&mut self, line: &str) -> Result<Transport, Error> {
+        let failed = |error: io::Error| Error::new("wait for the server", error.into());
+        let local = self.local().map_err(failed)?;
+        let listener = listen_beside(local).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        self.succeed(&match local.ip().to_canonical() {
+            IpAddr::V4(ip) => format!("PORT {}", pasv_numbers(ip, port)),
+            IpAddr::V6(ip) => format!("EPRT |2|{ip}|{port}|"),
+        })?;
+        self.begin(line)?;
+        let socket = accept_one(&listener, &self.connector).map_err(failed)?;
+        self.secured(socket, false)
+    }
+
+    /// Sends a command for a data connection, and expects a reply of 100 to 199.
+    pub(crate) fn begin(&mut self, line: &str) -> Result<(), Error> {
         let reply = self.call(line)?;
-        if !reply.code.is_preliminary() {
-            return Err(Error::refused(line, &reply));
-        }
-        let secured = self.secured(socket, is_exact);
-        secured.map_err(|kind| Error::new(format!("{line}: the TLS handshake for data"), kind))
+        if reply.code.is_preliminary() { Ok(()) } else { Err(Error::refused(line, &reply)) }
     }
 
     /// A new data connection, with TLS if the control connection has it.
@@ -252,11 +272,12 @@ impl ClientSession {
         &mut self,
         socket: TcpStream,
         is_exact: bool,
-    ) -> Result<Transport, ErrorKind> {
+    ) -> Result<Transport, Error> {
         let Some(SessionTls { config, tls }) = &self.tls else {
             return Ok(Transport::Plain(socket));
         };
-        let stream = TlsStream::handshake(config, &tls.name, socket, is_exact)?;
+        let stream = TlsStream::handshake(config, &tls.name, socket, is_exact)
+            .map_err(|kind| Error::new("the TLS handshake for data", kind))?;
         *(if stream.is_resumed() { &mut self.facts.resumed } else { &mut self.facts.full }) += 1;
         Ok(Transport::Tls(Box::new(stream)))
     }
@@ -289,7 +310,10 @@ impl ClientSession {
     }
 
     /// Reads the final reply of a transfer.
-    pub(crate) fn transferred(&mut self) -> Result<(), ErrorKind> {
+    ///
+    /// # Errors
+    /// The reply of the server, or why there is none.
+    pub fn transferred(&mut self) -> Result<(), ErrorKind> {
         let reply = self.control()?.reply()?;
         if reply.code.is_success() { Ok(()) } else { Err(ErrorKind::of(&reply)) }
     }

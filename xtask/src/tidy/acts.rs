@@ -82,8 +82,7 @@ static ACTS: &[RestrictedOperation] = &[
             "crates/admin/src/listener/",
             // The client of all tools connects to servers outside.
             "crates/load/src/net.rs",
-            // The proofs: a client in active mode, the wait for the server, and free ports.
-            "crates/prove/src/torture/sessions.rs",
+            // The proofs: the wait for the server, and free ports.
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],

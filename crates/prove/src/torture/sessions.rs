@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 
 use wharf_proto::reply::Code;
@@ -300,61 +299,17 @@ fn list(server: &ProofServer, line: &str) -> Result<(), Error> {
 
 fn download_active(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let listener = active(&mut client)?;
-    opened(&mut client, "RETR a")?;
     let mut bytes = Vec::new();
-    let read = listener.accept()?.0.read_to_end(&mut bytes);
-    finished(&mut client)?;
+    let read = client.data_active("RETR a")?.read_to_end(&mut bytes);
+    client.transferred().map_err(|kind| Error::new("RETR a", kind))?;
     read?;
     same(&bytes, &NameContent::New.bytes())
 }
 
 fn store_active(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let listener = active(&mut client)?;
-    opened(&mut client, "STOR a")?;
-    let (mut data, _) = listener.accept()?;
-    data.write_all(&NameContent::Small.bytes())?;
-    drop(data);
-    finished(&mut client)
-}
-
-/// Listens, and sends PORT. The wait for a connection is bounded.
-fn active(client: &mut ClientSession) -> Result<TimedListener, Error> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let [high, low] = listener.local_addr()?.port().to_be_bytes();
-    client.expect(&format!("PORT 127,0,0,1,{high},{low}"), Code::OK)?;
-    listener.set_nonblocking(true)?;
-    Ok(TimedListener(listener))
-}
-
-/// A listener with a timeout.
-struct TimedListener(TcpListener);
-
-impl TimedListener {
-    fn accept(&self) -> Result<(std::net::TcpStream, std::net::SocketAddr), Error> {
-        for _ in 0..ACCEPT_TRIES {
-            if let Ok((stream, from)) = self.0.accept() {
-                stream.set_nonblocking(false)?;
-                return Ok((stream, from));
-            }
-            wharf_load::clock::pause(ACCEPT_PAUSE);
-        }
-        Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
-    }
-}
-
-const ACCEPT_TRIES: u32 = 2000;
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
-
-fn opened(client: &mut ClientSession, line: &str) -> Result<(), Error> {
-    let reply = client.call(line)?;
-    if reply.code.is_preliminary() { Ok(()) } else { Err(Error::refused(line, &reply)) }
-}
-
-fn finished(client: &mut ClientSession) -> Result<(), Error> {
-    let reply = client.reply()?;
-    if reply.code.is_success() { Ok(()) } else { Err(Error::refused("the transfer", &reply)) }
+    client.data_active("STOR a")?.write_all(&NameContent::Small.bytes())?;
+    client.transferred().map_err(|kind| Error::new("STOR a", kind))
 }
 
 /// The server did something wrong and reported success.
