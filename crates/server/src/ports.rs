@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::passive_listener::{PassiveListener, Sharing};
+use wharf_core::lock;
+
 use crate::admission::ClientPrefix;
 use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
@@ -264,7 +266,7 @@ impl Ports {
     }
 
     fn all_retained(&self) -> MutexGuard<'_, BTreeMap<u64, Lease>> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.retained)
     }
 
     fn reserve(self: &Arc<Self>, address: SocketAddr) -> Option<Reserved> {
@@ -294,7 +296,7 @@ impl Ports {
     }
 
     fn all_open(&self) -> MutexGuard<'_, OpenPorts> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// The number of ports in use, without retained ones.
