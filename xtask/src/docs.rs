@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::{picture, process, trust, vocabulary};
+use crate::{picture, process, trust};
 
 /// Makes the freshness tests write the documents.
 const BLESS: &str = "WHARF_BLESS";
@@ -28,6 +28,5 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         return Err("cannot write a document, see above".to_owned());
     }
     trust::run(root)?;
-    vocabulary::run(root)?;
     picture::run(root)
 }

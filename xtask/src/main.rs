@@ -55,8 +55,6 @@ Usage: cargo xtask <COMMAND>
   trust    Write docs/reference/trust.md: risks, tests and proofs
   trust record [PROOF]...
            Record the results of proofs from target/prove in docs/proofs.toml, then the same
-  vocabulary
-           Only write the list of rejected phrases in CONTRIBUTING.md again
   picture  Draw docs/picture/panel.svg from docs/picture/panel.txt
   help     Show this text
 ";
@@ -93,7 +91,6 @@ fn run(words: &[&str]) -> Result<(), String> {
             trust::record(&root, rest)?;
             trust::run(&root)
         }
-        ["vocabulary"] => vocabulary::run(&root),
         ["picture"] => picture::run(&root),
         [] | ["help" | "--help" | "-h"] => {
             eprint!("{HELP}{}", steps::help());

@@ -39,7 +39,6 @@ const RULES: &[fn(&SourceTree) -> Vec<Finding>] = &[
     words::check,
     documents::check,
     links::check,
-    language::list,
     trust::check,
     documents::translations,
     language::check,
@@ -72,8 +71,6 @@ struct Finding {
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = SourceTree::read(root)?;
     let findings = check(&tree);
-    eprint!("{}", language::report(&language::counts(&tree)));
-    eprint!("{}", types::report(&tree));
     for finding in &findings {
         eprintln!("{finding}");
     }

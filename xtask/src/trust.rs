@@ -1,6 +1,6 @@
-//! The reference of risks, tests and proofs, `docs/reference/trust.md`: generated from the rows in
-//! [`rows`], the names of the tests and the recorded results of proofs. The text around them is in
-//! `trust/template.md`; `docs/TRUST.md` is the summary, and not generated.
+//! The reference of risks, tests and proofs, `docs/reference/trust.md`: generated from the names of
+//! the tests, the recorded results of proofs and `trust/template.md`, which has the risks.
+//! `docs/TRUST.md` is the summary, and not generated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,18 +8,21 @@ use std::fs;
 use std::path::Path;
 
 use found::CoveringTest;
-use rows::{ROWS, WITHOUT_TESTS};
 
 mod found;
 mod proofs;
-mod rows;
 
 pub(crate) use proofs::record;
 
 /// The generated page, relative to the top of the checkout.
 pub(crate) const PAGE: &str = "docs/reference/trust.md";
-/// The text of the page, with a placeholder for each generated part.
+/// The text of the page, with a placeholder for each generated part, and a section for each known
+/// risk of FTP servers at its end.
 const TEMPLATE: &str = include_str!("trust/template.md");
+/// What a section of a risk begins with; its number, a colon and its title follow.
+const ROW: &str = "\n### Row ";
+/// Rows on a web console, which wharf does not have, so there is nothing to test.
+const WITHOUT_TESTS: &[u32] = &[48, 49, 50];
 
 /// The input of the page: all Rust files and the results of proofs.
 pub(crate) struct Known {
@@ -48,39 +51,35 @@ impl Known {
         self.fill(TEMPLATE)
     }
 
+    /// Replaces the placeholders, and adds to each row what its tests are.
     fn fill(&self, template: &str) -> String {
-        let parts = [("rows", self.rows()), ("proofs", self.proofs())];
-        parts.iter().fold(template.to_owned(), |page, (name, part)| {
-            page.replace(&placeholder(name), part.trim_end())
-        })
+        let count = format!("{} tests have the number of a row in their name.", self.tests.len());
+        let head = template.split(ROW).next().unwrap_or_default();
+        let mut page = head
+            .replace(&placeholder("count"), &count)
+            .replace(&placeholder("proofs"), self.proofs().trim_end());
+        for (number, text) in rows(template) {
+            let _ = write!(page, "{ROW}{text}\n{}", self.tests_of(number));
+        }
+        page
     }
 
     /// Rows without a test, and numbers in names without a row: row or number, and why.
     pub(crate) fn gaps(&self) -> Vec<String> {
         let shown = |number| self.tests.iter().any(|test| test.rows.contains(&number));
-        let bare = ROWS.iter().filter(|row| !WITHOUT_TESTS.contains(&row.number));
-        let bare = bare.filter(|row| !shown(row.number));
+        let bare = rows(TEMPLATE).filter(|(number, _)| !WITHOUT_TESTS.contains(number));
+        let bare = bare.filter(|(number, _)| !shown(*number));
+        let title = |text: &'static str| text.lines().next().unwrap_or_default();
         let mut gaps: Vec<_> = bare
-            .map(|row| format!("no test is named row_{:02}_… ({})", row.number, row.fault))
+            .map(|(number, text)| format!("no test is named row_{number:02}_… ({})", title(text)))
             .collect();
         for test in &self.tests {
-            let is_row = |number: &&u32| ROWS.iter().any(|row| row.number == **number);
+            let is_row = |number: &&u32| rows(TEMPLATE).any(|(row, _)| row == **number);
             for number in test.rows.iter().filter(|number| !is_row(number)) {
                 gaps.push(format!("`{}` in {}: unknown row {number}", test.sentence, test.file));
             }
         }
         gaps
-    }
-
-    /// A section for each row: the risk, what wharf does about it, and its tests.
-    fn rows(&self) -> String {
-        let count = self.tests.len();
-        let mut out = format!("{count} tests have the number of a row in their name.\n");
-        for row in ROWS {
-            let _ = writeln!(out, "\n### Row {}: {}\n\n{}", row.number, row.fault, row.answer);
-            out.push_str(&self.tests_of(row.number));
-        }
-        out
     }
 
     fn tests_of(&self, number: u32) -> String {
@@ -133,6 +132,12 @@ fn is_rust(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end == "rs")
 }
 
+/// The risks of a template: the number of each, and its text from the number on.
+fn rows(template: &str) -> impl Iterator<Item = (u32, &str)> {
+    let texts = template.split(ROW).skip(1).map(str::trim_end);
+    texts.filter_map(|text| Some((text.split(':').next()?.parse().ok()?, text)))
+}
+
 /// Where the template has the generated part `name`.
 fn placeholder(name: &str) -> String {
     format!("<!-- generated: {name} -->")
@@ -177,9 +182,10 @@ mod tests {
     fn the_generated_parts_replace_their_placeholders() {
         let proof = "[[proof]]\nname = \"kill\"\ncount = 1000\nunit = \"kills\"\nfailed = 0\n";
         let known = known(&[("a.rs", "fn row_01_no_other_peer() {"), (proofs::FILE, proof)]);
-        let template = ["a", &placeholder("rows"), &placeholder("proofs"), "b\n"].join("\n");
+        let (count, proofs) = (placeholder("count"), placeholder("proofs"));
+        let template = format!("a\n{count}\n{proofs}\n{ROW}1: a\n\nb\n{ROW}2: c\n\nd\n");
         let page = known.fill(&template);
-        assert!(page.starts_with("a\n1 tests") && page.ends_with("\nb\n"), "{page}");
+        assert!(page.starts_with("a\n1 tests") && page.ends_with("\n\nd\n\nNo test.\n"), "{page}");
         assert!(page.contains("- [a.rs](../../a.rs): no other peer\n"), "{page}");
         assert!(page.contains("| kill |  | 1,000 kills | 0 |"), "{page}");
         assert!(page.contains("### Row 2: "), "{page}");
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_template_has_a_placeholder_for_each_generated_part() {
-        for name in ["rows", "proofs"] {
+        for name in ["count", "proofs"] {
             assert_eq!(TEMPLATE.matches(&placeholder(name)).count(), 1, "{name}");
         }
         assert!(!known(&[]).page().contains("<!-- generated:"));
@@ -195,13 +201,23 @@ mod tests {
 
     #[test]
     fn a_row_that_loses_its_test_is_a_gap_and_so_is_a_number_without_a_row() {
-        let rows = ROWS.iter().map(|row| row.number).chain([99]);
+        let rows = rows(TEMPLATE).map(|(number, _)| number).chain([99]);
         let lines: Vec<_> = rows.map(|number| format!("fn row_{number:02}_x() {{")).collect();
         let all = lines.join("\n");
         let gaps = known(&[("a.rs", &all)]).gaps();
         assert_eq!(gaps, ["`x` in a.rs: unknown row 99"]);
         let gaps = known(&[("a.rs", &all.replace("fn row_07_x", "fn x"))]).gaps();
         assert!(gaps[0].starts_with("no test is named row_07_"), "{gaps:?}");
+    }
+
+    #[test]
+    fn the_rows_are_in_order_and_complete() {
+        assert!(rows(TEMPLATE).map(|(number, _)| number).eq(1..=58));
+        for (number, text) in rows(TEMPLATE) {
+            let (title, answer) = text.split_once("\n\n").unwrap();
+            assert!(answer.ends_with('.') && !title.ends_with('.'), "row {number}");
+            assert!(!text.contains('|'), "row {number}");
+        }
     }
 
     #[test]

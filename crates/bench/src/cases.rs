@@ -44,7 +44,7 @@ pub(crate) enum CaseGroup {
     Quick,
     /// In `full` only.
     Full,
-    /// How cost grows: in `full`, and alone as `growth`. Shown as curves.
+    /// How cost grows: in `full`, and alone as `growth`. One table for each series.
     Growth,
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum ClientProgram {
     Lftp,
     Rclone,
     Curl,
+    /// curl with several transfers at a time.
+    CurlParallel,
     Wget,
     /// `ncftpget` and `ncftpput`.
     Ncftp,
@@ -66,7 +68,7 @@ impl ClientProgram {
         match self {
             Self::Lftp => "lftp",
             Self::Rclone => "rclone",
-            Self::Curl => "curl",
+            Self::Curl | Self::CurlParallel => "curl",
             Self::Wget => "wget",
             Self::Ncftp if job.is_upload() => "ncftpput",
             Self::Ncftp => "ncftpget",
@@ -78,7 +80,7 @@ impl ClientProgram {
         match self {
             Self::Lftp => "lftp",
             Self::Rclone => "rclone",
-            Self::Curl => "curl",
+            Self::Curl | Self::CurlParallel => "curl",
             Self::Wget => "wget",
             Self::Ncftp => "ncftp",
         }
@@ -120,11 +122,14 @@ impl ClientProgram {
                 add(&["sync", &from.to_string(), &format!(":ftp:{uploads}/{far}")]);
             }
             Self::Rclone => add(&["sync", &format!(":ftp:{far}"), &to.to_string()]),
-            Self::Curl => {
+            Self::Curl | Self::CurlParallel => {
                 let file = places.local.join("curl.conf");
                 crate::bench::paths::write(&file, curl_config(job, places)?)?;
                 let account = format!("{USER}:{PASSWORD}");
-                add(&["--parallel", "--silent", "--show-error", "--user", &account]);
+                if self == Self::CurlParallel {
+                    add(&["--parallel"]);
+                }
+                add(&["--silent", "--show-error", "--user", &account]);
                 add(&["--config", &file.display().to_string()]);
             }
             Self::Wget => {
@@ -220,10 +225,11 @@ pub(crate) fn contents(folder: &Path) -> Result<(u64, u64), String> {
 mod tests {
     use super::*;
 
-    const CLIENTS: [ClientProgram; 5] = [
+    const CLIENTS: [ClientProgram; 6] = [
         ClientProgram::Lftp,
         ClientProgram::Rclone,
         ClientProgram::Curl,
+        ClientProgram::CurlParallel,
         ClientProgram::Wget,
         ClientProgram::Ncftp,
     ];
@@ -247,7 +253,8 @@ mod tests {
                 line.starts_with(&format!("{TIME_MAX_S} {}", client.program(ClientJob::GetTree)))
             );
             let config = std::fs::read_to_string(folder.path().join("curl.conf"));
-            let text = if client == ClientProgram::Curl { config.unwrap() } else { line };
+            let is_curl = client.program(ClientJob::GetTree) == "curl";
+            let text = if is_curl { config.unwrap() } else { line };
             assert!(text.contains(TREE), "{text}");
             assert!(text.contains("downloads"), "{text}");
             assert!(text.contains("2121") || client == ClientProgram::Rclone, "{text}");

@@ -22,7 +22,7 @@ use crate::bench::running::{RunningServer, free_port, work_folder};
 use crate::bench::sampler::{Peak, watch};
 use crate::bench::servers::{BenchServer, Installation, ServerSetup};
 use crate::bench::tree::{TestTrees, UPLOADS, file_name};
-use crate::bench::{clock, compare, machine, proc};
+use crate::bench::{clock, compare, proc};
 
 mod idle;
 mod plan;
@@ -153,7 +153,7 @@ impl MeasurementContext {
         }
         let mut figures = figures(case, &outcome, cpu, own);
         add_peak(&mut figures, &peak, before);
-        let processors = outcome.wall.as_secs_f64() * length(machine::cores());
+        let processors = outcome.wall.as_secs_f64() * length(wharf_load::machine::cores());
         figures.insert(Figure::OthersCpu, 100.0 * ratio(others, processors));
         Ok(figures)
     }

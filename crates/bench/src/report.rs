@@ -7,7 +7,7 @@ use crate::bench::paths::{make_folder, write};
 use crate::bench::result::{FORMAT, MeasurementRecord};
 
 pub(crate) mod chart;
-pub(crate) mod growth;
+mod growth;
 pub(crate) mod page;
 mod svg;
 pub(crate) mod table;
@@ -107,10 +107,6 @@ pub(crate) fn write_page(record: &MeasurementRecord, docs: &Path) -> Result<(), 
 
 /// All charts with content, with their names.
 fn pictures(record: &MeasurementRecord) -> Vec<(&'static str, String)> {
-    let all = [
-        ("speed", chart::speed(record)),
-        ("cpu", chart::cpu(record)),
-        ("growth", growth::draw(record)),
-    ];
+    let all = [("speed", chart::speed(record)), ("cpu", chart::cpu(record))];
     all.into_iter().filter_map(|(name, picture)| Some((name, picture?))).collect()
 }

@@ -56,7 +56,7 @@ pub(crate) fn run(
     let mut record = MeasurementRecord {
         format: FORMAT,
         date: clock::date(),
-        commit: machine::commit(),
+        commit: wharf_load::machine::commit(),
         machine: machine::describe(&tree),
         servers,
         notes: Vec::new(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::cases::find;
-use super::report::{chart, growth, page, terminal};
+use super::report::{chart, page, terminal};
 use super::result::{
     BenchMachine, FORMAT, Figure, LIMIT, MeasurementRecord, ServerInfo, ServerRun,
 };
@@ -118,7 +118,7 @@ fn the_terminal_shows_every_case_and_unmet_targets() {
 
 #[test]
 fn the_page_shows_unmet_targets_before_charts() {
-    let text = page::draw(&record(), &["speed", "cpu", "growth"]);
+    let text = page::draw(&record(), &["speed", "cpu"]);
     let (losses, charts) = (text.find("falls short").unwrap(), text.find("## Charts").unwrap());
     assert!(losses < charts);
     assert_same("page.md", &text);
@@ -129,14 +129,13 @@ fn the_charts_are_drawn() {
     let record = record();
     assert_same("speed.svg", &chart::speed(&record).unwrap());
     assert_same("cpu.svg", &chart::cpu(&record).unwrap());
-    assert_same("growth.svg", &growth::draw(&record).unwrap());
 }
 
 #[test]
 fn without_measurements_there_are_no_charts() {
     let record = MeasurementRecord { runs: Vec::new(), summary: Vec::new(), ..record() };
     assert!(chart::speed(&record).is_none());
-    assert!(growth::draw(&record).is_none());
+    assert!(chart::cpu(&record).is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A control connection: sends lines, receives replies.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use wharf_proto::reply::Reply;
 
@@ -26,6 +27,15 @@ impl ControlConnection {
     /// TLS they could come from an attacker on the path.
     pub(crate) fn into_transport(self) -> Option<Transport> {
         self.inbox.is_empty().then_some(self.transport)
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.transport.socket()
+    }
+
+    /// Returns the connection, whatever is buffered.
+    pub(crate) fn into_any_transport(self) -> Transport {
+        self.transport
     }
 
     pub(crate) fn call(&mut self, line: &str) -> Result<Reply, ErrorKind> {

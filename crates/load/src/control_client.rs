@@ -1,30 +1,25 @@
 //! One client that examines a server step by step, and reports each result.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply, pasv_numbers};
+use wharf_proto::address::{parse_epsv_reply, parse_pasv_reply};
 
-use crate::control::ControlConnection;
 use crate::error::{Error, ErrorKind};
-use crate::net::{Connector, Transport, accept_one, listen_beside};
+use crate::net::{Connector, Transport};
+use crate::outcome::TlsFacts;
+use crate::session::ClientSession;
 use crate::target::TlsOptions;
-use crate::tls::{self, TlsStream};
+use crate::tls;
 
 /// A control connection, driven line by line.
 #[derive(Debug)]
 pub struct ControlClient {
-    address: SocketAddr,
+    session: ClientSession,
     /// The local address.
     local: SocketAddr,
-    timeout: Duration,
-    /// Missing only during the TLS handshake, or after it has failed.
-    control: Option<ControlConnection>,
-    tls: Option<(Arc<ClientConfig>, TlsOptions)>,
 }
 
 /// A reply of the server.
@@ -65,11 +60,9 @@ impl ControlClient {
         let failed = |error: std::io::Error| {
             Error::new(format!("cannot connect to {address}"), error.into())
         };
-        let socket = Connector::new(address, 0, timeout).connect(None).map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
-        let local = socket.local_addr().map_err(failed)?;
-        let control = Some(ControlConnection::new(Transport::Plain(socket)));
-        Ok(Self { address, local, timeout, control, tls: None })
+        let session = ClientSession::open(Connector::new(address, timeout)).map_err(failed)?;
+        let local = session.local().map_err(failed)?;
+        Ok(Self { session, local })
     }
 
     /// Reads the greeting.
@@ -85,9 +78,11 @@ impl ControlClient {
     /// # Errors
     /// A network error. It never contains a password.
     pub fn command(&mut self, line: &str) -> Result<FtpReply, Error> {
-        let step = line.split(' ').next().unwrap_or(line).to_owned();
-        let result = self.control().and_then(|control| control.call(line));
-        result.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
+        let reply = self.session.call(line).map_err(|error| {
+            let step = line.split(' ').next().unwrap_or(line);
+            Error::new(step, error.kind)
+        })?;
+        Ok(FtpReply::of(&reply))
     }
 
     /// Performs the TLS handshake on the control connection: right after connecting, or after `AUTH
@@ -96,19 +91,9 @@ impl ControlClient {
     /// # Errors
     /// The handshake failed. The connection cannot be used any more.
     pub fn secure(&mut self, tls: &TlsOptions) -> Result<TlsInfo, Error> {
-        let step = |kind| Error::new("the TLS handshake", kind);
-        let config = tls::of_session(&tls::config(&tls.trust).map_err(step)?);
-        let Some(Transport::Plain(socket)) =
-            self.control.take().and_then(ControlConnection::into_transport)
-        else {
-            let what = "unexpected bytes before the TLS handshake".to_owned();
-            return Err(step(ErrorKind::InvalidReply(what)));
-        };
-        let stream = TlsStream::handshake(&config, &tls.name, socket, false).map_err(step)?;
-        let (version, cipher) = stream.agreed();
-        let chain = stream.certificates();
-        self.control = Some(ControlConnection::new(Transport::Tls(Box::new(stream))));
-        self.tls = Some((config, tls.clone()));
+        let secured = tls::config(&tls.trust).and_then(|config| self.session.upgrade(tls, &config));
+        let chain = secured.map_err(|kind| Error::new("the TLS handshake", kind))?;
+        let TlsFacts { version, cipher, .. } = self.session.facts().clone();
         Ok(TlsInfo { version, cipher, chain })
     }
 
@@ -126,7 +111,8 @@ impl ControlClient {
             return Err(Error::new(line, reply.refusal()));
         }
         let address = if is_extended {
-            parse_epsv_reply(bytes).map(|port| SocketAddr::new(self.address.ip(), port))
+            parse_epsv_reply(bytes)
+                .map(|port| SocketAddr::new(self.session.connector().address().ip(), port))
         } else {
             parse_pasv_reply(bytes).map(SocketAddr::V4)
         };
@@ -141,12 +127,10 @@ impl ControlClient {
         let failed = |error: std::io::Error| {
             Error::new(format!("open a data connection to {at}"), error.into())
         };
-        let socket = Connector::new(at, 0, self.timeout).connect(None).map_err(failed)?;
-        let reply = self.command("LIST")?;
-        if !(100..200).contains(&reply.code) {
-            return Err(Error::new("LIST", reply.refusal()));
-        }
-        self.take_listing(socket)
+        let socket = Connector::new(at, self.session.timeout()).connect(None).map_err(failed)?;
+        self.session.begin("LIST")?;
+        let transport = self.session.secured(socket, false)?;
+        self.take_listing(transport)
     }
 
     /// Lists the current directory over a data connection from the server (active mode).
@@ -154,34 +138,14 @@ impl ControlClient {
     /// # Errors
     /// The step that failed.
     pub fn list_active(&mut self) -> Result<ListingResult, Error> {
-        let failed = |error: std::io::Error| Error::new("wait for the server", error.into());
-        let listener = listen_beside(self.local).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        let line = match self.local.ip().to_canonical() {
-            IpAddr::V4(ip) => format!("PORT {}", pasv_numbers(ip, port)),
-            IpAddr::V6(ip) => format!("EPRT |2|{ip}|{port}|"),
-        };
-        for (line, is_fine) in [(line.as_str(), 200..300), ("LIST", 100..200)] {
-            let reply = self.command(line)?;
-            if !is_fine.contains(&reply.code) {
-                return Err(Error::new(line, reply.refusal()));
-            }
-        }
-        let socket = accept_one(&listener, self.address.ip(), self.timeout).map_err(failed)?;
-        self.take_listing(socket)
+        let transport = self.session.data_active("LIST")?;
+        self.take_listing(transport)
     }
 
-    fn take_listing(&mut self, socket: std::net::TcpStream) -> Result<ListingResult, Error> {
-        let mut is_resumed = None;
-        let mut transport = match &self.tls {
-            None => Transport::Plain(socket),
-            Some((config, tls)) => {
-                let step = |kind| Error::new("the TLS handshake for data", kind);
-                let stream =
-                    TlsStream::handshake(config, &tls.name, socket, false).map_err(step)?;
-                is_resumed = Some(stream.is_resumed());
-                Transport::Tls(Box::new(stream))
-            }
+    fn take_listing(&mut self, mut transport: Transport) -> Result<ListingResult, Error> {
+        let is_resumed = match &transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(stream) => Some(stream.is_resumed()),
         };
         let mut bytes = 0;
         let mut piece = [0; 4096];
@@ -207,12 +171,8 @@ impl ControlClient {
     }
 
     fn receive(&mut self, step: &str) -> Result<FtpReply, Error> {
-        let received = self.control().and_then(ControlConnection::reply);
-        received.map(|reply| FtpReply::of(&reply)).map_err(|kind| Error::new(step, kind))
-    }
-
-    fn control(&mut self) -> Result<&mut ControlConnection, ErrorKind> {
-        self.control.as_mut().ok_or(ErrorKind::Closed)
+        let received = self.session.reply();
+        received.map(|reply| FtpReply::of(&reply)).map_err(|error| Error::new(step, error.kind))
     }
 }
 

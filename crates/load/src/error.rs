@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use wharf_proto::reply::{Code, Reply};
+
 /// An error, and the step at which it occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -65,9 +67,35 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(step: impl Into<String>, kind: ErrorKind) -> Self {
+    /// An error at a step.
+    pub fn new(step: impl Into<String>, kind: ErrorKind) -> Self {
         Self { step: step.into(), kind }
     }
+
+    /// The error of an unexpected reply.
+    pub fn rejected(step: impl Into<String>, reply: &Reply) -> Self {
+        Self::new(step, ErrorKind::of(reply))
+    }
+
+    /// The code of the reply, if there was one.
+    pub fn code(&self) -> Option<Code> {
+        match self.kind {
+            ErrorKind::Rejected { code, .. } => Code::from_number(code),
+            _ => None,
+        }
+    }
+}
+
+impl ErrorKind {
+    /// The kind of an unexpected reply.
+    pub(crate) fn of(reply: &Reply) -> Self {
+        Self::Rejected { code: reply.code.number(), text: last_line(reply) }
+    }
+}
+
+/// The last line of a reply, without its code.
+pub(crate) fn last_line(reply: &Reply) -> String {
+    reply.lines.last().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
 }
 
 impl fmt::Display for Error {
@@ -101,6 +129,19 @@ impl fmt::Display for ErrorKind {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for String {
+    fn from(error: Error) -> Self {
+        error.to_string()
+    }
+}
+
+/// An error outside a command, such as that of a data connection.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::new("the connection", error.into())
+    }
+}
 
 impl From<io::Error> for ErrorKind {
     fn from(error: io::Error) -> Self {

@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::clock::now;
+use crate::error::ErrorKind;
 use crate::system;
+use crate::target::TargetServer;
 use crate::tls::TlsStream;
 
 /// How one session connects to its server.
@@ -20,15 +22,24 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    pub(crate) fn new(address: SocketAddr, timeout: Duration) -> Self {
+        // To the system, zero means no timeout.
+        Self { address, source: None, timeout: timeout.max(TIMEOUT_MIN) }
+    }
+
     /// For the session with this number. One local address has some 28,000 ports for one server, so
     /// very many sessions on one computer need several addresses.
-    pub(crate) fn new(address: SocketAddr, number: usize, timeout: Duration) -> Self {
+    pub(crate) fn of_session(target: &TargetServer, number: usize) -> Self {
+        let address = target.address;
         let is_here = address.is_ipv4() && address.ip().is_loopback();
         let block = u8::try_from(number / SESSIONS_PER_SOURCE).unwrap_or(u8::MAX);
-        let source = (is_here && block > 0 && system::HAS_MANY_LOOPBACKS)
+        let other = (is_here && block > 0 && system::HAS_MANY_LOOPBACKS)
             .then(|| Ipv4Addr::new(127, 0, 1, block).into());
-        // To the system, zero means no timeout.
-        Self { address, source, timeout: timeout.max(TIMEOUT_MIN) }
+        Self { source: target.source.or(other), ..Self::new(address, target.timeout) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -52,6 +63,14 @@ impl Connector {
     }
 }
 
+/// Opens a connection to a server, and sends and reads nothing.
+///
+/// # Errors
+/// The server cannot be reached.
+pub fn dial(target: &TargetServer) -> io::Result<TcpStream> {
+    Connector::of_session(target, 0).connect(None)
+}
+
 const SESSIONS_PER_SOURCE: usize = 20_000;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
@@ -66,19 +85,16 @@ pub(crate) fn listen_beside(local: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Waits for the server; connections from other addresses are closed.
-pub(crate) fn accept_one(
-    listener: &TcpListener,
-    from: IpAddr,
-    timeout: Duration,
-) -> io::Result<TcpStream> {
+pub(crate) fn accept_one(listener: &TcpListener, server: &Connector) -> io::Result<TcpStream> {
+    let (from, timeout) = (server.address.ip(), server.timeout);
     let begun = now();
     let mut unexpected = None;
     while begun.elapsed() < timeout {
         match listener.accept() {
             Ok((stream, peer)) if peer.ip().to_canonical() == from.to_canonical() => {
                 stream.set_nonblocking(false)?;
-                stream.set_read_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
-                stream.set_write_timeout(Some(timeout.max(TIMEOUT_MIN)))?;
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
                 return Ok(stream);
             }
             Ok((_, peer)) => unexpected = Some(peer.ip()),
@@ -97,19 +113,55 @@ pub(crate) fn accept_one(
 /// The standard library has no timeout for accepting, so it is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A connection, with or without TLS.
+/// A connection, with or without TLS, which can end in every way.
 #[derive(Debug)]
-pub(crate) enum Transport {
+pub enum Transport {
+    /// Without TLS.
     Plain(TcpStream),
+    /// With TLS.
     Tls(Box<TlsStream>),
 }
 
 impl Transport {
-    /// Ends the sending direction, and reads until the peer does the same.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    /// Ends the sending direction. With TLS: sends `close_notify`, and reads until the peer does
+    /// the same.
+    ///
+    /// # Errors
+    /// The connection was lost.
+    pub fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown(Shutdown::Write),
             Self::Tls(stream) => stream.finish(),
+        }
+    }
+
+    /// Ends it with RST, like a client that dies with unread data, or a firewall.
+    pub fn reset(self) {
+        // Otherwise the close below sends a FIN, which is tested as well.
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends it with FIN alone: with TLS the `close_notify` is missing.
+    pub fn drop_off(self) {
+        // The peer may have closed it already.
+        let _ = self.socket().shutdown(Shutdown::Both);
+    }
+
+    /// The socket below.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// Reads to the end, which with TLS is `close_notify`.
+    pub(crate) fn read_whole(&mut self) -> Result<Vec<u8>, ErrorKind> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        match self {
+            Self::Tls(stream) if stream.is_truncated() => Err(ErrorKind::Closed),
+            _ => Ok(bytes),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The server, and the account.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +22,15 @@ pub struct TargetServer {
     pub tls: Option<TlsOptions>,
     /// The longest wait for any one reply, connection or block of data.
     pub timeout: Duration,
+    /// The local address of all connections; that of the system if `None`.
+    pub source: Option<IpAddr>,
 }
 
 impl TargetServer {
     /// A server without TLS, with a timeout of 60 seconds.
     pub fn new(address: SocketAddr, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
-        Self { address, user, password, tls: None, timeout: TIMEOUT }
+        Self { address, user, password, tls: None, timeout: TIMEOUT, source: None }
     }
 }
 

@@ -55,9 +55,10 @@ const TICKETS: usize = 8;
 
 /// A TLS connection on a blocking socket.
 #[derive(Debug)]
-pub(crate) struct TlsStream {
+pub struct TlsStream {
     connection: ClientConnection,
     socket: TcpStream,
+    is_truncated: bool,
 }
 
 impl TlsStream {
@@ -73,7 +74,7 @@ impl TlsStream {
         let mut connection =
             ClientConnection::new(Arc::clone(config), name.clone()).map_err(reported)?;
         connection.set_buffer_limit(None);
-        let mut stream = Self { connection, socket };
+        let mut stream = Self { connection, socket, is_truncated: false };
         let mut records = TlsRecords::default();
         loop {
             stream.send()?;
@@ -113,6 +114,11 @@ impl TlsStream {
         self.connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default()
     }
 
+    /// Whether the peer has ended it without `close_notify`.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -148,7 +154,10 @@ impl Read for TlsStream {
         loop {
             match self.connection.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.is_truncated = true;
+                    return Ok(0);
+                }
                 done => return done,
             }
             self.connection.read_tls(&mut self.socket)?;

@@ -60,7 +60,7 @@ impl<'a> TransferBuffers<'a> {
         let drained = length.filter(|length| {
             matches!(reader, DownloadReader::Drain) && *length >= DRAINED_LENGTH_MIN
         });
-        let mut transport = session.open(&line, drained.is_some())?;
+        let mut transport = session.data_exact(&line, drained.is_some())?;
         let timeout = session.timeout();
         let received = match (&mut transport, reader) {
             (Transport::Plain(socket), DownloadReader::Drain | DownloadReader::Decrypt) => {
@@ -93,7 +93,7 @@ impl<'a> TransferBuffers<'a> {
     ) -> Result<TransferResult, Error> {
         let line = format!("STOR {path}");
         let begun = self.begin();
-        let mut transport = session.open(&line, false)?;
+        let mut transport = session.data(&line)?;
         let sent = match &mut transport {
             Transport::Plain(socket) => self.send_plain(socket, length, content_source),
             transport @ Transport::Tls(_) => self.send(transport, length, content_source),
@@ -126,7 +126,7 @@ impl<'a> TransferBuffers<'a> {
         let line = format!("{} {path}", verb.word());
         let line = line.trim_end();
         let begun = self.begin();
-        let mut transport = session.open(line, false)?;
+        let mut transport = session.data(line)?;
         let mut counter = Counter::new(verb);
         let listed = self.each_part(&mut transport, |part| {
             counter.take(part);

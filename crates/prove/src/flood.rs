@@ -10,15 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use wharf_load::clock;
+use wharf_load::{ClientSession, Error, ErrorKind, clock};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{ClientError, ProofClient};
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
-use crate::prove::server::{PASSWORD, ProofServer, USER};
+use crate::prove::server::{ProofServer, target_from};
 use crate::prove::watch::{ProcessSample, mib};
 
 mod abusive_clients;
@@ -127,10 +126,9 @@ fn normal_client(
     Ok(())
 }
 
-fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), ClientError> {
+fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), Error> {
     let began = clock::now();
-    let mut client = ProofClient::connect_from(NORMAL_CLIENT, port)?;
-    client.log_in(USER, PASSWORD)?;
+    let mut client = ClientSession::log_in(&target_from(NORMAL_CLIENT, port))?;
     times.logins.push(began.elapsed());
     for _ in 0..NOOPS {
         let began = clock::now();
@@ -139,7 +137,7 @@ fn session(port: u16, content: &[u8], times: &mut Times) -> Result<(), ClientErr
     }
     let began = clock::now();
     if client.download("RETR small")? != content {
-        return Err(ClientError::InvalidReply("wrong bytes".to_owned()));
+        return Err(Error::new("RETR small", ErrorKind::Content { at: 0 }));
     }
     times.files.push(began.elapsed());
     client.quit()

@@ -7,10 +7,9 @@
 
 use std::path::Path;
 
-use wharf_load::Random;
+use wharf_load::{ClientSession, Error, Random};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::drive::{Drive, Health, Mounted, mount_memory};
 use crate::prove::folder;
@@ -198,7 +197,7 @@ impl FaultSetup<'_> {
     }
 
     /// The session answers, the next login works, and existing files are unchanged.
-    fn still_serves(&self, client: &mut ProofClient) -> Result<(), String> {
+    fn still_serves(&self, client: &mut ClientSession) -> Result<(), String> {
         client.expect("NOOP", Code::OK)?;
         let mut next = self.server.client(!self.is_secure)?;
         for client in [client, &mut next] {
@@ -212,7 +211,7 @@ impl FaultSetup<'_> {
         Ok(next.quit()?)
     }
 
-    fn stores_again(&mut self, client: &mut ProofClient) -> Result<(), String> {
+    fn stores_again(&mut self, client: &mut ClientSession) -> Result<(), String> {
         let bytes = self.little();
         client.store("STOR new", &bytes)?;
         if client.download("RETR new")? == bytes {
@@ -234,7 +233,7 @@ impl FaultSetup<'_> {
 }
 
 /// Expects a refusal with one of these codes.
-fn rejected<T>(line: &str, result: ClientResult<T>, codes: &[Code]) -> Result<(), String> {
+fn rejected<T>(line: &str, result: Result<T, Error>, codes: &[Code]) -> Result<(), String> {
     match result {
         Ok(_) => Err(format!("{line}: unexpected success")),
         Err(fault) if fault.code().is_some_and(|code| codes.contains(&code)) => Ok(()),

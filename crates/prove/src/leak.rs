@@ -6,15 +6,14 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Error, Random, clock};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::content::ContentPool;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
-use crate::prove::server::{PASSWORD, ProofServer, USER};
+use crate::prove::server::{PASSWORD, ProofServer, USER, target, target_from};
 use crate::prove::watch::{ProcessSample, mib, slope};
 
 pub(crate) static PROOF: Proof = Proof {
@@ -137,11 +136,13 @@ fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String
     let is_secure = random.once_in(2);
     match random.index(ENDINGS) {
         // Without a login: nothing sent, an incomplete line, handshake or login.
-        0 => drop(ProofClient::connect(server.port())?),
+        0 => drop(ClientSession::connect(&target(server.port()))?),
         1 => {
-            let mut client = ProofClient::connect(server.port())?;
-            client.send("USER anna\r\nPASS qu")?;
-            reset(client);
+            let client = ClientSession::connect(&target(server.port()))?;
+            if let Some(mut control) = client.into_control() {
+                control.write_all(b"USER anna\r\nPASS qu").map_err(Error::from)?;
+                control.reset();
+            }
         }
         2 => incomplete_handshake(server)?,
         3 => wrong_password(server, &mut random)?,
@@ -156,11 +157,11 @@ fn one(server: &ProofServer, pool: &ContentPool, seed: u64) -> Result<(), String
 const ENDINGS: usize = 13;
 
 fn logged_in(
-    mut client: ProofClient,
+    mut client: ClientSession,
     pool: &ContentPool,
     random: &mut Random,
     interruption: usize,
-) -> ClientResult<()> {
+) -> Result<(), Error> {
     let name = format!("file-{}", random.index(20));
     let bytes = pool.bytes(&{
         let length = random.small_index(BYTES_MAX);
@@ -185,7 +186,7 @@ fn logged_in(
         }
         // Interrupted uploads, with and without their control connection.
         7 => {
-            let mut data = client.open(&format!("STOR {name}"))?;
+            let mut data = client.data(&format!("STOR {name}"))?;
             let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
             data.write_all(part)?;
             data.reset();
@@ -193,14 +194,14 @@ fn logged_in(
             client.quit()
         }
         8 => {
-            let mut data = client.open(&format!("APPE {name}"))?;
+            let mut data = client.data(&format!("APPE {name}"))?;
             data.write_all(&bytes)?;
             reset(client);
             data.drop_off();
             Ok(())
         }
         9 => {
-            let data = client.open(&format!("STOR {name}"))?;
+            let data = client.data(&format!("STOR {name}"))?;
             client.send("ABOR")?;
             client.reply()?;
             client.reply()?;
@@ -210,14 +211,14 @@ fn logged_in(
         // Downloads that are not read to the end.
         10 => {
             client.store(&format!("STOR {name}"), &bytes)?;
-            let data = client.open(&format!("RETR {name}"))?;
+            let data = client.data(&format!("RETR {name}"))?;
             data.reset();
             reset(client);
             Ok(())
         }
         11 => {
             client.store(&format!("STOR {name}"), &bytes)?;
-            let data = client.open(&format!("RETR {name}"))?;
+            let data = client.data(&format!("RETR {name}"))?;
             client.send("QUIT")?;
             drop(data);
             drop(client);
@@ -231,8 +232,8 @@ fn logged_in(
     }
 }
 
-fn incomplete_handshake(server: &ProofServer) -> ClientResult<()> {
-    let mut client = ProofClient::connect(server.port())?;
+fn incomplete_handshake(server: &ProofServer) -> Result<(), Error> {
+    let mut client = ClientSession::connect(&target(server.port()))?;
     client.expect("AUTH TLS", Code::SECURITY_DONE)?;
     // The header of a record of 512 bytes, without its content.
     if let Some(mut control) = client.into_control() {
@@ -243,15 +244,16 @@ fn incomplete_handshake(server: &ProofServer) -> ClientResult<()> {
 }
 
 /// From its own address, so that only that one is banned.
-fn wrong_password(server: &ProofServer, random: &mut Random) -> ClientResult<()> {
+fn wrong_password(server: &ProofServer, random: &mut Random) -> Result<(), Error> {
     let part = u8::try_from(random.index(250) + 1).unwrap_or(1);
-    let mut client = ProofClient::connect_from(Ipv4Addr::new(127, 77, part, 1), server.port())?;
-    client.ask(&format!("USER {USER}"))?;
-    client.ask(&format!("PASS not-{PASSWORD}"))?;
+    let mut client =
+        ClientSession::connect(&target_from(Ipv4Addr::new(127, 77, part, 1), server.port()))?;
+    client.call(&format!("USER {USER}"))?;
+    client.call(&format!("PASS not-{PASSWORD}"))?;
     Ok(())
 }
 
-fn reset(client: ProofClient) {
+fn reset(client: ClientSession) {
     if let Some(control) = client.into_control() {
         control.reset();
     }

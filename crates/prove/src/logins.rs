@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wharf_load::clock;
+use wharf_load::{ClientSession, clock};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::ProofClient;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
-use crate::prove::server::ProofServer;
+use crate::prove::server::{ProofServer, target};
 use crate::prove::watch::{ProcessSample, mib};
 
 pub(crate) static PROOF: Proof = Proof {
@@ -77,9 +76,9 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
 /// Logs in; returns how often the server was busy before.
 fn log_in(port: u16) -> Result<u32, String> {
     for busy in 0..TRIES_MAX {
-        let mut client = ProofClient::connect(port)?;
+        let mut client = ClientSession::connect(&target(port))?;
         client.expect("USER anna", Code::NEED_PASSWORD)?;
-        let reply = client.ask(&format!("PASS {PASSWORD}"))?;
+        let reply = client.call(&format!("PASS {PASSWORD}"))?;
         match reply.code {
             Code::LOGGED_IN => return client.quit().map(|()| busy).map_err(String::from),
             Code::CLOSING => clock::pause(RETRY_PAUSE),

@@ -5,12 +5,11 @@
 //! [`report::ProofReport`]. What the proofs share:
 //!
 //! - a server that can be killed and started again: [`server`], on [`ports`] of its own;
-//! - clients that can end in any way: [`client`], over a [`stream`] with or without TLS;
+//! - clients that can end in any way: [`wharf_load::ClientSession`];
 //! - clients that work until the end, and what must hold then: [`workload`];
 
 use std::process::ExitCode;
 
-mod client;
 mod content;
 mod drive;
 mod folder;
@@ -23,7 +22,6 @@ mod report;
 mod run;
 
 mod server;
-mod stream;
 mod watch;
 mod workload;
 

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{RenameFlags, renameat_with};
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Error, Random, clock};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
@@ -190,7 +189,7 @@ impl SharedState<'_> {
 }
 
 /// One operation on the swapped files; returns whether the server allowed it. All may be rejected.
-fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
+fn act(client: &mut ClientSession, random: &mut Random) -> Result<bool, String> {
     const PATHS: [&str; 5] = ["d/secret", "d/new", "f", "l/secret", "g"];
     let path = *random.pick(&PATHS);
     Ok(match random.index(14) {
@@ -201,7 +200,7 @@ fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
         2 => listed(client, "MLSD d")?,
         3 => listed(client, "LIST d")?,
         4 => {
-            let size = client.size(path)?;
+            let size = client.existing_size(path)?;
             if size == Some(OUTSIDE.len()) {
                 return Err(format!("SIZE {path} read outside"));
             }
@@ -229,7 +228,7 @@ fn act(client: &mut ProofClient, random: &mut Random) -> Result<bool, String> {
 }
 
 /// The result; `None` if the server rejected.
-fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
+fn got<T>(result: Result<T, Error>) -> Result<Option<T>, String> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(fault) if fault.code().is_some() => Ok(None),
@@ -237,11 +236,11 @@ fn got<T>(result: ClientResult<T>) -> Result<Option<T>, String> {
     }
 }
 
-fn is_accepted(client: &mut ProofClient, line: &str) -> Result<bool, String> {
-    Ok(!client.ask(line)?.code.is_failure())
+fn is_accepted(client: &mut ClientSession, line: &str) -> Result<bool, String> {
+    Ok(!client.call(line)?.code.is_failure())
 }
 
-fn listed(client: &mut ProofClient, line: &str) -> Result<bool, String> {
+fn listed(client: &mut ClientSession, line: &str) -> Result<bool, String> {
     let bytes = got(client.download(line))?;
     let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     if text.contains("only-outside") {

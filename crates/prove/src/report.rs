@@ -10,7 +10,7 @@ use serde::Serialize;
 use wharf_load::clock;
 
 use crate::prove::folder;
-use crate::prove::machine::{ProofMachine, commit};
+use crate::prove::machine::ProofMachine;
 use crate::prove::proofs::{Proof, ProofExtent};
 
 /// The progress of a proof. Threads share it by reference.
@@ -189,7 +189,7 @@ impl ProofReport {
             figures: &state.figures,
             failures: &state.failures,
             machine: ProofMachine::describe(files),
-            commit: commit(),
+            commit: wharf_load::machine::commit(),
             result: if state.failed == 0 && state.passed > 0 { "passed" } else { "failed" },
         };
         let text = serde_json::to_string_pretty(&record).map_err(|error| error.to_string())?;

@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use wharf_load::clock;
+use rustls_pki_types::ServerName;
+use wharf_load::{ClientSession, Error, TargetServer, TlsOptions, clock};
 
-use crate::prove::client::{ClientResult, ProofClient};
 use crate::prove::folder;
 use crate::prove::folder::TemporaryFolder;
 use crate::prove::ports::PortBlock;
 use crate::prove::run::ProofRun;
-use crate::prove::stream::Security;
 
 /// A server with its folder, ports and accounts. Dropping it kills the process and removes all
 /// files.
@@ -27,7 +26,6 @@ pub(crate) struct ProofServer {
     /// The folder of the homes; in the server's folder unless the proof sets another.
     homes: PathBuf,
     ports: PortBlock,
-    security: Security,
     sections: BTreeMap<&'static str, Vec<String>>,
     accounts: BTreeMap<String, String>,
     child: Option<Child>,
@@ -40,6 +38,8 @@ pub(crate) const PASSWORD: &str = "quayside";
 /// The same, hashed by the cheapest kind that the server reads: hashes are not tested here.
 const PASSWORD_SSHA: &str = "{SSHA}2ovpBvSFw6k8gBftxBQCAyd+Qoh3aGFyZmJlbg==";
 
+/// The longest wait of a client. A server that takes longer, even on a busy machine, hangs.
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// From the start until the server accepts connections.
 const START_MAX: Duration = Duration::from_mins(1);
 const START_PAUSE: Duration = Duration::from_millis(1);
@@ -56,13 +56,12 @@ impl ProofServer {
     pub(crate) fn new(run: &ProofRun) -> Result<Self, String> {
         let folder = run.folder()?;
         let homes = folder.path().join("homes");
-        let (ports, security) = (PortBlock::take()?, Security::new()?);
+        let ports = PortBlock::take()?;
         let mut server = Self {
             wharf: run.wharf().to_owned(),
             folder,
             homes,
             ports,
-            security,
             sections: BTreeMap::new(),
             accounts: BTreeMap::new(),
             child: None,
@@ -172,18 +171,17 @@ impl ProofServer {
     }
 
     /// A logged-in client of [`USER`].
-    pub(crate) fn client(&self, is_secure: bool) -> ClientResult<ProofClient> {
+    pub(crate) fn client(&self, is_secure: bool) -> Result<ClientSession, Error> {
         self.client_of(USER, is_secure)
     }
 
     /// A logged-in client of an account.
-    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> ClientResult<ProofClient> {
-        let mut client = ProofClient::connect(self.port())?;
-        if is_secure {
-            client.secure(&self.security)?;
-        }
-        client.log_in(user, PASSWORD)?;
-        Ok(client)
+    pub(crate) fn client_of(&self, user: &str, is_secure: bool) -> Result<ClientSession, Error> {
+        let mut target = target(self.port());
+        user.clone_into(&mut target.user);
+        let name = ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
+        target.tls = is_secure.then(|| TlsOptions::accepting_any_certificate(name));
+        ClientSession::log_in(&target)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -266,6 +264,18 @@ impl Drop for ProofServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The server on this port, and [`USER`].
+pub(crate) fn target(port: u16) -> TargetServer {
+    let mut target = TargetServer::new((Ipv4Addr::LOCALHOST, port).into(), USER, PASSWORD);
+    target.timeout = TIMEOUT;
+    target
+}
+
+/// The same for a client of another address of the loopback network.
+pub(crate) fn target_from(source: Ipv4Addr, port: u16) -> TargetServer {
+    TargetServer { source: Some(source.into()), ..target(port) }
 }
 
 /// A path as a TOML string.

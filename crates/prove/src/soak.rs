@@ -4,15 +4,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Random, clock};
 
-use crate::prove::client::ProofClient;
 use crate::prove::content::ContentPool;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
 use crate::prove::run::ProofRun;
-use crate::prove::server::ProofServer;
+use crate::prove::server::{ProofServer, target_from};
 use crate::prove::watch::{ProcessSample, mib, slope};
 
 mod soak_client;
@@ -204,9 +203,9 @@ fn check_rest(
 fn fail_login(server: &ProofServer, random: &mut Random) -> Result<(), String> {
     let part = |random: &mut Random| u8::try_from(random.index(250) + 1).unwrap_or(1);
     let source = std::net::Ipv4Addr::new(127, 66, part(random), part(random));
-    let mut client = ProofClient::connect_from(source, server.port())?;
-    client.ask("USER nobody")?;
-    let reply = client.ask("PASS wrong")?;
+    let mut client = ClientSession::connect(&target_from(source, server.port()))?;
+    client.call("USER nobody")?;
+    let reply = client.call("PASS wrong")?;
     if reply.code.is_failure() { Ok(()) } else { Err(format!("a wrong password: {reply:?}")) }
 }
 

@@ -4,14 +4,13 @@
 //! load of the machine affects all kinds alike. The server replies at once here, which is its worst
 //! case: by default replies are delayed to a multiple of one second.
 
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Random, clock};
 use wharf_proto::reply::Code;
 
-use crate::prove::client::ProofClient;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::ProofReport;
 use crate::prove::run::ProofRun;
-use crate::prove::server::ProofServer;
+use crate::prove::server::{ProofServer, target};
 
 pub(crate) static PROOF: Proof = Proof {
     name: "timing",
@@ -53,7 +52,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
     server.account("barred", &format!("password = {HASH:?}\n{elsewhere}"));
     server.account("camera", &format!("no_password = true\n{elsewhere}"));
     server.start()?;
-    let mut client = ProofClient::connect(server.port())?;
+    let mut client = ClientSession::connect(&target(server.port()))?;
     let mut times: Vec<Vec<f64>> = NAMES.iter().map(|_| Vec::new()).collect();
     let mut random = Random::new(run.seed);
     // The first rounds warm up caches.
@@ -88,7 +87,7 @@ fn run(run: &ProofRun, report: &ProofReport) -> Result<(), String> {
 }
 
 /// The response time of a failed login, in milliseconds.
-fn fail(client: &mut ProofClient, name: &str) -> Result<f64, String> {
+fn fail(client: &mut ClientSession, name: &str) -> Result<f64, String> {
     client.expect(&format!("USER {name}"), Code::NEED_PASSWORD)?;
     let secret = if name == "barred" { SECRET } else { "wrong" };
     let began = clock::now();

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use wharf_load::clock;
+use wharf_load::{Error, ErrorKind, clock};
 
-use crate::prove::client::ClientError;
 use crate::prove::folder;
 use crate::prove::proofs::{Proof, ProofExtent};
 use crate::prove::report::{ProofReport, print_line};
@@ -144,7 +143,7 @@ fn fail(
 
 /// Runs the session. If threads cannot wake each other any more it would wait for long, so the
 /// server is killed then.
-fn run_case(server: &ProofServer, case: &SessionCase, strace: &Strace) -> Result<(), ClientError> {
+fn run_case(server: &ProofServer, case: &SessionCase, strace: &Strace) -> Result<(), Error> {
     let has_next_round = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -162,14 +161,16 @@ fn judge(
     server: &mut ProofServer,
     case: &SessionCase,
     call: &SystemCall,
-    made: &Result<(), ClientError>,
+    made: &Result<(), Error>,
 ) -> Result<(), String> {
     let found = HomeState::read(&server.home())?;
     match made {
         Ok(()) if !found.is(case.after) => {
             return Err(format!("success was reported, but {found}"));
         }
-        Err(ClientError::InvalidReply(what)) => return Err(format!("wrong reply: {what}")),
+        Err(Error { kind: ErrorKind::InvalidReply(what), .. }) => {
+            return Err(format!("wrong reply: {what}"));
+        }
         _ if !found.is(case.after) && !found.is(case.before) => {
             return Err(format!("torn: {found}"));
         }
@@ -183,7 +184,8 @@ fn judge(
             Err(format!("the server has exited: {}", server.log()))
         };
     }
-    let client = server.client(false).map_err(|fault| format!("the next login fails: {fault}"))?;
+    let mut client =
+        server.client(false).map_err(|fault| format!("the next login fails: {fault}"))?;
     client.quit().map_err(|fault| format!("the next QUIT fails: {fault}"))
 }
 

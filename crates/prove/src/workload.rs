@@ -6,9 +6,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Random, clock};
 
-use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::server::ProofServer;
 
@@ -69,7 +68,7 @@ impl Clients {
         let start = Barrier::new(CLIENTS + 1);
         let wait = moment(random);
         let ended = std::thread::scope(|scope| {
-            let work = |(client, client_files, random): (ProofClient, ClientFiles, Random)| {
+            let work = |(client, client_files, random): (ClientSession, ClientFiles, Random)| {
                 let (start, is_ended) = (&start, &is_ended);
                 scope.spawn(move || {
                     start.wait();
@@ -130,6 +129,7 @@ fn on_disk(server: &ProofServer) -> Result<HomeFiles, String> {
 }
 
 /// The names as a client sees them.
-fn seen(client: &mut ProofClient) -> Result<BTreeSet<String>, String> {
-    Ok(client.names()?.into_iter().collect())
+fn seen(client: &mut ClientSession) -> Result<BTreeSet<String>, String> {
+    let bytes = client.download("NLST")?;
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use wharf_core::account::Count;
+
+use wharf_core::lock;
 
 /// What counts as one client address: an IPv4 address, or an IPv6 /64, which one customer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +109,7 @@ impl Admission {
         is_known: bool,
         limits: ConnectionLimits,
     ) -> Result<AdmittedClient, LimitReached> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         let total_max = if is_known { limits.total_max } else { limits.max_for_unknown() };
         if !total_max.admits(counts.total) {
             let reply = "Too many connections; try again later.";
@@ -134,7 +136,7 @@ impl Admission {
     /// For a session that has logged out (REIN). It is connected already, so it is counted and
     /// never rejected.
     pub(crate) fn unauthenticated_again(self: &Arc<Self>) -> ConnectionGuard {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).before_login += 1;
+        lock(&self.0).before_login += 1;
         ConnectionGuard { admission: Arc::clone(self), of: GuardKind::Unauthenticated }
     }
 
@@ -144,7 +146,7 @@ impl Admission {
         user: &str,
         max: Count,
     ) -> Option<ConnectionGuard> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         take(&mut counts.per_account, user.to_owned(), max).then(|| ConnectionGuard {
             admission: Arc::clone(self),
             of: GuardKind::User(user.to_owned()),
@@ -153,7 +155,7 @@ impl Admission {
 
     /// The number of connections.
     pub(crate) fn total(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+        lock(&self.0).total
     }
 }
 
@@ -177,7 +179,7 @@ fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let mut counts = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.admission.0);
         match &self.of {
             GuardKind::Address(prefix) => {
                 counts.total = counts.total.saturating_sub(1);

@@ -10,12 +10,14 @@ mod tests;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use self::state::{AttemptOutcome, ThrottleState};
+use wharf_core::lock;
+
 use crate::admission::ClientPrefix;
 use crate::settings;
 
@@ -224,7 +226,7 @@ impl AuthThrottle {
 
     fn state(&self) -> MutexGuard<'_, ThrottleState> {
         // No code under this lock leaves the state inconsistent when it panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

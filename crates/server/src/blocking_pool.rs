@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::available_parallelism;
+use std::thread::{self, available_parallelism};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -56,6 +57,15 @@ impl BlockingPool {
             }
             work()
         })
+    }
+
+    /// Waits for less than a millisecond, the unit of the runtime's clock. Cancel safe.
+    pub(crate) async fn pause(&self, time: Duration) {
+        match &self.simulation {
+            Some(_) => sleep(time).await,
+            // It fails at shutdown only.
+            None => drop(self.spawn(move || thread::sleep(time)).await),
+        }
     }
 
     /// Waits for a worker. Cancel safe; dropping the future loses the place in the queue.

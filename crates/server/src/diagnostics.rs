@@ -9,10 +9,12 @@ mod hints;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::time::Instant;
+
+use wharf_core::lock;
 
 use crate::settings::{PassiveSettings, private_networks};
 
@@ -280,7 +282,7 @@ impl DataConnDiagnostics {
     }
 
     fn state(&self) -> MutexGuard<'_, DiagnosticsState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

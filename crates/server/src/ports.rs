@@ -6,11 +6,17 @@ mod unexpected;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use self::passive_listener::{PassiveListener, Sharing};
+use wharf_core::lock;
+
 use crate::admission::ClientPrefix;
 use crate::net::{Net, at_port};
 use crate::tls::Acceptor;
@@ -23,6 +29,10 @@ const RETAINED_MAX: usize = 256;
 /// Unshared ports per client address, except for local networks. Each session has one; further
 /// sessions can only share a port, distinguished by TLS.
 const PER_ADDRESS_MAX: usize = 64;
+/// How long a session waits for a port that another one releases.
+const LEASE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it tries in any case: a release may have woken a session that could not use the port.
+const LEASE_RETRY: Duration = Duration::from_millis(250);
 
 /// The ports of the passive range, and which of them are in use.
 pub(crate) struct Ports {
@@ -32,6 +42,14 @@ pub(crate) struct Ports {
     /// Ports retained for the next transfer of a session, by session number. They are released if
     /// no other port is free.
     retained: Mutex<BTreeMap<u64, Lease>>,
+    /// Sessions that wait for a port, in order of arrival.
+    queue: LeaseQueue,
+}
+
+#[derive(Default)]
+struct LeaseQueue {
+    released: Notify,
+    waiting: AtomicUsize,
 }
 
 /// Settings that may change while serving.
@@ -53,7 +71,12 @@ pub(crate) struct Lease {
     peer: IpAddr,
     listener: Arc<PassiveListener>,
     _counted: Option<AddressSlot>,
+    /// Last, so that the port is free or can be shared.
+    _wakes_first: WakesFirst,
 }
+
+/// Wakes the first waiting session when it is dropped.
+struct WakesFirst(Weak<Ports>);
 
 /// Marks a port as in use while it lives.
 struct Reserved {
@@ -74,7 +97,13 @@ impl Ports {
         tls: Option<Arc<Acceptor>>,
     ) -> Arc<Self> {
         let config = RwLock::new(PassiveConfig { local_networks, tls });
-        Arc::new(Self { range, config, open: Mutex::default(), retained: Mutex::default() })
+        Arc::new(Self {
+            range,
+            config,
+            open: Mutex::default(),
+            retained: Mutex::default(),
+            queue: LeaseQueue::default(),
+        })
     }
 
     /// Applies settings to ports opened from now on. Ports in use stay as they are.
@@ -163,15 +192,42 @@ impl Ports {
     /// Retains a port for the next transfer of the session, which saves opening another. A shared
     /// port is not retained.
     pub(crate) fn retain(&self, lease: Lease) {
+        if self.queue.waiting.load(Ordering::Relaxed) > 0 {
+            return;
+        }
         let mut retained = self.all_retained();
         if retained.len() < RETAINED_MAX && lease.listener.retain() {
             retained.insert(lease.session, lease);
         }
     }
 
+    /// As [`Self::lease_retained`], and waits a bounded time while there is no port. Cancel safe.
+    pub(crate) async fn lease_in_turn(
+        self: &Arc<Self>,
+        net: &dyn Net,
+        at: SocketAddr,
+        identity: &DataConnIdentity,
+    ) -> Option<Lease> {
+        if let Some(lease) = self.lease_retained(net, at, identity).await {
+            return Some(lease);
+        }
+        let _queued = self.queue.enter();
+        let wait = async {
+            loop {
+                let released = self.queue.released.notified();
+                if let Some(lease) = self.lease(net, at, identity).await {
+                    return lease;
+                }
+                // A timeout only repeats the attempt.
+                let _ = timeout(LEASE_RETRY, released).await;
+            }
+        };
+        timeout(LEASE_WAIT_MAX, wait).await.ok()
+    }
+
     /// The port retained for a session, or another one. It was not announced meanwhile, so a
     /// connection to it is a port scan; then another port is taken if one is free.
-    pub(crate) async fn lease_retained(
+    async fn lease_retained(
         self: &Arc<Self>,
         net: &dyn Net,
         at: SocketAddr,
@@ -210,7 +266,7 @@ impl Ports {
     }
 
     fn all_retained(&self) -> MutexGuard<'_, BTreeMap<u64, Lease>> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.retained)
     }
 
     fn reserve(self: &Arc<Self>, address: SocketAddr) -> Option<Reserved> {
@@ -240,7 +296,7 @@ impl Ports {
     }
 
     fn all_open(&self) -> MutexGuard<'_, OpenPorts> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// The number of ports in use, without retained ones.
@@ -256,7 +312,14 @@ impl Lease {
         listener: Arc<PassiveListener>,
         slot: Option<AddressSlot>,
     ) -> Self {
-        Self { session: identity.session, peer: identity.peer, listener, _counted: slot }
+        let wakes_first = WakesFirst(Weak::clone(&listener.reserved.ports));
+        Self {
+            session: identity.session,
+            peer: identity.peer,
+            listener,
+            _counted: slot,
+            _wakes_first: wakes_first,
+        }
     }
 
     /// Makes the port available for sharing.
@@ -298,9 +361,40 @@ impl Lease {
     }
 }
 
+impl LeaseQueue {
+    fn enter(&self) -> QueuedSession<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        QueuedSession(&self.waiting)
+    }
+
+    /// Wakes the session that has waited longest.
+    fn wake_first(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.released.notify_one();
+        }
+    }
+}
+
+/// Counts one session in the queue while it lives.
+struct QueuedSession<'a>(&'a AtomicUsize);
+
+impl Drop for QueuedSession<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.listener.leave(self.session);
+    }
+}
+
+impl Drop for WakesFirst {
+    fn drop(&mut self) {
+        if let Some(ports) = self.0.upgrade() {
+            ports.queue.wake_first();
+        }
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 use wharf_core::account::Rate;
 use wharf_core::event::Direction;
+
+use wharf_core::lock;
 
 use crate::registry::SessionHandle;
 use crate::regression::Regression;
@@ -44,7 +46,7 @@ impl Bucket {
     /// Reserves `bytes` and returns when they may pass.
     fn take(&self, bytes: usize) -> Instant {
         let cost = self.time_of(bytes);
-        let mut spent_until = self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent_until = lock(&self.spent_until);
         let now = Instant::now();
         let begin = (*spent_until).max(now.checked_sub(CATCH_UP_MAX).unwrap_or(now));
         *spent_until = begin + cost;
@@ -233,7 +235,7 @@ impl RateLimiter {
     }
 
     fn current(&self) -> MutexGuard<'_, TransferLimits> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 
@@ -266,7 +268,7 @@ impl<K: Hash + Eq> Buckets<K> {
     /// it is a new one, to which all switch when they refresh.
     pub(crate) fn of(&self, key: K, rate: Rate) -> Option<Arc<Bucket>> {
         let bytes_per_second = rate.bytes_per_second()?;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|_, bucket| bucket.strong_count() > 0);
         if let Some(bucket) = all.get(&key).and_then(Weak::upgrade)
             && bucket.rate() == bytes_per_second

@@ -81,8 +81,21 @@ pub(crate) struct Session {
     pub(crate) secured: Option<Box<NegotiatedTls>>,
     /// Set once TLS protects the control connection.
     pub(crate) binding_id: Option<BindingId>,
+    /// The command that came first, TYPE or PASV (EPSV).
+    pub(crate) transfer_order: TransferOrder,
     /// Whether it began TLS with AUTH SSL, the older name of AUTH TLS, as libcurl does.
     pub(crate) used_auth_ssl: bool,
+}
+
+/// How a client prepares its transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransferOrder {
+    /// It prepared none yet.
+    Unknown,
+    /// TYPE first, as most clients do.
+    TypeFirst,
+    /// PASV or EPSV first, then TYPE and SIZE: libcurl.
+    PassiveFirst,
 }
 
 /// The login state of a session. Files are available only after a login.
@@ -175,6 +188,15 @@ impl Parameters {
     }
 }
 
+impl TransferOrder {
+    /// Records the first command of a transfer; later ones change nothing.
+    pub(crate) fn note(&mut self, first: Self) {
+        if *self == Self::Unknown {
+            *self = first;
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn new(
         shared: &Arc<Shared>,
@@ -215,6 +237,7 @@ impl Session {
             idle: (settings.limits.idle_timeout, generation),
             idle_wanted: None,
             binding_id: None,
+            transfer_order: TransferOrder::Unknown,
             used_auth_ssl: false,
             tls: config.tls.clone(),
             settings,

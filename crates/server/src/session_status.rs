@@ -3,12 +3,13 @@
 mod command_log;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wharf_core::account::AccountLimits;
 use wharf_core::event::Direction;
+use wharf_core::lock;
 use wharf_proto::path::VPath;
 use wharf_proto::reply::Code;
 
@@ -286,7 +287,7 @@ impl SessionStatus {
     }
 
     fn lock(&self) -> MutexGuard<'_, StatusFields> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

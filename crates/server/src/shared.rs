@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wharf_core::account::AccountLimits;
 use wharf_core::event::{AccountFiles, ClientInfo, Direction, Event, Events};
+use wharf_core::lock;
 use wharf_core::storage::Stores;
 use wharf_core::users::Users;
 use wharf_proto::path::escaped;
@@ -114,7 +115,7 @@ impl Shared {
 
     /// Serialises changes: a change starts from the result of the previous one.
     fn config_lock(&self) -> MutexGuard<'_, ()> {
-        self.config_lock.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.config_lock)
     }
 
     fn replace_config(
@@ -140,12 +141,12 @@ impl Shared {
 
     /// The address that PASV announces to clients outside local networks.
     pub(crate) fn public_address(&self) -> Option<Ipv4Addr> {
-        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.public_address)
     }
 
     /// Sets it, for present sessions too.
     pub(crate) fn set_public_address(&self, address: Option<Ipv4Addr>) {
-        *self.public_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        *lock(&self.public_address) = address;
     }
 
     /// Replaces the TLS settings only.

@@ -80,12 +80,9 @@ static ACTS: &[RestrictedOperation] = &[
             "crates/login/src/http/service/exchange.rs",
             // The API listens locally.
             "crates/admin/src/listener/",
-            // The client that measures connects to servers outside.
+            // The client of all tools connects to servers outside.
             "crates/load/src/net.rs",
-            // The clients of the proofs, the wait for their server, and the search for free ports.
-            "crates/prove/src/client.rs",
-            // A client in active mode.
-            "crates/prove/src/torture/sessions.rs",
+            // The proofs: the wait for the server, and free ports.
             "crates/prove/src/server.rs",
             "crates/prove/src/ports.rs",
         ],

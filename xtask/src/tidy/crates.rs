@@ -4,77 +4,38 @@ use super::tree::SourceTree;
 use super::{Finding, Rule};
 
 /// For each crate: its folder, the workspace crates that it may use, and those that its tests may
-/// use too.
-const ARROWS: &[(&str, &[&str], &[&str])] = &[
-    ("crates/proto", &[], &[]),
-    ("crates/core", &["wharf-proto"], &[]),
-    (
-        "crates/server",
-        &["wharf-proto", "wharf-core"],
-        &["wharf-storage", "wharf-users", "wharf-sim"],
-    ),
-    ("crates/storage", &["wharf-proto", "wharf-core"], &[]),
-    ("crates/users", &["wharf-proto", "wharf-core"], &[]),
-    ("crates/login", &["wharf-proto", "wharf-core", "wharf-users"], &[]),
-    ("crates/events", &["wharf-proto", "wharf-core"], &["wharf-storage"]),
-    ("crates/accounts-sql", &["wharf-core", "wharf-users"], &["wharf-proto"]),
-    (
-        "crates/admin",
-        &["wharf-proto", "wharf-core", "wharf-server"],
-        &["wharf-storage", "wharf-users"],
-    ),
-    (
-        "crates/load",
-        &["wharf-proto"],
-        &["wharf-core", "wharf-server", "wharf-storage", "wharf-users"],
-    ),
-    (
-        "crates/wharf",
-        &[
-            "wharf-proto",
-            "wharf-core",
-            "wharf-server",
-            "wharf-storage",
-            "wharf-users",
-            "wharf-login",
-            "wharf-accounts-sql",
-            "wharf-load",
-            "wharf-admin",
-            "wharf-events",
-        ],
-        &["wharf-sim"],
-    ),
-    (
-        "crates/sim",
-        &["wharf-proto", "wharf-core", "wharf-server", "wharf-storage", "wharf-load"],
-        &[],
-    ),
-    ("crates/bench", &["wharf-load"], &[]),
-    ("crates/prove", &["wharf-proto", "wharf-load"], &[]),
+/// use too; all without `wharf-`.
+const ARROWS: &[(&str, &str, &str)] = &[
+    ("crates/proto", "", ""),
+    ("crates/core", "proto", ""),
+    ("crates/server", "proto core", "storage users sim"),
+    ("crates/storage", "proto core", ""),
+    ("crates/users", "proto core", ""),
+    ("crates/login", "proto core users", ""),
+    ("crates/events", "proto core", "storage"),
+    ("crates/accounts-sql", "core users", "proto"),
+    ("crates/admin", "proto core server", "storage users"),
+    ("crates/load", "proto", "core server storage users"),
+    ("crates/wharf", "proto core server storage users login accounts-sql load admin events", "sim"),
+    ("crates/sim", "proto core server storage load", ""),
+    ("crates/bench", "load", ""),
+    ("crates/prove", "proto load", ""),
     // Another server, in its own workspace.
-    ("crates/bench/libunftp", &[], &[]),
-    ("xtask", &[], &[]),
-    (
-        "fuzz",
-        &[
-            "wharf-proto",
-            "wharf-core",
-            "wharf-server",
-            "wharf-users",
-            "wharf-login",
-            "wharf-accounts-sql",
-            "wharf-sim",
-        ],
-        &[],
-    ),
+    ("crates/bench/libunftp", "", ""),
+    ("xtask", "", ""),
+    ("fuzz", "proto core server users login accounts-sql sim", ""),
 ];
 
-/// Words that must not appear in the code of a crate, outside tests.
-struct Silence {
-    folder: &'static str,
-    words: &'static [&'static str],
-    rule: Rule,
-}
+/// Libraries that a crate must not depend on.
+const BANS: &[(&str, &[&str])] = &[
+    ("crates/proto", &["tokio"]),
+    ("crates/core", &["tokio"]),
+    ("crates/server", &["clap", "axum"]),
+];
+
+/// Words of the standard library that the grammar must not contain, outside tests.
+const ACTS: &[&str] =
+    &["std::fs", "TcpListener", "TcpStream", "UdpSocket", "Instant", "SystemTime"];
 
 static ARROW: Rule = Rule {
     name: "crates",
@@ -94,79 +55,17 @@ static BARE: Rule = Rule {
     hint: "write the few lines with the standard library; only the checksums need a crate",
 };
 
-static SILENCES: &[Silence] = &[
-    Silence {
-        folder: "crates/proto/src/",
-        words: &[
-            "tokio",
-            "std::fs",
-            "TcpListener",
-            "TcpStream",
-            "UdpSocket",
-            "Instant",
-            "SystemTime",
-        ],
-        rule: Rule {
-            name: "proto",
-            why: "the grammar has no clock and no I/O, so that it can be fuzzed and simulated",
-            hint: "take bytes or a value as an argument, and let wharf-server act",
-        },
-    },
-    Silence {
-        folder: "crates/core/src/",
-        words: &["tokio", "wharf_server", "wharf_storage", "wharf_users"],
-        rule: Rule {
-            name: "core",
-            why: "a store depends on the traits only, and can choose its runtime",
-            hint: "keep plain data and traits here; put the act into the crate that does it",
-        },
-    },
-    Silence {
-        folder: "crates/storage/src/",
-        words: &["wharf_server", "wharf_users"],
-        rule: Rule {
-            name: "storage",
-            why: "a store does not depend on the engine, so that either can be replaced",
-            hint: "extend the contract in wharf-core",
-        },
-    },
-    Silence {
-        folder: "crates/login/src/",
-        words: &["wharf_server", "wharf_storage"],
-        rule: Rule {
-            name: "login",
-            why: "external authentication needs no engine, so that either can be replaced",
-            hint: "extend the contract in wharf-core",
-        },
-    },
-    Silence {
-        folder: "crates/users/src/",
-        words: &["wharf_server", "wharf_storage"],
-        rule: Rule {
-            name: "users",
-            why: "a store does not depend on the engine, so that either can be replaced",
-            hint: "extend the contract in wharf-core",
-        },
-    },
-    Silence {
-        folder: "crates/accounts-sql/src/",
-        words: &["wharf_server", "wharf_storage"],
-        rule: Rule {
-            name: "accounts-sql",
-            why: "a store does not depend on the engine, so that either can be replaced",
-            hint: "extend the contract in wharf-core",
-        },
-    },
-    Silence {
-        folder: "crates/server/src/",
-        words: &["wharf_storage", "wharf_users", "clap", "axum"],
-        rule: Rule {
-            name: "server",
-            why: "the engine is embedded: it depends on traits, not on stores or a command line",
-            hint: "take an Arc<dyn …> of a contract in wharf-core, or plain Settings",
-        },
-    },
-];
+static BAN: Rule = Rule {
+    name: "crates",
+    why: "the grammar and the traits have no runtime; the engine has no command line",
+    hint: "take bytes, a value or plain Settings as an argument, and let a crate above do the work",
+};
+
+static GRAMMAR: Rule = Rule {
+    name: "proto",
+    why: "the grammar has no clock and no I/O, so that it can be fuzzed and simulated",
+    hint: "take bytes or a value as an argument, and let wharf-server act",
+};
 
 pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     let manifests = tree.texts.iter().filter_map(|(path, text)| {
@@ -174,11 +73,8 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
         Some(arrows(path, folder, text))
     });
     let mut findings: Vec<_> = manifests.flatten().collect();
-    for silence in SILENCES {
-        let sources = tree.sources.iter();
-        let within = sources.filter(|source| source.path.starts_with(silence.folder));
-        findings.extend(within.flat_map(|source| silence.rule.forbids(source, silence.words)));
-    }
+    let grammar = tree.sources.iter().filter(|source| source.path.starts_with("crates/proto/src/"));
+    findings.extend(grammar.flat_map(|source| GRAMMAR.forbids(source, ACTS)));
     findings
 }
 
@@ -212,17 +108,20 @@ fn arrow(
     line: usize,
     section: &str,
     name: &str,
-    uses: &[&str],
-    tests: &[&str],
+    uses: &str,
+    tests: &str,
 ) -> Option<Finding> {
     if path == "xtask/Cargo.toml" && name != "sha2" {
         return Some(BARE.broken(path, line, format!("`{name}`")));
     }
-    if !name.starts_with("wharf") {
-        return None;
-    }
     let is_test = section.ends_with("dev-dependencies");
-    let is_fine = uses.contains(&name) || (is_test && tests.contains(&name));
+    let folder = path.strip_suffix("/Cargo.toml").unwrap_or(path);
+    if !is_test && BANS.iter().any(|(known, names)| *known == folder && names.contains(&name)) {
+        return Some(BAN.broken(path, line, format!("`{name}` in [{section}]")));
+    }
+    let krate = name.strip_prefix("wharf-")?;
+    let is_in = |list: &str| list.split(' ').any(|known| known == krate);
+    let is_fine = is_in(uses) || (is_test && is_in(tests));
     (!is_fine).then(|| ARROW.broken(path, line, format!("`{name}` in [{section}]")))
 }
 
@@ -287,9 +186,11 @@ mod tests {
 
     #[test]
     fn the_engine_depends_on_no_store_and_no_command_line() {
-        for text in ["use wharf_storage::Disk;", "use clap::Parser;", "let x = axum::y();"] {
-            assert_eq!(found(check, &[("crates/server/src/net.rs", text)]).len(), 1, "{text}");
-            assert!(found(check, &[("crates/server/tests/embed.rs", text)]).is_empty());
+        for name in ["wharf-storage", "clap", "axum"] {
+            let manifest = |section: &str| format!("[{section}]\n{name}.workspace = true\n");
+            let found = |text: &str| found(check, &[("crates/server/Cargo.toml", text)]).len();
+            assert_eq!(found(&manifest("dependencies")), 1, "{name}");
+            assert_eq!(found(&manifest("dev-dependencies")), 0, "{name}");
         }
     }
 }

@@ -27,15 +27,9 @@ static PERSON: Rule = Rule {
     hint: "name the user, the client, the session, the administrator or the program",
 };
 
-static STALE: Rule = Rule {
-    name: "vocabulary",
-    why: "the list that people read must be the one that is checked",
-    hint: "run cargo xtask vocabulary",
-};
-
 /// Words of persons among the words of the comments of one crate.
 #[derive(Clone, Copy, Default)]
-pub(super) struct WordCount {
+struct WordCount {
     persons: usize,
     words: usize,
 }
@@ -57,14 +51,6 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     findings
 }
 
-/// The list in `CONTRIBUTING.md` is the one that is checked.
-pub(super) fn list(tree: &SourceTree) -> Vec<Finding> {
-    let page = tree.text(vocabulary::PAGE).filter(|page| !vocabulary::is_fresh(page));
-    page.map(|_| STALE.broken(vocabulary::PAGE, 1, "its list is not up to date"))
-        .into_iter()
-        .collect()
-}
-
 /// Blanked code has one byte for each letter of a literal, the text may have more.
 fn code_offset(source: &SourceFile, offset: usize) -> usize {
     let line = source.raw.bytes().take(offset).filter(|byte| *byte == b'\n').count();
@@ -77,7 +63,7 @@ fn phrases(path: &str, tokens: &[ProseToken]) -> Vec<Finding> {
         let ProseToken::Word(word, line) = token else { continue };
         let rest = tokens.get(at..).unwrap_or_default();
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        for entry in ENTRIES {
+        for entry in &*ENTRIES {
             let candidates =
                 entry.phrases.iter().filter(|phrase| phrase.starts_with(word.as_str()));
             for phrase in candidates.filter(|phrase| stands(entry, phrase, before, rest)) {
@@ -115,7 +101,7 @@ fn word(token: Option<&ProseToken>) -> Option<&str> {
 }
 
 /// The counts of each crate, by its folder.
-pub(super) fn counts(tree: &SourceTree) -> BTreeMap<String, WordCount> {
+fn counts(tree: &SourceTree) -> BTreeMap<String, WordCount> {
     let mut counts: BTreeMap<String, WordCount> = BTreeMap::new();
     for source in tree.sources.iter().filter(|source| source.path != LIST) {
         let mut parts = source.path.split('/');
@@ -141,17 +127,6 @@ pub(super) fn bound(tree: &SourceTree) -> Vec<Finding> {
         PERSON.broken(&name, 1, what)
     };
     counts.map(finding).collect()
-}
-
-/// One line for each crate: words, and words for persons per 1,000.
-pub(super) fn report(counts: &BTreeMap<String, WordCount>) -> String {
-    let line = |(name, count): (&String, &WordCount)| {
-        let WordCount { persons, words } = count;
-        let tenths = count.per_10_000();
-        format!("  {name:<14}{persons:>6} of {words:>7}  {:>3}.{}\n", tenths / 10, tenths % 10)
-    };
-    let lines: String = counts.iter().map(line).collect();
-    format!("tidy: {} in comments, in all words, and in 1,000:\n{lines}", PERSONS.join(", "))
 }
 
 impl WordCount {
@@ -200,10 +175,5 @@ mod tests {
         let counts = counts(&tree);
         assert_eq!((counts["core"].persons, counts["core"].words), (2, 11));
         assert_eq!(counts["core"].per_10_000(), 1819);
-        assert!(
-            report(&counts).contains("core               2 of      11  181.9"),
-            "{}",
-            report(&counts)
-        );
     }
 }

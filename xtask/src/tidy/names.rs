@@ -175,7 +175,7 @@ fn rejected(name: &str) -> impl Iterator<Item = String> {
     let whole = words.join("-");
     let mut found = Vec::new();
     for at in 0..words.len() {
-        let entries = ENTRIES.iter().chain(NAME_ENTRIES);
+        let entries = ENTRIES.iter().chain(&*NAME_ENTRIES);
         for entry in entries {
             let phrases = entry.phrases.iter().filter(|phrase| stands(entry, phrase, &words, at));
             found.extend(phrases.map(|phrase| (*phrase, entry.instead)));
@@ -204,8 +204,8 @@ fn stands(entry: &RejectedPhrase, phrase: &str, words: &[String], at: usize) -> 
         |list: &[&str], word: Option<&String>| word.is_some_and(|word| list.contains(&&**word));
     !here.is_empty()
         && here.iter().map(String::as_str).eq(wanted)
-        && !has(entry.except_after, before)
-        && !has(entry.except_before, behind)
+        && !has(&entry.except_after, before)
+        && !has(&entry.except_before, behind)
 }
 
 /// The words of a name in lower case: `XmlRequest_max-size` has four.

@@ -59,14 +59,6 @@ pub(super) fn check(tree: &SourceTree) -> Vec<Finding> {
     compare(tree, SHARED)
 }
 
-/// The number of types, and of the names that several types have.
-pub(super) fn report(tree: &SourceTree) -> String {
-    let types = types(tree);
-    let shared = types.values().filter(|definitions| definitions.len() > 1).count();
-    let all: usize = types.values().map(Vec::len).sum();
-    format!("tidy: {all} types; {shared} names are shared by several of them, as listed\n")
-}
-
 fn compare(tree: &SourceTree, shared: &[(&str, &[&str], &str)]) -> Vec<Finding> {
     let types = types(tree);
     let mut findings = Vec::new();

@@ -130,14 +130,20 @@ pub(crate) static CASES: &[BenchCase] = &[
     client(
         "curl-get",
         "curl --parallel: download 300 files",
-        ClientProgram::Curl,
+        ClientProgram::CurlParallel,
         ClientJob::GetTree,
     ),
     client(
         "curl-put",
         "curl --parallel: upload 300 files",
-        ClientProgram::Curl,
+        ClientProgram::CurlParallel,
         ClientJob::PutTree,
+    ),
+    client(
+        "curl-get-serial",
+        "curl: download 20 files, one after another",
+        ClientProgram::Curl,
+        ClientJob::GetFew,
     ),
     client("wget-get", "wget -r: download 300 files", ClientProgram::Wget, ClientJob::GetTree),
     client(

@@ -14,7 +14,7 @@ use crate::bench::result::Figure;
 use crate::bench::running::RunningServer;
 use crate::bench::sampler::watch;
 use crate::bench::tree::UPLOADS;
-use crate::bench::{clock, machine, proc};
+use crate::bench::{clock, proc};
 
 /// Runs the program against the server at `address`, and checks that everything has arrived.
 pub(super) fn measure(
@@ -67,7 +67,7 @@ pub(super) fn measure(
         (Figure::GeneratorCpuS, own),
     ]);
     add_peak(&mut figures, &peak, before);
-    let processors = wall * length(machine::cores());
+    let processors = wall * length(wharf_load::machine::cores());
     figures.insert(Figure::OthersCpu, 100.0 * ratio(others, processors));
     Ok(figures)
 }

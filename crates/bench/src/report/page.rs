@@ -1,6 +1,6 @@
 //! Generates `docs/BENCHMARKS.md`.
 
-use super::growth::{SERIES, Series, is_drawn, row};
+use super::growth::{SERIES, Series, is_shown, row};
 use super::table::{self, NOTHING, TextTable, number, title};
 use crate::bench::cases::{BenchCase, CASES, CaseGroup, find};
 use crate::bench::number::{GIB, figure};
@@ -192,7 +192,7 @@ fn growth(record: &MeasurementRecord) -> String {
     let mut text = String::new();
     for series in SERIES.iter().filter(is_measured) {
         if text.is_empty() {
-            text += "## How the cost grows\n\n![Curves](picture/benchmark-growth.svg)\n\n";
+            text += "## How the cost grows\n\n";
         }
         put(&mut text, format_args!("### {}\n\n", series.title));
         for (figure, unit) in series.figures {
@@ -207,7 +207,7 @@ fn growth_table(record: &MeasurementRecord, series: &Series, what: Figure) -> St
     header.extend(series.numbers.iter().map(|count| table::grouped(&count.to_string())));
     let value = |count: u64, server: &str| row(record, series, count, server)?.get(what);
     let servers = record.servers.iter();
-    let servers = servers.filter(|server| server.version.is_some() && is_drawn(&server.name));
+    let servers = servers.filter(|server| server.version.is_some() && is_shown(&server.name));
     let rows = servers.map(|server| {
         let numbers = series.numbers.iter();
         let cells = numbers.map(|count| value(*count, &server.name));

@@ -16,15 +16,6 @@ pub(super) const RIVAL: &str = "#b8c2cf";
 pub(super) const LIMIT: &str = "#e8ebf0";
 pub(super) const TEXT: &str = "#1f2933";
 pub(super) const FAINT: &str = "#667381";
-pub(super) const GRID: &str = "#e4e7eb";
-
-/// Alignment of text.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Anchor {
-    Start,
-    Middle,
-    End,
-}
 
 /// Style of text.
 #[derive(Clone, Copy, Debug)]
@@ -32,35 +23,25 @@ pub(super) struct TextStyle {
     pub(super) size: f64,
     pub(super) colour: &'static str,
     pub(super) is_bold: bool,
-    pub(super) anchor: Anchor,
 }
 
 impl TextStyle {
     pub(super) const fn new(size: f64, colour: &'static str) -> Self {
-        Self { size, colour, is_bold: false, anchor: Anchor::Start }
+        Self { size, colour, is_bold: false }
     }
 
     pub(super) const fn bold(self) -> Self {
         Self { is_bold: true, ..self }
     }
-
-    pub(super) const fn at(self, anchor: Anchor) -> Self {
-        Self { anchor, ..self }
-    }
 }
 
 impl Picture {
     pub(super) fn text(&mut self, x: f64, y: f64, style: TextStyle, text: &str) {
-        let anchor = match style.anchor {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
-        };
         let weight = if style.is_bold { " font-weight=\"600\"" } else { "" };
         let (size, colour, text) = (style.size, style.colour, escaped(text));
         self.line(&format!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" fill=\"{colour}\" \
-             text-anchor=\"{anchor}\"{weight}>{text}</text>"
+             text-anchor=\"start\"{weight}>{text}</text>"
         ));
     }
 
@@ -68,29 +49,6 @@ impl Picture {
         self.line(&format!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"2\" \
              fill=\"{colour}\"/>"
-        ));
-    }
-
-    /// Lines through `points`, with a dot at each.
-    pub(super) fn curve(&mut self, points: &[(f64, f64)], width: f64, colour: &str) {
-        let joined: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        self.line(&format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
-             stroke-linejoin=\"round\"/>",
-            joined.join(" ")
-        ));
-        for (x, y) in points {
-            let radius = width + 0.8;
-            self.line(&format!(
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
-            ));
-        }
-    }
-
-    pub(super) fn rule(&mut self, from: (f64, f64), to: (f64, f64), colour: &str) {
-        self.line(&format!(
-            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\"/>",
-            from.0, from.1, to.0, to.1
         ));
     }
 

@@ -90,6 +90,11 @@ fn a_run_that_only_fails_ends_early() {
 fn a_server_without_epsv_gets_pasv_and_its_address_is_ignored() {
     let target = scripted(&[("EPSV", "500 what?"), ("RETR", "150 here")], b"hello");
     went_well(&measure(&target, &retrieve(Some(5), DownloadMode::Drain)), 1);
+    // A temporary failure is an error, and not a server without EPSV.
+    let target = scripted(&[("EPSV", "425 later"), ("RETR", "150 here")], b"hello");
+    let outcome = measure(&target, &retrieve(Some(5), DownloadMode::Drain));
+    let kind = ErrorKind::Rejected { code: 425, text: "later".into() };
+    assert_eq!(only_error(&outcome), &kind);
 }
 
 #[test]

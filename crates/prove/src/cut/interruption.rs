@@ -2,10 +2,7 @@
 
 use std::io;
 
-use wharf_load::Random;
-
-use crate::prove::client::ProofClient;
-use crate::prove::stream::ProofStream;
+use wharf_load::{ClientSession, Random, Transport};
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +68,7 @@ impl Interruption {
     ///
     /// # Errors
     /// The server replies with success, or with an unexpected code.
-    pub(super) fn end(self, mut client: ProofClient, data: ProofStream) -> Result<(), String> {
+    pub(super) fn end(self, mut client: ClientSession, mut data: Transport) -> Result<(), String> {
         match self {
             Self::Reset => {
                 data.reset();
@@ -119,7 +116,7 @@ impl Interruption {
     }
 }
 
-fn drop_control(client: ProofClient) {
+fn drop_control(client: ClientSession) {
     if let Some(control) = client.into_control() {
         control.drop_off();
     }
@@ -132,7 +129,7 @@ fn ended(_: io::Result<()>) -> Result<(), String> {
 }
 
 /// Reads the reply to an interrupted upload, which must not be a success.
-fn rejected(client: &mut ProofClient) -> Result<(), String> {
+fn rejected(client: &mut ClientSession) -> Result<(), String> {
     let reply = client.reply()?;
     if reply.code.is_failure() {
         return Ok(());

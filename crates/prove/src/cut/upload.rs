@@ -4,11 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use wharf_load::{Random, clock};
+use wharf_load::{ClientSession, Random, clock};
 use wharf_proto::reply::Code;
 
 use super::interruption::Interruption;
-use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
 use crate::prove::server::ProofServer;
@@ -94,7 +93,7 @@ impl SeededUpload {
         if self.command == UploadCommand::Restart {
             client.expect(&format!("REST {}", self.start), Code::PENDING)?;
         }
-        let mut data = client.open(&line)?;
+        let mut data = client.data(&line)?;
         let bytes = pool.bytes(&self.whole);
         let part = bytes.get(self.start..self.start + self.sent).unwrap_or_default();
         let written = data.write_all(part).and_then(|()| data.flush());
@@ -124,11 +123,11 @@ impl SeededUpload {
     pub(super) fn resume(
         &self,
         server: &ProofServer,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         pool: &ContentPool,
     ) -> Result<bool, String> {
         let old = self.old.as_ref().map(PooledContent::len);
-        let Some(kept) = client.size(&self.name)?.filter(|kept| Some(*kept) != old) else {
+        let Some(kept) = client.existing_size(&self.name)?.filter(|kept| Some(*kept) != old) else {
             return Ok(false);
         };
         if kept > self.start + self.sent {

@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use wharf_load::clock;
+use wharf_load::{ClientSession, Error, Transport, clock, dial};
 use wharf_proto::reply::Code;
 
 use super::Sizes;
-use crate::prove::client::{ClientResult, ProofClient, dial};
 use crate::prove::report::ProofReport;
-use crate::prove::server::{PASSWORD, USER};
-use crate::prove::stream::ProofStream;
+use crate::prove::server::target_from;
 
 /// A folder with many entries.
 pub(super) const VAST: &str = "vast";
@@ -62,7 +60,7 @@ impl AtomicCount {
 struct AbusiveClientKind<'a> {
     /// The second number of their addresses, so that each kind has its own.
     network: u8,
-    come: fn(&AbusiveClients, Ipv4Addr) -> ClientResult<OpenClient>,
+    come: fn(&AbusiveClients, Ipv4Addr) -> Result<OpenClient, Error>,
     count: &'a AtomicCount,
     size: usize,
 }
@@ -70,8 +68,8 @@ struct AbusiveClientKind<'a> {
 /// A connected client.
 struct OpenClient {
     /// Kept open for the session of a data connection.
-    _control: Option<ProofClient>,
-    stream: ProofStream,
+    _control: Option<ClientSession>,
+    stream: Transport,
     /// Whether it reads a byte now and then; otherwise it writes one.
     reads: bool,
 }
@@ -155,23 +153,22 @@ impl AbusiveClients {
         }
     }
 
-    fn slow_commands(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        OpenClient::of(ProofClient::connect_from(from, self.port)?)
+    fn slow_commands(&self, from: Ipv4Addr) -> Result<OpenClient, Error> {
+        OpenClient::of(ClientSession::connect(&target_from(from, self.port))?)
     }
 
-    fn slow_transfer(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        let mut client = ProofClient::connect_from(from, self.port)?;
-        client.log_in(USER, PASSWORD)?;
+    fn slow_transfer(&self, from: Ipv4Addr) -> Result<OpenClient, Error> {
+        let mut client = ClientSession::log_in(&target_from(from, self.port))?;
         let [.., last] = from.octets();
         let reads = last % 2 == 0;
         let line = if reads { format!("RETR {BIG}") } else { format!("STOR slow-{from}") };
-        let stream = client.open(&line)?;
+        let stream = client.data(&line)?;
         stream.socket().set_nonblocking(true)?;
         Ok(OpenClient { _control: Some(client), stream, reads })
     }
 
-    fn half_open(&self, from: Ipv4Addr) -> ClientResult<OpenClient> {
-        let mut client = ProofClient::connect_from(from, self.port)?;
+    fn half_open(&self, from: Ipv4Addr) -> Result<OpenClient, Error> {
+        let mut client = ClientSession::connect(&target_from(from, self.port))?;
         client.expect("AUTH TLS", Code::SECURITY_DONE)?;
         let mut held = OpenClient::of(client)?;
         held.stream.write_all(PARTIAL_HELLO)?;
@@ -186,10 +183,10 @@ impl AbusiveClients {
         while !is_over.load(Ordering::SeqCst) {
             let began = clock::now();
             for number in 0..self.sizes.storm_per_s / BURSTS_PER_S {
-                let Ok(socket) = dial(from, self.port) else { continue };
+                let Ok(socket) = dial(&target_from(from, self.port)) else { continue };
                 self.storm.add();
                 if number % 2 == 0 {
-                    ProofStream::Plain(socket).reset();
+                    Transport::Plain(socket).reset();
                 }
             }
             clock::pause(BURST_INTERVAL.saturating_sub(began.elapsed()));
@@ -206,9 +203,9 @@ impl AbusiveClients {
         }
     }
 
-    fn listed(&self) -> ClientResult<usize> {
-        let mut client = ProofClient::connect_from(Ipv4Addr::new(127, 6, 6, 6), self.port)?;
-        client.log_in(USER, PASSWORD)?;
+    fn listed(&self) -> Result<usize, Error> {
+        let from = Ipv4Addr::new(127, 6, 6, 6);
+        let mut client = ClientSession::log_in(&target_from(from, self.port))?;
         let listing = client.download(&format!("LIST {VAST}"))?;
         client.quit()?;
         Ok(listing.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count())
@@ -247,7 +244,7 @@ impl AbusiveClients {
 }
 
 impl OpenClient {
-    fn of(client: ProofClient) -> ClientResult<Self> {
+    fn of(client: ClientSession) -> Result<Self, Error> {
         let stream =
             client.into_control().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         stream.socket().set_nonblocking(true)?;

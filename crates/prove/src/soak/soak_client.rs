@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wharf_load::Random;
+use wharf_load::{ClientSession, Random};
 use wharf_proto::reply::Code;
 
 use super::{fail_login, folder_of};
-use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::report::ProofReport;
 use crate::prove::server::ProofServer;
@@ -21,7 +20,7 @@ pub(super) struct SoakClient {
     files: BTreeMap<String, PooledContent>,
     /// Names of uploads given up and not resumed: only a new upload may follow.
     left: BTreeSet<String>,
-    client: ProofClient,
+    client: ClientSession,
     random: Random,
 }
 
@@ -104,7 +103,7 @@ impl SoakClient {
     /// Disconnects in one of three ways, and reconnects.
     fn reconnect(&mut self, server: &ProofServer) -> SoakResult {
         let next = connected(server, &self.folder, &mut self.random)?;
-        let old = std::mem::replace(&mut self.client, next);
+        let mut old = std::mem::replace(&mut self.client, next);
         match self.random.index(3) {
             0 => return Ok(old.quit()?),
             1 => drop(old),
@@ -148,15 +147,14 @@ impl SoakClient {
     }
 
     fn list(&mut self, _: &ContentPool) -> SoakResult {
-        let mut names = if self.random.once_in(2) {
-            self.client.names()?
-        } else {
-            let bytes = self.client.download("MLSD")?;
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let named = text.lines().filter_map(|line| line.split_once(' '));
-            let named = named.filter(|(facts, _)| facts.contains("type=file"));
-            named.map(|(_, name)| name.to_owned()).collect()
+        let line = if self.random.once_in(2) { "NLST" } else { "MLSD" };
+        let bytes = self.client.download(line)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let name = |entry: &str| match entry.split_once(' ') {
+            Some((facts, name)) => facts.contains("type=file").then(|| name.to_owned()),
+            None => Some(entry.to_owned()),
         };
+        let mut names: Vec<_> = text.lines().filter_map(name).collect();
         names.sort();
         if names.iter().eq(self.files.keys()) {
             return Ok(());
@@ -166,7 +164,7 @@ impl SoakClient {
 
     fn size(&mut self, _: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
-        match self.client.size(&name)? {
+        match self.client.existing_size(&name)? {
             Some(size) if size == content.len() || self.left.contains(&name) => Ok(()),
             other => Err(format!("SIZE {name} is {other:?}, not {}", content.len())),
         }
@@ -205,7 +203,7 @@ impl SoakClient {
         let (name, content) = (self.name(), self.content(pool));
         let bytes = pool.bytes(&content);
         let sent = self.random.index(bytes.len() + 1);
-        let mut data = self.client.open(&format!("STOR {name}"))?;
+        let mut data = self.client.data(&format!("STOR {name}"))?;
         let part = bytes.get(..sent).unwrap_or_default();
         data.write_all(part).and_then(|()| data.flush()).map_err(|error| error.to_string())?;
         if self.random.once_in(2) {
@@ -219,7 +217,7 @@ impl SoakClient {
         }
         self.left.remove(&name);
         let old = self.files.get(&name).map(PooledContent::len);
-        let kept = self.client.size(&name)?;
+        let kept = self.client.existing_size(&name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old) else {
             // Nothing was kept, or as much as the old file has: the next upload is a new one.
             self.left.insert(name);
@@ -237,7 +235,7 @@ impl SoakClient {
     /// Reads the beginning of a download, and aborts it.
     fn abort_download(&mut self, pool: &ContentPool) -> SoakResult {
         let Some((name, content)) = self.file() else { return self.get_nothing() };
-        let mut data = self.client.open(&format!("RETR {name}"))?;
+        let mut data = self.client.data(&format!("RETR {name}"))?;
         let mut part = vec![0; self.random.index(content.len() + 1)];
         data.read_exact(&mut part).map_err(|error| format!("{name}: {error}"))?;
         if !pool.bytes(&content).starts_with(&part) {
@@ -257,7 +255,7 @@ impl SoakClient {
         self.client.expect("MKD drawer", Code::PATHNAME)?;
         self.client.expect("CWD drawer", Code::FILE_DONE)?;
         self.client.expect("CDUP", Code::OK).or_else(|fault| match fault.code() {
-            Some(Code::FILE_DONE) => self.client.ask("NOOP"),
+            Some(Code::FILE_DONE) => self.client.call("NOOP"),
             _ => Err(fault),
         })?;
         Ok(self.client.expect("RMD drawer", Code::FILE_DONE).map(drop)?)
@@ -272,7 +270,7 @@ impl SoakClient {
     }
 
     fn rejected(&mut self, line: &str, code: Code) -> SoakResult {
-        let reply = self.client.ask(line)?;
+        let reply = self.client.call(line)?;
         // A command that needs a data connection may be rejected for the lack of one.
         if reply.code == code || reply.code == Code::NO_DATA_CONNECTION {
             return Ok(());
@@ -301,7 +299,7 @@ fn connected(
     server: &ProofServer,
     folder: &str,
     random: &mut Random,
-) -> Result<ProofClient, String> {
+) -> Result<ClientSession, String> {
     let mut client = server.client(random.once_in(2))?;
     client.expect(&format!("CWD {folder}"), Code::FILE_DONE)?;
     Ok(client)

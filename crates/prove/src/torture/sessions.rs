@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 
 use wharf_proto::reply::Code;
 
-use crate::prove::client::{ClientError, ClientResult, ProofClient};
 use crate::prove::folder;
-use crate::prove::server::{PASSWORD, ProofServer, USER};
+use crate::prove::server::{PASSWORD, ProofServer, USER, target};
+use wharf_load::{ClientSession, Error, ErrorKind};
 
 /// One session, from connecting to QUIT.
 pub(super) struct SessionCase {
@@ -19,9 +18,9 @@ pub(super) struct SessionCase {
     pub(super) before: &'static [(&'static str, NameContent)],
     pub(super) after: &'static [(&'static str, NameContent)],
     /// The initial steps, which do not fail.
-    pub(super) prepare: fn(&ProofServer) -> ClientResult<()>,
+    pub(super) prepare: fn(&ProofServer) -> Result<(), Error>,
     /// The session. It succeeds if all commands succeed and have the right effect.
-    pub(super) act: fn(&ProofServer) -> ClientResult<()>,
+    pub(super) act: fn(&ProofServer) -> Result<(), Error>,
 }
 
 /// The content of a name.
@@ -118,7 +117,7 @@ const SMALL: InitialFiles = &[("a", NameContent::Small)];
 const fn reading(
     name: &'static str,
     files: InitialFiles,
-    act: fn(&ProofServer) -> ClientResult<()>,
+    act: fn(&ProofServer) -> Result<(), Error>,
 ) -> SessionCase {
     changing(name, files, files, act)
 }
@@ -127,7 +126,7 @@ const fn changing(
     name: &'static str,
     before: InitialFiles,
     after: InitialFiles,
-    act: fn(&ProofServer) -> ClientResult<()>,
+    act: fn(&ProofServer) -> Result<(), Error>,
 ) -> SessionCase {
     SessionCase { name, before, after, prepare: |_| Ok(()), act }
 }
@@ -146,7 +145,7 @@ pub(super) static SESSION_CASES: &[SessionCase] = &[
     reading("download in active mode", NEW, download_active),
     reading("abort a download", NEW, abort_active_download),
     changing("store a small file", NOTHING, SMALL, |server| {
-        server.client(false)?.store("STOR a", &NameContent::Small.bytes()).map(drop)
+        server.client(false)?.store("STOR a", &NameContent::Small.bytes())
     }),
     changing("replace", OLD, NEW, |server| store(server, false, "STOR a")),
     changing("store with TLS", NOTHING, NEW, |server| store(server, true, "STOR a")),
@@ -195,76 +194,76 @@ pub(super) static SESSION_CASES: &[SessionCase] = &[
     reading("list on the control connection", OLD, |server| done(server, &["STAT a"])),
 ];
 
-fn done(server: &ProofServer, lines: &[&str]) -> ClientResult<()> {
+fn done(server: &ProofServer, lines: &[&str]) -> Result<(), Error> {
     let mut client = server.client(false)?;
     for line in lines {
-        let reply = client.ask(line)?;
+        let reply = client.call(line)?;
         if reply.code.is_failure() {
-            return Err(ClientError::UnexpectedReply { line: (*line).to_owned(), reply });
+            return Err(Error::rejected(*line, &reply));
         }
     }
     Ok(())
 }
 
-fn wrong_password(server: &ProofServer) -> ClientResult<()> {
-    let mut client = ProofClient::connect(server.port())?;
+fn wrong_password(server: &ProofServer) -> Result<(), Error> {
+    let mut client = ClientSession::connect(&target(server.port()))?;
     client.expect(&format!("USER {USER}"), Code::NEED_PASSWORD)?;
-    let reply = client.ask(&format!("PASS not {PASSWORD}"))?;
+    let reply = client.call(&format!("PASS not {PASSWORD}"))?;
     if reply.code.is_success() {
-        Err(ClientError::InvalidReply("a wrong password was accepted".to_owned()))
+        Err(wrong("a wrong password was accepted".to_owned()))
     } else {
         Ok(())
     }
 }
 
-fn store(server: &ProofServer, is_secure: bool, line: &str) -> ClientResult<()> {
-    server.client(is_secure)?.store(line, &NameContent::New.bytes()).map(drop)
+fn store(server: &ProofServer, is_secure: bool, line: &str) -> Result<(), Error> {
+    server.client(is_secure)?.store(line, &NameContent::New.bytes())
 }
 
-fn store_rest(server: &ProofServer) -> ClientResult<()> {
+fn store_rest(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {OLD_BYTES}"), Code::PENDING)?;
-    client.store("STOR a", &NameContent::New.bytes()).map(drop)
+    client.store("STOR a", &NameContent::New.bytes())
 }
 
-fn cut_upload(server: &ProofServer) -> ClientResult<()> {
+fn cut_upload(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let mut data = client.open("STOR a")?;
+    let mut data = client.data("STOR a")?;
     let bytes = NameContent::New.bytes();
     data.write_all(bytes.get(..HALF_BYTES).unwrap_or_default())?;
     data.reset();
     if client.reply()?.code.is_success() {
-        Err(ClientError::InvalidReply("an interrupted upload was reported complete".to_owned()))
+        Err(wrong("an interrupted upload was reported complete".to_owned()))
     } else {
         Ok(())
     }
 }
 
-fn resume(server: &ProofServer) -> ClientResult<()> {
+fn resume(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let kept = client.size("a")?.unwrap_or_default();
+    let kept = client.existing_size("a")?.unwrap_or_default();
     let whole = NameContent::New.bytes();
     // Nothing may be left after the reset; then the size is that of the file, or there is none.
     if kept == OLD_BYTES || kept == 0 {
-        return client.store("STOR a", &whole).map(drop);
+        return client.store("STOR a", &whole);
     }
     client.expect(&format!("REST {kept}"), Code::PENDING)?;
-    client.store("STOR a", whole.get(kept..).unwrap_or_default()).map(drop)
+    client.store("STOR a", whole.get(kept..).unwrap_or_default())
 }
 
-fn download(server: &ProofServer, is_secure: bool, content: NameContent) -> ClientResult<()> {
+fn download(server: &ProofServer, is_secure: bool, content: NameContent) -> Result<(), Error> {
     let bytes = server.client(is_secure)?.download("RETR a")?;
     same(&bytes, &content.bytes())
 }
 
-fn download_rest(server: &ProofServer) -> ClientResult<()> {
+fn download_rest(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
     client.expect(&format!("REST {HALF_BYTES}"), Code::PENDING)?;
     let bytes = client.download("RETR a")?;
     same(&bytes, NameContent::New.bytes().get(HALF_BYTES..).unwrap_or_default())
 }
 
-fn download_as_text(server: &ProofServer) -> ClientResult<()> {
+fn download_as_text(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
     client.expect("TYPE A", Code::OK)?;
     let bytes = client.download("RETR a")?;
@@ -278,9 +277,9 @@ fn download_as_text(server: &ProofServer) -> ClientResult<()> {
     same(&bytes, &wanted)
 }
 
-fn abort_active_download(server: &ProofServer) -> ClientResult<()> {
+fn abort_active_download(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let data = client.open("RETR a")?;
+    let data = client.data("RETR a")?;
     client.send("ABOR")?;
     drop(data);
     // 426 and 226, or 226 twice if the transfer was faster.
@@ -288,89 +287,42 @@ fn abort_active_download(server: &ProofServer) -> ClientResult<()> {
     client.reply().map(drop)
 }
 
-fn list(server: &ProofServer, line: &str) -> ClientResult<()> {
+fn list(server: &ProofServer, line: &str) -> Result<(), Error> {
     let bytes = server.client(false)?.download(line)?;
     let text = String::from_utf8_lossy(&bytes);
     let names = text.lines().filter(|line| line.ends_with('a')).count();
     match names {
         1 => Ok(()),
-        _ => Err(ClientError::InvalidReply(format!("wrong listing {text:?}"))),
+        _ => Err(wrong(format!("wrong listing {text:?}"))),
     }
 }
 
-fn download_active(server: &ProofServer) -> ClientResult<()> {
+fn download_active(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let listener = active(&mut client)?;
-    opened(&mut client, "RETR a")?;
     let mut bytes = Vec::new();
-    let read = listener.accept()?.0.read_to_end(&mut bytes);
-    finished(&mut client)?;
+    let read = client.data_active("RETR a")?.read_to_end(&mut bytes);
+    client.transferred().map_err(|kind| Error::new("RETR a", kind))?;
     read?;
     same(&bytes, &NameContent::New.bytes())
 }
 
-fn store_active(server: &ProofServer) -> ClientResult<()> {
+fn store_active(server: &ProofServer) -> Result<(), Error> {
     let mut client = server.client(false)?;
-    let listener = active(&mut client)?;
-    opened(&mut client, "STOR a")?;
-    let (mut data, _) = listener.accept()?;
-    data.write_all(&NameContent::Small.bytes())?;
-    drop(data);
-    finished(&mut client)
+    client.data_active("STOR a")?.write_all(&NameContent::Small.bytes())?;
+    client.transferred().map_err(|kind| Error::new("STOR a", kind))
 }
 
-/// Listens, and sends PORT. The wait for a connection is bounded.
-fn active(client: &mut ProofClient) -> ClientResult<TimedListener> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let [high, low] = listener.local_addr()?.port().to_be_bytes();
-    client.expect(&format!("PORT 127,0,0,1,{high},{low}"), Code::OK)?;
-    listener.set_nonblocking(true)?;
-    Ok(TimedListener(listener))
-}
-
-/// A listener with a timeout.
-struct TimedListener(TcpListener);
-
-impl TimedListener {
-    fn accept(&self) -> ClientResult<(std::net::TcpStream, std::net::SocketAddr)> {
-        for _ in 0..ACCEPT_TRIES {
-            if let Ok((stream, from)) = self.0.accept() {
-                stream.set_nonblocking(false)?;
-                return Ok((stream, from));
-            }
-            wharf_load::clock::pause(ACCEPT_PAUSE);
-        }
-        Err(ClientError::Lost(std::io::ErrorKind::TimedOut.into()))
-    }
-}
-
-const ACCEPT_TRIES: u32 = 2000;
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
-
-fn opened(client: &mut ProofClient, line: &str) -> ClientResult<()> {
-    let reply = client.ask(line)?;
-    if reply.code.is_preliminary() {
-        Ok(())
-    } else {
-        Err(ClientError::UnexpectedReply { line: line.to_owned(), reply })
-    }
-}
-
-fn finished(client: &mut ProofClient) -> ClientResult<()> {
-    let reply = client.reply()?;
-    if reply.code.is_success() {
-        Ok(())
-    } else {
-        Err(ClientError::UnexpectedReply { line: "the transfer".to_owned(), reply })
-    }
+/// The server did something wrong and reported success.
+fn wrong(what: String) -> Error {
+    Error::new("the session", ErrorKind::InvalidReply(what))
 }
 
 /// Checks the content of a download that was reported complete.
-fn same(got: &[u8], wanted: &[u8]) -> ClientResult<()> {
+fn same(got: &[u8], wanted: &[u8]) -> Result<(), Error> {
     if got == wanted {
         Ok(())
     } else {
-        Err(ClientError::InvalidReply(format!("{} bytes reported as {}", got.len(), wanted.len())))
+        Err(wrong(format!("{} bytes reported as {}", got.len(), wanted.len())))
     }
 }
 

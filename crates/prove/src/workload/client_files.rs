@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wharf_load::Random;
+use wharf_load::{ClientSession, Error, Random};
 use wharf_proto::reply::Code;
 
 use super::SHARED;
-use crate::prove::client::{ClientError, ClientResult, ProofClient};
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::folder;
 
@@ -74,7 +73,7 @@ impl ClientFiles {
     /// Works until the server is gone. A reply that a running server must not give is an error.
     pub(super) fn work(
         mut self,
-        mut client: ProofClient,
+        mut client: ClientSession,
         pool: &ContentPool,
         mut random: Random,
         is_killed: &AtomicBool,
@@ -93,11 +92,11 @@ impl ClientFiles {
     /// One random operation.
     fn act(
         &mut self,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         pool: &ContentPool,
         random: &mut Random,
         shared: &mut SharedName,
-    ) -> ClientResult<()> {
+    ) -> Result<(), Error> {
         let name = random.pick(&self.names).clone();
         let content = made(pool, random);
         match random.index(20) {
@@ -117,11 +116,11 @@ impl ClientFiles {
 
     fn store(
         &mut self,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         pool: &ContentPool,
         name: &str,
         new: PooledContent,
-    ) -> ClientResult<()> {
+    ) -> Result<(), Error> {
         self.begin_upload(name, &new);
         client.store(&format!("STOR {name}"), &pool.bytes(&new))?;
         self.left.remove(name);
@@ -131,11 +130,11 @@ impl ClientFiles {
 
     fn append(
         &mut self,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         pool: &ContentPool,
         name: &str,
         more: &PooledContent,
-    ) -> ClientResult<()> {
+    ) -> Result<(), Error> {
         if self.left.contains(name) {
             return Ok(());
         }
@@ -151,10 +150,10 @@ impl ClientFiles {
 
     fn rename(
         &mut self,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         random: &mut Random,
         from: &str,
-    ) -> ClientResult<()> {
+    ) -> Result<(), Error> {
         let to = random.pick(&self.names).clone();
         let Some(content) = self.sure.get(from).cloned().filter(|_| to != from) else {
             return Ok(());
@@ -168,7 +167,7 @@ impl ClientFiles {
         Ok(())
     }
 
-    fn remove(&mut self, client: &mut ProofClient, name: &str) -> ClientResult<()> {
+    fn remove(&mut self, client: &mut ClientSession, name: &str) -> Result<(), Error> {
         if !self.sure.contains_key(name) {
             return Ok(());
         }
@@ -183,26 +182,26 @@ impl ClientFiles {
     /// Interrupts an upload, and resumes it.
     fn cut_and_resume(
         &mut self,
-        client: &mut ProofClient,
+        client: &mut ClientSession,
         pool: &ContentPool,
         random: &mut Random,
         name: &str,
         new: PooledContent,
-    ) -> ClientResult<()> {
+    ) -> Result<(), Error> {
         let bytes = pool.bytes(&new);
         self.begin_upload(name, &new);
         let line = format!("STOR {name}");
-        let mut data = client.open(&line)?;
+        let mut data = client.data(&line)?;
         let part = bytes.get(..random.index(bytes.len())).unwrap_or_default();
         std::io::Write::write_all(&mut data, part)?;
         data.reset();
         let reply = client.reply()?;
         if !reply.code.is_failure() {
-            return Err(ClientError::UnexpectedReply { line: "a reset upload".to_owned(), reply });
+            return Err(Error::rejected("a reset upload", &reply));
         }
         self.left.insert(name.to_owned());
         let old = self.sure.get(name).map(PooledContent::len);
-        let kept = client.size(name)?;
+        let kept = client.existing_size(name)?;
         let Some(kept) = kept.filter(|kept| Some(*kept) != old && *kept <= part.len()) else {
             // Nothing was kept, or its length equals that of the old file.
             return Ok(());

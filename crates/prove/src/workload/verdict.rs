@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharf_load::Random;
+use wharf_load::{ClientSession, Random};
 use wharf_proto::reply::Code;
 
 use super::client_files::{ClientFiles, UnansweredCommand};
 use super::{SHARED, Workload, on_disk, seen};
-use crate::prove::client::ProofClient;
 use crate::prove::content::{ContentPool, PooledContent};
 use crate::prove::server::ProofServer;
 
@@ -202,7 +201,7 @@ fn check_shared(
 /// Resumes the upload interrupted by the kill, if a part of it was kept.
 fn resume(
     server: &ProofServer,
-    client: &mut ProofClient,
+    client: &mut ClientSession,
     pool: &ContentPool,
     client_files: &ClientFiles,
     files: &BTreeMap<String, Vec<u8>>,
@@ -212,7 +211,7 @@ fn resume(
     };
     let Some((name, Some(content))) = changes.first() else { return Ok(false) };
     let old = files.get(name).map(Vec::len);
-    let Some(kept) = client.size(name)?.filter(|kept| Some(*kept) != old) else {
+    let Some(kept) = client.existing_size(name)?.filter(|kept| Some(*kept) != old) else {
         return Ok(false);
     };
     if kept > content.len() {

@@ -16,7 +16,8 @@ use crate::data::{DataPort, PassiveOffer};
 use crate::diagnostics::{Cause, is_private};
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::{Pending, Session};
+use crate::registry::End;
+use crate::session::{Pending, Session, TransferOrder};
 
 pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 
@@ -24,6 +25,8 @@ pub(super) static ROWS: &[&Spec] = &[&PASV, &EPSV, &PORT, &EPRT, &ABOR];
 const PORT_MIN: u16 = 1024;
 /// For an address of a third host (RFC 2577 §2), or a private one of a client behind NAT.
 const FOREIGN: &str = "Invalid address: it differs from that of the control connection.";
+/// Longer than libcurl looks for a reply after it sends a command, about 20 us.
+const PASSIVE_REPLY_PAUSE: Duration = Duration::from_micros(200);
 /// How long a passive port is reserved when no transfer command follows.
 const UNUSED_MAX: Duration = Duration::from_secs(30);
 
@@ -96,8 +99,12 @@ fn wrong_family(family: u8) -> Result<Next, Refusal> {
 async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u16, Refusal> {
     session.give_up_port();
     let (identity, shared) = (session.identity(), &session.shared);
-    let Some(lease) = shared.ports.lease_retained(&*shared.net, session.local, &identity).await
-    else {
+    let lease = tokio::select! {
+        biased;
+        lease = shared.ports.lease_in_turn(&*shared.net, session.local, &identity) => lease,
+        _ = session.handle.ended(End::Now) => None,
+    };
+    let Some(lease) = lease else {
         session.emit(&Event::DataConnectionFailed {
             reason: "every port of passive.ports is in use; widen the range",
         });
@@ -112,7 +119,18 @@ async fn listen(session: &mut Session, announced: Option<Ipv4Addr>) -> Result<u1
     let offer = PassiveOffer { at: Instant::now(), announced, was_rejected: false };
     let passive = DataPort::Passive { lease, until, offer, is_watched: false };
     session.data = Some(Box::new(passive));
+    session.transfer_order.note(TransferOrder::PassiveFirst);
+    if let Some(pause) = passive_reply_pause(session) {
+        session.shared.blocking_pool.pause(pause).await;
+    }
     Ok(port)
+}
+
+/// How long the reply to PASV and EPSV is withheld. libcurl (7.88.1, say) looks for a reply as it
+/// sends the command; one that is there already leaves it without a socket to wait on, and it
+/// connects only after a second.
+fn passive_reply_pause(session: &Session) -> Option<Duration> {
+    (session.transfer_order == TransferOrder::PassiveFirst).then_some(PASSIVE_REPLY_PAUSE)
 }
 
 fn reject_if_extended_only(session: &Session) -> Result<(), Refusal> {
@@ -247,6 +265,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_reply_to_epsv_is_withheld_for_a_client_that_sends_it_before_type() {
+        for (lines, is_withheld) in [
+            (&["PWD", "EPSV"][..], true),
+            (&["PWD", "PASV"], true),
+            (&["PWD", "EPSV", "TYPE I", "EPSV"], true),
+            (&["PWD", "TYPE I", "EPSV"], false),
+            (&["TYPE A", "PASV", "TYPE I", "PASV"], false),
+        ] {
+            let mut bench = bench();
+            for line in lines {
+                bench.send(line).await;
+            }
+            let pause = passive_reply_pause(&bench.session);
+            assert_eq!(pause.is_some(), is_withheld, "{lines:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn row_01_data_goes_to_no_other_address() {
         for line in [
             "PORT 192,0,2,8,100,1",
@@ -345,7 +381,7 @@ mod tests {
     }
 
     /// `TestNet` only listens on even ports, as if other programs used the odd ones.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn row_04_both_ends_of_the_range_are_used_and_nothing_beyond_it() {
         let passive = PassiveSettings { ports: 40_000..=40_002, ..PassiveSettings::default() };
         let mut first = TestSession::with(Settings { passive, ..Settings::default() });

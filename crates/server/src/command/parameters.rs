@@ -12,7 +12,7 @@ use super::spec::{Arg, Run, Spec};
 use crate::digest::Algorithm;
 use crate::next::Next;
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Session, TransferOrder};
 use crate::settings::Ascii;
 
 pub(super) static ROWS: &[&Spec] = &[&TYPE, &MODE, &STRU, &REST, &ALLO, &OPTS];
@@ -30,6 +30,7 @@ static TYPE: Spec = Spec {
 
 fn transfer_type(session: &mut Session, arg: &[u8]) -> Result<Next, Refusal> {
     session.parameters.transfer_type = TransferType::parse(arg)?;
+    session.transfer_order.note(TransferOrder::TypeFirst);
     match session.parameters.transfer_type {
         TransferType::Ascii => {
             // A byte offset has no meaning in converted text.

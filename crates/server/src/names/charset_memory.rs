@@ -1,9 +1,11 @@
 //! The character set that the clients of each account use: a hint for its next session.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use encoding_rs::Encoding as Charset;
+
+use wharf_core::lock;
 
 /// The most accounts that are remembered; the least recently noted are evicted.
 const ACCOUNTS_MAX: usize = 4096;
@@ -21,13 +23,13 @@ struct AccountCharsets {
 impl CharsetMemory {
     /// The set that the account's clients used last.
     pub(crate) fn of(&self, user: &str) -> Option<&'static Charset> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = lock(&self.0);
         noted.sets.get(user).map(|(set, _)| *set)
     }
 
     /// Records that a client of the account uses `set`.
     pub(crate) fn note(&self, user: &str, set: &'static Charset) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = lock(&self.0);
         noted.count += 1;
         let count = noted.count;
         if noted.sets.len() >= ACCOUNTS_MAX && !noted.sets.contains_key(user) {

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use wharf_core::lock;
 
 /// Clients that are rejected at a time.
 const REJECTED_MAX: usize = 64;
@@ -27,7 +29,7 @@ impl ReserveFd {
 
     /// Rejects pending clients if no descriptor is left; returns their addresses.
     pub(super) fn reject_pending(&self, words: &[u8]) -> Vec<SocketAddr> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let mut peers = Vec::new();
         // If a descriptor is available, the failure was another, temporary one.
         if state.listener.try_clone().is_ok() {

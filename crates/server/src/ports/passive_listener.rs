@@ -11,7 +11,7 @@ mod waiters;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use ipnet::IpNet;
@@ -19,6 +19,8 @@ use tokio_rustls::server::TlsStream;
 
 use self::accept_task::AcceptTask;
 use self::waiters::Waiters;
+use wharf_core::lock;
+
 use super::Reserved;
 use crate::net::{Listener, Socket, TlsTransport};
 use crate::tls::{Acceptor, BindingId};
@@ -123,7 +125,7 @@ impl PassiveListener {
     }
 
     fn start_task(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = lock(&self.task);
         if task.is_none() {
             let (listener, waiters) = (Arc::clone(&self.listener), Arc::clone(&self.waiters));
             *task = Some(AcceptTask::spawn(listener, waiters));

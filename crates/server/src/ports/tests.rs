@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::time::sleep;
 use wharf_core::async_trait;
 use wharf_proto::time::Timestamp;
 
@@ -112,6 +113,46 @@ impl Bench {
     async fn lease(&self, identity: &DataConnIdentity) -> Option<Lease> {
         self.ports.lease(&self.net, HERE.parse().unwrap(), identity).await
     }
+}
+
+/// Two sessions of one address without TLS, which cannot share a port.
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_for_a_port_that_another_one_releases_or_retains() {
+    let at = HERE.parse().unwrap();
+    for (held, is_retained, is_leased) in [(1, false, true), (1, true, true), (6, false, false)] {
+        let bench = Bench::new(30_000..=30_000);
+        let ports = &bench.ports;
+        let first = bench.lease(&bench.identity("192.0.2.7")).await.unwrap();
+        let second = bench.identity("192.0.2.7");
+        let release = async {
+            sleep(Duration::from_secs(held)).await;
+            if is_retained {
+                ports.retain(first);
+            } else {
+                drop(first);
+            }
+        };
+        let (lease, ()) = tokio::join!(ports.lease_in_turn(&bench.net, at, &second), release);
+        assert_eq!(lease.is_some(), is_leased, "{held} s, retained: {is_retained}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_are_leased_in_the_order_in_which_sessions_wait() {
+    let at = HERE.parse().unwrap();
+    let bench = Bench::new(30_000..=30_000);
+    let first = bench.lease(&bench.identity("192.0.2.7")).await.unwrap();
+    let order = Mutex::new(Vec::new());
+    let identities = [(); 3].map(|()| bench.identity("192.0.2.7"));
+    let wait = async |identity: &DataConnIdentity| {
+        let lease = bench.ports.lease_in_turn(&bench.net, at, identity).await;
+        order.lock().unwrap().push(identity.session);
+        sleep(Duration::from_millis(10)).await;
+        drop(lease.unwrap());
+    };
+    let [one, two, three] = &identities;
+    tokio::join!(wait(one), wait(two), wait(three), async { drop(first) });
+    assert_eq!(order.into_inner().unwrap(), identities.map(|identity| identity.session));
 }
 
 #[tokio::test]
@@ -231,7 +272,7 @@ async fn row_03_a_watched_port_closes_unexpected_peers_while_its_session_is_idle
         if is_watched {
             lease.watch();
         }
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        sleep(Duration::from_secs(3)).await;
         assert_eq!(*left.lock().unwrap(), if is_watched { 0 } else { 10_000 });
         // The session receives them, and others can join the port.
         let came = lease.next().await.unwrap();

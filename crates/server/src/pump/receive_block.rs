@@ -5,11 +5,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use wharf_core::Bytes;
+
+use wharf_core::lock;
 
 /// The size of a block: together with the copy of its data it stays in the cache of a processor.
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
@@ -29,7 +31,7 @@ struct UnusedBlocks(Mutex<Vec<Vec<u8>>>);
 
 impl UnusedBlocks {
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,13 +1,15 @@
 //! The tasks of sessions, on all runtimes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+
+use wharf_core::lock;
 
 use crate::registry::{End, Registry, SessionHandle};
 use crate::session_end::SessionEnd;
@@ -98,7 +100,7 @@ impl Drop for SessionTasks {
 
 impl RunningTasks {
     fn tasks(&self) -> MutexGuard<'_, NumberedTasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tasks)
     }
 
     fn add(&self) -> u64 {

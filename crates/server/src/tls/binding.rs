@@ -4,12 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use wharf_core::lock;
 
 use super::signing::HasSigned;
 use crate::net::WithholdFlag;
@@ -170,7 +172,7 @@ impl BindingOwners {
     }
 
     fn known(&self) -> MutexGuard<'_, OwnerTable> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 
@@ -209,11 +211,11 @@ pub(super) struct ResumedBinding(Mutex<Option<BindingId>>);
 
 impl ResumedBinding {
     pub(super) fn binding_id(&self) -> Option<BindingId> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 
     fn note(&self, binding_id: BindingId) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(binding_id);
+        *lock(&self.0) = Some(binding_id);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wharf_load::{
-    CommandSession, Content, DownloadMode, Error, ErrorKind, Listing, LoadCase, Plan, RunOutcome,
+    ClientSession, Content, DownloadMode, Error, ErrorKind, Listing, LoadCase, Plan, RunOutcome,
     RunProgress, TargetServer, prepare,
 };
 
@@ -75,7 +75,7 @@ impl<'a> Suite<'a> {
         progress: &'a RunProgress,
     ) -> Result<Self, Failure> {
         let mut session =
-            CommandSession::log_in(target).map_err(|error| failure(&error, options))?;
+            ClientSession::log_in(target).map_err(|error| failure(&error, options))?;
         let mut suite = Self {
             options,
             target,
@@ -91,14 +91,15 @@ impl<'a> Suite<'a> {
                 Some(dir) => format!("{dir}/wharf-bench-{end}"),
                 None => format!("wharf-bench-{end}"),
             };
-            match session.command(&format!("MKD {folder}")) {
-                Ok(()) => suite.folder = Some(folder),
+            match session.succeed(&format!("MKD {folder}")) {
+                Ok(_) => suite.folder = Some(folder),
                 Err(error) => suite.results.notes.push(format!(
                     "uploads are not permitted here ({error}); use another folder with --dir PATH"
                 )),
             }
         }
-        session.end();
+        // A server may close the connection instead.
+        let _ = session.quit();
         Ok(suite)
     }
 
@@ -264,16 +265,19 @@ impl<'a> Suite<'a> {
     }
 
     fn remove(&self, folder: &str) -> Result<(), Error> {
-        let mut session = CommandSession::log_in(self.target)?;
+        let mut session = ClientSession::log_in(self.target)?;
         for (prefix, stored) in [(SMALL_PREFIX, self.small), (LARGE_PREFIX, self.large)] {
             for number in 0..stored.begun {
                 // An error for a file that was never stored is ignored; RMD fails if files remain.
-                let removed = session.command(&format!("DELE {folder}/{prefix}{number}"));
-                removed.or_else(|error| if is_rejected(&error) { Ok(()) } else { Err(error) })?;
+                let removed = session.succeed(&format!("DELE {folder}/{prefix}{number}"));
+                removed
+                    .map(drop)
+                    .or_else(|error| if is_rejected(&error) { Ok(()) } else { Err(error) })?;
             }
         }
-        session.command(&format!("RMD {folder}"))?;
-        session.end();
+        session.succeed(&format!("RMD {folder}"))?;
+        // A server may close the connection instead.
+        let _ = session.quit();
         Ok(())
     }
 }

@@ -6,7 +6,9 @@
 //! since a pipe with a slow reader would block every session.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use wharf_core::lock;
 
 use super::catalog::kind;
 use super::rotation::RotationRules;
@@ -62,12 +64,12 @@ impl Audit {
 
     /// Calls `act` with the file.
     pub(crate) fn with_target(&self, act: impl FnOnce(&mut LogTarget)) {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).target);
+        act(&mut lock(&self.state).target);
     }
 
     /// Writes a line synchronously.
     pub(crate) fn write(&self, line: &str) -> WriteOutcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let before = state.lost;
         if state.target.write_lines(line.as_bytes()) > 0 {
             state.lost += 1;
@@ -79,7 +81,7 @@ impl Audit {
 
     /// Why the file could not be rotated; returned once.
     pub(crate) fn take_problem(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).target.take_problem()
+        lock(&self.state).target.take_problem()
     }
 
     /// Reopens the file.
@@ -87,7 +89,7 @@ impl Audit {
     /// # Errors
     /// It cannot be opened; the old file is kept.
     pub(crate) fn reopen(&self) -> Result<(), String> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.target.reopen().map_err(|error| plain(&error))
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use wharf_core::lock;
 
 /// Number of lines kept.
 const LINES_MAX: usize = 1000;
@@ -84,7 +86,7 @@ impl Tail {
     }
 
     fn state(&self) -> MutexGuard<'_, TailState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use wharf_core::lock;
+
 use super::pending::{Demand, LineBatches, PendingLines, Schedule, WriterStep};
 use super::target::LogTarget;
 use crate::outcome::plain;
@@ -59,7 +61,7 @@ type NoteLine = Box<dyn Fn(&WriterNote) -> Vec<u8> + Send>;
 impl Buffer {
     fn pending(&self) -> MutexGuard<'_, PendingLines> {
         // No code under this lock panics halfway.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     /// Changes what waits, and wakes the thread if `act` returns that it must be woken.
@@ -110,7 +112,7 @@ impl Writer {
     }
 
     fn thread(&self) -> MutexGuard<'_, Thread> {
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.thread)
     }
 
     /// Adds a line for the target with index `target`: it is written within milliseconds, together

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Builder as Thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use wharf_admin::model::{
 };
 use wharf_admin::{AdminBackend, LogLines};
 use wharf_core::async_trait;
+use wharf_core::lock;
 use wharf_server::Handle;
 use wharf_server::auth_throttle::{Ban as Banned, Lock as Locked};
 use wharf_server::diagnostics::{DataConnFailure, DiagnosticsReport};
@@ -96,7 +97,7 @@ impl AdminService {
         let start = move || {
             // Lines of the successor follow those of this process.
             log.flush();
-            let mut starter = starter.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut starter = lock(&starter);
             let _ = done.send(match &mut *starter {
                 Ok(starter) => starter.start(&sockets),
                 Err(why) => Err(why.clone()),
@@ -160,7 +161,7 @@ impl AdminService {
     }
 
     fn write_bans(&self) {
-        self.ban_file.lock().unwrap_or_else(PoisonError::into_inner).write();
+        lock(&self.ban_file).write();
     }
 
     fn add_ban(&self, new: NewBan) -> Result<Ban, Failure> {

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Builder as Thread;
 use std::time::Duration;
 
 use wharf_core::account::Account;
+use wharf_core::lock;
 use wharf_core::storage::UsedSpace;
 use wharf_storage::Quotas;
 
@@ -63,7 +64,7 @@ impl Gauges {
         let poll = move || {
             loop {
                 let seen = poll(&reloader);
-                *used.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                *lock(&used) = seen;
                 if ended.recv_timeout(POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -76,7 +77,7 @@ impl Gauges {
 
     /// The latest values.
     pub(super) fn found(&self) -> GaugeValues {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.found).clone()
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::Builder as Thread;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use wharf_admin::model::{LastReload, Reloaded};
 use wharf_core::account::{Account, Count};
+use wharf_core::lock;
 use wharf_core::users::Users;
 use wharf_events::check::Checker;
 use wharf_server::Handle;
@@ -110,7 +111,7 @@ impl Reloader {
     }
 
     pub(super) fn in_force(&self) -> MutexGuard<'_, ActiveConfig> {
-        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.in_force)
     }
 
     /// Reads everything again, on a separate thread: disks and DNS servers may be slow.
@@ -136,7 +137,7 @@ impl Reloader {
     }
 
     fn reload_now(&self) -> Result<Reloaded, Failure> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         announce(ServiceState::Reloading);
         self.log.reopen();
         let (layers, problems) = gather(&self.inputs);
@@ -151,7 +152,7 @@ impl Reloader {
     /// # Errors
     /// Why it cannot be used. The previous one stays active.
     pub(super) fn renew_certificate(&self) -> Result<CertificateReload, Failure> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let (config, before) = {
             let in_force = self.in_force();
             (in_force.config.clone(), in_force.certificate.clone())

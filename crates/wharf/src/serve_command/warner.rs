@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use wharf_core::lock;
 
 use crate::accounts::FolderUse;
 use crate::chinese;
@@ -127,6 +129,6 @@ impl Warner {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<WarningEntry>> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.warnings)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
+
+use wharf_core::lock;
 
 use super::waiters::{Dispatched, Waiters};
 use crate::net::Listener;
@@ -40,7 +42,7 @@ impl AcceptTask {
 
 impl Drop for AcceptTask {
     fn drop(&mut self) {
-        let work = self.work.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let work = lock(&self.work.0).take();
         self.handle.abort();
         // Dropped without a lock held.
         drop(work);
@@ -49,7 +51,7 @@ impl Drop for AcceptTask {
 
 impl Work {
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = lock(&self.0);
         work.as_mut().map_or(Poll::Ready(()), |work| work.as_mut().poll(context))
     }
 }

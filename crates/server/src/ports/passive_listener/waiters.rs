@@ -5,13 +5,15 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
+
+use wharf_core::lock;
 
 use super::{AcceptedConn, DataConnIdentity, PortEvent, Sharing};
 use crate::net::{Listener, Socket, TlsTransport, read_proxy_header};
@@ -307,7 +309,7 @@ impl Waiters {
     }
 
     fn state(&self) -> MutexGuard<'_, WaitersState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
