@@ -113,7 +113,7 @@ async fn a_server_that_stops_and_returns_is_reported_once_each_and_used_again() 
     }
     let events = store.take_events();
     assert!(
-        matches!(events.as_slice(), [StoreEvent::Lost(why)] if why.contains("rejected")),
+        matches!(events.as_slice(), [StoreEvent::Lost(why)] if why.contains("connection refused")),
         "{events:?}"
     );
     server.start_again();

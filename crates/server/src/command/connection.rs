@@ -403,6 +403,26 @@ mod tests {
         assert_eq!(shared.ports.leased(), 1);
     }
 
+    /// Any other waits for five seconds.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_ended_does_not_wait_for_a_port() {
+        for (is_ended, waited_s) in [(false, 5), (true, 0)] {
+            let passive = PassiveSettings { ports: 40_000..=40_000, ..PassiveSettings::default() };
+            let bench = TestSession::with(Settings { passive, ..Settings::default() });
+            let shared = bench.session.shared.clone();
+            let (local, identity) = (bench.session.local, bench.session.identity());
+            let held = shared.ports.lease(&*shared.net, local, &identity).await;
+            let mut bench = bench.logged_in(Permissions::ALL);
+            if is_ended {
+                bench.session.handle.end(End::Now, "disconnected by the administrator");
+            }
+            let before = Instant::now();
+            assert!(bench.send("EPSV").await.starts_with("425"));
+            assert_eq!(before.elapsed().as_secs(), waited_s, "ended: {is_ended}");
+            drop(held);
+        }
+    }
+
     #[tokio::test]
     async fn local_clients_get_the_local_address_and_others_the_public_one() {
         let passive = PassiveSettings {
