@@ -203,6 +203,7 @@ struct DataTransfer {
     /// How far the handshake of the data connection is.
     stage: watch::Sender<HandshakeStage>,
     is_open: bool,
+    /// Whether the data connection uses TLS (PROT P).
     is_tls: bool,
     is_unproven: bool,
     lease: Option<Lease>,
@@ -247,6 +248,8 @@ impl DataTransfer {
             Job::List { lines } => (Some(Source::Stream(lines)), None, None),
         };
         let rate_limiter = session.rate_limiter(file.as_ref().map(|file| file.direction));
+        let binding_id = session.binding_id.filter(|_| session.parameters.is_private);
+        let is_tls = binding_id.is_some() && session.tls.is_some();
         let transfer_side = Self {
             shared: Arc::clone(&session.shared),
             settings: Arc::clone(&session.settings),
@@ -254,7 +257,7 @@ impl DataTransfer {
             handle: Arc::clone(&session.handle),
             rate_limiter,
             local: session.local,
-            binding_id: session.binding_id.filter(|_| session.parameters.is_private),
+            binding_id,
             is_ascii: file.as_ref().is_some_and(|file| file.is_ascii),
             deflate: session.parameters.deflate(),
             source,
@@ -267,7 +270,7 @@ impl DataTransfer {
             is_unchanged: false,
             stage: watch::Sender::new(HandshakeStage::Before),
             is_open: false,
-            is_tls: false,
+            is_tls,
             is_unproven: false,
             lease: None,
             sent: None,
@@ -280,7 +283,7 @@ impl DataTransfer {
     fn upload_start(&self, session: &Session) -> UploadStart {
         let is_upload = self.sink.is_some();
         UploadStart {
-            is_tls: is_upload && self.binding_id.is_some(),
+            is_tls: is_upload && self.is_tls,
             stage: self.stage.subscribe(),
             sleeps: is_upload && self.deflate.is_some() && session.is_client("lftp"),
         }
@@ -370,7 +373,6 @@ impl DataTransfer {
         self.shared.metrics.openings.add(requested_at.elapsed());
         self.resumes = data.resumed.map(|resumed| resumed == Resumed::Own);
         self.lease = data.lease;
-        self.is_tls = data.resumed.is_some();
         self.is_unproven = data.resumed == Some(Resumed::NotOwn) && reuse == SessionReuse::Prefer;
         let mover = Mover::new(&self.rate_limiter, &self.handle);
         let flow = Flow {

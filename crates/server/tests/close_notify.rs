@@ -192,3 +192,13 @@ fn row_33_without_the_setting_fin_is_enough() {
     );
     assert!(has_event(&events, "tls.require_close_notify = false"), "{events:#?}");
 }
+
+/// The log says how the data was protected, also if no data connection arrived.
+#[test]
+fn an_upload_that_failed_before_its_data_connection_counts_as_tls_with_prot_p_only() {
+    let without_data = "EPSV;NODATA\nC: STOR b\nS: 150 *\nC: ABOR\nS: 426 *\nS: 226 *\n";
+    let private = inside(&world(), without_data);
+    assert!(has_event(&private, "is_tls: true, reason: \"aborted"), "{private:#?}");
+    let clear = inside(&world(), &format!("C: PROT C\nS: 200 *\n{without_data}"));
+    assert!(has_event(&clear, "is_tls: false, reason: \"aborted"), "{clear:#?}");
+}
