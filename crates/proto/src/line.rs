@@ -3,8 +3,10 @@
 /// Splits what arrives on a control connection into command lines (RFC 959 §5.3, RFC 854).
 ///
 /// A line ends at LF, and one CR before it is dropped, so a bare LF is accepted. Telnet's CR NUL
-/// becomes CR. Telnet commands are taken out; a doubled 0xFF becomes one, and a single 0xFF before
-/// an ordinary byte stays, because clients with old character sets send it undoubled as a letter.
+/// becomes CR. Telnet commands are taken out up to the first space of a line, where clients send
+/// them (RFC 959 §4.1.3, ABOR). In an argument, a doubled 0xFF becomes one and a single one stays,
+/// whatever follows: clients with old character sets send it undoubled as a letter, which in
+/// windows-1251 is common before 0xF0 to 0xFE.
 /// How the bytes were cut on their way makes no difference.
 ///
 /// Memory: one line of at most the given length, and what was fed last.
@@ -145,14 +147,14 @@ impl LineDecoder {
                 self.telnet = Telnet::Data;
                 return self.take_data(IAC);
             }
-            (Telnet::Command, SB) => self.telnet = Telnet::Subnegotiation,
-            (Telnet::Command, WILL..=DONT) => self.telnet = Telnet::Option,
-            (Telnet::Command, SE..) | (Telnet::Option, _) => self.telnet = Telnet::Data,
-            (Telnet::Command, byte) => {
+            (Telnet::Command, byte) if byte < SE || self.is_in_argument() => {
                 self.telnet = Telnet::Data;
                 self.take_data(IAC);
                 return self.take_data(byte);
             }
+            (Telnet::Command, SB) => self.telnet = Telnet::Subnegotiation,
+            (Telnet::Command, WILL..=DONT) => self.telnet = Telnet::Option,
+            (Telnet::Command | Telnet::Option, _) => self.telnet = Telnet::Data,
             // Counted, or a subnegotiation without an end would swallow the connection unseen.
             (Telnet::Subnegotiation, byte) => {
                 self.counted += 1;
@@ -166,6 +168,11 @@ impl LineDecoder {
             }
         }
         Step::More
+    }
+
+    /// Whether the line so far contains the space after its command.
+    fn is_in_argument(&self) -> bool {
+        self.line.contains(&b' ')
     }
 
     fn take_data(&mut self, byte: u8) -> Step {
@@ -252,6 +259,18 @@ mod tests {
         assert_eq!(one(b"CWD \xffx\r\n"), b"CWD \xffx");
         assert_eq!(one(b"CWD x\xff\r\n"), b"CWD x\xff");
         assert_eq!(one(b"CWD \xe1\xff\xef\r\n"), b"CWD \xe1\xff\xef");
+        // windows-1251: every letter after 0xFF.
+        for next in 0xc0..0xff {
+            let line = [b"STOR \xef\xe0\xec\xff", &[next][..], b"\xfc"].concat();
+            assert_eq!(one(&[&line[..], b"\r\n"].concat()), line);
+        }
+        assert_eq!(one(b"RETR a\xff\xff\xf2\r\n"), b"RETR a\xff\xf2");
+    }
+
+    #[test]
+    fn row_14_telnet_commands_are_taken_out_before_an_argument_only() {
+        assert_eq!(lines(b"CWD a\r\n\xff\xf4\xff\xf2ABOR\r\n").last(), Some(&Ok(b"ABOR".to_vec())));
+        assert_eq!(one(b"\xff\xf1RETR\xff\xf1 \xff\xf1\r\n"), b"RETR \xff\xf1");
     }
 
     #[test]
