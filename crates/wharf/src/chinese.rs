@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::problem::{ConfigProblem, ProblemLocation};
 use crate::hint::with_config;
 use crate::outcome::{Failure, print_error};
 use crate::standard_paths;
@@ -89,22 +88,6 @@ pub(crate) fn action(text: &str) -> String {
 /// The name of a row, a section, a level or a kind.
 pub(crate) fn label(name: &str) -> &str {
     ALL_LABELS.iter().find(|one| one.english == name).map_or(name, |one| one.chinese)
-}
-
-/// A problem of the configuration, to be displayed.
-pub(crate) fn problem(problem: &ConfigProblem) -> ConfigProblem {
-    let place = |place: &ProblemLocation| match place {
-        ProblemLocation::Given(by) => ProblemLocation::Given(part(by)),
-        other => other.clone(),
-    };
-    let also = problem.also.iter().map(|(at, what)| (place(at), message(what)));
-    ConfigProblem {
-        title: message(&problem.title),
-        hint: problem.hint.as_deref().map(message),
-        place: place(&problem.place),
-        also: also.collect(),
-        ..problem.clone()
-    }
 }
 
 /// Prints an error, and returns it as printed.

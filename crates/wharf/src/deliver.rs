@@ -19,11 +19,11 @@ use wharf_events::webhook::{self, Webhook};
 use crate::config::choice::OnFailure;
 use crate::config::{Config, keys};
 use crate::log::Log;
-use crate::log::catalog::kind;
 use crate::log::record::LogRecord;
 use crate::os::Signals;
 use crate::outcome::{Exit, Failure, plain};
 use message::MessageFactory;
+use wharf_core::event::catalog::kind;
 
 mod message;
 mod report;

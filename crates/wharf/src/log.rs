@@ -7,7 +7,6 @@
 //! synchronously. [`tail`] keeps the last lines in memory.
 
 pub(crate) mod audit;
-pub(crate) mod catalog;
 pub(crate) mod flushing;
 #[cfg(test)]
 mod forgery_tests;

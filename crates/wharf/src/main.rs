@@ -33,8 +33,6 @@ mod serve_command;
 mod service_command;
 mod setup;
 mod share;
-#[cfg(test)]
-mod snapshot;
 mod standard_paths;
 mod top_command;
 mod units;

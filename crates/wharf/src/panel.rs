@@ -373,7 +373,7 @@ mod tests {
             },
         ];
         let page: String = pages.iter().map(|panel| panel.text(100)).collect();
-        crate::snapshot::assert_same("crates/wharf/snapshots/panel.txt", &page);
+        wharf_testkit::assert_same("crates/wharf/snapshots/panel.txt", &page);
     }
 
     /// Panels with long names, many addresses and everything that can be shown at once.
@@ -434,7 +434,7 @@ mod tests {
                 page.push_str(&panel.text(width));
             }
         }
-        crate::snapshot::assert_same("crates/wharf/snapshots/panel-narrow.txt", &page);
+        wharf_testkit::assert_same("crates/wharf/snapshots/panel-narrow.txt", &page);
     }
 
     #[test]

@@ -194,26 +194,6 @@ fn labels_at_the_beginning_of_lines_get_a_wide_colon() {
     assert_eq!(wide_colons("error: x"), "error: x");
 }
 
-#[test]
-fn problems_of_the_configuration_are_translated() {
-    use crate::config::gather::{Flag, Inputs};
-    use crate::config::raw::Raw;
-
-    let flag = |path: &str, value: &str| Flag {
-        shown: path.to_owned(),
-        path: path.to_owned(),
-        raw: Raw::Plain(value.to_owned()),
-    };
-    let flags = vec![flag("passive.ports", "9-5"), flag("ban.tim", "5m")];
-    let loaded = crate::config::Loaded::load(&Inputs { flags, ..Inputs::default() });
-    let titles: Vec<_> = loaded.problems.iter().map(|one| problem(one).title).collect();
-    assert!(
-        titles.iter().any(|title| title == "`passive.ports`：端口范围无效：5 小于 9"),
-        "{titles:?}"
-    );
-    assert!(titles.iter().any(|title| title == "未知的配置项 `ban.tim`"), "{titles:?}");
-}
-
 /// A message that is added to these commands needs a translation in `src/chinese/*.txt`.
 #[test]
 fn every_message_of_check_and_why_has_a_translation() {

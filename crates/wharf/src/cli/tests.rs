@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Loaded;
 use crate::config::gather::Inputs;
 use crate::setup::flags_as_file;
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 fn words(line: &str) -> Vec<OsString> {
     std::iter::once("wharf").chain(line.split_whitespace()).map(OsString::from).collect()

@@ -7,7 +7,7 @@ use wharf_users::nearest::nearest;
 use super::raw::Raw;
 use super::renamed::{RENAMED_EVENTS, RENAMED_PLACEHOLDERS, renamed_hint};
 use super::value::{ConfigValue, InvalidValue};
-use crate::log::catalog::{delivered_names, field_names};
+use wharf_core::event::catalog::{delivered_names, field_names};
 
 /// The placeholder that only the upload check has.
 pub(crate) const PARTIAL_FILE: &str = "partial_file";

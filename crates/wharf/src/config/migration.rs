@@ -124,7 +124,7 @@ mod tests {
     use super::super::raw::Raw;
     use super::super::renamed::renamed_value_hint;
     use super::*;
-    use crate::log::catalog::{delivered_names, field_names};
+    use wharf_core::event::catalog::{delivered_names, field_names};
 
     #[test]
     fn each_current_name_is_a_key_of_the_same_section_and_no_old_name_is() {

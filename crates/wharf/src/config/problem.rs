@@ -76,6 +76,22 @@ impl ConfigProblem {
         self
     }
 
+    /// The problem in Chinese, to be displayed.
+    fn in_chinese(&self) -> Self {
+        let place = |place: &ProblemLocation| match place {
+            ProblemLocation::Given(by) => ProblemLocation::Given(chinese::part(by)),
+            other => other.clone(),
+        };
+        let also = self.also.iter().map(|(at, what)| (place(at), chinese::message(what)));
+        Self {
+            title: chinese::message(&self.title),
+            hint: self.hint.as_deref().map(chinese::message),
+            place: place(&self.place),
+            also: also.collect(),
+            ..self.clone()
+        }
+    }
+
     fn group<'a>(&'a self, source: Option<&'a ConfigText>, is_chinese: bool) -> Group<'a> {
         let name = |name: &'static str| if is_chinese { chinese::label(name) } else { name };
         let level = match self.severity {
@@ -122,7 +138,7 @@ pub(crate) fn render(
     let mut out = String::new();
     let is_chinese = chinese::is_active();
     for problem in problems {
-        let mut shown = if is_chinese { chinese::problem(problem) } else { problem.clone() };
+        let mut shown = if is_chinese { problem.in_chinese() } else { problem.clone() };
         shown.hint = shown.hint.map(|hint| with_config(&hint).into_owned());
         let text = masked(&renderer.render(&[shown.group(source, is_chinese)]));
         out.push_str(&if is_chinese { chinese::wide_colons(&text) } else { text });
@@ -143,4 +159,28 @@ pub(crate) fn count(problems: &[ConfigProblem]) -> String {
     };
     let counts = [of(Severity::Error, "error"), of(Severity::Warning, "warning")];
     counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Loaded;
+    use super::super::gather::{Flag, Inputs};
+    use super::super::raw::Raw;
+
+    #[test]
+    fn problems_of_the_configuration_are_translated() {
+        let flag = |path: &str, value: &str| Flag {
+            shown: path.to_owned(),
+            path: path.to_owned(),
+            raw: Raw::Plain(value.to_owned()),
+        };
+        let flags = vec![flag("passive.ports", "9-5"), flag("ban.tim", "5m")];
+        let loaded = Loaded::load(&Inputs { flags, ..Inputs::default() });
+        let titles: Vec<_> = loaded.problems.iter().map(|one| one.in_chinese().title).collect();
+        assert!(
+            titles.iter().any(|title| title == "`passive.ports`：端口范围无效：5 小于 9"),
+            "{titles:?}"
+        );
+        assert!(titles.iter().any(|title| title == "未知的配置项 `ban.tim`"), "{titles:?}");
+    }
 }

@@ -10,7 +10,7 @@ use super::raw::Raw;
 use super::value::{ListenPort, PortRange};
 use super::wait::Wait;
 use super::*;
-use crate::snapshot::assert_same;
+use wharf_testkit::assert_same;
 
 /// A configuration of a file, `NAME=value` variables and `--set` flags.
 struct Layered {

@@ -139,7 +139,7 @@ pub(super) fn kicked(kicked: &Kicked, is_after_transfer: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::assert_same;
+    use wharf_testkit::assert_same;
 
     pub(crate) fn session(id: u64, state: SessionState) -> Session {
         Session {

@@ -116,8 +116,8 @@ pub(super) fn reloaded(reloaded: &Reloaded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::assert_same;
     use wharf_admin::model::{LastReload, Listener, PassiveFailure, Rates, SessionCounts, Totals};
+    use wharf_testkit::assert_same;
 
     fn status() -> Status {
         Status {
